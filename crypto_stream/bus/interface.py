@@ -1,0 +1,40 @@
+"""The bus as both halves see it; each way of carrying it is a file beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from crypto_stream.bus.messages import Ask, Snapshot, ToGateway
+
+MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer one is a broken peer
+
+
+class EnginePort(Protocol):
+    """The engine's end, on asyncio."""
+
+    def publish(self, message: ToGateway) -> None:
+        """Hand `message` to every gateway without waiting; one that is behind gets a new Snapshot later."""
+
+
+class Backend(Protocol):
+    """What the engine's end asks of the engine."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole present state."""
+
+    async def answer(self, gateway: int, ask: Ask) -> Any:
+        """Answer one request of a gateway; RefusedError carries code and reason back."""
+
+    def left(self, gateway: int) -> None:
+        """Forget what this gateway had asked to watch."""
+
+
+class GatewayPort(Protocol):
+    """A gateway's end: blocking calls on plain sockets and threads, which green servers make green."""
+
+    def run(self, receive: Callable[[ToGateway], None], lost: Callable[[], None]) -> None:
+        """Connect, deliver, reconnect for ever; `lost` is called when the engine cannot be reached."""
+
+    def ask(self, ask: Ask, timeout_s: float = 5.0) -> bytes:
+        """Send one request, return its answer as msgpack; raise BusError (no answer) or RefusedError."""

@@ -1,0 +1,145 @@
+"""The source interface: what a handler module must, and may, define.
+
+A handler is a module of the `handlers` package (or of a folder named in the settings); its file name is its
+name. It says what to send and how to read. It never opens a connection and never keeps state.
+
+A venue's module defines:
+
+    URLS = ["wss://host:port", ...]      # scheme://host:port, tried in order; a setting replaces them
+    REST_URL = "https://host"            # optional
+    def url(base, instruments) -> str                 # the full address: the venue's path on `base`
+    def subscribe(instruments) -> list[Request]       # what to send; the feed paces it, keeps the acks
+    def unsubscribe(instruments) -> list[Request]
+    def parse(frame: bytes) -> list[Event]            # raises MalformedFrame, nothing else; never empty
+    async def instruments(http) -> dict[str, str]     # optional: listed symbols and their state
+
+and, where the defaults below do not fit, BUSY, PACE_S, KEEPALIVE, MAX_AGE_S, CONNECTS.
+
+A source that is no WebSocket venue defines instead (the synthetic generator):
+
+    INSTRUMENTS = [Instrument, ...]      # what it carries; venues carry the configured pairs
+    async def events(connection, instruments) -> AsyncGenerator[Event]      # one connection's life
+
+Either may define OPTIONS = {"name": "default", ...}: settings of its own, `CRYPTO_STREAM_<HANDLER>_<NAME>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from crypto_stream.errors import MalformedFrame
+from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.instruments import Instrument
+
+__all__ = [
+    "Acked",
+    "Budget",
+    "Event",
+    "Ignored",
+    "Instrument",
+    "Keepalive",
+    "MalformedFrame",
+    "Moving",
+    "Pong",
+    "Refused",
+    "Request",
+    "Running",
+    "Source",
+    "Trade",
+    "Update",
+]
+
+
+class Request(NamedTuple):
+    """One message to send; `keys` are what its acknowledgements will name, `symbols` what it is about."""
+
+    text: str
+    keys: tuple[str, ...]
+    symbols: tuple[str, ...]
+
+
+class Acked(msgspec.Struct, frozen=True, gc=False):
+    """The venue accepted what `key` names (a request id or a topic)."""
+
+    key: str
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """The venue refused what `key` names (empty: it did not say), `symbol` where it is known."""
+
+    key: str
+    reason: str
+    symbol: str | None = None
+
+
+class Moving(msgspec.Struct, frozen=True, gc=False):
+    """The venue announced that this connection will end: move to a new one before it does."""
+
+    reason: str
+
+
+class Pong(msgspec.Struct, frozen=True, gc=False):
+    """The venue answered our ping; says nothing about its data."""
+
+
+class Ignored(msgspec.Struct, frozen=True, gc=False):
+    """A frame we do not use; counted under its channel."""
+
+    channel: str
+
+
+Event = Update | Trade | Acked | Refused | Moving | Pong | Ignored
+
+
+class Keepalive(NamedTuple):
+    """Send `text` after `idle_s` without any frame; None sends a WebSocket ping frame instead."""
+
+    text: str | None
+    idle_s: float
+
+
+class Budget(NamedTuple):
+    """At most `attempts` connection attempts in `seconds`, over all hosts of a venue."""
+
+    attempts: int
+    seconds: float
+
+
+class Running(Protocol):
+    """What `events()` gets of the connection it is run for."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The handler's own settings."""
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of everything random, None for a different run each time."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A loaded handler with its settings, as the feed uses it."""
+
+    name: str
+    found: str
+    urls: Sequence[str]
+    rest_url: str | None
+    parse: Callable[[bytes], list[Event]] | None = None
+    url: Callable[[str, Sequence[Instrument]], str] | None = None
+    subscribe: Callable[[Sequence[Instrument]], list[Request]] | None = None
+    unsubscribe: Callable[[Sequence[Instrument]], list[Request]] | None = None
+    events: Callable[[Any, Sequence[Instrument]], AsyncGenerator[Event]] | None = None
+    instruments: Callable[[Any], Awaitable[dict[str, str]]] | None = None
+    carries: Sequence[Instrument] | None = None
+    busy: str | None = None
+    pace_s: float = 0.25
+    keepalive: Keepalive = Keepalive(None, 20.0)
+    max_age_s: float | None = None
+    connects: Budget = Budget(60, 60.0)
+    options: Mapping[str, str] = MappingProxyType({})
+    synthetic: bool = False
+    finite: bool = False

@@ -1,0 +1,40 @@
+"""What a venue's frame says about an instrument: the two events the book understands."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class Update(msgspec.Struct, frozen=True, gc=False):
+    """Carry only the fields one frame gives; every number is the venue's own text.
+
+    `key` is the venue's own order within (symbol, channel): what is not newer is dropped. `time` is the
+    venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster channels.
+    """
+
+    symbol: str
+    channel: str
+    key: int
+    time: int | None = None
+    price: str | UnsetType | None = UNSET
+    bid: str | UnsetType | None = UNSET
+    bid_size: str | UnsetType | None = UNSET
+    ask: str | UnsetType | None = UNSET
+    ask_size: str | UnsetType | None = UNSET
+    open_24h: str | UnsetType | None = UNSET
+    high_24h: str | UnsetType | None = UNSET
+    low_24h: str | UnsetType | None = UNSET
+    volume_24h: str | UnsetType | None = UNSET
+    slow: bool = False
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One trade; `key` is its id where ids grow per symbol, `size` None where the venue gives none."""
+
+    symbol: str
+    channel: str
+    key: int
+    time: int | None
+    price: str
+    size: str | None

@@ -1,0 +1,88 @@
+"""Instruments and the rules of their symbols."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+# Currencies that pairs are quoted in; the usual ones of the venues.
+_QUOTE_NAMES = """
+FDUSD BFUSD USDT USDC BUSD TUSD USDS USDP USDD PYUSD RLUSD USD1 EURI BIDR BVND IDRT BKRW DAI UST
+BTC ETH BNB SOL TRX XRP DOT DOGE OKB OKT PAX VAI
+USD EUR GBP TRY BRL RUB AUD UAH NGN ZAR PLN RON ARS JPY MXN COP CZK IDR CHF CAD KRW AED SGD HKD
+"""
+# Well-known bases: they decide between two readings of a joined form (BNB/USD, not BN/BUSD).
+_BASE_NAMES = """
+ADA LTC BCH LINK AVAX ATOM UNI ETC XLM FIL NEAR APT ARB OP SUI TON SHIB PEPE BAT BNT DASH ZEC XMR EOS NEO
+XTZ VET ALGO AAVE MKR COMP SNX CRV MANA SAND GRT ENJ ZRX KNC OMG QTUM WAVES STORJ HNT FTM MATIC POL
+"""
+_QUOTES = frozenset(_QUOTE_NAMES.split())
+_BASES = _QUOTES | frozenset(_BASE_NAMES.split())
+
+
+class Instrument(msgspec.Struct, frozen=True, gc=False):
+    """Name one thing that is traded; `base` and `quote` are None where the symbol cannot be split."""
+
+    symbol: str
+    base: str | None
+    quote: str | None
+    synthetic: bool = False
+
+
+def fold(text: str) -> str:
+    """Bring any usual spelling (`BTC-USDT`, `btc_usdt`, `Ticker_00`) to the key it is looked up by."""
+    return text.strip().casefold().replace("-", "").replace("/", "").replace("_", "")
+
+
+def split_symbol(symbol: str) -> tuple[str | None, str | None]:
+    """Split a joined pair (`btcusdt`) into base and quote (`BTC`, `USDT`), or into two None.
+
+    A joined form carries no mark where the base ends: known quote currencies decide, the reading with a
+    well-known base first, then the longest quote. What this gets wrong is written `BASE-QUOTE`.
+    """
+    upper = symbol.upper()
+    readings = [(upper[:at], upper[at:]) for at in range(1, len(upper)) if upper[at:] in _QUOTES]
+    known = [reading for reading in readings if reading[0] in _BASES]
+    return next(iter(known or readings), (None, None))
+
+
+def pair(text: str) -> Instrument:
+    """Make the instrument of a real pair as a person writes it: `btcusdt`, `BTC-USDT`, `BTC/USDT`.
+
+    Raises ValueError for text that cannot name a pair.
+    """
+    symbol = fold(text)
+    if not symbol or len(symbol) > 40 or not symbol.isalnum():
+        raise ValueError(f"{text!r} is no pair; write one like btcusdt or BTC-USDT")
+    for mark in "-/_":
+        base, found, quote = text.strip().upper().partition(mark)
+        if found and base and quote and not any(other in quote for other in "-/_"):
+            return Instrument(symbol, base, quote)
+    return Instrument(symbol, *split_symbol(symbol))
+
+
+class Catalogue:
+    """Hold the known instruments; look them up by any usual spelling."""
+
+    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+        """Keep `instruments` in the given order; the first of two with one symbol wins."""
+        self._by_key: dict[str, Instrument] = {}
+        for instrument in instruments:
+            self._by_key.setdefault(fold(instrument.symbol), instrument)
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return iter(self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def find(self, text: str) -> Instrument | None:
+        """Find the instrument that `text` spells, or None."""
+        return self._by_key.get(fold(text))
+
+    def near(self, text: str, most: int = 5) -> list[str]:
+        """List up to `most` known symbols that look like `text`, best first."""
+        keys = difflib.get_close_matches(fold(text)[:40], self._by_key, n=most, cutoff=0.5)
+        return [self._by_key[key].symbol for key in keys]

@@ -1,0 +1,185 @@
+"""Settings: read once from command line, environment and file into one frozen object."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from crypto_stream.errors import SettingError
+
+PREFIX = "CRYPTO_STREAM_"
+FILE_NAME = "crypto_stream.toml"
+# Not settings of the program: what tests and the supervisor hand to processes they start.
+_RESERVED = {"RECORDINGS", "INHERITED", "CONFIG", "TEST_SCALE"}
+
+
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class Settings(BaseSettings):
+    """Every option of the commands; the description is its help text and its line in docs/settings.md."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_parse_enums=False, validate_default=False
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 opens it to the network.")
+    port: int = Field(
+        8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one and says which."
+    )
+    sources: Words = Field(
+        ("binance", "okx", "synthetic"),
+        min_length=1,
+        description="Sources, best first, separated by commas; replay:VENUE:FILE plays a recording.",
+    )
+    pairs: Words = Field(
+        ("btcusdt", "ethusdt", "xrpusdt"),
+        description="Real pairs, separated by commas; BTC-USDT says where the base ends.",
+    )
+    server: Literal["eventlet", "gevent"] = Field(
+        "eventlet", description="Green-thread server of the gateway."
+    )
+    workers: int = Field(
+        1, ge=1, le=1, description="Gateway processes (one, until several can share a port)."
+    )
+    standby: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of what must survive a restart.")
+    log_file: Path = Field(Path("app.log"), description="Log file, written by the supervisor alone.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    log_size: int = Field(10_000_000, ge=10_000, description="Bytes after which the log file is rotated.")
+    log_count: int = Field(5, ge=0, le=1000, description="Rotated log files kept.")
+    seed: int | None = Field(
+        None, description="Makes the synthetic walk repeat exactly; empty: a new one each start."
+    )
+    stale_after: float = Field(5.0, gt=0, description="Seconds without data after which a source is stale.")
+    quiet_after: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds after which an instrument without a comparison source counts as dead.",
+    )
+    failback_after: float = Field(
+        30.0, ge=0, description="Seconds a better source must be live again before it serves again."
+    )
+    connect_timeout: float = Field(10.0, gt=0, description="Seconds for one connection attempt to a venue.")
+    ack_timeout: float = Field(10.0, gt=0, description="Seconds a venue has to acknowledge a subscription.")
+    handlers_dir: Path | None = Field(None, description="Folder with further handlers, one file each.")
+    runtime_dir: Path | None = Field(
+        None, description="Short folder for sockets; empty: a fresh temporary one."
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="Token that may pin sources; without one only this machine may."
+    )
+    origins: Words = Field(
+        (), description="Other web origins whose pages may read and connect; * allows every one."
+    )
+    max_viewers: int = Field(20_000, ge=1, description="Open viewer connections of one gateway process.")
+    replay_speed: Literal["recorded", "full"] = Field("recorded", description="Pace of replay:VENUE:FILE.")
+    handler_options: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="Settings of single handlers: CRYPTO_STREAM_<HANDLER>_<NAME>."
+    )
+    explicit_pairs: bool = Field(
+        False, description="Internal: pairs were named by a person, not by the default."
+    )
+
+
+INTERNAL = ("handler_options", "explicit_pairs")
+OPTIONS = tuple(name for name in Settings.model_fields if name not in INTERNAL)
+
+
+def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
+    """Merge command line over environment over file; raise SettingError naming what is wrong.
+
+    `command_line` holds only what was given. `CRYPTO_STREAM_<HANDLER>_<NAME>` and a file's `[handler]` tables
+    become `handler_options`; whether such a handler and option exist is checked where handlers are loaded.
+    """
+    from_file, options = _from_file(file)
+    named = "pairs" in command_line or "pairs" in from_file or bool(os.environ.get(f"{PREFIX}PAIRS"))
+    for handler, given in _handler_options(os.environ).items():
+        options[handler] = {**options.get(handler, {}), **given}
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, from_file)
+
+    try:
+        return Loaded(**command_line, handler_options=options, explicit_pairs=named)
+    except ValidationError as error:
+        raise SettingError(_one_line(error)) from None
+
+
+def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    path = file or Path(FILE_NAME)
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if file:
+            raise SettingError(
+                f"config: {str(path)!r} does not exist; name a file or leave the option out"
+            ) from None
+        return {}, {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"config: {str(path)!r} cannot be read: {error}") from None
+    plain: dict[str, Any] = {}
+    tables: dict[str, dict[str, str]] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            tables[key] = {name: str(inner) for name, inner in value.items()}
+        elif key in OPTIONS:
+            plain[key] = value
+        else:
+            raise SettingError(f"{key}: no such setting in {path}{_meant(key)}")
+    return plain, tables
+
+
+def _handler_options(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Collect `CRYPTO_STREAM_<HANDLER>_<NAME>`; raise SettingError for a name that cannot be one."""
+    tables: dict[str, dict[str, str]] = {}
+    for key, value in environ.items():
+        name = key.removeprefix(PREFIX)
+        if not key.startswith(PREFIX) or name in _RESERVED or name.lower() in OPTIONS:
+            continue
+        handler, _, option = name.lower().partition("_")
+        if not option:
+            raise SettingError(f"{key}: no such setting{_meant(name.lower())}")
+        tables.setdefault(handler, {})[option] = value
+    return tables
+
+
+def _meant(name: str) -> str:
+    near = difflib.get_close_matches(name, OPTIONS, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(OPTIONS)}"
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    value = first.get("input")
+    shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return f"{name}: {shown!r} is not allowed: {first['msg'].removeprefix('Value error, ').lower()}"

@@ -1,0 +1,263 @@
+"""The bus on one machine: a Unix socket that the engine serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from crypto_stream.bus.frames import Splitter, decode_to_engine, decode_to_gateway, encode_frame, encode_value
+from crypto_stream.bus.interface import Backend
+from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
+from crypto_stream.errors import BusError, RefusedError
+
+log = logging.getLogger(__name__)
+
+# Bytes a gateway may leave unread before state messages are skipped for it (it gets a Snapshot instead).
+_BEHIND_BYTES = 4 * 1024 * 1024
+# Requests of one gateway worked on at once; further ones wait in its socket.
+_AT_ONCE = 64
+# The engine beats each second; this long without a byte and it is given up.
+SILENCE_S = 5.0
+_RECONNECT_S = (0.05, 1.0)
+_READ_BYTES = 256 * 1024
+
+
+class LocalEnginePort:
+    """The engine's end: serve gateways on a Unix socket. Use as `async with`.
+
+    Each gateway's unsent bytes are bounded: past the bound state is skipped and, when it has drained,
+    replaced by one Snapshot. Answers are never skipped: a gateway has at most 64 of them under way.
+    """
+
+    def __init__(self, path: Path, backend: Backend) -> None:
+        """Serve `backend` at `path`; a socket left there by a dead engine is replaced."""
+        self._path = path
+        self._backend = backend
+        self._links: dict[int, _Link] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
+
+    async def __aenter__(self) -> Self:
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        self._path.chmod(0o600)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for link in self._links.values():
+            link.writer.transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._path.unlink(missing_ok=True)
+
+    def publish(self, message: ToGateway) -> None:
+        """Hand `message` to every gateway without waiting."""
+        if self._links:
+            frame = encode_frame(message)
+            for link in self._links.values():
+                link.push(frame)
+
+    def send(self, gateway: int, message: ToGateway) -> None:
+        """Hand `message` to one gateway; nothing happens when it has left."""
+        if link := self._links.get(gateway):
+            link.push(encode_frame(message))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        number = next(self._numbers)
+        link = self._links[number] = _Link(writer, self._backend)
+        log.info("gateway connected to the bus", extra={"gateway": number})
+        try:
+            link.push_snapshot()
+            async with asyncio.TaskGroup() as tasks:
+                refresher = tasks.create_task(link.refresh_when_drained())
+                await self._read(number, reader, link, tasks)
+                refresher.cancel()
+        except* (OSError, BusError) as group:
+            log.warning("gateway dropped", extra={"gateway": number, "reason": str(group.exceptions[0])})
+        finally:
+            del self._links[number]
+            self._backend.left(number)
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            log.info("gateway left the bus", extra={"gateway": number})
+
+    async def _read(
+        self, number: int, reader: asyncio.StreamReader, link: _Link, tasks: asyncio.TaskGroup
+    ) -> None:
+        splitter = Splitter()
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def work(request: Request) -> None:
+            try:
+                link.write(encode_frame(await self._answer(number, request)))
+            finally:
+                free.release()
+
+        while data := await reader.read(_READ_BYTES):
+            for body in splitter.feed(data):
+                await free.acquire()
+                tasks.create_task(work(decode_to_engine(body)))
+
+    async def _answer(self, number: int, request: Request) -> Answer:
+        try:
+            return Answer(request.id, encode_value(await self._backend.answer(number, request.ask)))
+        except RefusedError as refused:
+            return Answer(request.id, code=refused.code, reason=str(refused))
+
+
+class _Link:
+    """One connected gateway, seen from the engine."""
+
+    def __init__(self, writer: asyncio.StreamWriter, backend: Backend) -> None:
+        self.writer = writer
+        self._backend = backend
+        self._behind = asyncio.Event()
+        writer.transport.set_write_buffer_limits(high=64 * 1024)
+
+    def write(self, frame: bytes) -> None:
+        if not self.writer.is_closing():
+            self.writer.write(frame)
+
+    def push(self, frame: bytes) -> None:
+        if self._behind.is_set():
+            return
+        if self.writer.transport.get_write_buffer_size() > _BEHIND_BYTES:
+            self._behind.set()
+            log.warning("a gateway reads too slowly; it gets a new snapshot when it has caught up")
+            return
+        self.write(frame)
+
+    def push_snapshot(self) -> None:
+        self.write(encode_frame(self._backend.snapshot()))
+
+    async def refresh_when_drained(self) -> None:
+        while True:
+            await self._behind.wait()
+            await self.writer.drain()
+            self._behind.clear()
+            self.push_snapshot()
+
+
+class LocalGatewayPort:
+    """A gateway's end: blocking calls on plain sockets and threads, which green servers make green."""
+
+    def __init__(self, path: Path, silence_s: float = SILENCE_S) -> None:
+        """Connect to the engine at `path`, give it up after `silence_s` without a byte."""
+        self._path = path
+        self._silence_s = silence_s
+        self._socket: socket.socket | None = None
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, _Waiting] = {}
+        self._sending = threading.Lock()
+        self._closed = False
+
+    def run(self, receive: Callable[[ToGateway], None], lost: Callable[[], None]) -> None:
+        """Connect, deliver, reconnect for ever; `lost` is called when the engine cannot be reached."""
+        pause = _RECONNECT_S[0]
+        while not self._closed:
+            try:
+                connected = self._connect()
+            except OSError:
+                lost()
+                time.sleep(pause)
+                pause = min(pause * 2, _RECONNECT_S[1])
+                continue
+            pause = _RECONNECT_S[0]
+            try:
+                self._read(connected, receive)
+            except (OSError, BusError) as error:
+                log.warning("engine lost", extra={"reason": str(error) or type(error).__name__})
+            finally:
+                self._disconnect()
+            if not self._closed:
+                lost()
+
+    def close(self) -> None:
+        """End `run` soon; every waiting `ask` fails."""
+        self._closed = True
+        self._disconnect()
+
+    def ask(self, ask: Ask, timeout_s: float = 5.0) -> bytes:
+        """Send one request, return its answer as msgpack; raise BusError (no answer) or RefusedError."""
+        waiting = _Waiting()
+        number = next(self._ids)
+        self._waiting[number] = waiting
+        try:
+            self._send(encode_frame(Request(number, ask)))
+            if not waiting.done.wait(timeout_s):
+                raise BusError(f"the engine did not answer within {timeout_s:g} s")
+        finally:
+            del self._waiting[number]
+        answer = waiting.answer
+        if answer is None:
+            raise BusError("the engine went away before it answered")
+        if answer.code is not None:
+            raise RefusedError(answer.code, answer.reason or answer.code)
+        return bytes(answer.value)
+
+    def _connect(self) -> socket.socket:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(self._silence_s)
+        try:
+            connected.connect(os.fspath(self._path))
+        except OSError:
+            connected.close()
+            raise
+        self._socket = connected
+        return connected
+
+    def _read(self, connected: socket.socket, receive: Callable[[ToGateway], None]) -> None:
+        splitter = Splitter()
+        while data := connected.recv(_READ_BYTES):
+            for body in splitter.feed(data):
+                message = decode_to_gateway(body)
+                if isinstance(message, Answer):
+                    if waiting := self._waiting.get(message.id):
+                        waiting.answer = message
+                        waiting.done.set()
+                else:
+                    receive(message)
+
+    def _send(self, frame: bytes) -> None:
+        with self._sending:
+            if self._socket is None:
+                raise BusError("the engine cannot be reached")
+            try:
+                self._socket.sendall(frame)
+            except OSError as error:
+                raise BusError(f"the engine cannot be reached: {error}") from None
+
+    def _disconnect(self) -> None:
+        connected, self._socket = self._socket, None
+        if connected:
+            with contextlib.suppress(OSError):  # the engine may have closed it first
+                connected.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads it; close alone does not
+            connected.close()
+        for waiting in list(self._waiting.values()):
+            waiting.done.set()
+
+
+class _Waiting:
+    """One unanswered request."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.answer: Answer | None = None

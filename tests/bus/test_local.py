@@ -1,0 +1,172 @@
+"""The local bus: real Unix sockets, the blocking gateway end in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from crypto_stream.bus.frames import encode_frame
+from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
+from crypto_stream.bus.messages import Ask, Beat, GetVenues, Pin, Quotes, Snapshot, ToGateway
+from crypto_stream.errors import BusError, RefusedError
+from tests.waiting import DEADLINE_S, until
+
+
+class Engine:
+    """A backend whose snapshot carries a counter and which answers every request in a known way."""
+
+    def __init__(self) -> None:
+        self.snapshots = 0
+        self.gone: list[int] = []
+
+    def snapshot(self) -> Snapshot:
+        self.snapshots += 1
+        return Snapshot("e1", self.snapshots, [], [], [], None, {})
+
+    async def answer(self, gateway: int, ask: Ask) -> Any:
+        if isinstance(ask, GetVenues):
+            return {"symbol": ask.symbol}
+        if isinstance(ask, Pin):
+            raise RefusedError("unknown_source", f"no source {ask.source}")
+        await asyncio.sleep(DEADLINE_S)
+        return None
+
+    def left(self, gateway: int) -> None:
+        self.gone.append(gateway)
+
+
+class Gateway:
+    """A gateway end that runs in a thread and keeps what it was given."""
+
+    def __init__(self, path: Path, silence_s: float = 5.0) -> None:
+        self.received: list[ToGateway] = []
+        self.lost = 0
+        self.port = LocalGatewayPort(path, silence_s)
+        self._thread = threading.Thread(target=self.port.run, args=(self.received.append, self._on_lost))
+        self._thread.start()
+
+    def _on_lost(self) -> None:
+        self.lost += 1
+
+    def close(self) -> None:
+        self.port.close()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+async def port(tmp_path: Path, engine: Engine) -> AsyncIterator[LocalEnginePort]:
+    async with LocalEnginePort(tmp_path / "bus.sock", engine) as port:
+        yield port
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, port: LocalEnginePort) -> AsyncIterator[Gateway]:
+    gateway = Gateway(tmp_path / "bus.sock")
+    await until(lambda: len(gateway.received) == 1)
+    yield gateway
+    await asyncio.to_thread(gateway.close)
+
+
+async def test_snapshot_comes_first_then_changes(port: LocalEnginePort, gateway: Gateway) -> None:
+    """A gateway gets the whole state first, then each change in order."""
+    for seq in range(10):
+        port.publish(Quotes(seq, []))
+    await until(lambda: len(gateway.received) == 11)
+
+    assert isinstance(gateway.received[0], Snapshot)
+    assert [message.seq for message in gateway.received[1:] if isinstance(message, Quotes)] == [*range(10)]
+
+
+async def test_answers_and_refusals_come_back(gateway: Gateway) -> None:
+    """A request is answered with its value, or with the code and reason of its refusal."""
+    answer = await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
+    with pytest.raises(RefusedError) as refusal:
+        await asyncio.to_thread(gateway.port.ask, Pin("nowhere"))
+
+    assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
+    assert refusal.value.code == "unknown_source"
+    assert str(refusal.value) == "no source nowhere"
+
+
+async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, engine: Engine) -> None:
+    """When the engine goes away requests fail at once; a new engine is found by itself, with its snapshot."""
+    gateway = Gateway(tmp_path / "bus.sock")
+    async with LocalEnginePort(tmp_path / "bus.sock", engine):
+        await until(lambda: len(gateway.received) == 1)
+    lost_before = gateway.lost
+    await until(lambda: gateway.lost > lost_before)
+    with pytest.raises(BusError):
+        await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
+    async with LocalEnginePort(tmp_path / "bus.sock", engine):
+        await until(lambda: len(gateway.received) == 2)
+        await asyncio.to_thread(gateway.close)
+
+    assert all(isinstance(message, Snapshot) for message in gateway.received)
+    assert engine.gone
+
+
+async def test_silent_engine_is_given_up(tmp_path: Path) -> None:
+    """An engine that accepts but says nothing counts as lost after the silence limit."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "bus.sock"))
+        silent.listen()
+        gateway = Gateway(tmp_path / "bus.sock", silence_s=0.1)
+        await until(lambda: gateway.lost >= 2)
+        await asyncio.to_thread(gateway.close)
+
+    assert gateway.received == []
+
+
+async def test_slow_gateway_gets_a_new_snapshot(
+    tmp_path: Path, port: LocalEnginePort, engine: Engine, gateway: Gateway
+) -> None:
+    """A gateway that stops reading costs a bounded buffer, then gets one snapshot; others get all."""
+    _, writer = await asyncio.open_unix_connection(tmp_path / "bus.sock", limit=2**26)
+    await until(lambda: engine.snapshots == 2)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    bulky = Beat(0, [], "x" * 1_000_000, 0.0)
+    for count in range(2, 14):
+        port.publish(bulky)
+        await until(lambda count=count: len(gateway.received) == count)  # type: ignore[misc]
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    await until(lambda: engine.snapshots == 3)
+    await hang_up(writer)
+
+    assert engine.snapshots == 3
+    assert sum(isinstance(message, Beat) for message in gateway.received) == 12
+
+
+async def test_nonsense_from_a_gateway_harms_no_other(
+    tmp_path: Path, port: LocalEnginePort, gateway: Gateway
+) -> None:
+    """Bytes that are no message end that gateway's connection and nothing else."""
+    for nonsense in (b"\x00\x00\x00\x01\xff", b"\xff\xff\xff\xff", encode_frame(Quotes(1, []))):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "bus.sock")
+        writer.write(nonsense)
+        async with asyncio.timeout(DEADLINE_S):
+            await reader.read()
+        await hang_up(writer)
+    port.publish(Quotes(7, []))
+    await until(lambda: len(gateway.received) == 2)
+
+    assert gateway.lost == 0

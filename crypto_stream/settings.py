@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -33,12 +33,10 @@ def _words(value: object) -> object:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every option of the commands; the description is its help text and its line in docs/settings.md."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_parse_enums=False, validate_default=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 opens it to the network.")
     port: int = Field(
@@ -116,7 +114,9 @@ def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
     for handler, given in _handler_options(os.environ).items():
         options[handler] = {**options.get(handler, {}), **given}
 
-    class Loaded(Settings):
+    class Loaded(Settings, BaseSettings):
+        model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
+
         @classmethod
         def settings_customise_sources(
             cls,
@@ -132,6 +132,18 @@ def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
         return Loaded(**command_line, handler_options=options, explicit_pairs=named)
     except ValidationError as error:
         raise SettingError(_one_line(error)) from None
+
+
+def hand_over(settings: Settings) -> dict[str, Any]:
+    """Write every setting as plain JSON values, the token too: for a process that this one starts."""
+    plain = settings.model_dump(mode="json")
+    token = settings.admin_token
+    return {**plain, "admin_token": token.get_secret_value() if token else None}
+
+
+def take_over(plain: Mapping[str, Any]) -> Settings:
+    """Read what `hand_over` wrote; environment and file are not looked at again."""
+    return Settings(**plain)
 
 
 def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
@@ -163,7 +175,7 @@ def _handler_options(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     tables: dict[str, dict[str, str]] = {}
     for key, value in environ.items():
         name = key.removeprefix(PREFIX)
-        if not key.startswith(PREFIX) or name in _RESERVED or name.lower() in OPTIONS:
+        if not value or not key.startswith(PREFIX) or name in _RESERVED or name.lower() in OPTIONS:
             continue
         handler, _, option = name.lower().partition("_")
         if not option:

@@ -1,0 +1,1 @@
+"""Tests of the commands, the supervisor and the whole program as processes."""

@@ -1,0 +1,25 @@
+"""Decimal numbers as text, the way venues write them and quotes keep them."""
+
+from __future__ import annotations
+
+import re
+
+# Longer ones are no prices; the bound keeps a venue's nonsense out of arithmetic and out of memory.
+_LONGEST = 40
+_ANY_FORM = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?")
+
+
+def decimal_text(text: str) -> str | None:
+    """Return `text` unchanged if it is a finite decimal number, None if it is empty (a value not given).
+
+    Accepted: `0.10`, `-3`, `5.`, `1e-8`, up to 40 characters. Raises ValueError for anything else, which
+    includes `NaN`, `Infinity`, `1_0`, blanks and digits outside ASCII.
+    """
+    # Nearly every number of a venue passes the first test, at a third of the pattern's price.
+    if text.replace(".", "", 1).isdecimal() and text.isascii() and len(text) <= _LONGEST:
+        return text
+    if not text:
+        return None
+    if len(text) <= _LONGEST and _ANY_FORM.fullmatch(text):
+        return text
+    raise ValueError(f"{text[:_LONGEST]!r} is no decimal number")

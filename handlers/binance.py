@@ -1,0 +1,320 @@
+"""Binance spot, public market data.
+
+Documents: https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md and rest-api.md.
+Three streams per symbol: `bookTicker` (top of book at every change), `aggTrade` (trades), `ticker` (24 h
+figures each second). One connection takes 1024 streams, so at most 341 symbols.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct
+
+from crypto_stream.feed.source import (
+    Acked,
+    Budget,
+    Event,
+    Ignored,
+    Instrument,
+    MalformedFrame,
+    Moving,
+    Refused,
+    Request,
+    Trade,
+    Update,
+)
+from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.instruments import fold
+
+if TYPE_CHECKING:
+    import httpx
+
+# The data-only host serves no user data and is the least restricted; the others are the full ones.
+URLS = [
+    "wss://data-stream.binance.vision",
+    "wss://stream.binance.com:9443",
+    "wss://stream.binance.com:443",
+]
+REST_URL = "https://data-api.binance.vision"
+BUSY = "btcusdt"
+# 5 messages in any rolling second, pongs included: 0.3 s apart leaves room for those.
+PACE_S = 0.3
+MAX_AGE_S = 23 * 3600.0  # the venue cuts at 24 h
+CONNECTS = Budget(300, 300.0)
+
+_STREAMS = ("bookTicker", "aggTrade", "ticker")
+_PER_REQUEST = 100  # symbols; a longer list makes a frame of more than 8 kB
+_SYMBOLS_KEPT = 10_000
+
+_Order = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
+_Time = Annotated[int, Meta(ge=0, lt=4_102_444_800_000)]
+
+
+class _Combined(Struct, gc=False):
+    stream: str
+    data: Raw
+
+
+class _BookTicker(Struct, gc=False):
+    u: _Order
+    s: str
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class _AggTrade(Struct, gc=False):
+    s: str
+    a: _Order
+    p: str
+    q: str
+    T: _Time
+
+
+class _Ticker(Struct, gc=False):
+    E: _Time
+    s: str
+    c: str
+    b: str
+    B: str
+    a: str
+    A: str
+    o: str
+    h: str
+    l: str  # noqa: E741 - the venue's name of the low price
+    v: str
+
+
+class _Error(Struct):
+    code: int = 0
+    msg: str = ""
+
+
+class _Plain(Struct):
+    """Whatever a frame without the `stream` wrapper may be; which fields are there decides."""
+
+    e: str | None = None
+    u: Raw = Raw()
+    result: Raw = Raw()
+    id: int | str | None = None
+    error: _Error | None = None
+    code: int | None = None
+    msg: str = ""
+    lastUpdateId: Raw = Raw()  # noqa: N815 - the venue's name
+
+
+class _Symbol(Struct):
+    symbol: str
+    status: str
+
+
+class _ExchangeInfo(Struct):
+    symbols: list[_Symbol]
+
+
+_combined = msgspec.json.Decoder(_Combined).decode
+_plain = msgspec.json.Decoder(_Plain).decode
+_book_ticker = msgspec.json.Decoder(_BookTicker).decode
+_agg_trade = msgspec.json.Decoder(_AggTrade).decode
+_ticker = msgspec.json.Decoder(_Ticker).decode
+_any = msgspec.json.Decoder().decode
+
+_symbols: dict[str, str] = {}
+
+
+def url(base: str, instruments: Sequence[Instrument]) -> str:
+    """Return the address of combined streams; the streams themselves are asked for by `subscribe`."""
+    return f"{base.rstrip('/')}/stream"
+
+
+def subscribe(instruments: Sequence[Instrument]) -> list[Request]:
+    """Ask for three streams per instrument, 100 instruments in one message; one acknowledgement each.
+
+    {"method":"SUBSCRIBE","params":["btcusdt@bookTicker","btcusdt@aggTrade","btcusdt@ticker"],"id":1}
+    An unknown symbol is acknowledged like any other and stays silent.
+    """
+    return _requests("SUBSCRIBE", instruments)
+
+
+def unsubscribe(instruments: Sequence[Instrument]) -> list[Request]:
+    """Take back what `subscribe` asked for: the same message with `UNSUBSCRIBE`."""
+    return _requests("UNSUBSCRIBE", instruments)
+
+
+def parse(frame: bytes) -> list[Event]:
+    """Read one frame, in combined mode (wrapped, what we ask for) or in raw mode.
+
+    {"stream":"btcusdt@bookTicker","data":{...}} or the bare payload; acknowledgements and errors are bare:
+    {"result":null,"id":1} · {"error":{"code":2,"msg":"Invalid request: ..."},"id":1} · {"code":2,"msg":"..."}
+    Raises MalformedFrame, nothing else.
+    """
+    try:
+        try:
+            wrapped = _combined(frame)
+        except msgspec.ValidationError:
+            return [_read_plain(frame)]
+        stream = wrapped.stream
+        channel = stream.partition("@")[2]
+        reader = _READERS.get(channel)
+        if reader is None:
+            return [_read_other(stream, channel)]
+        return [reader(wrapped.data)]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"binance: {error}") from None
+
+
+async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the listed symbols: "" for a tradable one, else the venue's word (`HALT`, `BREAK`).
+
+    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/general-endpoints (exchangeInfo)
+    """
+    answer = await http.get("/api/v3/exchangeInfo", params={"showPermissionSets": "false"})
+    if answer.status_code == 400:  # the affiliates' servers do not know the option, which only saves bytes
+        answer = await http.get("/api/v3/exchangeInfo")
+    answer.raise_for_status()
+    try:
+        listed = msgspec.json.decode(answer.content, type=_ExchangeInfo)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"binance exchangeInfo: {error}") from None
+    return {fold(item.symbol): "" if item.status == "TRADING" else item.status for item in listed.symbols}
+
+
+def _requests(method: str, instruments: Sequence[Instrument]) -> list[Request]:
+    requests = []
+    for start in range(0, len(instruments), _PER_REQUEST):
+        symbols = tuple(each.symbol for each in instruments[start : start + _PER_REQUEST])
+        params = [f"{symbol}@{stream}" for symbol in symbols for stream in _STREAMS]
+        # The id follows from the content: equal requests share it, different ones do not, no counter is kept.
+        number = zlib.crc32(f"{method} {params}".encode())
+        message = {"method": method, "params": params, "id": number}
+        requests.append(Request(msgspec.json.encode(message).decode(), (str(number),), symbols))
+    return requests
+
+
+def _read_book_ticker(payload: bytes | Raw) -> Event:
+    """Read the top of book; it carries no time.
+
+    {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
+    """
+    top = _book_ticker(payload)
+    return Update(
+        _symbols.get(top.s) or _learn(top.s),
+        "bookTicker",
+        top.u,
+        None,
+        UNSET,
+        decimal_text(top.b),
+        decimal_text(top.B),
+        decimal_text(top.a),
+        decimal_text(top.A),
+    )
+
+
+def _read_agg_trade(payload: bytes | Raw) -> Event:
+    """Read one taker order's trade.
+
+    {"e":"aggTrade","E":1616176861895,"s":"BTCUSDT","a":640283266,"p":"58942.01000000","q":"0.00035600",
+     "f":716849523,"l":716849523,"T":1616176861893,"m":false,"M":true}
+    """
+    trade = _agg_trade(payload)
+    price = decimal_text(trade.p)
+    if price is None:
+        raise ValueError("a trade without a price")
+    symbol = _symbols.get(trade.s) or _learn(trade.s)
+    return Trade(symbol, "aggTrade", trade.a, trade.T, price, decimal_text(trade.q))
+
+
+def _read_ticker(payload: bytes | Raw) -> Event:
+    """Read the rolling 24 h figures; `v` is the volume in base, `q` (not used) in quote.
+
+    {"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009",
+     "c":"0.0025","Q":"10","b":"0.0024","B":"10","a":"0.0026","A":"100","o":"0.0010","h":"0.0025","l":"0.0010",
+     "v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}
+    """
+    day = _ticker(payload)
+    return Update(
+        _symbols.get(day.s) or _learn(day.s),
+        "ticker",
+        day.E,
+        day.E,
+        decimal_text(day.c),
+        decimal_text(day.b),
+        decimal_text(day.B),
+        decimal_text(day.a),
+        decimal_text(day.A),
+        decimal_text(day.o),
+        decimal_text(day.h),
+        decimal_text(day.l),
+        decimal_text(day.v),
+        slow=True,
+    )
+
+
+def _read_shutdown(payload: bytes | Raw) -> Event:
+    """Read the announcement of a shutdown: {"e":"serverShutdown","E":1770123456789}."""
+    if not isinstance(_any(payload), dict):
+        raise ValueError("serverShutdown of an unknown shape")
+    return Moving("Binance announced the shutdown of this server")
+
+
+_READERS: dict[str, Callable[[bytes | Raw], Event]] = {
+    "bookTicker": _read_book_ticker,
+    "aggTrade": _read_agg_trade,
+    "ticker": _read_ticker,
+}
+_READERS_BY_EVENT = {
+    "bookTicker": _read_book_ticker,
+    "aggTrade": _read_agg_trade,
+    "24hrTicker": _read_ticker,
+    "serverShutdown": _read_shutdown,
+}
+
+
+def _read_other(stream: str, channel: str) -> Event:
+    """Read a wrapped frame of a stream that gives no quotes; streams of all symbols begin with `!`."""
+    if stream == "!serverShutdown":
+        return Moving("Binance announced the shutdown of this server")
+    return Ignored((stream if stream.startswith("!") else channel or stream)[:40])
+
+
+def _read_plain(frame: bytes) -> Event:
+    """Read a frame without wrapper: a payload of raw mode, or an answer to a request."""
+    if frame.lstrip()[:1] == b"[":
+        _any(frame)
+        return Ignored("array")
+    plain = _plain(frame)
+    if plain.e is not None:
+        reader = _READERS_BY_EVENT.get(plain.e)
+        return reader(frame) if reader else Ignored(plain.e[:40])
+    if plain.u:
+        return _read_book_ticker(frame)
+    return Ignored("depth") if plain.lastUpdateId else _read_answer(plain)
+
+
+def _read_answer(plain: _Plain) -> Event:
+    """Read the answer to a request, which names only the request's id; errors come in two shapes."""
+    key = "" if plain.id is None else str(plain.id)
+    if plain.error is not None:
+        return Refused(key, f"code {plain.error.code}: {plain.error.msg[:200]}")
+    if plain.code is not None:
+        return Refused(key, f"code {plain.code}: {plain.msg[:200]}")
+    if plain.result and key:
+        return Acked(key)
+    raise ValueError("no known shape")
+
+
+def _learn(name: str) -> str:
+    """Remember the symbol of a venue's name; the memory starts anew when it is full."""
+    symbol = fold(name)
+    if not symbol:
+        raise ValueError("no symbol")
+    if len(_symbols) >= _SYMBOLS_KEPT:
+        _symbols.clear()
+    _symbols[name] = symbol
+    return symbol

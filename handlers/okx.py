@@ -1,0 +1,305 @@
+"""OKX v5, public spot market data.
+
+Document: https://www.okx.com/docs-v5/en/#order-book-trading-market-data (WebSocket channels) and
+https://www.okx.com/docs-v5/en/#overview-websocket. Three channels per instrument: `bbo-tbt` (best bid and
+ask), `trades`, `tickers` (24 h figures). The venue's ids are `BTC-USDT`: an instrument whose base is unknown
+cannot be asked for and is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct
+
+from crypto_stream.feed.source import (
+    Acked,
+    Budget,
+    Event,
+    Ignored,
+    Instrument,
+    Keepalive,
+    MalformedFrame,
+    Moving,
+    Pong,
+    Refused,
+    Request,
+    Trade,
+    Update,
+)
+from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.instruments import fold
+
+if TYPE_CHECKING:
+    import httpx
+
+# Port 443: the 8443 of older documents was switched off on 2026-10-31. The regional hosts list fewer pairs.
+URLS = ["wss://ws.okx.com", "wss://wseea.okx.com", "wss://wsus.okx.com"]
+REST_URL = "https://www.okx.com"
+BUSY = "btcusdt"
+# 480 requests an hour, and a request carries many arguments: few and slow.
+PACE_S = 0.5
+KEEPALIVE = Keepalive("ping", 20.0)  # the venue cuts after 30 s of silence
+CONNECTS = Budget(3, 1.0)
+
+_CHANNELS = ("tickers", "bbo-tbt", "trades")
+_PER_REQUEST = 60  # instruments: about 10 kB of the 64 kB a request may have
+_IDS_KEPT = 10_000
+_SERVICE_UPGRADE = "64008"
+# Errors name what they are about only inside a sentence whose wording changes.
+_NAMED = re.compile(r"channel\W{1,6}([\w-]{1,40})\W{1,8}instId\W{1,6}([^\s,\"'}]{1,40})")
+
+_Order = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
+_Time = Annotated[int, Meta(ge=0, lt=4_102_444_800_000)]
+
+
+class _Arg(Struct, gc=False):
+    channel: str
+    instId: str = ""  # noqa: N815 - the venue's names, here and below
+
+
+class _Push(Struct, gc=False):
+    arg: _Arg
+    data: Raw
+
+
+class _TickerItem(Struct, gc=False):
+    last: str
+    askPx: str  # noqa: N815
+    askSz: str  # noqa: N815
+    bidPx: str  # noqa: N815
+    bidSz: str  # noqa: N815
+    open24h: str
+    high24h: str
+    low24h: str
+    vol24h: str
+    ts: _Time
+
+
+class _TopItem(Struct):
+    asks: list[list[str]]
+    bids: list[list[str]]
+    ts: _Time
+    seqId: _Order | None = None  # noqa: N815
+
+
+class _TradeItem(Struct, gc=False):
+    px: str
+    sz: str
+    ts: _Time
+    tradeId: _Order | None = None  # noqa: N815
+    seqId: _Order | None = None  # noqa: N815
+
+
+class _Word(Struct):
+    """A frame that says something about the connection."""
+
+    event: str
+    arg: _Arg | None = None
+    code: str = ""
+    msg: str = ""
+
+
+class _Listed(Struct):
+    instId: str  # noqa: N815
+    state: str
+
+
+class _Instruments(Struct):
+    code: str
+    data: list[_Listed]
+    msg: str = ""
+
+
+# Not strict: times and ids are numbers in quotes. Fields typed as text stay text in this mode, too.
+_push = msgspec.json.Decoder(_Push).decode
+_word = msgspec.json.Decoder(_Word).decode
+_tickers = msgspec.json.Decoder(list[_TickerItem], strict=False).decode
+_tops = msgspec.json.Decoder(list[_TopItem], strict=False).decode
+_trades = msgspec.json.Decoder(list[_TradeItem], strict=False).decode
+
+_symbols: dict[str, str] = {}
+
+
+def url(base: str, instruments: Sequence[Instrument]) -> str:
+    """Return the address of the public channels."""
+    return f"{base.rstrip('/')}/ws/v5/public"
+
+
+def subscribe(instruments: Sequence[Instrument]) -> list[Request]:
+    """Ask for three channels per instrument, 60 instruments in one message; each argument is acknowledged.
+
+    {"op":"subscribe","args":[{"channel":"tickers","instId":"BTC-USDT"},{"channel":"bbo-tbt", ...}]}
+    """
+    return _requests("subscribe", "", instruments)
+
+
+def unsubscribe(instruments: Sequence[Instrument]) -> list[Request]:
+    """Take back what `subscribe` asked for; the keys differ, so no answer is taken for the other's."""
+    return _requests("unsubscribe", "unsubscribe:", instruments)
+
+
+def parse(frame: bytes) -> list[Event]:
+    """Read one frame: a push, a word about the connection, or the text `pong`.
+
+    {"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{...}]}
+    {"event":"subscribe","arg":{"channel":"tickers","instId":"BTC-USDT"},"connId":"accb8e21"}
+    Raises MalformedFrame, nothing else.
+    """
+    if frame == b"pong":
+        return [Pong()]
+    try:
+        try:
+            push = _push(frame)
+        except msgspec.ValidationError:
+            return [_read_word(_word(frame))]
+        arg = push.arg
+        symbol = _symbols.get(arg.instId)
+        if symbol is None:
+            symbol = _learn(arg.instId)
+        if not symbol:
+            return [Ignored("not_spot" if arg.instId else arg.channel[:40])]
+        reader = _READERS.get(arg.channel)
+        if reader is None:
+            return [Ignored(arg.channel[:40])]
+        return reader(symbol, push.data) or [Ignored(arg.channel)]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"okx: {error}") from None
+
+
+async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the listed spot pairs: "" for a tradable one, else the venue's word (`suspend`, `preopen`).
+
+    https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments
+    """
+    answer = await http.get("/api/v5/public/instruments", params={"instType": "SPOT"})
+    answer.raise_for_status()
+    try:
+        listed = msgspec.json.decode(answer.content, type=_Instruments)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"okx instruments: {error}") from None
+    if listed.code != "0":  # errors come with HTTP 200
+        raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
+    return {fold(item.instId): "" if item.state == "live" else item.state for item in listed.data}
+
+
+def _requests(operation: str, mark: str, instruments: Sequence[Instrument]) -> list[Request]:
+    named = [(each.symbol, f"{each.base}-{each.quote}") for each in instruments if each.base and each.quote]
+    requests = []
+    for start in range(0, len(named), _PER_REQUEST):
+        part = named[start : start + _PER_REQUEST]
+        args = [{"channel": channel, "instId": name} for _, name in part for channel in _CHANNELS]
+        keys = tuple(f"{mark}{arg['channel']}:{arg['instId']}" for arg in args)
+        text = msgspec.json.encode({"op": operation, "args": args}).decode()
+        requests.append(Request(text, keys, tuple(symbol for symbol, _ in part)))
+    return requests
+
+
+def _read_tickers(symbol: str, data: Raw) -> list[Event]:
+    """Read the 24 h figures; `vol24h` is the volume in base on spot, `volCcy24h` (not used) in quote.
+
+    [{"instType":"SPOT","instId":"BTC-USDT","last":"9999.99","lastSz":"0.1","askPx":"9999.99","askSz":"11",
+      "bidPx":"8888.88","bidSz":"5","open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222",
+      "vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"1597026383085"}]
+    """
+    return [
+        Update(
+            symbol,
+            "tickers",
+            item.ts,
+            item.ts,
+            decimal_text(item.last),
+            decimal_text(item.bidPx),
+            decimal_text(item.bidSz),
+            decimal_text(item.askPx),
+            decimal_text(item.askSz),
+            decimal_text(item.open24h),
+            decimal_text(item.high24h),
+            decimal_text(item.low24h),
+            decimal_text(item.vol24h),
+            slow=True,
+        )
+        for item in _tickers(data)
+    ]
+
+
+def _read_top(symbol: str, data: Raw) -> list[Event]:
+    """Read the best bid and ask, each [price, size, "0", orders]; a side without orders is an empty list.
+
+    [{"asks":[["111.06","55154","0","2"]],"bids":[["111.05","57745","0","2"]],"ts":"1670324386802",
+      "seqId":363996337}]
+    """
+    events: list[Event] = []
+    for item in _tops(data):
+        bid, bid_size = _level(item.bids)
+        ask, ask_size = _level(item.asks)
+        key = item.ts if item.seqId is None else item.seqId
+        events.append(Update(symbol, "bbo-tbt", key, item.ts, UNSET, bid, bid_size, ask, ask_size))
+    return events
+
+
+def _level(side: list[list[str]]) -> tuple[str | None, str | None]:
+    if not side:
+        return None, None
+    if len(side[0]) < 2:
+        raise ValueError("a level without price and size")
+    return decimal_text(side[0][0]), decimal_text(side[0][1])
+
+
+def _read_trades(symbol: str, data: Raw) -> list[Event]:
+    """Read trades; older frames lack `count`, `source` and `seqId`.
+
+    [{"instId":"BTC-USDT","tradeId":"130639474","px":"42219.9","sz":"0.12060306","side":"buy",
+      "ts":"1630048897897","count":"3","source":"0","seqId":1234}]
+    """
+    events: list[Event] = []
+    for item in _trades(data):
+        price = decimal_text(item.px)
+        if price is None:
+            raise ValueError("a trade without a price")
+        # Ids grow per instrument. `ts` and `seqId` can be equal for two different trades, of which the second
+        # would then be dropped as not newer: they stand in only where the id is missing.
+        key = item.tradeId
+        if key is None:
+            key = item.ts if item.seqId is None else item.seqId
+        events.append(Trade(symbol, "trades", key, item.ts, price, decimal_text(item.sz)))
+    return events
+
+
+_READERS: dict[str, Callable[[str, Raw], list[Event]]] = {
+    "tickers": _read_tickers,
+    "bbo-tbt": _read_top,
+    "trades": _read_trades,
+}
+
+
+def _read_word(word: _Word) -> Event:
+    """Read an acknowledgement, an error or a notice; the order of their fields varies.
+
+    {"event":"error","code":"60018","msg":"Wrong URL or channel:tickers,instId:BTC-XXX doesn't exist. ..."}
+    {"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. ..."}
+    """
+    if word.event in {"subscribe", "unsubscribe"} and word.arg:
+        mark = "" if word.event == "subscribe" else "unsubscribe:"
+        return Acked(f"{mark}{word.arg.channel}:{word.arg.instId}")
+    if word.event == "error":
+        reason = f"code {word.code}: {word.msg[:200]}"
+        named = _NAMED.search(word.msg[:1000])
+        return Refused(f"{named[1]}:{named[2]}", reason, fold(named[2])) if named else Refused("", reason)
+    if word.event == "notice" and word.code == _SERVICE_UPGRADE:
+        return Moving(f"OKX: {word.msg[:200]}")
+    return Ignored(f"event:{word.event}"[:40])
+
+
+def _learn(name: str) -> str:
+    """Remember the symbol of a venue's id, empty for what is no spot pair (`BTC-USDT-SWAP`, or no id)."""
+    parts = name.split("-")
+    symbol = fold(name) if len(parts) == 2 and all(parts) else ""
+    if len(_symbols) >= _IDS_KEPT:
+        _symbols.clear()
+    _symbols[name] = symbol
+    return symbol

@@ -1,0 +1,75 @@
+"""When to try a venue again. Pure: the caller brings the clock and the chance."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from crypto_stream.errors import RetryLaterError, VenueError
+from crypto_stream.feed.source import Budget
+
+_NOT_AVAILABLE_S = 600.0  # HTTP 451: not from here; the venue will not change its mind soon
+_BANNED_S = 120.0  # HTTP 403 and 418 without a stated end: Binance's shortest ban
+_BUSY_S = 30.0  # HTTP 429 without a stated end
+_LONGEST_S = 3 * 24 * 3600.0  # the longest ban any venue states
+
+
+class Backoff:
+    """Delays 0.5 s x 2 up to 60 s with full jitter: each is drawn between 0 and the bound."""
+
+    def __init__(self, chance: Callable[[], float], first_s: float = 0.5, most_s: float = 60.0) -> None:
+        """Draw from `chance`, uniform in [0, 1)."""
+        self._chance = chance
+        self._first_s = first_s
+        self._most_s = most_s
+        self._bound_s = first_s
+
+    def next_delay(self) -> float:
+        """Return the seconds to wait before the next attempt, and double the bound."""
+        bound, self._bound_s = self._bound_s, min(self._bound_s * 2, self._most_s)
+        return self._chance() * bound
+
+    def reset(self) -> None:
+        """Begin anew: data has flowed."""
+        self._bound_s = self._first_s
+
+
+class ConnectBudget:
+    """Keep all attempts at one venue within its limit, counted over a sliding window."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Allow what `budget` says."""
+        self._budget = budget
+        self._attempts: deque[float] = deque(maxlen=budget.attempts)
+
+    def delay(self, now_s: float) -> float:
+        """Return the seconds until one more attempt is within the budget."""
+        if len(self._attempts) < self._budget.attempts:
+            return 0.0
+        return max(0.0, self._attempts[0] + self._budget.seconds - now_s)
+
+    def spend(self, now_s: float) -> None:
+        """Count one attempt."""
+        self._attempts.append(now_s)
+
+
+def refusal(status: int, headers: Mapping[str, str]) -> VenueError:
+    """Turn the HTTP status of a refused upgrade into what to do about it."""
+    stated = _retry_after(headers)
+    if status == 451:
+        reason = "HTTP 451: this venue is not available from here"
+        return RetryLaterError(reason, stated or _NOT_AVAILABLE_S, next_host=True)
+    if status in (403, 418):
+        seconds = stated or _BANNED_S
+        return RetryLaterError(
+            f"HTTP {status}: banned for {seconds:g} s", seconds, next_host=False, breaker=True
+        )
+    if status == 429 or stated:
+        seconds = stated or _BUSY_S
+        return RetryLaterError(f"HTTP {status}: asked to wait {seconds:g} s", seconds)
+    return VenueError(f"HTTP {status} instead of a WebSocket")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "").strip()
+    return min(float(text), _LONGEST_S) if text.isascii() and text.isdigit() else None

@@ -1,0 +1,184 @@
+"""One WebSocket connection to a venue: handshake, paced sending, pings, frames, and its end as one error.
+
+Everything a venue or the network can do ends here as a VenueError whose text is the reason people see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from crypto_stream.errors import VenueError
+from crypto_stream.feed.backoff import refusal
+from crypto_stream.feed.source import Instrument, Keepalive, Request, Source
+
+_CLOSE_S = 1.0  # for a polite close; then the transport is aborted
+_MAX_FRAME = 1024 * 1024  # bytes; a longer frame ends the connection with 1009
+
+
+class Recorder(Protocol):
+    """Takes raw frames as they come and go."""
+
+    def write(self, kind: str, text: str) -> None:
+        """Keep one frame; `kind` is connect, send or recv."""
+
+
+class Connection:
+    """An open connection. `run` must run beside the reading of `frames`; it sends and pings."""
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        source: Source,
+        sent: Callable[[Request], None],
+        recorder: Recorder | None,
+    ) -> None:
+        """Report each request to `sent` at the moment it goes out."""
+        self._socket = socket
+        self._source = source
+        self._sent = sent
+        self._recorder = recorder
+        # Bounded by those who ask: everything once, then what is dead or late, each after a pause.
+        self._requests: deque[Request] = deque()
+        self._more = asyncio.Event()
+        self._frame_s = time.monotonic()
+        self._fault: str | None = None
+
+    def ask(self, requests: Sequence[Request]) -> None:
+        """Queue requests; they go out one by one at the venue's pace."""
+        self._requests.extend(requests)
+        self._more.set()
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once, without the close handshake a dead peer would not answer."""
+        self._fault = self._fault or reason
+        self._socket.transport.abort()
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yield every frame's payload until the connection ends; then raise VenueError with the reason."""
+        try:
+            while True:
+                frame = await self._socket.recv(decode=False)
+                self._frame_s = time.monotonic()
+                if self._recorder:
+                    self._recorder.write("recv", frame.decode("utf-8", "replace"))
+                yield frame
+        except ConnectionClosed as closed:
+            raise VenueError(self._fault or _why_closed(closed)) from None
+
+    async def run(self) -> None:
+        """Send what is queued and keep the connection alive, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._send_paced())
+            tasks.create_task(self._keep_alive(self._source.keepalive))
+
+    async def _send_paced(self) -> None:
+        while True:
+            await self._more.wait()
+            while self._requests:
+                request = self._requests.popleft()
+                if not await self._send(request.text):
+                    return
+                self._sent(request)
+                await asyncio.sleep(self._source.pace_s)
+            self._more.clear()
+
+    async def _keep_alive(self, keepalive: Keepalive) -> None:
+        """Ping after silence; a venue that does not answer within as long again is given up."""
+        idle_s = keepalive.idle_s
+        while True:
+            idle = time.monotonic() - self._frame_s
+            if idle < idle_s:
+                await asyncio.sleep(idle_s - idle)
+                continue
+            try:
+                answered = await (
+                    self._ping() if keepalive.text is None else self._ask_for_pong(keepalive.text)
+                )
+            except ConnectionClosed:
+                return  # the reader is told why
+            if not answered:
+                self.abort(f"no answer to a ping within {idle_s:g} s")
+                return
+
+    async def _ping(self) -> bool:
+        pong = await self._socket.ping()
+        try:
+            async with asyncio.timeout(self._source.keepalive.idle_s):
+                await pong
+        except TimeoutError:
+            return False
+        self._frame_s = time.monotonic()
+        return True
+
+    async def _ask_for_pong(self, text: str) -> bool:
+        before = self._frame_s
+        await self._send(text)
+        await asyncio.sleep(self._source.keepalive.idle_s)
+        return self._frame_s > before
+
+    async def _send(self, text: str) -> bool:
+        try:
+            await self._socket.send(text)
+        except ConnectionClosed:
+            return False  # the reader is told why
+        if self._recorder:
+            self._recorder.write("send", text)
+        return True
+
+
+@asynccontextmanager
+async def open_connection(
+    source: Source,
+    address: str,
+    instruments: Sequence[Instrument],
+    *,
+    connect_s: float,
+    sent: Callable[[Request], None],
+    recorder: Recorder | None = None,
+) -> AsyncIterator[Connection]:
+    """Connect to one host of a venue within `connect_s`; VenueError says why it could not be."""
+    assert source.url is not None
+    url = source.url(address, instruments)
+    if recorder:
+        recorder.write("connect", url)
+    try:
+        socket = await connect(
+            url,
+            compression=None,  # 14 instead of 64 KiB a connection, and no CPU for inflating
+            open_timeout=connect_s,
+            ping_interval=None,  # ours knows the venue's form
+            close_timeout=_CLOSE_S,
+            max_size=_MAX_FRAME,
+        )
+    except InvalidStatus as error:
+        raise refusal(error.response.status_code, error.response.headers) from None
+    except TimeoutError:
+        raise VenueError(f"no connection within {connect_s:g} s") from None
+    except (OSError, WebSocketException) as error:
+        raise VenueError(_why_failed(error)) from None
+    try:
+        yield Connection(socket, source, sent, recorder)
+    finally:
+        await socket.close()
+
+
+def _why_failed(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    cause = error.__cause__ or error
+    return f"no connection: {str(cause) or type(cause).__name__}"
+
+
+def _why_closed(closed: ConnectionClosed) -> str:
+    if closed.rcvd is None:
+        return "connection cut (1006)"
+    reason = f" {closed.rcvd.reason}" if closed.rcvd.reason else ""
+    return f"closed by the venue ({closed.rcvd.code}{reason})"

@@ -1,0 +1,214 @@
+"""Which source serves which instrument. Pure: facts in, decisions out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from crypto_stream.market.book import Book, Entry
+from crypto_stream.market.status import SourceState
+
+# A move of another venue this soon after our last data is the same move, seen there a little later.
+_SAME_MOVE_NS = 1_000_000_000
+NOT_CARRIED = "not carried by the pinned source"
+
+
+class LineFacts(Protocol):
+    """What must be known of a source to decide; times on the monotonic clock, in ns."""
+
+    @property
+    def state(self) -> SourceState:
+        """Where the source stands."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it stands there."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ever was stale or lost."""
+
+    @property
+    def live_since_ns(self) -> int:
+        """When its present live time began."""
+
+    @property
+    def unbroken_since_ns(self) -> int:
+        """Since when no data can have been missed; a planned move breaks nothing."""
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why it does not carry some of the instruments asked for."""
+
+
+Lines = Mapping[str, LineFacts]
+
+
+class Limits(NamedTuple):
+    """The times of failover, in ns."""
+
+    stale_after: int
+    quiet_after: int
+    failback_after: int
+
+
+class Change(NamedTuple):
+    """One instrument's new serving source (None: no live one) and why."""
+
+    symbol: str
+    before: str | None
+    after: str | None
+    reason: str
+
+
+class Decision(NamedTuple):
+    """What one round found: changes to publish, and (source, symbol) pairs to ask for again."""
+
+    changes: list[Change]
+    resubscribe: list[tuple[str, str]]
+
+
+class Failover:
+    """Keep each instrument served by the first source of its chain that is live for it.
+
+    `chains` maps symbols to sources, best first; no pin excludes a source in `always`. `serving` and
+    `reasons` (why nothing serves it) are the present result.
+    """
+
+    def __init__(
+        self, chains: Mapping[str, Sequence[str]], book: Book, limits: Limits, always: Sequence[str] = ()
+    ) -> None:
+        """Begin with nothing served."""
+        self.chains = {symbol: tuple(chain) for symbol, chain in chains.items()}
+        self.serving: dict[str, str | None] = dict.fromkeys(self.chains)
+        self.reasons: dict[str, str] = dict.fromkeys(self.chains, "no data yet")
+        self._book = book
+        self._limits = limits
+        self._always = frozenset(always)
+        self._dead: dict[tuple[str, str], int] = {}
+        self._asked: dict[tuple[str, str], int] = {}
+        self._revived: dict[tuple[str, str], int] = {}
+
+    def decide(self, now_ns: int, lines: Lines, pin: str | None = None) -> Decision:
+        """Look at every instrument once; with `pin` only that source may serve real instruments."""
+        changes: list[Change] = []
+        self._revive()
+        for symbol, chain in self.chains.items():
+            allowed = self._allowed(chain, pin)
+            current = self.serving[symbol]
+            if current is not None and self._fell_silent(symbol, chain, current, now_ns, lines):
+                self._dead[current, symbol] = now_ns
+            chosen = self._choose(symbol, allowed, current, now_ns, lines)
+            if chosen != current:
+                reason = self._explain(symbol, allowed, chosen, lines, pin)
+                changes.append(Change(symbol, current, chosen, reason))
+                self.serving[symbol] = chosen
+            if chosen is None:
+                self.reasons[symbol] = self._why_none(symbol, allowed, lines, pin)
+        return Decision(changes, self._ask_again(now_ns))
+
+    def is_dead(self, source: str, symbol: str) -> bool:
+        """Say whether `symbol` fell silent on `source` while that source was live."""
+        return (source, symbol) in self._dead
+
+    def is_live(self, source: str, symbol: str, lines: Lines) -> bool:
+        """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
+        line = lines[source]
+        if line.state != "live" or (source, symbol) in self._dead:
+            return False
+        entry = self._book.entry(source, symbol)
+        return entry is not None and entry.received_ns >= line.unbroken_since_ns
+
+    def _allowed(self, chain: tuple[str, ...], pin: str | None) -> tuple[str, ...]:
+        if pin is None:
+            return chain
+        return tuple(name for name in chain if name == pin or name in self._always)
+
+    def _revive(self) -> None:
+        for source, symbol in list(self._dead):
+            entry = self._book.entry(source, symbol)
+            if entry is not None and entry.received_ns > self._dead[source, symbol]:
+                del self._dead[source, symbol]
+                self._asked.pop((source, symbol), None)
+                self._revived[source, symbol] = entry.received_ns
+
+    def _fell_silent(
+        self, symbol: str, chain: tuple[str, ...], current: str, now_ns: int, lines: Lines
+    ) -> bool:
+        """Judge the serving source: silent while another moved, or silent very long where nobody can tell."""
+        entry = self._book.entry(current, symbol)
+        if entry is None or now_ns - entry.received_ns < self._limits.stale_after:
+            return False
+        if not self.is_live(current, symbol, lines):
+            return False
+        others = [
+            other
+            for name in chain
+            if name != current and self.is_live(name, symbol, lines)
+            if (other := self._book.entry(name, symbol)) is not None
+        ]
+        if others:
+            return any(_moved_without(entry, other) for other in others)
+        return now_ns - entry.received_ns >= self._limits.quiet_after
+
+    def _choose(
+        self, symbol: str, allowed: tuple[str, ...], current: str | None, now_ns: int, lines: Lines
+    ) -> str | None:
+        keeps = current is not None and current in allowed and self.is_live(current, symbol, lines)
+        for name in allowed:
+            if name == current and keeps:
+                return name
+            if self.is_live(name, symbol, lines) and (not keeps or self._proven(name, symbol, now_ns, lines)):
+                return name
+        return None
+
+    def _proven(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
+        """Say whether a better source has been well long enough to serve again; one that never failed has."""
+        line = lines[name]
+        if line.failed and now_ns - line.live_since_ns < self._limits.failback_after:
+            return False
+        revived_ns = self._revived.get((name, symbol))
+        return revived_ns is None or now_ns - revived_ns >= self._limits.failback_after
+
+    def _ask_again(self, now_ns: int) -> list[tuple[str, str]]:
+        """List dead instruments to subscribe anew: at their death, then each `quiet_after`."""
+        due = [
+            key
+            for key in self._dead
+            if key not in self._asked or now_ns - self._asked[key] >= self._limits.quiet_after
+        ]
+        self._asked.update(dict.fromkeys(due, now_ns))
+        return due
+
+    def _explain(
+        self, symbol: str, allowed: tuple[str, ...], chosen: str | None, lines: Lines, pin: str | None
+    ) -> str:
+        current = self.serving[symbol]
+        if chosen is None:
+            return self._why_none(symbol, allowed, lines, pin)
+        if current is None:
+            return f"{chosen} is live"
+        if current not in allowed:
+            return f"pinned to {pin}"
+        if allowed.index(chosen) < allowed.index(current):
+            return f"{chosen} is preferred and live"
+        return f"{current}: {self._why_not(current, symbol, lines)}"
+
+    def _why_none(self, symbol: str, allowed: tuple[str, ...], lines: Lines, pin: str | None) -> str:
+        if not allowed:
+            return NOT_CARRIED if pin else "no source carries it"
+        return "; ".join(f"{name}: {self._why_not(name, symbol, lines)}" for name in allowed)
+
+    def _why_not(self, name: str, symbol: str, lines: Lines) -> str:
+        line = lines[name]
+        if symbol in line.refused:
+            return line.refused[symbol]
+        if line.state != "live":
+            return line.reason or line.state
+        if self.is_dead(name, symbol):
+            return "no data of this instrument although the source is live"
+        return "no data of this instrument yet"
+
+
+def _moved_without(entry: Entry, other: Entry) -> bool:
+    return other.moved_ns > entry.received_ns + _SAME_MOVE_NS

@@ -1,0 +1,133 @@
+"""Find handler modules and make sources of them. The file's name is the registration."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
+from crypto_stream.feed.source import Source
+
+_PACKAGE = "handlers"
+_REPLAY = "replay:"
+_ADDRESS_OPTIONS = ("url", "rest_url")
+
+
+def known_handlers(folder: Path | None = None) -> dict[str, Path]:
+    """Map each handler's name to its file: the `handlers` package first, then `folder`."""
+    package = importlib.import_module(_PACKAGE)
+    places = [Path(place) for place in package.__path__] + ([folder] if folder else [])
+    found: dict[str, Path] = {}
+    for place in places:
+        if not place.is_dir():
+            raise SettingError(f"handlers_dir: {str(place)!r} is not a folder")
+        for file in sorted(place.glob("*.py")):
+            if not file.stem.startswith("_"):
+                found.setdefault(file.stem, file)
+    return found
+
+
+def load_source(name: str, folder: Path | None, options: Mapping[str, str]) -> Source:
+    """Load the handler `name`; UnknownHandlerError and BrokenHandlerError say which it was."""
+    known = known_handlers(folder)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UnknownHandlerError(f"sources: {name!r} is no handler; {hint}known: {', '.join(sorted(known))}")
+    return _make_source(name, known[name], _import(name, known[name]), options)
+
+
+def check_options(names: Iterable[str], folder: Path | None, options: Mapping[str, object]) -> None:
+    """Raise SettingError for settings of handlers that do not exist."""
+    known = known_handlers(folder)
+    for name in options:
+        if name not in known and name not in names:
+            handlers = ", ".join(known)
+            raise SettingError(
+                f"CRYPTO_STREAM_{name.upper()}_…: no setting, no handler; handlers: {handlers}"
+            )
+
+
+def _import(name: str, file: Path) -> ModuleType:
+    full_name = f"{_PACKAGE}.{name}"
+    if full_name in sys.modules:
+        return sys.modules[full_name]
+    spec = importlib.util.spec_from_file_location(full_name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[full_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a plug-in may raise anything; the person is told which file and what
+        del sys.modules[full_name]
+        raise BrokenHandlerError(f"handler {name} ({file}) cannot be imported: {error!r}") from error
+    return module
+
+
+def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str, str]) -> Source:
+    defaults = dict(getattr(module, "OPTIONS", {}))
+    for option in options:
+        if option not in defaults and option not in _ADDRESS_OPTIONS:
+            allowed = ", ".join([*_ADDRESS_OPTIONS, *defaults])
+            raise SettingError(
+                f"CRYPTO_STREAM_{name.upper()}_{option.upper()}: no such setting; allowed: {allowed}"
+            )
+    own = {**defaults, **{key: value for key, value in options.items() if key in defaults}}
+    if check := getattr(module, "check_options", None):
+        try:
+            check(own)
+        except ValueError as error:
+            raise SettingError(f"CRYPTO_STREAM_{name.upper()}: {error}") from None
+    events = getattr(module, "events", None)
+    if events is None:
+        missing = [part for part in ("URLS", "url", "subscribe", "parse") if not hasattr(module, part)]
+        if missing:
+            raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
+    urls = (
+        [word.strip() for word in options["url"].split(",")]
+        if options.get("url")
+        else getattr(module, "URLS", [])
+    )
+    for url in urls:
+        _check_address(f"CRYPTO_STREAM_{name.upper()}_URL", url, ("ws", "wss"))
+    rest_url = options.get("rest_url") or getattr(module, "REST_URL", None)
+    if rest_url:
+        _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", rest_url, ("http", "https"))
+    optional = {
+        field: getattr(module, constant) for field, constant in _OPTIONAL.items() if hasattr(module, constant)
+    }
+    return Source(
+        name=name, found=str(file), urls=tuple(urls), rest_url=rest_url, events=events,
+        options=MappingProxyType(own), **optional,
+    )  # fmt: skip
+
+
+_OPTIONAL = {
+    "parse": "parse",
+    "url": "url",
+    "subscribe": "subscribe",
+    "unsubscribe": "unsubscribe",
+    "instruments": "instruments",
+    "carries": "INSTRUMENTS",
+    "busy": "BUSY",
+    "pace_s": "PACE_S",
+    "keepalive": "KEEPALIVE",
+    "max_age_s": "MAX_AGE_S",
+    "connects": "CONNECTS",
+    "synthetic": "SYNTHETIC",
+}
+
+
+def _check_address(setting: str, address: str, schemes: tuple[str, ...]) -> None:
+    scheme, found, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if not found or scheme not in schemes or not rest or "/" in rest or (host and not port.isdigit()):
+        raise SettingError(
+            f"{setting}: {address!r} is not allowed: write {schemes[-1]}://host:port, without a path"
+        )

@@ -1,0 +1,55 @@
+"""Which sources to keep connected. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from crypto_stream.feed.failover import Lines
+
+_DOWN = ("stale", "lost", "ended")
+
+
+class Standby:
+    """Choose the sources to connect: the serving one, every better one, and the next `count` behind it."""
+
+    def __init__(
+        self, chains: Iterable[tuple[str, ...]], count: int | Literal["all"], failback_after_ns: int
+    ) -> None:
+        """Serve the distinct `chains` (sources, best first); 0: one source of a chain at a time, in a loop."""
+        self._turns = dict.fromkeys(chains, 0)
+        self._count = count
+        self._failback_after_ns = failback_after_ns
+
+    def wanted(self, now_ns: int, lines: Lines, pin: str | None = None) -> set[str]:
+        """Return the names to connect now; a pinned source is always among them."""
+        names: set[str] = set()
+        for chain in self._turns:
+            if self._count == "all":
+                names.update(chain)
+            elif self._count == 0:
+                names.add(pin if pin in chain else self._whose_turn(chain, lines))
+            else:
+                names.update(self._with_standby(chain, 1 + self._count, now_ns, lines))
+        return names | ({pin} if pin else set())
+
+    def _with_standby(self, chain: tuple[str, ...], enough: int, now_ns: int, lines: Lines) -> list[str]:
+        """Take from the front until `enough` of those taken can be relied on."""
+        taken: list[str] = []
+        for name in chain:
+            if enough == 0:
+                break
+            taken.append(name)
+            enough -= self._can_be_relied_on(name, now_ns, lines)
+        return taken
+
+    def _can_be_relied_on(self, name: str, now_ns: int, lines: Lines) -> bool:
+        line = lines[name]
+        if not line.failed:
+            return line.state not in _DOWN
+        return line.state == "live" and now_ns - line.live_since_ns >= self._failback_after_ns
+
+    def _whose_turn(self, chain: tuple[str, ...], lines: Lines) -> str:
+        if lines[chain[self._turns[chain]]].state in _DOWN:
+            self._turns[chain] = (self._turns[chain] + 1) % len(chain)
+        return chain[self._turns[chain]]

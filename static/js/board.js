@@ -1,0 +1,144 @@
+/**
+ * The board: every instrument's row, live.
+ *
+ * @module
+ */
+
+import { compare, subtract } from './decimal.js';
+import { announce, showBanner, showLink } from './link.js';
+import { Live } from './live.js';
+import { flash, make, mark, painter, write } from './paint.js';
+import { startSearch } from './search.js';
+import { age, ARROWS, direction, LINKS, NOTHING, signed } from './words.js';
+
+/** @typedef {import('./live.js').Quote} Quote */
+
+/** One row of the table: its cells, and what they show. */
+class Row {
+  #row;
+  #cells;
+  /** @type {Quote | undefined} */
+  #shown;
+
+  /** @param {HTMLTableRowElement} row */
+  constructor(row) {
+    const cell = (/** @type {string} */ name) => /** @type {HTMLElement} */ (row.querySelector(name));
+    this.#row = row;
+    this.#cells = {
+      place: cell('.price'),
+      price: cell('.price .value'),
+      arrow: cell('.price .arrow'),
+      change: cell('.change'),
+      bid: cell('.bid'),
+      ask: cell('.ask'),
+      spread: cell('.spread'),
+      source: cell('.source .badge'),
+      old: cell('.age .old'),
+      word: cell('.age .word'),
+    };
+  }
+
+  /**
+   * Paint what differs from what is shown.
+   *
+   * @param {Quote | undefined} quote undefined: the server has none
+   * @param {boolean} quietly without flashing: this is not one change but everything anew
+   */
+  paint(quote, quietly) {
+    const { place, price, arrow, change, bid, ask, spread, source, word } = this.#cells;
+    const shown = this.#shown;
+    this.#shown = quote;
+    write(price, quote?.price ?? NOTHING);
+    if (!quietly && quote && shown) {
+      const way = compare(quote.price, shown.price);
+      if (way) flash(place, arrow, way > 0 ? 'up' : 'down');
+    }
+    if (quote?.change_24h !== shown?.change_24h || quietly) paintChange(change, quote?.change_24h ?? null);
+    if (quote?.bid !== shown?.bid || quote?.ask !== shown?.ask || quietly) {
+      write(bid, quote?.bid ?? NOTHING);
+      write(ask, quote?.ask ?? NOTHING);
+      write(spread, subtract(quote?.ask, quote?.bid) ?? NOTHING);
+    }
+    write(source, quote?.source ?? 'none');
+    mark(source, 'kind', quote?.synthetic ? 'synthetic' : null);
+    mark(this.#row, 'stale', !quote || quote.stale ? '' : null);
+    write(word, !quote || quote.stale ? 'STALE' : '');
+  }
+
+  /** @param {import('./clock.js').ServerClock} clock */
+  grow(clock) {
+    write(this.#cells.old, age(clock.age(this.#shown?.received)));
+  }
+}
+
+/**
+ * @param {HTMLElement} cell
+ * @param {string | null} change
+ */
+function paintChange(cell, change) {
+  const way = direction(change);
+  mark(cell, 'way', change === null ? null : way);
+  write(cell, change === null ? NOTHING : `${ARROWS[way]} ${signed(change)} %`.trim());
+}
+
+const rows = new Map(
+  [...document.querySelectorAll('tr[data-symbol]')].map((row) => [
+    row.getAttribute('data-symbol') ?? '',
+    new Row(/** @type {HTMLTableRowElement} */ (row)),
+  ]),
+);
+const banner = /** @type {HTMLElement} */ (document.getElementById('banner'));
+const sources = /** @type {HTMLElement} */ (document.getElementById('sources'));
+/** @type {Set<string>} never more than there are rows */
+const changed = new Set();
+let everything = false;
+
+const ask = painter(() => {
+  const quietly = everything;
+  for (const symbol of quietly ? rows.keys() : changed) {
+    rows.get(symbol)?.paint(live.quotes.get(symbol), quietly);
+    if (!quietly) rows.get(symbol)?.grow(live.clock);
+  }
+  changed.clear();
+  everything = false;
+  if (quietly) grow();
+});
+
+function grow() {
+  if (!document.hidden) for (const row of rows.values()) row.grow(live.clock);
+}
+
+/** @param {import('./live.js').SourceStates} states */
+function showSources(states) {
+  const shown = JSON.stringify(Object.entries(states).map(([name, { state }]) => [name, state]));
+  if (sources.dataset.shown === shown) return;
+  sources.dataset.shown = shown;
+  sources.replaceChildren(
+    ...Object.entries(states).map(([name, { state }]) =>
+      make('li', { class: 'badge state', 'data-state': state }, make('i', { class: 'dot', 'aria-hidden': 'true' }), `${name} `, make('span', { class: 'soft' }, state)),
+    ),
+  );
+}
+
+const live = new Live(
+  { symbols: 'all', interval_ms: 250, delta: true, candles: null, venues: false },
+  {
+    quotes(symbols) {
+      for (const symbol of symbols) if (rows.has(symbol)) changed.add(symbol);
+      ask();
+    },
+    replaced() {
+      everything = true;
+      ask();
+    },
+    link(link, reason) {
+      showLink(link);
+      const text = link === 'live' ? '' : `${LINKS[link][1]} ${reason} The prices below are not live.`.replace(/ +/g, ' ');
+      showBanner(banner, link === 'connecting' ? '' : text);
+      announce(link === 'live' ? 'Prices are live.' : text);
+    },
+    status: showSources,
+  },
+);
+setInterval(grow, 1_000);
+startSearch();

@@ -1,0 +1,63 @@
+/**
+ * The list of an instrument's last changes: prices and switches of its source.
+ *
+ * @module
+ */
+
+import { subtract } from './decimal.js';
+import { make, mark } from './paint.js';
+import { ARROWS, direction, moment, signed } from './words.js';
+
+/** More are forgotten, oldest first. */
+const MOST = 20;
+
+export class ChangeList {
+  #list;
+  /** @type {HTMLElement[]} what is not painted yet, newest first, at most MOST */
+  #fresh = [];
+
+  /** @param {HTMLElement} list */
+  constructor(list) {
+    this.#list = list;
+  }
+
+  /**
+   * Note a new price.
+   *
+   * @param {string} price
+   * @param {string | null} before
+   * @param {number | null} time ms since the epoch
+   */
+  price(price, before, time) {
+    const step = before === null ? null : subtract(price, before);
+    const way = direction(step);
+    const delta = make('span', { class: 'step' }, step === null ? '' : `${ARROWS[way]} ${signed(step)}`);
+    mark(delta, 'way', way);
+    this.#note(make('li', {}, make('time', {}, moment(time)), make('span', { class: 'value' }, price), delta));
+  }
+
+  /** Note a switch of the source. @param {import('./live.js').Switch} change */
+  source(change) {
+    const words = `Source: ${change.from ?? 'none'} → ${change.to ?? 'none'} (${change.reason})`;
+    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(change.time)), make('span', {}, words)));
+  }
+
+  /** Note that the server began anew. @param {string} words */
+  remark(words) {
+    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(Date.now())), make('span', {}, words)));
+  }
+
+  /** @param {HTMLElement} entry */
+  #note(entry) {
+    this.#fresh.unshift(entry);
+    this.#fresh.length = Math.min(this.#fresh.length, MOST);
+  }
+
+  paint() {
+    if (!this.#fresh.length) return;
+    this.#list.querySelector('.empty')?.remove();
+    this.#list.prepend(...this.#fresh);
+    this.#fresh = [];
+    while (this.#list.children.length > MOST) this.#list.lastElementChild?.remove();
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * A field with a list to choose from, by the ARIA pattern "editable combobox with list autocomplete".
+ *
+ * @module
+ */
+
+import { fold, matches } from './search.js';
+
+/**
+ * Bring a field and its list to life.
+ *
+ * @param {HTMLInputElement} field
+ * @param {HTMLElement} list holds `role=option` elements with an id and `data-find`
+ * @param {(option: HTMLElement) => void} choose
+ */
+export function startCombobox(field, list, choose) {
+  const options = /** @type {HTMLElement[]} */ ([...list.querySelectorAll('[role=option]')]);
+  /** @type {HTMLElement | null} */
+  let active = null;
+
+  const visible = () => options.filter((option) => !option.hidden);
+
+  /** @param {HTMLElement | null} option */
+  const point = (option) => {
+    active?.setAttribute('aria-selected', 'false');
+    active = option;
+    if (option) {
+      option.setAttribute('aria-selected', 'true');
+      field.setAttribute('aria-activedescendant', option.id);
+      option.scrollIntoView({ block: 'nearest' });
+    } else {
+      field.removeAttribute('aria-activedescendant');
+    }
+  };
+
+  const close = () => {
+    list.hidden = true;
+    field.setAttribute('aria-expanded', 'false');
+    point(null);
+  };
+
+  const open = () => {
+    const typed = fold(field.value);
+    for (const option of options) option.hidden = !matches(option, typed);
+    const shown = visible();
+    list.hidden = shown.length === 0;
+    field.setAttribute('aria-expanded', String(!list.hidden));
+    const here = typed ? null : shown.find((option) => option.hasAttribute('aria-current'));
+    point(typed ? (shown[0] ?? null) : null);
+    here?.scrollIntoView({ block: 'nearest' });
+  };
+
+  /** @param {number} step */
+  const move = (step) => {
+    if (list.hidden) open();
+    const shown = visible();
+    if (!shown.length) return;
+    const from = active ? shown.indexOf(active) : step > 0 ? -1 : 0;
+    point(shown[(from + step + shown.length) % shown.length]);
+  };
+
+  const keys = {
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    PageDown: () => move(Math.min(10, Math.max(1, visible().length - 1))),
+    PageUp: () => move(-Math.min(10, Math.max(1, visible().length - 1))),
+    Enter: () => active && choose(active),
+    Escape: () => {
+      if (list.hidden) field.value = '';
+      close();
+    },
+  };
+
+  field.addEventListener('input', open);
+  field.addEventListener('click', () => (list.hidden ? open() : undefined));
+  field.addEventListener('blur', close);
+  field.addEventListener('keydown', (event) => {
+    const act = keys[/** @type {keyof typeof keys} */ (event.key)];
+    if (!act || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    act();
+  });
+  // Pressing the mouse on the list must not take the focus from the field, or the list would close.
+  list.addEventListener('mousedown', (event) => event.preventDefault());
+  list.addEventListener('click', (event) => {
+    const option = event.target instanceof Element ? event.target.closest('[role=option]') : null;
+    if (option) choose(/** @type {HTMLElement} */ (option));
+  });
+}

@@ -1,0 +1,167 @@
+/**
+ * The page of one instrument, live.
+ *
+ * @module
+ */
+
+import { ChangeList } from './changes.js';
+import { startCombobox } from './combobox.js';
+import { compare, percent, position, subtract } from './decimal.js';
+import { announce, showBanner, showLink } from './link.js';
+import { Live } from './live.js';
+import { flash, mark, painter, write } from './paint.js';
+import { Switcher } from './switcher.js';
+import { VenueTable } from './venues.js';
+import { age, ARROWS, direction, LINKS, moment, NOTHING, signed } from './words.js';
+
+/** @typedef {import('./live.js').Quote} Quote */
+
+const node = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const main = node('main');
+const symbol = main.dataset.symbol ?? '';
+const name = main.dataset.name ?? symbol;
+
+const venueTable = new VenueTable(node('venues'), node('best'));
+const changes = new ChangeList(node('changes'));
+const switcher = new Switcher();
+/** @type {Quote | undefined} what is painted */
+let shown;
+/** @type {Quote | undefined} what is noted in the list of changes */
+let noted;
+/** @type {import('./live.js').Venues | null} */
+let venues = null;
+/** @type {import('./words.js').Direction} */
+let way = 'same';
+let refusal = '';
+
+/** @returns {string} why the price is not live, empty where it is */
+function staleReason() {
+  if (live.link !== 'live') return `${LINKS[live.link][1]} ${refusal}`.trim();
+  const quote = live.quotes.get(symbol);
+  if (!quote) return 'The server has sent no price of it yet.';
+  if (!quote.stale) return '';
+  return venues?.reason ? `${venues.reason}.`.replace(/\.\.$/, '.') : 'No source is live for it.';
+}
+
+function paintState() {
+  const reason = staleReason();
+  const starting = live.link === 'connecting' || (live.link === 'live' && !live.quotes.has(symbol));
+  mark(main, 'stale', reason ? '' : null);
+  node('stale-word').hidden = !reason || starting;
+  showBanner(node('banner'), reason && !starting ? `STALE: ${reason}` : '');
+  if (!starting) announce(reason ? `${name}: the price is stale. ${reason}` : `${name}: the price is live.`);
+}
+
+/** @param {Quote | undefined} quote */
+function paintPrice(quote) {
+  write(node('price'), quote?.price ?? NOTHING);
+  const order = compare(quote?.price, shown?.price);
+  if (order) {
+    way = order > 0 ? 'up' : 'down';
+    flash(node('price'), node('arrow'), way);
+  }
+  const change = quote?.change_24h ?? null;
+  const whither = direction(change);
+  mark(node('change'), 'way', change === null ? null : whither);
+  const words = change === null ? '24 h change not known' : `${ARROWS[whither]} ${signed(change)} % in 24 h`.trim();
+  write(node('change'), words);
+}
+
+/** @param {Quote | undefined} quote */
+function paintFigures(quote) {
+  for (const field of /** @type {const} */ ([
+    ...['bid', 'bid_size', 'ask', 'ask_size'],
+    ...['open_24h', 'high_24h', 'low_24h', 'volume_24h', 'source'],
+  ])) {
+    write(node(field), /** @type {any} */ (quote)?.[field] ?? NOTHING);
+  }
+  const spread = subtract(quote?.ask, quote?.bid);
+  write(node('spread'), spread ?? NOTHING);
+  const share = percent(spread, quote?.ask, 3);
+  write(node('spread_percent'), share === null ? '' : `${share} %`);
+  write(node('time'), moment(quote?.time));
+  write(node('received'), moment(quote?.received));
+  node('replay').hidden = !quote?.source?.startsWith('replay:');
+  const place = position(quote?.price, quote?.low_24h, quote?.high_24h);
+  mark(node('range'), 'known', place === null ? 'no' : 'yes');
+  if (place !== null) node('range').style.setProperty('--at', String(place));
+}
+
+function paintAge() {
+  if (document.hidden) return;
+  const old = live.clock.age(live.quotes.get(symbol)?.received);
+  write(node('age'), old === null ? 'no data yet' : `${age(old, true)} ago`);
+  venueTable.grow();
+}
+
+/** The title is what a person sees of a hidden tab, so it goes on there: once a second, not per change. */
+function paintTitle() {
+  const quote = live.quotes.get(symbol);
+  const price = quote?.price ? `${staleReason() ? 'STALE ' : ARROWS[way]} ${quote.price} · `.trimStart() : '';
+  const title = `${price}${name} · Crypto Stream`;
+  if (document.title !== title) document.title = title;
+}
+
+/** Note each new price, whether or not it is painted; the list keeps the last ones only. */
+function note() {
+  const quote = live.quotes.get(symbol);
+  if (quote?.price && quote.price !== noted?.price) {
+    changes.price(quote.price, noted?.price ?? null, quote.received);
+  }
+  noted = quote;
+}
+
+const ask = painter(() => {
+  const quote = live.quotes.get(symbol);
+  paintPrice(quote);
+  paintFigures(quote);
+  paintState();
+  venueTable.paint();
+  changes.paint();
+  shown = quote;
+  paintAge();
+});
+
+const live = new Live(
+  { symbols: [symbol], interval_ms: 100, delta: false, candles: null, venues: true },
+  {
+    quotes() {
+      note();
+      ask();
+    },
+    replaced() {
+      note();
+      ask();
+    },
+    hello(names, restarted) {
+      if (restarted) {
+        changes.remark('The engine was started anew.');
+        venues = null;
+      }
+      switcher.offer(names);
+    },
+    link(link, reason) {
+      refusal = reason;
+      showLink(link);
+      ask();
+    },
+    venues(rows) {
+      if (rows.symbol !== symbol) return;
+      venues = rows;
+      venueTable.take(rows);
+      ask();
+    },
+    source(change) {
+      if (change.symbols.includes(symbol)) changes.source(change);
+      switcher.refresh();
+      ask();
+    },
+  },
+);
+
+startCombobox(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => {
+  location.assign(`/${option.dataset.symbol}`);
+});
+setInterval(paintAge, 100);
+setInterval(paintTitle, 1_000);
+addEventListener('visibilitychange', () => document.hidden || switcher.refresh());

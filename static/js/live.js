@@ -1,0 +1,190 @@
+/**
+ * The live connection of a page: one Socket.IO client, the newest quotes, and what is known about its health.
+ *
+ * @module
+ */
+
+import { io } from '../vendor/socket.io.esm.min.js';
+import { ServerClock } from './clock.js';
+
+/**
+ * @typedef {object} Quote
+ * @property {string} symbol
+ * @property {string | null} source
+ * @property {string | null} price
+ * @property {string | null} bid
+ * @property {string | null} bid_size
+ * @property {string | null} ask
+ * @property {string | null} ask_size
+ * @property {string | null} open_24h
+ * @property {string | null} high_24h
+ * @property {string | null} low_24h
+ * @property {string | null} volume_24h
+ * @property {string | null} change_24h
+ * @property {number | null} time
+ * @property {number | null} received
+ * @property {number} published
+ * @property {number} seq
+ * @property {boolean} stale
+ * @property {boolean} synthetic
+ *
+ * @typedef {{source: string, state: string, serving: boolean, stale: boolean, price: string | null,
+ *   bid: string | null, bid_size: string | null, ask: string | null, ask_size: string | null,
+ *   age_ms: number | null}} VenueRow
+ * @typedef {{symbol: string, serving: string | null, stale: boolean, reason: string | null,
+ *   best_bid_source: string | null, best_ask_source: string | null, sources: VenueRow[]}} Venues
+ * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch
+ * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
+ * @typedef {'connecting' | 'live' | 'silent' | 'engine' | 'reconnecting' | 'refused' | 'offline'} Link
+ *
+ * @typedef {object} Page what a page may want to hear
+ * @property {(symbols: string[]) => void} quotes these quotes are new
+ * @property {() => void} replaced every quote was replaced by a snapshot
+ * @property {(link: Link, reason: string) => void} link the connection's health changed
+ * @property {(names: string[], restarted: boolean) => void} [hello] the server named its sources; is it another life?
+ * @property {(sources: SourceStates) => void} [status]
+ * @property {(venues: Venues) => void} [venues]
+ * @property {(change: Switch) => void} [source]
+ */
+
+/** `status` comes every 5 s, so a longer silence means that something between here and there is broken. */
+const SILENT_MS = 6_000;
+/** A connection silent for this long is given up and opened anew. */
+const GIVE_UP_MS = 15_000;
+const RETRY_MS = 2_000;
+
+export class Live {
+  /** @type {Map<string, Quote>} the newest quote of each symbol */
+  quotes = new Map();
+  clock = new ServerClock();
+  /** @type {Link} */
+  link = 'connecting';
+
+  #epoch = '';
+  #refusal = '';
+  #heard = Date.now();
+  #wasOpen = false;
+  #wishes;
+  #page;
+  #socket;
+
+  /**
+   * Connect and subscribe, for as long as the page lives.
+   *
+   * @param {object} wishes payload of `subscribe`
+   * @param {Page} page
+   */
+  constructor(wishes, page) {
+    this.#wishes = wishes;
+    this.#page = page;
+    this.#socket = io({
+      transports: ['websocket'],
+      reconnectionDelay: 300,
+      reconnectionDelayMax: 3_000,
+    });
+    this.#listen();
+    setInterval(() => this.#check(), 500);
+    for (const event of ['online', 'offline']) addEventListener(event, () => this.#check());
+    addEventListener('visibilitychange', () => this.#check());
+  }
+
+  #listen() {
+    const socket = this.#socket;
+    socket.onAny(() => {
+      this.#heard = Date.now();
+      if (this.link !== 'live') this.#check();
+    });
+    socket.on('connect', () => {
+      this.#heard = Date.now();
+      this.#wasOpen = true;
+      this.clock.reset();
+      this.#subscribe();
+      this.#check();
+    });
+    socket.on('disconnect', (/** @type {string} */ why) => {
+      this.#check();
+      // Socket.IO does not come back by itself when the server ended the session on purpose.
+      if (why === 'io server disconnect') setTimeout(() => socket.connect(), RETRY_MS);
+    });
+    socket.on('connect_error', () => this.#check());
+    socket.on('hello', (/** @type {{epoch: string, sources: string[]}} */ hello) => this.#greet(hello));
+    socket.on('snapshot', (/** @type {Quote[]} */ quotes) => this.#replace(quotes));
+    socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
+    socket.on('status', (/** @type {{time: number, sources: SourceStates}} */ status) => {
+      this.clock.learn(status.time);
+      this.#page.status?.(status.sources);
+    });
+    socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
+    socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
+  }
+
+  /** @param {{epoch: string, sources: string[]}} hello */
+  #greet(hello) {
+    const restarted = this.#epoch !== '' && hello.epoch !== this.#epoch;
+    this.#epoch = hello.epoch;
+    // A restarted engine may carry what the one before did not.
+    if (restarted && this.#refusal) this.#subscribe();
+    this.#page.hello?.(hello.sources, restarted);
+  }
+
+  #subscribe() {
+    this.#refusal = '';
+    this.#socket
+      .timeout(5_000)
+      .emit('subscribe', this.#wishes, (/** @type {Error | null} */ late, /** @type {any} */ answer) => {
+        if (!late && answer?.ok) return;
+        this.#refusal = late ? 'The server did not answer the subscription.' : String(answer?.reason ?? '');
+        this.#check();
+        setTimeout(() => {
+          if (this.#socket.connected && this.#refusal) this.#subscribe();
+        }, RETRY_MS);
+      });
+  }
+
+  /** @param {Quote[]} quotes */
+  #replace(quotes) {
+    this.quotes.clear();
+    for (const quote of quotes) {
+      this.quotes.set(quote.symbol, quote);
+      this.clock.learn(quote.published);
+    }
+    this.#page.replaced();
+  }
+
+  /** @param {Quote[]} quotes whole ones or only what changed of each */
+  #merge(quotes) {
+    for (const quote of quotes) {
+      const held = this.quotes.get(quote.symbol);
+      this.quotes.set(quote.symbol, held ? { ...held, ...quote } : quote);
+      this.clock.learn(quote.published);
+    }
+    this.#page.quotes(quotes.map((quote) => quote.symbol));
+  }
+
+  /** Judge the connection's health, say it when it changed, and give up a connection that is dead. */
+  #check() {
+    const silence = Date.now() - this.#heard;
+    const link = this.#judge(silence);
+    if (link !== this.link) {
+      this.link = link;
+      this.#page.link(link, this.#refusal);
+    }
+    if (this.#socket.connected && silence > GIVE_UP_MS) {
+      this.#heard = Date.now();
+      this.#socket.disconnect().connect();
+    }
+  }
+
+  /**
+   * @param {number} silence ms
+   * @returns {Link}
+   */
+  #judge(silence) {
+    if (!this.#socket.connected) {
+      if (!navigator.onLine) return 'offline';
+      return this.#wasOpen ? 'reconnecting' : 'connecting';
+    }
+    if (silence > SILENT_MS) return 'silent';
+    return this.#refusal ? 'refused' : 'live';
+  }
+}

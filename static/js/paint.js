@@ -1,0 +1,90 @@
+/**
+ * Painting: at most once per animation frame, only what changed, nothing while the tab is hidden.
+ *
+ * @module
+ */
+
+import { ARROWS } from './words.js';
+
+const FLASH_MS = 900;
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+
+/**
+ * Make a function that asks for `paint` in the next animation frame, once however often it is called.
+ * Browsers run no frames for a hidden tab: the newest state is painted when it is seen again.
+ *
+ * @param {() => void} paint
+ * @returns {() => void}
+ */
+export function painter(paint) {
+  let asked = false;
+  const run = () => {
+    asked = false;
+    paint();
+  };
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(run);
+  };
+}
+
+/**
+ * Set a node's text where it differs; say whether it did.
+ *
+ * @param {Element} node
+ * @param {string} text
+ * @returns {boolean}
+ */
+export function write(node, text) {
+  if (node.textContent === text) return false;
+  node.textContent = text;
+  return true;
+}
+
+/**
+ * Set a `data-` value where it differs; null removes it.
+ *
+ * @param {Element} node
+ * @param {string} name
+ * @param {string | null} value
+ */
+export function mark(node, name, value) {
+  const attribute = `data-${name}`;
+  if (node.getAttribute(attribute) === value) return;
+  if (value === null) node.removeAttribute(attribute);
+  else node.setAttribute(attribute, value);
+}
+
+/**
+ * Show an arrow for the direction of a change and let the place light up once.
+ *
+ * @param {HTMLElement} place
+ * @param {Element} arrow
+ * @param {import('./words.js').Direction} way
+ */
+export function flash(place, arrow, way) {
+  if (way === 'same') return;
+  write(arrow, ARROWS[way]);
+  mark(arrow, 'way', way);
+  if (calm.matches) return;
+  place.animate([{ backgroundColor: `var(--flash-${way})` }, { backgroundColor: 'transparent' }], {
+    duration: FLASH_MS,
+    easing: 'ease-out',
+  });
+}
+
+/**
+ * Make an element with text and attributes; children are appended as they are.
+ *
+ * @param {string} tag
+ * @param {{[name: string]: string}} attributes
+ * @param {...(Node | string)} children
+ * @returns {HTMLElement}
+ */
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}

@@ -1,0 +1,99 @@
+/**
+ * The table of every source's own quote of one instrument.
+ *
+ * @module
+ */
+
+import { subtract } from './decimal.js';
+import { make, mark, write } from './paint.js';
+import { age, NOTHING } from './words.js';
+
+/** @typedef {import('./live.js').Venues} Venues */
+/** @typedef {import('./live.js').VenueRow} VenueRow */
+
+const COLUMNS = ['price', 'bid', 'bid_size', 'ask', 'ask_size', 'spread', 'age'];
+
+/**
+ * Build one row; its cells are filled by `fill`.
+ *
+ * @param {string} source
+ */
+function build(source) {
+  const serving = make('span', { class: 'badge serving', hidden: '' }, 'serving');
+  const state = make('span', { class: 'badge state' }, make('i', { class: 'dot', 'aria-hidden': 'true' }), make('span'));
+  const cells = Object.fromEntries(COLUMNS.map((name) => [name, make('td', { class: name })]));
+  for (const name of ['bid', 'ask']) cells[name].append(make('b', { class: 'best', hidden: '' }, 'best'), make('span'));
+  const row = make('tr', {}, make('th', { scope: 'row' }, `${source} `, serving), make('td', {}, state), ...Object.values(cells));
+  return { row, serving, state, cells };
+}
+
+export class VenueTable {
+  #body;
+  #best;
+  /** @type {Map<string, ReturnType<typeof build>>} */
+  #rows = new Map();
+  /** @type {Venues | null} */
+  #venues = null;
+  #arrived = 0;
+
+  /**
+   * @param {HTMLElement} body
+   * @param {HTMLElement} best where the best bid and ask are put in words
+   */
+  constructor(body, best) {
+    this.#body = body;
+    this.#best = best;
+  }
+
+  /** Take the newest rows; `paint` shows them. @param {Venues | null} venues */
+  take(venues) {
+    this.#venues = venues;
+    this.#arrived = Date.now();
+  }
+
+  paint() {
+    const venues = this.#venues;
+    if (!venues) return;
+    const names = venues.sources.map((one) => one.source);
+    if (names.join() !== [...this.#rows.keys()].join()) {
+      this.#rows = new Map(names.map((name) => [name, build(name)]));
+      const empty = make('tr', { class: 'empty' }, make('td', { colspan: '9' }, 'No source carries it.'));
+      this.#body.replaceChildren(...(names.length ? [...this.#rows.values()].map(({ row }) => row) : [empty]));
+    }
+    for (const one of venues.sources) this.#fill(one, venues);
+    const { best_bid_source: bid, best_ask_source: ask } = venues;
+    write(this.#best, bid && ask ? `Best bid among the live ones at ${bid}, best ask at ${ask}.` : '');
+    this.grow();
+  }
+
+  /**
+   * @param {VenueRow} one
+   * @param {Venues} venues
+   */
+  #fill(one, venues) {
+    const parts = this.#rows.get(one.source);
+    if (!parts) return;
+    const { row, serving, state, cells } = parts;
+    mark(row, 'stale', one.stale ? '' : null);
+    serving.hidden = !one.serving;
+    const word = one.stale && one.state === 'live' ? 'stale' : one.state;
+    mark(state, 'state', word);
+    write(/** @type {Element} */ (state.lastElementChild), word);
+    for (const name of /** @type {const} */ (['price', 'bid_size', 'ask_size'])) write(cells[name], one[name] ?? NOTHING);
+    for (const name of /** @type {const} */ (['bid', 'ask'])) {
+      const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
+      write(value, one[name] ?? NOTHING);
+      label.hidden = venues[`best_${name}_source`] !== one.source;
+    }
+    write(cells.spread, subtract(one.ask, one.bid) ?? NOTHING);
+  }
+
+  /** Let the ages grow between two messages. */
+  grow() {
+    const since = Date.now() - this.#arrived;
+    for (const one of this.#venues?.sources ?? []) {
+      const cell = this.#rows.get(one.source)?.cells.age;
+      if (cell) write(cell, age(one.age_ms === null ? null : Math.max(0, one.age_ms + since), true));
+    }
+  }
+}

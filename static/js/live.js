@@ -10,6 +10,7 @@ import { ServerClock } from './clock.js';
 /**
  * @typedef {object} Quote
  * @property {string} symbol
+ * @property {string | null} base
  * @property {string | null} source
  * @property {string | null} price
  * @property {string | null} bid
@@ -35,7 +36,7 @@ import { ServerClock } from './clock.js';
  *   best_bid_source: string | null, best_ask_source: string | null, sources: VenueRow[]}} Venues
  * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch
  * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
- * @typedef {'connecting' | 'live' | 'silent' | 'engine' | 'reconnecting' | 'refused' | 'offline'} Link
+ * @typedef {'connecting' | 'live' | 'silent' | 'nothing' | 'reconnecting' | 'refused' | 'offline'} Link
  *
  * @typedef {object} Page what a page may want to hear
  * @property {(symbols: string[]) => void} quotes these quotes are new
@@ -62,6 +63,7 @@ export class Live {
 
   #epoch = '';
   #refusal = '';
+  #nothing = false;
   #heard = Date.now();
   #wasOpen = false;
   #wishes;
@@ -112,6 +114,8 @@ export class Live {
     socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
     socket.on('status', (/** @type {{time: number, sources: SourceStates}} */ status) => {
       this.clock.learn(status.time);
+      this.#nothing = !Object.values(status.sources).some(({ state }) => state === 'live');
+      this.#check();
       this.#page.status?.(status.sources);
     });
     socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
@@ -146,7 +150,7 @@ export class Live {
     this.quotes.clear();
     for (const quote of quotes) {
       this.quotes.set(quote.symbol, quote);
-      this.clock.learn(quote.published);
+      this.#learn(quote);
     }
     this.#page.replaced();
   }
@@ -156,9 +160,19 @@ export class Live {
     for (const quote of quotes) {
       const held = this.quotes.get(quote.symbol);
       this.quotes.set(quote.symbol, held ? { ...held, ...quote } : quote);
-      this.clock.learn(quote.published);
+      this.#learn(quote);
     }
     this.#page.quotes(quotes.map((quote) => quote.symbol));
+  }
+
+  /** @param {Quote} quote as it came */
+  #learn(quote) {
+    this.clock.learn(quote.published);
+    // Fresh prices are back before the next status says so.
+    if (this.#nothing && quote.stale === false) {
+      this.#nothing = false;
+      this.#check();
+    }
   }
 
   /** Judge the connection's health, say it when it changed, and give up a connection that is dead. */
@@ -185,6 +199,7 @@ export class Live {
       return this.#wasOpen ? 'reconnecting' : 'connecting';
     }
     if (silence > SILENT_MS) return 'silent';
-    return this.#refusal ? 'refused' : 'live';
+    if (this.#refusal) return 'refused';
+    return this.#nothing ? 'nothing' : 'live';
   }
 }

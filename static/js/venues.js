@@ -11,7 +11,16 @@ import { age, NOTHING } from './words.js';
 /** @typedef {import('./live.js').Venues} Venues */
 /** @typedef {import('./live.js').VenueRow} VenueRow */
 
-const COLUMNS = ['price', 'bid', 'bid_size', 'ask', 'ask_size', 'spread', 'age'];
+/** Class and name of each column of values. */
+const COLUMNS = /** @type {const} */ ([
+  ['price', 'Price'],
+  ['bid', 'Bid'],
+  ['bid_size', 'Size'],
+  ['ask', 'Ask'],
+  ['ask_size', 'Size'],
+  ['spread', 'Spread'],
+  ['age', 'Age'],
+]);
 
 /**
  * Build one row; its cells are filled by `fill`.
@@ -20,10 +29,15 @@ const COLUMNS = ['price', 'bid', 'bid_size', 'ask', 'ask_size', 'spread', 'age']
  */
 function build(source) {
   const serving = make('span', { class: 'badge serving', hidden: '' }, 'serving');
-  const state = make('span', { class: 'badge state' }, make('i', { class: 'dot', 'aria-hidden': 'true' }), make('span'));
-  const cells = Object.fromEntries(COLUMNS.map((name) => [name, make('td', { class: name })]));
+  const dot = make('i', { class: 'dot', 'aria-hidden': 'true' });
+  const state = make('span', { class: 'badge state' }, dot, make('span'));
+  // On a phone the rows are laid out as blocks with labels; the roles keep them a table for screen readers.
+  const cells = Object.fromEntries(
+    COLUMNS.map(([name, label]) => [name, make('td', { class: name, role: 'cell', 'data-label': label })]),
+  );
   for (const name of ['bid', 'ask']) cells[name].append(make('b', { class: 'best', hidden: '' }, 'best'), make('span'));
-  const row = make('tr', {}, make('th', { scope: 'row' }, `${source} `, serving), make('td', {}, state), ...Object.values(cells));
+  const head = make('th', { scope: 'row', role: 'rowheader' }, `${source} `, serving);
+  const row = make('tr', { role: 'row' }, head, make('td', { role: 'cell' }, state), ...Object.values(cells));
   return { row, serving, state, cells };
 }
 
@@ -62,7 +76,8 @@ export class VenueTable {
     }
     for (const one of venues.sources) this.#fill(one, venues);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
-    write(this.#best, bid && ask ? `Best bid among the live ones at ${bid}, best ask at ${ask}.` : '');
+    const several = names.length > 1 && bid && ask;
+    write(this.#best, several ? `Best bid among the live ones at ${bid}, best ask at ${ask}.` : '');
     this.grow();
   }
 
@@ -83,7 +98,7 @@ export class VenueTable {
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
       write(value, one[name] ?? NOTHING);
-      label.hidden = venues[`best_${name}_source`] !== one.source;
+      label.hidden = venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
     }
     write(cells.spread, subtract(one.ask, one.bid) ?? NOTHING);
   }

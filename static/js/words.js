@@ -66,7 +66,7 @@ export const LINKS = {
   connecting: ['Connecting', 'Connecting to the server.'],
   live: ['Live', ''],
   silent: ['No news', 'The server has sent nothing for more than 6 seconds.'],
-  engine: ['Engine gone', 'The price engine is not running; it is restarted by itself.'],
+  nothing: ['Nothing live', 'No source is live: the engine is not running, or every venue is lost.'],
   reconnecting: ['Reconnecting', 'The connection to the server was lost; trying again.'],
   refused: ['Refused', 'The server refused the subscription.'],
   offline: ['Offline', 'This device is offline.'],

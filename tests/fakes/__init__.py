@@ -1,0 +1,11 @@
+"""Fake venues: real servers that speak a venue's protocol on any free port, with faults on demand.
+
+In a test: `async with FakeBinance(["btcusdt"], rate=20) as fake: ... await fake.fault("freeze")`.
+As a process: `python -m tests.fakes binance --port 0 --symbols btcusdt,ethusdt --rate 20`.
+"""
+
+from tests.fakes.binance import FakeBinance
+from tests.fakes.okx import FakeOKX
+from tests.fakes.venue import FakeVenue
+
+__all__ = ["FakeBinance", "FakeOKX", "FakeVenue"]

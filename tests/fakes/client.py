@@ -1,0 +1,68 @@
+"""One open connection as a fake venue sees it: every incoming frame is seen, control frames too."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+_MOST_BUFFERED = 16 * 1024 * 1024  # bytes a client may leave unread before it is cut, as venues do
+
+
+class WatchedConnection(ServerConnection):
+    """A server's connection that shows each incoming frame, pings and pongs included, to `watch`."""
+
+    watch: Callable[[], None] | None = None
+
+    def process_event(self, event: Any) -> None:
+        """Handle one incoming event as usual, then show it."""
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode is not Opcode.CLOSE and self.watch is not None:
+            self.watch()
+
+
+class Client:
+    """A client of a fake venue: what it subscribed and when it was heard and served last."""
+
+    def __init__(self, connection: WatchedConnection, path: str) -> None:
+        """Start with no subscription."""
+        self.connection = connection
+        self.path = path
+        self.streams: set[tuple[str, str]] = set()
+        self.wrapped = True
+        self.opened_at = self.active_at = time.monotonic()
+        self.arrivals: deque[float] = deque(maxlen=6)
+        self.held: dict[tuple[str, str], Any] = {}
+
+    def send(self, frame: str | bytes) -> None:
+        """Send without waiting; a client that does not read is cut at 16 MB."""
+        if self.connection.transport.get_write_buffer_size() > _MOST_BUFFERED:
+            self.abort()
+            return
+        broadcast([self.connection], frame)
+        self.active_at = time.monotonic()
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close with `code`; 1006 cuts, as that code never travels."""
+        if code == 1006:
+            self.abort()
+            return
+        try:
+            await self.connection.close(code, reason)
+        except ConnectionClosed:
+            return
+
+    def abort(self, *, reset: bool = False) -> None:
+        """Cut the connection without a word; `reset` sends a TCP RST."""
+        transport = self.connection.transport
+        raw = transport.get_extra_info("socket")
+        if reset and raw is not None and raw.fileno() >= 0:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()

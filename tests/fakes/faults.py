@@ -1,0 +1,62 @@
+"""The table of faults: the name a test or a control request uses → the class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.fakes.cuts import AcceptAndClose, Close, Drop, HalfOpen, Http, Moving, Refuse, SlowHandshake
+from tests.fakes.fault import Fault
+from tests.fakes.spoils import (
+    Burst,
+    Duplicates,
+    ErrorAck,
+    ExtraFields,
+    Freeze,
+    Garbage,
+    LateAck,
+    NoAck,
+    OutOfOrder,
+    Repeat,
+    UnknownEvents,
+    WrongTypes,
+)
+
+if TYPE_CHECKING:
+    from tests.fakes.venue import FakeVenue
+
+FAULTS: dict[str, type[Fault]] = {
+    "none": Fault,
+    "refuse": Refuse,
+    "drop": Drop,
+    "half-open": HalfOpen,
+    "freeze": Freeze,
+    "freeze-symbol": Freeze,
+    "repeat": Repeat,
+    "close": Close,
+    "http": Http,
+    "slow-handshake": SlowHandshake,
+    "moving": Moving,
+    "garbage": Garbage,
+    "wrong-types": WrongTypes,
+    "unknown-events": UnknownEvents,
+    "extra-fields": ExtraFields,
+    "duplicates": Duplicates,
+    "out-of-order": OutOfOrder,
+    "late-ack": LateAck,
+    "no-ack": NoAck,
+    "error-ack": ErrorAck,
+    "burst": Burst,
+    "accept-and-close": AcceptAndClose,
+}
+
+
+def make_fault(venue: FakeVenue, name: str, symbols: str = "") -> Fault:
+    """Make the fault that `name` or `name:argument` says; raise ValueError for one there is not."""
+    kind, _, argument = name.partition(":")
+    if kind not in FAULTS:
+        raise ValueError(f"no such fault: {kind!r}")
+    if kind == "freeze-symbol" and not symbols:
+        raise ValueError("freeze-symbol needs a symbol")
+    fault = FAULTS[kind](venue, argument, frozenset(symbols.split(",")) if symbols else frozenset())
+    fault.name = name
+    return fault

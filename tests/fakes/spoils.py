@@ -1,0 +1,164 @@
+"""Faults of what is sent: missing, repeated, out of order, broken, unknown; acknowledgements astray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from tests.fakes.fault import Fault
+
+if TYPE_CHECKING:
+    from tests.fakes.client import Client
+
+
+class Freeze(Fault):
+    """No data; pings and requests are answered."""
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        yield from ()
+
+
+class Repeat(Fault):
+    """One and the same frame for ever."""
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        yield client.held.setdefault(("repeat", ""), frame)
+
+
+class Between(Fault):
+    """Something that no client can use stands before every good frame."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._makers = cycle(self.makers())
+
+    def makers(self) -> list[Callable[[str], str | bytes]]:
+        """List what to make of a good frame, in turn."""
+        raise NotImplementedError
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        yield next(self._makers)(frame)
+        yield frame
+
+
+class Garbage(Between):
+    """Bad JSON, binary, cut-off frames and other shapes between the good ones."""
+
+    def makers(self) -> list[Callable[[str], str | bytes]]:
+        return [
+            lambda frame: "{not json",
+            lambda frame: b"\x00\xff\xfe" + frame.encode()[:20],
+            lambda frame: frame[: len(frame) // 2],
+            lambda frame: "",
+            lambda frame: "[1, 2, 3",
+            json.dumps,
+            lambda frame: "[" * 20_000,
+        ]
+
+
+class WrongTypes(Between):
+    """Fields of other types, empty or missing, between the good frames."""
+
+    def makers(self) -> list[Callable[[str], str | bytes]]:
+        return [partial(changed, change=change) for change in _WRONG]
+
+
+class UnknownEvents(Between):
+    """Events of tomorrow between the good frames."""
+
+    def makers(self) -> list[Callable[[str], str | bytes]]:
+        return [lambda frame: self.venue.unknown_event()]
+
+
+class ExtraFields(Fault):
+    """Fields of tomorrow in every frame."""
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        message = json.loads(frame)
+        message["newField"] = {"deep": [1, None, "x"]}
+        payload_of(message).update(zz="1", extra=[1, 2])
+        yield json.dumps(message)
+
+
+class Duplicates(Fault):
+    """Every frame twice."""
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        yield from (frame, frame)
+
+
+class OutOfOrder(Fault):
+    """Of each two frames of a channel the second comes first."""
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        earlier = client.held.pop((channel, symbol), None)
+        if earlier is None:
+            client.held[channel, symbol] = frame
+        else:
+            yield from (frame, earlier)
+
+
+class LateAck(Fault):
+    """Acknowledgements come after the seconds given; data does not wait for them."""
+
+    default = 3
+
+    def acks(self, frame: str, symbols: set[str]) -> float | None:
+        return self.numbers[0] if any(map(self.touches, symbols)) else 0.0
+
+
+class NoAck(Fault):
+    """Acknowledgements do not come."""
+
+    def acks(self, frame: str, symbols: set[str]) -> float | None:
+        return None if any(map(self.touches, symbols)) else 0.0
+
+
+class ErrorAck(Fault):
+    """A subscription of the symbol is refused, as the venue words it."""
+
+    def refuses(self, symbol: str) -> bool:
+        return self.touches(symbol)
+
+
+class Burst(Fault):
+    """As many top-of-book changes a second as given, over all symbols together."""
+
+    default = 1000
+
+    def rate(self, rate: float) -> float:
+        moving = sum(not walk.calm for walk in self.venue.walks.values())
+        return self.numbers[0] / max(moving, 1)
+
+
+def payload_of(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a data frame that holds the values, of either venue."""
+    data: Any = message.get("data", message)
+    payload: dict[str, Any] = data[0] if isinstance(data, list) else data
+    return payload
+
+
+def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
+    """Return `frame` with its values changed."""
+    message = json.loads(frame)
+    change(payload_of(message))
+    return json.dumps(message)
+
+
+def _replaced(value: object) -> Callable[[dict[str, Any]], object]:
+    return lambda data: data.update({key: value for key in data if key not in {"s", "instId", "e"}})
+
+
+_WRONG: list[Callable[[dict[str, Any]], object]] = [
+    _replaced(1.5),
+    _replaced([]),
+    _replaced({}),
+    _replaced(None),
+    _replaced("abc"),
+    _replaced("NaN"),
+    lambda data: data.clear(),
+    lambda data: data.update(s=7, ts=True, u="x"),
+]

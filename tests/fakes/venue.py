@@ -1,0 +1,300 @@
+"""What all fake venues share: the server's life, the clock that makes data, the control page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from tests.fakes.client import Client, WatchedConnection
+from tests.fakes.fault import Fault
+from tests.fakes.faults import FAULTS, make_fault
+from tests.fakes.walk import Walk
+
+_CONTROL = "/_fake"
+_LOGGER = logging.getLogger("tests.fakes")
+_LOGGER.setLevel(logging.CRITICAL)  # cut handshakes are what this server is for
+_TICKER_EVERY_S = 1.0
+
+
+class FakeVenue:
+    """A venue's server on `port` (0: any free one), with data, rules and faults.
+
+    `rate` is top-of-book changes per second and symbol (0: only what `push` says); a trade comes with every
+    fourth, the 24 h figures each second. Subclasses say how frames look and which rules hold.
+    """
+
+    name = ""
+    ws_paths: tuple[str, ...] = ()
+    price_factor = Decimal(1)
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        *,
+        rate: float = 20.0,
+        port: int = 0,
+        price: str | None = None,
+        seed: int = 1,
+    ) -> None:
+        """Prepare; `async with` starts and stops."""
+        walks = [Walk(symbol, seed, price, self.price_factor) for symbol in symbols]
+        self.walks = {walk.symbol: walk for walk in walks}
+        self.rate = rate
+        self.port = port
+        self.clients: set[Client] = set()
+        self.current = Fault(self)
+        self.connects: list[float] = []
+        self.requests: deque[str] = deque(maxlen=1000)
+        self.violations: list[str] = []
+        self.states: dict[str, str] = {}
+        self._server: Server | None = None
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What a venue says in its own words.
+
+    def opened(self, client: Client) -> None:
+        """Note a new connection (streams named in its address)."""
+
+    def received(self, client: Client, text: str) -> None:
+        """Answer one text frame of a client."""
+        raise NotImplementedError
+
+    def heard(self, client: Client) -> None:
+        """Judge any incoming frame, control frames too."""
+
+    def tick(self, client: Client, now: float) -> None:
+        """Do what is due on one connection: pings, cuts for silence."""
+
+    def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
+        """Make (channel, frame) of `what`: "top", "trade" or "ticker"."""
+        raise NotImplementedError
+
+    def announcement(self) -> str:
+        """Make the frame that announces a shutdown."""
+        raise NotImplementedError
+
+    def unknown_event(self) -> str:
+        """Make a frame no client knows."""
+        raise NotImplementedError
+
+    def rest(self, path: str, query: dict[str, str]) -> object | None:
+        """Answer a REST request with JSON-ready values, None for 404."""
+        raise NotImplementedError
+
+    # Life.
+
+    async def __aenter__(self) -> Self:
+        """Listen, and start making data."""
+        await self._group.__aenter__()
+        await self.listen()
+        self.soon(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything, cut what is open."""
+        await self.current.stop()
+        self.cut_all()
+        await self.unlisten()
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    async def listen(self) -> None:
+        """Accept connections, again on the same port after `unlisten`."""
+        if self._server is None:
+            self._server = await serve(
+                self._serve, "127.0.0.1", self.port, process_request=self._upgrade, compression=None,
+                ping_interval=None, open_timeout=None, close_timeout=2, logger=_LOGGER,
+                create_connection=WatchedConnection,
+            )  # fmt: skip
+            self.port = next(iter(self._server.sockets)).getsockname()[1]
+
+    async def unlisten(self) -> None:
+        """Refuse connections from now on."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            await server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        """The WebSocket base address, without path."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def rest_url(self) -> str:
+        """The REST base address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    # Control.
+
+    async def fault(self, name: str, symbol: str = "", *, seconds: float = 0.0) -> None:
+        """Replace the present fault: a name of `FAULTS`, `name:argument` where it takes one, or "none".
+
+        `symbol` (several with commas) limits it where that makes sense; after `seconds` (0: never) it ends.
+        """
+        new = make_fault(self, name, symbol)
+        await self.current.stop()
+        self.current = new
+        await new.start()
+        if seconds:
+            self.soon(self._end_after(new, seconds))
+
+    async def push(
+        self, symbol: str, *, bid: str | None = None, ask: str | None = None, price: str | None = None
+    ) -> None:
+        """Send exact values now: a top of book for `bid` or `ask`, a trade for `price`."""
+        walk = self.walks[symbol]
+        if price is not None:
+            walk.trade_at(Decimal(price))
+            self.publish(walk, "trade")
+        if bid is not None or ask is not None:
+            walk.quote_at(*(None if text is None else Decimal(text) for text in (bid, ask)))
+            self.publish(walk, "top")
+
+    def calm(self, symbol: str, calm: bool = True) -> None:
+        """Let nothing happen on one symbol; its 24 h figures go on only where a change would send them."""
+        self.walks[symbol].calm = calm
+
+    def soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run `coroutine` beside the others, at most until the venue stops."""
+        task = self._group.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cut_all(self, *, reset: bool = False) -> None:
+        """Cut every open connection."""
+        for client in list(self.clients):
+            client.abort(reset=reset)
+
+    def publish(self, walk: Walk, what: str) -> None:
+        """Send `what` of one symbol to whom it may concern, through the present fault."""
+        walk.sent_at = time.monotonic()
+        for channel, frame in self.frames(walk, what):
+            for client in list(self.clients):
+                if (channel, walk.symbol) in client.streams:
+                    self.deliver(client, channel, walk.symbol, frame)
+
+    def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
+        """Send one data frame, through the present fault."""
+        for piece in self.current.data(client, channel, symbol, frame):
+            client.send(piece)
+
+    def counters(self) -> dict[str, object]:
+        """Return what this venue has seen, as JSON-ready values."""
+        return {
+            "venue": self.name,
+            "fault": self.current.name,
+            "open": len(self.clients),
+            "connects": self.connects,
+            "requests": list(self.requests),
+            "violations": self.violations,
+            "symbols": {symbol: walk.values() for symbol, walk in self.walks.items()},
+        }
+
+    # Inside.
+
+    async def _end_after(self, fault: Fault, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if self.current is fault:
+            await self.fault("none")
+
+    async def _run(self) -> None:
+        owed, last, next_ticker = 0.0, time.monotonic(), 0.0
+        while True:
+            rate = self.current.rate(self.rate)
+            await asyncio.sleep(min(max(1 / rate, 0.005), 0.1) if rate else 0.1)
+            now = time.monotonic()
+            owed, last = owed + (now - last) * rate, now
+            steps, owed = int(owed), owed % 1
+            ticker = rate > 0 and now >= next_ticker
+            next_ticker = now + _TICKER_EVERY_S if ticker else next_ticker
+            for walk in self.walks.values():
+                if not walk.calm:
+                    self._advance(walk, steps, ticker=ticker)
+            if not self.current.mute:
+                for client in list(self.clients):
+                    self.tick(client, now)
+
+    def _advance(self, walk: Walk, steps: int, *, ticker: bool) -> None:
+        for _ in range(steps):
+            walk.step()
+            self.publish(walk, "top")
+            if walk.update_id % 4 == 0:
+                walk.trade_at(walk.bid if walk.update_id % 8 else walk.ask)
+                self.publish(walk, "trade")
+        if ticker:
+            self.publish(walk, "ticker")
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, WatchedConnection)
+        assert connection.request is not None
+        client = Client(connection, connection.request.path)
+        connection.watch = lambda: self.heard(client)
+        self.clients.add(client)
+        try:
+            await self.current.opened(client)
+            self.opened(client)
+            async for message in connection:
+                text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+                client.active_at = time.monotonic()
+                self.requests.append(text)
+                self.received(client, text)
+        except ConnectionClosed:
+            pass
+        finally:
+            self.clients.discard(client)
+
+    async def _upgrade(self, connection: ServerConnection, request: Request) -> Response | None:
+        address = urlsplit(request.path)
+        query = dict(parse_qsl(address.query))
+        if address.path == _CONTROL:
+            return await self._control(connection, query)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            answer = self.rest(address.path, query)
+            return _json(connection, answer, HTTPStatus.NOT_FOUND if answer is None else HTTPStatus.OK)
+        self.connects.append(time.monotonic())
+        if refused := await self.current.upgrade(connection):
+            return refused
+        known = address.path.startswith(self.ws_paths)
+        return None if known else connection.respond(HTTPStatus.NOT_FOUND, "no such path\n")
+
+    async def _control(self, connection: ServerConnection, query: dict[str, str]) -> Response:
+        symbol = query.get("symbol", "")
+        try:
+            if "fault" in query:
+                # In the background: what cuts all connections must not cut this answer.
+                make_fault(self, query["fault"], symbol)
+                self.soon(self.fault(query["fault"], symbol, seconds=float(query.get("seconds", 0))))
+            if "calm" in query:
+                self.calm(symbol, query["calm"] != "0")
+            values = {name: query[name] for name in ("bid", "ask", "price") if name in query}
+            if values:
+                await self.push(symbol, **values)
+        except (KeyError, ValueError, InvalidOperation) as error:
+            problem = {"error": repr(error), "faults": sorted(FAULTS), "symbols": sorted(self.walks)}
+            return _json(connection, problem, HTTPStatus.BAD_REQUEST)
+        return _json(connection, self.counters(), HTTPStatus.OK)
+
+
+def _json(connection: ServerConnection, value: object, status: HTTPStatus) -> Response:
+    response = connection.respond(status, json.dumps(value))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response

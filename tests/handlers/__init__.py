@@ -1,0 +1,1 @@
+"""The handlers, tested with frames written by hand, with nonsense and with recordings."""

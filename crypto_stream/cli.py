@@ -1,0 +1,248 @@
+"""The commands. Every option of `run` is a setting and every setting is an option of it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from crypto_stream import __version__
+from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, UsageError
+from crypto_stream.settings import OPTIONS, Settings, load
+
+if TYPE_CHECKING:
+    from crypto_stream.client import Client
+    from crypto_stream.market.quotes import Quote
+
+# Other imports stand in the commands: each command loads what it needs and starts quickly.
+
+PROGRAM = "python -m crypto_stream"
+
+
+def main() -> int:
+    """Run one command and return its exit status; whatever a person must change is one line."""
+    try:
+        return cli.main(prog_name=PROGRAM, standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else PROGRAM
+        click.echo(f"Error: {error.format_message()} See: {command} --help", err=True)
+    except UsageError as error:
+        click.echo(f"Error: {error}", err=True)
+    except CryptoStreamError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="Crypto Stream", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Crypto Stream: one dependable live price feed out of several exchanges."""
+
+
+def default_text(name: str) -> str:
+    """Return a setting's default as a person would write it."""
+    default = Settings.model_fields[name].get_default(call_default_factory=True)
+    if isinstance(default, tuple):
+        return ",".join(default) or "none"
+    return "none" if default is None else str(default)
+
+
+def allowed_text(annotation: object) -> str:
+    """Return what a setting of this type may be, in few words."""
+    words: dict[object, str] = {int: "INTEGER", float: "SECONDS", Path: "PATH"}
+    parts = [part if isinstance(part, str) else words.get(part) for part in _leaves(annotation)]
+    return "|".join(part for part in parts if part) or "TEXT"
+
+
+def _leaves(annotation: object) -> list[Any]:
+    parts = get_args(annotation)
+    return [leaf for part in parts for leaf in _leaves(part)] if parts else [annotation]
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every setting and `--config`; it is called with the loaded Settings."""
+
+    @functools.wraps(command)
+    def call(config: Path | None, **given: Any) -> Any:
+        chosen = {name: value for name in OPTIONS if (value := given.pop(name)) is not None}
+        return command(load(chosen, config), **given)
+
+    decorated: Callable[..., Any] = call
+    for name in reversed(OPTIONS):
+        field = Settings.model_fields[name]
+        decorated = click.option(
+            f"--{name.replace('_', '-')}",
+            name,
+            metavar=allowed_text(field.annotation),
+            help=f"{field.description} [{default_text(name)}]",
+        )(decorated)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="CRYPTO_STREAM_CONFIG",
+        help="File with settings. [crypto_stream.toml, if there]",
+    )(decorated)
+
+
+@cli.command()
+@with_settings
+def run(settings: Settings) -> int:
+    """Run everything on this machine: engine, gateway and a supervisor that keeps them alive."""
+    from crypto_stream.start import run_all
+
+    return run_all(settings, _say)
+
+
+@cli.command()
+@with_settings
+def engine(settings: Settings) -> None:
+    """Run the engine alone: sources, failover, book; gateways with the same data directory find it."""
+    from crypto_stream.start import become_engine
+
+    become_engine(settings, _say)
+
+
+@cli.command()
+@with_settings
+def gateway(settings: Settings) -> None:
+    """Run a gateway alone: pages, API and viewers of the engine with the same data directory."""
+    from crypto_stream.start import become_gateway
+
+    become_gateway(settings, _say)
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+@cli.command()
+@with_settings
+def sources(settings: Settings) -> None:
+    """List the known handlers: where each was found and which instruments it carries."""
+    from crypto_stream import screen
+    from crypto_stream.feed.loading import known_handlers, load_source
+
+    rows = []
+    for name, file in known_handlers(settings.handlers_dir).items():
+        try:
+            source = load_source(name, settings.handlers_dir, settings.handler_options.get(name, {}))
+            carries = _carried([each.symbol for each in source.carries or ()])
+        except BrokenHandlerError as error:
+            carries = f"cannot be loaded: {error}"
+        place = settings.sources.index(name) + 1 if name in settings.sources else None
+        rows.append((name, str(place or "-"), carries, str(file)))
+    for line in screen.table(("SOURCE", "ORDER", "CARRIES", "FOUND IN"), rows):
+        click.echo(line)
+
+
+def _carried(symbols: list[str]) -> str:
+    if not symbols:  # a venue
+        return "the pairs of the settings"
+    return ", ".join(symbols if len(symbols) < 6 else [*symbols[:2], f"… {len(symbols)} in all", symbols[-1]])
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@with_settings
+def record(settings: Settings, file: Path) -> int:
+    """Record the raw frames of the configured sources to FILE; replay:VENUE:FILE plays them back."""
+    from crypto_stream.engine.run import record as record_frames
+
+    return record_frames(settings, file)
+
+
+def _client(url: str | None, token: str | None = None) -> Client:
+    """Make a client of the gateway at `url`, by default of the one the settings describe."""
+    from crypto_stream.client import Client
+
+    settings = load({})
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    secret = settings.admin_token
+    return Client(
+        url or f"http://{host}:{settings.port}",
+        token or (secret.get_secret_value() if secret is not None else None),
+    )
+
+
+_url = click.option("--url", help="Address of the gateway. [host and port of the settings]")
+
+
+@cli.command()
+@click.argument("source")
+@_url
+@click.option("--token", help="Admin token. [the setting admin_token]")
+def switch(source: str, url: str | None, token: str | None) -> None:
+    """Pin SOURCE on a running gateway: it alone serves then; "auto" undoes it."""
+    from crypto_stream import screen
+
+    client = _client(url, token)
+    client.switch(source)
+    if source == "auto":
+        click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
+    else:
+        click.echo(f"Pinned: {source} alone serves; undo it with: {PROGRAM} switch auto")
+    rows = [(each.name, each.state, each.reason or "") for each in client.sources()]
+    for line in screen.table(("SOURCE", "STATE", "REASON"), rows):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("symbols", nargs=-1)
+@_url
+def watch(symbols: tuple[str, ...], url: str | None) -> None:
+    """Show live quotes of a running gateway; all of them without a SYMBOL. Ctrl-C ends it."""
+    client = _client(url)
+    try:
+        if sys.stdout.isatty():
+            _watch_screen(client, symbols)
+        else:
+            _watch_lines(client, symbols)
+    except KeyboardInterrupt:
+        return
+
+
+def _watch_screen(client: Client, symbols: tuple[str, ...]) -> None:
+    import msgspec
+
+    from crypto_stream import screen
+
+    known: dict[str, Quote] = {}
+    click.clear()
+    for view in client.watch(symbols):
+        known.update((quote.symbol, quote) for quote in view.quotes)
+        status = client.url if view.connected else f"{client.url}: not connected, trying again"
+        shown = [
+            quote if view.connected else msgspec.structs.replace(quote, stale=True)
+            for quote in known.values()
+        ]
+        height = shutil.get_terminal_size().lines
+        click.echo(screen.screenful(shown, time.time_ns() // 1_000_000, status, height), nl=False)
+
+
+def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
+    from crypto_stream import screen
+
+    click.echo(screen.plain_heading())
+    connected = True
+    for view in client.watch(symbols):
+        if connected and not view.connected:
+            click.echo(f"{client.url}: not connected, trying again", err=True)
+        connected = view.connected
+        for quote in view.quotes:
+            click.echo(screen.plain_line(quote, time.time_ns() // 1_000_000))

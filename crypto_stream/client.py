@@ -1,0 +1,154 @@
+"""A small typed client of a running gateway, for programs, tests and our own commands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+import msgspec
+import socketio
+from socketio.exceptions import SocketIOError
+
+from crypto_stream.errors import CryptoStreamError, RefusedError
+from crypto_stream.market.quotes import Quote
+
+_LOG = logging.getLogger(__name__)
+_RETRY_S = 1.0
+_Answer = TypeVar("_Answer")
+
+
+class UnreachableError(CryptoStreamError):
+    """No gateway answers at this address."""
+
+
+class SourceState(msgspec.Struct, frozen=True):
+    """One source as GET /sources tells it; times and ages in ms, None where not known."""
+
+    name: str
+    state: str
+    pinned: bool
+    reason: str | None = None
+    last_error: str | None = None
+    age_ms: int | None = None
+    reconnects: int = 0
+
+
+class View(NamedTuple):
+    """What a viewer knows newly: quotes that changed (newest only), and whether it is connected."""
+
+    connected: bool
+    quotes: list[Quote]
+
+
+class Client:
+    """Ask one gateway; every answer comes within `timeout_s` seconds or as an error."""
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = 5.0) -> None:
+        """Talk to `url` (http://host:port); `token` is the admin token where the gateway has one."""
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout_s = timeout_s
+
+    def courses(self) -> list[Quote]:
+        """Return the newest quote of every instrument, also where all of them are stale."""
+        return self._ask("GET", "/courses", list[Quote], also=503)
+
+    def course(self, symbol: str) -> Quote:
+        """Return the newest quote of one instrument; RefusedError for one that does not exist."""
+        return self._ask("GET", f"/courses/{symbol}", Quote)
+
+    def sources(self) -> list[SourceState]:
+        """Return the state of every source."""
+        return self._ask("GET", "/sources", list[SourceState])
+
+    def switch(self, source: str) -> None:
+        """Pin `source`, `auto` unpins; RefusedError for an unknown one or without the right to do it."""
+        self._ask("POST", "/sources/active", Any, body={"source": source})
+
+    def watch(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[View]:
+        """Yield what changes, at least once a second, for ever; connect anew when the gateway was gone.
+
+        No symbols: all. RefusedError when one does not exist. What is not fetched in time is replaced by
+        newer quotes: never more than one per symbol waits.
+        """
+        wishes = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
+        while True:
+            viewer = _Viewer()
+            try:
+                viewer.connect(self.url, wishes, self._timeout_s)
+                while viewer.connected:
+                    yield View(connected=True, quotes=viewer.wait(1.0))
+            except SocketIOError as error:
+                _LOG.debug("no connection: %s", error)
+            finally:
+                viewer.close()
+            yield View(connected=False, quotes=[])
+            time.sleep(_RETRY_S)
+
+    def _ask(
+        self, method: str, path: str, kind: type[_Answer], *, body: Any = None, also: int = 200
+    ) -> _Answer:
+        try:
+            answer = httpx.request(
+                method, self.url + path, json=body, headers=self._headers, timeout=self._timeout_s
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise UnreachableError(f"no answer from {self.url}: {error}; is it running?") from None
+        if answer.is_success or answer.status_code == also:
+            with suppress(msgspec.DecodeError):
+                return msgspec.json.decode(answer.content or b"null", type=kind)
+        raise _problem(answer)
+
+
+def _problem(answer: httpx.Response) -> RefusedError:
+    """Read an error's `application/problem+json`, or say what came instead."""
+    with suppress(json.JSONDecodeError, KeyError, TypeError):
+        problem = answer.json()
+        return RefusedError(problem["code"], problem.get("detail") or problem["title"])
+    return RefusedError(
+        "unexpected", f"unexpected answer: HTTP {answer.status_code}; is this a Crypto Stream?"
+    )
+
+
+class _Viewer:
+    """One connection: its events come on the library's threads, `wait` hands them to ours."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: dict[str, Quote] = {}
+        self._io = socketio.Client(reconnection=False, handle_sigint=False)
+        self._io.on("snapshot", self._take)
+        self._io.on("quotes", self._take)
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._io.connected)
+
+    def connect(self, url: str, wishes: dict[str, Any], timeout_s: float) -> None:
+        """Connect and subscribe; SocketIOError when nobody answers, RefusedError when we are refused."""
+        self._io.connect(url, transports=["websocket"], wait_timeout=timeout_s)
+        answer = self._io.call("subscribe", wishes, timeout=timeout_s)
+        if not answer.get("ok"):
+            raise RefusedError(str(answer.get("code")), str(answer.get("reason")))
+
+    def wait(self, seconds: float) -> list[Quote]:
+        """Return the newest quote of each symbol that changed, none if that takes longer than `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest, seconds)
+            newest, self._newest = self._newest, {}
+        return list(newest.values())
+
+    def close(self) -> None:
+        self._io.disconnect()
+
+    def _take(self, payload: object) -> None:
+        quotes = msgspec.convert(payload, list[Quote])
+        with self._changed:
+            self._newest.update((quote.symbol, quote) for quote in quotes)
+            self._changed.notify()

@@ -1,0 +1,75 @@
+"""Quotes and sources as lines of text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from crypto_stream.market.quotes import Quote
+
+HEADINGS = ("SYMBOL", "PRICE", "BID", "ASK", "SOURCE", "AGE", "")
+_RIGHT = {"PRICE", "BID", "ASK", "AGE"}
+_WIDTHS = (12, 14, 14, 14, 12, 7, 5)  # of plain lines, whose columns cannot be measured in advance
+_NOTHING = "-"
+
+
+def age_text(age_ms: int | None) -> str:
+    """Return an age as a person reads it: 0.4 s, 12 s, 3 min, 2 h."""
+    if age_ms is None:
+        return _NOTHING
+    seconds = max(age_ms, 0) / 1000
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def cells(quote: Quote, now_ms: int) -> tuple[str, ...]:
+    """Return the quote's cells under HEADINGS."""
+    age = None if quote.received is None else now_ms - quote.received
+    return (
+        quote.symbol,
+        quote.price or _NOTHING,
+        quote.bid or _NOTHING,
+        quote.ask or _NOTHING,
+        quote.source or _NOTHING,
+        age_text(age),
+        "stale" if quote.stale else "",
+    )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return lines with columns as wide as they must be; numbers stand on the right."""
+    lines = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [_line(headings, line, widths) for line in lines]
+
+
+def plain_line(quote: Quote, now_ms: int) -> str:
+    """Return one changed quote as a line of a log."""
+    time = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%H:%M:%S")
+    return f"{time}  {_line(HEADINGS, cells(quote, now_ms), _WIDTHS)}"
+
+
+def plain_heading() -> str:
+    """Return the headings over `plain_line`."""
+    return f"{'TIME':8}  {_line(HEADINGS, HEADINGS, _WIDTHS)}"
+
+
+def screenful(quotes: Iterable[Quote], now_ms: int, status: str, height: int) -> str:
+    """Return what paints the whole terminal anew without flicker: status, headings, as many rows as fit."""
+    rows = [cells(quote, now_ms) for quote in quotes]
+    hidden = max(0, len(rows) + 3 - height)
+    lines = [status, *table(HEADINGS, rows)]
+    if hidden:
+        lines = [*lines[: height - 2], f"… and {len(lines) - height + 2} more; name the ones to see"]
+    return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
+
+
+def _line(headings: Sequence[str], words: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        word.rjust(width) if heading in _RIGHT else word.ljust(width)
+        for heading, word, width in zip(headings, words, widths, strict=True)
+    ]
+    return "  ".join(padded).rstrip()

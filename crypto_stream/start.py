@@ -1,0 +1,98 @@
+"""How the halves are started: one road, whether a person starts one or the supervisor both."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crypto_stream import __version__, addresses, logs
+from crypto_stream.errors import UsageError
+from crypto_stream.feed.loading import load_sources
+from crypto_stream.settings import Settings, hand_over
+from crypto_stream.supervisor import INHERITED, Program, Supervisor
+
+_log = logging.getLogger(__name__)
+_VENDOR = Path(__file__).parent.parent / "static" / "vendor"
+_SCRIPTS = ("socket.io.esm.min.js", "lightweight-charts.standalone.production.mjs")
+
+
+def run_all(settings: Settings, say: Callable[[str], None]) -> int:
+    """Run engine, gateway and supervisor until a signal; `say` tells a person that all of it serves.
+
+    Returns the exit status; raises UsageError in one line for what cannot be started as the settings say.
+    """
+    load_sources(settings)
+    check_gateway(settings)
+    listener = addresses.listen(settings.host, settings.port)
+    web = addresses.web_address(listener)
+    file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
+    terminal = logs.Terminal("supervisor")
+    logs.configure(settings.log_level, file, terminal)
+
+    def take(line: str) -> None:
+        file.line(line)
+        terminal.line(line)
+
+    def serving() -> None:
+        about = f"sources {', '.join(settings.sources)}; log {settings.log_file}; Ctrl-C ends it"
+        say(f"Crypto Stream {__version__} serves {web} ({about})")
+        _log.info("serving", extra={"address": web})
+
+    _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
+    programs = [
+        Program("engine", _command("engine"), _told("engine", settings, None)),
+        Program("gateway-1", _command("gateway"), _told("gateway", settings, listener), [listener.fileno()]),
+    ]
+    status = Supervisor(programs, take, serving).run()
+    _log.info("stop", extra={"status": status})
+    return status
+
+
+def become_engine(settings: Settings, say: Callable[[str], None]) -> None:
+    """Replace this process by the engine."""
+    load_sources(settings)
+    say(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); end: Ctrl-C")
+    _become("engine", settings, None)
+
+
+def become_gateway(settings: Settings, say: Callable[[str], None]) -> None:
+    """Replace this process by a gateway on a port of its own."""
+    check_gateway(settings)
+    listener = addresses.listen(settings.host, settings.port)
+    say(f"Crypto Stream {__version__} gateway at {addresses.web_address(listener)}; end: Ctrl-C")
+    _become("gateway", settings, listener)
+
+
+def check_gateway(settings: Settings) -> None:
+    """Raise UsageError when the green server or the scripts of the pages are not installed."""
+    if importlib.util.find_spec(settings.server) is None:
+        install = f"{sys.executable} -m pip install {settings.server}"
+        raise UsageError(f"server: {settings.server!r} is not installed; run: {install}")
+    if not all((_VENDOR / script).is_file() for script in _SCRIPTS):
+        raise UsageError("the scripts of the pages are not installed yet; run: make setup")
+
+
+def _command(half: str) -> list[str]:
+    return [sys.executable, "-m", "crypto_stream", half]
+
+
+def _told(half: str, settings: Settings, listener: socket.socket | None) -> dict[str, Any]:
+    return {
+        "half": half,
+        "name": half,
+        "settings": hand_over(settings),
+        "bus": str(addresses.bus_path(settings.data_dir, settings.runtime_dir)),
+        "listener": None if listener is None else listener.fileno(),
+    }
+
+
+def _become(half: str, settings: Settings, listener: socket.socket | None) -> None:
+    told = json.dumps(_told(half, settings, listener))
+    os.execve(sys.executable, _command(half), {**os.environ, INHERITED: told})

@@ -1,0 +1,264 @@
+"""Keep the halves alive: start them, restart what dies or hangs, write their log, pass signals on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NamedTuple
+
+from crypto_stream.logs import LINE_LIMIT
+
+INHERITED = "CRYPTO_STREAM_INHERITED"  # environment variable that tells a process which half it is, as JSON
+USAGE = 2  # exit status of a program that a person must start differently
+
+_log = logging.getLogger(__name__)
+_READ = 65536
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Program(NamedTuple):
+    """One process to keep alive: its command, what it is told in INHERITED, which descriptors it gets."""
+
+    name: str
+    command: Sequence[str]
+    told: Mapping[str, Any]
+    fds: Sequence[int] = ()
+
+
+class Limits(NamedTuple):
+    """Seconds: silence that counts as hanging (at start: `start_s`), time to stop, waits between restarts."""
+
+    hang_s: float = 15.0
+    start_s: float = 30.0
+    stop_s: float = 10.0
+    first_delay_s: float = 0.1
+    longest_delay_s: float = 5.0
+    good_life_s: float = 30.0
+
+
+class Child:
+    """One program, its present process and the pipe that carries its lines and beats."""
+
+    def __init__(self, program: Program, limits: Limits, take: Callable[[str], None]) -> None:
+        """Prepare `program`; `take` gets each line it writes."""
+        self.name = program.name
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pipe = -1
+        self.restart_at = 0.0
+        self.served = False
+        self._program = program
+        self._limits = limits
+        self._take = take
+        self._delay_s = limits.first_delay_s
+        self._rest = b""
+        self._started = self._heard = 0.0
+        self._beaten = False
+
+    def start(self, now: float) -> None:
+        """Start the process in a session of its own, so that Ctrl-C reaches it through us alone.
+
+        Raises OSError when the machine cannot start one.
+        """
+        pipe, write = os.pipe()
+        told = {**self._program.told, "name": self.name, "log": write, "hang_s": self._limits.hang_s + 5}
+        try:
+            self.process = subprocess.Popen(
+                self._program.command,
+                env={**os.environ, INHERITED: json.dumps(told)},
+                pass_fds=(write, *self._program.fds),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(write)
+        os.set_blocking(pipe, False)
+        self.pipe, self._rest = pipe, b""
+        self._started, self._heard, self._beaten = now, now, False
+
+    def read(self, now: float) -> bool:
+        """Take what the pipe holds: lines go to the log, an empty one is a beat; False at its end."""
+        try:
+            data = os.read(self.pipe, _READ)
+        except BlockingIOError:
+            return True
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > 8 * LINE_LIMIT:  # nothing of ours writes such a line
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            if line:
+                self._take(line.decode(errors="replace"))
+            else:
+                self._heard, self._beaten, self.served = now, True, True
+        return bool(data)
+
+    def hangs(self, now: float) -> bool:
+        """Tell whether the process was silent for too long."""
+        limit = self._limits.hang_s if self._beaten else max(self._limits.hang_s, self._limits.start_s)
+        return now - self._heard > limit
+
+    def forgive(self, now: float) -> None:
+        """Begin to wait for beats anew: it was us who did not listen."""
+        self._heard = now
+
+    def bury(self, now: float) -> None:
+        """Take the last lines of a process that ended."""
+        while self.read(now):
+            continue
+        if self._rest:
+            self._take(self._rest.decode(errors="replace"))
+        os.close(self.pipe)
+        self.process = None
+        if now - self._started >= self._limits.good_life_s:
+            self._delay_s = self._limits.first_delay_s
+
+    def put_off(self, now: float) -> float:
+        """Put the next start off, twice as long each time; return the seconds."""
+        delay = self._delay_s
+        self.restart_at = now + delay
+        self._delay_s = min(delay * 2, self._limits.longest_delay_s)
+        return delay
+
+
+class Supervisor:
+    """Run programs until a signal, or a program that was started wrongly, ends them all."""
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        take: Callable[[str], None],
+        serving: Callable[[], None],
+        limits: Limits = Limits(),  # noqa: B008 - a frozen tuple
+    ) -> None:
+        """Give `take` every line the programs write; call `serving` once, when all of them gave a beat."""
+        self._limits = limits
+        self._children = [Child(program, limits, take) for program in programs]
+        self._serving: Callable[[], None] | None = serving
+        self._selector = selectors.DefaultSelector()
+        self._signals: list[int] = []
+        self._stopping_since: float | None = None
+        self._status = 0
+
+    def run(self) -> int:
+        """Return the exit status: 0 after a signal, USAGE after a program that was started wrongly."""
+        with self._signals_caught():
+            last = time.monotonic()
+            while self._stopping_since is None or any(child.process for child in self._children):
+                now = time.monotonic()
+                # Were we stopped, or was the machine asleep? Then their silence says nothing.
+                if now - last > self._limits.hang_s / 2:
+                    for child in self._children:
+                        child.forgive(now)
+                last = now
+                for child in self._children:
+                    self._look_after(child, now)
+                self._announce()
+                self._wait(now)
+                self._obey(time.monotonic())
+        return self._status
+
+    def _look_after(self, child: Child, now: float) -> None:
+        if child.process is None:
+            if self._stopping_since is None and now >= child.restart_at:
+                self._start(child, now)
+        elif (status := child.process.poll()) is not None:
+            self._ended(child, status, now)
+        elif child.hangs(now):
+            _log.error("%s gives no sign of life, it is killed", child.name, extra={"pid": child.process.pid})
+            child.forgive(now)
+            child.process.kill()
+        elif self._stopping_since is not None and now - self._stopping_since > self._limits.stop_s:
+            child.process.kill()
+
+    def _start(self, child: Child, now: float) -> None:
+        try:
+            child.start(now)
+        except OSError as error:
+            delay = child.put_off(now)
+            _log.error("%s cannot be started: %s", child.name, error, extra={"next_start_in_s": delay})
+            return
+        self._selector.register(child.pipe, selectors.EVENT_READ, child)
+        if child.process is not None:
+            _log.info("%s started", child.name, extra={"pid": child.process.pid})
+
+    def _ended(self, child: Child, status: int, now: float) -> None:
+        with suppress(KeyError):  # gone already when the end of its pipe was seen first
+            self._selector.unregister(child.pipe)
+        child.bury(now)
+        cause = signal.Signals(-status).name if status < 0 else status
+        if self._stopping_since is not None:
+            _log.info("%s ended", child.name, extra={"status": cause})
+        elif status == USAGE and not child.served:
+            _log.info("%s was started wrongly, all ends", child.name)
+            self._status = USAGE
+            self._stop(now)
+        else:
+            delay = child.put_off(now)
+            _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
+
+    def _announce(self) -> None:
+        if self._serving is not None and all(child.served for child in self._children):
+            serving, self._serving = self._serving, None
+            serving()
+
+    def _wait(self, now: float) -> None:
+        due = [child.restart_at - now for child in self._children if child.process is None]
+        for key, _ in self._selector.select(max(0.0, min(due, default=1.0))):
+            if isinstance(key.data, Child):
+                if not key.data.read(now):
+                    self._selector.unregister(key.fd)
+            elif isinstance(key.fileobj, socket.socket):
+                key.fileobj.recv(_READ)
+
+    def _obey(self, now: float) -> None:
+        while self._signals:
+            number = self._signals.pop(0)
+            _log.info("stop asked for by %s", signal.Signals(number).name)
+            if self._stopping_since is None:
+                self._stop(now)
+            else:  # asked twice: whoever asks is in a hurry
+                self._stopping_since = now - self._limits.stop_s - 1
+
+    def _stop(self, now: float) -> None:
+        self._stopping_since = now
+        for child in self._children:
+            if child.process is not None:
+                child.process.terminate()
+
+    @contextmanager
+    def _signals_caught(self) -> Iterator[None]:
+        """Note stop signals, and wake the selector for them and for a child's death."""
+
+        def note(number: int, _: FrameType | None) -> None:
+            if number != signal.SIGCHLD:
+                self._signals.append(number)
+
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        before = {}
+        for number in (*_STOP_SIGNALS, signal.SIGCHLD):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+                before[number] = signal.signal(number, note)
+        woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._selector.register(ours, selectors.EVENT_READ)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(woken)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.close()
+            ours.close()
+            theirs.close()

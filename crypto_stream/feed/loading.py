@@ -6,12 +6,14 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
+from crypto_stream.feed.replay import replay_source
 from crypto_stream.feed.source import Source
+from crypto_stream.settings import Settings
 
 _PACKAGE = "handlers"
 _REPLAY = "replay:"
@@ -42,11 +44,34 @@ def load_source(name: str, folder: Path | None, options: Mapping[str, str]) -> S
     return _make_source(name, known[name], _import(name, known[name]), options)
 
 
-def check_options(names: Iterable[str], folder: Path | None, options: Mapping[str, object]) -> None:
+def load_sources(settings: Settings) -> list[Source]:
+    """Load every source the settings name, best first; UsageError in one line for what cannot be."""
+    sources: list[Source] = []
+    for word in settings.sources:
+        if word.startswith(_REPLAY):
+            sources.append(_load_replay(word, settings))
+        else:
+            sources.append(load_source(word, settings.handlers_dir, settings.handler_options.get(word, {})))
+    names = [source.name for source in sources]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingError(f"sources: {', '.join(sorted(twice))} stands there twice; name each source once")
+    check_options(settings.handlers_dir, settings.handler_options)
+    return sources
+
+
+def _load_replay(word: str, settings: Settings) -> Source:
+    venue_name, found, file = word.removeprefix(_REPLAY).partition(":")
+    if not found or not file:
+        raise SettingError(f"sources: {word!r} is not allowed: write replay:VENUE:FILE")
+    venue = load_source(venue_name, settings.handlers_dir, settings.handler_options.get(venue_name, {}))
+    return replay_source(venue, Path(file), settings.replay_speed)
+
+
+def check_options(folder: Path | None, options: Mapping[str, object]) -> None:
     """Raise SettingError for settings of handlers that do not exist."""
     known = known_handlers(folder)
     for name in options:
-        if name not in known and name not in names:
+        if name not in known:
             handlers = ", ".join(known)
             raise SettingError(
                 f"CRYPTO_STREAM_{name.upper()}_…: no setting, no handler; handlers: {handlers}"
@@ -116,6 +141,7 @@ _OPTIONAL = {
     "instruments": "instruments",
     "carries": "INSTRUMENTS",
     "busy": "BUSY",
+    "max_instruments": "MAX_INSTRUMENTS",
     "pace_s": "PACE_S",
     "keepalive": "KEEPALIVE",
     "max_age_s": "MAX_AGE_S",

@@ -13,7 +13,7 @@ A venue's module defines:
     def parse(frame: bytes) -> list[Event]            # raises MalformedFrame, nothing else; never empty
     async def instruments(http) -> dict[str, str]     # optional: listed symbols and their state
 
-and, where the defaults below do not fit, BUSY, PACE_S, KEEPALIVE, MAX_AGE_S, CONNECTS.
+and, where the defaults below do not fit, BUSY, MAX_INSTRUMENTS, PACE_S, KEEPALIVE, MAX_AGE_S, CONNECTS.
 
 A source that is no WebSocket venue defines instead (the synthetic generator):
 
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
@@ -65,12 +65,14 @@ class Request(NamedTuple):
 class Acked(msgspec.Struct, frozen=True, gc=False):
     """The venue accepted what `key` names (a request id or a topic)."""
 
+    channel: ClassVar[str] = "ack"
     key: str
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
     """The venue refused what `key` names (empty: it did not say), `symbol` where it is known."""
 
+    channel: ClassVar[str] = "refused"
     key: str
     reason: str
     symbol: str | None = None
@@ -79,11 +81,14 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 class Moving(msgspec.Struct, frozen=True, gc=False):
     """The venue announced that this connection will end: move to a new one before it does."""
 
+    channel: ClassVar[str] = "moving"
     reason: str
 
 
 class Pong(msgspec.Struct, frozen=True, gc=False):
     """The venue answered our ping; says nothing about its data."""
+
+    channel: ClassVar[str] = "pong"
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
@@ -122,7 +127,11 @@ class Running(Protocol):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A loaded handler with its settings, as the feed uses it."""
+    """A loaded handler with its settings, as the feed uses it.
+
+    `frames` and `scan` are a recording's: it gives frames without a connection and ends, and its instruments
+    are found in it.
+    """
 
     name: str
     found: str
@@ -136,10 +145,12 @@ class Source(msgspec.Struct, frozen=True):
     instruments: Callable[[Any], Awaitable[dict[str, str]]] | None = None
     carries: Sequence[Instrument] | None = None
     busy: str | None = None
+    max_instruments: int | None = None
     pace_s: float = 0.25
     keepalive: Keepalive = Keepalive(None, 20.0)
     max_age_s: float | None = None
     connects: Budget = Budget(60, 60.0)
     options: Mapping[str, str] = MappingProxyType({})
     synthetic: bool = False
-    finite: bool = False
+    frames: Callable[[], AsyncGenerator[bytes]] | None = None
+    scan: Callable[[], list[Instrument]] | None = None

@@ -16,8 +16,8 @@ class Standby:
     def __init__(
         self, chains: Iterable[tuple[str, ...]], count: int | Literal["all"], failback_after_ns: int
     ) -> None:
-        """Serve the distinct `chains` (sources, best first); 0: one source of a chain at a time, in a loop."""
-        self._turns = dict.fromkeys(chains, 0)
+        """Serve the distinct `chains`, best source first; 0: one source of a chain at a time, in a loop."""
+        self._turns = dict.fromkeys((chain for chain in chains if chain), 0)
         self._count = count
         self._failback_after_ns = failback_after_ns
 

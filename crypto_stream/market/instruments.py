@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -18,6 +19,7 @@ _BASE_NAMES = """
 ADA LTC BCH LINK AVAX ATOM UNI ETC XLM FIL NEAR APT ARB OP SUI TON SHIB PEPE BAT BNT DASH ZEC XMR EOS NEO
 XTZ VET ALGO AAVE MKR COMP SNX CRV MANA SAND GRT ENJ ZRX KNC OMG QTUM WAVES STORJ HNT FTM MATIC POL
 """
+_SYNTHETIC = re.compile(r"ticker_?\d\d|eurusd|eurrub|usdrub")
 _QUOTES = frozenset(_QUOTE_NAMES.split())
 _BASES = _QUOTES | frozenset(_BASE_NAMES.split())
 
@@ -48,6 +50,11 @@ def split_symbol(symbol: str) -> tuple[str | None, str | None]:
     return next(iter(known or readings), (None, None))
 
 
+def is_synthetic(symbol: str) -> bool:
+    """Say whether `symbol` is synthetic for good: no venue ever serves it."""
+    return _SYNTHETIC.fullmatch(symbol) is not None
+
+
 def pair(text: str) -> Instrument:
     """Make the instrument of a real pair as a person writes it: `btcusdt`, `BTC-USDT`, `BTC/USDT`.
 
@@ -56,6 +63,8 @@ def pair(text: str) -> Instrument:
     symbol = fold(text)
     if not symbol or len(symbol) > 40 or not symbol.isalnum():
         raise ValueError(f"{text!r} is no pair; write one like btcusdt or BTC-USDT")
+    if is_synthetic(symbol) or is_synthetic(text.strip().lower()):
+        raise ValueError(f"{text!r} is a synthetic instrument; it is there with the synthetic source")
     for mark in "-/_":
         base, found, quote = text.strip().upper().partition(mark)
         if found and base and quote and not any(other in quote for other in "-/_"):

@@ -1,0 +1,124 @@
+"""Put the feed together: which instruments there are, which sources carry them, and their lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from crypto_stream.errors import SettingError
+from crypto_stream.feed.connect_to_handler import Switchboard
+from crypto_stream.feed.connection import Recorder
+from crypto_stream.feed.failover import Failover, Limits
+from crypto_stream.feed.leg import Terms
+from crypto_stream.feed.line import Line
+from crypto_stream.feed.source import Source
+from crypto_stream.feed.standby import Standby
+from crypto_stream.market.book import Book
+from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.instruments import Instrument, is_synthetic, pair
+from crypto_stream.settings import Settings
+
+
+def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrument]:
+    """Return the configured real pairs; recordings alone bring their own unless a person named pairs."""
+    venues = [source for source in sources if source.carries is None and source.scan is None]
+    if not venues and not settings.explicit_pairs:
+        return []
+    pairs: dict[str, Instrument] = {}
+    for text in settings.pairs:
+        try:
+            instrument = pair(text)
+        except ValueError as error:
+            raise SettingError(f"pairs: {error}") from None
+        pairs.setdefault(instrument.symbol, instrument)
+    for source in venues:
+        if source.max_instruments is not None and len(pairs) > source.max_instruments:
+            raise SettingError(
+                f"pairs: {len(pairs)} are too many: {source.name} carries {source.max_instruments}"
+            )
+    return list(pairs.values())
+
+
+def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool) -> list[Instrument]:
+    """Return what `source` carries: its own list, its recording's, or the configured pairs."""
+    if source.scan is not None:
+        found = [instrument for instrument in source.scan() if not is_synthetic(instrument.symbol)]
+        wanted = {instrument.symbol for instrument in pairs}
+        return [instrument for instrument in found if instrument.symbol in wanted] if only_pairs else found
+    return list(pairs) if source.carries is None else list(source.carries)
+
+
+class Assembly:
+    """The feed's parts, ready to run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sequence[Source],
+        *,
+        pin: str | None,
+        bans: Mapping[str, int],
+        remember_ban: Callable[[str, int], None],
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left."""
+        pairs = wanted_pairs(settings, sources)
+        self.sources = sources
+        self.book = Book()
+        self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
+        self.accepted: Callable[[str, Update | Trade], None] = _nobody
+        chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
+        carried: dict[str, list[Instrument]] = {}
+        for source in sources:
+            carried[source.name] = carried_by(source, pairs, only_pairs=settings.explicit_pairs)
+            for instrument in carried[source.name]:
+                known = self.instruments.setdefault(instrument.symbol, instrument)
+                chains.setdefault(known.symbol, []).append(source.name)
+        limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
+        synthetic = [source.name for source in sources if source.synthetic]
+        self.failover = Failover(chains, self.book, limits, always=synthetic)
+        standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
+        lines = {
+            source.name: Line(
+                self._terms(settings, source, carried[source.name], recorder),
+                remember_ban,
+                bans.get(source.name, 0),
+            )
+            for source in sources
+        }
+        self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
+
+    def _terms(
+        self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None
+    ) -> Terms:
+        instruments = list(carried)
+        if source.busy and all(instrument.symbol != source.busy for instrument in instruments):
+            instruments.append(pair(source.busy))
+        return Terms(
+            source=source,
+            instruments=instruments,
+            book=self.book.of(source.name),
+            counts=Counter(),
+            accepted=partial(self._on_accepted, source.name),
+            changed=self._on_changed,
+            seed=settings.seed,
+            stale_after_ns=_ns(settings.stale_after),
+            ack_ns=_ns(settings.ack_timeout),
+            connect_s=settings.connect_timeout,
+            recorder=recorder,
+        )
+
+    def _on_changed(self) -> None:
+        self.board.changed()
+
+    def _on_accepted(self, source: str, event: Update | Trade) -> None:
+        self.accepted(source, event)
+
+
+def _nobody(source: str, event: Update | Trade) -> None:
+    """Stand in until somebody listens."""
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)

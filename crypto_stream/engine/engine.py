@@ -1,0 +1,157 @@
+"""The engine's face: it answers the bus, and tells it what changes in the feed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.messages import (
+    Ask,
+    Beat,
+    GetVenues,
+    Pin,
+    Snapshot,
+    ToGateway,
+    VenuesChanged,
+    WatchVenues,
+)
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.memory import Memory
+from crypto_stream.engine.publisher import Publisher
+from crypto_stream.engine.venues import venues_of
+from crypto_stream.errors import RefusedError
+from crypto_stream.feed.failover import Change
+from crypto_stream.market.status import SourceStatus, Venues
+
+log = logging.getLogger(__name__)
+
+_BEAT_S = 1.0
+_VENUES_EVERY_S = 0.25
+AUTO = "auto"
+
+
+class Engine:
+    """Answer the bus and tell it what changes: the `Backend` of the bus and the `Listener` of the feed."""
+
+    def __init__(self, assembly: Assembly, memory: Memory) -> None:
+        """Join the parts; `port` is set before anything runs."""
+        self._assembly = assembly
+        self._board = assembly.board
+        self._memory = memory
+        self._lag_ms = 0.0
+        self._watched: dict[int, list[str]] = {}
+        self._venues_sent: dict[str, Venues] = {}
+        self.port: LocalEnginePort | None = None
+        self.publisher = Publisher(
+            assembly.instruments.values(), assembly.book, assembly.failover, self._publish
+        )
+        assembly.accepted = self.publisher.accepted
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole present state."""
+        publisher = self.publisher
+        return Snapshot(
+            publisher.epoch,
+            publisher.seq,
+            list(publisher.instruments.values()),
+            list(publisher.quotes.values()),
+            self._statuses(),
+            self._board.pin,
+            publisher.reasons(publisher.quotes),
+        )
+
+    async def answer(self, gateway: int, ask: Ask) -> Any:
+        """Answer one request of a gateway."""
+        if isinstance(ask, GetVenues):
+            self._require(ask.symbol)
+            return self._venues(ask.symbol)
+        if isinstance(ask, WatchVenues):
+            for symbol in ask.symbols:
+                self._require(symbol)
+                self._venues_sent.pop(symbol, None)
+            self._watched[gateway] = ask.symbols
+            return None
+        self._pin(ask)
+        return None
+
+    def left(self, gateway: int) -> None:
+        """Forget what this gateway had asked to watch."""
+        self._watched.pop(gateway, None)
+
+    def switched(self, changes: list[Change]) -> None:
+        """Publish and log who serves what now."""
+        self.publisher.switched(changes)
+        groups: dict[tuple[str | None, str | None, str], list[str]] = {}
+        for change in changes:
+            groups.setdefault((change.before, change.after, change.reason), []).append(change.symbol)
+        for (before, after, reason), symbols in groups.items():
+            extra = {"from": before, "to": after, "reason": reason, "instruments": len(symbols)}
+            log.info("source switched", extra={**extra, "symbols": ",".join(symbols[:10])})
+
+    def sources_changed(self) -> None:
+        """Tell gateways at once."""
+        self._publish(Beat(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms))
+
+    async def beat(self, to_supervisor: Callable[[], None]) -> None:
+        """Say each second that the engine lives, and how late its loop runs."""
+        while True:
+            due = time.monotonic() + _BEAT_S
+            to_supervisor()
+            self.sources_changed()
+            await asyncio.sleep(_BEAT_S)
+            self._lag_ms = round((time.monotonic() - due) * 1000, 1)
+
+    async def send_venues(self) -> None:
+        """Send watched instruments' per-source quotes to those who watch them, when something changed."""
+        while True:
+            await asyncio.sleep(_VENUES_EVERY_S)
+            for symbol in {symbol for symbols in self._watched.values() for symbol in symbols}:
+                venues = self._venues(symbol)
+                if _without_ages(venues) == self._venues_sent.get(symbol):
+                    continue
+                self._venues_sent[symbol] = _without_ages(venues)
+                for gateway, symbols in self._watched.items():
+                    if symbol in symbols and self.port:
+                        self.port.send(gateway, VenuesChanged(venues))
+
+    def _publish(self, message: ToGateway) -> None:
+        if self.port:
+            self.port.publish(message)
+
+    def _pin(self, ask: Pin) -> None:
+        source = None if ask.source == AUTO else ask.source
+        if source is not None and source not in self._board.lines:
+            known = ", ".join([*self._board.lines, AUTO])
+            raise RefusedError("unknown_source", f"{source!r} is no source here; known: {known}")
+        self._memory.set_pin(source)
+        self._board.pin_to(source)
+        log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
+
+    def _require(self, symbol: str) -> None:
+        if symbol not in self.publisher.instruments:
+            raise RefusedError("unknown_symbol", f"{symbol!r} is no instrument here")
+
+    def _venues(self, symbol: str) -> Venues:
+        return venues_of(symbol, self._assembly.failover, self._board.lines, self._assembly.book)
+
+    def _statuses(self) -> list[SourceStatus]:
+        now_ns = time.monotonic_ns()
+        serving = list(self._assembly.failover.serving.values())
+        return [
+            line.status(now_ns, pin=self._board.pin, serving=serving.count(name))
+            for name, line in self._board.lines.items()
+        ]
+
+
+def _without_ages(venues: Venues) -> Venues:
+    return replace(venues, sources=[replace(row, age_ms=None) for row in venues.sources])
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,94 @@
+"""What the engine remembers over restarts (the pin, the ends of bans), and the lock on its data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from crypto_stream.errors import SettingError
+from crypto_stream.storage.interface import StateStore
+
+log = logging.getLogger(__name__)
+
+_PIN = "pin"
+_BAN = "ban:"
+_RETRY_S = 10.0
+
+
+class Memory:
+    """Keep the pin and the bans, written to the store soon after each change."""
+
+    def __init__(self, store: StateStore) -> None:
+        """Read what a former life left; bans that are over are forgotten."""
+        self._store = store
+        self._kept = store.load()
+        now_ms = time.time_ns() // 1_000_000
+        self.bans = {
+            key.removeprefix(_BAN): int(value)
+            for key, value in self._kept.items()
+            if key.startswith(_BAN) and int(value) > now_ms
+        }
+        self._changed = asyncio.Event()
+
+    @property
+    def pin(self) -> str | None:
+        """The pinned source, None while the order decides."""
+        return self._kept.get(_PIN)
+
+    def set_pin(self, source: str | None) -> None:
+        """Remember a pin, or that there is none."""
+        self._kept.pop(_PIN, None)
+        if source is not None:
+            self._kept[_PIN] = source
+        self._changed.set()
+
+    def set_ban(self, source: str, until_ms: int) -> None:
+        """Remember until when a venue wants no connection."""
+        self._kept[_BAN + source] = str(until_ms)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Write changes, for ever; a disk that refuses is tried again."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._write()
+
+    async def _write(self) -> None:
+        try:
+            await asyncio.to_thread(self._store.save, dict(self._kept))
+        except OSError as error:
+            log.error("pin and bans cannot be stored", extra={"reason": str(error)})
+            await asyncio.sleep(_RETRY_S)
+            self._changed.set()
+
+
+@contextlib.contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for one engine; SettingError when another has it or it cannot be used."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data_dir / "engine.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingError(f"data_dir: {str(data_dir)!r} cannot be used: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        raise SettingError(
+            f"data_dir: {str(data_dir)!r} is in use by another engine (pid {owner}); "
+            "stop it or choose another --data-dir"
+        ) from None
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,104 @@
+"""Turn accepted events and decisions into published quotes, numbered and handed to the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+
+from crypto_stream.bus.messages import Quotes, Switched, ToGateway
+from crypto_stream.feed.failover import Change, Failover
+from crypto_stream.market.book import Book, Entry
+from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.quotes import Quote
+from crypto_stream.market.status import Switch
+
+_UNKNOWN = Entry()
+
+
+class Publisher:
+    """Publish each instrument's newest quote once per turn of the event loop, whatever came in that turn.
+
+    `epoch` names this life of the engine, `seq` counts published changes in it. A price always keeps the
+    source it came from: when nothing live serves an instrument, its last quote stays, `stale`.
+    """
+
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        book: Book,
+        failover: Failover,
+        publish: Callable[[ToGateway], None],
+    ) -> None:
+        """Begin with quotes of which nothing is known."""
+        self.epoch = uuid.uuid4().hex[:16]
+        self.seq = 0
+        self.quotes: dict[str, Quote] = {}
+        self._instruments = {instrument.symbol: instrument for instrument in instruments}
+        self._book = book
+        self._failover = failover
+        self._publish = publish
+        self._source: dict[str, str] = {}
+        self._dirty: set[str] = set()
+        for symbol in self._instruments:
+            self._compose(symbol, _wall_ms(), time.monotonic_ns())
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """All published instruments by symbol."""
+        return self._instruments
+
+    def accepted(self, source: str, event: Update | Trade) -> None:
+        """Publish soon, if `source` serves the event's instrument."""
+        symbol = event.symbol
+        if self._failover.serving.get(symbol) == source:
+            self._mark(symbol)
+
+    def switched(self, changes: list[Change]) -> None:
+        """Publish who serves what now, one message per reason, and the quotes that follow from it."""
+        groups: dict[tuple[str | None, str | None, str], list[str]] = {}
+        for symbol, before, after, reason in changes:
+            if after is not None:
+                self._source[symbol] = after
+            groups.setdefault((before, after, reason), []).append(symbol)
+            self._mark(symbol)
+        for (before, after, reason), symbols in groups.items():
+            self._publish(Switched(Switch(symbols, before, after, reason, _wall_ms())))
+
+    def reasons(self, symbols: Iterable[str]) -> dict[str, str]:
+        """Say why the stale ones among `symbols` are stale."""
+        serving, reasons = self._failover.serving, self._failover.reasons
+        return {symbol: reasons[symbol] for symbol in symbols if serving[symbol] is None}
+
+    def _mark(self, symbol: str) -> None:
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.add(symbol)
+
+    def _flush(self) -> None:
+        now_ms, now_ns = _wall_ms(), time.monotonic_ns()
+        dirty, self._dirty = self._dirty, set()
+        quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self._instruments]
+        if quotes:
+            self._publish(Quotes(self.seq, quotes, self.reasons(quote.symbol for quote in quotes)))
+
+    def _compose(self, symbol: str, now_ms: int, now_ns: int) -> Quote:
+        source = self._source.get(symbol)
+        entry = self._book.entry(source, symbol) if source else None
+        received = None if entry is None else now_ms - (now_ns - entry.received_ns) // 1_000_000
+        self.seq += 1
+        quote = self.quotes[symbol] = (entry or _UNKNOWN).quote(
+            self._instruments[symbol],
+            source,
+            received=received,
+            published=now_ms,
+            seq=self.seq,
+            stale=self._failover.serving[symbol] is None,
+        )
+        return quote
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

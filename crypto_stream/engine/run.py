@@ -1,0 +1,117 @@
+"""The engine: composition root of the asyncio half."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.engine import Engine
+from crypto_stream.engine.memory import Memory, locked
+from crypto_stream.errors import RecordingError
+from crypto_stream.feed.connect_to_handler import connect_to_handler
+from crypto_stream.feed.failover import Change
+from crypto_stream.feed.listing import follow_listing
+from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.record import FileRecorder
+from crypto_stream.settings import Settings
+from crypto_stream.storage.sqlite import SqliteStateStore
+
+log = logging.getLogger(__name__)
+
+_PROGRESS_S = 2.0
+
+
+async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> None:
+    """Run the engine until SIGTERM or SIGINT."""
+    sources = load_sources(settings)
+    memory = Memory(SqliteStateStore(settings.data_dir / "state.db"))
+    assembly = Assembly(settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban)
+    engine = Engine(assembly, memory)
+    async with LocalEnginePort(bus_path, engine) as port:
+        engine.port = port
+        log.info(
+            "engine started",
+            extra={"epoch": engine.publisher.epoch, "sources": ",".join(assembly.board.lines)},
+        )
+        await _until_signal(
+            connect_to_handler(assembly.board, engine),
+            engine.beat(beat),
+            engine.send_venues(),
+            memory.run(),
+            *[
+                follow_listing(source, line.unlisted, line.carries)
+                for source, line in zip(sources, assembly.board.lines.values(), strict=True)
+            ],
+        )
+    log.info("engine stopped")
+
+
+def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
+    """Run the engine; UsageError for what a person must change, 0 after a wanted end."""
+    with locked(settings.data_dir):
+        _run(serve(settings, bus_path, beat))
+    return 0
+
+
+def record(settings: Settings, file: Path) -> int:
+    """Record the raw frames of the one configured venue to `file` until SIGTERM or SIGINT."""
+    venues = [source for source in load_sources(settings) if source.url is not None]
+    if len(venues) != 1:
+        names = ", ".join(source.name for source in venues) or "none"
+        raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")
+    with FileRecorder(file) as recorder:
+        assembly = Assembly(settings, venues, pin=None, bans={}, remember_ban=_forget, recorder=recorder)
+        _run(_until_signal(connect_to_handler(assembly.board, _Nobody()), _show_progress(recorder)))
+        log.info("recorded", extra={"file": str(file), "frames": recorder.frames})
+    return 0
+
+
+class _Nobody:
+    """Listens to the feed where only its frames are wanted."""
+
+    def switched(self, changes: list[Change]) -> None:
+        """Let changes pass."""
+
+    def sources_changed(self) -> None:
+        """Let states pass: the lines log them."""
+
+
+def _forget(source: str, until_ms: int) -> None:
+    """Remember no ban: a recording keeps nothing but frames."""
+
+
+async def _show_progress(recorder: FileRecorder) -> None:
+    while True:
+        await asyncio.sleep(_PROGRESS_S)
+        recorder.flush()
+        log.info("recording", extra={"frames": recorder.frames})
+
+
+async def _until_signal(*works: Coroutine[Any, Any, None]) -> None:
+    """Run `works` beside each other until SIGTERM or SIGINT, then end them all."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(work) for work in works]
+        await stop.wait()
+        for task in running:
+            task.cancel()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    if sys.platform == "win32":
+        asyncio.run(work)
+        return
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)

@@ -1,0 +1,51 @@
+"""Every source's own quote of an instrument, and the best bid and ask among the live ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from crypto_stream.feed.failover import Failover
+from crypto_stream.feed.line import Line
+from crypto_stream.market.book import Book, best
+from crypto_stream.market.status import VenueRow, Venues
+
+
+def venues_of(symbol: str, failover: Failover, lines: Mapping[str, Line], book: Book) -> Venues:
+    """Describe `symbol` at every source of its chain that is connected or has said something about it."""
+    now_ns = time.monotonic_ns()
+    serving = failover.serving[symbol]
+    rows = [
+        row
+        for name in failover.chains[symbol]
+        if (row := _row(symbol, lines[name], failover, lines, book, now_ns)) is not None
+    ]
+    live = [row for row in rows if not row.stale]
+    bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
+    ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
+    reason = failover.reasons[symbol] if serving is None else None
+    return Venues(symbol, serving, serving is None, reason, bid, bid_source, ask, ask_source, rows)
+
+
+def _row(
+    symbol: str, line: Line, failover: Failover, lines: Mapping[str, Line], book: Book, now_ns: int
+) -> VenueRow | None:
+    entry = book.entry(line.name, symbol)
+    if entry is None:
+        if line.state == "off":
+            return None
+        none = (None,) * 7
+        return VenueRow(line.name, line.state, False, True, *none)
+    return VenueRow(
+        line.name,
+        line.state,
+        failover.serving[symbol] == line.name,
+        not failover.is_live(line.name, symbol, lines),
+        entry.price,
+        entry.bid,
+        entry.bid_size,
+        entry.ask,
+        entry.ask_size,
+        entry.time,
+        (now_ns - entry.received_ns) // 1_000_000,
+    )

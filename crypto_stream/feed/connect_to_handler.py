@@ -1,0 +1,101 @@
+"""The loop that keeps every instrument served by the best live source, for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from crypto_stream.feed.failover import Change, Failover
+from crypto_stream.feed.line import Line
+from crypto_stream.feed.standby import Standby
+
+# Silence has no event of its own: it is looked for this often.
+_LOOK_EVERY_S = 0.1
+# A look that comes later than this means that we were blocked (or the machine slept), not the venues: what
+# waits in the sockets is read first, for as long again.
+_BLOCKED_NS = 1_000_000_000
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who is told what the loop decides."""
+
+    def switched(self, changes: list[Change]) -> None:
+        """Instruments changed their serving source."""
+
+    def sources_changed(self) -> None:
+        """A source changed its state."""
+
+
+class Switchboard:
+    """The lines, who serves what, and the pin; `changed` must be called when a line's state changes."""
+
+    def __init__(
+        self, lines: Mapping[str, Line], failover: Failover, standby: Standby, pin: str | None
+    ) -> None:
+        """Join the parts; nothing runs yet."""
+        self.lines = lines
+        self.failover = failover
+        self.standby = standby
+        self.pin = pin
+        self._wake = asyncio.Event()
+        self._states: dict[str, str] = {}
+        self._looked_ns: int | None = None
+        self._judge_from_ns = 0
+
+    def changed(self) -> None:
+        """Decide again soon."""
+        self._wake.set()
+
+    def pin_to(self, source: str | None) -> None:
+        """Let only `source` serve; None lets the order decide again."""
+        self.pin = source
+        self._wake.set()
+
+    async def wait(self) -> None:
+        """Return when something changed, or when it is time to look for silence."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def look(self, now_ns: int, listener: Listener) -> None:
+        """Go round once: judge the lines, connect what is wanted, decide who serves, tell the listener."""
+        if self._was_blocked(now_ns):
+            return
+        for line in self.lines.values():
+            line.check(now_ns)
+        wanted = self.standby.wanted(now_ns, self.lines, self.pin)
+        for name, line in self.lines.items():
+            line.want(name in wanted)
+        decision = self.failover.decide(now_ns, self.lines, self.pin)
+        for source, symbol in decision.resubscribe:
+            self.lines[source].resubscribe(symbol)
+        if decision.changes:
+            listener.switched(decision.changes)
+        states = {name: line.state for name, line in self.lines.items()}
+        if states != self._states:
+            self._states = {**states}
+            listener.sources_changed()
+
+    def _was_blocked(self, now_ns: int) -> bool:
+        looked_ns, self._looked_ns = self._looked_ns, now_ns
+        if looked_ns is not None and now_ns - looked_ns > _BLOCKED_NS:
+            self._judge_from_ns = now_ns + _BLOCKED_NS
+            log.warning("event loop was blocked", extra={"seconds": round((now_ns - looked_ns) / 1e9, 3)})
+        return now_ns < self._judge_from_ns
+
+
+async def connect_to_handler(board: Switchboard, listener: Listener) -> None:
+    """Connect to the first handler, fail over when it is lost or silent, fail back; never return."""
+    async with asyncio.TaskGroup() as tasks:
+        for line in board.lines.values():
+            tasks.create_task(line.run())
+        while True:
+            board.look(time.monotonic_ns(), listener)
+            await board.wait()

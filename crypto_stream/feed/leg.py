@@ -1,0 +1,278 @@
+"""One leg of a source: a single connection's life, from the attempt to its end.
+
+A source whose handler runs its own loop (the synthetic generator) or that plays a recording has legs as well;
+they only lack the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from crypto_stream.errors import MalformedFrame, VenueError
+from crypto_stream.feed.acks import AckTable, halves
+from crypto_stream.feed.connection import Connection, Recorder, open_connection
+from crypto_stream.feed.source import (
+    Acked,
+    Event,
+    Instrument,
+    Moving,
+    Refused,
+    Request,
+    Source,
+    Trade,
+    Update,
+)  # fmt: skip
+from crypto_stream.market.book import SourceBook
+from crypto_stream.market.status import SourceState
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 200  # characters of a malformed frame in the log
+_LOG_EVERY_NS = 1_000_000_000  # malformed frames are all counted; at most one a second is shown
+
+
+class Terms(NamedTuple):
+    """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took."""
+
+    source: Source
+    instruments: Sequence[Instrument]
+    book: SourceBook
+    counts: Counter[str]
+    accepted: Callable[[Update | Trade], None]
+    changed: Callable[[], None]
+    seed: int | None
+    stale_after_ns: int
+    ack_ns: int
+    connect_s: float
+    recorder: Recorder | None
+
+
+class Leg:
+    """Run one connection and know its state; `error` says why it ended, None when it ended as it should."""
+
+    def __init__(self, terms: Terms, address: str | None, generation: int) -> None:
+        """Prepare a connection to `address`; `generation` numbers the source's legs."""
+        self.terms = terms
+        self.address = address
+        self.state: SourceState = "connecting"
+        self.reason: str | None = None
+        self.error: VenueError | None = None
+        self.done = False
+        self.wants_move: str | None = None
+        self.refused: dict[str, str] = {}
+        self.started_ns = time.monotonic_ns()
+        self._generation = generation
+        self._connection: Connection | None = None
+        self._acks = AckTable(terms.ack_ns)
+        self._data_ns = self._first_data_ns = 0
+        self._quiet_since_ns = 0
+        self._move_at_ns: int | None = None
+        self._logged_ns = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def live_ns(self) -> int:
+        """How long data flowed."""
+        return self._data_ns - self._first_data_ns
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The handler's own settings, for its `events`."""
+        return self.terms.source.options
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of everything random, for the handler's `events`."""
+        return self.terms.seed
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin; `changed` of the terms is called at every change of state, and at the end."""
+        self._task = tasks.create_task(self._run())
+
+    def abort(self, reason: str) -> None:
+        """End at once, for `reason`."""
+        self.error = self.error or VenueError(reason)
+        self.stop()
+
+    def stop(self) -> None:
+        """End at once, as wanted."""
+        if self._connection and self.state != "live":
+            self._connection.abort("stopped")  # nobody answers the close handshake there
+        if self._task:
+            self._task.cancel()
+
+    def resubscribe(self, symbols: Sequence[str]) -> None:
+        """Ask for `symbols` anew: what fell silent is first given up, then asked for again."""
+        source = self.terms.source
+        asked = [instrument for instrument in self.terms.instruments if instrument.symbol in symbols]
+        if self._connection and asked:
+            if source.unsubscribe:
+                self._connection.ask(source.unsubscribe(asked))
+            self._subscribe(asked)
+
+    def check(self, now_ns: int) -> None:
+        """Judge silence, overdue acknowledgements and age; called several times a second."""
+        limit = self.terms.stale_after_ns
+        if self.state == "stale":
+            if now_ns - self._quiet_since_ns >= 2 * limit and not self.done:
+                self.abort(f"{self.reason}, given up")
+        elif self._quiet_since_ns and now_ns - self._quiet_since_ns >= limit:
+            what = "no data" if self._data_ns else "neither data nor acknowledgement"
+            self._become("stale", f"{what} for {limit / 1e9:g} s")
+            self.resubscribe([instrument.symbol for instrument in self.terms.instruments])
+        if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
+            self._want_move("the connection reached its age")
+        self._chase_acks(now_ns)
+
+    async def _run(self) -> None:
+        source = self.terms.source
+        try:
+            if source.frames:
+                self._opened(None)
+                async for frame in source.frames():
+                    self._take(frame)
+            elif source.events:
+                self._opened(None)
+                async with aclosing(source.events(self, self.terms.instruments)) as events:
+                    async for event in events:
+                        self._handle(event, time.monotonic_ns())
+                self.error = VenueError("the handler ended by itself")
+            else:
+                await self._run_connection()
+        except VenueError as error:
+            self.error = self.error or error
+        except Exception as bug:
+            self.error = VenueError(f"error in handler {source.name}, see the log: {bug!r}")
+            log.exception("error in a handler", extra={"source": source.name})
+        finally:
+            self.done = True
+            self.terms.changed()
+
+    async def _run_connection(self) -> None:
+        terms = self.terms
+        assert self.address is not None
+        async with (
+            open_connection(
+                terms.source,
+                self.address,
+                terms.instruments,
+                connect_s=terms.connect_s,
+                sent=self._on_sent,
+                recorder=terms.recorder,
+            ) as connection,
+            asyncio.TaskGroup() as tasks,
+        ):
+            self._opened(connection)
+            sender = tasks.create_task(connection.run())
+            self._subscribe(terms.instruments)
+            try:
+                async with aclosing(connection.frames()) as frames:
+                    async for frame in frames:
+                        self._take(frame)
+            except VenueError as error:
+                self.error = self.error or error
+            finally:
+                sender.cancel()
+
+    def _opened(self, connection: Connection | None) -> None:
+        self._connection = connection
+        self._quiet_since_ns = time.monotonic_ns()
+        if max_age_s := self.terms.source.max_age_s:
+            # A random part keeps connections that began together from ending together.
+            self._move_at_ns = self._quiet_since_ns + int(max_age_s * (1 - 0.05 * random.random()) * 1e9)
+        if connection is None:
+            self._become("connected", None)
+
+    def _subscribe(self, instruments: Sequence[Instrument]) -> None:
+        assert self.terms.source.subscribe is not None
+        assert self._connection is not None
+        self._connection.ask(self.terms.source.subscribe(instruments))
+
+    def _on_sent(self, request: Request) -> None:
+        self._acks.sent(request, time.monotonic_ns())
+
+    def _take(self, frame: bytes) -> None:
+        """Read one frame: count it once, hand its events on. A malformed one costs itself."""
+        received_ns = time.monotonic_ns()
+        assert self.terms.source.parse is not None
+        try:
+            events = self.terms.source.parse(frame)
+        except MalformedFrame as error:
+            self.terms.counts["malformed"] += 1
+            self._log_malformed(frame, error, received_ns)
+            return
+        self.terms.counts[events[0].channel] += 1
+        for event in events:
+            self._handle(event, received_ns)
+
+    def _handle(self, event: Event, received_ns: int) -> None:
+        if isinstance(event, (Update, Trade)):
+            if self.terms.book.apply(event, received_ns, self._generation):
+                self._data_ns = self._quiet_since_ns = received_ns
+                if self._acks:
+                    self._acks.seen(event.symbol)
+                if self.state != "live":
+                    self._first_data_ns = self._first_data_ns or received_ns
+                    self._become("live", None)
+                self.refused.pop(event.symbol, None)
+                self.terms.accepted(event)
+        elif isinstance(event, Acked):
+            self._acks.acked(event.key)
+            if not self._acks and self.state == "connecting":
+                self._become("connected", None)
+        elif isinstance(event, Refused):
+            self._on_refused(event)
+        elif isinstance(event, Moving):
+            self._want_move(event.reason)
+
+    def _on_refused(self, event: Refused) -> None:
+        """Blame the symbol the venue names; halve a refused batch until only the culprit is left."""
+        symbols = (event.symbol,) if event.symbol else self._acks.refused(event.key)
+        if event.symbol:
+            self._acks.refused(event.key)
+        if len(symbols) == 1:
+            self.refused[symbols[0]] = event.reason
+        asked = {instrument.symbol: instrument for instrument in self.terms.instruments}
+        for part in halves(symbols) if len(symbols) > 1 else ():
+            self._subscribe([asked[symbol] for symbol in part if symbol in asked])
+        log.warning(
+            "subscription refused",
+            extra={"source": self.terms.source.name, "symbols": ",".join(symbols), "reason": event.reason},
+        )
+
+    def _chase_acks(self, now_ns: int) -> None:
+        again, given_up = self._acks.overdue(now_ns)
+        if again:
+            self._subscribe(
+                [instrument for instrument in self.terms.instruments if instrument.symbol in again]
+            )
+        for symbol in given_up:
+            self.refused[symbol] = "subscription never acknowledged"
+        if given_up:
+            name = self.terms.source.name
+            log.warning(
+                "subscription never acknowledged", extra={"source": name, "symbols": ",".join(given_up)}
+            )
+
+    def _want_move(self, reason: str) -> None:
+        if not self.wants_move:
+            self.wants_move = reason
+            self.terms.changed()
+
+    def _become(self, state: SourceState, reason: str | None) -> None:
+        self.state, self.reason = state, reason
+        self.terms.changed()
+
+    def _log_malformed(self, frame: bytes, error: MalformedFrame, now_ns: int) -> None:
+        if now_ns - self._logged_ns >= _LOG_EVERY_NS:
+            self._logged_ns = now_ns
+            shown = frame[: 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
+            extra = {"source": self.terms.source.name, "reason": str(error), "frame": shown}
+            log.warning("malformed frame", extra={**extra, "so_far": self.terms.counts["malformed"]})

@@ -1,0 +1,258 @@
+"""A source's line: its legs one after the other (two while it moves), and when to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+
+from crypto_stream.errors import RetryLaterError, VenueError
+from crypto_stream.feed.backoff import Backoff, ConnectBudget
+from crypto_stream.feed.leg import Leg, Terms
+from crypto_stream.market.status import SourceState, SourceStatus
+
+log = logging.getLogger(__name__)
+
+# Data must have flowed this long before the delays begin anew: greeting and hanging up is no success.
+_PROVEN_NS = 5_000_000_000
+
+
+class Line:
+    """Keep one source connected while it is wanted; know its state at any moment.
+
+    `remember(name, until_ms)` is told of bans, whose end must outlive a restart. All methods but `run`
+    return at once. Times ending in `_s` and `_ns` are monotonic, in `_ms` wall clock.
+    """
+
+    def __init__(self, terms: Terms, remember: Callable[[str, int], None], banned_until_ms: int = 0) -> None:
+        """Stay off until wanted, and unconnected until a remembered ban is over."""
+        source = terms.source
+        self.name = source.name
+        self.carries = frozenset(instrument.symbol for instrument in terms.instruments)
+        self.failed = False
+        self.live_since_ns = 0
+        self.unbroken_since_ns = 0
+        self.since_ms = _wall_ms()
+        self.last_error: str | None = None
+        self.reconnects = 0
+        self.unlisted: dict[str, str] = {}
+        self._changed = terms.changed
+        self._terms = terms._replace(changed=self._on_leg)
+        self._remember = remember
+        self._backoff = Backoff(random.random)
+        self._budget = ConnectBudget(source.connects)
+        self._wake = asyncio.Event()
+        self._wanted = False
+        self._finished = False
+        self._leg: Leg | None = None
+        self._successor: Leg | None = None
+        self._generation = 0
+        self._host = 0
+        self._hosts_out: set[str] = set()
+        self._retry_s = time.monotonic() + max(0.0, banned_until_ms / 1000 - time.time())
+        self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
+        self._noted: SourceState = "off"
+
+    @property
+    def state(self) -> SourceState:
+        """Where the line stands."""
+        if self._finished:
+            return "ended"
+        if not self._wanted:
+            return "off"
+        if self._leg is None:
+            return "lost" if self.failed or time.monotonic() < self._retry_s else "connecting"
+        return self._leg.state
+
+    @property
+    def reason(self) -> str | None:
+        """Why it stands there; None while it is live."""
+        if self._finished:
+            return "the recording is over"
+        if not self._wanted:
+            return "not needed now"
+        if self._leg is None:
+            return self._retry_reason
+        return self._leg.reason or (
+            self._retry_reason if self.state == "connecting" and self.failed else None
+        )
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why it does not carry some of the instruments asked for."""
+        return {**self.unlisted, **self._leg.refused} if self._leg else self.unlisted
+
+    def want(self, wanted: bool) -> None:
+        """Connect from now on, or hang up."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wake.set()
+            self._note()
+
+    def check(self, now_ns: int) -> None:
+        """Let the legs judge silence, acknowledgements and age."""
+        for leg in (self._leg, self._successor):
+            if leg:
+                leg.check(now_ns)
+
+    def resubscribe(self, symbol: str) -> None:
+        """Ask for an instrument anew that fell silent on a live connection."""
+        log.warning(
+            "instrument fell silent, asking for it again", extra={"source": self.name, "symbol": symbol}
+        )
+        if self._leg:
+            self._leg.resubscribe([symbol])
+
+    def status(self, now_ns: int, *, pin: str | None, serving: int) -> SourceStatus:
+        """Describe the line for people and programs."""
+        received_ns = self._terms.book.received_ns
+        waiting = self._leg is None and self._wanted and not self._finished
+        return SourceStatus(
+            self.name,
+            self.state,
+            self.since_ms,
+            self.name == pin,
+            self.reason,
+            self.last_error,
+            None if received_ns is None else (now_ns - received_ns) // 1_000_000,
+            self.reconnects,
+            serving,
+            len(self.carries),
+            self._leg.address if self._leg else None,
+            _wall_ms() + round((self._retry_s - time.monotonic()) * 1000) if waiting else None,
+            dict(self._terms.counts),
+            dict(self._terms.book.dropped),
+            dict(self.refused),
+        )
+
+    async def run(self) -> None:
+        """Keep the line as wanted, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                pause = self._step(tasks, time.monotonic())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                self._wake.clear()
+
+    def _step(self, tasks: asyncio.TaskGroup, now_s: float) -> float | None:
+        """Look at the legs, begin and end them as needed; return the seconds until the next look."""
+        if self._leg and self._leg.done:
+            self._on_end(self._leg, now_s)
+        if self._successor and self._successor.done:
+            self._on_failed_move(self._successor, now_s)
+        if not self._wanted or self._finished:
+            self._stop_all()
+            return None
+        if self._leg and self._successor and self._successor.state == "live":
+            log.info("source moved to its new connection", extra={"source": self.name})
+            self._leg.stop()
+            self._leg, self._successor = self._successor, None
+        pause = max(self._retry_s - now_s, self._budget.delay(now_s))
+        if self._leg is None:
+            if pause > 0:
+                return pause
+            self._leg = self._begin(tasks, now_s)
+            self.unbroken_since_ns = self._leg.started_ns
+        elif self._leg.wants_move and not self._successor:
+            if pause > 0:
+                return pause
+            log.info(
+                "source moves to a new connection",
+                extra={"source": self.name, "reason": self._leg.wants_move},
+            )
+            self._successor = self._begin(tasks, now_s)
+        self._note()
+        return None
+
+    def _begin(self, tasks: asyncio.TaskGroup, now_s: float) -> Leg:
+        urls = self._terms.source.urls
+        self._generation += 1
+        self._budget.spend(now_s)
+        leg = Leg(self._terms, urls[self._host % len(urls)] if urls else None, self._generation)
+        leg.start(tasks)
+        return leg
+
+    def _on_end(self, leg: Leg, now_s: float) -> None:
+        """Account for the end of the serving leg; a successor under way takes its place."""
+        self._leg, self._successor = self._successor, None
+        if self._leg:
+            self.unbroken_since_ns = self._leg.started_ns
+            log.info(
+                "connection ended during the move", extra={"source": self.name, "reason": str(leg.error)}
+            )
+        elif leg.error:
+            self.failed = True
+            self._plan_retry(leg, leg.error, now_s)
+            self.reconnects += 1
+            log.warning(
+                "source lost", extra={"source": self.name, "reason": self._retry_reason, "url": leg.address}
+            )
+        elif self._wanted:
+            self._finished = True
+            log.info("source ended", extra={"source": self.name, "frames": self._terms.counts.total()})
+        self._note()
+
+    def _on_failed_move(self, successor: Leg, now_s: float) -> None:
+        self._successor = None
+        if successor.error:
+            self._plan_retry(successor, successor.error, now_s)
+
+    def _plan_retry(self, leg: Leg, error: VenueError, now_s: float) -> None:
+        """Decide when the next attempt is due, and at which host."""
+        if leg.live_ns > _PROVEN_NS:
+            self._backoff.reset()
+        seconds = self._backoff.next_delay()
+        reason = self.last_error = str(error)
+        urls = self._terms.source.urls
+        if leg.state == "connecting":  # this host never answered as it should: the next may
+            self._host += 1
+        if isinstance(error, RetryLaterError):
+            if leg.address:
+                self._hosts_out.add(leg.address)
+            if not error.next_host or self._hosts_out.issuperset(urls):
+                seconds = max(seconds, error.seconds)
+                self._hosts_out.clear()
+            if error.breaker:
+                self._remember(self.name, _wall_ms() + round(error.seconds * 1000))
+            reason += f", next try at {_clock(_wall_ms() + round(seconds * 1000))}"
+        self._retry_s = now_s + seconds
+        self._retry_reason = reason
+
+    def _stop_all(self) -> None:
+        for leg in (self._leg, self._successor):
+            if leg and not leg.done:
+                leg.stop()
+        self._leg = self._successor = None
+
+    def _on_leg(self) -> None:
+        self._wake.set()
+        self._note()
+
+    def _note(self) -> None:
+        """Keep what depends on changes of state, log them, and tell the loop that decides."""
+        before, state = self._noted, self.state
+        if state != before:
+            self._noted, self.since_ms = state, _wall_ms()
+            if state == "live":
+                self.live_since_ns = time.monotonic_ns()
+                self._hosts_out.clear()
+                url = self._leg.address if self._leg else None
+                log.info("source live", extra={"source": self.name, "url": url})
+            elif state == "stale":
+                self.failed = True
+                self.unbroken_since_ns = time.monotonic_ns()
+                self.last_error = self.reason
+                log.warning("source stale", extra={"source": self.name, "reason": self.reason})
+        self._changed()
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _clock(wall_ms: int) -> str:
+    return time.strftime("%H:%M:%S UTC", time.gmtime(wall_ms / 1000))

@@ -1,0 +1,1 @@
+"""What survives a restart: interfaces, and one file per way of keeping it."""

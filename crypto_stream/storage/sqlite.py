@@ -1,0 +1,46 @@
+"""Storage in SQLite files of the data directory."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
+
+
+class SqliteStateStore:
+    """Keep the engine's small facts in one file; a corrupt file is kept aside and a new one begun."""
+
+    def __init__(self, path: Path) -> None:
+        """Use the file at `path`, made at the first use."""
+        self._path = path
+
+    def load(self) -> dict[str, str]:
+        """Return everything kept; nothing from a file that cannot be read as a database."""
+        try:
+            with closing(self._open()) as database:
+                return dict(database.execute("SELECT key, value FROM state"))
+        except sqlite3.DatabaseError as error:
+            aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
+            self._path.rename(aside)
+            log.error("state file corrupt, kept aside", extra={"file": str(aside), "reason": str(error)})
+            return {}
+
+    def save(self, state: dict[str, str]) -> None:
+        """Replace everything kept, all or nothing; OSError when it could not be written."""
+        try:
+            with closing(self._open()) as database, database:
+                database.execute("DELETE FROM state")
+                database.executemany("INSERT INTO state VALUES (?, ?)", state.items())
+        except sqlite3.Error as error:
+            raise OSError(f"{self._path}: {error}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=5.0)
+        database.execute(_SCHEMA)
+        return database

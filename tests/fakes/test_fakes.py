@@ -36,7 +36,7 @@ async def okx_fake() -> AsyncIterator[FakeOKX]:
 
 async def open_binance(fake: FakeVenue) -> ClientConnection:
     """Connect and subscribe both symbols as the handler would."""
-    client = await connect(binance.url(fake.url, []), compression=None)
+    client = await connect(binance.url(fake.url, []), compression=None, max_queue=None)
     await client.send(binance.subscribe([BTC, ETH])[0].text)
     return client
 

@@ -1,0 +1,190 @@
+"""The synthetic source: walks that need no network and can never be taken for a real price.
+
+`ticker_00` … `ticker_99` start at 0 and move by exactly 1 each second; EUR/USD, EUR/RUB and USD/RUB wander
+close around a settable price. Every instrument has a random state of its own, made of the seed and its symbol:
+the same seed gives the same steps, and one instrument more changes no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple, Protocol
+
+from crypto_stream.feed.source import Event, Instrument, Running, Trade, Update
+
+SYNTHETIC = True
+
+# Currency pairs: digits after the point, that is the size of a tick.
+_DIGITS = {"eurusd": 4, "eurrub": 2, "usdrub": 2}
+_TICKERS = [f"ticker_{number:02d}" for number in range(100)]
+INSTRUMENTS = [
+    *(Instrument(symbol, None, None, synthetic=True) for symbol in _TICKERS),
+    *(Instrument(symbol, symbol[:3].upper(), symbol[3:].upper(), synthetic=True) for symbol in _DIGITS),
+]
+OPTIONS = {
+    "eurusd_price": "1.0800",
+    "eurusd_spread": "0.0002",
+    "eurusd_size": "100000",
+    "eurrub_price": "87",
+    "eurrub_spread": "0.02",
+    "eurrub_size": "100000",
+    "usdrub_price": "80.56",
+    "usdrub_spread": "0.02",
+    "usdrub_size": "100000",
+}
+
+_MOST_CAUGHT_UP = 10  # seconds made up for after a blocked loop; a machine that slept skips the rest
+_CLOCK_SET_BACK_S = 1.5
+_SWING = 4  # ticks
+# Half the distance is kept, up to `_SWING` is added: 7 // 2 + 4 = 7 is as far as it gets.
+_FARTHEST = 7
+
+
+class Quoted(NamedTuple):
+    """One second of one instrument: last price, best bid and ask as text, displayed size or None."""
+
+    price: str
+    bid: str
+    ask: str
+    size: str | None
+
+
+class Walk(Protocol):
+    """A repeatable walk: where it is, and one second further."""
+
+    def now(self) -> Quoted:
+        """Say where the walk is."""
+
+    def step(self) -> None:
+        """Move one second on."""
+
+
+class UnitWalk:
+    """Start at 0, move by exactly -1 or +1 each second; bid and ask stand one half around."""
+
+    def __init__(self, chance: random.Random) -> None:
+        """Take the walk's own random state."""
+        self._chance = chance
+        self._price = 0
+
+    def now(self) -> Quoted:
+        """Say where the walk is; prices may be negative."""
+        return Quoted(str(self._price), _halves(2 * self._price - 1), _halves(2 * self._price + 1), None)
+
+    def step(self) -> None:
+        """Move one down or one up."""
+        self._price += -1 if self._chance.random() < 0.5 else 1
+
+
+class PairWalk:
+    """Wander on whole ticks around a price, at most 7 ticks away, pulled back by half each second.
+
+    So strong a pull makes every price near the middle come back again and again: from any state the walk is
+    at least one tick below its price within a minute but once in 10^10 times.
+    """
+
+    def __init__(self, chance: random.Random, digits: int, price: str, spread: str, size: str) -> None:
+        """Take the random state, the digits of a tick, and price, spread and displayed size as text."""
+        self._chance = chance
+        self._digits = digits
+        self._middle = _ticks(price, digits)
+        self._spread = _ticks(spread, digits)
+        self._size = size
+        self._offset = 0
+
+    def now(self) -> Quoted:
+        """Say where the walk is; the bid is half a spread below the price, rounded down to a tick."""
+        price = self._middle + self._offset
+        bid = price - (self._spread + 1) // 2
+        return Quoted(self._text(price), self._text(bid), self._text(bid + self._spread), self._size)
+
+    def step(self) -> None:
+        """Go half the way back, then up to 4 ticks either way."""
+        self._offset = int(self._offset / 2) + self._chance.randint(-_SWING, _SWING)
+
+    def _text(self, ticks: int) -> str:
+        unit = 10**self._digits
+        return f"{ticks // unit}.{ticks % unit:0{self._digits}d}"
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """Raise ValueError, naming the option, for a value that no walk could keep to."""
+    for symbol, digits in _DIGITS.items():
+        ticks = {}
+        for name in ("price", "spread"):
+            option = f"{symbol}_{name}"
+            value = options.get(option, OPTIONS[option])
+            ticks[name] = _checked(option, value, digits)
+        # At its farthest the walk is 7 ticks down, and the bid half a spread lower: that must be above 0.
+        lowest = ticks["price"] - _FARTHEST - (ticks["spread"] + 1) // 2
+        if lowest < 1:
+            raise ValueError(f"{symbol}_price: too low for its spread: the bid would reach 0 or less")
+        _checked(f"{symbol}_size", options.get(f"{symbol}_size", OPTIONS[f"{symbol}_size"]), 8)
+
+
+def make_walk(symbol: str, seed: int | None, options: Mapping[str, str]) -> Walk:
+    """Make the walk of `symbol`; without a seed a different one each time."""
+    chance = random.Random() if seed is None else random.Random(f"{seed} {symbol}")
+    if symbol not in _DIGITS:
+        return UnitWalk(chance)
+    price, spread, size = (options[f"{symbol}_{name}"] for name in ("price", "spread", "size"))
+    return PairWalk(chance, _DIGITS[symbol], price, spread, size)
+
+
+async def events(connection: Running, instruments: Sequence[Instrument]) -> AsyncGenerator[Event]:
+    """Yield a trade and a top of book per instrument: the start at once, then each step on the whole second.
+
+    Times are that second in ms. Seconds that a blocked loop missed follow at once, up to 10; after a longer
+    pause the walks take 10 steps for the last 10 seconds. A clock that is set back costs nothing: the steps go
+    on each second, their times ahead of the clock.
+    """
+    check_options(connection.options)
+    options = {**OPTIONS, **connection.options}
+    walks = {each.symbol: make_walk(each.symbol, connection.seed, options) for each in instruments}
+    second = int(time.time())
+    for event in _told(walks, second):
+        yield event
+    while True:
+        wait = second + 1 - time.time()
+        await asyncio.sleep(1.0 if wait > _CLOCK_SET_BACK_S else max(wait, 0.0))
+        now = max(int(time.time()), second + 1)
+        for moment in range(max(second + 1, now - _MOST_CAUGHT_UP + 1), now + 1):
+            for walk in walks.values():
+                walk.step()
+            for event in _told(walks, moment):
+                yield event
+        second = now
+
+
+def _told(walks: Mapping[str, Walk], second: int) -> Iterator[Event]:
+    time_ms = second * 1000
+    for symbol, walk in walks.items():
+        at = walk.now()
+        yield Trade(symbol, "walk", time_ms, time_ms, at.price, None)
+        yield Update(
+            symbol, "top", time_ms, time_ms, bid=at.bid, bid_size=at.size, ask=at.ask, ask_size=at.size
+        )
+
+
+def _halves(number: int) -> str:
+    """Write an odd number of halves: -1 is -0.5."""
+    return f"{'-' if number < 0 else ''}{abs(number) // 2}.5"
+
+
+def _ticks(text: str, digits: int) -> int:
+    return int(Decimal(text).scaleb(digits))
+
+
+def _checked(option: str, value: str, digits: int) -> int:
+    allowed = f"write a number above 0 with at most {digits} digits after the point"
+    try:
+        ticks = Decimal(value).scaleb(digits)
+    except InvalidOperation:
+        raise ValueError(f"{option}: {value!r} is not allowed: {allowed}") from None
+    if not ticks.is_finite() or not 0 < ticks < 10**15 or ticks != int(ticks):
+        raise ValueError(f"{option}: {value!r} is not allowed: {allowed}")
+    return int(ticks)

@@ -1,0 +1,91 @@
+"""The web application: Flask with its blueprints, Socket.IO beside it, the common headers around both."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask_socketio import SocketIO
+from prometheus_client import CollectorRegistry
+
+from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web import problems
+from crypto_stream.gateway.web.admin import admin
+from crypto_stream.gateway.web.api import api
+from crypto_stream.gateway.web.headers import Headers
+from crypto_stream.gateway.web.origins import allowed
+from crypto_stream.gateway.web.pages import pages
+
+ROOT = Path(__file__).resolve().parents[2]
+# Bytes a client may send at once, in a request or a frame: its largest wish is a list of symbols.
+MOST_SENT = 64 * 1024
+
+
+def create_app(
+    mirror: Mirror,
+    port: GatewayPort,
+    registry: CollectorRegistry,
+    *,
+    admin_token: str | None,
+    origins: Sequence[str],
+    async_mode: str,
+    websocket: Any,
+) -> tuple[Flask, SocketIO]:
+    """Make the application and its Socket.IO server, which has no event yet.
+
+    `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are.
+    """
+    app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=ROOT / "static")
+    app.config["MAX_CONTENT_LENGTH"] = MOST_SENT
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    problems.install(app)
+    app.register_blueprint(api(mirror, port, registry))
+    app.register_blueprint(admin(mirror, port, admin_token))
+    app.register_blueprint(pages(mirror))
+    quiet = _sparing(logging.getLogger("crypto_stream.gateway.engineio"))
+    socketio = SocketIO(
+        app,
+        async_mode=async_mode,
+        async_handlers=False,  # a viewer's requests are answered in their order
+        cors_allowed_origins=lambda origin, environ: allowed(origins, origin, environ),
+        cors_credentials=False,
+        max_http_buffer_size=MOST_SENT,
+        manage_session=False,
+        logger=quiet,
+        engineio_logger=quiet,
+    )
+    engine = socketio.server.eio
+    engine._async = {**engine._async, "websocket": websocket}
+    app.wsgi_app = Headers(app.wsgi_app, origins)  # type: ignore[method-assign]
+    return app, socketio
+
+
+class _Sparing(logging.Filter):
+    """Let each message through once a minute: what a viewer sends wrong may come thousands of times."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._next: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = self._clock()
+        if now < self._next.get(record.msg, 0.0):
+            return False
+        if len(self._next) > 1000:
+            self._next.clear()
+        self._next[record.msg] = now + 60.0
+        return True
+
+
+def _sparing(logger: logging.Logger) -> logging.Logger:
+    logger.setLevel(logging.ERROR)  # engine.io tells of every packet at INFO
+    if not logger.filters:
+        logger.addFilter(_Sparing(time.monotonic))
+    return logger

@@ -1,0 +1,1 @@
+"""From the mirror to viewers: wishes, channels, frames, and what a slow viewer gets."""

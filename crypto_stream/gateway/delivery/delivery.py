@@ -1,0 +1,251 @@
+"""From the mirror to viewers: who gets which frame when, and what the slow get instead."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from crypto_stream.gateway.delivery.channels import Channel, Channels
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.frames import event
+from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
+from crypto_stream.gateway.delivery.wishes import Wish
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.market.status import Switch
+
+# Members served before the others of this process get a turn.
+_STRIDE = 200
+
+
+class Delivery:
+    """Serve viewers from the mirror: quotes conflated per channel, nothing queued without bound.
+
+    One operation runs at a time (a green lock), so no viewer sees an older frame after a newer one. What a
+    viewer cannot take is skipped and counted; when it has drained it gets one snapshot (a polling one the
+    changes it missed); after 30 s behind it is cut.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        counters: Counters,
+        hello: Callable[[], Any],
+        clock: Callable[[], float],
+        breathe: Callable[[], None],
+    ) -> None:
+        """Serve from `mirror`; `hello` makes that event's payload, `breathe` lets others run for a moment."""
+        self.viewers: dict[str, Viewer] = {}
+        self.channels = Channels()
+        self._mirror = mirror
+        self._counters = counters
+        self._hello = hello
+        self._clock = clock
+        self._breathe = breathe
+        self._late: dict[str, Viewer] = {}
+        self._turn = threading.Lock()
+
+    def admit(self, viewer: Viewer) -> None:
+        """Take a new viewer; it gets nothing before it was greeted."""
+        self.viewers[viewer.id] = viewer
+
+    def greet(self, viewer: Viewer) -> None:
+        """Say hello to a new viewer; the second time nothing happens."""
+        with self._turn:
+            if viewer.id in self.viewers and not viewer.greeted:
+                viewer.greeted = True
+                self._put(viewer, "hello", event("hello", self._hello()))
+
+    def leave(self, viewer_id: str) -> bool:
+        """Forget a viewer; False when it was not known."""
+        self.channels.remove(viewer_id)
+        self._late.pop(viewer_id, None)
+        return self.viewers.pop(viewer_id, None) is not None
+
+    def grant(self, viewer: Viewer, wish: Wish) -> None:
+        """Move the viewer to the channel of `wish` and send it a snapshot."""
+        with self._turn:
+            if viewer.id in self.viewers:
+                channel = self.channels.place(viewer.id, wish, self._mirror.version)
+                self._late.pop(viewer.id, None)
+                viewer.settle()
+                self._give_snapshot(viewer, channel)
+
+    def narrow(self, viewer: Viewer, wish: Wish) -> None:
+        """Move the viewer to the channel of a smaller `wish`; what it was still to get comes at once."""
+        with self._turn:
+            old = self.channels.of(viewer.id)
+            if viewer.id in self.viewers and old is not None:
+                self._owe(viewer, old.sent)
+                self.channels.place(viewer.id, wish, self._mirror.version)
+                self._catch_up(viewer)
+
+    def flush(self, interval_ms: int) -> None:
+        """Send every channel of this interval what changed since its last flush."""
+        channels = self.channels.at(interval_ms)
+        with self._turn:
+            for channel in channels:
+                self._flush_quotes(channel)
+                self._flush_venues(channel)
+            if channels:
+                self._counters.flushes[interval_ms] += 1
+            for viewer in list(self._late.values()):
+                now_in = self.channels.of(viewer.id)
+                if now_in is None or now_in.wish.interval_ms == interval_ms:
+                    self._catch_up(viewer)
+        if channels:
+            self._breathe()  # let those who write to sockets empty the queues before the next flush
+
+    def restart(self) -> None:
+        """Tell everybody of a new epoch: `hello`, then a snapshot."""
+        with self._turn:
+            hello = event("hello", self._hello())
+            for channel in self.channels:
+                channel.sent = channel.venues_sent = self._mirror.version
+            for viewer in self._in_turn(self.viewers):
+                if not viewer.takes(newest=True):
+                    self._be_late(viewer)
+                    viewer.owes_hello = viewer.owes_snapshot = True
+                    continue
+                self._put(viewer, "hello", hello)
+                if present := self.channels.of(viewer.id):
+                    self._give_snapshot(viewer, present)
+
+    def switched(self, switch: Switch) -> None:
+        """Tell those who watch one of the symbols that its source changed."""
+        with self._turn:
+            for channel in self.channels:
+                symbols = channel.wish.symbols.among(switch.symbols)
+                if symbols:
+                    frame = event("source", msgspec.structs.replace(switch, symbols=symbols))
+                    self._offer_all("source", (frame,), channel.members)
+
+    def tell(self, name: str, payload: object) -> None:
+        """Offer one event to every viewer; who is behind goes without."""
+        with self._turn:
+            self._offer_all(name, (event(name, payload),), self.viewers)
+
+    def cut_slow(self) -> list[str]:
+        """Cut the viewers that are 30 s behind; return who they were."""
+        now = self._clock()
+        slow = [
+            viewer
+            for viewer in self._late.values()
+            if viewer.late_since_s is not None and now - viewer.late_since_s >= PATIENCE_S
+        ]
+        return [viewer.id for viewer in slow if self._cut(viewer)]
+
+    def behind(self) -> int:
+        """Count the viewers that cannot keep up now."""
+        return len(self._late)
+
+    def overfull(self, viewer: Viewer) -> bool:
+        """Cut a viewer that asks and asks but takes no answer; True when it was cut."""
+        return viewer.pipe.waiting() > MOST_OWED and self._cut(viewer)
+
+    def _cut(self, viewer: Viewer) -> bool:
+        viewer.pipe.cut()
+        self._counters.disconnected_slow += 1
+        return self.leave(viewer.id)
+
+    def _symbols(self, channel: Channel) -> Iterable[str]:
+        symbols = channel.wish.symbols
+        return symbols.among(self._mirror.quotes) if symbols.everything else symbols.names
+
+    def _flush_quotes(self, channel: Channel) -> None:
+        changed = self._mirror.changed(self._symbols(channel), channel.sent)
+        if not changed:
+            return
+        since, channel.sent = channel.sent, self._mirror.version
+        frame = self._quotes_frame(channel, changed, since)
+        for viewer in self._in_turn(channel.members):
+            if not self._offer(viewer, "quotes", (frame,)):
+                self._owe(viewer, since)
+
+    def _flush_venues(self, channel: Channel) -> None:
+        if not channel.wish.venues:
+            return
+        since, channel.venues_sent = channel.venues_sent, self._mirror.version
+        frames = self._venues_frames(channel, since)
+        if frames:
+            self._offer_all("venues", frames, channel.members)
+
+    def _venues_frames(self, channel: Channel, since: int) -> list[Any]:
+        versions = self._mirror.venue_versions
+        changed = (symbol for symbol in self._symbols(channel) if versions.get(symbol, 0) > since)
+        return [event("venues", self._mirror.venues[symbol]) for symbol in changed]
+
+    def _quotes_frame(self, channel: Channel, symbols: Iterable[str], since: int) -> Any:
+        self._counters.encoded += 1
+        if channel.wish.delta:
+            return event("quotes", [self._mirror.delta(symbol, since) for symbol in symbols])
+        return event("quotes", [self._mirror.quotes[symbol] for symbol in symbols])
+
+    def _give_snapshot(self, viewer: Viewer, channel: Channel) -> None:
+        if channel.snapshot is None or channel.snapshot[0] != self._mirror.version:
+            wished = [one for one in self._mirror.listed() if channel.wish.symbols.has(one.symbol)]
+            channel.snapshot = (self._mirror.version, event("snapshot", wished))
+            self._counters.encoded += 1
+        self._put(viewer, "snapshot", channel.snapshot[1])
+        if channel.wish.venues:
+            for frame in self._venues_frames(channel, 0):
+                self._put(viewer, "venues", frame)
+
+    def _offer_all(self, name: str, frames: Iterable[Any], members: Iterable[str]) -> None:
+        for viewer in self._in_turn(members):
+            self._offer(viewer, name, frames)
+
+    def _offer(self, viewer: Viewer, name: str, frames: Iterable[Any]) -> bool:
+        """Put the frames unless the viewer is behind; False (and counted) when it is."""
+        if viewer.takes(newest=name == "quotes"):
+            for frame in frames:
+                self._put(viewer, name, frame)
+            return True
+        self._counters.skipped += 1
+        self._be_late(viewer)
+        return False
+
+    def _put(self, viewer: Viewer, name: str, frame: Any) -> None:
+        viewer.pipe.put(frame)
+        self._counters.frames[name] += 1
+
+    def _be_late(self, viewer: Viewer) -> None:
+        if viewer.late_since_s is None:
+            viewer.late_since_s = self._clock()
+            self._late[viewer.id] = viewer
+
+    def _owe(self, viewer: Viewer, since: int) -> None:
+        """Remember that a viewer knows nothing after `since`; a slow WebSocket viewer gets a snapshot."""
+        self._be_late(viewer)
+        viewer.owed_since = since if viewer.owed_since is None else min(viewer.owed_since, since)
+        if not viewer.pipe.polling() and viewer.pipe.waiting():
+            viewer.owes_snapshot = True
+
+    def _catch_up(self, viewer: Viewer) -> None:
+        if viewer.pipe.waiting():
+            return
+        channel = self.channels.of(viewer.id)
+        if viewer.owes_hello:
+            self._put(viewer, "hello", event("hello", self._hello()))
+        if channel and viewer.owes_snapshot:
+            self._give_snapshot(viewer, channel)
+            self._counters.caught_up += 1
+        elif channel and viewer.owed_since is not None:
+            changed = self._mirror.changed(self._symbols(channel), viewer.owed_since)
+            if changed:
+                self._put(viewer, "quotes", self._quotes_frame(channel, changed, viewer.owed_since))
+            for frame in self._venues_frames(channel, viewer.owed_since) if channel.wish.venues else ():
+                self._put(viewer, "venues", frame)
+        viewer.settle()
+        self._late.pop(viewer.id, None)
+
+    def _in_turn(self, members: Iterable[str]) -> Iterable[Viewer]:
+        """Walk over those members that are greeted and still here, letting others run now and then."""
+        for number, viewer_id in enumerate(list(members), 1):
+            viewer = self.viewers.get(viewer_id)
+            if viewer is not None and viewer.greeted:
+                yield viewer
+            if not number % _STRIDE:
+                self._breathe()

@@ -1,0 +1,186 @@
+"""The newest state this gateway knows. Pure: the clock is handed in (monotonic seconds), nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, VenuesChanged
+from crypto_stream.market.instruments import Catalogue
+from crypto_stream.market.quotes import Quote
+from crypto_stream.market.status import SourceStatus, Venues
+
+UNREACHABLE = "engine unreachable"
+# The engine beats each second; this long without a word and its prices are no longer live.
+SILENCE_S = 5.0
+_FIELDS = Quote.__struct_fields__
+
+
+class Mirror:
+    """Newest quotes, sources and instruments, as the engine sent them, or stale while it is unreachable.
+
+    `quotes` are as shown to people. Each change of a shown quote gives it a higher `versions[symbol]`, so
+    that everybody finds what is new since `version` was last looked at; `venue_versions` likewise.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing: no epoch, no instrument, engine unreachable."""
+        self.epoch: str | None = None
+        self.seq = 0
+        self.catalogue = Catalogue()
+        self.pin: str | None = None
+        self.alive = False
+        self.lag_ms: float | None = None
+        self.version = 0
+        self.quotes: dict[str, Quote] = {}
+        self.versions: dict[str, int] = {}
+        self.venues: dict[str, Venues] = {}
+        self.venue_versions: dict[str, int] = {}
+        self._given: dict[str, Quote] = {}
+        self._field_versions: dict[str, list[int]] = {}
+        self._reasons: dict[str, str] = {}
+        self._sources: list[SourceStatus] = []
+        self._heard_s = 0.0
+        self._sources_s = 0.0
+
+    def receive(self, message: ToGateway, now_s: float) -> bool:
+        """Take one message of the engine; True when it begins a new epoch."""
+        self._heard_s = now_s
+        revived, self.alive = not self.alive, True
+        new = False
+        if isinstance(message, Snapshot):
+            new = self._replace(message)
+            self._take_sources(message.sources, message.pin, now_s)
+        elif isinstance(message, Quotes):
+            self._merge(message)
+            self._show(message.quotes)
+        elif isinstance(message, Beat):
+            self._take_sources(message.sources, message.pin, now_s)
+            self.lag_ms = message.lag_ms
+        elif isinstance(message, VenuesChanged):
+            self._show_venues(message.venues)
+        if revived or isinstance(message, Snapshot):
+            self._show(self._given.values())
+        return new
+
+    def lose(self) -> bool:
+        """Show everything as stale: the engine is gone; True when this is news."""
+        if not self.alive:
+            return False
+        self.alive = False
+        self._show(self._given.values())
+        for venues in list(self.venues.values()):
+            rows = [msgspec.structs.replace(row, stale=True, serving=False) for row in venues.sources]
+            self._show_venues(
+                Venues(venues.symbol, None, True, UNREACHABLE, None, None, None, None, rows),
+            )
+        return True
+
+    def check(self, now_s: float) -> bool:
+        """Lose the engine after 5 s without a word; True when this is news."""
+        return self.alive and now_s - self._heard_s > SILENCE_S and self.lose()
+
+    def forget_venues(self, symbol: str) -> None:
+        """Drop the per-source quotes of an instrument that nobody watches any more: they would grow old."""
+        self.venues.pop(symbol, None)
+        self.venue_versions.pop(symbol, None)
+
+    def reason(self, symbol: str) -> str | None:
+        """Say why the quote of `symbol` is stale; None while it is not."""
+        quote = self.quotes.get(symbol)
+        if quote is None or not quote.stale:
+            return None
+        return self._reasons.get(symbol) if self.alive else UNREACHABLE
+
+    def listed(self) -> list[Quote]:
+        """List every shown quote, in the order of the instruments."""
+        return [self.quotes[one.symbol] for one in self.catalogue if one.symbol in self.quotes]
+
+    def changed(self, symbols: Iterable[str], since: int) -> list[str]:
+        """List those of `symbols` whose shown quote changed after `since`."""
+        versions = self.versions
+        return [symbol for symbol in symbols if versions.get(symbol, 0) > since]
+
+    def delta(self, symbol: str, since: int) -> dict[str, Any]:
+        """Give `symbol`, `seq` and every field of its shown quote that changed after `since`."""
+        quote, versions = self.quotes[symbol], self._field_versions[symbol]
+        return {
+            name: getattr(quote, name)
+            for name, version in zip(_FIELDS, versions, strict=True)
+            if version > since or name in {"symbol", "seq"}
+        }
+
+    def sources(self, now_s: float) -> list[SourceStatus]:
+        """List the sources with their ages as of now; all lost while the engine is unreachable."""
+        passed = max(0, round((now_s - self._sources_s) * 1000))
+        aged = [
+            msgspec.structs.replace(one, age_ms=None if one.age_ms is None else one.age_ms + passed)
+            for one in self._sources
+        ]
+        if self.alive:
+            return aged
+        return [msgspec.structs.replace(one, state="lost", reason=UNREACHABLE, serving=0) for one in aged]
+
+    def troubles(self, now_s: float) -> list[str]:
+        """Say why this gateway should get no traffic; empty while a fresh source exists."""
+        if not self.alive:
+            return [UNREACHABLE]
+        sources = self.sources(now_s)
+        if any(one.state == "live" for one in sources):
+            return []
+        return ["no fresh source", *(f"{one.name}: {one.reason or one.state}" for one in sources)]
+
+    def _replace(self, message: Snapshot) -> bool:
+        new = message.epoch != self.epoch
+        self.epoch, self.seq = message.epoch, message.seq
+        self.catalogue = Catalogue(message.instruments)
+        self._given = {quote.symbol: quote for quote in message.quotes}
+        self._reasons = dict(message.reasons)
+        for symbol in self.quotes.keys() - self._given.keys():
+            del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
+        if new:
+            self.venues.clear()
+            self.venue_versions.clear()
+        return new
+
+    def _merge(self, message: Quotes) -> None:
+        self.seq = max(self.seq, message.seq)
+        for quote in message.quotes:
+            self._given[quote.symbol] = quote
+            if not quote.stale:
+                self._reasons.pop(quote.symbol, None)
+        self._reasons.update(message.reasons)
+
+    def _take_sources(self, sources: list[SourceStatus], pin: str | None, now_s: float) -> None:
+        self._sources, self.pin, self._sources_s = sources, pin, now_s
+
+    def _show(self, given: Iterable[Quote]) -> None:
+        """Bring the shown quotes to what is given, and stale while the engine is unreachable."""
+        for quote in given:
+            shown = self.quotes.get(quote.symbol)
+            if not self.alive and not quote.stale:
+                if shown is None or not shown.stale or shown.seq != quote.seq:
+                    self._put(msgspec.structs.replace(quote, stale=True))
+            elif shown is not quote and shown != quote:
+                self._put(quote)
+
+    def _put(self, quote: Quote) -> None:
+        self.version += 1
+        before = self.quotes.get(quote.symbol)
+        if before is None:
+            self._field_versions[quote.symbol] = [self.version] * len(_FIELDS)
+        else:
+            versions = self._field_versions[quote.symbol]
+            pairs = zip(msgspec.structs.astuple(before), msgspec.structs.astuple(quote), strict=True)
+            for at, (old, new) in enumerate(pairs):
+                if old != new:
+                    versions[at] = self.version
+        self.quotes[quote.symbol] = quote
+        self.versions[quote.symbol] = self.version
+
+    def _show_venues(self, venues: Venues) -> None:
+        self.version += 1
+        self.venues[venues.symbol] = venues
+        self.venue_versions[venues.symbol] = self.version

@@ -1,0 +1,78 @@
+"""What viewers ask over Socket.IO: read and judged here, without any I/O."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from crypto_stream.errors import RefusedError
+from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
+from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+
+# Instruments whose per-source quotes one viewer may watch: each costs the engine a message per change.
+MOST_VENUES = 20
+
+
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of `subscribe`."""
+
+    symbols: list[str] | Literal["all"]
+    interval_ms: Annotated[int, msgspec.Meta(ge=0)] = 250
+    delta: bool = False
+    candles: str | None = None
+    venues: bool = False
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of `unsubscribe`."""
+
+    symbols: list[str] | Literal["all"]
+
+
+_Payload = TypeVar("_Payload", Subscribe, Unsubscribe)
+
+
+def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
+    """Judge a `subscribe`; return the whole new wish, or raise RefusedError and nothing has changed."""
+    ask = _read(Subscribe, payload)
+    if ask.candles is not None:
+        raise RefusedError("candles_unavailable", "candles are not served yet; leave them out or send null")
+    symbols = _symbols(mirror, ask.symbols)
+    if present is not None:
+        symbols = present.symbols.plus(symbols)
+    if ask.venues and len(symbols.among(mirror.quotes)) > MOST_VENUES:
+        raise RefusedError("too_many_symbols", f"venues are served for at most {MOST_VENUES} symbols")
+    return Wish(symbols, round_up(ask.interval_ms), ask.delta, ask.venues)
+
+
+def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
+    """Judge an `unsubscribe`; return what is left of the wish, or raise RefusedError."""
+    symbols = _symbols(mirror, _read(Unsubscribe, payload).symbols)
+    present = present or Wish(Symbols())
+    return present._replace(symbols=present.symbols.minus(symbols))
+
+
+def _read(kind: type[_Payload], payload: tuple[object, ...]) -> _Payload:
+    if len(payload) != 1:
+        raise RefusedError("bad_payload", f"one object is expected, not {len(payload)} values")
+    try:
+        return msgspec.convert(payload[0], kind)
+    except msgspec.ValidationError as error:
+        raise RefusedError("bad_payload", str(error)) from None
+
+
+def _symbols(mirror: Mirror, wanted: list[str] | Literal["all"]) -> Symbols:
+    if isinstance(wanted, str):
+        return EVERYTHING
+    if mirror.epoch is None and wanted:
+        raise RefusedError("engine_unreachable", f"{UNREACHABLE}: no instrument is known yet")
+    found = set()
+    for text in wanted:
+        instrument = mirror.catalogue.find(text)
+        if instrument is None:
+            near = mirror.catalogue.near(text)
+            meant = f"; did you mean {', '.join(near)}?" if near else ""
+            raise RefusedError("unknown_symbol", f"no instrument {text[:40]!r}{meant}")
+        found.add(instrument.symbol)
+    return Symbols(False, frozenset(found))

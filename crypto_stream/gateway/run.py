@@ -1,0 +1,197 @@
+"""Composition root of the green half. `servers/<name>.py` is imported before it: that makes all green."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import crypto_stream
+from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
+from crypto_stream.gateway.app import create_app
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
+from crypto_stream.gateway.listener import listen, prepare
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.stream import Stream, Watch
+from crypto_stream.gateway.web.metrics import registry
+from crypto_stream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Connections besides viewers: pages, programs that ask over HTTP, polls.
+_OTHERS = 1024
+_STATUS_S = 5.0
+_TICK_S = 0.25
+_BEAT_S = 1.0
+# Seconds the farewell to viewers may take before the process ends.
+_FAREWELL_S = 0.5
+
+
+def main(settings: Settings, bus_path: Path, listener: socket.socket | None, beat: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT; `beat` is called each second by the green hub.
+
+    Without a `listener` one is opened from the settings. Returns the process's exit status.
+    """
+    listener = listener or listen(settings.host, settings.port)
+    prepare(listener)
+    gateway = Gateway(settings, bus_path)
+    stopping = _on_signals()
+    gateway.start(listener)
+    try:
+        return gateway.watch_over(stopping, beat)
+    finally:
+        gateway.stop()
+
+
+class Gateway:
+    """All parts of one gateway process, wired."""
+
+    def __init__(self, settings: Settings, bus_path: Path) -> None:
+        """Build the parts; nothing runs before `start`."""
+        self._library: Any = importlib.import_module(f"crypto_stream.gateway.servers.{settings.server}")
+        self._max_viewers = settings.max_viewers
+        self._mirror = Mirror()
+        self._counters = Counters()
+        self._port = LocalGatewayPort(bus_path)
+        self._delivery = Delivery(
+            self._mirror, self._counters, self._hello, time.monotonic, lambda: time.sleep(0)
+        )
+        self._watch = Watch(self._delivery, self._mirror, self._port)
+        token = settings.admin_token
+        self._app, socketio = create_app(
+            self._mirror,
+            self._port,
+            registry(self._mirror, self._delivery, self._counters),
+            admin_token=token.get_secret_value() if token else None,
+            origins=settings.origins,
+            async_mode=self._library.ASYNC_MODE,
+            websocket=self._library.WebSocket,
+        )
+        self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
+        self._stream.register(settings.max_viewers)
+
+    def start(self, listener: socket.socket) -> None:
+        """Start serving and following the engine."""
+        _spawn("bus", self._port.run, self._receive, self._lose)
+        _spawn("venues", self._watch.run)
+        _spawn("status", self._tell_status)
+        for interval_ms in INTERVALS_MS:
+            _spawn(f"flush {interval_ms}", self._flush_for_ever, interval_ms)
+        host, port = listener.getsockname()[:2]
+        self._server = self._library.Server(self._app, listener, self._max_viewers + _OTHERS)
+        shown = f"[{host}]" if ":" in host else host
+        log.info(
+            "gateway serving", extra={"url": f"http://{shown}:{port}", "server": self._library.ASYNC_MODE}
+        )
+
+    def watch_over(self, stopping: list[int], beat: Callable[[], None]) -> int:
+        """Beat, notice silence and slow viewers, until a signal comes or the server ends by itself."""
+        next_beat = 0.0
+        while not stopping:
+            now = time.monotonic()
+            if not self._server.running:
+                log.error("the server ended by itself")
+                return 1
+            if self._mirror.check(now):
+                self._lost()
+            if now >= next_beat:
+                next_beat = now + _BEAT_S
+                beat()
+                for viewer in self._delivery.cut_slow():
+                    log.warning("slow client disconnected", extra={"client": viewer})
+            time.sleep(_TICK_S)
+        log.info("gateway stopping", extra={"signal": signal.Signals(stopping[0]).name})
+        return 0
+
+    def stop(self) -> None:
+        """Accept no more, say goodbye to the viewers, leave the bus."""
+        self._server.stop()
+        self._stream.close()
+        deadline = time.monotonic() + _FAREWELL_S
+        while self._delivery.viewers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._port.close()
+        time.sleep(0.05)  # what is in the sockets' queues gets out
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "version": crypto_stream.__version__,
+            "epoch": self._mirror.epoch,
+            "symbols": [one.symbol for one in self._mirror.catalogue],
+            "sources": [one.name for one in self._mirror.sources(0.0)],
+            "intervals_ms": INTERVALS_MS,
+        }
+
+    def _receive(self, message: ToGateway) -> None:
+        version = self._mirror.version
+        new_epoch = self._mirror.receive(message, time.monotonic())
+        if isinstance(message, Snapshot):
+            self._watch.refresh()
+        if new_epoch:
+            log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
+            self._delivery.restart()
+        elif isinstance(message, Switched):
+            self._delivery.switched(message.switch)
+        elif isinstance(message, Quotes | Snapshot | VenuesChanged) or self._mirror.version != version:
+            self._delivery.flush(0)
+
+    def _lose(self) -> None:
+        if self._mirror.lose():
+            self._lost()
+
+    def _lost(self) -> None:
+        log.warning("engine unreachable: every quote is shown as stale")
+        self._delivery.flush(0)
+
+    def _flush_for_ever(self, interval_ms: int) -> None:
+        """Flush on the beat of the interval; 0 is flushed at each change, here only for who was behind."""
+        period = (interval_ms or 100) / 1000
+        due = time.monotonic() + period
+        while True:
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._delivery.flush(interval_ms)
+            due = max(due + period, time.monotonic())
+
+    def _tell_status(self) -> None:
+        while True:
+            time.sleep(_STATUS_S)
+            sources = self._mirror.sources(time.monotonic())
+            states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
+            self._delivery.tell("status", {"time": time.time_ns() // 1_000_000, "sources": states})
+
+
+def _spawn(name: str, target: Callable[..., Any], *args: Any) -> None:
+    """Run `target` for ever; its failure is ours: the process ends and is started anew."""
+
+    def guarded() -> None:
+        try:
+            target(*args)
+        except BaseException:
+            log.critical("a part of the gateway failed", exc_info=True, extra={"part": name})
+            logging.shutdown()
+            os._exit(70)
+
+    threading.Thread(target=guarded, name=name, daemon=True).start()
+
+
+def _on_signals() -> list[int]:
+    """Collect SIGTERM and SIGINT in the returned list; a handler may do no more in a green process."""
+    arrived: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGINT, note)
+    return arrived

@@ -1,0 +1,180 @@
+"""Socket.IO: who comes and goes, what viewers ask, and the watch on per-source quotes they wish for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import request
+from flask_socketio import ConnectionRefusedError as Refusal
+from flask_socketio import SocketIO
+
+from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.bus.messages import WatchVenues
+from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.viewers import Viewer
+from crypto_stream.gateway.delivery.wishes import Wish
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.pipes import EnginePipe
+from crypto_stream.gateway.requests import cancellation, subscription
+
+log = logging.getLogger(__name__)
+
+# Seconds a refused client has to read why before its connection is ended.
+_FAREWELL_S = 5.0
+# Seconds a new viewer's namespace connection may take to be complete.
+_GREETING_S = 5.0
+
+
+class Stream:
+    """The Socket.IO side of the gateway: turn events into wishes and acknowledge each."""
+
+    def __init__(
+        self, socketio: SocketIO, delivery: Delivery, mirror: Mirror, counters: Counters, watch: Watch
+    ) -> None:
+        """Serve `socketio`; `register` makes it start."""
+        self._socketio = socketio
+        self._delivery = delivery
+        self._mirror = mirror
+        self._counters = counters
+        self._watch = watch
+
+    def register(self, max_viewers: int) -> None:
+        """Answer the events of the default namespace; refuse connections beyond `max_viewers`."""
+        self._max_viewers = max_viewers
+        self._socketio.on_event("connect", self._connected)
+        self._socketio.on_event("disconnect", self._disconnected)
+        self._socketio.on_event("subscribe", self._subscribe)
+        self._socketio.on_event("unsubscribe", self._unsubscribe)
+        self._socketio.on_event("*", self._unknown)
+        self._socketio.on_error_default(self._broken)
+
+    def close(self) -> None:
+        """Tell every viewer that the connection ends."""
+        for viewer_id in list(self._delivery.viewers):
+            self._socketio.server.disconnect(viewer_id)
+
+    def _connected(self, _auth: object = None) -> None:
+        viewer_id: str = request.sid  # type: ignore[attr-defined]
+        pipe = self._pipe(viewer_id)
+        if len(self._delivery.viewers) >= self._max_viewers:
+            self._counters.refused += 1
+            self._later(_FAREWELL_S, pipe.cut)
+            text = f"this gateway serves at most {self._max_viewers} viewers; try again later"
+            raise Refusal(text, {"code": "too_many_viewers"})
+        viewer = Viewer(viewer_id, pipe)
+        self._delivery.admit(viewer)
+        self._later(0, self._greet, viewer)
+        log.info("client connected", extra={"client": viewer_id, "address": request.remote_addr})
+
+    def _greet(self, viewer: Viewer) -> None:
+        """Say hello once the connection is accepted: an event before that would be a protocol error."""
+        deadline = time.monotonic() + _GREETING_S
+        while not self._socketio.server.manager.is_connected(viewer.id, "/"):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.001)
+        self._delivery.greet(viewer)
+
+    def _disconnected(self, reason: str = "") -> None:
+        viewer_id: str = request.sid  # type: ignore[attr-defined]
+        channel = self._delivery.channels.of(viewer_id)
+        self._delivery.leave(viewer_id)
+        if channel and channel.wish.venues:
+            self._watch.refresh()
+        log.info("client left", extra={"client": viewer_id, "reason": reason})
+
+    def _subscribe(self, *payload: object) -> dict[str, Any]:
+        return self._change(subscription, self._delivery.grant, payload)
+
+    def _unsubscribe(self, *payload: object) -> dict[str, Any]:
+        return self._change(cancellation, self._delivery.narrow, payload)
+
+    def _change(self, judge: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
+        viewer = self._delivery.viewers.get(request.sid)  # type: ignore[attr-defined]
+        if viewer is None or self._delivery.overfull(viewer):
+            return _refused("not_connected", "this connection is closed")
+        self._delivery.greet(viewer)
+        channel = self._delivery.channels.of(viewer.id)
+        present = channel.wish if channel else None
+        try:
+            wish: Wish = judge(self._mirror, present, payload)
+        except RefusedError as refused:
+            return _refused(refused.code, str(refused))
+        seq = self._mirror.seq
+        apply(viewer, wish)
+        if wish.venues or (present and present.venues):
+            self._watch.refresh()
+        return {
+            "ok": True,
+            "symbols": wish.symbols.among(one.symbol for one in self._mirror.catalogue),
+            "interval_ms": wish.interval_ms,
+            "epoch": self._mirror.epoch,
+            "seq": seq,
+        }
+
+    def _unknown(self, event: str, *_payload: object) -> dict[str, Any]:
+        return _refused("unknown_event", f"no event {event[:40]!r}; known: subscribe, unsubscribe")
+
+    def _broken(self, error: Exception) -> dict[str, Any]:
+        log.error("a viewer's event failed", exc_info=error)
+        return _refused("internal_error", "the gateway failed; this is its fault, not yours")
+
+    def _later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
+        def run() -> None:
+            time.sleep(seconds)
+            call(*args)
+
+        self._socketio.start_background_task(run)
+
+    def _pipe(self, viewer_id: str) -> EnginePipe:
+        server = self._socketio.server
+        return EnginePipe(server.eio.sockets[server.manager.eio_sid_from_sid(viewer_id, "/")])
+
+
+class Watch:
+    """Keep the engine told which instruments' per-source quotes the viewers of this gateway wish for."""
+
+    def __init__(self, delivery: Delivery, mirror: Mirror, port: GatewayPort) -> None:
+        """Ask through `port`; `run` does it, one request at a time."""
+        self._delivery = delivery
+        self._mirror = mirror
+        self._port = port
+        self._due = threading.Event()
+
+    def refresh(self) -> None:
+        """Have the engine told soon; also needed after every reconnect, for it has forgotten."""
+        self._due.set()
+
+    def run(self) -> None:
+        """Tell the engine whenever due, for ever; what fails is told again after the next reconnect."""
+        told: list[str] = []
+        while True:
+            self._due.wait()
+            self._due.clear()
+            wanted = self._wanted()
+            if not wanted and not told:
+                continue
+            try:
+                self._port.ask(WatchVenues(wanted))
+            except (BusError, RefusedError) as error:
+                log.warning("cannot watch venues", extra={"reason": str(error)})
+            told = wanted
+            for gone in self._mirror.venues.keys() - set(wanted):
+                self._mirror.forget_venues(gone)
+
+    def _wanted(self) -> list[str]:
+        wanted: set[str] = set()
+        for channel in self._delivery.channels:
+            if channel.wish.venues:
+                wanted.update(channel.wish.symbols.among(self._mirror.quotes))
+        return sorted(wanted)
+
+
+def _refused(code: str, reason: str) -> dict[str, Any]:
+    return {"ok": False, "code": code, "reason": reason}

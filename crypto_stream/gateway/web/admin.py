@@ -1,0 +1,69 @@
+"""What may change something: pinning a source."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.bus.messages import Pin
+from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.answers import NEVER, json_answer
+from crypto_stream.gateway.web.origins import from_this_machine
+from crypto_stream.gateway.web.problems import ProblemError
+
+log = logging.getLogger(__name__)
+
+
+def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
+    """Make the blueprint of `POST /sources/active`; `token` None: only this machine may."""
+    blueprint = Blueprint("admin", __name__)
+
+    @blueprint.post("/sources/active")
+    def pin() -> Response:
+        _judge(token)
+        source = _source()
+        try:
+            port.ask(Pin(source))
+        except RefusedError as refused:
+            known = ["auto", *(one.name for one in mirror.sources(0.0))]
+            raise ProblemError(400, refused.code, str(refused), parameter="source", allowed=known) from None
+        except BusError as error:
+            raise ProblemError(503, "engine_unreachable", str(error)) from None
+        log.info("source pinned", extra={"source": source, "address": request.remote_addr})
+        return json_answer({"pinned": None if source == "auto" else source}, cache=NEVER)
+
+    return blueprint
+
+
+def _judge(token: str | None) -> None:
+    """Raise the problem that says why this client may not."""
+    if token is not None:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+            problem = ProblemError(401, "unauthorized", "Send Authorization: Bearer with the admin token.")
+            problem.headers = {"WWW-Authenticate": 'Bearer realm="crypto-stream"'}
+            raise problem
+        return
+    against = from_this_machine(request.environ)
+    if against is not None:
+        text = f"No admin token is set, so only this machine may pin a source; {against}."
+        raise ProblemError(403, "forbidden", text)
+
+
+def _source() -> str:
+    if request.mimetype != "application/json":
+        raise ProblemError(415, "unsupported_media_type", "Send application/json.")
+    try:
+        body = msgspec.json.decode(request.get_data())
+    except msgspec.DecodeError as error:
+        raise ProblemError(400, "bad_json", f"The body is no JSON: {error}.") from None
+    source = body.get("source") if isinstance(body, dict) else None
+    if not isinstance(source, str) or not source:
+        text = 'source: a text is expected, as in {"source": "synthetic"} or {"source": "auto"}.'
+        raise ProblemError(400, "bad_parameter", text, parameter="source")
+    return source

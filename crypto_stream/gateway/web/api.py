@@ -1,0 +1,97 @@
+"""JSON: quotes, venues, sources, health, metrics and their description."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.bus.messages import GetVenues
+from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.web.answers import NEVER, PAGE, answer, json_answer
+from crypto_stream.gateway.web.openapi import DESCRIPTION
+from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.status import Venues
+
+
+def find(mirror: Mirror, text: str) -> Instrument:
+    """Find the instrument that a path names, or raise the problem that says why not."""
+    found = mirror.catalogue.find(text)
+    if found is not None:
+        return found
+    if mirror.epoch is None:
+        raise ProblemError(503, "engine_unreachable", f"{UNREACHABLE}: no instrument is known yet")
+    raise ProblemError(
+        404, "unknown_symbol", f"There is no instrument {text[:80]!r}.", mirror.catalogue.near(text)
+    )
+
+
+def quote_answer(mirror: Mirror, instrument: Instrument) -> Response:
+    """Answer one quote."""
+    quote = mirror.quotes.get(instrument.symbol)
+    if quote is None:
+        raise ProblemError(503, "no_quote", f"The engine has sent no quote of {instrument.symbol} yet.")
+    return json_answer(quote, headers=_position(mirror))
+
+
+def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry) -> Blueprint:
+    """Make the blueprint of everything that answers JSON or metrics."""
+    blueprint = Blueprint("api", __name__)
+
+    @blueprint.get("/courses")
+    def courses() -> Response:
+        quotes = mirror.listed()
+        fresh = any(not quote.stale for quote in quotes)
+        return json_answer(quotes, status=200 if fresh else 503, headers=_position(mirror))
+
+    @blueprint.get("/courses/<path:symbol>")
+    def course(symbol: str) -> Response:
+        return quote_answer(mirror, find(mirror, symbol))
+
+    @blueprint.get("/venues/<path:symbol>")
+    def venues(symbol: str) -> Response:
+        found = find(mirror, symbol)
+        return json_answer(_ask_venues(port, found.symbol))
+
+    @blueprint.get("/sources")
+    def sources() -> Response:
+        return json_answer({"pinned": mirror.pin, "sources": mirror.sources(time.monotonic())})
+
+    @blueprint.get("/healthz")
+    def healthz() -> Response:
+        return json_answer({"status": "ok"}, cache=NEVER)
+
+    @blueprint.get("/readyz")
+    def readyz() -> Response:
+        reasons = mirror.troubles(time.monotonic())
+        if reasons:
+            raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
+        return json_answer({"status": "ready"}, cache=NEVER)
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        return answer(generate_latest(registry), CONTENT_TYPE_LATEST, cache=NEVER)
+
+    @blueprint.get("/openapi.json")
+    def openapi() -> Response:
+        return json_answer(DESCRIPTION, cache=PAGE)
+
+    return blueprint
+
+
+def _position(mirror: Mirror) -> dict[str, str]:
+    return {"Stream-Epoch": mirror.epoch or "", "Stream-Seq": str(mirror.seq)}
+
+
+def _ask_venues(port: GatewayPort, symbol: str) -> Venues:
+    try:
+        return msgspec.msgpack.decode(port.ask(GetVenues(symbol)), type=Venues)
+    except BusError as error:
+        raise ProblemError(503, "engine_unreachable", str(error)) from None
+    except RefusedError as refused:
+        raise ProblemError(503, refused.code, str(refused)) from None

@@ -1,0 +1,175 @@
+"""The description of the HTTP interface (OpenAPI 3.1), served at /openapi.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+import crypto_stream
+from crypto_stream.market.quotes import Quote
+from crypto_stream.market.status import SourceStatus, Venues
+
+_SYMBOL = {
+    "name": "symbol",
+    "in": "path",
+    "required": True,
+    "description": "In any usual spelling: btcusdt, BTC-USDT, BTC/USDT, btc_usdt.",
+    "schema": {"type": "string", "examples": ["btcusdt", "ticker_00"]},
+}
+_SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
+    (Quote, SourceStatus, Venues), ref_template="#/components/schemas/{name}"
+)
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable: programs may rely on it."},
+        "detail": {"type": "string"},
+        "near": {"type": "array", "items": {"type": "string"}, "description": "Symbols that may be meant."},
+        "parameter": {"type": "string", "description": "The parameter that was wrong."},
+        "reasons": {"type": "array", "items": {"type": "string"}},
+    },
+}
+_QUOTE, _SOURCE, _VENUES = _SCHEMAS
+_QUOTES = {"type": "array", "items": _QUOTE}
+_POSITION = {
+    "Stream-Epoch": {"description": "One life of the engine.", "schema": {"type": "string"}},
+    "Stream-Seq": {"description": "Newest published change in it.", "schema": {"type": "integer"}},
+    "ETag": {"schema": {"type": "string"}},
+}
+
+
+def _problem(text: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": text, "content": {"application/problem+json": {"schema": schema}}}
+
+
+def _json(text: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": schema}}, **more}
+
+
+def _get(summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"get": {"summary": summary, "responses": answers, **more}}
+
+
+_HTML = {"text/html": {"schema": {"type": "string"}}}
+_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+_UNKNOWN = {"404": _problem("No such instrument; `near` lists what may be meant.")}
+_UNREACHABLE = {"503": _problem("The engine cannot be reached.")}
+_UNCHANGED = {"304": {"description": "The client has it already (If-None-Match)."}}
+_STATUS = {"type": "object", "properties": {"status": {"type": "string"}}}
+_PINNED = {"type": ["string", "null"], "description": "The pinned source, null while none is."}
+
+_PIN: dict[str, Any] = {
+    "summary": "Pin a source: only it serves; `auto` unpins.",
+    "description": "Needs the admin token; where none is set, only the machine itself may.",
+    "security": [{"token": []}],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["source"],
+                    "properties": {"source": {"type": "string", "examples": ["synthetic", "auto"]}},
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": _json("Done.", {"type": "object", "properties": {"pinned": _PINNED}}),
+        "400": _problem("`source` is missing, no text or unknown."),
+        "401": _problem("The token is missing or wrong."),
+        "403": _problem("No token is set and the request is not from this machine."),
+        "413": _problem("The body is too large."),
+        "415": _problem("The body is not application/json."),
+        **_UNREACHABLE,
+    },
+}
+
+_PATHS: dict[str, Any] = {
+    "/": _get(
+        "The board: all quotes, live.", {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED}
+    ),
+    "/{symbol}": _get(
+        "The instrument's page; its quote where the client prefers application/json.",
+        {
+            "200": {
+                "description": "A page, or the quote.",
+                "content": {**_HTML, "application/json": {"schema": _QUOTE}},
+            },
+            "308": {"description": "Another spelling: to the canonical path."},
+            **_UNCHANGED,
+            **_UNKNOWN,
+            **_UNREACHABLE,
+        },
+        parameters=[_SYMBOL],
+    ),
+    "/courses": _get(
+        "All quotes.",
+        {
+            "200": _json("All quotes.", _QUOTES, headers=_POSITION),
+            **_UNCHANGED,
+            "503": _json("Nothing is fresh: the last known quotes, all stale.", _QUOTES, headers=_POSITION),
+        },
+    ),
+    "/courses/{symbol}": _get(
+        "One quote.",
+        {"200": _json("The quote.", _QUOTE, headers=_POSITION), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        parameters=[_SYMBOL],
+    ),
+    "/venues/{symbol}": _get(
+        "Every connected source's own quote, and the best bid and ask among the live ones.",
+        {"200": _json("The rows.", _VENUES), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        parameters=[_SYMBOL],
+    ),
+    "/sources": _get(
+        "Each source: state, since when, last error, age of its newest quote, reconnects.",
+        {
+            "200": _json(
+                "The sources, best first.",
+                {
+                    "type": "object",
+                    "properties": {"pinned": _PINNED, "sources": {"type": "array", "items": _SOURCE}},
+                },
+            ),
+            **_UNCHANGED,
+        },
+    ),
+    "/sources/active": {"post": _PIN},
+    "/healthz": _get("The process is alive.", {"200": _json("It is.", _STATUS)}),
+    "/readyz": _get(
+        "A fresh source exists.",
+        {"200": _json("It does.", _STATUS), "503": _problem("It does not; `reasons` says why.")},
+    ),
+    "/metrics": _get("Prometheus metrics.", {"200": {"description": "Text.", "content": _TEXT}}),
+    "/openapi.json": _get("This description.", {"200": _json("OpenAPI.", {"type": "object"}), **_UNCHANGED}),
+    "/docs": _get(
+        "A page that shows this description.",
+        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
+    ),
+}
+
+DESCRIPTION: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "Crypto Stream",
+        "version": crypto_stream.__version__,
+        "license": {"name": "MIT"},
+        "description": (
+            "Live prices from several exchanges with fail-over between them. Prices, sizes and volumes are "
+            "decimal texts exactly as the venue gave them; times are ms since the epoch (UTC). The live "
+            "stream is Socket.IO at /socket.io/ (events hello, subscribe, unsubscribe, snapshot, quotes, "
+            "venues, source, status)."
+        ),
+    },
+    "paths": _PATHS,
+    "components": {
+        "schemas": {**_COMPONENTS, "Problem": _PROBLEM},
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    },
+}

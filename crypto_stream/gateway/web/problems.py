@@ -1,0 +1,108 @@
+"""Errors: application/problem+json with a stable code, a page for browsers, never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+import crypto_stream
+from crypto_stream.errors import CryptoStreamError
+from crypto_stream.gateway.web.answers import HTML, LIVE, NEVER, answer
+
+log = logging.getLogger(__name__)
+
+PROBLEM = "application/problem+json"
+_DETAILS = {
+    404: "Nothing is served at this address.",
+    405: "This address does not answer that method.",
+    413: "The request is too large.",
+}
+
+
+class ProblemError(CryptoStreamError):
+    """What goes wrong with a request: its HTTP status, a stable code and a sentence for people.
+
+    `more` are further members of the answer, `near` the symbols that may have been meant.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, near: Sequence[str] = (), **more: Any) -> None:
+        """Keep them."""
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.near = near
+        self.more = more
+        self.headers: dict[str, str] = {}
+
+
+def prefers_page() -> bool:
+    """Say whether the client is a browser: it names HTML and likes it better than JSON."""
+    accepted = request.accept_mimetypes
+    return accepted["text/html"] > accepted["application/json"]
+
+
+def prefers_json() -> bool:
+    """Say whether the client names JSON and likes it better than HTML."""
+    accepted = request.accept_mimetypes
+    return accepted["application/json"] > accepted["text/html"]
+
+
+def show(problem: ProblemError) -> Response:
+    """Answer with a problem."""
+    title = HTTPStatus(problem.status).phrase
+    cache = LIVE if problem.status == 404 else NEVER
+    if prefers_page():
+        page = render_template(
+            "problem.html",
+            version=crypto_stream.__version__,
+            status=problem.status,
+            title=title,
+            detail=problem.detail,
+            near=list(problem.near),
+        )
+        response = answer(page.encode(), HTML, status=problem.status, cache=cache)
+    else:
+        body = {
+            "type": "about:blank",
+            "title": title,
+            "status": problem.status,
+            "code": problem.code,
+            "detail": problem.detail,
+            **({"near": list(problem.near)} if problem.near else {}),
+            **problem.more,
+        }
+        response = answer(msgspec.json.encode(body), PROBLEM, status=problem.status, cache=cache)
+    response.vary.add("Accept")
+    response.headers.extend(problem.headers)
+    return response
+
+
+def install(app: Flask) -> None:
+    """Make every error of the app a problem."""
+
+    @app.errorhandler(ProblemError)
+    def known(problem: ProblemError) -> Response:
+        return show(problem)
+
+    @app.errorhandler(HTTPException)
+    def of_http(error: HTTPException) -> Response:
+        status = error.code or 500
+        if status < 400:  # a redirect
+            return app.make_response(error.get_response())
+        phrase = HTTPStatus(status).phrase
+        problem = ProblemError(status, phrase.lower().replace(" ", "_"), _DETAILS.get(status, f"{phrase}."))
+        kept = {"Allow", "Retry-After", "WWW-Authenticate"}
+        problem.headers = {name: value for name, value in error.get_headers() if name in kept}
+        return show(problem)
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        log.error("a request failed", exc_info=error, extra={"path": request.path})
+        return show(ProblemError(500, "internal_error", "The gateway failed; this is its fault, not yours."))

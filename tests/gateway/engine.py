@@ -1,0 +1,135 @@
+"""A small engine for tests: the real bus, three instruments, and everything at the test's command."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.messages import Ask, Beat, GetVenues, Pin, Quotes, Snapshot, Switched, VenuesChanged, WatchVenues
+from crypto_stream.errors import RefusedError
+from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.quotes import Quote
+from crypto_stream.market.status import SourceState, SourceStatus, Switch, VenueRow, Venues
+
+INSTRUMENTS = [
+    Instrument("btcusdt", "BTC", "USDT"),
+    Instrument("ethusdt", "ETH", "USDT"),
+    Instrument("ticker_00", None, None, synthetic=True),
+]
+
+
+def now_ms() -> int:
+    """Read the clock that quotes carry."""
+    return time.time_ns() // 1_000_000
+
+
+def quote(instrument: Instrument, seq: int, price: str | None = "100.00", *, stale: bool = False) -> Quote:
+    """Make a quote with every kind of field set."""
+    source = "synthetic" if instrument.synthetic else "binance"
+    return Quote(
+        *(instrument.symbol, instrument.base, instrument.quote, source, price),
+        *("99.50", "1.2", "100.50", "0.8", "90.00", "110.00", "80.00", "12345.6", "11.11"),
+        *(now_ms(), now_ms(), now_ms(), seq, stale, instrument.synthetic),
+    )
+
+
+class Engine:
+    """Serve the bus at `path` as one epoch; use as `async with`. Beats each 0.2 s unless `silent`."""
+
+    def __init__(self, path: Path, epoch: str = "e1", instruments: list[Instrument] = INSTRUMENTS) -> None:
+        self.epoch = epoch
+        self.seq = len(instruments)
+        self.instruments = instruments
+        self.quotes = {one.symbol: quote(one, at) for at, one in enumerate(instruments, 1)}
+        self.states: dict[str, SourceState] = {"binance": "live", "synthetic": "live"}
+        self.reasons: dict[str, str] = {}
+        self.pin: str | None = None
+        self.asked: list[Ask] = []
+        self.gateways_left = 0
+        self.silent = False
+        self._port = LocalEnginePort(path, self)
+        self._beating: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._port.__aenter__()
+        self._beat()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._beating is not None
+        self._beating.cancel()
+        await self._port.__aexit__(None, None, None)
+
+    def sources(self) -> list[SourceStatus]:
+        """List the sources as their states are set."""
+        return [
+            SourceStatus(
+                *(name, state, now_ms(), self.pin == name, None, "cut by a test", 12, 1, 2, 2, "ws://127.0.0.1"),
+                frames={"ticker": 7},
+                dropped={"ticker": 1},
+            )
+            for name, state in self.states.items()
+        ]
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole present state."""
+        quotes = list(self.quotes.values())
+        return Snapshot(
+            self.epoch, self.seq, self.instruments, quotes, self.sources(), self.pin, dict(self.reasons)
+        )
+
+    async def answer(self, _gateway: int, ask: Ask) -> Any:
+        """Answer as the real engine does."""
+        self.asked.append(ask)
+        if isinstance(ask, GetVenues):
+            return self.venues(ask.symbol)
+        if isinstance(ask, Pin):
+            if ask.source not in {*self.states, "auto"}:
+                raise RefusedError("unknown_source", f"no source {ask.source!r}")
+            self.pin = None if ask.source == "auto" else ask.source
+        return None
+
+    def left(self, _gateway: int) -> None:
+        """Count gateways that went away."""
+        self.gateways_left += 1
+
+    def change(self, symbol: str = "btcusdt", **fields: Any) -> Quote:
+        """Change a quote's fields and publish it with the next seq."""
+        self.seq += 1
+        changed = msgspec.structs.replace(
+            self.quotes[symbol], seq=self.seq, received=now_ms(), published=now_ms(), **fields
+        )
+        self.quotes[symbol] = changed
+        self._port.publish(Quotes(self.seq, [changed], {symbol: "test"} if changed.stale else {}))
+        return changed
+
+    def switch(self, symbols: list[str]) -> None:
+        """Publish a change of source."""
+        self._port.publish(Switched(Switch(symbols, "binance", "okx", "lost", now_ms())))
+
+    def venues(self, symbol: str, price: str = "100.00") -> Venues:
+        """Make the per-source quotes of an instrument."""
+        row = VenueRow("binance", "live", True, False, price, "99.50", "1", "100.50", "2", now_ms(), 5)
+        return Venues(symbol, "binance", False, None, "99.50", "binance", "100.50", "binance", [row])
+
+    def publish_venues(self, symbol: str, price: str) -> None:
+        """Publish new per-source quotes."""
+        self._port.publish(VenuesChanged(self.venues(symbol, price)))
+
+    def refresh(self) -> None:
+        """Publish a whole snapshot again."""
+        self._port.publish(self.snapshot())
+
+    def watched(self) -> list[str] | None:
+        """Return what gateways asked last to watch, None before they did."""
+        return next((ask.symbols for ask in reversed(self.asked) if isinstance(ask, WatchVenues)), None)
+
+    def _beat(self) -> None:
+        if not self.silent:
+            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5))
+        self._beating = asyncio.get_running_loop().call_later(0.2, self._beat)

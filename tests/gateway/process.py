@@ -1,0 +1,117 @@
+"""A real gateway in a process of its own, and viewers of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import socketio
+
+from tests.waiting import DEADLINE_S, until
+
+ROOT = Path(__file__).parents[2]
+
+
+class Gateway:
+    """A running gateway: its address, its process and an HTTP client for it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str, http: httpx.AsyncClient) -> None:
+        self.process = process
+        self.url = url
+        self.http = http
+
+    async def ready(self) -> None:
+        """Wait until it has heard the engine."""
+        async with asyncio.timeout(DEADLINE_S):
+            while (await self.http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+
+    async def metric(self, name: str) -> float:
+        """Read one metric without labels."""
+        text = (await self.http.get("/metrics")).text
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+@asynccontextmanager
+async def running(bus: Path, **settings: Any) -> AsyncIterator[Gateway]:
+    """Start a gateway on a free port; it is ended afterwards."""
+    told = json.dumps({"bus": str(bus), **settings})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.gateway.serve", told, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        port = int(await asyncio.wait_for(process.stdout.readline(), DEADLINE_S))
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_S) as http:
+            yield Gateway(process, url, http)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+class Viewer:
+    """A python-socketio client that keeps everything it gets, in order."""
+
+    def __init__(self) -> None:
+        self.client = socketio.AsyncClient(reconnection=False)
+        self.got: list[tuple[str, Any]] = []
+        self.gone = asyncio.Event()
+        self.client.on("*", self._keep)
+        self.client.on("disconnect", self._left)
+
+    async def _keep(self, event: str, payload: Any) -> None:
+        self.got.append((event, payload))
+
+    async def _left(self, *_reason: Any) -> None:
+        self.gone.set()
+
+    async def ask(self, event: str, *payload: Any) -> Any:
+        """Send an event and return its acknowledgement."""
+        answer = await self.client.call(event, payload, timeout=DEADLINE_S)
+        return answer
+
+    async def subscribe(self, **wishes: Any) -> Any:
+        """Subscribe and return the acknowledgement."""
+        return await self.ask("subscribe", wishes)
+
+    def all(self, event: str) -> list[Any]:
+        """List the payloads of one event."""
+        return [payload for name, payload in self.got if name == event]
+
+    def names(self) -> list[str]:
+        """List the events in the order they came, without `status`."""
+        return [name for name, _ in self.got if name != "status"]
+
+    async def until(self, event: str, number: int = 1) -> list[Any]:
+        """Wait for `number` payloads of one event, return all of it."""
+        await until(lambda: len(self.all(event)) >= number)
+        return self.all(event)
+
+    def price(self, symbol: str = "btcusdt") -> Any:
+        """Return the last price this viewer was told."""
+        for event, payload in reversed(self.got):
+            if event in {"snapshot", "quotes"}:
+                for one in payload:
+                    if one["symbol"] == symbol and "price" in one:
+                        return one["price"]
+        return None
+
+
+@asynccontextmanager
+async def viewing(url: str, transport: str = "websocket", headers: dict[str, str] | None = None) -> AsyncIterator[Viewer]:
+    """Connect a viewer; `any` polls first and upgrades, as a default `io()` does."""
+    viewer = Viewer()
+    transports = None if transport == "any" else [transport]
+    await viewer.client.connect(url, transports=transports, headers=headers or {})
+    try:
+        yield viewer
+    finally:
+        await viewer.client.disconnect()

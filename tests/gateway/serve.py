@@ -1,0 +1,31 @@
+"""Run one gateway by hand or for tests: `python -m tests.gateway.serve '{"server": "eventlet", "bus": "…"}'`.
+
+The JSON holds `bus` (the engine's socket) and any settings. The first line printed is the port.
+"""
+
+import importlib
+import json
+import sys
+
+
+def serve(told: dict[str, object]) -> int:
+    """Serve until a signal."""
+    importlib.import_module(f"crypto_stream.gateway.servers.{told.get('server', 'eventlet')}")
+    import logging
+    from pathlib import Path
+
+    from crypto_stream.gateway import run
+    from crypto_stream.gateway.listener import listen
+    from crypto_stream.settings import Settings
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    bus = Path(str(told.pop("bus")))
+    settings = Settings(**{"port": 0, **told})  # type: ignore[arg-type]
+    listener = listen(settings.host, settings.port)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    return run.main(settings, bus, listener, lambda: None)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(json.loads(sys.argv[1])))

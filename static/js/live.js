@@ -104,12 +104,18 @@ export class Live {
       this.#check();
     });
     socket.on('disconnect', (/** @type {string} */ why) => {
+      this.#refusal = '';
       this.#check();
       // Socket.IO does not come back by itself when the server ended the session on purpose.
       if (why === 'io server disconnect') setTimeout(() => socket.connect(), RETRY_MS);
     });
-    socket.on('connect_error', () => this.#check());
-    socket.on('hello', (/** @type {{epoch: string, sources: string[]}} */ hello) => this.#greet(hello));
+    socket.on('connect_error', (/** @type {Error} */ error) => {
+      // Active: it tries again by itself. Otherwise the server turned this viewer away, and said why.
+      this.#refusal = socket.active ? '' : error.message;
+      if (!socket.active) setTimeout(() => socket.connect(), GIVE_UP_MS);
+      this.#check();
+    });
+    socket.on('hello', (/** @type {{epoch: string | null, sources: string[]}} */ hello) => this.#greet(hello));
     socket.on('snapshot', (/** @type {Quote[]} */ quotes) => this.#replace(quotes));
     socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
     socket.on('status', (/** @type {{time: number, sources: SourceStates}} */ status) => {
@@ -122,10 +128,10 @@ export class Live {
     socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
   }
 
-  /** @param {{epoch: string, sources: string[]}} hello */
+  /** @param {{epoch: string | null, sources: string[]}} hello */
   #greet(hello) {
     const restarted = this.#epoch !== '' && hello.epoch !== this.#epoch;
-    this.#epoch = hello.epoch;
+    this.#epoch = hello.epoch ?? ''; // a gateway that has not met its engine knows none
     // A restarted engine may carry what the one before did not.
     if (restarted && this.#refusal) this.#subscribe();
     this.#page.hello?.(hello.sources, restarted);
@@ -177,6 +183,7 @@ export class Live {
 
   /** Judge the connection's health, say it when it changed, and give up a connection that is dead. */
   #check() {
+    this.#heard = Math.min(this.#heard, Date.now()); // the viewer's clock may be set back
     const silence = Date.now() - this.#heard;
     const link = this.#judge(silence);
     if (link !== this.link) {
@@ -195,6 +202,7 @@ export class Live {
    */
   #judge(silence) {
     if (!this.#socket.connected) {
+      if (this.#refusal) return 'refused';
       if (!navigator.onLine) return 'offline';
       return this.#wasOpen ? 'reconnecting' : 'connecting';
     }

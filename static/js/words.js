@@ -68,6 +68,6 @@ export const LINKS = {
   silent: ['No news', 'The server has sent nothing for more than 6 seconds.'],
   nothing: ['Nothing live', 'No source is live: the engine is not running, or every venue is lost.'],
   reconnecting: ['Reconnecting', 'The connection to the server was lost; trying again.'],
-  refused: ['Refused', 'The server refused the subscription.'],
+  refused: ['Refused', 'The server refused to serve this page.'],
   offline: ['Offline', 'This device is offline.'],
 };

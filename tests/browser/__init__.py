@@ -1,0 +1,1 @@
+"""What a person sees, checked in a real Chromium against the real system."""

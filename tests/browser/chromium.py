@@ -1,0 +1,64 @@
+"""Debian's Chromium under Playwright, and pages that remember every complaint of the browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+# Without the background-networking ones Chromium looks up hosts of its own.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# A lost connection is what some tests are about; Chromium notes each attempt to come back.
+_EXPECTED = re.compile(r"WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|NETWORK)")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the machine's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visitor:
+    """One page in a browser profile of its own, and whatever the browser complained about."""
+
+    def __init__(self, browser: Browser, url: str, **context: Any) -> None:
+        """Open an empty page for the site at `url`; `context` are Playwright's context options."""
+        self.complaints: list[str] = []
+        self._status = "status of 200 "
+        self.context = browser.new_context(**{"base_url": url, **context})
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
+
+    def expect(self, status: int) -> None:
+        """Take an answer of this HTTP status for no complaint, if it is an error."""
+        self._status = f"status of {status} "
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning") or _EXPECTED.search(message.text):
+            return
+        if self._status not in message.text:
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def close(self) -> None:
+        """Close the page; complain in turn about what the browser complained about."""
+        self.context.close()
+        assert self.complaints == []

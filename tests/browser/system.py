@@ -1,0 +1,166 @@
+"""The whole system as subprocesses: two fake venues, and `python -m crypto_stream run` on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from tests.waiting import SCALE
+
+ROOT = Path(__file__).parents[2]
+SERVES = re.compile(r"serves (http://[^ ]+)")
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait until `condition` holds; fail naming `what` after the deadline."""
+    deadline = time.monotonic() + seconds * SCALE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+class Process:
+    """One subprocess; its newest 200 lines are kept to be shown when something fails."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, environ: dict[str, str]) -> None:
+        """Start `python -m ARGUMENTS` in `folder`."""
+        self.lines: deque[str] = deque(maxlen=200)
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._popen.stdout
+        for line in self._popen.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._popen.pid
+
+    def line(self, pattern: str, seconds: float = 20.0) -> str:
+        """Wait for a line with `pattern`; return its first group."""
+        found: list[str] = []
+
+        def look() -> bool:
+            if self._popen.poll() is not None:
+                raise AssertionError(f"ended with {self._popen.returncode}: {list(self.lines)}")
+            found.extend(match[1] for line in list(self.lines) if (match := re.search(pattern, line)))
+            return bool(found)
+
+        until(look, f"a line like {pattern!r}", seconds)
+        return found[0]
+
+    def stop(self) -> None:
+        """End it in good order, or else at once."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            try:
+                self._popen.wait(10 * SCALE)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait(10 * SCALE)
+        self._reader.join(5)
+        if self._popen.stdout:
+            self._popen.stdout.close()
+
+
+class System:
+    """Fakes of Binance and OKX, and Crypto Stream on them; `with` starts and ends all of it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Keep data and log in `folder`; `options` are added to the command."""
+        self._folder = folder
+        self._options = options
+        self.ports: dict[str, str] = {}
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _start(self) -> None:
+        environ = {}
+        prices = {"binance": "64000.00", "okx": "64010.0"}
+        for venue, price in prices.items():
+            fake = Process(["tests.fakes", venue, "--rate", "4", "--price", price], self._folder, {})
+            self._processes.append(fake)
+            port = self.ports[venue] = fake.line(r"^(\d+)$")
+            environ[f"CRYPTO_STREAM_{venue.upper()}_URL"] = f"ws://127.0.0.1:{port}"
+            environ[f"CRYPTO_STREAM_{venue.upper()}_REST_URL"] = f"http://127.0.0.1:{port}"
+        command = ["crypto_stream", "run", "--port", "0", "--seed", "7", *self._options]
+        self._run = Process(command, self._folder, environ)
+        self._processes.append(self._run)
+        self.url = self._run.line(SERVES.pattern, 30).rstrip("/")
+
+    def _stop(self) -> None:
+        for process in reversed(self._processes):
+            process.stop()
+
+    def fault(self, venue: str, name: str, symbol: str = "") -> None:
+        """Give a fake venue a fault from now on; "none" ends it."""
+        query = urlencode({"fault": name, "symbol": symbol})
+        with urlopen(f"http://127.0.0.1:{self.ports[venue]}/_fake?{query}", timeout=5) as answer:
+            assert answer.status == 200
+
+    def pin(self, source: str) -> None:
+        """Pin a source, or unpin with `auto`."""
+        body = json.dumps({"source": source}).encode()
+        request = Request(f"{self.url}/sources/active", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=5) as answer:
+            assert answer.status < 300
+
+    def child(self, half: str) -> int:
+        """Return the process id of the `engine` or `gateway`."""
+        found = subprocess.run(
+            ["pgrep", "-P", str(self._run.pid), "-f", f"crypto_stream {half}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        pids = found.stdout.split()
+        assert len(pids) == 1, (half, found, list(self._run.lines)[-20:])
+        return int(pids[0])
+
+    def kill(self, half: str) -> int:
+        """Kill a half at once, as a crash would; return what its process id was."""
+        pid = self.child(half)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def freeze(self, half: str) -> int:
+        """Stop a half without ending it, as a hang would; return its process id."""
+        pid = self.child(half)
+        os.kill(pid, signal.SIGSTOP)
+        return pid

@@ -1,0 +1,133 @@
+"""What a viewer sees when something breaks: the truth at once, and everything back by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.chromium import Visitor
+from tests.browser.system import System
+from tests.waiting import SCALE
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+# What the issue promises, in ms; and what a restart may take.
+STALE_WITHIN = 6_000
+BACK_WITHIN = 30_000 * SCALE
+
+
+@pytest.fixture(autouse=True)
+def healed(system: System) -> Iterator[None]:
+    """Leave no fault to the next test."""
+    yield
+    for venue in system.ports:
+        system.fault(venue, "none")
+
+
+def test_engine_killed(live: Open, system: System) -> None:
+    """With the engine dead the page says stale within 6 s, and is live again by itself."""
+    page = live("/btcusdt")
+    changes = page.locator("#changes .switched", has_text="started anew")
+
+    system.kill("engine")
+    expect(page.locator("#banner")).to_contain_text("STALE", timeout=STALE_WITHIN)
+    expect(page.locator("#banner")).to_contain_text("engine", timeout=STALE_WITHIN)
+
+    expect(page.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
+    expect(changes).to_have_count(1)
+    expect(page.locator("#venues .state").first).to_have_text("live", timeout=BACK_WITHIN)
+
+
+def test_engine_frozen(live: Open, system: System) -> None:
+    """With the engine hanging the board says stale within 6 s, on every row, and goes on when it goes on."""
+    page = live("/")
+    pid = system.freeze("engine")
+    try:
+        stale = page.locator("tr[data-symbol][data-stale]")
+        expect(stale).to_have_count(106, timeout=STALE_WITHIN)
+        expect(page.locator("tr[data-symbol=ticker_00] .word")).to_have_text("STALE")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    expect(page.locator("tr[data-symbol=ticker_00]:not([data-stale])")).to_be_visible(timeout=BACK_WITHIN)
+    expect(page.locator("tr[data-symbol=btcusdt]:not([data-stale])")).to_be_visible(timeout=BACK_WITHIN)
+
+
+def test_gateway_killed(live: Open, system: System) -> None:
+    """With the gateway dead the page says that it reconnects, and is live again by itself."""
+    page = live("/ticker_00")
+
+    system.kill("gateway")
+    expect(page.locator("#link-word")).to_have_text("Reconnecting", timeout=STALE_WITHIN)
+    expect(page.locator("#banner")).to_contain_text("STALE: The connection to the server was lost")
+
+    expect(page.locator("#link-word")).to_have_text("Live", timeout=BACK_WITHIN)
+    expect(page.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
+
+
+def test_gateway_frozen(live: Open, system: System) -> None:
+    """When nothing comes any more although the connection stands, the page says so."""
+    page = live("/ticker_00")
+    pid = system.freeze("gateway")
+    try:
+        expect(page.locator("#link-word")).to_have_text("No news", timeout=STALE_WITHIN + 2_000 * SCALE)
+        expect(page.locator("#stale-word")).to_be_visible()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    expect(page.locator("#link-word")).to_have_text("Live", timeout=BACK_WITHIN)
+    expect(page.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
+
+
+def test_failover_is_seen_with_its_reason(live: Open, system: System) -> None:
+    """When the first venue falls silent the second serves, the page says why, and later goes back."""
+    page = live("/btcusdt")
+    expect(page.locator("#venues tr")).to_have_count(2)
+
+    system.fault("binance", "freeze")
+    expect(page.locator("#source")).to_have_text("okx", timeout=15_000 * SCALE)
+    switched = page.locator("#changes .switched", has_text="binance → okx")
+    expect(switched).to_be_visible()
+    reason = switched.inner_text().partition("(")[2].strip(" )")
+    system.fault("binance", "none")
+
+    expect(page.locator("#source")).to_have_text("binance", timeout=BACK_WITHIN)
+    assert len(reason) > 5
+
+
+def test_browser_offline(live: Open, system: System) -> None:
+    """A device without network says that of itself, and the page comes back with the network."""
+    page = live("/ticker_00")
+
+    page.context.set_offline(True)
+    system.kill("gateway")
+    expect(page.locator("#link-word")).to_have_text("Offline", timeout=STALE_WITHIN)
+    expect(page.locator("#banner")).to_contain_text("STALE: This device is offline")
+    page.context.set_offline(False)
+
+    expect(page.locator("#link-word")).to_have_text("Live", timeout=BACK_WITHIN)
+
+
+def test_wake_from_sleep(live: Open) -> None:
+    """After an hour in which nothing ran the page comes back by itself, with true ages."""
+    page = live("/ticker_00")
+
+    page.evaluate("() => { const now = Date.now; Date.now = () => now.call(Date) + 3_600_000; }")
+
+    page.wait_for_function("/^[0-4]\\.\\d s ago$/.test(document.querySelector('#age').textContent)")
+    expect(page.locator("#link-word")).to_have_text("Live", timeout=BACK_WITHIN)
+
+
+@pytest.mark.parametrize("hours", [-3, 5])
+def test_wrong_clock_of_the_viewer(visit: Callable[..., Visitor], hours: int) -> None:
+    """Ages are those of the server's clock, however wrong the viewer's is."""
+    script = f"{{ const now = Date.now; Date.now = () => now.call(Date) + {hours} * 3_600_000; }}"
+
+    page = visit("/ticker_00", script=script).page
+
+    page.wait_for_function("/^[0-4]\\.\\d s ago$/.test(document.querySelector('#age').textContent)")

@@ -1,0 +1,157 @@
+"""An instrument's page: its live price, where it comes from, how old it is, and the ways off it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.chromium import Visitor
+from tests.browser.system import System, until
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(autouse=True)
+def unpinned(system: System) -> Iterator[None]:
+    """Leave no pin to the next test."""
+    yield
+    system.pin("auto")
+
+
+def test_price_moves_with_its_figures(live: Open) -> None:
+    """Price, age and list of changes go on; the spread is the exact difference of what stands beside it."""
+    page = live("/btcusdt")
+    before = page.locator("#price").inner_text()
+
+    expect(page.locator("#price")).not_to_have_text(before)
+    until(lambda: page.locator("#changes li:not(.empty)").count() >= 3, "three changes")
+
+    bid, ask, spread = page.evaluate(
+        "['bid', 'ask', 'spread'].map((id) => document.getElementById(id).textContent)"
+    )
+    assert Decimal(ask) - Decimal(bid) == Decimal(spread)
+    assert re.fullmatch(r"\d+(\.\d)? s ago", page.locator("#age").inner_text())
+    assert page.locator("#source").inner_text() == "binance"
+    expect(page.locator("#link-word")).to_have_text("Live")
+
+
+def test_title_shows_the_price(live: Open) -> None:
+    """The price can be read off the tab."""
+    page = live("/btcusdt")
+
+    page.wait_for_function("/^[▲▼]? ?\\d+\\.\\d+ · BTC\\/USDT/.test(document.title)")
+
+
+def test_list_of_changes_is_bounded(live: Open) -> None:
+    """The list keeps the last 20 changes however long the page is open."""
+    page = live("/btcusdt")
+
+    until(lambda: page.locator("#changes li").count() == 20, "20 changes")
+    newest = page.locator("#changes li").first.inner_text()
+    expect(page.locator("#changes li").first).not_to_have_text(newest)
+
+    assert page.locator("#changes li").count() == 20
+
+
+@pytest.mark.parametrize("path", ["/ticker_00", "/eurusd"])
+def test_synthetic_cannot_be_overlooked(live: Open, path: str) -> None:
+    """A synthetic instrument says so in a band over the whole page and beside its name."""
+    page = live(path)
+
+    expect(page.locator(".ribbon").first).to_contain_text("Synthetic")
+    expect(page.locator(".hero .badge.synthetic")).to_have_text("SYNTHETIC")
+
+
+def test_every_source_has_its_row(live: Open) -> None:
+    """Both venues' own quotes stand there; the serving one and the best bid and ask are marked."""
+    page = live("/btcusdt")
+    rows = page.locator("#venues tr")
+
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text("serving")
+    expect(rows.locator(".state")).to_have_text(["live", "live"])
+    expect(page.locator("#venues .bid .best:visible")).to_have_count(1)
+    expect(page.locator("#venues .ask .best:visible")).to_have_count(1)
+    assert all(" s" in text for text in rows.locator(".age").all_inner_texts())
+
+
+def test_dropdown_by_keyboard(live: Open) -> None:
+    """Typing narrows the list, arrows move in it, Enter opens the page."""
+    page = live("/btcusdt")
+    field = page.get_by_role("combobox")
+
+    field.focus()
+    page.keyboard.type("ticker_1")
+    expect(field).to_have_attribute("aria-expanded", "true")
+    expect(page.get_by_role("option")).to_have_count(10)
+    page.keyboard.press("ArrowDown")
+    active = field.get_attribute("aria-activedescendant")
+    expect(page.locator(f"#{active}")).to_have_attribute("data-symbol", "ticker_11")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/ticker_11")
+    expect(page.locator("h1")).to_have_text("ticker_11")
+
+
+def test_dropdown_by_mouse(live: Open) -> None:
+    """A click opens the list, a click on a name opens its page; Escape closes it."""
+    page = live("/btcusdt")
+    field = page.get_by_role("combobox")
+
+    field.click()
+    expect(page.get_by_role("option")).to_have_count(106)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    field.click()
+    page.get_by_role("option", name="ETH/USDT").click()
+
+    page.wait_for_url("**/ethusdt")
+
+
+def test_pin_to_synthetic_and_back(live: Open) -> None:
+    """Pinned to synthetic a real pair is stale with the reason; automatic makes it live again."""
+    page = live("/btcusdt")
+
+    page.get_by_role("button", name="synthetic").click()
+    expect(page.locator("#banner")).to_contain_text("STALE: not carried by the pinned source")
+    expect(page.locator("#stale-word")).to_be_visible()
+    expect(page.get_by_role("button", name="synthetic")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function("document.title.startsWith('STALE ')")
+    page.get_by_role("button", name="Automatic").click()
+
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.locator("#stale-word")).to_be_hidden()
+    expect(page.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
+
+
+def test_pin_to_the_other_venue(live: Open) -> None:
+    """A pin moves the page to that venue and the list of changes says from where to where and why."""
+    page = live("/btcusdt")
+
+    page.get_by_role("button", name="okx").click()
+
+    expect(page.locator("#source")).to_have_text("okx")
+    expect(page.locator("#changes .switched").first).to_contain_text("binance → okx")
+
+
+def test_unknown_symbol_offers_near_ones(visit: Callable[..., Visitor]) -> None:
+    """A mistyped symbol is answered with a page that leads on to what was meant."""
+    page = visit("/btcusd", expect=404).page
+
+    page.get_by_role("link", name="btcusdt").click()
+
+    page.wait_for_url("**/btcusdt")
+
+
+def test_api_page_is_readable(visit: Callable[..., Visitor]) -> None:
+    """The API's page lists the paths of /openapi.json with their answers."""
+    page = visit("/docs").page
+
+    expect(page.locator("#paths section h2", has_text="/courses").first).to_be_visible()
+    expect(page.locator("#paths")).not_to_contain_text("cannot be read")

@@ -1,8 +1,8 @@
 """The synthetic source: walks that need no network and can never be taken for a real price.
 
 `ticker_00` … `ticker_99` start at 0 and move by exactly 1 each second; EUR/USD, EUR/RUB and USD/RUB wander
-close around a settable price. Every instrument has a random state of its own, made of the seed and its symbol:
-the same seed gives the same steps, and one instrument more changes no other.
+close around a settable price. Every instrument has a random state of its own, made of the seed and its
+symbol: the same seed gives the same steps, and one instrument more changes no other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from crypto_stream.feed.source import Event, Instrument, Running, Trade, Update
@@ -42,6 +42,7 @@ _CLOCK_SET_BACK_S = 1.5
 _SWING = 4  # ticks
 # Half the distance is kept, up to `_SWING` is added: 7 // 2 + 4 = 7 is as far as it gets.
 _FARTHEST = 7
+_LONGEST = 16  # characters of an option's number
 
 
 class Quoted(NamedTuple):
@@ -139,8 +140,8 @@ async def events(connection: Running, instruments: Sequence[Instrument]) -> Asyn
     """Yield a trade and a top of book per instrument: the start at once, then each step on the whole second.
 
     Times are that second in ms. Seconds that a blocked loop missed follow at once, up to 10; after a longer
-    pause the walks take 10 steps for the last 10 seconds. A clock that is set back costs nothing: the steps go
-    on each second, their times ahead of the clock.
+    pause the walks take 10 steps for the last 10 seconds. A clock that is set back costs nothing: the steps
+    go on each second, their times ahead of the clock.
     """
     check_options(connection.options)
     options = {**OPTIONS, **connection.options}
@@ -149,15 +150,26 @@ async def events(connection: Running, instruments: Sequence[Instrument]) -> Asyn
     for event in _told(walks, second):
         yield event
     while True:
-        wait = second + 1 - time.time()
-        await asyncio.sleep(1.0 if wait > _CLOCK_SET_BACK_S else max(wait, 0.0))
-        now = max(int(time.time()), second + 1)
-        for moment in range(max(second + 1, now - _MOST_CAUGHT_UP + 1), now + 1):
+        await asyncio.sleep(until_next(second, time.time()))
+        moments = due(second, time.time())
+        for moment in moments:
             for walk in walks.values():
                 walk.step()
             for event in _told(walks, moment):
                 yield event
-        second = now
+        second = moments[-1]
+
+
+def until_next(second: int, now: float) -> float:
+    """Return how long to wait for the second after `second`; a clock set back does not stretch it."""
+    wait = second + 1 - now
+    return 1.0 if wait > _CLOCK_SET_BACK_S else max(wait, 0.0)
+
+
+def due(second: int, now: float) -> range:
+    """Return the seconds to tell after `second`: at least the next one, at most the last 10 up to `now`."""
+    last = max(int(now), second + 1)
+    return range(max(second + 1, last - _MOST_CAUGHT_UP + 1), last + 1)
 
 
 def _told(walks: Mapping[str, Walk], second: int) -> Iterator[Event]:
@@ -180,11 +192,9 @@ def _ticks(text: str, digits: int) -> int:
 
 
 def _checked(option: str, value: str, digits: int) -> int:
-    allowed = f"write a number above 0 with at most {digits} digits after the point"
-    try:
-        ticks = Decimal(value).scaleb(digits)
-    except InvalidOperation:
-        raise ValueError(f"{option}: {value!r} is not allowed: {allowed}") from None
-    if not ticks.is_finite() or not 0 < ticks < 10**15 or ticks != int(ticks):
-        raise ValueError(f"{option}: {value!r} is not allowed: {allowed}")
+    plain = value.replace(".", "", 1).isdecimal() and value.isascii() and len(value) <= _LONGEST
+    ticks = Decimal(value).scaleb(digits) if plain else Decimal(0)
+    if ticks <= 0 or ticks != int(ticks):
+        allowed = f"a number above 0 with at most {digits} digits after the point"
+        raise ValueError(f"{option}: {value[:_LONGEST]!r} is not allowed: write {allowed}")
     return int(ticks)

@@ -25,7 +25,7 @@ from crypto_stream.errors import UsageError
 
 LINE_LIMIT = 32_000  # characters of one line; what is longer is cut
 BUFFER_LIMIT = 1_000_000  # bytes a half keeps while its pipe is full; what comes then is lost and counted
-ORPHAN_S = 10.0  # seconds an orphan has for a clean end before the kernel ends it
+ORPHAN_S = 5.0  # seconds an orphan has for a clean end before the kernel ends it
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "line"}
 # Only our own loggers follow the log level; a library that tells each request at INFO stays quiet.

@@ -69,7 +69,7 @@ class Child:
         Raises OSError when the machine cannot start one.
         """
         pipe, write = os.pipe()
-        told = {**self._program.told, "name": self.name, "log": write, "hang_s": self._limits.hang_s + 5}
+        told = {**self._program.told, "name": self.name, "log": write, "hang_s": self._limits.hang_s * 1.5}
         try:
             self.process = subprocess.Popen(
                 self._program.command,
@@ -214,7 +214,8 @@ class Supervisor:
 
     def _wait(self, now: float) -> None:
         due = [child.restart_at - now for child in self._children if child.process is None]
-        for key, _ in self._selector.select(max(0.0, min(due, default=1.0))):
+        longest = min(1.0, self._limits.hang_s / 4)
+        for key, _ in self._selector.select(max(0.0, min([longest, *due]))):
             if isinstance(key.data, Child):
                 if not key.data.read(now):
                     self._selector.unregister(key.fd)

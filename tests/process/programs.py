@@ -1,0 +1,85 @@
+"""Programs under test as processes: started, watched through their log, ended whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from tests.waiting import SCALE
+
+ROOT = Path(__file__).parents[2]
+
+
+class Running:
+    """One program, its log file and what it printed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, output: Path) -> None:
+        """Watch `process`, which writes its log to `log` and both its outputs to `output`."""
+        self.process = process
+        self._log = log
+        self._output = output
+
+    @property
+    def log(self) -> str:
+        """All of the log so far."""
+        return self._log.read_text("utf-8") if self._log.exists() else ""
+
+    @property
+    def output(self) -> str:
+        """All that was printed so far."""
+        return self._output.read_text("utf-8")
+
+    def pids(self, name: str) -> list[int]:
+        """Return the process ids of each start of the child `name`, oldest first."""
+        return [int(pid) for pid in re.findall(rf" {name} started pid=(\d+)", self.log)]
+
+    def wait(self) -> int:
+        """Return the exit status, which must come soon."""
+        return self.process.wait(20 * SCALE)
+
+
+@contextmanager
+def program(arguments: Sequence[str], folder: Path, **environment: str) -> Iterator[Running]:
+    """Run Python with `arguments` and log file `folder`/app.log; at the end nothing of it is left."""
+    output = folder / "output"
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**plain, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    running = Running(process, folder / "app.log", output)
+    try:
+        yield running
+    finally:
+        children = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
+        for each in [*children, process]:
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                each.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def stand_ins(folder: Path, *behaviours: str, **limits: float) -> list[str]:
+    """Return the arguments of a supervisor over stand-in children; `limits` are those of Limits."""
+    return ["-m", "tests.process.stand_in", str(folder / "app.log"), json.dumps(limits), *behaviours]
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process exists and is not just waiting to be reaped."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,119 @@
+"""The commands as a person meets them: help, one line for a mistake, quick to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crypto_stream import __version__
+from crypto_stream.settings import OPTIONS
+from tests.process.programs import ROOT
+from tests.waiting import DEADLINE_S
+
+
+def _command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "crypto_stream", *arguments],
+        cwd=ROOT,
+        env={**plain, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def test_version() -> None:
+    """--version says name and version."""
+    assert _command("--version").stdout == f"Crypto Stream {__version__}\n"
+
+
+def test_the_help_lists_every_command() -> None:
+    """Without a command the help comes."""
+    shown = _command().stderr
+
+    for name in ("run", "engine", "gateway", "sources", "switch", "watch", "record"):
+        assert f"\n  {name} " in shown
+
+
+@pytest.mark.parametrize("command", ["run", "engine", "gateway", "sources", "record"])
+def test_every_setting_is_an_option_with_help(command: str) -> None:
+    """Each setting is an option, and each option but --config and --help is a setting."""
+    shown = _command(command, "--help").stdout
+    options = {word for line in shown.splitlines() for word in line.split() if word.startswith("--")}
+
+    assert options == {f"--{name.replace('_', '-')}" for name in OPTIONS} | {"--config", "--help"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "--port", "99999"], "Error: port: '99999' is not allowed: "),
+        (["run", "--prot", "1"], "Error: No such option '--prot'."),
+        (["rum"], "Error: No such command 'rum'."),
+        (["switch"], "Error: Missing argument 'SOURCE'. See: python -m crypto_stream switch --help"),
+        (["run", "--sources", "binanec"], "Error: sources: 'binanec' is no handler; did you mean binance?"),
+        (["run", "--config", "gone.toml"], "Error: config: 'gone.toml' does not exist"),
+        (["engine", "--runtime-dir", "/tmp/" + "x" * 200], "Error: runtime-dir: '/tmp/xxx"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], line: str) -> None:
+    """Whatever a person must change is said in one line on standard error."""
+    done = _command(*arguments)
+
+    assert done.returncode == 2
+    assert done.stdout == "" or arguments[0] == "engine"
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_gateway_that_is_not_there_gets_one_line_and_status_1() -> None:
+    """`switch` without a running gateway says so."""
+    done = _command("switch", "auto", "--url", "http://127.0.0.1:1")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: no answer from http://127.0.0.1:1: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_sources_shows_each_handler_and_where_it_was_found(tmp_path: Path) -> None:
+    """Handlers of the package and of a folder are listed; a broken one says why and harms no other."""
+    (tmp_path / "broken.py").write_text("import gone_module\n")
+    done = _command("sources", "--handlers-dir", str(tmp_path))
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+
+    assert "handlers/binance.py" in rows["binance"]
+    assert "No module named 'gone_module'" in rows["broken"]
+    assert str(tmp_path / "broken.py") in rows["broken"]
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    """package-lock.json holds versions and checksums, no download address, and npm is told to keep it so."""
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+
+    assert not [name for name, entry in packages.items() if "resolved" in entry]
+    assert all("integrity" in entry for name, entry in packages.items() if name)
+    assert "omit-lockfile-registry-resolved=true" in (ROOT / ".npmrc").read_text().splitlines()
+
+
+def test_scripts_of_the_pages_are_pinned_exactly() -> None:
+    """package.json names exact versions, so that two set-ups are the same."""
+    wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
+
+    assert set(wanted) == {"socket.io-client", "lightweight-charts"}
+    assert all(version.replace(".", "").isdigit() for version in wanted.values())
+
+
+def test_make_alone_lists_its_targets() -> None:
+    """`make` without a target does nothing but explain."""
+    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+
+    for target in ("run", "setup", "test", "check", "clean"):
+        assert f"make {target} " in shown.stdout

@@ -1,0 +1,145 @@
+"""Lines of the log: one event is one line, whatever is in it; the file is rotated and has one writer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream import logs
+from crypto_stream.errors import UsageError
+
+
+def _line(message: str, *args: object, level: int = logging.INFO, **details: object) -> str:
+    logger = logging.getLogger("crypto_stream.feed")
+    record = logger.makeRecord(logger.name, level, "", 0, message, args, None, extra=details)
+    return logs.LineFormatter("engine").format(record)
+
+
+def _log_file(folder: Path, size: int = 10_000, count: int = 2) -> logs.LogFile:
+    return logs.LogFile(folder / "app.log", size, count, "supervisor")
+
+
+def test_a_line_has_time_level_process_logger_message_and_details() -> None:
+    """Every line begins with the UTC time in ms and ends with key=value details, quoted where needed."""
+    line = _line("connection lost", level=logging.WARNING, source="okx", reason="HTTP 503", after_s=0.5)
+
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING engine crypto_stream\.feed connection lost"
+        r' source=okx reason="HTTP 503" after_s=0\.5',
+        line,
+    )
+
+
+@given(message=st.text(), value=st.text())
+def test_whatever_an_event_holds_it_stays_one_line(message: str, value: str) -> None:
+    """No text of a venue or a client can break a line or send control characters to a terminal."""
+    line = _line("%s", message, value=value)
+
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1
+
+
+def test_a_trace_is_a_detail_of_its_event() -> None:
+    """An error's trace stays in the line of its event."""
+    try:
+        raise ValueError("no number")
+    except ValueError as error:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), (ValueError, error, None))
+    line = logs.LineFormatter("engine").format(record)
+
+    assert line.endswith(' ERROR engine x failed trace="ValueError: no number"')
+
+
+def test_arguments_that_do_not_fit_do_not_cost_the_event() -> None:
+    """A log call with a mistake in it still gives a line."""
+    assert _line("%d of %d", "one").endswith("crypto_stream.feed %d of %d ('one',)")
+
+
+def test_a_very_long_event_is_cut() -> None:
+    """One event can never fill the file or the pipe."""
+    assert len(_line("x" * 1_000_000)) == logs.LINE_LIMIT + 1
+
+
+def test_the_file_is_rotated_by_size_and_count(tmp_path: Path) -> None:
+    """No file grows over the size; as many old ones as asked for are kept."""
+    file = _log_file(tmp_path, size=10_000, count=2)
+    for number in range(1000):
+        file.line(f"{number:04} " + "x" * 95)
+    file.close()
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+
+    assert set(sizes) == {"app.log", "app.log.1", "app.log.2"}
+    assert max(sizes.values()) <= 10_000
+    assert (tmp_path / "app.log").read_text().splitlines()[-1].startswith("0999 ")
+
+
+def test_without_old_files_the_file_still_never_outgrows_its_size(tmp_path: Path) -> None:
+    """log_count 0 keeps one file within its size."""
+    file = _log_file(tmp_path, count=0)
+    for _ in range(1000):
+        file.line("x" * 95)
+    file.close()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["app.log"]
+    assert (tmp_path / "app.log").stat().st_size <= 10_000
+
+
+def test_the_file_has_one_writer_also_after_a_rotation(tmp_path: Path) -> None:
+    """A second program that would write the same log file is refused with one line."""
+    file = _log_file(tmp_path)
+    for _ in range(200):
+        file.line("x" * 95)
+    with pytest.raises(
+        UsageError, match=r"log-file: '.*app\.log' is written by another running Crypto Stream"
+    ):
+        _log_file(tmp_path)
+    file.close()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A log file in a folder that does not exist ends the start with one line."""
+    with pytest.raises(UsageError, match=r"log-file: '.*gone/app\.log' cannot be written \(No such file"):
+        _log_file(tmp_path / "gone")
+
+
+def test_a_full_pipe_loses_lines_and_says_how_many() -> None:
+    """A half never waits for its pipe; what was lost is told as soon as there is room again."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    handler = logs.PipeHandler(write, "engine", hang_s=60)
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "y" * 30_000})
+    for _ in range(100):
+        handler.handle(record)
+    text = b""
+    while chunk := _read(read):
+        text += chunk
+        handler.flush()
+    os.close(read)
+    os.close(write)
+    lost = int(text.rsplit(b"lost=", 1)[1])
+
+    assert 0 < lost < 100
+    assert text.count(b"\n") == 100 - lost + 1
+    assert b" WARNING engine crypto_stream.logs log lines lost, the pipe was full lost=" in text
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 1_000_000)
+    except BlockingIOError:
+        return b""
+
+
+def test_a_terminal_shows_warnings_short_and_nothing_below(capsys: pytest.CaptureFixture[str]) -> None:
+    """A person sees who warns and why, without time, logger and trace."""
+    terminal = logs.Terminal("supervisor")
+    terminal.line(_line("started", pid=1))
+    terminal.line(_line("ended", level=logging.ERROR, status=1, trace="long"))
+
+    assert capsys.readouterr().err == "engine: error: ended status=1\n"

@@ -17,7 +17,6 @@ from crypto_stream.engine.memory import Memory, locked
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
-from crypto_stream.feed.listing import follow_listing
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.record import FileRecorder
 from crypto_stream.settings import Settings
@@ -45,10 +44,6 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             engine.beat(beat),
             engine.send_venues(),
             memory.run(),
-            *[
-                follow_listing(source, line.unlisted, line.carries)
-                for source, line in zip(sources, assembly.board.lines.values(), strict=True)
-            ],
         )
     log.info("engine stopped")
 

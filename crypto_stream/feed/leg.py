@@ -66,6 +66,8 @@ class Leg:
         self.error: VenueError | None = None
         self.done = False
         self.wants_move: str | None = None
+        # While the old connection still runs, its copy of each event comes first: a successor's is as good.
+        self.is_successor = False
         self.refused: dict[str, str] = {}
         self.started_ns = time.monotonic_ns()
         self._generation = generation
@@ -214,14 +216,10 @@ class Leg:
 
     def _handle(self, event: Event, received_ns: int) -> None:
         if isinstance(event, (Update, Trade)):
-            if self.terms.book.apply(event, received_ns, self._generation):
-                self._data_ns = self._quiet_since_ns = received_ns
-                if self._acks:
-                    self._acks.seen(event.symbol)
-                if self.state != "live":
-                    self._first_data_ns = self._first_data_ns or received_ns
-                    self._become("live", None)
-                self.refused.pop(event.symbol, None)
+            taken = self.terms.book.apply(event, received_ns, self._generation)
+            if taken or self.is_successor:
+                self._note_data(event.symbol, received_ns)
+            if taken:
                 self.terms.accepted(event)
         elif isinstance(event, Acked):
             self._acks.acked(event.key)
@@ -231,6 +229,15 @@ class Leg:
             self._on_refused(event)
         elif isinstance(event, Moving):
             self._want_move(event.reason)
+
+    def _note_data(self, symbol: str, received_ns: int) -> None:
+        self._data_ns = self._quiet_since_ns = received_ns
+        if self._acks:
+            self._acks.seen(symbol)
+        if self.state != "live":
+            self._first_data_ns = self._first_data_ns or received_ns
+            self._become("live", None)
+        self.refused.pop(symbol, None)
 
     def _on_refused(self, event: Refused) -> None:
         """Blame the symbol the venue names; halve a refused batch until only the culprit is left."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.backoff import Backoff, ConnectBudget
 from crypto_stream.feed.leg import Leg, Terms
+from crypto_stream.feed.listing import follow_listing
 from crypto_stream.market.status import SourceState, SourceStatus
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Line:
         if not self._wanted:
             return "off"
         if self._leg is None:
-            return "lost" if self.failed or time.monotonic() < self._retry_s else "connecting"
+            return "lost" if time.monotonic() < self._retry_s else "connecting"
         return self._leg.state
 
     @property
@@ -131,6 +132,7 @@ class Line:
     async def run(self) -> None:
         """Keep the line as wanted, for ever."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow_listing(self._terms.source, self.unlisted, self.carries))
             while True:
                 pause = self._step(tasks, time.monotonic())
                 with contextlib.suppress(TimeoutError):
@@ -151,6 +153,7 @@ class Line:
             log.info("source moved to its new connection", extra={"source": self.name})
             self._leg.stop()
             self._leg, self._successor = self._successor, None
+            self._leg.is_successor = False
         pause = max(self._retry_s - now_s, self._budget.delay(now_s))
         if self._leg is None:
             if pause > 0:
@@ -165,6 +168,7 @@ class Line:
                 extra={"source": self.name, "reason": self._leg.wants_move},
             )
             self._successor = self._begin(tasks, now_s)
+            self._successor.is_successor = True
         self._note()
         return None
 
@@ -180,6 +184,7 @@ class Line:
         """Account for the end of the serving leg; a successor under way takes its place."""
         self._leg, self._successor = self._successor, None
         if self._leg:
+            self._leg.is_successor = False
             self.unbroken_since_ns = self._leg.started_ns
             log.info(
                 "connection ended during the move", extra={"source": self.name, "reason": str(leg.error)}

@@ -1,0 +1,104 @@
+"""The feed on two fake venues, without engine and bus: what the tests of failover drive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.feed.connect_to_handler import connect_to_handler
+from crypto_stream.feed.failover import Change
+from crypto_stream.feed.loading import load_sources
+from crypto_stream.market.events import Trade, Update
+from crypto_stream.settings import Settings, load
+from tests.fakes import FakeBinance, FakeOKX
+from tests.fakes.venue import FakeVenue
+from tests.waiting import SCALE, until
+
+SYMBOLS = ("btcusdt", "ethusdt", "xrpusdt")
+STALE_S = 0.6 * SCALE
+
+
+@dataclass
+class Feed:
+    """A running feed and what it told its listener."""
+
+    assembly: Assembly
+    changes: list[Change] = field(default_factory=list)
+    events: list[tuple[str, Update | Trade]] = field(default_factory=list)
+    bans: dict[str, int] = field(default_factory=dict)
+
+    def switched(self, changes: list[Change]) -> None:
+        """Keep what the feed says."""
+        self.changes += changes
+
+    def sources_changed(self) -> None:
+        """Let states pass: tests read them where they need them."""
+
+    def took(self, source: str, event: Update | Trade) -> None:
+        """Keep what the book took."""
+        self.events.append((source, event))
+
+    def state(self, source: str) -> str:
+        """Return a source's state."""
+        return self.assembly.board.lines[source].state
+
+    def serving(self, symbol: str = "btcusdt") -> str | None:
+        """Return who serves `symbol`."""
+        return self.assembly.failover.serving[symbol]
+
+    def served(self) -> set[str | None]:
+        """Return all sources that serve anything."""
+        return set(self.assembly.failover.serving.values())
+
+    def received(self, source: str, symbol: str = "btcusdt") -> int:
+        """Return when the newest accepted event came, on the monotonic clock in ns; 0 for never."""
+        entry = self.assembly.book.entry(source, symbol)
+        return entry.received_ns if entry else 0
+
+
+def settings(**given: Any) -> Settings:
+    """Make settings with quick limits."""
+    quick = {
+        "stale_after": STALE_S,
+        "quiet_after": 6 * STALE_S,
+        "failback_after": 1.0 * SCALE,
+        "pairs": ",".join(SYMBOLS),
+    }
+    return load({**quick, "connect_timeout": 2.0 * SCALE, **given})
+
+
+@contextlib.asynccontextmanager
+async def running(*fakes: FakeVenue, **given: Any) -> AsyncIterator[Feed]:
+    """Run the feed on `fakes`, the first one preferred."""
+    addresses = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in fakes}
+    names = ",".join(fake.name for fake in fakes)
+    chosen = settings(**{"sources": names, **given})
+    chosen = chosen.model_copy(update={"handler_options": addresses})
+    bans: dict[str, int] = {}
+    assembly = Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+    feed = Feed(assembly, bans=bans)
+    assembly.accepted = feed.took
+    async with asyncio.TaskGroup() as tasks:
+        loop = tasks.create_task(connect_to_handler(assembly.board, feed))
+        try:
+            yield feed
+        finally:
+            loop.cancel()
+
+
+@contextlib.asynccontextmanager
+async def two_venues(**given: Any) -> AsyncIterator[tuple[FakeBinance, FakeOKX, Feed]]:
+    """Run the feed on a fake Binance (preferred) and a fake OKX, both live."""
+    async with (
+        FakeBinance(SYMBOLS) as binance,
+        FakeOKX(SYMBOLS) as okx,
+        running(binance, okx, **given) as feed,
+    ):
+        await until(lambda: feed.served() == {"binance"} and feed.state("okx") == "live")
+        await until(lambda: all(feed.received("okx", symbol) for symbol in SYMBOLS))
+        feed.changes.clear()
+        yield binance, okx, feed

@@ -1,0 +1,252 @@
+"""Failover on real sockets: what must cause a switch, what must cause none, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.rig import STALE_S, SYMBOLS, running, two_venues
+from tests.waiting import SCALE, until
+
+MUST_SWITCH = [
+    "refuse", "drop", "half-open", "freeze", "repeat", "close:1006", "close:1008", "close:1011", "close:1012",
+    "close:4004", "http:418", "http:429", "http:451", "http:403", "http:503", "slow-handshake",
+    "accept-and-close",
+]  # fmt: skip
+MUST_NOT_SWITCH = [
+    "garbage", "wrong-types", "duplicates", "out-of-order", "late-ack", "no-ack", "unknown-events",
+    "extra-fields", "burst", "none",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", MUST_SWITCH)
+async def test_fault_moves_everything_to_the_other_venue(fault: str) -> None:
+    """A venue that is cut, closed, refusing or silent loses every instrument to the standby, once each."""
+    async with two_venues() as (binance, _okx, feed):
+        await binance.fault(fault)
+        await until(lambda: feed.served() == {"okx"})
+
+        assert [(c.before, c.after) for c in feed.changes] == [("binance", "okx")] * len(SYMBOLS)
+        assert all(change.reason.startswith("binance: ") for change in feed.changes)
+
+
+@pytest.mark.parametrize("fault", MUST_NOT_SWITCH)
+async def test_fault_of_frames_moves_nothing(fault: str) -> None:
+    """Nonsense, repeats, missing acknowledgements and bursts cost frames, never the connection."""
+    async with two_venues() as (binance, _okx, feed):
+        await binance.fault(fault)
+        begun = time.monotonic_ns()
+        await until(lambda: feed.received("binance") > begun + 3 * STALE_S * 1e9)
+
+        assert feed.changes == []
+        assert len(binance.connects) == 1
+        assert binance.violations == []
+
+
+@pytest.mark.parametrize("fault", ["late-ack", "no-ack", "wrong-types", "garbage"])
+async def test_start_with_a_fault_of_frames(fault: str) -> None:
+    """Nonsense between the data, or no acknowledgement, from the very start keeps no venue out."""
+    async with FakeBinance(SYMBOLS) as binance:
+        await binance.fault(fault)
+        async with running(binance) as feed:
+            await until(lambda: feed.served() == {"binance"})
+
+            assert len(binance.connects) == 1
+
+
+async def test_one_silent_symbol_moves_alone_and_comes_back() -> None:
+    """A symbol that falls silent while the other venue moves it is served from there; the others stay."""
+    async with two_venues() as (binance, _okx, feed):
+        await binance.fault("freeze-symbol", "ethusdt")
+        await until(lambda: feed.serving("ethusdt") == "okx")
+        asked_again = [
+            request for request in binance.requests if "ethusdt" in request and "btcusdt" not in request
+        ]
+        await binance.fault("none")
+        await until(lambda: feed.serving("ethusdt") == "binance")
+
+        assert {change.symbol for change in feed.changes} == {"ethusdt"}
+        assert len(feed.changes) == 2
+        assert feed.serving("btcusdt") == "binance"
+        assert asked_again or any("ethusdt" in request for request in list(binance.requests)[1:])
+
+
+async def test_calm_pair_is_no_alarm() -> None:
+    """A pair on which nothing happens anywhere stays where it is, and its source stays live."""
+    async with two_venues() as (binance, okx, feed):
+        binance.calm("xrpusdt")
+        okx.calm("xrpusdt")
+        begun = time.monotonic_ns()
+        await until(lambda: feed.received("binance") > begun + 3 * STALE_S * 1e9)
+
+        assert feed.changes == []
+        assert feed.serving("xrpusdt") == "binance"
+
+
+async def test_refused_symbol_moves_alone() -> None:
+    """An error acknowledgement of one symbol costs that symbol; the rest of its batch is found by halves."""
+    async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
+        await binance.fault("error-ack", "ethusdt")
+        async with running(binance, okx) as feed:
+            await until(lambda: feed.serving("ethusdt") == "okx" and feed.serving("xrpusdt") == "binance")
+            await until(lambda: feed.serving("btcusdt") == "binance")
+
+            assert "ethusdt" in feed.assembly.board.lines["binance"].refused
+
+
+async def test_announced_shutdown_moves_without_a_gap() -> None:
+    """A shutdown that is announced costs no switch: the new connection is live before the old one goes."""
+    async with two_venues() as (binance, _okx, feed):
+        await binance.fault(f"moving:{1.0 * SCALE:g}")
+        await until(lambda: len(binance.connects) == 2 and len(binance.clients) == 1)
+        begun = time.monotonic_ns()
+        await until(lambda: feed.received("binance") > begun + STALE_S * 1e9)
+        gaps = _gaps([event for event in feed.events if event[0] == "binance"])
+
+        assert feed.changes == []
+        assert not feed.assembly.board.lines["binance"].failed
+        assert max(gaps) < STALE_S
+
+
+async def test_back_to_the_better_venue_after_its_probation() -> None:
+    """The better venue serves again after it was live for `failback_after`, not before."""
+    async with two_venues() as (binance, _okx, feed):
+        await binance.fault("drop")
+        await until(lambda: feed.served() == {"okx"})
+        await until(lambda: feed.state("binance") == "live")
+        live_at = time.monotonic()
+        await until(lambda: feed.served() == {"binance"})
+
+        assert time.monotonic() - live_at >= 0.9 * SCALE
+        assert len(feed.changes) == 2 * len(SYMBOLS)
+
+
+async def test_pinned_source_alone_serves() -> None:
+    """A pin is obeyed even when the pinned source is lost; unpinned, the order decides again."""
+    async with two_venues() as (_binance, okx, feed):
+        feed.assembly.board.pin_to("okx")
+        await until(lambda: feed.served() == {"okx"})
+        await okx.fault("refuse")
+        await until(lambda: feed.served() == {None})
+        reason = feed.assembly.failover.reasons["btcusdt"]
+        feed.assembly.board.pin_to(None)
+        await until(lambda: feed.served() == {"binance"})
+
+        assert reason.startswith("okx: ")
+
+
+async def test_one_at_a_time_goes_round_in_a_loop() -> None:
+    """With standby 0 one venue is connected at a time; each loss goes on to the next, round and round."""
+    async with (
+        FakeBinance(SYMBOLS) as binance,
+        FakeOKX(SYMBOLS) as okx,
+        running(binance, okx, standby=0) as feed,
+    ):
+        await until(lambda: feed.served() == {"binance"})
+        assert not okx.connects
+        await binance.fault("refuse")
+        await until(lambda: feed.served() == {"okx"})
+        await binance.fault("none")
+        await okx.fault("refuse")
+        await until(lambda: feed.served() == {"binance"})
+
+        assert not okx.clients
+
+
+async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:
+    """After fifty cuts one socket is open, the number of tasks is what it was, and no event came twice."""
+    async with FakeBinance(SYMBOLS) as binance, running(binance) as feed:
+        await until(lambda: feed.served() == {"binance"})
+        line = feed.assembly.board.lines["binance"]
+        tasks = len(asyncio.all_tasks())
+        for _ in range(50):
+            cut_at, connects = time.monotonic_ns(), len(binance.connects)
+            line._backoff.reset()
+            binance.cut_all()
+            await until(lambda cut=cut_at: feed.received("binance") > cut and line.state == "live")  # type: ignore[misc]
+            assert len(binance.connects) > connects
+        await until(lambda: len(binance.clients) == 1)
+        keys = [(event.symbol, event.channel, event.key) for _source, event in feed.events]
+
+        assert len(asyncio.all_tasks()) <= tasks + 2
+        assert len(keys) == len(set(keys))
+
+
+async def test_hang_ups_in_a_row_do_not_become_a_storm() -> None:
+    """A venue that accepts and closes at once is tried with growing pauses, within its connect budget."""
+    async with FakeBinance(SYMBOLS) as binance:
+        await binance.fault("accept-and-close")
+        async with running(binance):
+            await asyncio.sleep(2.0)
+
+            assert 1 <= len(binance.connects) <= 12
+
+
+async def test_ban_is_obeyed_and_remembered() -> None:
+    """HTTP 418 with Retry-After stops all attempts until its end, which is handed out to be remembered."""
+    async with FakeBinance(SYMBOLS) as binance:
+        await binance.fault("http:418,600")
+        async with running(binance) as feed:
+            await until(lambda: "binance" in feed.bans)
+            attempts = len(binance.connects)
+            await asyncio.sleep(1.5)
+
+            assert len(binance.connects) == attempts == 1
+            assert 590_000 < feed.bans["binance"] - time.time() * 1000 <= 600_000
+            assert "418" in (feed.assembly.board.lines["binance"].reason or "")
+
+
+async def test_not_available_here_tries_the_next_host() -> None:
+    """HTTP 451 goes on to the next host of the venue at once."""
+    async with FakeBinance(SYMBOLS) as barred, FakeBinance(SYMBOLS) as other:
+        await barred.fault("http:451")
+        async with running(_with_hosts(barred, other)) as feed:
+            await until(lambda: feed.served() == {"binance"})
+
+            assert len(barred.connects) == 1
+            assert len(other.connects) == 1
+
+
+async def test_hundreds_of_symbols_come_up_within_the_message_limit() -> None:
+    """300 symbols are subscribed without one close for too many messages, also after a cut."""
+    symbols = [f"c{number:03}usdt" for number in range(300)]
+    async with FakeBinance(symbols, rate=1.0) as binance, running(binance, pairs=",".join(symbols)) as feed:
+        await until(lambda: feed.served() == {"binance"})
+        cut_at = time.monotonic_ns()
+        binance.cut_all()
+        await until(lambda: min(feed.received("binance", symbol) for symbol in symbols) > cut_at, 30 * SCALE)
+
+        assert binance.violations == []
+        assert len(binance.connects) == 2
+
+
+async def test_listing_names_dead_symbols_and_the_rest_runs() -> None:
+    """Symbols a venue does not list, or has halted, are a visible state; the others are served."""
+    async with FakeBinance(["btcusdt", "ethusdt"]) as binance:
+        binance.states["ethusdt"] = "BREAK"
+        async with running(binance, pairs="btcusdt,ethusdt,goneusdt") as feed:
+            await until(lambda: len(feed.assembly.board.lines["binance"].refused) == 2)
+            refused = dict(feed.assembly.board.lines["binance"].refused)
+            await until(lambda: feed.serving("btcusdt") == "binance")
+
+            assert refused == {"ethusdt": "listed, but BREAK", "goneusdt": "not listed"}
+
+
+def _with_hosts(first: FakeBinance, second: FakeBinance) -> FakeBinance:
+    """Make the first fake give both addresses as its own."""
+
+    class Hosts(FakeBinance):
+        url = f"{first.url},{second.url}"
+        rest_url = first.rest_url
+
+    return Hosts([])
+
+
+def _gaps(events: list[tuple[str, object]]) -> list[float]:
+    times = [getattr(event, "time", None) for _source, event in events]
+    known = [moment for moment in times if moment is not None]
+    return [(after - before) / 1000 for before, after in itertools.pairwise(known)]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -109,13 +110,13 @@ class FakeBinance(FakeVenue):
         """Send a stream that does not exist yet."""
         return json.dumps({"stream": "btcusdt@novelty", "data": {"e": "novelty", "E": 1, "s": "BTCUSDT"}})
 
-    def rest(self, path: str, query: dict[str, str]) -> object | None:
+    def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer exchangeInfo and klines (one finished minute)."""
         if path == "/api/v3/exchangeInfo":
             return {"timezone": "UTC", "symbols": [self._listed(walk) for walk in self.walks.values()]}
         walk = self.walks.get(query.get("symbol", "").lower())
         if path != "/api/v3/klines" or walk is None:
-            return None
+            return HTTPStatus.NOT_FOUND
         opened = time.time_ns() // 60_000_000_000 * 60_000 - 60_000
         prices = [_text(value) for value in (walk.open, walk.high, walk.low, walk.price, walk.volume)]
         return [[opened, *prices, opened + 59_999, _text(walk.volume), 10, "0", "0", "0"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 from tests.fakes.binance import send_later
@@ -95,13 +96,13 @@ class FakeOKX(FakeVenue):
         """Send an event that does not exist yet."""
         return json.dumps({"event": "novelty", "arg": {"channel": "new"}, "connId": _CONN_ID})
 
-    def rest(self, path: str, query: dict[str, str]) -> object | None:
+    def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer instruments and candles (one finished minute)."""
         if path == "/api/v5/public/instruments":
             return {"code": "0", "msg": "", "data": [self._listed(walk) for walk in self.walks.values()]}
         walk = self.walks.get(_symbol(query.get("instId", "")))
         if path != "/api/v5/market/candles" or walk is None:
-            return None
+            return HTTPStatus.NOT_FOUND
         opened = time.time_ns() // 60_000_000_000 * 60_000 - 60_000
         prices = [_text(value) for value in (walk.open, walk.high, walk.low, walk.price, walk.volume)]
         return {"code": "0", "msg": "", "data": [[str(opened), *prices, "0", "0", "1"]]}

@@ -91,8 +91,8 @@ class FakeVenue:
         """Make a frame no client knows."""
         raise NotImplementedError
 
-    def rest(self, path: str, query: dict[str, str]) -> object | None:
-        """Answer a REST request with JSON-ready values, None for 404."""
+    def rest(self, path: str, query: dict[str, str]) -> object:
+        """Answer a REST request with JSON-ready values, or with the HTTPStatus of a failure."""
         raise NotImplementedError
 
     # Life.
@@ -268,7 +268,7 @@ class FakeVenue:
             return await self._control(connection, query)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             answer = self.rest(address.path, query)
-            return _json(connection, answer, HTTPStatus.NOT_FOUND if answer is None else HTTPStatus.OK)
+            return _json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):
             return refused

@@ -92,12 +92,12 @@ class Assembly:
     def _terms(
         self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None
     ) -> Terms:
-        instruments = list(carried)
-        if source.busy and all(instrument.symbol != source.busy for instrument in instruments):
-            instruments.append(pair(source.busy))
+        known = {instrument.symbol for instrument in carried}
+        watched = [pair(source.busy)] if source.busy and source.busy not in known else []
         return Terms(
             source=source,
-            instruments=instruments,
+            carried=carried,
+            watched=watched,
             book=self.book.of(source.name),
             counts=Counter(),
             accepted=partial(self._on_accepted, source.name),

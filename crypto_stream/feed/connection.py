@@ -174,7 +174,8 @@ def _why_failed(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     cause = error.__cause__ or error
-    return f"no connection: {str(cause) or type(cause).__name__}"
+    text = (isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__
+    return f"no connection: {text}"
 
 
 def _why_closed(closed: ConnectionClosed) -> str:

@@ -39,10 +39,14 @@ _LOG_EVERY_NS = 1_000_000_000  # malformed frames are all counted; at most one a
 
 
 class Terms(NamedTuple):
-    """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took."""
+    """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took.
+
+    `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
+    """
 
     source: Source
-    instruments: Sequence[Instrument]
+    carried: Sequence[Instrument]
+    watched: Sequence[Instrument]
     book: SourceBook
     counts: Counter[str]
     accepted: Callable[[Update | Trade], None]
@@ -70,6 +74,8 @@ class Leg:
         self.is_successor = False
         self.refused: dict[str, str] = {}
         self.started_ns = time.monotonic_ns()
+        self._instruments = [*terms.carried, *terms.watched]
+        self._asked = {instrument.symbol: instrument for instrument in self._instruments}
         self._generation = generation
         self._connection: Connection | None = None
         self._acks = AckTable(terms.ack_ns)
@@ -113,7 +119,7 @@ class Leg:
     def resubscribe(self, symbols: Sequence[str]) -> None:
         """Ask for `symbols` anew: what fell silent is first given up, then asked for again."""
         source = self.terms.source
-        asked = [instrument for instrument in self.terms.instruments if instrument.symbol in symbols]
+        asked = [self._asked[symbol] for symbol in symbols if symbol in self._asked]
         if self._connection and asked:
             if source.unsubscribe:
                 self._connection.ask(source.unsubscribe(asked))
@@ -123,12 +129,13 @@ class Leg:
         """Judge silence, overdue acknowledgements and age; called several times a second."""
         limit = self.terms.stale_after_ns
         if self.state == "stale":
-            if now_ns - self._quiet_since_ns >= 2 * limit and not self.done:
+            # A recording may be silent where the venue was: it is stale then, but it goes on.
+            if now_ns - self._quiet_since_ns >= 2 * limit and not self.done and not self.terms.source.frames:
                 self.abort(f"{self.reason}, given up")
         elif self._quiet_since_ns and now_ns - self._quiet_since_ns >= limit:
             what = "no data" if self._data_ns else "neither data nor acknowledgement"
             self._become("stale", f"{what} for {limit / 1e9:g} s")
-            self.resubscribe([instrument.symbol for instrument in self.terms.instruments])
+            self.resubscribe(list(self._asked))
         if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
             self._want_move("the connection reached its age")
         self._chase_acks(now_ns)
@@ -142,7 +149,7 @@ class Leg:
                     self._take(frame)
             elif source.events:
                 self._opened(None)
-                async with aclosing(source.events(self, self.terms.instruments)) as events:
+                async with aclosing(source.events(self, self._instruments)) as events:
                     async for event in events:
                         self._handle(event, time.monotonic_ns())
                 self.error = VenueError("the handler ended by itself")
@@ -164,7 +171,7 @@ class Leg:
             open_connection(
                 terms.source,
                 self.address,
-                terms.instruments,
+                self._instruments,
                 connect_s=terms.connect_s,
                 sent=self._on_sent,
                 recorder=terms.recorder,
@@ -173,7 +180,7 @@ class Leg:
         ):
             self._opened(connection)
             sender = tasks.create_task(connection.run())
-            self._subscribe(terms.instruments)
+            self._subscribe(self._instruments)
             try:
                 async with aclosing(connection.frames()) as frames:
                     async for frame in frames:
@@ -216,6 +223,9 @@ class Leg:
 
     def _handle(self, event: Event, received_ns: int) -> None:
         if isinstance(event, (Update, Trade)):
+            if event.symbol not in self._asked:
+                self.terms.book.dropped["not_asked"] += 1  # else a venue's nonsense could fill our memory
+                return
             taken = self.terms.book.apply(event, received_ns, self._generation)
             if taken or self.is_successor:
                 self._note_data(event.symbol, received_ns)
@@ -246,9 +256,8 @@ class Leg:
             self._acks.refused(event.key)
         if len(symbols) == 1:
             self.refused[symbols[0]] = event.reason
-        asked = {instrument.symbol: instrument for instrument in self.terms.instruments}
         for part in halves(symbols) if len(symbols) > 1 else ():
-            self._subscribe([asked[symbol] for symbol in part if symbol in asked])
+            self._subscribe([self._asked[symbol] for symbol in part])
         log.warning(
             "subscription refused",
             extra={"source": self.terms.source.name, "symbols": ",".join(symbols), "reason": event.reason},
@@ -257,9 +266,7 @@ class Leg:
     def _chase_acks(self, now_ns: int) -> None:
         again, given_up = self._acks.overdue(now_ns)
         if again:
-            self._subscribe(
-                [instrument for instrument in self.terms.instruments if instrument.symbol in again]
-            )
+            self._subscribe([self._asked[symbol] for symbol in again])
         for symbol in given_up:
             self.refused[symbol] = "subscription never acknowledged"
         if given_up:

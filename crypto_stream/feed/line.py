@@ -32,7 +32,7 @@ class Line:
         """Stay off until wanted, and unconnected until a remembered ban is over."""
         source = terms.source
         self.name = source.name
-        self.carries = frozenset(instrument.symbol for instrument in terms.instruments)
+        self.carries = frozenset(instrument.symbol for instrument in terms.carried)
         self.failed = False
         self.live_since_ns = 0
         self.unbroken_since_ns = 0

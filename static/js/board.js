@@ -7,7 +7,7 @@
 import { compare, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
 import { Live } from './live.js';
-import { flash, make, mark, painter, write } from './paint.js';
+import { dim, flash, make, mark, painter, write, writeNumber } from './paint.js';
 import { startSearch } from './search.js';
 import { age, ARROWS, direction, LINKS, NOTHING, signed } from './words.js';
 
@@ -49,24 +49,26 @@ class Row {
     const { head, place, price, arrow, change, bid, ask, spread, source, word } = this.#cells;
     const shown = this.#shown;
     this.#shown = quote;
-    write(price, quote?.price ?? NOTHING);
+    writeNumber(price, quote?.price);
     if (!quietly && quote && shown) {
       const way = compare(quote.price, shown.price);
       if (way) flash(place, arrow, way > 0 ? 'up' : 'down');
     }
     if (quote?.change_24h !== shown?.change_24h || quietly) paintChange(change, quote?.change_24h ?? null);
     if (quote?.bid !== shown?.bid || quote?.ask !== shown?.ask || quietly) {
-      write(bid, quote?.bid ?? NOTHING);
-      write(ask, quote?.ask ?? NOTHING);
-      write(spread, subtract(quote?.ask, quote?.bid) ?? NOTHING);
+      writeNumber(bid, quote?.bid);
+      writeNumber(ask, quote?.ask);
+      writeNumber(spread, subtract(quote?.ask, quote?.bid));
     }
     const kind = quote?.synthetic ? 'synthetic' : null;
     write(source, quote?.source ?? 'none');
     mark(source, 'kind', kind);
     mark(head, 'source', quote?.source ?? 'none');
     mark(head, 'kind', kind);
-    mark(this.#row, 'stale', !quote || quote.stale ? '' : null);
-    write(word, !quote || quote.stale ? 'STALE' : '');
+    const stale = !quote || quote.stale;
+    if (stale) dim(place);
+    mark(this.#row, 'stale', stale ? '' : null);
+    write(word, stale ? 'STALE' : '');
   }
 
   /** @param {import('./clock.js').ServerClock} clock */
@@ -130,6 +132,19 @@ function showSources(states) {
   );
 }
 
+/**
+ * The rows were made by the server: ask for them anew when it has other instruments now, at most once a minute.
+ *
+ * @param {string[]} symbols
+ */
+function reloadIfOthers(symbols) {
+  const same = symbols.length === rows.size && symbols.every((symbol) => rows.has(symbol));
+  const last = Number(history.state?.reloaded ?? 0);
+  if (same || !symbols.length || Date.now() - last < 60_000) return;
+  history.replaceState({ reloaded: Date.now() }, '');
+  location.reload();
+}
+
 const live = new Live(
   { symbols: 'all', interval_ms: 250, delta: true, candles: null, venues: false },
   {
@@ -147,6 +162,7 @@ const live = new Live(
       showBanner(banner, link === 'connecting' ? '' : text);
       announce(link === 'live' ? 'Prices are live.' : text);
     },
+    hello: ({ symbols }) => reloadIfOthers(symbols),
     status: showSources,
   },
 );

@@ -5,8 +5,8 @@
  */
 
 import { subtract } from './decimal.js';
-import { make, mark } from './paint.js';
-import { ARROWS, direction, moment, signed } from './words.js';
+import { make, mark, writeNumber } from './paint.js';
+import { ARROWS, direction, moment, signed, split } from './words.js';
 
 /** More are forgotten, oldest first. */
 const MOST = 20;
@@ -31,9 +31,11 @@ export class ChangeList {
   price(price, before, time) {
     const step = before === null ? null : subtract(price, before);
     const way = direction(step);
-    const delta = make('span', { class: 'step' }, step === null ? '' : `${ARROWS[way]} ${signed(step)}`);
+    const delta = make('span', { class: 'step' }, step === null ? '' : `${ARROWS[way]} ${signed(split(step)[0])}`);
     mark(delta, 'way', way);
-    this.#note(make('li', {}, make('time', {}, moment(time)), make('span', { class: 'value' }, price), delta));
+    const value = make('span', { class: 'value' });
+    writeNumber(value, price);
+    this.#note(make('li', {}, make('time', {}, moment(time)), value, delta));
   }
 
   /** Note a switch of the source. @param {import('./live.js').Switch} change */

@@ -9,10 +9,10 @@ import { startCombobox } from './combobox.js';
 import { compare, percent, position, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
 import { Live } from './live.js';
-import { flash, mark, painter, write } from './paint.js';
+import { dim, flash, mark, painter, write, writeNumber } from './paint.js';
 import { Switcher } from './switcher.js';
 import { VenueTable } from './venues.js';
-import { age, ARROWS, direction, LINKS, moment, NOTHING, signed } from './words.js';
+import { age, ARROWS, direction, LINKS, moment, NOTHING, signed, split } from './words.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
 
@@ -48,6 +48,7 @@ function paintState() {
   const reason = staleReason();
   const starting = live.link === 'connecting' || (live.link === 'live' && !live.quotes.has(symbol));
   mark(main, 'stale', reason ? '' : null);
+  if (reason) dim(node('price'));
   node('stale-word').hidden = !reason || starting;
   showBanner(node('banner'), reason && !starting ? `STALE: ${reason}` : '');
   if (!starting) announce(reason ? `${name}: the price is stale. ${reason}` : `${name}: the price is live.`);
@@ -55,7 +56,7 @@ function paintState() {
 
 /** @param {Quote | undefined} quote */
 function paintPrice(quote) {
-  write(node('price'), quote?.price ?? NOTHING);
+  writeNumber(node('price'), quote?.price);
   const order = compare(quote?.price, shown?.price);
   if (order) {
     way = order > 0 ? 'up' : 'down';
@@ -84,12 +85,13 @@ function spreadShare(quote, spread) {
 function paintFigures(quote) {
   for (const field of /** @type {const} */ ([
     ...['bid', 'bid_size', 'ask', 'ask_size'],
-    ...['open_24h', 'high_24h', 'low_24h', 'volume_24h', 'source'],
+    ...['open_24h', 'high_24h', 'low_24h', 'volume_24h'],
   ])) {
-    write(node(field), /** @type {any} */ (quote)?.[field] ?? NOTHING);
+    writeNumber(node(field), /** @type {any} */ (quote)?.[field]);
   }
+  write(node('source'), quote?.source ?? NOTHING);
   const spread = subtract(quote?.ask, quote?.bid);
-  write(node('spread'), spread ?? NOTHING);
+  writeNumber(node('spread'), spread);
   write(node('spread_percent'), spreadShare(quote, spread));
   write(node('time'), moment(quote?.time));
   write(node('received'), moment(quote?.received));
@@ -109,7 +111,7 @@ function paintAge() {
 /** The title is what a person sees of a hidden tab, so it goes on there: once a second, not per change. */
 function paintTitle() {
   const quote = live.quotes.get(symbol);
-  const price = quote?.price ? `${staleReason() ? 'STALE ' : ARROWS[way]} ${quote.price} · `.trimStart() : '';
+  const price = quote?.price ? `${staleReason() ? 'STALE' : ARROWS[way]} ${split(quote.price)[0]} · `.trimStart() : '';
   const title = `${price}${name} · Crypto Stream`;
   if (document.title !== title) document.title = title;
 }
@@ -145,12 +147,12 @@ const live = new Live(
       note();
       ask();
     },
-    hello(names, restarted) {
+    hello({ sources }, restarted) {
       if (restarted) {
         changes.remark('The engine was started anew.');
         venues = null;
       }
-      switcher.offer(names);
+      switcher.offer(sources);
     },
     link(link, reason) {
       refusal = reason;

@@ -14,7 +14,7 @@ const badge = /** @type {HTMLElement} */ (document.getElementById('link'));
 const word = /** @type {HTMLElement} */ (document.getElementById('link-word'));
 const place = /** @type {HTMLElement} */ (document.getElementById('announce'));
 let waiting = 0;
-let said = '';
+let next = '';
 
 /**
  * Show the connection's health in the badge and on the body, where the style sheets dim every price by it.
@@ -46,10 +46,8 @@ export function showBanner(banner, text) {
  * @param {string} text
  */
 export function announce(text) {
+  if (text === next) return;
+  next = text;
   clearTimeout(waiting);
-  waiting = setTimeout(() => {
-    if (text === said) return;
-    said = text;
-    write(place, text);
-  }, SETTLE_MS);
+  waiting = setTimeout(() => write(place, text), SETTLE_MS);
 }

@@ -35,6 +35,7 @@ import { ServerClock } from './clock.js';
  * @typedef {{symbol: string, serving: string | null, stale: boolean, reason: string | null,
  *   best_bid_source: string | null, best_ask_source: string | null, sources: VenueRow[]}} Venues
  * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch
+ * @typedef {{epoch: string | null, symbols: string[], sources: string[]}} Hello
  * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
  * @typedef {'connecting' | 'live' | 'silent' | 'nothing' | 'reconnecting' | 'refused' | 'offline'} Link
  *
@@ -42,7 +43,7 @@ import { ServerClock } from './clock.js';
  * @property {(symbols: string[]) => void} quotes these quotes are new
  * @property {() => void} replaced every quote was replaced by a snapshot
  * @property {(link: Link, reason: string) => void} link the connection's health changed
- * @property {(names: string[], restarted: boolean) => void} [hello] the server named its sources; is it another life?
+ * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: another life of the engine
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
  * @property {(change: Switch) => void} [source]
@@ -115,7 +116,7 @@ export class Live {
       if (!socket.active) setTimeout(() => socket.connect(), GIVE_UP_MS);
       this.#check();
     });
-    socket.on('hello', (/** @type {{epoch: string | null, sources: string[]}} */ hello) => this.#greet(hello));
+    socket.on('hello', (/** @type {Hello} */ hello) => this.#greet(hello));
     socket.on('snapshot', (/** @type {Quote[]} */ quotes) => this.#replace(quotes));
     socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
     socket.on('status', (/** @type {{time: number, sources: SourceStates}} */ status) => {
@@ -128,13 +129,13 @@ export class Live {
     socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
   }
 
-  /** @param {{epoch: string | null, sources: string[]}} hello */
+  /** @param {Hello} hello */
   #greet(hello) {
     const restarted = this.#epoch !== '' && hello.epoch !== this.#epoch;
     this.#epoch = hello.epoch ?? ''; // a gateway that has not met its engine knows none
     // A restarted engine may carry what the one before did not.
     if (restarted && this.#refusal) this.#subscribe();
-    this.#page.hello?.(hello.sources, restarted);
+    this.#page.hello?.(hello, restarted);
   }
 
   #subscribe() {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ARROWS } from './words.js';
+import { ARROWS, NOTHING, split } from './words.js';
 
 const FLASH_MS = 900;
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
@@ -43,6 +43,22 @@ export function write(node, text) {
 }
 
 /**
+ * Set a node's text to a number, exactly as it is, its idle zeros pale; say whether it differed.
+ *
+ * @param {Element} node
+ * @param {string | null | undefined} number
+ * @returns {boolean}
+ */
+export function writeNumber(node, number) {
+  const text = number ?? NOTHING;
+  if (node.textContent === text) return false;
+  const [head, zeros] = split(text);
+  if (zeros) node.replaceChildren(head, make('span', { class: 'zeros' }, zeros));
+  else node.textContent = text;
+  return true;
+}
+
+/**
  * Set a `data-` value where it differs; null removes it.
  *
  * @param {Element} node
@@ -72,6 +88,11 @@ export function flash(place, arrow, way) {
     duration: FLASH_MS,
     easing: 'ease-out',
   });
+}
+
+/** End a flash at once: what is stale does not light up. @param {HTMLElement} place */
+export function dim(place) {
+  for (const flashing of place.getAnimations()) flashing.cancel();
 }
 
 /**

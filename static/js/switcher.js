@@ -7,6 +7,7 @@
 import { make, mark, write } from './paint.js';
 
 const TOKEN = 'admin-token';
+const SETTLE_MS = 1_500;
 
 /** @returns {string} the token of this tab, empty where there is none */
 function token() {
@@ -33,6 +34,7 @@ export class Switcher {
   #form = /** @type {HTMLFormElement} */ (document.getElementById('token-form'));
   #field = /** @type {HTMLInputElement} */ (document.getElementById('token'));
   #wanted = 'auto';
+  #due = 0;
 
   constructor() {
     this.#buttons.addEventListener('click', (event) => {
@@ -56,16 +58,21 @@ export class Switcher {
       );
       this.#buttons.replaceChildren(auto, ...buttons);
     }
-    this.refresh();
+    this.#look();
   }
 
-  /** Ask the server which source is pinned, and show it. */
-  async refresh() {
+  /** Show soon which source is pinned; a gateway knows it up to a second after the engine. */
+  refresh() {
+    clearTimeout(this.#due);
+    this.#due = setTimeout(() => this.#look(), SETTLE_MS);
+  }
+
+  async #look() {
     try {
       const response = await fetch('/sources', { headers: { Accept: 'application/json' } });
       if (!response.ok) return;
-      const { sources } = await response.json();
-      this.#show(sources.find((/** @type {{pinned: boolean}} */ one) => one.pinned)?.name ?? 'auto');
+      const { pinned } = await response.json();
+      this.#show(pinned ?? 'auto');
     } catch {
       // The connection's badge says already that the server cannot be reached.
     }
@@ -92,6 +99,7 @@ export class Switcher {
       const response = await fetch('/sources/active', { method: 'POST', headers, body });
       if (response.ok) {
         this.#form.hidden = true;
+        this.#show(source);
         this.#say(source === 'auto' ? 'The first live source serves.' : `Only ${source} serves now, for everybody.`, 'done');
       } else {
         await this.#refused(response, sent !== '');
@@ -99,7 +107,6 @@ export class Switcher {
     } catch {
       this.#say('The server cannot be reached; nothing was changed.', 'refused');
     }
-    this.refresh();
   }
 
   /**

@@ -5,8 +5,8 @@
  */
 
 import { subtract } from './decimal.js';
-import { make, mark, write } from './paint.js';
-import { age, NOTHING } from './words.js';
+import { make, mark, write, writeNumber } from './paint.js';
+import { age } from './words.js';
 
 /** @typedef {import('./live.js').Venues} Venues */
 /** @typedef {import('./live.js').VenueRow} VenueRow */
@@ -94,13 +94,13 @@ export class VenueTable {
     const word = one.stale && one.state === 'live' ? 'stale' : one.state;
     mark(state, 'state', word);
     write(/** @type {Element} */ (state.lastElementChild), word);
-    for (const name of /** @type {const} */ (['price', 'bid_size', 'ask_size'])) write(cells[name], one[name] ?? NOTHING);
+    for (const name of /** @type {const} */ (['price', 'bid_size', 'ask_size'])) writeNumber(cells[name], one[name]);
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
-      write(value, one[name] ?? NOTHING);
+      writeNumber(value, one[name]);
       label.hidden = venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
     }
-    write(cells.spread, subtract(one.ask, one.bid) ?? NOTHING);
+    writeNumber(cells.spread, subtract(one.ask, one.bid));
   }
 
   /** Let the ages grow between two messages. */

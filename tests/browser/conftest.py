@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import Visitor, chromium
 from tests.browser.system import System, until
@@ -33,16 +33,16 @@ def visit(browser: Browser, system: System) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens a path; no complaint of the browser is let pass at the end."""
     visitors: list[Visitor] = []
 
-    def open_path(path: str, *, expect: int = 200, script: str = "", **context: Any) -> Visitor:
+    def open_path(path: str, *, status: int = 200, script: str = "", **context: Any) -> Visitor:
         visitor = Visitor(browser, system.url, **context)
         visitors.append(visitor)
         visitor.page.set_default_timeout(15_000 * SCALE)
         if script:
             visitor.page.add_init_script(script)
-        visitor.expect(expect)
+        visitor.expect(status)
         answer = visitor.page.goto(path)
         assert answer
-        assert answer.status == expect
+        assert answer.status == status
         return visitor
 
     yield open_path
@@ -53,10 +53,11 @@ def visit(browser: Browser, system: System) -> Iterator[Callable[..., Visitor]]:
 @pytest.fixture
 def live(visit: Callable[..., Visitor]) -> Callable[..., Page]:
     """Return a function that opens a path and waits until its prices are live."""
+    expect.set_options(timeout=15_000 * SCALE)
 
     def open_live(path: str, **context: Any) -> Page:
         page = visit(path, **context).page
-        page.wait_for_function("document.querySelector('#link').dataset.link === 'live'")
+        expect(page.locator("#link")).to_have_attribute("data-link", "live")
         fresh = ":not([data-stale])"
         price = f"main[data-symbol]{fresh} #price, tr[data-symbol=btcusdt]{fresh} .price .value"
         page.wait_for_selector(price)

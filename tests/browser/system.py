@@ -114,7 +114,7 @@ class System:
         environ = {}
         prices = {"binance": "64000.00", "okx": "64010.0"}
         for venue, price in prices.items():
-            fake = Process(["tests.fakes", venue, "--rate", "4", "--price", price], self._folder, {})
+            fake = Process(["tests.fakes", venue, "--rate", "20", "--price", price], self._folder, {})
             self._processes.append(fake)
             port = self.ports[venue] = fake.line(r"^(\d+)$")
             environ[f"CRYPTO_STREAM_{venue.upper()}_URL"] = f"ws://127.0.0.1:{port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Visitor
-from tests.browser.system import System
+from tests.browser.system import System, until
 from tests.waiting import SCALE
 
 pytestmark = pytest.mark.browser
@@ -19,6 +20,7 @@ Open = Callable[..., Page]
 # What the issue promises, in ms; and what a restart may take.
 STALE_WITHIN = 6_000
 BACK_WITHIN = 30_000 * SCALE
+FRESH = re.compile(r"^[0-4]\.\d s ago$")
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +34,20 @@ def healed(system: System) -> Iterator[None]:
 def test_engine_killed(live: Open, system: System) -> None:
     """With the engine dead the page says stale within 6 s, and is live again by itself."""
     page = live("/btcusdt")
-    changes = page.locator("#changes .switched", has_text="started anew")
+    # The supervisor may be back with a new engine before a person, or this test, can look.
+    page.evaluate("""() => {
+        const banner = document.getElementById('banner');
+        window.said = [];
+        const watch = new MutationObserver(() => banner.hidden || window.said.push(banner.textContent));
+        watch.observe(banner, { attributes: true, childList: true });
+    }""")
 
     system.kill("engine")
-    expect(page.locator("#banner")).to_contain_text("STALE", timeout=STALE_WITHIN)
-    expect(page.locator("#banner")).to_contain_text("engine", timeout=STALE_WITHIN)
+    until(lambda: page.evaluate("window.said.length"), "the stale banner", STALE_WITHIN / 1000)
 
+    expect(page.locator("#changes .switched", has_text="started anew")).to_have_count(1, timeout=BACK_WITHIN)
     expect(page.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
-    expect(changes).to_have_count(1)
+    assert "STALE: engine unreachable." in page.evaluate("window.said")
     expect(page.locator("#venues .state").first).to_have_text("live", timeout=BACK_WITHIN)
 
 
@@ -119,7 +127,7 @@ def test_wake_from_sleep(live: Open) -> None:
 
     page.evaluate("() => { const now = Date.now; Date.now = () => now.call(Date) + 3_600_000; }")
 
-    page.wait_for_function("/^[0-4]\\.\\d s ago$/.test(document.querySelector('#age').textContent)")
+    expect(page.locator("#age")).to_have_text(FRESH)
     expect(page.locator("#link-word")).to_have_text("Live", timeout=BACK_WITHIN)
 
 
@@ -130,4 +138,4 @@ def test_wrong_clock_of_the_viewer(visit: Callable[..., Visitor], hours: int) ->
 
     page = visit("/ticker_00", script=script).page
 
-    page.wait_for_function("/^[0-4]\\.\\d s ago$/.test(document.querySelector('#age').textContent)")
+    expect(page.locator("#age")).to_have_text(FRESH)

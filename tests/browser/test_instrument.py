@@ -45,7 +45,7 @@ def test_title_shows_the_price(live: Open) -> None:
     """The price can be read off the tab."""
     page = live("/btcusdt")
 
-    page.wait_for_function("/^[▲▼]? ?\\d+\\.\\d+ · BTC\\/USDT/.test(document.title)")
+    expect(page).to_have_title(re.compile(r"^[▲▼] \d+\.\d+ · BTC/USDT"))
 
 
 def test_list_of_changes_is_bounded(live: Open) -> None:
@@ -122,7 +122,7 @@ def test_pin_to_synthetic_and_back(live: Open) -> None:
     expect(page.locator("#banner")).to_contain_text("STALE: not carried by the pinned source")
     expect(page.locator("#stale-word")).to_be_visible()
     expect(page.get_by_role("button", name="synthetic")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_function("document.title.startsWith('STALE ')")
+    expect(page).to_have_title(re.compile("^STALE "))
     page.get_by_role("button", name="Automatic").click()
 
     expect(page.locator("#banner")).to_be_hidden()
@@ -142,7 +142,7 @@ def test_pin_to_the_other_venue(live: Open) -> None:
 
 def test_unknown_symbol_offers_near_ones(visit: Callable[..., Visitor]) -> None:
     """A mistyped symbol is answered with a page that leads on to what was meant."""
-    page = visit("/btcusd", expect=404).page
+    page = visit("/btcusd", status=404).page
 
     page.get_by_role("link", name="btcusdt").click()
 

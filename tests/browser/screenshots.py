@@ -1,0 +1,55 @@
+"""Take the pictures in `screenshots/`, on purpose: `python -m tests.browser.screenshots`."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.chromium import Visitor, chromium
+from tests.browser.system import ROOT, System
+
+log = logging.getLogger(__name__)
+
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+# File name, path, theme, size, pinned source.
+PICTURES = [
+    ("board-light", "/", "light", DESKTOP, "auto"),
+    ("board-dark", "/", "dark", DESKTOP, "auto"),
+    ("board-phone", "/", "light", PHONE, "auto"),
+    ("instrument-light", "/btcusdt", "light", DESKTOP, "auto"),
+    ("instrument-dark", "/btcusdt", "dark", DESKTOP, "auto"),
+    ("instrument-phone", "/btcusdt", "dark", PHONE, "auto"),
+    ("instrument-synthetic", "/ticker_00", "light", DESKTOP, "auto"),
+    ("instrument-stale", "/btcusdt", "light", DESKTOP, "synthetic"),
+]
+# Long enough for a list of changes worth looking at.
+SETTLE_MS = 12_000
+
+
+def main() -> None:
+    """Start the system on fake venues and take every picture."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    folder = ROOT / "screenshots"
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as data, System(Path(data)) as system, chromium() as browser:
+        for name, path, theme, size, source in PICTURES:
+            system.pin("auto")
+            visitor = Visitor(browser, system.url, viewport=size, color_scheme=theme)
+            visitor.page.goto(path)
+            expect(visitor.page.locator("#link")).to_have_attribute("data-link", "live")
+            visitor.page.wait_for_timeout(SETTLE_MS)
+            if source != "auto":
+                visitor.page.get_by_role("button", name=source).click()
+                expect(visitor.page.locator("#banner")).to_be_visible()
+                visitor.page.wait_for_timeout(2_000)
+            visitor.page.screenshot(path=folder / f"{name}.png")
+            visitor.close()
+            log.info("screenshots/%s.png", name)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import shutil
 import sys
@@ -162,8 +163,10 @@ def _carried(symbols: list[str]) -> str:
 @with_settings
 def record(settings: Settings, file: Path) -> int:
     """Record the raw frames of the configured sources to FILE; replay:VENUE:FILE plays them back."""
+    from crypto_stream import logs
     from crypto_stream.engine.run import record as record_frames
 
+    logs.configure(settings.log_level, logs.Terminal("record", logging.INFO))
     return record_frames(settings, file)
 
 
@@ -197,7 +200,7 @@ def switch(source: str, url: str | None, token: str | None) -> None:
         click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
     else:
         click.echo(f"Pinned: {source} alone serves; undo it with: {PROGRAM} switch auto")
-    rows = [(each.name, each.state, each.reason or "") for each in client.sources()]
+    rows = [(each.name, each.state, each.reason or "") for each in client.sources().sources]
     for line in screen.table(("SOURCE", "STATE", "REASON"), rows):
         click.echo(line)
 

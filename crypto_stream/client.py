@@ -39,6 +39,13 @@ class SourceState(msgspec.Struct, frozen=True):
     reconnects: int = 0
 
 
+class Sources(msgspec.Struct, frozen=True):
+    """The answer of GET /sources; `pinned` is the source that alone may serve, None without a pin."""
+
+    pinned: str | None
+    sources: list[SourceState]
+
+
 class View(NamedTuple):
     """What a viewer knows newly: quotes that changed (newest only), and whether it is connected."""
 
@@ -63,9 +70,9 @@ class Client:
         """Return the newest quote of one instrument; RefusedError for one that does not exist."""
         return self._ask("GET", f"/courses/{symbol}", Quote)
 
-    def sources(self) -> list[SourceState]:
-        """Return the state of every source."""
-        return self._ask("GET", "/sources", list[SourceState])
+    def sources(self) -> Sources:
+        """Return the pin and the state of every source."""
+        return self._ask("GET", "/sources", Sources)
 
     def switch(self, source: str) -> None:
         """Pin `source`, `auto` unpins; RefusedError for an unknown one or without the right to do it."""

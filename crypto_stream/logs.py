@@ -33,7 +33,7 @@ _OURS = ("crypto_stream", "handlers")
 
 
 class LineFormatter(logging.Formatter):
-    """Write a record as one line; a record that carries a finished `line` passes as it is."""
+    """Write a record as one line, details that are None left out; a finished `line` passes as it is."""
 
     def __init__(self, process: str) -> None:
         """Name the process as each of its lines shall."""
@@ -45,7 +45,9 @@ class LineFormatter(logging.Formatter):
         if (line := getattr(record, "line", None)) is not None:
             return str(line)
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        details = {key: value for key, value in record.__dict__.items() if key not in _PLAIN}
+        details = {
+            key: value for key, value in record.__dict__.items() if key not in _PLAIN and value is not None
+        }
         if record.exc_info:
             details["trace"] = self.formatException(record.exc_info)
         words = [time.replace("+00:00", "Z"), record.levelname, self._process, record.name, _message(record)]
@@ -184,9 +186,9 @@ class LogFile(RotatingFileHandler):
 class Terminal(logging.Handler):
     """Show warnings and worse to the person who started the program, without time and trace."""
 
-    def __init__(self, process: str) -> None:
-        """Show warnings of `process` and finished lines of others on standard error."""
-        super().__init__(logging.WARNING)
+    def __init__(self, process: str, level: int = logging.WARNING) -> None:
+        """Show what `process` logs from `level` on, and finished lines of others, on standard error."""
+        super().__init__(level)
         self.setFormatter(LineFormatter(process))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -194,9 +196,9 @@ class Terminal(logging.Handler):
         self.line(self.format(record))
 
     def line(self, text: str) -> None:
-        """Show a finished line if it is a warning or worse."""
+        """Show a finished line if its level is high enough."""
         _, level, process, _, rest = (*text.split(" ", 4), "", "", "", "")[:5]
-        if logging.getLevelNamesMapping().get(level, 0) >= logging.WARNING:
+        if logging.getLevelNamesMapping().get(level, 0) >= self.level:
             sys.stderr.write(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}\n")
             sys.stderr.flush()
 

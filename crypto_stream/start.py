@@ -32,6 +32,10 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
     check_gateway(settings)
     listener = addresses.listen(settings.host, settings.port)
     web = addresses.web_address(listener)
+    programs = [
+        Program("engine", _command("engine"), _told("engine", settings, None)),
+        Program("gateway-1", _command("gateway"), _told("gateway", settings, listener), [listener.fileno()]),
+    ]
     file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
     terminal = logs.Terminal("supervisor")
     logs.configure(settings.log_level, file, terminal)
@@ -46,10 +50,6 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
         _log.info("serving", extra={"address": web})
 
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
-    programs = [
-        Program("engine", _command("engine"), _told("engine", settings, None)),
-        Program("gateway-1", _command("gateway"), _told("gateway", settings, listener), [listener.fileno()]),
-    ]
     status = Supervisor(programs, take, serving).run()
     _log.info("stop", extra={"status": status})
     return status
@@ -58,16 +58,18 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
 def become_engine(settings: Settings, say: Callable[[str], None]) -> None:
     """Replace this process by the engine."""
     load_sources(settings)
-    say(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); end: Ctrl-C")
-    _become("engine", settings, None)
+    told = _told("engine", settings, None)
+    say(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); Ctrl-C ends it")
+    _become("engine", told)
 
 
 def become_gateway(settings: Settings, say: Callable[[str], None]) -> None:
     """Replace this process by a gateway on a port of its own."""
     check_gateway(settings)
     listener = addresses.listen(settings.host, settings.port)
-    say(f"Crypto Stream {__version__} gateway at {addresses.web_address(listener)}; end: Ctrl-C")
-    _become("gateway", settings, listener)
+    told = _told("gateway", settings, listener)
+    say(f"Crypto Stream {__version__} gateway at {addresses.web_address(listener)}; Ctrl-C ends it")
+    _become("gateway", told)
 
 
 def check_gateway(settings: Settings) -> None:
@@ -93,6 +95,5 @@ def _told(half: str, settings: Settings, listener: socket.socket | None) -> dict
     }
 
 
-def _become(half: str, settings: Settings, listener: socket.socket | None) -> None:
-    told = json.dumps(_told(half, settings, listener))
-    os.execve(sys.executable, _command(half), {**os.environ, INHERITED: told})
+def _become(half: str, told: dict[str, Any]) -> None:
+    os.execve(sys.executable, _command(half), {**os.environ, INHERITED: json.dumps(told)})

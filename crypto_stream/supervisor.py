@@ -22,6 +22,7 @@ USAGE = 2  # exit status of a program that a person must start differently
 
 _log = logging.getLogger(__name__)
 _READ = 65536
+_SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -54,6 +55,7 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.pipe = -1
         self.restart_at = 0.0
+        self.asked_to_end: float | None = None
         self.served = False
         self._program = program
         self._limits = limits
@@ -147,14 +149,15 @@ class Supervisor:
         self._serving: Callable[[], None] | None = serving
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
-        self._stopping_since: float | None = None
+        self._stopping = False
+        self._hurry = False
         self._status = 0
 
     def run(self) -> int:
         """Return the exit status: 0 after a signal, USAGE after a program that was started wrongly."""
         with self._signals_caught():
             last = time.monotonic()
-            while self._stopping_since is None or any(child.process for child in self._children):
+            while not self._stopping or any(child.process for child in self._children):
                 now = time.monotonic()
                 # Were we stopped, or was the machine asleep? Then their silence says nothing.
                 if now - last > self._limits.hang_s / 2:
@@ -163,14 +166,16 @@ class Supervisor:
                 last = now
                 for child in self._children:
                     self._look_after(child, now)
+                if self._stopping:
+                    self._stop_step(now)
                 self._announce()
                 self._wait(now)
-                self._obey(time.monotonic())
+                self._obey()
         return self._status
 
     def _look_after(self, child: Child, now: float) -> None:
         if child.process is None:
-            if self._stopping_since is None and now >= child.restart_at:
+            if not self._stopping and now >= child.restart_at:
                 self._start(child, now)
         elif (status := child.process.poll()) is not None:
             self._ended(child, status, now)
@@ -178,8 +183,18 @@ class Supervisor:
             _log.error("%s gives no sign of life, it is killed", child.name, extra={"pid": child.process.pid})
             child.forgive(now)
             child.process.kill()
-        elif self._stopping_since is not None and now - self._stopping_since > self._limits.stop_s:
-            child.process.kill()
+
+    def _stop_step(self, now: float) -> None:
+        """Ask the others to end, then the first, which they live on; kill who takes too long."""
+        first, *others = self._children
+        for child in [other for other in others if other.process] or [first]:
+            if child.process is None:
+                continue
+            if child.asked_to_end is None:
+                child.asked_to_end = now
+                child.process.terminate()
+            elif self._hurry or now - child.asked_to_end > self._limits.stop_s:
+                child.process.kill()
 
     def _start(self, child: Child, now: float) -> None:
         try:
@@ -196,13 +211,13 @@ class Supervisor:
         with suppress(KeyError):  # gone already when the end of its pipe was seen first
             self._selector.unregister(child.pipe)
         child.bury(now)
-        cause = signal.Signals(-status).name if status < 0 else status
-        if self._stopping_since is not None:
+        cause = _SIGNAL_NAMES.get(-status, status)
+        if self._stopping:
             _log.info("%s ended", child.name, extra={"status": cause})
         elif status == USAGE and not child.served:
             _log.info("%s was started wrongly, all ends", child.name)
             self._status = USAGE
-            self._stop(now)
+            self._stopping = True
         else:
             delay = child.put_off(now)
             _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
@@ -213,29 +228,21 @@ class Supervisor:
             serving()
 
     def _wait(self, now: float) -> None:
-        due = [child.restart_at - now for child in self._children if child.process is None]
-        longest = min(1.0, self._limits.hang_s / 4)
-        for key, _ in self._selector.select(max(0.0, min([longest, *due]))):
+        due = [min(1.0, self._limits.hang_s / 4)]
+        if not self._stopping:
+            due += [child.restart_at - now for child in self._children if child.process is None]
+        for key, _ in self._selector.select(max(0.0, min(due))):
             if isinstance(key.data, Child):
                 if not key.data.read(now):
                     self._selector.unregister(key.fd)
             elif isinstance(key.fileobj, socket.socket):
                 key.fileobj.recv(_READ)
 
-    def _obey(self, now: float) -> None:
+    def _obey(self) -> None:
         while self._signals:
-            number = self._signals.pop(0)
-            _log.info("stop asked for by %s", signal.Signals(number).name)
-            if self._stopping_since is None:
-                self._stop(now)
-            else:  # asked twice: whoever asks is in a hurry
-                self._stopping_since = now - self._limits.stop_s - 1
-
-    def _stop(self, now: float) -> None:
-        self._stopping_since = now
-        for child in self._children:
-            if child.process is not None:
-                child.process.terminate()
+            _log.info("stop asked for by %s", _SIGNAL_NAMES[self._signals.pop(0)])
+            self._hurry = self._stopping  # who asks twice is in a hurry
+            self._stopping = True
 
     @contextmanager
     def _signals_caught(self) -> Iterator[None]:

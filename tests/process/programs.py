@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,27 +50,58 @@ class Running:
 
 @contextmanager
 def program(arguments: Sequence[str], folder: Path, **environment: str) -> Iterator[Running]:
-    """Run Python with `arguments` and log file `folder`/app.log; at the end nothing of it is left."""
+    """Run Python with `arguments` and log file `folder`/app.log; at the end nothing of it is left.
+
+    Its folder for sockets is a fresh one unless `environment` names one: pytest's own may be too long.
+    """
     output = folder / "output"
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
+    with short_folder() as short:
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**clean_environment(), "TMPDIR": short, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Running(process, folder / "app.log", output)
+        finally:
+            _end(process)
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command of the program to its end."""
+    with short_folder() as short:
+        return subprocess.run(
+            [sys.executable, "-m", "crypto_stream", *arguments],
             cwd=ROOT,
-            env={**plain, **environment},
+            env={**clean_environment(), "TMPDIR": short},
             stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
+            text=True,
+            timeout=30 * SCALE,
+            check=False,
         )
-    running = Running(process, folder / "app.log", output)
-    try:
-        yield running
-    finally:
-        children = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
-        for each in [*children, process]:
-            with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                each.send_signal(signal.SIGKILL)
-        process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without settings of the machine that tests."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}
+
+
+def short_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder whose path leaves room for a socket's name."""
+    return tempfile.TemporaryDirectory(dir="/tmp", prefix="cs-")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    children = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
+    for each in [*children, process]:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            each.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def stand_ins(folder: Path, *behaviours: str, **limits: float) -> list[str]:

@@ -73,6 +73,7 @@ def _crashes(beat: Callable[[], None]) -> NoReturn:
 
 BEHAVIOURS: dict[str, Callable[[Callable[[], None]], NoReturn]] = {
     "polite": _polite,
+    "other": _polite,
     "deaf": _deaf,
     "wrong": _wrong,
     "flood": _flood,

@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from crypto_stream import __version__
 from crypto_stream.settings import OPTIONS
-from tests.process.programs import ROOT
+from tests.process.programs import ROOT, command
 from tests.waiting import DEADLINE_S
-
-
-def _command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "crypto_stream", *arguments],
-        cwd=ROOT,
-        env={**plain, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
 
 
 def test_version() -> None:
     """--version says name and version."""
-    assert _command("--version").stdout == f"Crypto Stream {__version__}\n"
+    assert command("--version").stdout == f"Crypto Stream {__version__}\n"
 
 
-def test_the_help_lists_every_command() -> None:
+def test_the_help_lists_everycommand() -> None:
     """Without a command the help comes."""
-    shown = _command().stderr
+    shown = command().stderr
 
     for name in ("run", "engine", "gateway", "sources", "switch", "watch", "record"):
         assert f"\n  {name} " in shown
 
 
-@pytest.mark.parametrize("command", ["run", "engine", "gateway", "sources", "record"])
-def test_every_setting_is_an_option_with_help(command: str) -> None:
+@pytest.mark.parametrize("name", ["run", "engine", "gateway", "sources", "record"])
+def test_every_setting_is_an_option_with_help(name: str) -> None:
     """Each setting is an option, and each option but --config and --help is a setting."""
-    shown = _command(command, "--help").stdout
+    shown = command(name, "--help").stdout
     options = {word for line in shown.splitlines() for word in line.split() if word.startswith("--")}
 
     assert options == {f"--{name.replace('_', '-')}" for name in OPTIONS} | {"--config", "--help"}
@@ -66,17 +50,16 @@ def test_every_setting_is_an_option_with_help(command: str) -> None:
 )
 def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], line: str) -> None:
     """Whatever a person must change is said in one line on standard error."""
-    done = _command(*arguments)
+    done = command(*arguments)
 
-    assert done.returncode == 2
-    assert done.stdout == "" or arguments[0] == "engine"
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
 
 
 def test_a_gateway_that_is_not_there_gets_one_line_and_status_1() -> None:
     """`switch` without a running gateway says so."""
-    done = _command("switch", "auto", "--url", "http://127.0.0.1:1")
+    done = command("switch", "auto", "--url", "http://127.0.0.1:1")
 
     assert done.returncode == 1
     assert done.stderr.startswith("Error: no answer from http://127.0.0.1:1: ")
@@ -86,7 +69,7 @@ def test_a_gateway_that_is_not_there_gets_one_line_and_status_1() -> None:
 def test_sources_shows_each_handler_and_where_it_was_found(tmp_path: Path) -> None:
     """Handlers of the package and of a folder are listed; a broken one says why and harms no other."""
     (tmp_path / "broken.py").write_text("import gone_module\n")
-    done = _command("sources", "--handlers-dir", str(tmp_path))
+    done = command("sources", "--handlers-dir", str(tmp_path))
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
 
     assert "handlers/binance.py" in rows["binance"]

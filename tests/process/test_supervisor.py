@@ -114,6 +114,16 @@ async def test_sigterm_ends_all_cleanly(tmp_path: Path) -> None:
         assert not alive(supervisor.pids("polite")[0])
 
 
+async def test_the_first_program_ends_last(tmp_path: Path) -> None:
+    """What the others live on is asked to end when they are gone."""
+    with program(stand_ins(tmp_path, "polite", "other"), tmp_path) as supervisor:
+        await until(lambda: "serving" in supervisor.log)
+        supervisor.process.send_signal(signal.SIGHUP)
+        supervisor.wait()
+
+        assert supervisor.log.index("other ended status=0") < supervisor.log.index(" polite crypto_stream.")
+
+
 async def test_a_child_deaf_to_sigterm_is_killed_after_the_stop_limit(tmp_path: Path) -> None:
     """A stop takes at most the stop limit, whatever a child does."""
     with program(stand_ins(tmp_path, "deaf", stop_s=0.2), tmp_path) as supervisor:

@@ -1,0 +1,1 @@
+"""The documents, tested against the code."""

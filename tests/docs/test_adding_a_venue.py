@@ -1,0 +1,84 @@
+"""The venue of docs/adding-a-venue.md, run as a reader would write it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from pathlib import Path
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.feed.connect_to_handler import connect_to_handler
+from crypto_stream.feed.loading import load_sources
+from tests.feed.rig import Feed, settings
+from tests.waiting import until
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "adding-a-venue.md"
+
+
+class Acme:
+    """A server of the invented protocol: acknowledges, refuses unknown pairs, sends what it is told."""
+
+    def __init__(self) -> None:
+        self.connections: list[ServerConnection] = []
+        self.number = 0
+
+    async def serve(self, connection: ServerConnection) -> None:
+        self.connections.append(connection)
+        async for text in connection:
+            topic = json.loads(text)["subscribe"]
+            known = topic.endswith(("BTC_USDT", "ETH_USDT"))
+            await connection.send(
+                json.dumps({"ack": topic} if known else {"refused": topic, "why": "no such pair"})
+            )
+
+    async def send(self, topic: str, **data: object) -> None:
+        self.number += 1
+        frame = {
+            "topic": topic,
+            "pair": "ETH_USDT",
+            "n": self.number,
+            "t": time.time_ns() // 1_000_000,
+            **data,
+        }
+        await self.connections[-1].send(json.dumps(frame))
+
+
+async def test_the_documented_venue_works(tmp_path: Path) -> None:
+    """The file of the document, put in a folder, serves quotes, survives a cut, shows what is refused."""
+    block = re.search(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    assert block is not None
+    (tmp_path / "acme.py").write_text(block[1], "utf-8")
+    acme = Acme()
+    async with serve(acme.serve, "127.0.0.1", 0) as server, asyncio.TaskGroup() as tasks:
+        port = next(iter(server.sockets)).getsockname()[1]
+        chosen = settings(sources="acme", pairs="ethusdt,foousdt", handlers_dir=str(tmp_path), stale_after=60)
+        chosen = chosen.model_copy(update={"handler_options": {"acme": {"url": f"ws://127.0.0.1:{port}"}}})
+        assembly = Assembly(
+            chosen, load_sources(chosen), pin=None, bans={}, remember_ban=lambda name, until_ms: None
+        )
+        feed = Feed(assembly)
+        assembly.accepted = feed.took
+        loop = tasks.create_task(connect_to_handler(assembly.board, feed))
+        line = assembly.board.lines["acme"]
+        await until(lambda: "foousdt" in line.refused)
+        await acme.send("trade", price="3000.10", size="2")
+        await acme.send("top", bid=["3000.0", "1.50"], ask=None)
+        await until(lambda: (entry := assembly.book.entry("acme", "ethusdt")) is not None and entry.bid)
+        refused = dict(line.refused)
+        await acme.connections[-1].close()
+        await until(lambda: len(acme.connections) == 2)
+        await until(lambda: line.state == "connected")
+        await acme.send("novelty")
+        await acme.send("trade", price="3000.20", size="1")
+        await until(lambda: feed.serving("ethusdt") == "acme")
+        loop.cancel()
+
+    entry = assembly.book.entry("acme", "ethusdt")
+    assert entry is not None
+    assert (entry.price, entry.bid, entry.bid_size, entry.ask) == ("3000.20", "3000.0", "1.50", None)
+    assert refused == {"foousdt": "no such pair"}
+    assert line.status(0, pin=None, serving=1).frames["novelty"] == 1

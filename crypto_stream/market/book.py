@@ -20,36 +20,45 @@ _RESET_AFTER_NS = 5_000_000_000
 class Sequence:
     """Judge order within one (source, instrument, channel) by the venue's own growing key."""
 
-    __slots__ = ("_behind_since", "_generation", "_key")
+    __slots__ = ("_behind", "_behind_since", "_generation", "_key")
 
     def __init__(self) -> None:
         """Start before everything: the first key is always new."""
         self._key: int | None = None
         self._generation = 0
-        self._behind_since: int | None = None
+        # The newest (generation, key) of a later connection that stays behind.
+        self._behind = (0, 0)
+        self._behind_since = 0
 
     def accepts(self, key: int, generation: int, received_ns: int) -> bool:
         """Say whether `key` is newer than all before it, and remember it.
 
-        `generation` numbers the source's connections. A new connection continues the old keys, unless it
-        stays behind them for 5 s: then the venue has reset its count and the new one is followed.
+        `generation` numbers the source's connections. A later connection continues the old keys, unless its
+        own grow for 5 s and stay behind them: then the venue has reset its count and the new one is followed.
         """
-        if self._key is not None and key <= self._key:
-            if generation == self._generation:
-                return False
-            if self._behind_since is None:
-                self._behind_since = received_ns
-            if received_ns - self._behind_since < _RESET_AFTER_NS:
-                return False
-        self._key, self._generation, self._behind_since = key, generation, None
+        if self._key is not None and key <= self._key and not self._was_reset(key, generation, received_ns):
+            return False
+        self._key, self._generation, self._behind = key, generation, (0, 0)
         return True
+
+    def _was_reset(self, key: int, generation: int, received_ns: int) -> bool:
+        if generation <= self._generation or key == self._key:
+            return False
+        seen_in, newest = self._behind
+        if seen_in != generation:
+            self._behind, self._behind_since = (generation, key), received_ns
+            return False
+        if key <= newest:  # a snapshot sent again is no count that grows
+            return False
+        self._behind = (generation, key)
+        return received_ns - self._behind_since >= _RESET_AFTER_NS
 
 
 class Entry:
     """What one source has said about one instrument; read by everybody, written only by `SourceBook`.
 
-    `received_ns` is when the newest accepted event came and `moved_ns` when price, bid or ask last changed,
-    both on the monotonic clock.
+    `received_ns` is when the newest accepted event came and `moved_ns` when price, bid or ask last changed
+    (what was not known before did not change), both on the monotonic clock.
     """
 
     __slots__ = (
@@ -187,8 +196,8 @@ def _merge_price(entry: Entry, price: str | None, time: int | None, received_ns:
         entry.price_slow = entry.price_slow and slow
         return
     if price != entry.price:
+        entry.moved_ns = received_ns if entry.price is not None else entry.moved_ns
         entry.price = price
-        entry.moved_ns = received_ns
     entry.price_time, entry.price_ns, entry.price_slow = time, received_ns, slow
 
 
@@ -214,13 +223,13 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
         return
     if event.bid is not UNSET:
         if event.bid != entry.bid:
+            entry.moved_ns = received_ns if entry.bid is not None else entry.moved_ns
             entry.bid = event.bid
-            entry.moved_ns = received_ns
         entry.bid_size = None if event.bid_size is UNSET else event.bid_size
     if event.ask is not UNSET:
         if event.ask != entry.ask:
+            entry.moved_ns = received_ns if entry.ask is not None else entry.moved_ns
             entry.ask = event.ask
-            entry.moved_ns = received_ns
         entry.ask_size = None if event.ask_size is UNSET else event.ask_size
     entry.top_time, entry.top_ns, entry.top_slow = time, received_ns, slow
 

@@ -1,0 +1,337 @@
+"""The book: the newest of what a source said, however it arrived, in the venue's own text."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from crypto_stream.market.book import Book, Entry, Sequence, SourceBook, best
+from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.instruments import pair
+from crypto_stream.market.quotes import change_percent
+
+S = 1_000_000_000
+PARTS = (
+    "price",
+    "bid",
+    "bid_size",
+    "ask",
+    "ask_size",
+    "open_24h",
+    "high_24h",
+    "low_24h",
+    "volume_24h",
+    "time",
+)
+PRICES = st.decimals("0.00000001", "1000000", places=8).map(lambda number: format(number, "f"))
+
+
+def top(key: int, bid: str | None, ask: str | None, time: int | None = None) -> Update:
+    """Make the top of book of a fast channel."""
+    sizes = {"bid_size": None if bid is None else "1", "ask_size": None if ask is None else "2"}
+    return Update("btcusdt", "top", key, time, bid=bid, ask=ask, **sizes)
+
+
+def trade(key: int, price: str, time: int | None = None) -> Trade:
+    """Make a trade of a fast channel."""
+    return Trade("btcusdt", "trades", key, time, price, "0.5")
+
+
+def ticker(key: int, price: str, bid: str, ask: str, time: int | None = None) -> Update:
+    """Make the slow 24 h ticker."""
+    day = {"open_24h": "100", "high_24h": "120", "low_24h": "90", "volume_24h": "1234.50"}
+    return Update("btcusdt", "ticker", key, time, price, bid, "3", ask, "4", slow=True, **day)
+
+
+def state(book: SourceBook) -> dict[str, object]:
+    """Return the values of btcusdt."""
+    return {part: getattr(book.entries["btcusdt"], part) for part in PARTS}
+
+
+def test_order_is_the_venues_own() -> None:
+    """A key that is not greater than every one before is refused."""
+    sequence = Sequence()
+    accepted = [sequence.accepts(key, 1, 0) for key in (5, 5, 4, 6, 6, 100, 7, 101)]
+
+    assert accepted == [True, False, False, True, False, True, False, True]
+
+
+def test_new_connection_continues_the_keys() -> None:
+    """What a new connection repeats of the old one is dropped; what is newer is taken at once."""
+    sequence = Sequence()
+    sequence.accepts(100, 1, 0)
+
+    assert [sequence.accepts(key, 2, S) for key in (99, 100, 101)] == [False, False, True]
+
+
+def test_new_connection_whose_keys_stay_behind_for_5_s_is_followed() -> None:
+    """A venue that began its count anew is noticed after 5 s, and followed from there."""
+    sequence = Sequence()
+    sequence.accepts(1000, 1, 0)
+    early = [sequence.accepts(key, 2, 10 * S + key * S) for key in range(1, 6)]
+    late = [sequence.accepts(key, 2, 10 * S + key * S) for key in (6, 7)]
+
+    assert early == [False] * 5
+    assert late == [True, True]
+    assert not sequence.accepts(7, 2, 30 * S)
+
+
+def test_one_connection_never_resets_its_own_keys() -> None:
+    """Old keys on the connection that gave newer ones stay old for ever."""
+    sequence = Sequence()
+    sequence.accepts(1000, 1, 0)
+
+    assert not any(sequence.accepts(key, 1, key * S) for key in range(1, 60))
+
+
+def test_repeats_on_a_new_connection_are_no_new_count() -> None:
+    """A quiet instrument's snapshot sent again and again is the same old one, however long it goes on."""
+    sequence = Sequence()
+    sequence.accepts(1000, 1, 0)
+    same = [sequence.accepts(1000, 2, at * S) for at in range(1, 60)]
+    older = [sequence.accepts(900, 3, at * S) for at in range(60, 120)]
+    each_connection = [sequence.accepts(900, at, at * S) for at in range(120, 130)]
+
+    assert not any(same + older + each_connection)
+
+
+def test_older_connection_never_resets_the_keys() -> None:
+    """While two connections overlap, only the newer one may begin the count anew."""
+    sequence = Sequence()
+    sequence.accepts(10, 1, 0)
+    sequence.accepts(1000, 2, S)
+
+    assert not any(sequence.accepts(key, 1, key * S) for key in range(11, 60))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 4 * S)), max_size=40))
+def test_accepted_keys_grow(arrivals: list[tuple[int, int]]) -> None:
+    """Within 5 s no order of arrival over any number of connections lets a key through twice or backwards."""
+    sequence = Sequence()
+    accepted = [key for number, (key, at) in enumerate(arrivals) if sequence.accepts(key, number // 5, at)]
+
+    assert accepted == sorted(set(accepted))
+
+
+def test_what_is_not_newer_is_dropped_and_counted() -> None:
+    """Repeats and old updates change nothing and are counted under their channel."""
+    book = SourceBook()
+    taken = [book.apply(top(key, str(key), "9"), key) for key in (1, 3, 2, 3, 4)]
+
+    assert taken == [True, True, False, False, True]
+    assert book.dropped == {"top": 2}
+    assert book.entries["btcusdt"].bid == "4"
+    assert book.received_ns == book.entries["btcusdt"].received_ns == 4
+
+
+def test_channels_keep_their_own_order() -> None:
+    """One channel's keys say nothing about another channel's, nor one symbol's about another's."""
+    book = SourceBook()
+    book.apply(top(1_000_000, "1", "2"), 1)
+    taken = [book.apply(trade(1, "1.5"), 2), book.apply(replace(top(1, "7", "8"), symbol="ethusdt"), 3)]
+
+    assert taken == [True, True]
+    assert book.entries["btcusdt"].price == "1.5"
+    assert book.entries["ethusdt"].bid == "7"
+
+
+@given(
+    st.lists(st.tuples(PRICES, PRICES), min_size=1, max_size=12),
+    st.booleans(),
+    st.data(),
+)
+def test_any_arrival_leaves_the_newest(
+    values: list[tuple[str, str]], timed: bool, data: st.DataObject
+) -> None:
+    """However one channel's updates are shuffled and repeated, the newest key's values stand, as written."""
+    updates = [top(key, bid, ask, 1000 * key if timed else None) for key, (bid, ask) in enumerate(values, 1)]
+    repeated = updates + data.draw(st.lists(st.sampled_from(updates), max_size=12))
+    arrived = data.draw(st.permutations(repeated))
+    book = SourceBook()
+    taken = [book.apply(update, now) for now, update in enumerate(arrived, 1)]
+
+    assert (book.entries["btcusdt"].bid, book.entries["btcusdt"].ask) == values[-1]
+    assert book.entries["btcusdt"].time == (1000 * len(values) if timed else None)
+    assert sum(taken) + book.dropped["top"] == len(arrived)
+
+
+@pytest.mark.parametrize("text", ["0.000000454", "64123.10000000", "1e-8", "5.", "0"])
+def test_numbers_keep_the_venues_text(text: str) -> None:
+    """No number passes through arithmetic on its way into the quote."""
+    book = SourceBook()
+    book.apply(top(1, text, text), 1)
+    book.apply(trade(1, text), 2)
+    quote = book.entries["btcusdt"].quote(
+        pair("btcusdt"), "venue", received=1, published=2, seq=3, stale=False
+    )
+
+    assert (quote.price, quote.bid, quote.ask) == (text, text, text)
+    assert (quote.symbol, quote.source, quote.seq, quote.stale) == ("btcusdt", "venue", 3, False)
+
+
+def test_empty_side_is_none() -> None:
+    """A side without orders is None, its size too; a side that is not given stays as it was."""
+    book = SourceBook()
+    book.apply(top(1, "10", "11"), 1)
+    book.apply(Update("btcusdt", "top", 2, bid=None, bid_size=None), 2)
+
+    assert (state(book)["bid"], state(book)["bid_size"]) == (None, None)
+    assert (state(book)["ask"], state(book)["ask_size"]) == ("11", "2")
+
+
+def test_slow_ticker_fills_what_the_fast_channels_have_not_given() -> None:
+    """A thin pair shows the ticker's price and top of book until a fast channel gives its own."""
+    book = SourceBook()
+    book.apply(ticker(1, "105", "104", "106", 1000), 1)
+    before = state(book)
+    book.apply(trade(1, "107", 1001), 2)
+    after = state(book)
+
+    assert (before["price"], before["bid"], before["ask"], before["volume_24h"]) == (
+        "105",
+        "104",
+        "106",
+        "1234.50",
+    )
+    assert (after["price"], after["bid"], after["ask"]) == ("107", "104", "106")
+
+
+def test_slow_ticker_gives_way_to_newer_fast_values() -> None:
+    """A ticker not newer than the fast channels brings the 24 h figures alone."""
+    book = SourceBook()
+    book.apply(trade(1, "107", 2000), 1)
+    book.apply(top(1, "106", "108", 2000), 2)
+    book.apply(ticker(1, "105", "104", "109", 2000), 3 * S)
+
+    assert (state(book)["price"], state(book)["bid"], state(book)["ask"]) == ("107", "106", "108")
+    assert state(book)["open_24h"] == "100"
+
+
+def test_slow_ticker_newer_than_the_fast_channels_wins() -> None:
+    """By venue times the ticker is newer: its values stand, until a fast one is newer again."""
+    book = SourceBook()
+    book.apply(trade(1, "107", 2000), 1)
+    book.apply(top(1, "106", "108", 2000), 2)
+    book.apply(ticker(1, "105", "104", "109", 2001), 3)
+    by_ticker = state(book)
+    book.apply(trade(2, "105.5", 2000), 4)
+    late_trade = state(book)
+    book.apply(trade(3, "105.7", 2002), 5)
+
+    assert (by_ticker["price"], by_ticker["bid"], by_ticker["ask"]) == ("105", "104", "109")
+    assert late_trade["price"] == "105"
+    assert state(book)["price"] == "105.7"
+
+
+def test_untimed_fast_channel_stands_for_one_second() -> None:
+    """Where the fast channel has no time, a second of its silence makes the ticker newer."""
+    book = SourceBook()
+    book.apply(top(1, "106", "108"), S)
+    book.apply(ticker(1, "107", "104", "109", 5000), 2 * S)
+    within = state(book)
+    book.apply(ticker(2, "107", "104", "109", 6000), 2 * S + 1)
+    after = state(book)
+    book.apply(top(2, "106.5", "107.5"), 2 * S + 2)
+
+    assert (within["bid"], within["price"]) == ("106", "107")
+    assert (after["bid"], after["ask"]) == ("104", "109")
+    assert state(book)["bid"] == "106.5"
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 10_000)), min_size=1, max_size=10))
+def test_time_is_the_newest_of_the_parts(times: list[int | None]) -> None:
+    """The quote's time is the newest venue time ever taken, None where the venue gives none."""
+    book = SourceBook()
+    for key, time in enumerate(times):
+        book.apply(top(key, "1", "2", time) if key % 2 else trade(key, "1", time), key)
+    known = [time for time in times if time is not None]
+
+    assert state(book)["time"] == (max(known) if known else None)
+
+
+def test_only_a_changed_price_or_best_price_is_a_move() -> None:
+    """Sizes and repeats move nothing; price, bid and ask do, and the first value is no change at all."""
+    book = SourceBook()
+    steps = [
+        (trade(1, "10"), 0),
+        (top(1, "9", "11"), 0),
+        (trade(2, "10"), 0),
+        (replace(top(2, "9", "11"), bid_size="77"), 0),
+        (trade(3, "10.1"), 5),
+        (top(3, "9", "11"), 5),
+        (top(4, "9.1", "11"), 7),
+        (top(5, "9.1", "10.9"), 8),
+    ]
+    moved = []
+    for now, (event, _expected) in enumerate(steps, 1):
+        book.apply(event, now)
+        moved.append(book.entries["btcusdt"].moved_ns)
+
+    assert moved == [expected for _event, expected in steps]
+
+
+def test_sources_do_not_mix() -> None:
+    """Each source has a part of its own; what nobody said is None."""
+    book = Book()
+    book.of("one").apply(trade(1, "1"), 1)
+    book.of("two").apply(trade(1, "2"), 1)
+    one, two = book.entry("one", "btcusdt"), book.entry("two", "btcusdt")
+
+    assert isinstance(one, Entry)
+    assert isinstance(two, Entry)
+    assert (one.price, two.price) == ("1", "2")
+    assert book.entry("one", "ethusdt") is None
+    assert book.entry("three", "btcusdt") is None
+    assert book.of("one") is book.of("one")
+
+
+@pytest.mark.parametrize(
+    ("price", "opening", "expected"),
+    [
+        ("64123.45", "63000.00", "1.78"),
+        ("99", "100", "-1.00"),
+        ("100", "100", "0.00"),
+        ("0.000000454", "0.000000400", "13.50"),
+        ("1", "0", None),
+        ("1", "0.000", None),
+        ("1", None, None),
+        (None, "1", None),
+    ],
+)
+def test_change_is_computed_from_price_and_open(price: str, opening: str, expected: str | None) -> None:
+    """The change is (price - open) / open in percent with two digits, None where it has no meaning."""
+    assert change_percent(price, opening) == expected
+
+
+@given(PRICES, PRICES)
+def test_change_is_right_to_its_last_digit(price: str, opening: str) -> None:
+    """Applied to the open, the change gives the price back within half of its last digit."""
+    change = change_percent(price, opening)
+
+    assert change is not None
+    exact = (Decimal(price) / Decimal(opening) - 1) * 100
+    assert abs(Decimal(change) - exact) <= Decimal("0.00500000001")
+
+
+def test_best_is_the_highest_bid_or_lowest_ask_as_numbers() -> None:
+    """Prices compare as numbers, not as text; of equals the first; of none nothing."""
+    prices = [("a", "9"), ("b", "10.0"), ("c", "10"), ("d", "9.00")]
+
+    assert best(prices, highest=True) == ("b", "10.0")
+    assert best(prices, highest=False) == ("a", "9")
+    assert best([], highest=True) == (None, None)
+
+
+def test_fields_not_given_change_nothing() -> None:
+    """An update carries only what its frame gave; the rest stays."""
+    book = SourceBook()
+    book.apply(ticker(1, "105", "104", "106", 1000), 1)
+    before = state(book)
+    book.apply(Update("btcusdt", "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
+
+    assert state(book) == {**before, "volume_24h": "9", "time": 2000}

@@ -1,0 +1,64 @@
+"""The faults that are measured, and what each may and may not cause."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SYMBOLS = ("btcusdt", "ethusdt", "xrpusdt")
+_ONE = "ethusdt"
+_CALM = "xrpusdt"
+
+
+class Fault(NamedTuple):
+    """One fault: steps of control requests to the fake, and the symbols that must move away and back.
+
+    `symbols` empty: no switch may happen. `compared`: it can only be noticed by comparison with a standby.
+    `both`: it happens at both venues alike.
+    """
+
+    name: str
+    steps: tuple[dict[str, str], ...]
+    symbols: tuple[str, ...] = SYMBOLS
+    compared: bool = False
+    both: bool = False
+
+
+def _moves(name: str, fault: str = "") -> Fault:
+    return Fault(name, ({"fault": fault or name},))
+
+
+def _moves_nothing(name: str, fault: str = "") -> Fault:
+    return Fault(name, ({"fault": fault or name},), ())
+
+
+def _while_asking(name: str, fault: str, symbols: tuple[str, ...] = (), *, compared: bool = False) -> Fault:
+    """Make a fault of acknowledgements: an announced shutdown makes the client subscribe anew under it."""
+    return Fault(name, ({"fault": "moving:2"}, {"fault": fault, "symbol": _ONE}), symbols, compared)
+
+
+FAULTS = (
+    _moves("refuse"),
+    _moves("drop"),
+    _moves("half-open"),
+    _moves("freeze"),
+    *(_moves(f"close {code}", f"close:{code}") for code in (1006, 1008, 1011, 1012, 4004)),
+    # With the shortest ban, so that the way back does not take minutes.
+    *(_moves(f"HTTP {status}", f"http:{status},3") for status in (418, 429, 451)),
+    _moves("slow handshake", "slow-handshake:30"),
+    Fault("freeze one symbol", ({"fault": "freeze-symbol", "symbol": _ONE},), (_ONE,), compared=True),
+    _while_asking("error ack of one symbol", "error-ack", (_ONE,), compared=True),
+    _moves_nothing("announced shutdown", "moving:3"),
+    _moves_nothing("garbage"),
+    _moves_nothing("wrong types", "wrong-types"),
+    _moves_nothing("duplicates"),
+    _moves_nothing("out of order", "out-of-order"),
+    _while_asking("late ack", "late-ack:3"),
+    _while_asking("missing ack", "no-ack"),
+    _moves_nothing("burst of 1,000/s", "burst:1000"),
+    Fault("calm pair", ({"calm": "1", "symbol": _CALM},), (), both=True),
+)
+
+
+def key(name: str) -> str:
+    """Return how a fault is named on the command line."""
+    return name.lower().replace(" ", "-").replace(",", "")

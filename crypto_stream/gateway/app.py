@@ -67,7 +67,10 @@ def create_app(
 
 
 class _Sparing(logging.Filter):
-    """Let each message through once a minute: what a viewer sends wrong may come thousands of times."""
+    """Let only failures through, each once a minute: a viewer can cause thousands.
+
+    What has no trace is engine.io telling that a client sent something wrong, which it was answered.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -76,7 +79,7 @@ class _Sparing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         now = self._clock()
-        if now < self._next.get(record.msg, 0.0):
+        if record.exc_info is None or now < self._next.get(record.msg, 0.0):
             return False
         if len(self._next) > 1000:
             self._next.clear()

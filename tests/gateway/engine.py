@@ -10,7 +10,17 @@ from typing import Any, Self
 import msgspec
 
 from crypto_stream.bus.local import LocalEnginePort
-from crypto_stream.bus.messages import Ask, Beat, GetVenues, Pin, Quotes, Snapshot, Switched, VenuesChanged, WatchVenues
+from crypto_stream.bus.messages import (
+    Ask,
+    Beat,
+    GetVenues,
+    Pin,
+    Quotes,
+    Snapshot,
+    Switched,
+    VenuesChanged,
+    WatchVenues,
+)
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
@@ -34,7 +44,9 @@ def quote(instrument: Instrument, seq: int, price: str | None = "100.00", *, sta
     return Quote(
         *(instrument.symbol, instrument.base, instrument.quote, source, price),
         *("99.50", "1.2", "100.50", "0.8", "90.00", "110.00", "80.00", "12345.6", "11.11"),
-        *(now_ms(), now_ms(), now_ms(), seq, stale, instrument.synthetic),
+        *(now_ms(), now_ms(), now_ms(), seq),
+        stale,
+        instrument.synthetic,
     )
 
 
@@ -69,7 +81,19 @@ class Engine:
         """List the sources as their states are set."""
         return [
             SourceStatus(
-                *(name, state, now_ms(), self.pin == name, None, "cut by a test", 12, 1, 2, 2, "ws://127.0.0.1"),
+                *(
+                    name,
+                    state,
+                    now_ms(),
+                    self.pin == name,
+                    None,
+                    "cut by a test",
+                    12,
+                    1,
+                    2,
+                    2,
+                    "ws://127.0.0.1",
+                ),
                 frames={"ticker": 7},
                 dropped={"ticker": 1},
             )

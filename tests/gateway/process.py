@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import socketio
 
@@ -28,8 +29,15 @@ class Gateway:
 
     async def ready(self) -> None:
         """Wait until it has heard the engine."""
+        await self.answers("/readyz", 200)
+
+    async def answers(self, path: str, status: int) -> httpx.Response:
+        """Ask until the answer has this status, return it."""
         async with asyncio.timeout(DEADLINE_S):
-            while (await self.http.get("/readyz")).status_code != 200:
+            while True:
+                answer = await self.http.get(path)
+                if answer.status_code == status:
+                    return answer
                 await asyncio.sleep(0.02)
 
     async def metric(self, name: str) -> float:
@@ -60,8 +68,8 @@ async def running(bus: Path, **settings: Any) -> AsyncIterator[Gateway]:
 class Viewer:
     """A python-socketio client that keeps everything it gets, in order."""
 
-    def __init__(self) -> None:
-        self.client = socketio.AsyncClient(reconnection=False)
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.client = socketio.AsyncClient(reconnection=False, http_session=session)
         self.got: list[tuple[str, Any]] = []
         self.gone = asyncio.Event()
         self.client.on("*", self._keep)
@@ -75,8 +83,7 @@ class Viewer:
 
     async def ask(self, event: str, *payload: Any) -> Any:
         """Send an event and return its acknowledgement."""
-        answer = await self.client.call(event, payload, timeout=DEADLINE_S)
-        return answer
+        return await self.client.call(event, payload, timeout=DEADLINE_S)
 
     async def subscribe(self, **wishes: Any) -> Any:
         """Subscribe and return the acknowledgement."""
@@ -106,12 +113,15 @@ class Viewer:
 
 
 @asynccontextmanager
-async def viewing(url: str, transport: str = "websocket", headers: dict[str, str] | None = None) -> AsyncIterator[Viewer]:
+async def viewing(
+    url: str, transport: str = "websocket", headers: dict[str, str] | None = None
+) -> AsyncIterator[Viewer]:
     """Connect a viewer; `any` polls first and upgrades, as a default `io()` does."""
-    viewer = Viewer()
     transports = None if transport == "any" else [transport]
-    await viewer.client.connect(url, transports=transports, headers=headers or {})
-    try:
-        yield viewer
-    finally:
-        await viewer.client.disconnect()
+    async with aiohttp.ClientSession() as session:  # a refused client would leave its own one open
+        viewer = Viewer(session)
+        await viewer.client.connect(url, transports=transports, headers=headers or {})
+        try:
+            yield viewer
+        finally:
+            await viewer.client.disconnect()

@@ -20,7 +20,7 @@ def serve(told: dict[str, object]) -> int:
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     bus = Path(str(told.pop("bus")))
-    settings = Settings(**{"port": 0, **told})  # type: ignore[arg-type]
+    settings = Settings(**{"port": 0, **told})
     listener = listen(settings.host, settings.port)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()

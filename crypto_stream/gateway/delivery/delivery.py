@@ -69,6 +69,7 @@ class Delivery:
         with self._turn:
             if viewer.id in self.viewers:
                 channel = self.channels.place(viewer.id, wish, self._mirror.version)
+                viewer.wishes(wish.interval_ms)
                 self._late.pop(viewer.id, None)
                 viewer.settle()
                 self._give_snapshot(viewer, channel)

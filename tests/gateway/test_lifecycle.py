@@ -1,0 +1,297 @@
+"""What a gateway does when the engine dies, a viewer stops reading, a limit is met or a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import socketio
+
+from crypto_stream.errors import UsageError
+from crypto_stream.gateway.listener import listen
+from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.quotes import Quote
+from tests.gateway.engine import INSTRUMENTS, Engine, quote
+from tests.gateway.process import Gateway, Viewer, running, viewing
+from tests.waiting import DEADLINE_S, until
+
+SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
+pytestmark = pytest.mark.asyncio(loop_scope="function")
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def quick(bus: Path) -> AsyncIterator[tuple[Engine, Gateway]]:
+    """Run an engine and a gateway of their own for one test."""
+    async with Engine(bus) as engine, running(bus) as gateway:
+        await gateway.ready()
+        yield engine, gateway
+
+
+@SERVERS
+async def test_without_the_engine_quotes_are_stale_and_its_return_brings_hello_and_a_snapshot(
+    bus: Path, server: str
+) -> None:
+    """Gone: stale with the same seq, 503. Back as a new epoch: hello, snapshot, and live again."""
+    async with running(bus, server=server) as gateway, Engine(bus) as engine:
+        await gateway.ready()
+        async with viewing(gateway.url) as viewer:
+            await viewer.subscribe(symbols="all", interval_ms=0)
+            last = engine.change(price="7.5")
+            await until(lambda: viewer.price() == "7.5")
+            await engine.__aexit__()
+            await until(lambda: len(viewer.all("quotes")[-1]) == len(INSTRUMENTS))
+            stale = viewer.all("quotes")[-1]
+            courses = await gateway.http.get("/courses")
+            ready = await gateway.http.get("/readyz")
+            sources = (await gateway.http.get("/sources")).json()["sources"]
+            pin = await gateway.http.post("/sources/active", json={"source": "auto"})
+            venues = await gateway.http.get("/venues/btcusdt")
+
+            async with Engine(bus, epoch="e2") as second:
+                await viewer.until("snapshot", 2)
+                second.change(price="8.5")
+                await until(lambda: viewer.price() == "8.5")
+                back = await gateway.http.get("/courses")
+
+    assert all(one["stale"] for one in stale)
+    assert next(one for one in stale if one["symbol"] == "btcusdt")["seq"] == last.seq
+    assert courses.status_code == 503
+    assert [one["stale"] for one in courses.json()] == [True, True, True]
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert ready.json()["reasons"] == ["engine unreachable"]
+    assert {one["state"] for one in sources} == {"lost"}
+    assert (pin.status_code, pin.json()["code"]) == (503, "engine_unreachable")
+    assert (venues.status_code, venues.json()["code"]) == (503, "engine_unreachable")
+    names = viewer.names()
+    at = len(names) - 1 - names[::-1].index("hello")
+    assert names[at : at + 2] == ["hello", "snapshot"]
+    assert viewer.all("hello")[-1]["epoch"] == "e2"
+    assert (back.status_code, back.headers["Stream-Epoch"]) == (200, "e2")
+
+
+async def test_a_silent_engine_is_unreachable_within_six_seconds(quick: tuple[Engine, Gateway]) -> None:
+    """A stopped process keeps its socket open; 5 s without a beat make its quotes stale all the same."""
+    engine, gateway = quick
+    async with viewing(gateway.url) as viewer:
+        await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
+
+        engine.silent = True
+        await until(lambda: any(one["stale"] for quotes in viewer.all("quotes") for one in quotes))
+        engine.silent = False
+        await until(lambda: not viewer.got[-1][1][0]["stale"] if viewer.names()[-1] != "status" else False)
+
+
+async def test_before_the_engine_comes_pages_work_and_symbols_are_not_called_unknown(bus: Path) -> None:
+    """The board is there at once; a symbol's paths say that the engine is missing; then all fills."""
+    async with running(bus) as gateway:
+        board = await gateway.http.get("/", headers={"Accept": "text/html"})
+        course = await gateway.http.get("/courses/btcusdt")
+        courses = await gateway.http.get("/courses")
+        async with viewing(gateway.url) as viewer:
+            await viewer.subscribe(symbols="all", interval_ms=100)
+            async with Engine(bus):
+                await viewer.until("snapshot", 2)
+
+    assert board.status_code == 200
+    assert (course.status_code, course.json()["code"]) == (503, "engine_unreachable")
+    assert (courses.status_code, courses.json()) == (503, [])
+    assert viewer.names()[:4] == ["hello", "snapshot", "hello", "snapshot"]
+    assert [len(quotes) for quotes in viewer.all("snapshot")] == [0, 3]
+
+
+async def test_all_includes_instruments_that_appear_later(quick: tuple[Engine, Gateway]) -> None:
+    """A viewer of `all` gets a new instrument's quotes without asking again."""
+    engine, gateway = quick
+    async with viewing(gateway.url) as viewer:
+        await viewer.subscribe(symbols="all", interval_ms=0)
+        new = Instrument("solusdt", "SOL", "USDT")
+        engine.instruments = [*engine.instruments, new]
+        engine.quotes["solusdt"] = quote(new, 99, "9.9")
+
+        engine.refresh()
+        await until(lambda: viewer.price("solusdt") == "9.9")
+
+        assert (await gateway.http.get("/courses/SOL-USDT")).json()["price"] == "9.9"
+
+
+@SERVERS
+async def test_a_viewer_that_stops_reading_is_skipped_and_gets_one_snapshot_when_it_reads_again(
+    bus: Path, server: str
+) -> None:
+    """Others get every change meanwhile; the gateway queues a handful of frames, not thousands."""
+    many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(100)]
+    async with Engine(bus, instruments=many) as engine, running(bus, server=server) as gateway:
+        await gateway.ready()
+        async with viewing(gateway.url) as quick, aiohttp.ClientSession() as session:
+            await quick.subscribe(symbols=["ticker_99"], interval_ms=0)
+            wire = await _deaf(gateway.url, session)
+            await wire.send_str('42["subscribe",{"symbols":"all","interval_ms":0}]')
+            transport: Any = wire._writer.transport
+            transport.pause_reading()
+
+            told = 0
+            async with asyncio.timeout(DEADLINE_S * 3):
+                while await gateway.metric("crypto_stream_viewers_behind") < 1 or told < 50:
+                    told += 1
+                    for one in many:
+                        last = engine.change(one.symbol, price=str(told))
+                    await until(partial(_shows, quick, last))
+            skipped = await gateway.metric("crypto_stream_skipped_total")
+            transport.resume_reading()
+            newest = await _read_until_snapshot(wire, last.seq)
+            caught_up = await gateway.metric("crypto_stream_caught_up_total")
+            await wire.close()
+
+    assert skipped > 100
+    assert newest == last.seq
+    assert caught_up >= 1
+
+
+def _shows(viewer: Viewer, newest: Quote) -> bool:
+    return bool(viewer.price(newest.symbol) == newest.price)
+
+
+async def _deaf(url: str, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    """Connect a bare WebSocket whose reading the test can stop."""
+    wire = await session.ws_connect(f"{url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
+    await wire.receive()
+    await wire.send_str("40")
+    while "hello" not in (await wire.receive()).data:
+        pass
+    return wire
+
+
+async def _read_until_snapshot(wire: aiohttp.ClientWebSocketResponse, seq: int) -> int:
+    """Read until a snapshot that holds at least `seq`; return its newest seq."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            text = (await wire.receive()).data
+            if text.startswith('42["snapshot"'):
+                newest = max(int(number) for number in re.findall(r'"seq":(\d+)', text))
+                if newest >= seq:
+                    return newest
+
+
+async def test_viewers_beyond_the_limit_are_refused_with_a_reason(bus: Path) -> None:
+    """The limit is told, and a place that becomes free can be taken."""
+    async with Engine(bus), running(bus, max_viewers=1) as gateway:
+        await gateway.ready()
+        async with viewing(gateway.url):
+            told = await _refusal(gateway.url)
+        refused = await gateway.metric("crypto_stream_refused_viewers_total")
+        async with viewing(gateway.url) as third:
+            assert await third.until("hello")
+
+    assert told == {
+        "message": "this gateway serves at most 1 viewers; try again later",
+        "data": {"code": "too_many_viewers"},
+    }
+    assert refused == 1
+
+
+async def _refusal(url: str) -> Any:
+    """Connect in vain, return what the server said."""
+    told: list[Any] = []
+    async with aiohttp.ClientSession() as session:
+        client = socketio.AsyncClient(reconnection=False, http_session=session)
+        client.on("connect_error", told.append)
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            await client.connect(url)
+    [reason] = told
+    return reason
+
+
+async def test_a_token_is_asked_for_where_one_is_set(bus: Path) -> None:
+    """Then only the token counts, wherever the request comes from."""
+    async with Engine(bus) as engine, running(bus, admin_token="s3cret") as gateway:
+        await gateway.ready()
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}):
+            answer = await gateway.http.post("/sources/active", json={"source": "binance"}, headers=header)
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        good = {"Authorization": "Bearer s3cret", "X-Forwarded-For": "1.2.3.4", "Host": "public.example"}
+
+        answer = await gateway.http.post("/sources/active", json={"source": "binance"}, headers=good)
+
+        assert (answer.status_code, engine.pin) == (200, "binance")
+
+
+async def test_listed_origins_may_read_and_connect_and_others_may_not(bus: Path) -> None:
+    """CORS and Socket.IO follow the same setting; nobody else's page may pin."""
+    friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://evil.example"}
+    async with Engine(bus), running(bus, origins=["https://friend.example"]) as gateway:
+        await gateway.ready()
+        read = await gateway.http.get("/courses", headers=friend)
+        other = await gateway.http.get("/courses", headers=stranger)
+        pin = await gateway.http.post("/sources/active", json={"source": "auto"}, headers=friend)
+        async with viewing(gateway.url, headers=friend) as viewer:
+            await viewer.until("hello")
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            async with viewing(gateway.url, headers=stranger):
+                pass
+
+    assert read.headers["Access-Control-Allow-Origin"] == "https://friend.example"
+    assert "Stream-Seq" in read.headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Origin" not in other.headers
+    assert "Origin" in other.headers["Vary"]
+    assert pin.status_code == 403
+
+
+@SERVERS
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_says_goodbye_and_ends_with_status_0(
+    bus: Path, server: str, number: signal.Signals
+) -> None:
+    """Viewers are disconnected, the engine sees the gateway leave, nothing hangs."""
+    async with Engine(bus) as engine, running(bus, server=server) as gateway:
+        await gateway.ready()
+        async with viewing(gateway.url) as viewer, viewing(gateway.url, "polling") as poller:
+            await viewer.until("hello")
+            await poller.until("hello")
+            gateway.process.send_signal(number)
+            status = await asyncio.wait_for(gateway.process.wait(), DEADLINE_S)
+            await asyncio.wait_for(viewer.gone.wait(), DEADLINE_S)
+        await until(lambda: engine.gateways_left == 1)
+
+    assert status == 0
+
+
+async def test_a_port_in_use_is_an_error_in_one_line() -> None:
+    """Two servers never share a port silently."""
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(UsageError, match=f"^port: {port} on 127.0.0.1 is in use") as error:
+            listen("127.0.0.1", port)
+
+    assert "\n" not in str(error.value)
+    with pytest.raises(UsageError, match=r"^host: cannot listen on '192\.0\.2\.1'"):
+        listen("192.0.2.1", 0)
+
+
+async def test_connections_inherit_what_the_listener_was_prepared_with(
+    quick: tuple[Engine, Gateway],
+) -> None:
+    """More than 1024 viewers fit: the 1025th of a bare eventlet server would hang for ever."""
+    _, gateway = quick
+    port = int(gateway.url.rsplit(":", 1)[1])
+    held = []
+    try:
+        for _ in range(1100):
+            held.append(await asyncio.open_connection("127.0.0.1", port))  # noqa: PERF401 - closed below
+        answer = await gateway.http.get("/healthz")
+    finally:
+        for _, writer in held:
+            writer.close()
+
+    assert answer.status_code == 200
+    assert gateway.process.returncode is None
+    os.kill(gateway.process.pid, 0)

@@ -1,0 +1,182 @@
+"""The mirror: newest state, stale while the engine is gone, versions that miss no change."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, VenuesChanged
+from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.market.status import SourceStatus, VenueRow, Venues
+from tests.gateway.engine import INSTRUMENTS, quote
+
+SOURCE = SourceStatus("binance", "live", 0, False, None, None, 100, 0, 2, 2)
+
+
+def snapshot(epoch: str = "e1", *, seq: int = 3, price: str = "100.00") -> Snapshot:
+    """Make a whole state in which every instrument has the same price."""
+    quotes = [quote(one, seq, price) for one in INSTRUMENTS]
+    return Snapshot(epoch, seq, INSTRUMENTS, quotes, [SOURCE], None, {})
+
+
+def full() -> Mirror:
+    """Make a mirror that has heard one snapshot at 0 s."""
+    mirror = Mirror()
+    mirror.receive(snapshot(), 0.0)
+    return mirror
+
+
+def test_the_first_snapshot_begins_an_epoch_and_the_same_one_again_does_not() -> None:
+    """Only a snapshot with another epoch is a new life of the engine."""
+    mirror = Mirror()
+
+    assert mirror.receive(snapshot("e1"), 0.0)
+    assert not mirror.receive(snapshot("e1", seq=4), 1.0)
+    assert mirror.receive(snapshot("e2", seq=1), 2.0)
+    assert (mirror.epoch, mirror.seq) == ("e2", 1)
+
+
+def test_quotes_replace_only_what_they_name() -> None:
+    """A change moves its symbol's version and leaves the others alone."""
+    mirror = full()
+    before = mirror.version
+    changed = quote(INSTRUMENTS[0], 4, "101.00")
+
+    mirror.receive(Quotes(4, [changed]), 1.0)
+
+    assert mirror.quotes["btcusdt"] == changed
+    assert mirror.seq == 4
+    assert mirror.changed(["btcusdt", "ethusdt"], before) == ["btcusdt"]
+
+
+def test_a_lost_engine_makes_every_quote_stale_with_its_seq_unchanged() -> None:
+    """While the engine is unreachable all prices are shown as they were last, stale, with that reason."""
+    mirror = full()
+    before = dict(mirror.quotes)
+
+    news = mirror.lose()
+
+    assert news
+    for symbol, shown in mirror.quotes.items():
+        assert shown == msgspec.structs.replace(before[symbol], stale=True)
+        assert mirror.reason(symbol) == UNREACHABLE
+    assert mirror.changed(before, 0) == list(before)
+    assert not mirror.lose(), "the second loss is no news"
+
+
+def test_silence_of_five_seconds_is_a_loss() -> None:
+    """No message for more than 5 s counts as unreachable, 5 s do not."""
+    mirror = full()
+
+    assert not mirror.check(5.0)
+    assert mirror.check(5.1)
+    assert not mirror.alive
+
+
+def test_any_message_revives_the_quotes() -> None:
+    """The engine's next word makes what it had given as fresh live again."""
+    mirror = full()
+    mirror.lose()
+
+    mirror.receive(Beat(0, [SOURCE], None, 0.5), 9.0)
+
+    assert not any(one.stale for one in mirror.listed())
+    assert mirror.reason("btcusdt") is None
+
+
+def test_a_quote_that_the_engine_called_stale_stays_so_with_its_reason() -> None:
+    """The engine's own reason is shown while it is reachable, and comes back after a loss."""
+    mirror = full()
+    stale = quote(INSTRUMENTS[0], 4, stale=True)
+    mirror.receive(Quotes(4, [stale], {"btcusdt": "not carried by the pinned source"}), 1.0)
+    mirror.lose()
+    assert mirror.reason("btcusdt") == UNREACHABLE
+
+    mirror.receive(Beat(0, [SOURCE], None, 0.5), 9.0)
+
+    assert mirror.quotes["btcusdt"] == stale
+    assert mirror.reason("btcusdt") == "not carried by the pinned source"
+
+
+def test_ages_grow_after_the_last_beat_and_a_lost_engine_has_lost_sources() -> None:
+    """A source's age is as of now; without the engine nothing can be called live."""
+    mirror = full()
+
+    assert mirror.sources(2.0)[0].age_ms == 2100
+    assert mirror.troubles(2.0) == []
+    mirror.lose()
+    assert mirror.sources(2.0)[0].state == "lost"
+    assert mirror.troubles(2.0) == [UNREACHABLE]
+
+
+def test_without_a_live_source_the_troubles_name_each() -> None:
+    """Readiness says which source is in which state."""
+    mirror = full()
+    dead = msgspec.structs.replace(SOURCE, state="lost", reason="HTTP 451")
+
+    mirror.receive(Beat(0, [dead], None, 0.5), 1.0)
+
+    assert mirror.troubles(1.0) == ["no fresh source", "binance: HTTP 451"]
+
+
+def test_venues_of_a_lost_engine_are_stale() -> None:
+    """Per-source quotes are no better than the engine that sent them."""
+    mirror = full()
+    row = VenueRow("binance", "live", True, False, "1", "1", "1", "2", "1", 1, 5)
+    mirror.receive(
+        VenuesChanged(Venues("btcusdt", "binance", False, None, "1", "binance", "2", "binance", [row])), 1.0
+    )
+
+    mirror.lose()
+
+    shown = mirror.venues["btcusdt"]
+    assert (shown.stale, shown.reason, shown.best_bid) == (True, UNREACHABLE, None)
+    assert [one.stale for one in shown.sources] == [True]
+
+
+def test_instruments_that_are_gone_are_shown_no_more() -> None:
+    """A new epoch with fewer instruments takes the others away."""
+    mirror = full()
+    fewer = Snapshot("e2", 1, INSTRUMENTS[:1], [quote(INSTRUMENTS[0], 1)], [SOURCE], None, {})
+
+    mirror.receive(fewer, 1.0)
+
+    assert [one.symbol for one in mirror.listed()] == ["btcusdt"]
+    assert mirror.catalogue.find("ethusdt") is None
+
+
+PRICES = st.sampled_from(["1", "2", None])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("quote"), st.integers(0, 2), PRICES, st.booleans()),
+        st.tuples(st.just("lose")),
+        st.tuples(st.just("beat")),
+        st.tuples(st.just("look")),
+    )
+)
+
+
+@given(STEPS)
+def test_who_applies_deltas_from_any_moment_sees_what_is_shown(steps: list[tuple[object, ...]]) -> None:
+    """Whoever looks now and then and merges the deltas since his last look has the shown quotes, always."""
+    mirror = full()
+    view = {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed()}
+    seen, seq = mirror.version, 3
+    for step in [*steps, ("look",)]:
+        match step:
+            case ("quote", int(at), price, bool(stale)):
+                seq += 1
+                assert price is None or isinstance(price, str)
+                message: ToGateway = Quotes(seq, [quote(INSTRUMENTS[at], seq, price, stale=stale)])
+                mirror.receive(message, 1.0)
+            case ("lose",):
+                mirror.lose()
+            case ("beat",):
+                mirror.receive(Beat(0, [SOURCE], None, 0.5), 1.0)
+            case _:
+                for symbol in mirror.changed(view, seen):
+                    view[symbol].update(mirror.delta(symbol, seen))
+                seen = mirror.version
+
+    assert view == {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed()}

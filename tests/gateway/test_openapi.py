@@ -1,0 +1,72 @@
+"""The description of the HTTP interface against the routes that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.gateway.app import create_app
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.openapi import DESCRIPTION
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    """Make the application without a server; the engine is not there."""
+    port = LocalGatewayPort(tmp_path / "none")
+    made, _ = create_app(
+        Mirror(),
+        port,
+        CollectorRegistry(),
+        admin_token=None,
+        origins=(),
+        async_mode="threading",
+        websocket=None,
+    )
+    return made
+
+
+def test_every_route_is_described_and_every_description_has_a_route(app: Flask) -> None:
+    """Paths and methods are the same on both sides."""
+    routes = {
+        (re.sub(r"<path:(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint != "static"
+    }
+    described = {(path, method) for path, entry in DESCRIPTION["paths"].items() for method in entry}
+
+    assert described == routes
+
+
+def test_every_reference_leads_somewhere_and_every_parameter_is_in_its_path() -> None:
+    """A generated client would fail on what is missing."""
+    text = repr(DESCRIPTION)
+    for name in re.findall(r"#/components/schemas/(\w+)", text):
+        assert name in DESCRIPTION["components"]["schemas"]
+    for path, entry in DESCRIPTION["paths"].items():
+        for operation in entry.values():
+            named = {one["name"] for one in operation.get("parameters", [])}
+            assert named == set(re.findall(r"{(\w+)}", path))
+            assert operation["summary"]
+            assert operation["responses"]
+
+
+def test_an_error_of_ours_is_a_problem_without_a_trace(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """What goes wrong inside is logged with its trace and told as `internal_error`."""
+
+    def broken() -> str:
+        raise LookupError("a secret of the house")
+
+    app.view_functions["api.healthz"] = broken
+
+    answer = app.test_client().get("/healthz")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert "LookupError: a secret of the house" in caplog.text

@@ -1,0 +1,105 @@
+"""What viewers may ask and what a wrong payload is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crypto_stream.errors import RefusedError
+from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.requests import MOST_VENUES, cancellation, subscription
+from crypto_stream.market.instruments import Instrument
+from tests.gateway.engine import INSTRUMENTS, quote
+from tests.gateway.test_mirror import full, snapshot
+
+BAD: list[tuple[tuple[Any, ...], str]] = [
+    ((), "bad_payload"),
+    (({}, {}), "bad_payload"),
+    ((None,), "bad_payload"),
+    (("all",), "bad_payload"),
+    (([],), "bad_payload"),
+    (({},), "bad_payload"),
+    (({"symbols": None},), "bad_payload"),
+    (({"symbols": "btcusdt"},), "bad_payload"),
+    (({"symbols": [1]},), "bad_payload"),
+    (({"symbols": {"btcusdt": 1}},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "interval_ms": -1},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "interval_ms": "250"},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "interval_ms": True},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "interval_ms": 0.5},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "delta": 1},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "venues": "yes"},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "intervall_ms": 250},), "bad_payload"),
+    (({"symbols": ["btcusdt"], "candles": "1m"},), "candles_unavailable"),
+    (({"symbols": ["nope"]},), "unknown_symbol"),
+    (({"symbols": ["btcusdt", "btcusd"]},), "unknown_symbol"),
+    (({"symbols": [""]},), "unknown_symbol"),
+    (({"symbols": ["\ud800"]},), "unknown_symbol"),
+    (({"symbols": ["x" * 60000]},), "unknown_symbol"),
+]
+
+
+@pytest.mark.parametrize(("payload", "code"), BAD)
+def test_a_wrong_payload_is_refused_with_a_stable_code(payload: tuple[Any, ...], code: str) -> None:
+    """Nothing but what the contract describes is understood."""
+    with pytest.raises(RefusedError) as refused:
+        subscription(full(), None, payload)
+
+    assert refused.value.code == code
+    assert len(str(refused.value)) < 300
+
+
+def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None:
+    """A second subscription joins the symbols and replaces the options."""
+    mirror = full()
+    first = subscription(mirror, None, ({"symbols": ["BTC/USDT"], "interval_ms": 90, "delta": True},))
+
+    second = subscription(mirror, first, ({"symbols": ["eth-usdt"], "candles": None},))
+
+    assert first == Wish(Symbols(False, frozenset({"btcusdt"})), 100, True, False)
+    assert second == Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250, False, False)
+
+
+def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
+    """What is left keeps its interval; taking away what was not there changes nothing."""
+    mirror = full()
+    present = Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True, False)
+
+    one = cancellation(mirror, present, ({"symbols": ["BTCUSDT", "ticker_00"]},))
+    none = cancellation(mirror, present, ({"symbols": "all"},))
+
+    assert one == present._replace(symbols=Symbols(False, frozenset({"ethusdt"})))
+    assert none.symbols == Symbols()
+
+
+def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
+    """One viewer cannot make the engine send every source's quote of everything."""
+    mirror = Mirror()
+    many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(MOST_VENUES + 1)]
+    state = snapshot()
+    mirror.receive(
+        type(state)("e1", 1, many, [quote(one, 1) for one in many], [], None, {}),
+        0.0,
+    )
+
+    with pytest.raises(RefusedError) as refused:
+        subscription(mirror, None, ({"symbols": "all", "venues": True},))
+    fewer = [one.symbol for one in many[:MOST_VENUES]]
+    wish = subscription(mirror, None, ({"symbols": fewer, "venues": True},))
+
+    assert refused.value.code == "too_many_symbols"
+    assert wish.venues
+
+
+def test_before_the_engine_came_all_may_be_asked_but_no_single_symbol() -> None:
+    """No instrument is known yet: that is said, instead of calling a symbol unknown."""
+    mirror = Mirror()
+
+    with pytest.raises(RefusedError) as refused:
+        subscription(mirror, None, ({"symbols": [INSTRUMENTS[0].symbol]},))
+    wish = subscription(mirror, None, ({"symbols": "all"},))
+
+    assert refused.value.code == "engine_unreachable"
+    assert wish.symbols == EVERYTHING

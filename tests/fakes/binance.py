@@ -17,6 +17,7 @@ from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
 
 _MOST_STREAMS = 1024
+_MOST_CONNECTS = 300  # in 5 minutes
 _STREAM_OF = {"top": "bookTicker", "trade": "aggTrade", "ticker": "ticker"}
 
 
@@ -34,7 +35,9 @@ class FakeBinance(FakeVenue):
         self._pings: dict[Client, float] = {}
 
     def opened(self, client: Client) -> None:
-        """Take the streams named in the address: /ws/<stream>, /stream?streams=a/b."""
+        """Take the streams named in the address (/ws/<stream>, /stream?streams=a/b); judge the connecting."""
+        if sum(at > client.opened_at - 300 for at in self.connects) > _MOST_CONNECTS:
+            self.violations.append("more than 300 connects in 5 minutes")
         address = urlsplit(client.path)
         client.wrapped = not address.path.startswith("/ws")
         names = dict(parse_qsl(address.query)).get("streams", "") or address.path[len("/ws/") :]
@@ -141,9 +144,7 @@ class FakeBinance(FakeVenue):
 
     def _ack(self, client: Client, number: object, names: list[str]) -> None:
         frame = json.dumps({"result": None, "id": number}, separators=(",", ":"))
-        delay = self.current.acks(frame, {_split(name)[1] for name in names})
-        if delay is not None:
-            self.soon(send_later(client, frame, delay))
+        self.acknowledge(client, frame, {_split(name)[1] for name in names})
 
     def _fail(self, client: Client, number: object, code: int, message: str) -> None:
         client.send(json.dumps({"error": {"code": code, "msg": message}, "id": number}))
@@ -157,13 +158,6 @@ class FakeBinance(FakeVenue):
             client.abort()
         except ConnectionClosed:
             return
-
-
-async def send_later(client: Client, frame: str, delay: float) -> None:
-    """Send `frame` after `delay` seconds."""
-    if delay:
-        await asyncio.sleep(delay)
-    client.send(frame)
 
 
 def _split(name: object) -> tuple[str, str]:

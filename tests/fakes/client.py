@@ -37,6 +37,7 @@ class Client:
         self.path = path
         self.streams: set[tuple[str, str]] = set()
         self.wrapped = True
+        self.operations = 0
         self.opened_at = self.active_at = time.monotonic()
         self.arrivals: deque[float] = deque(maxlen=6)
         self.held: dict[tuple[str, str], Any] = {}

@@ -8,13 +8,13 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from tests.fakes.binance import send_later
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
 
 _CHANNEL_OF = {"top": "bbo-tbt", "trade": "trades", "ticker": "tickers"}
 _LONGEST_REQUEST = 64 * 1024
+_MOST_OPERATIONS = 480  # an hour and connection; no test lasts longer than an hour
 _CONN_ID = "a4d3ae55"
 
 
@@ -54,7 +54,11 @@ class FakeOKX(FakeVenue):
         except (ValueError, TypeError, KeyError):
             self._error(client, "60012", f"Invalid request: {text[:500]}")
             return
-        if operation == "subscribe":
+        client.operations += 1
+        if client.operations > _MOST_OPERATIONS:
+            self.violations.append("more than 480 operations on one connection in an hour")
+            self._error(client, "60014", "Requests too frequent.")
+        elif operation == "subscribe":
             for channel, name in named:
                 self._subscribe(client, channel, name)
         elif operation == "unsubscribe":
@@ -136,9 +140,7 @@ class FakeOKX(FakeVenue):
     def _ack(self, client: Client, event: str, channel: str, name: str) -> None:
         argument = {"channel": channel, "instId": name}
         frame = json.dumps({"event": event, "arg": argument, "connId": _CONN_ID}, separators=(",", ":"))
-        delay = self.current.acks(frame, {_symbol(name)})
-        if delay is not None:
-            self.soon(send_later(client, frame, delay))
+        self.acknowledge(client, frame, {_symbol(name)})
 
     def _error(self, client: Client, code: str, message: str) -> None:
         client.send(json.dumps({"event": "error", "msg": message, "code": code, "connId": _CONN_ID}))

@@ -45,6 +45,10 @@ async def test_the_process_is_controlled_over_its_own_port() -> None:
                 await connect(f"ws://127.0.0.1:{port}/ws/v5/public")
             counters = (await http.get("/_fake")).json()
             wrong = await http.get("/_fake", params={"fault": "nonsense"})
+            pushed = await http.get(
+                "/_fake", params={"symbol": "btcusdt", "bid": "1", "ask": "2", "price": "1.5"}
+            )
+            calmed = await http.get("/_fake", params={"symbol": "nothing", "calm": "1"})
     finally:
         process.terminate()
         status = await asyncio.wait_for(process.wait(), DEADLINE_S)
@@ -53,5 +57,7 @@ async def test_the_process_is_controlled_over_its_own_port() -> None:
     assert len(counters["connects"]) == 1
     assert counters["symbols"]["btcusdt"]["price"].startswith("100.1")
     assert wrong.status_code == 400
+    assert pushed.json()["symbols"]["btcusdt"]["price"] == "1.5"
+    assert calmed.status_code == 400
     assert wrong.json()["faults"] == sorted(FAULTS)
     assert status == 0

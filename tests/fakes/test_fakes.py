@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from crypto_stream.feed.source import Instrument, MalformedFrame
+from crypto_stream.feed.source import MalformedFrame
 from handlers import binance, okx
 from tests.fakes import FakeBinance, FakeOKX, FakeVenue
+from tests.fakes.peers import BTC, ETH, drain, open_binance, receive
 from tests.waiting import DEADLINE_S, until
-
-BTC = Instrument("btcusdt", "BTC", "USDT")
-ETH = Instrument("ethusdt", "ETH", "USDT")
 
 
 @pytest.fixture
@@ -32,29 +29,6 @@ async def okx_fake() -> AsyncIterator[FakeOKX]:
     """A fake OKX with one symbol."""
     async with FakeOKX(["btcusdt"], rate=50) as venue:
         yield venue
-
-
-async def open_binance(fake: FakeVenue) -> ClientConnection:
-    """Connect and subscribe both symbols as the handler would."""
-    client = await connect(binance.url(fake.url, []), compression=None, max_queue=None)
-    await client.send(binance.subscribe([BTC, ETH])[0].text)
-    return client
-
-
-async def receive(client: ClientConnection) -> Any:
-    """Receive one frame in time, as JSON."""
-    async with asyncio.timeout(DEADLINE_S):
-        return json.loads(await client.recv())
-
-
-async def drain(client: ClientConnection) -> tuple[list[Any], ConnectionClosed]:
-    """Receive until the connection ends; return the frames and how it ended."""
-    frames = []
-    while True:
-        try:
-            frames.append(await receive(client))
-        except ConnectionClosed as closed:
-            return frames, closed
 
 
 async def test_binance_acknowledges_and_sends_all_three_streams(fake: FakeBinance) -> None:
@@ -87,35 +61,6 @@ async def test_okx_pushes_before_it_acknowledges_each_argument(okx_fake: FakeOKX
 
     assert "data" in first
     assert sorted(acked) == ["bbo-tbt", "tickers", "trades"]
-
-
-async def test_okx_refuses_an_unknown_instrument_and_answers_pings() -> None:
-    """An unknown instrument gets error 60018; the text ping gets pong; silence gets close code 4004."""
-    async with FakeOKX(["btcusdt"], rate=0, idle_s=0.3) as fake:
-        client = await connect(okx.url(fake.url, []))
-        await client.send(okx.subscribe([ETH])[0].text)
-        error = await receive(client)
-        await client.send("ping")
-        answers = {await client.recv() for _ in range(3)}
-        with pytest.raises(ConnectionClosed) as closed:
-            await receive(client)
-
-    assert error["code"] == "60018"
-    assert "pong" in answers
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 4004
-
-
-async def test_binance_cuts_who_sends_more_than_five_messages_a_second(fake: FakeBinance) -> None:
-    """The sixth message within one second closes the connection with 1008."""
-    client = await connect(binance.url(fake.url, []))
-    for number in range(6):
-        await client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
-    _, closed = await drain(client)
-
-    assert closed.rcvd is not None
-    assert (closed.rcvd.code, closed.rcvd.reason) == (1008, "Too many requests")
-    assert fake.violations
 
 
 async def test_push_sends_exact_values() -> None:
@@ -269,12 +214,14 @@ async def test_accept_and_close_closes_every_connection(fake: FakeBinance) -> No
     assert len(fake.connects) == 3
 
 
-async def test_a_pong_that_does_not_come_cuts() -> None:
-    """Binance pings; a client that does not answer within the time is cut and noted."""
-    async with FakeBinance(["btcusdt"], rate=0, ping_s=0.05, pong_s=0.2) as fake:
-        client = await connect(binance.url(fake.url, []))
-        client.transport.pause_reading()
-        await until(lambda: fake.violations)
-        client.transport.abort()
+async def test_a_fault_with_seconds_ends_by_itself(fake: FakeBinance) -> None:
+    """Nobody is let in while the port is closed, and everybody afterwards, on the same port."""
+    port = fake.port
+    await fake.fault("refuse", seconds=0.2)
+    with pytest.raises(OSError, match="Connect call failed"):
+        await open_binance(fake)
+    await until(lambda: fake.current.name == "none")
+    client = await open_binance(fake)
+    await client.close()
 
-    assert fake.violations == ["no pong"]
+    assert fake.port == port

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from tests.fakes.client import Client, WatchedConnection
+from tests.fakes.control import as_json, control
 from tests.fakes.fault import Fault
-from tests.fakes.faults import FAULTS, make_fault
+from tests.fakes.faults import make_fault
 from tests.fakes.walk import Walk
 
 _CONTROL = "/_fake"
@@ -196,6 +196,14 @@ class FakeVenue:
         for piece in self.current.data(client, channel, symbol, frame):
             client.send(piece)
 
+    def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
+        """Send the acknowledgement of `symbols`, through the present fault."""
+        delay = self.current.acks(frame, symbols)
+        if delay:
+            self.soon(_send_after(delay, client, frame))
+        elif delay is not None:
+            client.send(frame)
+
     def counters(self) -> dict[str, object]:
         """Return what this venue has seen, as JSON-ready values."""
         return {
@@ -265,36 +273,17 @@ class FakeVenue:
         address = urlsplit(request.path)
         query = dict(parse_qsl(address.query))
         if address.path == _CONTROL:
-            return await self._control(connection, query)
+            return await control(self, connection, query)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             answer = self.rest(address.path, query)
-            return _json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
+            return as_json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):
             return refused
         known = address.path.startswith(self.ws_paths)
         return None if known else connection.respond(HTTPStatus.NOT_FOUND, "no such path\n")
 
-    async def _control(self, connection: ServerConnection, query: dict[str, str]) -> Response:
-        symbol = query.get("symbol", "")
-        try:
-            if "fault" in query:
-                # In the background: what cuts all connections must not cut this answer.
-                make_fault(self, query["fault"], symbol)
-                self.soon(self.fault(query["fault"], symbol, seconds=float(query.get("seconds", 0))))
-            if "calm" in query:
-                self.calm(symbol, query["calm"] != "0")
-            values = {name: query[name] for name in ("bid", "ask", "price") if name in query}
-            if values:
-                await self.push(symbol, **values)
-        except (KeyError, ValueError, InvalidOperation) as error:
-            problem = {"error": repr(error), "faults": sorted(FAULTS), "symbols": sorted(self.walks)}
-            return _json(connection, problem, HTTPStatus.BAD_REQUEST)
-        return _json(connection, self.counters(), HTTPStatus.OK)
 
-
-def _json(connection: ServerConnection, value: object, status: HTTPStatus) -> Response:
-    response = connection.respond(status, json.dumps(value))
-    del response.headers["Content-Type"]
-    response.headers["Content-Type"] = "application/json"
-    return response
+async def _send_after(delay: float, client: Client, frame: str) -> None:
+    await asyncio.sleep(delay)
+    client.send(frame)

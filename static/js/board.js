@@ -26,7 +26,6 @@ class Row {
     this.#row = row;
     this.#cells = {
       head: cell('th'),
-      place: cell('.price'),
       price: cell('.price .value'),
       arrow: cell('.price .arrow'),
       change: cell('.change'),
@@ -46,13 +45,13 @@ class Row {
    * @param {boolean} quietly without flashing: this is not one change but everything anew
    */
   paint(quote, quietly) {
-    const { head, place, price, arrow, change, bid, ask, spread, source, word } = this.#cells;
+    const { head, price, arrow, change, bid, ask, spread, source, word } = this.#cells;
     const shown = this.#shown;
     this.#shown = quote;
     writeNumber(price, quote?.price);
     if (!quietly && quote && shown) {
       const way = compare(quote.price, shown.price);
-      if (way) flash(place, arrow, way > 0 ? 'up' : 'down');
+      if (way) flash(price, arrow, way > 0 ? 'up' : 'down');
     }
     if (quote?.change_24h !== shown?.change_24h || quietly) paintChange(change, quote?.change_24h ?? null);
     if (quote?.bid !== shown?.bid || quote?.ask !== shown?.ask || quietly) {
@@ -66,7 +65,7 @@ class Row {
     mark(head, 'source', quote?.source ?? 'none');
     mark(head, 'kind', kind);
     const stale = !quote || quote.stale;
-    if (stale) dim(place);
+    if (stale) dim(price);
     mark(this.#row, 'stale', stale ? '' : null);
     write(word, stale ? 'STALE' : '');
   }

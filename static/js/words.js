@@ -41,13 +41,14 @@ export function moment(ms) {
 }
 
 /**
- * Give a number's text a plus where it has no sign; zero stays as it is.
+ * Give a number's text a plus where it has no sign; zero gets none, not even after rounding ("-0.00").
  *
  * @param {string} text
  * @returns {string}
  */
 export function signed(text) {
-  return /^[-+]/.test(text) || !/[1-9]/.test(text) ? text : `+${text}`;
+  if (!/[1-9]/.test(text)) return text.replace(/^[-+]/, '');
+  return /^[-+]/.test(text) ? text : `+${text}`;
 }
 
 /**

@@ -112,9 +112,8 @@ class System:
 
     def _start(self) -> None:
         environ = {}
-        prices = {"binance": "64000.00", "okx": "64010.0"}
-        for venue, price in prices.items():
-            fake = Process(["tests.fakes", venue, "--rate", "20", "--price", price], self._folder, {})
+        for venue in ("binance", "okx"):
+            fake = Process(["tests.fakes", venue, "--rate", "20"], self._folder, {})
             self._processes.append(fake)
             port = self.ports[venue] = fake.line(r"^(\d+)$")
             environ[f"CRYPTO_STREAM_{venue.upper()}_URL"] = f"ws://127.0.0.1:{port}"

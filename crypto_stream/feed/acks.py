@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from crypto_stream.feed.source import Request
 
@@ -45,16 +45,14 @@ class AckTable:
         """Note an acknowledgement; an unknown or repeated one changes nothing."""
         for pending in self._pending:
             pending.keys.discard(key)
-        self._pending = [pending for pending in self._pending if pending.keys]
+        self._keep(lambda pending: bool(pending.keys))
 
     def seen(self, symbol: str) -> None:
         """Note data of `symbol`."""
         for pending in self._pending:
             if symbol in pending.request.symbols:
                 pending.seen.add(symbol)
-        self._pending = [
-            pending for pending in self._pending if not pending.seen.issuperset(pending.request.symbols)
-        ]
+        self._keep(lambda pending: not pending.seen.issuperset(pending.request.symbols))
 
     def refused(self, key: str) -> tuple[str, ...]:
         """Note a refusal and return the symbols of its request; an empty key means the only one waiting."""
@@ -76,6 +74,13 @@ class AckTable:
             missing = _without(pending.request.symbols, pending.seen)
             (again if pending.attempts < self._most_attempts else given_up).extend(missing)
         return again, given_up
+
+    def _keep(self, waits: Callable[[_Pending], bool]) -> None:
+        """Take out what was acknowledged; its attempts are forgotten."""
+        for pending in self._pending:
+            if not waits(pending):
+                self._attempts.pop(frozenset(pending.request.symbols), None)
+        self._pending = [pending for pending in self._pending if waits(pending)]
 
 
 def _without(symbols: Iterable[str], seen: set[str]) -> list[str]:

@@ -8,7 +8,6 @@ import os
 import socket
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 from crypto_stream.errors import UsageError
@@ -67,7 +66,7 @@ def bus_path(data_dir: Path, runtime_dir: Path | None) -> Path:
     """
     if runtime_dir is None:
         mark = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
-        runtime_dir = Path(tempfile.gettempdir()) / f"crypto-stream-{os.geteuid()}-{mark}"
+        runtime_dir = Path(os.environ.get("TMPDIR", "/tmp")) / f"crypto-stream-{os.geteuid()}-{mark}"
     path = runtime_dir.absolute() / "bus"
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:

@@ -59,11 +59,10 @@ def plain_heading() -> str:
 
 def screenful(quotes: Iterable[Quote], now_ms: int, status: str, height: int) -> str:
     """Return what paints the whole terminal anew without flicker: status, headings, as many rows as fit."""
-    rows = [cells(quote, now_ms) for quote in quotes]
-    hidden = max(0, len(rows) + 3 - height)
-    lines = [status, *table(HEADINGS, rows)]
-    if hidden:
-        lines = [*lines[: height - 2], f"… and {len(lines) - height + 2} more; name the ones to see"]
+    lines = [status, *table(HEADINGS, [cells(quote, now_ms) for quote in quotes])]
+    hidden = len(lines) - (height - 2)  # a line for the rest, a line for the cursor
+    if hidden > 1:
+        lines = [*lines[:-hidden], f"… and {hidden} more; name the ones to see"]
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 

@@ -72,12 +72,12 @@ def become_gateway(settings: Settings, say: Callable[[str], None]) -> None:
     _become("gateway", told)
 
 
-def check_gateway(settings: Settings) -> None:
-    """Raise UsageError when the green server or the scripts of the pages are not installed."""
+def check_gateway(settings: Settings, vendor: Path = _VENDOR) -> None:
+    """Raise UsageError when the green server, or the scripts of the pages in `vendor`, are not installed."""
     if importlib.util.find_spec(settings.server) is None:
         install = f"{sys.executable} -m pip install {settings.server}"
         raise UsageError(f"server: {settings.server!r} is not installed; run: {install}")
-    if not all((_VENDOR / script).is_file() for script in _SCRIPTS):
+    if not all((vendor / script).is_file() for script in _SCRIPTS):
         raise UsageError("the scripts of the pages are not installed yet; run: make setup")
 
 

@@ -1,0 +1,32 @@
+"""Rules of the tree that no linter knows."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.process.programs import ROOT
+
+_LONGEST = 320  # "about 300 lines": past that there is a second thing inside
+
+
+def _files(*patterns: str) -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return listed.stdout.splitlines()
+
+
+def test_no_file_is_long() -> None:
+    """No source file is longer than about 300 lines; tests may list more cases."""
+    lines = {
+        name: len((ROOT / name).read_text("utf-8").splitlines())
+        for name in _files("*.py", "*.js", "*.css", ":!tests")
+    }
+
+    assert lines
+    assert {name: count for name, count in lines.items() if count > _LONGEST} == {}
+
+
+def test_nothing_of_others_is_committed() -> None:
+    """Installed scripts, minified code and recordings stay out of the repository."""
+    assert _files("static/vendor", "node_modules", "*.min.js", "*.ndjson", "app.log*", "data") == []

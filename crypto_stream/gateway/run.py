@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # Connections besides viewers: pages, programs that ask over HTTP, polls.
 _OTHERS = 1024
+# engine.io sessions besides viewers: those that were refused, or have not yet joined.
+_UNJOINED = 256
 _STATUS_S = 5.0
 _TICK_S = 0.25
 _BEAT_S = 1.0
@@ -77,6 +79,7 @@ class Gateway:
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
             websocket=self._library.WebSocket,
+            most_sessions=settings.max_viewers + _UNJOINED,
         )
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers)

@@ -198,6 +198,24 @@ async def test_viewers_beyond_the_limit_are_refused_with_a_reason(bus: Path) -> 
     assert refused == 1
 
 
+async def test_sessions_that_never_join_are_limited_too(bus: Path) -> None:
+    """Beyond the limit a new engine.io session gets 503, and the sessions that exist go on."""
+    path = "/socket.io/?EIO=4&transport=polling"
+    async with Engine(bus), running(bus, max_viewers=1) as gateway:
+        await gateway.ready()
+        async with viewing(gateway.url, "polling") as viewer:
+            opened = 0
+            while (answer := await gateway.http.get(path)).status_code == 200:
+                opened += 1
+            sneaky = await gateway.http.get(f"{path}&xsid=1")
+            joined = await viewer.subscribe(symbols="all")
+
+    assert opened == 1 + 256 - 1
+    assert (answer.status_code, answer.json()["code"]) == (503, "too_many_viewers")
+    assert sneaky.status_code == 503
+    assert joined["ok"]
+
+
 async def _refusal(url: str) -> Any:
     """Connect in vain, return what the server said."""
     told: list[Any] = []

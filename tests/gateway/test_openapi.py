@@ -27,6 +27,7 @@ def app(tmp_path: Path) -> Flask:
         origins=(),
         async_mode="threading",
         websocket=None,
+        most_sessions=1,
     )
     return made
 

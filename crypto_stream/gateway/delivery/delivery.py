@@ -147,9 +147,10 @@ class Delivery:
         return viewer.pipe.waiting() > MOST_OWED and self._cut(viewer)
 
     def _cut(self, viewer: Viewer) -> bool:
+        known = self.leave(viewer.id)
         viewer.pipe.cut()
-        self._counters.disconnected_slow += 1
-        return self.leave(viewer.id)
+        self._counters.disconnected_slow += known
+        return known
 
     def _symbols(self, channel: Channel) -> Iterable[str]:
         symbols = channel.wish.symbols

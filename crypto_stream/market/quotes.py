@@ -44,6 +44,7 @@ def change_percent(price: str | None, opening: str | None) -> str | None:
         before = Decimal(opening)
         if not before:
             return None
-        return format((Decimal(price) - before) / before * 100, ".2f")
+        text = format((Decimal(price) - before) / before * 100, ".2f")
+        return "0.00" if text == "-0.00" else text
     except (InvalidOperation, ValueError):
         return None

@@ -1,1 +1,1 @@
-"""Measurements that anybody can repeat; each is a command: `python -m benchmarks.failover`, `python -m benchmarks.numbers`."""
+"""Measurements that anybody can repeat, each a command: `python -m benchmarks.failover`, `… .numbers`."""

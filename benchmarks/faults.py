@@ -33,7 +33,7 @@ def _moves_nothing(name: str, fault: str = "") -> Fault:
 
 def _while_asking(name: str, fault: str, symbols: tuple[str, ...] = (), *, compared: bool = False) -> Fault:
     """Make a fault of acknowledgements: an announced shutdown makes the client subscribe anew under it."""
-    return Fault(name, ({"fault": "moving:2"}, {"fault": fault, "symbol": _ONE}), symbols, compared)
+    return Fault(name, ({"fault": fault, "symbol": _ONE}, {"announce": "1"}), symbols, compared)
 
 
 FAULTS = (

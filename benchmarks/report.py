@@ -33,14 +33,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return lines as a Markdown table with even columns; numbers stand on the right."""
     lines = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
-    right = [all(row[place][:1].isdigit() or row[place] == "-" for row in lines) for place in range(len(widths))]
+    right = [
+        all(row[place][:1].isdigit() or row[place] == "-" for row in lines) for place in range(len(widths))
+    ]
 
     def line(cells: Sequence[str]) -> str:
         places = zip(cells, widths, right, strict=True)
         padded = (cell.rjust(width) if number else cell.ljust(width) for cell, width, number in places)
         return f"| {' | '.join(padded)} |"
 
-    rule = "|".join(("-" * (width + 1) + ":") if number else "-" * (width + 2) for width, number in zip(widths, right, strict=True))
+    rule = "|".join(
+        ("-" * (width + 1) + ":") if number else "-" * (width + 2)
+        for width, number in zip(widths, right, strict=True)
+    )
     return "\n".join([line(headings), f"|{rule}|", *map(line, lines)])
 
 
@@ -52,7 +57,7 @@ def save(path: Path, result: dict[str, Any]) -> None:
 
 
 class Progress:
-    """Say how far it is: one line that is painted over on a terminal, plain lines of what is done elsewhere."""
+    """Say how far it is: one line painted over on a terminal, plain lines of what is done elsewhere."""
 
     def __init__(self, steps: int) -> None:
         """Expect so many steps."""
@@ -91,4 +96,6 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )

@@ -1,4 +1,4 @@
-"""The system under measurement as real processes: fake venues, `crypto_stream run`, and what each of them uses."""
+"""The system under measurement as real processes: fake venues, `crypto_stream run`, and what each uses."""
 
 from __future__ import annotations
 

@@ -172,6 +172,11 @@ class FakeVenue:
         """Let nothing happen on one symbol; its 24 h figures go on only where a change would send them."""
         self.walks[symbol].calm = calm
 
+    def announce(self) -> None:
+        """Announce a shutdown that does not come: clients move to a new connection, under any fault."""
+        for client in self.clients:
+            client.send(self.announcement())
+
     def soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run `coroutine` beside the others, at most until the venue stops."""
         task = self._group.create_task(coroutine)

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -128,8 +129,9 @@ def gateway(settings: Settings) -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(line)
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody may be reading; that is no reason not to serve
+        click.echo(line)
+        sys.stdout.flush()
 
 
 @cli.command()

@@ -15,6 +15,7 @@ import os
 import posix  # its `write` is never patched; a green `os.write` would wait where ours must not
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -180,7 +181,7 @@ class LogFile(RotatingFileHandler):
         complaint = f"{self.baseFilename} cannot be written: {sys.exc_info()[1]}"
         if complaint != self._complaint:
             self._complaint = complaint
-            sys.stderr.write(complaint + "\n")
+            _show(complaint)
 
 
 class Terminal(logging.Handler):
@@ -199,8 +200,13 @@ class Terminal(logging.Handler):
         """Show a finished line if its level is high enough."""
         _, level, process, _, rest = (*text.split(" ", 4), "", "", "", "")[:5]
         if logging.getLevelNamesMapping().get(level, 0) >= self.level:
-            sys.stderr.write(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}\n")
-            sys.stderr.flush()
+            _show(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}")
+
+
+def _show(line: str) -> None:
+    with suppress(OSError):  # the terminal may be gone; that must end nobody
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def configure(level: str, *handlers: logging.Handler) -> None:

@@ -36,10 +36,13 @@ class Program(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Seconds: silence that counts as hanging (at start: `start_s`), time to stop, waits between restarts."""
+    """Seconds: silence that counts as hanging, time to stop, waits between restarts.
+
+    `start_s` is the silence allowed before the first beat: an engine reads a long recording first.
+    """
 
     hang_s: float = 15.0
-    start_s: float = 30.0
+    start_s: float = 120.0
     stop_s: float = 10.0
     first_delay_s: float = 0.1
     longest_delay_s: float = 5.0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_stream import logs
 from crypto_stream.errors import UsageError
+from tests.process.programs import program
 
 
 def _line(message: str, *args: object, level: int = logging.INFO, **details: object) -> str:
@@ -106,6 +107,37 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A log file in a folder that does not exist ends the start with one line."""
     with pytest.raises(UsageError, match=r"log-file: '.*gone/app\.log' cannot be written \(No such file"):
         _log_file(tmp_path / "gone")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_full_disk_is_said_once_and_ends_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    """While the log cannot be written the program goes on; a person is told once."""
+    file = logs.LogFile(Path("/dev/full"), 10_000, 1, "supervisor")
+    for _ in range(100):
+        file.line("x" * 1000)
+    with pytest.raises(OSError, match="No space left"):
+        file.close()
+
+    assert capsys.readouterr().err == "/dev/full cannot be written: [Errno 28] No space left on device\n"
+
+
+async def test_a_closed_terminal_ends_nobody(tmp_path: Path) -> None:
+    """A program whose terminal is gone goes on."""
+    with program(["-c", _WARN_WITHOUT_TERMINAL, str(tmp_path / "done")], tmp_path) as running:
+        status = running.wait()
+
+        assert status == 0
+        assert (tmp_path / "done").exists()
+
+
+_WARN_WITHOUT_TERMINAL = """
+import os, sys, pathlib
+from crypto_stream.logs import Terminal
+os.close(2)
+Terminal("supervisor").line("time WARNING engine logger text")
+pathlib.Path(sys.argv[1]).touch()
+os.open(os.devnull, os.O_WRONLY)
+"""
 
 
 def test_a_full_pipe_loses_lines_and_says_how_many() -> None:

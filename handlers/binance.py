@@ -41,6 +41,7 @@ URLS = [
 ]
 REST_URL = "https://data-api.binance.vision"
 BUSY = "btcusdt"
+MAX_INSTRUMENTS = 340  # three streams each, 1024 streams a connection, one more for BUSY
 # 5 messages in any rolling second, pongs included: 0.3 s apart leaves room for those.
 PACE_S = 0.3
 MAX_AGE_S = 23 * 3600.0  # the venue cuts at 24 h

@@ -80,8 +80,10 @@ class Switchboard:
             listener.switched(decision.changes)
         states = {name: line.state for name, line in self.lines.items()}
         if states != self._states:
-            self._states = {**states}
+            self._states = states
             listener.sources_changed()
+        # What this round itself changed needs no round of its own: two lost sources would keep each other awake.
+        self._wake.clear()
 
     def _was_blocked(self, now_ns: int) -> bool:
         looked_ns, self._looked_ns = self._looked_ns, now_ns

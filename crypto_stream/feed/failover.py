@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from crypto_stream.market.book import Book, Entry
+from crypto_stream.market.book import Book
 from crypto_stream.market.status import SourceState
 
 # A move of another venue this soon after our last data is the same move, seen there a little later.
@@ -142,13 +142,17 @@ class Failover:
         if not self.is_live(current, symbol, lines):
             return False
         others = [
-            other
+            (lines[name].live_since_ns, other)
             for name in chain
             if name != current and self.is_live(name, symbol, lines)
             if (other := self._book.entry(name, symbol)) is not None
         ]
         if others:
-            return any(_moved_without(entry, other) for other in others)
+            # What a source says first after it connected is its state, not a move.
+            return any(
+                other.moved_ns > max(entry.received_ns, live_since_ns) + _SAME_MOVE_NS
+                for live_since_ns, other in others
+            )
         return now_ns - entry.received_ns >= self._limits.quiet_after
 
     def _choose(
@@ -208,7 +212,3 @@ class Failover:
         if self.is_dead(name, symbol):
             return "no data of this instrument although the source is live"
         return "no data of this instrument yet"
-
-
-def _moved_without(entry: Entry, other: Entry) -> bool:
-    return other.moved_ns > entry.received_ns + _SAME_MOVE_NS

@@ -35,6 +35,7 @@ from crypto_stream.market.status import SourceState
 log = logging.getLogger(__name__)
 
 _SHOWN = 200  # characters of a malformed frame in the log
+_MOST_CHANNELS = 100  # counted by name: the names are the venue's choice
 _LOG_EVERY_NS = 1_000_000_000  # malformed frames are all counted; at most one a second is shown
 
 
@@ -217,7 +218,9 @@ class Leg:
             self.terms.counts["malformed"] += 1
             self._log_malformed(frame, error, received_ns)
             return
-        self.terms.counts[events[0].channel] += 1
+        channel = events[0].channel
+        counts = self.terms.counts
+        counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
         for event in events:
             self._handle(event, received_ns)
 

@@ -7,6 +7,7 @@ import logging
 
 import httpx
 
+from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.source import Source
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ async def follow_listing(source: Source, unlisted: dict[str, str], carried: froz
         try:
             async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
                 listed = await source.instruments(http)
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, MalformedFrame) as error:
             log.info("no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)})
             pause = _RETRY_S
         else:

@@ -235,13 +235,15 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
 
 
 def best(prices: list[tuple[str, str]], *, highest: bool) -> tuple[str, str] | tuple[None, None]:
-    """Pick the best of (source, price text) pairs: the highest bid or the lowest ask; the first of equals."""
+    """Pick the best of (source, price text) pairs: the highest bid or the lowest ask; the first of equals.
+
+    A price of zero is a venue's way of saying that this side of its book is empty.
+    """
     found: tuple[str, str] | None = None
     for source, price in prices:
-        if found is None:
-            found = (source, price)
+        mine = Decimal(price)
+        if not mine:
             continue
-        mine, its = Decimal(price), Decimal(found[1])
-        if mine > its if highest else mine < its:
+        if found is None or (mine > Decimal(found[1]) if highest else mine < Decimal(found[1])):
             found = (source, price)
     return found or (None, None)

@@ -336,3 +336,9 @@ def test_fields_not_given_change_nothing() -> None:
     book.apply(Update("btcusdt", "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
 
     assert state(book) == {**before, "volume_24h": "9", "time": 2000}
+
+
+def test_a_zero_price_is_no_best() -> None:
+    """Zero is a venue's way of saying that a side is empty: it is never the best ask."""
+    assert best([("a", "0.00000000"), ("b", "5")], highest=False) == ("b", "5")
+    assert best([("a", "0.00000000")], highest=False) == (None, None)

@@ -82,7 +82,7 @@ class Switchboard:
         if states != self._states:
             self._states = states
             listener.sources_changed()
-        # What this round itself changed needs no round of its own: two lost sources would keep each other awake.
+        # What this round itself changed needs none of its own: two lost sources would keep each other awake.
         self._wake.clear()
 
     def _was_blocked(self, now_ns: int) -> bool:

@@ -1,0 +1,309 @@
+"""Who serves an instrument: facts in, decisions out; no clock, no socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_stream.feed.failover import NOT_CARRIED
+from tests.feed.lines import World
+
+BOTH = {"btcusdt": ("one", "two")}
+
+
+def both_live() -> World:
+    """Make two live sources, the first of which serves."""
+    world = World(BOTH)
+    world.live("one", "two")
+    world.tell("one")
+    world.tell("two")
+    world.decide()
+    return world
+
+
+def test_first_live_source_of_the_chain_serves() -> None:
+    """Of the live sources the first of the chain is taken, and the reason says so."""
+    world = World(BOTH)
+    world.live("one", "two")
+    world.tell("one")
+    world.tell("two")
+
+    assert world.decide() == [("btcusdt", None, "one", "one is live")]
+    assert world.decide() == []
+
+
+def test_connected_without_data_serves_nothing() -> None:
+    """A source that gave no data of an instrument does not serve it, live or not."""
+    world = World(BOTH)
+    world.live("one", "two")
+    world.tell("two")
+
+    assert world.decide() == [("btcusdt", None, "two", "two is live")]
+
+
+def test_at_the_start_the_better_source_needs_no_probation() -> None:
+    """A better source that comes up a moment later and never failed takes over at once."""
+    world = World(BOTH)
+    world.live("two")
+    world.tell("two")
+    world.decide()
+    world.live("one")
+    world.tell("one")
+
+    assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
+
+
+@pytest.mark.parametrize("state", ["lost", "stale", "connecting", "connected", "ended", "off"])
+def test_every_state_but_live_loses_the_instrument(state: str) -> None:
+    """A source in any other state hands over at once, with its own reason."""
+    world = both_live()
+    world.lose("one", state, "no data for 5 s")  # type: ignore[arg-type]
+
+    assert world.decide() == [("btcusdt", "one", "two", "one: no data for 5 s")]
+
+
+def test_data_from_before_the_connection_counts_for_nothing() -> None:
+    """After a reconnect a source serves an instrument only with data of it from the new connection."""
+    world = both_live()
+    world.lose("one")
+    world.decide()
+    world.now += 100
+    world.tell("two")
+    world.live("one")
+    world.lines["one"].live_since_ns = 0
+    without = world.decide()
+    world.tell("one")
+
+    assert without == []
+    assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
+
+
+def test_better_source_returns_after_its_probation() -> None:
+    """A source that failed serves again once it was live for 30 s, not a moment earlier."""
+    world = both_live()
+    world.lose("one")
+    world.decide()
+    world.live("one")
+    world.tell("one")
+    world.now += 29.999
+    world.tell("two")
+    early = world.decide()
+    world.now += 0.001
+    world.tell("one")
+
+    assert early == []
+    assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
+
+
+def test_probation_does_not_leave_an_instrument_unserved() -> None:
+    """A source on probation serves at once when nothing else is live."""
+    world = both_live()
+    world.lose("one")
+    world.decide()
+    world.live("one")
+    world.tell("one")
+    world.lose("two", reason="closed by the venue (1012)")
+
+    assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
+
+
+def test_nothing_live_says_why_for_each_source() -> None:
+    """Without a live source nothing serves, and the reason names every source of the chain."""
+    world = both_live()
+    world.lose("one", reason="connection refused")
+    world.lose("two", "stale", "no data for 5 s")
+    reason = "one: connection refused; two: no data for 5 s"
+
+    assert world.decide() == [("btcusdt", "one", None, reason)]
+    assert world.failover.reasons["btcusdt"] == reason
+    assert world.decide() == []
+
+
+def test_silent_symbol_is_dead_once_another_source_moved_it() -> None:
+    """Silent for 5 s while the standby moved it: served from there, asked for again, and only it."""
+    world = World({"btcusdt": ("one", "two"), "ethusdt": ("one", "two")})
+    world.live("one", "two")
+    for symbol in ("btcusdt", "ethusdt"):
+        world.tell("one", symbol)
+        world.tell("two", symbol)
+    world.decide()
+    world.now += 4
+    world.move("two")
+    world.now += 0.999
+    world.tell("one", "ethusdt")
+    early = world.decide()
+    world.now += 0.001
+    changes = world.decide()
+
+    assert early == []
+    assert changes == [
+        ("btcusdt", "one", "two", "one: no data of this instrument although the source is live")
+    ]
+    assert world.asked_again == [("one", "btcusdt")]
+    assert world.failover.is_dead("one", "btcusdt")
+    assert not world.failover.is_dead("one", "ethusdt")
+
+
+@pytest.mark.parametrize(("after_s", "dead"), [(0.5, False), (1.0, False), (1.001, True), (3, True)])
+def test_a_move_seen_a_little_later_elsewhere_is_the_same_move(after_s: float, dead: bool) -> None:
+    """Only a move later than 1 s after our last data proves that we missed one."""
+    world = both_live()
+    world.now += 10
+    world.tell("one", price="7")
+    world.now += after_s
+    world.move("two")
+    world.now += 10
+
+    assert bool(world.decide()) is dead
+
+
+def test_calm_everywhere_is_calm() -> None:
+    """Nothing moved anywhere: however long it lasts, a comparison source says that nothing is wrong."""
+    world = both_live()
+    for _ in range(100):
+        world.now += 10
+        world.tell("two")
+
+        assert world.decide() == []
+
+
+@pytest.mark.parametrize("settled_s", [0.0, 1.0])
+def test_what_a_source_says_first_is_no_move(settled_s: float) -> None:
+    """A comparison source that comes up while a pair is calm tells its state, which nobody missed."""
+    world = both_live()
+    world.lose("two")
+    world.now += 3
+    world.tell("one", price="7")
+    world.decide()
+    world.now += 20
+    world.live("two")
+    world.now += settled_s
+    world.tell("two", price="8")
+    world.now += 10
+
+    assert world.decide() == []
+
+
+def test_without_comparison_silence_is_dead_after_a_minute() -> None:
+    """Where no other source can tell, an instrument is dead after 60 s of silence, not before."""
+    world = both_live()
+    world.lose("two")
+    world.now += 59.999
+    early = world.decide()
+    world.now += 0.001
+    changes = world.decide()
+
+    assert early == []
+    assert [change[:3] for change in changes] == [("btcusdt", "one", None)]
+    assert "no data of this instrument although the source is live" in changes[0][3]
+
+
+def test_dead_instrument_lives_again_with_its_first_data_and_returns_after_probation() -> None:
+    """Data ends the death; the better source serves it again after 30 s of it."""
+    world = both_live()
+    world.now += 3
+    world.move("two")
+    world.now += 3
+    world.decide()
+    world.now += 1
+    world.tell("one")
+    revived = world.decide()
+    world.now += 29.9
+    world.tell("one")
+    early = world.decide()
+    world.now += 0.1
+
+    assert revived == []
+    assert early == []
+    assert not world.failover.is_dead("one", "btcusdt")
+    assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
+
+
+def test_dead_instrument_is_asked_for_once_a_minute() -> None:
+    """A dead instrument is asked for at its death, then every 60 s while it stays dead."""
+    world = both_live()
+    world.now += 3
+    world.move("two")
+    world.now += 3
+    asked = []
+    for second in range(125):
+        world.decide()
+        if world.asked_again:
+            asked.append(second)
+        world.now += 1
+        world.tell("two")
+
+    assert asked == [0, 60, 120]
+
+
+def test_pinned_source_serves_although_a_better_one_is_live() -> None:
+    """A pin is obeyed at once, and undone at once."""
+    world = both_live()
+
+    assert world.decide("two") == [("btcusdt", "one", "two", "pinned to two")]
+    assert world.decide("two") == []
+    assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
+
+
+def test_lost_pinned_source_is_replaced_by_none() -> None:
+    """With a pin there is no failover: the instrument stays with nobody, and the reason names the source."""
+    world = both_live()
+    world.decide("two")
+    world.lose("two", reason="connection refused")
+
+    assert world.decide("two") == [("btcusdt", "two", None, "two: connection refused")]
+
+
+def test_what_the_pinned_source_does_not_carry_says_so() -> None:
+    """Instruments outside the pinned source keep nobody, for exactly this reason."""
+    world = World({"btcusdt": ("one",), "ethusdt": ("one", "two")})
+    world.live("one", "two")
+    world.tell("one")
+    world.tell("one", "ethusdt")
+    world.tell("two", "ethusdt")
+    world.decide()
+    changes = world.decide("two")
+
+    assert ("btcusdt", "one", None, NOT_CARRIED) in changes
+    assert ("ethusdt", "one", "two", "pinned to two") in changes
+    assert world.failover.reasons["btcusdt"] == NOT_CARRIED
+
+
+def test_no_pin_excludes_a_synthetic_source() -> None:
+    """Synthetic instruments always run, whatever is pinned."""
+    world = World({"btcusdt": ("one",), "ticker_00": ("walk",)}, always=("walk",))
+    world.live("one", "walk")
+    world.tell("one")
+    world.tell("walk", "ticker_00")
+    world.decide()
+
+    assert world.decide("one") == []
+    assert world.decide("walk") == [("btcusdt", "one", None, NOT_CARRIED)]
+    assert world.serving("ticker_00") == "walk"
+
+
+def test_refused_symbol_says_what_the_venue_said() -> None:
+    """A subscription that was refused is the reason why its source does not serve it."""
+    world = World({"goneusdt": ("one",)})
+    world.live("one")
+    world.lines["one"].refused = {"goneusdt": "code 60018: does not exist"}
+    world.decide()
+
+    assert world.failover.reasons["goneusdt"] == "one: code 60018: does not exist"
+
+
+def test_instrument_of_no_source_says_so() -> None:
+    """What no source carries has its own reason."""
+    world = World({"goneusdt": ()})
+    world.decide()
+
+    assert world.failover.reasons["goneusdt"] == "no source carries it"
+
+
+def test_planned_move_keeps_what_is_known() -> None:
+    """While a source moves to a new connection it stays live for all it served."""
+    world = both_live()
+    world.now += 3
+    world.lines["one"].live_since_ns = world.now_ns
+
+    assert world.decide() == []
+    assert world.serving() == "one"

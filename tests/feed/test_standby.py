@@ -1,0 +1,113 @@
+"""Which sources are kept connected: the serving one, every better one, and as many behind as asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.feed.standby import Standby
+from tests.feed.lines import LIMITS, Facts, S
+
+CHAIN = ("one", "two", "three", "four")
+FAILBACK = LIMITS.failback_after
+Count = int | Literal["all"]
+
+
+def lines(*names: str) -> dict[str, Facts]:
+    """Make sources that are off."""
+    return {name: Facts() for name in names or CHAIN}
+
+
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [(0, {"one"}), (1, {"one", "two"}), (2, {"one", "two", "three"}), (9, set(CHAIN)), ("all", set(CHAIN))],
+)
+def test_so_many_stand_by_behind_the_first(count: Count, names: set[str]) -> None:
+    """While all is well the first of the chain and the next ones are connected."""
+    assert Standby([CHAIN], count, FAILBACK).wanted(0, lines()) == names
+
+
+@pytest.mark.parametrize("state", ["lost", "stale", "connecting", "connected", "live"])
+def test_failed_source_is_tried_beside_the_next_until_it_is_proven(state: str) -> None:
+    """A source that failed stays wanted, but does not count until it was live for `failback_after`."""
+    facts = lines()
+    facts["one"] = Facts(state, failed=True, live_since_ns=0)  # type: ignore[arg-type]
+    standby = Standby([CHAIN], 1, FAILBACK)
+    early = standby.wanted(FAILBACK - 1, facts)
+    late = standby.wanted(FAILBACK, facts)
+
+    assert early == {"one", "two", "three"}
+    assert late == ({"one", "two"} if state == "live" else early)
+
+
+def test_all_chains_are_served() -> None:
+    """Sources of other instruments are wanted for those."""
+    standby = Standby([("one", "two"), ("walk",), ("two",), ()], 0, FAILBACK)
+
+    assert standby.wanted(0, lines("one", "two", "walk")) == {"one", "walk", "two"}
+
+
+def test_pinned_source_is_always_wanted() -> None:
+    """A pin connects its source, however far back in the chain."""
+    for count in (0, 1, 2):
+        assert "four" in Standby([CHAIN], count, FAILBACK).wanted(0, lines(), "four")
+    assert Standby([CHAIN], 0, FAILBACK).wanted(0, lines(), "four") == {"four"}
+
+
+def test_one_at_a_time_goes_round() -> None:
+    """With 0 each loss goes on to the next, from the last to the first, one at any time."""
+    facts = lines()
+    standby = Standby([CHAIN], 0, FAILBACK)
+    turns = []
+    for _ in range(6):
+        (name,) = standby.wanted(0, facts)
+        turns.append(name)
+        for each in CHAIN:
+            facts[each].state = "lost" if each == name else "off"
+
+    assert turns == ["one", "two", "three", "four", "one", "two"]
+
+
+def test_one_at_a_time_stays_where_it_is_well() -> None:
+    """With 0 a source that works is not left for a better one."""
+    facts = lines()
+    standby = Standby([CHAIN], 0, FAILBACK)
+    facts["one"].state = "lost"
+    standby.wanted(0, facts)
+    facts["one"].state = "off"
+    facts["two"].state = "live"
+
+    assert [standby.wanted(at * FAILBACK, facts) for at in range(5)] == [{"two"}] * 5
+
+
+FACTS = st.builds(
+    Facts,
+    state=st.sampled_from(["off", "connecting", "connected", "live", "stale", "lost", "ended"]),
+    failed=st.booleans(),
+    live_since_ns=st.integers(0, 100 * S),
+)
+
+
+@given(st.tuples(FACTS, FACTS, FACTS, FACTS), st.integers(1, 3), st.integers(100 * S, 200 * S))
+def test_enough_reliable_sources_are_wanted_and_no_more(
+    facts: tuple[Facts, ...], count: int, now_ns: int
+) -> None:
+    """Wanted is the shortest beginning of the chain with the serving source and `count` more to rely on."""
+    given_lines = dict(zip(CHAIN, facts, strict=True))
+    wanted = Standby([CHAIN], count, FAILBACK).wanted(now_ns, given_lines)
+
+    def reliable(names: set[str]) -> int:
+        return sum(
+            (line.state == "live" and now_ns - line.live_since_ns >= FAILBACK)
+            if line.failed
+            else line.state not in ("stale", "lost", "ended")
+            for name, line in given_lines.items()
+            if name in names
+        )
+
+    assert wanted == set(CHAIN[: len(wanted)])
+    assert reliable(wanted) == 1 + count or wanted == set(CHAIN)
+    assert reliable(set(CHAIN[: len(wanted) - 1])) < 1 + count

@@ -55,9 +55,12 @@ class Audience:
         for answer in answers:
             for symbol, gap in answer["gaps"].items():
                 gaps[symbol] = max(gap, gaps.get(symbol, 0.0))
+        now, switches, outages = (_added(answers, name) for name in ("now", "switches", "outages"))
         return Sighting(
             [each for answer in answers for each in answer["arrived"]],
-            *(sum((Counter(a[name]) for a in answers), Counter()) for name in ("now", "switches", "outages")),
+            now,
+            switches,
+            outages,
             gaps,
             sum(answer["frames"] for answer in answers),
             sum(answer["errors"] for answer in answers),
@@ -77,3 +80,10 @@ def audience(url: str, count: int, **wish: object) -> Iterator[Audience]:
     arguments = [["benchmarks.viewers", url, str(share), json.dumps(wish)] for share in shares if share]
     with ExitStack() as stack:
         yield Audience([stack.enter_context(running(each)) for each in arguments])
+
+
+def _added(answers: list[Any], name: str) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for answer in answers:
+        total.update(answer[name])
+    return total

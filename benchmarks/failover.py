@@ -1,6 +1,6 @@
 """Measure failover as viewers see it: `python -m benchmarks.failover` (about 11 minutes; --quick for a look).
 
-Fakes of Binance and OKX, the real `crypto_stream run`, and viewers that check every frame, all on one machine.
+Fakes of Binance and OKX, the real `crypto_stream run`, viewers that check every frame, all on one machine.
 Times are shown, not judged; the switches are, and one too many or too few makes the exit status 1.
 """
 

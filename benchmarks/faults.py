@@ -37,7 +37,8 @@ def _while_asking(name: str, fault: str, symbols: tuple[str, ...] = (), *, compa
 
 
 FAULTS = (
-    _moves("refuse"),
+    # It ends by itself: while it lasts, nobody can be told to end it.
+    Fault("refuse", ({"fault": "refuse", "seconds": "3"},)),
     _moves("drop"),
     _moves("half-open"),
     _moves("freeze"),

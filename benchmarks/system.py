@@ -21,6 +21,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 _HALVES = ("engine", "gateway")
+_REFUSING_S = 10.0
 
 
 class Process:
@@ -118,10 +119,21 @@ class FakeVenue:
         }
 
     def control(self, **query: str) -> float:
-        """Ask for something (`fault`, `symbol`, `calm`); return the monotonic second just before."""
-        moment = time.monotonic()
-        get(f"http://127.0.0.1:{self.port}/_fake?{urlencode(query)}")
-        return moment
+        """Ask for something (`fault`, `symbol`, `calm`); return the monotonic second just before.
+
+        A venue that refuses connections just now is waited for.
+        """
+        deadline = time.monotonic() + _REFUSING_S
+        while True:
+            moment = time.monotonic()
+            try:
+                get(f"http://127.0.0.1:{self.port}/_fake?{urlencode(query)}")
+            except ConnectionRefusedError:
+                if moment > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return moment
 
 
 @contextmanager

@@ -182,14 +182,14 @@ class Viewer(asyncio.Protocol):
 
 async def connect(url: str, count: int, subscription: str) -> list[Viewer]:
     """Open all viewers, some at a time, and wait for their snapshots."""
-    parts = urlsplit(url)
+    host, port = urlsplit(url).hostname or "", urlsplit(url).port or 80
     loop = asyncio.get_running_loop()
     viewers: list[Viewer] = []
     while len(viewers) < count:
         some = min(_CONNECTED_TOGETHER, count - len(viewers))
         fresh = [Viewer(url, subscription) for _ in range(some)]
         for viewer in fresh:
-            await loop.create_connection(lambda made=viewer: made, parts.hostname, parts.port)  # type: ignore[misc]
+            await loop.create_connection(lambda made=viewer: made, host, port)  # type: ignore[misc]
         async with asyncio.timeout(_READY_S):
             for viewer in fresh:
                 await viewer.ready

@@ -97,6 +97,8 @@ const sources = /** @type {HTMLElement} */ (document.getElementById('sources'));
 /** @type {Set<string>} never more than there are rows */
 const changed = new Set();
 let everything = false;
+/** @type {import('./live.js').SourceStates} */
+let told = {};
 
 const ask = painter(() => {
   const quietly = everything;
@@ -113,13 +115,14 @@ function grow() {
   if (!document.hidden) for (const row of rows.values()) row.grow(live.clock);
 }
 
-/** @param {import('./live.js').SourceStates} states */
-function showSources(states) {
-  const shown = JSON.stringify(Object.entries(states).map(([name, { state }]) => [name, state]));
+/** Show each source's state; unknown while the server cannot be heard. */
+function showSources() {
+  const states = Object.entries(told).map(([name, { state }]) => [name, live.heard ? state : 'unknown']);
+  const shown = JSON.stringify(states);
   if (sources.dataset.shown === shown) return;
   sources.dataset.shown = shown;
   sources.replaceChildren(
-    ...Object.entries(states).map(([name, { state }]) =>
+    ...states.map(([name, state]) =>
       make(
         'li',
         { class: 'badge state', 'data-state': state },
@@ -157,12 +160,16 @@ const live = new Live(
     },
     link(link, reason) {
       showLink(link);
+      showSources();
       const text = link === 'live' ? '' : `${LINKS[link][1]} ${reason} The prices below are not live.`.replace(/ +/g, ' ');
       showBanner(banner, link === 'connecting' ? '' : text);
       announce(link === 'live' ? 'Prices are live.' : text);
     },
     hello: ({ symbols }) => reloadIfOthers(symbols),
-    status: showSources,
+    status(states) {
+      told = states;
+      showSources();
+    },
   },
 );
 setInterval(grow, 1_000);

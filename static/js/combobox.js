@@ -46,7 +46,8 @@ export function startCombobox(field, list, choose) {
     list.hidden = shown.length === 0;
     field.setAttribute('aria-expanded', String(!list.hidden));
     const here = typed ? null : shown.find((option) => option.hasAttribute('aria-current'));
-    point(typed ? (shown[0] ?? null) : null);
+    const begins = shown.find((option) => fold(option.dataset.find ?? '').startsWith(typed));
+    point(typed ? (begins ?? shown[0] ?? null) : null);
     here?.scrollIntoView({ block: 'nearest' });
   };
 

@@ -130,7 +130,7 @@ const ask = painter(() => {
   paintPrice(quote);
   paintFigures(quote);
   paintState();
-  venueTable.paint();
+  venueTable.paint(live.heard);
   changes.paint();
   shown = quote;
   paintAge();

@@ -62,6 +62,11 @@ export class Live {
   /** @type {Link} */
   link = 'connecting';
 
+  /** Whether the server can be heard, so that what it said last still holds. */
+  get heard() {
+    return this.link === 'live' || this.link === 'nothing';
+  }
+
   #epoch = '';
   #refusal = '';
   #nothing = false;

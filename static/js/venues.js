@@ -49,6 +49,7 @@ export class VenueTable {
   /** @type {Venues | null} */
   #venues = null;
   #arrived = 0;
+  #heard = true;
 
   /**
    * @param {HTMLElement} body
@@ -65,9 +66,11 @@ export class VenueTable {
     this.#arrived = Date.now();
   }
 
-  paint() {
+  /** Show the newest rows. @param {boolean} heard whether the server can be heard, so that they still hold */
+  paint(heard) {
     const venues = this.#venues;
     if (!venues) return;
+    this.#heard = heard;
     const names = venues.sources.map((one) => one.source);
     if (names.join() !== [...this.#rows.keys()].join()) {
       this.#rows = new Map(names.map((name) => [name, build(name)]));
@@ -76,7 +79,7 @@ export class VenueTable {
     }
     for (const one of venues.sources) this.#fill(one, venues);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
-    const several = names.length > 1 && bid && ask;
+    const several = heard && names.length > 1 && bid && ask;
     write(this.#best, several ? `Best bid among the live ones at ${bid}, best ask at ${ask}.` : '');
     this.grow();
   }
@@ -89,16 +92,18 @@ export class VenueTable {
     const parts = this.#rows.get(one.source);
     if (!parts) return;
     const { row, serving, state, cells } = parts;
-    mark(row, 'stale', one.stale ? '' : null);
-    serving.hidden = !one.serving;
-    const word = one.stale && one.state === 'live' ? 'stale' : one.state;
+    const heard = this.#heard;
+    mark(row, 'stale', one.stale || !heard ? '' : null);
+    serving.hidden = !one.serving || !heard;
+    const known = one.stale && one.state === 'live' ? 'stale' : one.state;
+    const word = heard ? known : 'unknown';
     mark(state, 'state', word);
     write(/** @type {Element} */ (state.lastElementChild), word);
     for (const name of /** @type {const} */ (['price', 'bid_size', 'ask_size'])) writeNumber(cells[name], one[name]);
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
       writeNumber(value, one[name]);
-      label.hidden = venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
+      label.hidden = !heard || venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
     }
     writeNumber(cells.spread, subtract(one.ask, one.bid));
   }

@@ -47,23 +47,25 @@ def test_engine_killed(live: Open, system: System) -> None:
 
     expect(page.locator("#changes .switched", has_text="started anew")).to_have_count(1, timeout=BACK_WITHIN)
     expect(page.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
-    assert "STALE: engine unreachable." in page.evaluate("window.said")
+    assert all(text.startswith("STALE: ") for text in page.evaluate("window.said"))
     expect(page.locator("#venues .state").first).to_have_text("live", timeout=BACK_WITHIN)
 
 
 def test_engine_frozen(live: Open, system: System) -> None:
-    """With the engine hanging the board says stale within 6 s, on every row, and goes on when it goes on."""
-    page = live("/")
+    """With the engine hanging every row says stale within 6 s, a page says why; both go on with the engine."""
+    page, one = live("/"), live("/btcusdt")
     pid = system.freeze("engine")
     try:
         stale = page.locator("tr[data-symbol][data-stale]")
         expect(stale).to_have_count(106, timeout=STALE_WITHIN)
         expect(page.locator("tr[data-symbol=ticker_00] .word")).to_have_text("STALE")
+        expect(one.locator("#banner")).to_have_text("STALE: engine unreachable.", timeout=1_000 * SCALE)
     finally:
         os.kill(pid, signal.SIGCONT)
 
     expect(page.locator("tr[data-symbol=ticker_00]:not([data-stale])")).to_be_visible(timeout=BACK_WITHIN)
     expect(page.locator("tr[data-symbol=btcusdt]:not([data-stale])")).to_be_visible(timeout=BACK_WITHIN)
+    expect(one.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
 
 
 def test_gateway_killed(live: Open, system: System) -> None:
@@ -85,6 +87,7 @@ def test_gateway_frozen(live: Open, system: System) -> None:
     try:
         expect(page.locator("#link-word")).to_have_text("No news", timeout=STALE_WITHIN + 2_000 * SCALE)
         expect(page.locator("#stale-word")).to_be_visible()
+        expect(page.locator("#venues .state")).to_have_text("unknown")
     finally:
         os.kill(pid, signal.SIGCONT)
 

@@ -33,6 +33,7 @@ class EnginePipe:
     def cut(self) -> None:
         """End the connection: engine.io's session, then the TCP stream: a blocked writer ends too."""
         self._connection.close(wait=False, abort=True, reason="too slow")
+        self._connection.server.sockets.pop(self._connection.sid, None)
         wire = getattr(self._connection, "wire", None)  # set by servers/*: the WebSocket's TCP socket
         if wire is not None:
             with contextlib.suppress(OSError):  # the other side may have closed it first

@@ -22,7 +22,10 @@ ASYNC_MODE = "eventlet"
 _READ_S = 60.0
 
 log = logging.getLogger(__name__)
-log.setLevel(logging.WARNING)  # eventlet tells of every start and stop at INFO
+# Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
+logging.logThreads = False
+_library = logging.getLogger(f"{__name__}.library")
+_library.setLevel(logging.WARNING)  # eventlet tells of every start and stop at INFO
 
 
 class WebSocket(WebSocketWSGI):  # type: ignore[misc]
@@ -49,7 +52,7 @@ class Server:
             eventlet.wsgi.server,
             listener,
             app,
-            log=log,
+            log=_library,
             log_output=False,
             debug=False,
             max_size=max_connections,

@@ -21,7 +21,7 @@ from simple_websocket.errors import SimpleWebsocketError  # noqa: E402
 ASYNC_MODE = "gevent"
 
 log = logging.getLogger(__name__)
-log.setLevel(logging.WARNING)
+_library = logging.getLogger(f"{__name__}.library")
 
 
 class WebSocket(WebSocketWSGI):  # type: ignore[misc]
@@ -45,6 +45,8 @@ class WebSocket(WebSocketWSGI):  # type: ignore[misc]
         except (ValueError, TypeError, AttributeError, IndexError, SimpleWebsocketError) as error:
             log.info("client sent what is no packet", extra={"error": str(error)})
             self._connection.close(wait=False, abort=True, reason="bad packet")
+        if self._connection.closed:  # what engine.io would do next, but for the error below
+            self._connection.server.sockets.pop(self._connection.sid, None)
         # The stream was a WebSocket's: this is the error after which pywsgi writes no HTTP answer into it.
         raise BrokenPipeError(errno.EPIPE, "the WebSocket has ended")
 
@@ -54,7 +56,7 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, max_connections: int) -> None:
         """Serve `app` on a listening (green) socket."""
-        self._server = WSGIServer(listener, app, log=None, error_log=log, spawn=Pool(max_connections))
+        self._server = WSGIServer(listener, app, log=None, error_log=_library, spawn=Pool(max_connections))
         self._server.start()
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import logging
 import time
+import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -67,16 +68,19 @@ def scan(file: Path, parse: Callable[[bytes], list[Event]]) -> list[Instrument]:
 
 def read(file: Path) -> Iterator[Recorded]:
     """Yield the received frames of a recording, plain or gzip; RecordingError names a bad line."""
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
+    number = 0
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):  # noqa: B007 - named in the errors
+                if not line.strip():
+                    continue
                 time_s, kind, text = _decoder.decode(line)
-            except msgspec.MsgspecError as error:
-                raise RecordingError(f"{file}, line {number}: not [time, kind, text]: {error}") from None
-            if kind == "recv":
-                yield Recorded(time_s, text.encode())
+                if kind == "recv":
+                    yield Recorded(time_s, text.encode())
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RecordingError(f"{file}, line {number}: not [time, kind, text]: {error}") from None
+    except (OSError, EOFError, zlib.error) as error:  # cut or damaged, most often its compression
+        raise RecordingError(f"{file}, after line {number}: cannot be read: {error}") from None
 
 
 async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes]:

@@ -1,0 +1,58 @@
+"""A running feed of sources made by the test itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.feed.connect_to_handler import connect_to_handler
+from crypto_stream.feed.connection import Recorder
+from crypto_stream.feed.loading import load_source, load_sources
+from crypto_stream.feed.source import Source
+from tests.fakes.venue import FakeVenue
+from tests.feed.rig import Feed, settings
+
+
+def source_of(fake: FakeVenue, **changed: Any) -> Source:
+    """Load the handler of a fake venue with its address; `changed` replaces fields of the source."""
+    source = load_source(fake.name, None, {"url": fake.url, "rest_url": fake.rest_url})
+    return msgspec.structs.replace(source, **changed)
+
+
+@contextlib.asynccontextmanager
+async def assembled(*sources: Source, recorder: Recorder | None = None, **given: Any) -> AsyncIterator[Feed]:
+    """Run the feed on `sources`; where there are none, on those the settings name."""
+    internal: dict[str, Any] = {
+        key: given.pop(key) for key in ("handler_options", "explicit_pairs") if key in given
+    }
+    chosen = settings(**given).model_copy(update=internal)
+    bans: dict[str, int] = {}
+    assembly = Assembly(
+        chosen,
+        sources or load_sources(chosen),
+        pin=None,
+        bans={},
+        remember_ban=bans.__setitem__,
+        recorder=recorder,
+    )
+    feed = Feed(assembly, bans=bans)
+    assembly.accepted = feed.took
+    async with asyncio.TaskGroup() as tasks:
+        loop = tasks.create_task(connect_to_handler(assembly.board, feed))
+        try:
+            yield feed
+        finally:
+            loop.cancel()
+
+
+def recording(file: Path, frames: Sequence[tuple[float | None, str]]) -> Path:
+    """Write a recording of received frames by hand."""
+    lines = [msgspec.json.encode((time_s, "recv", frame)) + b"\n" for time_s, frame in frames]
+    file.write_bytes(b"".join(lines))
+    return file

@@ -74,6 +74,10 @@ class Assembly:
             carried[source.name] = carried_by(source, pairs, only_pairs=settings.explicit_pairs)
             for instrument in carried[source.name]:
                 known = self.instruments.setdefault(instrument.symbol, instrument)
+                if known.synthetic != instrument.synthetic:
+                    raise SettingError(
+                        f"pairs: {known.symbol} is real for one source and synthetic for {source.name}"
+                    )
                 chains.setdefault(known.symbol, []).append(source.name)
         limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
         synthetic = [source.name for source in sources if source.synthetic]

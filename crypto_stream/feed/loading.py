@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +14,14 @@ from types import MappingProxyType, ModuleType
 from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
 from crypto_stream.feed.replay import replay_source
 from crypto_stream.feed.source import Source
+from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import Settings
 
 _PACKAGE = "handlers"
 _REPLAY = "replay:"
 _ADDRESS_OPTIONS = ("url", "rest_url")
+_ADDRESS = re.compile(r"(?P<scheme>\w+)://(?:\[[\d:.a-fA-F]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+_LAST_PORT = 65535
 
 
 def known_handlers(folder: Path | None = None) -> dict[str, Path]:
@@ -114,6 +118,7 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         missing = [part for part in ("URLS", "url", "subscribe", "parse") if not hasattr(module, part)]
         if missing:
             raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
+    _check_instruments(name, file, module)
     urls = (
         [word.strip() for word in options["url"].split(",")]
         if options.get("url")
@@ -131,6 +136,16 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         name=name, found=str(file), urls=tuple(urls), rest_url=rest_url, events=events,
         options=MappingProxyType(own), **optional,
     )  # fmt: skip
+
+
+def _check_instruments(name: str, file: Path, module: ModuleType) -> None:
+    """Keep real and synthetic instruments apart: a synthetic price never appears under a real symbol."""
+    synthetic = getattr(module, "SYNTHETIC", False)
+    for instrument in getattr(module, "INSTRUMENTS", ()):
+        if instrument.synthetic != synthetic or (is_synthetic(instrument.symbol) and not synthetic):
+            raise BrokenHandlerError(
+                f"handler {name} ({file}): {instrument.symbol} is real or synthetic for good, not either"
+            )
 
 
 _OPTIONAL = {
@@ -151,9 +166,8 @@ _OPTIONAL = {
 
 
 def _check_address(setting: str, address: str, schemes: tuple[str, ...]) -> None:
-    scheme, found, rest = address.partition("://")
-    host, _, port = rest.rpartition(":")
-    if not found or scheme not in schemes or not rest or "/" in rest or (host and not port.isdigit()):
+    form = _ADDRESS.fullmatch(address)
+    if form is None or form["scheme"] not in schemes or int(form["port"] or 0) > _LAST_PORT:
         raise SettingError(
             f"{setting}: {address!r} is not allowed: write {schemes[-1]}://host:port, without a path"
         )

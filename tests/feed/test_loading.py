@@ -1,0 +1,217 @@
+"""Handlers are found by their file's name; what is wrong with one is said in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError, UsageError
+from crypto_stream.feed.loading import known_handlers, load_source, load_sources
+from crypto_stream.feed.source import Keepalive
+from crypto_stream.settings import load
+from tests.fakes import FakeBinance
+from tests.feed.assembled import assembled, recording
+from tests.waiting import until
+
+NEW_VENUE = '''
+"""A venue in one file: it speaks as Binance does, on paths of its own."""
+
+import json
+
+from crypto_stream.feed.source import Acked, Ignored, Keepalive, MalformedFrame, Request, Trade
+
+URLS = ["ws://127.0.0.1:9"]
+KEEPALIVE = Keepalive(None, 7.0)
+PACE_S = 0.01
+OPTIONS = {"greeting": "hello"}
+
+
+def url(base, instruments):
+    return f"{base}/stream"
+
+
+def subscribe(instruments):
+    names = [f"{each.symbol}@aggTrade" for each in instruments]
+    text = json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1})
+    return [Request(text, ("1",), tuple(each.symbol for each in instruments))]
+
+
+def parse(frame):
+    try:
+        message = json.loads(frame)
+    except ValueError as error:
+        raise MalformedFrame(str(error)) from None
+    if "id" in message:
+        return [Acked(str(message["id"]))]
+    trade = message["data"]
+    if trade.get("e") != "aggTrade":
+        return [Ignored("other")]
+    return [Trade(trade["s"].lower(), "trades", trade["a"], trade["T"], trade["p"], trade["q"])]
+'''
+
+
+def handler(folder: Path, name: str, text: str = NEW_VENUE) -> Path:
+    """Write a handler into `folder`; names differ between tests, as modules are imported once."""
+    (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def settings(**given: Any) -> Any:
+    """Make settings; `options` are those of handlers."""
+    options = given.pop("options", {})
+    return load(given).model_copy(update={"handler_options": options})
+
+
+def test_files_are_the_registration(tmp_path: Path) -> None:
+    """Every file of the two folders is a handler, the project's own first; names with _ are none."""
+    handler(tmp_path, "venue_a")
+    handler(tmp_path, "binance", "raise SystemError")
+    handler(tmp_path, "_private")
+    known = known_handlers(tmp_path)
+
+    assert {"binance", "okx", "synthetic", "venue_a"} == set(known)
+    assert known["binance"].parent.name == "handlers"
+    assert known["venue_a"] == tmp_path / "venue_a.py"
+
+
+def test_unknown_handler_lists_the_known_ones() -> None:
+    """A name that is none gets the known names, and the one that was probably meant."""
+    with pytest.raises(UnknownHandlerError) as near:
+        load_source("binanse", None, {})
+    with pytest.raises(UnknownHandlerError) as far:
+        load_source("zzz", None, {})
+
+    assert str(near.value) == (
+        "sources: 'binanse' is no handler; did you mean binance? known: binance, okx, synthetic"
+    )
+    assert "did you mean" not in str(far.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("imports_nothing", "import no_such_module_anywhere"),
+        ("bad_syntax", "def broken(:"),
+        ("bad_at_start", "1 / 0"),
+    ],
+)
+def test_broken_handler_is_not_unknown(tmp_path: Path, name: str, text: str) -> None:
+    """A handler that cannot be imported says so, with its file and the error, each time it is asked for."""
+    folder = handler(tmp_path, name, text)
+    for _ in range(2):
+        with pytest.raises(BrokenHandlerError, match="cannot be imported") as error:
+            load_source(name, folder, {})
+
+        assert str(tmp_path / f"{name}.py") in str(error.value)
+        assert "known:" not in str(error.value)
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    """A module that lacks what the source interface asks for is told what."""
+    folder = handler(tmp_path, "half_venue", "URLS = []\ndef url(base, instruments): return base\n")
+
+    with pytest.raises(BrokenHandlerError, match="does not define subscribe, parse"):
+        load_source("half_venue", folder, {})
+
+
+@pytest.mark.parametrize(
+    ("instrument", "synthetic"),
+    [
+        ('Instrument("eurusd", "EUR", "USD")', False),
+        ('Instrument("ticker_00", None, None, synthetic=True)', False),
+        ('Instrument("btcusdt", "BTC", "USDT")', True),
+    ],
+)
+def test_symbol_is_real_or_synthetic_for_good(tmp_path: Path, instrument: str, synthetic: bool) -> None:
+    """No venue carries a reserved symbol, and no synthetic source a real instrument."""
+    name = f"odd_{abs(hash(instrument)) % 10**9}"
+    text = (
+        "from crypto_stream.feed.source import Instrument\n"
+        f"INSTRUMENTS = [{instrument}]\nSYNTHETIC = {synthetic}\n"
+        "async def events(connection, instruments):\n    yield None\n"
+    )
+
+    with pytest.raises(BrokenHandlerError, match="synthetic"):
+        load_source(name, handler(tmp_path, name, text), {})
+
+
+async def test_new_venue_is_one_file(tmp_path: Path) -> None:
+    """A handler in a folder of one's own is loaded by its name and serves, with its own settings."""
+    async with FakeBinance(["btcusdt"]) as fake:
+        given = {"sources": "my_venue", "handlers_dir": handler(tmp_path, "my_venue"), "pairs": "btcusdt"}
+        options = {"my_venue": {"url": fake.url, "greeting": "good day"}}
+        async with assembled(handler_options=options, **given) as feed:
+            await until(lambda: feed.serving() == "my_venue")
+            (source,) = feed.assembly.sources
+
+            assert source.options == {"greeting": "good day"}
+            assert source.keepalive == Keepalive(None, 7.0)
+            assert source.found == str(tmp_path / "my_venue.py")
+            assert fake.violations == []
+
+
+def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
+    """A folder that is none is a wrong setting."""
+    with pytest.raises(SettingError, match=r"handlers_dir: .* is not a folder"):
+        load_sources(settings(handlers_dir=tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "message"),
+    [
+        (
+            "binance",
+            {"binance": {"colour": "red"}},
+            "CRYPTO_STREAM_BINANCE_COLOUR: no such setting; allowed: url",
+        ),
+        ("binance", {"binence": {"url": "ws://x:1"}}, "CRYPTO_STREAM_BINENCE_…: no setting, no handler"),
+        (
+            "binance",
+            {"binance": {"url": "http://x:1"}},
+            "CRYPTO_STREAM_BINANCE_URL: 'http://x:1' is not allowed",
+        ),
+        ("binance", {"binance": {"url": "ws://x:1/ws"}}, "CRYPTO_STREAM_BINANCE_URL: .* without a path"),
+        ("binance", {"binance": {"url": "ws://x:1,"}}, "CRYPTO_STREAM_BINANCE_URL: '' is not allowed"),
+        ("binance", {"binance": {"url": "localhost:1"}}, "CRYPTO_STREAM_BINANCE_URL"),
+        ("binance", {"binance": {"url": "ws://:80"}}, "CRYPTO_STREAM_BINANCE_URL"),
+        ("binance", {"binance": {"url": "ws://x:99999"}}, "CRYPTO_STREAM_BINANCE_URL"),
+        ("binance", {"binance": {"url": "ws://a b:80"}}, "CRYPTO_STREAM_BINANCE_URL"),
+        (
+            "binance",
+            {"binance": {"rest_url": "ws://x:1"}},
+            "CRYPTO_STREAM_BINANCE_REST_URL: .*https://host:port",
+        ),
+        ("synthetic", {"synthetic": {"eurusd_price": "cheap"}}, "CRYPTO_STREAM_SYNTHETIC"),
+        ("binance,okx,binance", {}, "sources: binance stands there twice"),
+    ],
+)
+def test_wrong_settings_of_handlers_are_one_line(
+    sources: str, options: dict[str, dict[str, str]], message: str
+) -> None:
+    """What is wrong with a handler's settings is named with setting, value and what is allowed."""
+    with pytest.raises(SettingError, match=message) as error:
+        load_sources(settings(sources=sources, options=options))
+
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ws://127.0.0.1:1", "wss://some.host", "ws://[::1]:8000", "ws://a:1, wss://b:2"]
+)
+def test_addresses_that_are_allowed(url: str) -> None:
+    """A host, with or without a port, and several hosts with commas."""
+    source = load_source("binance", None, {"url": url})
+
+    assert list(source.urls) == [word.strip() for word in url.split(",")]
+
+
+def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
+    """Two replays of one venue would be one source; beside the venue itself one is fine."""
+    file = recording(tmp_path / "f", [])
+    with pytest.raises(UsageError, match="replay:binance stands there twice"):
+        load_sources(settings(sources=f"replay:binance:{file},replay:binance:{file}"))
+    names = [source.name for source in load_sources(settings(sources=f"binance,replay:binance:{file}"))]
+
+    assert names == ["binance", "replay:binance"]

@@ -1,0 +1,88 @@
+"""Recordings: raw frames as they came, in a file of their own, that play back to the same book."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from crypto_stream.errors import RecordingError
+from crypto_stream.feed.record import FileRecorder
+from crypto_stream.feed.replay import read
+from tests.fakes import FakeBinance, FakeOKX
+from tests.fakes.venue import FakeVenue
+from tests.feed.assembled import assembled, source_of
+from tests.feed.rig import SYMBOLS
+from tests.waiting import until
+
+VALUES = (
+    "price",
+    "bid",
+    "bid_size",
+    "ask",
+    "ask_size",
+    "open_24h",
+    "high_24h",
+    "low_24h",
+    "volume_24h",
+    "time",
+)
+
+
+def test_lines_are_time_kind_and_text(tmp_path: Path) -> None:
+    """Each line is [seconds, kind, text] with the text exactly as it was; only received frames count."""
+    begun = time.time()
+    with FileRecorder(tmp_path / "f") as recorder:
+        recorder.write("connect", "ws://host")
+        recorder.write("send", "ping")
+        recorder.write("recv", 'p\u00f6ng "\n')
+    lines = [msgspec.json.decode(line) for line in (tmp_path / "f").read_bytes().splitlines()]
+
+    assert [line[1:] for line in lines] == [
+        ["connect", "ws://host"],
+        ["send", "ping"],
+        ["recv", 'p\u00f6ng "\n'],
+    ]
+    assert all(begun - 1 <= line[0] <= time.time() + 1 for line in lines)
+    assert recorder.frames == 1
+    assert [recorded.frame for recorded in read(tmp_path / "f")] == ['p\u00f6ng "\n'.encode()]
+
+
+def test_no_recording_is_overwritten(tmp_path: Path) -> None:
+    """A file that exists is refused and left as it is; so is a place where none can be."""
+    (tmp_path / "f").write_text("precious")
+    with pytest.raises(RecordingError, match="exists already"):
+        FileRecorder(tmp_path / "f")
+    with pytest.raises(RecordingError, match="cannot be written"):
+        FileRecorder(tmp_path / "nowhere" / "f")
+
+    assert (tmp_path / "f").read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
+async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_path: Path) -> None:
+    """What was recorded of a venue, asking and answers too, plays back to the same values."""
+    file = tmp_path / "recorded.ndjson"
+    async with kind(SYMBOLS) as fake:
+        with FileRecorder(file) as recorder:
+            async with assembled(source_of(fake), sources=fake.name, recorder=recorder) as feed:
+                await until(lambda: len(feed.events) > 200)
+                source = feed.assembly.book.of(fake.name)
+            live = {
+                symbol: [getattr(entry, part) for part in VALUES] for symbol, entry in source.entries.items()
+            }
+            received = recorder.frames
+    name = f"replay:{fake.name}"
+    async with assembled(sources=f"{name}:{file}", replay_speed="full", explicit_pairs=False) as again:
+        await until(lambda: again.state(name) == "ended")
+        replayed = again.assembly.book.of(name).entries
+        counts = again.assembly.board.lines[name].status(0, pin=None, serving=0).frames
+    kinds = [msgspec.json.decode(line)[1] for line in file.read_bytes().splitlines()]
+
+    assert {symbol: [getattr(entry, part) for part in VALUES] for symbol, entry in replayed.items()} == live
+    assert sum(counts.values()) == received
+    assert kinds[0] == "connect"
+    assert "send" in kinds
+    assert kinds.count("recv") == received

@@ -28,6 +28,8 @@ async def control(venue: FakeVenue, connection: ServerConnection, query: dict[st
             # In the background: what cuts all connections must not cut this answer.
             make_fault(venue, query["fault"], symbol)
             venue.soon(venue.fault(query["fault"], symbol, seconds=float(query.get("seconds", 0))))
+        if "announce" in query:
+            venue.announce()
         if "calm" in query:
             venue.calm(symbol, query["calm"] != "0")
         values = {name: query[name] for name in ("bid", "ask", "price") if name in query}

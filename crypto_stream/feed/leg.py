@@ -123,7 +123,7 @@ class Leg:
         asked = [self._asked[symbol] for symbol in symbols if symbol in self._asked]
         if self._connection and asked:
             if source.unsubscribe:
-                self._connection.ask(source.unsubscribe(asked))
+                self._ask(source.unsubscribe, asked)
             self._subscribe(asked)
 
     def check(self, now_ns: int) -> None:
@@ -159,8 +159,8 @@ class Leg:
         except VenueError as error:
             self.error = self.error or error
         except Exception as bug:
-            self.error = VenueError(f"error in handler {source.name}, see the log: {bug!r}")
             log.exception("error in a handler", extra={"source": source.name})
+            self.error = self._blame(bug)
         finally:
             self.done = True
             self.terms.changed()
@@ -202,8 +202,24 @@ class Leg:
 
     def _subscribe(self, instruments: Sequence[Instrument]) -> None:
         assert self.terms.source.subscribe is not None
+        self._ask(self.terms.source.subscribe, instruments)
+
+    def _ask(
+        self, make: Callable[[Sequence[Instrument]], list[Request]], instruments: Sequence[Instrument]
+    ) -> None:
+        """Queue what the handler makes; a bug of it ends this source, whoever asked."""
         assert self._connection is not None
-        self._connection.ask(self.terms.source.subscribe(instruments))
+        try:
+            self._connection.ask(make(instruments))
+        except Exception as bug:
+            log.exception("error in a handler", extra={"source": self.terms.source.name})
+            self.error = self._blame(bug)
+            self.stop()
+
+    def _blame(self, bug: Exception) -> VenueError:
+        while isinstance(bug, ExceptionGroup):
+            bug = bug.exceptions[0]
+        return VenueError(f"error in handler {self.terms.source.name}, see the log: {bug!r}")
 
     def _on_sent(self, request: Request) -> None:
         self._acks.sent(request, time.monotonic_ns())

@@ -32,6 +32,9 @@ async def follow_listing(source: Source, unlisted: dict[str, str], carried: froz
         except (httpx.HTTPError, MalformedFrame) as error:
             log.info("no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)})
             pause = _RETRY_S
+        except Exception:  # a handler's bug; its feed goes on without the list
+            log.exception("error in a handler", extra={"source": source.name})
+            pause = _RETRY_S
         else:
             _update(source.name, unlisted, {symbol: _why(listed, symbol) for symbol in carried})
         await asyncio.sleep(pause)

@@ -20,8 +20,6 @@ from benchmarks.report import RESULTS, Progress, machine, save, table
 from benchmarks.system import crypto_stream, fake_venue
 
 _RATE = 10.0  # top-of-book changes per second and symbol at each fake venue
-_SILENT = {"half-open", "freeze", "freeze one symbol", "error ack of one symbol"}
-_CUT_TARGET_S = 0.3
 _HEADINGS = (
     "fault",
     "mode",
@@ -65,7 +63,7 @@ def main(viewers: int, faults: list[Fault], modes: str, interval_ms: int, quick:
         for mode, possible in plan.items()
         for outcome in _rehearse(mode, possible, viewers, interval_ms, times, progress)
     ]
-    print("\n" + table(_HEADINGS, [_row(outcome, times) for outcome in outcomes]) + "\n")
+    print("\n" + table(_HEADINGS, map(_row, outcomes)) + "\n")
     settings = {"viewers": viewers, "interval_ms": interval_ms, "venue_rate": _RATE, **times._asdict()}
     ran = {"machine": facts, "load_after": round(os.getloadavg()[0], 2), "settings": settings}
     save(output, {**ran, "outcomes": [outcome._asdict() for outcome in outcomes]})
@@ -112,15 +110,13 @@ def _line(outcome: Outcome) -> str:
     return f"{outcome.mode} {outcome.fault}: {seconds}{away} away, {back} back: {verdict}"
 
 
-def _row(outcome: Outcome, times: Times) -> list[str]:
-    silent = times.stale_after if outcome.fault in _SILENT else 0.0
-    has_target = outcome.mode == "warm" and outcome.expected != (0, 0)
+def _row(outcome: Outcome) -> list[str]:
     return [
         outcome.fault,
         outcome.mode,
         _seconds(outcome.median_s),
         _seconds(outcome.worst_s),
-        _seconds(silent + _CUT_TARGET_S if has_target else None),
+        _seconds(outcome.target_s),
         _both(outcome.switches),
         _both(outcome.expected),
         str(outcome.outages),

@@ -13,6 +13,7 @@ from benchmarks.system import FakeVenue, System, until
 
 HOME, OTHER = "binance", "okx"
 _DEADLINE_S = 30.0
+_SWITCHED_WITHIN_S = 0.3  # of what shows the loss
 
 
 class Times(NamedTuple):
@@ -31,6 +32,7 @@ QUICK = Times(stale_after=1.0, failback_after=0.5, watch=0.3, proven=0.5)
 class Outcome(NamedTuple):
     """What one fault did. Seconds count from the moment before the fault was asked for.
 
+    `target_s`: within which the issue wants it, with a standby; None where it sets none.
     `median_s` and `worst_s`: until a viewer had fresh quotes of all affected symbols from the other source;
     None where no switch may happen, or none came. `switches`: away and back, summed over symbols, as most
     viewers saw them. `outages`: symbols that nothing served for a moment. `gap_s`: the longest time any
@@ -39,6 +41,7 @@ class Outcome(NamedTuple):
 
     fault: str
     mode: str
+    target_s: float | None
     median_s: float | None
     worst_s: float | None
     switches: tuple[int, int]
@@ -100,6 +103,8 @@ class Rehearsal:
             for step in fault.steps:
                 if "calm" in step:
                     venue.control(calm="0", symbol=step["symbol"])
+                if "announce" in step:  # what was refused is asked for again on a new connection
+                    venue.control(announce="1")
 
     def _come_home(self, fault: Fault) -> None:
         """Wait for the way back (one at a time: only a loss leads there), then see whether it stays so."""
@@ -112,6 +117,11 @@ class Rehearsal:
     def _has_arrived(self, fault: Fault) -> bool:
         wanted = {f"{symbol} {OTHER}" for symbol in fault.symbols}
         return all(wanted <= arrived.keys() for arrived in self._audience.report().arrived)
+
+    def _target(self, fault: Fault) -> float | None:
+        if not self._warm or not fault.begins:
+            return None
+        return _SWITCHED_WITHIN_S + (self._times.stale_after if fault.begins == "silent" else 0.0)
 
     def _judge(self, fault: Fault, seen: Sighting, begun_s: float, notes: list[str]) -> Outcome:
         seconds = [
@@ -130,6 +140,7 @@ class Rehearsal:
         return Outcome(
             fault.name,
             "warm" if self._warm else "cold",
+            self._target(fault),
             statistics.median(seconds) if seconds else None,
             max(seconds) if seconds else None,
             _both_ways(switches),

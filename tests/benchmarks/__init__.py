@@ -1,0 +1,1 @@
+"""Smoke tests of the measurements, so that they do not rot."""

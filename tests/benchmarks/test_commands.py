@@ -1,0 +1,70 @@
+"""The measurements as commands, in their quick form: no figure is judged, only that each is measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import SCALE
+
+ROOT = Path(__file__).parents[2]
+
+
+def ran(tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
+    """Run a measurement; return what it printed and its file of results."""
+    output = tmp_path / "results.json"
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments, "--quick", "--output", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50 * SCALE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, json.loads(output.read_text("utf-8"))
+
+
+def test_failover_counts_what_viewers_see(tmp_path: Path) -> None:
+    """A cut moves all three pairs away and back before the viewers' eyes, garbage moves none."""
+    printed, result = ran(
+        tmp_path, "benchmarks.failover", "--viewers", "20", "--faults", "drop,garbage", "--modes", "warm"
+    )
+    drop, garbage = result["outcomes"]
+
+    assert drop["switches"] == drop["expected"] == [3, 3]
+    assert 0 < drop["median_s"] <= drop["worst_s"]
+    assert garbage["switches"] == [0, 0]
+    assert "[2/2] warm garbage" in printed
+    assert result["machine"]["cores"]
+
+
+def test_numbers_measure_each_process(tmp_path: Path) -> None:
+    """Idle use is told for each process, and the engine's frames are counted by the engine itself."""
+    _, result = ran(tmp_path, "benchmarks.numbers", "--parts", "idle,frames")
+
+    assert [row["process"] for row in result["idle"]] == ["supervisor", "engine", "gateway"] * 2
+    assert all(row["rss_mb"] > 1 for row in result["idle"])
+    assert result["frames"][0]["frames"] > 100
+
+
+def test_unknown_names_are_refused() -> None:
+    """A fault or part that does not exist is told with those that do, before anything starts."""
+    for arguments in (
+        ["benchmarks.failover", "--faults", "nonsense"],
+        ["benchmarks.numbers", "--parts", "x"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+        assert done.returncode == 2
+        assert "known: " in done.stderr

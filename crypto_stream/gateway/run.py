@@ -109,7 +109,7 @@ class Gateway:
             if self._mirror.check(now):
                 self._lost()
             if now >= next_beat:
-                next_beat = now + _BEAT_S
+                next_beat = max(next_beat + _BEAT_S, now)
                 beat()
                 for viewer in self._delivery.cut_slow():
                     log.warning("slow client disconnected", extra={"client": viewer})

@@ -76,7 +76,8 @@ class Stream:
         """Say hello once the connection is accepted: an event before that would be a protocol error."""
         deadline = time.monotonic() + _GREETING_S
         while not self._socketio.server.manager.is_connected(viewer.id, "/"):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline:  # it went away before it was there: nobody will say so again
+                self._delivery.leave(viewer.id)
                 return
             time.sleep(0.001)
         self._delivery.greet(viewer)

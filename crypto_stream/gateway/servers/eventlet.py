@@ -3,7 +3,7 @@
 import warnings
 
 with warnings.catch_warnings():
-    # eventlet is kept alive for bug fixes only and says so at every import; we know (README, "Servers").
+    # eventlet is kept alive for bug fixes only and says so at every import; we know.
     warnings.simplefilter("ignore")
     import eventlet
 

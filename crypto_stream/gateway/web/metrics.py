@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,8 +12,20 @@ from prometheus_client.registry import Collector
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.market.status import SourceStatus
 
 _P = "crypto_stream_"
+_OF_SOURCE: tuple[tuple[str, str, Callable[[SourceStatus], float | None]], ...] = (
+    ("live", "1 while the source is live.", lambda one: one.state == "live"),
+    ("pinned", "1 while the source is pinned.", lambda one: one.pinned),
+    ("age_seconds", "Since its newest data.", lambda one: None if one.age_ms is None else one.age_ms / 1000),
+    ("serving", "Instruments it serves.", lambda one: one.serving),
+    ("carries", "Instruments it carries.", lambda one: one.carries),
+)
+_BY_CHANNEL: tuple[tuple[str, str, Callable[[SourceStatus], dict[str, int]]], ...] = (
+    ("frames", "Frames received.", lambda one: one.frames),
+    ("dropped", "Events not newer than what was known.", lambda one: one.dropped),
+)
 
 
 def registry(mirror: Mirror, delivery: Delivery, counters: Counters) -> CollectorRegistry:
@@ -50,33 +62,28 @@ class _Gateway(Collector):
                 ages.add_metric([quote.symbol], max(0.0, now - quote.received / 1000))
         yield ages
 
-    def _sources(self) -> Iterable[Metric]:
-        label = ["source"]
-        live = GaugeMetricFamily(f"{_P}source_live", "1 while the source is live.", labels=label)
+    def _sources(self) -> Iterator[Metric]:
+        sources = self._mirror.sources(time.monotonic())
+        for name, text, read in _OF_SOURCE:
+            gauge = GaugeMetricFamily(f"{_P}source_{name}", text, labels=["source"])
+            for one in sources:
+                value = read(one)
+                if value is not None:
+                    gauge.add_metric([one.name], value)
+            yield gauge
         state = GaugeMetricFamily(f"{_P}source_state", "1 for the present state.", labels=["source", "state"])
-        pinned = GaugeMetricFamily(f"{_P}source_pinned", "1 while the source is pinned.", labels=label)
-        age = GaugeMetricFamily(f"{_P}source_age_seconds", "Since its newest data.", labels=label)
-        serving = GaugeMetricFamily(f"{_P}source_serving", "Instruments it serves.", labels=label)
-        carries = GaugeMetricFamily(f"{_P}source_carries", "Instruments it carries.", labels=label)
-        again = CounterMetricFamily(f"{_P}source_reconnects", "Reconnects.", labels=label)
-        frames = CounterMetricFamily(f"{_P}source_frames", "Frames received.", labels=["source", "channel"])
-        dropped = CounterMetricFamily(
-            f"{_P}source_dropped", "Events not newer than what was known.", labels=["source", "channel"]
-        )
-        for one in self._mirror.sources(time.monotonic()):
-            live.add_metric([one.name], int(one.state == "live"))
+        again = CounterMetricFamily(f"{_P}source_reconnects", "Reconnects.", labels=["source"])
+        for one in sources:
             state.add_metric([one.name, one.state], 1)
-            pinned.add_metric([one.name], int(one.pinned))
-            if one.age_ms is not None:
-                age.add_metric([one.name], one.age_ms / 1000)
-            serving.add_metric([one.name], one.serving)
-            carries.add_metric([one.name], one.carries)
             again.add_metric([one.name], one.reconnects)
-            for channel, number in one.frames.items():
-                frames.add_metric([one.name, channel], number)
-            for channel, number in one.dropped.items():
-                dropped.add_metric([one.name, channel], number)
-        return live, state, pinned, age, serving, carries, again, frames, dropped
+        yield state
+        yield again
+        for name, text, count in _BY_CHANNEL:
+            counter = CounterMetricFamily(f"{_P}source_{name}", text, labels=["source", "channel"])
+            for one in sources:
+                for channel, number in count(one).items():
+                    counter.add_metric([one.name, channel], number)
+            yield counter
 
     def _viewers(self) -> Iterator[Metric]:
         counters = self._counters

@@ -11,7 +11,7 @@ _PAGES = ("/btcusdt", "/ethusdt", "/xrpusdt")
 
 
 class Reader(FastHttpUser):
-    """One reader: mostly all quotes, sometimes one instrument as page and as JSON; ten requests a second."""
+    """One reader: mostly all quotes, sometimes each instrument as page or JSON; ten tasks a second."""
 
     host = "http://127.0.0.1:8000"
     wait_time = constant_throughput(10)

@@ -32,7 +32,7 @@ class Memory:
         self.bans = {
             key.removeprefix(_BAN): int(value)
             for key, value in self._kept.items()
-            if key.startswith(_BAN) and int(value) > now_ms
+            if key.startswith(_BAN) and value.isdecimal() and int(value) > now_ms
         }
         self._changed = asyncio.Event()
 
@@ -54,19 +54,28 @@ class Memory:
         self._changed.set()
 
     async def run(self) -> None:
-        """Write changes, for ever; a disk that refuses is tried again."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await self._write()
+        """Write changes, for ever and at the end; a disk that refuses is tried again."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self._write()
+        finally:
+            if self._changed.is_set():
+                self._save()
 
     async def _write(self) -> None:
-        try:
-            await asyncio.to_thread(self._store.save, dict(self._kept))
-        except OSError as error:
-            log.error("pin and bans cannot be stored", extra={"reason": str(error)})
+        if not await asyncio.to_thread(self._save):
             await asyncio.sleep(_RETRY_S)
             self._changed.set()
+
+    def _save(self) -> bool:
+        try:
+            self._store.save(dict(self._kept))
+        except OSError as error:
+            log.error("pin and bans cannot be stored", extra={"reason": str(error)})
+            return False
+        return True
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ class Switchboard:
             listener.switched(decision.changes)
         states = {name: line.state for name, line in self.lines.items()}
         if states != self._states:
-            self._states = states
+            self._states = {**states}
             listener.sources_changed()
         # What this round itself changed needs none of its own: two lost sources would keep each other awake.
         self._wake.clear()

@@ -8,6 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from crypto_stream.errors import SettingError
+
 log = logging.getLogger(__name__)
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
@@ -21,10 +23,14 @@ class SqliteStateStore:
         self._path = path
 
     def load(self) -> dict[str, str]:
-        """Return everything kept; nothing from a file that cannot be read as a database."""
+        """Return everything kept; nothing from a corrupt file; SettingError if it cannot be used."""
         try:
             with closing(self._open()) as database:
                 return dict(database.execute("SELECT key, value FROM state"))
+        except (
+            sqlite3.OperationalError
+        ) as error:  # locked or not to be opened: nothing is wrong with what is in it
+            raise SettingError(f"data_dir: {str(self._path)!r} cannot be used: {error}") from None
         except sqlite3.DatabaseError as error:
             aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
             self._path.rename(aside)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from crypto_stream.feed.failover import Failover, Limits
 from crypto_stream.market.book import Book
@@ -63,7 +64,7 @@ class World:
         """Let a source give a trade at a price of its own."""
         self.tell(name, symbol, str(self._key))
 
-    def decide(self, pin: str | None = None) -> list[tuple[str, str | None, str | None, str]]:
+    def decide(self, pin: str | None = None) -> list[tuple[Any, ...]]:
         """Go round once; return the changes as plain tuples."""
         decision = self.failover.decide(self.now_ns, self.lines, pin)
         self.asked_again = decision.resubscribe

@@ -140,7 +140,11 @@ def test_symbol_is_real_or_synthetic_for_good(tmp_path: Path, instrument: str, s
 async def test_new_venue_is_one_file(tmp_path: Path) -> None:
     """A handler in a folder of one's own is loaded by its name and serves, with its own settings."""
     async with FakeBinance(["btcusdt"]) as fake:
-        given = {"sources": "my_venue", "handlers_dir": handler(tmp_path, "my_venue"), "pairs": "btcusdt"}
+        given: dict[str, Any] = {
+            "sources": "my_venue",
+            "handlers_dir": handler(tmp_path, "my_venue"),
+            "pairs": "btcusdt",
+        }
         options = {"my_venue": {"url": fake.url, "greeting": "good day"}}
         async with assembled(handler_options=options, **given) as feed:
             await until(lambda: feed.serving() == "my_venue")

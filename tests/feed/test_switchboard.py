@@ -29,7 +29,8 @@ class Counting(Feed):
 def offline(**given: Any) -> Counting:
     """Make a feed of which nothing runs."""
     chosen = settings(sources="binance,okx").model_copy(update=given)
-    assembly = Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban={}.__setitem__)
+    bans: dict[str, int] = {}
+    assembly = Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
     return Counting(assembly)
 
 
@@ -52,7 +53,7 @@ async def test_blocked_loop_costs_no_source() -> None:
     """Our own pause, longer than any silence limit, makes no source stale and moves nothing."""
     async with two_venues() as (_binance, _okx, feed):
         time.sleep(1.2 + 2 * STALE_S)  # noqa: ASYNC251 - blocking the loop is what is rehearsed
-        states = set()
+        states = set[str]()
         begun = time.monotonic_ns()
 
         def fresh() -> bool:

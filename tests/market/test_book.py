@@ -33,8 +33,8 @@ PRICES = st.decimals("0.00000001", "1000000", places=8).map(lambda number: forma
 
 def top(key: int, bid: str | None, ask: str | None, time: int | None = None) -> Update:
     """Make the top of book of a fast channel."""
-    sizes = {"bid_size": None if bid is None else "1", "ask_size": None if ask is None else "2"}
-    return Update("btcusdt", "top", key, time, bid=bid, ask=ask, **sizes)
+    bid_size, ask_size = None if bid is None else "1", None if ask is None else "2"
+    return Update("btcusdt", "top", key, time, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
 def trade(key: int, price: str, time: int | None = None) -> Trade:
@@ -257,7 +257,7 @@ def test_time_is_the_newest_of_the_parts(times: list[int | None]) -> None:
 def test_only_a_changed_price_or_best_price_is_a_move() -> None:
     """Sizes and repeats move nothing; price, bid and ask do, and the first value is no change at all."""
     book = SourceBook()
-    steps = [
+    steps: list[tuple[Update | Trade, int]] = [
         (trade(1, "10"), 0),
         (top(1, "9", "11"), 0),
         (trade(2, "10"), 0),

@@ -1,0 +1,127 @@
+"""What the engine remembers, and the lock on its data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crypto_stream.engine.memory import Memory, locked
+from crypto_stream.errors import SettingError
+from crypto_stream.storage.sqlite import SqliteStateStore
+from tests.waiting import DEADLINE_S, until
+
+HOLDER = """
+import sys
+from pathlib import Path
+from crypto_stream.engine.memory import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStateStore:
+    """Return a store in an empty folder."""
+    return SqliteStateStore(tmp_path / "state.db")
+
+
+async def kept(store: SqliteStateStore, memory: Memory, expected: dict[str, str]) -> None:
+    """Run `memory` until the store holds `expected`."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(memory.run())
+        await until(lambda: store.load() == expected)
+        running.cancel()
+
+
+async def test_pin_and_bans_survive(store: SqliteStateStore) -> None:
+    """A pin and a ban are there again in the next life, under the same source."""
+    until_ms = time.time_ns() // 1_000_000 + 600_000
+    memory = Memory(store)
+    memory.set_pin("okx")
+    memory.set_ban("binance", until_ms)
+    await kept(store, memory, {"pin": "okx", "ban:binance": str(until_ms)})
+    again = Memory(store)
+
+    assert again.pin == "okx"
+    assert again.bans == {"binance": until_ms}
+
+
+async def test_unpinned_stays_unpinned(store: SqliteStateStore) -> None:
+    """A pin that was undone is gone in the next life too."""
+    store.save({"pin": "okx"})
+    memory = Memory(store)
+    memory.set_pin(None)
+    await kept(store, memory, {})
+
+    assert Memory(store).pin is None
+
+
+async def test_a_change_right_before_the_end_is_kept(store: SqliteStateStore) -> None:
+    """What was set in the last moment before the engine ends is written all the same."""
+    memory = Memory(store)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(memory.run())
+        await asyncio.sleep(0)
+        memory.set_pin("okx")
+        running.cancel()
+
+    assert Memory(store).pin == "okx"
+
+
+def test_bans_that_are_over_are_forgotten(store: SqliteStateStore) -> None:
+    """Only bans that still hold are known; an unreadable one holds nobody back."""
+    now_ms = time.time_ns() // 1_000_000
+    store.save({"ban:old": str(now_ms - 1), "ban:new": str(now_ms + 60_000), "ban:odd": "soon"})
+
+    assert Memory(store).bans == {"new": now_ms + 60_000}
+
+
+async def test_disk_that_refuses_costs_no_running_engine(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pin that cannot be written holds in this life, and the log says so."""
+    store = SqliteStateStore(tmp_path / "gone" / "state.db")
+    (tmp_path / "gone").mkdir()
+    memory = Memory(store)
+    (tmp_path / "gone" / "state.db").unlink()
+    (tmp_path / "gone").rmdir()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(memory.run())
+        memory.set_pin("okx")
+        await until(lambda: "pin and bans cannot be stored" in caplog.text)
+        running.cancel()
+
+    assert memory.pin == "okx"
+
+
+def test_second_engine_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    """A data directory in use is refused in one line that names the other process, and free afterwards."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(SettingError) as refusal, locked(tmp_path):
+            pass
+    finally:
+        holder.communicate(timeout=DEADLINE_S)
+    with locked(tmp_path / "new" / "folder"), locked(tmp_path):
+        pass
+
+    assert f"(pid {holder.pid})" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_unusable_data_directory_is_refused(tmp_path: Path) -> None:
+    """A file in the place of the folder is one line that names it."""
+    (tmp_path / "data").write_text("a file")
+
+    with pytest.raises(SettingError, match=r"data_dir: .* cannot be used"), locked(tmp_path / "data"):
+        pass

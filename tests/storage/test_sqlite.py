@@ -1,0 +1,75 @@
+"""Small facts in a file: all or nothing, and a damaged file costs no start."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.errors import SettingError
+from crypto_stream.storage.sqlite import SqliteStateStore
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@given(st.lists(st.dictionaries(TEXTS, TEXTS, max_size=5), min_size=1, max_size=3))
+def test_the_last_state_saved_is_loaded(
+    tmp_path_factory: pytest.TempPathFactory, states: list[dict[str, str]]
+) -> None:
+    """Each save replaces everything; a new store on the same file loads it."""
+    path = tmp_path_factory.mktemp("state") / "state.db"
+    for state in states:
+        SqliteStateStore(path).save(state)
+
+    assert SqliteStateStore(path).load() == states[-1]
+
+
+def test_nothing_is_loaded_from_no_file(tmp_path: Path) -> None:
+    """The first start finds nothing."""
+    assert SqliteStateStore(tmp_path / "state.db").load() == {}
+
+
+def test_corrupt_file_is_kept_aside(tmp_path: Path) -> None:
+    """A file that is no database is kept under another name, and a new one is begun."""
+    path = tmp_path / "state.db"
+    path.write_bytes(b"this was a database once" * 100)
+    store = SqliteStateStore(path)
+    loaded = store.load()
+    store.save({"pin": "okx"})
+    aside = [other for other in tmp_path.iterdir() if ".corrupt-" in other.name]
+
+    assert loaded == {}
+    assert [other.read_bytes() for other in aside] == [b"this was a database once" * 100]
+    assert store.load() == {"pin": "okx"}
+
+
+def test_what_cannot_be_opened_is_not_taken_for_corrupt(tmp_path: Path) -> None:
+    """A path that cannot be used as a file is a wrong setting, and stays where it is."""
+    path = tmp_path / "state.db"
+    path.mkdir()
+    store = SqliteStateStore(path)
+    with pytest.raises(SettingError, match=r"state\.db"):
+        store.load()
+    with pytest.raises(OSError, match=r"state\.db"):
+        store.save({})
+
+    assert [other.name for other in tmp_path.iterdir()] == ["state.db"]
+
+
+def test_failed_save_changes_nothing(tmp_path: Path) -> None:
+    """A save that the database refuses half-way leaves what was there."""
+    path = tmp_path / "state.db"
+    store = SqliteStateStore(path)
+    store.save({"pin": "okx"})
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON state BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    with pytest.raises(OSError, match="disk full"):
+        store.save({"pin": "binance"})
+
+    assert store.load() == {"pin": "okx"}

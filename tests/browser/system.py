@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -163,3 +164,8 @@ class System:
         pid = self.child(half)
         os.kill(pid, signal.SIGSTOP)
         return pid
+
+    def thaw(self, pid: int) -> None:
+        """Let a frozen process go on, unless the supervisor has replaced it."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

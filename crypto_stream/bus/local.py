@@ -184,7 +184,8 @@ class LocalGatewayPort:
             try:
                 self._read(connected, receive)
             except (OSError, BusError) as error:
-                log.warning("engine lost", extra={"reason": str(error) or type(error).__name__})
+                if not self._closed:
+                    log.warning("engine lost", extra={"reason": str(error) or type(error).__name__})
             finally:
                 self._disconnect()
             if not self._closed:

@@ -105,7 +105,7 @@ class Engine:
             to_supervisor()
             self.sources_changed()
             await asyncio.sleep(_BEAT_S)
-            self._lag_ms = round((time.monotonic() - due) * 1000, 1)
+            self._lag_ms = max(0.0, round((time.monotonic() - due) * 1000, 1))
 
     async def send_venues(self) -> None:
         """Send watched instruments' per-source quotes to those who watch them, when something changed."""

@@ -12,7 +12,7 @@
     }
   };
   const current = () => root.dataset.theme ?? (dark.matches ? 'dark' : 'light');
-  /** Choosing what the system has anyway means: follow the system again. */
+  /** Choosing what the system has anyway means: follow the system again. @param {string} theme */
   const choose = (theme) => {
     const asSystem = theme === (dark.matches ? 'dark' : 'light');
     if (asSystem) delete root.dataset.theme;

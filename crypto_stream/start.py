@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
 
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
     status = Supervisor(programs, take, serving).run()
+    if settings.runtime_dir is None:
+        with suppress(OSError):  # a socket in it belongs to somebody who lives
+            Path(programs[0].told["bus"]).parent.rmdir()
     _log.info("stop", extra={"status": status})
     return status
 

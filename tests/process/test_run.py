@@ -155,13 +155,17 @@ async def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
 
 
 async def test_a_stop_is_clean(tmp_path: Path) -> None:
-    """SIGTERM ends all with status 0; the log tells start and stop, without a warning."""
-    with _serving(tmp_path) as running:
+    """SIGTERM ends all with status 0; the log tells start and stop, without a warning; no socket is left."""
+    with (
+        short_folder() as short,
+        program(["-m", "crypto_stream", *_arguments(tmp_path)], tmp_path, TMPDIR=short) as running,
+    ):
         await _address(running)
         running.process.send_signal(signal.SIGTERM)
         status = running.wait()
 
         assert status == 0
+        assert os.listdir(short) == []
         assert " stop status=0" in running.log.splitlines()[-1]
         assert " WARNING " not in running.log
         assert " ERROR " not in running.log

@@ -179,3 +179,21 @@ async def test_silent_connection_is_asked_again_then_given_up() -> None:
 
         assert feed.changes[-1].reason == f"binance: no data for {STALE_S:g} s"
         assert feed.assembly.board.lines["binance"].last_error is not None
+
+
+async def test_busy_instrument_tells_calm_from_silent() -> None:
+    """A busy instrument beside calm ones is asked for, so that their source stays live; nobody sees it."""
+    async with (
+        FakeBinance(["btcusdt", "xrpusdt"]) as binance,
+        assembled(source_of(binance), sources="binance", pairs="xrpusdt") as feed,
+    ):
+        await until(lambda: feed.serving("xrpusdt") == "binance")
+        binance.calm("xrpusdt")
+        begun = time.monotonic_ns()
+        line = feed.assembly.board.lines["binance"]
+        await until(lambda: time.monotonic_ns() - begun > 2.5 * STALE_S * 1e9)
+
+        assert line.state == "live"
+        assert not line.failed
+        assert list(feed.assembly.instruments) == ["xrpusdt"]
+        assert list(feed.assembly.failover.chains) == ["xrpusdt"]

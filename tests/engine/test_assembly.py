@@ -1,0 +1,110 @@
+"""Putting the feed together: which instruments there are, and whose they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.errors import SettingError
+from crypto_stream.feed.loading import load_source, load_sources
+from crypto_stream.feed.source import Source
+from crypto_stream.market.instruments import Instrument
+from crypto_stream.settings import load
+from tests.feed.assembled import recording
+
+TRADE = '{"stream":"%s@aggTrade","data":{"e":"aggTrade","E":1,"s":"%s","a":1,"p":"1","q":"1","T":1}}'
+
+
+def assembled(
+    *sources: Source, pin: str | None = None, bans: dict[str, int] | None = None, **given: Any
+) -> Assembly:
+    """Put together what the settings say; nothing runs."""
+    chosen = load(given)
+    remembered: dict[str, int] = {}
+    return Assembly(
+        chosen,
+        sources or load_sources(chosen),
+        pin=pin,
+        bans=bans or {},
+        remember_ban=remembered.__setitem__,
+    )
+
+
+def test_chains_follow_the_order_of_the_sources() -> None:
+    """Real pairs have the venues in the order of the settings, synthetic instruments their own source."""
+    assembly = assembled(sources="okx,synthetic,binance", pairs="BTC-USDT,ethbtc")
+    chains = assembly.failover.chains
+
+    assert list(assembly.instruments)[:3] == ["btcusdt", "ethbtc", "ticker_00"]
+    assert chains["btcusdt"] == chains["ethbtc"] == ("okx", "binance")
+    assert chains["ticker_99"] == chains["eurusd"] == ("synthetic",)
+    assert len(chains) == len(assembly.instruments) == 2 + 103
+    assert list(assembly.board.lines) == ["okx", "synthetic", "binance"]
+
+
+def test_one_pair_in_two_spellings_is_one() -> None:
+    """The first spelling of a pair wins."""
+    assert list(assembled(sources="binance", pairs="BTC-USDT,btc/usdt,btcusdt").instruments) == ["btcusdt"]
+
+
+@pytest.mark.parametrize("text", ["b%c", "ticker_00", "eurusd", "x" * 41])
+def test_wrong_pairs_are_one_line(text: str) -> None:
+    """A pair that is none, or is synthetic, is a wrong setting that shows it."""
+    with pytest.raises(SettingError, match=r"^pairs: "):
+        assembled(sources="binance,synthetic", pairs=text)
+
+
+def test_more_pairs_than_a_venue_carries_are_refused() -> None:
+    """A venue that says how many instruments fit on its connection is not asked for more."""
+    source = msgspec.structs.replace(load_source("binance", None, {}), max_instruments=2)
+
+    assert assembled(source, pairs="btcusdt,ethusdt").failover.chains
+    with pytest.raises(SettingError, match="3 are too many: binance carries 2"):
+        assembled(source, pairs="btcusdt,ethusdt,xrpusdt")
+
+
+def test_recording_alone_brings_its_own_instruments(tmp_path: Path) -> None:
+    """Without a venue and without named pairs there are the recording's instruments, and no default pair."""
+    file = recording(
+        tmp_path / "f", [(None, TRADE % (name.lower(), name)) for name in ("DOTUSDT", "EURUSD", "ETHBTC")]
+    )
+    assembly = assembled(sources=f"replay:binance:{file},synthetic")
+
+    assert list(assembly.instruments)[:2] == ["dotusdt", "ethbtc"]
+    assert assembly.failover.chains["dotusdt"] == ("replay:binance",)
+    assert assembly.failover.chains["eurusd"] == ("synthetic",)
+    assert assembly.instruments["eurusd"].synthetic
+    assert "btcusdt" not in assembly.instruments
+
+
+def test_real_and_synthetic_never_share_a_symbol() -> None:
+    """A symbol that one source carries as real and another as synthetic is refused."""
+    walk = Source(
+        "walk", "here", (), None, carries=[Instrument("btcusdt", None, None, synthetic=True)], synthetic=True
+    )
+
+    with pytest.raises(SettingError, match="btcusdt is real for one source and synthetic for walk"):
+        assembled(load_source("binance", None, {}), walk, pairs="btcusdt")
+
+
+def test_pin_of_a_source_that_is_gone_is_ignored() -> None:
+    """A remembered pin of a source that is not configured any more pins nothing."""
+    assert assembled(sources="binance", pin="okx").board.pin is None
+    assert assembled(sources="binance,okx", pin="okx").board.pin == "okx"
+
+
+def test_remembered_ban_keeps_its_source_unconnected() -> None:
+    """A source banned in a former life is lost from the start, with the end of its ban."""
+    far = 4_000_000_000_000
+    assembly = assembled(sources="binance,okx", bans={"binance": far})
+    for line in assembly.board.lines.values():
+        line.want(True)
+    binance, okx = assembly.board.lines.values()
+
+    assert binance.state == "lost"
+    assert "banned until" in (binance.reason or "")
+    assert okx.state == "connecting"

@@ -191,11 +191,13 @@ class Line:
             )
         elif leg.error:
             self.failed = True
+            before = self.last_error
             self._plan_retry(leg, leg.error, now_s)
             self.reconnects += 1
-            log.warning(
-                "source lost", extra={"source": self.name, "reason": self._retry_reason, "url": leg.address}
-            )
+            # A venue that cannot be reached says so once; that it still cannot is no news for a terminal.
+            news = leg.state != "connecting" or self.last_error != before
+            extra = {"source": self.name, "reason": self._retry_reason, "url": leg.address}
+            log.log(logging.WARNING if news else logging.INFO, "source lost", extra=extra)
         elif self._wanted:
             self._finished = True
             log.info("source ended", extra={"source": self.name, "frames": self._terms.counts.total()})

@@ -146,8 +146,9 @@ class Leg:
         try:
             if source.frames:
                 self._opened(None)
-                async for frame in source.frames():
-                    self._take(frame)
+                async with aclosing(source.frames()) as frames:
+                    async for frame in frames:
+                        self._take(frame)
             elif source.events:
                 self._opened(None)
                 async with aclosing(source.events(self, self._instruments)) as events:

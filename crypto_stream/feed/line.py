@@ -48,6 +48,7 @@ class Line:
         self._wake = asyncio.Event()
         self._wanted = False
         self._finished = False
+        self._lost = False
         self._leg: Leg | None = None
         self._successor: Leg | None = None
         self._generation = 0
@@ -65,7 +66,8 @@ class Line:
         if not self._wanted:
             return "off"
         if self._leg is None:
-            return "lost" if time.monotonic() < self._retry_s else "connecting"
+            # Lost until tried again, however soon that is: every look in between must see it.
+            return "lost" if self._lost or time.monotonic() < self._retry_s else "connecting"
         return self._leg.state
 
     @property
@@ -90,6 +92,7 @@ class Line:
         """Connect from now on, or hang up."""
         if wanted != self._wanted:
             self._wanted = wanted
+            self._lost = False
             self._wake.set()
             self._note()
 
@@ -158,6 +161,7 @@ class Line:
         if self._leg is None:
             if pause > 0:
                 return pause
+            self._lost = False
             self._leg = self._begin(tasks, now_s)
             self.unbroken_since_ns = self._leg.started_ns
         elif self._leg.wants_move and not self._successor:
@@ -190,7 +194,7 @@ class Line:
                 "connection ended during the move", extra={"source": self.name, "reason": str(leg.error)}
             )
         elif leg.error:
-            self.failed = True
+            self.failed = self._lost = True
             before = self.last_error
             self._plan_retry(leg, leg.error, now_s)
             self.reconnects += 1

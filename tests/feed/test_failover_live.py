@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from crypto_stream.feed.backoff import Backoff
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.rig import STALE_S, SYMBOLS, running, two_venues
 from tests.waiting import SCALE, until
@@ -155,6 +156,24 @@ async def test_one_at_a_time_goes_round_in_a_loop() -> None:
         await until(lambda: feed.served() == {"binance"})
 
         assert not okx.clients
+
+
+async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_again() -> None:
+    """With standby 0 every loss goes on to the next venue, also where the drawn delay is next to nothing."""
+    async with (
+        FakeBinance(SYMBOLS) as binance,
+        FakeOKX(SYMBOLS) as okx,
+        running(binance, okx, standby=0) as feed,
+    ):
+        for line in feed.assembly.board.lines.values():
+            line._backoff = Backoff(lambda: 1e-9)
+        served = []
+        for venue in (binance, okx, binance, okx, binance):
+            await until(lambda venue=venue: feed.served() == {venue.name}, 3 * SCALE)  # type: ignore[misc]
+            served.append(venue.name)
+            venue.cut_all()
+
+        assert served == ["binance", "okx", "binance", "okx", "binance"]
 
 
 async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:

@@ -145,7 +145,7 @@ def subscribe(instruments: Sequence[Instrument]) -> list[Request]:
 
 def unsubscribe(instruments: Sequence[Instrument]) -> list[Request]:
     """Take back what `subscribe` asked for: the same message with `UNSUBSCRIBE`."""
-    return _requests("UNSUBSCRIBE", instruments)
+    return [request._replace(keys=()) for request in _requests("UNSUBSCRIBE", instruments)]
 
 
 def parse(frame: bytes) -> list[Event]:

@@ -135,12 +135,12 @@ def subscribe(instruments: Sequence[Instrument]) -> list[Request]:
 
     {"op":"subscribe","args":[{"channel":"tickers","instId":"BTC-USDT"},{"channel":"bbo-tbt", ...}]}
     """
-    return _requests("subscribe", "", instruments)
+    return _requests("subscribe", instruments)
 
 
 def unsubscribe(instruments: Sequence[Instrument]) -> list[Request]:
-    """Take back what `subscribe` asked for; the keys differ, so no answer is taken for the other's."""
-    return _requests("unsubscribe", "unsubscribe:", instruments)
+    """Take back what `subscribe` asked for; nobody waits for its answers."""
+    return [request._replace(keys=()) for request in _requests("unsubscribe", instruments)]
 
 
 def parse(frame: bytes) -> list[Event]:
@@ -187,13 +187,13 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
     return {fold(item.instId): "" if item.state == "live" else item.state for item in listed.data}
 
 
-def _requests(operation: str, mark: str, instruments: Sequence[Instrument]) -> list[Request]:
+def _requests(operation: str, instruments: Sequence[Instrument]) -> list[Request]:
     named = [(each.symbol, f"{each.base}-{each.quote}") for each in instruments if each.base and each.quote]
     requests = []
     for start in range(0, len(named), _PER_REQUEST):
         part = named[start : start + _PER_REQUEST]
         args = [{"channel": channel, "instId": name} for _, name in part for channel in _CHANNELS]
-        keys = tuple(f"{mark}{arg['channel']}:{arg['instId']}" for arg in args)
+        keys = tuple(f"{arg['channel']}:{arg['instId']}" for arg in args)
         text = msgspec.json.encode({"op": operation, "args": args}).decode()
         requests.append(Request(text, keys, tuple(symbol for symbol, _ in part)))
     return requests

@@ -63,7 +63,11 @@ def record(settings: Settings, file: Path) -> int:
         raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")
     with FileRecorder(file) as recorder:
         assembly = Assembly(settings, venues, pin=None, bans={}, remember_ban=_forget, recorder=recorder)
-        _run(_until_signal(connect_to_handler(assembly.board, _Nobody()), _show_progress(recorder)))
+        try:
+            _run(_until_signal(connect_to_handler(assembly.board, _Nobody()), _show_progress(recorder)))
+        except* RecordingError as group:
+            raise group.exceptions[0] from None
+        recorder.flush()
         log.info("recorded", extra={"file": str(file), "frames": recorder.frames})
     return 0
 

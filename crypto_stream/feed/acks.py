@@ -36,7 +36,9 @@ class AckTable:
         return len(self._pending)
 
     def sent(self, request: Request, now_ns: int) -> None:
-        """Remember that `request` went out."""
+        """Remember that `request` went out; one without keys awaits nothing."""
+        if not request.keys:
+            return
         attempt = self._attempts.get(frozenset(request.symbols), 0) + 1
         self._attempts[frozenset(request.symbols)] = attempt
         self._pending.append(_Pending(request, now_ns, attempt))

@@ -65,15 +65,16 @@ class Switchboard:
         self._wake.clear()
 
     def look(self, now_ns: int, listener: Listener) -> None:
-        """Go round once: judge the lines, connect what is wanted, decide who serves, tell the listener."""
+        """Go round once: judge the lines, decide who serves, connect what is wanted, tell the listener."""
         if self._was_blocked(now_ns):
             return
         for line in self.lines.values():
             line.check(now_ns)
+        # First who serves: a source that is given up in this round is lost for its own reason.
+        decision = self.failover.decide(now_ns, self.lines, self.pin)
         wanted = self.standby.wanted(now_ns, self.lines, self.pin)
         for name, line in self.lines.items():
             line.want(name in wanted)
-        decision = self.failover.decide(now_ns, self.lines, self.pin)
         for source, symbol in decision.resubscribe:
             self.lines[source].resubscribe(symbol)
         if decision.changes:

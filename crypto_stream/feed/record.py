@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ class FileRecorder:
         except OSError as error:
             raise RecordingError(f"record: {str(path)!r} cannot be written: {error.strerror}") from None
         self.frames = 0
+        self._fault: OSError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,13 +35,23 @@ class FileRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # told by `flush`
+            self._file.close()
 
     def write(self, kind: str, text: str) -> None:
-        """Keep one frame; `kind` is connect, send or recv."""
+        """Keep one frame; `kind` is connect, send or recv. A disk that refuses is told by `flush`."""
         self.frames += kind == "recv"
-        self._file.write(_encoder.encode((time.time(), kind, text)) + b"\n")
+        line = _encoder.encode((time.time(), kind, text)) + b"\n"
+        try:
+            self._file.write(line)
+        except OSError as error:
+            self._fault = self._fault or error
 
     def flush(self) -> None:
-        """Hand what was kept to the operating system."""
-        self._file.flush()
+        """Hand what was kept to the operating system; RecordingError when it could not be kept."""
+        try:
+            if self._fault:
+                raise self._fault
+            self._file.flush()
+        except OSError as error:
+            raise RecordingError(f"record: {self._file.name!r} cannot be written: {error.strerror}") from None

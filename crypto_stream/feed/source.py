@@ -55,7 +55,10 @@ __all__ = [
 
 
 class Request(NamedTuple):
-    """One message to send; `keys` are what its acknowledgements will name, `symbols` what it is about."""
+    """One message to send; `keys` are what its acknowledgements will name, `symbols` what it is about.
+
+    No key: nobody waits for an answer (`unsubscribe`).
+    """
 
     text: str
     keys: tuple[str, ...]

@@ -8,6 +8,7 @@ from typing import Literal
 from crypto_stream.feed.failover import Lines
 
 _DOWN = ("stale", "lost", "ended")
+_TURN_NS = 1_000_000_000  # while all are down, each has the turn at least so long
 
 
 class Standby:
@@ -17,7 +18,7 @@ class Standby:
         self, chains: Iterable[tuple[str, ...]], count: int | Literal["all"], failback_after_ns: int
     ) -> None:
         """Serve the distinct `chains`, best source first; 0: one source of a chain at a time, in a loop."""
-        self._turns = dict.fromkeys((chain for chain in chains if chain), 0)
+        self._turns = dict.fromkeys((chain for chain in chains if chain), (0, -_TURN_NS))
         self._count = count
         self._failback_after_ns = failback_after_ns
 
@@ -28,7 +29,7 @@ class Standby:
             if self._count == "all":
                 names.update(chain)
             elif self._count == 0:
-                names.add(pin if pin in chain else self._whose_turn(chain, lines))
+                names.add(pin if pin in chain else self._whose_turn(chain, now_ns, lines))
             else:
                 names.update(self._with_standby(chain, 1 + self._count, now_ns, lines))
         return names | ({pin} if pin else set())
@@ -49,7 +50,9 @@ class Standby:
             return line.state not in _DOWN
         return line.state == "live" and now_ns - line.live_since_ns >= self._failback_after_ns
 
-    def _whose_turn(self, chain: tuple[str, ...], lines: Lines) -> str:
-        if lines[chain[self._turns[chain]]].state in _DOWN:
-            self._turns[chain] = (self._turns[chain] + 1) % len(chain)
-        return chain[self._turns[chain]]
+    def _whose_turn(self, chain: tuple[str, ...], now_ns: int, lines: Lines) -> str:
+        turn, since_ns = self._turns[chain]
+        if lines[chain[turn]].state in _DOWN and now_ns - since_ns >= _TURN_NS:
+            turn = (turn + 1) % len(chain)
+            self._turns[chain] = (turn, now_ns)
+        return chain[turn]

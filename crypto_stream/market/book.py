@@ -64,7 +64,8 @@ class Entry:
     __slots__ = (
         *("price", "bid", "bid_size", "ask", "ask_size", "time", "received_ns", "moved_ns", "sequences"),
         *("open_24h", "high_24h", "low_24h", "volume_24h"),
-        *("price_time", "price_ns", "price_slow", "top_time", "top_ns", "top_slow"),
+        *("price_time", "price_ns", "price_slow", "price_channel"),
+        *("top_time", "top_ns", "top_slow", "top_channel"),
     )
 
     def __init__(self) -> None:
@@ -84,9 +85,11 @@ class Entry:
         self.price_time: int | None = None
         self.price_ns = 0
         self.price_slow = True
+        self.price_channel = ""
         self.top_time: int | None = None
         self.top_ns = 0
         self.top_slow = True
+        self.top_channel = ""
         self.sequences: dict[str, Sequence] = {}
 
     def quote(
@@ -131,7 +134,6 @@ class SourceBook:
         """Start empty."""
         self.entries: dict[str, Entry] = {}
         self.dropped: Counter[str] = Counter()
-        self.trades: Counter[str] = Counter()
         self.received_ns: int | None = None
 
     def apply(self, event: Update | Trade, received_ns: int, generation: int = 0) -> bool:
@@ -148,7 +150,7 @@ class SourceBook:
             return False
         time = event.time
         if isinstance(event, Trade):
-            _merge_price(entry, event.price, time, received_ns, slow=False)
+            _merge_price(entry, event, event.price, received_ns, slow=False)
         else:
             _merge(entry, event, received_ns)
         entry.received_ns = self.received_ns = received_ns
@@ -175,6 +177,7 @@ class Book:
 
 
 def _is_newer(time: int | None, held: int | None) -> bool:
+    """Say whether another channel's part gives way; within one channel the venue's key has decided."""
     return time is None or held is None or time >= held
 
 
@@ -188,23 +191,27 @@ def _slow_wins(time: int | None, held: int | None, held_ns: int, received_ns: in
     return received_ns - held_ns > _UNTIMED_STANDS_NS
 
 
-def _merge_price(entry: Entry, price: str | None, time: int | None, received_ns: int, *, slow: bool) -> None:
+def _merge_price(
+    entry: Entry, event: Update | Trade, price: str | None, received_ns: int, *, slow: bool
+) -> None:
+    time = event.time
     if slow and not entry.price_slow:
         if not _slow_wins(time, entry.price_time, entry.price_ns, received_ns):
             return
-    elif not _is_newer(time, entry.price_time):
+    elif event.channel != entry.price_channel and not _is_newer(time, entry.price_time):
         entry.price_slow = entry.price_slow and slow
         return
     if price != entry.price:
         entry.moved_ns = received_ns if entry.price is not None else entry.moved_ns
         entry.price = price
+    entry.price_channel = event.channel
     entry.price_time, entry.price_ns, entry.price_slow = time, received_ns, slow
 
 
 def _merge(entry: Entry, event: Update, received_ns: int) -> None:
-    time, slow = event.time, event.slow
+    slow = event.slow
     if event.price is not UNSET:
-        _merge_price(entry, event.price, time, received_ns, slow=slow)
+        _merge_price(entry, event, event.price, received_ns, slow=slow)
     if event.bid is not UNSET or event.ask is not UNSET:
         _merge_top(entry, event, received_ns)
     if slow:
@@ -219,7 +226,7 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
     if slow and not entry.top_slow:
         if not _slow_wins(time, entry.top_time, entry.top_ns, received_ns):
             return
-    elif not _is_newer(time, entry.top_time):
+    elif event.channel != entry.top_channel and not _is_newer(time, entry.top_time):
         return
     if event.bid is not UNSET:
         if event.bid != entry.bid:
@@ -231,6 +238,7 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
             entry.moved_ns = received_ns if entry.ask is not None else entry.moved_ns
             entry.ask = event.ask
         entry.ask_size = None if event.ask_size is UNSET else event.ask_size
+    entry.top_channel = event.channel
     entry.top_time, entry.top_ns, entry.top_slow = time, received_ns, slow
 
 

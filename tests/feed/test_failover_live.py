@@ -170,10 +170,16 @@ async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_ag
         served = []
         for venue in (binance, okx, binance, okx, binance):
             await until(lambda venue=venue: feed.served() == {venue.name}, 3 * SCALE)  # type: ignore[misc]
+            begun = time.monotonic_ns()
+            await until(lambda venue=venue, begun=begun: feed.received(venue.name) > begun + 1.2e9)  # type: ignore[misc]
             served.append(venue.name)
             venue.cut_all()
 
+        losses = [change for change in feed.changes if change.after is None]
+
         assert served == ["binance", "okx", "binance", "okx", "binance"]
+        assert losses
+        assert all(f"{change.before}: connection cut" in change.reason for change in losses)
 
 
 async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:

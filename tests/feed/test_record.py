@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 
@@ -86,3 +87,19 @@ async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_
     assert kinds[0] == "connect"
     assert "send" in kinds
     assert kinds.count("recv") == received
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """What cannot be written ends the recording with one line that names the file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with FileRecorder(tmp_path / "full") as recorder:
+            for _ in range(1000):
+                recorder.write("recv", "x" * 100)
+            with pytest.raises(RecordingError) as told:
+                recorder.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert str(tmp_path / "full") in str(told.value)

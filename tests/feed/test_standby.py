@@ -62,13 +62,24 @@ def test_one_at_a_time_goes_round() -> None:
     facts = lines()
     standby = Standby([CHAIN], 0, FAILBACK)
     turns = []
-    for _ in range(6):
-        (name,) = standby.wanted(0, facts)
+    for second in range(6):
+        (name,) = standby.wanted(second * S, facts)
         turns.append(name)
         for each in CHAIN:
             facts[each].state = "lost" if each == name else "off"
 
     assert turns == ["one", "two", "three", "four", "one", "two"]
+
+
+def test_each_turn_lasts_a_second_while_all_are_down() -> None:
+    """With 0 sources that are all lost take turns by the second, not at every look."""
+    facts = lines()
+    for each in CHAIN:
+        facts[each].state = "lost"
+    standby = Standby([CHAIN], 0, FAILBACK)
+    names = [next(iter(standby.wanted(tenth * S // 10, facts))) for tenth in range(21)]
+
+    assert names == ["two"] * 10 + ["three"] * 10 + ["four"]
 
 
 def test_one_at_a_time_stays_where_it_is_well() -> None:

@@ -218,13 +218,17 @@ def test_requests_are_batched_and_keyed_per_argument() -> None:
 
 
 def test_every_request_is_acknowledged_by_its_own_keys() -> None:
-    """The answers to what we send carry exactly the keys we wait for, subscribing and unsubscribing."""
+    """The answers to a subscription carry exactly the keys we wait for; an unsubscription's carry others."""
+    answers = {}
     for make in (okx.subscribe, okx.unsubscribe):
         request = make([Instrument("btcusdt", "BTC", "USDT")])[0]
         sent = json.loads(request.text)
-        answers = [read({"event": sent["op"], "arg": argument})[0] for argument in sent["args"]]
+        answers[sent["op"]] = [read({"event": sent["op"], "arg": each})[0] for each in sent["args"]]
+    keys = okx.subscribe([Instrument("btcusdt", "BTC", "USDT")])[0].keys
 
-        assert answers == [Acked(key) for key in request.keys]
+    assert answers["subscribe"] == [Acked(key) for key in keys]
+    assert not set(map(str, answers["subscribe"])) & set(map(str, answers["unsubscribe"]))
+    assert okx.unsubscribe([Instrument("btcusdt", "BTC", "USDT")])[0].keys == ()
 
 
 def test_no_default_address_uses_the_retired_port() -> None:

@@ -21,7 +21,7 @@ from crypto_stream.gateway.app import create_app
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
-from crypto_stream.gateway.listener import listen, prepare
+from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.metrics import registry
@@ -40,12 +40,11 @@ _BEAT_S = 1.0
 _FAREWELL_S = 0.5
 
 
-def main(settings: Settings, bus_path: Path, listener: socket.socket | None, beat: Callable[[], None]) -> int:
+def main(settings: Settings, bus_path: Path, listener: socket.socket, beat: Callable[[], None]) -> int:
     """Serve until SIGTERM or SIGINT; `beat` is called each second by the green hub.
 
-    Without a `listener` one is opened from the settings. Returns the process's exit status.
+    Returns the process's exit status.
     """
-    listener = listener or listen(settings.host, settings.port)
     prepare(listener)
     gateway = Gateway(settings, bus_path)
     stopping = _on_signals()

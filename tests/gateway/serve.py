@@ -14,8 +14,8 @@ def serve(told: dict[str, object]) -> int:
     import logging
     from pathlib import Path
 
+    from crypto_stream.addresses import listen
     from crypto_stream.gateway import run
-    from crypto_stream.gateway.listener import listen
     from crypto_stream.settings import Settings
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)

@@ -16,8 +16,6 @@ import pytest
 import pytest_asyncio
 import socketio
 
-from crypto_stream.errors import UsageError
-from crypto_stream.gateway.listener import listen
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine, quote
@@ -281,18 +279,6 @@ async def test_a_signal_says_goodbye_and_ends_with_status_0(
         await until(lambda: engine.gateways_left == 1)
 
     assert status == 0
-
-
-async def test_a_port_in_use_is_an_error_in_one_line() -> None:
-    """Two servers never share a port silently."""
-    with listen("127.0.0.1", 0) as first:
-        port = first.getsockname()[1]
-        with pytest.raises(UsageError, match=f"^port: {port} on 127.0.0.1 is in use") as error:
-            listen("127.0.0.1", port)
-
-    assert "\n" not in str(error.value)
-    with pytest.raises(UsageError, match=r"^host: cannot listen on '192\.0\.2\.1'"):
-        listen("192.0.2.1", 0)
 
 
 async def test_connections_inherit_what_the_listener_was_prepared_with(

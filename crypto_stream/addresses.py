@@ -23,6 +23,24 @@ def listen(host: str, port: int) -> socket.socket:
     Without SO_REUSEPORT, so that two programs can never share a port in silence. Accepted connections inherit
     TCP_NODELAY.
     """
+    return _opened(host, port, shared=False)
+
+
+def listen_together(host: str, port: int, number: int) -> list[socket.socket]:
+    """Open the port `number` times, for as many processes; raise UsageError when it cannot be had.
+
+    The kernel deals connections out among the listeners, dead processes' included as long as theirs is open.
+    The first one is had exclusively before it begins to share: a port in use is an error here too.
+    """
+    first = listen(host, port)
+    if number == 1:
+        return [first]
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    address, port = first.getsockname()[:2]
+    return [first, *(_opened(address, port, shared=True) for _ in range(number - 1))]
+
+
+def _opened(host: str, port: int, *, shared: bool) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -33,6 +51,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:

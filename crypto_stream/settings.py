@@ -55,7 +55,7 @@ class Settings(BaseModel):
         "eventlet", description="Green-thread server of the gateway."
     )
     workers: int = Field(
-        1, ge=1, le=1, description="Gateway processes (one, until several can share a port)."
+        1, ge=1, le=64, description="Gateway processes of run, all on the one port; above 1 no polling."
     )
     standby: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
@@ -89,7 +89,9 @@ class Settings(BaseModel):
     origins: Words = Field(
         (), description="Other web origins whose pages may read and connect; * allows every one."
     )
-    max_viewers: int = Field(20_000, ge=1, description="Open viewer connections of one gateway process.")
+    max_viewers: int = Field(
+        20_000, ge=1, description="Open viewer connections of one gateway process (each worker)."
+    )
     replay_speed: Literal["recorded", "full"] = Field("recorded", description="Pace of replay:VENUE:FILE.")
     handler_options: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Settings of single handlers: CRYPTO_STREAM_<HANDLER>_<NAME>."

@@ -25,17 +25,22 @@ _SCRIPTS = ("socket.io.esm.min.js", "lightweight-charts.standalone.production.mj
 
 
 def run_all(settings: Settings, say: Callable[[str], None]) -> int:
-    """Run engine, gateway and supervisor until a signal; `say` tells a person that all of it serves.
+    """Run engine, gateways and supervisor until a signal; `say` tells a person that all of it serves.
 
     Returns the exit status; raises UsageError in one line for what cannot be started as the settings say.
     """
     load_sources(settings)
     check_gateway(settings)
-    listener = addresses.listen(settings.host, settings.port)
-    web = addresses.web_address(listener)
+    listeners = addresses.listen_together(settings.host, settings.port, settings.workers)
+    web = addresses.web_address(listeners[0])
     programs = [
         Program("engine", _command("engine"), _told("engine", settings, None)),
-        Program("gateway-1", _command("gateway"), _told("gateway", settings, listener), [listener.fileno()]),
+        *(
+            Program(
+                f"gateway-{number}", _command("gateway"), _told("gateway", settings, each), [each.fileno()]
+            )
+            for number, each in enumerate(listeners, 1)
+        ),
     ]
     file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
     terminal = logs.Terminal("supervisor")
@@ -68,10 +73,10 @@ def become_engine(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 def become_gateway(settings: Settings, say: Callable[[str], None]) -> None:
-    """Replace this process by a gateway on a port of its own."""
+    """Replace this process by a gateway on a port of its own, whatever `workers` says of `run`."""
     check_gateway(settings)
     listener = addresses.listen(settings.host, settings.port)
-    told = _told("gateway", settings, listener)
+    told = _told("gateway", settings.model_copy(update={"workers": 1}), listener)
     say(f"Crypto Stream {__version__} gateway at {addresses.web_address(listener)}; Ctrl-C ends it")
     _become("gateway", told)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from crypto_stream.addresses import LONGEST_PATH, bus_path, listen, web_address
+from crypto_stream.addresses import LONGEST_PATH, bus_path, listen, listen_together, web_address
 from crypto_stream.errors import UsageError
 from crypto_stream.settings import Settings
 from crypto_stream.start import check_gateway
 from tests.process.programs import short_folder
+from tests.waiting import DEADLINE_S
 
 
 def test_a_port_can_be_had_once() -> None:
@@ -76,3 +79,39 @@ def test_missing_scripts_of_the_pages_name_the_one_command(tmp_path: Path) -> No
     """Without the installed scripts a gateway says what to run instead of serving broken pages."""
     with pytest.raises(UsageError, match="run: make setup"):
         check_gateway(Settings(), tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS deals nothing out: one listener gets everything")
+def test_connections_are_dealt_out_among_listeners_of_one_port() -> None:
+    """Each of the listeners gets connections, the first included; none is refused or lost."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(each) for each in listen_together("127.0.0.1", 0, 3)]
+        address = listeners[0].getsockname()
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(address, DEADLINE_S))
+        got = [_accepted(each) for each in listeners]
+
+        assert {each.getsockname() for each in listeners} == {address}
+        assert sum(got) == 100
+        assert all(got)
+
+
+def _accepted(listener: socket.socket) -> int:
+    listener.setblocking(False)
+    number = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            number += 1
+    return number
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_shared_port_is_refused_to_a_second_program(number: int) -> None:
+    """Listeners that share a port among themselves share it with no other start, of one or many."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(each) for each in listen_together("127.0.0.1", 0, 3)]
+        port = listeners[0].getsockname()[1]
+
+        with pytest.raises(UsageError, match=rf"port: {port} on 127\.0\.0\.1 is in use; .* --port"):
+            listen_together("127.0.0.1", port, number)

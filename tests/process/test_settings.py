@@ -67,7 +67,7 @@ def test_settings_pass_to_another_process_whole() -> None:
 
 _WRONG = {
     "port": "99999",
-    "workers": "2",
+    "workers": "65",
     "server": "flask",
     "standby": "-1",
     "sources": "",

@@ -17,7 +17,7 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.api import api
-from crypto_stream.gateway.web.gate import Gate
+from crypto_stream.gateway.web.gate import Admission, Gate
 from crypto_stream.gateway.web.headers import Headers
 from crypto_stream.gateway.web.origins import allowed
 from crypto_stream.gateway.web.pages import pages
@@ -36,12 +36,12 @@ def create_app(
     origins: Sequence[str],
     async_mode: str,
     websocket: Any,
-    most_sessions: int,
+    admission: Admission,
 ) -> tuple[Flask, SocketIO]:
     """Make the application and its Socket.IO server, which has no event yet.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
-    `most_sessions` engine.io sessions may be open, those included that never connect to a namespace.
+    `admission` counts engine.io sessions, those included that never connect to a namespace.
     """
     app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=ROOT / "static")
     app.config["MAX_CONTENT_LENGTH"] = MOST_SENT
@@ -65,7 +65,7 @@ def create_app(
     )
     engine = socketio.server.eio
     engine._async = {**engine._async, "websocket": websocket}
-    gate = Gate(app.wsgi_app, engine.sockets, most_sessions)
+    gate = Gate(app.wsgi_app, engine.sockets, admission)
     app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
     return app, socketio
 

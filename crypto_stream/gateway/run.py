@@ -24,6 +24,7 @@ from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.stream import Stream, Watch
+from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import registry
 from crypto_stream.settings import Settings
 
@@ -78,7 +79,7 @@ class Gateway:
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
             websocket=self._library.WebSocket,
-            most_sessions=settings.max_viewers + _UNJOINED,
+            admission=Admission(settings.max_viewers + _UNJOINED, polling=settings.workers == 1),
         )
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from crypto_stream.bus.local import LocalGatewayPort
 from crypto_stream.gateway.app import create_app
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 
 
@@ -27,7 +28,7 @@ def app(tmp_path: Path) -> Flask:
         origins=(),
         async_mode="threading",
         websocket=None,
-        most_sessions=1,
+        admission=Admission(1),
     )
     return made
 

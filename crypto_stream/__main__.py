@@ -48,7 +48,7 @@ def _half(told: dict[str, Any]) -> int:
         if told["half"] == "engine":
             return int(half.main(settings, Path(told["bus"]), beat))
         listener = socket.socket(fileno=told["listener"])
-        return int(half.main(settings, Path(told["bus"]), listener, beat))
+        return int(half.main(settings, Path(told["bus"]), listener, beat, told["name"]))
     except UsageError as error:
         logging.getLogger(__package__).error("%s", error)
         return 2

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from crypto_stream.bus.messages import Ask, Snapshot, ToGateway
 
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer one is a broken peer
+MOST_METRICS = 256 * 1024  # bytes of what one gateway counts; more is refused
 
 
 class EnginePort(Protocol):
@@ -27,7 +28,7 @@ class Backend(Protocol):
         """Answer one request of a gateway; RefusedError carries code and reason back."""
 
     def left(self, gateway: int) -> None:
-        """Forget what this gateway had asked to watch."""
+        """Forget what this gateway had asked to watch and handed over."""
 
 
 class GatewayPort(Protocol):

@@ -80,7 +80,23 @@ class Pin(msgspec.Struct, frozen=True, tag="pin"):
     source: str
 
 
-Ask = GetVenues | WatchVenues | Pin
+class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
+    """What one of several gateways counts, for the others to show too; answered with None.
+
+    `families` is opaque to the engine and at most MOST_METRICS long; of one gateway the newest `taken_ns`
+    (its monotonic clock) is kept while it is connected.
+    """
+
+    gateway: str
+    taken_ns: int
+    families: bytes
+
+
+class GetMetrics(msgspec.Struct, frozen=True, tag="get_metrics"):
+    """Ask for what every connected gateway counts; answered with a list of `Metrics`."""
+
+
+Ask = GetVenues | WatchVenues | Pin | Metrics | GetMetrics
 
 
 class Request(msgspec.Struct, frozen=True, tag="request"):

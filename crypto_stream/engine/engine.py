@@ -10,11 +10,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from crypto_stream.bus.interface import MOST_METRICS
 from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
+    GetMetrics,
     GetVenues,
+    Metrics,
     Pin,
     Snapshot,
     ToGateway,
@@ -46,6 +49,7 @@ class Engine:
         self._memory = memory
         self._lag_ms = 0.0
         self._watched: dict[int, list[str]] = {}
+        self._metrics: dict[int, Metrics] = {}
         self._venues_sent: dict[str, Venues] = {}
         self.port: LocalEnginePort | None = None
         self.publisher = Publisher(
@@ -76,13 +80,18 @@ class Engine:
                 self._require(symbol)
                 self._venues_sent.pop(symbol, None)
             self._watched[gateway] = ask.symbols
-            return None
-        self._pin(ask)
+        elif isinstance(ask, Metrics):
+            self._keep(gateway, ask)
+        elif isinstance(ask, GetMetrics):
+            return list(self._metrics.values())
+        else:
+            self._pin(ask)
         return None
 
     def left(self, gateway: int) -> None:
-        """Forget what this gateway had asked to watch."""
+        """Forget what this gateway had asked to watch, and what it counted."""
         self._watched.pop(gateway, None)
+        self._metrics.pop(gateway, None)
 
     def switched(self, changes: list[Change]) -> None:
         """Publish and log who serves what now."""
@@ -123,6 +132,13 @@ class Engine:
     def _publish(self, message: ToGateway) -> None:
         if self.port:
             self.port.publish(message)
+
+    def _keep(self, gateway: int, metrics: Metrics) -> None:
+        if len(metrics.families) > MOST_METRICS:
+            raise RefusedError("too_large", f"metrics are at most {MOST_METRICS} bytes")
+        known = self._metrics.get(gateway)
+        if known is None or known.taken_ns < metrics.taken_ns:
+            self._metrics[gateway] = metrics
 
     def _pin(self, ask: Pin) -> None:
         source = None if ask.source == AUTO else ask.source

@@ -25,7 +25,8 @@ from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.gate import Admission
-from crypto_stream.gateway.web.metrics import registry
+from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
+from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,13 +42,15 @@ _BEAT_S = 1.0
 _FAREWELL_S = 0.5
 
 
-def main(settings: Settings, bus_path: Path, listener: socket.socket, beat: Callable[[], None]) -> int:
+def main(
+    settings: Settings, bus_path: Path, listener: socket.socket, beat: Callable[[], None], name: str
+) -> int:
     """Serve until SIGTERM or SIGINT; `beat` is called each second by the green hub.
 
-    Returns the process's exit status.
+    `name` tells this gateway from others on the same port. Returns the process's exit status.
     """
     prepare(listener)
-    gateway = Gateway(settings, bus_path)
+    gateway = Gateway(settings, bus_path, name)
     stopping = _on_signals()
     gateway.start(listener)
     try:
@@ -59,8 +62,8 @@ def main(settings: Settings, bus_path: Path, listener: socket.socket, beat: Call
 class Gateway:
     """All parts of one gateway process, wired."""
 
-    def __init__(self, settings: Settings, bus_path: Path) -> None:
-        """Build the parts; nothing runs before `start`."""
+    def __init__(self, settings: Settings, bus_path: Path, name: str) -> None:
+        """Build the parts of the gateway `name`; nothing runs before `start`."""
         self._library: Any = importlib.import_module(f"crypto_stream.gateway.servers.{settings.server}")
         self._max_viewers = settings.max_viewers
         self._mirror = Mirror()
@@ -70,11 +73,13 @@ class Gateway:
             self._mirror, self._counters, self._hello, time.monotonic, lambda: time.sleep(0)
         )
         self._watch = Watch(self._delivery, self._mirror, self._port)
+        counted = GatewayMetrics(self._delivery, self._counters)
+        self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None
         token = settings.admin_token
         self._app, socketio = create_app(
             self._mirror,
             self._port,
-            registry(self._mirror, self._delivery, self._counters),
+            registry(EngineMetrics(self._mirror), self._shared or counted),
             admin_token=token.get_secret_value() if token else None,
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
@@ -89,6 +94,8 @@ class Gateway:
         _spawn("bus", self._port.run, self._receive, self._lose)
         _spawn("venues", self._watch.run)
         _spawn("status", self._tell_status)
+        if self._shared:
+            _spawn("metrics", self._shared.run)
         for interval_ms in INTERVALS_MS:
             _spawn(f"flush {interval_ms}", self._flush_for_ever, interval_ms)
         host, port = listener.getsockname()[:2]

@@ -1,6 +1,6 @@
 """Run one gateway by hand or for tests: `python -m tests.gateway.serve '{"server": "eventlet", "bus": "…"}'`.
 
-The JSON holds `bus` (the engine's socket) and any settings. The first line printed is the port.
+The JSON holds `bus` (the engine's socket), perhaps `name`, and any settings. First it prints the port.
 """
 
 import importlib
@@ -20,11 +20,12 @@ def serve(told: dict[str, object]) -> int:
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     bus = Path(str(told.pop("bus")))
+    name = str(told.pop("name", "gateway-1"))
     settings = Settings(**{"port": 0, **told})
     listener = listen(settings.host, settings.port)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    return run.main(settings, bus, listener, lambda: None)
+    return run.main(settings, bus, listener, lambda: None, name)
 
 
 if __name__ == "__main__":

@@ -28,23 +28,25 @@ _BY_CHANNEL: tuple[tuple[str, str, Callable[[SourceStatus], dict[str, int]]], ..
 )
 
 
-def registry(mirror: Mirror, delivery: Delivery, counters: Counters) -> CollectorRegistry:
+def registry(*collectors: Collector) -> CollectorRegistry:
     """Make a registry of its own, so that several gateways can live in one process's tests."""
     made = CollectorRegistry()
-    made.register(_Gateway(mirror, delivery, counters))
+    for collector in collectors:
+        made.register(collector)
     return made
 
 
-class _Gateway(Collector):
-    def __init__(self, mirror: Mirror, delivery: Delivery, counters: Counters) -> None:
+class EngineMetrics(Collector):
+    """What the engine told: the same in every gateway."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        """Read `mirror` at each scrape."""
         self._mirror = mirror
-        self._delivery = delivery
-        self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
+        """Give the families."""
         yield from self._engine()
         yield from self._sources()
-        yield from self._viewers()
 
     def _engine(self) -> Iterator[Metric]:
         mirror = self._mirror
@@ -85,7 +87,17 @@ class _Gateway(Collector):
                     counter.add_metric([one.name, channel], number)
             yield counter
 
-    def _viewers(self) -> Iterator[Metric]:
+
+class GatewayMetrics(Collector):
+    """What this gateway counts."""
+
+    def __init__(self, delivery: Delivery, counters: Counters) -> None:
+        """Read both at each scrape."""
+        self._delivery = delivery
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families."""
         counters = self._counters
         yield _gauge("viewers", "Connected viewers.", len(self._delivery.viewers))
         yield _gauge("viewers_behind", "Viewers that cannot keep up now.", self._delivery.behind())

@@ -77,12 +77,13 @@ def courses(seconds: float) -> Iterator[Rate]:
 def start_up() -> Iterator[tuple[str, float]]:
     """Measure seconds from the start of `run` to the first 200 of /courses: without bytecode, then with."""
     with _folder() as bytecode:
+        keeps = {"PYTHONPYCACHEPREFIX": str(bytecode), "PYTHONDONTWRITEBYTECODE": ""}
         for what in ("cold: no bytecode yet", "second start", "third start"):
             with _folder() as folder:
                 port = free_port()
                 began = time.perf_counter()
                 command = run_command(folder, port, *_SYNTHETIC)
-                with running(command, {"PYTHONPYCACHEPREFIX": str(bytecode)}, logs=True):
+                with running(command, keeps, logs=True):
                     url = f"http://127.0.0.1:{port}"
                     until(lambda url=url: answers(url), "200 on /courses", step_s=0.005)  # type: ignore[misc]
                     yield what, time.perf_counter() - began

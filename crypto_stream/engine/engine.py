@@ -147,6 +147,7 @@ class Engine:
             raise RefusedError("unknown_source", f"{source!r} is no source here; known: {known}")
         self._memory.set_pin(source)
         self._board.pin_to(source)
+        self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
 
     def _require(self, symbol: str) -> None:

@@ -289,6 +289,7 @@ async def test_figures_of_a_dead_gateway_vanish(tmp_path: Path) -> None:
             each.connect()
             stack.callback(each.close)
             _get(each, "/healthz")
+        await until(lambda: all(f'gateway="{name}"' in _get(kept[0], "/metrics") for name in BOTH))
         service.running.process.send_signal(signal.SIGSTOP)
         os.kill(service.pid("gateway-2"), signal.SIGKILL)
         await asyncio.wait_for(viewers["gateway-2"][0].gone.wait(), DEADLINE_S)

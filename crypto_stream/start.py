@@ -51,7 +51,8 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
         terminal.line(line)
 
     def serving() -> None:
-        about = f"sources {', '.join(settings.sources)}; log {settings.log_file}; Ctrl-C ends it"
+        gateways = f"; {settings.workers} gateways" if settings.workers > 1 else ""
+        about = f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; Ctrl-C ends it"
         say(f"Crypto Stream {__version__} serves {web} ({about})")
         _log.info("serving", extra={"address": web})
 

@@ -82,7 +82,7 @@ class LocalEnginePort:
         task.add_done_callback(self._tasks.discard)
         number = next(self._numbers)
         link = self._links[number] = _Link(writer, self._backend)
-        log.info("gateway connected to the bus", extra={"gateway": number})
+        log.info("gateway connected to the bus", extra={"link": number})
         try:
             link.push_snapshot()
             async with asyncio.TaskGroup() as tasks:
@@ -90,14 +90,14 @@ class LocalEnginePort:
                 await self._read(number, reader, link, tasks)
                 refresher.cancel()
         except* (OSError, BusError) as group:
-            log.warning("gateway dropped", extra={"gateway": number, "reason": str(group.exceptions[0])})
+            log.warning("gateway dropped", extra={"link": number, "reason": str(group.exceptions[0])})
         finally:
             del self._links[number]
             self._backend.left(number)
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-            log.info("gateway left the bus", extra={"gateway": number})
+            log.info("gateway left the bus", extra={"link": number})
 
     async def _read(
         self, number: int, reader: asyncio.StreamReader, link: _Link, tasks: asyncio.TaskGroup

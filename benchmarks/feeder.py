@@ -1,0 +1,182 @@
+"""The engine of a measurement: `python -m benchmarks.feeder BUS SYMBOLS`, quotes at an exact rate.
+
+Gateways get them over the real bus (a Unix socket at BUS), the peers as lines of JSON over TCP: the same
+quotes, encoded as the gateway encodes them. All symbols change at each step. `bid_size` is the moment of the step,
+seconds of the monotonic clock, so that whoever reads a frame knows its age.
+
+Prints its TCP port; then `start HZ` begins, `stop` ends and prints {"steps", "seq", "last": {symbol: [price,
+bid_size]}}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.messages import Ask, Beat, Quotes, Snapshot
+from crypto_stream.errors import RefusedError
+from crypto_stream.market.instruments import Instrument, is_synthetic, split_symbol
+from crypto_stream.market.quotes import Quote
+from crypto_stream.market.status import SourceStatus
+
+_SOURCE = "bench"
+
+
+class Feed:
+    """The quotes, and whoever gets them."""
+
+    def __init__(self, symbols: list[str]) -> None:
+        """Begin with one quote of each symbol."""
+        self.instruments = [
+            Instrument(symbol, *split_symbol(symbol), is_synthetic(symbol)) for symbol in symbols
+        ]
+        self.seq = self.steps = 0
+        self.writers: set[asyncio.StreamWriter] = set()
+        self.quotes = self._next()
+
+    def step(self) -> Quotes:
+        """Change every symbol; hand the line to the peers, return the message for gateways."""
+        self.steps += 1
+        self.quotes = self._next()
+        line = msgspec.json.encode(self.quotes) + b"\n"
+        for writer in self.writers:
+            writer.write(line)
+        return Quotes(self.seq, self.quotes)
+
+    def last(self) -> dict[str, Any]:
+        """Return what every client must have seen at the end."""
+        newest = {quote.symbol: [quote.price, quote.bid_size] for quote in self.quotes}
+        return {"steps": self.steps, "seq": self.seq, "last": newest}
+
+    def _next(self) -> list[Quote]:
+        stamp, now_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
+        moment = f"{stamp // 10**9}.{stamp % 10**9:09d}"
+        quotes = []
+        for one in self.instruments:
+            self.seq += 1
+            quotes.append(_quote(one, self.seq, moment, now_ms))
+        return quotes
+
+    # What the bus asks of an engine.
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state."""
+        return Snapshot(
+            epoch="benchmark",
+            seq=self.seq,
+            instruments=self.instruments,
+            quotes=self.quotes,
+            sources=[self.status()],
+            pin=None,
+            reasons={},
+        )
+
+    async def answer(self, gateway: int, ask: Ask) -> Any:
+        """Refuse: nothing is asked in a measurement."""
+        raise RefusedError("benchmark", "this engine only publishes")
+
+    def left(self, gateway: int) -> None:
+        """Nothing is remembered of a gateway."""
+
+    def status(self) -> SourceStatus:
+        """Return the one source, live."""
+        count = len(self.instruments)
+        now = time.time_ns() // 1_000_000
+        return SourceStatus(_SOURCE, "live", now, False, None, None, 0, 0, count, count)
+
+    def beat(self) -> Beat:
+        """Make the engine's sign of life."""
+        return Beat(time.time_ns() // 1_000_000, [self.status()], None, 0.0)
+
+
+def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
+    cents = 6_412_345 + seq % 1000
+    return Quote(
+        symbol=one.symbol,
+        base=one.base,
+        quote=one.quote,
+        source=_SOURCE,
+        price=f"{cents / 100:.2f}",
+        bid=f"{(cents - 1) / 100:.2f}",
+        bid_size=moment,
+        ask=f"{(cents + 1) / 100:.2f}",
+        ask_size="0.80412",
+        open_24h="63000.00",
+        high_24h="64500.10",
+        low_24h="62800.00",
+        volume_24h="12345.67891",
+        change_24h="1.78",
+        time=now_ms,
+        received=now_ms,
+        published=now_ms,
+        seq=seq,
+        stale=False,
+        synthetic=one.synthetic,
+    )
+
+
+async def main(bus: Path, symbols: list[str]) -> None:
+    """Serve bus and lines, obey standard input until it ends."""
+    feed = Feed(symbols)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        feed.writers.add(writer)
+        await reader.read()
+        feed.writers.discard(writer)
+        writer.close()
+
+    async with LocalEnginePort(bus, feed) as port, await asyncio.start_server(serve, "127.0.0.1", 0) as lines:
+        _say(lines.sockets[0].getsockname()[1])
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(_beat(feed, port))
+            await _obey(feed, port, tasks)
+            beating.cancel()
+
+
+async def _obey(feed: Feed, port: LocalEnginePort, tasks: asyncio.TaskGroup) -> None:
+    commands = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    running: asyncio.Task[None] | None = None
+    while line := await commands.readline():
+        if running:
+            running.cancel()
+            running = None
+        word, _, rate = line.decode().strip().partition(" ")
+        if word == "start":
+            feed.steps = 0
+            running = tasks.create_task(_publish(feed, port, float(rate)))
+        else:
+            _say(feed.last())
+    if running:
+        running.cancel()
+
+
+async def _publish(feed: Feed, port: LocalEnginePort, rate: float) -> None:
+    due = time.monotonic()
+    while True:
+        due += 1 / rate
+        await asyncio.sleep(due - time.monotonic())
+        port.publish(feed.step())
+
+
+async def _beat(feed: Feed, port: LocalEnginePort) -> None:
+    while True:
+        port.publish(feed.beat())
+        await asyncio.sleep(1)
+
+
+def _say(answer: object) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2].split(",")))

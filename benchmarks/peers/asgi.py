@@ -1,0 +1,35 @@
+"""python-socketio's ASGI server on uvicorn, with uvloop and httptools.
+
+python -m benchmarks.peers.asgi PORT FEEDER
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import socketio
+import uvicorn
+
+PORT, FEEDER = int(sys.argv[1]), int(sys.argv[2])
+
+server = socketio.AsyncServer(async_mode="asgi")
+tasks: list[Any] = []  # a task that nobody holds may be collected in the middle of its work
+
+
+async def follow() -> None:
+    """Emit each line of the feeder to everybody."""
+    reader, _ = await asyncio.open_connection("127.0.0.1", FEEDER, limit=1 << 20)
+    while line := await reader.readline():
+        await server.emit("quotes", json.loads(line))
+
+
+async def start() -> None:
+    """Begin with the server."""
+    tasks.append(server.start_background_task(follow))
+
+
+app = socketio.ASGIApp(server, on_startup=start)
+uvicorn.run(app, host="127.0.0.1", port=PORT, loop="uvloop", http="httptools", log_level="warning")

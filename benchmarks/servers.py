@@ -1,0 +1,168 @@
+"""Start what is measured, ours or a peer, on the first core; know its processes and what they use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from benchmarks.on_core import CLIENTS, SERVER
+from benchmarks.system import Process, free_port, running, until
+
+_PEERS = Path(__file__).parent / "peers"
+_PYTHON = [sys.executable, "-m"]
+
+
+class Peer(NamedTuple):
+    """One delivery peer: command before the ports, file of its code, options after the ports."""
+
+    command: list[str]
+    code: str
+    options: list[str]
+    socketio: bool = True
+
+
+DELIVERY_PEERS = {
+    "bare send loop": Peer([*_PYTHON, "benchmarks.peers.send_loop"], "send_loop.py", [], socketio=False),
+    "Flask-SocketIO, eventlet": Peer([*_PYTHON, "benchmarks.peers.stock"], "stock.py", ["eventlet"]),
+    "Flask-SocketIO, gevent": Peer([*_PYTHON, "benchmarks.peers.stock"], "stock.py", ["gevent"]),
+    "python-socketio on uvicorn": Peer([*_PYTHON, "benchmarks.peers.asgi"], "asgi.py", []),
+    "Node socket.io": Peer(["node", str(_PEERS / "node" / "socketio.js")], "node/socketio.js", []),
+}
+OURS = {"Crypto Stream, eventlet": "eventlet", "Crypto Stream, gevent": "gevent"}
+
+
+class Used(NamedTuple):
+    """CPU seconds of a server since its start and its resident bytes, children included."""
+
+    cpu_s: float
+    rss: int
+
+
+class Served:
+    """A running server."""
+
+    def __init__(self, process: Process, port: int, socketio: bool) -> None:
+        """Know its process and how to reach it."""
+        self.port = port
+        self.socketio = socketio
+        self.process = psutil.Process(process.pid)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def used(self) -> Used:
+        """Return what it used so far."""
+        cpu_s, rss = 0.0, 0
+        for each in [self.process, *self.process.children(recursive=True)]:
+            times = each.cpu_times()
+            cpu_s += times.user + times.system
+            rss += each.memory_info().rss
+        return Used(cpu_s, rss)
+
+
+class Feeder:
+    """The process that makes quotes."""
+
+    def __init__(self, process: Process) -> None:
+        """Wait until it serves."""
+        self._process = process
+        self.port = int(process.line())
+
+    def start(self, rate: float) -> None:
+        """Begin to publish so many steps a second."""
+        self._process.tell(f"start {rate}")
+
+    def stop(self) -> dict[str, Any]:
+        """Publish no more; return steps since `start`, seq and the last values."""
+        self._process.tell("stop")
+        answer: dict[str, Any] = json.loads(self._process.line())
+        return answer
+
+
+@contextmanager
+def on_core(
+    core: int, command: Sequence[str], *, quiet: bool = False, **environment: str
+) -> Iterator[Process]:
+    """Run a program on one of the two cores of a measurement; `quiet` leaves out its standard error."""
+    with running(["benchmarks.on_core", str(core), *command], environment, logs=quiet) as process:
+        yield process
+
+
+@contextmanager
+def feeder(folder: Path, symbols: Sequence[str]) -> Iterator[Feeder]:
+    """Run the feeder beside the clients; a gateway with `folder / "run"` as its runtime folder finds it."""
+    runtime = folder / "run"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    command = [*_PYTHON, "benchmarks.feeder", str(runtime / "bus"), ",".join(symbols)]
+    with on_core(CLIENTS, command) as process:
+        yield Feeder(process)
+
+
+@contextmanager
+def served(name: str, folder: Path, feed: Feeder) -> Iterator[Served]:
+    """Run one server by its name in `OURS` or `DELIVERY_PEERS`, once it accepts connections."""
+    if server := OURS.get(name):
+        with gateway(folder, server) as ours:
+            yield ours
+        return
+    peer = DELIVERY_PEERS[name]
+    port = free_port()
+    command = [*peer.command, str(port), str(feed.port), *peer.options]
+    with on_core(SERVER, command, NODE_ENV="production") as process:
+        until(lambda: accepts(port), f"{name} to listen")
+        yield Served(process, port, peer.socketio)
+
+
+@contextmanager
+def gateway(folder: Path, server: str, *options: str) -> Iterator[Served]:
+    """Run our gateway alone, its engine being the feeder of the same folder."""
+    port = free_port()
+    places = [
+        "--runtime-dir",
+        folder / "run",
+        "--data-dir",
+        folder / "data",
+        "--log-file",
+        folder / "app.log",
+    ]
+    command = [*_PYTHON, "crypto_stream", "gateway", "--port", str(port), "--server", server]
+    command += [*map(str, places), *options]
+    with on_core(SERVER, command, quiet=True) as process:
+        until(lambda: accepts(port), f"the gateway on {server} to listen")
+        yield Served(process, port, True)
+
+
+def accepts(port: int) -> bool:
+    """Say whether somebody listens."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def described(names: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Return code and options of the peers among `names`, for the result."""
+    return {
+        name: {
+            "options": ["PORT", "FEEDER", *peer.options],
+            "code": (_PEERS / peer.code).read_text("utf-8"),
+        }
+        for name in names
+        if (peer := DELIVERY_PEERS.get(name))
+    }
+
+
+def has_node() -> bool:
+    """Say whether Node and the modules of its peers are installed."""
+    return shutil.which("node") is not None and (_PEERS / "node" / "node_modules").is_dir()

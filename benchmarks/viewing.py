@@ -1,0 +1,55 @@
+"""The lean viewers of a measurement as one process on the second core, asked over its pipes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from benchmarks.on_core import CLIENTS
+from benchmarks.servers import Served, on_core
+from benchmarks.system import Process
+
+_READY_S = 150.0
+_ANSWER_S = 60.0
+
+
+class Viewing:
+    """The viewers of one server."""
+
+    def __init__(self, process: Process) -> None:
+        """Wait until all are ready."""
+        self._process = process
+        self._watched = psutil.Process(process.pid)
+        self.count: int = json.loads(process.line(_READY_S))["ready"]
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Say one line (`mark`, `halt N`, `resume`, `report LAST`) and return the answer."""
+        self._process.tell(line)
+        answer: dict[str, Any] = json.loads(self._process.line(_ANSWER_S))
+        return answer
+
+    def report(self, last: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was seen since the mark; `last` is what the newest quotes must be."""
+        return self.ask(f"report {json.dumps(last)}")
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of the viewers' own process."""
+        times = self._watched.cpu_times()
+        return float(times.user + times.system)
+
+
+@contextmanager
+def viewing(
+    server: Served, count: int, subscription: Mapping[str, object] | None, **wish: object
+) -> Iterator[Viewing]:
+    """Connect `count` viewers; `subscription` is what ours ask for, None for peers, who send to everybody."""
+    given = {"port": server.port, "count": count, "socketio": server.socketio, "subscription": subscription}
+    command = [sys.executable, "-m", "benchmarks.crowd", json.dumps({**given, **wish})]
+    with on_core(CLIENTS, command) as process:
+        yield Viewing(process)

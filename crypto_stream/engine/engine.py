@@ -105,6 +105,7 @@ class Engine:
 
     def sources_changed(self) -> None:
         """Tell gateways at once."""
+        self.publisher.adopt()
         self._publish(Beat(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms))
 
     async def beat(self, to_supervisor: Callable[[], None]) -> None:

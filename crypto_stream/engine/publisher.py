@@ -67,6 +67,14 @@ class Publisher:
         for (before, after, reason), symbols in groups.items():
             self._publish(Switched(Switch(symbols, before, after, reason, _wall_ms())))
 
+    def adopt(self) -> None:
+        """Give instruments that nothing has served yet the first price known of them, stale as it is."""
+        for symbol in self._instruments.keys() - self._source.keys():
+            known = (name for name in self._failover.chains[symbol] if self._book.entry(name, symbol))
+            if source := next(known, None):
+                self._source[symbol] = source
+                self._mark(symbol)
+
     def reasons(self, symbols: Iterable[str]) -> dict[str, str]:
         """Say why the stale ones among `symbols` are stale."""
         serving, reasons = self._failover.serving, self._failover.reasons

@@ -296,7 +296,7 @@ class Leg:
             )
 
     def _want_move(self, reason: str) -> None:
-        if not self.wants_move:
+        if not self.wants_move and not self.terms.source.frames:  # a recording has nowhere to move to
             self.wants_move = reason
             self.terms.changed()
 

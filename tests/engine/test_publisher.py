@@ -128,6 +128,17 @@ async def test_switched_quote_is_wholly_the_new_sources() -> None:
     assert switch.switch.reason == "one: connection cut (1006)"
 
 
+async def test_what_never_served_is_shown_stale() -> None:
+    """An instrument whose source ended before anything served it shows the price that is known, stale."""
+    desk = Desk()
+    desk.say("two")
+    desk.publisher.adopt()
+    await asyncio.sleep(0)
+
+    (quote,) = desk.quotes
+    assert (quote.symbol, quote.source, quote.price, quote.stale) == ("btcusdt", "two", "2.1", True)
+
+
 async def test_lost_quote_keeps_price_and_source_and_says_why() -> None:
     """When nothing live serves it a quote stays as it was, stale, and the message carries the reason."""
     desk = Desk()

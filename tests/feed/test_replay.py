@@ -83,6 +83,17 @@ async def test_pause_of_a_recording_ends_nothing(tmp_path: Path) -> None:
         assert line.status(0, pin=None, serving=0).frames == {"bookTicker": 2}
 
 
+async def test_an_announced_shutdown_is_played_like_any_frame(tmp_path: Path) -> None:
+    """A recording that holds an announcement is played once: it has nowhere to move to."""
+    notice = '{"e":"serverShutdown","E":1770123456789}'
+    frames = [(None, top("btcusdt", 1)), (None, notice), (None, top("btcusdt", 2))]
+    async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
+        await until(lambda: feed.state(NAME) == "ended")
+        line = feed.assembly.board.lines[NAME]
+
+        assert line.status(0, pin=None, serving=0).frames == {"bookTicker": 2, "moving": 1}
+
+
 async def test_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
     """A name that ends in .gz is read through gzip."""
     plain = recording(tmp_path / "plain", FRAMES)

@@ -50,7 +50,7 @@ class Service:
 
     async def whose(self, viewer: Viewer) -> str:
         """Name the gateway that serves a viewer, as the log tells it."""
-        line = re.compile(rf" (gateway-\d) \S+ client connected client={viewer.client.get_sid()} ")
+        line = re.compile(rf" (gateway-\d) \S+ client connected client={viewer.client.get_sid()}(?:\s|$)")
         await until(lambda: line.search(self.running.log))
         return str(line.findall(self.running.log)[0])
 

@@ -92,6 +92,15 @@ class Settings(BaseModel):
     max_viewers: int = Field(
         20_000, ge=1, description="Open viewer connections of one gateway process (each worker)."
     )
+    max_per_address: int = Field(
+        20_000, ge=1, description="Open WebSockets of one client address, a proxy's included, in one process."
+    )
+    patience: float = Field(
+        30.0, gt=0, description="Seconds a viewer may not read before it is disconnected."
+    )
+    compression: bool = Field(
+        True, description="Compress for viewers whose browser can, once per channel and flush."
+    )
     replay_speed: Literal["recorded", "full"] = Field("recorded", description="Pace of replay:VENUE:FILE.")
     handler_options: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Settings of single handlers: CRYPTO_STREAM_<HANDLER>_<NAME>."

@@ -1,16 +1,18 @@
-"""A viewer's pipe on engine.io's own queue; a faster one may take its place."""
+"""A viewer's pipe while it polls: engine.io's own queue, emptied by the next poll."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from typing import Any
 
+from crypto_stream.gateway.delivery.frames import Frame
+from crypto_stream.gateway.delivery.session import Session
 
-class EnginePipe:
-    """Put frames into the queue that engine.io writes to the viewer's WebSocket or next poll.
 
-    The queue itself has no bound; `delivery` asks `waiting` before it puts and cuts who lets it grow.
+class PollingPipe:
+    """Put frames into the queue that engine.io hands to the viewer's next poll.
+
+    The queue itself has no bound; `delivery` asks `waiting` before it puts and cuts who lets it grow. When
+    the viewer has upgraded to a WebSocket, its `Session` stands in the queue's place, and all goes there.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -18,23 +20,37 @@ class EnginePipe:
         self._connection = connection
 
     def waiting(self) -> int:
-        """Count the frames that engine.io has not yet taken."""
+        """Count the frames that were not yet taken."""
         return int(self._connection.queue.qsize())
 
     def polling(self) -> bool:
         """Say whether the viewer fetches by polling."""
         return not self._connection.upgraded
 
-    def put(self, frame: Any) -> None:
-        """Append a frame; one for a connection that is already closed is lost with it."""
-        if not self._connection.closed:
-            self._connection.queue.put(frame)
+    def offer(self, frame: Frame) -> int:
+        """Append a frame if nothing waits; return its bytes, or 0."""
+        queue = self._connection.queue
+        if isinstance(queue, Session):
+            return queue.offer(frame)
+        return 0 if queue.qsize() else self.put(frame)
+
+    def put(self, frame: Frame) -> int:
+        """Append a frame, return its bytes; one for a connection that is already closed is lost with it."""
+        if self._connection.closed:
+            return 0
+        self._connection.queue.put(frame)
+        return len(frame.encode())
 
     def cut(self) -> None:
-        """End the connection: engine.io's session, then the TCP stream: a blocked writer ends too."""
+        """End the connection."""
+        if isinstance(self._connection.queue, Session):
+            self._connection.queue.cut()
+            return
         self._connection.close(wait=False, abort=True, reason="too slow")
         self._connection.server.sockets.pop(self._connection.sid, None)
-        wire = getattr(self._connection, "wire", None)  # set by servers/*: the WebSocket's TCP socket
-        if wire is not None:
-            with contextlib.suppress(OSError):  # the other side may have closed it first
-                wire.shutdown(socket.SHUT_RDWR)
+
+
+def pipe_of(connection: Any) -> Session | PollingPipe:
+    """Return the way to the viewer of an `engineio.socket.Socket`."""
+    queue = connection.queue
+    return queue if isinstance(queue, Session) else PollingPipe(connection)

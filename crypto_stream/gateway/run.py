@@ -17,9 +17,11 @@ from typing import Any
 import crypto_stream
 from crypto_stream.bus.local import LocalGatewayPort
 from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
-from crypto_stream.gateway.app import create_app
+from crypto_stream.gateway.app import MOST_SENT, create_app
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.door import Door
+from crypto_stream.gateway.delivery.pulse import Pulse
 from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
@@ -70,11 +72,23 @@ class Gateway:
         self._counters = Counters()
         self._port = LocalGatewayPort(bus_path)
         self._delivery = Delivery(
-            self._mirror, self._counters, self._hello, time.monotonic, lambda: time.sleep(0)
+            self._mirror,
+            self._counters,
+            self._hello,
+            time.monotonic,
+            lambda: time.sleep(0),
+            settings.patience,
         )
         self._watch = Watch(self._delivery, self._mirror, self._port)
         counted = GatewayMetrics(self._delivery, self._counters)
         self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None
+        door = Door(
+            self._library.Hub(),
+            self._counters,
+            compression=settings.compression,
+            per_address=settings.max_per_address,
+            most_received=MOST_SENT,
+        )
         token = settings.admin_token
         self._app, socketio = create_app(
             self._mirror,
@@ -83,9 +97,11 @@ class Gateway:
             admin_token=token.get_secret_value() if token else None,
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
-            websocket=self._library.WebSocket,
+            websocket=door,
             admission=Admission(settings.max_viewers + _UNJOINED, polling=settings.workers == 1),
         )
+        door.environs = socketio.server.environ
+        self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers)
 
@@ -94,6 +110,7 @@ class Gateway:
         _spawn("bus", self._port.run, self._receive, self._lose)
         _spawn("venues", self._watch.run)
         _spawn("status", self._tell_status)
+        _spawn("pulse", self._pulse.run)
         if self._shared:
             _spawn("metrics", self._shared.run)
         for interval_ms in INTERVALS_MS:

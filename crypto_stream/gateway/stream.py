@@ -17,10 +17,10 @@ from crypto_stream.bus.messages import WatchVenues
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
-from crypto_stream.gateway.delivery.viewers import Viewer
+from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.pipes import EnginePipe
+from crypto_stream.gateway.pipes import pipe_of
 from crypto_stream.gateway.requests import cancellation, subscription
 
 log = logging.getLogger(__name__)
@@ -133,9 +133,9 @@ class Stream:
 
         self._socketio.start_background_task(run)
 
-    def _pipe(self, viewer_id: str) -> EnginePipe:
+    def _pipe(self, viewer_id: str) -> Pipe:
         server = self._socketio.server
-        return EnginePipe(server.eio.sockets[server.manager.eio_sid_from_sid(viewer_id, "/")])
+        return pipe_of(server.eio.sockets[server.manager.eio_sid_from_sid(viewer_id, "/")])
 
 
 class Watch:

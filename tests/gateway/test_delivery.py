@@ -10,7 +10,7 @@ import pytest
 from crypto_stream.bus.messages import Quotes, VenuesChanged
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
-from crypto_stream.gateway.delivery.viewers import MOST_OWED, MOST_WAITING, PATIENCE_S, Viewer
+from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
 from crypto_stream.market.status import Switch, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
@@ -20,21 +20,26 @@ BTC = Symbols(False, frozenset({"btcusdt"}))
 
 
 class Pipe:
-    """A pipe whose reader is the test: frames wait until `take`."""
+    """A pipe whose reader is the test. Frames wait until `take` where it polls, or does not read."""
 
     def __init__(self, *, polls: bool = False) -> None:
         self.frames: list[Any] = []
         self.polls = polls
+        self.reads = True
         self.was_cut = False
 
     def waiting(self) -> int:
-        return len(self.frames)
+        return len(self.frames) if self.polls or not self.reads else 0
 
     def polling(self) -> bool:
         return self.polls
 
-    def put(self, frame: Any) -> None:
+    def offer(self, frame: Any) -> int:
+        return 0 if self.waiting() else self.put(frame)
+
+    def put(self, frame: Any) -> int:
         self.frames.append(frame)
+        return len(frame.data)
 
     def cut(self) -> None:
         self.was_cut = True
@@ -85,7 +90,7 @@ class House:
 
     def stuff(self, interval_ms: int = 100) -> None:
         """Change and flush until whoever does not read is behind."""
-        for number in range(MOST_WAITING + 3):
+        for number in range(3):
             self.change(str(200 + number))
             self.delivery.flush(interval_ms)
 
@@ -184,24 +189,26 @@ def test_a_viewer_that_joins_a_delta_channel_in_the_middle_ends_up_with_the_trut
 
 
 def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
-    """A viewer behind is skipped, its queue bounded; drained, it gets one snapshot of the newest."""
+    """At most one frame waits, the others are skipped; drained, it gets one snapshot of the newest."""
     _, pipe = house.viewer(wish=Wish(BTC, 100))
     _, other = house.viewer("other", Wish(BTC, 100))
+    pipe.reads = False
 
-    for number in range(MOST_WAITING + 5):
+    for number in range(5):
         house.change(str(200 + number))
         house.delivery.flush(100)
         other.take()
     waited = pipe.take()
+    pipe.reads = True
     house.delivery.flush(100)
     house.change("999")
     house.delivery.flush(100)
     told = pipe.take()
 
-    assert len(waited) == MOST_WAITING + 1
+    assert [prices(quotes) for _, quotes in waited] == [{"btcusdt": "200"}]
     assert house.counters.skipped == 4
     assert [name for name, _ in told] == ["snapshot", "quotes"]
-    assert prices(told[0][1]) == {"btcusdt": str(200 + MOST_WAITING + 4)}
+    assert prices(told[0][1]) == {"btcusdt": "204"}
     assert [name for name, _ in other.take()] == ["quotes"]
     assert house.counters.caught_up == 1
 
@@ -209,6 +216,7 @@ def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
 def test_thirty_seconds_behind_is_the_end(house: House) -> None:
     """Who takes nothing for 30 s is cut and counted, not before."""
     viewer, pipe = house.viewer(wish=Wish(BTC, 100))
+    pipe.reads = False
     house.stuff()
 
     house.now_s = PATIENCE_S - 0.1
@@ -225,6 +233,7 @@ def test_thirty_seconds_behind_is_the_end(house: House) -> None:
 def test_reading_again_ends_the_countdown(house: House) -> None:
     """Thirty seconds count from the last time it was behind."""
     _, pipe = house.viewer(wish=Wish(BTC, 100))
+    pipe.reads = False
     house.stuff()
     house.now_s = PATIENCE_S - 1
     pipe.take()
@@ -277,6 +286,7 @@ def test_after_unsubscribing_what_was_still_to_come_of_the_rest_comes(house: Hou
 def test_a_new_epoch_brings_hello_and_then_a_snapshot_to_everybody(house: House) -> None:
     """Also to who is behind, once it has drained; the unsubscribed get hello alone."""
     _, slow = house.viewer("slow", Wish(BTC, 100))
+    slow.reads = False
     house.stuff()
     _, quick = house.viewer("quick", Wish(BTC, 100))
     _, idle = house.viewer("idle")
@@ -329,6 +339,7 @@ def test_venues_go_to_who_asked_for_them(house: House) -> None:
 def test_who_asks_without_reading_answers_is_cut(house: House) -> None:
     """Acknowledgements and snapshots that are asked for are bounded too."""
     viewer, pipe = house.viewer()
+    pipe.reads = False
     for _ in range(MOST_OWED):
         house.delivery.grant(viewer, Wish(BTC, 100))
     assert not house.delivery.overfull(viewer)

@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+# Upper bounds in seconds.
+_FLUSH_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Histogram:
+    """How often a value was at most each of the bounds."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """Count nothing yet; the last bucket is without bound."""
+        self.bounds = bounds
+        self.total = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """List the bounds with how many values were at most each, as Prometheus wants them."""
+        seen = 0
+        rows: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self._counts, strict=True):
+            seen += count
+            rows.append((bound, seen))
+        return rows
 
 
 @dataclass
@@ -12,8 +42,15 @@ class Counters:
 
     flushes: Counter[int] = field(default_factory=Counter)
     frames: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
     encoded: int = 0
     skipped: int = 0
     caught_up: int = 0
     disconnected_slow: int = 0
     refused: int = 0
+    flush_s: Histogram = field(default_factory=lambda: Histogram(_FLUSH_S))
+    latency_s: dict[int, Histogram] = field(default_factory=dict)
+
+    def latency(self, interval_ms: int, seconds: float) -> None:
+        """Count how old the newest quote of a flush was when the last member had its frame."""
+        self.latency_s.setdefault(interval_ms, Histogram(_LATENCY_S)).observe(max(0.0, seconds))

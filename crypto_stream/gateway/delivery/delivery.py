@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 from crypto_stream.gateway.delivery.channels import Channel, Channels
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import event
-from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
+from crypto_stream.gateway.delivery.viewers import MOST_OWED, MOST_WAITING, PATIENCE_S, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.market.status import Switch
@@ -35,6 +36,7 @@ class Delivery:
         hello: Callable[[], Any],
         clock: Callable[[], float],
         breathe: Callable[[], None],
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Serve from `mirror`; `hello` makes that event's payload, `breathe` lets others run for a moment."""
         self.viewers: dict[str, Viewer] = {}
@@ -44,6 +46,7 @@ class Delivery:
         self._hello = hello
         self._clock = clock
         self._breathe = breathe
+        self._patience_s = patience_s
         self._late: dict[str, Viewer] = {}
         self._turn = threading.Lock()
 
@@ -69,7 +72,6 @@ class Delivery:
         with self._turn:
             if viewer.id in self.viewers:
                 channel = self.channels.place(viewer.id, wish, self._mirror.version)
-                viewer.wishes(wish.interval_ms)
                 self._late.pop(viewer.id, None)
                 viewer.settle()
                 self._give_snapshot(viewer, channel)
@@ -97,7 +99,7 @@ class Delivery:
                 if now_in is None or now_in.wish.interval_ms == interval_ms:
                     self._catch_up(viewer)
         if channels:
-            self._breathe()  # let those who write to sockets empty the queues before the next flush
+            self._breathe()  # reading a busy bus alone would let nobody else run
 
     def restart(self) -> None:
         """Tell everybody of a new epoch: `hello`, then a snapshot."""
@@ -106,7 +108,7 @@ class Delivery:
             for channel in self.channels:
                 channel.sent = channel.venues_sent = self._mirror.version
             for viewer in self._in_turn(self.viewers):
-                if not viewer.takes(newest=True):
+                if viewer.late_since_s is not None or viewer.pipe.waiting():
                     self._be_late(viewer)
                     viewer.owes_hello = viewer.owes_snapshot = True
                     continue
@@ -134,13 +136,17 @@ class Delivery:
         slow = [
             viewer
             for viewer in self._late.values()
-            if viewer.late_since_s is not None and now - viewer.late_since_s >= PATIENCE_S
+            if viewer.late_since_s is not None and now - viewer.late_since_s >= self._patience_s
         ]
         return [viewer.id for viewer in slow if self._cut(viewer)]
 
     def behind(self) -> int:
         """Count the viewers that cannot keep up now."""
         return len(self._late)
+
+    def depth(self) -> int:
+        """Count the frames that wait for those viewers."""
+        return sum(viewer.pipe.waiting() for viewer in self._late.values())
 
     def overfull(self, viewer: Viewer) -> bool:
         """Cut a viewer that asks and asks but takes no answer; True when it was cut."""
@@ -161,10 +167,24 @@ class Delivery:
         if not changed:
             return
         since, channel.sent = channel.sent, self._mirror.version
-        frame = self._quotes_frame(channel, changed, since)
+        began = time.perf_counter()
+        published = max(self._mirror.quotes[symbol].published for symbol in changed)
+        self._send_newest(channel, self._quotes_frame(channel, changed, since), since)
+        self._counters.flush_s.observe(time.perf_counter() - began)
+        self._counters.latency(channel.wish.interval_ms, time.time() - published / 1000)
+
+    def _send_newest(self, channel: Channel, frame: Any, since: int) -> None:
+        """Offer the frame to each member: the loop that all the speed depends on."""
+        frames = volume = 0
         for viewer in self._in_turn(channel.members):
-            if not self._offer(viewer, "quotes", (frame,)):
+            if viewer.late_since_s is None and (size := viewer.pipe.offer(frame)):
+                frames += 1
+                volume += size
+            else:
+                self._counters.skipped += 1
                 self._owe(viewer, since)
+        self._counters.frames["quotes"] += frames
+        self._counters.bytes += volume
 
     def _flush_venues(self, channel: Channel) -> None:
         if not channel.wish.venues:
@@ -199,18 +219,17 @@ class Delivery:
         for viewer in self._in_turn(members):
             self._offer(viewer, name, frames)
 
-    def _offer(self, viewer: Viewer, name: str, frames: Iterable[Any]) -> bool:
-        """Put the frames unless the viewer is behind; False (and counted) when it is."""
-        if viewer.takes(newest=name == "quotes"):
+    def _offer(self, viewer: Viewer, name: str, frames: Iterable[Any]) -> None:
+        """Put the frames unless too much waits for the viewer: then it is counted as behind."""
+        if viewer.pipe.waiting() <= MOST_WAITING:
             for frame in frames:
                 self._put(viewer, name, frame)
-            return True
+            return
         self._counters.skipped += 1
         self._be_late(viewer)
-        return False
 
     def _put(self, viewer: Viewer, name: str, frame: Any) -> None:
-        viewer.pipe.put(frame)
+        self._counters.bytes += viewer.pipe.put(frame)
         self._counters.frames[name] += 1
 
     def _be_late(self, viewer: Viewer) -> None:

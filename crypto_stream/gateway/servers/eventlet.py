@@ -10,37 +10,57 @@ with warnings.catch_warnings():
     eventlet.monkey_patch()
 
 # Only now may anything else be imported: it must see the green standard library.
+import _socket
+import contextlib
 import logging
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import eventlet.hubs
 import eventlet.wsgi
-from engineio.async_drivers.eventlet import WebSocketWSGI
+
+from crypto_stream.gateway.delivery.hub import DETACH
 
 ASYNC_MODE = "eventlet"
 # Seconds a client may take for its request line, headers and body, and between two requests.
 _READ_S = 60.0
+# Seconds for the headers alone, from the end of the request line.
+_HEADERS_S = 20.0
 
-log = logging.getLogger(__name__)
 # Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
 logging.logThreads = False
 _library = logging.getLogger(f"{__name__}.library")
 _library.setLevel(logging.WARNING)  # eventlet tells of every start and stop at INFO
 
 
-class WebSocket(WebSocketWSGI):  # type: ignore[misc]
-    """engine.io's WebSocket, without per-viewer compression and with its TCP socket known to the pipe."""
+class Hub:
+    """The hub of this process's green threads."""
 
-    def __init__(self, handler: Callable[[Any], Any], server: Any) -> None:
-        """Wrap the bound `_websocket_handler` of an engine.io socket."""
-        super().__init__(_forgiving(handler), server)
-        self._connection = handler.__self__  # type: ignore[attr-defined]
+    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever there is something to read, or the connection broke."""
+        return self._watch("read", descriptor, call)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """Serve one connection until it ends."""
-        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # eventlet would compress once per viewer
-        self._connection.wire = environ["eventlet.input"].get_socket()
-        return super().__call__(environ, start_response)
+    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever something can be written, or the connection broke."""
+        return self._watch("write", descriptor, call)
+
+    def soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Call once on the hub, after what runs now."""
+        eventlet.hubs.get_hub().schedule_call_global(0, call, *args)
+
+    def later(self, seconds: float, call: Callable[..., None]) -> None:
+        """Call once on the hub, after this time."""
+        eventlet.hubs.get_hub().schedule_call_global(seconds, call)
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run in a green thread of its own."""
+        eventlet.spawn_n(call)
+
+    def _watch(self, kind: str, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        hub = eventlet.hubs.get_hub()
+        return partial(hub.remove, hub.add(kind, descriptor, call, call, call))
 
 
 class Server:
@@ -52,6 +72,7 @@ class Server:
             eventlet.wsgi.server,
             listener,
             app,
+            protocol=_Connection,
             log=_library,
             log_output=False,
             debug=False,
@@ -70,16 +91,46 @@ class Server:
         self._thread.kill()
 
 
-def _forgiving(handler: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """End the connection, and nothing else, when what it sends is no engine.io packet."""
+class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
+    """One HTTP connection, whose socket a WebSocket may take away."""
 
-    def run(websocket: Any) -> Any:
-        try:
-            return handler(websocket)
-        except (ValueError, TypeError, AttributeError, IndexError) as error:
-            connection = handler.__self__  # type: ignore[attr-defined]
-            log.info("client sent what is no packet", extra={"client": connection.sid, "error": str(error)})
-            connection.close(wait=False, abort=True, reason="bad packet")
-            return []
+    _taken = False
 
-    return run
+    def parse_request(self) -> bool:
+        with eventlet.Timeout(_HEADERS_S, TimeoutError("the headers took too long")):
+            return bool(super().parse_request())
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["SERVER_PROTOCOL"] = self.request_version  # eventlet always says 1.0
+        environ[DETACH] = self._detach
+        return environ
+
+    def _detach(self) -> tuple[_socket.socket, bytes]:
+        """Hand the connection over: from now on this server only closes its own descriptor of it."""
+        self._taken = True
+        eventlet.wsgi.WSGI_LOCAL.already_handled = True
+        self.connection.settimeout(0)  # so that peek takes what is there and never waits
+        early = self.rfile.peek()
+        bare = _socket.socket(fileno=os.dup(self.connection.fileno()))
+        eventlet.hubs.notify_opened(bare.fileno())
+        self.conn_state[1] = _Gone()  # the server would shut it down when this green thread ends
+        return bare, early
+
+    def finish(self) -> None:
+        if not self._taken:
+            super().finish()
+            return
+        for part in (self.wfile, self.rfile, self.connection):
+            with contextlib.suppress(OSError):
+                part.close()
+
+
+class _Gone:
+    """A connection that the server need not end any more."""
+
+    def shutdown(self, how: int) -> None:
+        """Leave it alone."""
+
+    def close(self) -> None:
+        """Leave it alone."""

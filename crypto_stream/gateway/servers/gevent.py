@@ -5,50 +5,63 @@ from gevent import monkey
 monkey.patch_all()
 
 # Only now may anything else be imported: it must see the green standard library.
-import errno  # noqa: E402
+import _socket  # noqa: E402
 import logging  # noqa: E402
+import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
-import simple_websocket  # noqa: E402
-from engineio.async_drivers.gevent import Thread, WebSocketWSGI  # noqa: E402
-from gevent.event import Event  # noqa: E402
-from gevent.lock import BoundedSemaphore  # noqa: E402
+import gevent  # noqa: E402
+from gevent.hub import get_hub  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
-from gevent.pywsgi import WSGIServer  # noqa: E402
-from simple_websocket.errors import SimpleWebsocketError  # noqa: E402
+from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
+
+from crypto_stream.gateway.delivery.hub import DETACH  # noqa: E402
 
 ASYNC_MODE = "gevent"
+# Seconds a client may take for its request line, headers and body, and between two requests.
+_READ_S = 60.0
+# Seconds for the headers alone, from the end of the request line.
+_HEADERS_S = 20.0
+_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
-log = logging.getLogger(__name__)
 _library = logging.getLogger(f"{__name__}.library")
 
 
-class WebSocket(WebSocketWSGI):  # type: ignore[misc]
-    """engine.io's WebSocket, without per-viewer compression and with its TCP socket known to the pipe."""
+class Hub:
+    """The hub of this process's green threads."""
 
-    def __init__(self, handler: Callable[[Any], Any], server: Any) -> None:
-        """Wrap the bound `_websocket_handler` of an engine.io socket."""
-        super().__init__(handler, server)
-        self._connection = handler.__self__  # type: ignore[attr-defined]
-        self._most = server.max_http_buffer_size
+    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever there is something to read, or the connection broke."""
+        return self._watch(_READ, descriptor, call)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """Serve one connection until it ends."""
-        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # it would be compressed once per viewer
-        try:
-            self.ws = _Connection(
-                environ, thread_class=Thread, event_class=Event, max_message_size=self._most
-            )
-            self._connection.wire = self.ws.sock
-            self.app(self)
-        except (ValueError, TypeError, AttributeError, IndexError, SimpleWebsocketError) as error:
-            log.info("client sent what is no packet", extra={"error": str(error)})
-            self._connection.close(wait=False, abort=True, reason="bad packet")
-        if self._connection.closed:  # what engine.io would do next, but for the error below
-            self._connection.server.sockets.pop(self._connection.sid, None)
-        # The stream was a WebSocket's: this is the error after which pywsgi writes no HTTP answer into it.
-        raise BrokenPipeError(errno.EPIPE, "the WebSocket has ended")
+    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever something can be written, or the connection broke."""
+        return self._watch(_WRITE, descriptor, call)
+
+    def soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Call once on the hub, after what runs now."""
+        get_hub().loop.run_callback(call, *args)
+
+    def later(self, seconds: float, call: Callable[..., None]) -> None:
+        """Call once on the hub, after this time."""
+        timer = get_hub().loop.timer(seconds)
+
+        def run() -> None:
+            timer.close()
+            call()
+
+        timer.start(run)
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run in a green thread of its own."""
+        gevent.spawn_raw(call)
+
+    def _watch(self, kind: int, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        watcher = get_hub().loop.io(descriptor, kind)
+        watcher.start(call)
+        close: Callable[[], Any] = watcher.close
+        return close
 
 
 class Server:
@@ -56,7 +69,10 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, max_connections: int) -> None:
         """Serve `app` on a listening (green) socket."""
-        self._server = WSGIServer(listener, app, log=None, error_log=_library, spawn=Pool(max_connections))
+        pool = Pool(max_connections)
+        self._server = WSGIServer(
+            listener, app, log=None, error_log=_library, spawn=pool, handler_class=_Connection
+        )
         self._server.start()
 
     @property
@@ -69,26 +85,29 @@ class Server:
         self._server.close()
 
 
-class _Connection(simple_websocket.Server):  # type: ignore[misc]
-    """simple-websocket's server, which sends a whole frame or fails: its own ignores a partial send."""
+class _Connection(WSGIHandler):  # type: ignore[misc]
+    """One HTTP connection, whose socket a WebSocket may take away."""
 
-    sock: Any
+    socket: Any
 
-    def handshake(self) -> None:
-        self.sock = _Wire(self.sock)
-        super().handshake()
+    def handle(self) -> None:
+        self.socket.settimeout(_READ_S)
+        super().handle()
 
+    def read_request(self, raw_requestline: str) -> Any:
+        with gevent.Timeout(_HEADERS_S, ValueError("the headers took too long")):
+            return super().read_request(raw_requestline)
 
-class _Wire:
-    """A socket whose `send` writes everything, one sender at a time."""
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["SERVER_PROTOCOL"] = self.request_version
+        environ[DETACH] = self._detach
+        return environ
 
-    def __init__(self, wrapped: Any) -> None:
-        self._socket = wrapped
-        self._sending = BoundedSemaphore()
-        self.recv = wrapped.recv
-        self.shutdown = wrapped.shutdown
-        self.close = wrapped.close
-
-    def send(self, data: bytes) -> None:
-        with self._sending:
-            self._socket.sendall(data)
+    def _detach(self) -> tuple[_socket.socket, bytes]:
+        """Hand the connection over: from now on this server only closes its own descriptor of it."""
+        taken, self.socket = self.socket, None
+        self.close_connection = True
+        taken.settimeout(0)  # so that peek takes what is there and never waits
+        early = self.rfile.peek()
+        return _socket.socket(fileno=os.dup(taken.fileno())), early

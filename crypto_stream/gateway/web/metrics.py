@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from crypto_stream.gateway.delivery.counters import Counters
@@ -101,6 +101,7 @@ class GatewayMetrics(Collector):
         counters = self._counters
         yield _gauge("viewers", "Connected viewers.", len(self._delivery.viewers))
         yield _gauge("viewers_behind", "Viewers that cannot keep up now.", self._delivery.behind())
+        yield _gauge("viewer_waiting", "Frames that wait for those.", self._delivery.depth())
         yield _gauge("channels", "Different wishes among them.", len(self._delivery.channels))
         flushes = CounterMetricFamily(f"{_P}flushes", "Rounds of sending.", labels=["interval_ms"])
         for interval_ms, number in sorted(counters.flushes.items()):
@@ -110,6 +111,18 @@ class GatewayMetrics(Collector):
         for name, number in sorted(counters.frames.items()):
             frames.add_metric([name], number)
         yield frames
+        yield _total("viewer_bytes", "Bytes of those frames.", counters.bytes)
+        flush = HistogramMetricFamily(f"{_P}flush_seconds", "Sending one channel's quotes to all members.")
+        flush.add_metric([], counters.flush_s.buckets(), counters.flush_s.total)
+        yield flush
+        latency = HistogramMetricFamily(
+            f"{_P}latency_seconds",
+            "From the engine's publishing of a flush's newest quote to its last member's socket.",
+            labels=["interval_ms"],
+        )
+        for interval_ms, seen in sorted(counters.latency_s.items()):
+            latency.add_metric([str(interval_ms)], seen.buckets(), seen.total)
+        yield latency
         yield _total("encoded", "Quote frames encoded, one for all members of a channel.", counters.encoded)
         yield _total("skipped", "Frames not queued for viewers that were behind.", counters.skipped)
         yield _total("caught_up", "Snapshots given to viewers that had fallen behind.", counters.caught_up)

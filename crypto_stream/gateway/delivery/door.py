@@ -1,0 +1,92 @@
+"""Where a WebSocket comes in: from the WSGI server, through the handshake, onto a wire of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.handshake import Answer, answer
+from crypto_stream.gateway.delivery.hub import DETACH, Hub
+from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.wire import Wire
+
+# What Flask needs of the request that opened a session, for each of its events.
+_KEPT = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
+    *("REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "wsgi.url_scheme", "flask.app", "saved_session"),
+)
+_CROWDED = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class Door:
+    """The class in engine.io's `websocket` slot, as one object: limits, handshake, detaching the socket."""
+
+    def __init__(
+        self, hub: Hub, counters: Counters, *, compression: bool, per_address: int, most_received: int
+    ) -> None:
+        """Let in at most `per_address` WebSockets of one address; messages have `most_received` bytes."""
+        self.environs: dict[str, dict[str, Any]] = {}
+        self._hub = hub
+        self._counters = counters
+        self._compression = compression
+        self._per_address = per_address
+        self._most_received = most_received
+        self._present: Counter[str] = Counter()
+
+    def __call__(self, handler: Any, _server: Any) -> Callable[..., Iterable[bytes]]:
+        """Return the WSGI application of one connection; `handler` is bound to its engine.io socket."""
+        connection = handler.__self__
+
+        def enter(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            return self._enter(connection, environ, start_response)
+
+        return enter
+
+    def _enter(
+        self, connection: Any, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> tuple[bytes, ...]:
+        """Answer the handshake. A tuple: a list would be taken for engine.io packets."""
+        made = self._judge(connection, environ)
+        if made.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            if not connection.connected:  # it would stay open until its first ping
+                connection.close(wait=False, abort=True, reason="bad handshake")
+            start_response(f"{made.status} {made.phrase}", made.headers)
+            return (made.body,)
+        address = str(environ.get("REMOTE_ADDR", ""))
+        self._present[address] += 1
+        kept = self._trim(connection.sid, environ)
+        session = Session(connection, kept, self._hub, self._counters, lambda: self._leave(address))
+        bare, early = environ[DETACH]()
+        wire = Wire(bare, self._hub, session, list(made.extensions), self._most_received)
+        session.begin(wire, made.serialized())
+        self._hub.soon(wire.start, early)
+        return ()
+
+    def _judge(self, connection: Any, environ: dict[str, Any]) -> Answer:
+        if connection.upgrading:
+            return _refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
+        if self._present[str(environ.get("REMOTE_ADDR", ""))] >= self._per_address:
+            self._counters.refused += 1
+            return _refusal(_CROWDED, f"at most {self._per_address} connections of one address")
+        return answer(environ, compression=self._compression)
+
+    def _leave(self, address: str) -> None:
+        self._present[address] -= 1
+        if not self._present[address]:
+            del self._present[address]
+
+    def _trim(self, sid: str, environ: dict[str, Any]) -> dict[str, Any]:
+        """Keep only what is needed of the request: the rest is 10 kB, and holds the server's objects."""
+        kept = {name: environ[name] for name in _KEPT if name in environ}
+        if sid in self.environs:
+            self.environs[sid] = kept
+        return kept
+
+
+def _refusal(status: HTTPStatus, reason: str) -> Answer:
+    body = f"{reason}\n".encode()
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return Answer(status.value, status.phrase, headers, body, ())

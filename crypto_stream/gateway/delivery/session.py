@@ -1,0 +1,203 @@
+"""An engine.io session on a wire: it takes the place of engine.io's queue, reader and writer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from engineio.exceptions import SocketIsClosedError, UnknownPacketError
+from engineio.packet import NOOP, PING, PONG, UPGRADE, Packet
+from websockets.frames import CloseCode
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.frames import BINARY, TEXT, Frame, framed
+from crypto_stream.gateway.delivery.hub import Hub
+from crypto_stream.gateway.delivery.viewers import MOST_OWED
+from crypto_stream.gateway.delivery.wire import Wire
+
+log = logging.getLogger(__name__)
+
+# Messages of one client that may wait for the application; then no more is read from it.
+_MOST_TO_DO = 32
+# Seconds a client may take from opening its WebSocket to the end of the upgrade from polling.
+UPGRADE_S = 10.0
+
+
+class Session:
+    """Carry one `engineio.socket.Socket` over one WebSocket; also the viewer's pipe.
+
+    What arrives is handled one after the other in a green thread that lives only while there is something to
+    handle: Socket.IO's handlers may block. Answers to heartbeats need none. More than `MOST_OWED` frames that
+    the client does not take end its connection.
+    """
+
+    __slots__ = (
+        *("_connection", "_counters", "_hub", "_left", "_open", "_probed"),
+        *("_request", "_todo", "_wire", "_working", "offer"),
+    )
+
+    def __init__(
+        self,
+        connection: Any,
+        request: dict[str, Any],
+        hub: Hub,
+        counters: Counters,
+        left: Callable[[], None],
+    ) -> None:
+        """Serve `connection`, opened by `request`; `left` is called when the WebSocket has ended."""
+        self._connection = connection
+        self._request = request
+        self._hub = hub
+        self._counters = counters
+        self._left = left
+        self._todo: list[Packet | None] = []
+        self._working = self._open = self._probed = False
+
+    def begin(self, wire: Wire, response: bytes) -> None:
+        """Answer the handshake; go on with the session, or wait for its upgrade from polling."""
+        self._wire = wire
+        self.offer = wire.offer
+        wire.put_raw(response)
+        if self._connection.connected:
+            self._connection.upgrading = True  # polls are answered with nothing from now on
+            self._hub.later(UPGRADE_S, self._give_up)
+        else:
+            self._connection.connected = True
+            self._take_over()
+
+    # As engine.io's queue.
+
+    def put(self, packet: Any, *_: Any) -> int:
+        """Send a packet, or end the connection with None; return the bytes it took."""
+        if packet is None:
+            self._wire.close()
+            return 0
+        size = self._wire.put(packet) if isinstance(packet, Frame) else self._send(packet)
+        if self._wire.waiting() > MOST_OWED:
+            self._counters.disconnected_slow += 1
+            self.cut()
+        return size
+
+    def qsize(self) -> int:
+        """Count the frames that wait."""
+        return self._wire.waiting()
+
+    def join(self) -> None:
+        """Wait for nothing: what was put is on its way, and nobody is to wait for a slow client."""
+
+    # As a viewer's pipe.
+
+    def waiting(self) -> int:
+        """Count the frames that wait."""
+        return self._wire.waiting()
+
+    def polling(self) -> bool:
+        """Say that the viewer does not poll."""
+        return False
+
+    def cut(self) -> None:
+        """End the session and its connection now."""
+        self._end("too slow")
+        self._wire.cut()
+
+    # As the wire's listener, on the hub.
+
+    def received(self, message: str | bytes) -> None:
+        """Take one engine.io packet."""
+        try:
+            packet = Packet(encoded_packet=message)
+        except (ValueError, IndexError, TypeError, RecursionError):
+            self._wire.close(CloseCode.PROTOCOL_ERROR, "this is no Engine.IO packet")
+            return
+        if self._open and packet.packet_type == PONG:
+            if not self._connection.closed:
+                self._connection.receive(packet)
+            return
+        self._do(packet)
+        if len(self._todo) >= _MOST_TO_DO:
+            self._wire.hold(True)
+
+    def ended(self) -> None:
+        """End the session after what arrived before."""
+        self._do(None)
+        self._left()
+
+    def _do(self, packet: Packet | None) -> None:
+        self._todo.append(packet)
+        if not self._working:
+            self._working = True
+            self._hub.spawn(self._work)
+
+    def _work(self) -> None:
+        try:
+            while self._todo:
+                packet = self._todo.pop(0)
+                if packet is None:
+                    self._stop()
+                elif self._open:
+                    self._handle(packet)
+                else:
+                    self._upgrade(packet)
+        except Exception:
+            log.exception("a session failed")
+            self.cut()
+        finally:
+            self._working = False
+        self._request.pop("werkzeug.request", None)  # what Flask keeps of the last event
+        self._wire.hold(False)
+
+    def _handle(self, packet: Packet) -> None:
+        try:
+            self._connection.receive(packet)
+        except (UnknownPacketError, SocketIsClosedError):
+            return
+        if self._connection.closed:
+            self._forget()
+
+    def _upgrade(self, packet: Packet) -> None:
+        """Go through the two steps of an upgrade: a probing ping, then the upgrade itself."""
+        connection = self._connection
+        if not self._probed and packet.packet_type == PING and packet.data == "probe":
+            self._probed = True
+            self._send(Packet(PONG, data="probe"))
+            connection.queue.put(Packet(NOOP))  # the poll that is open comes to its end
+        elif self._probed and packet.packet_type == UPGRADE and not connection.closed:
+            self._take_over()
+        else:
+            self._wire.close(CloseCode.PROTOCOL_ERROR, "this is no upgrade")
+
+    def _take_over(self) -> None:
+        """Put ourselves in the place of the queue, and send what waits in it."""
+        connection = self._connection
+        queue, connection.queue = connection.queue, self
+        connection.upgraded, connection.upgrading = True, False
+        self._open = True
+        while queue.qsize():
+            packet = queue.get(block=False)
+            if packet is None or packet.packet_type != NOOP:
+                self.put(packet)
+        queue.put(Packet(NOOP))  # a poll that is open against the rules comes to its end too
+
+    def _send(self, packet: Packet) -> int:
+        encoded = packet.encode()
+        if isinstance(encoded, str):
+            return self._wire.put_raw(framed(TEXT, encoded.encode()))
+        return self._wire.put_raw(framed(BINARY, bytes(encoded)))
+
+    def _give_up(self, *_: object) -> None:
+        if not self._open:
+            self._wire.close(CloseCode.PROTOCOL_ERROR, "the upgrade took too long")
+
+    def _stop(self) -> None:
+        if self._open:
+            self._end(self._connection.server.reason.TRANSPORT_CLOSE)
+        else:
+            self._connection.upgrading = False  # the session goes on polling
+
+    def _end(self, reason: str) -> None:
+        self._connection.close(wait=False, abort=True, reason=reason)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._connection.server.sockets.pop(self._connection.sid, None)

@@ -1,0 +1,272 @@
+"""One WebSocket on a bare non-blocking socket: no green thread, nothing queued without bound."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import logging
+import socket
+from typing import Protocol
+
+from websockets.extensions import Extension
+from websockets.frames import CloseCode, Opcode
+from websockets.frames import Frame as Incoming
+from websockets.protocol import Protocol as Frames
+from websockets.protocol import Side, State
+
+from crypto_stream.gateway.delivery.frames import Frame
+from crypto_stream.gateway.delivery.hub import Hub, Stop
+
+log = logging.getLogger(__name__)
+_quiet = logging.getLogger(f"{__name__}.frames")
+_quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a close code
+
+# Bytes of unsent data the kernel takes before it says "not writable": an unread loopback socket would
+# swallow 4 MB, minutes of old prices.
+_UNSENT = 16 * 1024
+_SEND_BUFFER = 64 * 1024
+_CHUNK = 16 * 1024
+# Seconds the other side has to answer our close, and to take the last bytes.
+CLOSE_S = 5.0
+
+
+class Listener(Protocol):
+    """Who gets what arrives. Called on the hub: neither may block."""
+
+    def received(self, message: str | bytes) -> None:
+        """Take one whole message."""
+
+    def ended(self) -> None:
+        """Notice, once, that no message comes any more."""
+
+
+class Wire:
+    """One WebSocket after its handshake.
+
+    Owns the socket. What it cannot write at once waits in `_owed`: the rest of a frame, then what was `put`
+    meanwhile; the caller bounds that by `waiting`. While anything waits nothing is read, so a client cannot
+    make us owe more by asking more. `offer` never queues a frame of which nothing was sent.
+    """
+
+    __slots__ = (
+        *("_blocked", "_closed", "_deflate", "_finishing", "_frames", "_held", "_hub", "_listener"),
+        *("_owed", "_part", "_reader", "_send", "_socket", "_started", "_told", "_writer"),
+    )
+
+    def __init__(
+        self, bare: _socket.socket, hub: Hub, listener: Listener, extensions: list[Extension], most: int
+    ) -> None:
+        """Take over `bare`; messages longer than `most` bytes end the connection with 1009."""
+        bare.setblocking(False)
+        with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
+            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+        self._socket = bare
+        self._send = bare.send
+        self._hub = hub
+        self._listener = listener
+        self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=most, logger=_quiet)
+        self._frames.extensions = extensions
+        self._deflate = bool(extensions)
+        self._owed: list[bytes | memoryview] = []
+        self._part: tuple[Opcode, bytearray] | None = None
+        self._reader: Stop | None = None
+        self._writer: Stop | None = None
+        self._blocked = self._closed = self._finishing = self._held = self._started = self._told = False
+
+    def start(self, early: bytes = b"") -> None:
+        """Begin to read, on the hub; `early` came right behind the handshake."""
+        self._started = True
+        if early and not self._closed:
+            self._guarded(early)
+        self._attend()
+
+    def waiting(self) -> int:
+        """Count what waits to be written; 0 exactly when the socket takes more."""
+        return len(self._owed) or int(self._blocked)
+
+    def offer(self, frame: Frame) -> int:
+        """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
+        if self._blocked or self._told:
+            return 0
+        data = frame.deflated if self._deflate else frame.plain
+        size = len(data)
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            self._block()
+            return 0
+        except OSError:
+            self.cut()
+            return 0
+        if sent != size:
+            self._owed.append(memoryview(data)[sent:])
+            self._block()
+        return size
+
+    def put(self, frame: Frame) -> int:
+        """Send a frame that must not be lost, or let it wait; return its bytes."""
+        return self.put_raw(frame.deflated if self._deflate else frame.plain)
+
+    def put_raw(self, data: bytes) -> int:
+        """Send bytes that must not be lost, or let them wait; return how many."""
+        if self._told:
+            return 0
+        self._owe(data)
+        return len(data)
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Begin the close handshake; the connection ends after `CLOSE_S` at the latest."""
+        if not self._closed and self._frames.state is State.OPEN:
+            self._frames.send_close(code, reason)
+            self._hub.later(CLOSE_S, self.cut)
+            self._pass_on()
+            self._tell_ended()
+
+    def cut(self, *_: object) -> None:
+        """End the connection now, whatever is unsent."""
+        if self._closed:
+            return
+        self._closed = self._blocked = True  # blocked: nobody sends to it any more
+        self._owed.clear()
+        self._attend()
+        self._unwatch()
+        with contextlib.suppress(OSError):  # the other side may have closed it first
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._tell_ended()
+
+    def hold(self, held: bool) -> None:
+        """Read no more while the application has enough to do."""
+        if held != self._held:
+            self._held = held
+            self._attend()
+
+    def _block(self) -> None:
+        if not self._blocked:
+            self._blocked = True
+            self._writer = self._hub.writing(self._socket.fileno(), self._writable)
+            self._attend()
+
+    def _writable(self, *_: object) -> None:
+        if self._closed:
+            return
+        self._unwatch()
+        self._blocked = False
+        self._write()
+        self._attend()
+
+    def _unwatch(self) -> None:
+        if self._writer is not None:
+            self._writer()
+            self._writer = None
+
+    def _write(self) -> None:
+        owed = self._owed
+        while owed:
+            try:
+                sent = self._send(owed[0])
+            except BlockingIOError:
+                self._block()
+                return
+            except OSError:
+                self.cut()
+                return
+            if sent < len(owed[0]):
+                owed[0] = memoryview(owed[0])[sent:]
+            else:
+                del owed[0]
+        if self._finishing:
+            with contextlib.suppress(OSError):  # the other side may have closed it first
+                self._socket.shutdown(socket.SHUT_WR)
+
+    def _attend(self) -> None:
+        """Watch for reading exactly while both we and the application can take more."""
+        wanted = self._started and not (self._blocked or self._held or self._closed)
+        if wanted and self._reader is None:
+            self._reader = self._hub.reading(self._socket.fileno(), self._readable)
+        elif not wanted and self._reader is not None:
+            self._reader()
+            self._reader = None
+
+    def _readable(self, *_: object) -> None:
+        if self._closed:
+            return
+        try:
+            data = self._socket.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.cut()
+            return
+        self._guarded(data)
+
+    def _guarded(self, data: bytes) -> None:
+        """Take what arrived; a fault of ours ends this connection and harms no other."""
+        try:
+            self._take(data)
+        except Exception:
+            log.exception("a WebSocket failed")
+            self.cut()
+
+    def _take(self, data: bytes) -> None:
+        frames = self._frames
+        if data:
+            frames.receive_data(data)
+        else:
+            frames.receive_eof()
+        for frame in frames.events_received():
+            if not self._told and isinstance(frame, Incoming):
+                self._assemble(frame)
+        self._pass_on()
+        if frames.state is not State.OPEN:
+            self._tell_ended()
+        if frames.state is State.CLOSED or not data:
+            self.cut()
+
+    def _assemble(self, frame: Incoming) -> None:
+        """Join the frames of one message; text must be UTF-8."""
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            kind: Opcode = frame.opcode
+            body = bytearray(frame.data)
+            if not frame.fin:
+                self._part = kind, body
+                return
+        elif frame.opcode is Opcode.CONT and self._part is not None:
+            kind, body = self._part
+            body += frame.data
+            if not frame.fin:
+                return
+            self._part = None
+        else:
+            return
+        try:
+            message = str(body, "utf-8") if kind is Opcode.TEXT else bytes(body)
+        except UnicodeDecodeError:
+            self._frames.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
+            self._tell_ended()
+            return
+        self._listener.received(message)
+
+    def _pass_on(self) -> None:
+        """Send what the protocol answers by itself: pongs, close frames, the end of the stream."""
+        writes = self._frames.data_to_send()
+        ending = bool(writes) and not writes[-1]
+        if ending and not self._finishing:
+            self._finishing = True
+            self._hub.later(CLOSE_S, self.cut)
+        if writes:
+            self._owe(b"".join(writes))
+
+    def _owe(self, data: bytes) -> None:
+        if not self._closed:
+            self._owed.append(data)
+            if not self._blocked:
+                self._write()
+
+    def _tell_ended(self) -> None:
+        if not self._told:
+            self._told = True
+            self._listener.ended()

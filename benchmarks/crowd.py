@@ -17,12 +17,13 @@ import select
 import socket
 import sys
 import time
-import zlib
 from array import array
 from collections import Counter
 from typing import Any
 
 import msgspec
+
+from benchmarks.wire import Shot, bounds, inflated, read_event
 
 _READ = 256 * 1024
 _SMALL_BUFFER = 8 * 1024
@@ -30,44 +31,30 @@ _TOGETHER = 100  # handshakes under way at a time
 _READY_S = 120.0
 _KEPT = 256  # different frames kept for comparison
 _SHOWN = 3  # errors told in full
-_EVENT = msgspec.json.Decoder(tuple[str, msgspec.Raw])
-_TEXT, _CLOSE, _PING, _DEFLATED = 1, 8, 9, 0x40
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What is looked at in a quote."""
-
-    symbol: str
-    seq: int
-    price: str | None
-    bid_size: str | None
-
-
-_QUOTES = msgspec.json.Decoder(list[Seen])
-
-
-class Shot:
-    """One frame that many viewers get: what it says, decoded once."""
-
-    __slots__ = ("first", "last", "name", "newest", "stamp_us")
-
-    def __init__(self, name: str, quotes: list[Seen]) -> None:
-        """Keep the range of `seq`, the newest values and the moment they were made."""
-        self.name = name
-        self.first = min((quote.seq for quote in quotes), default=0)
-        self.last = max((quote.seq for quote in quotes), default=0)
-        self.newest = {quote.symbol: [quote.price, quote.bid_size] for quote in quotes}
-        self.stamp_us = _stamp_us(quotes[0].bid_size) if quotes else 0
+_TEXT, _CLOSE, _PING = 1, 8, 9
 
 
 class Viewer:
     """One connection."""
 
-    __slots__ = ("halted", "lost", "open", "ready", "rest", "seq", "shot", "skipped", "snapshots", "socket")
+    __slots__ = (
+        "halted",
+        "lost",
+        "open",
+        "ready",
+        "rest",
+        "seq",
+        "shot",
+        "skipped",
+        "snapshots",
+        "socket",
+        "timed",
+    )
 
-    def __init__(self, connected: socket.socket) -> None:
-        """Begin before the handshake."""
+    def __init__(self, connected: socket.socket, *, timed: bool) -> None:
+        """Begin before the handshake; who will stop reading is not `timed`."""
         self.socket = connected
+        self.timed = timed
         self.rest = b""
         self.open = self.ready = self.lost = self.halted = False
         self.shot: Shot | None = None
@@ -166,7 +153,8 @@ class Crowd:
 
     def _open(self) -> None:
         connected = socket.socket()
-        if len(self.viewers) < self._wish.get("small", 0):
+        timed = len(self.viewers) >= self._wish.get("small", 0)
+        if not timed:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
         connected.settimeout(10)
         connected.connect(("127.0.0.1", self._wish["port"]))
@@ -179,7 +167,7 @@ class Crowd:
             f"Sec-WebSocket-Version: 13\r\n{more}\r\n".encode()
         )
         connected.setblocking(False)
-        viewer = Viewer(connected)
+        viewer = Viewer(connected, timed=timed)
         self.viewers.append(viewer)
         self._by_fd[connected.fileno()] = viewer
         self._poll.register(connected.fileno(), select.EPOLLIN)
@@ -211,7 +199,7 @@ class Crowd:
     def _split(self, viewer: Viewer, data: bytes, now_us: int) -> None:
         at = 0
         while not viewer.lost:
-            begin, end = _frame(data, at)
+            begin, end = bounds(data, at)
             if end > len(data):
                 break
             frame = data[at:end]
@@ -231,7 +219,7 @@ class Crowd:
             elif viewer.seq and shot.first != viewer.seq + 1:
                 viewer.skipped += shot.first - viewer.seq - 1
             self._frames += 1
-            if not viewer.halted:
+            if viewer.timed:
                 self._ages.append(max(0, now_us - shot.stamp_us))
         elif shot.name == "snapshot":
             if shot.last < viewer.seq:
@@ -261,9 +249,7 @@ class Crowd:
     def _take(self, viewer: Viewer, frame: bytes, begin: int, now_us: int) -> None:
         """Look at a frame nobody had before, or that is for one viewer alone."""
         opcode = frame[0] & 0x0F
-        payload = frame[begin:]
-        if frame[0] & _DEFLATED:
-            payload = zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
+        payload = inflated(frame[0], frame[begin:])
         if opcode == _CLOSE:
             self._lose(viewer)
         elif opcode == _PING:
@@ -277,12 +263,10 @@ class Crowd:
 
     def _event(self, viewer: Viewer, frame: bytes, payload: bytes, now_us: int) -> None:
         try:
-            name, value = _EVENT.decode(payload[2:])
-            quotes = _QUOTES.decode(value) if name in ("quotes", "snapshot") else []
+            shot = read_event(payload[2:])
         except msgspec.MsgspecError as error:
             self.errors.append(f"{error}: {payload[:200]!r}")
             return
-        shot = Shot(name, quotes)
         if len(self._known) >= _KEPT:
             del self._known[next(iter(self._known))]
         self._known[frame] = shot
@@ -323,20 +307,6 @@ def _at(ages: list[int], part: float) -> float | None:
     return ages[min(len(ages) - 1, int(len(ages) * part))] / 1000 if ages else None
 
 
-def _frame(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the payload of the frame at `at` begins and ends; past the data where it is not whole."""
-    missing = len(data) + 1
-    if len(data) - at < 2:
-        return missing, missing
-    size = data[at + 1]  # a server's frames are not masked
-    if size < 126:
-        return at + 2, at + 2 + size
-    head = 4 if size == 126 else 10
-    if len(data) - at < head:
-        return missing, missing
-    return at + head, at + head + int.from_bytes(data[at + 2 : at + head], "big")
-
-
 def _send(viewer: Viewer, payload: bytes, opcode: int = _TEXT) -> None:
     """Send one short frame, masked with zeros."""
     size = len(payload)
@@ -350,11 +320,6 @@ def _is_newest(viewer: Viewer, last: dict[str, list[str]]) -> bool:
 
 def _shown(viewer: Viewer) -> str:
     return str(viewer.shot and dict(list(viewer.shot.newest.items())[:1]))
-
-
-def _stamp_us(text: str | None) -> int:
-    seconds, _, part = (text or "0").partition(".")
-    return int(seconds) * 1_000_000 + int(part.ljust(6, "0")[:6] or 0)
 
 
 def main(wish: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """The engine of a measurement: `python -m benchmarks.feeder BUS SYMBOLS`, quotes at an exact rate.
 
 Gateways get them over the real bus (a Unix socket at BUS), the peers as lines of JSON over TCP: the same
-quotes, encoded as the gateway encodes them. All symbols change at each step. `bid_size` is the moment of the step,
-seconds of the monotonic clock, so that whoever reads a frame knows its age.
+quotes, encoded as the gateway encodes them. All symbols change at each step. `bid_size` is the moment of the
+step, seconds of the monotonic clock, so that whoever reads a frame knows its age.
 
 Prints its TCP port; then `start HZ` begins, `stop` ends and prints {"steps", "seq", "last": {symbol: [price,
 bid_size]}}.
@@ -14,8 +14,9 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -49,6 +50,10 @@ class Feed:
         for writer in self.writers:
             writer.write(line)
         return Quotes(self.seq, self.quotes)
+
+    def begin(self) -> None:
+        """Count steps anew."""
+        self.steps = 0
 
     def last(self) -> dict[str, Any]:
         """Return what every client must have seen at the end."""
@@ -125,46 +130,63 @@ def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
 async def main(bus: Path, symbols: list[str]) -> None:
     """Serve bus and lines, obey standard input until it ends."""
     feed = Feed(symbols)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        feed.writers.add(writer)
-        await reader.read()
-        feed.writers.discard(writer)
-        writer.close()
-
-    async with LocalEnginePort(bus, feed) as port, await asyncio.start_server(serve, "127.0.0.1", 0) as lines:
-        _say(lines.sockets[0].getsockname()[1])
+    async with LocalEnginePort(bus, feed) as port, await serve_lines(feed.writers) as lines:
+        say(lines.sockets[0].getsockname()[1])
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(_beat(feed, port))
-            await _obey(feed, port, tasks)
+            await obey(feed, lambda: port.publish(feed.step()))
             beating.cancel()
 
 
-async def _obey(feed: Feed, port: LocalEnginePort, tasks: asyncio.TaskGroup) -> None:
+async def serve_lines(writers: set[asyncio.StreamWriter]) -> asyncio.Server:
+    """Listen on a free port; `writers` are those connected just now."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        await reader.read()
+        writers.discard(writer)
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+class Steps(Protocol):
+    """What is driven from standard input."""
+
+    def begin(self) -> None:
+        """Count steps anew."""
+
+    def last(self) -> dict[str, Any]:
+        """Return what every client must have seen at the end."""
+
+
+async def obey(driven: Steps, step: Callable[[], None]) -> None:
+    """Step at the rate that standard input names, until it ends."""
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    running: asyncio.Task[None] | None = None
-    while line := await commands.readline():
+    async with asyncio.TaskGroup() as tasks:
+        running: asyncio.Task[None] | None = None
+        while line := await commands.readline():
+            if running:
+                running.cancel()
+                running = None
+            word, _, rate = line.decode().strip().partition(" ")
+            if word == "start":
+                driven.begin()
+                running = tasks.create_task(_at_rate(step, float(rate)))
+            else:
+                say(driven.last())
         if running:
             running.cancel()
-            running = None
-        word, _, rate = line.decode().strip().partition(" ")
-        if word == "start":
-            feed.steps = 0
-            running = tasks.create_task(_publish(feed, port, float(rate)))
-        else:
-            _say(feed.last())
-    if running:
-        running.cancel()
 
 
-async def _publish(feed: Feed, port: LocalEnginePort, rate: float) -> None:
+async def _at_rate(step: Callable[[], None], rate: float) -> None:
     due = time.monotonic()
     while True:
         due += 1 / rate
         await asyncio.sleep(due - time.monotonic())
-        port.publish(feed.step())
+        step()
 
 
 async def _beat(feed: Feed, port: LocalEnginePort) -> None:
@@ -173,7 +195,8 @@ async def _beat(feed: Feed, port: LocalEnginePort) -> None:
         await asyncio.sleep(1)
 
 
-def _say(answer: object) -> None:
+def say(answer: object) -> None:
+    """Write one line of JSON to standard output."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

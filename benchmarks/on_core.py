@@ -1,4 +1,4 @@
-"""Become another program on one core: `python -m benchmarks.on_core CORE PROGRAM ARGUMENTS…`.
+"""Become another program on one core: `python -m benchmarks.on_core CORE|any PROGRAM ARGUMENTS…`.
 
 Servers are measured on the first core this machine gives us, their clients on the second; where cores cannot
 be chosen (macOS) it runs anywhere. Ten thousand connections need as many files: the limit is raised.
@@ -13,9 +13,9 @@ import sys
 SERVER, CLIENTS = 0, 1
 
 
-def main(core: int, command: list[str]) -> None:
+def main(core: int | None, command: list[str]) -> None:
     """Choose the core, raise the limit on open files, become the program."""
-    if hasattr(os, "sched_setaffinity"):
+    if core is not None and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[core % len(cores)]})
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -24,4 +24,4 @@ def main(core: int, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(None if sys.argv[1] == "any" else int(sys.argv[1]), sys.argv[2:])

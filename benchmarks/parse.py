@@ -1,8 +1,8 @@
 """CPU from a venue's frame to a quote in the book: `python -m benchmarks.parse` (about 1 minute; --quick).
 
 The same Binance `bookTicker` frames (recorded ones where CRYPTO_STREAM_RECORDINGS names their folder) go
-through our parser and book, through cryptofeed's Binance feed and through ccxt's, each in a process of its own
-on the first core and each as its own connection would hand a frame over. CPU time of the process.
+through our parser and book, through cryptofeed's Binance feed and through ccxt's, each in a process of its
+own on the first core and each as its own connection would hand a frame over. CPU time of the process.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _ours(frames: list[str], *, compose: bool = False) -> Play:
     parse = load_source("binance", None, {}).parse
     assert parse is not None
     raw = [frame.encode() for frame in frames]  # our connection reads bytes
-    instruments = {event.symbol: pair(event.symbol) for one in raw for event in parse(one)}  # type: ignore[union-attr]
+    names = {event.symbol for one in raw for event in parse(one) if isinstance(event, Update)}
+    instruments = {name: pair(name) for name in names}
 
     def play() -> int:
         book, read = SourceBook(), 0
@@ -189,9 +190,14 @@ def _ccxt(frames: list[str]) -> Play:
 
 def _market(name: str) -> dict[str, Any]:
     base, quote = name[:-4], name[-4:]
-    return {
-        **{"id": name, "symbol": f"{base}/{quote}", "base": base, "quote": quote, "baseId": base},
-        **{"quoteId": quote, "type": "spot", "spot": True, "active": True, "precision": {}, "limits": {}},
+    market = {"id": name, "symbol": f"{base}/{quote}", "base": base, "quote": quote, "baseId": base}
+    return market | {
+        "quoteId": quote,
+        "type": "spot",
+        "spot": True,
+        "active": True,
+        "precision": {},
+        "limits": {},
     }
 
 
@@ -206,6 +212,8 @@ _HANDLERS: dict[str, Callable[[list[str]], Play]] = {
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--handler"]:
         _, _, handler, source, least = sys.argv
-        print(json.dumps(_time(_HANDLERS[handler], json.loads(Path(source).read_text("utf-8")), float(least))))
+        print(
+            json.dumps(_time(_HANDLERS[handler], json.loads(Path(source).read_text("utf-8")), float(least)))
+        )
     else:
         main()

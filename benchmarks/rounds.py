@@ -104,9 +104,14 @@ def shown(cells: Iterable[object]) -> list[str]:
 def finish(
     output: Path, headings: Sequence[str], lines: Sequence[Sequence[object]], result: Mapping[str, Any]
 ) -> None:
-    """Print the table and write the result with the facts about this machine."""
+    """Print the table and write the result with the facts about this machine.
+
+    Raises ClickException (status 1) when something had no valid run.
+    """
     print(f"\n{table(headings, [shown(line) for line in lines])}\n")
     save(output, {"machine": facts(), **result, "load_after": round(os.getloadavg()[0], 2)})
+    if void := sorted({row["name"] for row in result["runs"]} - result["medians"].keys()):
+        raise click.ClickException(f"no valid run of: {'; '.join(void)}")
 
 
 def facts() -> dict[str, Any]:

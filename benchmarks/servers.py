@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks.on_core import CLIENTS, SERVER
-from benchmarks.system import Process, free_port, running, until
+from benchmarks.system import Process, answers, free_port, run_command, running, until
 
 _PEERS = Path(__file__).parent / "peers"
 _PYTHON = [sys.executable, "-m"]
@@ -73,10 +73,10 @@ class Served:
 class Feeder:
     """The process that makes quotes."""
 
-    def __init__(self, process: Process) -> None:
-        """Wait until it serves."""
+    def __init__(self, process: Process, port: int) -> None:
+        """Drive `process`, which gives lines at `port`."""
         self._process = process
-        self.port = int(process.line())
+        self.port = port
 
     def start(self, rate: float) -> None:
         """Begin to publish so many steps a second."""
@@ -91,10 +91,14 @@ class Feeder:
 
 @contextmanager
 def on_core(
-    core: int, command: Sequence[str], *, quiet: bool = False, **environment: str
+    core: int | None, command: Sequence[str], *, quiet: bool = False, **environment: str
 ) -> Iterator[Process]:
-    """Run a program on one of the two cores of a measurement; `quiet` leaves out its standard error."""
-    with running(["benchmarks.on_core", str(core), *command], environment, logs=quiet) as process:
+    """Run a program on one of the two cores of a measurement, or on any.
+
+    `quiet` leaves out its standard error.
+    """
+    place = "any" if core is None else str(core)
+    with running(["benchmarks.on_core", place, *command], environment, logs=quiet) as process:
         yield process
 
 
@@ -105,7 +109,17 @@ def feeder(folder: Path, symbols: Sequence[str]) -> Iterator[Feeder]:
     runtime.mkdir(mode=0o700, exist_ok=True)
     command = [*_PYTHON, "benchmarks.feeder", str(runtime / "bus"), ",".join(symbols)]
     with on_core(CLIENTS, command) as process:
-        yield Feeder(process)
+        yield Feeder(process, int(process.line()))
+
+
+@contextmanager
+def bench_venue(symbol: str) -> Iterator[tuple[dict[str, str], Feeder]]:
+    """Run the venue beside the clients; yield the settings that make us use it, and its driver."""
+    with on_core(CLIENTS, [*_PYTHON, "benchmarks.bench_venue", symbol]) as process:
+        venue, lines = json.loads(process.line())
+        address = {"URL": f"ws://127.0.0.1:{venue}", "REST_URL": f"http://127.0.0.1:{venue}"}
+        settings = {f"CRYPTO_STREAM_BINANCE_{name}": value for name, value in address.items()}
+        yield settings, Feeder(process, lines)
 
 
 @contextmanager
@@ -139,6 +153,18 @@ def gateway(folder: Path, server: str, *options: str) -> Iterator[Served]:
     command += [*map(str, places), *options]
     with on_core(SERVER, command, quiet=True) as process:
         until(lambda: accepts(port), f"the gateway on {server} to listen")
+        yield Served(process, port, True)
+
+
+@contextmanager
+def whole(
+    folder: Path, server: str, venue: Mapping[str, str], *options: str, core: int | None = SERVER
+) -> Iterator[Served]:
+    """Run all of Crypto Stream on one pair of the venue, once it gives a fresh quote."""
+    port = free_port()
+    command = run_command(folder, port, "--sources", "binance", "--pairs", "btcusdt", "--server", server)
+    with on_core(core, [*_PYTHON, *command, *options], quiet=True, **venue) as process:
+        until(lambda: answers(f"http://127.0.0.1:{port}"), "a fresh quote on /courses")
         yield Served(process, port, True)
 
 

@@ -1,8 +1,8 @@
 """What slow readers do to the others: `python -m benchmarks.slow` (about 15 minutes; --quick for a look).
 
 1,000 clients of one quote at 20 Hz; 100 of them stop reading, for 20 s (each must get one snapshot and then
-the newest) and for 60 s (each must be disconnected after 30 s). The other 900 are compared with a run in which
-nobody stops. Those who will stop keep little in their own kernel buffer: a phone out of reach.
+the newest) and for 60 s (each must be disconnected after 30 s). The other 900 are compared with a run in
+which nobody stops. Those who will stop keep little in their own kernel buffer: a phone out of reach.
 """
 
 from __future__ import annotations

@@ -46,10 +46,15 @@ class Viewing:
 
 @contextmanager
 def viewing(
-    server: Served, count: int, subscription: Mapping[str, object] | None, **wish: object
+    server: Served,
+    count: int,
+    subscription: Mapping[str, object] | None,
+    *,
+    core: int | None = CLIENTS,
+    **wish: object,
 ) -> Iterator[Viewing]:
     """Connect `count` viewers; `subscription` is what ours ask for, None for peers, who send to everybody."""
     given = {"port": server.port, "count": count, "socketio": server.socketio, "subscription": subscription}
     command = [sys.executable, "-m", "benchmarks.crowd", json.dumps({**given, **wish})]
-    with on_core(CLIENTS, command) as process:
+    with on_core(core, command) as process:
         yield Viewing(process)

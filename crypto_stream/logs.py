@@ -184,8 +184,12 @@ class LogFile(RotatingFileHandler):
             _show(complaint)
 
 
+# What is logged here, at any level, also reaches the terminal: how far long work has come.
+PROGRESS = "crypto_stream.progress"
+
+
 class Terminal(logging.Handler):
-    """Show warnings and worse to the person who started the program, without time and trace."""
+    """Show warnings and worse, and progress, to the person who started the program; no time, no trace."""
 
     def __init__(self, process: str, level: int = logging.WARNING) -> None:
         """Show what `process` logs from `level` on, and finished lines of others, on standard error."""
@@ -198,8 +202,8 @@ class Terminal(logging.Handler):
 
     def line(self, text: str) -> None:
         """Show a finished line if its level is high enough."""
-        _, level, process, _, rest = (*text.split(" ", 4), "", "", "", "")[:5]
-        if logging.getLevelNamesMapping().get(level, 0) >= self.level:
+        _, level, process, logger, rest = (*text.split(" ", 4), "", "", "", "")[:5]
+        if logging.getLevelNamesMapping().get(level, 0) >= self.level or logger == PROGRESS:
             _show(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}")
 
 

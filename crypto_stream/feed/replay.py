@@ -17,9 +17,10 @@ import msgspec
 
 from crypto_stream.errors import MalformedFrame, RecordingError
 from crypto_stream.feed.source import Event, Instrument, Source, Trade, Update
+from crypto_stream.logs import PROGRESS
 from crypto_stream.market.instruments import split_symbol
 
-log = logging.getLogger(__name__)
+progress = logging.getLogger(PROGRESS)
 
 Speed = Literal["recorded", "full"]
 _AT_ONCE = 200  # lines read, and at full speed frames given, before others have their turn
@@ -57,7 +58,7 @@ def replay_source(venue: Source, file: Path, speed: Speed) -> Source:
 def scan(file: Path, parse: Callable[[bytes], list[Event]]) -> list[Instrument]:
     """List the instruments a recording has data of, in the order of their first frame."""
     symbols: dict[str, None] = {}
-    for recorded in read(file):
+    for recorded in told(read(file), "looking for instruments", file):
         try:
             events = parse(recorded.frame)
         except MalformedFrame:
@@ -85,10 +86,9 @@ def read(file: Path) -> Iterator[Recorded]:
 
 async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes]:
     """Yield the frames at the pace they were recorded, or as fast as they are taken."""
-    frames = read(file)
-    started_s = logged_s = time.monotonic()
+    frames = told(read(file), "replaying", file)
+    started_s = time.monotonic()
     first_s: float | None = None
-    given = 0
     while batch := await asyncio.to_thread(lambda: list(islice(frames, _AT_ONCE))):
         for recorded in batch:
             if speed == "recorded" and recorded.time_s is not None:
@@ -97,8 +97,14 @@ async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes]:
                 if (wait_s := due_s - time.monotonic()) > 0:
                     await asyncio.sleep(wait_s)
             yield recorded.frame
-        given += len(batch)
-        if time.monotonic() - logged_s >= _PROGRESS_S:
-            logged_s = time.monotonic()
-            log.info("replaying", extra={"file": str(file), "frames": given})
         await asyncio.sleep(0)
+
+
+def told(frames: Iterator[Recorded], what: str, file: Path) -> Iterator[Recorded]:
+    """Pass `frames` on, and tell every few seconds how many have been read."""
+    next_s = time.monotonic() + _PROGRESS_S
+    for number, recorded in enumerate(frames, 1):
+        if not number % _AT_ONCE and time.monotonic() >= next_s:
+            next_s = time.monotonic() + _PROGRESS_S
+            progress.info(what, extra={"file": file.name, "frames": number})
+        yield recorded

@@ -175,3 +175,10 @@ def test_a_terminal_shows_warnings_short_and_nothing_below(capsys: pytest.Captur
     terminal.line(_line("ended", level=logging.ERROR, status=1, trace="long"))
 
     assert capsys.readouterr().err == "engine: error: ended status=1\n"
+
+
+def test_progress_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """How far long work has come is shown to whoever waits for it, though it is no warning."""
+    logs.Terminal("supervisor").line(f"time INFO engine {logs.PROGRESS} replaying frames=200")
+
+    assert capsys.readouterr().err == "engine: info: replaying frames=200\n"

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from crypto_stream.gateway.delivery.counters import Counters
-from crypto_stream.gateway.delivery.handshake import Answer, answer
+from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
 from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.wire import Wire
@@ -67,10 +67,10 @@ class Door:
 
     def _judge(self, connection: Any, environ: dict[str, Any]) -> Answer:
         if connection.upgrading:
-            return _refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
+            return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
         if self._present[str(environ.get("REMOTE_ADDR", ""))] >= self._per_address:
             self._counters.refused += 1
-            return _refusal(_CROWDED, f"at most {self._per_address} connections of one address")
+            return refusal(_CROWDED, f"at most {self._per_address} connections of one address")
         return answer(environ, compression=self._compression)
 
     def _leave(self, address: str) -> None:
@@ -84,9 +84,3 @@ class Door:
         if sid in self.environs:
             self.environs[sid] = kept
         return kept
-
-
-def _refusal(status: HTTPStatus, reason: str) -> Answer:
-    body = f"{reason}\n".encode()
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    return Answer(status.value, status.phrase, headers, body, ())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
+from websockets.exceptions import InvalidHeaderValue, NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
@@ -58,10 +59,13 @@ def answer(environ: Mapping[str, Any], *, compression: bool) -> Answer:
     for name in _ASKED:
         text = environ.get(f"HTTP_{name}")
         if text is not None:
-            headers[name.replace("_", "-")] = text
+            try:
+                headers[name.replace("_", "-")] = text
+            except InvalidHeaderValue:  # a control character
+                return refusal(HTTPStatus.BAD_REQUEST, f"a bad {name.replace('_', '-').title()} header")
     protocol = ServerProtocol(extensions=_OFFERED if compression else None, logger=_log)
     request = Request(
-        environ.get("PATH_INFO", "/"),
+        "/",  # whoever called has judged the path
         headers,
         environ.get("REQUEST_METHOD", "GET"),
         environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
@@ -71,3 +75,10 @@ def answer(environ: Mapping[str, Any], *, compression: bool) -> Answer:
     return Answer(
         made.status_code, made.reason_phrase, list(made.headers.raw_items()), bytes(made.body), extensions
     )
+
+
+def refusal(status: HTTPStatus, reason: str) -> Answer:
+    """Make an answer that refuses and says why."""
+    body = f"{reason}\n".encode()
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return Answer(status.value, status.phrase, headers, body, ())

@@ -1,0 +1,147 @@
+"""A wire on a real TCP connection, with a hub that runs when the test says so."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.extensions import Extension
+from websockets.frames import Frame as Received
+from websockets.protocol import Protocol, Side, State
+
+from crypto_stream.gateway.delivery.wire import Wire
+
+MOST = 64 * 1024
+
+
+class Hub:
+    """A hub of one thread: `turn` runs what is ready, `pass_time` what was put off."""
+
+    def __init__(self) -> None:
+        self._watched: dict[tuple[int, int], Callable[..., None]] = {}
+        self._put_off: list[Callable[..., None]] = []
+
+    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        return self._watch((descriptor, selectors.EVENT_READ), call)
+
+    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        return self._watch((descriptor, selectors.EVENT_WRITE), call)
+
+    def soon(self, call: Callable[..., None], *args: Any) -> None:
+        call(*args)
+
+    def later(self, seconds: float, call: Callable[..., None]) -> None:
+        assert seconds > 0
+        self._put_off.append(call)
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        call()
+
+    def watched(self, kind: int) -> bool:
+        """Say whether anything is watched for this."""
+        return any(key[1] == kind for key in self._watched)
+
+    def turn(self) -> bool:
+        """Run the callbacks of what is ready now; False when nothing was."""
+        with selectors.DefaultSelector() as selector:
+            for descriptor in {key[0] for key in self._watched}:
+                kinds = [key[1] for key in self._watched if key[0] == descriptor]
+                selector.register(descriptor, sum(kinds))
+            ready = [(key.fd, events) for key, events in selector.select(0)]
+        for descriptor, events in ready:
+            for kind in (selectors.EVENT_READ, selectors.EVENT_WRITE):
+                if events & kind and (call := self._watched.get((descriptor, kind))):
+                    call()
+        return bool(ready)
+
+    def pass_time(self) -> None:
+        """Run what was put off."""
+        calls, self._put_off = self._put_off, []
+        for call in calls:
+            call()
+
+    def _watch(self, key: tuple[int, int], call: Callable[..., None]) -> Callable[[], Any]:
+        assert key not in self._watched
+        self._watched[key] = call
+        return lambda: self._watched.pop(key)
+
+
+class Heard:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.messages: list[str | bytes] = []
+        self.ends = 0
+
+    def received(self, message: str | bytes) -> None:
+        assert not self.ends
+        self.messages.append(message)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+
+class Wired:
+    """A wire, its hub and listener, and the client's bare end with a client's protocol."""
+
+    def __init__(self, ours: socket.socket, client: socket.socket, extensions: list[Extension]) -> None:
+        self.hub = Hub()
+        self.heard = Heard()
+        self.client = client
+        self.protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
+        bare = _socket.socket(fileno=ours.detach())
+        self.wire = Wire(bare, self.hub, self.heard, extensions, MOST)
+        self.wire.start()
+
+    def settle(self) -> None:
+        """Let the wire do all it can do without us."""
+        for _ in range(1000):
+            if not self.hub.turn():
+                return
+        raise AssertionError("the hub never comes to rest")
+
+    def tell(self, data: bytes) -> None:
+        """Send bytes of the client, all of them unless the wire is closed."""
+        with contextlib.suppress(ConnectionError):
+            for at in range(0, len(data), 8192):
+                self.client.sendall(data[at : at + 8192])
+                self.settle()
+        self.settle()
+
+    def send(self, *frames: Received) -> None:
+        """Send frames of the client, masked."""
+        self.tell(b"".join(frame.serialize(mask=True) for frame in frames))
+
+    def read(self) -> list[Received]:
+        """Read whatever the wire sent, until nothing more comes; return its frames."""
+        while True:
+            self.settle()
+            try:
+                data = self.client.recv(1 << 16)
+            except (BlockingIOError, ConnectionError):
+                break
+            if not data:
+                break
+            self.protocol.receive_data(data)
+        return [frame for frame in self.protocol.events_received() if isinstance(frame, Received)]
+
+
+@contextmanager
+def wired(extensions: list[Extension] | None = None) -> Iterator[Wired]:
+    """Connect a wire over loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=10)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ours, _ = listener.accept()
+    client.setblocking(False)
+    with client:
+        made = Wired(ours, client, extensions or [])
+        try:
+            yield made
+        finally:
+            made.wire.cut()

@@ -69,9 +69,7 @@ def _measure(name: str, clients: int, seconds: float) -> Row:
             viewers.ask("mark")
             feed.start(_RATE)
             time.sleep(seconds)
-            end = feed.stop()
-            time.sleep(_SETTLE_S)
-            row = figures(viewers, running, end, before.cpu_s, theirs, time.perf_counter() - began)
+            row = figures(viewers, running, feed.stop(), before.cpu_s, theirs, began)
             return row | _sizes(row, running, empty, clients, seconds)
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -76,9 +77,7 @@ def measure(name: str, clients: int, rate: float, seconds: float) -> Row:
         viewers.ask("mark")
         feed.start(rate)
         time.sleep(seconds)
-        end = feed.stop()
-        time.sleep(_DRAIN_S)
-        row = figures(viewers, server, end, before.cpu_s, theirs, time.perf_counter() - began)
+        row = figures(viewers, server, feed.stop(), before.cpu_s, theirs, began)
         if before.rss:
             row["rss_mb"] = server.used().rss / 1e6
         return row
@@ -92,14 +91,15 @@ def wish(symbols: list[str] | str) -> Mapping[str, object]:
 def figures(
     viewers: Viewing,
     server: Served,
-    end: Mapping[str, object],
+    end: Mapping[str, Any],
     before_s: float,
     theirs_s: float,
-    elapsed_s: float,
+    began_s: float,
 ) -> Row:
-    """Work out one run's figures; raise RuntimeError when a client met an error."""
+    """Work out one run's figures once all is delivered; raise RuntimeError when a client met an error."""
+    seen = viewers.settle(end["last"])
     cpu_s, clients_s = server.used().cpu_s - before_s, viewers.cpu_s - theirs_s
-    seen = viewers.report(end["last"])  # type: ignore[arg-type]
+    elapsed_s = time.perf_counter() - began_s
     if seen["errors"]:
         raise RuntimeError(f"{seen['errors']} client errors: {seen['first_errors']}")
     if not seen["frames"]:
@@ -111,7 +111,7 @@ def figures(
         "p99_ms": ages["p99"],
         "p999_ms": ages["p999"],
         "frames": seen["frames"],
-        "missing": int(str(end["steps"])) * viewers.count - seen["frames"],
+        "missing": end["steps"] * viewers.count - seen["frames"],
         "skipped": seen["skipped"],
         "bytes": seen["bytes"],
         "server_percent": cpu_s / elapsed_s * 100,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from benchmarks.system import Process
 
 _READY_S = 150.0
 _ANSWER_S = 60.0
+_DRAIN_S = 20.0
 
 
 class Viewing:
@@ -36,6 +38,13 @@ class Viewing:
     def report(self, last: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was seen since the mark; `last` is what the newest quotes must be."""
         return self.ask(f"report {json.dumps(last)}")
+
+    def settle(self, last: Mapping[str, Any], seconds: float = _DRAIN_S) -> dict[str, Any]:
+        """Wait until every viewer has the newest; return the report, with errors if that took too long."""
+        deadline = time.monotonic() + seconds
+        while (seen := self.report(last))["errors"] and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return seen
 
     @property
     def cpu_s(self) -> float:

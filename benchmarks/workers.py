@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -73,7 +72,8 @@ def _measure(name: str, clients: int, seconds: float, rates: tuple[float, ...]) 
                 viewers.ask("mark")
                 feed.start(rate)
                 row = _at_rate(ours, viewers, seconds) | {"offered_per_s": rate * clients}
-                _drain(viewers, feed.stop()["last"])
+                if (seen := viewers.settle(feed.stop()["last"], _DRAIN_S))["errors"]:
+                    raise RuntimeError(f"{seen['errors']} client errors: {seen['first_errors']}")
                 feed.start(2)
                 best = max(best, row, key=lambda one: one.get("frames_per_s", 0.0))
             return best
@@ -108,15 +108,6 @@ def _halves(ours: Served) -> dict[str, float]:
             if half in words:
                 found[half] += times.user + times.system
     return found
-
-
-def _drain(viewers: Viewing, last: Mapping[str, object]) -> None:
-    """Wait until every client has the newest; raise RuntimeError when one errs or does not get it."""
-    deadline = time.monotonic() + _DRAIN_S
-    while (seen := viewers.report(last))["errors"]:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{seen['errors']} client errors: {seen['first_errors']}")
-        time.sleep(0.5)
 
 
 def _line(name: str, row: Row | None, first: float | None) -> list[object]:

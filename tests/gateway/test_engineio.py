@@ -1,0 +1,190 @@
+"""What we rely on inside engine.io, and the heartbeat that stands in its place."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import engineio
+import pytest
+import socketio
+from engineio.packet import MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, Packet
+from engineio.socket import Socket
+from flask import Flask
+from flask_socketio import SocketIO
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.frames import Frame
+from crypto_stream.gateway.delivery.pulse import Pulse
+from crypto_stream.gateway.delivery.session import Session
+
+
+class Clock:
+    """A clock set by the test."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class House:
+    """A real engine.io server with a pulse, and its sessions."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.engine = engineio.Server(async_mode="threading", ping_interval=25, ping_timeout=20)
+        self.pulse = Pulse(self.engine, self.clock)
+        self.gone: list[tuple[str, str]] = []
+        self.engine.on("disconnect", lambda sid, reason: self.gone.append((sid, reason)))
+
+    def session(self, sid: str = "a") -> Any:
+        """Open a session as engine.io does."""
+        made = Socket(self.engine, sid)
+        self.engine.sockets[sid] = made
+        made.connected = True
+        made.schedule_ping()
+        return made
+
+    def after(self, seconds: float) -> None:
+        """Let time pass and beat."""
+        self.clock.now += seconds
+        self.pulse.beat()
+
+
+def kinds(session: Any) -> list[int]:
+    """Take what waits for the client, as packet types."""
+    return [session.queue.get(block=False).packet_type for _ in range(session.queue.qsize())]
+
+
+def test_the_slot_and_the_internals_are_as_we_know_them() -> None:
+    """A new engine.io that changes any of this must be read again before it is used."""
+    source = inspect.getsource(Socket)
+    connect = inspect.getsource(engineio.Server._handle_connect)
+    request = inspect.getsource(engineio.Server.handle_request)
+    made = vars(Socket(engineio.Server(async_mode="threading"), "x"))
+
+    assert engineio.Server(async_mode="threading")._async.keys() >= {"websocket", "thread", "queue"}
+    assert "self.server._async['websocket'](\n            self._websocket_handler, self.server)" in source
+    assert "self.server.start_background_task(self._send_ping)" in source
+    assert "self.queue.put(pkt)" in source
+    assert "self.queue.put(None)" in source
+    assert "s.schedule_ping()" in connect
+    assert "if self.start_service_task:" in connect
+    assert "if isinstance(packets, list):" in request
+    assert made.keys() >= {"queue", "last_ping", "connected", "upgrading", "upgraded", "closing", "closed"}
+    assert (OPEN, PING, PONG, MESSAGE, UPGRADE, NOOP) == (0, 2, 3, 4, 5, 6)
+
+
+def test_a_request_lives_where_we_trim_it() -> None:
+    """python-socketio keeps the environ by engine.io's id; Flask-SocketIO asks it for the app."""
+    app = Flask(__name__)
+    server = SocketIO(app, async_mode="threading").server
+
+    server._handle_eio_connect("a", {"flask.app": app})
+
+    assert server.environ == {"a": {"flask.app": app}}
+    assert "app = environ['flask.app']" in inspect.getsource(SocketIO._handle_event)
+    assert isinstance(server, socketio.Server)
+
+
+def test_a_frame_is_an_engineio_packet() -> None:
+    """A polling viewer gets the same text."""
+    frame = Frame('2["hello",1]')
+
+    decoded = Packet(encoded_packet=frame.encode())
+
+    assert (decoded.packet_type, decoded.data) == (MESSAGE, '2["hello",1]')
+    assert frame.plain[2:] == b'42["hello",1]'
+
+
+def test_a_session_is_pinged_after_each_interval_it_answered() -> None:
+    """No thread is started for it; an answer in time begins the next interval."""
+    house = House()
+    session = house.session()
+
+    house.after(24.9)
+    early = kinds(session)
+    house.after(0.2)
+    first = kinds(session)
+    session.receive(Packet(PONG))
+    session.receive(Packet(PONG))
+    house.after(24)
+    between = kinds(session)
+    house.after(2)
+    second = kinds(session)
+
+    assert (early, first, between, second) == ([], [PING], [], [PING])
+    assert house.gone == []
+    assert house.engine.service_task_handle is None
+
+
+def test_a_session_that_does_not_answer_is_ended() -> None:
+    """After the ping's time-out, and it is forgotten."""
+    house = House()
+    house.session()
+
+    house.after(25)
+    house.after(19.9)
+    before = list(house.gone)
+    house.after(0.2)
+
+    assert before == []
+    assert house.gone == [("a", "ping timeout")]
+    assert house.engine.sockets == {}
+
+
+def test_a_session_that_ended_otherwise_is_forgotten_quietly() -> None:
+    """Whether before its ping or after."""
+    house = House()
+    first, second = house.session("a"), house.session("b")
+
+    first.close(wait=False)
+    house.after(25)
+    second.close(wait=False)
+    house.after(20)
+
+    assert [reason for _, reason in house.gone] == ["server disconnect"] * 2
+    assert house.engine.sockets == {}
+
+
+def test_who_is_behind_is_excused_twice() -> None:
+    """Its ping waits with the rest; how long it may not read is told by the patience, not by the ping."""
+    house = House()
+    session = house.session()
+    session.upgraded = True
+
+    house.after(25)
+    excused = []
+    for _ in range(3):
+        house.after(20)
+        excused.append(list(house.gone))
+
+    assert excused == [[], [], [("a", "ping timeout")]]
+
+
+def test_other_tasks_of_the_engine_still_run() -> None:
+    """Only the waiting for a ping is ours."""
+    house = House()
+    ran: list[int] = []
+
+    house.engine.start_background_task(ran.append, 1).join()
+
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("name", ["put", "qsize", "join", "offer", "waiting", "polling", "cut"])
+def test_a_session_has_what_a_queue_and_a_pipe_need(name: str) -> None:
+    """The parts of both that are used."""
+    assert hasattr(Session, name)
+
+
+def test_histograms_count_cumulatively() -> None:
+    """As Prometheus wants them: each bucket holds all below."""
+    counters = Counters()
+
+    for seconds in (0.0005, 0.001, 0.3, 99.0):
+        counters.latency(0, seconds)
+
+    rows = dict(counters.latency_s[0].buckets())
+    assert (rows["0.001"], rows["0.2"], rows["0.5"], rows["5.0"], rows["+Inf"]) == (2, 2, 3, 3, 4)

@@ -79,7 +79,7 @@ class Crowd:
     def mark(self) -> dict[str, Any]:
         """Begin a measurement."""
         self._ages = array("Q")
-        self._frames = self._bytes = 0
+        self._frames = self._bytes = self._repeated = 0
         for viewer in self.viewers:
             viewer.skipped = viewer.snapshots = 0
         return {"marked": len(self.viewers)}
@@ -137,6 +137,7 @@ class Crowd:
         return {
             "frames": self._frames,
             "bytes": self._bytes,
+            "repeated": self._repeated,
             "skipped": sum(viewer.skipped for viewer in rest),
             "age_ms": {name: _at(ages, part) for name, part in _PARTS.items()},
             "halted": {
@@ -214,9 +215,10 @@ class Crowd:
 
     def _see(self, viewer: Viewer, shot: Shot, now_us: int) -> None:
         if shot.name == "quotes":
-            if shot.first <= viewer.seq:
-                self.errors.append(f"seq went back from {viewer.seq} to {shot.first}")
-            elif viewer.seq and shot.first != viewer.seq + 1:
+            if shot.last <= viewer.seq:
+                self._again(viewer, shot)
+                return
+            if viewer.seq and shot.first > viewer.seq + 1:
                 viewer.skipped += shot.first - viewer.seq - 1
             self._frames += 1
             if viewer.timed:
@@ -231,6 +233,12 @@ class Crowd:
             return
         viewer.seq = shot.last
         viewer.shot = shot
+
+    def _again(self, viewer: Viewer, shot: Shot) -> None:
+        """Count what a viewer has already: who joins may get with the next flush what its snapshot said."""
+        if shot.last < viewer.seq:
+            self.errors.append(f"seq went back from {viewer.seq} to {shot.last}")
+        self._repeated += 1
 
     def _shake(self, viewer: Viewer, data: bytes) -> bytes:
         head, found, rest = data.partition(b"\r\n\r\n")

@@ -113,6 +113,7 @@ def figures(
         "frames": seen["frames"],
         "missing": end["steps"] * viewers.count - seen["frames"],
         "skipped": seen["skipped"],
+        "repeated": seen["repeated"],
         "bytes": seen["bytes"],
         "server_percent": cpu_s / elapsed_s * 100,
         "clients_percent": clients_s / elapsed_s * 100,

@@ -1,1 +1,1 @@
-"""Measurements that anybody can repeat, each a command: `python -m benchmarks.failover`, `… .numbers`."""
+"""Measurements that anybody can repeat, each a command: `python -m benchmarks.failover`, `… .delivery`."""

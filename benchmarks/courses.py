@@ -46,7 +46,7 @@ _COMMANDS = {
         f"python -m granian --interface asginl --workers 1 --host 127.0.0.1 --port {{port}}"
         f" --no-access-log --log-level warning {_APP}",
     ),
-    "Express": ("node/express.js", f"node {_PEERS / 'node' / 'express.js'} {{port}} {{answer}}"),
+    "Express": ("node/express.js", "node benchmarks/peers/node/express.js {port} {answer}"),
 }
 _HEADINGS = (
     *("server", "requests/s", "x plain Flask", "x uvicorn", "x granian", "x Express", "p50 ms", "p99 ms"),

@@ -18,6 +18,7 @@ class PollingPipe:
     def __init__(self, connection: Any) -> None:
         """Use an `engineio.socket.Socket`."""
         self._connection = connection
+        self._muted = False
 
     def waiting(self) -> int:
         """Count the frames that were not yet taken."""
@@ -29,6 +30,8 @@ class PollingPipe:
 
     def offer(self, frame: Frame) -> int:
         """Append a frame if nothing waits; return its bytes, or 0."""
+        if self._muted:
+            return 0
         queue = self._connection.queue
         if isinstance(queue, Session):
             return queue.offer(frame)
@@ -41,10 +44,14 @@ class PollingPipe:
         self._connection.queue.put(frame)
         return len(frame.encode())
 
-    def cut(self) -> None:
+    def mute(self, muted: bool) -> None:
+        """Refuse, or take again, what is offered."""
+        self._muted = muted
+
+    def drop(self) -> None:
         """End the connection."""
         if isinstance(self._connection.queue, Session):
-            self._connection.queue.cut()
+            self._connection.queue.drop()
             return
         self._connection.close(wait=False, abort=True, reason="too slow")
         self._connection.server.sockets.pop(self._connection.sid, None)

@@ -64,7 +64,7 @@ class Stream:
         pipe = self._pipe(viewer_id)
         if len(self._delivery.viewers) >= self._max_viewers:
             self._counters.refused += 1
-            self._later(_FAREWELL_S, pipe.cut)
+            self._later(_FAREWELL_S, pipe.drop)
             text = f"this gateway serves at most {self._max_viewers} viewers; try again later"
             raise Refusal(text, {"code": "too_many_viewers"})
         viewer = Viewer(viewer_id, pipe)

@@ -26,6 +26,7 @@ class Pipe:
         self.frames: list[Any] = []
         self.polls = polls
         self.reads = True
+        self.muted = False
         self.was_cut = False
 
     def waiting(self) -> int:
@@ -35,14 +36,17 @@ class Pipe:
         return self.polls
 
     def offer(self, frame: Any) -> int:
-        return 0 if self.waiting() else self.put(frame)
+        return 0 if self.muted or self.waiting() else self.put(frame)
 
     def put(self, frame: Any) -> int:
         self.frames.append(frame)
         return len(frame.data)
 
-    def cut(self) -> None:
+    def drop(self) -> None:
         self.was_cut = True
+
+    def mute(self, muted: bool) -> None:
+        self.muted = muted
 
     def take(self) -> list[tuple[str, Any]]:
         """Read everything that waits, as (event, payload)."""

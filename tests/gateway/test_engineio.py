@@ -173,7 +173,7 @@ def test_other_tasks_of_the_engine_still_run() -> None:
     assert ran == [1]
 
 
-@pytest.mark.parametrize("name", ["put", "qsize", "join", "offer", "waiting", "polling", "cut"])
+@pytest.mark.parametrize("name", ["put", "qsize", "join", "offer", "waiting", "polling", "mute", "drop"])
 def test_a_session_has_what_a_queue_and_a_pipe_need(name: str) -> None:
     """The parts of both that are used."""
     assert hasattr(Session, name)

@@ -119,7 +119,7 @@ def test_messages_arrive_whole_whatever_their_frames() -> None:
             Frame(Opcode.CONT, b"c"),
         )
 
-        assert one.heard.messages == ["grüße", b"\x00\xff", "abc"]
+        assert one.wire.messages == ["grüße", b"\x00\xff", "abc"]
         assert [(frame.opcode, frame.data) for frame in one.read()] == [(Opcode.PONG, b"?")]
 
 
@@ -145,7 +145,7 @@ def test_what_breaks_the_rules_is_told_why_and_ends(data: bytes, code: int) -> N
         one.tell(data)
 
         assert close_code(one.read()) == code
-        assert (one.heard.messages, one.heard.ends) == ([], 1)
+        assert (one.wire.messages, one.wire.ends) == ([], 1)
         one.hub.pass_time()
         assert not one.hub.watched(selectors.EVENT_READ)
 
@@ -163,14 +163,14 @@ def test_the_clients_close_is_echoed_and_ends_the_connection() -> None:
     """Frames after it are not read, and nothing more is sent."""
     with wired() as one:
         one.send(Frame(Opcode.CLOSE, Close(1000, "bye").serialize()), Frame(Opcode.TEXT, b"late"))
-        one.wire.put(event("late", 1))
+        one.wire.put_frame(event("late", 1))
         frames = one.read()
         one.client.close()
         one.settle()
 
         assert [frame.opcode for frame in frames] == [Opcode.CLOSE]
         assert close_code(frames) == 1000
-        assert (one.heard.messages, one.heard.ends) == ([], 1)
+        assert (one.wire.messages, one.wire.ends) == ([], 1)
         assert not one.hub.watched(selectors.EVENT_READ)
 
 
@@ -178,7 +178,7 @@ def test_the_clients_close_is_echoed_and_ends_the_connection() -> None:
 def test_our_close_waits_for_an_answer_but_not_for_ever(answered: bool) -> None:
     """Whether or not the client plays along, the connection ends."""
     with wired() as one:
-        one.wire.close(1001, "going away")
+        one.wire.end(1001, "going away")
         frames = one.read()
         if answered:
             one.send(Frame(Opcode.CLOSE, Close(1001, "").serialize()))
@@ -189,7 +189,7 @@ def test_our_close_waits_for_an_answer_but_not_for_ever(answered: bool) -> None:
             one.hub.pass_time()
 
         assert close_code(frames) == 1001
-        assert one.heard.ends == 1
+        assert one.wire.ends == 1
         assert not one.hub.watched(selectors.EVENT_READ)
 
 
@@ -201,7 +201,7 @@ def test_a_client_that_vanishes_ends_once() -> None:
         one.settle()
         one.wire.offer(event("quotes", [1]))
 
-        assert one.heard.ends == 1
+        assert one.wire.ends == 1
         assert one.wire.waiting()
 
 
@@ -224,8 +224,8 @@ def test_who_does_not_read_is_behind_soon_and_gets_whole_frames_only() -> None:
     with wired() as one:
         taken, volume = stuff(one)
         waited = one.wire.waiting()
-        one.wire.put(event("ack", 1))
-        one.wire.put(event("ack", 2))
+        one.wire.put_frame(event("ack", 1))
+        one.wire.put_frame(event("ack", 2))
         refused = one.wire.offer(event("quotes", ["refused"]))
         reading = one.hub.watched(selectors.EVENT_READ)
         frames = one.read()
@@ -247,7 +247,7 @@ def test_one_shared_frame_serves_who_compresses_and_who_does_not() -> None:
         with wired([extension] if extension else []) as one:
             one.protocol.extensions = [deflate()] if extension else []
             size = one.wire.offer(frame)
-            one.wire.put(small)
+            one.wire.put_frame(small)
             texts.append([bytes(received.data).decode() for received in one.read()])
             assert (size == len(frame.plain)) == (extension is None)
 
@@ -261,7 +261,7 @@ def test_every_length_is_framed_rightly(size: int) -> None:
     """Both limits of the three forms of a frame's length."""
     frame = Sent("x" * (size - 1) if size else "")
     with wired() as one:
-        one.wire.put(frame)
+        one.wire.put_frame(frame)
 
         [received] = one.read()
         assert bytes(received.data).decode() == frame.encode()
@@ -298,7 +298,7 @@ def survives(extensions: list[Any], data: bytes, cuts: list[int]) -> None:
         one.settle()
         one.hub.pass_time()
 
-        assert one.heard.ends == 1
+        assert one.wire.ends == 1
         assert not one.hub.watched(selectors.EVENT_READ)
         assert not one.hub.watched(selectors.EVENT_WRITE)
 

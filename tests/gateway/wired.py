@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _socket
 import contextlib
 import selectors
 import socket
@@ -71,10 +70,11 @@ class Hub:
         return lambda: self._watched.pop(key)
 
 
-class Heard:
-    """A listener that keeps what it hears."""
+class Heard(Wire):
+    """A wire that keeps what it hears."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension]) -> None:
+        super().__init__(descriptor, hub, extensions, MOST)
         self.messages: list[str | bytes] = []
         self.ends = 0
 
@@ -91,11 +91,9 @@ class Wired:
 
     def __init__(self, ours: socket.socket, client: socket.socket, extensions: list[Extension]) -> None:
         self.hub = Hub()
-        self.heard = Heard()
         self.client = client
         self.protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
-        bare = _socket.socket(fileno=ours.detach())
-        self.wire = Wire(bare, self.hub, self.heard, extensions, MOST)
+        self.wire = Heard(ours.detach(), self.hub, extensions)
         self.wire.start()
 
     def settle(self) -> None:

@@ -20,7 +20,7 @@ class Channel:
     def __init__(self, wish: Wish, version: int) -> None:
         """Begin with no member, everything up to `version` taken as sent."""
         self.wish = wish
-        self.members: dict[str, None] = {}  # a set that keeps the order of joining
+        self.members: dict[str, Any] = {}  # each with its pipe, in the order of joining
         self.sent = version
         self.venues_sent = version
         self.snapshot: tuple[int, Any] | None = None
@@ -49,14 +49,14 @@ class Channels:
         """List the channels of one interval."""
         return list(self._by_interval.get(interval_ms, {}).values())
 
-    def place(self, viewer: str, wish: Wish, version: int) -> Channel:
-        """Move the viewer into the channel of `wish`; a new channel begins at `version`."""
+    def place(self, viewer: str, wish: Wish, version: int, pipe: Any = None) -> Channel:
+        """Move the viewer with its pipe into the channel of `wish`; a new channel begins at `version`."""
         self.remove(viewer)
         channel = self._by_wish.get(wish)
         if channel is None:
             channel = self._by_wish[wish] = Channel(wish, version)
             self._by_interval.setdefault(wish.interval_ms, {})[wish] = channel
-        channel.members[viewer] = None
+        channel.members[viewer] = pipe
         self._by_viewer[viewer] = channel
         return channel
 

@@ -59,19 +59,24 @@ class Delivery:
         with self._turn:
             if viewer.id in self.viewers and not viewer.greeted:
                 viewer.greeted = True
+                viewer.pipe.mute(False)
                 self._put(viewer, "hello", event("hello", self._hello()))
 
     def leave(self, viewer_id: str) -> bool:
         """Forget a viewer; False when it was not known."""
         self.channels.remove(viewer_id)
         self._late.pop(viewer_id, None)
-        return self.viewers.pop(viewer_id, None) is not None
+        viewer = self.viewers.pop(viewer_id, None)
+        if viewer is None:
+            return False
+        viewer.pipe.mute(True)
+        return True
 
     def grant(self, viewer: Viewer, wish: Wish) -> None:
         """Move the viewer to the channel of `wish` and send it a snapshot."""
         with self._turn:
             if viewer.id in self.viewers:
-                channel = self.channels.place(viewer.id, wish, self._mirror.version)
+                channel = self.channels.place(viewer.id, wish, self._mirror.version, viewer.pipe)
                 self._late.pop(viewer.id, None)
                 viewer.settle()
                 self._give_snapshot(viewer, channel)
@@ -82,7 +87,7 @@ class Delivery:
             old = self.channels.of(viewer.id)
             if viewer.id in self.viewers and old is not None:
                 self._owe(viewer, old.sent)
-                self.channels.place(viewer.id, wish, self._mirror.version)
+                self.channels.place(viewer.id, wish, self._mirror.version, viewer.pipe)
                 self._catch_up(viewer)
 
     def flush(self, interval_ms: int) -> None:
@@ -154,7 +159,7 @@ class Delivery:
 
     def _cut(self, viewer: Viewer) -> bool:
         known = self.leave(viewer.id)
-        viewer.pipe.cut()
+        viewer.pipe.drop()
         self._counters.disconnected_slow += known
         return known
 
@@ -176,15 +181,24 @@ class Delivery:
     def _send_newest(self, channel: Channel, frame: Any, since: int) -> None:
         """Offer the frame to each member: the loop that all the speed depends on."""
         frames = volume = 0
-        for viewer in self._in_turn(channel.members):
-            if viewer.late_since_s is None and (size := viewer.pipe.offer(frame)):
-                frames += 1
-                volume += size
-            else:
-                self._counters.skipped += 1
-                self._owe(viewer, since)
+        members = list(channel.members.items())
+        for start in range(0, len(members), _STRIDE):
+            if start:
+                self._breathe()
+            for viewer_id, pipe in members[start : start + _STRIDE]:
+                if size := pipe.offer(frame):
+                    frames += 1
+                    volume += size
+                else:
+                    self._skip(viewer_id, since)
         self._counters.frames["quotes"] += frames
         self._counters.bytes += volume
+
+    def _skip(self, viewer_id: str, since: int) -> None:
+        viewer = self.viewers.get(viewer_id)
+        if viewer is not None and viewer.greeted:
+            self._counters.skipped += 1
+            self._owe(viewer, since)
 
     def _flush_venues(self, channel: Channel) -> None:
         if not channel.wish.venues:
@@ -235,6 +249,7 @@ class Delivery:
     def _be_late(self, viewer: Viewer) -> None:
         if viewer.late_since_s is None:
             viewer.late_since_s = self._clock()
+            viewer.pipe.mute(True)
             self._late[viewer.id] = viewer
 
     def _owe(self, viewer: Viewer, since: int) -> None:

@@ -11,7 +11,6 @@ from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
 from crypto_stream.gateway.delivery.session import Session
-from crypto_stream.gateway.delivery.wire import Wire
 
 # What Flask needs of the request that opened a session, for each of its events.
 _KEPT = (
@@ -58,11 +57,13 @@ class Door:
         address = str(environ.get("REMOTE_ADDR", ""))
         self._present[address] += 1
         kept = self._trim(connection.sid, environ)
-        session = Session(connection, kept, self._hub, self._counters, lambda: self._leave(address))
-        bare, early = environ[DETACH]()
-        wire = Wire(bare, self._hub, session, list(made.extensions), self._most_received)
-        session.begin(wire, made.serialized())
-        self._hub.soon(wire.start, early)
+        descriptor, early = environ[DETACH]()
+        session = Session(
+            *(descriptor, self._hub, list(made.extensions), self._most_received),
+            *(connection, kept, self._counters, lambda: self._leave(address)),
+        )
+        session.begin(made.serialized())
+        self._hub.soon(session.start, early)
         return ()
 
     def _judge(self, connection: Any, environ: dict[str, Any]) -> Answer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# Key of a WSGI environ: a function that takes the socket away from the server. It returns the bare
-# non-blocking socket and the bytes that were already read behind the request.
+# Key of a WSGI environ: a function that takes the connection away from the server. It returns a descriptor
+# of it and the bytes that were already read behind the request.
 DETACH = "crypto_stream.detach"
 
 # A callback of the hub: it must never block. It may be handed arguments that mean nothing here.

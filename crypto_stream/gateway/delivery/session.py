@@ -8,6 +8,7 @@ from typing import Any
 
 from engineio.exceptions import SocketIsClosedError, UnknownPacketError
 from engineio.packet import NOOP, PING, PONG, UPGRADE, Packet
+from websockets.extensions import Extension
 from websockets.frames import CloseCode
 
 from crypto_stream.gateway.delivery.counters import Counters
@@ -24,7 +25,7 @@ _MOST_TO_DO = 32
 UPGRADE_S = 10.0
 
 
-class Session:
+class Session(Wire):
     """Carry one `engineio.socket.Socket` over one WebSocket; also the viewer's pipe.
 
     What arrives is handled one after the other in a green thread that lives only while there is something to
@@ -32,33 +33,31 @@ class Session:
     the client does not take end its connection.
     """
 
-    __slots__ = (
-        *("_connection", "_counters", "_hub", "_left", "_open", "_probed"),
-        *("_request", "_todo", "_wire", "_working", "offer"),
-    )
+    __slots__ = ("_connection", "_counters", "_left", "_open", "_probed", "_request", "_todo", "_working")
 
     def __init__(
         self,
+        descriptor: int,
+        hub: Hub,
+        extensions: list[Extension],
+        most: int,
         connection: Any,
         request: dict[str, Any],
-        hub: Hub,
         counters: Counters,
         left: Callable[[], None],
     ) -> None:
         """Serve `connection`, opened by `request`; `left` is called when the WebSocket has ended."""
+        super().__init__(descriptor, hub, extensions, most)
         self._connection = connection
         self._request = request
-        self._hub = hub
         self._counters = counters
         self._left = left
         self._todo: list[Packet | None] = []
         self._working = self._open = self._probed = False
 
-    def begin(self, wire: Wire, response: bytes) -> None:
+    def begin(self, response: bytes) -> None:
         """Answer the handshake; go on with the session, or wait for its upgrade from polling."""
-        self._wire = wire
-        self.offer = wire.offer
-        wire.put_raw(response)
+        self.put_raw(response)
         if self._connection.connected:
             self._connection.upgrading = True  # polls are answered with nothing from now on
             self._hub.later(UPGRADE_S, self._give_up)
@@ -71,44 +70,40 @@ class Session:
     def put(self, packet: Any, *_: Any) -> int:
         """Send a packet, or end the connection with None; return the bytes it took."""
         if packet is None:
-            self._wire.close()
+            self.end()
             return 0
-        size = self._wire.put(packet) if isinstance(packet, Frame) else self._send(packet)
-        if self._wire.waiting() > MOST_OWED:
+        size = self.put_frame(packet) if isinstance(packet, Frame) else self._send(packet)
+        if self.waiting() > MOST_OWED:
             self._counters.disconnected_slow += 1
-            self.cut()
+            self.drop()
         return size
 
     def qsize(self) -> int:
         """Count the frames that wait."""
-        return self._wire.waiting()
+        return self.waiting()
 
     def join(self) -> None:
         """Wait for nothing: what was put is on its way, and nobody is to wait for a slow client."""
 
-    # As a viewer's pipe.
-
-    def waiting(self) -> int:
-        """Count the frames that wait."""
-        return self._wire.waiting()
+    # As a viewer's pipe, besides what a wire has.
 
     def polling(self) -> bool:
         """Say that the viewer does not poll."""
         return False
 
-    def cut(self) -> None:
+    def drop(self) -> None:
         """End the session and its connection now."""
         self._end("too slow")
-        self._wire.cut()
+        self.cut()
 
-    # As the wire's listener, on the hub.
+    # What a wire asks of us, on the hub.
 
     def received(self, message: str | bytes) -> None:
         """Take one engine.io packet."""
         try:
             packet = Packet(encoded_packet=message)
         except (ValueError, IndexError, TypeError, RecursionError):
-            self._wire.close(CloseCode.PROTOCOL_ERROR, "this is no Engine.IO packet")
+            self.end(CloseCode.PROTOCOL_ERROR, "this is no Engine.IO packet")
             return
         if self._open and packet.packet_type == PONG:
             if not self._connection.closed:
@@ -116,7 +111,7 @@ class Session:
             return
         self._do(packet)
         if len(self._todo) >= _MOST_TO_DO:
-            self._wire.hold(True)
+            self.hold(True)
 
     def ended(self) -> None:
         """End the session after what arrived before."""
@@ -141,11 +136,11 @@ class Session:
                     self._upgrade(packet)
         except Exception:
             log.exception("a session failed")
-            self.cut()
+            self.drop()
         finally:
             self._working = False
         self._request.pop("werkzeug.request", None)  # what Flask keeps of the last event
-        self._wire.hold(False)
+        self.hold(False)
 
     def _handle(self, packet: Packet) -> None:
         try:
@@ -165,7 +160,7 @@ class Session:
         elif self._probed and packet.packet_type == UPGRADE and not connection.closed:
             self._take_over()
         else:
-            self._wire.close(CloseCode.PROTOCOL_ERROR, "this is no upgrade")
+            self.end(CloseCode.PROTOCOL_ERROR, "this is no upgrade")
 
     def _take_over(self) -> None:
         """Put ourselves in the place of the queue, and send what waits in it."""
@@ -182,12 +177,12 @@ class Session:
     def _send(self, packet: Packet) -> int:
         encoded = packet.encode()
         if isinstance(encoded, str):
-            return self._wire.put_raw(framed(TEXT, encoded.encode()))
-        return self._wire.put_raw(framed(BINARY, bytes(encoded)))
+            return self.put_raw(framed(TEXT, encoded.encode()))
+        return self.put_raw(framed(BINARY, bytes(encoded)))
 
     def _give_up(self, *_: object) -> None:
         if not self._open:
-            self._wire.close(CloseCode.PROTOCOL_ERROR, "the upgrade took too long")
+            self.end(CloseCode.PROTOCOL_ERROR, "the upgrade took too long")
 
     def _stop(self) -> None:
         if self._open:

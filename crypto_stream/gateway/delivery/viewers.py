@@ -27,15 +27,18 @@ class Pipe(Protocol):
     def put(self, frame: Any) -> int:
         """Send a frame, or let it wait; return its bytes."""
 
-    def cut(self) -> None:
+    def mute(self, muted: bool) -> None:
+        """Refuse, or take again, what is offered."""
+
+    def drop(self) -> None:
         """End the connection now, whatever is unsent."""
 
 
 class Viewer:
     """One connected viewer.
 
-    While it is behind (since `late_since_s`), quotes are not queued for it. A WebSocket viewer is owed one
-    snapshot; a polling one the quotes that changed after the mirror's version `owed_since`.
+    While it is behind (since `late_since_s`), or not yet greeted, its pipe is mute. A WebSocket viewer is
+    owed one snapshot; a polling one the quotes that changed after the mirror's version `owed_since`.
     """
 
     __slots__ = ("greeted", "id", "late_since_s", "owed_since", "owes_hello", "owes_snapshot", "pipe")
@@ -53,3 +56,4 @@ class Viewer:
         self.owed_since: int | None = None
         self.owes_hello = False
         self.owes_snapshot = False
+        self.pipe.mute(not self.greeted)

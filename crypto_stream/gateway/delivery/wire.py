@@ -6,7 +6,6 @@ import _socket
 import contextlib
 import logging
 import socket
-from typing import Protocol
 
 from websockets.extensions import Extension
 from websockets.frames import CloseCode, Opcode
@@ -30,43 +29,32 @@ _CHUNK = 16 * 1024
 CLOSE_S = 5.0
 
 
-class Listener(Protocol):
-    """Who gets what arrives. Called on the hub: neither may block."""
-
-    def received(self, message: str | bytes) -> None:
-        """Take one whole message."""
-
-    def ended(self) -> None:
-        """Notice, once, that no message comes any more."""
-
-
-class Wire:
-    """One WebSocket after its handshake.
+class Wire(_socket.socket):
+    """One WebSocket after its handshake; a subclass says what becomes of what it `received`.
 
     Owns the socket. What it cannot write at once waits in `_owed`: the rest of a frame, then what was `put`
     meanwhile; the caller bounds that by `waiting`. While anything waits nothing is read, so a client cannot
     make us owe more by asking more. `offer` never queues a frame of which nothing was sent.
+
+    It is the socket itself, not an owner of one: with a thousand viewers the processor waits for memory, and
+    each further object on the way to `send` costs as much as running through it.
     """
 
     __slots__ = (
-        *("_blocked", "_closed", "_deflate", "_finishing", "_frames", "_held", "_hub", "_listener"),
-        *("_owed", "_part", "_reader", "_send", "_socket", "_started", "_told", "_writer"),
+        *("_blocked", "_closed", "_deflate", "_finishing", "_frames", "_held", "_hub", "_muted"),
+        *("_owed", "_part", "_reader", "_started", "_told", "_writer"),
     )
 
-    def __init__(
-        self, bare: _socket.socket, hub: Hub, listener: Listener, extensions: list[Extension], most: int
-    ) -> None:
-        """Take over `bare`; messages longer than `most` bytes end the connection with 1009."""
-        bare.setblocking(False)
+    def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], most: int) -> None:
+        """Take over a connection; messages longer than `most` bytes end it with 1009."""
+        super().__init__(fileno=descriptor)
+        self.setblocking(False)
         with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
-            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            bare.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-        self._socket = bare
-        self._send = bare.send
+                self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         self._hub = hub
-        self._listener = listener
         self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=most, logger=_quiet)
         self._frames.extensions = extensions
         self._deflate = bool(extensions)
@@ -74,7 +62,16 @@ class Wire:
         self._part: tuple[Opcode, bytearray] | None = None
         self._reader: Stop | None = None
         self._writer: Stop | None = None
-        self._blocked = self._closed = self._finishing = self._held = self._started = self._told = False
+        self._blocked = self._closed = self._finishing = self._held = False
+        self._muted = self._started = self._told = False
+
+    def received(self, message: str | bytes) -> None:
+        """Take one whole message; called on the hub, so it may not block."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """Notice, once, that no message comes any more; called on the hub or by who ended it."""
+        raise NotImplementedError
 
     def start(self, early: bytes = b"") -> None:
         """Begin to read, on the hub; `early` came right behind the handshake."""
@@ -89,12 +86,12 @@ class Wire:
 
     def offer(self, frame: Frame) -> int:
         """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
-        if self._blocked or self._told:
+        if self._blocked or self._muted or self._told:
             return 0
         data = frame.deflated if self._deflate else frame.plain
         size = len(data)
         try:
-            sent = self._send(data)
+            sent = self.send(data)
         except BlockingIOError:
             self._block()
             return 0
@@ -106,7 +103,7 @@ class Wire:
             self._block()
         return size
 
-    def put(self, frame: Frame) -> int:
+    def put_frame(self, frame: Frame) -> int:
         """Send a frame that must not be lost, or let it wait; return its bytes."""
         return self.put_raw(frame.deflated if self._deflate else frame.plain)
 
@@ -117,7 +114,7 @@ class Wire:
         self._owe(data)
         return len(data)
 
-    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+    def end(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Begin the close handshake; the connection ends after `CLOSE_S` at the latest."""
         if not self._closed and self._frames.state is State.OPEN:
             self._frames.send_close(code, reason)
@@ -134,9 +131,13 @@ class Wire:
         self._attend()
         self._unwatch()
         with contextlib.suppress(OSError):  # the other side may have closed it first
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+            self.shutdown(socket.SHUT_RDWR)
+        self.close()
         self._tell_ended()
+
+    def mute(self, muted: bool) -> None:
+        """Refuse what is offered, whether or not the socket would take it."""
+        self._muted = muted
 
     def hold(self, held: bool) -> None:
         """Read no more while the application has enough to do."""
@@ -147,7 +148,7 @@ class Wire:
     def _block(self) -> None:
         if not self._blocked:
             self._blocked = True
-            self._writer = self._hub.writing(self._socket.fileno(), self._writable)
+            self._writer = self._hub.writing(self.fileno(), self._writable)
             self._attend()
 
     def _writable(self, *_: object) -> None:
@@ -167,7 +168,7 @@ class Wire:
         owed = self._owed
         while owed:
             try:
-                sent = self._send(owed[0])
+                sent = self.send(owed[0])
             except BlockingIOError:
                 self._block()
                 return
@@ -180,13 +181,13 @@ class Wire:
                 del owed[0]
         if self._finishing:
             with contextlib.suppress(OSError):  # the other side may have closed it first
-                self._socket.shutdown(socket.SHUT_WR)
+                self.shutdown(socket.SHUT_WR)
 
     def _attend(self) -> None:
         """Watch for reading exactly while both we and the application can take more."""
         wanted = self._started and not (self._blocked or self._held or self._closed)
         if wanted and self._reader is None:
-            self._reader = self._hub.reading(self._socket.fileno(), self._readable)
+            self._reader = self._hub.reading(self.fileno(), self._readable)
         elif not wanted and self._reader is not None:
             self._reader()
             self._reader = None
@@ -195,7 +196,7 @@ class Wire:
         if self._closed:
             return
         try:
-            data = self._socket.recv(_CHUNK)
+            data = self.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -248,7 +249,7 @@ class Wire:
             self._frames.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
             self._tell_ended()
             return
-        self._listener.received(message)
+        self.received(message)
 
     def _pass_on(self) -> None:
         """Send what the protocol answers by itself: pongs, close frames, the end of the stream."""
@@ -269,4 +270,4 @@ class Wire:
     def _tell_ended(self) -> None:
         if not self._told:
             self._told = True
-            self._listener.ended()
+            self.ended()

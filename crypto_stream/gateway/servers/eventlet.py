@@ -10,7 +10,6 @@ with warnings.catch_warnings():
     eventlet.monkey_patch()
 
 # Only now may anything else be imported: it must see the green standard library.
-import _socket
 import contextlib
 import logging
 import os
@@ -106,16 +105,16 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         environ[DETACH] = self._detach
         return environ
 
-    def _detach(self) -> tuple[_socket.socket, bytes]:
+    def _detach(self) -> tuple[int, bytes]:
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
         self._taken = True
         eventlet.wsgi.WSGI_LOCAL.already_handled = True
         self.connection.settimeout(0)  # so that peek takes what is there and never waits
         early = self.rfile.peek()
-        bare = _socket.socket(fileno=os.dup(self.connection.fileno()))
-        eventlet.hubs.notify_opened(bare.fileno())
+        descriptor = os.dup(self.connection.fileno())
+        eventlet.hubs.notify_opened(descriptor)
         self.conn_state[1] = _Gone()  # the server would shut it down when this green thread ends
-        return bare, early
+        return descriptor, early
 
     def finish(self) -> None:
         if not self._taken:

@@ -5,7 +5,6 @@ from gevent import monkey
 monkey.patch_all()
 
 # Only now may anything else be imported: it must see the green standard library.
-import _socket  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -104,10 +103,10 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
         environ[DETACH] = self._detach
         return environ
 
-    def _detach(self) -> tuple[_socket.socket, bytes]:
+    def _detach(self) -> tuple[int, bytes]:
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
         taken, self.socket = self.socket, None
         self.close_connection = True
         taken.settimeout(0)  # so that peek takes what is there and never waits
         early = self.rfile.peek()
-        return _socket.socket(fileno=os.dup(taken.fileno())), early
+        return os.dup(taken.fileno()), early

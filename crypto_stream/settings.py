@@ -101,6 +101,9 @@ class Settings(BaseModel):
     compression: bool = Field(
         True, description="Compress for viewers whose browser can, once per channel and flush."
     )
+    prebuilt: bool = Field(
+        True, description="Answer simple requests for prices and pages at once, without Flask."
+    )
     replay_speed: Literal["recorded", "full"] = Field("recorded", description="Pace of replay:VENUE:FILE.")
     handler_options: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Settings of single handlers: CRYPTO_STREAM_<HANDLER>_<NAME>."

@@ -21,6 +21,7 @@ from crypto_stream.gateway.web.gate import Admission, Gate
 from crypto_stream.gateway.web.headers import Headers
 from crypto_stream.gateway.web.origins import allowed
 from crypto_stream.gateway.web.pages import pages
+from crypto_stream.gateway.web.shelf import Shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 # Bytes a client may send at once, in a request or a frame: its largest wish is a list of symbols.
@@ -37,20 +38,23 @@ def create_app(
     async_mode: str,
     websocket: Any,
     admission: Admission,
-) -> tuple[Flask, SocketIO]:
-    """Make the application and its Socket.IO server, which has no event yet.
+) -> tuple[Flask, SocketIO, Shelf]:
+    """Make the application, its Socket.IO server, which has no event yet, and its prebuilt answers.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
     `admission` counts engine.io sessions, those included that never connect to a namespace.
     """
-    app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=ROOT / "static")
+    app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_SENT
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     problems.install(app)
-    app.register_blueprint(api(mirror, port, registry))
+    shelf = Shelf(
+        mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
+    )
+    app.register_blueprint(api(mirror, port, registry, shelf))
     app.register_blueprint(admin(mirror, port, admin_token))
-    app.register_blueprint(pages(mirror))
+    app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
     quiet = _sparing(logging.getLogger("crypto_stream.gateway.engineio"))
     socketio = SocketIO(
         app,
@@ -67,7 +71,7 @@ def create_app(
     engine._async = {**engine._async, "websocket": websocket}
     gate = Gate(app.wsgi_app, engine.sockets, admission)
     app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
-    return app, socketio
+    return app, socketio, shelf
 
 
 class _Sparing(logging.Filter):

@@ -134,6 +134,7 @@ class Mirror:
 
     def _replace(self, message: Snapshot) -> bool:
         new = message.epoch != self.epoch
+        self.version += 1  # quotes may vanish, which no quote's own version tells
         self.epoch, self.seq = message.epoch, message.seq
         self.catalogue = Catalogue(message.instruments)
         self._given = {quote.symbol: quote for quote in message.quotes}

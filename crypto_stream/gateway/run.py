@@ -23,6 +23,7 @@ from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.door import Door
 from crypto_stream.gateway.delivery.pulse import Pulse
 from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
+from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.stream import Stream, Watch
@@ -90,7 +91,7 @@ class Gateway:
             most_received=MOST_SENT,
         )
         token = settings.admin_token
-        self._app, socketio = create_app(
+        self._app, socketio, shelf = create_app(
             self._mirror,
             self._port,
             registry(EngineMetrics(self._mirror), self._shared or counted),
@@ -100,6 +101,9 @@ class Gateway:
             websocket=door,
             admission=Admission(settings.max_viewers + _UNJOINED, polling=settings.workers == 1),
         )
+        self._road: Road = no_road
+        if settings.prebuilt:
+            self._road = FastRoad(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE)
         door.environs = socketio.server.environ
         self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
@@ -116,7 +120,7 @@ class Gateway:
         for interval_ms in INTERVALS_MS:
             _spawn(f"flush {interval_ms}", self._flush_for_ever, interval_ms)
         host, port = listener.getsockname()[:2]
-        self._server = self._library.Server(self._app, listener, self._max_viewers + _OTHERS)
+        self._server = self._library.Server(self._app, self._road, listener, self._max_viewers + _OTHERS)
         shown = f"[{host}]" if ":" in host else host
         log.info(
             "gateway serving", extra={"url": f"http://{shown}:{port}", "server": self._library.ASYNC_MODE}

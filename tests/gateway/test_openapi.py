@@ -20,7 +20,7 @@ from crypto_stream.gateway.web.openapi import DESCRIPTION
 def app(tmp_path: Path) -> Flask:
     """Make the application without a server; the engine is not there."""
     port = LocalGatewayPort(tmp_path / "none")
-    made, _ = create_app(
+    made, _, _ = create_app(
         Mirror(),
         port,
         CollectorRegistry(),
@@ -39,7 +39,7 @@ def test_every_route_is_described_and_every_description_has_a_route(app: Flask) 
         (re.sub(r"<path:(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.endpoint != "static"
+        if rule.endpoint != "pages.static"
     }
     described = {(path, method) for path, entry in DESCRIPTION["paths"].items() for method in entry}
 

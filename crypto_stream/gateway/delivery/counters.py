@@ -48,6 +48,7 @@ class Counters:
     caught_up: int = 0
     disconnected_slow: int = 0
     refused: int = 0
+    prebuilt: int = 0
     flush_s: Histogram = field(default_factory=lambda: Histogram(_FLUSH_S))
     latency_s: dict[int, Histogram] = field(default_factory=dict)
 

@@ -21,12 +21,16 @@ import eventlet.hubs
 import eventlet.wsgi
 
 from crypto_stream.gateway.delivery.hub import DETACH
+from crypto_stream.gateway.fast.road import Road
 
 ASYNC_MODE = "eventlet"
 # Seconds a client may take for its request line, headers and body, and between two requests.
 _READ_S = 60.0
 # Seconds for the headers alone, from the end of the request line.
 _HEADERS_S = 20.0
+KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % _READ_S
+# Requests of one connection answered in a row before others have their turn.
+_IN_A_ROW = 50
 
 # Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
 logging.logThreads = False
@@ -65,13 +69,13 @@ class Hub:
 class Server:
     """Accept and serve connections from now on, at most `max_connections` at once."""
 
-    def __init__(self, app: Callable[..., Any], listener: Any, max_connections: int) -> None:
-        """Serve `app` on a listening (green) socket."""
+    def __init__(self, app: Callable[..., Any], road: Road, listener: Any, max_connections: int) -> None:
+        """Serve `app` on a listening (green) socket, and first what `road` answers."""
         self._thread = eventlet.spawn(
             eventlet.wsgi.server,
             listener,
             app,
-            protocol=_Connection,
+            protocol=partial(_Connection, road),
             log=_library,
             log_output=False,
             debug=False,
@@ -94,6 +98,42 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One HTTP connection, whose socket a WebSocket may take away."""
 
     _taken = False
+
+    def __init__(self, road: Road, *connection: Any) -> None:
+        self._road = road
+        super().__init__(*connection)
+
+    def handle(self) -> None:
+        self.capitalize_response_headers = False  # ours are as they shall be
+        super().handle()
+
+    def _read_request_line(self) -> Any:
+        try:
+            self._take_road()
+        except OSError as error:
+            if error.errno in eventlet.wsgi.BROKEN_SOCK | eventlet.wsgi.BAD_SOCK:
+                return ""
+            raise
+        if self.conn_state[2] == eventlet.wsgi.STATE_CLOSE:  # the server ended meanwhile
+            return ""
+        return super()._read_request_line()
+
+    def _take_road(self) -> None:
+        """Answer all that is simple, until something else comes or the connection ends."""
+        served = 0
+        while not self.rfile.closed and self.conn_state[2] != eventlet.wsgi.STATE_CLOSE:
+            answered = self._road(self.rfile.peek())
+            if answered is None:
+                return
+            length, answer = answered
+            self.rfile.read(length)
+            self.conn_state[2] = eventlet.wsgi.STATE_REQUEST
+            self.connection.sendall(answer)
+            if self.conn_state[2] == eventlet.wsgi.STATE_REQUEST:
+                self.conn_state[2] = eventlet.wsgi.STATE_IDLE
+            served += 1
+            if served % _IN_A_ROW == 0:
+                eventlet.sleep(0)
 
     def parse_request(self) -> bool:
         with eventlet.Timeout(_HEADERS_S, TimeoutError("the headers took too long")):

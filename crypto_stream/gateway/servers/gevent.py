@@ -8,6 +8,7 @@ monkey.patch_all()
 import logging  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from functools import partial  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
@@ -16,12 +17,16 @@ from gevent.pool import Pool  # noqa: E402
 from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 
 from crypto_stream.gateway.delivery.hub import DETACH  # noqa: E402
+from crypto_stream.gateway.fast.road import Road  # noqa: E402
 
 ASYNC_MODE = "gevent"
 # Seconds a client may take for its request line, headers and body, and between two requests.
 _READ_S = 60.0
 # Seconds for the headers alone, from the end of the request line.
 _HEADERS_S = 20.0
+KEPT_ALIVE = b""  # pywsgi confirms it to HTTP/1.0 only
+# Requests of one connection answered in a row before others have their turn.
+_IN_A_ROW = 50
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 _library = logging.getLogger(f"{__name__}.library")
@@ -66,11 +71,12 @@ class Hub:
 class Server:
     """Accept and serve connections from now on, at most `max_connections` at once."""
 
-    def __init__(self, app: Callable[..., Any], listener: Any, max_connections: int) -> None:
-        """Serve `app` on a listening (green) socket."""
+    def __init__(self, app: Callable[..., Any], road: Road, listener: Any, max_connections: int) -> None:
+        """Serve `app` on a listening (green) socket, and first what `road` answers."""
         pool = Pool(max_connections)
+        handler = partial(_Connection, road)
         self._server = WSGIServer(
-            listener, app, log=None, error_log=_library, spawn=pool, handler_class=_Connection
+            listener, app, log=None, error_log=_library, spawn=pool, handler_class=handler
         )
         self._server.start()
 
@@ -89,9 +95,25 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
 
     socket: Any
 
+    def __init__(self, road: Road, *connection: Any) -> None:
+        super().__init__(*connection)
+        self._road = road
+
     def handle(self) -> None:
         self.socket.settimeout(_READ_S)
         super().handle()
+
+    def read_requestline(self) -> Any:
+        """Answer all that is simple, then read the first line of something else, or of the end."""
+        served = 0
+        while (answered := self._road(self.rfile.peek())) is not None:
+            length, answer = answered
+            self.rfile.read(length)
+            self.socket.sendall(answer)
+            served += 1
+            if served % _IN_A_ROW == 0:
+                gevent.sleep(0)
+        return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
         with gevent.Timeout(_HEADERS_S, ValueError("the headers took too long")):

@@ -12,9 +12,9 @@ from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetVenues
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
-from crypto_stream.gateway.web.answers import NEVER, PAGE, answer, json_answer
-from crypto_stream.gateway.web.openapi import DESCRIPTION
+from crypto_stream.gateway.web.answers import NEVER, answer, json_answer, reply
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.shelf import Shelf
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import Venues
 
@@ -31,27 +31,25 @@ def find(mirror: Mirror, text: str) -> Instrument:
     )
 
 
-def quote_answer(mirror: Mirror, instrument: Instrument) -> Response:
-    """Answer one quote."""
-    quote = mirror.quotes.get(instrument.symbol)
+def quote_answer(shelf: Shelf, instrument: Instrument, by_accept: bool = False) -> Response:
+    """Answer one quote; `by_accept` where the client could have had a page instead."""
+    quote = shelf.course(instrument.symbol, by_accept)
     if quote is None:
         raise ProblemError(503, "no_quote", f"The engine has sent no quote of {instrument.symbol} yet.")
-    return json_answer(quote, headers=_position(mirror))
+    return reply(quote)
 
 
-def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry) -> Blueprint:
+def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: Shelf) -> Blueprint:
     """Make the blueprint of everything that answers JSON or metrics."""
     blueprint = Blueprint("api", __name__)
 
     @blueprint.get("/courses")
     def courses() -> Response:
-        quotes = mirror.listed()
-        fresh = any(not quote.stale for quote in quotes)
-        return json_answer(quotes, status=200 if fresh else 503, headers=_position(mirror))
+        return reply(shelf.courses())
 
     @blueprint.get("/courses/<path:symbol>")
     def course(symbol: str) -> Response:
-        return quote_answer(mirror, find(mirror, symbol))
+        return quote_answer(shelf, find(mirror, symbol))
 
     @blueprint.get("/venues/<path:symbol>")
     def venues(symbol: str) -> Response:
@@ -79,13 +77,9 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry) -> Bluep
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
-        return json_answer(DESCRIPTION, cache=PAGE)
+        return reply(shelf.openapi())
 
     return blueprint
-
-
-def _position(mirror: Mirror) -> dict[str, str]:
-    return {"Stream-Epoch": mirror.epoch or "", "Stream-Seq": str(mirror.seq)}
 
 
 def _ask_venues(port: GatewayPort, symbol: str) -> Venues:

@@ -32,6 +32,11 @@ _READABLE = "ETag, Stream-Epoch, Stream-Seq"
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+def of_every_answer(origins: Sequence[str]) -> list[tuple[str, str]]:
+    """List what ends the headers of each answer to a request without an Origin."""
+    return [*SECURITY, *([("Vary", "Origin")] if origins else [])]
+
+
 class Headers:
     """Add the security headers to every answer, and to reads of allowed other origins what lets them read."""
 
@@ -42,22 +47,24 @@ class Headers:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        extra = [*SECURITY, *self._cross_origin(environ)]
+        extra = self._extra(environ)
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, headers + extra, *rest)
 
         return self._app(environ, start)
 
-    def _cross_origin(self, environ: dict[str, Any]) -> list[tuple[str, str]]:
+    def _extra(self, environ: dict[str, Any]) -> list[tuple[str, str]]:
         origin = environ.get("HTTP_ORIGIN")
         if not self._origins or environ["PATH_INFO"].startswith("/socket.io"):  # engine.io adds its own
-            return []
+            return list(SECURITY)
+        plain = of_every_answer(self._origins)
         if origin is None or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return [("Vary", "Origin")]
+            return plain
         if not allowed(self._origins, origin, environ):
-            return [("Vary", "Origin")]
+            return plain
         return [
+            *SECURITY,
             ("Access-Control-Allow-Origin", origin),
             ("Access-Control-Expose-Headers", _READABLE),
             ("Vary", "Origin"),

@@ -128,6 +128,7 @@ class GatewayMetrics(Collector):
         yield _total("caught_up", "Snapshots given to viewers that had fallen behind.", counters.caught_up)
         yield _total("disconnected_slow", "Viewers cut for not reading.", counters.disconnected_slow)
         yield _total("refused_viewers", "Connections beyond the limit.", counters.refused)
+        yield _total("prebuilt_answers", "Requests answered before WSGI.", counters.prebuilt)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -1,33 +1,30 @@
-"""Pages: they carry no live value, so each is the same until the instruments change."""
+"""Pages and their files: they carry no live value, so each is the same until the instruments change."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, request
+from pathlib import Path
+
+from flask import Blueprint, Response, redirect, request, send_from_directory
 from werkzeug.wrappers import Response as Redirect
 
-import crypto_stream
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.answers import HTML, LIVE, PAGE, answer
+from crypto_stream.gateway.web.answers import reply
 from crypto_stream.gateway.web.api import find, quote_answer
 from crypto_stream.gateway.web.problems import prefers_json
+from crypto_stream.gateway.web.shelf import Shelf
 
 
-def pages(mirror: Mirror) -> Blueprint:
-    """Make the blueprint of `/`, `/docs` and `/<symbol>`."""
+def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
+    """Make the blueprint of `/`, `/docs`, `/<symbol>` and `/static`."""
     blueprint = Blueprint("pages", __name__)
-
-    def page(template: str, **context: object) -> Response:
-        text = render_template(template, version=crypto_stream.__version__, **context)
-        cache = PAGE if mirror.epoch else LIVE  # before the engine came the list of instruments is empty
-        return answer(text.encode(), HTML, cache=cache)
 
     @blueprint.get("/")
     def board() -> Response:
-        return page("board.html", instruments=list(mirror.catalogue))
+        return reply(shelf.board())
 
     @blueprint.get("/docs")
     def docs() -> Response:
-        return page("docs.html")
+        return reply(shelf.docs())
 
     @blueprint.get("/<path:symbol>")
     def instrument(symbol: str) -> Response | Redirect:
@@ -36,9 +33,12 @@ def pages(mirror: Mirror) -> Blueprint:
             query = request.query_string.decode("latin-1")
             return redirect(f"/{found.symbol}{'?' if query else ''}{query}", 308)
         if prefers_json():
-            response = quote_answer(mirror, found)
-            response.vary.add("Accept")
-            return response
-        return page("instrument.html", instrument=found, instruments=list(mirror.catalogue))
+            return quote_answer(shelf, found, by_accept=True)
+        return reply(shelf.instrument(symbol))
+
+    @blueprint.get("/static/<path:name>")
+    def static(name: str) -> Response:
+        small = shelf.file(name)
+        return reply(small) if small else send_from_directory(files, name)
 
     return blueprint

@@ -78,8 +78,9 @@ def show(problem: ProblemError) -> Response:
             **({"near": list(problem.near)} if problem.near else {}),
             **problem.more,
         }
-        response = answer(msgspec.json.encode(body), PROBLEM, status=problem.status, cache=cache)
-    response.vary.add("Accept")
+        response = answer(
+            msgspec.json.encode(body), PROBLEM, status=problem.status, cache=cache, by_accept=True
+        )
     response.headers.extend(problem.headers)
     return response
 

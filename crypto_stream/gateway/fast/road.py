@@ -1,0 +1,84 @@
+"""From the bytes of a request to the bytes of its answer, for requests that are certainly simple."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from werkzeug.http import http_date
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.fast.head import END, MOST, Plain, plain
+from crypto_stream.gateway.web.headers import of_every_answer
+from crypto_stream.gateway.web.shelf import Shelf
+
+# Different heads whose reading is remembered (4 MB at most), and answers kept ready to send (4 MB at most).
+_HEADS = 1000
+_READY = 64
+
+# What came → bytes of its first request, and the answer; None: it is not for this road.
+Road = Callable[[bytes], tuple[int, bytes] | None]
+
+
+def no_road(_came: bytes) -> None:
+    """Answer nothing: every request takes the ordinary road."""
+
+
+class FastRoad:
+    """Answer simple requests for what is on the shelf.
+
+    Call it with what came on a connection, which must begin where a request begins. An answer is ready until
+    the mirror changes or the second ends (its `Date`); `kept_alive` are the header lines with which the
+    server confirms a `Connection: keep-alive`.
+    """
+
+    def __init__(self, shelf: Shelf, origins: Sequence[str], counters: Counters, kept_alive: bytes) -> None:
+        """Answer from `shelf`, count in `counters`."""
+        self._shelf = shelf
+        self._counters = counters
+        self._last = _lines(of_every_answer(origins))
+        self._kept_alive = kept_alive
+        self._heads: dict[bytes, Plain | None] = {}
+        self._ready: dict[Plain, bytes | None] = {}
+        self._of: tuple[int, tuple[int, int]] = (0, (0, 0))
+
+    def __call__(self, came: bytes) -> tuple[int, bytes] | None:
+        """Answer the first request, if it is whole and simple."""
+        end = came.find(END, 0, MOST) + len(END)
+        if end < len(END):
+            return None
+        head = came[:end]
+        asked = self._heads[head] if head in self._heads else self._read(head)
+        if asked is None:
+            return None
+        now = int(time.time())
+        if self._of != (now, self._shelf.stamp):
+            self._of = now, self._shelf.stamp
+            self._ready.clear()
+        answer = self._ready[asked] if asked in self._ready else self._build(asked, now)
+        if answer is None:
+            return None
+        self._counters.prebuilt += 1
+        return end, answer
+
+    def _read(self, head: bytes) -> Plain | None:
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        read = self._heads[head] = plain(head)
+        return read
+
+    def _build(self, asked: Plain, now: int) -> bytes | None:
+        if len(self._ready) >= _READY:
+            self._ready.clear()
+        found = self._shelf.find(asked.path, asked.prefers_json)
+        if found is None:
+            return None
+        status, headers, body = found.answer(asked.zipped, asked.known_tag, http_date(now))
+        parts = [b"HTTP/1.1 ", status.encode(), b"\r\n", _lines(headers), self._last]
+        parts += [self._kept_alive if asked.keep_alive else b"", b"\r\n", b"" if asked.head_only else body]
+        answer = self._ready[asked] = b"".join(parts)
+        return answer
+
+
+def _lines(headers: Sequence[tuple[str, str]]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")

@@ -1,0 +1,138 @@
+"""What is answered often, built once: quotes until the next change, pages and files as long as they last."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable
+from pathlib import Path
+
+import crypto_stream
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.answers import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
+from crypto_stream.gateway.web.openapi import DESCRIPTION
+
+# Larger files are read from disk for each request.
+_MOST_OF_A_FILE = 64 * 1024
+_STATIC = "/static/"
+
+
+class Shelf:
+    """Prebuilt answers, each made at the first request after what it shows has changed.
+
+    At most two per instrument and one per page and file are held. Files are found once, at the start; what
+    the folder gets later is not on the shelf.
+    """
+
+    def __init__(self, mirror: Mirror, render: Callable[..., str], folder: Path) -> None:
+        """Build from `mirror`, with `render` for templates and the files in `folder`."""
+        self._mirror = mirror
+        self._render = render
+        self._files = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if path.is_file() and path.stat().st_size < _MOST_OF_A_FILE
+        }
+        self._lasting: dict[str, Prebuilt] = {}
+        self._pages: dict[str, Prebuilt] = {}
+        self._live: dict[str, Prebuilt] = {}
+        self._catalogue = mirror.catalogue
+        self._stamp = self.stamp
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Tell one state of the mirror from another: what is live has changed when this has."""
+        return self._mirror.version, self._mirror.seq
+
+    def find(self, path: str, prefers_json: bool) -> Prebuilt | None:
+        """Find the answer to GET of exactly this path; None: ask the ordinary road, it knows more."""
+        if path in {"/courses", "/openapi.json", "/", "/docs"}:
+            fixed = {"/courses": self.courses, "/openapi.json": self.openapi, "/": self.board}
+            return fixed.get(path, self.docs)()
+        if path.startswith(_STATIC):
+            return self.file(path.removeprefix(_STATIC))
+        symbol = path.removeprefix("/courses/").removeprefix("/")
+        instrument = self._mirror.catalogue.find(symbol)
+        if instrument is None or instrument.symbol != symbol:
+            return None
+        if path == f"/courses/{symbol}":
+            return self.course(symbol)
+        if path != f"/{symbol}":
+            return None
+        return self.course(symbol, by_accept=True) if prefers_json else self.instrument(symbol)
+
+    def courses(self) -> Prebuilt:
+        """Give all quotes; 503 while none of them is fresh."""
+
+        def make() -> Prebuilt:
+            quotes = self._mirror.listed()
+            fresh = any(not quote.stale for quote in quotes)
+            return json_prebuilt(quotes, status=200 if fresh else 503, headers=self._position())
+
+        return self._kept(self._live, "/courses", make)
+
+    def course(self, symbol: str, by_accept: bool = False) -> Prebuilt | None:
+        """Give one quote; None while the engine has sent none."""
+        quote = self._mirror.quotes.get(symbol)
+        if quote is None:
+            return None
+
+        def make() -> Prebuilt:
+            return json_prebuilt(quote, headers=self._position(), by_accept=by_accept)
+
+        return self._kept(self._live, f"{'/' if by_accept else '/courses/'}{symbol}", make)
+
+    def openapi(self) -> Prebuilt:
+        """Give the description of the interface."""
+        return self._kept(self._lasting, "/openapi.json", lambda: json_prebuilt(DESCRIPTION, cache=PAGE))
+
+    def board(self) -> Prebuilt:
+        """Give the page with all quotes."""
+        return self._page("/", "board.html", instruments=list(self._mirror.catalogue))
+
+    def docs(self) -> Prebuilt:
+        """Give the page that shows the description."""
+        return self._page("/docs", "docs.html")
+
+    def instrument(self, symbol: str) -> Prebuilt:
+        """Give the page of a known instrument."""
+        catalogue = self._mirror.catalogue
+        found = catalogue.find(symbol)
+        return self._page(f"/{symbol}", "instrument.html", instrument=found, instruments=list(catalogue))
+
+    def file(self, name: str) -> Prebuilt | None:
+        """Give a file of the pages; None where there is none or it is large."""
+        path = self._files.get(name)
+        if path is None:
+            return None
+        return self._kept(self._lasting, name, lambda: Prebuilt(path.read_bytes(), _kind(name), cache=LIVE))
+
+    def _page(self, path: str, template: str, **context: object) -> Prebuilt:
+        def make() -> Prebuilt:
+            text = self._render(template, version=crypto_stream.__version__, **context)
+            # Before the engine came the list of instruments is empty.
+            return Prebuilt(text.encode(), HTML, cache=PAGE if self._mirror.epoch else LIVE)
+
+        return self._kept(self._pages, path, make)
+
+    def _kept(self, kept: dict[str, Prebuilt], key: str, make: Callable[[], Prebuilt]) -> Prebuilt:
+        """Return what is kept and still true, else make it."""
+        if self._stamp != self.stamp:
+            self._stamp = self.stamp
+            self._live.clear()
+        if self._catalogue is not self._mirror.catalogue:
+            self._catalogue = self._mirror.catalogue
+            self._pages.clear()
+        made = kept.get(key)
+        if made is None:
+            made = kept[key] = make()
+        return made
+
+    def _position(self) -> dict[str, str]:
+        return {"Stream-Epoch": self._mirror.epoch or "", "Stream-Seq": str(self._mirror.seq)}
+
+
+def _kind(name: str) -> str:
+    """Name a file's media type as browsers need it: scripts and styles with their charset."""
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    text = kind.startswith("text/") or kind.endswith(("+xml", "javascript"))
+    return f"{kind}; charset=utf-8" if text else kind

@@ -15,7 +15,7 @@ NODE_PEERS := $(VENV)/.node-peers-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench format clean
+.PHONY: help setup run test check bench loadtest soak format clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
@@ -23,6 +23,8 @@ help:
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
 	@echo 'make bench    measure beside other servers, about 70 minutes (make bench ARGS=--quick: see that it works)'
+	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
+	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make format   format the code'
 	@echo 'make clean    remove all that make made; data/ and app.log stay'
 
@@ -48,6 +50,12 @@ bench: $(BENCH) $(NODE_PEERS) $(SCRIPTS)
 	@failed=; for each in $(BENCHMARKS); do \
 	  echo "==> $$each"; $(PY) -m benchmarks.$$each $(ARGS) || failed="$$failed $$each"; \
 	done; test -z "$$failed" || { echo "no valid figures:$$failed" >&2; exit 1; }
+
+loadtest: $(DEV) $(SCRIPTS)
+	$(PY) -m loadtests $(ARGS)
+
+soak: $(DEV) $(SCRIPTS)
+	$(PY) -m benchmarks.soak $(ARGS)
 
 format: $(DEV)
 	$(VENV)/bin/ruff format .

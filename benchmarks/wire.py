@@ -11,12 +11,12 @@ _DEFLATED = 0x40
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What is looked at in a quote."""
+    """What is looked at in a quote; a delta leaves out what did not change."""
 
     symbol: str
     seq: int
-    price: str | None
-    bid_size: str | None
+    price: str | None = None
+    bid_size: str | None = None
 
 
 _QUOTES = msgspec.json.Decoder(list[Seen])

@@ -1,9 +1,9 @@
 """Where every process begins: a half that was told what it is, or a command of a person.
 
 A half is this program started anew with CRYPTO_STREAM_INHERITED in its environment, JSON of: `half`,
-`name`, `settings`, `bus` (path of the socket between the halves), `listener` (a descriptor, for a gateway),
-and, where a supervisor started it, `log` (descriptor of its pipe) and `hang_s`. A half that runs alone
-writes its own log.
+`name`, `settings`, `bus` (path of the socket between the halves), for a gateway `listener` and `family` (a
+descriptor and its address family), and, where a supervisor started it, `log` (descriptor of its pipe) and
+`hang_s`. A half that runs alone writes its own log.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def _half(told: dict[str, Any]) -> int:
         half = importlib.import_module(f"crypto_stream.{told['half']}.run")
         if told["half"] == "engine":
             return int(half.main(settings, Path(told["bus"]), beat))
-        listener = socket.socket(fileno=told["listener"])
+        # The family must be said: a green socket takes any descriptor for IPv4 and would misread addresses.
+        listener = socket.socket(told["family"], socket.SOCK_STREAM, fileno=told["listener"])
         return int(half.main(settings, Path(told["bus"]), listener, beat, told["name"]))
     except UsageError as error:
         logging.getLogger(__package__).error("%s", error)

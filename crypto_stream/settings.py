@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -30,13 +30,25 @@ def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        scheme, found, host = word.partition("://")
+        if word != "*" and (not found or scheme not in ("http", "https") or not host or "/" in host):
+            raise ValueError(f"{word!r} is no origin; write https://example.org, or * for all")
+    return words
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseModel):
     """Every option of the commands; the description is its help text and its line in docs/settings.md."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 opens it to the network.")
     port: int = Field(
@@ -62,23 +74,34 @@ class Settings(BaseModel):
     )
     data_dir: Path = Field(Path("data"), description="Folder of what must survive a restart.")
     log_file: Path = Field(Path("app.log"), description="Log file, written by the supervisor alone.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
+        "INFO", description="Least level logged."
+    )
     log_size: int = Field(10_000_000, ge=10_000, description="Bytes after which the log file is rotated.")
     log_count: int = Field(5, ge=0, le=1000, description="Rotated log files kept.")
     seed: int | None = Field(
         None, description="Makes the synthetic walk repeat exactly; empty: a new one each start."
     )
-    stale_after: float = Field(5.0, gt=0, description="Seconds without data after which a source is stale.")
+    stale_after: float = Field(
+        5.0, gt=0, le=86_400, description="Seconds without data after which a source is stale."
+    )
     quiet_after: float = Field(
         60.0,
         gt=0,
         description="Seconds after which an instrument without a comparison source counts as dead.",
     )
     failback_after: float = Field(
-        30.0, ge=0, description="Seconds a better source must be live again before it serves again."
+        30.0,
+        ge=0,
+        le=86_400,
+        description="Seconds a better source must be live again before it serves again.",
     )
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds for one connection attempt to a venue.")
-    ack_timeout: float = Field(10.0, gt=0, description="Seconds a venue has to acknowledge a subscription.")
+    connect_timeout: float = Field(
+        10.0, gt=0, le=86_400, description="Seconds for one connection attempt to a venue."
+    )
+    ack_timeout: float = Field(
+        10.0, gt=0, le=86_400, description="Seconds a venue has to acknowledge a subscription."
+    )
     handlers_dir: Path | None = Field(None, description="Folder with further handlers, one file each.")
     runtime_dir: Path | None = Field(
         None, description="Short folder for sockets; empty: a fresh temporary one."
@@ -86,7 +109,7 @@ class Settings(BaseModel):
     admin_token: SecretStr | None = Field(
         None, description="Token that may pin sources; without one only this machine may."
     )
-    origins: Words = Field(
+    origins: Annotated[Words, AfterValidator(_origins)] = Field(
         (), description="Other web origins whose pages may read and connect; * allows every one."
     )
     max_viewers: int = Field(
@@ -96,7 +119,7 @@ class Settings(BaseModel):
         20_000, ge=1, description="Open WebSockets of one client address, a proxy's included, in one process."
     )
     patience: float = Field(
-        30.0, gt=0, description="Seconds a viewer may not read before it is disconnected."
+        30.0, gt=0, le=86_400, description="Seconds a viewer may not read before it is disconnected."
     )
     compression: bool = Field(
         True, description="Compress for viewers whose browser can, once per channel and flush."
@@ -176,12 +199,18 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
     tables: dict[str, dict[str, str]] = {}
     for key, value in content.items():
         if isinstance(value, dict):
-            tables[key] = {name: str(inner) for name, inner in value.items()}
+            tables[key] = {name: _text(inner) for name, inner in value.items()}
+        elif isinstance(value, bool) and key in OPTIONS and Settings.model_fields[key].annotation is not bool:
+            raise SettingError(f"{key}: {str(value).lower()!r} in {path} is not allowed: it is no switch")
         elif key in OPTIONS:
             plain[key] = value
         else:
             raise SettingError(f"{key}: no such setting in {path}{_meant(key)}")
     return plain, tables
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _handler_options(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -208,4 +237,7 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     value = first.get("input")
     shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return f"{name}: {shown!r} is not allowed: {first['msg'].removeprefix('Value error, ').lower()}"
+    why = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "too_short":
+        why = "name at least one"
+    return f"{name}: {shown!r} is not allowed: {why[:1].lower()}{why[1:]}"

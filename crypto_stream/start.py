@@ -102,6 +102,7 @@ def _told(half: str, settings: Settings, listener: socket.socket | None) -> dict
         "settings": hand_over(settings),
         "bus": str(addresses.bus_path(settings.data_dir, settings.runtime_dir)),
         "listener": None if listener is None else listener.fileno(),
+        "family": None if listener is None else int(listener.family),
     }
 
 

@@ -101,7 +101,10 @@ class Engine:
             groups.setdefault((change.before, change.after, change.reason), []).append(change.symbol)
         for (before, after, reason), symbols in groups.items():
             extra = {"from": before, "to": after, "reason": reason, "instruments": len(symbols)}
-            log.info("source switched", extra={**extra, "symbols": ",".join(symbols[:10])})
+            log.info(
+                "source switched",
+                extra={**extra, "symbols": ",".join(symbols[:10]) + ",…" * (len(symbols) > 10)},
+            )
 
     def sources_changed(self) -> None:
         """Tell gateways at once."""
@@ -146,7 +149,9 @@ class Engine:
         if source is not None and source not in self._board.lines:
             known = ", ".join([*self._board.lines, AUTO])
             raise RefusedError("unknown_source", f"{source!r} is no source here; known: {known}")
-        self._memory.set_pin(source)
+        self._memory.set_pin(source)  # even if unchanged: it forgets the pin of a source that is gone
+        if source == self._board.pin:
+            return
         self._board.pin_to(source)
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})

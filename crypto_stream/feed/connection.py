@@ -56,6 +56,11 @@ class Connection:
         self._requests.extend(requests)
         self._more.set()
 
+    @property
+    def asking(self) -> bool:
+        """Whether requests still wait to be sent."""
+        return bool(self._requests)
+
     def abort(self, reason: str) -> None:
         """End the connection at once, without the close handshake a dead peer would not answer."""
         self._fault = self._fault or reason

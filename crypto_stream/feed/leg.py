@@ -136,7 +136,9 @@ class Leg:
         elif self._quiet_since_ns and now_ns - self._quiet_since_ns >= limit:
             what = "no data" if self._data_ns else "neither data nor acknowledgement"
             self._become("stale", f"{what} for {limit / 1e9:g} s")
-            self.resubscribe(list(self._asked))
+            # A round begins when the last one is out: else rounds would only queue up behind each other.
+            if not (self._connection and self._connection.asking):
+                self.resubscribe([symbol for symbol in self._asked if symbol not in self.refused])
         if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
             self._want_move("the connection reached its age")
         self._chase_acks(now_ns)
@@ -253,9 +255,11 @@ class Leg:
                 self.terms.accepted(event)
         elif isinstance(event, Acked):
             self._acks.acked(event.key)
+            self._note_answer(received_ns)
             if not self._acks and self.state == "connecting":
                 self._become("connected", None)
         elif isinstance(event, Refused):
+            self._note_answer(received_ns)
             self._on_refused(event)
         elif isinstance(event, Moving):
             self._want_move(event.reason)
@@ -269,19 +273,23 @@ class Leg:
             self._become("live", None)
         self.refused.pop(symbol, None)
 
+    def _note_answer(self, received_ns: int) -> None:
+        """Until data came, a venue that still answers subscriptions is at work, not silent."""
+        if not self._data_ns:
+            self._quiet_since_ns = received_ns
+
     def _on_refused(self, event: Refused) -> None:
         """Blame the symbol the venue names; halve a refused batch until only the culprit is left."""
         symbols = (event.symbol,) if event.symbol else self._acks.refused(event.key)
         if event.symbol:
             self._acks.refused(event.key)
-        if len(symbols) == 1:
-            self.refused[symbols[0]] = event.reason
         for part in halves(symbols) if len(symbols) > 1 else ():
             self._subscribe([self._asked[symbol] for symbol in part])
-        log.warning(
-            "subscription refused",
-            extra={"source": self.terms.source.name, "symbols": ",".join(symbols), "reason": event.reason},
-        )
+        if len(symbols) == 1:
+            news = symbols[0] not in self.refused  # a symbol is refused once per channel
+            self.refused[symbols[0]] = event.reason
+            extra = {"source": self.terms.source.name, "symbol": symbols[0], "reason": event.reason}
+            log.log(logging.WARNING if news else logging.DEBUG, "subscription refused", extra=extra)
 
     def _chase_acks(self, now_ns: int) -> None:
         again, given_up = self._acks.overdue(now_ns)

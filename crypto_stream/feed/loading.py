@@ -13,9 +13,9 @@ from types import MappingProxyType, ModuleType
 
 from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
 from crypto_stream.feed.replay import replay_source
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.source import Instrument, Source
 from crypto_stream.market.instruments import is_synthetic
-from crypto_stream.settings import Settings
+from crypto_stream.settings import OPTIONS, Settings
 
 _PACKAGE = "handlers"
 _REPLAY = "replay:"
@@ -55,7 +55,9 @@ def load_sources(settings: Settings) -> list[Source]:
         if word.startswith(_REPLAY):
             sources.append(_load_replay(word, settings))
         else:
-            sources.append(load_source(word, settings.handlers_dir, settings.handler_options.get(word, {})))
+            sources.append(
+                load_source(word, settings.handlers_dir, _options_of(word, settings.handler_options))
+            )
     names = [source.name for source in sources]
     if twice := {name for name in names if names.count(name) > 1}:
         raise SettingError(f"sources: {', '.join(sorted(twice))} stands there twice; name each source once")
@@ -67,19 +69,32 @@ def _load_replay(word: str, settings: Settings) -> Source:
     venue_name, found, file = word.removeprefix(_REPLAY).partition(":")
     if not found or not file:
         raise SettingError(f"sources: {word!r} is not allowed: write replay:VENUE:FILE")
-    venue = load_source(venue_name, settings.handlers_dir, settings.handler_options.get(venue_name, {}))
+    venue = load_source(venue_name, settings.handlers_dir, _options_of(venue_name, settings.handler_options))
     return replay_source(venue, Path(file), settings.replay_speed)
 
 
-def check_options(folder: Path | None, options: Mapping[str, object]) -> None:
+def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
     """Raise SettingError for settings of handlers that do not exist."""
     known = known_handlers(folder)
-    for name in options:
-        if name not in known:
-            handlers = ", ".join(known)
+    named = (f"{name}_{option}" for name, given in options.items() for option in given)
+    for full_name in named:
+        if not any(full_name.startswith(f"{handler}_") for handler in known):
+            near = difflib.get_close_matches(full_name, OPTIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"handlers: {', '.join(known)}"
             raise SettingError(
-                f"CRYPTO_STREAM_{name.upper()}_…: no setting, no handler; handlers: {handlers}"
+                f"CRYPTO_STREAM_{full_name.upper()}: neither a setting nor a handler's; {hint}"
             )
+
+
+def _options_of(name: str, options: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Collect what was set for the handler `name`: CRYPTO_STREAM_MY_VENUE_URL may be `my_venue`'s."""
+    first, _, rest = name.partition("_")
+    joined = {
+        option.removeprefix(f"{rest}_"): value
+        for option, value in options.get(first, {}).items()
+        if rest and option.startswith(f"{rest}_")
+    }
+    return {**options.get(name, {}), **joined}
 
 
 def _import(name: str, file: Path) -> ModuleType:
@@ -93,7 +108,7 @@ def _import(name: str, file: Path) -> ModuleType:
     sys.modules[full_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a plug-in may raise anything; the person is told which file and what
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the person is told which
         del sys.modules[full_name]
         raise BrokenHandlerError(f"handler {name} ({file}) cannot be imported: {error!r}") from error
     return module
@@ -118,6 +133,7 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         missing = [part for part in ("URLS", "url", "subscribe", "parse") if not hasattr(module, part)]
         if missing:
             raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
+    _check_shape(name, file, module)
     _check_instruments(name, file, module)
     urls = (
         [word.strip() for word in options["url"].split(",")]
@@ -136,6 +152,23 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         name=name, found=str(file), urls=tuple(urls), rest_url=rest_url, events=events,
         options=MappingProxyType(own), **optional,
     )  # fmt: skip
+
+
+def _check_shape(name: str, file: Path, module: ModuleType) -> None:
+    """Raise BrokenHandlerError for a part that is not of the kind the source interface says."""
+    urls = getattr(module, "URLS", [])
+    if not isinstance(urls, (list, tuple)) or not all(isinstance(url, str) for url in urls):
+        raise BrokenHandlerError(f"handler {name} ({file}): URLS must be a list of addresses, not {urls!r}")
+    carries = getattr(module, "INSTRUMENTS", [])
+    if not isinstance(carries, (list, tuple)) or not all(isinstance(each, Instrument) for each in carries):
+        raise BrokenHandlerError(f"handler {name} ({file}): INSTRUMENTS must be a list of Instrument")
+    for part in ("url", "subscribe", "unsubscribe", "parse", "events", "instruments", "check_options"):
+        if not callable(getattr(module, part, _nothing)):
+            raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
+
+
+def _nothing() -> None:
+    """Stand in for what a handler may leave out."""
 
 
 def _check_instruments(name: str, file: Path, module: ModuleType) -> None:

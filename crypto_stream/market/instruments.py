@@ -62,7 +62,7 @@ def pair(text: str) -> Instrument:
     """
     symbol = fold(text)
     if not symbol or len(symbol) > 40 or not symbol.isalnum():
-        raise ValueError(f"{text!r} is no pair; write one like btcusdt or BTC-USDT")
+        raise ValueError(f"{text!r} is no pair; write one like btcusdt or BTC-USDT, of at most 40 letters")
     if is_synthetic(symbol) or is_synthetic(text.strip().lower()):
         raise ValueError(f"{text!r} is a synthetic instrument; it is there with the synthetic source")
     for mark in "-/_":

@@ -170,7 +170,11 @@ def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
             {"binance": {"colour": "red"}},
             "CRYPTO_STREAM_BINANCE_COLOUR: no such setting; allowed: url",
         ),
-        ("binance", {"binence": {"url": "ws://x:1"}}, "CRYPTO_STREAM_BINENCE_…: no setting, no handler"),
+        (
+            "binance",
+            {"binence": {"url": "ws://x:1"}},
+            "CRYPTO_STREAM_BINENCE_URL: neither a setting nor a handler",
+        ),
         (
             "binance",
             {"binance": {"url": "http://x:1"}},
@@ -219,3 +223,41 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
     names = [source.name for source in load_sources(settings(sources=f"binance,replay:binance:{file}"))]
 
     assert names == ["binance", "replay:binance"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("URLS = 5", "URLS must be a list of addresses"),
+        ("INSTRUMENTS = ['x']", "INSTRUMENTS must be a list of Instrument"),
+        ("parse = 1", "parse must be a function"),
+    ],
+)
+def test_handler_of_the_wrong_kind_is_one_line(tmp_path: Path, line: str, message: str) -> None:
+    """A handler whose parts are not what the source interface says is refused with the part's name."""
+    text = f"""
+URLS = []
+def url(base, instruments): return base
+def subscribe(instruments): return []
+def parse(frame): return []
+{line}
+"""
+    folder = handler(tmp_path, f"wrong{abs(hash(line))}", text)
+    with pytest.raises(BrokenHandlerError, match=message):
+        load_source(f"wrong{abs(hash(line))}", folder, {})
+
+
+def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
+    """CRYPTO_STREAM_MY_VENUE_URL is the address of `my_venue`, though it could be read otherwise."""
+    text = """
+URLS = ["ws://nowhere:1"]
+def url(base, instruments): return base
+def subscribe(instruments): return []
+def parse(frame): return []
+"""
+    folder = handler(tmp_path, "my_venue", text)
+    chosen = load({"sources": "my_venue", "handlers_dir": str(folder)})
+    chosen = chosen.model_copy(update={"handler_options": {"my": {"venue_url": "ws://127.0.0.1:5"}}})
+    (source,) = load_sources(chosen)
+
+    assert list(source.urls) == ["ws://127.0.0.1:5"]

@@ -100,6 +100,7 @@ def test_a_wrong_value_is_named_with_its_setting_in_one_line(name: str, value: s
         ("prot = 1", r"prot: no such setting in .*; did you mean port\?"),
         ("port = ", r"config: '.*' cannot be read: .*"),
         ("port = 99999", r"port: '99999' is not allowed: .*"),
+        ("port = true", r"port: 'true' in .* is not allowed: .*"),
     ],
 )
 def test_a_wrong_file_is_named(content: str, line: str, tmp_path: Path) -> None:
@@ -123,6 +124,21 @@ def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRYPTO_STREAM_PROT", "1")
     with pytest.raises(SettingError, match=r"CRYPTO_STREAM_PROT: no such setting; did you mean port\?"):
         load({})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("stale_after", "inf"), ("quiet_after", "nan"), ("origins", "example.org"), ("sources", "")],
+)
+def test_what_cannot_work_is_refused_at_once(name: str, value: str) -> None:
+    """No end of time, nothing that is no origin, no empty list."""
+    with pytest.raises(SettingError, match=rf"^{name}: "):
+        load({name: value})
+
+
+def test_the_log_level_may_be_written_small() -> None:
+    """`--log-level debug` is understood."""
+    assert load({"log_level": "debug"}).log_level == "DEBUG"
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -19,9 +19,11 @@ from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
+from crypto_stream.gateway.events import guard, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import pipe_of
 from crypto_stream.gateway.requests import cancellation, subscription
+from crypto_stream.gateway.sparing import Sparing
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +45,18 @@ class Stream:
         self._mirror = mirror
         self._counters = counters
         self._watch = watch
+        self._sparing = Sparing()
 
     def register(self, max_viewers: int) -> None:
         """Answer the events of the default namespace; refuse connections beyond `max_viewers`."""
         self._max_viewers = max_viewers
         self._socketio.on_event("connect", self._connected)
         self._socketio.on_event("disconnect", self._disconnected)
-        self._socketio.on_event("subscribe", self._subscribe)
-        self._socketio.on_event("unsubscribe", self._unsubscribe)
-        self._socketio.on_event("*", self._unknown)
+        asked = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe}
+        for event, answer in asked.items():
+            self._socketio.on_event(event, answer)
         self._socketio.on_error_default(self._broken)
+        guard(self._socketio.server, asked, self._takes)
 
     def close(self) -> None:
         """Tell every viewer that the connection ends."""
@@ -99,14 +103,14 @@ class Stream:
     def _change(self, judge: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
         viewer = self._delivery.viewers.get(request.sid)  # type: ignore[attr-defined]
         if viewer is None or self._delivery.overfull(viewer):
-            return _refused("not_connected", "this connection is closed")
+            return refusal("not_connected", "this connection is closed")
         self._delivery.greet(viewer)
         channel = self._delivery.channels.of(viewer.id)
         present = channel.wish if channel else None
         try:
             wish: Wish = judge(self._mirror, present, payload)
         except RefusedError as refused:
-            return _refused(refused.code, str(refused))
+            return refusal(refused.code, str(refused))
         seq = self._mirror.seq
         apply(viewer, wish)
         if wish.venues or (present and present.venues):
@@ -119,12 +123,14 @@ class Stream:
             "seq": seq,
         }
 
-    def _unknown(self, event: str, *_payload: object) -> dict[str, Any]:
-        return _refused("unknown_event", f"no event {event[:40]!r}; known: subscribe, unsubscribe")
+    def _takes(self, viewer_id: str) -> bool:
+        viewer = self._delivery.viewers.get(viewer_id)
+        return viewer is not None and not self._delivery.overfull(viewer)
 
     def _broken(self, error: Exception) -> dict[str, Any]:
-        log.error("a viewer's event failed", exc_info=error)
-        return _refused("internal_error", "the gateway failed; this is its fault, not yours")
+        if self._sparing.due(type(error).__name__):
+            log.error("a viewer's event failed", exc_info=error)
+        return refusal("internal_error", "the gateway failed; this is its fault, not yours")
 
     def _later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
         def run() -> None:
@@ -175,7 +181,3 @@ class Watch:
             if channel.wish.venues:
                 wanted.update(channel.wish.symbols.among(self._mirror.quotes))
         return sorted(wanted)
-
-
-def _refused(code: str, reason: str) -> dict[str, Any]:
-    return {"ok": False, "code": code, "reason": reason}

@@ -1,0 +1,222 @@
+"""What a viewer may send as an event, and the names that Socket.IO keeps for itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import socketio
+from socketio.packet import Packet
+
+from crypto_stream.gateway.events import guard, judge
+from crypto_stream.gateway.sparing import Sparing
+from tests.gateway.engine import Engine
+from tests.gateway.process import Gateway, running
+from tests.gateway.raw import Raw, raw, text
+
+KNOWN = ("subscribe", "unsubscribe")
+RESERVED = [
+    "connect",
+    "disconnect",
+    "connect_error",
+    "hello",
+    "error",
+    "message",
+    "*",
+    "__disconnect_final",
+    "",
+]
+NAMELESS: list[Any] = [None, {}, [], [1, 2], [None], [["subscribe"]], [{"a": 1}], [True], "subscribe"]
+TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "polling"])
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Wire:
+    """A viewer on a WebSocket that sends packets as they are written here."""
+
+    def __init__(self, wire: Raw) -> None:
+        self._wire = wire
+
+    async def say(self, *messages: str) -> None:
+        """Send engine.io messages."""
+        await self._wire.send(b"".join(text(one) for one in messages))
+
+    async def until(self, start: str) -> str:
+        """Read messages until one begins so."""
+        return await self._wire.until(start)
+
+
+class Poll:
+    """The same by polling."""
+
+    def __init__(self, http: httpx.AsyncClient, path: str) -> None:
+        self._http = http
+        self._path = path
+        self._come: list[str] = []
+
+    async def say(self, *messages: str) -> None:
+        """Send engine.io messages."""
+        answer = await self._http.post(self._path, content="\x1e".join(messages))
+        assert answer.status_code == 200
+
+    async def until(self, start: str) -> str:
+        """Read messages until one begins so."""
+        while True:
+            while not self._come:
+                self._come = (await self._http.get(self._path)).text.split("\x1e")
+            message = self._come.pop(0)
+            if message.startswith(start):
+                return message
+
+
+@asynccontextmanager
+async def speaking(gateway: Gateway, transport: str) -> AsyncIterator[Wire | Poll]:
+    """Join the default namespace by a transport, and be greeted."""
+    async with raw(gateway.url) as wire:
+        viewer: Wire | Poll
+        if transport == "websocket":
+            await wire.open()
+            viewer = Wire(wire)
+        else:
+            path = "/socket.io/?EIO=4&transport=polling"
+            opened = json.loads((await gateway.http.get(path)).text[1:])
+            viewer = Poll(gateway.http, f"{path}&sid={opened['sid']}")
+        await viewer.say("40")
+        await viewer.until('42["hello"')
+        yield viewer
+        await viewer.say("1")
+
+
+async def acknowledged(viewer: Wire | Poll, data: object) -> Any:
+    """Send an event packet that asks for an acknowledgement, return it."""
+    await viewer.say("427" + json.dumps(data))
+    return json.loads((await viewer.until("437["))[3:])[0]
+
+
+@TRANSPORTS
+async def test_a_name_that_socketio_keeps_for_itself_is_an_unknown_event(
+    gateway: Gateway, transport: str
+) -> None:
+    """Whatever handler the server has under it: the viewer is still there and may go on."""
+    async with speaking(gateway, transport) as viewer:
+        for name in RESERVED:
+            await viewer.say(f"42{json.dumps([name])}")
+        answers = [await acknowledged(viewer, [name, {}]) for name in RESERVED]
+        subscribed = await acknowledged(viewer, ["subscribe", {"symbols": "all"}])
+
+    assert {(one["ok"], one["code"]) for one in answers} == {(False, "unknown_event")}
+    assert subscribed["ok"]
+
+
+@pytest.mark.parametrize("server", ["eventlet", "gevent"])
+async def test_pretending_to_leave_makes_no_room_for_more_viewers(bus: Path, server: str) -> None:
+    """The limit holds however many reserved events the viewers send."""
+    async with Engine(bus), running(bus, server=server, max_viewers=1) as gateway:
+        await gateway.ready()
+        async with speaking(gateway, "websocket") as first, raw(gateway.url) as second:
+            for name in RESERVED:
+                await first.say(f"42{json.dumps([name])}")
+            subscribed = await acknowledged(first, ["subscribe", {"symbols": "all"}])
+            viewers = await gateway.metric("crypto_stream_viewers")
+            await second.open(text("40"))
+            refused = await second.until("44")
+
+    assert subscribed["ok"]
+    assert viewers == 1
+    assert "too_many_viewers" in refused
+
+
+@TRANSPORTS
+async def test_an_event_without_a_name_is_a_bad_payload(gateway: Gateway, transport: str) -> None:
+    """It is the client's fault, told when it asks, and its connection lives."""
+    async with speaking(gateway, transport) as viewer:
+        for data in NAMELESS:
+            await viewer.say("42" + json.dumps(data))
+        answers = [await acknowledged(viewer, data) for data in NAMELESS]
+        await viewer.say('451-7[{"_placeholder":true,"num":0}]', "4disconnect")
+        disguised = json.loads((await viewer.until("437["))[3:])[0]
+        subscribed = await acknowledged(viewer, ["subscribe", {"symbols": "all"}])
+
+    assert {(one["ok"], one["code"]) for one in answers} == {(False, "bad_payload")}
+    assert (disguised["ok"], disguised["code"]) == (False, "unknown_event")
+    assert subscribed["ok"]
+
+
+async def test_who_has_not_joined_is_told_nothing(gateway: Gateway) -> None:
+    """Neither before joining nor in another namespace; the answer that comes is to the last."""
+    async with raw(gateway.url) as wire:
+        await wire.open(text('421["disconnect"]') + text('42/nowhere,2["disconnect"]') + text("422[]"))
+        await wire.send(text("40"))
+        await wire.until("0")
+        joined = (await wire.frame()).data
+
+    assert bytes(joined).startswith(b"40")
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        *((data, "bad_payload") for data in NAMELESS),
+        *(([name, {}], "unknown_event") for name in (*RESERVED, "\ud800", "x" * 60000)),
+        (["subscribe"], None),
+        (["unsubscribe", 1, 2], None),
+    ],
+)
+async def test_only_what_is_listed_is_let_through(data: object, code: str | None) -> None:
+    """Everything else has a code and a short reason."""
+    refused = judge(KNOWN, data)
+
+    assert (refused and refused["code"]) == code
+    assert refused is None or (refused["ok"] is False and 0 < len(refused["reason"]) < 300)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_every_event_packet_passes_the_guard(takes: bool) -> None:
+    """Plain and binary events of a new python-socketio still go through the one method we stand in."""
+    server = socketio.Server(async_mode="threading", async_handlers=False)
+    called: list[tuple[Any, ...]] = []
+    sent: list[str] = []
+
+    def send(_session: str, message: Any) -> None:
+        sent.append(message)
+
+    server.on("subscribe", lambda *given: called.append(given[1:]))
+    server.on("disconnect", lambda *given: called.append(("left", *given)))
+    guard(server, KNOWN, lambda _viewer: takes)
+    server.eio.send = send
+    server.manager.connect("a", "/")
+    for message in (
+        '21["disconnect"]',
+        '2["subscribe",5]',
+        '51-2["disconnect",{"_placeholder":true,"num":0}]',
+    ):
+        server._handle_eio_message("a", message)
+    server._handle_eio_message("a", b"x")
+
+    assert called == [(5,)]
+    packets = [Packet(encoded_packet=one) for one in sent]
+    assert [(one.id, one.data[0]["code"]) for one in packets] == [
+        (1, "unknown_event"),
+        (2, "unknown_event"),
+    ] * takes
+
+
+async def test_each_kind_of_trouble_is_logged_once_a_minute() -> None:
+    """A viewer that causes it thousands of times fills neither the log nor the memory."""
+    now = [5.0]
+    sparing = Sparing(lambda: now[0])
+
+    first = [sparing.due(kind) for kind in ("a", "a", "b", "a")]
+    now[0] += 59.9
+    early = sparing.due("a")
+    now[0] += 0.2
+    later = [sparing.due("a"), sparing.due("a")]
+    many = sum(sparing.due(str(number)) for number in range(5000))
+
+    assert (first, early, later, many) == ([True, False, True, False], False, [True, False], 5000)
+    assert len(sparing._next) <= 1000

@@ -186,7 +186,7 @@ class Session(Wire):
 
     def _stop(self) -> None:
         if self._open:
-            self._end(self._connection.server.reason.TRANSPORT_CLOSE)
+            self._end(self.fault() or self._connection.server.reason.TRANSPORT_CLOSE)
         else:
             self._connection.upgrading = False  # the session goes on polling
 

@@ -8,7 +8,7 @@ import logging
 import socket
 
 from websockets.extensions import Extension
-from websockets.frames import CloseCode, Opcode
+from websockets.frames import CLOSE_CODE_EXPLANATIONS, CloseCode, Opcode
 from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
@@ -27,6 +27,11 @@ _SEND_BUFFER = 64 * 1024
 _CHUNK = 16 * 1024
 # Seconds the other side has to answer our close, and to take the last bytes.
 CLOSE_S = 5.0
+_MEANING: dict[int, str] = {int(code): meaning for code, meaning in CLOSE_CODE_EXPLANATIONS.items()}
+# Close codes that tell of no fault: a page was left, or nothing was said.
+_GOODBYES = frozenset(
+    {CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE}
+)
 
 
 class Wire(_socket.socket):
@@ -121,6 +126,13 @@ class Wire(_socket.socket):
             self._hub.later(CLOSE_S, self.cut)
             self._pass_on()
             self._tell_ended()
+
+    def fault(self) -> str:
+        """Name the close code that ended the connection, "" when it is no more than a goodbye."""
+        sent = self._frames.close_sent  # the client's own code is echoed, so it is this one too
+        if sent is None or sent.code in _GOODBYES:
+            return ""
+        return f"{_MEANING.get(sent.code, 'closed')} ({sent.code})"
 
     def cut(self, *_: object) -> None:
         """End the connection now, whatever is unsent."""

@@ -1,0 +1,55 @@
+"""Why a session ended, as the log tells it: a session on a real socket, engine.io behind it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+from websockets.frames import Close, Frame, Opcode
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.session import Session
+from tests.gateway.raw import text
+from tests.gateway.test_engineio import House
+from tests.gateway.wired import MOST, Hub
+
+
+def closed(code: int) -> bytes:
+    """Write the close frame of a client."""
+    return Frame(Opcode.CLOSE, Close(code, "").serialize()).serialize(mask=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"\x81\xff" + struct.pack("!Q", MOST + 1) + b"mask", "message too big (1009)"),
+        (text("\x00nonsense"), "protocol error (1002)"),
+        (Frame(Opcode.TEXT, b"\xff").serialize(mask=True), "invalid frame payload data (1007)"),
+        (b"\xff\xff", "protocol error (1002)"),
+        (closed(4321), "closed (4321)"),
+        (closed(1000), "transport close"),
+        (closed(1001), "transport close"),
+        (Frame(Opcode.CLOSE, b"").serialize(mask=True), "transport close"),
+        (b"", "transport close"),
+        (text("1"), "client disconnect"),
+    ],
+)
+def test_the_reason_of_an_end_names_the_close_code_where_there_is_one(said: bytes, reason: str) -> None:
+    """A client whose message was too big is told from one that left."""
+    house, hub = House(), Hub()
+    connection = house.session()
+    connection.connected = False
+    ours, client = socket.socketpair()
+    with client:
+        session = Session(ours.detach(), hub, [], MOST, connection, {}, Counters(), lambda: None)
+        session.begin(b"")
+        session.start()
+        client.sendall(said)
+        client.shutdown(socket.SHUT_WR)
+        for _ in range(100):
+            if not hub.turn():
+                break
+        session.cut()
+
+    assert house.gone == [("a", reason)]

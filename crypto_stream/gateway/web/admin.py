@@ -12,6 +12,7 @@ from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import Pin
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web.answers import NEVER, json_answer
 from crypto_stream.gateway.web.origins import from_this_machine
 from crypto_stream.gateway.web.problems import ProblemError
@@ -22,10 +23,17 @@ log = logging.getLogger(__name__)
 def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
     """Make the blueprint of `POST /sources/active`; `token` None: only this machine may."""
     blueprint = Blueprint("admin", __name__)
+    sparing = Sparing()
 
     @blueprint.post("/sources/active")
     def pin() -> Response:
-        _judge(token)
+        try:
+            _judge(token)
+        except ProblemError as refused:
+            address = request.remote_addr or ""
+            if sparing.due(address):  # whoever guesses tokens may not fill the log
+                log.warning("pin refused", extra={"address": address, "code": refused.code})
+            raise
         source = _source()
         try:
             port.ask(Pin(source))
@@ -34,7 +42,6 @@ def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
             raise ProblemError(400, refused.code, str(refused), parameter="source", allowed=known) from None
         except BusError as error:
             raise ProblemError(503, "engine_unreachable", str(error)) from None
-        log.info("source pinned", extra={"source": source, "address": request.remote_addr})
         return json_answer({"pinned": None if source == "auto" else source}, cache=NEVER)
 
     return blueprint

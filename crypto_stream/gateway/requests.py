@@ -59,7 +59,10 @@ def _read(kind: type[_Payload], payload: tuple[object, ...]) -> _Payload:
     try:
         return msgspec.convert(payload[0], kind)
     except msgspec.ValidationError as error:
-        raise RefusedError("bad_payload", str(error)) from None
+        text = str(error)
+        if text.endswith("`$.symbols`"):  # it is neither; the library names only one of the two
+            text = 'symbols must be a list of symbols or "all"'
+        raise RefusedError("bad_payload", text) from None
 
 
 def _symbols(mirror: Mirror, wanted: list[str] | Literal["all"]) -> Symbols:

@@ -51,6 +51,16 @@ def test_a_wrong_payload_is_refused_with_a_stable_code(payload: tuple[Any, ...],
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.parametrize("symbols", ["btcusdt", None, {"btcusdt": 1}, 5, "x" * 60000])
+@pytest.mark.parametrize("judge", [subscription, cancellation])
+def test_symbols_that_are_no_list_are_told_what_they_may_be(judge: Any, symbols: object) -> None:
+    """Both forms are named, whatever came instead."""
+    with pytest.raises(RefusedError) as refused:
+        judge(full(), None, ({"symbols": symbols},))
+
+    assert str(refused.value) == 'symbols must be a list of symbols or "all"'
+
+
 def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None:
     """A second subscription joins the symbols and replaces the options."""
     mirror = full()

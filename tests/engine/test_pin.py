@@ -1,0 +1,37 @@
+"""What the engine's log says of pins."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from crypto_stream.bus.messages import Pin
+from crypto_stream.engine.engine import Engine
+from crypto_stream.engine.memory import Memory
+from crypto_stream.storage.sqlite import SqliteStateStore
+from tests.engine.test_assembly import assembled
+
+
+async def test_only_a_pin_that_changes_something_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for each change; the pin of a source that is gone is forgotten without a word."""
+    store = SqliteStateStore(tmp_path / "state.db")
+    store.save({"pin": "gone"})
+    memory = Memory(store)
+    engine = Engine(assembled(sources="binance,synthetic", pin=memory.pin), memory)
+
+    with caplog.at_level(logging.INFO, "crypto_stream"):
+        await engine.answer(1, Pin("auto"))
+        forgotten = memory.pin
+        for source in ("binance", "binance", "synthetic", "auto", "auto"):
+            await engine.answer(1, Pin(source))
+
+    assert forgotten is None
+    assert [(one.message, vars(one)["source"]) for one in caplog.records] == [
+        ("source pinned", "binance"),
+        ("source pinned", "synthetic"),
+        ("source unpinned", "auto"),
+    ]

@@ -50,7 +50,7 @@ _COMMANDS = {
 }
 _HEADINGS = (
     *("server", "requests/s", "x plain Flask", "x uvicorn", "x granian", "x Express", "p50 ms", "p99 ms"),
-    *("server %", "wrk %", "runs"),
+    *("server %", "requests/CPU s", "wrk %", "runs"),
 )
 
 
@@ -88,6 +88,7 @@ def _measure(name: str, answer: Path, seconds: float) -> Row:
         row = _wrk(url, seconds)
         elapsed = time.perf_counter() - began
         row["server_percent"] = (server.used().cpu_s - before) / elapsed * 100
+        row["requests_per_cpu_s"] = row["requests_per_s"] / row["server_percent"] * 100
         _check(server.port, expected)
         return row
 
@@ -192,7 +193,10 @@ def _line(name: str, middle: Mapping[str, Row]) -> list[object]:
         name,
         mine,
         *ratios,
-        *(row[key] for key in ("p50_ms", "p99_ms", "server_percent", "wrk_percent", "runs")),
+        *(
+            row[key]
+            for key in ("p50_ms", "p99_ms", "server_percent", "requests_per_cpu_s", "wrk_percent", "runs")
+        ),
     ]
 
 

@@ -119,6 +119,16 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
         with gevent.Timeout(_HEADERS_S, ValueError("the headers took too long")):
             return super().read_request(raw_requestline)
 
+    def _write_with_headers(self, data: bytes) -> None:
+        """Send head and body at once: a client that hangs up after the head would not see why."""
+        held: list[bytes] = []
+        self._sendall = held.append
+        try:
+            super()._write_with_headers(data)
+        finally:
+            del self._sendall
+        self._sendall(b"".join(held))
+
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["SERVER_PROTOCOL"] = self.request_version

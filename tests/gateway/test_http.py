@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -299,6 +300,20 @@ async def test_a_wrong_pin_is_refused_and_changes_nothing(
     if status == 400 and code != "bad_json":
         assert answer.json()["parameter"] == "source"
     assert engine.pin is None
+
+
+async def test_a_body_in_chunks_is_read_too(gateway: Gateway) -> None:
+    """A pin sent with Transfer-Encoding: chunked is understood like one with a length."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"source":'
+        yield b'"auto"}'
+
+    json = {"Content-Type": "application/json"}
+    answer = await gateway.http.post("/sources/active", content=chunks(), headers=json)
+    after = await gateway.http.get("/healthz")
+
+    assert (answer.status_code, after.status_code) == (200, 200)
 
 
 async def test_this_machine_may_pin_and_unpin(gateway: Gateway, engine: Engine) -> None:

@@ -143,6 +143,7 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         environ: dict[str, Any] = super().get_environ()
         environ["SERVER_PROTOCOL"] = self.request_version  # eventlet always says 1.0
         environ[DETACH] = self._detach
+        environ["wsgi.input_terminated"] = True  # a chunked body ends by itself, any other by its length
         return environ
 
     def _detach(self) -> tuple[int, bytes]:

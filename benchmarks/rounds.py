@@ -109,7 +109,8 @@ def finish(
     Raises ClickException (status 1) when something had no valid run.
     """
     print(f"\n{table(headings, [shown(line) for line in lines])}\n")
-    save(output, {"machine": facts(), **result, "load_after": round(os.getloadavg()[0], 2)})
+    machine_then = facts() | {"load_before": result["runs"][0]["load"]}
+    save(output, {"machine": machine_then, **result, "load_after": round(os.getloadavg()[0], 2)})
     if void := sorted({row["name"] for row in result["runs"]} - result["medians"].keys()):
         raise click.ClickException(f"no valid run of: {'; '.join(void)}")
 

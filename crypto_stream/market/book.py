@@ -17,6 +17,9 @@ _UNTIMED_STANDS_NS = 1_000_000_000
 _RESET_AFTER_NS = 5_000_000_000
 
 
+_NOT_BEHIND = (0, 0)
+
+
 class Sequence:
     """Judge order within one (source, instrument, channel) by the venue's own growing key."""
 
@@ -27,7 +30,7 @@ class Sequence:
         self._key: int | None = None
         self._generation = 0
         # The newest (generation, key) of a later connection that stays behind.
-        self._behind = (0, 0)
+        self._behind = _NOT_BEHIND
         self._behind_since = 0
 
     def accepts(self, key: int, generation: int, received_ns: int) -> bool:
@@ -36,9 +39,12 @@ class Sequence:
         `generation` numbers the source's connections. A later connection continues the old keys, unless its
         own grow for 5 s and stay behind them: then the venue has reset its count and the new one is followed.
         """
-        if self._key is not None and key <= self._key and not self._was_reset(key, generation, received_ns):
+        held = self._key
+        if held is not None and key <= held and not self._was_reset(key, generation, received_ns):
             return False
-        self._key, self._generation, self._behind = key, generation, (0, 0)
+        self._key = key
+        self._generation = generation
+        self._behind = _NOT_BEHIND
         return True
 
     def _was_reset(self, key: int, generation: int, received_ns: int) -> bool:
@@ -151,6 +157,8 @@ class SourceBook:
         time = event.time
         if isinstance(event, Trade):
             _merge_price(entry, event, event.price, received_ns, slow=False)
+        elif event.price is UNSET and not event.slow:
+            _merge_top(entry, event, received_ns)  # by far the most frequent: the top of book alone
         else:
             _merge(entry, event, received_ns)
         entry.received_ns = self.received_ns = received_ns
@@ -212,8 +220,7 @@ def _merge(entry: Entry, event: Update, received_ns: int) -> None:
     slow = event.slow
     if event.price is not UNSET:
         _merge_price(entry, event, event.price, received_ns, slow=slow)
-    if event.bid is not UNSET or event.ask is not UNSET:
-        _merge_top(entry, event, received_ns)
+    _merge_top(entry, event, received_ns)
     if slow:
         for name in ("open_24h", "high_24h", "low_24h", "volume_24h"):
             value = getattr(event, name)
@@ -222,21 +229,24 @@ def _merge(entry: Entry, event: Update, received_ns: int) -> None:
 
 
 def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
+    bid, ask = event.bid, event.ask
+    if bid is UNSET and ask is UNSET:
+        return
     time, slow = event.time, event.slow
     if slow and not entry.top_slow:
         if not _slow_wins(time, entry.top_time, entry.top_ns, received_ns):
             return
     elif event.channel != entry.top_channel and not _is_newer(time, entry.top_time):
         return
-    if event.bid is not UNSET:
-        if event.bid != entry.bid:
+    if bid is not UNSET:
+        if bid != entry.bid:
             entry.moved_ns = received_ns if entry.bid is not None else entry.moved_ns
-            entry.bid = event.bid
+            entry.bid = bid
         entry.bid_size = None if event.bid_size is UNSET else event.bid_size
-    if event.ask is not UNSET:
-        if event.ask != entry.ask:
+    if ask is not UNSET:
+        if ask != entry.ask:
             entry.moved_ns = received_ns if entry.ask is not None else entry.moved_ns
-            entry.ask = event.ask
+            entry.ask = ask
         entry.ask_size = None if event.ask_size is UNSET else event.ask_size
     entry.top_channel = event.channel
     entry.top_time, entry.top_ns, entry.top_slow = time, received_ns, slow

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.member import TEXT, Viewer
 from benchmarks.wire import Shot, bounds, inflated, read_event
 
 _READ = 256 * 1024
@@ -31,34 +32,7 @@ _TOGETHER = 100  # handshakes under way at a time
 _READY_S = 120.0
 _KEPT = 256  # different frames kept for comparison
 _SHOWN = 3  # errors told in full
-_TEXT, _CLOSE, _PING = 1, 8, 9
-
-
-class Viewer:
-    """One connection."""
-
-    __slots__ = (
-        "halted",
-        "lost",
-        "open",
-        "ready",
-        "rest",
-        "seq",
-        "shot",
-        "skipped",
-        "snapshots",
-        "socket",
-        "timed",
-    )
-
-    def __init__(self, connected: socket.socket, *, timed: bool) -> None:
-        """Begin before the handshake; who will stop reading is not `timed`."""
-        self.socket = connected
-        self.timed = timed
-        self.rest = b""
-        self.open = self.ready = self.lost = self.halted = False
-        self.shot: Shot | None = None
-        self.seq = self.skipped = self.snapshots = 0
+_CLOSE, _PING = 8, 9
 
 
 class Crowd:
@@ -133,7 +107,7 @@ class Crowd:
         rest = [viewer for viewer in self.viewers if not viewer.halted]
         errors = list(self.errors)
         errors += ["connection lost" for viewer in rest if viewer.lost]
-        errors += [f"not the last: {_shown(viewer)}" for viewer in rest if not _is_newest(viewer, last)]
+        errors += [f"not the last: {viewer.shown()}" for viewer in rest if not viewer.is_newest(last)]
         ages = sorted(self._ages)
         return {
             "frames": self._frames,
@@ -147,7 +121,7 @@ class Crowd:
                 "skipped": sum(viewer.skipped for viewer in halted),
                 "without_skips": sum(not viewer.skipped for viewer in halted),
                 "snapshots": {str(n): k for n, k in Counter(v.snapshots for v in halted).items()},
-                "newest": sum(_is_newest(viewer, last) for viewer in halted if not viewer.lost),
+                "newest": sum(viewer.is_newest(last) for viewer in halted if not viewer.lost),
             },
             "errors": len(errors),
             "first_errors": errors[:_SHOWN],
@@ -263,8 +237,8 @@ class Crowd:
         if opcode == _CLOSE:
             self._lose(viewer)
         elif opcode == _PING:
-            _send(viewer, payload, 10)
-        elif opcode != _TEXT:
+            viewer.send(payload, 10)
+        elif opcode != TEXT:
             self.errors.append(f"opcode {opcode}: {frame[:100]!r}")
         elif payload.startswith(b"42"):
             self._event(viewer, frame, payload, now_us)
@@ -285,14 +259,14 @@ class Crowd:
 
     def _control(self, viewer: Viewer, payload: bytes) -> None:
         if payload[:1] == b"0":
-            _send(viewer, b"40")
+            viewer.send(b"40")
         elif payload == b"2":
-            _send(viewer, b"3")
+            viewer.send(b"3")
         elif payload.startswith(b"40"):
             if (wished := self._wish["subscription"]) is None:
                 self._be_ready(viewer)
             else:
-                _send(viewer, b'420["subscribe",%s]' % json.dumps(wished).encode())
+                viewer.send(b'420["subscribe",%s]' % json.dumps(wished).encode())
         elif not payload.startswith(b'430[{"ok":true'):
             self.errors.append(f"not understood: {payload[:200]!r}")
 
@@ -315,21 +289,6 @@ _PARTS = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 def _at(ages: list[int], part: float) -> float | None:
     return ages[min(len(ages) - 1, int(len(ages) * part))] / 1000 if ages else None
-
-
-def _send(viewer: Viewer, payload: bytes, opcode: int = _TEXT) -> None:
-    """Send one short frame, masked with zeros."""
-    size = len(payload)
-    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + size.to_bytes(2, "big")
-    viewer.socket.send(bytes([0x80 | opcode]) + length + b"\0\0\0\0" + payload)
-
-
-def _is_newest(viewer: Viewer, last: dict[str, list[str]]) -> bool:
-    return viewer.shot is not None and viewer.shot.newest == last
-
-
-def _shown(viewer: Viewer) -> str:
-    return str(viewer.shot and dict(list(viewer.shot.newest.items())[:1]))
 
 
 def main(wish: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def test_frames_of_a_venue_reach_every_viewer(tmp_path: Path) -> None:
 
 def test_our_parser_reads_every_frame(tmp_path: Path) -> None:
     """Frames written by hand become as many quotes in the book; peers do the same where installed."""
-    only = "crypto" if importlib.util.find_spec("cryptofeed") is None else "crypto,ccxt"
+    only = "stream" if importlib.util.find_spec("cryptofeed") is None else "crypto,ccxt"
     medians = quick(tmp_path, "parse", "--only", only)["medians"]
 
     assert all(row["us_per_frame"] > 0 for row in medians.values())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.api import api
@@ -74,29 +74,22 @@ def create_app(
     return app, socketio, shelf
 
 
-class _Sparing(logging.Filter):
+class _Failures(logging.Filter):
     """Let only failures through, each once a minute: a viewer can cause thousands.
 
     What has no trace is engine.io telling that a client sent something wrong, which it was answered.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._clock = clock
-        self._next: dict[str, float] = {}
+        self._sparing = Sparing()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        now = self._clock()
-        if record.exc_info is None or now < self._next.get(record.msg, 0.0):
-            return False
-        if len(self._next) > 1000:
-            self._next.clear()
-        self._next[record.msg] = now + 60.0
-        return True
+        return record.exc_info is not None and self._sparing.due(record.msg)
 
 
 def _sparing(logger: logging.Logger) -> logging.Logger:
     logger.setLevel(logging.ERROR)  # engine.io tells of every packet at INFO
     if not logger.filters:
-        logger.addFilter(_Sparing(time.monotonic))
+        logger.addFilter(_Failures())
     return logger

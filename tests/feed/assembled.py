@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 import msgspec
 
-from crypto_stream.engine.assembly import Assembly
-from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.loading import load_source, load_sources
 from crypto_stream.feed.source import Source
 from tests.fakes.venue import FakeVenue
-from tests.feed.rig import Feed, settings
+from tests.feed.rig import Feed, fed, settings
 
 
 def source_of(fake: FakeVenue, **changed: Any) -> Source:
@@ -32,23 +29,8 @@ async def assembled(*sources: Source, recorder: Recorder | None = None, **given:
         key: given.pop(key) for key in ("handler_options", "explicit_pairs") if key in given
     }
     chosen = settings(**given).model_copy(update=internal)
-    bans: dict[str, int] = {}
-    assembly = Assembly(
-        chosen,
-        sources or load_sources(chosen),
-        pin=None,
-        bans={},
-        remember_ban=bans.__setitem__,
-        recorder=recorder,
-    )
-    feed = Feed(assembly, bans=bans)
-    assembly.accepted = feed.took
-    async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(connect_to_handler(assembly.board, feed))
-        try:
-            yield feed
-        finally:
-            loop.cancel()
+    async with fed(chosen, sources or load_sources(chosen), recorder) as feed:
+        yield feed
 
 
 def recording(file: Path, frames: Sequence[tuple[float | None, str]]) -> Path:

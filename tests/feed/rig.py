@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.feed.connect_to_handler import connect_to_handler
+from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.source import Source
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.settings import Settings, load
 from tests.fakes import FakeBinance, FakeOKX
@@ -72,14 +74,13 @@ def settings(**given: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def running(*fakes: FakeVenue, **given: Any) -> AsyncIterator[Feed]:
-    """Run the feed on `fakes`, the first one preferred."""
-    addresses = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in fakes}
-    names = ",".join(fake.name for fake in fakes)
-    chosen = settings(**{"sources": names, **given})
-    chosen = chosen.model_copy(update={"handler_options": addresses})
+async def fed(
+    chosen: Settings, sources: Sequence[Source], recorder: Recorder | None = None
+) -> AsyncIterator[Feed]:
+    """Run the feed on `sources` as the settings say."""
     bans: dict[str, int] = {}
-    assembly = Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+    remember = bans.__setitem__
+    assembly = Assembly(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
     feed = Feed(assembly, bans=bans)
     assembly.accepted = feed.took
     async with asyncio.TaskGroup() as tasks:
@@ -88,6 +89,17 @@ async def running(*fakes: FakeVenue, **given: Any) -> AsyncIterator[Feed]:
             yield feed
         finally:
             loop.cancel()
+
+
+@contextlib.asynccontextmanager
+async def running(*fakes: FakeVenue, **given: Any) -> AsyncIterator[Feed]:
+    """Run the feed on `fakes`, the first one preferred."""
+    addresses = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in fakes}
+    names = ",".join(fake.name for fake in fakes)
+    chosen = settings(**{"sources": names, **given})
+    chosen = chosen.model_copy(update={"handler_options": addresses})
+    async with fed(chosen, load_sources(chosen)) as feed:
+        yield feed
 
 
 @contextlib.asynccontextmanager

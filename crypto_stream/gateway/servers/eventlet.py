@@ -21,6 +21,7 @@ import eventlet.hubs
 import eventlet.wsgi
 
 from crypto_stream.gateway.delivery.hub import DETACH
+from crypto_stream.gateway.fast.desk import Desk, Reader
 from crypto_stream.gateway.fast.road import Road
 
 ASYNC_MODE = "eventlet"
@@ -29,8 +30,6 @@ _READ_S = 60.0
 # Seconds for the headers alone, from the end of the request line.
 _HEADERS_S = 20.0
 KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % _READ_S
-# Requests of one connection answered in a row before others have their turn.
-_IN_A_ROW = 50
 
 # Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
 logging.logThreads = False
@@ -66,6 +65,27 @@ class Hub:
         return partial(hub.remove, hub.add(kind, descriptor, call, call, call))
 
 
+class Pause:
+    """Lets the green thread that made it wait (`fast.desk`)."""
+
+    def __init__(self) -> None:
+        """Belong to the running green thread."""
+        self._thread = eventlet.getcurrent()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until `end`; False after this long without it."""
+        hub = eventlet.hubs.get_hub()
+        timer = hub.schedule_call_global(seconds, self._thread.switch, False)
+        try:
+            return bool(hub.switch())
+        finally:
+            timer.cancel()
+
+    def end(self) -> None:
+        """Let it go on, now; for callbacks of the hub, once for each `wait`."""
+        self._thread.switch(True)
+
+
 class Server:
     """Accept and serve connections from now on, at most `max_connections` at once."""
 
@@ -97,6 +117,7 @@ class Server:
 class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One HTTP connection, whose socket a WebSocket may take away."""
 
+    rfile: Any
     _taken = False
 
     def __init__(self, road: Road, *connection: Any) -> None:
@@ -107,33 +128,23 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         self.capitalize_response_headers = False  # ours are as they shall be
         super().handle()
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = self._reader = Reader(self.rfile.detach())
+        self._desk = Desk(self.connection, self.connection.fd, self._road, Hub(), Pause)
+
     def _read_request_line(self) -> Any:
-        try:
-            self._take_road()
-        except OSError as error:
-            if error.errno in eventlet.wsgi.BROKEN_SOCK | eventlet.wsgi.BAD_SOCK:
-                return ""
-            raise
+        """Answer all that is simple, then read the first line of something else, or of the end."""
+        if not self.rfile.closed and self.conn_state[2] != eventlet.wsgi.STATE_CLOSE:
+            try:
+                self._reader.give_back(self._desk.attend(self._reader.drain(), _READ_S))
+            except OSError as error:
+                if error.errno in eventlet.wsgi.BROKEN_SOCK | eventlet.wsgi.BAD_SOCK:
+                    return ""
+                raise
         if self.conn_state[2] == eventlet.wsgi.STATE_CLOSE:  # the server ended meanwhile
             return ""
         return super()._read_request_line()
-
-    def _take_road(self) -> None:
-        """Answer all that is simple, until something else comes or the connection ends."""
-        served = 0
-        while not self.rfile.closed and self.conn_state[2] != eventlet.wsgi.STATE_CLOSE:
-            answered = self._road(self.rfile.peek())
-            if answered is None:
-                return
-            length, answer = answered
-            self.rfile.read(length)
-            self.conn_state[2] = eventlet.wsgi.STATE_REQUEST
-            self.connection.sendall(answer)
-            if self.conn_state[2] == eventlet.wsgi.STATE_REQUEST:
-                self.conn_state[2] = eventlet.wsgi.STATE_IDLE
-            served += 1
-            if served % _IN_A_ROW == 0:
-                eventlet.sleep(0)
 
     def parse_request(self) -> bool:
         with eventlet.Timeout(_HEADERS_S, TimeoutError("the headers took too long")):
@@ -150,8 +161,7 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
         self._taken = True
         eventlet.wsgi.WSGI_LOCAL.already_handled = True
-        self.connection.settimeout(0)  # so that peek takes what is there and never waits
-        early = self.rfile.peek()
+        early = self._reader.drain()
         descriptor = os.dup(self.connection.fileno())
         eventlet.hubs.notify_opened(descriptor)
         self.conn_state[1] = _Gone()  # the server would shut it down when this green thread ends

@@ -17,6 +17,7 @@ from gevent.pool import Pool  # noqa: E402
 from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 
 from crypto_stream.gateway.delivery.hub import DETACH  # noqa: E402
+from crypto_stream.gateway.fast.desk import Desk, Reader  # noqa: E402
 from crypto_stream.gateway.fast.road import Road  # noqa: E402
 
 ASYNC_MODE = "gevent"
@@ -25,8 +26,6 @@ _READ_S = 60.0
 # Seconds for the headers alone, from the end of the request line.
 _HEADERS_S = 20.0
 KEPT_ALIVE = b""  # pywsgi confirms it to HTTP/1.0 only
-# Requests of one connection answered in a row before others have their turn.
-_IN_A_ROW = 50
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 _library = logging.getLogger(f"{__name__}.library")
@@ -68,6 +67,28 @@ class Hub:
         return close
 
 
+class Pause:
+    """Lets the green thread that made it wait (`fast.desk`)."""
+
+    def __init__(self) -> None:
+        """Belong to the running green thread."""
+        self._thread = gevent.getcurrent()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until `end`; False after this long without it."""
+        hub = get_hub()
+        timer = hub.loop.timer(seconds)
+        timer.start(self._thread.switch, False)
+        try:
+            return bool(hub.switch())
+        finally:
+            timer.close()
+
+    def end(self) -> None:
+        """Let it go on, now; for callbacks of the hub, once for each `wait`."""
+        self._thread.switch(True)
+
+
 class Server:
     """Accept and serve connections from now on, at most `max_connections` at once."""
 
@@ -94,10 +115,12 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
     """One HTTP connection, whose socket a WebSocket may take away."""
 
     socket: Any
+    rfile: Any
 
     def __init__(self, road: Road, *connection: Any) -> None:
         super().__init__(*connection)
-        self._road = road
+        self.rfile = self._reader = Reader(self.rfile.detach())
+        self._desk = Desk(self.socket, self.socket._sock, road, Hub(), Pause)
 
     def handle(self) -> None:
         self.socket.settimeout(_READ_S)
@@ -105,14 +128,7 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
 
     def read_requestline(self) -> Any:
         """Answer all that is simple, then read the first line of something else, or of the end."""
-        served = 0
-        while (answered := self._road(self.rfile.peek())) is not None:
-            length, answer = answered
-            self.rfile.read(length)
-            self.socket.sendall(answer)
-            served += 1
-            if served % _IN_A_ROW == 0:
-                gevent.sleep(0)
+        self._reader.give_back(self._desk.attend(self._reader.drain(), _READ_S))
         return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
@@ -139,6 +155,4 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
         taken, self.socket = self.socket, None
         self.close_connection = True
-        taken.settimeout(0)  # so that peek takes what is there and never waits
-        early = self.rfile.peek()
-        return os.dup(taken.fileno()), early
+        return os.dup(taken.fileno()), self._reader.drain()

@@ -26,10 +26,14 @@ from benchmarks.viewing import Viewing, viewing
 _RATE = 20.0
 _CALM_S = 3.0
 _UNTIL_GONE_S = 15.0
+_LOOK_S = 0.5
 _COUNTED = ("skipped", "caught_up", "disconnected_slow")
+_BEHIND = "viewers_behind"
+_TIMES = ("all_behind_s", "first_cut_s", "all_cut_s")  # since the others stopped
 _HEADINGS = (
     *("gateway", "stopped for s", "p50 ms", "p99 ms", "p99 x undisturbed", "others' missing", "skipped"),
-    *("one snapshot", "newest", "disconnected", "of", "kB/stopped client", "runs"),
+    *("one snapshot", "newest", "disconnected", "of", "all behind s", "first cut s", "all cut s"),
+    *("kB/stopped client", "runs"),
 )
 
 
@@ -77,7 +81,7 @@ def _measure(name: str, size: Size) -> Row:
         viewers.ask("mark")
         if not kind:
             viewers.ask(f"halt {size.stopping}")
-        time.sleep(float(seconds))
+        times = _watch(running, float(seconds), size.stopping, counted)
         used, at_end = running.used().rss, viewers.report({})
         if not kind:
             viewers.ask("resume")
@@ -96,7 +100,8 @@ def _measure(name: str, size: Size) -> Row:
             "halted_one_snapshot": halted["snapshots"].get("1", 0),
             "halted_newest": halted["newest"],
             "kb_per_halted": (used - before) / size.stopping / 1000 if not kind else None,
-            **{key: value - counted[key] for key, value in _counted(running).items()},
+            **times,
+            **{key: _counted(running)[key] - counted[key] for key in _COUNTED},
         }
 
 
@@ -109,6 +114,23 @@ def _watched(server: str, size: Size) -> Iterator[tuple[Feeder, Served, Viewing]
         viewing(running, size.clients, wish([SYMBOL]), small=size.stopping) as viewers,
     ):
         yield feed, running, viewers
+
+
+def _watch(
+    running: Served, seconds: float, stopping: int, before: dict[str, float]
+) -> dict[str, float | None]:
+    """Wait, and see after how long all that stop are behind, and when the first and the last were cut."""
+    began = time.monotonic()
+    seen: dict[str, float | None] = dict.fromkeys(_TIMES)
+    while (passed := time.monotonic() - began) < seconds:
+        now = _counted(running)
+        cut = now["disconnected_slow"] - before["disconnected_slow"]
+        reached = (now[_BEHIND] >= stopping, cut > 0, cut >= stopping)
+        for name, there in zip(seen, reached, strict=True):
+            if there and seen[name] is None:
+                seen[name] = round(passed, 1)
+        time.sleep(min(_LOOK_S, max(0.0, seconds - passed)))
+    return seen
 
 
 def _settled(feed: Feeder, viewers: Viewing) -> dict[str, Any]:
@@ -127,10 +149,10 @@ def _settled(feed: Feeder, viewers: Viewing) -> dict[str, Any]:
 def _counted(running: Served) -> dict[str, float]:
     """Read what the gateway itself counted."""
     said = get(f"{running.url}/metrics").decode().splitlines()
-    found = dict.fromkeys(_COUNTED, 0.0)
+    found = dict.fromkeys((*_COUNTED, _BEHIND), 0.0)
     for line in said:
-        for name in _COUNTED:
-            if line.startswith((f"crypto_stream_{name}_total ", f"crypto_stream_{name}_total{{")):
+        for name in found:
+            if line.startswith((f"crypto_stream_{name}_total ", f"crypto_stream_{name} ")):
                 found[name] += float(line.rpartition(" ")[2])
     return found
 
@@ -144,7 +166,8 @@ def _line(name: str, middle: dict[str, Row]) -> Sequence[object]:
     return [
         *(server, rest, row["p50_ms"], row["p99_ms"], ratio(row["p99_ms"], undisturbed.get("p99_ms"))),
         *(row["others_skipped"], row["halted_skipped"], row["halted_one_snapshot"], row["halted_newest"]),
-        *(row["halted_lost"], row["halted"], row.get("kb_per_halted"), row["runs"]),
+        *(row["halted_lost"], row["halted"], *(row.get(name) for name in _TIMES)),
+        *(row.get("kb_per_halted"), row["runs"]),
     ]
 
 

@@ -27,7 +27,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
 )
-from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.decimals import decimal_text, four_decimal_texts
 from crypto_stream.market.instruments import fold
 
 if TYPE_CHECKING:
@@ -204,17 +204,9 @@ def _read_book_ticker(payload: bytes | Raw) -> Event:
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
     """
     top = _book_ticker(payload)
-    return Update(
-        _symbols.get(top.s) or _learn(top.s),
-        "bookTicker",
-        top.u,
-        None,
-        UNSET,
-        decimal_text(top.b),
-        decimal_text(top.B),
-        decimal_text(top.a),
-        decimal_text(top.A),
-    )
+    bid, bid_size, ask, ask_size = four_decimal_texts(top.b, top.B, top.a, top.A)
+    symbol = _symbols.get(top.s) or _learn(top.s)
+    return Update(symbol, "bookTicker", top.u, None, UNSET, bid, bid_size, ask, ask_size)
 
 
 def _read_agg_trade(payload: bytes | Raw) -> Event:

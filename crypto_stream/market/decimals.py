@@ -8,8 +8,13 @@ import re
 _LONGEST = 40
 _ANY_FORM = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?")
 
+_PLAIN = r"[0-9]{1,20}\.[0-9]{1,19}"
+_FOUR_PLAIN = re.compile(f"{_PLAIN} {_PLAIN} {_PLAIN} {_PLAIN}").fullmatch
 
-def decimal_text(text: str) -> str | None:
+Text = str | None
+
+
+def decimal_text(text: str) -> Text:
     """Return `text` unchanged if it is a finite decimal number, None if it is empty (a value not given).
 
     Accepted: `0.10`, `-3`, `5.`, `1e-8`, up to 40 characters. Raises ValueError for anything else, which
@@ -23,3 +28,10 @@ def decimal_text(text: str) -> str | None:
     if len(text) <= _LONGEST and _ANY_FORM.fullmatch(text):
         return text
     raise ValueError(f"{text[:_LONGEST]!r} is no decimal number")
+
+
+def four_decimal_texts(bid: str, bid_size: str, ask: str, ask_size: str) -> tuple[Text, Text, Text, Text]:
+    """Return four times `decimal_text`, cheaper: every change of a top of book comes through here."""
+    if _FOUR_PLAIN(f"{bid} {bid_size} {ask} {ask_size}"):
+        return bid, bid_size, ask, ask_size
+    return decimal_text(bid), decimal_text(bid_size), decimal_text(ask), decimal_text(ask_size)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.decimals import decimal_text, four_decimal_texts
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,23 @@ def test_what_is_kept_is_a_finite_decimal(text: str) -> None:
 def test_every_plain_decimal_passes(number: Decimal) -> None:
     """Every decimal of a usual size is a number."""
     assert decimal_text(format(number, "f")) == format(number, "f")
+
+
+PIECES = st.one_of(
+    st.sampled_from(
+        ["0.1", "25.35190000", "", "5.", "1e-8", " ", "1.2 3.4", ".", "-0.5", "\u0661.0", "9" * 41]
+    ),
+    st.text("0123456789. -e\n", max_size=45),
+)
+
+
+@given(st.tuples(PIECES, PIECES, PIECES, PIECES))
+def test_four_at_once_are_what_each_is_alone(texts: tuple[str, str, str, str]) -> None:
+    """The short way neither lets through nor refuses anything else."""
+    try:
+        alone = tuple(decimal_text(text) for text in texts)
+    except ValueError:
+        with pytest.raises(ValueError, match="is no decimal number"):
+            four_decimal_texts(*texts)
+    else:
+        assert four_decimal_texts(*texts) == alone

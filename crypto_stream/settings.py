@@ -73,6 +73,15 @@ class Settings(BaseModel):
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
     )
     data_dir: Path = Field(Path("data"), description="Folder of what must survive a restart.")
+    keep_1s: float = Field(
+        24.0, ge=0, le=1e6, description="Hours of one-second bars kept of each instrument; 0: for ever."
+    )
+    keep_1m: float = Field(
+        720.0, ge=0, le=1e6, description="Hours of one-minute bars kept of each instrument; 0: for ever."
+    )
+    keep_1h: float = Field(
+        0.0, ge=0, le=1e6, description="Hours of one-hour bars kept of each instrument; 0: for ever."
+    )
     log_file: Path = Field(Path("app.log"), description="Log file, written by the supervisor alone.")
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         "INFO", description="Least level logged."

@@ -1,8 +1,9 @@
 """The synthetic source: walks that need no network and can never be taken for a real price.
 
 `ticker_00` … `ticker_99` start at 0 and move by exactly 1 each second; EUR/USD, EUR/RUB and USD/RUB wander
-close around a settable price. Every instrument has a random state of its own, made of the seed and its
-symbol: the same seed gives the same steps, and one instrument more changes no other.
+close around a settable price. After a restart each goes on from its last price. Every instrument has a random
+state of its own, made of the seed and its symbol: the same seed gives the same steps, and one instrument more
+changes no other.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class Walk(Protocol):
 class UnitWalk:
     """Start at 0, move by exactly -1 or +1 each second; bid and ask stand one half around."""
 
-    def __init__(self, chance: random.Random) -> None:
-        """Take the walk's own random state."""
+    def __init__(self, chance: random.Random, price: int) -> None:
+        """Take the walk's own random state, and where it stands."""
         self._chance = chance
-        self._price = 0
+        self._price = price
 
     def now(self) -> Quoted:
         """Say where the walk is; prices may be negative."""
@@ -96,6 +97,12 @@ class PairWalk:
         self._spread = _ticks(spread, digits)
         self._size = size
         self._offset = 0
+
+    def go_on_from(self, price: str) -> None:
+        """Stand at `price`, unless it is too far from the middle to be this walk's."""
+        offset = _ticks(price, self._digits) - self._middle
+        if abs(offset) <= _FARTHEST:
+            self._offset = offset
 
     def now(self) -> Quoted:
         """Say where the walk is; the bid is half a spread below the price, rounded down to a tick."""
@@ -127,13 +134,16 @@ def check_options(options: Mapping[str, str]) -> None:
         _checked(f"{symbol}_size", options.get(f"{symbol}_size", OPTIONS[f"{symbol}_size"]), 8)
 
 
-def make_walk(symbol: str, seed: int | None, options: Mapping[str, str]) -> Walk:
-    """Make the walk of `symbol`; without a seed a different one each time."""
+def make_walk(symbol: str, seed: int | None, options: Mapping[str, str], last: str | None = None) -> Walk:
+    """Make the walk of `symbol`, going on from its `last` price; without a seed a different one each time."""
     chance = random.Random() if seed is None else random.Random(f"{seed} {symbol}")
     if symbol not in _DIGITS:
-        return UnitWalk(chance)
+        return UnitWalk(chance, int(last or 0))
     price, spread, size = (options[f"{symbol}_{name}"] for name in ("price", "spread", "size"))
-    return PairWalk(chance, _DIGITS[symbol], price, spread, size)
+    walk = PairWalk(chance, _DIGITS[symbol], price, spread, size)
+    if last is not None:
+        walk.go_on_from(last)
+    return walk
 
 
 async def events(connection: Running, instruments: Sequence[Instrument]) -> AsyncGenerator[Event]:
@@ -145,7 +155,11 @@ async def events(connection: Running, instruments: Sequence[Instrument]) -> Asyn
     """
     check_options(connection.options)
     options = {**OPTIONS, **connection.options}
-    walks = {each.symbol: make_walk(each.symbol, connection.seed, options) for each in instruments}
+    symbols = [each.symbol for each in instruments]
+    walks = {
+        symbol: make_walk(symbol, connection.seed, options, connection.last_price(symbol))
+        for symbol in symbols
+    }
     second = int(time.time())
     for event in _told(walks, second):
         yield event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Venues
@@ -33,12 +34,16 @@ class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
-    """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms."""
+    """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
+
+    `history_trouble` says why bars are not stored, None while they are.
+    """
 
     time: int
     sources: list[SourceStatus]
     pin: str | None
     lag_ms: float
+    history_trouble: str | None = None
 
 
 class Switched(msgspec.Struct, frozen=True, tag="switched"):
@@ -51,6 +56,21 @@ class VenuesChanged(msgspec.Struct, frozen=True, tag="venues"):
     """The per-source quotes of a watched instrument."""
 
     venues: Venues
+
+
+class LiveBars(msgspec.Struct, frozen=True, tag="bars"):
+    """Bars of a watched series that changed: those closed since the last message, and the open one.
+
+    `previous` is the time of the bar before the first of them, None where that is not known: who has another
+    one before it has missed something. `gap` tells since when no source is live. State as of `seq`.
+    """
+
+    symbol: str
+    interval: str
+    seq: int
+    previous: int | None
+    bars: list[Bar]
+    gap: Gap | None
 
 
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
@@ -72,6 +92,58 @@ class WatchVenues(msgspec.Struct, frozen=True, tag="watch_venues"):
     """Replace the set of instruments whose `VenuesChanged` this gateway wants; answered with None."""
 
     symbols: list[str]
+
+
+class WatchBars(msgspec.Struct, frozen=True, tag="watch_bars"):
+    """Replace the series (symbol, interval) whose `LiveBars` this gateway wants; answered with None."""
+
+    series: list[tuple[str, str]]
+
+
+class GetHistory(msgspec.Struct, frozen=True, tag="get_history"):
+    """Ask for bars; `points` instead of `interval` picks the finest with at most so many. Answered with
+    `HistoryPage`, refused with `bad_parameter`, `unknown_symbol` or `history_unavailable`.
+    """
+
+    symbol: str
+    interval: str | None = None
+    points: int | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    limit: int | None = None
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Bars and gaps of one range, oldest first, as of `seq` in this life of the engine.
+
+    `older` (with it as `to`) and `newer` (as `from`) fetch the next page where there is one.
+    """
+
+    symbol: str
+    interval: str
+    interval_ms: int
+    epoch: str
+    seq: int
+    older: int | None
+    newer: int | None
+    bars: list[Bar]
+    gaps: list[Gap]
+
+
+class GetSparks(msgspec.Struct, frozen=True, tag="get_sparks"):
+    """Ask for the last hour of every instrument; answered with `Sparks`."""
+
+
+class Sparks(msgspec.Struct, frozen=True):
+    """The last price of each minute of the last hour, oldest first, by symbol: [time, price].
+
+    Minutes without a trade are left out; the newest one is still open.
+    """
+
+    epoch: str
+    seq: int
+    interval_ms: int
+    sparks: dict[str, list[tuple[int, str]]]
 
 
 class Pin(msgspec.Struct, frozen=True, tag="pin"):
@@ -96,7 +168,7 @@ class GetMetrics(msgspec.Struct, frozen=True, tag="get_metrics"):
     """Ask for what every connected gateway counts; answered with a list of `Metrics`."""
 
 
-Ask = GetVenues | WatchVenues | Pin | Metrics | GetMetrics
+Ask = GetVenues | WatchVenues | WatchBars | GetHistory | GetSparks | Pin | Metrics | GetMetrics
 
 
 class Request(msgspec.Struct, frozen=True, tag="request"):
@@ -106,5 +178,5 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
     ask: Ask
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | VenuesChanged | Answer
+ToGateway = Snapshot | Quotes | Beat | Switched | VenuesChanged | LiveBars | Answer
 ToEngine = Request

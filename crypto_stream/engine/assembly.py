@@ -62,10 +62,14 @@ class Assembly:
         remember_ban: Callable[[str, int], None],
         recorder: Recorder | None = None,
     ) -> None:
-        """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left."""
+        """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left.
+
+        `last_prices` may be filled with its last prices before anything runs.
+        """
         pairs = wanted_pairs(settings, sources)
         self.sources = sources
         self.book = Book()
+        self.last_prices: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
         self.accepted: Callable[[str, Update | Trade], None] = _nobody
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
@@ -107,11 +111,16 @@ class Assembly:
             accepted=partial(self._on_accepted, source.name),
             changed=self._on_changed,
             seed=settings.seed,
+            last_price=partial(self._last_price, source.name),
             stale_after_ns=_ns(settings.stale_after),
             ack_ns=_ns(settings.ack_timeout),
             connect_s=settings.connect_timeout,
             recorder=recorder,
         )
+
+    def _last_price(self, source: str, symbol: str) -> str | None:
+        entry = self.book.entry(source, symbol)
+        return self.last_prices.get(symbol) if entry is None else entry.price
 
     def _on_changed(self) -> None:
         self.board.changed()

@@ -15,21 +15,33 @@ from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
+    GetHistory,
     GetMetrics,
+    GetSparks,
     GetVenues,
+    HistoryPage,
+    LiveBars,
     Metrics,
     Pin,
     Snapshot,
+    Sparks,
     ToGateway,
     VenuesChanged,
+    WatchBars,
     WatchVenues,
 )
 from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.memory import Memory
 from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.venues import venues_of
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.failover import Change
+from crypto_stream.history.day import Figures
+from crypto_stream.history.history import History
+from crypto_stream.history.queries import Question
+from crypto_stream.market.bars import INTERVALS
+from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.status import SourceStatus, Venues
 
 log = logging.getLogger(__name__)
@@ -42,7 +54,7 @@ AUTO = "auto"
 class Engine:
     """Answer the bus and tell it what changes: the `Backend` of the bus and the `Listener` of the feed."""
 
-    def __init__(self, assembly: Assembly, memory: Memory) -> None:
+    def __init__(self, assembly: Assembly, memory: Memory, history: History) -> None:
         """Join the parts; `port` is set before anything runs."""
         self._assembly = assembly
         self._board = assembly.board
@@ -55,7 +67,10 @@ class Engine:
         self.publisher = Publisher(
             assembly.instruments.values(), assembly.book, assembly.failover, self._publish
         )
-        assembly.accepted = self.publisher.accepted
+        self._history = history
+        self._figured: dict[str, Figures] = {}
+        self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
+        assembly.accepted = self._accepted
 
     def snapshot(self) -> Snapshot:
         """Return the whole present state."""
@@ -80,6 +95,12 @@ class Engine:
                 self._require(symbol)
                 self._venues_sent.pop(symbol, None)
             self._watched[gateway] = ask.symbols
+        elif isinstance(ask, WatchBars):
+            self.candles.watch(gateway, ask.series)
+        elif isinstance(ask, GetHistory):
+            return await self._page(ask)
+        elif isinstance(ask, GetSparks):
+            return self._sparks()
         elif isinstance(ask, Metrics):
             self._keep(gateway, ask)
         elif isinstance(ask, GetMetrics):
@@ -92,9 +113,12 @@ class Engine:
         """Forget what this gateway had asked to watch, and what it counted."""
         self._watched.pop(gateway, None)
         self._metrics.pop(gateway, None)
+        self.candles.left(gateway)
 
     def switched(self, changes: list[Change]) -> None:
         """Publish and log who serves what now."""
+        for change in changes:
+            self._history.switched(change.symbol, change.after, change.reason)
         self.publisher.switched(changes)
         groups: dict[tuple[str | None, str | None, str], list[str]] = {}
         for change in changes:
@@ -109,7 +133,8 @@ class Engine:
     def sources_changed(self) -> None:
         """Tell gateways at once."""
         self.publisher.adopt()
-        self._publish(Beat(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms))
+        trouble = self._history.trouble
+        self._publish(Beat(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms, trouble))
 
     async def beat(self, to_supervisor: Callable[[], None]) -> None:
         """Say each second that the engine lives, and how late its loop runs."""
@@ -132,6 +157,59 @@ class Engine:
                 for gateway, symbols in self._watched.items():
                     if symbol in symbols and self.port:
                         self.port.send(gateway, VenuesChanged(venues))
+
+    def _accepted(self, source: str, event: Update | Trade) -> None:
+        symbol = event.symbol
+        if isinstance(event, Trade) and symbol in self._history.series:
+            self._history.take(source, event, self._assembly.failover.serving[symbol])
+            if self._assembly.instruments[symbol].synthetic:
+                self._figure(source, symbol)
+        self.publisher.accepted(source, event)
+
+    def _figure(self, source: str, symbol: str) -> None:
+        """Give a synthetic instrument, of which no venue tells, the 24 h figures of its own bars."""
+        figures = self._history.figures(symbol)
+        if figures is None or figures == self._figured.get(symbol):
+            return
+        self._figured[symbol] = figures
+        now_ns = time.monotonic_ns()
+        update = Update(
+            *(symbol, "bars", now_ns),
+            open_24h=figures.open,
+            high_24h=figures.high,
+            low_24h=figures.low,
+            slow=True,
+        )
+        self._assembly.book.of(source).apply(update, now_ns)
+
+    async def _page(self, ask: GetHistory) -> HistoryPage:
+        self._require(ask.symbol)
+        question = Question(ask.interval, ask.points, ask.from_ms, ask.to_ms, ask.limit)
+        seq = self.publisher.seq  # the page may show more than this, never less
+        try:
+            page = await self._history.ask(ask.symbol, question)
+        except OSError as error:
+            log.warning("history cannot be read", extra={"reason": str(error)})
+            raise RefusedError(
+                "history_unavailable", "the history cannot be read now; prices go on"
+            ) from None
+        return HistoryPage(
+            *(ask.symbol, page.interval, INTERVALS[page.interval], self.publisher.epoch, seq),
+            *(page.older, page.newer, page.bars, page.gaps),
+        )
+
+    def _sparks(self) -> Sparks:
+        history = self._history
+        return Sparks(
+            self.publisher.epoch,
+            self.publisher.seq,
+            INTERVALS["1m"],
+            {symbol: history.spark(symbol) for symbol in history.series},
+        )
+
+    def _tell(self, gateway: int, message: LiveBars) -> None:
+        if self.port:
+            self.port.send(gateway, message)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:

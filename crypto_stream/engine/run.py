@@ -14,6 +14,7 @@ from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory, locked
+from crypto_stream.engine.past import open_history
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
@@ -32,7 +33,9 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     sources = load_sources(settings)
     memory = Memory(SqliteStateStore(settings.data_dir / "state.db"))
     assembly = Assembly(settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban)
-    engine = Engine(assembly, memory)
+    history = open_history(settings, assembly.instruments)
+    assembly.last_prices.update(history.last_prices)
+    engine = Engine(assembly, memory, history)
     async with LocalEnginePort(bus_path, engine) as port:
         engine.port = port
         log.info(
@@ -43,6 +46,8 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             connect_to_handler(assembly.board, engine),
             engine.beat(beat),
             engine.send_venues(),
+            engine.candles.run(),
+            history.run(),
             memory.run(),
         )
     log.info("engine stopped")

@@ -43,6 +43,7 @@ class Terms(NamedTuple):
     """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took.
 
     `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
+    `last_price` tells what the source last said of a symbol, in a former life too.
     """
 
     source: Source
@@ -53,6 +54,7 @@ class Terms(NamedTuple):
     accepted: Callable[[Update | Trade], None]
     changed: Callable[[], None]
     seed: int | None
+    last_price: Callable[[str], str | None]
     stale_after_ns: int
     ack_ns: int
     connect_s: float
@@ -100,6 +102,10 @@ class Leg:
     def seed(self) -> int | None:
         """The seed of everything random, for the handler's `events`."""
         return self.terms.seed
+
+    def last_price(self, symbol: str) -> str | None:
+        """Tell the last price this source gave, for the handler's `events`."""
+        return self.terms.last_price(symbol)
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin; `changed` of the terms is called at every change of state, and at the end."""

@@ -128,6 +128,9 @@ class Running(Protocol):
     def seed(self) -> int | None:
         """The seed of everything random, None for a different run each time."""
 
+    def last_price(self, symbol: str) -> str | None:
+        """Tell the last price this source gave, before a restart too; None where there is none."""
+
 
 class Source(msgspec.Struct, frozen=True):
     """A loaded handler with its settings, as the feed uses it.

@@ -19,6 +19,7 @@ from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.api import api
 from crypto_stream.gateway.web.gate import Admission, Gate
 from crypto_stream.gateway.web.headers import Headers
+from crypto_stream.gateway.web.history import history
 from crypto_stream.gateway.web.origins import allowed
 from crypto_stream.gateway.web.pages import pages
 from crypto_stream.gateway.web.shelf import Shelf
@@ -53,6 +54,7 @@ def create_app(
         mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
     )
     app.register_blueprint(api(mirror, port, registry, shelf))
+    app.register_blueprint(history(mirror, port))
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
     quiet = _sparing(logging.getLogger("crypto_stream.gateway.engineio"))

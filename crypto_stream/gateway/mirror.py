@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, VenuesChanged
+from crypto_stream.bus.messages import Beat, LiveBars, Quotes, Snapshot, ToGateway, VenuesChanged
+from crypto_stream.gateway.bars import WatchedBars
 from crypto_stream.market.instruments import Catalogue
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Venues
@@ -23,6 +24,7 @@ class Mirror:
 
     `quotes` are as shown to people. Each change of a shown quote gives it a higher `versions[symbol]`, so
     that everybody finds what is new since `version` was last looked at; `venue_versions` likewise.
+    `bars` are the watched series, by symbol and interval.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,8 @@ class Mirror:
         self.versions: dict[str, int] = {}
         self.venues: dict[str, Venues] = {}
         self.venue_versions: dict[str, int] = {}
+        self.bars: dict[tuple[str, str], WatchedBars] = {}
+        self.history_trouble: str | None = None
         self._given: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
@@ -59,8 +63,13 @@ class Mirror:
         elif isinstance(message, Beat):
             self._take_sources(message.sources, message.pin, now_s)
             self.lag_ms = message.lag_ms
+            self.history_trouble = message.history_trouble
         elif isinstance(message, VenuesChanged):
             self._show_venues(message.venues)
+        elif isinstance(message, LiveBars):
+            self.version += 1
+            series = (message.symbol, message.interval)
+            self.bars.setdefault(series, WatchedBars()).join(message, self.version)
         if revived or isinstance(message, Snapshot):
             self._show(self._given.values())
         return new
@@ -144,6 +153,7 @@ class Mirror:
         if new:
             self.venues.clear()
             self.venue_versions.clear()
+            self.bars.clear()
         return new
 
     def _merge(self, message: Quotes) -> None:

@@ -9,9 +9,10 @@ import msgspec
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
 from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.market.bars import INTERVALS
 
-# Instruments whose per-source quotes one viewer may watch: each costs the engine a message per change.
-MOST_VENUES = 20
+# Instruments whose per-source quotes, or bars, one viewer may watch: each costs the engine messages.
+MOST_WATCHED = 20
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,14 +37,15 @@ _Payload = TypeVar("_Payload", Subscribe, Unsubscribe)
 def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
     """Judge a `subscribe`; return the whole new wish, or raise RefusedError and nothing has changed."""
     ask = _read(Subscribe, payload)
-    if ask.candles is not None:
-        raise RefusedError("candles_unavailable", "candles are not served yet; leave them out or send null")
+    if ask.candles is not None and ask.candles not in INTERVALS:
+        raise RefusedError("unknown_interval", f"candles must be null or one of {', '.join(INTERVALS)}")
     symbols = _symbols(mirror, ask.symbols)
     if present is not None:
         symbols = present.symbols.plus(symbols)
-    if ask.venues and len(symbols.among(mirror.quotes)) > MOST_VENUES:
-        raise RefusedError("too_many_symbols", f"venues are served for at most {MOST_VENUES} symbols")
-    return Wish(symbols, round_up(ask.interval_ms), ask.delta, ask.venues)
+    if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MOST_WATCHED:
+        text = f"venues and candles are served for at most {MOST_WATCHED} symbols"
+        raise RefusedError("too_many_symbols", text)
+    return Wish(symbols, round_up(ask.interval_ms), ask.delta, ask.venues, ask.candles)
 
 
 def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:

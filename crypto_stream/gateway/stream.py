@@ -13,7 +13,7 @@ from flask_socketio import ConnectionRefusedError as Refusal
 from flask_socketio import SocketIO
 
 from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.messages import WatchVenues
+from crypto_stream.bus.messages import WatchBars, WatchVenues
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
@@ -113,7 +113,7 @@ class Stream:
             return refusal(refused.code, str(refused))
         seq = self._mirror.seq
         apply(viewer, wish)
-        if wish.venues or (present and present.venues):
+        if wish.watches or (present and present.watches):
             self._watch.refresh()
         return {
             "ok": True,
@@ -145,7 +145,7 @@ class Stream:
 
 
 class Watch:
-    """Keep the engine told which instruments' per-source quotes the viewers of this gateway wish for."""
+    """Keep the engine told which per-source quotes and which bars the viewers of this gateway wish for."""
 
     def __init__(self, delivery: Delivery, mirror: Mirror, port: GatewayPort) -> None:
         """Ask through `port`; `run` does it, one request at a time."""
@@ -160,24 +160,36 @@ class Watch:
 
     def run(self) -> None:
         """Tell the engine whenever due, for ever; what fails is told again after the next reconnect."""
-        told: list[str] = []
+        venues: set[str] = set()
+        series: set[tuple[str, str]] = set()
         while True:
             self._due.wait()
             self._due.clear()
-            wanted = self._wanted()
-            if not wanted and not told:
-                continue
-            try:
-                self._port.ask(WatchVenues(wanted))
-            except (BusError, RefusedError) as error:
-                log.warning("cannot watch venues", extra={"reason": str(error)})
-            told = wanted
-            for gone in self._mirror.venues.keys() - set(wanted):
-                self._mirror.forget_venues(gone)
+            venues_before, series_before = venues, series
+            venues, series = self._wanted()
+            if venues or venues_before:
+                self._ask(WatchVenues(sorted(venues)))
+            if series or series_before:
+                self._ask(WatchBars(sorted(series)))
+            for symbol in self._mirror.venues.keys() - venues:
+                self._mirror.forget_venues(symbol)
+            for gone in self._mirror.bars.keys() - series:
+                del self._mirror.bars[gone]
 
-    def _wanted(self) -> list[str]:
-        wanted: set[str] = set()
+    def _ask(self, ask: WatchVenues | WatchBars) -> None:
+        try:
+            self._port.ask(ask)
+        except (BusError, RefusedError) as error:
+            log.warning("cannot watch", extra={"what": type(ask).__name__, "reason": str(error)})
+
+    def _wanted(self) -> tuple[set[str], set[tuple[str, str]]]:
+        venues: set[str] = set()
+        series: set[tuple[str, str]] = set()
         for channel in self._delivery.channels:
-            if channel.wish.venues:
-                wanted.update(channel.wish.symbols.among(self._mirror.quotes))
-        return sorted(wanted)
+            wish = channel.wish
+            symbols = wish.symbols.among(self._mirror.quotes) if wish.watches else ()
+            if wish.venues:
+                venues.update(symbols)
+            if wish.candles:
+                series.update((symbol, wish.candles) for symbol in symbols)
+        return venues, series

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from crypto_stream.market.bars import Bar, Gap
+
+EVERY = ""  # as a symbol: a gap of all instruments
 
 
 class StateStore(Protocol):
@@ -13,3 +18,67 @@ class StateStore(Protocol):
 
     def save(self, state: dict[str, str]) -> None:
         """Replace everything kept, all or nothing; OSError when it could not be written."""
+
+
+class CorruptError(OSError):
+    """What is stored cannot be read and never will."""
+
+
+class StoredBar(NamedTuple):
+    """One closed bar of one series."""
+
+    symbol: str
+    interval: str
+    bar: Bar
+
+
+class Batch(NamedTuple):
+    """What is written together: closed bars, gaps (symbol, gap) begun or ended, and when the engine lived."""
+
+    bars: Sequence[StoredBar]
+    gaps: Sequence[tuple[str, Gap]]
+    alive_ms: int
+
+
+class HistoryWriter(Protocol):
+    """The one writer of the history, on one thread. Every call may raise OSError: try again later."""
+
+    def write(self, batch: Batch) -> None:
+        """Keep the batch, all or nothing. A bar that is already kept stays as it is; a gap is replaced."""
+
+    def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
+        """Forget the bars of a series that are `keep_ms` older than its newest."""
+
+    def put_aside(self, reason: str) -> None:
+        """Keep what is corrupt under a new name, say so, and begin anew."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class Range(NamedTuple):
+    """Times in ms, `from_ms` inclusive, `to_ms` exclusive; `limit` rows, the newest ones with `newest`."""
+
+    from_ms: int
+    to_ms: int
+    limit: int
+    newest: bool
+
+
+class HistoryReader(Protocol):
+    """Reads of the history; blocking, from any thread, beside the writer. OSError when it cannot be read."""
+
+    def bars(self, symbol: str, interval: str, wanted: Range) -> list[Bar]:
+        """Return closed bars, oldest first."""
+
+    def gaps(self, symbol: str, from_ms: int, to_ms: int) -> list[Gap]:
+        """Return the gaps that reach into this time, oldest first, those of all instruments among them."""
+
+    def first(self, symbol: str, interval: str) -> int | None:
+        """Return the time of the oldest bar of a series."""
+
+    def newest(self, interval: str) -> Mapping[str, int]:
+        """Return the time of each symbol's newest bar."""
+
+    def alive_ms(self) -> int | None:
+        """Return when an engine last said that it lives."""

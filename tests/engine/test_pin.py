@@ -10,6 +10,8 @@ import pytest
 from crypto_stream.bus.messages import Pin
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory
+from crypto_stream.engine.past import open_history
+from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore
 from tests.engine.test_assembly import assembled
 
@@ -21,7 +23,9 @@ async def test_only_a_pin_that_changes_something_is_logged(
     store = SqliteStateStore(tmp_path / "state.db")
     store.save({"pin": "gone"})
     memory = Memory(store)
-    engine = Engine(assembled(sources="binance,synthetic", pin=memory.pin), memory)
+    assembly = assembled(sources="binance,synthetic", pin=memory.pin)
+    settings = Settings(data_dir=tmp_path)
+    engine = Engine(assembly, memory, open_history(settings, assembly.instruments))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):
         await engine.answer(1, Pin("auto"))

@@ -27,6 +27,11 @@ class Run(msgspec.Struct):
 
     options: Mapping[str, str]
     seed: int | None
+    last: Mapping[str, str] = {}
+
+    def last_price(self, symbol: str) -> str | None:
+        """Tell what a former life said."""
+        return self.last.get(symbol)
 
 
 def walk_of(symbol: str, seed: int | None = 1, **options: str) -> synthetic.Walk:

@@ -11,18 +11,18 @@ from crypto_stream.gateway.delivery.wishes import Wish
 class Channel:
     """Viewers with the same wish: each of its frames is encoded once for all of them.
 
-    `sent` and `venues_sent` are the mirror's version at the last flush, `snapshot` is the last snapshot frame
-    with the version it shows.
+    `sent` and `extras_sent` (venues, bars) are the mirror's version at the last flush, `snapshot` is the last
+    snapshot frame with the version it shows.
     """
 
-    __slots__ = ("members", "sent", "snapshot", "venues_sent", "wish")
+    __slots__ = ("extras_sent", "members", "sent", "snapshot", "wish")
 
     def __init__(self, wish: Wish, version: int) -> None:
         """Begin with no member, everything up to `version` taken as sent."""
         self.wish = wish
         self.members: dict[str, Any] = {}  # each with its pipe, in the order of joining
         self.sent = version
-        self.venues_sent = version
+        self.extras_sent = version
         self.snapshot: tuple[int, Any] | None = None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from crypto_stream.gateway.delivery.channels import Channel, Channels
 from crypto_stream.gateway.delivery.counters import Counters
@@ -19,6 +20,9 @@ from crypto_stream.market.status import Switch
 
 # Members served before the others of this process get a turn.
 _STRIDE = 200
+
+# Frames with the names of their events.
+Named = list[tuple[str, Any]]
 
 
 class Delivery:
@@ -96,7 +100,7 @@ class Delivery:
         with self._turn:
             for channel in channels:
                 self._flush_quotes(channel)
-                self._flush_venues(channel)
+                self._flush_extras(channel)
             if channels:
                 self._counters.flushes[interval_ms] += 1
             for viewer in list(self._late.values()):
@@ -111,7 +115,7 @@ class Delivery:
         with self._turn:
             hello = event("hello", self._hello())
             for channel in self.channels:
-                channel.sent = channel.venues_sent = self._mirror.version
+                channel.sent = channel.extras_sent = self._mirror.version
             for viewer in self._in_turn(self.viewers):
                 if viewer.late_since_s is not None or viewer.pipe.waiting():
                     self._be_late(viewer)
@@ -128,12 +132,12 @@ class Delivery:
                 symbols = channel.wish.symbols.among(switch.symbols)
                 if symbols:
                     frame = event("source", msgspec.structs.replace(switch, symbols=symbols))
-                    self._offer_all("source", (frame,), channel.members)
+                    self._offer_all([("source", frame)], channel.members)
 
     def tell(self, name: str, payload: object) -> None:
         """Offer one event to every viewer; who is behind goes without."""
         with self._turn:
-            self._offer_all(name, (event(name, payload),), self.viewers)
+            self._offer_all([(name, event(name, payload))], self.viewers)
 
     def cut_slow(self) -> list[str]:
         """Cut the viewers that are 30 s behind; return who they were."""
@@ -200,18 +204,25 @@ class Delivery:
             self._counters.skipped += 1
             self._owe(viewer, since)
 
-    def _flush_venues(self, channel: Channel) -> None:
-        if not channel.wish.venues:
+    def _flush_extras(self, channel: Channel) -> None:
+        if not (channel.wish.venues or channel.wish.candles):
             return
-        since, channel.venues_sent = channel.venues_sent, self._mirror.version
-        frames = self._venues_frames(channel, since)
+        since, channel.extras_sent = channel.extras_sent, self._mirror.version
+        frames = self._extras(channel, since)
         if frames:
-            self._offer_all("venues", frames, channel.members)
+            self._offer_all(frames, channel.members)
 
-    def _venues_frames(self, channel: Channel, since: int) -> list[Any]:
-        versions = self._mirror.venue_versions
-        changed = (symbol for symbol in self._symbols(channel) if versions.get(symbol, 0) > since)
-        return [event("venues", self._mirror.venues[symbol]) for symbol in changed]
+    def _extras(self, channel: Channel, since: int) -> Named:
+        """Give what changed after `since` of the per-source quotes and bars that the channel wishes for."""
+        mirror, wish = self._mirror, channel.wish
+        frames: Named = []
+        for symbol in self._symbols(channel) if wish.venues or wish.candles else ():
+            if wish.venues and mirror.venue_versions.get(symbol, 0) > since:
+                frames.append(("venues", event("venues", mirror.venues[symbol])))
+            watched = mirror.bars.get((symbol, wish.candles)) if wish.candles else None
+            if watched is not None and (bars := watched.since(since)):
+                frames.append(("candles", event("candles", {"epoch": mirror.epoch, **asdict(bars)})))
+        return frames
 
     def _quotes_frame(self, channel: Channel, symbols: Iterable[str], since: int) -> Any:
         self._counters.encoded += 1
@@ -225,18 +236,17 @@ class Delivery:
             channel.snapshot = (self._mirror.version, event("snapshot", wished))
             self._counters.encoded += 1
         self._put(viewer, "snapshot", channel.snapshot[1])
-        if channel.wish.venues:
-            for frame in self._venues_frames(channel, 0):
-                self._put(viewer, "venues", frame)
+        for name, frame in self._extras(channel, 0):
+            self._put(viewer, name, frame)
 
-    def _offer_all(self, name: str, frames: Iterable[Any], members: Iterable[str]) -> None:
+    def _offer_all(self, frames: Named, members: Iterable[str]) -> None:
         for viewer in self._in_turn(members):
-            self._offer(viewer, name, frames)
+            self._offer(viewer, frames)
 
-    def _offer(self, viewer: Viewer, name: str, frames: Iterable[Any]) -> None:
+    def _offer(self, viewer: Viewer, frames: Named) -> None:
         """Put the frames unless too much waits for the viewer: then it is counted as behind."""
         if viewer.pipe.waiting() <= MOST_WAITING:
-            for frame in frames:
+            for name, frame in frames:
                 self._put(viewer, name, frame)
             return
         self._counters.skipped += 1
@@ -272,8 +282,8 @@ class Delivery:
             changed = self._mirror.changed(self._symbols(channel), viewer.owed_since)
             if changed:
                 self._put(viewer, "quotes", self._quotes_frame(channel, changed, viewer.owed_since))
-            for frame in self._venues_frames(channel, viewer.owed_since) if channel.wish.venues else ():
-                self._put(viewer, "venues", frame)
+            for name, frame in self._extras(channel, viewer.owed_since):
+                self._put(viewer, name, frame)
         viewer.settle()
         self._late.pop(viewer.id, None)
 

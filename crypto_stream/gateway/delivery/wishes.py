@@ -58,3 +58,9 @@ class Wish(NamedTuple):
     interval_ms: int = 250
     delta: bool = False
     venues: bool = False
+    candles: str | None = None
+
+    @property
+    def watches(self) -> bool:
+        """Say whether the engine must be asked for more than quotes."""
+        return self.venues or self.candles is not None

@@ -69,7 +69,8 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
         reasons = mirror.troubles(time.monotonic())
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
-        return json_answer({"status": "ready"}, cache=NEVER)
+        degraded = [f"history: {mirror.history_trouble}"] if mirror.history_trouble else []
+        return json_answer({"status": "ready", "degraded": degraded}, cache=NEVER)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 import crypto_stream
+from crypto_stream.bus.messages import HistoryPage, Sparks
+from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Venues
 
@@ -18,7 +20,7 @@ _SYMBOL = {
     "schema": {"type": "string", "examples": ["btcusdt", "ticker_00"]},
 }
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
-    (Quote, SourceStatus, Venues), ref_template="#/components/schemas/{name}"
+    (Quote, SourceStatus, Venues, HistoryPage, Sparks), ref_template="#/components/schemas/{name}"
 )
 _PROBLEM = {
     "type": "object",
@@ -34,7 +36,7 @@ _PROBLEM = {
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
 }
-_QUOTE, _SOURCE, _VENUES = _SCHEMAS
+_QUOTE, _SOURCE, _VENUES, _PAGE, _SPARKS = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {"description": "One life of the engine.", "schema": {"type": "string"}},
@@ -63,6 +65,24 @@ _UNREACHABLE = {"503": _problem("The engine cannot be reached.")}
 _UNCHANGED = {"304": {"description": "The client has it already (If-None-Match)."}}
 _STATUS = {"type": "object", "properties": {"status": {"type": "string"}}}
 _PINNED = {"type": ["string", "null"], "description": "The pinned source, null while none is."}
+
+
+def _query(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+
+
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 5000}
+_MOMENT = {"type": "integer", "minimum": 0}
+_RANGE = [
+    _query("interval", "Length of a bar; without it and `points`: 1m.", {"enum": list(INTERVALS)}),
+    _query("points", "Instead of `interval`: the finest with at most so many bars.", _COUNT),
+    _query("from", "Bars that begin at or after this time (ms); the oldest ones are given.", _MOMENT),
+    _query("to", "Bars that begin before this time (ms); without `from` the newest ones are given.", _MOMENT),
+    _query(
+        "limit", "Bars at most, usually 500; `older` or `newer` of the answer fetches the next ones.", _COUNT
+    ),
+    _query("format", "csv: only the bars, as text/csv.", {"enum": ["json", "csv"]}),
+]
 
 _PIN: dict[str, Any] = {
     "summary": "Pin a source: only it serves; `auto` unpins.",
@@ -127,6 +147,27 @@ _PATHS: dict[str, Any] = {
         {"200": _json("The rows.", _VENUES), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
         parameters=[_SYMBOL],
     ),
+    "/history": _get(
+        "The last price of each minute of the last hour, of every instrument.",
+        {"200": _json("The prices.", _SPARKS), **_UNCHANGED, **_UNREACHABLE},
+    ),
+    "/history/{symbol}": _get(
+        "Bars of one instrument, built from its trades, and the gaps in which no source was live.",
+        {
+            "200": {
+                "description": "Bars, oldest first; the last one may be open.",
+                "content": {
+                    "application/json": {"schema": _PAGE},
+                    "text/csv": {"schema": {"type": "string"}},
+                },
+            },
+            **_UNCHANGED,
+            "400": _problem("A parameter is wrong; `parameter` names it."),
+            **_UNKNOWN,
+            "503": _problem("The engine cannot be reached, or the history cannot be read now."),
+        },
+        parameters=[_SYMBOL, *_RANGE],
+    ),
     "/sources": _get(
         "Each source: state, since when, last error, age of its newest quote, reconnects.",
         {
@@ -164,7 +205,7 @@ DESCRIPTION: dict[str, Any] = {
             "Live prices from several exchanges with fail-over between them. Prices, sizes and volumes are "
             "decimal texts exactly as the venue gave them; times are ms since the epoch (UTC). The live "
             "stream is Socket.IO at /socket.io/ (events hello, subscribe, unsubscribe, snapshot, quotes, "
-            "venues, source, status)."
+            "candles, venues, source, status)."
         ),
     },
     "paths": _PATHS,

@@ -1,0 +1,45 @@
+"""The history as a start finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crypto_stream.history.history import History
+from crypto_stream.history.keeper import Keeper
+from crypto_stream.settings import Settings
+from crypto_stream.storage.interface import CorruptError
+from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+
+_HOUR_MS = 3_600_000
+_FILE = "history.db"
+
+
+def open_history(settings: Settings, symbols: Iterable[str]) -> History:
+    """Open what is kept in the data directory; what is corrupt is put aside.
+
+    Raises SettingError when the directory cannot be used.
+    """
+    symbols = list(symbols)
+    path = settings.data_dir / _FILE
+    writer = SqliteHistoryWriter(path)
+    writer.prepare()
+    keep_ms = {
+        interval: round(hours * _HOUR_MS)
+        for interval, hours in {
+            "1s": settings.keep_1s,
+            "1m": settings.keep_1m,
+            "1h": settings.keep_1h,
+        }.items()
+        if hours
+    }
+
+    def fresh() -> History:
+        return History(symbols, SqliteHistoryReader(path), Keeper(writer, symbols, keep_ms))
+
+    history = fresh()
+    try:
+        history.restore()
+    except CorruptError as error:
+        writer.put_aside(str(error))
+        history = fresh()
+    return history

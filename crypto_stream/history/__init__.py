@@ -1,0 +1,1 @@
+"""Bars of every instrument from its first moment: built, kept, asked for."""

@@ -1,0 +1,149 @@
+"""The bars of one instrument, built from its trades. Pure: clocks are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from crypto_stream.market.bars import INTERVALS, STORED, Bar, Fold, folded, start
+from crypto_stream.market.events import Trade
+
+_SHORTEST = "1s"
+_SECOND = INTERVALS[_SHORTEST]
+_LONGER = {name: length for name, length in INTERVALS.items() if name != _SHORTEST}
+# A bar waits this long after its end for trades that come late.
+CLOSES_AFTER_MS = 1_000
+
+
+class Closed(NamedTuple):
+    """A bar that has just closed."""
+
+    interval: str
+    bar: Bar
+
+
+class Series:
+    """Build the bars of every interval.
+
+    Trades make bars of one second, by the venue's time; each longer bar is made of those. A bar closes at the
+    first trade of a later one, or 1 s after its end: the venue's clock is taken to run on from its newest
+    trade. A trade for a closed bar changes nothing and is counted in `late`.
+    """
+
+    __slots__ = ("_at_ms", "_at_ns", "_closed_to", "_longer", "_newest", "_second", "late", "previous")
+
+    def __init__(self) -> None:
+        """Begin before everything."""
+        self.late = 0
+        self.previous: dict[str, int] = {}  # interval → time of the newest closed bar
+        self._second: Fold | None = None
+        self._longer: dict[str, Fold] = {}
+        self._closed_to = 0  # trades before this come too late
+        self._newest = 0  # newest trade
+        self._at_ms: int | None = None  # the venue's clock stood here …
+        self._at_ns = 0  # … when ours stood there
+
+    def restore(self, stored: Mapping[str, Sequence[Bar]], now_ms: int, now_ns: int) -> None:
+        """Go on where another life ended: its stored bars of the newest day, hour and minute.
+
+        `stored`: interval → closed bars, oldest first: 1h since the newest bar's day began, 1m since its
+        hour, 1s since its minute. Until the first trade the venue's clock is taken to show `now_ms`.
+        """
+        together: list[Bar] = []
+        newest = 0
+        for name in reversed(STORED):  # a shorter bar counts where no longer one holds it
+            parts = [bar for bar in stored[name] if bar.time >= newest]
+            together += parts
+            newest = parts[-1].time + INTERVALS[name] if parts else newest
+        if not together:
+            return
+        self._closed_to = newest
+        self._at_ms, self._at_ns = max(newest, now_ms), now_ns
+        for name, length in _LONGER.items():
+            begin = start(newest - 1, length)
+            if begin + length > newest:
+                fold = self._longer[name] = Fold(begin)
+                for bar in together:
+                    if bar.time >= begin:
+                        fold.add(bar)
+
+    def clock(self, now_ns: int) -> int | None:
+        """Tell the venue's time in ms, as far as its trades tell; None before the first."""
+        if self._at_ms is None:
+            return None
+        return self._at_ms + max(0, now_ns - self._at_ns) // 1_000_000
+
+    def trade(self, trade: Trade, source: str, now_ns: int) -> list[Closed]:
+        """Take one trade of the serving source; return what it closed."""
+        time = trade.time
+        if time is None:
+            return []
+        if time < self._closed_to:
+            self.late += 1
+            return []
+        closed: list[Closed] = []
+        if self._second is None or time >= self._second.time + _SECOND:
+            closed = self._close(time)
+            self._second = Fold(start(time, _SECOND))
+        elif time < self._second.time:
+            self.late += 1
+            return []
+        self._second.trade(trade.price, trade.size, source)
+        if time >= self._newest:
+            self._newest = self._at_ms = time
+            self._at_ns = now_ns
+        return closed
+
+    def tick(self, now_ns: int) -> list[Closed]:
+        """Close what is due although no trade came."""
+        now = self.clock(now_ns)
+        return [] if now is None else self._close(now - CLOSES_AFTER_MS)
+
+    def live(self, interval: str) -> Bar | None:
+        """Give the open bar of `interval`; None while it has no trade."""
+        length, second = INTERVALS[interval], self._second
+        fold = self._longer.get(interval)
+        if second is None:
+            return None if fold is None else fold.bar(closed=False)
+        now = second.bar(closed=False)
+        if fold is None or fold.time != start(second.time, length):
+            return next(folded([now], length))
+        return next(folded([fold.bar(closed=False), now], length))
+
+    def boundary(self, interval: str) -> int:
+        """Tell where the closed bars of `interval` end."""
+        fold = self._second if interval == _SHORTEST else self._longer.get(interval)
+        if fold is not None:
+            return fold.time
+        return self._closed_to if self._second is None else start(self._second.time, INTERVALS[interval])
+
+    def _close(self, time: int) -> list[Closed]:
+        closed = self._closed_by(time)
+        for interval, bar in closed:
+            self.previous[interval] = bar.time
+        return closed
+
+    def _closed_by(self, time: int) -> list[Closed]:
+        """Close every bar that ends at or before `time`, shorter ones first."""
+        closed: list[Closed] = []
+        second = self._second
+        if second is not None and second.time + _SECOND <= time:
+            bar = second.bar(closed=True)
+            closed.append(Closed(_SHORTEST, bar))
+            self._second = None
+            self._closed_to = second.time + _SECOND
+            for name, length in _LONGER.items():
+                begin = start(bar.time, length)
+                fold = self._longer.get(name)
+                if fold is not None and fold.time != begin:
+                    closed.append(Closed(name, fold.bar(closed=True)))
+                    fold = None
+                if fold is None:
+                    fold = self._longer[name] = Fold(begin)
+                fold.add(bar)
+        for name, length in _LONGER.items():
+            fold = self._longer.get(name)
+            if fold is not None and fold.time + length <= time and self._second is None:
+                closed.append(Closed(name, self._longer.pop(name).bar(closed=True)))
+                self._closed_to = max(self._closed_to, fold.time + length)
+        return closed

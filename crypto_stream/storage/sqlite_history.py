@@ -1,0 +1,211 @@
+"""The history in one SQLite file: a writer for one thread, reads beside it (WAL)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from crypto_stream.errors import SettingError
+from crypto_stream.market.bars import INTERVALS, Bar, Gap
+from crypto_stream.storage.interface import EVERY, Batch, CorruptError, Range
+
+log = logging.getLogger(__name__)
+
+# Names are kept once, bars by number. A row of a series lies beside its neighbours: a range is one read.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS bar (
+    symbol INTEGER NOT NULL, length_ms INTEGER NOT NULL, time INTEGER NOT NULL,
+    open TEXT NOT NULL, high TEXT NOT NULL, low TEXT NOT NULL, close TEXT NOT NULL,
+    volume TEXT, trades INTEGER, source INTEGER NOT NULL,
+    PRIMARY KEY (symbol, length_ms, time)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gap (
+    symbol INTEGER NOT NULL, "from" INTEGER NOT NULL, "to" INTEGER, reason TEXT NOT NULL,
+    PRIMARY KEY (symbol, "from")
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
+"""
+_BUSY_S = 1.0
+_FILES = ("", "-wal", "-shm")
+
+
+class SqliteHistoryWriter:
+    """Write the history; a corrupt file is kept aside under a new name and a new one begun."""
+
+    def __init__(self, path: Path) -> None:
+        """Use the file at `path`; nothing is opened before the first call."""
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._names: dict[str, int] = {}
+
+    def prepare(self) -> None:
+        """Open the file, made where there is none; SettingError if it cannot be used at all."""
+        try:
+            with contextlib.suppress(CorruptError), self._mending():
+                self._open()
+            with self._mending():
+                self._open()
+        except OSError as error:
+            raise SettingError(f"data_dir: {error}") from None
+        finally:
+            self.close()
+
+    def write(self, batch: Batch) -> None:
+        """Keep the batch, all or nothing; OSError when it could not be written."""
+        with self._mending():
+            database = self._open()
+            with database:
+                database.executemany(
+                    "INSERT OR IGNORE INTO bar VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (
+                            *(self._number(symbol), INTERVALS[interval], bar.time),
+                            *(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades),
+                            self._number(bar.source),
+                        )
+                        for symbol, interval, bar in batch.bars
+                    ],
+                )
+                database.executemany(
+                    "INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?)",
+                    [(self._number(symbol), gap.from_, gap.to, gap.reason) for symbol, gap in batch.gaps],
+                )
+                database.execute("UPDATE life SET alive_ms = ?", (batch.alive_ms,))
+
+    def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
+        """Forget the bars of a series that are `keep_ms` older than its newest."""
+        with self._mending():
+            database = self._open()
+            series = (self._number(symbol), INTERVALS[interval])
+            with database:
+                (newest,) = database.execute(
+                    "SELECT max(time) FROM bar WHERE symbol = ? AND length_ms = ?", series
+                ).fetchone()
+                if newest is not None:
+                    database.execute(
+                        "DELETE FROM bar WHERE symbol = ? AND length_ms = ? AND time <= ?",
+                        (*series, newest - keep_ms),
+                    )
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._names.clear()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            # The writer's thread is not the one that prepared it; there is only one at a time.
+            self._database = sqlite3.connect(self._path, timeout=_BUSY_S, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            # A killed process loses nothing so; after a power failure the last seconds may be missing.
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.executescript(_SCHEMA)
+            with self._database:
+                self._database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")
+        return self._database
+
+    def _number(self, name: str) -> int:
+        number = self._names.get(name)
+        if number is None:
+            assert self._database is not None
+            self._database.execute("INSERT OR IGNORE INTO name (text) VALUES (?)", (name,))
+            (number,) = self._database.execute("SELECT id FROM name WHERE text = ?", (name,)).fetchone()
+            self._names[name] = number
+        return number
+
+    @contextmanager
+    def _mending(self) -> Iterator[None]:
+        """Turn what fails into OSError: a corrupt file is put aside first."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # locked, full, not to be opened: its content is well
+            self.close()
+            raise OSError(f"{self._path}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            self.close()
+            self.put_aside(str(error))
+            raise CorruptError(f"{self._path}: {error}") from None
+
+    def put_aside(self, reason: str) -> None:
+        """Keep a corrupt file under a new name, say so, and begin anew at the next call."""
+        self.close()
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{time.time_ns() // 1_000_000}")
+        for ending in _FILES:
+            part = self._path.with_name(self._path.name + ending)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + ending))
+        log.error("history file corrupt, kept aside", extra={"file": str(aside), "reason": reason})
+
+
+class SqliteHistoryReader:
+    """Read the history, each call over a read-only connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file at `path`; where there is none there is no history."""
+        self._path = path
+
+    def bars(self, symbol: str, interval: str, wanted: Range) -> list[Bar]:
+        """Return closed bars, oldest first."""
+        rows = self._rows(
+            "SELECT time, open, high, low, close, volume, trades, source.text FROM bar "
+            "JOIN name AS source ON source.id = bar.source "
+            "WHERE symbol = (SELECT id FROM name WHERE text = ?) AND length_ms = ? "
+            f"AND time >= ? AND time < ? ORDER BY time {'DESC' if wanted.newest else 'ASC'} LIMIT ?",
+            (symbol, INTERVALS[interval], wanted.from_ms, wanted.to_ms, wanted.limit),
+        )
+        if wanted.newest:
+            rows.reverse()
+        return [Bar(*row) for row in rows]
+
+    def gaps(self, symbol: str, from_ms: int, to_ms: int) -> list[Gap]:
+        """Return the gaps that reach into this time, oldest first."""
+        rows = self._rows(
+            'SELECT "from", "to", reason FROM gap '
+            "WHERE symbol IN (SELECT id FROM name WHERE text IN (?, ?)) "
+            'AND "from" < ? AND ("to" IS NULL OR "to" > ?) ORDER BY "from"',
+            (symbol, EVERY, to_ms, from_ms),
+        )
+        return [Gap(*row) for row in rows]
+
+    def first(self, symbol: str, interval: str) -> int | None:
+        """Return the time of the oldest bar of a series."""
+        rows = self._rows(
+            "SELECT min(time) FROM bar WHERE symbol = (SELECT id FROM name WHERE text = ?) AND length_ms = ?",
+            (symbol, INTERVALS[interval]),
+        )
+        return rows[0][0] if rows else None
+
+    def newest(self, interval: str) -> Mapping[str, int]:
+        """Return the time of each symbol's newest bar."""
+        rows = self._rows(
+            "SELECT text, (SELECT max(time) FROM bar WHERE symbol = id AND length_ms = ?) AS newest "
+            "FROM name WHERE newest IS NOT NULL",
+            (INTERVALS[interval],),
+        )
+        return dict(rows)
+
+    def alive_ms(self) -> int | None:
+        """Return when an engine last said that it lives."""
+        rows = self._rows("SELECT alive_ms FROM life WHERE alive_ms > 0", ())
+        return rows[0][0] if rows else None
+
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        if not self._path.exists():
+            return []
+        try:
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as database:
+                return database.execute(query, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{self._path}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise CorruptError(f"{self._path}: {error}") from None

@@ -1,0 +1,1 @@
+"""Tests of bars: built, kept, asked for."""

@@ -1,0 +1,207 @@
+"""The history in a file: what is written is read, whatever happens in between."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.errors import SettingError
+from crypto_stream.market.bars import Bar, Gap
+from crypto_stream.storage.interface import EVERY, Batch, CorruptError, Range, StoredBar
+from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+
+ALL = Range(0, 2**62, 10_000, newest=False)
+TEXTS = st.text("0123456789.", min_size=1, max_size=40)
+BARS = st.builds(
+    Bar,
+    st.integers(0, 2**50),
+    *(TEXTS, TEXTS, TEXTS, TEXTS),
+    st.none() | TEXTS,
+    st.none() | st.integers(0, 10**9),
+    st.sampled_from(["binance", "binance+okx"]),
+)
+
+
+def bar(time: int, price: str = "1") -> Bar:
+    return Bar(time, price, price, price, price, None, 1, "synthetic")
+
+
+def seconds(*times: int, symbol: str = "ticker_00") -> list[StoredBar]:
+    return [StoredBar(symbol, "1s", bar(time)) for time in times]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+@pytest.fixture
+def writer(path: Path) -> SqliteHistoryWriter:
+    made = SqliteHistoryWriter(path)
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def reader(path: Path) -> SqliteHistoryReader:
+    return SqliteHistoryReader(path)
+
+
+@given(st.lists(BARS, max_size=20, unique_by=lambda bar: bar.time))
+def test_bars_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, bars: list[Bar]
+) -> None:
+    """Every text letter by letter, oldest first."""
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    writer = SqliteHistoryWriter(path)
+    writer.write(Batch([StoredBar("btcusdt", "1m", each) for each in bars], [], 1))
+    writer.close()
+
+    assert SqliteHistoryReader(path).bars("btcusdt", "1m", ALL) == sorted(bars, key=lambda bar: bar.time)
+
+
+def test_a_series_is_its_own(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
+    """Neither another symbol's bars nor those of another interval are among them."""
+    writer.write(Batch([*seconds(1000), *seconds(2000, symbol="ticker_01")], [], 1))
+    writer.write(Batch([StoredBar("ticker_00", "1m", bar(0))], [], 2))
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000]
+    assert reader.bars("ticker_02", "1s", ALL) == []
+    assert reader.newest("1s") == {"ticker_00": 1000, "ticker_01": 2000}
+    assert (reader.first("ticker_00", "1m"), reader.first("ticker_01", "1m")) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "times"),
+    [
+        (Range(0, 10_000, 9, newest=False), [1000, 2000, 3000]),
+        (Range(1000, 3000, 9, newest=False), [1000, 2000]),
+        (Range(1001, 3001, 9, newest=True), [2000, 3000]),
+        (Range(0, 10_000, 2, newest=False), [1000, 2000]),
+        (Range(0, 10_000, 2, newest=True), [2000, 3000]),
+    ],
+)
+def test_a_range_is_cut_at_both_ends(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader, wanted: Range, times: list[int]
+) -> None:
+    """From inclusive, to exclusive, and the limit counts from the end that was asked for."""
+    writer.write(Batch(seconds(3000, 1000, 2000), [], 1))
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", wanted)] == times
+
+
+def test_a_bar_that_is_kept_stays_as_it_is(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
+    """A closed bar never changes, even if another life of the engine closes it again."""
+    writer.write(Batch([StoredBar("ticker_00", "1s", bar(1000, "5"))], [], 1))
+    writer.write(Batch([StoredBar("ticker_00", "1s", bar(1000, "6"))], [], 2))
+
+    assert reader.bars("ticker_00", "1s", ALL) == [bar(1000, "5")]
+
+
+def test_gaps_that_reach_into_the_time_are_given(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """Its own ones and those of all instruments; one that has not ended reaches to the end of time."""
+    gaps = [("btcusdt", Gap(10, 20, "a")), (EVERY, Gap(15, 30, "b")), ("ethusdt", Gap(0, 99, "c"))]
+    writer.write(Batch([], [*gaps, ("btcusdt", Gap(40, None, "d"))], 1))
+
+    assert [gap.reason for gap in reader.gaps("btcusdt", 0, 100)] == ["a", "b", "d"]
+    assert [gap.reason for gap in reader.gaps("btcusdt", 20, 40)] == ["b"]
+    assert [gap.reason for gap in reader.gaps("btcusdt", 1000, 2000)] == ["d"]
+
+
+def test_a_gap_is_replaced_by_its_end(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
+    """It is written when it begins, and again when it ends."""
+    for end in (None, 20):
+        writer.write(Batch([], [("btcusdt", Gap(10, end, "lost"))], 1))
+
+    assert reader.gaps("btcusdt", 0, 100) == [Gap(10, 20, "lost")]
+
+
+def test_the_last_sign_of_life_is_remembered(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """A new file knows of none."""
+    before = reader.alive_ms()
+    for moment in (5, 7):
+        writer.write(Batch([], [], moment))
+
+    assert (before, reader.alive_ms()) == (None, 7)
+
+
+def test_old_bars_are_pruned_counted_from_the_series_newest(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """A series that is calm for long keeps its last bars."""
+    writer.write(Batch([*seconds(1000, 2000, 3000), *seconds(1000, symbol="ticker_01")], [], 1))
+    for symbol in ("ticker_00", "ticker_01", "ticker_02"):
+        writer.prune(symbol, "1s", 2000)
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [2000, 3000]
+    assert [one.time for one in reader.bars("ticker_01", "1s", ALL)] == [1000]
+
+
+def test_a_locked_file_is_an_error_and_not_the_end(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
+) -> None:
+    """What could not be written can be written later; reading goes on meanwhile."""
+    writer.write(Batch(seconds(1000), [], 1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OSError, match="locked"):
+            writer.write(Batch(seconds(2000), [], 2))
+        during = [one.time for one in reader.bars("ticker_00", "1s", ALL)]
+    writer.write(Batch(seconds(2000), [], 2))
+
+    assert during == [1000]
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000, 2000]
+
+
+def test_a_corrupt_file_is_kept_aside_at_the_start(path: Path, reader: SqliteHistoryReader) -> None:
+    """A new one is begun; nothing of the old one is lost."""
+    path.write_bytes(b"this was a database once" * 100)
+    writer = SqliteHistoryWriter(path)
+    writer.prepare()
+    writer.write(Batch(seconds(1000), [], 1))
+    aside = [other for other in path.parent.iterdir() if ".corrupt-" in other.name]
+
+    assert [other.read_bytes() for other in aside] == [b"this was a database once" * 100]
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000]
+
+
+def test_a_file_that_becomes_corrupt_is_kept_aside_and_said(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
+) -> None:
+    """The batch that found it is refused once, and written into the new file the next time."""
+    writer.write(Batch([one for time in range(5000) for one in seconds(time)], [], 1))
+    writer.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+
+    with pytest.raises(CorruptError):
+        reader.bars("ticker_00", "1s", ALL)
+    with pytest.raises(CorruptError):
+        writer.write(Batch(seconds(6000), [], 2))
+    writer.write(Batch(seconds(6000), [], 2))
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [6000]
+
+
+def test_what_cannot_be_opened_is_a_wrong_setting(path: Path) -> None:
+    """A path that cannot be used as a file is not taken for corrupt."""
+    path.mkdir()
+    with pytest.raises(SettingError, match=r"history\.db"):
+        SqliteHistoryWriter(path).prepare()
+
+
+def test_without_a_file_there_is_no_history(reader: SqliteHistoryReader) -> None:
+    """The first start finds nothing."""
+    assert reader.bars("btcusdt", "1s", ALL) == []
+    assert reader.gaps("btcusdt", 0, 10) == []
+    assert reader.first("btcusdt", "1s") is None
+    assert (reader.newest("1s"), reader.alive_ms()) == ({}, None)

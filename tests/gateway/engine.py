@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,15 +14,22 @@ from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
+    GetHistory,
+    GetSparks,
     GetVenues,
+    HistoryPage,
+    LiveBars,
     Pin,
     Quotes,
     Snapshot,
+    Sparks,
     Switched,
     VenuesChanged,
+    WatchBars,
     WatchVenues,
 )
 from crypto_stream.errors import RefusedError
+from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceState, SourceStatus, Switch, VenueRow, Venues
@@ -50,6 +58,16 @@ def quote(instrument: Instrument, seq: int, price: str | None = "100.00", *, sta
     )
 
 
+def bar(time: int, *, closed: bool = True) -> Bar:
+    """Make a bar with every kind of field set."""
+    return Bar(time, "1.00", "3", "0.50", "2.0", "12.5", 7, "binance", closed)
+
+
+def page(*bars: Bar, gaps: Sequence[Gap] = (Gap(500, 900, "lost"),)) -> HistoryPage:
+    """Make a page of seconds."""
+    return HistoryPage("btcusdt", "1s", 1000, "e1", 9, 1000, None, list(bars), list(gaps))
+
+
 class Engine:
     """Serve the bus at `path` as one epoch; use as `async with`. Beats each 0.2 s unless `silent`."""
 
@@ -64,6 +82,8 @@ class Engine:
         self.asked: list[Ask] = []
         self.gateways_left = 0
         self.silent = False
+        self.history_trouble: str | None = None
+        self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
         self._beating: asyncio.TimerHandle | None = None
 
@@ -112,6 +132,12 @@ class Engine:
         self.asked.append(ask)
         if isinstance(ask, GetVenues):
             return self.venues(ask.symbol)
+        if isinstance(ask, GetHistory):
+            if isinstance(self.page, RefusedError):
+                raise self.page
+            return self.page
+        if isinstance(ask, GetSparks):
+            return Sparks(self.epoch, self.seq, 60_000, {"btcusdt": [(60_000, "100.00")]})
         if isinstance(ask, Pin):
             if ask.source not in {*self.states, "auto"}:
                 raise RefusedError("unknown_source", f"no source {ask.source!r}")
@@ -145,6 +171,14 @@ class Engine:
         """Publish new per-source quotes."""
         self._port.publish(VenuesChanged(self.venues(symbol, price)))
 
+    def publish_bars(self, seq: int, previous: int | None, *bars: Bar, symbol: str = "btcusdt") -> None:
+        """Publish bars of one second."""
+        self._port.publish(LiveBars(symbol, "1s", seq, previous, list(bars), None))
+
+    def watched_bars(self) -> list[tuple[str, str]] | None:
+        """Return which series gateways asked last to watch, None before they did."""
+        return next((ask.series for ask in reversed(self.asked) if isinstance(ask, WatchBars)), None)
+
     def refresh(self) -> None:
         """Publish a whole snapshot again."""
         self._port.publish(self.snapshot())
@@ -155,5 +189,5 @@ class Engine:
 
     def _beat(self) -> None:
         if not self.silent:
-            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5))
+            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, self.history_trouble))
         self._beating = asyncio.get_running_loop().call_later(0.2, self._beat)

@@ -27,6 +27,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
 )
+from crypto_stream.market.bars import Bar
 from crypto_stream.market.decimals import decimal_text, four_decimal_texts
 from crypto_stream.market.instruments import fold
 
@@ -119,6 +120,18 @@ class _ExchangeInfo(Struct):
     symbols: list[_Symbol]
 
 
+class _Kline(Struct, array_like=True, gc=False):
+    time: _Time
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    closes: _Time
+    quote_volume: str
+    trades: int
+
+
 _combined = msgspec.json.Decoder(_Combined).decode
 _plain = msgspec.json.Decoder(_Plain).decode
 _book_ticker = msgspec.json.Decoder(_BookTicker).decode
@@ -184,6 +197,30 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"binance exchangeInfo: {error}") from None
     return {fold(item.symbol): "" if item.status == "TRADING" else item.status for item in listed.symbols}
+
+
+async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
+    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is not finished.
+
+    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (klines)
+    [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499644799999,
+      "2434.19055334",308,"1756.87402397","28.46694368","0"]]
+    """
+    asked = {"symbol": instrument.symbol.upper(), "interval": interval, "limit": "1000"}
+    answer = await http.get("/api/v3/klines", params=asked)
+    answer.raise_for_status()
+    try:
+        rows = msgspec.json.decode(answer.content, type=list[_Kline])
+        return [_bar(row) for row in rows]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"binance klines: {error}") from None
+
+
+def _bar(row: _Kline) -> Bar:
+    prices = [decimal_text(text) for text in (row.open, row.high, row.low, row.close)]
+    if None in prices:
+        raise ValueError("a candle without a price")
+    return Bar(row.time, *prices, decimal_text(row.volume), row.trades, "binance:candles")  # type: ignore[arg-type]
 
 
 def _requests(method: str, instruments: Sequence[Instrument]) -> list[Request]:

@@ -30,6 +30,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
 )
+from crypto_stream.market.bars import Bar
 from crypto_stream.market.decimals import decimal_text
 from crypto_stream.market.instruments import fold
 
@@ -46,6 +47,7 @@ KEEPALIVE = Keepalive("ping", 20.0)  # the venue cuts after 30 s of silence
 CONNECTS = Budget(3, 1.0)
 
 _CHANNELS = ("tickers", "bbo-tbt", "trades")
+_BARS = {"1m": "1m", "1h": "1H"}
 _PER_REQUEST = 60  # instruments: about 10 kB of the 64 kB a request may have
 _IDS_KEPT = 10_000
 _SERVICE_UPGRADE = "64008"
@@ -113,6 +115,23 @@ class _Instruments(Struct):
     code: str
     data: list[_Listed]
     msg: str = ""
+
+
+class _Candle(Struct, array_like=True, gc=False):
+    time: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    volume_currency: str
+    volume_quote: str
+
+
+class _Candles(Struct):
+    code: str
+    msg: str
+    data: list[_Candle]
 
 
 # Not strict: times and ids are numbers in quotes. Fields typed as text stay text in this mode, too.
@@ -185,6 +204,33 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
     return {fold(item.instId): "" if item.state == "live" else item.state for item in listed.data}
+
+
+async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
+    """Fetch the newest 300 bars of "1m" or "1h", oldest first; the last one may not be finished.
+
+    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks
+    {"code":"0","msg":"","data":[["1597026383085","3.721","3.743","3.677","3.708","8422410","22698348.04828491",
+      "12698348.04828491","1"]]}, newest first; trades are not counted.
+    """
+    asked = {"instId": f"{instrument.base}-{instrument.quote}", "bar": _BARS[interval], "limit": "300"}
+    answer = await http.get("/api/v5/market/candles", params=asked)
+    answer.raise_for_status()
+    try:
+        listed = msgspec.json.decode(answer.content, type=_Candles)
+        bars = [_bar(row) for row in reversed(listed.data)]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"okx candles: {error}") from None
+    if listed.code != "0":  # errors come with HTTP 200
+        raise MalformedFrame(f"okx candles: code {listed.code}: {listed.msg[:200]}")
+    return bars
+
+
+def _bar(row: _Candle) -> Bar:
+    prices = [decimal_text(text) for text in (row.open, row.high, row.low, row.close)]
+    if None in prices:
+        raise ValueError("a candle without a price")
+    return Bar(int(row.time), *prices, decimal_text(row.volume), None, "okx:candles")  # type: ignore[arg-type]
 
 
 def _requests(operation: str, instruments: Sequence[Instrument]) -> list[Request]:

@@ -73,10 +73,10 @@ class Assembly:
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
         self.accepted: Callable[[str, Update | Trade], None] = _nobody
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
-        carried: dict[str, list[Instrument]] = {}
+        self.carried: dict[str, list[Instrument]] = {}
         for source in sources:
-            carried[source.name] = carried_by(source, pairs, only_pairs=settings.explicit_pairs)
-            for instrument in carried[source.name]:
+            self.carried[source.name] = carried_by(source, pairs, only_pairs=settings.explicit_pairs)
+            for instrument in self.carried[source.name]:
                 known = self.instruments.setdefault(instrument.symbol, instrument)
                 if known.synthetic != instrument.synthetic:
                     raise SettingError(
@@ -89,7 +89,7 @@ class Assembly:
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
         lines = {
             source.name: Line(
-                self._terms(settings, source, carried[source.name], recorder),
+                self._terms(settings, source, self.carried[source.name], recorder),
                 remember_ban,
                 bans.get(source.name, 0),
             )

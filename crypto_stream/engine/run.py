@@ -15,6 +15,7 @@ from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory, locked
 from crypto_stream.engine.past import open_history
+from crypto_stream.engine.seeding import seed
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
@@ -48,6 +49,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             engine.send_venues(),
             engine.candles.run(),
             history.run(),
+            seed(history, sources, assembly.carried),
             memory.run(),
         )
     log.info("engine stopped")

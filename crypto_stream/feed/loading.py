@@ -162,7 +162,16 @@ def _check_shape(name: str, file: Path, module: ModuleType) -> None:
     carries = getattr(module, "INSTRUMENTS", [])
     if not isinstance(carries, (list, tuple)) or not all(isinstance(each, Instrument) for each in carries):
         raise BrokenHandlerError(f"handler {name} ({file}): INSTRUMENTS must be a list of Instrument")
-    for part in ("url", "subscribe", "unsubscribe", "parse", "events", "instruments", "check_options"):
+    for part in (
+        "url",
+        "subscribe",
+        "unsubscribe",
+        "parse",
+        "events",
+        "instruments",
+        "candles",
+        "check_options",
+    ):
         if not callable(getattr(module, part, _nothing)):
             raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
 
@@ -187,6 +196,7 @@ _OPTIONAL = {
     "subscribe": "subscribe",
     "unsubscribe": "unsubscribe",
     "instruments": "instruments",
+    "candles": "candles",
     "carries": "INSTRUMENTS",
     "busy": "BUSY",
     "max_instruments": "MAX_INSTRUMENTS",

@@ -12,6 +12,7 @@ A venue's module defines:
     def unsubscribe(instruments) -> list[Request]
     def parse(frame: bytes) -> list[Event]            # raises MalformedFrame, nothing else; never empty
     async def instruments(http) -> dict[str, str]     # optional: listed symbols and their state
+    async def candles(http, instrument, interval) -> list[Bar]      # optional: "1m", "1h" of before we came
 
 and, where the defaults below do not fit, BUSY, MAX_INSTRUMENTS, PACE_S, KEEPALIVE, MAX_AGE_S, CONNECTS.
 
@@ -32,6 +33,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import msgspec
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument
 
@@ -149,6 +151,7 @@ class Source(msgspec.Struct, frozen=True):
     unsubscribe: Callable[[Sequence[Instrument]], list[Request]] | None = None
     events: Callable[[Any, Sequence[Instrument]], AsyncGenerator[Event]] | None = None
     instruments: Callable[[Any], Awaitable[dict[str, str]]] | None = None
+    candles: Callable[[Any, Instrument, str], Awaitable[list[Bar]]] | None = None
     carries: Sequence[Instrument] | None = None
     busy: str | None = None
     max_instruments: int | None = None

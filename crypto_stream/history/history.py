@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from crypto_stream.history.day import STEP, Day, Figures
 from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import FOREVER_MS, Question, answer, plan
 from crypto_stream.history.series import Closed, Series
-from crypto_stream.market.bars import INTERVALS, STORED, Bar, Gap, folded, start
+from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, Gap, folded, start
 from crypto_stream.market.events import Trade
 from crypto_stream.storage.interface import Batch, HistoryReader, Range, StoredBar
 
@@ -66,6 +66,8 @@ class History:
         self._restored: dict[str, int] = {}  # symbol → time of the newest bar of another life
         self._began_ms = 0
         self._alive_ms = 0
+        self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
+        self._has_past: set[tuple[str, str]] = set()
 
     @property
     def trouble(self) -> str | None:
@@ -86,9 +88,24 @@ class History:
             series.restore(past, now_ms, now_ns)
             self.last_prices[symbol] = next(past[name][-1].close for name in STORED if past[name])
             self._restored[symbol] = at
+            self._look_back(symbol)
             if alive_ms is not None:
                 self._end_old_gaps(symbol, alive_ms)
                 self._open_gap(symbol, Gap(alive_ms, None, _STOPPED))
+
+    def wants_past(self, symbol: str, interval: str) -> bool:
+        """Say whether nothing is known from before this life's first moment."""
+        return (symbol, interval) not in self._has_past
+
+    def seed(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
+        """Take a venue's own bars from before the first moment; return how many are kept."""
+        length, first_ms = INTERVALS[interval], self._first_ms.get(symbol, _wall_ms())
+        older = [bar for bar in bars if bar.time % length == 0 and bar.time + length <= first_ms]
+        self._bars += [StoredBar(symbol, interval, bar) for bar in older]
+        self._has_past.add((symbol, interval))
+        if interval == "1m":
+            self._minutes[symbol] = deque([*older, *self._minutes[symbol]], _MINUTES)
+        return len(older)
 
     def take(self, source: str, trade: Trade, serving: str | None) -> None:
         """Take an accepted trade; only those of the `serving` source make bars."""
@@ -201,6 +218,8 @@ class History:
         return [bar for of, kind, bar in self._bars if of == symbol and kind == interval]
 
     def _fold(self, source: str, trade: Trade, now_ns: int) -> None:
+        if trade.time is not None:
+            self._first_ms.setdefault(trade.symbol, trade.time)
         self._keep(trade.symbol, self.series[trade.symbol].trade(trade, source, now_ns))
 
     def _keep(self, symbol: str, closed: Iterable[Closed]) -> None:
@@ -246,6 +265,16 @@ class History:
         begins = {"1h": start(at, INTERVALS["1d"]), "1m": start(at, INTERVALS["1h"])}
         begins["1s"] = start(at, INTERVALS["1m"])
         return {name: self._read(symbol, name, begin) for name, begin in begins.items()}
+
+    def _look_back(self, symbol: str) -> None:
+        """See where the stored bars begin, and which of them a venue gave."""
+        for interval in STORED:
+            for oldest in self._reader.bars(symbol, interval, Range(0, FOREVER_MS, 1, newest=False)):
+                if oldest.source.endswith(GIVEN):
+                    self._has_past.add((symbol, interval))
+                else:
+                    first = self._first_ms.get(symbol, oldest.time)
+                    self._first_ms[symbol] = min(first, oldest.time)
 
     def _read(self, symbol: str, interval: str, from_ms: int) -> list[Bar]:
         return self._reader.bars(symbol, interval, Range(from_ms, FOREVER_MS, 100_000, newest=False))

@@ -21,6 +21,8 @@ INTERVALS = {
 }
 # The intervals kept; each other one is folded from the longest of these that divides it.
 STORED = ("1s", "1m", "1h")
+# How the source of a bar ends that a venue's REST interface gave whole.
+GIVEN = ":candles"
 
 # Sums of volumes are exact: a price text has at most 40 characters.
 _exact = Context(prec=120)

@@ -1,0 +1,60 @@
+"""Bars from before our first moment: what the venues' REST interfaces give, marked as theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.source import Source
+from crypto_stream.history.history import History
+from crypto_stream.market.instruments import Instrument
+
+log = logging.getLogger(__name__)
+
+_INTERVALS = ("1h", "1m")
+_PAUSE_S = 0.25  # between two requests: a tenth of what the venues allow
+_TIMEOUT_S = 20.0
+_RETRY_S = 600.0
+
+
+async def seed(
+    history: History, sources: Sequence[Source], carried: Mapping[str, Sequence[Instrument]]
+) -> None:
+    """Fetch what was before the first moment of each real instrument, best source first, until all have it.
+
+    Nothing waits for it. What no venue gives now is asked for again after ten minutes, at the latest.
+    """
+    asked = [source for source in sources if source.candles is not None and source.rest_url is not None]
+    while True:
+        for source in asked:
+            await _seed_from(source, history, carried.get(source.name, ()))
+        if not any(_missing(history, each) for source in asked for each in carried.get(source.name, ())):
+            return
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _seed_from(source: Source, history: History, carried: Sequence[Instrument]) -> None:
+    assert source.candles is not None
+    assert source.rest_url is not None
+    count = 0
+    try:
+        async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
+            for instrument in carried:
+                for interval in _missing(history, instrument):
+                    bars = await source.candles(http, instrument, interval)
+                    count += history.seed(instrument.symbol, interval, bars)
+                    await asyncio.sleep(_PAUSE_S)
+    except (httpx.HTTPError, MalformedFrame) as error:
+        log.info("no older bars", extra={"source": source.name, "reason": str(error) or repr(error)})
+    except Exception:  # a handler's bug; prices go on without the past
+        log.exception("error in a handler", extra={"source": source.name})
+    if count:
+        log.info("older bars fetched", extra={"source": source.name, "bars": count})
+
+
+def _missing(history: History, instrument: Instrument) -> list[str]:
+    return [interval for interval in _INTERVALS if history.wants_past(instrument.symbol, interval)]

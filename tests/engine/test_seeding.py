@@ -1,0 +1,126 @@
+"""Bars from before our first moment: fetched once, marked, never in place of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from crypto_stream.engine.past import open_history
+from crypto_stream.engine.seeding import seed
+from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.source import Source
+from crypto_stream.history.history import History
+from crypto_stream.history.queries import Question
+from crypto_stream.market.bars import Bar
+from crypto_stream.market.events import Trade
+from crypto_stream.market.instruments import pair
+from crypto_stream.settings import Settings
+from tests.fakes import FakeBinance, FakeOKX
+from tests.waiting import DEADLINE_S
+
+MINUTE = 60_000
+NOW = 1_700_000_040_000  # a whole minute
+BTC = pair("btcusdt")
+NOTHING = Question(None, None, None, None, None)
+
+
+def given(time: int, source: str = "binance:candles") -> Bar:
+    return Bar(time, "1", "2", "0.5", "1.5", "10", 3, source)
+
+
+def began(folder: Path) -> History:
+    """Open a history whose first trade of btcusdt was at NOW."""
+    history = open_history(Settings(data_dir=folder), ["btcusdt"])
+    history.take("binance", Trade("btcusdt", "trades", 1, NOW, "1", "1"), "binance")
+    return history
+
+
+async def test_only_whole_bars_from_before_the_first_trade_are_kept(tmp_path: Path) -> None:
+    """What a venue tells of our own time is not asked of it."""
+    history = began(tmp_path)
+    before = history.wants_past("btcusdt", "1m")
+    bars = [given(NOW + offset) for offset in (-2 * MINUTE, -MINUTE, -MINUTE + 1, 0, MINUTE)]
+
+    assert history.seed("btcusdt", "1m", bars) == 2
+    assert (before, history.wants_past("btcusdt", "1m"), history.wants_past("btcusdt", "1h")) == (
+        True,
+        False,
+        True,
+    )
+    page = await history.ask("btcusdt", NOTHING)
+    assert [(bar.time - NOW, bar.source, bar.closed) for bar in page.bars] == [
+        (-2 * MINUTE, "binance:candles", True),
+        (-MINUTE, "binance:candles", True),
+        (0, "binance", False),
+    ]
+    assert history.spark("btcusdt") == [(NOW - 2 * MINUTE, "1.5"), (NOW - MINUTE, "1.5"), (NOW, "1")]
+
+
+async def test_a_restart_asks_only_for_what_it_has_not(tmp_path: Path) -> None:
+    """The oldest bar that is kept tells whether a venue has given the past."""
+    history = began(tmp_path)
+    history.seed("btcusdt", "1m", [given(NOW - MINUTE)])
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(history.run())
+        await asyncio.sleep(0)
+        running.cancel()
+    again = open_history(Settings(data_dir=tmp_path), ["btcusdt"])
+
+    assert not again.wants_past("btcusdt", "1m")
+    assert again.wants_past("btcusdt", "1h")
+
+
+@pytest.mark.parametrize(("venue", "name"), [(FakeBinance, "binance"), (FakeOKX, "okx")])
+async def test_both_venues_give_their_candles(venue: Any, name: str, tmp_path: Path) -> None:
+    """In the venue's own form, from its own REST interface."""
+    async with venue() as fake:
+        settings = Settings(
+            sources=(name,),
+            data_dir=tmp_path,
+            handler_options={name: {"url": fake.url, "rest_url": fake.rest_url}},
+        )
+        (source,) = load_sources(settings)
+        history = open_history(settings, ["btcusdt"])
+        async with asyncio.timeout(DEADLINE_S):
+            await seed(history, [source], {name: [BTC]})
+        page = await history.ask("btcusdt", NOTHING)
+
+    assert [bar.source for bar in page.bars] == [f"{name}:candles"]
+    assert page.bars[0].time % MINUTE == 0
+
+
+class Venue:
+    """A source whose REST interface does as it is told."""
+
+    def __init__(self, name: str, error: Exception | None = None) -> None:
+        self.asked: list[str] = []
+        self._name = name
+        self._error = error
+
+    async def candles(self, _http: httpx.AsyncClient, _instrument: object, interval: str) -> list[Bar]:
+        self.asked.append(interval)
+        if self._error:
+            raise self._error
+        return [given(NOW - 60 * MINUTE, f"{self._name}:candles")]
+
+    def source(self) -> Source:
+        return Source(self._name, "here", [], "http://127.0.0.1:9", candles=self.candles)
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("refused"), MalformedFrame("nonsense"), KeyError("bug")]
+)
+async def test_the_next_venue_is_asked_when_one_gives_nothing(error: Exception, tmp_path: Path) -> None:
+    """Whatever is wrong with the first one."""
+    history = began(tmp_path)
+    broken, well = Venue("binance", error), Venue("okx")
+    async with asyncio.timeout(DEADLINE_S):
+        await seed(history, [broken.source(), well.source()], {"binance": [BTC], "okx": [BTC]})
+
+    assert (broken.asked, well.asked) == (["1h"], ["1h", "1m"])
+    assert (await history.ask("btcusdt", NOTHING)).bars[0].source == "okx:candles"

@@ -1,0 +1,148 @@
+"""Does the board grow in a browser? `python -m benchmarks.page` (an hour; --minutes 2 for the suite's form).
+
+The real gateway, 100 tickers that change 10 times a second, and the board in the machine's Chromium. Each
+turn the page's garbage is collected; then its JavaScript heap, its nodes and its listeners are counted, and
+how many frames the browser painted since the last turn.
+
+The rule: the first quarter is warm-up; a straight line by least squares through the heap after it must rise
+by less than --growth-mb. Nodes and listeners must not rise at all between the end of the warm-up and the
+last turn, and every row must show the newest price in the end.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from playwright.sync_api import CDPSession, Page
+
+from benchmarks.report import RESULTS, machine, save, table
+from benchmarks.servers import feeder, gateway
+from benchmarks.system import until
+from tests.browser.chromium import Visitor, chromium
+
+_SYMBOLS = [f"ticker_{number:02d}" for number in range(100)]
+_RATE = 10.0
+_TURN_S = 5.0
+_WARM_PART = 0.25
+_HEADINGS = ("minute", "heap MB", "nodes", "listeners", "frames/s", "longest frame ms")
+# Counts animation frames, and keeps the longest time between two.
+_COUNT = """
+  window.seen = {frames: 0, longest: 0, last: performance.now()};
+  const step = (now) => {
+    const seen = window.seen;
+    seen.frames += 1;
+    seen.longest = Math.max(seen.longest, now - seen.last);
+    seen.last = now;
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+"""
+_TAKE = """() => {
+  const {frames, longest} = window.seen;
+  Object.assign(window.seen, {frames: 0, longest: 0});
+  return [frames, longest];
+}"""
+_PRICES = (
+    "() => [...document.querySelectorAll('tr[data-symbol] .price .value')].map((one) => one.textContent)"
+)
+
+
+class Look(NamedTuple):
+    """One turn of the page."""
+
+    minute: float
+    heap_mb: float
+    nodes: int
+    listeners: int
+    frames_per_s: float
+    longest_ms: float
+
+
+@click.command(help=__doc__)
+@click.option("--minutes", default=60.0, show_default=True)
+@click.option("--server", default="eventlet", show_default=True, help="Green server of the gateway.")
+@click.option("--growth-mb", default=1.0, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "page.json", show_default=True)
+def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
+    """Watch, judge, print the table; status 1 when something grew."""
+    with (
+        tempfile.TemporaryDirectory(prefix="page-") as place,
+        feeder(Path(place), _SYMBOLS) as feed,
+        gateway(Path(place), server) as running,
+        chromium() as browser,
+    ):
+        visitor = Visitor(browser, running.url)
+        page = visitor.page
+        page.add_init_script(_COUNT)
+        page.goto("/")
+        page.wait_for_selector("tr[data-symbol=ticker_99]:not([data-stale])")
+        feed.start(_RATE)
+        looks = _watch(page, minutes)
+        last = [price for price, _ in feed.stop()["last"].values()]
+        until(lambda: page.evaluate(_PRICES) == last, "the newest prices on the board")
+        visitor.close()
+    faults = grown(looks, growth_mb)
+    shown = looks[:: max(1, len(looks) // 12)]
+    print(f"\n{table(_HEADINGS, [[f'{figure:.3g}' for figure in look] for look in shown])}\n")
+    save(
+        output,
+        {
+            "machine": machine(),
+            "rate_hz": _RATE,
+            "looks": [look._asdict() for look in looks],
+            "faults": faults,
+        },
+    )
+    if faults:
+        sys.exit(f"it grew: {'; '.join(faults)}")
+
+
+def grown(looks: list[Look], growth_mb: float) -> list[str]:
+    """Say what grew after the warm-up; empty when nothing did."""
+    rest = looks[round(len(looks) * _WARM_PART) :]
+    times = [look.minute for look in rest]
+    line = statistics.linear_regression(times, [look.heap_mb for look in rest])
+    risen = line.slope * (times[-1] - times[0])
+    faults = [f"heap by {risen:.2f} MB"] if risen >= growth_mb else []
+    for name in ("nodes", "listeners"):
+        first, last = getattr(rest[0], name), getattr(rest[-1], name)
+        if last > first:
+            faults.append(f"{name} from {first} to {last}")
+    return faults
+
+
+def _watch(page: Page, minutes: float) -> list[Look]:
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    began = taken = time.monotonic()
+    page.evaluate(_TAKE)
+    looks: list[Look] = []
+    while (now := time.monotonic()) - began < minutes * 60 or len(looks) < 4:
+        page.wait_for_timeout(min(_TURN_S, minutes * 60 / 8) * 1000)
+        frames, longest = page.evaluate(_TAKE)
+        passed, taken = time.monotonic() - taken, time.monotonic()
+        looks.append(_look(session, (now - began) / 60, frames / passed, longest))
+    return looks
+
+
+def _look(session: CDPSession, minute: float, frames_per_s: float, longest_ms: float) -> Look:
+    session.send("HeapProfiler.collectGarbage")
+    figures = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    return Look(
+        minute,
+        figures["JSHeapUsedSize"] / 1e6,
+        int(figures["Nodes"]),
+        int(figures["JSEventListeners"]),
+        frames_per_s,
+        longest_ms,
+    )
+
+
+if __name__ == "__main__":
+    main()

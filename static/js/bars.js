@@ -1,5 +1,5 @@
 /**
- * The bars of one series as a page holds them: pages of the history, joined by the live ones without a hole.
+ * The bars of one series as a page holds them: pages of the history, joined by the live ones without hole or double.
  * Pure; knows no page and no network.
  *
  * @module
@@ -16,7 +16,9 @@
  */
 
 /** Places a gap takes on the chart at most: a night without data must not push all else aside. */
-const WIDEST_GAP = 30;
+const WIDEST_GAP = 20;
+/** Live bars kept beside those that were scrolled back to; older ones can be asked for again. */
+const MOST_LIVE = 20_000;
 
 export class Bars {
   /** @type {Bar[]} oldest first */
@@ -26,70 +28,85 @@ export class Bars {
   /** @type {number | null} where the next older page ends; null: there is none */
   older = null;
   interval = '';
+  /** ms of one bar */
   length = 0;
+  /** Grows when more changed than the newest bars: a gap began or ended, old bars came or went. */
+  shape = 0;
   #epoch = '';
   #seq = -1;
+  #most = MOST_LIVE;
 
-  /** Begin with the newest page. @param {HistoryPage} page */
+  /**
+   * Begin with the newest page; older bars that it follows on are kept, as closed ones never change.
+   *
+   * @param {HistoryPage} page
+   */
   begin(page) {
-    this.bars = page.bars;
-    this.gaps = page.gaps;
-    this.older = page.older;
+    const first = page.bars[0]?.time ?? Infinity;
+    const last = this.bars.at(-1)?.time ?? -Infinity;
+    const follows = page.interval === this.interval && (this.bars[0]?.time ?? Infinity) < first && first <= last;
+    const kept = follows ? this.bars.filter((bar) => bar.time < first) : [];
+    this.gaps = merged(follows ? this.gaps.filter((gap) => gap.from < first) : [], page.gaps);
+    this.bars = [...kept, ...page.bars];
+    if (!follows) {
+      this.older = page.older;
+      this.#most = MOST_LIVE;
+    }
     this.interval = page.interval;
     this.length = page.interval_ms;
     this.#epoch = page.epoch;
     this.#seq = page.seq;
+    this.#endPassedGaps();
+    this.shape += 1;
   }
 
   /** Put an older page before what is held. @param {HistoryPage} page */
   precede(page) {
     const first = this.bars[0]?.time ?? Infinity;
-    this.bars = [...page.bars.filter((bar) => bar.time < first), ...this.bars];
-    const begins = new Set(this.gaps.map((gap) => gap.from));
-    this.gaps = [...page.gaps.filter((gap) => !begins.has(gap.from)), ...this.gaps];
+    const older = page.bars.filter((bar) => bar.time < first);
+    this.bars = [...older, ...this.bars];
+    this.gaps = merged(page.gaps, this.gaps);
     this.older = page.older;
+    this.#most += older.length;
+    this.#endPassedGaps();
+    this.shape += 1;
   }
 
   /**
    * Join live bars.
    *
    * @param {Candles} live
-   * @returns {Bar[] | null} what is new, oldest first; null: something is missing, begin anew
+   * @returns {Bar[] | null} what is new, oldest first; null: something is missing, begin with a new page
    */
   join(live) {
     if (live.interval !== this.interval) return [];
     if (live.epoch !== this.#epoch) return null;
     if (live.seq < this.#seq) return []; // the page was newer
-    this.#seq = live.seq;
-    this.#tell(live.gap);
-    const last = this.bars.at(-1)?.time ?? -Infinity;
+    const last = this.bars.at(-1);
     const first = live.bars[0]?.time;
-    if (first === undefined) return [];
-    const holds = first <= last || live.previous === null || live.previous <= last;
-    if (!holds) return null;
-    const fresh = live.bars.filter((bar) => bar.time >= last);
-    while (this.bars.length && this.bars.at(-1).time >= (fresh[0]?.time ?? Infinity)) this.bars.pop();
+    // What is held must lead up to the new bars, and its last one must be whole.
+    const leads = first === undefined || (last && (first <= last.time || (live.previous === last.time && last.closed)));
+    if (!leads) return null;
+    this.#seq = live.seq;
+    const fresh = last ? live.bars.filter((bar) => bar.time > last.time || (bar.time === last.time && !last.closed)) : [];
+    const known = this.#tell(live.gap);
+    if (fresh[0]?.time === last?.time) this.bars.pop();
     this.bars.push(...fresh);
-    return fresh;
+    const grew = last && (fresh.at(-1)?.time ?? 0) > last.time;
+    if (grew && this.gaps.length && (this.gaps.at(-1)?.to ?? Infinity) > last.time) this.#endPassedGaps();
+    this.#forget();
+    return known ? fresh : null;
   }
 
   /** @param {number} time ms @returns {Bar | undefined} the bar that begins then */
   at(time) {
-    let low = 0;
-    let high = this.bars.length - 1;
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      const found = this.bars[middle].time;
-      if (found === time) return this.bars[middle];
-      if (found < time) low = middle + 1;
-      else high = middle - 1;
-    }
-    return undefined;
+    const found = this.bars[before(this.bars, time)];
+    return found?.time === time ? found : undefined;
   }
 
-  /** @param {number} time ms @returns {Gap | undefined} the gap that holds this place */
-  gapAt(time) {
-    return this.gaps.find((gap) => gap.from < time + this.length && (gap.to === null || gap.to > time));
+  /** List the gaps that touch a place of the chart. @param {number} time ms @returns {Gap[]} oldest first */
+  gapsAt(time) {
+    return this.gaps.filter((gap) => gap.from < time + this.length && (gap.to ?? Infinity) > time);
   }
 
   /**
@@ -98,9 +115,8 @@ export class Bars {
    * @returns {number[]} ms, ascending
    */
   emptyPlaces() {
-    const first = this.bars[0]?.time;
-    const last = this.bars.at(-1)?.time;
-    if (first === undefined || last === undefined) return [];
+    const first = this.bars[0]?.time ?? Infinity;
+    const last = this.bars.at(-1)?.time ?? -Infinity;
     const taken = new Set(this.bars.map((bar) => bar.time));
     /** @type {Set<number>} */
     const places = new Set();
@@ -113,10 +129,67 @@ export class Bars {
     return [...places].sort((a, b) => a - b);
   }
 
-  /** @param {Gap | null} gap the gap that is open now */
+  /**
+   * Note the gap that is open now.
+   *
+   * @param {Gap | null} gap
+   * @returns {boolean} false: a gap has ended, and only the history knows when
+   */
   #tell(gap) {
-    const last = this.gaps.at(-1);
-    if (gap && last?.from !== gap.from) this.gaps.push(gap);
-    if (!gap && last?.to === null) last.to = Date.now();
+    const held = this.gaps.at(-1);
+    const open = held?.to === null ? held : undefined;
+    if (gap?.from === open?.from) return true;
+    this.shape += 1;
+    if (gap) this.gaps = merged(this.gaps, [gap]);
+    return !open;
   }
+
+  /** A gap that bars have followed on cannot be open, whatever was heard of it. */
+  #endPassedGaps() {
+    this.shape += 1;
+    for (const [n, gap] of this.gaps.entries()) {
+      if (gap.to !== null) continue;
+      const next = this.bars[before(this.bars, gap.from) + 1];
+      if (next) this.gaps[n] = { ...gap, to: next.time };
+    }
+  }
+
+  #forget() {
+    if (this.bars.length <= this.#most) return;
+    this.bars.splice(0, this.#most >> 1);
+    this.older = this.bars[0].time;
+    this.gaps = this.gaps.filter((gap) => (gap.to ?? Infinity) > this.bars[0].time);
+    this.#most = MOST_LIVE;
+    this.shape += 1;
+  }
+}
+
+/**
+ * Find the last of ascending things that is not after a moment.
+ *
+ * @param {{time: number}[]} sorted
+ * @param {number} time
+ * @returns {number} its index, -1 where none is
+ */
+export function before(sorted, time) {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle].time <= time) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/**
+ * Join two lists of gaps; of one that is in both the second is newer.
+ *
+ * @param {Gap[]} older
+ * @param {Gap[]} newer
+ * @returns {Gap[]} oldest first
+ */
+function merged(older, newer) {
+  const found = new Map([...older, ...newer].map((gap) => [gap.from, gap]));
+  return [...found.values()].sort((a, b) => a.from - b.from);
 }

@@ -1,6 +1,5 @@
 /**
- * The chart of an instrument: history from its first moment, joined by the live bars.
- * Numbers are turned into binary floats for drawing only; what is written is the venue's text.
+ * The picture of the bars. Numbers become binary floats for drawing only; what is written is the venue's text.
  *
  * @module
  */
@@ -11,250 +10,239 @@ import {
   HistogramSeries,
   LineSeries,
 } from '../vendor/lightweight-charts.standalone.production.mjs';
-import { Bars } from './bars.js';
-import { write } from './paint.js';
+import { Bands } from './bands.js';
+import { before } from './bars.js';
 
-export const INTERVALS = ['1s', '5s', '15s', '1m', '5m', '15m', '1h', '4h', '1d'];
-const TYPES = ['candles', 'line'];
-/** Bars of a page, and how near to its oldest bar a viewer comes before the next one is asked for. */
-const PAGE = 500;
-const NEAR = 40;
-const RETRY_MS = 3_000;
+/** @typedef {import('./bars.js').Bar} Bar */
+/** @typedef {import('./bars.js').Bars} Bars */
 
-/** @param {string} name of a custom property @returns {string} the colour it has now */
-function colour(name) {
-  const probe = document.createElement('i');
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
+/** Empty places right of the newest bar. */
+const RIGHT = 5;
+/** Older bars are asked for when fewer than these are left of what is seen. */
+const NEAR = 60;
+const HIDDEN = 'transparent';
 
-export class PriceChart {
-  #symbol;
+export class Chart {
   #box;
-  #legend;
-  #note;
+  #bars;
   #chart;
   #candles;
   #line;
-  #gaps;
-  #bars = new Bars();
-  #asked = 0;
-  #loading = false;
-  #wished;
-  interval;
-  type;
+  #volumes;
+  #bands = new Bands();
+  /** @type {{time: number}[]} what the time scale holds: bars, and the empty places of gaps */
+  #places = [];
+  #shape = -1;
+  #digits = -1;
+  #colours = { up: '', down: '' };
+  /** @type {number | undefined} the place the keyboard's cursor is at */
+  #cursor;
+  type = 'line';
 
   /**
-   * Draw into the figure of the page.
+   * Make an empty chart.
    *
-   * @param {string} symbol
-   * @param {HTMLElement} figure holds `.plot`, `.legend`, `.gap-note` and the buttons
-   * @param {(interval: string) => void} wished called when live bars of another interval are wanted
+   * @param {HTMLElement} box
+   * @param {Bars} bars what is drawn
+   * @param {object} hear
+   * @param {(time: number | undefined) => void} hear.pointed the place under the mouse; undefined: none
+   * @param {(left: number, following: boolean) => void} hear.moved called with the bars left of what is seen, and
+   *   whether the newest one is seen
    */
-  constructor(symbol, figure, wished) {
-    this.#symbol = symbol;
-    this.#wished = wished;
-    this.#box = /** @type {HTMLElement} */ (figure.querySelector('.plot'));
-    this.#legend = /** @type {HTMLElement} */ (figure.querySelector('.legend'));
-    this.#note = /** @type {HTMLElement} */ (figure.querySelector('.gap-note'));
-    const asked = new URLSearchParams(location.search);
-    this.interval = pick(asked.get('interval'), INTERVALS, symbol.startsWith('ticker_') ? '1s' : '1m');
-    this.type = pick(asked.get('type'), TYPES, symbol.startsWith('ticker_') ? 'line' : 'candles');
-    this.#chart = createChart(this.#box, { autoSize: true });
-    this.#gaps = this.#chart.addSeries(HistogramSeries, {
+  constructor(box, bars, { pointed, moved }) {
+    this.#box = box;
+    this.#bars = bars;
+    this.#chart = createChart(box, {
+      autoSize: true,
+      handleScroll: { vertTouchDrag: false }, // a finger must get past the chart
+      rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.2 } },
+      timeScale: { rightOffset: RIGHT, minBarSpacing: 0.5, maxBarSpacing: 60 },
+      localization: { timeFormatter: (/** @type {number} */ time) => clock(time * 1000) },
+    });
+    this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceScaleId: '',
+      priceFormat: { type: 'volume' },
       lastValueVisible: false,
       priceLineVisible: false,
     });
-    this.#gaps.priceScale().applyOptions({ scaleMargins: { top: 0, bottom: 0 } });
-    this.#candles = this.#chart.addSeries(CandlestickSeries, {});
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+    this.#candles = this.#chart.addSeries(CandlestickSeries);
     this.#line = this.#chart.addSeries(LineSeries, { lineWidth: 2 });
-    this.#chart.subscribeCrosshairMove((/** @type {any} */ at) => this.#point(at.time));
-    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
-      if (range && range.from < NEAR) this.#more();
+    this.#chart.panes()[0].attachPrimitive(this.#bands);
+    this.#chart.subscribeCrosshairMove((/** @type {any} */ at) => {
+      if (at.sourceEvent) this.#cursor = undefined;
+      if (this.#cursor === undefined) pointed(at.time === undefined ? undefined : at.time * 1000);
     });
-    this.#listen(figure);
-    this.#paintTheme();
-    this.#load();
+    const scale = this.#chart.timeScale();
+    scale.subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
+      if (range && this.#places.length) moved(range.from - NEAR, scale.scrollPosition() > -1);
+    });
+    this.paintTheme();
   }
 
-  /** Join live bars. @param {import('./bars.js').Candles} live */
-  take(live) {
-    if (live.symbol !== this.#symbol || this.#loading) return;
-    const fresh = this.#bars.join(live);
-    if (fresh === null) {
-      this.#load();
+  /** Draw the bars that are new. @param {Bar[]} fresh */
+  update(fresh) {
+    const digits = Math.max(this.#digits, ...fresh.map((bar) => decimals(bar.close)));
+    if (this.#shape !== this.#bars.shape || digits > this.#digits) {
+      this.draw();
       return;
     }
-    for (const bar of fresh) this.#active().update(this.#point_of(bar));
-    this.#point(undefined);
-    this.#say();
-  }
-
-  /** Fetch anew what is shown: after a sleep, a new life of the engine, another interval. */
-  async #load() {
-    this.#loading = true;
-    const page = await this.#fetch('');
-    this.#loading = false;
-    if (page === undefined) return;
-    if (page === null) {
-      setTimeout(() => this.#load(), RETRY_MS);
-      return;
+    for (const bar of fresh) {
+      this.#active.update(this.#point(bar, false));
+      if (bar.volume !== null) this.#volumes.update(this.#volume(bar));
+      if (bar.time > (this.#places.at(-1)?.time ?? 0)) this.#places.push(bar);
     }
-    const same = this.#bars.interval === page.interval;
-    this.#bars.begin(page);
-    this.#paint();
-    if (!same) this.#chart.timeScale().scrollToRealTime();
+    this.#mark();
   }
 
-  async #more() {
-    const { older } = this.#bars;
-    if (older === null || this.#loading) return;
-    this.#loading = true;
-    const page = await this.#fetch(`&to=${older}`);
-    this.#loading = false;
-    if (!page) return;
-    this.#bars.precede(page);
-    this.#paint();
+  /** Draw everything anew; what is seen stays where it is. */
+  draw() {
+    const { bars } = this.#bars;
+    const scale = this.#chart.timeScale();
+    const offset = scale.scrollPosition();
+    const base = this.#places.length - 1;
+    const seen = Math.min(base, Math.max(0, Math.round(base + offset)));
+    const anchor = this.#places[seen]?.time;
+    this.#shape = this.#bars.shape;
+    this.#scale(bars);
+    const empty = this.#bars.emptyPlaces();
+    const holes = new Set(empty);
+    this.#places = [...bars, ...empty.map((time) => ({ time }))].sort((a, b) => a.time - b.time);
+    const points = this.#places.map((place, n) => {
+      const time = place.time / 1000;
+      return holes.has(place.time) ? { time } : this.#point(/** @type {Bar} */ (place), holes.has(this.#places[n + 1]?.time));
+    });
+    this.#active.setData(points);
+    (this.#active === this.#line ? this.#candles : this.#line).setData([]);
+    this.#volumes.setData(bars.filter((bar) => bar.volume !== null).map((bar) => this.#volume(bar)));
+    this.#band();
+    if (base >= 0 && offset < -1) {
+      const now = before(this.#places, anchor);
+      scale.scrollToPosition(offset + now - seen - (this.#places.length - 1 - base), false);
+    }
+    this.#mark();
+  }
+
+  /** Show the newest bars. */
+  follow() {
+    this.#chart.timeScale().scrollToPosition(RIGHT, false);
+  }
+
+  /** @param {number} times */
+  zoom(times) {
+    const scale = this.#chart.timeScale();
+    scale.applyOptions({ barSpacing: scale.options().barSpacing * times });
   }
 
   /**
-   * @param {string} more of the query
-   * @returns {Promise<import('./bars.js').HistoryPage | null | undefined>} null: it failed; undefined: another
-   *   interval is wanted by now
+   * Move the keyboard's cursor.
+   *
+   * @param {number} steps to the right; Infinity: to the newest bar
+   * @returns {number | undefined} the time of its place; undefined where there is none
    */
-  async #fetch(more) {
-    const turn = ++this.#asked;
-    try {
-      const response = await fetch(`/history/${this.#symbol}?interval=${this.interval}&limit=${PAGE}${more}`, {
-        headers: { Accept: 'application/json' },
-      });
-      const page = response.ok ? await response.json() : null;
-      if (turn !== this.#asked) return undefined;
-      write(this.#note, page ? '' : 'The history cannot be read now; trying again.');
-      return page;
-    } catch {
-      return turn === this.#asked ? null : undefined;
-    }
+  step(steps) {
+    const last = this.#places.length - 1;
+    const from = this.#cursor === undefined ? last + (steps < 0 ? 1 : 0) : before(this.#places, this.#cursor);
+    const to = Math.max(0, Math.min(last, from + steps));
+    this.#cursor = this.#places[to]?.time;
+    if (this.#cursor === undefined) return undefined;
+    const scale = this.#chart.timeScale();
+    const range = scale.getVisibleLogicalRange();
+    const beyond = Math.min(0, to - range.from - 1) + Math.max(0, to - range.to + 1);
+    if (beyond) scale.scrollToPosition(scale.scrollPosition() + beyond, false);
+    this.#mark();
+    return this.#cursor;
   }
 
-  #active() {
+  /** Take the keyboard's cursor away. */
+  leave() {
+    this.#cursor = undefined;
+    this.#chart.clearCrosshairPosition();
+  }
+
+  /** Take over the colours and the font the page has now. */
+  paintTheme() {
+    const names = ['--soft', '--line', '--up', '--down', '--accent', '--warn-ground', '--warn-stripe', '--warn', '--edge'];
+    const [soft, line, up, down, accent, ground, stripe, ink, edge] = coloursOf(names);
+    const { fontFamily, fontSize } = getComputedStyle(this.#box);
+    const size = Math.round(Number.parseFloat(fontSize));
+    const border = { borderColor: line };
+    const crosshair = { color: edge, labelBackgroundColor: accent };
+    this.#colours = { up, down };
+    this.#chart.applyOptions({
+      layout: { background: { color: HIDDEN }, textColor: soft, fontFamily, fontSize: size },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      crosshair: { mode: 0, vertLine: crosshair, horzLine: crosshair },
+      rightPriceScale: border,
+      timeScale: border,
+    });
+    this.#candles.applyOptions({ upColor: up, wickUpColor: up, borderUpColor: up, downColor: down, wickDownColor: down, borderDownColor: down });
+    this.#line.applyOptions({ color: accent });
+    this.#bands.paint({ ground, stripe, ink }, `${size}px ${fontFamily}`);
+    if (this.#places.length) this.draw();
+  }
+
+  get #active() {
     return this.type === 'line' ? this.#line : this.#candles;
   }
 
-  /** @param {import('./bars.js').Bar} bar @returns {any} */
-  #point_of(bar) {
+  /**
+   * @param {Bar} bar
+   * @param {boolean} breaks nothing is drawn from here to the next bar
+   * @returns {any}
+   */
+  #point(bar, breaks) {
     const time = bar.time / 1000;
-    if (this.type === 'line') return { time, value: Number(bar.close) };
+    if (this.type === 'line') return { time, value: Number(bar.close), ...(breaks ? { color: HIDDEN } : {}) };
     const { open, high, low, close } = bar;
     return { time, open: Number(open), high: Number(high), low: Number(low), close: Number(close) };
   }
 
-  #paint() {
-    const digits = Math.max(0, ...this.#bars.bars.slice(-50).map((bar) => decimals(bar.close)));
-    const format = { type: 'price', precision: digits, minMove: 10 ** -digits };
-    const empty = this.#bars.emptyPlaces();
-    const points = [...this.#bars.bars.map((bar) => this.#point_of(bar)), ...empty.map((at) => ({ time: at / 1000 }))];
-    points.sort((a, b) => a.time - b.time);
-    for (const series of [this.#candles, this.#line]) {
-      series.applyOptions({ priceFormat: format });
-      series.setData(series === this.#active() ? points : []);
-    }
-    this.#gaps.setData(empty.map((at) => ({ time: at / 1000, value: 1 })));
-    this.#chart.timeScale().applyOptions({ timeVisible: this.#bars.length < 86_400_000, secondsVisible: this.#bars.length < 60_000 });
-    this.#point(undefined);
-    this.#say();
+  /** @param {Bar} bar @returns {any} */
+  #volume(bar) {
+    const way = Number(bar.close) < Number(bar.open) ? 'down' : 'up';
+    const color = this.#colours[way].replace('rgb(', 'rgba(').replace(')', ', 0.3)');
+    return { time: bar.time / 1000, value: Number(bar.volume), color };
   }
 
-  /** Write the values at the crosshair, or of the newest bar. @param {number | undefined} time in seconds */
-  #point(time) {
-    const at = time === undefined ? undefined : time * 1000;
-    const bar = at === undefined ? this.#bars.bars.at(-1) : this.#bars.at(at);
-    const gap = at !== undefined && !bar ? this.#bars.gapAt(at) : undefined;
-    let words = gap ? `No bars: ${gap.reason}` : '';
-    if (bar) {
-      const volume = bar.volume === null ? '' : `  Volume ${bar.volume}`;
-      words = `${clock(bar.time)}  O ${bar.open}  H ${bar.high}  L ${bar.low}  C ${bar.close}${volume}  ${bar.source}`;
-    }
-    write(this.#legend, words || 'No bar yet.');
+  /** Show as many digits as the bars have. @param {Bar[]} bars */
+  #scale(bars) {
+    this.#digits = Math.max(0, ...bars.slice(-500).map((bar) => decimals(bar.close)));
+    const priceFormat = { type: 'price', precision: this.#digits, minMove: Number(`1e-${this.#digits}`) };
+    for (const series of [this.#candles, this.#line]) series.applyOptions({ priceFormat });
+    const { length } = this.#bars;
+    this.#chart.timeScale().applyOptions({ timeVisible: length < 86_400_000, secondsVisible: length < 60_000 });
   }
 
-  /** Say in words what the picture shows, for those who cannot see it. */
-  #say() {
-    const { bars, gaps } = this.#bars;
-    const open = gaps.at(-1)?.to === null ? gaps.at(-1) : undefined;
-    write(this.#note, open ? `No bars now: ${open.reason}` : '');
-    const last = bars.at(-1);
-    const words = last ? `${bars.length} bars of ${this.interval}, the last one closed at ${last.close}.` : 'No bar yet.';
-    this.#box.setAttribute('aria-label', `Price chart. ${words}`);
-  }
-
-  /** @param {HTMLElement} figure */
-  #listen(figure) {
-    const buttons = [...figure.querySelectorAll('button[data-interval], button[data-type]')];
-    const show = () => {
-      for (const button of buttons) {
-        const chosen = button.getAttribute('data-interval') ?? button.getAttribute('data-type');
-        button.setAttribute('aria-pressed', String(chosen === this.interval || chosen === this.type));
-      }
-    };
-    for (const button of buttons) {
-      button.addEventListener('click', () => {
-        this.#choose(button.getAttribute('data-interval') ?? this.interval, button.getAttribute('data-type') ?? this.type);
-        show();
-      });
-    }
-    show();
-    const themed = () => this.#paintTheme();
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', themed);
-    new MutationObserver(themed).observe(document.documentElement, { attributeFilter: ['data-theme'] });
-  }
-
-  /**
-   * @param {string} interval
-   * @param {string} type
-   */
-  #choose(interval, type) {
-    const other = interval !== this.interval;
-    this.interval = interval;
-    this.type = type;
-    const query = new URLSearchParams(location.search);
-    query.set('interval', interval);
-    query.set('type', type);
-    history.replaceState(history.state, '', `?${query}`);
-    if (!other) {
-      this.#paint();
-      return;
-    }
-    this.#wished(interval);
-    this.#load();
-  }
-
-  #paintTheme() {
-    const [ink, line, up, down, accent, gap] = ['--soft', '--line', '--up', '--down', '--accent', '--warn-stripe'].map(colour);
-    this.#chart.applyOptions({
-      layout: { background: { color: 'transparent' }, textColor: ink, fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { vertLines: { color: line }, horzLines: { color: line } },
-      rightPriceScale: { borderColor: line },
-      timeScale: { borderColor: line },
-      localization: { timeFormatter: (/** @type {number} */ time) => clock(time * 1000) },
+  /** Shade the gaps. */
+  #band() {
+    const bands = this.#bars.gaps.map(({ from, to, reason }) => {
+      return { from: this.#logical(from), to: to === null ? Infinity : this.#logical(to), words: reason };
     });
-    this.#candles.applyOptions({ upColor: up, borderUpColor: up, wickUpColor: up, downColor: down, borderDownColor: down, wickDownColor: down });
-    this.#line.applyOptions({ color: accent });
-    this.#gaps.applyOptions({ color: gap });
+    this.#bands.set(bands);
+  }
+
+  /** @param {number} time ms @returns {number} its place on the time scale, between the edges of two bars */
+  #logical(time) {
+    const places = this.#places;
+    const at = before(places, time);
+    if (at < 0) return -0.5;
+    const span = (places[at + 1]?.time ?? places[at].time + this.#bars.length) - places[at].time;
+    return at - 0.5 + Math.min(1, (time - places[at].time) / span);
+  }
+
+  /** Keep the keyboard's cursor on its bar. */
+  #mark() {
+    if (this.#cursor === undefined) return;
+    const at = before(this.#places, this.#cursor);
+    const bar = this.#bars.bars[before(this.#bars.bars, this.#cursor)];
+    if (at >= 0 && bar) this.#chart.setCrosshairPosition(Number(bar.close), this.#places[at].time / 1000, this.#active);
   }
 }
 
-/**
- * @param {string | null} wanted
- * @param {string[]} known
- * @param {string} usual
- */
-function pick(wanted, known, usual) {
-  return wanted !== null && known.includes(wanted) ? wanted : usual;
+/** @param {number} ms @returns {string} the moment in UTC, as the time scale shows it */
+export function clock(ms) {
+  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
 }
 
 /** @param {string} text of a number @returns {number} digits after its point, zeros at the end not counted */
@@ -262,7 +250,14 @@ function decimals(text) {
   return /\.(\d*?)0*$/.exec(text)?.[1].length ?? 0;
 }
 
-/** @param {number} ms @returns {string} the moment in UTC, as the time scale shows it */
-function clock(ms) {
-  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+/** @param {string[]} names of custom properties @returns {string[]} the colours they have now */
+function coloursOf(names) {
+  const probe = document.createElement('i');
+  document.body.append(probe);
+  const found = names.map((name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  });
+  probe.remove();
+  return found;
 }

@@ -5,6 +5,7 @@
  */
 
 import { ChangeList } from './changes.js';
+import { readChoice, startChoice } from './choice.js';
 import { startCombobox } from './combobox.js';
 import { compare, percent, position, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
@@ -24,6 +25,10 @@ const name = main.dataset.name ?? symbol;
 const venueTable = new VenueTable(node('venues'), node('best'));
 const changes = new ChangeList(node('changes'));
 const switcher = new Switcher();
+/** Tickers make one point a second; a market's picture begins to tell something with minutes. */
+const choice = readChoice('ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' });
+/** @type {import('./figure.js').Figure | undefined} not there at first: the page is of use without it */
+let figure;
 /** @type {Quote | undefined} what is painted */
 let shown;
 /** @type {Quote | undefined} what is noted in the list of changes */
@@ -49,6 +54,7 @@ function paintState() {
   const starting = live.link === 'connecting' || (live.link === 'live' && !live.quotes.has(symbol));
   mark(main, 'stale', reason ? '' : null);
   if (reason) dim(node('price'));
+  figure?.stale(starting ? '' : reason);
   node('stale-word').hidden = !reason || starting;
   showBanner(node('banner'), reason && !starting ? `STALE: ${reason}` : '');
   if (!starting) announce(reason ? `${name}: the price is stale. ${reason}` : `${name}: the price is live.`);
@@ -137,7 +143,7 @@ const ask = painter(() => {
 });
 
 const live = new Live(
-  { symbols: [symbol], interval_ms: 100, delta: false, candles: null, venues: true },
+  { symbols: [symbol], interval_ms: 100, delta: false, candles: choice.interval, venues: true },
   {
     quotes() {
       note();
@@ -151,6 +157,7 @@ const live = new Live(
       if (restarted) {
         changes.remark('The engine was started anew.');
         venues = null;
+        figure?.repair();
       }
       switcher.offer(sources);
     },
@@ -165,6 +172,9 @@ const live = new Live(
       venueTable.take(rows);
       ask();
     },
+    candles(candles) {
+      figure?.take(candles);
+    },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
       switcher.refresh();
@@ -173,8 +183,37 @@ const live = new Live(
   },
 );
 
-startCombobox(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => {
-  location.assign(`/${option.dataset.symbol}`);
+/** Go to another instrument and see the same of it. @param {string} path */
+const go = (path) => location.assign(path + location.search);
+const neighbours = { '[': node('previous'), ']': node('next') };
+
+startCombobox(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => go(`/${option.dataset.symbol}`));
+for (const link of Object.values(neighbours)) {
+  // Set when it is used, so that opening it in a new tab keeps the choice too.
+  const keep = () => link.setAttribute('href', `/${link.dataset.symbol}${location.search}`);
+  for (const use of ['pointerenter', 'pointerdown', 'focus']) link.addEventListener(use, keep);
+}
+addEventListener('keydown', (event) => {
+  const link = neighbours[/** @type {keyof typeof neighbours} */ (event.key)];
+  if (!link || event.metaKey || event.ctrlKey !== event.altKey) return; // both together are AltGr
+  if (event.target instanceof Element && event.target.closest('input, textarea, select')) return;
+  go(`/${link.dataset.symbol}`);
+});
+startChoice(node('chart'), choice, () => {
+  live.wish({ candles: choice.interval });
+  figure?.choose();
+});
+// After the first paint: the chart's script is larger than all the rest.
+requestAnimationFrame(() => {
+  setTimeout(async () => {
+    try {
+      const { Figure } = await import('./figure.js');
+      figure = new Figure(symbol, choice);
+      ask();
+    } catch {
+      write(node('chart-note'), 'The chart could not be loaded. Load the page again.');
+    }
+  });
 });
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);

@@ -46,6 +46,7 @@ import { ServerClock } from './clock.js';
  * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: another life of the engine
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
+ * @property {(candles: import('./bars.js').Candles) => void} [candles]
  * @property {(change: Switch) => void} [source]
  */
 
@@ -96,6 +97,12 @@ export class Live {
     addEventListener('visibilitychange', () => this.#check());
   }
 
+  /** Wish for something else from now on. @param {object} changes of the payload of `subscribe` */
+  wish(changes) {
+    this.#wishes = { ...this.#wishes, ...changes };
+    if (this.#socket.connected) this.#subscribe();
+  }
+
   #listen() {
     const socket = this.#socket;
     socket.onAny(() => {
@@ -131,6 +138,7 @@ export class Live {
       this.#page.status?.(status.sources);
     });
     socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
+    socket.on('candles', (/** @type {import('./bars.js').Candles} */ candles) => this.#page.candles?.(candles));
     socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
   }
 

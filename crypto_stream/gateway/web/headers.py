@@ -7,11 +7,13 @@ from typing import Any
 
 from crypto_stream.gateway.web.origins import allowed
 
+# lightweight-charts 5.2.1 adds one constant <style> element, for its logo; a test computes this from its file.
+_CHART_STYLE = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
 POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self'",
+        f"style-src 'self' {_CHART_STYLE}",
         "img-src 'self' data:",
         "connect-src 'self'",
         "font-src 'self'",

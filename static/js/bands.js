@@ -1,0 +1,96 @@
+/**
+ * The shaded bands of a chart that show where there are no bars, with the reason where it has room.
+ *
+ * @module
+ */
+
+/** @typedef {{from: number, to: number, words: string}} Band `from`, `to`: logical places of the time scale */
+
+const NARROWEST = 2;
+const STRIPE = 6;
+const MARGIN = 8;
+
+/** A pane primitive of lightweight-charts. */
+export class Bands {
+  /** @type {Band[]} */
+  #bands = [];
+  #colours = { ground: '', stripe: '', ink: '' };
+  #font = '';
+  /** @type {any} what the chart hands over when this is attached */
+  #host;
+  #views = [{ zOrder: () => 'bottom', renderer: () => ({ draw: (/** @type {any} */ target) => this.#draw(target) }) }];
+
+  /** @param {any} host */
+  attached(host) {
+    this.#host = host;
+  }
+
+  paneViews() {
+    return this.#views;
+  }
+
+  /** @param {Band[]} bands */
+  set(bands) {
+    this.#bands = bands;
+    this.#host?.requestUpdate();
+  }
+
+  /**
+   * @param {{ground: string, stripe: string, ink: string}} colours
+   * @param {string} font
+   */
+  paint(colours, font) {
+    this.#colours = colours;
+    this.#font = font;
+    this.#host?.requestUpdate();
+  }
+
+  /** @param {any} target a canvas of the chart */
+  #draw(target) {
+    const scale = this.#host.chart.timeScale();
+    // The chart knows places of whole bars only; bands begin and end between them.
+    const origin = scale.logicalToCoordinate(0) ?? 0;
+    const width = (scale.logicalToCoordinate(1) ?? 0) - origin;
+    target.useMediaCoordinateSpace((/** @type {any} */ { context, mediaSize }) => {
+      context.font = this.#font;
+      context.textBaseline = 'top';
+      for (const band of this.#bands) {
+        const begin = origin + band.from * width;
+        const from = Math.max(-STRIPE, begin);
+        const to = Math.min(mediaSize.width, Math.max(origin + band.to * width, begin + NARROWEST));
+        if (to > from) this.#hatch(context, from, to, mediaSize.height, band.words);
+      }
+    });
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} from
+   * @param {number} to
+   * @param {number} height
+   * @param {string} words
+   */
+  #hatch(context, from, to, height, words) {
+    const { ground, stripe, ink } = this.#colours;
+    context.save();
+    context.beginPath();
+    context.rect(from, 0, to - from, height);
+    context.clip();
+    context.fillStyle = ground;
+    context.fill();
+    context.strokeStyle = stripe;
+    context.lineWidth = STRIPE / 2;
+    context.beginPath();
+    for (let x = from - height; x < to; x += STRIPE * 2) {
+      context.moveTo(x, height);
+      context.lineTo(x + height, 0);
+    }
+    context.stroke();
+    const begin = Math.max(0, from) + MARGIN;
+    if (context.measureText(words).width + MARGIN <= to - begin) {
+      context.fillStyle = ink;
+      context.fillText(words, begin, MARGIN);
+    }
+    context.restore();
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The chart with all that stands round it: fetches the history, joins the live bars, says in words what is drawn.
+ *
+ * @module
+ */
+
+import { Bars } from './bars.js';
+import { Chart, clock } from './chart.js';
+import { compare } from './decimal.js';
+import { mark, write, writeNumber } from './paint.js';
+import { NOTHING } from './words.js';
+
+/** @typedef {import('./bars.js').Candles} Candles */
+/** @typedef {import('./bars.js').HistoryPage} HistoryPage */
+
+const PAGE = 500;
+const DEADLINE_MS = 10_000;
+const RETRY_MS = 3_000;
+/** What is missing is asked for at most so often. */
+const PAUSE_MS = 1_000;
+/** A venue's own older candles may be there some seconds after the start only. */
+const SEEDED_MS = 10_000;
+/** Live bars kept while a page is on its way; a lost one shows as a hole, and the page is asked for again. */
+const MOST_WAITING = 200;
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+const ZOOMS = { '+': 1.25, '=': 1.25, '-': 0.8 };
+const VALUES = /** @type {const} */ (['open', 'high', 'low', 'close', 'volume']);
+
+export class Figure {
+  #symbol;
+  #choice;
+  #box;
+  #bars = new Bars();
+  #chart;
+  /** @type {Candles[] | null} what came while a page was on its way; null: none is */
+  #waiting = [];
+  #turn = 0;
+  #timer = 0;
+  #began = -Infinity;
+  #asking = false;
+  #seeded = false;
+  #trouble = 'Loading the history …';
+  #reason = '';
+  /** @type {number | undefined} the time that is pointed at */
+  #pointed;
+
+  /**
+   * Draw into the page's figure.
+   *
+   * @param {string} symbol
+   * @param {import('./choice.js').Choice} choice
+   */
+  constructor(symbol, choice) {
+    this.#symbol = symbol;
+    this.#choice = choice;
+    this.#box = node('plot');
+    this.#chart = new Chart(this.#box, this.#bars, {
+      pointed: (time) => this.#point(time),
+      moved: (left, following) => {
+        node('latest').hidden = following;
+        if (left < 0) this.#older();
+      },
+    });
+    node('latest').addEventListener('click', () => this.#chart.follow());
+    this.#box.addEventListener('keydown', (event) => this.#key(event));
+    this.#box.addEventListener('blur', () => this.#leave());
+    const themed = () => this.#chart.paintTheme();
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', themed);
+    new MutationObserver(themed).observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    this.choose();
+  }
+
+  /** Show what is chosen now. */
+  choose() {
+    const { interval, type } = this.#choice;
+    this.#chart.type = type;
+    node('csv').setAttribute('href', `/history/${this.#symbol}?interval=${interval}&format=csv`);
+    if (interval !== this.#bars.interval) this.#load();
+    else this.#chart.draw();
+    this.#say();
+  }
+
+  /** Join live bars. @param {Candles} live */
+  take(live) {
+    if (live.symbol !== this.#symbol || live.interval !== this.#choice.interval) return;
+    if (this.#waiting) {
+      this.#waiting.push(live);
+      if (this.#waiting.length > MOST_WAITING) this.#waiting.shift();
+      return;
+    }
+    const fresh = this.#bars.join(live);
+    if (fresh === null) this.repair();
+    this.#chart.update(fresh ?? []);
+    this.#say();
+  }
+
+  /** Fetch the newest page again, soon. @param {number} after ms */
+  repair(after = 0) {
+    if (this.#timer) return;
+    const pause = this.#began + PAUSE_MS - performance.now();
+    this.#timer = setTimeout(() => this.#load(), Math.max(after, pause));
+  }
+
+  /** Say that nothing is live. @param {string} reason empty: it is */
+  stale(reason) {
+    if (reason === this.#reason) return;
+    this.#reason = reason;
+    this.#say();
+  }
+
+  async #load() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#began = performance.now();
+    this.#waiting = [];
+    const turn = ++this.#turn;
+    const page = await this.#fetch('');
+    if (turn !== this.#turn) return;
+    this.#trouble = page ? '' : 'The history cannot be read now; trying again.';
+    if (page) this.#begin(page);
+    else this.repair(RETRY_MS);
+    this.#say();
+  }
+
+  /** @param {HistoryPage} page */
+  #begin(page) {
+    const other = page.interval !== this.#bars.interval;
+    this.#bars.begin(page);
+    const waiting = this.#waiting ?? [];
+    this.#waiting = null;
+    if (!waiting.every((live) => this.#bars.join(live))) this.repair();
+    this.#chart.draw();
+    if (other) this.#chart.follow();
+    if (page.older !== null || this.#seeded) return;
+    this.#seeded = true;
+    this.repair(SEEDED_MS);
+  }
+
+  async #older() {
+    const { older } = this.#bars;
+    if (older === null || this.#asking || this.#waiting) return;
+    this.#asking = true;
+    const turn = this.#turn;
+    const page = await this.#fetch(`&to=${older}`);
+    this.#asking = false;
+    if (!page || turn !== this.#turn) return; // asked again when the chart is moved again
+    this.#bars.precede(page);
+    this.#chart.draw();
+    this.#say();
+  }
+
+  /** @param {string} more of the query @returns {Promise<HistoryPage | null>} null: it failed */
+  async #fetch(more) {
+    const query = `interval=${this.#choice.interval}&limit=${PAGE}${more}`;
+    try {
+      const answer = await fetch(`/history/${this.#symbol}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
+      return answer.ok ? await answer.json() : null;
+    } catch {
+      return null; // the network is gone, or it took too long
+    }
+  }
+
+  /** @param {number | undefined} time */
+  #point(time) {
+    this.#pointed = time;
+    this.#say();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const step = STEPS[/** @type {keyof typeof STEPS} */ (event.key)];
+    const zoom = ZOOMS[/** @type {keyof typeof ZOOMS} */ (event.key)];
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (step) {
+      this.#point(this.#chart.step(event.shiftKey ? step * 10 : step));
+      write(node('chart-said'), node('legend').textContent ?? '');
+    } else if (zoom) this.#chart.zoom(zoom);
+    else if (event.key === 'Escape') this.#leave();
+    else return;
+    event.preventDefault();
+  }
+
+  #leave() {
+    this.#chart.leave();
+    this.#point(undefined);
+  }
+
+  #say() {
+    this.#sayBar();
+    write(node('chart-note'), this.#note());
+    const { bars, interval } = this.#bars;
+    const first = bars[0];
+    const words = first ? `${bars.length} bars of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
+    write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}`);
+  }
+
+  /** Write the values of the bar that is pointed at, or of the newest. */
+  #sayBar() {
+    const time = this.#pointed ?? this.#bars.bars.at(-1)?.time;
+    const bar = time === undefined ? undefined : this.#bars.at(time);
+    const gaps = time === undefined ? [] : this.#bars.gapsAt(time);
+    write(node('bar-time'), time === undefined ? NOTHING : `${clock(time)} UTC`);
+    for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name]);
+    write(node('bar-source'), bar?.source ?? '');
+    write(node('bar-gap'), gaps.length ? `no live source: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
+    const order = compare(bar?.close, bar?.open);
+    mark(node('legend'), 'way', order ? (order > 0 ? 'up' : 'down') : null);
+  }
+
+  #note() {
+    if (this.#trouble) return this.#trouble;
+    if (this.#reason) return `Not live: ${this.#reason}`;
+    const { gaps } = this.#bars;
+    const gap = gaps.at(-1);
+    if (!gap) return '';
+    if (gap.to === null) return `No bars since ${clock(gap.from)} UTC: ${gap.reason}.`;
+    const count = gaps.length === 1 ? 'A gap' : `${gaps.length} gaps, the newest`;
+    return `${count} from ${clock(gap.from)} to ${clock(gap.to)} UTC: ${gap.reason}.`;
+  }
+}
+
+/** @param {string} id */
+function node(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}

@@ -78,7 +78,7 @@ async def test_a_restart_asks_only_for_what_it_has_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("venue", "name"), [(FakeBinance, "binance"), (FakeOKX, "okx")])
 async def test_both_venues_give_their_candles(venue: Any, name: str, tmp_path: Path) -> None:
     """In the venue's own form, from its own REST interface."""
-    async with venue() as fake:
+    async with venue(["btcusdt"]) as fake:
         settings = Settings(
             sources=(name,),
             data_dir=tmp_path,

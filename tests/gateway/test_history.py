@@ -194,10 +194,11 @@ async def test_who_did_not_ask_gets_no_bars(viewer: Viewer, engine: Engine) -> N
 
 async def test_slow_intervals_lose_no_bar(viewer: Viewer, engine: Engine) -> None:
     """What closes between two flushes comes together with the next one."""
-    await viewer.subscribe(symbols=["btcusdt"], interval_ms=500, candles="1s")
-    await until(lambda: engine.watched_bars() == [("btcusdt", "1s")])
+    await viewer.subscribe(symbols=["ethusdt"], interval_ms=500, candles="1s")
+    await until(lambda: engine.watched_bars() == [("ethusdt", "1s")])
     for number in range(5):
-        engine.publish_bars(number, (number - 1) * 1000 if number else None, bar(number * 1000))
+        before = (number - 1) * 1000 if number else None
+        engine.publish_bars(number, before, bar(number * 1000), symbol="ethusdt")
     await until(lambda: any(one["bars"][-1]["time"] == 4000 for one in viewer.all("candles")))
 
     times = [one["time"] for event in viewer.all("candles") for one in event["bars"]]

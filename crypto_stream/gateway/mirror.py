@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from crypto_stream.bus.messages import Beat, LiveBars, Quotes, Snapshot, ToGateway, VenuesChanged
+from crypto_stream.bus.messages import Beat, LiveBars, Quotes, Snapshot, Switched, ToGateway, VenuesChanged
 from crypto_stream.gateway.bars import WatchedBars
 from crypto_stream.market.instruments import Catalogue
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Venues
 
 UNREACHABLE = "engine unreachable"
 # The engine beats each second; this long without a word and its prices are no longer live.
 SILENCE_S = 5.0
+# Switches of sources that are remembered; older ones are forgotten.
+MOST_SWITCHES = 100
 _FIELDS = Quote.__struct_fields__
 
 
@@ -24,7 +27,8 @@ class Mirror:
 
     `quotes` are as shown to people. Each change of a shown quote gives it a higher `versions[symbol]`, so
     that everybody finds what is new since `version` was last looked at; `venue_versions` likewise.
-    `bars` are the watched series, by symbol and interval.
+    `bars` are the watched series, by symbol and interval; `switches` the newest changes of serving sources,
+    oldest first, over every epoch this gateway has seen.
     """
 
     def __init__(self) -> None:
@@ -42,6 +46,7 @@ class Mirror:
         self.venue_versions: dict[str, int] = {}
         self.bars: dict[tuple[str, str], WatchedBars] = {}
         self.history_trouble: str | None = None
+        self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
         self._given: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
@@ -64,6 +69,8 @@ class Mirror:
             self._take_sources(message.sources, message.pin, now_s)
             self.lag_ms = message.lag_ms
             self.history_trouble = message.history_trouble
+        elif isinstance(message, Switched):
+            self.switches.append(message.switch)
         elif isinstance(message, VenuesChanged):
             self._show_venues(message.venues)
         elif isinstance(message, LiveBars):

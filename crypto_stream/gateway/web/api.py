@@ -42,6 +42,7 @@ def quote_answer(shelf: Shelf, instrument: Instrument, by_accept: bool = False) 
 def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: Shelf) -> Blueprint:
     """Make the blueprint of everything that answers JSON or metrics."""
     blueprint = Blueprint("api", __name__)
+    began_ms = time.time_ns() // 1_000_000
 
     @blueprint.get("/courses")
     def courses() -> Response:
@@ -58,7 +59,14 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
 
     @blueprint.get("/sources")
     def sources() -> Response:
-        return json_answer({"pinned": mirror.pin, "sources": mirror.sources(time.monotonic())})
+        return json_answer(
+            {
+                "pinned": mirror.pin,
+                "sources": mirror.sources(time.monotonic()),
+                "switches": list(mirror.switches),
+                "switches_since": began_ms,
+            }
+        )
 
     @blueprint.get("/healthz")
     def healthz() -> Response:

@@ -8,9 +8,10 @@ import msgspec
 
 import crypto_stream
 from crypto_stream.bus.messages import HistoryPage, Sparks
+from crypto_stream.gateway.mirror import MOST_SWITCHES
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Venues
 
 _SYMBOL = {
     "name": "symbol",
@@ -20,7 +21,7 @@ _SYMBOL = {
     "schema": {"type": "string", "examples": ["btcusdt", "ticker_00"]},
 }
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
-    (Quote, SourceStatus, Venues, HistoryPage, Sparks), ref_template="#/components/schemas/{name}"
+    (Quote, SourceStatus, Switch, Venues, HistoryPage, Sparks), ref_template="#/components/schemas/{name}"
 )
 _PROBLEM = {
     "type": "object",
@@ -36,7 +37,7 @@ _PROBLEM = {
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
 }
-_QUOTE, _SOURCE, _VENUES, _PAGE, _SPARKS = _SCHEMAS
+_QUOTE, _SOURCE, _SWITCH, _VENUES, _PAGE, _SPARKS = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {"description": "One life of the engine.", "schema": {"type": "string"}},
@@ -169,13 +170,18 @@ _PATHS: dict[str, Any] = {
         parameters=[_SYMBOL, *_RANGE],
     ),
     "/sources": _get(
-        "Each source: state, since when, last error, age of its newest quote, reconnects.",
+        "Each source: state, since when, last error, age, reconnects; and the newest switches between them.",
         {
             "200": _json(
-                "The sources, best first.",
+                "The sources, best first; the switches, oldest first.",
                 {
                     "type": "object",
-                    "properties": {"pinned": _PINNED, "sources": {"type": "array", "items": _SOURCE}},
+                    "properties": {
+                        "pinned": _PINNED,
+                        "sources": {"type": "array", "items": _SOURCE},
+                        "switches": {"type": "array", "items": _SWITCH, "maxItems": MOST_SWITCHES},
+                        "switches_since": {**_MOMENT, "description": "When this gateway began to note them."},
+                    },
                 },
             ),
             **_UNCHANGED,
@@ -189,6 +195,10 @@ _PATHS: dict[str, Any] = {
     ),
     "/metrics": _get("Prometheus metrics.", {"200": {"description": "Text.", "content": _TEXT}}),
     "/openapi.json": _get("This description.", {"200": _json("OpenAPI.", {"type": "object"}), **_UNCHANGED}),
+    "/status": _get(
+        "A page about sources, switches between them, viewers and versions.",
+        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
+    ),
     "/docs": _get(
         "A page that shows this description.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},

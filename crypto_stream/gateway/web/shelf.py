@@ -32,6 +32,13 @@ class Shelf:
             for path in folder.rglob("*")
             if path.is_file() and path.stat().st_size < _MOST_OF_A_FILE
         }
+        self._fixed = {
+            "/": self.board,
+            "/courses": self.courses,
+            "/docs": self.docs,
+            "/openapi.json": self.openapi,
+            "/status": self.status,
+        }
         self._lasting: dict[str, Prebuilt] = {}
         self._pages: dict[str, Prebuilt] = {}
         self._live: dict[str, Prebuilt] = {}
@@ -45,9 +52,9 @@ class Shelf:
 
     def find(self, path: str, prefers_json: bool) -> Prebuilt | None:
         """Find the answer to GET of exactly this path; None: ask the ordinary road, it knows more."""
-        if path in {"/courses", "/openapi.json", "/", "/docs"}:
-            fixed = {"/courses": self.courses, "/openapi.json": self.openapi, "/": self.board}
-            return fixed.get(path, self.docs)()
+        fixed = self._fixed.get(path)
+        if fixed:
+            return fixed()
         if path.startswith(_STATIC):
             return self.file(path.removeprefix(_STATIC))
         symbol = path.removeprefix("/courses/").removeprefix("/")
@@ -92,6 +99,10 @@ class Shelf:
     def docs(self) -> Prebuilt:
         """Give the page that shows the description."""
         return self._page("/docs", "docs.html")
+
+    def status(self) -> Prebuilt:
+        """Give the page about the system itself."""
+        return self._page("/status", "status.html")
 
     def instrument(self, symbol: str) -> Prebuilt:
         """Give the page of a known instrument."""

@@ -1,0 +1,140 @@
+/**
+ * One card for each source: its state and since when, how old its newest data is, what went wrong.
+ *
+ * @module
+ */
+
+import { make, mark, write } from './paint.js';
+import { when } from './timeline.js';
+import { age, NOTHING } from './words.js';
+
+/**
+ * @typedef {{name: string, state: string, since: number, pinned: boolean, reason: string | null, last_error: string | null,
+ *   age_ms: number | null, reconnects: number, serving: number, carries: number, url: string | null,
+ *   retry_at: number | null, frames: {[channel: string]: number}, dropped: {[channel: string]: number},
+ *   refused: {[symbol: string]: string}}} Source
+ */
+
+/** Name and title of each figure on a card. */
+const FIGURES = /** @type {const} */ ([
+  ['serving', 'Serves'],
+  ['age', 'Newest data'],
+  ['since', 'In this state'],
+  ['reconnects', 'Reconnects'],
+  ['frames', 'Frames'],
+  ['rate', 'A second'],
+  ['dropped', 'Not newer, dropped'],
+  ['retry', 'Next try'],
+]);
+const count = new Intl.NumberFormat('en').format;
+const sum = (/** @type {{[name: string]: number}} */ counts) => Object.values(counts).reduce((all, one) => all + one, 0);
+
+class Card {
+  #figures = Object.fromEntries(FIGURES.map(([name]) => [name, make('dd', {}, NOTHING)]));
+  #word = make('span');
+  #state = make('span', { class: 'badge state' }, make('i', { class: 'dot', 'aria-hidden': 'true' }), this.#word);
+  #pinned = make('span', { class: 'badge pinned', hidden: '' }, 'pinned');
+  #reason = make('p', { class: 'reason', hidden: '' });
+  #error = make('p', { class: 'soft error', hidden: '' });
+  #refused = make('p', { class: 'soft error', hidden: '' });
+  #url = make('code', { class: 'soft' });
+  /** @type {Source | null} */
+  #source = null;
+  #taken = 0;
+
+  /** @param {string} name */
+  constructor(name) {
+    const figures = FIGURES.map(([figure, title]) => make('div', {}, make('dt', {}, title), this.#figures[figure]));
+    this.element = make(
+      'article',
+      { class: 'card source', 'data-source': name },
+      make('div', { class: 'headline' }, make('h3', {}, name), this.#state, this.#pinned),
+      this.#reason,
+      make('dl', { class: 'figures' }, ...figures),
+      this.#error,
+      this.#refused,
+      this.#url,
+    );
+  }
+
+  /** @param {Source} source */
+  take(source) {
+    const now = performance.now();
+    const frames = sum(source.frames);
+    if (this.#source && now > this.#taken) {
+      const rate = ((frames - sum(this.#source.frames)) * 1000) / (now - this.#taken);
+      // A restarted engine counts from 0 again.
+      write(this.#figures.rate, rate < 0 ? NOTHING : count(Math.round(rate)));
+    }
+    this.#source = source;
+    this.#taken = now;
+    write(this.#figures.serving, `${source.serving} of ${source.carries}`);
+    write(this.#figures.reconnects, count(source.reconnects));
+    write(this.#figures.frames, count(frames));
+    write(this.#figures.dropped, count(sum(source.dropped)));
+    this.#pinned.hidden = !source.pinned;
+    say(this.#reason, source.state === 'live' ? '' : (source.reason ?? ''));
+    say(this.#error, source.last_error ? `Last error: ${source.last_error}` : '');
+    const refused = Object.entries(source.refused).map(([symbol, why]) => `${symbol} (${why})`);
+    say(this.#refused, refused.length ? `Refused: ${refused.join(', ')}` : '');
+    write(this.#url, source.url ?? '');
+  }
+
+  /**
+   * Show what depends on the present moment.
+   *
+   * @param {import('./clock.js').ServerClock} clock
+   * @param {boolean} heard whether the server can be heard
+   */
+  grow(clock, heard) {
+    const source = this.#source;
+    if (!source) return;
+    const state = heard ? source.state : 'unknown';
+    mark(this.#state, 'state', state);
+    write(this.#word, state);
+    const data = source.age_ms === null ? null : source.age_ms + performance.now() - this.#taken;
+    write(this.#figures.age, data === null ? NOTHING : `${age(data, true)} ago`);
+    write(this.#figures.since, age(clock.age(source.since)));
+    this.#figures.since.title = `Since ${when(source.since)}`;
+    const wait = source.retry_at === null ? null : Math.max(0, source.retry_at - clock.now());
+    write(this.#figures.retry, wait === null ? NOTHING : `in ${age(wait)}`);
+  }
+}
+
+/**
+ * @param {HTMLElement} place hidden where there is nothing to say
+ * @param {string} text
+ */
+function say(place, text) {
+  place.hidden = !text;
+  write(place, text);
+}
+
+export class SourceCards {
+  #place;
+  /** @type {Map<string, Card>} */
+  #cards = new Map();
+
+  /** @param {HTMLElement} place */
+  constructor(place) {
+    this.#place = place;
+  }
+
+  /** Take the sources as they are now. @param {Source[]} sources best first */
+  take(sources) {
+    const names = sources.map(({ name }) => name);
+    if (names.join() !== [...this.#cards.keys()].join()) {
+      this.#cards = new Map(names.map((name) => [name, new Card(name)]));
+      this.#place.replaceChildren(...[...this.#cards.values()].map(({ element }) => element));
+    }
+    for (const source of sources) this.#cards.get(source.name)?.take(source);
+  }
+
+  /**
+   * @param {import('./clock.js').ServerClock} clock
+   * @param {boolean} heard
+   */
+  grow(clock, heard) {
+    for (const card of this.#cards.values()) card.grow(clock, heard);
+  }
+}

@@ -1,0 +1,54 @@
+"""What the status page is made of: the page itself, and the switches that a gateway remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from crypto_stream.bus.messages import Switched
+from crypto_stream.gateway.mirror import MOST_SWITCHES, Mirror
+from crypto_stream.market.status import Switch
+from tests.gateway.engine import Engine
+from tests.gateway.process import Gateway
+from tests.gateway.test_mirror import snapshot
+from tests.waiting import DEADLINE_S
+
+
+def test_the_newest_switches_are_remembered() -> None:
+    """After more than 100 switches the last 100 are known, oldest first, over a new epoch too."""
+    mirror = Mirror()
+    for at in range(MOST_SWITCHES + 5):
+        mirror.receive(Switched(Switch(["btcusdt"], "binance", "okx", "lost", at)), 0.0)
+    mirror.receive(snapshot("e2"), 1.0)
+
+    assert [one.time for one in mirror.switches] == list(range(5, MOST_SWITCHES + 5))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_sources_tell_the_switches(gateway: Gateway, engine: Engine) -> None:
+    """A switch is in /sources as it was sent to viewers, and it is said since when they are noted."""
+    before = after = (await gateway.http.get("/sources")).json()
+    engine.switch(["btcusdt", "ethusdt"])
+    async with asyncio.timeout(DEADLINE_S):
+        while len(after["switches"]) == len(before["switches"]):
+            await asyncio.sleep(0.02)
+            after = (await gateway.http.get("/sources")).json()
+
+    newest = after["switches"][-1]
+    assert newest.pop("time") >= after["switches_since"]
+    assert newest == {"symbols": ["btcusdt", "ethusdt"], "from": "binance", "to": "okx", "reason": "lost"}
+    assert time.time() * 1000 - 120_000 < before["switches_since"] == after["switches_since"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_status_page_is_a_page(gateway: Gateway) -> None:
+    """It is HTML with an ETag, the same for everybody."""
+    answer = await gateway.http.get("/status")
+    again = await gateway.http.get("/status", headers={"If-None-Match": answer.headers["ETag"]})
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<h1>Status</h1>" in answer.text
+    assert again.status_code == 304

@@ -47,7 +47,9 @@ class Candles:
                 raise RefusedError("unknown_series", f"there are no bars of {symbol!r} by {interval!r}")
         self._watched[gateway], before = wanted, self._watched.get(gateway, set())
         for key in wanted - before:
-            self._send(gateway, self._now(key, []))
+            news = self._now(key, [])
+            self._told.setdefault(key, news)
+            self._send(gateway, news)
         self._forget_unwatched()
 
     def left(self, gateway: int) -> None:
@@ -64,8 +66,8 @@ class Candles:
 
     def _tell(self, key: Key) -> None:
         news = self._now(key, self._closed.pop(key, []))
-        told = self._told.get(key)
-        if told is not None and (told.bars, told.gap) == (news.bars, news.gap):
+        told = self._told[key]
+        if (told.bars, told.gap) == (news.bars, news.gap):
             return
         self._told[key] = news
         for gateway, series in self._watched.items():
@@ -78,13 +80,11 @@ class Candles:
         live = series.live(interval)
         bars = [*closed, *([] if live is None else [live])]
         previous = series.previous.get(interval) if not closed else self._before(key, closed[0].time)
-        return LiveBars(symbol, interval, self._seq(), previous, bars, self._history.gaps.get(symbol))
+        return LiveBars(symbol, interval, self._seq(), previous, bars, self._history.gaps.open.get(symbol))
 
     def _before(self, key: Key, time: int) -> int | None:
         """Tell which bar those who were told last have before the one at `time`."""
-        told = self._told.get(key)
-        if told is None:
-            return None
+        told = self._told[key]
         earlier = [bar.time for bar in told.bars if bar.time < time]
         return earlier[-1] if earlier else told.previous
 

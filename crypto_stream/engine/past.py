@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from crypto_stream.history.history import History
@@ -9,6 +10,8 @@ from crypto_stream.history.keeper import Keeper
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import CorruptError
 from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+
+log = logging.getLogger(__name__)
 
 _HOUR_MS = 3_600_000
 _FILE = "history.db"
@@ -41,5 +44,8 @@ def open_history(settings: Settings, symbols: Iterable[str]) -> History:
         history.restore()
     except CorruptError as error:
         writer.put_aside(str(error))
+        history = fresh()
+    except OSError as error:
+        log.error("history cannot be read, begun without its past", extra={"reason": str(error)})
         history = fresh()
     return history

@@ -76,6 +76,7 @@ class Leg:
         # While the old connection still runs, its copy of each event comes first: a successor's is as good.
         self.is_successor = False
         self.refused: dict[str, str] = {}
+        self._heard_of: set[str] = set()
         self.started_ns = time.monotonic_ns()
         self._instruments = [*terms.carried, *terms.watched]
         self._asked = {instrument.symbol: instrument for instrument in self._instruments}
@@ -277,6 +278,9 @@ class Leg:
         if self.state != "live":
             self._first_data_ns = self._first_data_ns or received_ns
             self._become("live", None)
+        if symbol not in self._heard_of:  # from now on this source can serve it
+            self._heard_of.add(symbol)
+            self.terms.changed()
         self.refused.pop(symbol, None)
 
     def _note_answer(self, received_ns: int) -> None:

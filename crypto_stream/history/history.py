@@ -7,15 +7,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from crypto_stream.history.day import STEP, Day, Figures
+from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED, Gaps
 from crypto_stream.history.keeper import Keeper
-from crypto_stream.history.queries import FOREVER_MS, Question, answer, plan
-from crypto_stream.history.series import Closed, Series
-from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, Gap, folded, start
+from crypto_stream.history.pages import Page, Present, first_times, read_page
+from crypto_stream.history.queries import FOREVER_MS, Question, plan
+from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
+from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, folded, start
 from crypto_stream.market.events import Trade
-from crypto_stream.storage.interface import Batch, HistoryReader, Range, StoredBar
+from crypto_stream.storage.interface import Batch, CorruptError, HistoryReader, Range, StoredBar
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +26,16 @@ _DAY_MS = INTERVALS["1d"]
 _HOUR_MS = INTERVALS["1h"]
 _MINUTES = 60
 # Trades kept while nothing serves the instrument: the first ones of a source that soon will.
-_MOST_EARLY = 100
+_MOST_EARLY = 1_000
 _EARLY_NS = 1_000_000_000
+# A trade further ahead of every clock than this has a wrong time: it would close all bars until then.
+_MOST_AHEAD_MS = _DAY_MS
+# A page is read and folded within milliseconds; many at once would make the event loop wait for its turn.
+_READ_AT_ONCE = 2
 _ENDS_WITHIN_S = 5.0
-_STOPPED = "the engine was not running"
-_NONE_LIVE = "no source was live"
-_START_MS = 2_000  # what the first source may take to be live, and no gap of its own is made
-
-
-class Page(NamedTuple):
-    """Bars and gaps of one question, oldest first; where an older and a newer page begin."""
-
-    interval: str
-    bars: list[Bar]
-    gaps: list[Gap]
-    older: int | None
-    newer: int | None
+_START_MS = 2_000  # what the first source may take to be live before that is why there are no prices
+# An engine that says that it lives has stored all bars that ended so long before, on the venue's clock.
+_CLOSED_BEFORE_MS = CLOSES_AFTER_MS + 1_000
 
 
 class History:
@@ -53,7 +48,7 @@ class History:
     def __init__(self, symbols: Iterable[str], reader: HistoryReader, keeper: Keeper) -> None:
         """Begin without a past; `restore` brings it."""
         self.series = {symbol: Series() for symbol in symbols}
-        self.gaps: dict[str, Gap] = {}
+        self.gaps = Gaps()
         self.last_prices: dict[str, str] = {}
         self.closed: Callable[[str, Closed], None] = _nobody
         self._days: dict[str, Day] = {symbol: Day() for symbol in self.series}
@@ -62,10 +57,13 @@ class History:
         self._keeper = keeper
         self._early: dict[tuple[str, str], deque[tuple[int, Trade]]] = {}
         self._bars: list[StoredBar] = []
-        self._changed_gaps: list[tuple[str, Gap]] = []
-        self._restored: dict[str, int] = {}  # symbol → time of the newest bar of another life
+        # Symbol → time of another life's newest bar, and of the first step of the day that is this life's.
+        self._restored: dict[str, tuple[int, int]] = {}
         self._began_ms = 0
+        self._starting = False
         self._alive_ms = 0
+        self._ahead: set[str] = set()
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
         self._has_past: set[tuple[str, str]] = set()
 
@@ -77,21 +75,17 @@ class History:
     def restore(self) -> None:
         """Go on where another life ended; OSError when what it left cannot be read."""
         now_ms, now_ns = _wall_ms(), time.monotonic_ns()
-        self._began_ms = now_ms
-        alive_ms = self._reader.alive_ms()
+        self._began_ms, self._starting = now_ms, True
+        alive_ms = self._reader.alive_ms() or 0
         newest = {name: self._reader.newest(name) for name in STORED}
-        for symbol, series in self.series.items():
-            at = max((times[symbol] for times in newest.values() if symbol in times), default=None)
-            if at is None:
-                continue
-            past = self._past(symbol, at)
-            series.restore(past, now_ms, now_ns)
-            self.last_prices[symbol] = next(past[name][-1].close for name in STORED if past[name])
-            self._restored[symbol] = at
-            self._look_back(symbol)
-            if alive_ms is not None:
-                self._end_old_gaps(symbol, alive_ms)
-                self._open_gap(symbol, Gap(alive_ms, None, _STOPPED))
+        for symbol in {symbol for times in newest.values() for symbol in times}:
+            times = {name: newest[name][symbol] for name in STORED if symbol in newest[name]}
+            if symbol in self.series:
+                self._restore_series(symbol, max(times.values()), now_ms, now_ns)
+            ends = (at + INTERVALS[name] for name, at in times.items())
+            open_then = self._reader.gaps(symbol, FOREVER_MS - 1, FOREVER_MS)
+            reason = STOPPED if symbol in self.series else NOT_CONFIGURED
+            self.gaps.resume(symbol, open_then, max(*ends, alive_ms - _CLOSED_BEFORE_MS), reason)
 
     def wants_past(self, symbol: str, interval: str) -> bool:
         """Say whether nothing is known from before this life's first moment."""
@@ -109,11 +103,14 @@ class History:
 
     def take(self, source: str, trade: Trade, serving: str | None) -> None:
         """Take an accepted trade; only those of the `serving` source make bars."""
+        now_ns = time.monotonic_ns()
         if serving == source:
-            self._fold(source, trade, time.monotonic_ns())
+            self._fold(source, trade, now_ns)
         elif serving is None:
-            came = deque[tuple[int, Trade]](maxlen=_MOST_EARLY)
-            self._early.setdefault((trade.symbol, source), came).append((time.monotonic_ns(), trade))
+            came = self._early.setdefault((trade.symbol, source), deque(maxlen=_MOST_EARLY))
+            while came and now_ns - came[0][0] > _EARLY_NS:
+                came.popleft()
+            came.append((now_ns, trade))
 
     def switched(self, symbol: str, source: str | None, reason: str) -> None:
         """Notice who serves the instrument now; nobody: a gap begins."""
@@ -121,13 +118,12 @@ class History:
         now_ms = self._now_ms(symbol, now_ns)
         early = {of: self._early.pop((symbol, of)) for of in self._who_came_early(symbol)}
         if source is None:
-            self._open_gap(symbol, Gap(now_ms, None, reason))
+            self.gaps.begin(symbol, now_ms, reason)
             return
-        if gap := self.gaps.pop(symbol, None):
-            self._changed_gaps += [(symbol, part) for part in self._ended(gap, now_ms)]
-        for came_ns, trade in early.get(source, ()):
-            if now_ns - came_ns < _EARLY_NS:
-                self._fold(source, trade, came_ns)
+        came = [(came_ns, trade) for came_ns, trade in early.get(source, ()) if now_ns - came_ns < _EARLY_NS]
+        self.gaps.end(symbol, min([now_ms, *(trade.time for _, trade in came if trade.time is not None)]))
+        for came_ns, trade in came:
+            self._fold(source, trade, came_ns)
 
     def spark(self, symbol: str) -> list[tuple[int, str]]:
         """Give the last price of each minute of the last hour: (time, price), oldest first."""
@@ -145,10 +141,11 @@ class History:
         """Close what is due and hand it to the disk, for ever; what is left is written at the end."""
         self._keeper.start()
         try:
-            await self._recall_days()
-            while True:
-                await asyncio.sleep(_TICK_S)
-                self.tick(time.monotonic_ns())
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._recall_days())
+                while True:
+                    await asyncio.sleep(_TICK_S)
+                    self.tick(time.monotonic_ns())
         finally:
             self.tick(time.monotonic_ns())
             self._keeper.stop(_ENDS_WITHIN_S)
@@ -158,69 +155,70 @@ class History:
         for symbol, series in self.series.items():
             self._keep(symbol, series.tick(now_ns))
         now_ms = _wall_ms()
-        if self._bars or self._changed_gaps or now_ms - self._alive_ms >= _ALIVE_EVERY_MS:
+        if self._starting and now_ms - self._began_ms > _START_MS:
+            self._starting = False
+            self.gaps.started(self._began_ms)
+        changed_gaps = self.gaps.changed()
+        if self._bars or changed_gaps or now_ms - self._alive_ms >= _ALIVE_EVERY_MS:
             self._alive_ms = now_ms
-            self._keeper.put(Batch(self._bars, self._changed_gaps, now_ms))
-            self._bars, self._changed_gaps = [], []
+            self._keeper.put(Batch(self._bars, changed_gaps, now_ms))
+            self._bars = []
 
     async def ask(self, symbol: str, question: Question) -> Page:
         """Answer with the state of this moment; what closes while the disk is read is left out.
 
         Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
         """
-        first = await asyncio.to_thread(self._first, symbol) if question.points else {}
-        planned = plan(question, first, _wall_ms())
-        series, wanted = self.series[symbol], planned.range
-        boundary, live = series.boundary(planned.stored), series.live(planned.interval)
-        unwritten = [
-            bar
-            for bar in (*self._keeper.waiting(symbol, planned.stored), *self._unsent(symbol, planned.stored))
-            if wanted.from_ms <= bar.time < wanted.to_ms
-        ]
-        open_gap = self.gaps.get(symbol)
-        rows = await asyncio.to_thread(self._reader.bars, symbol, planned.stored, wanted)
-        known = {bar.time: bar for bar in (*unwritten, *(row for row in rows if row.time < boundary))}
-        merged = [known[at] for at in sorted(known)]
-        merged = merged[-wanted.limit :] if wanted.newest else merged[: wanted.limit]
-        bars, more = answer(planned, merged, live)
-        gaps = await asyncio.to_thread(self._gaps, symbol, bars, question, open_gap)
-        return Page(
-            planned.interval,
-            bars,
-            gaps,
-            older=bars[0].time if bars and (more and wanted.newest) else None,
-            newer=bars[-1].time + INTERVALS[planned.interval]
-            if bars and more and not wanted.newest
-            else None,
-        )
+        async with self._reading:
+            try:
+                return await self._page(symbol, question)
+            except CorruptError as error:
+                self._keeper.doubt(str(error))
+                raise
 
     async def _recall_days(self) -> None:
         """Read the last day of each instrument: so much that nobody should wait for it."""
-        for symbol, at in self._restored.items():
+        for symbol, (at, ours) in self._restored.items():
+            wanted = Range(at - _DAY_MS, at + 1, _DAY_MS // INTERVALS["1m"] + 1, newest=True)
             try:
-                bars = await asyncio.to_thread(self._read, symbol, "1m", at - _DAY_MS)
+                bars = await asyncio.to_thread(self._reader.bars, symbol, "1m", wanted)
             except OSError as error:
                 log.warning("24 h figures begin anew", extra={"symbol": symbol, "reason": str(error)})
                 continue
             self._minutes[symbol] = deque([*bars, *self._minutes[symbol]], _MINUTES)
-            past = [bar for bar in bars if bar.time < start(at, INTERVALS[STEP])]
+            past = (bar for bar in bars if bar.time < ours)
             self._days[symbol].precede(folded(past, INTERVALS[STEP]))
 
-    def _gaps(self, symbol: str, bars: list[Bar], question: Question, open_gap: Gap | None) -> list[Gap]:
-        begin = question.from_ms if question.from_ms is not None else bars[0].time if bars else 0
-        end = FOREVER_MS if question.to_ms is None else question.to_ms
-        found = {gap.from_: gap for gap in self._reader.gaps(symbol, begin, end)}
-        if open_gap is not None and open_gap.from_ < end:
-            found[open_gap.from_] = open_gap
-        return [found[at] for at in sorted(found)]
+    async def _page(self, symbol: str, question: Question) -> Page:
+        first = await asyncio.to_thread(first_times, self._reader, symbol) if question.points else {}
+        planned = plan(question, first, _wall_ms())
+        series, stored = self.series[symbol], planned.stored
+        present = Present(
+            series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
+            [*self._keeper.waiting(symbol, stored), *self._unsent(symbol, stored)],
+            series.live(planned.interval),
+            self.gaps.open.get(symbol),
+        )
+        return await asyncio.to_thread(read_page, self._reader, symbol, question, planned, present)
 
     def _unsent(self, symbol: str, interval: str) -> list[Bar]:
         return [bar for of, kind, bar in self._bars if of == symbol and kind == interval]
 
     def _fold(self, source: str, trade: Trade, now_ns: int) -> None:
+        series = self.series[trade.symbol]
         if trade.time is not None:
+            if trade.time > max(_wall_ms(), series.clock(now_ns) or 0) + _MOST_AHEAD_MS:
+                self._leave_out(source, trade)
+                return
             self._first_ms.setdefault(trade.symbol, trade.time)
-        self._keep(trade.symbol, self.series[trade.symbol].trade(trade, source, now_ns))
+        self._keep(trade.symbol, series.trade(trade, source, now_ns))
+
+    def _leave_out(self, source: str, trade: Trade) -> None:
+        """Take no trade from the future: it would close every bar until then."""
+        if trade.symbol not in self._ahead:
+            self._ahead.add(trade.symbol)
+            extra = {"source": source, "symbol": trade.symbol, "time": trade.time}
+            log.warning("trades with a time in the future are left out of the bars", extra=extra)
 
     def _keep(self, symbol: str, closed: Iterable[Closed]) -> None:
         for each in closed:
@@ -232,23 +230,6 @@ class History:
                 self._days[symbol].close(each.bar)
             self.closed(symbol, each)
 
-    def _open_gap(self, symbol: str, gap: Gap) -> None:
-        if symbol not in self.gaps:
-            self.gaps[symbol] = gap
-            self._changed_gaps.append((symbol, gap))
-
-    def _ended(self, gap: Gap, now_ms: int) -> list[Gap]:
-        """End a gap; where the engine stood still and then nothing was live there are two."""
-        began = self._began_ms
-        if gap.reason == _STOPPED and gap.from_ < began and now_ms - began > _START_MS:
-            return [Gap(gap.from_, began, _STOPPED), Gap(began, now_ms, _NONE_LIVE)]
-        return [Gap(gap.from_, max(gap.from_ + 1, now_ms), gap.reason)]
-
-    def _end_old_gaps(self, symbol: str, at_ms: int) -> None:
-        for gap in self._reader.gaps(symbol, at_ms, FOREVER_MS):
-            if gap.to is None and gap.from_ < at_ms:
-                self._changed_gaps.append((symbol, Gap(gap.from_, at_ms, gap.reason)))
-
     def _who_came_early(self, symbol: str) -> list[str]:
         return [source for of, source in self._early if of == symbol]
 
@@ -256,15 +237,19 @@ class History:
         now = self.series[symbol].clock(now_ns)
         return _wall_ms() if now is None else now
 
-    def _first(self, symbol: str) -> dict[str, int]:
-        found = {name: self._reader.first(symbol, name) for name in STORED}
-        return {name: at for name, at in found.items() if at is not None}
-
     def _past(self, symbol: str, at: int) -> Mapping[str, list[Bar]]:
         """Read the stored bars of the day, the hour and the minute of a series' newest bar."""
         begins = {"1h": start(at, INTERVALS["1d"]), "1m": start(at, INTERVALS["1h"])}
         begins["1s"] = start(at, INTERVALS["1m"])
         return {name: self._read(symbol, name, begin) for name, begin in begins.items()}
+
+    def _restore_series(self, symbol: str, at: int, now_ms: int, now_ns: int) -> None:
+        """Go on after the newest stored bar, which began `at`."""
+        past = self._past(symbol, at)
+        self.series[symbol].restore(past, now_ms, now_ns)
+        self.last_prices[symbol] = next(past[name][-1].close for name in STORED if past[name])
+        self._restored[symbol] = (at, self.series[symbol].boundary(STEP))
+        self._look_back(symbol)
 
     def _look_back(self, symbol: str) -> None:
         """See where the stored bars begin, and which of them a venue gave."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
@@ -13,7 +13,7 @@ from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter
 
 log = logging.getLogger(__name__)
 
-# Bars that may wait: about 16 minutes of 100 instruments, 30 MB.
+# Bars, gaps and batches that may wait: about 16 minutes of 100 instruments, 30 MB.
 MOST_WAITING = 100_000
 _RETRY_S = 1.0
 _LOST = "the history could not be stored"
@@ -23,7 +23,8 @@ class Keeper:
     """Write batches in their order, on one thread.
 
     While the disk refuses, at most `MOST_WAITING` bars wait; then the oldest are lost: counted, and later
-    kept as a gap of all instruments. `trouble` says why nothing is written, None while it is.
+    kept as a gap of all instruments. Of gaps a tenth as many outlive their batch, so that what began before
+    the trouble is ended. `trouble` says why nothing is written, None while it is.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class Keeper:
         self._prunes = cycle([(symbol, interval) for symbol in symbols for interval in keep_ms])
         self._most = most
         self._waiting: deque[Batch] = deque()
-        self._bars = 0
+        self._weight = 0
+        self._doubt: str | None = None
         self._hole: Gap | None = None
         self._news = threading.Condition()
         self._ending = False
@@ -62,41 +64,53 @@ class Keeper:
         """Have the batch written; never waits for the disk."""
         with self._news:
             self._waiting.append(batch)
-            self._bars += len(batch.bars)
-            while self._bars > self._most and len(self._waiting) > 2:
-                self._lose(self._waiting[1])  # the first may be in the writer's hands
-                del self._waiting[1]
+            self._weight += _weight(batch)
+            while self._weight > self._most and len(self._waiting) > 2:
+                self._lose_oldest()
             self._news.notify()
 
-    def waiting(self, symbol: str, interval: str) -> Iterator[Bar]:
-        """Give the bars of a series that are not written yet, oldest first."""
-        for batch in list(self._waiting):
-            for of, kind, bar in batch.bars:
-                if of == symbol and kind == interval:
-                    yield bar
+    def doubt(self, reason: str) -> None:
+        """Have the file looked at before the next batch: a reader found it corrupt."""
+        self._doubt = reason
 
-    def _lose(self, batch: Batch) -> None:
-        self._bars -= len(batch.bars)
-        self.lost += len(batch.bars)
-        if batch.bars:
-            first = min(bar.time for _, _, bar in batch.bars)
-            last = max(bar.time + INTERVALS[interval] for _, interval, bar in batch.bars)
+    def waiting(self, symbol: str, interval: str) -> list[Bar]:
+        """Give the bars of a series that are not written yet, oldest first."""
+        with self._news:
+            batches = list(self._waiting)
+        return [bar for batch in batches for of, kind, bar in batch.bars if of == symbol and kind == interval]
+
+    def _lose_oldest(self) -> None:
+        """Lose the bars of the second batch (the first may be in the writer's hands)."""
+        lost, after = self._waiting[1], self._waiting[2]
+        del self._waiting[1]
+        kept = after._replace(gaps=[*lost.gaps, *after.gaps][-(self._most // 10) :])
+        self._waiting[1] = kept
+        self._weight += _weight(kept) - _weight(after) - _weight(lost)
+        self.lost += len(lost.bars)
+        if lost.bars:
+            first = min(bar.time for _, _, bar in lost.bars)
+            last = max(bar.time + INTERVALS[interval] for _, interval, bar in lost.bars)
             hole = self._hole or Gap(first, last, _LOST)
             self._hole = Gap(min(hole.from_, first), max(hole.to or last, last), _LOST)
 
     def _run(self) -> None:
-        while (batch := self._next()) is not None:
-            if self._write(batch):
-                with self._news:
-                    self._waiting.popleft()
-                    self._bars -= len(batch.bars)
-                self._prune()
-            elif self._ending:
-                break
-            else:
-                with self._news:
-                    self._news.wait_for(lambda: self._ending, _RETRY_S)
-        self._writer.close()
+        try:
+            while (batch := self._next()) is not None:
+                if self._write(batch):
+                    with self._news:
+                        self._waiting.popleft()
+                        self._weight -= _weight(batch)
+                    self._prune()
+                elif self._ending:
+                    break
+                else:
+                    with self._news:
+                        self._news.wait_for(lambda: self._ending, _RETRY_S)
+        except Exception:  # a fault of ours: prices go on, and this is said
+            self.trouble = "the thread that writes has ended, see the log"
+            log.exception("history is no longer stored")
+        finally:
+            self._writer.close()
 
     def _next(self) -> Batch | None:
         with self._news:
@@ -104,18 +118,22 @@ class Keeper:
             return self._waiting[0] if self._waiting else None
 
     def _write(self, batch: Batch) -> bool:
-        hole = self._hole
+        with self._news:
+            hole, doubt, self._doubt = self._hole, self._doubt, None
         if hole is not None:
             batch = batch._replace(gaps=[*batch.gaps, (EVERY, hole)])
         try:
+            if doubt is not None:
+                self._writer.check(doubt)
             self._writer.write(batch)
         except OSError as error:
             if self.trouble is None:
                 log.error("history cannot be stored", extra={"reason": str(error)})
             self.trouble = str(error)
             return False
-        if hole is not None and self._hole is hole:
-            self._hole = None
+        with self._news:
+            if self._hole is hole:
+                self._hole = None
         if self.trouble is not None:
             log.info("history is stored again", extra={"waiting": len(self._waiting), "lost": self.lost})
             self.trouble = None
@@ -129,3 +147,7 @@ class Keeper:
                 self._writer.prune(symbol, interval, self._keep_ms[interval])
         except OSError as error:
             log.warning("old history cannot be removed", extra={"reason": str(error)})
+
+
+def _weight(batch: Batch) -> int:
+    return 1 + len(batch.bars) + len(batch.gaps)

@@ -85,15 +85,26 @@ def _finest(question: Question, first_ms: Mapping[str, int], now_ms: int) -> str
     """Name the shortest interval that has at most `points` bars in the range, and bars at its beginning."""
     if question.points is None:
         return "1m"
-    oldest = min(first_ms.values(), default=now_ms)
+    kept = _kept_from_the_beginning(first_ms)
+    oldest = max((first_ms[name] for name in kept), default=now_ms)  # the shortest tells it best
     begin = oldest if question.from_ms is None else max(question.from_ms, oldest)
     end = now_ms + 1 if question.to_ms is None else question.to_ms
     for interval, length in INTERVALS.items():
+        stored = stored_for(interval)
         count = -(-end // length) - begin // length
-        reaches = first_ms.get(stored_for(interval), now_ms) <= begin + length
-        if count <= question.points and (reaches or stored_for(interval) == STORED[-1]):
+        reaches = stored in kept or first_ms.get(stored, now_ms) <= begin + length
+        if count <= question.points and (reaches or stored == STORED[-1]):
             return interval
     return next(reversed(INTERVALS))
+
+
+def _kept_from_the_beginning(first_ms: Mapping[str, int]) -> set[str]:
+    """Name the stored intervals of which nothing was forgotten: none longer reaches back further."""
+    return {
+        name
+        for name, at in first_ms.items()
+        if all(at < first + INTERVALS[longer] for longer, first in first_ms.items())
+    }
 
 
 def _bad(name: str, text: str) -> RefusedError:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from crypto_stream.market.bars import Bar, Gap
 
 EVERY = ""  # as a symbol: a gap of all instruments
+MOST_GAPS = 5_000  # read at once
 
 
 class StateStore(Protocol):
@@ -22,6 +23,10 @@ class StateStore(Protocol):
 
 class CorruptError(OSError):
     """What is stored cannot be read and never will."""
+
+
+class UnusableError(OSError):
+    """The place for what is stored cannot be used: a person must change something."""
 
 
 class StoredBar(NamedTuple):
@@ -49,6 +54,9 @@ class HistoryWriter(Protocol):
     def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
         """Forget the bars of a series that are `keep_ms` older than its newest."""
 
+    def check(self, reason: str) -> None:
+        """Look whether what is kept is corrupt, as somebody found; if so put it aside."""
+
     def put_aside(self, reason: str) -> None:
         """Keep what is corrupt under a new name, say so, and begin anew."""
 
@@ -72,7 +80,7 @@ class HistoryReader(Protocol):
         """Return closed bars, oldest first."""
 
     def gaps(self, symbol: str, from_ms: int, to_ms: int) -> list[Gap]:
-        """Return the gaps that reach into this time, oldest first, those of all instruments among them."""
+        """Return the newest 5000 gaps that reach into this time, oldest first, those of all symbols too."""
 
     def first(self, symbol: str, interval: str) -> int | None:
         """Return the time of the oldest bar of a series."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, CorruptError, Range
+from crypto_stream.storage.interface import EVERY, MOST_GAPS, Batch, CorruptError, Range, UnusableError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,8 @@ CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
 """
 _BUSY_S = 1.0
 _FILES = ("", "-wal", "-shm")
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
 
 
 class SqliteHistoryWriter:
@@ -43,19 +44,28 @@ class SqliteHistoryWriter:
         """Use the file at `path`; nothing is opened before the first call."""
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
         self._names: dict[str, int] = {}
 
     def prepare(self) -> None:
-        """Open the file, made where there is none; SettingError if it cannot be used at all."""
-        try:
-            with contextlib.suppress(CorruptError), self._mending():
-                self._open()
-            with self._mending():
-                self._open()
-        except OSError as error:
-            raise SettingError(f"data_dir: {error}") from None
-        finally:
-            self.close()
+        """Open the file, made where there is none; SettingError if a person must change something.
+
+        What passes by itself (locked, full) is left to the first write.
+        """
+        for _ in range(2):  # the second time if the first one put a corrupt file aside
+            try:
+                with _failing_as_os_error(self._path):
+                    self._open()
+                return
+            except CorruptError as error:
+                self.put_aside(str(error))
+            except UnusableError as error:
+                raise SettingError(f"data_dir: {error}") from None
+            except OSError as error:
+                log.warning("history cannot be opened yet", extra={"reason": str(error)})
+                return
+            finally:
+                self.close()
 
     def write(self, batch: Batch) -> None:
         """Keep the batch, all or nothing; OSError when it could not be written."""
@@ -94,6 +104,27 @@ class SqliteHistoryWriter:
                         (*series, newest - keep_ms),
                     )
 
+    def check(self, reason: str) -> None:
+        """Put the file aside if it is corrupt, as somebody found; OSError when that cannot be told now."""
+        self.close()
+        try:
+            with _failing_as_os_error(self._path), closing(sqlite3.connect(self._path, _BUSY_S)) as database:
+                ((found,),) = database.execute("PRAGMA quick_check(1)")
+        except CorruptError as error:
+            found = str(error)
+        if found != "ok":
+            self.put_aside(f"{reason}; {found}")
+
+    def put_aside(self, reason: str) -> None:
+        """Keep a corrupt file under a new name, say so, and begin anew at the next call."""
+        self.close()
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{time.time_ns() // 1_000_000}")
+        for ending in _FILES:
+            part = self._path.with_name(self._path.name + ending)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + ending))
+        log.error("history file corrupt, kept aside", extra={"file": str(aside), "reason": reason})
+
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._names.clear()
@@ -102,9 +133,13 @@ class SqliteHistoryWriter:
             self._database = None
 
     def _open(self) -> sqlite3.Connection:
+        if self._database is not None and self._identity() != self._opened:
+            log.error("history file gone, a new one begun", extra={"file": str(self._path)})
+            self.close()
         if self._database is None:
             # The writer's thread is not the one that prepared it; there is only one at a time.
             self._database = sqlite3.connect(self._path, timeout=_BUSY_S, check_same_thread=False)
+            self._opened = self._identity()
             self._database.execute("PRAGMA journal_mode = WAL")
             # A killed process loses nothing so; after a power failure the last seconds may be missing.
             self._database.execute("PRAGMA synchronous = NORMAL")
@@ -112,6 +147,14 @@ class SqliteHistoryWriter:
             with self._database:
                 self._database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")
         return self._database
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Tell which file stands at the path; what is written to one without a name is lost."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return (found.st_dev, found.st_ino)
 
     def _number(self, name: str) -> int:
         number = self._names.get(name)
@@ -126,24 +169,32 @@ class SqliteHistoryWriter:
     def _mending(self) -> Iterator[None]:
         """Turn what fails into OSError: a corrupt file is put aside first."""
         try:
-            yield
-        except sqlite3.OperationalError as error:  # locked, full, not to be opened: its content is well
-            self.close()
-            raise OSError(f"{self._path}: {error}") from None
-        except sqlite3.DatabaseError as error:
-            self.close()
+            with _failing_as_os_error(self._path):
+                yield
+        except CorruptError as error:
             self.put_aside(str(error))
-            raise CorruptError(f"{self._path}: {error}") from None
+            raise
+        except OSError:
+            self.close()
+            raise
 
-    def put_aside(self, reason: str) -> None:
-        """Keep a corrupt file under a new name, say so, and begin anew at the next call."""
-        self.close()
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{time.time_ns() // 1_000_000}")
-        for ending in _FILES:
-            part = self._path.with_name(self._path.name + ending)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + ending))
-        log.error("history file corrupt, kept aside", extra={"file": str(aside), "reason": reason})
+
+@contextmanager
+def _failing_as_os_error(path: Path) -> Iterator[None]:
+    """Turn what a file can do to us into OSError; our own faults (a wrong statement) stay what they are."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        kind = None if code is None else code & 0xFF  # the rest of it says how
+        text = f"{path}: {error}"
+        if kind in _CORRUPT:
+            raise CorruptError(text) from None
+        if kind in _UNUSABLE:
+            raise UnusableError(text) from None
+        if isinstance(error, sqlite3.OperationalError):  # locked, full, a failing disk: it may pass
+            raise OSError(text) from None
+        raise
 
 
 class SqliteHistoryReader:
@@ -171,10 +222,10 @@ class SqliteHistoryReader:
         rows = self._rows(
             'SELECT "from", "to", reason FROM gap '
             "WHERE symbol IN (SELECT id FROM name WHERE text IN (?, ?)) "
-            'AND "from" < ? AND ("to" IS NULL OR "to" > ?) ORDER BY "from"',
-            (symbol, EVERY, to_ms, from_ms),
+            'AND "from" < ? AND ("to" IS NULL OR "to" > ?) ORDER BY "from" DESC LIMIT ?',
+            (symbol, EVERY, to_ms, from_ms, MOST_GAPS),
         )
-        return [Gap(*row) for row in rows]
+        return [Gap(*row) for row in reversed(rows)]
 
     def first(self, symbol: str, interval: str) -> int | None:
         """Return the time of the oldest bar of a series."""
@@ -201,11 +252,9 @@ class SqliteHistoryReader:
     def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
         if not self._path.exists():
             return []
-        try:
-            uri = f"{self._path.absolute().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as database:
-                return database.execute(query, values).fetchall()
-        except sqlite3.OperationalError as error:
-            raise OSError(f"{self._path}: {error}") from None
-        except sqlite3.DatabaseError as error:
-            raise CorruptError(f"{self._path}: {error}") from None
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        with (
+            _failing_as_os_error(self._path),
+            closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as database,
+        ):
+            return database.execute(query, values).fetchall()

@@ -4,8 +4,10 @@
  * @module
  */
 
-export const INTERVALS = ['1s', '5s', '15s', '1m', '5m', '15m', '1h', '4h', '1d'];
-export const TYPES = ['candles', 'line'];
+import { keep, recall } from './address.js';
+
+const INTERVALS = ['1s', '5s', '15s', '1m', '5m', '15m', '1h', '4h', '1d'];
+const TYPES = ['candles', 'line'];
 
 /** @typedef {{interval: string, type: string}} Choice */
 
@@ -16,19 +18,11 @@ export const TYPES = ['candles', 'line'];
  * @returns {Choice}
  */
 export function readChoice(usual) {
-  const asked = new URLSearchParams(location.search);
-  const pick = (/** @type {string} */ name, /** @type {string[]} */ known, /** @type {string} */ fallback) => {
-    const wanted = asked.get(name) ?? '';
-    return known.includes(wanted) ? wanted : fallback;
+  const [interval, type] = [recall('interval'), recall('type')];
+  return {
+    interval: INTERVALS.includes(interval) ? interval : usual.interval,
+    type: TYPES.includes(type) ? type : usual.type,
   };
-  return { interval: pick('interval', INTERVALS, usual.interval), type: pick('type', TYPES, usual.type) };
-}
-
-/** Put the choice into the address, and the rest of the address stays. @param {Choice} choice */
-export function writeChoice(choice) {
-  const query = new URLSearchParams(location.search);
-  for (const [name, value] of Object.entries(choice)) query.set(name, value);
-  history.replaceState(history.state, '', `?${query}${location.hash}`);
 }
 
 /**
@@ -52,7 +46,7 @@ export function startChoice(place, choice, chosen) {
       const { interval, type } = button.dataset;
       if ((interval ?? choice.interval) === choice.interval && (type ?? choice.type) === choice.type) return;
       Object.assign(choice, interval === undefined ? { type } : { interval });
-      writeChoice(choice);
+      keep(choice);
       show();
       chosen();
     });

@@ -7,7 +7,7 @@ from typing import Any
 
 from crypto_stream.gateway.web.origins import allowed
 
-# lightweight-charts 5.2.1 adds one constant <style> element, for its logo; a test computes this from its file.
+# lightweight-charts 5.2.1 adds one constant <style> element, for its logo; a test computes this hash.
 _CHART_STYLE = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
 POLICY = "; ".join(
     (

@@ -1,0 +1,88 @@
+"""What a person reads off a chart, read by a test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.system import System
+
+Json = dict[str, Any]
+VALUES = ("open", "high", "low", "close", "volume")
+_LEGEND = """(names) => Object.fromEntries(
+    names.map((name) => [name, document.getElementById(`bar-${name}`).textContent]))"""
+_PIXELS = """(name) => {
+    const probe = document.createElement('i');
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    const wanted = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+    probe.remove();
+    let found = 0;
+    for (const canvas of document.querySelectorAll('#plot canvas')) {
+        if (!canvas.width || !canvas.height) continue;
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        for (let at = 0; at < data.length; at += 4)
+            if ([...wanted, 255].every((part, n) => data[at + n] === part)) found += 1;
+    }
+    return found;
+}"""
+
+
+def legend(page: Page) -> dict[str, str]:
+    """Read time, values, source and gap of the bar that is pointed at, or of the newest."""
+    found: dict[str, str] = page.evaluate(_LEGEND, ["time", *VALUES, "source", "gap"])
+    return found
+
+
+def history(system: System, symbol: str, **query: object) -> Json:
+    """Ask for a page of the history; `begin` and `end` are its `from` and `to`."""
+    names = {"begin": "from", "end": "to"}
+    text = urlencode({names.get(name, name): value for name, value in query.items()})
+    with urlopen(f"{system.url}/history/{symbol}?{text}", timeout=10) as answer:
+        page: Json = json.load(answer)
+    return page
+
+
+def clock(ms: int) -> str:
+    """Write a time as the legend does."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def by_clock(page: Mapping[str, Any]) -> dict[str, Json]:
+    """Map the legend's time of each bar that is closed to what the legend must say."""
+    return {
+        clock(bar["time"]): {name: bar[name] or "—" for name in VALUES}
+        for bar in page["bars"]
+        if bar["closed"]
+    }
+
+
+def drawn(page: Page) -> Page:
+    """Wait until the chart has bars."""
+    expect(page.locator("#plot canvas").first).to_be_attached()
+    expect(page.locator("#bar-close")).not_to_have_text("—")
+    return page
+
+
+def walk(page: Page, steps: int) -> list[dict[str, str]]:
+    """Go back from the newest bar by keyboard; return the legend of each place, oldest first."""
+    page.locator("#plot").focus()
+    page.keyboard.press("End")
+    found = []
+    for _ in range(steps):
+        page.keyboard.press("ArrowLeft")
+        found.append(legend(page))
+    page.keyboard.press("Escape")
+    return found[::-1]
+
+
+def pixels(page: Page, colour: str) -> int:
+    """Count the pixels of the chart that have the colour of a custom property."""
+    count: int = page.evaluate(_PIXELS, colour)
+    return count

@@ -1,0 +1,358 @@
+"""The chart of an instrument's page: what it draws, what it says, and how a person moves in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.charts import VALUES, by_clock, clock, drawn, history, legend, pixels, walk
+from tests.browser.chromium import Visitor
+from tests.browser.system import ROOT, System, until
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+PHONE = {"width": 390, "height": 844}
+_VENDOR = ROOT / "static" / "vendor" / "lightweight-charts.standalone.production.mjs"
+
+
+def _pressed(page: Page) -> list[str]:
+    return page.locator("#chart .toolbar [aria-pressed=true]").all_inner_texts()
+
+
+def _middle(page: Page) -> tuple[float, float]:
+    box = page.locator("#plot").bounding_box()
+    assert box
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def _drag(page: Page, by: float) -> None:
+    x, y = _middle(page)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + by, y, steps=5)
+    page.mouse.up()
+
+
+def _is_full(system: System, symbol: str, bars: int) -> Callable[[], bool]:
+    return lambda: len(history(system, symbol, interval="1s")["bars"]) >= bars
+
+
+@pytest.mark.parametrize(("path", "usual"), [("/btcusdt", ["1m", "Candles"]), ("/ticker_00", ["1s", "Line"])])
+def test_usual_choice(live: Open, path: str, usual: list[str]) -> None:
+    """A pair begins with candles of a minute, a ticker with its point a second; the address says nothing."""
+    page = drawn(live(path))
+
+    assert _pressed(page) == usual
+    assert "?" not in page.url
+
+
+def test_choice_is_in_the_address(live: Open) -> None:
+    """Interval and type are chosen by buttons, stand in the address, and outlive a reload."""
+    page = drawn(live("/btcusdt"))
+
+    page.get_by_role("button", name="5s", exact=True).click()
+    page.get_by_role("button", name="Line", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/btcusdt\?interval=5s&type=line$"))
+    expect(page.locator("#chart-words")).to_have_text(re.compile(r"^Line of closing prices: \d+ bars of 5s"))
+    page.reload()
+
+    expect(page.locator("#chart-words")).to_have_text(re.compile(r"^Line of closing prices: \d+ bars of 5s"))
+    assert _pressed(page) == ["5s", "Line"]
+
+
+@pytest.mark.parametrize("query", ["?interval=7m&type=pie", "?interval=&type=", "?interval=__proto__"])
+def test_unknown_choice_falls_back(live: Open, query: str) -> None:
+    """What the address asks for and does not exist is the usual."""
+    page = drawn(live(f"/btcusdt{query}"))
+
+    assert _pressed(page) == ["1m", "Candles"]
+
+
+def test_every_interval_is_drawn(live: Open, system: System) -> None:
+    """Each interval shows the history's own bars of that length."""
+    page = drawn(live("/btcusdt"))
+    buttons = page.locator("#chart [data-interval]")
+
+    for button in buttons.all():
+        interval = button.inner_text()
+        button.click()
+        expect(page.locator("#chart-words")).to_contain_text(f"bars of {interval} since")
+        bars = history(system, "btcusdt", interval=interval)["bars"]
+        until(
+            lambda bars=bars: legend(page)["time"] >= clock(bars[-1]["time"]), f"the newest bar of {interval}"
+        )
+
+    assert buttons.count() == 9
+
+
+@pytest.mark.parametrize("kind", ["candles", "line"])
+def test_first_moment_is_in_the_chart(live: Open, system: System, kind: str) -> None:
+    """The way back ends at the very first bar of the instrument."""
+    page = drawn(live(f"/ticker_05?interval=1s&type={kind}"))
+    first = history(system, "ticker_05", interval="1s", begin=0, limit=1)["bars"][0]
+    page.locator("#plot").focus()
+
+    def at_first() -> bool:
+        page.keyboard.press("Home")
+        return legend(page)["time"] == clock(first["time"])
+
+    until(at_first, "the first bar")
+
+    assert {name: legend(page)[name] for name in VALUES} == {name: first[name] or "—" for name in VALUES}
+
+
+def test_live_bar_moves(live: Open) -> None:
+    """The newest bar changes while it is open, and new ones follow by themselves."""
+    page = drawn(live("/btcusdt?interval=5s&type=candles"))
+    seen: dict[str, set[str]] = {}
+
+    def look() -> bool:
+        now = legend(page)
+        seen.setdefault(now["time"], set()).add(now["close"])
+        return len(seen) >= 3
+
+    until(look, "three bars")
+
+    assert max(len(closes) for closes in seen.values()) > 1
+
+
+@pytest.mark.parametrize("path", ["/btcusdt?interval=1s&type=candles", "/ticker_07?interval=1s&type=line"])
+def test_bars_are_the_history_exactly(live: Open, system: System, path: str) -> None:
+    """Bar after bar, what the cursor says is the text of /history, without a hole."""
+    symbol = path[1:].partition("?")[0]
+    page = drawn(live(path))
+    until(_is_full(system, symbol, 20), "20 bars")
+
+    found = walk(page, 15)
+    known = by_clock(history(system, symbol, interval="1s"))
+    until(
+        lambda: found[-1]["time"] in by_clock(history(system, symbol, interval="1s")), "the last one closed"
+    )
+    known = by_clock(history(system, symbol, interval="1s"))
+
+    times = [one["time"] for one in found]
+    assert times == [time for time in known if times[0] <= time <= times[-1]]
+    assert len(set(times)) == 15
+    closed = found[:-1]  # the newest may have been open when it was read
+    assert [{name: one[name] for name in VALUES} for one in closed] == [known[one["time"]] for one in closed]
+
+
+def test_crosshair_of_the_mouse(live: Open, system: System) -> None:
+    """Under the mouse stands the exact text of a bar; beside the chart the newest is back."""
+    page = drawn(live("/ticker_09?interval=1s&type=line"))
+    until(_is_full(system, "ticker_09", 12), "12 bars")
+    page.reload()
+    drawn(page)
+    box = page.locator("#plot").bounding_box()
+    assert box
+
+    # Half of the empty places, the axis and some bars left of the edge.
+    page.mouse.move(box["x"] + box["width"] - 150, box["y"] + box["height"] / 2)
+    until(
+        lambda: legend(page)["time"] in by_clock(history(system, "ticker_09", interval="1s")), "a closed bar"
+    )
+    found = legend(page)
+    known = by_clock(history(system, "ticker_09", interval="1s"))
+    page.mouse.move(box["x"] + 5, box["y"] - 40)
+
+    assert {name: found[name] for name in VALUES} == known[found["time"]]
+    until(lambda: legend(page)["time"] > found["time"], "the newest bar")
+
+
+def test_zoom_and_pan_are_kept_while_live(live: Open, system: System) -> None:
+    """New bars neither move nor stretch what a person looks at; one button goes back to the newest."""
+    page = drawn(live("/ticker_11?interval=1s&type=line"))
+    until(_is_full(system, "ticker_11", 25), "25 bars")
+    page.reload()
+    drawn(page)
+    x, y = _middle(page)
+    page.mouse.move(x, y)
+    for _ in range(6):
+        page.mouse.wheel(0, -200)
+    expect(page.locator("#latest")).to_be_hidden()
+    _drag(page, 500)
+    expect(page.locator("#latest")).to_be_visible()
+    page.wait_for_timeout(700)  # a thrown chart rolls on for half a second
+
+    def under(right: float) -> str:
+        page.mouse.move(x + right, y + 1)
+        page.mouse.move(x + right, y)
+        return legend(page)["time"]
+
+    until(lambda: under(0) != under(150), "bars under the mouse")
+    before = [under(0), under(150)]
+    newest = history(system, "ticker_11", interval="1s")["bars"][-1]["time"]
+    until(
+        lambda: history(system, "ticker_11", interval="1s")["bars"][-1]["time"] >= newest + 4000, "new bars"
+    )
+    after = [under(0), under(150)]
+    page.locator("#latest").click()
+
+    assert after == before
+    expect(page.locator("#latest")).to_be_hidden()
+    page.mouse.move(5, 5)
+    until(lambda: legend(page)["time"] >= clock(newest + 4000), "the newest bar")
+
+
+def test_type_is_changed_where_one_looks(live: Open, system: System) -> None:
+    """Candles and line are two pictures of the same place."""
+    page = drawn(live("/ticker_12?interval=1s&type=line"))
+    until(_is_full(system, "ticker_12", 12), "12 bars")
+    before = pixels(page, "--up") + pixels(page, "--down")
+
+    page.get_by_role("button", name="Candles").click()
+    until(lambda: pixels(page, "--up") + pixels(page, "--down") > before + 50, "candles")
+    page.get_by_role("button", name="Line").click()
+    until(lambda: pixels(page, "--accent") > 20, "a line")
+
+    assert "type=line" in page.url
+
+
+def test_dark_theme_repaints_the_chart(live: Open) -> None:
+    """The switch of the theme reaches the canvas."""
+    page = drawn(live("/btcusdt?interval=1s", color_scheme="light"))
+    until(lambda: pixels(page, "--line") > 500, "the grid in light")
+    light = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('color-scheme')")
+
+    page.get_by_role("button", name="Dark theme").click()
+
+    until(lambda: pixels(page, "--line") > 500, "the grid in dark")
+    assert (
+        page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('color-scheme')") != light
+    )
+
+
+def test_neighbours_by_keyboard(live: Open) -> None:
+    """The keys [ and ] go along the instruments and keep what was chosen; a field keeps its keys."""
+    page = drawn(live("/btcusdt?interval=5s&type=line"))
+    symbols = page.locator("#choices [role=option]").evaluate_all(
+        "all => all.map((one) => one.dataset.symbol)"
+    )
+    at = symbols.index("btcusdt")
+
+    page.keyboard.press("]")
+    page.wait_for_url(f"**/{symbols[at + 1]}?interval=5s&type=line")
+    page.keyboard.press("[")
+    page.wait_for_url("**/btcusdt?interval=5s&type=line")
+    page.get_by_role("combobox").focus()
+    page.keyboard.type("]")
+
+    expect(page.get_by_role("combobox")).to_have_value("]")
+    assert "/btcusdt" in page.url
+
+
+def test_neighbours_by_link(live: Open) -> None:
+    """The links to the neighbours keep the choice too, and go round at the ends."""
+    page = drawn(live("/btcusdt?interval=15s&type=line"))
+    symbols = page.locator("#choices [role=option]").evaluate_all(
+        "all => all.map((one) => one.dataset.symbol)"
+    )
+    link = page.locator("#previous" if symbols[0] == "btcusdt" else "#next")
+    target = symbols[(symbols.index("btcusdt") + (-1 if symbols[0] == "btcusdt" else 1)) % len(symbols)]
+
+    link.click()
+
+    page.wait_for_url(f"**/{target}?interval=15s&type=line")
+
+
+def test_dropdown_keeps_the_choice(live: Open) -> None:
+    """Who goes to another instrument by its name sees the same of it."""
+    page = drawn(live("/btcusdt?interval=15s&type=line"))
+
+    page.get_by_role("combobox").fill("ticker_42")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/ticker_42?interval=15s&type=line")
+
+
+def test_page_is_of_use_before_its_chart(visit: Callable[..., Visitor]) -> None:
+    """The price is live although the chart's script never comes, and the page says that it did not."""
+    visitor = visit("/docs")
+    page = visitor.page
+    page.route("**/lightweight-charts*", lambda route: route.abort("connectionfailed"))
+
+    page.goto("/btcusdt")
+
+    expect(page.locator("#chart-note")).to_have_text("The chart could not be loaded. Load the page again.")
+    expect(page.locator("#link")).to_have_attribute("data-link", "live")
+    expect(page.locator("main:not([data-stale]) #price")).to_have_text(re.compile(r"\d"))
+
+
+def test_first_paint_does_not_wait_for_the_chart(live: Open) -> None:
+    """The chart's script is asked for after the first paint, and its coming moves nothing on the page."""
+    page = drawn(live("/btcusdt"))
+    painted, asked, moved = page.evaluate("""() => new Promise((done) => {
+        const [paint] = performance.getEntriesByName('first-contentful-paint');
+        const loaded = performance.getEntriesByType('resource');
+        const script = loaded.find((one) => one.name.includes('lightweight'));
+        let moved = 0;
+        new PerformanceObserver((list) => {
+            for (const one of list.getEntries()) moved += one.value;
+        }).observe({ type: 'layout-shift', buffered: true });
+        setTimeout(() => done([paint.startTime, script.startTime, moved]), 100);
+    })""")
+
+    assert painted < asked
+    assert moved < 0.02
+
+
+def test_chart_fits_a_phone(live: Open) -> None:
+    """On a phone the chart has the page's width, and a finger can scroll past it."""
+    page = drawn(live("/btcusdt?interval=1s", viewport=PHONE, has_touch=True))
+    box = page.locator("#plot canvas").first.bounding_box()
+    chart = page.locator("#plot").bounding_box()
+    assert box
+    assert chart
+
+    assert 0 <= chart["x"] < chart["x"] + chart["width"] <= PHONE["width"]
+    assert chart["height"] < PHONE["height"] / 2
+    assert box["width"] > 250
+    assert "none" not in page.locator("#plot canvas").first.evaluate(
+        "one => getComputedStyle(one).touchAction"
+    )
+
+
+def test_table_of_the_chart(live: Open, system: System) -> None:
+    """What is drawn can be had as a table."""
+    page = drawn(live("/ticker_03?interval=5s"))
+    page.get_by_role("button", name="15s", exact=True).click()
+
+    path = page.get_by_role("link", name="CSV").get_attribute("href")
+    with urlopen(f"{system.url}{path}", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+
+    times = [int(line.partition(",")[0]) for line in lines[1:]]
+    assert lines[0].startswith("time,open,high,low,close")
+    assert all(b - a >= 15_000 for a, b in pairwise(times))
+
+
+def test_policy_allows_the_style_of_the_chart_and_no_other(system: System) -> None:
+    """The hash in the Content-Security-Policy is that of the style element in the vendor's file."""
+    source = _VENDOR.read_text()
+    style = re.search(r'createElement\("style"\),this\.\w+\.innerText="([^"]*)"', source)
+    assert style
+    expected = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+
+    with urlopen(f"{system.url}/btcusdt", timeout=10) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+
+    assert source.count('createElement("style")') == 1
+    assert f"style-src 'self' 'sha256-{expected}';" in policy
+    assert "unsafe" not in policy
+
+
+def test_chart_names_its_maker(live: Open) -> None:
+    """The licence's attribution is seen, and its style is not refused."""
+    page = drawn(live("/btcusdt"))
+    logo = page.locator("#tv-attr-logo")
+
+    expect(logo).to_be_visible()
+    assert logo.evaluate("one => getComputedStyle(one).position") == "absolute"

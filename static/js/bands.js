@@ -14,7 +14,7 @@ const MARGIN = 8;
 export class Bands {
   /** @type {Band[]} */
   #bands = [];
-  #colours = { ground: '', stripe: '', ink: '' };
+  #colour = '';
   #font = '';
   /** @type {any} what the chart hands over when this is attached */
   #host;
@@ -36,11 +36,11 @@ export class Bands {
   }
 
   /**
-   * @param {{ground: string, stripe: string, ink: string}} colours
+   * @param {string} colour
    * @param {string} font
    */
-  paint(colours, font) {
-    this.#colours = colours;
+  paint(colour, font) {
+    this.#colour = colour;
     this.#font = font;
     this.#host?.requestUpdate();
   }
@@ -55,9 +55,10 @@ export class Bands {
       context.font = this.#font;
       context.textBaseline = 'top';
       for (const band of this.#bands) {
-        const begin = origin + band.from * width;
+        // Whole pixels make sharp edges.
+        const begin = Math.round(origin + band.from * width);
         const from = Math.max(-STRIPE, begin);
-        const to = Math.min(mediaSize.width, Math.max(origin + band.to * width, begin + NARROWEST));
+        const to = Math.min(mediaSize.width + STRIPE, Math.max(Math.round(origin + band.to * width), begin + NARROWEST));
         if (to > from) this.#hatch(context, from, to, mediaSize.height, band.words);
       }
     });
@@ -71,14 +72,14 @@ export class Bands {
    * @param {string} words
    */
   #hatch(context, from, to, height, words) {
-    const { ground, stripe, ink } = this.#colours;
     context.save();
     context.beginPath();
     context.rect(from, 0, to - from, height);
     context.clip();
-    context.fillStyle = ground;
+    context.globalAlpha = 0.1;
+    context.fillStyle = context.strokeStyle = this.#colour;
     context.fill();
-    context.strokeStyle = stripe;
+    context.globalAlpha = 0.3;
     context.lineWidth = STRIPE / 2;
     context.beginPath();
     for (let x = from - height; x < to; x += STRIPE * 2) {
@@ -86,9 +87,10 @@ export class Bands {
       context.lineTo(x + height, 0);
     }
     context.stroke();
+    context.globalAlpha = 1;
+    for (const edge of [from, to - 1]) context.fillRect(edge, 0, 1, height);
     const begin = Math.max(0, from) + MARGIN;
     if (context.measureText(words).width + MARGIN <= to - begin) {
-      context.fillStyle = ink;
       context.fillText(words, begin, MARGIN);
     }
     context.restore();

@@ -128,6 +128,14 @@ export class Chart {
     this.#chart.timeScale().scrollToPosition(RIGHT, false);
   }
 
+  /** Let few bars take more room than many. */
+  spread() {
+    const scale = this.#chart.timeScale();
+    const usual = (8 / 12) * Number.parseFloat(getComputedStyle(this.#box).fontSize);
+    const room = scale.width() / (this.#places.length + 4 * RIGHT);
+    scale.applyOptions({ barSpacing: Math.min(Math.max(room, usual), 2 * usual) });
+  }
+
   /** @param {number} times */
   zoom(times) {
     const scale = this.#chart.timeScale();
@@ -162,23 +170,22 @@ export class Chart {
 
   /** Take over the colours and the font the page has now. */
   paintTheme() {
-    const names = ['--soft', '--line', '--up', '--down', '--accent', '--warn-ground', '--warn-stripe', '--warn', '--edge'];
-    const [soft, line, up, down, accent, ground, stripe, ink, edge] = coloursOf(names);
+    const names = ['--soft', '--line', '--up', '--down', '--accent', '--warn', '--edge'];
+    const [soft, line, up, down, accent, warn, edge] = coloursOf(names);
     const { fontFamily, fontSize } = getComputedStyle(this.#box);
     const size = Math.round(Number.parseFloat(fontSize));
-    const border = { borderColor: line };
     const crosshair = { color: edge, labelBackgroundColor: accent };
     this.#colours = { up, down };
     this.#chart.applyOptions({
       layout: { background: { color: HIDDEN }, textColor: soft, fontFamily, fontSize: size },
       grid: { vertLines: { color: line }, horzLines: { color: line } },
       crosshair: { mode: 0, vertLine: crosshair, horzLine: crosshair },
-      rightPriceScale: border,
-      timeScale: border,
+      rightPriceScale: { borderColor: line, minimumWidth: 6 * size },
+      timeScale: { borderColor: line },
     });
     this.#candles.applyOptions({ upColor: up, wickUpColor: up, borderUpColor: up, downColor: down, wickDownColor: down, borderDownColor: down });
     this.#line.applyOptions({ color: accent });
-    this.#bands.paint({ ground, stripe, ink }, `${size}px ${fontFamily}`);
+    this.#bands.paint(warn, `${size}px ${fontFamily}`);
     if (this.#places.length) this.draw();
   }
 

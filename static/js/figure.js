@@ -125,11 +125,13 @@ export class Figure {
   /** @param {HistoryPage} page */
   #begin(page) {
     const other = page.interval !== this.#bars.interval;
+    const first = !this.#bars.interval;
     this.#bars.begin(page);
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
     if (!waiting.every((live) => this.#bars.join(live))) this.repair();
     this.#chart.draw();
+    if (first) this.#chart.spread();
     if (other) this.#chart.follow();
     if (page.older !== null || this.#seeded) return;
     this.#seeded = true;
@@ -187,11 +189,11 @@ export class Figure {
 
   #say() {
     this.#sayBar();
-    write(node('chart-note'), this.#note());
     const { bars, interval } = this.#bars;
     const first = bars[0];
     const words = first ? `${bars.length} bars of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
     write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}`);
+    write(node('chart-note'), this.#note() || words);
   }
 
   /** Write the values of the bar that is pointed at, or of the newest. */

@@ -26,7 +26,9 @@ _PIXELS = """(name) => {
     let found = 0;
     for (const canvas of document.querySelectorAll('#plot canvas')) {
         if (!canvas.width || !canvas.height) continue;
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         for (let at = 0; at < data.length; at += 4)
             if ([...wanted, 255].every((part, n) => data[at + n] === part)) found += 1;
     }

@@ -41,7 +41,7 @@ def test_gap_of_a_killed_engine(live: Open, system: System) -> None:
     system.kill("engine")
     expect(page.locator("#chart-note")).to_have_text(re.compile(r"^A gap|^\d+ gaps"), timeout=BACK_WITHIN)
     expect(page.locator("#chart-note")).to_contain_text("not running")
-    until(lambda: pixels(page, "--warn-stripe") > 100, "the shaded gap")
+    until(lambda: pixels(page, "--warn") > 100, "the shaded gap")
     gap = history(system, "ticker_03", interval="1s")["gaps"][-1]
     newest = history(system, "ticker_03", interval="1s")["bars"][-1]["time"]
     until(lambda: history(system, "ticker_03", interval="1s")["bars"][-1]["time"] > newest + 3000, "new bars")
@@ -60,16 +60,14 @@ def test_gap_of_a_pin(live: Open, system: System) -> None:
 
     system.pin("synthetic")
     expect(page.locator("#chart-note")).to_have_text("Not live: not carried by the pinned source.")
-    until(lambda: pixels(page, "--warn-stripe") > 100, "the shaded gap")
+    until(lambda: pixels(page, "--warn") > 100, "the shaded gap")
     page.wait_for_timeout(2_500)
     system.pin("auto")
 
     expect(page.locator("#chart-note")).to_contain_text(
         "not carried by the pinned source", timeout=BACK_WITHIN
     )
-    expect(page.locator("#chart-note")).to_have_text(
-        re.compile(r"from .* UTC to .* UTC: "), timeout=BACK_WITHIN
-    )
+    expect(page.locator("#chart-note")).to_have_text(re.compile(r" from .* to .* UTC: "), timeout=BACK_WITHIN)
     until(lambda: any(one["close"] == "—" and one["gap"] for one in walk(page, 12)), "an empty place", 40)
 
 
@@ -85,7 +83,7 @@ def test_old_chart_does_not_look_live(live: Open, system: System) -> None:
     system.pin("auto")
     expect(page.locator("#chart-note")).not_to_contain_text("Not live: ", timeout=BACK_WITHIN)
 
-    assert float(pale) < 0.6
+    assert float(pale) < 0.7
     assert page.evaluate(shown) == "1"
 
 
@@ -139,7 +137,8 @@ def test_missed_bars_are_asked_for(visit: Callable[..., Visitor], system: System
     drawn(page)
 
     losing[0] = True
-    until(lambda: len(lost) >= 4, "lost messages")
+    while len(lost) < 4:
+        page.wait_for_timeout(100)  # a plain sleep would keep the relay from passing anything on
     losing[0] = False
     before = legend(page)["time"]
     until(lambda: legend(page)["time"] > before, "a new bar")

@@ -35,7 +35,7 @@ _SECOND = 1_000
 _WRITES_WITHIN_S = (
     0.35  # after the whole second: bars close, and a quarter of a second later they are written
 )
-_LONGEST_LIFE_S = 2.5
+_LONGEST_LIFE_S = 3.5
 
 
 class Told(NamedTuple):

@@ -42,7 +42,7 @@ export function gateways(found) {
     ['viewer_frames_total', 'frames'],
   ])) {
     for (const { labels, value } of found.get(family) ?? []) {
-      const name = labels.gateway ?? 'the only one';
+      const name = labels.gateway ?? 'gateway';
       const gateway = known.get(name) ?? { name, viewers: 0, behind: 0, frames: 0 };
       gateway[field] += value;
       known.set(name, gateway);

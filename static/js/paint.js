@@ -8,6 +8,8 @@ import { ARROWS, NOTHING, split } from './words.js';
 
 const FLASH_MS = 900;
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
+/** @type {WeakMap<Element, Animation>} the newest flash of each place */
+const flashes = new WeakMap();
 
 /**
  * Make a function that asks for `paint` in the next animation frame, once however often it is called.
@@ -78,16 +80,20 @@ export function mark(node, name, value) {
  * @param {HTMLElement} place
  * @param {Element} arrow
  * @param {import('./words.js').Direction} way
+ * @param {boolean} seen whether the place is in sight, so that lighting up is worth it
  */
-export function flash(place, arrow, way) {
+export function flash(place, arrow, way, seen = true) {
   if (way === 'same') return;
   write(arrow, ARROWS[way]);
   mark(arrow, 'way', way);
-  if (calm.matches) return;
-  place.animate([{ backgroundColor: `var(--flash-${way})` }, { backgroundColor: 'transparent' }], {
+  flashes.get(place)?.cancel(); // however fast it changes, one place has one flash
+  flashes.delete(place);
+  if (calm.matches || !seen) return;
+  const flashing = place.animate([{ backgroundColor: `var(--flash-${way})` }, { backgroundColor: 'transparent' }], {
     duration: FLASH_MS,
     easing: 'ease-out',
   });
+  flashes.set(place, flashing);
 }
 
 /** End a flash at once: what is stale does not light up. @param {HTMLElement} place */

@@ -1,0 +1,90 @@
+/**
+ * The board's filter: by what is typed, and by group; the group is kept in the page's address.
+ *
+ * @module
+ */
+
+import { keep, recall } from './address.js';
+import { write } from './paint.js';
+import { fold, matches } from './search.js';
+
+export class Filter {
+  #field = /** @type {HTMLInputElement} */ (document.getElementById('search'));
+  #found = /** @type {HTMLElement} */ (document.getElementById('found'));
+  #none = /** @type {HTMLElement} */ (document.getElementById('none'));
+  #why = /** @type {HTMLElement} */ (document.getElementById('none-why'));
+  #chips = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#groups button')]);
+  #group = recall('group');
+  #place;
+
+  /**
+   * "/" goes to the field, Enter opens the first that is left, Escape clears it.
+   *
+   * @param {Element} place holds groups (`data-group`), which hold what can be found (`data-find`)
+   */
+  constructor(place) {
+    this.#place = place;
+    if (!this.#chips.some((chip) => chip.dataset.group === this.#group)) this.#group = '';
+    this.#field.addEventListener('input', () => this.apply());
+    this.#field.addEventListener('keydown', (event) => this.#press(event));
+    document.getElementById('clear')?.addEventListener('click', () => this.#clear());
+    for (const chip of this.#chips) chip.addEventListener('click', () => this.#choose(chip.dataset.group ?? ''));
+    addEventListener('keydown', (event) => {
+      if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.target instanceof Element && event.target.closest('input, textarea, select')) return;
+      event.preventDefault();
+      this.#field.focus();
+    });
+    this.apply(); // a browser may bring back what was typed before
+  }
+
+  /** Hide what does not fit, and say how much is left. */
+  apply() {
+    const typed = fold(this.#field.value);
+    let visible = 0;
+    let all = 0;
+    for (const group of /** @type {NodeListOf<HTMLElement>} */ (this.#place.querySelectorAll('[data-group]'))) {
+      const chosen = !this.#group || group.dataset.group === this.#group;
+      const members = /** @type {NodeListOf<HTMLElement>} */ (group.querySelectorAll('[data-find]'));
+      let here = 0;
+      for (const one of members) {
+        one.hidden = !chosen || !matches(one, typed);
+        here += Number(!one.hidden);
+      }
+      group.hidden = here === 0;
+      const count = group.querySelector('.count');
+      if (count) write(count, String(members.length));
+      visible += here;
+      all += members.length;
+    }
+    for (const chip of this.#chips) chip.setAttribute('aria-pressed', String(chip.dataset.group === this.#group));
+    write(this.#found, visible < all ? `${visible} of ${all} instruments` : `${all} instruments`);
+    this.#none.hidden = visible > 0 || all === 0;
+    const unmarked = this.#group === 'favourites' && !typed;
+    write(this.#why, unmarked ? 'No favourites yet: the star in front of a name marks it.' : 'Nothing matches.');
+  }
+
+  /** @param {string} group empty: all */
+  #choose(group) {
+    this.#group = group;
+    keep({ group });
+    this.apply();
+  }
+
+  #clear() {
+    this.#field.value = '';
+    this.#choose('');
+    this.#field.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #press(event) {
+    if (event.key === 'Enter' && this.#field.value) {
+      const first = this.#place.querySelector('[data-group]:not([hidden]) [data-find]:not([hidden]) a');
+      if (first instanceof HTMLAnchorElement) location.assign(first.href);
+    } else if (event.key === 'Escape') {
+      this.#field.value = '';
+      this.apply();
+    }
+  }
+}

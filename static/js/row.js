@@ -1,0 +1,150 @@
+/**
+ * One row of the board: its cells, what they show, and what it is sorted by.
+ *
+ * @module
+ */
+
+import { compare, subtract } from './decimal.js';
+import { dim, flash, mark, write, writeNumber } from './paint.js';
+import { path, went } from './sparks.js';
+import { age, ARROWS, direction, NOTHING, signed } from './words.js';
+
+/** @typedef {import('./live.js').Quote} Quote */
+
+export class Row {
+  /** Whether the viewer can see it: what is out of sight neither flashes nor draws its line. */
+  seen = true;
+  /** Whether its line is not drawn as it is known. */
+  undrawn = true;
+  /** @type {Quote | undefined} what is shown */
+  quote;
+  /** @type {string | null} the hour's change, as shown */
+  hour = null;
+  #cells;
+
+  /**
+   * @param {HTMLTableRowElement} element
+   * @param {number} index its place where nothing is sorted
+   */
+  constructor(element, index) {
+    const cell = (/** @type {string} */ name) => /** @type {HTMLElement} */ (element.querySelector(name));
+    this.element = element;
+    this.index = index;
+    this.symbol = element.dataset.symbol ?? '';
+    this.home = /** @type {HTMLElement} */ (element.parentElement);
+    this.star = cell('.star button');
+    this.#cells = {
+      head: cell('th'),
+      price: cell('.price .value'),
+      arrow: cell('.price .arrow'),
+      change: cell('.change'),
+      hour: cell('.hour span'),
+      line: cell('.hour path'),
+      bid: cell('.bid'),
+      ask: cell('.ask'),
+      spread: cell('.spread'),
+      source: cell('.source .badge'),
+      old: cell('.age .old'),
+      word: cell('.age .word'),
+    };
+  }
+
+  /** Whether it is a walk that may be zero or less, and no price. */
+  get walks() {
+    return Boolean(this.quote?.synthetic && !this.quote.base);
+  }
+
+  /**
+   * Paint what differs from what is shown.
+   *
+   * @param {Quote | undefined} quote undefined: the server has none
+   * @param {boolean} quietly without flashing: this is not one change but everything anew
+   */
+  paint(quote, quietly) {
+    const { price, arrow, change, bid, ask, spread } = this.#cells;
+    const before = this.quote;
+    this.quote = quote;
+    if (quote?.price !== before?.price || quietly) {
+      writeNumber(price, quote?.price);
+      const way = quietly ? null : compare(quote?.price, before?.price);
+      if (way) flash(price, arrow, way > 0 ? 'up' : 'down', this.seen);
+    }
+    if (quote?.change_24h !== before?.change_24h || quietly) paintChange(change, quote?.change_24h ?? null, ' %');
+    if (quote?.bid !== before?.bid || quote?.ask !== before?.ask || quietly) {
+      writeNumber(bid, quote?.bid);
+      writeNumber(ask, quote?.ask);
+      writeNumber(spread, subtract(quote?.ask, quote?.bid));
+    }
+    if (quote?.source !== before?.source || quote?.stale !== before?.stale || quietly) this.#paintStanding(quote);
+  }
+
+  /** @param {Quote | undefined} quote */
+  #paintStanding(quote) {
+    const { head, price, source, word } = this.#cells;
+    const kind = quote?.synthetic ? 'synthetic' : null;
+    write(source, quote?.source ?? 'none');
+    mark(source, 'kind', kind);
+    mark(head, 'source', quote?.source ?? 'none');
+    mark(head, 'kind', kind);
+    const stale = !quote || quote.stale;
+    if (stale) dim(price);
+    mark(this.element, 'stale', stale ? '' : null);
+    write(word, stale ? 'STALE' : '');
+  }
+
+  /** Let its age grow. @param {import('./clock.js').ServerClock} clock */
+  grow(clock) {
+    write(this.#cells.old, age(clock.age(this.quote?.received)));
+  }
+
+  /**
+   * Say how the hour went; its line is drawn where it can be seen.
+   *
+   * @param {import('./sparks.js').Point[]} points
+   * @param {number} now server's clock, ms
+   */
+  draw(points, now) {
+    this.hour = went(points, this.walks);
+    paintChange(this.#cells.hour, this.hour, this.walks ? '' : ' %');
+    mark(this.#cells.line, 'way', this.hour === null ? null : direction(this.hour));
+    this.undrawn = !this.seen;
+    if (this.seen) this.#cells.line.setAttribute('d', path(points, now));
+  }
+
+  /** Show whether it is a favourite. @param {boolean} marked */
+  paintStar(marked) {
+    this.star.setAttribute('aria-pressed', String(marked));
+    write(/** @type {Element} */ (this.star.firstElementChild), marked ? '★' : '☆');
+  }
+
+  /** The row's value in a column, as text or as a number; null where it is not known. @param {string} column */
+  value(column) {
+    const { quote } = this;
+    switch (column) {
+      case 'symbol':
+        return this.symbol;
+      case 'hour':
+        return this.hour;
+      case 'change':
+        return quote?.change_24h ?? null;
+      case 'spread':
+        return subtract(quote?.ask, quote?.bid);
+      case 'age':
+        // The newer, the less old.
+        return quote?.received ? -quote.received : null;
+      default:
+        return /** @type {any} */ (quote)?.[column] ?? null;
+    }
+  }
+}
+
+/**
+ * @param {HTMLElement} cell
+ * @param {string | null} change signed or not
+ * @param {string} unit
+ */
+function paintChange(cell, change, unit) {
+  const way = direction(change);
+  mark(cell, 'way', change === null ? null : way);
+  write(cell, change === null ? NOTHING : `${ARROWS[way]} ${signed(change)}${unit}`.trim());
+}

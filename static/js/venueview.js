@@ -1,0 +1,120 @@
+/**
+ * The board's other view: every source's own quote of each real pair, the best bid and ask among the live ones marked.
+ *
+ * @module
+ */
+
+import { subtract } from './decimal.js';
+import { Filter } from './filter.js';
+import { Live } from './live.js';
+import { mark, painter, write } from './paint.js';
+import { reloadIfOthers, Standing } from './standing.js';
+import { VenueTable } from './venues.js';
+import { ARROWS, direction, NOTHING, signed, split } from './words.js';
+
+/** @typedef {import('./live.js').Venues} Venues */
+
+/** One pair: its card and the table in it. */
+class Pair {
+  /** @type {Venues | null} */
+  venues = null;
+  #element;
+  #table;
+
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.#element = element;
+    this.symbol = element.dataset.symbol ?? '';
+    this.#table = new VenueTable(this.#cell('tbody'), this.#cell('.best-words'));
+  }
+
+  /** @param {string} name */
+  #cell(name) {
+    return /** @type {HTMLElement} */ (this.#element.querySelector(name));
+  }
+
+  /** @param {Venues} venues */
+  take(venues) {
+    this.venues = venues;
+    this.#table.take(venues);
+  }
+
+  /**
+   * @param {import('./live.js').Quote | undefined} quote what is served
+   * @param {boolean} heard whether the server can be heard
+   */
+  paint(quote, heard) {
+    const { venues } = this;
+    const change = quote?.change_24h ?? null;
+    const way = direction(change);
+    mark(this.#cell('.change'), 'way', change === null ? null : way);
+    write(this.#cell('.change'), change === null ? NOTHING : `${ARROWS[way]} ${signed(change)} % in 24 h`.trim());
+    write(this.#cell('.between'), heard ? between(venues) : '');
+    const stale = Boolean(venues?.stale) || !heard;
+    mark(this.#element, 'stale', stale && venues ? '' : null);
+    write(this.#cell('.why'), venues && stale ? `STALE${heard && venues.reason ? `: ${venues.reason}` : ''}` : '');
+    this.#table.paint(heard);
+  }
+
+  grow() {
+    this.#table.grow();
+  }
+}
+
+/**
+ * Say how far the best bid and the best ask are apart: on two venues the bid may be the higher one.
+ *
+ * @param {Venues | null} venues
+ * @returns {string}
+ */
+function between(venues) {
+  const spread = subtract(venues?.best_ask, venues?.best_bid);
+  if (spread === null) return '';
+  const [size] = split(spread.replace('-', ''));
+  const crossed = direction(spread) === 'down';
+  return crossed ? `Crossed: the bid is ${size} above the ask.` : `${size} lies between them.`;
+}
+
+/** Bring the view to life, for as long as the page lives. */
+export function startVenueView() {
+  const place = /** @type {HTMLElement} */ (document.getElementById('per-venue'));
+  const elements = /** @type {HTMLElement[]} */ ([...place.querySelectorAll('.pair')]);
+  const pairs = new Map(elements.map((element) => [element.dataset.symbol ?? '', new Pair(element)]));
+  /** @type {Set<string>} */
+  const changed = new Set();
+  const standing = new Standing();
+  const all = new Set((place.dataset.symbols ?? '').split(' ').filter(Boolean));
+  new Filter(place);
+
+  const ask = painter(() => {
+    for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.heard);
+    changed.clear();
+    for (const pair of pairs.values()) pair.grow();
+  });
+  const everything = () => {
+    for (const symbol of pairs.keys()) changed.add(symbol);
+    ask();
+  };
+  const live = new Live(
+    { symbols: [...pairs.keys()], interval_ms: 250, delta: true, candles: null, venues: pairs.size > 0 },
+    {
+      quotes(symbols) {
+        for (const symbol of symbols) changed.add(symbol);
+        ask();
+      },
+      replaced: everything,
+      link(link, reason) {
+        standing.link(link, reason, live.heard);
+        everything();
+      },
+      hello: ({ symbols }) => reloadIfOthers(all, symbols),
+      status: (states) => standing.take(states),
+      venues(venues) {
+        pairs.get(venues.symbol)?.take(venues);
+        changed.add(venues.symbol);
+        ask();
+      },
+    },
+  );
+  setInterval(ask, 100);
+}

@@ -1,0 +1,197 @@
+"""The status page: what the system says of itself, and the switch of its sources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import crypto_stream
+from tests.browser.chromium import Visitor
+from tests.browser.contrast import contrasts
+from tests.browser.system import System, until
+from tests.waiting import SCALE
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., Visitor]
+SWITCHES_WITHIN = 15_000 * SCALE
+
+
+@pytest.fixture(autouse=True)
+def healed(system: System) -> Iterator[None]:
+    """Leave no fault and no pin to the next test."""
+    yield
+    system.fault("binance", "none")
+    system.pin("auto")
+
+
+@pytest.fixture
+def status(visit: Visit) -> Callable[..., Page]:
+    """Return a function that opens the page and waits until all is well."""
+
+    def open_status(**context: Any) -> Page:
+        page = visit("/status", **context).page
+        expect(page.locator("#verdict")).to_have_text(
+            "All is well: every source is live.", timeout=30_000 * SCALE
+        )
+        expect(page.locator("#gateways th")).to_have_count(1)
+        return page
+
+    return open_status
+
+
+def test_every_source_has_its_card(status: Callable[..., Page]) -> None:
+    """State, what it serves, age, frames and address of each source; the figures go on."""
+    page = status()
+    cards = page.locator(".source")
+
+    expect(cards.locator("h3")).to_have_text(["binance", "okx", "synthetic"])
+    expect(cards.locator(".state")).to_have_text(["live"] * 3)
+    expect(page.locator("[data-source=binance] .figures")).to_contain_text("3 of 3")
+    expect(page.locator("[data-source=binance] code")).to_contain_text("ws://127.0.0.1")
+    frames = page.locator("[data-source=binance] dd").nth(4)
+    before = int(frames.inner_text().replace(",", ""))
+    until(lambda: int(frames.inner_text().replace(",", "")) > before, "more frames")
+    expect(page.locator("[data-source=binance] dd").nth(5)).to_have_text(re.compile(r"^[1-9]\d*$"))
+
+
+def test_a_failover_is_in_the_timeline(status: Callable[..., Page], system: System) -> None:
+    """A venue that falls silent is named with its state; the switch is noted on top, with its reason."""
+    page = status()
+    system.fault("binance", "freeze")
+
+    newest = page.locator("#switches li").first
+    expect(newest).to_contain_text("binance → okx", timeout=SWITCHES_WITHIN)
+    expect(newest).to_contain_text("btcusdt")
+    assert len(newest.locator(".reason").inner_text()) > 5
+    expect(page.locator("#verdict")).to_have_text(re.compile("binance is "))
+    system.fault("binance", "none")
+    expect(newest).to_contain_text("okx → binance", timeout=30_000 * SCALE)
+    expect(newest).to_contain_text(" s ago")
+
+
+def test_what_happened_before_the_page_was_opened_is_there(visit: Visit, system: System) -> None:
+    """Who comes later reads what happened, for the gateway remembers it; a reload loses nothing."""
+    system.pin("okx")
+    page = visit("/status").page
+
+    newest = page.locator("#switches li").first
+    expect(newest).to_contain_text("→ okx", timeout=SWITCHES_WITHIN)
+    said = newest.locator(".reason").inner_text()
+    page.reload()
+
+    expect(newest.locator(".reason")).to_have_text(said)
+    expect(page.locator("#switches-since")).to_contain_text("this gateway has noted them since")
+
+
+def test_pin_and_unpin(status: Callable[..., Page]) -> None:
+    """A button pins a source for everybody; its card and the first line say so; Automatic undoes it."""
+    page = status()
+
+    page.get_by_role("button", name="okx").click()
+    expect(page.get_by_role("button", name="okx")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("[data-source=okx] .pinned")).to_be_visible()
+    expect(page.locator("#verdict")).to_contain_text("okx is pinned")
+    expect(page.locator("[data-source=okx] .figures")).to_contain_text("3 of 3")
+    page.get_by_role("button", name="Automatic").click()
+
+    expect(page.locator("#verdict")).to_have_text("All is well: every source is live.")
+    expect(page.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".pinned:visible")).to_have_count(0)
+
+
+def test_pin_of_another_is_seen(status: Callable[..., Page], system: System) -> None:
+    """A pin set by somebody else is shown by the buttons too."""
+    page = status()
+    system.pin("okx")
+
+    expect(page.get_by_role("button", name="okx")).to_have_attribute("aria-pressed", "true")
+
+
+def test_viewers_versions_and_history(status: Callable[..., Page], visit: Visit) -> None:
+    """Each gateway's viewers, the version, the engine and whether history is stored."""
+    page = status()
+
+    assert int(page.locator("#gateways td").first.inner_text()) >= 1
+    expect(page.locator("#version")).to_have_text(crypto_stream.__version__)
+    expect(page.locator("#page-version")).to_have_text(crypto_stream.__version__)
+    expect(page.locator("#engine")).to_have_text("reachable")
+    expect(page.locator("#quotes")).to_have_text("106 of 106")
+    expect(page.locator("#history")).to_have_text("is being stored")
+
+
+def test_two_gateways_are_told_apart(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With two workers each has its row."""
+    with System(tmp_path_factory.mktemp("two"), "--workers", "2") as two:
+        visitor = Visitor(browser, two.url)
+        visitor.page.goto("/status")
+        rows = visitor.page.locator("#gateways tr")
+
+        expect(rows).to_have_count(2, timeout=30_000 * SCALE)
+        assert len(set(rows.locator("th").all_inner_texts())) == 2
+        visitor.close()
+
+
+def test_engine_away(visit: Visit, system: System) -> None:
+    """With the engine hanging the page says what does not work, and is well again by itself."""
+    visitor = visit("/status")
+    visitor.expect(503)
+    page = visitor.page
+    expect(page.locator("#verdict")).to_contain_text("All is well")
+    pid = system.freeze("engine")
+    try:
+        expect(page.locator("#link-word")).to_have_text("Nothing live", timeout=20_000 * SCALE)
+        expect(page.locator("#banner")).to_be_visible()
+        expect(page.locator("#engine")).to_have_text("not reachable", timeout=15_000 * SCALE)
+    finally:
+        system.thaw(pid)
+
+    expect(page.locator("#verdict")).to_contain_text("All is well", timeout=40_000 * SCALE)
+
+
+def test_ways_to_the_page(visit: Visit) -> None:
+    """The foot of every page and the board's source badges lead to it."""
+    page = visit("/").page
+    page.locator("#sources a").first.click()
+    page.wait_for_url("**/status")
+    page.get_by_role("link", name="API").click()
+    page.get_by_role("contentinfo").get_by_role("link", name="Status").click()
+
+    page.wait_for_url("**/status")
+
+
+def test_it_does_not_chatter(status: Callable[..., Page]) -> None:
+    """While nothing happens no live region changes."""
+    page = status()
+    expect(page.locator("#announce")).to_have_text("All is well: every source is live.")
+    script = """() => new Promise((done) => {
+        let said = 0;
+        const watch = new MutationObserver(() => (said += 1));
+        for (const region of document.querySelectorAll('[role=status], [aria-live]'))
+            watch.observe(region, { subtree: true, childList: true, characterData: true });
+        setTimeout(() => done(said), 5000);
+    })"""
+
+    assert page.evaluate(script) == 0
+
+
+@pytest.mark.parametrize("width", [360, 390, 1024, 3840])
+def test_it_fits(status: Callable[..., Page], width: int) -> None:
+    """No width from a phone's to 4K needs scrolling sideways."""
+    page = status(viewport={"width": width, "height": 800})
+
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(status: Callable[..., Page], system: System, scheme: str) -> None:
+    """Every text has the contrast of WCAG AA, also while something is wrong."""
+    page = status(color_scheme=scheme)
+    system.pin("okx")
+    expect(page.locator(".pinned:visible")).to_have_count(1)
+
+    assert {text: found for text, found in contrasts(page).items() if found < 4.5} == {}

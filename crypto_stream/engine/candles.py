@@ -61,8 +61,12 @@ class Candles:
         """Tell of changes, for ever."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            for key in set().union(*self._watched.values()):
-                self._tell(key)
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell everybody of what changed since the last time."""
+        for key in set().union(*self._watched.values()):
+            self._tell(key)
 
     def _tell(self, key: Key) -> None:
         news = self._now(key, self._closed.pop(key, []))

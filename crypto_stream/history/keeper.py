@@ -33,6 +33,7 @@ class Keeper:
         symbols: Sequence[str],
         keep_ms: Mapping[str, int],
         most: int = MOST_WAITING,
+        retry_s: float = _RETRY_S,
     ) -> None:
         """Write with `writer`; of each symbol and interval of `keep_ms` only the newest ms are kept."""
         self.trouble: str | None = None
@@ -41,6 +42,7 @@ class Keeper:
         self._keep_ms = keep_ms
         self._prunes = cycle([(symbol, interval) for symbol in symbols for interval in keep_ms])
         self._most = most
+        self._retry_s = retry_s
         self._waiting: deque[Batch] = deque()
         self._weight = 0
         self._doubt: str | None = None
@@ -105,7 +107,7 @@ class Keeper:
                     break
                 else:
                     with self._news:
-                        self._news.wait_for(lambda: self._ending, _RETRY_S)
+                        self._news.wait_for(lambda: self._ending, self._retry_s)
         except Exception:  # a fault of ours: prices go on, and this is said
             self.trouble = "the thread that writes has ended, see the log"
             log.exception("history is no longer stored")

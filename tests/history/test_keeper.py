@@ -1,0 +1,238 @@
+"""The thread that writes: in order, once each, and bounded while the disk refuses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_stream.history.keeper import Keeper
+from crypto_stream.market.bars import Bar, Gap
+from crypto_stream.storage.interface import EVERY, Batch, StoredBar
+from tests.waiting import DEADLINE_S
+
+RETRY_S = 0.005
+LOST = "the history could not be stored"
+
+
+class Disk:
+    """Keeps what is written in memory, or refuses."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.refuses: Exception | None = None
+        self.refused = 0
+        self.pruned: list[tuple[str, str, int]] = []
+        self.checked: list[str] = []
+        self.closed = False
+
+    def write(self, batch: Batch) -> None:
+        if self.refuses is not None:
+            self.refused += 1
+            raise self.refuses
+        self.batches.append(batch)
+
+    def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
+        self.pruned.append((symbol, interval, keep_ms))
+
+    def check(self, reason: str) -> None:
+        self.checked.append(reason)
+
+    def put_aside(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def times(self) -> list[int]:
+        """The times of all bars, as they were written."""
+        return [bar.time for batch in self.batches for _, _, bar in batch.bars]
+
+    def gaps(self) -> dict[tuple[str, int], Gap]:
+        """The gaps as a database would have them: a later one replaces an earlier one."""
+        return {(symbol, gap.from_): gap for batch in self.batches for symbol, gap in batch.gaps}
+
+
+def bar(second: int) -> StoredBar:
+    return StoredBar("ticker_00", "1s", Bar(second * 1000, "1", "1", "1", "1", None, 1, "synthetic"))
+
+
+def batch(*seconds: int, gaps: tuple[tuple[str, Gap], ...] = ()) -> Batch:
+    return Batch([bar(second) for second in seconds], gaps, 1)
+
+
+def wait_for(condition: object) -> None:
+    """Wait for what another thread does."""
+    assert callable(condition)
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@contextmanager
+def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[Keeper]:
+    keeper = Keeper(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S)
+    keeper.start()
+    try:
+        yield keeper
+    finally:
+        disk.refuses = None
+        keeper.stop(DEADLINE_S)
+        assert disk.closed
+
+
+def test_batches_are_written_in_their_order() -> None:
+    """Once each; at the end all of them are."""
+    disk = Disk()
+    with keeping(disk) as keeper:
+        for second in range(50):
+            keeper.put(batch(second))
+
+    assert disk.times == [second * 1000 for second in range(50)]
+    assert keeper.lost == 0
+
+
+def test_what_is_refused_waits_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The trouble is told while it lasts; then everything is written, and that is said as well."""
+    disk = Disk()
+    disk.refuses = OSError("disk full")
+    with caplog.at_level(logging.INFO), keeping(disk) as keeper:
+        for second in range(5):
+            keeper.put(batch(second))
+        wait_for(lambda: disk.refused > 3)
+        during = keeper.trouble, [one.time for one in keeper.waiting("ticker_00", "1s")]
+        disk.refuses = None
+        wait_for(lambda: len(disk.times) == 5)
+        wait_for(lambda: keeper.trouble is None)
+
+    assert during == ("disk full", [0, 1000, 2000, 3000, 4000])
+    assert disk.times == [0, 1000, 2000, 3000, 4000]
+    assert [record.message for record in caplog.records] == [
+        "history cannot be stored",
+        "history is stored again",
+    ]
+
+
+def test_waiting_bars_are_those_of_one_series() -> None:
+    """Nothing of another symbol or interval."""
+    disk = Disk()
+    disk.refuses = OSError("locked")
+    other = StoredBar("ticker_01", "1s", bar(9).bar)
+    longer = StoredBar("ticker_00", "1m", bar(0).bar)
+    with keeping(disk) as keeper:
+        keeper.put(Batch([bar(1), other, longer, bar(2)], (), 1))
+
+        assert [one.time for one in keeper.waiting("ticker_00", "1s")] == [1000, 2000]
+        assert [one.time for one in keeper.waiting("ticker_01", "1s")] == [9000]
+
+
+def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
+    """Counted, and one gap of all instruments covers just them."""
+    disk = Disk()
+    disk.refuses = OSError("disk full")
+    with keeping(disk, most=20) as keeper:
+        for second in range(100):
+            keeper.put(batch(second))
+        waiting = len(keeper.waiting("ticker_00", "1s"))
+        disk.refuses = None
+        wait_for(lambda: 99_000 in disk.times)
+
+    missing = sorted(set(range(0, 100_000, 1000)) - set(disk.times))
+    assert waiting <= 20
+    assert keeper.lost == len(missing) == 100 - waiting
+    assert disk.gaps() == {(EVERY, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
+
+
+def test_batches_without_bars_are_bounded_too() -> None:
+    """An engine without a live source says each second that it lives."""
+    disk = Disk()
+    disk.refuses = OSError("disk full")
+    with keeping(disk, most=20) as keeper:
+        for _ in range(1000):
+            keeper.put(batch())
+        disk.refuses = None
+
+    assert len(disk.batches) <= 20
+    assert keeper.lost == 0
+
+
+def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
+    """Though the batch with its end was lost: else it would be open for ever."""
+    disk = Disk()
+    with keeping(disk, most=30) as keeper:
+        keeper.put(batch(gaps=(("btcusdt", Gap(10, None, "lost")),)))
+        wait_for(lambda: disk.batches)
+        disk.refuses = OSError("disk full")
+        for second in range(100):
+            ended = (("btcusdt", Gap(10, 20, "lost")),) if second == 5 else ()
+            keeper.put(batch(second, gaps=ended))
+        disk.refuses = None
+
+    assert disk.gaps()["btcusdt", 10] == Gap(10, 20, "lost")
+    assert keeper.lost > 50
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2), st.booleans()), min_size=1, max_size=40))
+def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int, int, bool]]) -> None:
+    """Whatever the disk does and however much comes at once."""
+    disk = Disk()
+    put: list[int] = []
+    with keeping(disk, most=15) as keeper:
+        for bars, gaps, refuses in steps:
+            disk.refuses = OSError("full") if refuses else None
+            seconds = range(len(put), len(put) + bars)
+            told = tuple(("btcusdt", Gap(len(put) * 10 + place, None, "x")) for place in range(gaps))
+            keeper.put(batch(*seconds, gaps=told))
+            put += seconds
+
+    missing = sorted(set(put) - {at // 1000 for at in disk.times})
+    assert disk.times == [second * 1000 for second in put if second not in missing]
+    assert keeper.lost == len(missing)
+    holes = [gap for (symbol, _), gap in disk.gaps().items() if symbol == EVERY]
+    assert all(any(gap.from_ <= at * 1000 and (gap.to or 0) > at * 1000 for gap in holes) for at in missing)
+
+
+def test_each_series_is_pruned_in_its_turn() -> None:
+    """One after each batch: old bars never pile up, and no batch waits for all of it."""
+    disk = Disk()
+    with keeping(disk, keep_ms={"1s": 7, "1m": 9}) as keeper:
+        for second in range(5):
+            keeper.put(batch(second))
+
+    series = [(symbol, *kept) for symbol in ("ticker_00", "ticker_01") for kept in (("1s", 7), ("1m", 9))]
+    assert disk.pruned == [*series, series[0]]
+
+
+def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
+    """Once, on the thread that writes."""
+    disk = Disk()
+    with keeping(disk) as keeper:
+        keeper.doubt("malformed")
+        keeper.put(batch(1))
+        keeper.put(batch(2))
+
+    assert disk.checked == ["malformed"]
+    assert disk.times == [1000, 2000]
+
+
+def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """Prices go on, memory stays bounded, and everybody is told."""
+    disk = Disk()
+    disk.refuses = ValueError("a bug")
+    with keeping(disk, most=20) as keeper:
+        keeper.put(batch(0))
+        wait_for(lambda: keeper.trouble)
+        for second in range(100):
+            keeper.put(batch(second))
+
+        assert len(keeper.waiting("ticker_00", "1s")) <= 20
+    assert keeper.trouble == "the thread that writes has ended, see the log"
+    assert "a bug" in caplog.text

@@ -56,6 +56,10 @@ class Gaps:
                 end = self.end(symbol, at_ms)
                 self.begin(symbol, end or at_ms, NONE_LIVE)
 
+    def unwritten(self, symbol: str) -> list[Gap]:
+        """List what is still to be written of one instrument, a later state after an earlier one."""
+        return [gap for of, gap in self._changed if of == symbol]
+
     def changed(self) -> list[tuple[str, Gap]]:
         """Give what is to be written since the last call."""
         changed, self._changed = self._changed, []

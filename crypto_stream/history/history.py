@@ -197,7 +197,7 @@ class History:
             series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
             [*self._keeper.waiting(symbol, stored), *self._unsent(symbol, stored)],
             series.live(planned.interval),
-            self.gaps.open.get(symbol),
+            [*self._keeper.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
         )
         return await asyncio.to_thread(read_page, self._reader, symbol, question, planned, present)
 

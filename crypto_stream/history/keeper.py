@@ -81,6 +81,13 @@ class Keeper:
             batches = list(self._waiting)
         return [bar for batch in batches for of, kind, bar in batch.bars if of == symbol and kind == interval]
 
+    def waiting_gaps(self, symbol: str) -> list[Gap]:
+        """Give the gaps that are not written yet, a later state after an earlier one, and the lost bars."""
+        with self._news:
+            batches, hole = list(self._waiting), self._hole
+        gaps = [gap for batch in batches for of, gap in batch.gaps if of == symbol]
+        return gaps if hole is None else [*gaps, hole]
+
     def _lose_oldest(self) -> None:
         """Lose the bars of the second batch (the first may be in the writer's hands)."""
         lost, after = self._waiting[1], self._waiting[2]

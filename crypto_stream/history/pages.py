@@ -21,15 +21,16 @@ class Page(NamedTuple):
 
 
 class Present(NamedTuple):
-    """What is not on the disk, at one moment: closed bars that wait, the open bar, the open gap.
+    """What is not on the disk, at one moment: closed bars and gaps that wait, the open bar.
 
-    Closed bars of the stored series end at `boundary` (ms); what closes later is not of this moment.
+    A gap may be there twice: the later state counts. Closed bars of the stored series end at `boundary` (ms);
+    what closes later is not of this moment.
     """
 
     boundary: int
     waiting: Sequence[Bar]
     live: Bar | None
-    gap: Gap | None
+    gaps: Sequence[Gap]
 
 
 def first_times(reader: HistoryReader, symbol: str) -> dict[str, int]:
@@ -52,7 +53,7 @@ def read_page(reader: HistoryReader, symbol: str, question: Question, plan: Plan
     return Page(
         plan.interval,
         bars,
-        _gaps(reader, symbol, question, bars, newer, present.gap),
+        _gaps(reader, symbol, question, bars, newer, present.gaps),
         older=bars[0].time if more and wanted.newest else None,
         newer=newer,
     )
@@ -64,12 +65,11 @@ def _gaps(
     question: Question,
     bars: Sequence[Bar],
     newer: int | None,
-    open_gap: Gap | None,
+    waiting: Sequence[Gap],
 ) -> list[Gap]:
     """Read the gaps of a page: as far as its bars reach on the side where the limit cut them."""
     begin = question.from_ms if question.from_ms is not None else bars[0].time if bars else 0
     end = newer or (FOREVER_MS if question.to_ms is None else question.to_ms)
     found = {gap.from_: gap for gap in reader.gaps(symbol, begin, end)}
-    if open_gap is not None and open_gap.from_ < end:
-        found[open_gap.from_] = open_gap
-    return [found[at] for at in sorted(found)]
+    found |= {gap.from_: gap for gap in waiting}
+    return [gap for _, gap in sorted(found.items()) if gap.from_ < end and (gap.to is None or gap.to > begin)]

@@ -1,0 +1,313 @@
+"""What is built, what is stored and what is asked, joined: over lives of the engine and over trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_stream.engine.past import open_history
+from crypto_stream.errors import SettingError
+from crypto_stream.history.history import History
+from crypto_stream.history.queries import MOST_BARS, Question
+from crypto_stream.market.bars import INTERVALS, Bar, Gap
+from crypto_stream.market.events import Trade
+from crypto_stream.settings import Settings
+from crypto_stream.storage.interface import Batch, StoredBar
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from tests.history.trading import PRICES, SIZES, numbers, plainly, trade
+from tests.waiting import DEADLINE_S, until
+
+SYMBOL = "btcusdt"
+EVERYTHING = Question("1s", None, None, None, MOST_BARS)
+STOPPED = "the engine was not running"
+
+
+def opened(folder: Path, *symbols: str) -> History:
+    """Open what `folder` keeps, for ever."""
+    return open_history(Settings(data_dir=folder, keep_1s=0, keep_1m=0), symbols or (SYMBOL,))
+
+
+@contextmanager
+def living(history: History) -> Iterator[History]:
+    """Let the thread write for as long as the block lasts; then all that was handed over is written."""
+    keeper = history._keeper
+    keeper.start()
+    try:
+        yield history
+    finally:
+        keeper.stop(DEADLINE_S)
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def ask(history: History, question: Question = EVERYTHING, symbol: str = SYMBOL) -> list[Bar]:
+    return asyncio.run(history.ask(symbol, question)).bars
+
+
+def gaps(history: History, symbol: str = SYMBOL) -> list[Gap]:
+    return asyncio.run(history.ask(symbol, EVERYTHING._replace(from_ms=0))).gaps
+
+
+def take(history: History, *trades: Trade) -> None:
+    for one in trades:
+        history.take("binance", one, "binance")
+
+
+def serve(history: History, source: str | None = "binance", reason: str = "it is live") -> None:
+    history.switched(SYMBOL, source, reason)
+
+
+def life(folder: Path, *trades: Trade) -> None:
+    """Let an engine live that takes some trades and is killed: what is closed is stored, nothing else."""
+    with living(opened(folder)) as history:
+        serve(history)
+        take(history, *trades)
+        history.tick(0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 90_000), PRICES, SIZES, st.sampled_from(["", "", "", "tick", "kill"])),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_whatever_is_asked_at_any_time_is_all_the_trades(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[int, str, str | None, str]],
+) -> None:
+    """Bars on the disk, on their way there, closed just now and open: each once, over kills of the engine.
+
+    A kill costs the trades of the second that was open.
+    """
+    folder = tmp_path_factory.mktemp("history")
+    kept: list[Trade] = []
+    at, dead_until = wall_ms() // 1000 * 1000, 0
+    history = opened(folder)
+    history._keeper.start()
+    for later, price, size, then in steps:
+        at = max(at + later, dead_until)
+        one = trade(at, price, size)
+        kept.append(one)
+        take(history, one)
+        if then:
+            history.tick(0)
+        if then == "kill":
+            dead_until = at // 1000 * 1000 + 1000
+            kept = [held for held in kept if (held.time or 0) // 1000 != at // 1000]
+            history._keeper.stop(DEADLINE_S)
+            history = opened(folder)
+            history._keeper.start()
+    try:
+        for interval, length in INTERVALS.items():
+            bars = ask(history, EVERYTHING._replace(interval=interval))
+            assert [numbers(bar) for bar in bars] == plainly(kept, length), interval
+            assert all(bar.closed for bar in bars[:-1])
+    finally:
+        history._keeper.stop(DEADLINE_S)
+
+
+def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
+    """A bar that closes while the disk is read is not in it; nothing is cut off on its account."""
+    now_ms = wall_ms()
+    with living(opened(tmp_path)) as history:
+        take(history, *(trade(now_ms + second * 1000) for second in range(20)))
+        history.tick(0)
+        series = history.series[SYMBOL]
+        boundary, live = series.boundary("1s"), series.live("1s")
+
+        async def asked() -> list[Bar]:
+            async with asyncio.TaskGroup() as tasks:
+                asking = tasks.create_task(history.ask(SYMBOL, EVERYTHING._replace(limit=5)))
+                await asyncio.sleep(0)  # it has looked at the present
+                take(history, trade(now_ms + 20_000))
+                history.tick(0)
+            return asking.result().bars
+
+        bars = asyncio.run(asked())
+
+    assert live is not None
+    assert bars[-1] == live
+    assert [bar.time for bar in bars] == [boundary - 1000 * back for back in (4, 3, 2, 1, 0)]
+
+
+def test_the_time_between_two_lives_is_a_gap(tmp_path: Path) -> None:
+    """From the end of the last stored bar to the first trade: what was open at the end lies in it."""
+    now_ms = wall_ms() // 1000 * 1000
+    life(tmp_path, *(trade(now_ms + later) for later in (0, 1000, 2000)))
+    history = opened(tmp_path)
+    open_then = gaps(history)
+    serve(history)
+    take(history, trade(now_ms + 9000), trade(now_ms + 10_000))
+    (ended,) = gaps(history)
+    with living(history):
+        history.tick(0)
+    again = opened(tmp_path)
+
+    assert open_then == [Gap(now_ms + 2000, None, STOPPED)]
+    assert (ended.from_, ended.reason) == (now_ms + 2000, STOPPED)
+    assert ended.to is not None
+    assert now_ms + 2000 < ended.to < now_ms + 2000 + DEADLINE_S * 1000
+    assert gaps(again)[0] == ended
+
+
+def test_an_instrument_that_was_left_out_for_a_life_has_a_gap(tmp_path: Path) -> None:
+    """Nobody was there to see its trades, though the engine ran."""
+    now_ms = wall_ms() // 1000 * 1000
+    life(tmp_path, trade(now_ms), trade(now_ms + 1000))
+    with living(opened(tmp_path, "ethusdt")) as other:
+        other.tick(0)
+    history = opened(tmp_path, SYMBOL, "ethusdt")
+    first, second = gaps(history)
+
+    assert (first.from_, first.reason) == (now_ms + 1000, "the instrument was not among the configured ones")
+    assert (second.from_, second.to, second.reason) == (first.to, None, STOPPED)
+
+
+def test_a_calm_instrument_was_looked_at_until_the_end(tmp_path: Path) -> None:
+    """Its gap begins when the engine last said that it lives, less what a bar takes to close."""
+    now_ms = wall_ms()
+    life(tmp_path, trade(now_ms - 60_000), trade(now_ms - 50_000))
+    (gap,) = gaps(opened(tmp_path))
+
+    assert now_ms - 2000 <= gap.from_ <= wall_ms() - 2000
+
+
+async def test_what_nothing_serves_is_soon_no_longer_the_stop(tmp_path: Path) -> None:
+    """After two seconds the reason is that no source is live."""
+    life(tmp_path, trade(wall_ms() - 9000), trade(wall_ms() - 8000))
+    history = opened(tmp_path)
+    run = asyncio.get_running_loop().create_task(history.run())
+    await until(lambda: history.gaps.open[SYMBOL].reason == "no source was live")
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    page = await history.ask(SYMBOL, EVERYTHING._replace(from_ms=0))
+
+    assert [gap.reason for gap in page.gaps] == [STOPPED, "no source was live", STOPPED][: len(page.gaps)]
+    assert page.gaps[0].to == page.gaps[1].from_
+
+
+def test_the_first_trades_of_a_source_that_soon_serves_make_bars(tmp_path: Path) -> None:
+    """Those of the source that will serve, not of others; the gap ends where they begin."""
+    now_ms = wall_ms()
+    history = opened(tmp_path)
+    serve(history, None, "lost")
+    for source, price in (("okx", "7"), ("binance", "5"), ("binance", "6")):
+        history.take(source, trade(now_ms - 500, price), None)
+    serve(history)
+    (bar,) = ask(history)
+    (gap,) = gaps(history)
+
+    assert (bar.open, bar.close, bar.trades, bar.source) == ("5", "6", 2, "binance")
+    assert gap.to in {now_ms - 500, gap.from_ + 1}
+
+
+def test_trades_of_a_source_that_does_not_serve_make_none(tmp_path: Path) -> None:
+    """Never a mix of two venues' prices at one time."""
+    history = opened(tmp_path)
+    serve(history)
+    history.take("okx", trade(wall_ms(), "7"), "binance")
+
+    assert ask(history) == []
+
+
+def test_a_failover_within_a_bar_is_told_by_its_source(tmp_path: Path) -> None:
+    """Both venues' names, in the order of their trades."""
+    at = wall_ms() // 1000 * 1000
+    history = opened(tmp_path)
+    history.take("binance", trade(at, "5"), "binance")
+    serve(history, "okx")
+    history.take("okx", trade(at + 1, "6"), "okx")
+
+    assert ask(history)[0].source == "binance+okx"
+
+
+@pytest.mark.parametrize("far", [10**12, 2**70])
+def test_a_trade_from_the_future_makes_no_bar(
+    tmp_path: Path, far: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would close every bar until then; it is said once."""
+    now_ms = wall_ms()
+    history = opened(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        take(history, trade(now_ms), trade(now_ms + far), trade(now_ms + far), trade(now_ms))
+
+    assert [bar.trades for bar in ask(history)] == [2]
+    assert len(caplog.records) == 1
+
+
+def test_trades_ahead_of_a_clock_that_was_set_back_make_bars(tmp_path: Path) -> None:
+    """What goes on from a trade that was in time is in time."""
+    history = opened(tmp_path)
+    start = wall_ms() // 1000 * 1000 + 20 * 3_600_000
+    take(history, *(trade(start + hour * 3_600_000) for hour in range(0, 60, 20)))
+
+    assert len(ask(history)) == 3
+
+
+def test_the_walk_goes_on_from_its_last_stored_value(tmp_path: Path) -> None:
+    """The close of the newest bar, whichever interval it is of."""
+    now_ms = wall_ms() // 1000 * 1000
+    life(tmp_path, trade(now_ms - 9000, "1"), trade(now_ms - 8000, "2"), trade(now_ms - 7000, "3"))
+
+    assert opened(tmp_path).last_prices == {SYMBOL: "2"}
+
+
+def test_a_file_that_breaks_is_looked_at_by_the_writer(tmp_path: Path) -> None:
+    """A reader's error is told; then the file is put aside, and what comes next is stored in a new one."""
+    now_ms = wall_ms() // 1000 * 1000
+    writer = SqliteHistoryWriter(tmp_path / "history.db")
+    old = [StoredBar(SYMBOL, "1s", Bar(at * 1000, "1", "1", "1", "1", None, 1, "x")) for at in range(5000)]
+    writer.write(Batch(old, [], 1))
+    writer.close()
+    history = opened(tmp_path)
+    path = tmp_path / "history.db"
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 200_000)
+    with living(history):
+        with pytest.raises(OSError, match="malformed"):
+            ask(history)
+        take(history, trade(now_ms), trade(now_ms + 1000))
+        history.tick(0)
+
+    assert len(list(tmp_path.glob("history.db.corrupt-*"))) == 1
+    assert [bar.time for bar in ask(history)] == [now_ms, now_ms + 1000]
+
+
+def test_a_place_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) -> None:
+    """A person must change something: it does not start."""
+    (tmp_path / "history.db").mkdir()
+    with pytest.raises(SettingError, match="data_dir"):
+        opened(tmp_path)
+
+
+async def test_the_last_day_is_recalled_after_the_start(tmp_path: Path) -> None:
+    """24 h figures and sparklines know the life before; nothing in them is double."""
+    minute = wall_ms() // 300_000 * 300_000
+    life(tmp_path, *(trade(minute - 60_000 * back, str(100 + back)) for back in range(90, -1, -1)))
+    history = opened(tmp_path)
+    run = asyncio.get_running_loop().create_task(history.run())
+    await until(lambda: len(history.spark(SYMBOL)) >= 59)
+    serve(history)
+    take(history, trade(wall_ms() + 1000, "50"))
+    figures = history.figures(SYMBOL)
+    spark = history.spark(SYMBOL)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+    assert figures is not None
+    assert (figures.open, figures.high, figures.low) == ("190", "190", "50")
+    assert [at for at, _ in spark] == sorted({at for at, _ in spark})
+    assert spark[-1][1] == "50"

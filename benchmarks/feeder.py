@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from crypto_stream.bus.local import LocalEnginePort
-from crypto_stream.bus.messages import Ask, Beat, Quotes, Snapshot
+from crypto_stream.bus.messages import Ask, Beat, GetSparks, Quotes, Snapshot, Sparks
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.instruments import Instrument, is_synthetic, split_symbol
 from crypto_stream.market.quotes import Quote
@@ -84,7 +84,9 @@ class Feed:
         )
 
     async def answer(self, gateway: int, ask: Ask) -> Any:
-        """Refuse: nothing is asked in a measurement."""
+        """Give boards an empty hour; refuse the rest: nothing is asked in a measurement."""
+        if isinstance(ask, GetSparks):
+            return Sparks("benchmark", self.seq, 60_000, {})
         raise RefusedError("benchmark", "this engine only publishes")
 
     def left(self, gateway: int) -> None:

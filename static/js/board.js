@@ -4,12 +4,10 @@
  * @module
  */
 
-import { startTable } from './boardtable.js';
-import { startVenueView } from './venueview.js';
-
 const { view } = document.documentElement.dataset;
 for (const link of document.querySelectorAll('#views a')) {
   if (link.getAttribute('data-view') === view) link.setAttribute('aria-current', 'page');
 }
-if (view === 'venues') startVenueView();
-else startTable();
+// Only the view that is asked for is loaded.
+if (view === 'venues') (await import('./venueview.js')).startVenueView();
+else (await import('./boardtable.js')).startTable();

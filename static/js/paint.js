@@ -32,13 +32,19 @@ export function painter(paint) {
 }
 
 /**
- * Set a node's text where it differs; say whether it did.
+ * Set a node's text where it differs; say whether it did. The text node stays the same: nothing is left to be collected.
  *
  * @param {Element} node
  * @param {string} text
  * @returns {boolean}
  */
 export function write(node, text) {
+  const inner = node.firstChild;
+  if (inner instanceof Text && inner === node.lastChild) {
+    if (inner.data === text) return false;
+    inner.data = text;
+    return true;
+  }
   if (node.textContent === text) return false;
   node.textContent = text;
   return true;
@@ -55,8 +61,14 @@ export function writeNumber(node, number) {
   const text = number ?? NOTHING;
   if (node.textContent === text) return false;
   const [head, zeros] = split(text);
-  if (zeros) node.replaceChildren(head, make('span', { class: 'zeros' }, zeros));
-  else node.textContent = text;
+  const [inner, tail] = node.childNodes;
+  if (!zeros) return write(node, text);
+  if (inner instanceof Text && tail instanceof Element) {
+    inner.data = head;
+    write(tail, zeros);
+  } else {
+    node.replaceChildren(head, make('span', { class: 'zeros' }, zeros));
+  }
   return true;
 }
 

@@ -13,7 +13,7 @@ import { age, ARROWS, direction, NOTHING, signed } from './words.js';
 
 export class Row {
   /** Whether the viewer can see it: what is out of sight neither flashes nor draws its line. */
-  seen = true;
+  seen = false;
   /** Whether its line is not drawn as it is known. */
   undrawn = true;
   /** @type {Quote | undefined} what is shown */

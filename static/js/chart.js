@@ -116,10 +116,9 @@ export class Chart {
     (this.#active === this.#line ? this.#candles : this.#line).setData([]);
     this.#volumes.setData(bars.filter((bar) => bar.volume !== null).map((bar) => this.#volume(bar)));
     this.#band();
-    if (base >= 0 && offset < -1) {
-      const now = before(this.#places, anchor);
-      scale.scrollToPosition(offset + now - seen - (this.#places.length - 1 - base), false);
-    }
+    const now = base < 0 || offset > -1 ? -1 : before(this.#places, anchor);
+    if (now >= 0) scale.scrollToPosition(offset + now - seen - (this.#places.length - 1 - base), false);
+    else if (offset < -1) this.follow(); // what was seen is no longer held
     this.#mark();
   }
 
@@ -180,7 +179,7 @@ export class Chart {
       layout: { background: { color: HIDDEN }, textColor: soft, fontFamily, fontSize: size },
       grid: { vertLines: { color: line }, horzLines: { color: line } },
       crosshair: { mode: 0, vertLine: crosshair, horzLine: crosshair },
-      rightPriceScale: { borderColor: line, minimumWidth: 6 * size },
+      rightPriceScale: { borderColor: line, minimumWidth: 7 * size },
       timeScale: { borderColor: line },
     });
     this.#candles.applyOptions({ upColor: up, wickUpColor: up, borderUpColor: up, downColor: down, wickDownColor: down, borderDownColor: down });

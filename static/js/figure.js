@@ -38,6 +38,8 @@ export class Figure {
   #timer = 0;
   #began = -Infinity;
   #asking = false;
+  /** whether what is seen comes near to the oldest bar held */
+  #near = false;
   #seeded = false;
   #trouble = 'Loading the history …';
   #reason = '';
@@ -58,7 +60,8 @@ export class Figure {
       pointed: (time) => this.#point(time),
       moved: (left, following) => {
         node('latest').hidden = following;
-        if (left < 0) this.#older();
+        this.#near = left < 0;
+        this.#older();
       },
     });
     node('latest').addEventListener('click', () => this.#chart.follow());
@@ -75,7 +78,7 @@ export class Figure {
     const { interval, type } = this.#choice;
     this.#chart.type = type;
     node('csv').setAttribute('href', `/history/${this.#symbol}?interval=${interval}&format=csv`);
-    if (interval !== this.#bars.interval) this.#load();
+    if (interval !== this.#bars.interval || this.#waiting) this.#load();
     else this.#chart.draw();
     this.#say();
   }
@@ -140,12 +143,13 @@ export class Figure {
 
   async #older() {
     const { older } = this.#bars;
-    if (older === null || this.#asking || this.#waiting) return;
+    if (older === null || !this.#near || this.#asking || this.#waiting) return;
     this.#asking = true;
     const turn = this.#turn;
     const page = await this.#fetch(`&to=${older}`);
     this.#asking = false;
-    if (!page || turn !== this.#turn) return; // asked again when the chart is moved again
+    if (!page) setTimeout(() => this.#older(), RETRY_MS);
+    if (!page || turn !== this.#turn) return;
     this.#bars.precede(page);
     this.#chart.draw();
     this.#say();

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from urllib.request import urlopen
 from playwright.sync_api import Page, expect
 
 from tests.browser.system import System
+from tests.waiting import SCALE
 
 Json = dict[str, Any]
 VALUES = ("open", "high", "low", "close", "volume")
@@ -82,6 +84,24 @@ def walk(page: Page, steps: int) -> list[dict[str, str]]:
         found.append(legend(page))
     page.keyboard.press("Escape")
     return found[::-1]
+
+
+def has_bars(system: System, symbol: str, bars: int) -> Callable[[], bool]:
+    """Return a function that says whether an instrument has so many bars of a second."""
+    return lambda: len(history(system, symbol, interval="1s")["bars"]) >= bars
+
+
+def shows(page: Page, time: str) -> bool:
+    """Say whether the legend stands at a bar's time or after it."""
+    return legend(page)["time"] >= time
+
+
+def until_relayed(page: Page, condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait as `until` does, while routes of the page go on working: a plain sleep would stop them."""
+    deadline = time.monotonic() + seconds * SCALE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        page.wait_for_timeout(50)
 
 
 def pixels(page: Page, colour: str) -> int:

@@ -6,13 +6,25 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.charts import VALUES, by_clock, clock, drawn, history, legend, pixels, walk
+from tests.browser.charts import (
+    VALUES,
+    by_clock,
+    clock,
+    drawn,
+    has_bars,
+    history,
+    legend,
+    pixels,
+    shows,
+    walk,
+)
 from tests.browser.chromium import Visitor
 from tests.browser.system import ROOT, System, until
 
@@ -23,74 +35,11 @@ PHONE = {"width": 390, "height": 844}
 _VENDOR = ROOT / "static" / "vendor" / "lightweight-charts.standalone.production.mjs"
 
 
-def _pressed(page: Page) -> list[str]:
-    return page.locator("#chart .toolbar [aria-pressed=true]").all_inner_texts()
-
-
-def _middle(page: Page) -> tuple[float, float]:
+def _among_bars(page: Page) -> tuple[float, float]:
+    """Return a point of the chart where there are bars although they are few."""
     box = page.locator("#plot").bounding_box()
     assert box
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def _drag(page: Page, by: float) -> None:
-    x, y = _middle(page)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + by, y, steps=5)
-    page.mouse.up()
-
-
-def _is_full(system: System, symbol: str, bars: int) -> Callable[[], bool]:
-    return lambda: len(history(system, symbol, interval="1s")["bars"]) >= bars
-
-
-@pytest.mark.parametrize(("path", "usual"), [("/btcusdt", ["1m", "Candles"]), ("/ticker_00", ["1s", "Line"])])
-def test_usual_choice(live: Open, path: str, usual: list[str]) -> None:
-    """A pair begins with candles of a minute, a ticker with its point a second; the address says nothing."""
-    page = drawn(live(path))
-
-    assert _pressed(page) == usual
-    assert "?" not in page.url
-
-
-def test_choice_is_in_the_address(live: Open) -> None:
-    """Interval and type are chosen by buttons, stand in the address, and outlive a reload."""
-    page = drawn(live("/btcusdt"))
-
-    page.get_by_role("button", name="5s", exact=True).click()
-    page.get_by_role("button", name="Line", exact=True).click()
-    expect(page).to_have_url(re.compile(r"/btcusdt\?interval=5s&type=line$"))
-    expect(page.locator("#chart-words")).to_have_text(re.compile(r"^Line of closing prices: \d+ bars of 5s"))
-    page.reload()
-
-    expect(page.locator("#chart-words")).to_have_text(re.compile(r"^Line of closing prices: \d+ bars of 5s"))
-    assert _pressed(page) == ["5s", "Line"]
-
-
-@pytest.mark.parametrize("query", ["?interval=7m&type=pie", "?interval=&type=", "?interval=__proto__"])
-def test_unknown_choice_falls_back(live: Open, query: str) -> None:
-    """What the address asks for and does not exist is the usual."""
-    page = drawn(live(f"/btcusdt{query}"))
-
-    assert _pressed(page) == ["1m", "Candles"]
-
-
-def test_every_interval_is_drawn(live: Open, system: System) -> None:
-    """Each interval shows the history's own bars of that length."""
-    page = drawn(live("/btcusdt"))
-    buttons = page.locator("#chart [data-interval]")
-
-    for button in buttons.all():
-        interval = button.inner_text()
-        button.click()
-        expect(page.locator("#chart-words")).to_contain_text(f"bars of {interval} since")
-        bars = history(system, "btcusdt", interval=interval)["bars"]
-        until(
-            lambda bars=bars: legend(page)["time"] >= clock(bars[-1]["time"]), f"the newest bar of {interval}"
-        )
-
-    assert buttons.count() == 9
+    return box["x"] + box["width"] - 300, box["y"] + box["height"] / 2
 
 
 @pytest.mark.parametrize("kind", ["candles", "line"])
@@ -129,7 +78,7 @@ def test_bars_are_the_history_exactly(live: Open, system: System, path: str) -> 
     """Bar after bar, what the cursor says is the text of /history, without a hole."""
     symbol = path[1:].partition("?")[0]
     page = drawn(live(path))
-    until(_is_full(system, symbol, 20), "20 bars")
+    until(has_bars(system, symbol, 20), "20 bars")
 
     found = walk(page, 15)
     known = by_clock(history(system, symbol, interval="1s"))
@@ -148,7 +97,7 @@ def test_bars_are_the_history_exactly(live: Open, system: System, path: str) -> 
 def test_crosshair_of_the_mouse(live: Open, system: System) -> None:
     """Under the mouse stands the exact text of a bar; beside the chart the newest is back."""
     page = drawn(live("/ticker_09?interval=1s&type=line"))
-    until(_is_full(system, "ticker_09", 12), "12 bars")
+    until(has_bars(system, "ticker_09", 12), "12 bars")
     page.reload()
     drawn(page)
     box = page.locator("#plot").bounding_box()
@@ -167,52 +116,59 @@ def test_crosshair_of_the_mouse(live: Open, system: System) -> None:
     until(lambda: legend(page)["time"] > found["time"], "the newest bar")
 
 
+def test_values_are_read_out_to_who_moves_by_keyboard(live: Open) -> None:
+    """Each step of the cursor is said in full; Escape leaves the bar, plus and minus zoom."""
+    page = drawn(live("/btcusdt?interval=1s"))
+    page.locator("#plot").focus()
+
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    held = legend(page)
+    said = page.locator("#chart-said").text_content() or ""
+    page.keyboard.press("+")
+    page.keyboard.press("-")
+    after_zoom = legend(page)
+    page.keyboard.press("Escape")
+
+    assert all(held[name] in said for name in ("time", *VALUES, "source"))
+    assert after_zoom["time"] == held["time"]
+    until(partial(shows, page, held["time"] + "+"), "the newest bar")
+
+
 def test_zoom_and_pan_are_kept_while_live(live: Open, system: System) -> None:
     """New bars neither move nor stretch what a person looks at; one button goes back to the newest."""
     page = drawn(live("/ticker_11?interval=1s&type=line"))
-    until(_is_full(system, "ticker_11", 25), "25 bars")
+    until(has_bars(system, "ticker_11", 30), "30 bars")
     page.reload()
     drawn(page)
-    x, y = _middle(page)
+    x, y = _among_bars(page)
     page.mouse.move(x, y)
-    for _ in range(6):
+    for _ in range(4):
         page.mouse.wheel(0, -200)
-    _drag(page, 200)
+    page.mouse.down()
+    page.mouse.move(x + 120, y, steps=5)
+    page.mouse.up()
     expect(page.locator("#latest")).to_be_visible()
-    page.wait_for_timeout(700)  # a thrown chart rolls on for half a second
 
     def under(right: float) -> str:
         page.mouse.move(x + right, y + 1)
         page.mouse.move(x + right, y)
         return legend(page)["time"]
 
-    until(lambda: under(0) != under(150), "bars under the mouse")
-    before = [under(0), under(150)]
+    before = [under(0), under(-150)]
     newest = history(system, "ticker_11", interval="1s")["bars"][-1]["time"]
     until(
         lambda: history(system, "ticker_11", interval="1s")["bars"][-1]["time"] >= newest + 4000, "new bars"
     )
-    after = [under(0), under(150)]
+    after = [under(0), under(-150)]
+    away = clock(newest)
     page.locator("#latest").click()
 
     assert after == before
+    assert before[1] < before[0] < away
     expect(page.locator("#latest")).to_be_hidden()
     page.mouse.move(5, 5)
     until(lambda: legend(page)["time"] >= clock(newest + 4000), "the newest bar")
-
-
-def test_type_is_changed_where_one_looks(live: Open, system: System) -> None:
-    """Candles and line are two pictures of the same place."""
-    page = drawn(live("/ticker_12?interval=1s&type=line"))
-    until(_is_full(system, "ticker_12", 12), "12 bars")
-    before = pixels(page, "--up") + pixels(page, "--down")
-
-    page.get_by_role("button", name="Candles").click()
-    until(lambda: pixels(page, "--up") + pixels(page, "--down") > before + 50, "candles")
-    page.get_by_role("button", name="Line").click()
-    until(lambda: pixels(page, "--accent") > 20, "a line")
-
-    assert "type=line" in page.url
 
 
 def test_dark_theme_repaints_the_chart(live: Open) -> None:
@@ -227,49 +183,6 @@ def test_dark_theme_repaints_the_chart(live: Open) -> None:
     assert (
         page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('color-scheme')") != light
     )
-
-
-def test_neighbours_by_keyboard(live: Open) -> None:
-    """The keys [ and ] go along the instruments and keep what was chosen; a field keeps its keys."""
-    page = drawn(live("/btcusdt?interval=5s&type=line"))
-    symbols = page.locator("#choices [role=option]").evaluate_all(
-        "all => all.map((one) => one.dataset.symbol)"
-    )
-    at = symbols.index("btcusdt")
-
-    page.keyboard.press("]")
-    page.wait_for_url(f"**/{symbols[at + 1]}?interval=5s&type=line")
-    page.keyboard.press("[")
-    page.wait_for_url("**/btcusdt?interval=5s&type=line")
-    page.get_by_role("combobox").focus()
-    page.keyboard.type("]")
-
-    expect(page.get_by_role("combobox")).to_have_value("]")
-    assert "/btcusdt" in page.url
-
-
-def test_neighbours_by_link(live: Open) -> None:
-    """The links to the neighbours keep the choice too, and go round at the ends."""
-    page = drawn(live("/btcusdt?interval=15s&type=line"))
-    symbols = page.locator("#choices [role=option]").evaluate_all(
-        "all => all.map((one) => one.dataset.symbol)"
-    )
-    link = page.locator("#previous" if symbols[0] == "btcusdt" else "#next")
-    target = symbols[(symbols.index("btcusdt") + (-1 if symbols[0] == "btcusdt" else 1)) % len(symbols)]
-
-    link.click()
-
-    page.wait_for_url(f"**/{target}?interval=15s&type=line")
-
-
-def test_dropdown_keeps_the_choice(live: Open) -> None:
-    """Who goes to another instrument by its name sees the same of it."""
-    page = drawn(live("/btcusdt?interval=15s&type=line"))
-
-    page.get_by_role("combobox").fill("ticker_42")
-    page.keyboard.press("Enter")
-
-    page.wait_for_url("**/ticker_42?interval=15s&type=line")
 
 
 def test_page_is_of_use_before_its_chart(visit: Callable[..., Visitor]) -> None:
@@ -313,7 +226,7 @@ def test_chart_fits_a_phone(live: Open) -> None:
 
     assert 0 <= chart["x"] < chart["x"] + chart["width"] <= PHONE["width"]
     assert chart["height"] < PHONE["height"] / 2
-    assert box["width"] > 250
+    assert box["width"] > 240
     assert "none" not in page.locator("#plot canvas").first.evaluate(
         "one => getComputedStyle(one).touchAction"
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from tests.browser.charts import VALUES, by_clock, drawn, history, legend, pixels, walk
+from tests.browser.charts import VALUES, by_clock, drawn, history, legend, pixels, until_relayed, walk
 from tests.browser.chromium import Visitor
 from tests.browser.system import System, until
 from tests.waiting import SCALE
@@ -137,8 +137,7 @@ def test_missed_bars_are_asked_for(visit: Callable[..., Visitor], system: System
     drawn(page)
 
     losing[0] = True
-    while len(lost) < 4:
-        page.wait_for_timeout(100)  # a plain sleep would keep the relay from passing anything on
+    until_relayed(page, lambda: len(lost) >= 4, "lost messages")
     losing[0] = False
     before = legend(page)["time"]
     until(lambda: legend(page)["time"] > before, "a new bar")

@@ -47,6 +47,8 @@ class Candles:
                 raise RefusedError("unknown_series", f"there are no bars of {symbol!r} by {interval!r}")
         self._watched[gateway], before = wanted, self._watched.get(gateway, set())
         for key in wanted - before:
+            if key in self._told:
+                self._tell(key)  # what closed since the others were told
             news = self._now(key, [])
             self._told.setdefault(key, news)
             self._send(gateway, news)

@@ -28,6 +28,9 @@ _MINUTES = 60
 # Trades kept while nothing serves the instrument: the first ones of a source that soon will.
 _MOST_EARLY = 1_000
 _EARLY_NS = 1_000_000_000
+_FRESH_MS = 2_000  # what a venue tells first can be hours old
+# A venue's clock further from ours than this is that of an old trade, or of a recording.
+_CLOCKS_DIFFER_MS = 600_000
 # A trade further ahead of every clock than this has a wrong time: it would close all bars until then.
 _MOST_AHEAD_MS = _DAY_MS
 # A page is read and folded within milliseconds; many at once would make the event loop wait for its turn.
@@ -121,7 +124,8 @@ class History:
             self.gaps.begin(symbol, now_ms, reason)
             return
         came = [(came_ns, trade) for came_ns, trade in early.get(source, ()) if now_ns - came_ns < _EARLY_NS]
-        self.gaps.end(symbol, min([now_ms, *(trade.time for _, trade in came if trade.time is not None)]))
+        fresh = (trade.time for _, trade in came if trade.time and trade.time > now_ms - _FRESH_MS)
+        self.gaps.end(symbol, min(now_ms, *fresh, now_ms))
         for came_ns, trade in came:
             self._fold(source, trade, came_ns)
 
@@ -181,13 +185,17 @@ class History:
         for symbol, (at, ours) in self._restored.items():
             wanted = Range(at - _DAY_MS, at + 1, _DAY_MS // INTERVALS["1m"] + 1, newest=True)
             try:
-                bars = await asyncio.to_thread(self._reader.bars, symbol, "1m", wanted)
+                bars, steps = await asyncio.to_thread(self._minutes_of, symbol, wanted, ours)
             except OSError as error:
                 log.warning("24 h figures begin anew", extra={"symbol": symbol, "reason": str(error)})
                 continue
             self._minutes[symbol] = deque([*bars, *self._minutes[symbol]], _MINUTES)
-            past = (bar for bar in bars if bar.time < ours)
-            self._days[symbol].precede(folded(past, INTERVALS[STEP]))
+            self._days[symbol].precede(steps)
+
+    def _minutes_of(self, symbol: str, wanted: Range, ours: int) -> tuple[list[Bar], list[Bar]]:
+        """Read minutes, and fold those before `ours` into steps of a day."""
+        bars = self._reader.bars(symbol, "1m", wanted)
+        return bars, list(folded((bar for bar in bars if bar.time < ours), INTERVALS[STEP]))
 
     async def _page(self, symbol: str, question: Question) -> Page:
         first = await asyncio.to_thread(first_times, self._reader, symbol) if question.points else {}
@@ -234,8 +242,9 @@ class History:
         return [source for of, source in self._early if of == symbol]
 
     def _now_ms(self, symbol: str, now_ns: int) -> int:
-        now = self.series[symbol].clock(now_ns)
-        return _wall_ms() if now is None else now
+        """Tell the time for a gap: the venue's, like that of its bars, where it can be the present one."""
+        now, wall_ms = self.series[symbol].clock(now_ns), _wall_ms()
+        return wall_ms if now is None or abs(now - wall_ms) > _CLOCKS_DIFFER_MS else now
 
     def _past(self, symbol: str, at: int) -> Mapping[str, list[Bar]]:
         """Read the stored bars of the day, the hour and the minute of a series' newest bar."""

@@ -214,6 +214,22 @@ def test_the_first_trades_of_a_source_that_soon_serves_make_bars(tmp_path: Path)
     assert gap.to in {now_ms - 500, gap.from_ + 1}
 
 
+def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
+    """It neither ends the gap in the past nor makes the next one begin there."""
+    history = opened(tmp_path)
+    before_ms = wall_ms()
+    serve(history, None, "lost")
+    history.take("okx", trade(before_ms - 10 * 3_600_000), None)
+    time.sleep(0.01)  # a gap is known by the millisecond it begins
+    serve(history, "okx")
+    time.sleep(0.01)
+    serve(history, None, "lost again")
+    first, second = gaps(history)
+
+    assert before_ms <= first.from_ < (first.to or 0) <= second.from_
+    assert before_ms <= second.from_ <= wall_ms()
+
+
 def test_trades_of_a_source_that_does_not_serve_make_none(tmp_path: Path) -> None:
     """Never a mix of two venues' prices at one time."""
     history = opened(tmp_path)

@@ -189,9 +189,9 @@ async def test_pages_in_both_directions_are_each_bar_once(system: System, interv
 
 async def test_csv_equals_json(system: System) -> None:
     """The same bars, field by field; a missing number is empty, true and false are words."""
-    asked = {"interval": "1s", "limit": 5000, "to": system.died_ms}
+    asked: dict[str, str | int] = {"interval": "1s", "limit": 5000, "to": system.died_ms}
     bars = (await page(system.http, SYMBOL, **asked))["bars"]
-    answer = await system.http.get(f"/history/{SYMBOL}", params={**asked, "format": "csv"})
+    answer = await system.http.get(f"/history/{SYMBOL}", params=asked | {"format": "csv"})
     rows = list(csv.DictReader(io.StringIO(answer.text)))
 
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"

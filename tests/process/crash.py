@@ -195,7 +195,7 @@ def _other_bars(told: Told) -> Iterator[str]:
 
 
 def _log_faults(log: str) -> list[str]:
-    bad = ("corrupt", "history cannot", "Traceback", "was blocked")
+    bad = ("corrupt", "history cannot", "Traceback")
     return [line for line in log.splitlines() if any(word in line for word in bad)]
 
 

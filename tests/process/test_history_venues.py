@@ -1,0 +1,79 @@
+"""Bars of real pairs while venues come and go: whose they are, and where there are none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from crypto_stream.bus.messages import GetHistory, HistoryPage
+from tests.engine.process import Engine, running
+from tests.fakes import FakeBinance, FakeOKX
+from tests.waiting import SCALE, until
+
+SYMBOL = "btcusdt"
+QUICK = {"stale_after": 1.0 * SCALE, "failback_after": 1.0 * SCALE, "pairs": SYMBOL}
+
+
+@asynccontextmanager
+async def trading(folder: Path) -> AsyncIterator[tuple[Engine, FakeBinance, FakeOKX]]:
+    """Run an engine on two venues; the second one's prices are more than ten times the first one's."""
+    async with FakeBinance([SYMBOL], price="5000") as binance, FakeOKX([SYMBOL], price="60000") as okx:
+        options = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in (binance, okx)}
+        async with running(folder, options, sources="binance,okx", **QUICK) as engine:
+            yield engine, binance, okx
+
+
+async def page(engine: Engine) -> HistoryPage:
+    return msgspec.msgpack.decode(await engine.ask(GetHistory(SYMBOL, "1s", limit=5000)), type=HistoryPage)
+
+
+async def until_bars(engine: Engine, source: str, count: int) -> HistoryPage:
+    """Wait for closed bars made of one source's trades alone."""
+    async with asyncio.timeout(20 * SCALE):
+        while True:
+            got = await page(engine)
+            if sum(bar.closed and bar.source == source for bar in got.bars) >= count:
+                return got
+            await asyncio.sleep(0.05)
+
+
+def live(engine: Engine, source: str) -> bool:
+    return any(status.name == source and status.state == "live" for status in engine.beats[-1].sources)
+
+
+async def test_a_failover_mixes_no_prices(tmp_path: Path) -> None:
+    """Each bar is of the source that served then; only the one in which it changed names both; no gap."""
+    async with trading(tmp_path) as (engine, binance, _):
+        await until_bars(engine, "binance", 2)
+        await until(lambda: live(engine, "okx"))
+        await binance.fault("refuse")
+        got = await until_bars(engine, "okx", 2)
+
+    sources = list(dict.fromkeys(bar.source for bar in got.bars))
+    assert sources in (["binance", "binance+okx", "okx"], ["binance", "okx"])
+    assert all(float(bar.high) < 10_000 for bar in got.bars if bar.source == "binance")
+    assert all(float(bar.low) > 50_000 for bar in got.bars if bar.source == "okx")
+    assert got.gaps == []
+
+
+async def test_where_nothing_is_live_there_is_a_gap_and_no_bar(tmp_path: Path) -> None:
+    """It has the reason, begins after the last bar and ends before the next."""
+    async with trading(tmp_path) as (engine, binance, okx):
+        await until_bars(engine, "binance", 2)
+        await okx.fault("refuse")
+        await binance.fault("refuse")
+        await until(lambda: not engine.serving("binance") and not engine.serving("okx"))
+        during = await page(engine)
+        await binance.fault("none")
+        before = sum(bar.source == "binance" for bar in during.bars)
+        got = await until_bars(engine, "binance", before + 2)
+
+    (gap,) = [one for one in got.gaps if one.to is not None]
+    assert [one.to for one in during.gaps] == [None]
+    assert "binance" in gap.reason
+    assert not [bar for bar in got.bars if gap.from_ < bar.time and bar.time + 1000 <= (gap.to or 0)]
+    assert [bar.time for bar in got.bars if bar.time >= (gap.to or 0) - 1000]

@@ -188,8 +188,7 @@ class Engine:
         seq = self.publisher.seq  # the page may show more than this, never less
         try:
             page = await self._history.ask(ask.symbol, question)
-        except OSError as error:
-            log.warning("history cannot be read", extra={"reason": str(error)})
+        except OSError:
             raise RefusedError(
                 "history_unavailable", "the history cannot be read now; prices go on"
             ) from None

@@ -65,6 +65,7 @@ class History:
         self._began_ms = 0
         self._starting = False
         self._alive_ms = 0
+        self._unreadable = False
         self._ahead: set[str] = set()
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
@@ -175,10 +176,22 @@ class History:
         """
         async with self._reading:
             try:
-                return await self._page(symbol, question)
-            except CorruptError as error:
-                self._keeper.doubt(str(error))
+                page = await self._page(symbol, question)
+            except OSError as error:
+                if isinstance(error, CorruptError):
+                    self._keeper.doubt(str(error))
+                self._note_readable(str(error))
                 raise
+        self._note_readable(None)
+        return page
+
+    def _note_readable(self, trouble: str | None) -> None:
+        """Say once that the history cannot be read, and once that it can be again."""
+        if trouble and not self._unreadable:
+            log.warning("history cannot be read", extra={"reason": trouble})
+        elif self._unreadable and not trouble:
+            log.info("history can be read again")
+        self._unreadable = trouble is not None
 
     async def _recall_days(self) -> None:
         """Read the last day of each instrument: so much that nobody should wait for it."""

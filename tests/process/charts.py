@@ -153,7 +153,7 @@ class Chart:
                 self._put(bar)
 
     def _missed(self, live: Json) -> bool:
-        if not live["bars"] or live["bars"][0]["time"] in self.bars:
+        if not live["bars"] or live["bars"][0]["time"] <= max(self.bars, default=-1):
             return False
         before = self.bars.get(live["previous"])
         return before is None or not before["closed"]

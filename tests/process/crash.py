@@ -27,7 +27,7 @@ from tests.process.charts import Json, Watcher, address, run, watching, whole
 from tests.process.programs import Running, program
 from tests.waiting import SCALE, until
 
-WATCHED = ("ticker_00", "ticker_57", "eurusd")
+WATCHED = (*(f"ticker_{number:02d}" for number in range(0, 100, 6)), "eurusd", "eurrub", "usdrub")
 # A bar that closed so long before a kill must outlive it. A second's bar closes when the next step comes.
 _OUTLIVES_MS = 1_000
 _STEP_COMES_WITHIN_MS = 50

@@ -34,10 +34,12 @@ let trouble = '';
  */
 function judge() {
   if (!told || !live.heard) return [live.link === 'connecting' ? 'Asking …' : 'Not known: the server cannot be heard.', 'unknown'];
-  const down = told.sources.filter(({ state }) => state !== 'live').map(({ name, state }) => `${name} is ${state}`);
+  // "off" is no trouble: further sources are connected when they are needed.
+  const used = told.sources.filter(({ state }) => state !== 'off');
+  const down = used.filter(({ state }) => state !== 'live').map(({ name, state }) => `${name} is ${state}`);
   const said = [...down, ...(told.pinned ? [`${told.pinned} is pinned`] : []), ...(trouble ? [trouble] : [])];
   if (said.length) return [`${said.join(', ')}.`, down.length || trouble ? 'bad' : 'unknown'];
-  return [`All is well: every source is live.`, 'good'];
+  return [`All is well: every source ${used.length < told.sources.length ? 'in use ' : ''}is live.`, 'good'];
 }
 
 const ask = painter(() => {

@@ -152,17 +152,3 @@ def test_live_regions_do_not_chatter(live: Open) -> None:
     })"""
 
     assert page.evaluate(script) == 0
-
-
-@pytest.mark.parametrize("path", ["/", "/?view=venues", "/btcusdt", "/status", "/docs"])
-def test_own_javascript_is_small(visit: Callable[..., Visitor], path: str) -> None:
-    """What a page loads of our scripts stays under 60 kB."""
-    page = visit(path).page
-    page.wait_for_load_state("networkidle")
-    script = """() => performance.getEntriesByType('resource')
-        .filter((one) => one.name.includes('/static/js/')).map((one) => one.decodedBodySize)"""
-    sizes = page.evaluate(script)
-
-    assert len(sizes) > 1
-    assert all(sizes)
-    assert sum(sizes) < 60_000

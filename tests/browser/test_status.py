@@ -153,6 +153,22 @@ def test_engine_away(visit: Visit, system: System) -> None:
     expect(page.locator("#verdict")).to_contain_text("All is well", timeout=40_000 * SCALE)
 
 
+def test_a_hidden_tab_asks_for_nothing(status: Callable[..., Page]) -> None:
+    """While nobody looks the server is not asked; who looks again sees the newest state at once."""
+    page = status()
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true })")
+    asked: list[str] = []
+    page.evaluate("window.away = true")
+    page.wait_for_load_state("networkidle")
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(5_000)  # not for something to happen: nothing may
+    while_away = list(asked)
+    page.evaluate("window.away = false; dispatchEvent(new Event('visibilitychange'))")
+
+    until(lambda: any(url.endswith("/sources") for url in asked), "a look at the sources")
+    assert while_away == []
+
+
 def test_ways_to_the_page(visit: Visit) -> None:
     """The foot of every page and the board's source badges lead to it."""
     page = visit("/").page

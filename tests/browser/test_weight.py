@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 MOST = 60_000  # bytes of our own scripts, before compression; comments are not counted, they hold the types
 COMMENT = re.compile(rb"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
-PAGES = ["/", "/btcusdt", "/status", "/docs"]
+PAGES = ["/", "/?view=venues", "/btcusdt", "/status", "/docs"]
 
 
 @pytest.mark.parametrize("path", PAGES)

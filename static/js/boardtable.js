@@ -61,7 +61,7 @@ class Board {
       {
         quotes: (symbols) => {
           for (const symbol of symbols) if (this.#rows.has(symbol)) this.#changed.add(symbol);
-          this.#ask();
+          if (this.#changed.size) this.#ask();
         },
         replaced: () => {
           this.#everything = true;
@@ -75,15 +75,15 @@ class Board {
     );
   }
 
-  /** Paint what has changed; ages, lines and the order once a second. */
+  /** Paint what has changed and is in sight; the rest, ages, lines and the order once a second. */
   #paint() {
     const quietly = this.#everything;
-    for (const symbol of quietly ? this.#rows.keys() : this.#changed) {
-      const row = this.#rows.get(symbol);
-      row?.paint(this.#live.quotes.get(symbol), quietly);
-      if (!quietly) row?.grow(this.#live.clock);
+    for (const [symbol, row] of this.#rows) {
+      if (!quietly && !(this.#changed.has(symbol) && (row.seen || this.#second))) continue;
+      row.paint(this.#live.quotes.get(symbol), quietly);
+      row.grow(this.#live.clock);
+      this.#changed.delete(symbol);
     }
-    this.#changed.clear();
     this.#everything = false;
     if (quietly || this.#second) this.#grow();
     this.#second = false;
@@ -104,8 +104,9 @@ class Board {
 
   /** Fetch the last hour; what came live before is in it. */
   async #fetch() {
-    if (performance.now() - this.#fetched < FETCH_MS) return;
-    this.#fetched = performance.now();
+    // The wall clock: it goes on while a machine sleeps. A gateway that has not met its engine has no quotes and no history.
+    if (Math.abs(Date.now() - this.#fetched) < FETCH_MS || !this.#live.quotes.size) return;
+    this.#fetched = Date.now();
     try {
       const response = await fetch('/history', { headers: { Accept: 'application/json' } });
       if (!response.ok) throw new Error(response.statusText);

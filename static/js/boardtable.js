@@ -69,7 +69,10 @@ class Board {
           this.#ask();
         },
         link: (link, reason) => this.#standing.link(link, reason, this.#live.heard),
-        hello: ({ symbols }) => reloadIfOthers(new Set(this.#rows.keys()), symbols),
+        hello: ({ symbols, sources }) => {
+          this.#standing.name(sources);
+          reloadIfOthers(new Set(this.#rows.keys()), symbols);
+        },
         status: (states) => this.#standing.take(states),
       },
     );

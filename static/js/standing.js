@@ -24,6 +24,12 @@ export class Standing {
     this.#show();
   }
 
+  /** Name the sources until the first word about their states comes, so that nothing moves then. @param {string[]} names */
+  name(names) {
+    if (Object.keys(this.#told).length) return;
+    this.take(Object.fromEntries(names.map((name) => [name, { state: 'unknown', age_ms: null }])));
+  }
+
   /**
    * Show the health of the page's connection.
    *

@@ -107,7 +107,10 @@ export function startVenueView() {
         standing.link(link, reason, live.heard);
         everything();
       },
-      hello: ({ symbols }) => reloadIfOthers(all, symbols),
+      hello({ symbols, sources }) {
+        standing.name(sources);
+        reloadIfOthers(all, symbols);
+      },
       status: (states) => standing.take(states),
       venues(venues) {
         pairs.get(venues.symbol)?.take(venues);

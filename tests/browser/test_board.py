@@ -136,3 +136,17 @@ def test_hidden_tab_is_not_painted_and_catches_up(live: Open) -> None:
     expect(cell).not_to_have_text(before)
     assert touched == 0
     assert page.evaluate("window.touched") > 0
+
+
+@pytest.mark.parametrize("width", [360, 390, 430, 640, 768, 900, 1024, 1200, 1366, 1440, 1920, 3840])
+def test_no_number_is_cut_off(live: Open, width: int) -> None:
+    """From a phone to 4K nothing needs scrolling sideways, and every cell has room for what is in it."""
+    page = live("/", viewport={"width": width, "height": 800})
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('.board :is(th, td)')]
+            .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
+            .map((cell) => `${cell.className || cell.tagName} ${cell.textContent}`)"""
+    )
+
+    assert cut == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

@@ -91,7 +91,9 @@ def test_each_row_has_age_and_state(venues: Callable[..., Page]) -> None:
     expect(rows.locator(".state span")).to_have_text(["live", "live"])
     assert all(re.fullmatch(r"\d+(\.\d)? s", text) for text in rows.locator(".age").all_inner_texts())
     expect(rows.locator(".serving:visible")).to_have_count(1)
-    expect(page.locator(".pair .between").first).to_have_text(re.compile(r"\d+\.\d+ (lies between them|above the ask)\.$"))
+    expect(page.locator(".pair .between").first).to_have_text(
+        re.compile(r"\d+\.\d+ (lies between them|above the ask)\.$")
+    )
 
 
 def test_a_pinned_source_says_why(venues: Callable[..., Page], system: System) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
 from crypto_stream.history.keeper import Keeper
 from crypto_stream.settings import Settings
-from crypto_stream.storage.interface import CorruptError
+from crypto_stream.storage.interface import CorruptError, UnusableError
 from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ def open_history(settings: Settings, symbols: Iterable[str]) -> History:
     try:
         history.restore()
     except CorruptError as error:
-        writer.put_aside(str(error))
+        try:
+            writer.put_aside(str(error))
+        except UnusableError as unusable:
+            raise SettingError(f"data_dir: {unusable}") from None
         history = fresh()
     except OSError as error:
         log.error("history cannot be read, begun without its past", extra={"reason": str(error)})

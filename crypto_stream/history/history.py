@@ -80,7 +80,7 @@ class History:
         """Go on where another life ended; OSError when what it left cannot be read."""
         now_ms, now_ns = _wall_ms(), time.monotonic_ns()
         self._began_ms, self._starting = now_ms, True
-        alive_ms = self._reader.alive_ms() or 0
+        alive_ms = min(self._reader.alive_ms() or 0, now_ms)  # a clock may have been set back
         newest = {name: self._reader.newest(name) for name in STORED}
         for symbol in {symbol for times in newest.values() for symbol in times}:
             times = {name: newest[name][symbol] for name in STORED if symbol in newest[name]}

@@ -54,11 +54,11 @@ class SqliteHistoryWriter:
         """
         for _ in range(2):  # the second time if the first one put a corrupt file aside
             try:
-                with _failing_as_os_error(self._path):
+                with self._mending():
                     self._open()
                 return
-            except CorruptError as error:
-                self.put_aside(str(error))
+            except CorruptError:
+                continue
             except UnusableError as error:
                 raise SettingError(f"data_dir: {error}") from None
             except OSError as error:
@@ -116,13 +116,19 @@ class SqliteHistoryWriter:
             self.put_aside(f"{reason}; {found}")
 
     def put_aside(self, reason: str) -> None:
-        """Keep a corrupt file under a new name, say so, and begin anew at the next call."""
+        """Keep a corrupt file under a new name, say so, and begin anew at the next call.
+
+        Raises UnusableError when it cannot be renamed.
+        """
         self.close()
         aside = self._path.with_name(f"{self._path.name}.corrupt-{time.time_ns() // 1_000_000}")
-        for ending in _FILES:
-            part = self._path.with_name(self._path.name + ending)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + ending))
+        try:
+            for ending in _FILES:
+                part = self._path.with_name(self._path.name + ending)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + ending))
+        except OSError as error:
+            raise UnusableError(f"{self._path} is corrupt, and cannot be renamed: {error.strerror}") from None
         log.error("history file corrupt, kept aside", extra={"file": str(aside), "reason": reason})
 
     def close(self) -> None:

@@ -162,6 +162,18 @@ def test_the_time_between_two_lives_is_a_gap(tmp_path: Path) -> None:
     assert gaps(again)[0] == ended
 
 
+def test_a_clock_that_is_set_back_moves_no_gap_into_the_future(tmp_path: Path) -> None:
+    """The engine said that it lives at a time that is still to come."""
+    now_ms = wall_ms()
+    life(tmp_path, trade(now_ms - 60_000), trade(now_ms - 50_000))
+    writer = SqliteHistoryWriter(tmp_path / "history.db")
+    writer.write(Batch([], [], now_ms + 3_600_000))
+    writer.close()
+    (gap,) = gaps(opened(tmp_path))
+
+    assert gap.from_ <= wall_ms()
+
+
 def test_an_instrument_that_was_left_out_for_a_life_has_a_gap(tmp_path: Path) -> None:
     """Nobody was there to see its trades, though the engine ran."""
     now_ms = wall_ms() // 1000 * 1000

@@ -205,3 +205,69 @@ def test_without_a_file_there_is_no_history(reader: SqliteHistoryReader) -> None
     assert reader.gaps("btcusdt", 0, 10) == []
     assert reader.first("btcusdt", "1s") is None
     assert (reader.newest("1s"), reader.alive_ms()) == ({}, None)
+
+
+def test_a_corrupt_file_that_cannot_be_kept_aside_is_a_wrong_setting(tmp_path: Path) -> None:
+    """Neither overwritten nor passed over: a person must decide (here its new name would be too long)."""
+    path = tmp_path / f"{'x' * 240}.db"
+    path.write_bytes(b"this was a database once" * 100)
+
+    with pytest.raises(SettingError, match="is corrupt, and cannot be renamed"):
+        SqliteHistoryWriter(path).prepare()
+    assert path.read_bytes() == b"this was a database once" * 100
+
+
+def test_a_locked_file_can_be_prepared_later(path: Path, reader: SqliteHistoryReader) -> None:
+    """Nobody is turned away for what passes by itself."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        writer = SqliteHistoryWriter(path)
+        writer.prepare()
+    writer.write(Batch(seconds(1000), [], 1))
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000]
+
+
+def test_a_file_that_is_gone_is_begun_anew(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
+) -> None:
+    """What is written to a file without a name would be lost without a word."""
+    writer.write(Batch(seconds(1000), [], 1))
+    for part in path.parent.glob("history.db*"):
+        part.unlink()
+    writer.write(Batch(seconds(2000), [], 2))
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [2000]
+
+
+def test_a_healthy_file_that_was_doubted_stays(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
+) -> None:
+    """A reader may have met the file that was put aside a moment ago."""
+    writer.write(Batch(seconds(1000), [], 1))
+    writer.check("malformed")
+    writer.write(Batch(seconds(2000), [], 2))
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000, 2000]
+    assert not list(path.parent.glob("*.corrupt-*"))
+
+
+def test_a_full_file_is_an_error_and_what_is_in_it_can_be_read(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """All of a batch is refused or none; with room again it is written."""
+    writer.write(Batch(seconds(1000), [], 1))
+    assert writer._database is not None
+    writer._database.execute("PRAGMA max_page_count = 1")
+    many = [one for time in range(2000, 3_000_000, 1000) for one in seconds(time)]
+    with pytest.raises(OSError, match="full"):
+        writer.write(Batch(many, [("new", Gap(1, 2, "x"))], 2))
+    during = [one.time for one in reader.bars("ticker_00", "1s", ALL)]
+    writer._database.execute("PRAGMA max_page_count = 100000")
+    writer.write(Batch(many, [("new", Gap(1, 2, "x"))], 3))
+
+    assert during == [1000]
+    assert len(reader.bars("ticker_00", "1s", ALL)) == 1 + len(many)
+    assert reader.gaps("new", 0, 10) == [Gap(1, 2, "x")]
+    assert reader.alive_ms() == 3

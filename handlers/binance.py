@@ -27,7 +27,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
 )
-from crypto_stream.market.bars import Bar
+from crypto_stream.market.bars import Bar, given
 from crypto_stream.market.decimals import decimal_text, four_decimal_texts
 from crypto_stream.market.instruments import fold
 
@@ -120,17 +120,8 @@ class _ExchangeInfo(Struct):
     symbols: list[_Symbol]
 
 
-class _Kline(Struct, array_like=True, gc=False):
-    time: _Time
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str
-    closes: _Time
-    quote_volume: str
-    trades: int
-
+# open time, five numbers, close time, quote volume, trades, and what nobody needs
+_Kline = tuple[_Time, str, str, str, str, str, _Time, str, int, str, str, str]
 
 _combined = msgspec.json.Decoder(_Combined).decode
 _plain = msgspec.json.Decoder(_Plain).decode
@@ -211,16 +202,9 @@ async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str
     answer.raise_for_status()
     try:
         rows = msgspec.json.decode(answer.content, type=list[_Kline])
-        return [_bar(row) for row in rows]
+        return [given(row[0], row[1:6], row[8], "binance") for row in rows]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"binance klines: {error}") from None
-
-
-def _bar(row: _Kline) -> Bar:
-    prices = [decimal_text(text) for text in (row.open, row.high, row.low, row.close)]
-    if None in prices:
-        raise ValueError("a candle without a price")
-    return Bar(row.time, *prices, decimal_text(row.volume), row.trades, "binance:candles")  # type: ignore[arg-type]
 
 
 def _requests(method: str, instruments: Sequence[Instrument]) -> list[Request]:
@@ -268,21 +252,11 @@ def _read_ticker(payload: bytes | Raw) -> Event:
      "v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}
     """
     day = _ticker(payload)
+    at, symbol = day.E, _symbols.get(day.s) or _learn(day.s)
+    price, bid, bid_size, ask, ask_size = map(decimal_text, (day.c, day.b, day.B, day.a, day.A))
+    first, high, low, volume = map(decimal_text, (day.o, day.h, day.l, day.v))
     return Update(
-        _symbols.get(day.s) or _learn(day.s),
-        "ticker",
-        day.E,
-        day.E,
-        decimal_text(day.c),
-        decimal_text(day.b),
-        decimal_text(day.B),
-        decimal_text(day.a),
-        decimal_text(day.A),
-        decimal_text(day.o),
-        decimal_text(day.h),
-        decimal_text(day.l),
-        decimal_text(day.v),
-        slow=True,
+        symbol, "ticker", at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
     )
 
 

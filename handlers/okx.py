@@ -30,7 +30,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
 )
-from crypto_stream.market.bars import Bar
+from crypto_stream.market.bars import Bar, given
 from crypto_stream.market.decimals import decimal_text
 from crypto_stream.market.instruments import fold
 
@@ -117,15 +117,8 @@ class _Instruments(Struct):
     msg: str = ""
 
 
-class _Candle(Struct, array_like=True, gc=False):
-    time: str
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str
-    volume_currency: str
-    volume_quote: str
+# time, five numbers, two more volumes, "1" when finished
+_Candle = tuple[str, str, str, str, str, str, str, str, str]
 
 
 class _Candles(Struct):
@@ -218,19 +211,12 @@ async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str
     answer.raise_for_status()
     try:
         listed = msgspec.json.decode(answer.content, type=_Candles)
-        bars = [_bar(row) for row in reversed(listed.data)]
+        bars = [given(int(row[0]), row[1:6], None, "okx") for row in reversed(listed.data)]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"okx candles: {error}") from None
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx candles: code {listed.code}: {listed.msg[:200]}")
     return bars
-
-
-def _bar(row: _Candle) -> Bar:
-    prices = [decimal_text(text) for text in (row.open, row.high, row.low, row.close)]
-    if None in prices:
-        raise ValueError("a candle without a price")
-    return Bar(int(row.time), *prices, decimal_text(row.volume), None, "okx:candles")  # type: ignore[arg-type]
 
 
 def _requests(operation: str, instruments: Sequence[Instrument]) -> list[Request]:
@@ -252,25 +238,17 @@ def _read_tickers(symbol: str, data: Raw) -> list[Event]:
       "bidPx":"8888.88","bidSz":"5","open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222",
       "vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"1597026383085"}]
     """
-    return [
-        Update(
-            symbol,
-            "tickers",
-            item.ts,
-            item.ts,
-            decimal_text(item.last),
-            decimal_text(item.bidPx),
-            decimal_text(item.bidSz),
-            decimal_text(item.askPx),
-            decimal_text(item.askSz),
-            decimal_text(item.open24h),
-            decimal_text(item.high24h),
-            decimal_text(item.low24h),
-            decimal_text(item.vol24h),
-            slow=True,
+    events: list[Event] = []
+    for one in _tickers(data):
+        at, channel = one.ts, "tickers"
+        price, bid, bid_size = map(decimal_text, (one.last, one.bidPx, one.bidSz))
+        ask, ask_size = map(decimal_text, (one.askPx, one.askSz))
+        first, high, low, volume = map(decimal_text, (one.open24h, one.high24h, one.low24h, one.vol24h))
+        day = Update(
+            symbol, channel, at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
         )
-        for item in _tickers(data)
-    ]
+        events.append(day)
+    return events
 
 
 def _read_top(symbol: str, data: Raw) -> list[Event]:

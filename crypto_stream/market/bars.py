@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Context, Decimal
 
 import msgspec
+
+from crypto_stream.market.decimals import decimal_text
 
 # Milliseconds of every interval that is served, shortest first.
 INTERVALS = {
@@ -107,6 +109,17 @@ class Fold:
         if volume is not None:
             self._volume = _exact.add(self._volume or Decimal(0), Decimal(volume))
         self.trades = None if trades is None or self.trades is None else self.trades + trades
+
+
+def given(time: int, numbers: Sequence[str], trades: int | None, venue: str) -> Bar:
+    """Make a bar that a venue's REST interface gave whole; ValueError for what are no numbers.
+
+    `numbers`: open, high, low, close, volume.
+    """
+    open_, high, low, close, volume = (decimal_text(text) for text in numbers)
+    if open_ is None or high is None or low is None or close is None:
+        raise ValueError("a candle without a price")
+    return Bar(time, open_, high, low, close, volume, trades, venue + GIVEN)
 
 
 def start(time: int, interval_ms: int) -> int:

@@ -27,7 +27,7 @@ export class Standing {
   /** Name the sources until the first word about their states comes, so that nothing moves then. @param {string[]} names */
   name(names) {
     if (Object.keys(this.#told).length) return;
-    this.take(Object.fromEntries(names.map((name) => [name, { state: 'unknown', age_ms: null }])));
+    this.take(Object.fromEntries(names.map((name) => [name, { state: '', age_ms: null }])));
   }
 
   /**
@@ -54,8 +54,8 @@ export class Standing {
     this.#list.replaceChildren(
       ...states.map(([name, state]) => {
         const dot = make('i', { class: 'dot', 'aria-hidden': 'true' });
-        const word = make('span', { class: 'soft' }, state);
-        const link = make('a', { class: 'badge state', href: '/status', 'data-state': state }, dot, `${name} `, word);
+        const word = make('span', { class: 'soft' }, state || '…');
+        const link = make('a', { class: 'badge state', href: '/status', 'data-state': state || 'unknown' }, dot, `${name} `, word);
         return make('li', {}, link);
       }),
     );

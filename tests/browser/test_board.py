@@ -140,12 +140,20 @@ def test_hidden_tab_is_not_painted_and_catches_up(live: Open) -> None:
 
 @pytest.mark.parametrize("width", [360, 390, 430, 640, 768, 900, 1024, 1200, 1366, 1440, 1920, 3840])
 def test_no_number_is_cut_off(live: Open, width: int) -> None:
-    """From a phone to 4K nothing needs scrolling sideways, and every cell has room for what is in it."""
+    """From a phone to 4K nothing needs scrolling sideways, and every cell has room for usual long values."""
     page = live("/", viewport={"width": width, "height": 800})
     cut = page.evaluate(
-        """() => [...document.querySelectorAll('.board :is(th, td)')]
-            .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
-            .map((cell) => `${cell.className || cell.tagName} ${cell.textContent}`)"""
+        """() => {
+            const long = { '.change': '▲ +12.34 %', '.hour span': '▲ +12.34 %', '.price .value': '0.00012345',
+                '.bid': '0.00012345', '.ask': '0.00012345', '.spread': '0.00000012', '.age .old': '12 min',
+                '.age .word': 'STALE' };
+            for (const [place, text] of Object.entries(long))
+                for (const cell of document.querySelectorAll(`tr[data-symbol] ${place}`))
+                    cell.textContent = text;
+            return [...document.querySelectorAll('.board :is(th, td)')]
+                .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
+                .map((cell) => `${cell.className || cell.tagName} ${cell.textContent}`);
+        }"""
     )
 
     assert cut == []

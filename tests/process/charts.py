@@ -104,13 +104,22 @@ async def watching(url: str, symbols: Sequence[str], interval: str) -> AsyncIter
         watcher = Watcher(session, interval)
         await watcher.client.connect(url, transports=["websocket"])
         try:
-            wish = {"symbols": list(symbols), "interval_ms": 0, "candles": interval}
-            answer = await watcher.client.call("subscribe", wish, timeout=DEADLINE_S)
-            assert answer["ok"], answer
+            await _subscribe(watcher, {"symbols": list(symbols), "interval_ms": 0, "candles": interval})
             yield watcher
             assert watcher.client.connected
         finally:
             await watcher.client.disconnect()
+
+
+async def _subscribe(watcher: Watcher, wish: Json) -> None:
+    """Wish for something, as soon as the gateway has found the engine."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            answer = await watcher.client.call("subscribe", wish, timeout=DEADLINE_S)
+            if answer.get("code") != "engine_unreachable":
+                assert answer["ok"], answer
+                return
+            await asyncio.sleep(0.02)
 
 
 class Chart:

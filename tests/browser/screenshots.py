@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -14,18 +15,24 @@ from tests.browser.system import ROOT, System
 log = logging.getLogger(__name__)
 
 DESKTOP = {"width": 1440, "height": 900}
+TALL = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
 # File name, path, theme, size, pinned source.
 PICTURES = [
     ("board-light", "/", "light", DESKTOP, "auto"),
     ("board-dark", "/", "dark", DESKTOP, "auto"),
     ("board-phone", "/", "light", PHONE, "auto"),
-    ("instrument-light", "/btcusdt", "light", DESKTOP, "auto"),
-    ("instrument-dark", "/btcusdt", "dark", DESKTOP, "auto"),
-    ("instrument-phone", "/btcusdt", "dark", PHONE, "auto"),
-    ("instrument-synthetic", "/ticker_00", "light", DESKTOP, "auto"),
-    ("instrument-stale", "/btcusdt", "light", DESKTOP, "synthetic"),
+    ("board-venues", "/?view=venues", "dark", DESKTOP, "auto"),
+    ("instrument-light", "/btcusdt?interval=5s&type=line", "light", TALL, "auto"),
+    ("instrument-dark", "/btcusdt?interval=1s&type=candles", "dark", TALL, "auto"),
+    ("instrument-phone", "/btcusdt?interval=5s&type=candles", "dark", PHONE, "auto"),
+    ("instrument-synthetic", "/ticker_00", "light", TALL, "auto"),
+    ("status", "/status", "light", TALL, "auto"),
+    ("instrument-stale", "/btcusdt?interval=1s&type=candles", "light", TALL, "synthetic"),
 ]
+# Bars worth looking at, and a gap among them: for this long a pin keeps the venues from serving.
+BARS_S = 120
+GAP_S = 8
 # Long enough for a list of changes worth looking at.
 SETTLE_MS = 12_000
 
@@ -36,6 +43,12 @@ def main() -> None:
     folder = ROOT / "screenshots"
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as data, System(Path(data)) as system, chromium() as browser:
+        log.info("waiting %d s for bars", BARS_S)
+        time.sleep(BARS_S - 20)
+        system.pin("synthetic")
+        time.sleep(GAP_S)
+        system.pin("auto")
+        time.sleep(20 - GAP_S)
         for name, path, theme, size, source in PICTURES:
             system.pin("auto")
             visitor = Visitor(browser, system.url, viewport=size, color_scheme=theme)
@@ -46,6 +59,7 @@ def main() -> None:
                 visitor.page.get_by_role("button", name=source).click()
                 expect(visitor.page.locator("#banner")).to_be_visible()
                 visitor.page.wait_for_timeout(2_000)
+                visitor.page.evaluate("scrollTo(0, 0)")
             visitor.page.screenshot(path=folder / f"{name}.png")
             visitor.close()
             log.info("screenshots/%s.png", name)

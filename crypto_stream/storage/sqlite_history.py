@@ -50,7 +50,8 @@ class SqliteHistoryWriter:
     def prepare(self) -> None:
         """Open the file, made where there is none; SettingError if a person must change something.
 
-        What passes by itself (locked, full) is left to the first write.
+        What passes by itself (locked, full) is left to the first write. The file stays open: readers that
+        come and go alone would each recover its log, and hold up the first write.
         """
         for _ in range(2):  # the second time if the first one put a corrupt file aside
             try:
@@ -64,8 +65,6 @@ class SqliteHistoryWriter:
             except OSError as error:
                 log.warning("history cannot be opened yet", extra={"reason": str(error)})
                 return
-            finally:
-                self.close()
 
     def write(self, batch: Batch) -> None:
         """Keep the batch, all or nothing; OSError when it could not be written."""

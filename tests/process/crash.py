@@ -188,8 +188,8 @@ def _other_bars(told: Told) -> Iterator[str]:
             if told.must_outlive(told_ms):
                 found = {one["time"]: one for one in told.over_http[symbol, watcher.interval]}.get(at)
                 if found != {name: bar[name] for name in bar if name != "epoch"}:
-                    before = [kill - told_ms for kill in told.kills if kill > told_ms][:1]
-                    yield f"{symbol} {watcher.interval}: told {bar} (ms before the kill: {before}), later {found}"
+                    early = [kill - told_ms for kill in told.kills if kill > told_ms][:1]
+                    yield f"{symbol} {watcher.interval}: told {bar}, {early} ms before a kill, later {found}"
         for before, after, told_ms in watcher.changed:
             if told.must_outlive(told_ms):
                 yield f"{watcher.interval}: {before} was told, then {after}"

@@ -7,6 +7,12 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# No test fails for being slow: these machines are shared. Under CI=true Hypothesis says so by itself.
+settings.register_profile("shared", deadline=None)
+if os.environ.get("CI") != "true":
+    settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

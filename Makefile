@@ -16,7 +16,7 @@ LIGHTHOUSE := $(VENV)/.lighthouse-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench loadtest crash soak format clean
+.PHONY: help setup run test check bench loadtest crash soak soak-page format clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
@@ -27,6 +27,7 @@ help:
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 of the engine 50 times while it writes; fails when a bar is missing'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
+	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
 	@echo 'make format   format the code'
 	@echo 'make clean    remove all that make made; data/ and app.log stay'
 
@@ -64,6 +65,9 @@ crash: $(DEV) $(SCRIPTS)
 
 soak: $(DEV) $(SCRIPTS)
 	$(PY) -m benchmarks.soak $(ARGS)
+
+soak-page: $(DEV) $(SCRIPTS)
+	$(PY) -m benchmarks.page $(ARGS)
 
 format: $(DEV)
 	$(VENV)/bin/ruff format .

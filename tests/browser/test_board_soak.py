@@ -1,4 +1,4 @@
-"""The board kept open, in its small form; `make soak` watches it for an hour."""
+"""The board kept open, in its small form; `make soak-page` watches it for an hour."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ help:
 	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
-	@echo 'make bench    measure beside other servers, about 70 minutes (make bench ARGS=--quick: see that it works)'
+	@echo 'make bench    measure beside other servers, about 55 minutes (make bench ARGS=--quick: see that it works)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 of the engine 50 times while it writes; fails when a bar is missing'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'

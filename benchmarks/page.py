@@ -1,4 +1,4 @@
-"""Does the board grow in a browser? `python -m benchmarks.page` (`make soak-page`, an hour; --minutes 2 in the suite).
+"""Does the board grow in a browser? `python -m benchmarks.page` (`make soak-page`, an hour).
 
 The real gateway, 100 tickers that change 10 times a second, and the board in the machine's Chromium. Each
 turn the page's garbage is collected; then its JavaScript heap, its nodes and its listeners are counted, and

@@ -36,12 +36,16 @@ setup: $(RUNTIME) $(SCRIPTS)
 run: setup
 	@exec $(PY) -m crypto_stream run $(ARGS)
 
-# Two runs beside each other: one drives Chromium, which may not share a process with the other's event loops.
+# The browser's tests are a run of their own: Chromium's driver may not share a process with the others' event loops.
+# Two of them take minutes and little of the machine: they run beside the others.
+LONG := tests/browser/test_board_soak.py tests/browser/test_lighthouse.py
+
 test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE)
-	@mkdir -p build; $(PY) -m pytest tests/browser $(ARGS) >build/browser-tests.log 2>&1 & browser=$$!; \
+	@mkdir -p build; $(PY) -m pytest $(LONG) $(ARGS) >build/long-tests.log 2>&1 & long=$$!; \
 	$(PY) -m pytest --ignore=tests/browser $(ARGS); others=$$?; \
-	wait $$browser; browser=$$?; cat build/browser-tests.log; \
-	test $$others = 0 && test $$browser = 0
+	wait $$long; long=$$?; cat build/long-tests.log; \
+	$(PY) -m pytest tests/browser $(addprefix --ignore=,$(LONG)) $(ARGS); browser=$$?; \
+	test $$others = 0 && test $$long = 0 && test $$browser = 0
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .

@@ -78,12 +78,14 @@ class Board {
     );
   }
 
-  /** Paint what has changed and is in sight; the rest, ages, lines and the order once a second. */
+  /** Paint what has changed and is in sight, or is stale now or no more; the rest, ages, lines, order once a second. */
   #paint() {
     const quietly = this.#everything;
     for (const [symbol, row] of this.#rows) {
-      if (!quietly && !(this.#changed.has(symbol) && (row.seen || this.#second))) continue;
-      row.paint(this.#live.quotes.get(symbol), quietly);
+      const quote = this.#live.quotes.get(symbol);
+      const due = row.seen || this.#second || quote?.stale !== row.quote?.stale;
+      if (!quietly && !(due && this.#changed.has(symbol))) continue;
+      row.paint(quote, quietly);
       row.grow(this.#live.clock);
       this.#changed.delete(symbol);
     }

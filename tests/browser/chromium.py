@@ -22,6 +22,8 @@ FLAGS = [
 ]
 # A lost connection is what some tests are about; Chromium notes each attempt to come back.
 _EXPECTED = re.compile(r"WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|NETWORK)")
+# A gateway that has not met its engine yet says so with 503; the page asks again.
+_ASKED_AGAIN = re.compile(r"/(history|readyz)\b")
 
 
 @contextmanager
@@ -54,6 +56,8 @@ class Visitor:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning") or _EXPECTED.search(message.text):
+            return
+        if "status of 503 " in message.text and _ASKED_AGAIN.search(message.location.get("url", "")):
             return
         if self._status not in message.text:
             self.complaints.append(f"{message.type}: {message.text}")

@@ -36,16 +36,12 @@ setup: $(RUNTIME) $(SCRIPTS)
 run: setup
 	@exec $(PY) -m crypto_stream run $(ARGS)
 
-# The browser's tests are a run of their own: Chromium's driver may not share a process with the others' event loops.
-# Two of them take minutes and little of the machine: they run beside the others.
-LONG := tests/browser/test_board_soak.py tests/browser/test_lighthouse.py
-
+# Most tests wait for a clock or a socket: several at once, each file in one process. The browser's tests are a run of
+# their own: Chromium's driver may not share a process with the others' event loops, and needs the processor.
 test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE)
-	@mkdir -p build; $(PY) -m pytest $(LONG) $(ARGS) >build/long-tests.log 2>&1 & long=$$!; \
-	$(PY) -m pytest --ignore=tests/browser $(ARGS); others=$$?; \
-	wait $$long; long=$$?; cat build/long-tests.log; \
-	$(PY) -m pytest tests/browser $(addprefix --ignore=,$(LONG)) $(ARGS); browser=$$?; \
-	test $$others = 0 && test $$long = 0 && test $$browser = 0
+	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 --dist=loadfile $(ARGS); others=$$?; \
+	$(PY) -m pytest tests/browser --numprocesses=3 --dist=loadfile $(ARGS); browser=$$?; \
+	test $$others = 0 && test $$browser = 0
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .

@@ -34,6 +34,10 @@ def closed(code: int) -> bytes:
         (b"", "transport close"),
         (text("1"), "client disconnect"),
     ],
+    ids=[  # the frames' masks are random: they are no names
+        *("too long", "no packet", "no UTF-8", "reserved bits", "own code"),
+        *("normal", "going away", "without code", "broken off", "engine.io's close"),
+    ],
 )
 def test_the_reason_of_an_end_names_the_close_code_where_there_is_one(said: bytes, reason: str) -> None:
     """A client whose message was too big is told from one that left."""

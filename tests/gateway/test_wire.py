@@ -138,6 +138,10 @@ def test_messages_arrive_whole_whatever_their_frames() -> None:
             1009,
         ),
     ],
+    ids=[  # the frames' masks are random: they are no names
+        *("too long", "much too long", "no UTF-8", "unmasked", "continuation of nothing"),
+        *("reserved bit", "parts too long"),
+    ],
 )
 def test_what_breaks_the_rules_is_told_why_and_ends(data: bytes, code: int) -> None:
     """The client can read the close code, nothing reaches the application, and time ends what lingers."""

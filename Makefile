@@ -36,11 +36,13 @@ setup: $(RUNTIME) $(SCRIPTS)
 run: setup
 	@exec $(PY) -m crypto_stream run $(ARGS)
 
-# Most tests wait for a clock or a socket: several at once, each file in one process. The browser's tests are a run of
-# their own: Chromium's driver may not share a process with the others' event loops, and needs the processor.
+# Most tests wait for a clock or a socket: several at once, each file in one process, in the files' order (a long one
+# would else come last). The browser's tests are a run of their own: Chromium's driver may not share a process with the
+# others' event loops, and needs the processor.
+AT_ONCE := --dist=loadfile --no-loadscope-reorder
 test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE)
-	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 --dist=loadfile $(ARGS); others=$$?; \
-	$(PY) -m pytest tests/browser --numprocesses=3 --dist=loadfile $(ARGS); browser=$$?; \
+	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 $(AT_ONCE) $(ARGS); others=$$?; \
+	$(PY) -m pytest tests/browser --numprocesses=3 $(AT_ONCE) $(ARGS); browser=$$?; \
 	test $$others = 0 && test $$browser = 0
 
 check: $(DEV)

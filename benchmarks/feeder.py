@@ -22,6 +22,7 @@ import msgspec
 
 from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.bus.messages import Ask, Beat, GetSparks, Quotes, Snapshot, Sparks
+from crypto_stream.bus.orders import Command
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.instruments import Instrument, is_synthetic, split_symbol
 from crypto_stream.market.quotes import Quote
@@ -88,6 +89,10 @@ class Feed:
         if isinstance(ask, GetSparks):
             return Sparks("benchmark", self.seq, 60_000, {})
         raise RefusedError("benchmark", "this engine only publishes")
+
+    def orders(self, gateway: int, commands: list[Command]) -> None:
+        """Fail: no viewer of a measurement trades."""
+        raise RuntimeError("this engine only publishes")
 
     def left(self, gateway: int) -> None:
         """Nothing is remembered of a gateway."""

@@ -89,7 +89,8 @@ class Settings(BaseModel):
     log_size: int = Field(10_000_000, ge=10_000, description="Bytes after which the log file is rotated.")
     log_count: int = Field(5, ge=0, le=1000, description="Rotated log files kept.")
     seed: int | None = Field(
-        None, description="Makes the synthetic walk repeat exactly; empty: a new one each start."
+        None,
+        description="Makes the synthetic walk and order latencies repeat exactly; empty: new each start.",
     )
     stale_after: float = Field(
         5.0, gt=0, le=86_400, description="Seconds without data after which a source is stale."
@@ -135,6 +136,22 @@ class Settings(BaseModel):
     )
     prebuilt: bool = Field(
         True, description="Answer simple requests for prices and pages at once, without Flask."
+    )
+    order_latency: float = Field(
+        200.0,
+        ge=0,
+        le=60_000,
+        description="Milliseconds, give or take half, until a placed order reaches the simulated market.",
+    )
+    order_outcomes: bool = Field(
+        False, description="Let clients script what becomes of an order, for tests of their own programs."
+    )
+    order_rate: int = Field(
+        200, ge=1, le=1_000_000, description="Messages a second of one connection to /ws; more are refused."
+    )
+    max_open_orders: int = Field(2_000, ge=1, le=1_000_000, description="Active orders of one owner.")
+    max_subscriptions: int = Field(
+        500, ge=1, le=100_000, description="Instruments one connection to /ws may subscribe to."
     )
     replay_speed: Literal["recorded", "full"] = Field("recorded", description="Pace of replay:VENUE:FILE.")
     handler_options: dict[str, dict[str, str]] = Field(

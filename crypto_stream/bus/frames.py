@@ -62,6 +62,7 @@ def decode_to_gateway(body: bytes) -> ToGateway:
 def decode_to_engine(body: bytes) -> ToEngine:
     """Decode what a gateway sent; BusError when it is no message."""
     try:
-        return _to_engine.decode(body)
+        message: ToEngine = _to_engine.decode(body)
     except msgspec.MsgspecError as error:
         raise BusError(f"unreadable message from a gateway: {error}") from None
+    return message

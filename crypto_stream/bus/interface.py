@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from crypto_stream.bus.messages import Ask, Snapshot, ToGateway
+from crypto_stream.bus.orders import Command, OrderCommands, OrderNews
 
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer one is a broken peer
 MOST_METRICS = 256 * 1024  # bytes of what one gateway counts; more is refused
@@ -17,6 +18,9 @@ class EnginePort(Protocol):
     def publish(self, message: ToGateway) -> None:
         """Hand `message` to every gateway without waiting; one that is behind gets a new Snapshot later."""
 
+    def tell(self, gateway: int, news: OrderNews) -> None:
+        """Hand order news to one gateway, never skipped; one that does not read is cut off."""
+
 
 class Backend(Protocol):
     """What the engine's end asks of the engine."""
@@ -27,8 +31,11 @@ class Backend(Protocol):
     async def answer(self, gateway: int, ask: Ask) -> Any:
         """Answer one request of a gateway; RefusedError carries code and reason back."""
 
+    def orders(self, gateway: int, commands: list[Command]) -> None:
+        """Take what the sessions of one gateway ask about orders; what is to be told follows by `tell`."""
+
     def left(self, gateway: int) -> None:
-        """Forget what this gateway had asked to watch and handed over."""
+        """Forget what this gateway had asked to watch and handed over, and its sessions."""
 
 
 class GatewayPort(Protocol):
@@ -39,3 +46,6 @@ class GatewayPort(Protocol):
 
     def ask(self, ask: Ask, timeout_s: float = 5.0) -> bytes:
         """Send one request, return its answer as msgpack; raise BusError (no answer) or RefusedError."""
+
+    def send(self, commands: OrderCommands) -> None:
+        """Send what sessions ask about orders; raise BusError when the engine cannot be reached."""

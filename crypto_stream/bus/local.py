@@ -18,12 +18,15 @@ from typing import Self
 from crypto_stream.bus.frames import Splitter, decode_to_engine, decode_to_gateway, encode_frame, encode_value
 from crypto_stream.bus.interface import Backend
 from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
+from crypto_stream.bus.orders import OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
 
 log = logging.getLogger(__name__)
 
 # Bytes a gateway may leave unread before state messages are skipped for it (it gets a Snapshot instead).
 _BEHIND_BYTES = 4 * 1024 * 1024
+# Bytes of order news, which are never skipped, that a gateway may leave unread before it is cut off.
+_UNREAD_NEWS_BYTES = 64 * 1024 * 1024
 # Requests of one gateway worked on at once; further ones wait in its socket.
 _AT_ONCE = 64
 # The engine beats each second; this long without a byte and it is given up.
@@ -36,7 +39,8 @@ class LocalEnginePort:
     """The engine's end: serve gateways on a Unix socket. Use as `async with`.
 
     Each gateway's unsent bytes are bounded: past the bound state is skipped and, when it has drained,
-    replaced by one Snapshot. Answers are never skipped: a gateway has at most 64 of them under way.
+    replaced by one Snapshot. Answers are never skipped: a gateway has at most 64 of them under way. Nor are
+    order news: past 64 MB unread the gateway is cut off.
     """
 
     def __init__(self, path: Path, backend: Backend) -> None:
@@ -74,6 +78,11 @@ class LocalEnginePort:
         """Hand `message` to one gateway; nothing happens when it has left."""
         if link := self._links.get(gateway):
             link.push(encode_frame(message))
+
+    def tell(self, gateway: int, news: OrderNews) -> None:
+        """Hand order news to one gateway, never skipped; one that does not read is cut off."""
+        if link := self._links.get(gateway):
+            link.tell(encode_frame(news))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -113,8 +122,12 @@ class LocalEnginePort:
 
         while data := await reader.read(_READ_BYTES):
             for body in splitter.feed(data):
+                message = decode_to_engine(body)
+                if isinstance(message, OrderCommands):
+                    self._backend.orders(number, message.commands)
+                    continue
                 await free.acquire()
-                tasks.create_task(work(decode_to_engine(body)))
+                tasks.create_task(work(message))
 
     async def _answer(self, number: int, request: Request) -> Answer:
         try:
@@ -142,6 +155,13 @@ class _Link:
         if self.writer.transport.get_write_buffer_size() > _BEHIND_BYTES:
             self._behind.set()
             log.warning("a gateway reads too slowly; it gets a new snapshot when it has caught up")
+            return
+        self.write(frame)
+
+    def tell(self, frame: bytes) -> None:
+        if self.writer.transport.get_write_buffer_size() > _UNREAD_NEWS_BYTES:
+            log.warning("a gateway does not read its order news; it is cut off")
+            self.writer.transport.abort()
             return
         self.write(frame)
 
@@ -213,6 +233,10 @@ class LocalGatewayPort:
         if answer.code is not None:
             raise RefusedError(answer.code, answer.reason or answer.code)
         return bytes(answer.value)
+
+    def send(self, commands: OrderCommands) -> None:
+        """Send what sessions ask about orders; raise BusError when the engine cannot be reached."""
+        self._send(encode_frame(commands))
 
     def _connect(self) -> socket.socket:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

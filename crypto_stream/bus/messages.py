@@ -1,9 +1,13 @@
-"""What crosses the bus. State goes engine → gateway, requests gateway → engine, each answered once."""
+"""What crosses the bus. State goes engine → gateway, requests gateway → engine, each answered once.
+
+Orders go their own way beside it (`orders`).
+"""
 
 from __future__ import annotations
 
 import msgspec
 
+from crypto_stream.bus.orders import OrderCommands, OrderNews
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
@@ -178,5 +182,5 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
     ask: Ask
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | VenuesChanged | LiveBars | Answer
-ToEngine = Request
+ToGateway = Snapshot | Quotes | Beat | Switched | VenuesChanged | LiveBars | Answer | OrderNews
+ToEngine = Request | OrderCommands

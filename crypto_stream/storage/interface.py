@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.bars import Bar, Gap
+from crypto_stream.market.orders import Order, Position, Report
 
 EVERY = ""  # as a symbol: a gap of all instruments
 MOST_GAPS = 5_000  # read at once
@@ -90,3 +91,74 @@ class HistoryReader(Protocol):
 
     def alive_ms(self) -> int | None:
         """Return when an engine last said that it lives."""
+
+
+class OrdersFound(NamedTuple):
+    """What a start finds: the active orders by rank, who of their owners is anonymous, the next free rank."""
+
+    active: list[Order]
+    anonymous: frozenset[str]
+    next_rank: int
+
+
+class OwnerFound(NamedTuple):
+    """What is known of an owner: its newest report's seq, the reports it was not told, what it named itself.
+
+    `named` gives, by client_order_id, the order_id. All of it is empty, and `last_seq` 0, for a new owner.
+    """
+
+    last_seq: int
+    untold: list[Report]
+    named: dict[str, str]
+
+
+class OrderBatch(NamedTuple):
+    """What is written together: reports with their orders, oldest first, and what owners were told (seq).
+
+    `anonymous` are owners of this batch that nobody can come back as.
+    """
+
+    reports: Sequence[Report]
+    told: Mapping[str, int]
+    anonymous: frozenset[str]
+
+
+class OrderWriter(Protocol):
+    """The one writer of the orders, on one thread. OSError: nothing of the call was kept.
+
+    CorruptError and UnusableError need a person: a file of orders is never replaced.
+    """
+
+    def open(self) -> OrdersFound:
+        """Open what is kept, made where there is nothing; may be called again after a failure."""
+
+    def write(self, batch: OrderBatch) -> None:
+        """Keep the batch, all or nothing; on disk (synchronous) when this returns."""
+
+    def owner(self, owner: str) -> OwnerFound:
+        """Return what is known of an owner."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class OrderReader(Protocol):
+    """Reads of the orders; blocking, from one thread, beside the writer. OSError when they cannot be read."""
+
+    def order(self, owner: str, order_id: str) -> Order | None:
+        """Return one order of this owner."""
+
+    def newest_report(self, owner: str, order_id: str) -> Report | None:
+        """Return the newest report of one order of this owner."""
+
+    def orders(self, owner: str, most_closed: int) -> list[Order]:
+        """Return all active orders and the newest others, by rank."""
+
+    def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
+        """Return the newest trades in one instrument, oldest first."""
+
+    def positions(self, owner: str) -> list[Position]:
+        """Return what all trades of an owner come to, by symbol."""
+
+    def close(self) -> None:
+        """Give back what is held."""

@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from crypto_stream.bus import local
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
 from crypto_stream.bus.messages import Ask, Beat, GetVenues, Pin, Quotes, Snapshot, ToGateway
+from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
 from tests.waiting import DEADLINE_S, until
 
@@ -26,6 +28,7 @@ class Engine:
     def __init__(self) -> None:
         self.snapshots = 0
         self.gone: list[int] = []
+        self.commands: list[tuple[int, Command]] = []
 
     def snapshot(self) -> Snapshot:
         self.snapshots += 1
@@ -38,6 +41,9 @@ class Engine:
             raise RefusedError("unknown_source", f"no source {ask.source}")
         await asyncio.sleep(DEADLINE_S)
         return None
+
+    def orders(self, gateway: int, commands: list[Command]) -> None:
+        self.commands += [(gateway, command) for command in commands]
 
     def left(self, gateway: int) -> None:
         self.gone.append(gateway)
@@ -106,6 +112,49 @@ async def test_answers_and_refusals_come_back(gateway: Gateway) -> None:
     assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
     assert refusal.value.code == "unknown_source"
     assert str(refusal.value) == "no source nowhere"
+
+
+async def test_order_commands_and_their_news_keep_their_order(
+    port: LocalEnginePort, gateway: Gateway, engine: Engine
+) -> None:
+    """What sessions ask reaches the engine in its order, and what they are told that gateway alone."""
+    asked: list[Command] = [Attach(1, "anna", anonymous=False), *(Cancel(1, ref, "o") for ref in range(9))]
+    for command in asked:
+        await asyncio.to_thread(gateway.port.send, OrderCommands([command]))
+    await until(lambda: len(engine.commands) == 10)
+    ((number, _), *_) = engine.commands
+    news = [OrderNews([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
+    for one in news:
+        port.tell(number, one)
+        port.tell(number + 1, one)
+    await until(lambda: len(gateway.received) == 10)
+
+    assert engine.commands == [(number, command) for command in asked]
+    assert gateway.received[1:] == news
+
+
+async def test_a_gateway_that_does_not_read_its_order_news_is_cut_off(
+    port: LocalEnginePort, gateway: Gateway, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Order news are never skipped: past the bound the gateway is cut off, and comes anew."""
+    monkeypatch.setattr(local, "_UNREAD_NEWS_BYTES", 100_000)
+    _, writer = await asyncio.open_unix_connection(tmp_path / "bus.sock", limit=1)
+    try:
+        writer.write(encode_frame(OrderCommands([Attach(7, "anna", anonymous=False)])))
+        await until(lambda: bool(engine.commands))
+        ((number, _),) = engine.commands
+        news = OrderNews([Failed(7, 0, "unknown_order", "x" * 50_000)])
+        told = 0
+        while number not in engine.gone and told < 1_000:
+            port.tell(number, news)
+            told += 1
+            await asyncio.sleep(0)
+        await until(lambda: number in engine.gone)
+    finally:
+        await hang_up(writer)
+
+    assert told < 1_000
+    assert not gateway.lost
 
 
 async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, engine: Engine) -> None:

@@ -28,6 +28,7 @@ from crypto_stream.bus.messages import (
     WatchBars,
     WatchVenues,
 )
+from crypto_stream.bus.orders import Command, OrderNews, Told
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
@@ -80,6 +81,7 @@ class Engine:
         self.reasons: dict[str, str] = {}
         self.pin: str | None = None
         self.asked: list[Ask] = []
+        self.commands: list[tuple[int, Command]] = []
         self.gateways_left = 0
         self.silent = False
         self.history_trouble: str | None = None
@@ -143,6 +145,14 @@ class Engine:
                 raise RefusedError("unknown_source", f"no source {ask.source!r}")
             self.pin = None if ask.source == "auto" else ask.source
         return None
+
+    def orders(self, gateway: int, commands: list[Command]) -> None:
+        """Keep what sessions asked, for a test to look at and to answer by `tell`."""
+        self.commands += [(gateway, command) for command in commands]
+
+    def tell(self, gateway: int, *news: Told) -> None:
+        """Answer sessions of a gateway."""
+        self._port.tell(gateway, OrderNews(list(news)))
 
     def left(self, _gateway: int) -> None:
         """Count gateways that went away."""

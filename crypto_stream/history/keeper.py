@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 # Bars, gaps and batches that may wait: about 16 minutes of 100 instruments, 30 MB.
 MOST_WAITING = 100_000
 _RETRY_S = 1.0
+_TIDY_EVERY_S = 5.0
 _LOST = "the history could not be stored"
 
 
@@ -34,6 +35,7 @@ class Keeper:
         keep_ms: Mapping[str, int],
         most: int = MOST_WAITING,
         retry_s: float = _RETRY_S,
+        tidy_every_s: float = _TIDY_EVERY_S,
     ) -> None:
         """Write with `writer`; of each symbol and interval of `keep_ms` only the newest ms are kept."""
         self.trouble: str | None = None
@@ -43,6 +45,7 @@ class Keeper:
         self._prunes = cycle([(symbol, interval) for symbol in symbols for interval in keep_ms])
         self._most = most
         self._retry_s = retry_s
+        self._tidy_every_s = tidy_every_s
         self._waiting: deque[Batch] = deque()
         self._weight = 0
         self._doubt: str | None = None
@@ -50,17 +53,22 @@ class Keeper:
         self._news = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+        self._over = threading.Event()
+        self._tidier = threading.Thread(target=self._tidy_for_ever, name="history tidier", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
+        self._tidier.start()
 
     def stop(self, seconds: float) -> None:
         """Write what waits, for at most so long, and end."""
         with self._news:
             self._ending = True
             self._news.notify()
+        self._over.set()
         self._thread.join(seconds)
+        self._tidier.join(seconds)
 
     def put(self, batch: Batch) -> None:
         """Have the batch written; never waits for the disk."""
@@ -147,6 +155,18 @@ class Keeper:
             log.info("history is stored again", extra={"waiting": len(self._waiting), "lost": self.lost})
             self.trouble = None
         return True
+
+    def _tidy_for_ever(self) -> None:
+        """Tidy beside the writing: a disk that takes seconds for it would else hold up new bars."""
+        refused: str | None = None
+        while not self._over.wait(self._tidy_every_s):
+            try:
+                self._writer.tidy()
+                refused = None
+            except OSError as error:
+                if refused is None:
+                    log.warning("history cannot be tidied, its log grows", extra={"reason": str(error)})
+                refused = str(error)
 
     def _prune(self) -> None:
         """Forget the old bars of one series; each has its turn."""

@@ -55,6 +55,9 @@ class HistoryWriter(Protocol):
     def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
         """Forget the bars of a series that are `keep_ms` older than its newest."""
 
+    def tidy(self) -> None:
+        """Bring what was written to its last place; may wait for the disk, on a thread beside the others."""
+
     def check(self, reason: str) -> None:
         """Look whether what is kept is corrupt, as somebody found; if so put it aside."""
 

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS gap (
 CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
 """
 _BUSY_S = 1.0
+# Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
+_UNTIDY_PAGES = 25_000
 _FILES = ("", "-wal", "-shm")
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
@@ -102,6 +104,15 @@ class SqliteHistoryWriter:
                         "DELETE FROM bar WHERE symbol = ? AND length_ms = ? AND time <= ?",
                         (*series, newest - keep_ms),
                     )
+
+    def tidy(self) -> None:
+        """Carry the log over into the file, over a connection of its own: no write waits for the disk."""
+        with _failing_as_os_error(self._path):
+            address = (
+                f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone is the writer's affair
+            )
+            with closing(sqlite3.connect(address, _BUSY_S, uri=True)) as database:
+                database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def check(self, reason: str) -> None:
         """Put the file aside if it is corrupt, as somebody found; OSError when that cannot be told now."""
@@ -199,6 +210,7 @@ def _make_ready(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     # A killed process loses nothing so; after a power failure the last seconds may be missing.
     database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(f"PRAGMA wal_autocheckpoint = {_UNTIDY_PAGES}")
     database.executescript(_SCHEMA)
     with database:
         database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")

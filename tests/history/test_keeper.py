@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ class Disk:
         self.pruned: list[tuple[str, str, int]] = []
         self.checked: list[str] = []
         self.closed = False
+        self.tidied = 0
+        self.stays_untidy: Exception | None = None
+        self.free = threading.Event()
 
     def write(self, batch: Batch) -> None:
         if self.refuses is not None:
@@ -39,6 +43,12 @@ class Disk:
 
     def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
         self.pruned.append((symbol, interval, keep_ms))
+
+    def tidy(self) -> None:
+        self.tidied += 1
+        if self.stays_untidy is not None:
+            raise self.stays_untidy
+        assert self.free.wait(DEADLINE_S)
 
     def check(self, reason: str) -> None:
         self.checked.append(reason)
@@ -78,14 +88,42 @@ def wait_for(condition: object) -> None:
 
 @contextmanager
 def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[Keeper]:
-    keeper = Keeper(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S)
+    keeper = Keeper(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
     keeper.start()
     try:
         yield keeper
     finally:
         disk.refuses = None
+        disk.free.set()
         keeper.stop(DEADLINE_S)
         assert disk.closed
+
+
+def test_a_disk_that_is_slow_to_tidy_holds_up_no_bar() -> None:
+    """Tidying waits for the disk on a thread of its own."""
+    disk = Disk()
+    with keeping(disk) as keeper:
+        wait_for(lambda: disk.tidied)
+        keeper.put(batch(1))
+        wait_for(lambda: disk.times)
+        tidied_when_written = disk.tidied
+
+    assert disk.times == [1000]
+    assert tidied_when_written == 1
+
+
+def test_what_could_not_be_tidied_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said once, not each time."""
+    disk = Disk()
+    disk.stays_untidy = OSError("locked")
+    with keeping(disk):
+        wait_for(lambda: disk.tidied > 3)
+        disk.stays_untidy = None
+        disk.free.set()
+        refused = disk.tidied
+        wait_for(lambda: disk.tidied > refused + 1)
+
+    assert [record.message for record in caplog.records] == ["history cannot be tidied, its log grows"]
 
 
 def test_batches_are_written_in_their_order() -> None:

@@ -162,6 +162,26 @@ def test_a_locked_file_is_an_error_and_not_the_end(
     assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000, 2000]
 
 
+def test_tidying_carries_what_was_written_into_the_file(
+    writer: SqliteHistoryWriter, path: Path, tmp_path: Path
+) -> None:
+    """What the log holds is in the file itself afterwards, also when the writer never closes it."""
+    writer.write(Batch(seconds(1000), [], 1))
+    writer.tidy()
+    alone = tmp_path / "alone.db"
+    alone.write_bytes(path.read_bytes())
+
+    assert [one.time for one in SqliteHistoryReader(alone).bars("ticker_00", "1s", ALL)] == [1000]
+
+
+def test_tidying_makes_no_file(path: Path) -> None:
+    """Where the file is gone that is an error: the writer begins a new one."""
+    with pytest.raises(OSError, match="unable to open"):
+        SqliteHistoryWriter(path).tidy()
+
+    assert not path.exists()
+
+
 def test_a_corrupt_file_is_kept_aside_at_the_start(path: Path, reader: SqliteHistoryReader) -> None:
     """A new one is begun; nothing of the old one is lost."""
     path.write_bytes(b"this was a database once" * 100)

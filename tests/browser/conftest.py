@@ -29,12 +29,21 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture
-def visit(browser: Browser, system: System) -> Iterator[Callable[..., Visitor]]:
+def healed(system: System) -> Iterator[System]:
+    """Leave no fault and no pin to the next test."""
+    yield system
+    for venue in system.ports:
+        system.fault(venue, "none")
+    system.pin("auto")
+
+
+@pytest.fixture
+def visit(browser: Browser, healed: System) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens a path; no complaint of the browser is let pass at the end."""
     visitors: list[Visitor] = []
 
     def open_path(path: str, *, status: int = 200, script: str = "", **context: Any) -> Visitor:
-        visitor = Visitor(browser, system.url, **context)
+        visitor = Visitor(browser, healed.url, **context)
         visitors.append(visitor)
         visitor.page.set_default_timeout(15_000 * SCALE)
         if script:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.system import System, until
+from tests.browser.system import until
 
 pytestmark = pytest.mark.browser
 
@@ -39,13 +39,6 @@ _CLICKED = """([column, clicks]) => {
         [...group.querySelectorAll('tr[data-symbol]')].map((row) => [row.dataset.symbol, text(row)]));
 }"""
 _ORDER = "() => [...document.querySelectorAll('.board tr[data-symbol]')].map((row) => row.dataset.symbol)"
-
-
-@pytest.fixture(autouse=True)
-def unpinned(system: System) -> Iterator[None]:
-    """Leave no pin to the next test."""
-    yield
-    system.pin("auto")
 
 
 def _value(column: str, text: str) -> Any:

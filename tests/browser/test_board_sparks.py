@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,13 +19,6 @@ Open = Callable[..., Page]
 MINUTE = 60_000
 NOW = 1_700_000_040_000 + 30_000  # in the middle of a minute
 LAST = 1_700_000_040_000  # its begin
-
-
-@pytest.fixture(autouse=True)
-def unpinned(system: System) -> Iterator[None]:
-    """Leave no pin to the next test."""
-    yield
-    system.pin("auto")
 
 
 def _run(visit: Callable[..., Visitor], body: str, *given: Any) -> Any:

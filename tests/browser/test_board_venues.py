@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -27,14 +27,6 @@ _CARDS = """() => [...document.querySelectorAll('.pair')].map((pair) =>
         };
         return [row.dataset.stale === undefined, side('bid'), side('ask')];
     }))"""
-
-
-@pytest.fixture(autouse=True)
-def healed(system: System) -> Iterator[None]:
-    """Leave no fault and no pin to the next test."""
-    yield
-    system.fault("binance", "none")
-    system.pin("auto")
 
 
 @pytest.fixture

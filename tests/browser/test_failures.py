@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,14 +19,6 @@ Open = Callable[..., Page]
 STALE_WITHIN = 6_000
 BACK_WITHIN = 30_000 * SCALE
 FRESH = re.compile(r"^[0-4]\.\d s ago$")
-
-
-@pytest.fixture(autouse=True)
-def healed(system: System) -> Iterator[None]:
-    """Leave no fault to the next test."""
-    yield
-    for venue in system.ports:
-        system.fault(venue, "none")
 
 
 def test_engine_killed(live: Open, system: System) -> None:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import Visitor
-from tests.browser.system import System, until
+from tests.browser.system import until
 
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture(autouse=True)
-def unpinned(system: System) -> Iterator[None]:
-    """Leave no pin to the next test."""
-    yield
-    system.pin("auto")
 
 
 def test_price_moves_with_its_figures(live: Open) -> None:

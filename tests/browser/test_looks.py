@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -18,13 +18,6 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 PHONES = [{"width": 360, "height": 700}, {"width": 390, "height": 844}]
 LIVE_PAGES = ["/", "/btcusdt", "/ticker_00"]
-
-
-@pytest.fixture(autouse=True)
-def unpinned(system: System) -> Iterator[None]:
-    """Leave no pin to the next test."""
-    yield
-    system.pin("auto")
 
 
 def _overflow(page: Page) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,14 +19,6 @@ pytestmark = pytest.mark.browser
 
 Visit = Callable[..., Visitor]
 SWITCHES_WITHIN = 15_000 * SCALE
-
-
-@pytest.fixture(autouse=True)
-def healed(system: System) -> Iterator[None]:
-    """Leave no fault and no pin to the next test."""
-    yield
-    system.fault("binance", "none")
-    system.pin("auto")
 
 
 @pytest.fixture

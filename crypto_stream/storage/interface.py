@@ -105,14 +105,10 @@ class OrdersFound(NamedTuple):
 
 
 class OwnerFound(NamedTuple):
-    """What is known of an owner: its newest report's seq, the reports it was not told, what it named itself.
-
-    `named` gives, by client_order_id, the order_id. All of it is empty, and `last_seq` 0, for a new owner.
-    """
+    """What is known of an owner: its newest report's seq (0: none yet) and the reports it was not told."""
 
     last_seq: int
     untold: list[Report]
-    named: dict[str, str]
 
 
 class OrderBatch(NamedTuple):
@@ -140,6 +136,9 @@ class OrderWriter(Protocol):
 
     def owner(self, owner: str) -> OwnerFound:
         """Return what is known of an owner."""
+
+    def named(self, owner: str, client_order_id: str) -> Report | None:
+        """Return the newest report of the order that its owner named so; asked for each such new order."""
 
     def close(self) -> None:
         """Give back what is held."""

@@ -13,6 +13,7 @@ from typing import Any
 from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.storage.interface import EVERY, MOST_GAPS, Batch, CorruptError, Range, UnusableError
+from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,8 @@ CREATE TABLE IF NOT EXISTS gap (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
 """
-_BUSY_S = 1.0
 # Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
 _UNTIDY_PAGES = 25_000
-_FILES = ("", "-wal", "-shm")
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
 
 
 class SqliteHistoryWriter:
@@ -46,7 +43,7 @@ class SqliteHistoryWriter:
         """Use the file at `path`; nothing is opened before the first call."""
         self._path = path
         self._database: sqlite3.Connection | None = None
-        self._opened: tuple[int, int] | None = None
+        self._opened: Identity = None
         self._names: dict[str, int] = {}
 
     def prepare(self) -> None:
@@ -107,18 +104,18 @@ class SqliteHistoryWriter:
 
     def tidy(self) -> None:
         """Carry the log over into the file, over a connection of its own: no write waits for the disk."""
-        with _failing_as_os_error(self._path):
+        with failing_as_os_error(self._path):
             address = (
                 f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone is the writer's affair
             )
-            with closing(sqlite3.connect(address, _BUSY_S, uri=True)) as database:
+            with closing(sqlite3.connect(address, BUSY_S, uri=True)) as database:
                 database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def check(self, reason: str) -> None:
         """Put the file aside if it is corrupt, as somebody found; OSError when that cannot be told now."""
         self.close()
         try:
-            with _failing_as_os_error(self._path), closing(sqlite3.connect(self._path, _BUSY_S)) as database:
+            with failing_as_os_error(self._path), closing(sqlite3.connect(self._path, BUSY_S)) as database:
                 ((found,),) = database.execute("PRAGMA quick_check(1)")
         except CorruptError as error:
             found = str(error)
@@ -133,10 +130,9 @@ class SqliteHistoryWriter:
         self.close()
         aside = self._path.with_name(f"{self._path.name}.corrupt-{time.time_ns() // 1_000_000}")
         try:
-            for ending in _FILES:
-                part = self._path.with_name(self._path.name + ending)
+            for part, renamed in zip(parts(self._path), parts(aside), strict=True):
                 if part.exists():
-                    part.rename(aside.with_name(aside.name + ending))
+                    part.rename(renamed)
         except OSError as error:
             raise UnusableError(f"{self._path} is corrupt, and cannot be renamed: {error.strerror}") from None
         log.error("history file corrupt, kept aside", extra={"file": str(aside), "reason": reason})
@@ -149,27 +145,19 @@ class SqliteHistoryWriter:
             self._database = None
 
     def _open(self) -> sqlite3.Connection:
-        if self._database is not None and self._identity() != self._opened:
+        if self._database is not None and identity(self._path) != self._opened:
             log.error("history file gone, a new one begun", extra={"file": str(self._path)})
             self.close()
         if self._database is None:
             # The writer's thread is not the one that prepared it; there is only one at a time.
-            database = sqlite3.connect(self._path, timeout=_BUSY_S, check_same_thread=False)
+            database = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False)
             try:
                 _make_ready(database)
             except sqlite3.Error:
                 database.close()
                 raise
-            self._database, self._opened = database, self._identity()
+            self._database, self._opened = database, identity(self._path)
         return self._database
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Tell which file stands at the path; what is written to one without a name is lost."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return (found.st_dev, found.st_ino)
 
     def _number(self, name: str) -> int:
         number = self._names.get(name)
@@ -187,7 +175,7 @@ class SqliteHistoryWriter:
         Otherwise the file stays open: on a full disk nobody could read it without what belongs to that.
         """
         try:
-            with _failing_as_os_error(self._path):
+            with failing_as_os_error(self._path):
                 yield
         except CorruptError as error:
             self.put_aside(str(error))
@@ -214,24 +202,6 @@ def _make_ready(database: sqlite3.Connection) -> None:
     database.executescript(_SCHEMA)
     with database:
         database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")
-
-
-@contextmanager
-def _failing_as_os_error(path: Path) -> Iterator[None]:
-    """Turn what a file can do to us into OSError; our own faults (a wrong statement) stay what they are."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        kind = None if code is None else code & 0xFF  # the rest of it says how
-        text = f"{path}: {error}"
-        if kind in _CORRUPT:
-            raise CorruptError(text) from None
-        if kind in _UNUSABLE:
-            raise UnusableError(text) from None
-        if isinstance(error, sqlite3.OperationalError):  # locked, full, a failing disk: it may pass
-            raise OSError(text) from None
-        raise
 
 
 class SqliteHistoryReader:
@@ -291,7 +261,7 @@ class SqliteHistoryReader:
             return []
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         with (
-            _failing_as_os_error(self._path),
-            closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as database,
+            failing_as_os_error(self._path),
+            closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as database,
         ):
             return database.execute(query, values).fetchall()

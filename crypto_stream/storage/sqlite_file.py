@@ -1,0 +1,50 @@
+"""What every SQLite file of ours has in common: how it fails, and whether it still stands where it was."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crypto_stream.storage.interface import CorruptError, UnusableError
+
+ENDINGS = ("", "-wal", "-shm")  # the file, its log, and what its connections share
+BUSY_S = 1.0
+
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
+
+Identity = tuple[int, int] | None
+
+
+@contextmanager
+def failing_as_os_error(path: Path) -> Iterator[None]:
+    """Turn what a file can do to us into OSError; our own faults (a wrong statement) stay what they are."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        kind = None if code is None else code & 0xFF  # the rest of it says how
+        text = f"{path}: {error}"
+        if kind in _CORRUPT:
+            raise CorruptError(text) from None
+        if kind in _UNUSABLE:
+            raise UnusableError(text) from None
+        if isinstance(error, sqlite3.OperationalError):  # locked, full, a failing disk: it may pass
+            raise OSError(text) from None
+        raise
+
+
+def identity(path: Path) -> Identity:
+    """Tell which file stands at the path; what is written to one without a name is lost."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
+def parts(path: Path) -> list[Path]:
+    """Return the paths of a file and of those that SQLite keeps beside it."""
+    return [path.with_name(path.name + ending) for ending in ENDINGS]

@@ -20,10 +20,12 @@ from crypto_stream.feed.source import (
     Event,
     Ignored,
     Instrument,
+    Listed,
     MalformedFrame,
     Moving,
     Refused,
     Request,
+    Rules,
     Trade,
     Update,
 )
@@ -111,9 +113,18 @@ class _Plain(Struct):
     lastUpdateId: Raw = Raw()  # noqa: N815 - the venue's name
 
 
+class _Filter(Struct, gc=False):
+    filterType: str  # noqa: N815 - the venue's names, here and below
+    tickSize: str = ""  # noqa: N815
+    stepSize: str = ""  # noqa: N815
+    minQty: str = ""  # noqa: N815
+    minNotional: str = ""  # noqa: N815
+
+
 class _Symbol(Struct):
     symbol: str
     status: str
+    filters: list[_Filter] = []
 
 
 class _ExchangeInfo(Struct):
@@ -174,7 +185,7 @@ def parse(frame: bytes) -> list[Event]:
         raise MalformedFrame(f"binance: {error}") from None
 
 
-async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
+async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     """Fetch the listed symbols: "" for a tradable one, else the venue's word (`HALT`, `BREAK`).
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/general-endpoints (exchangeInfo)
@@ -187,7 +198,10 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
         listed = msgspec.json.decode(answer.content, type=_ExchangeInfo)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"binance exchangeInfo: {error}") from None
-    return {fold(item.symbol): "" if item.status == "TRADING" else item.status for item in listed.symbols}
+    return {
+        fold(item.symbol): Listed("" if item.status == "TRADING" else item.status, _rules(item.filters))
+        for item in listed.symbols
+    }
 
 
 async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
@@ -205,6 +219,20 @@ async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str
         return [given(row[0], row[1:6], row[8], "binance") for row in rows]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"binance klines: {error}") from None
+
+
+def _rules(filters: Sequence[_Filter]) -> Rules:
+    """Read what orders must keep to; older servers say MIN_NOTIONAL for NOTIONAL.
+
+    [{"filterType":"PRICE_FILTER","minPrice":"0.01","maxPrice":"1000000.00","tickSize":"0.01000000"},
+     {"filterType":"LOT_SIZE","minQty":"0.00001000","maxQty":"9000.0","stepSize":"0.00001000"},
+     {"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true, ...}, ...]
+    """
+    named = {each.filterType: each for each in filters}
+    none = _Filter("")
+    lot = named.get("LOT_SIZE", none)
+    notional = named.get("NOTIONAL") or named.get("MIN_NOTIONAL", none)
+    return Rules(named.get("PRICE_FILTER", none).tickSize, lot.stepSize, lot.minQty, notional.minNotional)
 
 
 def _requests(method: str, instruments: Sequence[Instrument]) -> list[Request]:

@@ -22,11 +22,13 @@ from crypto_stream.feed.source import (
     Ignored,
     Instrument,
     Keepalive,
+    Listed,
     MalformedFrame,
     Moving,
     Pong,
     Refused,
     Request,
+    Rules,
     Trade,
     Update,
 )
@@ -106,14 +108,17 @@ class _Word(Struct):
     msg: str = ""
 
 
-class _Listed(Struct):
+class _Item(Struct, gc=False):
     instId: str  # noqa: N815
     state: str
+    tickSz: str = ""  # noqa: N815
+    lotSz: str = ""  # noqa: N815
+    minSz: str = ""  # noqa: N815
 
 
 class _Instruments(Struct):
     code: str
-    data: list[_Listed]
+    data: list[_Item]
     msg: str = ""
 
 
@@ -183,7 +188,7 @@ def parse(frame: bytes) -> list[Event]:
         raise MalformedFrame(f"okx: {error}") from None
 
 
-async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
+async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     """Fetch the listed spot pairs: "" for a tradable one, else the venue's word (`suspend`, `preopen`).
 
     https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments
@@ -196,7 +201,12 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, str]:
         raise MalformedFrame(f"okx instruments: {error}") from None
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
-    return {fold(item.instId): "" if item.state == "live" else item.state for item in listed.data}
+    return {
+        fold(item.instId): Listed(
+            "" if item.state == "live" else item.state, Rules(item.tickSz, item.lotSz, item.minSz)
+        )
+        for item in listed.data
+    }
 
 
 async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:

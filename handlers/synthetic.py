@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from crypto_stream.feed.source import Event, Instrument, Running, Trade, Update
+from crypto_stream.feed.source import Event, Instrument, Rules, Running, Trade, Update
 
 SYNTHETIC = True
 
@@ -26,6 +26,11 @@ INSTRUMENTS = [
     *(Instrument(symbol, None, None, synthetic=True) for symbol in _TICKERS),
     *(Instrument(symbol, symbol[:3].upper(), symbol[3:].upper(), synthetic=True) for symbol in _DIGITS),
 ]
+# Bid and ask of a ticker stand on halves. Amounts are as the client likes.
+RULES = {
+    **{symbol: Rules(tick="0.5") for symbol in _TICKERS},
+    **{symbol: Rules(tick=f"0.{1:0{digits}d}") for symbol, digits in _DIGITS.items()},
+}
 OPTIONS = {
     "eurusd_price": "1.0800",
     "eurusd_spread": "0.0002",

@@ -10,6 +10,7 @@ import msgspec
 from crypto_stream.bus.orders import OrderCommands, OrderNews
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Venues
 
@@ -17,7 +18,8 @@ from crypto_stream.market.status import SourceStatus, Switch, Venues
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     """Everything a gateway must know: the first message of a connection, and again after it fell behind.
 
-    `epoch` is one life of the engine; `reasons` says why a stale instrument is stale, by symbol.
+    `epoch` is one life of the engine; `reasons` says why a stale instrument is stale, by symbol. `rules` are
+    those of orders, by source and symbol: an instrument's are those of the source of its quote.
     """
 
     epoch: str
@@ -27,6 +29,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     sources: list[SourceStatus]
     pin: str | None
     reasons: dict[str, str]
+    rules: dict[str, dict[str, Rules]] = {}
 
 
 class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
@@ -54,6 +57,13 @@ class Switched(msgspec.Struct, frozen=True, tag="switched"):
     """Instruments changed the source that serves them."""
 
     switch: Switch
+
+
+class RulesChanged(msgspec.Struct, frozen=True, tag="rules"):
+    """All that a source demands of orders now, by symbol."""
+
+    source: str
+    rules: dict[str, Rules]
 
 
 class VenuesChanged(msgspec.Struct, frozen=True, tag="venues"):
@@ -182,5 +192,5 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
     ask: Ask
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | VenuesChanged | LiveBars | Answer | OrderNews
+ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | VenuesChanged | LiveBars | Answer | OrderNews
 ToEngine = Request | OrderCommands

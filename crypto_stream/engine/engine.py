@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -23,6 +23,7 @@ from crypto_stream.bus.messages import (
     LiveBars,
     Metrics,
     Pin,
+    RulesChanged,
     Snapshot,
     Sparks,
     ToGateway,
@@ -42,6 +43,7 @@ from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.orders import Rules
 from crypto_stream.market.status import SourceStatus, Venues
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ log = logging.getLogger(__name__)
 _BEAT_S = 1.0
 _VENUES_EVERY_S = 0.25
 AUTO = "auto"
+_NO_RULES = Rules()
 
 
 class Engine:
@@ -63,6 +66,9 @@ class Engine:
         self._watched: dict[int, list[str]] = {}
         self._metrics: dict[int, Metrics] = {}
         self._venues_sent: dict[str, Venues] = {}
+        self._rules_told: dict[str, Mapping[str, Rules]] = {
+            name: line.listing.rules for name, line in self._board.lines.items()
+        }
         self.port: LocalEnginePort | None = None
         self.publisher = Publisher(
             assembly.instruments.values(), assembly.book, assembly.failover, self._publish
@@ -83,6 +89,7 @@ class Engine:
             self._statuses(),
             self._board.pin,
             publisher.reasons(publisher.quotes),
+            {name: dict(line.listing.rules) for name, line in self._board.lines.items()},
         )
 
     async def answer(self, gateway: int, ask: Ask) -> Any:
@@ -142,6 +149,7 @@ class Engine:
             due = time.monotonic() + _BEAT_S
             to_supervisor()
             self.sources_changed()
+            self._tell_rules()
             await asyncio.sleep(_BEAT_S)
             self._lag_ms = max(0.0, round((time.monotonic() - due) * 1000, 1))
 
@@ -157,6 +165,17 @@ class Engine:
                 for gateway, symbols in self._watched.items():
                     if symbol in symbols and self.port:
                         self.port.send(gateway, VenuesChanged(venues))
+
+    def rules(self, source: str, symbol: str) -> Rules:
+        """Tell what `source` demands of an order in `symbol`."""
+        line = self._board.lines.get(source)
+        return line.listing.rules.get(symbol, _NO_RULES) if line else _NO_RULES
+
+    def _tell_rules(self) -> None:
+        for name, line in self._board.lines.items():
+            if self._rules_told[name] is not (rules := line.listing.rules):
+                self._rules_told[name] = rules
+                self._publish(RulesChanged(name, dict(rules)))
 
     def _accepted(self, source: str, event: Update | Trade) -> None:
         symbol = event.symbol

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.backoff import Backoff, ConnectBudget
 from crypto_stream.feed.leg import Leg, Terms
-from crypto_stream.feed.listing import follow_listing
+from crypto_stream.feed.listing import Listing
 from crypto_stream.market.status import SourceState, SourceStatus
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Line:
         self.since_ms = _wall_ms()
         self.last_error: str | None = None
         self.reconnects = 0
-        self.unlisted: dict[str, str] = {}
+        self.listing = Listing(source, self.carries)
         self._changed = terms.changed
         self._terms = terms._replace(changed=self._on_leg)
         self._remember = remember
@@ -86,7 +86,8 @@ class Line:
     @property
     def refused(self) -> Mapping[str, str]:
         """Why it does not carry some of the instruments asked for."""
-        return {**self.unlisted, **self._leg.refused} if self._leg else self.unlisted
+        unlisted = self.listing.unlisted
+        return {**unlisted, **self._leg.refused} if self._leg else unlisted
 
     def want(self, wanted: bool) -> None:
         """Connect from now on, or hang up."""
@@ -135,7 +136,7 @@ class Line:
     async def run(self) -> None:
         """Keep the line as wanted, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(follow_listing(self._terms.source, self.unlisted, self.carries))
+            tasks.create_task(self.listing.follow())
             while True:
                 pause = self._step(tasks, time.monotonic())
                 with contextlib.suppress(TimeoutError):

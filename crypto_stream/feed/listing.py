@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 import httpx
+from msgspec.structs import asdict
 
 from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.source import Listed, Source
+from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.orders import Rules
 
 log = logging.getLogger(__name__)
 
@@ -17,41 +22,84 @@ _RETRY_S = 300.0
 _TIMEOUT_S = 20.0
 
 
-async def follow_listing(source: Source, unlisted: dict[str, str], carried: frozenset[str]) -> None:
-    """Keep `unlisted` (symbol → why) up to date with what the venue's REST interface says, for ever.
+class Listing:
+    """What a venue's REST interface says of the instruments a source carries.
 
-    A list that cannot be had changes nothing: subscriptions and first data decide then.
+    `unlisted` says why some have no market there, by symbol; `rules` what it demands of orders. `rules` is
+    another object whenever something in it changed.
     """
-    if source.instruments is None or source.rest_url is None:
-        return
-    while True:
-        pause = _EVERY_S
-        try:
-            async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
-                listed = await source.instruments(http)
-        except (httpx.HTTPError, MalformedFrame) as error:
-            log.info("no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)})
-            pause = _RETRY_S
-        except Exception:  # a handler's bug; its feed goes on without the list
-            log.exception("error in a handler", extra={"source": source.name})
-            pause = _RETRY_S
+
+    def __init__(self, source: Source, carried: Iterable[str]) -> None:
+        """Begin with what the source itself knows."""
+        self.unlisted: dict[str, str] = {}
+        self.rules: Mapping[str, Rules] = source.rules
+        self._source = source
+        self._carried = frozenset(carried)
+
+    async def follow(self) -> None:
+        """Keep it up to date, for ever.
+
+        A list that cannot be had changes nothing: subscriptions and first data decide then, and orders are
+        taken by the rules known before, or by none.
+        """
+        source = self._source
+        if source.instruments is None or source.rest_url is None:
+            return
+        while True:
+            pause = _EVERY_S
+            try:
+                async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
+                    self.take(await source.instruments(http))
+            except (httpx.HTTPError, MalformedFrame) as error:
+                log.info(
+                    "no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)}
+                )
+                pause = _RETRY_S
+            except Exception:  # a handler's bug; its feed goes on without the list
+                log.exception("error in a handler", extra={"source": source.name})
+                pause = _RETRY_S
+            await asyncio.sleep(pause)
+
+    def take(self, listed: Mapping[str, Listed]) -> None:
+        """Take a whole list of the venue's."""
+        for symbol in self._carried:
+            self._note(symbol, _why(listed, symbol))
+        rules = {
+            symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
+        }
+        if rules != self.rules:
+            self.rules = rules
+
+    def _note(self, symbol: str, why: str) -> None:
+        if why != self.unlisted.get(symbol, ""):
+            extra = {"source": self._source.name, "symbol": symbol, "state": why or "listed"}
+            log.info("listing changed", extra=extra)
+        if why:
+            self.unlisted[symbol] = why
         else:
-            _update(source.name, unlisted, {symbol: _why(listed, symbol) for symbol in carried})
-        await asyncio.sleep(pause)
+            self.unlisted.pop(symbol, None)
+
+    def _rules(self, symbol: str, given: Rules) -> Rules:
+        try:
+            return Rules(**{name: _plain(text) for name, text in asdict(given).items()})
+        except ValueError as error:
+            extra = {"source": self._source.name, "symbol": symbol, "reason": str(error)}
+            log.warning("rules of orders not understood", extra=extra)
+            return Rules()
 
 
-def _why(listed: dict[str, str], symbol: str) -> str:
+def _why(listed: Mapping[str, Listed], symbol: str) -> str:
     """Say why a symbol has no market; an empty text where it has one."""
     if symbol not in listed:
         return "not listed"
-    return f"listed, but {listed[symbol]}" if listed[symbol] else ""
+    return f"listed, but {listed[symbol].state}" if listed[symbol].state else ""
 
 
-def _update(name: str, unlisted: dict[str, str], found: dict[str, str]) -> None:
-    for symbol, why in found.items():
-        if why != unlisted.get(symbol, ""):
-            log.info("listing changed", extra={"source": name, "symbol": symbol, "state": why or "listed"})
-        if why:
-            unlisted[symbol] = why
-        else:
-            unlisted.pop(symbol, None)
+def _plain(text: str | None) -> str | None:
+    """Write a number without exponent or needless zeros; None for an empty one and for 0."""
+    if text is None or decimal_text(text) is None:
+        return None
+    number = Decimal(text)
+    if number < 0:
+        raise ValueError(f"{text!r} is below 0")
+    return f"{number.normalize():f}" if number else None

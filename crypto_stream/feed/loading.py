@@ -13,7 +13,7 @@ from types import MappingProxyType, ModuleType
 
 from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
 from crypto_stream.feed.replay import replay_source
-from crypto_stream.feed.source import Instrument, Source
+from crypto_stream.feed.source import Instrument, Rules, Source
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
@@ -162,6 +162,9 @@ def _check_shape(name: str, file: Path, module: ModuleType) -> None:
     carries = getattr(module, "INSTRUMENTS", [])
     if not isinstance(carries, (list, tuple)) or not all(isinstance(each, Instrument) for each in carries):
         raise BrokenHandlerError(f"handler {name} ({file}): INSTRUMENTS must be a list of Instrument")
+    rules = getattr(module, "RULES", {})
+    if not isinstance(rules, dict) or not all(isinstance(each, Rules) for each in rules.values()):
+        raise BrokenHandlerError(f"handler {name} ({file}): RULES must map symbols to Rules")
     for part in (
         "url",
         "subscribe",
@@ -198,6 +201,7 @@ _OPTIONAL = {
     "instruments": "instruments",
     "candles": "candles",
     "carries": "INSTRUMENTS",
+    "rules": "RULES",
     "busy": "BUSY",
     "max_instruments": "MAX_INSTRUMENTS",
     "pace_s": "PACE_S",

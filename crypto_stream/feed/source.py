@@ -11,7 +11,7 @@ A venue's module defines:
     def subscribe(instruments) -> list[Request]       # what to send; the feed paces it, keeps the acks
     def unsubscribe(instruments) -> list[Request]
     def parse(frame: bytes) -> list[Event]            # raises MalformedFrame, nothing else; never empty
-    async def instruments(http) -> dict[str, str]     # optional: listed symbols and their state
+    async def instruments(http) -> dict[str, Listed]  # optional: listed symbols, and their rules of orders
     async def candles(http, instrument, interval) -> list[Bar]      # optional: "1m", "1h" of before we came
 
 and, where the defaults below do not fit, BUSY, MAX_INSTRUMENTS, PACE_S, KEEPALIVE, MAX_AGE_S, CONNECTS.
@@ -19,6 +19,7 @@ and, where the defaults below do not fit, BUSY, MAX_INSTRUMENTS, PACE_S, KEEPALI
 A source that is no WebSocket venue defines instead (the synthetic generator):
 
     INSTRUMENTS = [Instrument, ...]      # what it carries; venues carry the configured pairs
+    RULES = {symbol: Rules, ...}         # optional: what it demands of an order's numbers
     async def events(connection, instruments) -> AsyncGenerator[Event]      # one connection's life
 
 Either may define OPTIONS = {"name": "default", ...}: settings of its own, `CRYPTO_STREAM_<HANDLER>_<NAME>`.
@@ -36,6 +37,7 @@ from crypto_stream.errors import MalformedFrame
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.orders import Rules
 
 __all__ = [
     "Acked",
@@ -44,11 +46,13 @@ __all__ = [
     "Ignored",
     "Instrument",
     "Keepalive",
+    "Listed",
     "MalformedFrame",
     "Moving",
     "Pong",
     "Refused",
     "Request",
+    "Rules",
     "Running",
     "Source",
     "Trade",
@@ -112,6 +116,16 @@ class Keepalive(NamedTuple):
     idle_s: float
 
 
+class Listed(NamedTuple):
+    """How a venue lists an instrument: `state` is "" where it trades, else the venue's word (`HALT`).
+
+    `rules` are as the venue writes them; a number that is empty or 0 is none.
+    """
+
+    state: str
+    rules: Rules = Rules()
+
+
 class Budget(NamedTuple):
     """At most `attempts` connection attempts in `seconds`, over all hosts of a venue."""
 
@@ -150,9 +164,10 @@ class Source(msgspec.Struct, frozen=True):
     subscribe: Callable[[Sequence[Instrument]], list[Request]] | None = None
     unsubscribe: Callable[[Sequence[Instrument]], list[Request]] | None = None
     events: Callable[[Any, Sequence[Instrument]], AsyncGenerator[Event]] | None = None
-    instruments: Callable[[Any], Awaitable[dict[str, str]]] | None = None
+    instruments: Callable[[Any], Awaitable[dict[str, Listed]]] | None = None
     candles: Callable[[Any, Instrument, str], Awaitable[list[Bar]]] | None = None
     carries: Sequence[Instrument] | None = None
+    rules: Mapping[str, Rules] = MappingProxyType({})
     busy: str | None = None
     max_instruments: int | None = None
     pace_s: float = 0.25

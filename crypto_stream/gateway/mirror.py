@@ -8,9 +8,19 @@ from typing import Any
 
 import msgspec
 
-from crypto_stream.bus.messages import Beat, LiveBars, Quotes, Snapshot, Switched, ToGateway, VenuesChanged
+from crypto_stream.bus.messages import (
+    Beat,
+    LiveBars,
+    Quotes,
+    RulesChanged,
+    Snapshot,
+    Switched,
+    ToGateway,
+    VenuesChanged,
+)
 from crypto_stream.gateway.bars import WatchedBars
 from crypto_stream.market.instruments import Catalogue
+from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Venues
 
@@ -20,6 +30,7 @@ SILENCE_S = 5.0
 # Switches of sources that are remembered; older ones are forgotten.
 MOST_SWITCHES = 100
 _FIELDS = Quote.__struct_fields__
+_NO_RULES = Rules()
 
 
 class Mirror:
@@ -47,6 +58,7 @@ class Mirror:
         self.bars: dict[tuple[str, str], WatchedBars] = {}
         self.history_trouble: str | None = None
         self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
+        self._rules: dict[str, dict[str, Rules]] = {}
         self._given: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
@@ -71,6 +83,8 @@ class Mirror:
             self.history_trouble = message.history_trouble
         elif isinstance(message, Switched):
             self.switches.append(message.switch)
+        elif isinstance(message, RulesChanged):
+            self._rules[message.source] = message.rules
         elif isinstance(message, VenuesChanged):
             self._show_venues(message.venues)
         elif isinstance(message, LiveBars):
@@ -109,6 +123,11 @@ class Mirror:
         if quote is None or not quote.stale:
             return None
         return self._reasons.get(symbol) if self.alive else UNREACHABLE
+
+    def rules(self, symbol: str) -> Rules:
+        """Tell what an order in `symbol` must keep to: what the source of its quote demands."""
+        quote = self.quotes.get(symbol)
+        return self._rules.get((quote and quote.source) or "", {}).get(symbol, _NO_RULES)
 
     def listed(self) -> list[Quote]:
         """List every shown quote, in the order of the instruments."""
@@ -155,6 +174,7 @@ class Mirror:
         self.catalogue = Catalogue(message.instruments)
         self._given = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
+        self._rules = dict(message.rules)
         for symbol in self.quotes.keys() - self._given.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
         if new:

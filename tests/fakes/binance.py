@@ -10,8 +10,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 from websockets.exceptions import ConnectionClosed
 
+from crypto_stream.market.orders import Rules
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -127,7 +129,8 @@ class FakeBinance(FakeVenue):
     def _listed(self, walk: Walk) -> dict[str, object]:
         status = self.states.get(walk.symbol, "TRADING")
         name = f"{walk.base}{walk.quote}"
-        return {"symbol": name, "status": status, "baseAsset": walk.base, "quoteAsset": walk.quote}
+        listed = {"symbol": name, "status": status, "baseAsset": walk.base, "quoteAsset": walk.quote}
+        return {**listed, "filters": _filters(self.rules[walk.symbol])}
 
     def _answer_subscribe(self, client: Client, number: object, names: list[str]) -> None:
         if any(self.current.refuses(_split(name)[1]) for name in names):
@@ -167,6 +170,23 @@ def _split(name: object) -> tuple[str, str]:
 
 def _text(value: Decimal) -> str:
     return format(value, ".8f")
+
+
+def _filters(rules: Rules) -> list[dict[str, object]]:
+    """Write rules as the venue does, among filters that are nobody's business here; 0 switches one off."""
+    tick, lot, least, value = (_text(Decimal(rule or 0)) for rule in msgspec.structs.astuple(rules))
+    return [
+        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "922327.00000000", "tickSize": tick},
+        {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": lot},
+        {"filterType": "ICEBERG_PARTS", "limit": 10},
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": "0.00000000",
+            "maxQty": "101.3",
+            "stepSize": "0.00000000",
+        },
+        {"filterType": "NOTIONAL", "minNotional": value, "applyMinToMarket": True, "avgPriceMins": 5},
+    ]
 
 
 def _day(walk: Walk, name: str, now: int) -> dict[str, object]:

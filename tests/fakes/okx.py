@@ -113,14 +113,10 @@ class FakeOKX(FakeVenue):
 
     def _listed(self, walk: Walk) -> dict[str, str]:
         state = self.states.get(walk.symbol, "live")
-        name = f"{walk.base}-{walk.quote}"
-        return {
-            "instType": "SPOT",
-            "instId": name,
-            "baseCcy": walk.base,
-            "quoteCcy": walk.quote,
-            "state": state,
-        }
+        name, rules = f"{walk.base}-{walk.quote}", self.rules[walk.symbol]
+        listed = {"instType": "SPOT", "instId": name, "baseCcy": walk.base, "quoteCcy": walk.quote}
+        numbers = {"tickSz": rules.tick, "lotSz": rules.lot, "minSz": rules.min_amount}
+        return {**listed, "state": state, **{key: text or "" for key, text in numbers.items()}}
 
     def _subscribe(self, client: Client, channel: str, name: str) -> None:
         symbol = _symbol(name)

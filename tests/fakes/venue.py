@@ -17,6 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from crypto_stream.market.orders import Rules
 from tests.fakes.client import Client, WatchedConnection
 from tests.fakes.control import as_json, control
 from tests.fakes.fault import Fault
@@ -27,6 +28,7 @@ _CONTROL = "/_fake"
 _LOGGER = logging.getLogger("tests.fakes")
 _LOGGER.setLevel(logging.CRITICAL)  # cut handshakes are what this server is for
 _TICKER_EVERY_S = 1.0
+_LOT = "0.00001"
 
 
 class FakeVenue:
@@ -60,6 +62,7 @@ class FakeVenue:
         self.requests: deque[str] = deque(maxlen=1000)
         self.violations: list[str] = []
         self.states: dict[str, str] = {}
+        self.rules = {walk.symbol: Rules(f"{walk.tick:f}", _LOT, _LOT, "1") for walk in self.walks.values()}
         self._server: Server | None = None
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()

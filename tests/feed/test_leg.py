@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.source import Event, Instrument, Keepalive, Request, Source, Trade
+from crypto_stream.feed.source import Event, Instrument, Keepalive, Listed, Request, Source, Trade
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import STALE_S, SYMBOLS
@@ -129,7 +129,7 @@ async def test_bug_in_asking_ends_its_own_source_only(part: str) -> None:
 async def test_listing_that_fails_costs_nothing(error: Exception) -> None:
     """Nonsense from the REST interface, or a bug in reading it, harms no source."""
 
-    async def instruments(_http: Any) -> dict[str, str]:
+    async def instruments(_http: Any) -> dict[str, Listed]:
         raise error
 
     async with (

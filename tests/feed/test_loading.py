@@ -230,6 +230,7 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
     [
         ("URLS = 5", "URLS must be a list of addresses"),
         ("INSTRUMENTS = ['x']", "INSTRUMENTS must be a list of Instrument"),
+        ("RULES = {'x': '0.1'}", "RULES must map symbols to Rules"),
         ("parse = 1", "parse must be a function"),
     ],
 )

@@ -1,0 +1,122 @@
+"""What a venue's list of instruments does: names dead symbols, gives the rules of orders."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.listing import Listing
+from crypto_stream.feed.source import Listed, Rules, Source
+from handlers import synthetic
+from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.rig import running
+from tests.waiting import until
+
+RULES = Rules("0.01", "0.00001", "0.00001", "5")
+
+
+def listing(**given: Any) -> Listing:
+    """Make the listing of a source that carries btcusdt."""
+    return Listing(Source("acme", "here", [], None, **given), ["btcusdt"])
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (
+            Rules("0.01000000", "0.00001000", "0.00010000", "5.00000000"),
+            Rules("0.01", "0.00001", "0.0001", "5"),
+        ),
+        (Rules("1e-8", "100", "1.0", "10"), Rules("0.00000001", "100", "1", "10")),
+        (Rules("0.00000000", "", "0", None), Rules()),
+        (Rules("0.01", "a lot", "", "5"), Rules()),
+        (Rules("0.01", "-1", "", "5"), Rules()),
+        (Rules("NaN", "1", "", "5"), Rules()),
+    ],
+)
+def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
+    """What is empty or 0 binds nobody; where one number is nonsense, none of that instrument binds."""
+    listed = listing()
+    listed.take({"btcusdt": Listed("", given), "ethusdt": Listed("", RULES)})
+
+    assert listed.rules == {"btcusdt": kept}
+    assert listed.unlisted == {}
+
+
+def test_rules_are_another_object_only_when_they_changed() -> None:
+    """Who shows them compares objects, each hour the same list costs nobody anything."""
+    listed = listing()
+    listed.take({"btcusdt": Listed("", RULES)})
+    first = listed.rules
+    listed.take({"btcusdt": Listed("HALT", RULES)})
+    same = listed.rules
+    listed.take({"btcusdt": Listed("", Rules(tick="0.1"))})
+
+    assert same is first
+    assert listed.rules == {"btcusdt": Rules(tick="0.1")}
+    assert listed.rules is not first
+
+
+def test_synthetic_rules_are_known_at_once() -> None:
+    """A source that has no REST interface says what it knows."""
+    listed = Listing(Source("synthetic", "here", [], None, rules=synthetic.RULES), ["eurrub"])
+
+    assert listed.rules["eurrub"] == Rules(tick="0.01")
+    assert listed.rules["eurusd"] == Rules(tick="0.0001")
+    assert listed.rules["ticker_07"] == Rules(tick="0.5")
+    assert len(listed.rules) == 103
+
+
+async def test_the_list_is_asked_for_once() -> None:
+    """One request gives what is listed and what the rules are, of each source for itself."""
+    asked: list[str] = []
+
+    class Counting(FakeBinance):
+        def rest(self, path: str, query: dict[str, str]) -> object:
+            asked.append(path)
+            return super().rest(path, query)
+
+    async with Counting(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
+        okx.rules["btcusdt"] = Rules("0.1", "0.00000001", "0.00001")
+        async with running(binance, okx, pairs="btcusdt") as feed:
+            lines = feed.assembly.board.lines
+            await until(lambda: all(line.listing.rules for line in lines.values()))
+
+            assert lines["binance"].listing.rules == {"btcusdt": Rules("0.01", "0.00001", "0.00001", "1")}
+            assert lines["okx"].listing.rules == {"btcusdt": Rules("0.1", "0.00000001", "0.00001")}
+            assert asked == ["/api/v3/exchangeInfo"]
+
+
+@pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
+async def test_a_list_that_fails_later_leaves_the_rules(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal or nonsense after a good answer changes nothing; the next good answer counts."""
+    monkeypatch.setattr("crypto_stream.feed.listing._EVERY_S", 0.01)
+    monkeypatch.setattr("crypto_stream.feed.listing._RETRY_S", 0.01)
+    answers: list[Exception | dict[str, Listed]] = [
+        error,
+        {"btcusdt": Listed("", RULES)},
+        error,
+        {"btcusdt": Listed("", Rules(tick="0.5"))},
+    ]
+    seen: list[dict[str, Rules]] = []
+
+    async def instruments(_http: Any) -> dict[str, Listed]:
+        seen.append(dict(listed.rules))
+        answer = answers[min(len(seen), len(answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    listed = Listing(Source("acme", "here", [], "http://127.0.0.1:9", instruments=instruments), ["btcusdt"])
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(listed.follow())
+        await until(lambda: len(seen) > len(answers))
+        following.cancel()
+
+    assert seen[:5] == [{}, {}, {"btcusdt": RULES}, {"btcusdt": RULES}, {"btcusdt": Rules(tick="0.5")}]

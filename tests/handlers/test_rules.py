@@ -1,0 +1,137 @@
+"""What the venues demand of orders, as their handlers read it: by hand, and from recorded answers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.source import Listed, Rules
+from handlers import binance, okx
+from tests.fakes import FakeBinance, FakeOKX
+from tests.fakes.venue import FakeVenue
+
+OLD_BINANCE = "binance-exchangeInfo-20211012.json.gz"
+NEW_BINANCE = "binance-exchangeInfo-excerpt-2024plus.json.gz"
+OKX = "okx-instruments-SPOT-20220513.json.gz"
+FILTERS = [
+    {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01000000"},
+    {"filterType": "LOT_SIZE", "minQty": "0.00002000", "maxQty": "9000", "stepSize": "0.00001000"},
+    {"filterType": "MARKET_LOT_SIZE", "minQty": "0", "maxQty": "116.3", "stepSize": "0"},
+]
+
+
+async def asked(kind: type[FakeVenue], handler: ModuleType, body: object) -> dict[str, Listed]:
+    """Let the handler read `body` from a server that answers nothing else."""
+
+    class Answering(kind):  # type: ignore[valid-type, misc]
+        def rest(self, path: str, query: dict[str, str]) -> object:
+            return body
+
+    async with Answering([]) as venue, httpx.AsyncClient(base_url=venue.rest_url) as http:
+        try:
+            listed: dict[str, Listed] = await handler.instruments(http)
+        except MalformedFrame as error:
+            malformed = error
+        else:
+            return listed
+    raise malformed
+
+
+@pytest.mark.parametrize(
+    ("filters", "rules"),
+    [
+        (FILTERS, Rules("0.01000000", "0.00001000", "0.00002000", "")),
+        ([*FILTERS, {"filterType": "NOTIONAL", "minNotional": "5.0"}], ("0.00002000", "5.0")),
+        ([*FILTERS, {"filterType": "MIN_NOTIONAL", "minNotional": "10.0"}], ("0.00002000", "10.0")),
+        ([], Rules("", "", "", "")),
+        ([{"filterType": "A_NEW_ONE", "limit": 5, "deep": {"er": []}}], Rules("", "", "", "")),
+    ],
+)
+async def test_binance_says_it_in_filters(filters: list[Any], rules: Rules | tuple[str, str]) -> None:
+    """Tick, lot and least value stand in three filters; others, new ones too, are passed over."""
+    listed = await asked(
+        FakeBinance, binance, {"symbols": [{"symbol": "BTCUSDT", "status": "TRADING", "filters": filters}]}
+    )
+    found = listed["btcusdt"]
+
+    assert found.state == ""
+    if isinstance(rules, Rules):
+        assert found.rules == rules
+    else:
+        assert (found.rules.min_amount, found.rules.min_notional) == rules
+
+
+async def test_without_numbers_there_are_no_rules() -> None:
+    """A venue that lists an instrument and says no number of it still lists it."""
+    one = await asked(FakeBinance, binance, {"symbols": [{"symbol": "BTCUSDT", "status": "HALT"}]})
+    row = {"instId": "BTC-USDT", "state": "live"}
+    two = await asked(FakeOKX, okx, {"code": "0", "msg": "", "data": [row]})
+
+    assert one == {"btcusdt": Listed("HALT", Rules("", "", "", ""))}
+    assert two == {"btcusdt": Listed("", Rules("", "", ""))}
+
+
+@pytest.mark.parametrize("filters", [5, [5], [{"filterType": "LOT_SIZE", "stepSize": 5}], [{"x": 1}]])
+async def test_filters_of_another_shape_are_malformed(filters: object) -> None:
+    """A body of another shape raises MalformedFrame: what was known before stays."""
+    symbols = [{"symbol": "BTCUSDT", "status": "TRADING", "filters": filters}]
+    with pytest.raises(MalformedFrame, match="exchangeInfo"):
+        await asked(FakeBinance, binance, {"symbols": symbols})
+
+
+async def test_a_number_that_is_no_text_is_malformed() -> None:
+    """OKX writes numbers as text; a float would have lost its digits already."""
+    row = {"instId": "BTC-USDT", "state": "live", "tickSz": 0.1}
+    with pytest.raises(MalformedFrame, match="okx instruments"):
+        await asked(FakeOKX, okx, {"code": "0", "msg": "", "data": [row]})
+
+
+@pytest.mark.parametrize("name", [OLD_BINANCE, NEW_BINANCE])
+async def test_recorded_filters_of_binance(name: str) -> None:
+    """Every symbol of a recorded answer has its own tick, lot, least amount and least value."""
+    body = recorded(name)
+    listed = await asked(FakeBinance, binance, body)
+    expected = {}
+    for item in body["symbols"]:
+        kinds = {each["filterType"]: each for each in item["filters"]}
+        value = kinds["NOTIONAL" if "NOTIONAL" in kinds else "MIN_NOTIONAL"]["minNotional"]
+        lot = kinds["LOT_SIZE"]
+        expected[item["symbol"].lower()] = (
+            kinds["PRICE_FILTER"]["tickSize"], lot["stepSize"], lot["minQty"], value
+        )  # fmt: skip
+
+    assert {symbol: tuple(numbers(each.rules)) for symbol, each in listed.items()} == expected
+    least = "10.00000000" if name == OLD_BINANCE else "5.00000000"
+    assert listed["btcusdt"].rules == Rules("0.01000000", "0.00001000", "0.00001000", least)
+
+
+async def test_recorded_instruments_of_okx() -> None:
+    """Every pair of a recorded answer has its own tick, lot and least amount."""
+    body = recorded(OKX)
+    listed = await asked(FakeOKX, okx, body)
+    expected = {
+        item["instId"].replace("-", "").lower(): (item["tickSz"], item["lotSz"], item["minSz"], None)
+        for item in body["data"]
+    }
+
+    assert {symbol: tuple(numbers(each.rules)) for symbol, each in listed.items()} == expected
+    assert listed["btcusdt"].rules == Rules("0.1", "0.00000001", "0.00001")
+
+
+def numbers(rules: Rules) -> list[str | None]:
+    return [rules.tick, rules.lot, rules.min_amount, rules.min_notional]
+
+
+def recorded(name: str) -> Any:
+    folder = os.environ.get("CRYPTO_STREAM_RECORDINGS")
+    if not folder:
+        pytest.skip("CRYPTO_STREAM_RECORDINGS names no folder of recordings")
+    return json.loads(gzip.decompress((Path(folder) / "rest" / name).read_bytes()))

@@ -8,7 +8,20 @@ from datetime import UTC, datetime
 from crypto_stream.market.quotes import Quote
 
 HEADINGS = ("SYMBOL", "PRICE", "BID", "ASK", "SOURCE", "AGE", "")
-_RIGHT = {"PRICE", "BID", "ASK", "AGE"}
+_RIGHT = {
+    "PRICE",
+    "BID",
+    "ASK",
+    "AGE",
+    "AMOUNT",
+    "FILLED",
+    "AVERAGE",
+    "HELD",
+    "BOUGHT",
+    "SOLD",
+    "AT",
+    "PROFIT",
+}
 _WIDTHS = (12, 14, 14, 14, 12, 7, 5)  # of plain lines, whose columns cannot be measured in advance
 _NOTHING = "-"
 

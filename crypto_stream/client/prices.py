@@ -1,4 +1,4 @@
-"""A small typed client of a running gateway, for programs, tests and our own commands."""
+"""Prices and sources of a running gateway, for programs without an event loop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ import msgspec
 import socketio
 from socketio.exceptions import SocketIOError
 
-from crypto_stream.errors import CryptoStreamError, RefusedError
+from crypto_stream.client.errors import UnreachableError
+from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
 _Answer = TypeVar("_Answer")
-
-
-class UnreachableError(CryptoStreamError):
-    """No gateway answers at this address."""
 
 
 class SourceState(msgspec.Struct, frozen=True):

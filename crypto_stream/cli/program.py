@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from crypto_stream import __version__
+from crypto_stream.cli.orders import order
+from crypto_stream.cli.target import PROGRAM, address, url_option
 from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from crypto_stream.market.quotes import Quote
 
 # Other imports stand in the commands: each command loads what it needs and starts quickly.
-
-PROGRAM = "python -m crypto_stream"
 
 
 def main() -> int:
@@ -54,6 +54,9 @@ def main() -> int:
 @click.version_option(__version__, prog_name="Crypto Stream", message="%(prog)s %(version)s")
 def cli() -> None:
     """Crypto Stream: one dependable live price feed out of several exchanges."""
+
+
+cli.add_command(order)
 
 
 def default_text(name: str) -> str:
@@ -176,21 +179,13 @@ def _client(url: str | None, token: str | None = None) -> Client:
     """Make a client of the gateway at `url`, by default of the one the settings describe."""
     from crypto_stream.client import Client
 
-    settings = load({})
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    secret = settings.admin_token
-    return Client(
-        url or f"http://{host}:{settings.port}",
-        token or (secret.get_secret_value() if secret is not None else None),
-    )
-
-
-_url = click.option("--url", help="Address of the gateway. [host and port of the settings]")
+    secret = load({}).admin_token
+    return Client(address(url), token or (secret.get_secret_value() if secret is not None else None))
 
 
 @cli.command()
 @click.argument("source")
-@_url
+@url_option
 @click.option("--token", help="Admin token. [the setting admin_token]")
 def switch(source: str, url: str | None, token: str | None) -> None:
     """Pin SOURCE on a running gateway: it alone serves then; "auto" undoes it."""
@@ -209,7 +204,7 @@ def switch(source: str, url: str | None, token: str | None) -> None:
 
 @cli.command()
 @click.argument("symbols", nargs=-1)
-@_url
+@url_option
 def watch(symbols: tuple[str, ...], url: str | None) -> None:
     """Show live quotes of a running gateway; all of them without a SYMBOL. Ctrl-C ends it."""
     client = _client(url)

@@ -1,0 +1,237 @@
+"""What the order gateway says in its extended mode, as typed values; decimals are Decimal, times ms.
+
+Pure: docs/orders.md describes every message and field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from crypto_stream.market.orders import ExecType, Kind, Side, Status, TimeInForce
+
+_EXACT = Context(prec=200)  # more digits than all trades of an instrument come to
+
+
+class Request(IntEnum):
+    """The messages a client sends; the numbers are those of the wire."""
+
+    SUBSCRIBE = 1
+    UNSUBSCRIBE = 2
+    PLACE = 3
+    CANCEL = 4
+    GET_ORDERS = 5
+    GET_TRADES = 6
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One order as of its newest change; `creation_time` is None where only a later report told of it.
+
+    `amount` = `cum_amount` + `leaves_amount` while it is active; `price` is None for a market order and
+    `avg_price` until something traded.
+    """
+
+    order_id: str
+    client_order_id: str | None
+    instrument: str
+    side: Side
+    kind: Kind = msgspec.field(name="type")
+    time_in_force: TimeInForce
+    status: Status
+    amount: Decimal
+    price: Decimal | None
+    cum_amount: Decimal
+    leaves_amount: Decimal
+    avg_price: Decimal | None
+    change_time: int
+    creation_time: int | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of one of the owner's orders (ExecutionReport); `seq` counts them from 1.
+
+    A trade has `last_amount`, `last_price` and the `source` whose quote filled it; `reason` says why an order
+    ended without its owner's wish.
+    """
+
+    seq: int
+    exec_id: str
+    exec_type: ExecType
+    time: int
+    order_id: str
+    status: Status = msgspec.field(name="order_status")
+    client_order_id: str | None
+    instrument: str
+    side: Side
+    kind: Kind = msgspec.field(name="type")
+    time_in_force: TimeInForce
+    amount: Decimal
+    price: Decimal | None
+    last_amount: Decimal | None
+    last_price: Decimal | None
+    cum_amount: Decimal
+    leaves_amount: Decimal
+    avg_price: Decimal | None
+    source: str | None
+    reason: str | None
+    request_id: int | str | None
+
+    @property
+    def order(self) -> Order:
+        """The order as it is after this change."""
+        return Order(
+            order_id=self.order_id,
+            client_order_id=self.client_order_id,
+            instrument=self.instrument,
+            side=self.side,
+            kind=self.kind,
+            time_in_force=self.time_in_force,
+            status=self.status,
+            amount=self.amount,
+            price=self.price,
+            cum_amount=self.cum_amount,
+            leaves_amount=self.leaves_amount,
+            avg_price=self.avg_price,
+            change_time=self.time,
+            creation_time=self.time if self.exec_type is ExecType.NEW else None,
+        )
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade of one of the owner's orders; `source` is whose quote filled it."""
+
+    exec_id: str
+    order_id: str
+    side: Side
+    amount: Decimal
+    price: Decimal
+    time: int
+    source: str | None
+    seq: int
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """What the owner's trades of one instrument come to; values are sums of amount times price."""
+
+    instrument: str
+    bought_amount: Decimal
+    bought_value: Decimal
+    sold_amount: Decimal
+    sold_value: Decimal
+
+    @property
+    def amount(self) -> Decimal:
+        """What is held; below 0 when more was sold than bought."""
+        return _EXACT.subtract(self.bought_amount, self.sold_amount)
+
+
+class MarketData(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest top of book of one instrument, named as it was subscribed; None where it is not known.
+
+    `min_amount` is the lot ("0": not known), `max_amount` the displayed size. While it is `stale` nothing can
+    be traded, and there is neither price nor size.
+    """
+
+    instrument: str
+    bid: Decimal | None
+    offer: Decimal | None
+    min_amount: Decimal | None
+    max_amount: Decimal | None
+    timestamp: int
+    source: str | None
+    stale: bool
+
+
+class Success(msgspec.Struct, frozen=True):
+    """A subscription was made or ended."""
+
+    subscription_id: str
+    request_id: int | str | None = None
+
+
+class Error(msgspec.Struct, frozen=True):
+    """A message was refused and has changed nothing."""
+
+    reason: str
+    code: str
+    request_id: int | str | None = None
+
+
+class _Top(msgspec.Struct, frozen=True):
+    bid: Decimal | None
+    offer: Decimal | None
+    min_amount: Decimal | None
+    max_amount: Decimal | None
+    timestamp: int
+    source: str | None
+    stale: bool
+
+
+class Update(msgspec.Struct, frozen=True):
+    """The newest quotes of one subscription."""
+
+    subscription_id: str
+    instrument: str
+    quotes: list[_Top]
+
+    @property
+    def newest(self) -> MarketData | None:
+        """The last of the quotes, if there is one."""
+        if not self.quotes:
+            return None
+        return MarketData(instrument=self.instrument, **msgspec.structs.asdict(self.quotes[-1]))
+
+
+class OrdersList(msgspec.Struct, frozen=True):
+    """The owner's orders, oldest first."""
+
+    orders: list[Order]
+    request_id: int | str | None = None
+
+
+class TradesList(msgspec.Struct, frozen=True):
+    """The owner's trades in one instrument, oldest first, and positions in all."""
+
+    trades: list[Trade]
+    positions: list[Position]
+    request_id: int | str | None = None
+
+
+Answer = Success | Error | Report | OrdersList | TradesList
+_TYPES: dict[int, type[Answer | Update]] = {
+    1: Success,
+    2: Error,
+    3: Report,
+    4: Update,
+    5: OrdersList,
+    6: TradesList,
+}
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    type: int = msgspec.field(name="messageType")
+    message: msgspec.Raw
+
+
+_decoder = msgspec.json.Decoder(_Envelope)
+
+
+def encode(request: Request, message: Mapping[str, Any]) -> str:
+    """Write a message as a text frame; what is None is left out, decimals become plain text."""
+    given = {key: _plain(value) for key, value in message.items() if value is not None}
+    return msgspec.json.encode({"messageType": int(request), "message": given}).decode()
+
+
+def _plain(value: object) -> object:
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def decode(frame: str | bytes) -> Answer | Update | None:
+    """Read a frame; None for an unknown type (of a newer server), msgspec.DecodeError for nonsense."""
+    envelope = _decoder.decode(frame)
+    kind = _TYPES.get(envelope.type)
+    return None if kind is None else msgspec.json.decode(envelope.message, type=kind)

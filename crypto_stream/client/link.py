@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode, urlsplit
 
@@ -122,8 +121,10 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection that is left when `run` was cancelled."""
-        if self._socket is not None:
-            await self._socket.close()
+        socket = self._socket
+        if socket is not None:
+            self._end(socket)
+            await socket.close()
 
     async def _connect(self, timeout_s: float) -> ClientConnection:
         try:
@@ -156,7 +157,7 @@ class Link:
             await socket.close()
 
     async def _read(self, socket: ClientConnection) -> None:
-        with suppress(ConnectionClosed):
+        try:
             while True:
                 frame = await socket.recv()
                 try:
@@ -167,6 +168,8 @@ class Link:
                 if message is not None:
                     self._settle(message)
                     await self._take(message)
+        except ConnectionClosed as closed:
+            _LOG.info("the connection to %s ended: %s", self._url, closed)
 
     def _settle(self, message: Answer | Update) -> None:
         if isinstance(message, Update) or message.request_id is None:

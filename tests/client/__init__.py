@@ -1,0 +1,1 @@
+"""The clients against small servers that do what a test tells them."""

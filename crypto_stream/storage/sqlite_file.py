@@ -27,11 +27,13 @@ def failing_as_os_error(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", None)
         kind = None if code is None else code & 0xFF  # the rest of it says how
         text = f"{path}: {error}"
-        if kind in _CORRUPT:
+        may_pass = isinstance(error, sqlite3.OperationalError)  # locked, full, a failing disk
+        # Text that is no UTF-8 is told without a code.
+        if kind in _CORRUPT or (kind is None and may_pass):
             raise CorruptError(text) from None
         if kind in _UNUSABLE:
             raise UnusableError(text) from None
-        if isinstance(error, sqlite3.OperationalError):  # locked, full, a failing disk: it may pass
+        if may_pass:
             raise OSError(text) from None
         raise
 

@@ -1,0 +1,138 @@
+"""The tables of orders.db, and how their rows become orders, reports and positions again."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from crypto_stream.market.orders import (
+    ExecType,
+    Kind,
+    Order,
+    Outcome,
+    Position,
+    Report,
+    Side,
+    Status,
+    Ticket,
+    TimeInForce,
+)
+
+VERSION = 1  # of the tables, kept as user_version
+# Owners, symbols and sources are kept once. An owner's reports lie beside each other, in their order; each
+# holds what it changed of its order. `newest` of an order is the seq of its newest report.
+SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE owners (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, anonymous INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE orders (
+    rank INTEGER PRIMARY KEY, order_id TEXT NOT NULL UNIQUE, owner INTEGER NOT NULL, symbol INTEGER NOT NULL,
+    side INTEGER NOT NULL, amount TEXT NOT NULL, price TEXT, kind TEXT NOT NULL, time_in_force TEXT NOT NULL,
+    client_order_id TEXT, outcome TEXT, created_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,
+    status INTEGER NOT NULL, changed_ms INTEGER NOT NULL, cum_amount TEXT NOT NULL, cum_value TEXT NOT NULL,
+    newest INTEGER NOT NULL
+) STRICT;
+CREATE INDEX active ON orders (owner) WHERE status = 1;
+CREATE INDEX closed ON orders (owner) WHERE status <> 1;
+CREATE UNIQUE INDEX named ON orders (owner, client_order_id) WHERE client_order_id IS NOT NULL;
+CREATE TABLE reports (
+    owner INTEGER NOT NULL, seq INTEGER NOT NULL, rank INTEGER NOT NULL, symbol INTEGER NOT NULL,
+    exec_id TEXT NOT NULL, exec_type TEXT NOT NULL, time INTEGER NOT NULL,
+    status INTEGER NOT NULL, changed_ms INTEGER NOT NULL, cum_amount TEXT NOT NULL, cum_value TEXT NOT NULL,
+    last_amount TEXT, last_price TEXT, source INTEGER, reason TEXT,
+    PRIMARY KEY (owner, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX traded ON reports (owner, symbol) WHERE exec_type = 'trade';
+CREATE TABLE positions (
+    owner INTEGER NOT NULL, symbol INTEGER NOT NULL, bought_amount TEXT NOT NULL, bought_value TEXT NOT NULL,
+    sold_amount TEXT NOT NULL, sold_value TEXT NOT NULL,
+    PRIMARY KEY (owner, symbol)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+PUT_OWNER = (
+    "INSERT INTO owners (name, anonymous, last_seq) VALUES (?, ?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET last_seq = excluded.last_seq RETURNING id"
+)
+# After an older file was put back, somebody may know of reports that have yet to happen.
+PUT_TOLD = "UPDATE owners SET told = max(told, min(?, last_seq)) WHERE name = ?"
+PUT_ORDER = (
+    "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (rank) DO UPDATE SET status = excluded.status, changed_ms = excluded.changed_ms, "
+    "cum_amount = excluded.cum_amount, cum_value = excluded.cum_value, newest = excluded.newest"
+)
+PUT_REPORT = "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+GET_POSITION = (
+    "SELECT bought_amount, bought_value, sold_amount, sold_value FROM positions "
+    "WHERE owner = ? AND symbol = ?"
+)
+PUT_POSITION = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)"
+
+_TICKET = (
+    "order_id, owners.name, orders.rank, symbols.text, side, amount, price, kind, time_in_force, "
+    "client_order_id, outcome, created_ms, due_ms"
+)
+_NOW = "orders.status, orders.changed_ms, orders.cum_amount, orders.cum_value"
+_THEN = "reports.status, reports.changed_ms, reports.cum_amount, reports.cum_value"
+# CROSS keeps the order of the joins: from the few orders asked for to what belongs to each.
+_BELONGING = (
+    "CROSS JOIN owners ON owners.id = orders.owner CROSS JOIN names AS symbols ON symbols.id = orders.symbol"
+)
+_ORDERS = f"SELECT {_TICKET}, {_NOW} FROM orders {{index}} {_BELONGING} WHERE "
+ORDERS = _ORDERS.format(index="")
+ACTIVE_ORDERS = f"{_ORDERS.format(index='INDEXED BY active')} orders.status = 1 "
+CLOSED_ORDERS = f"{_ORDERS.format(index='INDEXED BY closed')} orders.status <> 1 "
+_REPORT = f"{_TICKET}, {_THEN}, seq, exec_id, exec_type, time, last_amount, last_price, sources.text, reason"
+_WITH_SOURCE = "LEFT JOIN names AS sources ON sources.id = reports.source WHERE "
+_REPORTS = (
+    f"SELECT {_REPORT} FROM reports {{index}} "
+    f"CROSS JOIN orders ON orders.rank = reports.rank {_BELONGING} {_WITH_SOURCE}"
+)
+REPORTS = _REPORTS.format(index="")
+TRADES = f"{_REPORTS.format(index='INDEXED BY traded')} exec_type = 'trade' "
+NEWEST_REPORT = (
+    f"SELECT {_REPORT} FROM orders {_BELONGING} "
+    f"CROSS JOIN reports ON reports.owner = orders.owner AND reports.seq = orders.newest {_WITH_SOURCE}"
+)
+OWNER_ID = "(SELECT id FROM owners WHERE name = ?)"
+
+
+def orders(database: sqlite3.Connection, query: str, values: tuple[object, ...] = ()) -> list[Order]:
+    """Return the orders that a query beginning with ORDERS or its like finds; ValueError for no order."""
+    return [_order(row) for row in database.execute(query, values)]
+
+
+def reports(database: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[Report]:
+    """Return the reports that a query beginning with REPORTS or its like finds; ValueError for no report."""
+    return [_report(row) for row in database.execute(query, values)]
+
+
+def positions(database: sqlite3.Connection, owner: str) -> list[Position]:
+    """Return the positions of an owner, by symbol."""
+    query = (
+        "SELECT text, bought_amount, bought_value, sold_amount, sold_value FROM positions "
+        f"JOIN names ON names.id = symbol WHERE owner = {OWNER_ID} ORDER BY text"
+    )
+    return [Position(*row) for row in database.execute(query, (owner,))]
+
+
+def _order(row: tuple[Any, ...]) -> Order:
+    (order_id, owner, rank, symbol, side, amount, price, kind, time_in_force, *more) = row
+    (client_order_id, outcome, created_ms, due_ms, status, changed_ms, cum_amount, cum_value) = more
+    ticket = Ticket(
+        *(symbol, Side(side), amount, price, Kind(kind), TimeInForce(time_in_force), client_order_id),
+        None if outcome is None else Outcome(outcome),
+    )
+    state = (Status(status), changed_ms, cum_amount, cum_value)
+    return Order(order_id, owner, rank, ticket, created_ms, due_ms, *state)
+
+
+def _report(row: tuple[Any, ...]) -> Report:
+    *order, seq, exec_id, exec_type, time, last_amount, last_price, source, reason = row
+    last = (last_amount, last_price, source, reason)
+    return Report(seq, exec_id, ExecType(exec_type), time, _order(tuple(order)), *last)

@@ -10,6 +10,7 @@ from decimal import Context, Decimal
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from crypto_stream.market.instruments import fold
 from crypto_stream.market.orders import ExecType, Kind
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ def orders_csv(orders: Iterable[Order]) -> str:
 
 
 def position_cells(position: Position, quotes: Mapping[str, Quote]) -> Sequence[str]:
-    """Return a position's cells under POSITION_HEADINGS; its profit is marked to the live quote."""
+    """Return a position's cells under POSITION_HEADINGS; its profit is marked to the live quote.
+
+    `quotes` are known by the folded form of their symbols.
+    """
     return (
         position.instrument,
         text(position.amount),
@@ -96,7 +100,7 @@ def position_cells(position: Position, quotes: Mapping[str, Quote]) -> Sequence[
         _average(position.bought_value, position.bought_amount),
         text(position.sold_amount),
         _average(position.sold_value, position.sold_amount),
-        text(_profit(position, quotes.get(position.instrument))),
+        text(_profit(position, quotes.get(fold(position.instrument)))),
     )
 
 

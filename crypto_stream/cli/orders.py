@@ -11,6 +11,7 @@ import click
 
 from crypto_stream.cli.client_id import ID_FILE, client_id_of
 from crypto_stream.cli.target import PROGRAM, address, url_option
+from crypto_stream.market.instruments import fold
 from crypto_stream.market.orders import ExecType, Kind, Status, TimeInForce
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def positions(**owner: Any) -> int:
             click.echo(f"No trades yet. Place an order: {_EXAMPLE}", err=True)
             return 0
         courses = await asyncio.to_thread(Client(address(owner["url"])).courses)
-        quotes = {quote.symbol: quote for quote in courses}
+        quotes = {fold(quote.symbol): quote for quote in courses}
         rows = [order_lines.position_cells(position, quotes) for position in found]
         for line in screen.table(order_lines.POSITION_HEADINGS, rows):
             click.echo(line)

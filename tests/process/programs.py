@@ -71,13 +71,13 @@ def program(arguments: Sequence[str], folder: Path, **environment: str) -> Itera
             _end(process)
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the program to its end."""
     with short_folder() as short:
         return subprocess.run(
             [sys.executable, "-m", "crypto_stream", *arguments],
             cwd=ROOT,
-            env={**clean_environment(), "TMPDIR": short},
+            env={**clean_environment(), "TMPDIR": short, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -40,10 +40,23 @@ class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
     reasons: dict[str, str] = {}
 
 
+class OrderCounts(msgspec.Struct, frozen=True):
+    """How many orders are active, and what happened in this life of the engine; `commit_s` in all."""
+
+    active: int
+    placed: int
+    filled: int
+    cancelled: int
+    rejected: int
+    commits: int
+    commit_s: float
+
+
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
 
-    `history_trouble` says why bars are not stored, None while they are.
+    `history_trouble` says why bars are not stored, `orders_trouble` why no order is accepted; None while all
+    is well.
     """
 
     time: int
@@ -51,6 +64,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     pin: str | None
     lag_ms: float
     history_trouble: str | None = None
+    orders_trouble: str | None = None
+    orders: OrderCounts | None = None
 
 
 class Switched(msgspec.Struct, frozen=True, tag="switched"):

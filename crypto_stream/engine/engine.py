@@ -31,6 +31,7 @@ from crypto_stream.bus.messages import (
     WatchBars,
     WatchVenues,
 )
+from crypto_stream.bus.orders import Command, OrderNews
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.memory import Memory
@@ -44,7 +45,9 @@ from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.orders import Rules
+from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Venues
+from crypto_stream.orders.service import Orders
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +56,16 @@ _VENUES_EVERY_S = 0.25
 AUTO = "auto"
 _NO_RULES = Rules()
 
+MakeOrders = Callable[
+    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[int, OrderNews], None]], Orders
+]
+
 
 class Engine:
     """Answer the bus and tell it what changes: the `Backend` of the bus and the `Listener` of the feed."""
 
-    def __init__(self, assembly: Assembly, memory: Memory, history: History) -> None:
-        """Join the parts; `port` is set before anything runs."""
+    def __init__(self, assembly: Assembly, memory: Memory, history: History, make_orders: MakeOrders) -> None:
+        """Join the parts; `port` is set before anything runs. Orders get quotes, rules, and whom to tell."""
         self._assembly = assembly
         self._board = assembly.board
         self._memory = memory
@@ -77,6 +84,8 @@ class Engine:
         self._figured: dict[str, Figures] = {}
         self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
         assembly.accepted = self._accepted
+        self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
+        self.publisher.published = self.trading.quoted
 
     def snapshot(self) -> Snapshot:
         """Return the whole present state."""
@@ -116,8 +125,13 @@ class Engine:
             self._pin(ask)
         return None
 
+    def orders(self, gateway: int, commands: list[Command]) -> None:
+        """Do what the sessions of one gateway ask about orders."""
+        self.trading.commands(gateway, commands)
+
     def left(self, gateway: int) -> None:
-        """Forget what this gateway had asked to watch, and what it counted."""
+        """Forget what this gateway had asked to watch, what it counted, and its sessions."""
+        self.trading.left(gateway)
         self._watched.pop(gateway, None)
         self._metrics.pop(gateway, None)
         self.candles.left(gateway)
@@ -140,8 +154,14 @@ class Engine:
     def sources_changed(self) -> None:
         """Tell gateways at once."""
         self.publisher.adopt()
-        trouble = self._history.trouble
-        self._publish(Beat(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms, trouble))
+        self._publish(
+            Beat(
+                *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
+                history_trouble=self._history.trouble,
+                orders_trouble=self.trading.trouble,
+                orders=self.trading.counts(),
+            )
+        )
 
     async def beat(self, to_supervisor: Callable[[], None]) -> None:
         """Say each second that the engine lives, and how late its loop runs."""
@@ -228,6 +248,10 @@ class Engine:
     def _tell(self, gateway: int, message: LiveBars) -> None:
         if self.port:
             self.port.send(gateway, message)
+
+    def _tell_orders(self, gateway: int, news: OrderNews) -> None:
+        if self.port:
+            self.port.tell(gateway, news)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:

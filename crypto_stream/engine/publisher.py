@@ -22,7 +22,8 @@ class Publisher:
     """Publish each instrument's newest quote once per turn of the event loop, whatever came in that turn.
 
     `epoch` names this life of the engine, `seq` counts published changes in it. A price always keeps the
-    source it came from: when nothing live serves an instrument, its last quote stays, `stale`.
+    source it came from: when nothing live serves an instrument, its last quote stays, `stale`. `published`
+    is called with the quotes of each turn.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Publisher:
         self.epoch = uuid.uuid4().hex[:16]
         self.seq = 0
         self.quotes: dict[str, Quote] = {}
+        self.published: Callable[[list[Quote]], None] = _nobody
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
         self._book = book
         self._failover = failover
@@ -91,6 +93,7 @@ class Publisher:
         quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self._instruments]
         if quotes:
             self._publish(Quotes(self.seq, quotes, self.reasons(quote.symbol for quote in quotes)))
+            self.published(quotes)
 
     def _compose(self, symbol: str, now_ms: int, now_ns: int) -> Quote:
         source = self._source.get(symbol)
@@ -106,6 +109,10 @@ class Publisher:
             stale=self._failover.serving[symbol] is None,
         )
         return quote
+
+
+def _nobody(_quotes: list[Quote]) -> None:
+    """Stand in until somebody listens."""
 
 
 def _wall_ms() -> int:

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory, locked
+from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.past import open_history
 from crypto_stream.engine.seeding import seed
 from crypto_stream.errors import RecordingError
@@ -36,7 +38,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     assembly = Assembly(settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban)
     history = open_history(settings, assembly.instruments)
     assembly.last_prices.update(history.last_prices)
-    engine = Engine(assembly, memory, history)
+    engine = Engine(assembly, memory, history, partial(make_orders, settings))
     async with LocalEnginePort(bus_path, engine) as port:
         engine.port = port
         log.info(
@@ -49,6 +51,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             engine.send_venues(),
             engine.candles.run(),
             history.run(),
+            run_orders(engine.trading),
             seed(history, sources, assembly.carried),
             memory.run(),
         )

@@ -11,6 +11,7 @@ import msgspec
 from crypto_stream.bus.messages import (
     Beat,
     LiveBars,
+    OrderCounts,
     Quotes,
     RulesChanged,
     Snapshot,
@@ -57,6 +58,8 @@ class Mirror:
         self.venue_versions: dict[str, int] = {}
         self.bars: dict[tuple[str, str], WatchedBars] = {}
         self.history_trouble: str | None = None
+        self.orders_trouble: str | None = None
+        self.order_counts: OrderCounts | None = None
         self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
         self._rules: dict[str, dict[str, Rules]] = {}
         self._given: dict[str, Quote] = {}
@@ -81,6 +84,8 @@ class Mirror:
             self._take_sources(message.sources, message.pin, now_s)
             self.lag_ms = message.lag_ms
             self.history_trouble = message.history_trouble
+            self.orders_trouble = message.orders_trouble
+            self.order_counts = message.orders
         elif isinstance(message, Switched):
             self.switches.append(message.switch)
         elif isinstance(message, RulesChanged):

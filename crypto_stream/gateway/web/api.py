@@ -77,7 +77,8 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
         reasons = mirror.troubles(time.monotonic())
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
-        degraded = [f"history: {mirror.history_trouble}"] if mirror.history_trouble else []
+        troubles = {"history": mirror.history_trouble, "orders": mirror.orders_trouble}
+        degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
         return json_answer({"status": "ready", "degraded": degraded}, cache=NEVER)
 
     @blueprint.get("/metrics")

@@ -1,0 +1,48 @@
+"""The clocks of orders: what time it is, and being called when it is so late."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Times for the service; every call comes on the event loop."""
+
+    def now_ms(self) -> int:
+        """Return ms since the epoch."""
+
+    def now_s(self) -> float:
+        """Return seconds that never go back."""
+
+    def at(self, due_s: float, call: Callable[[], None]) -> None:
+        """Call when `now_s` is at least `due_s`."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call in the next turn of the event loop."""
+
+
+class LoopClock:
+    """The clocks of this machine and of the running event loop."""
+
+    def __init__(self) -> None:
+        """Use the loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+
+    def now_ms(self) -> int:
+        """Return ms since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def now_s(self) -> float:
+        """Return the loop's own time, which its timers are measured by."""
+        return self._loop.time()
+
+    def at(self, due_s: float, call: Callable[[], None]) -> None:
+        """Call when the loop's time is `due_s`."""
+        self._loop.call_at(due_s, call)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call in the next turn of the event loop."""
+        self._loop.call_soon(call)

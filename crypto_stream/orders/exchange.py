@@ -1,0 +1,92 @@
+"""The simulated exchange: every instrument's market, and the orders still on their way to it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from crypto_stream.market.orders import ExecType, Outcome
+from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.exact import ZERO
+from crypto_stream.orders.matching import Live, Market
+
+SCRIPTED = "its outcome was scripted"
+
+
+class Verdict(NamedTuple):
+    """What becomes of an order: a trade of `amount` at `price` from `source`, or its end for a reason."""
+
+    live: Live
+    exec_type: ExecType
+    amount: Decimal = ZERO
+    price: Decimal = ZERO
+    source: str | None = None
+    reason: str | None = None
+
+
+class Exchange:
+    """Decide what becomes of orders; every clock is handed in."""
+
+    def __init__(self, symbols: Iterable[str]) -> None:
+        """Open a market, still without a quote, for each symbol."""
+        self._markets = {symbol: Market() for symbol in symbols}
+        self._coming: list[tuple[float, int, int, Live]] = []
+
+    def quoted(self, quotes: Iterable[Quote]) -> list[Verdict]:
+        """Take published quotes; return the trades they make."""
+        markets = self._markets
+        return [
+            Verdict(fill.live, ExecType.TRADE, fill.amount, fill.price, fill.source)
+            for quote in quotes
+            if (market := markets.get(quote.symbol)) is not None
+            for fill in market.quoted(quote)
+        ]
+
+    def send(self, live: Live, due_s: float) -> None:
+        """Let an order reach its market at `due_s`; those due at once arrive in their order."""
+        heappush(self._coming, (due_s, live.order.due_ms, live.order.rank, live))
+
+    def restore(self, live: Live) -> bool:
+        """Let an order that had reached its market rest there again, before any quote; False: send it."""
+        ticket = live.order.ticket
+        market = self._markets.get(ticket.symbol)
+        return ticket.outcome is None and market is not None and market.rest(live)
+
+    @property
+    def next_due_s(self) -> float | None:
+        """Tell when the next order arrives; None: none is on its way."""
+        return self._coming[0][0] if self._coming else None
+
+    def arrivals(self, now_s: float) -> list[Verdict]:
+        """Let those arrive that are due; return what becomes of them at once."""
+        verdicts: list[Verdict] = []
+        while self._coming and self._coming[0][0] <= now_s:
+            live = heappop(self._coming)[3]
+            if live.left:
+                self._arrive(live, verdicts)
+        return verdicts
+
+    def leave(self, live: Live) -> None:
+        """Take out an order that has ended without a trade."""
+        if market := self._markets.get(live.order.ticket.symbol):
+            market.leave(live)
+        live.left = ZERO
+
+    def _arrive(self, live: Live, verdicts: list[Verdict]) -> None:
+        ticket = live.order.ticket
+        market = self._markets.get(ticket.symbol)
+        if ticket.outcome is Outcome.FILL and live.price is not None:
+            verdicts.append(Verdict(live, ExecType.TRADE, live.left, live.price, reason=SCRIPTED))
+            live.left = ZERO
+        elif ticket.outcome is Outcome.REJECT:
+            verdicts.append(Verdict(live, ExecType.REJECTED, reason=SCRIPTED))
+        elif ticket.outcome is None and market is not None:
+            arrival = market.arrive(live)
+            verdicts += [
+                Verdict(fill.live, ExecType.TRADE, fill.amount, fill.price, fill.source)
+                for fill in arrival.fills
+            ]
+            if arrival.refused is not None:
+                verdicts.append(Verdict(live, ExecType.CANCELED, reason=arrival.refused))

@@ -1,0 +1,217 @@
+"""All that is in memory of one opening of the store: owners, active orders, the exchange.
+
+What is decided here is handed to the ledger and told when it is on disk. When the disk refuses, the whole
+floor is thrown away and a new one made of what is kept: memory is never ahead of the disk for good.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from uuid import UUID
+
+from crypto_stream.errors import RefusedError
+from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
+from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.clock import Clock
+from crypto_stream.orders.exact import plain
+from crypto_stream.orders.exchange import Exchange, Verdict
+from crypto_stream.orders.ledger import Decided
+from crypto_stream.orders.limits import Terms, check
+from crypto_stream.orders.matching import Live
+from crypto_stream.orders.owners import Owner
+from crypto_stream.orders.transitions import changed, traded
+from crypto_stream.storage.interface import OrdersFound
+
+STAYS_S = 60.0  # an anonymous owner's orders outlive its last session by so much
+LEFT = "its connection had been gone for 60 s"
+# Orders taken over in one turn of the event loop at a start: prices go on meanwhile.
+_LOADED_AT_ONCE = 2_000
+
+
+class Floor:
+    """Accept, trade and end orders."""
+
+    def __init__(
+        self,
+        quotes: Mapping[str, Quote],
+        rules: Callable[[str, str], Rules | None],
+        terms: Terms,
+        clock: Clock,
+        put: Callable[[Decided], None],
+    ) -> None:
+        """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol."""
+        self.owners: dict[str, Owner] = {}
+        self.active = 0
+        self._quotes = quotes
+        self._rules = rules
+        self._terms = terms
+        self._clock = clock
+        self._put = put
+        self._exchange = Exchange(quotes)
+        self._random = random.Random()
+        self._rank = 0
+        self._wakes_s: float | None = None
+        self._closed = False
+
+    def load(self, found: OrdersFound, ready: Callable[[], None]) -> None:
+        """Take over what is kept, piece by piece, then trade, and say that it is `ready`."""
+        self._rank = found.next_rank
+        self._load(found, 0, ready)
+
+    def close(self) -> None:
+        """Do nothing more."""
+        self._closed = True
+
+    def owner(self, name: str, *, anonymous: bool) -> Owner:
+        """Return the owner of this name, known or new."""
+        owner = self.owners.get(name)
+        if owner is None:
+            owner = self.owners[name] = Owner(name, anonymous=anonymous)
+        return owner
+
+    def quoted(self, quotes: Iterable[Quote]) -> None:
+        """Trade with quotes that changed."""
+        self._decide(self._exchange.quoted(quotes))
+
+    def place(self, owner: Owner, ticket: Ticket, cause: object) -> None:
+        """Accept an order once it is on disk; raise RefusedError with code and reason instead."""
+        quote = self._quotes.get(ticket.symbol)
+        if quote is None:
+            raise RefusedError("unknown_instrument", f"instrument: {ticket.symbol!r} is none here")
+        most = self._terms.max_open
+        if owner.open >= most:
+            raise RefusedError("too_many_orders", f"at most {most} orders may be active; cancel some first")
+        check(ticket, quote, self._rules(quote.source or "", ticket.symbol), self._terms)
+        rank, now_ms = self._rank, self._clock.now_ms()
+        self._rank += 1
+        order = Order(
+            *(_new_id(), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
+            changed_ms=now_ms,
+        )
+        owner.open += 1
+        self._put(Decided(_new_id(), ExecType.NEW, order, cause, owner.anonymous))
+
+    def accept(self, order: Order) -> None:
+        """Let an order that is now on disk go on its way to the market."""
+        owner = self.owner(order.owner, anonymous=False)
+        live = self._take(owner, order)
+        self._exchange.send(live, self._due_s(order))
+        self._wake()
+        self.release(owner)
+
+    def withdraw(self, name: str) -> None:
+        """Take back the room of an order that turned out to be known to the owner of this name."""
+        owner = self.owners[name]
+        owner.open -= 1
+        self.release(owner)
+
+    def cancel(self, live: Live, cause: object, reason: str | None = None) -> None:
+        """End an active order."""
+        self._end(Verdict(live, ExecType.CANCELED, reason=reason), cause)
+
+    def release(self, owner: Owner) -> None:
+        """Forget an owner of whom nothing is open; give one that cannot come back its time."""
+        if owner.idle():
+            self.owners.pop(owner.name, None)
+        elif owner.left() and not owner.leaving:
+            owner.leaving = True
+            self._clock.at(self._clock.now_s() + STAYS_S, partial(self._expire, owner))
+
+    def _load(self, found: OrdersFound, at: int, ready: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        now_ms = self._clock.now_ms()
+        for order in found.active[at : at + _LOADED_AT_ONCE]:
+            owner = self.owner(order.owner, anonymous=order.owner in found.anonymous)
+            owner.open += 1
+            live = self._take(owner, order)
+            if order.due_ms > now_ms or not self._exchange.restore(live):
+                self._exchange.send(live, self._due_s(order))
+        at += _LOADED_AT_ONCE
+        if at < len(found.active):
+            self._clock.soon(partial(self._load, found, at, ready))
+            return
+        for owner in list(self.owners.values()):
+            self.release(owner)
+        self.quoted(self._quotes.values())
+        self._wake()
+        ready()
+
+    def _take(self, owner: Owner, order: Order) -> Live:
+        live = owner.live[order.order_id] = Live(order)
+        self.active += 1
+        return live
+
+    def _decide(self, verdicts: Iterable[Verdict]) -> None:
+        for verdict in verdicts:
+            if verdict.exec_type is ExecType.TRADE:
+                self._trade(verdict)
+            else:
+                self._end(verdict, None)
+
+    def _trade(self, verdict: Verdict) -> None:
+        live, amount, price = verdict.live, verdict.amount, verdict.price
+        live.order = traded(live.order, amount, price, self._clock.now_ms())
+        if live.order.status is not Status.ACTIVE:
+            self._drop(live)
+        self._put(
+            Decided(
+                *(_new_id(), ExecType.TRADE, live.order),
+                last_amount=plain(amount),
+                last_price=plain(price),
+                source=verdict.source,
+                reason=verdict.reason,
+            )
+        )
+
+    def _end(self, verdict: Verdict, cause: object) -> None:
+        live = verdict.live
+        live.order = changed(live.order, verdict.exec_type, self._clock.now_ms())
+        self._exchange.leave(live)
+        self._drop(live)
+        self._put(Decided(_new_id(), verdict.exec_type, live.order, cause, reason=verdict.reason))
+
+    def _drop(self, live: Live) -> None:
+        owner = self.owners[live.order.owner]
+        del owner.live[live.order.order_id]
+        owner.open -= 1
+        self.active -= 1
+        self.release(owner)
+
+    def _expire(self, owner: Owner) -> None:
+        owner.leaving = False
+        if self._closed or self.owners.get(owner.name) is not owner or not owner.left():
+            return
+        for live in list(owner.live.values()):
+            self.cancel(live, None, LEFT)
+
+    def _wake(self) -> None:
+        """Be called when the next order arrives."""
+        due_s = self._exchange.next_due_s
+        if due_s is not None and (self._wakes_s is None or due_s < self._wakes_s):
+            self._wakes_s = due_s
+            self._clock.at(due_s, partial(self._arrive, due_s))
+
+    def _arrive(self, woken_s: float) -> None:
+        if self._closed or self._wakes_s != woken_s:
+            return
+        self._wakes_s = None
+        self._decide(self._exchange.arrivals(max(woken_s, self._clock.now_s())))
+        self._wake()
+
+    def _due_s(self, order: Order) -> float:
+        """Tell when an order arrives; a wall clock that was set back delays it no longer."""
+        wait_ms = min(order.due_ms - self._clock.now_ms(), order.due_ms - order.created_ms)
+        return self._clock.now_s() + max(0, wait_ms) / 1000
+
+    def _latency_ms(self, rank: int) -> int:
+        seed, middle = self._terms.seed, self._terms.latency_ms
+        chance = self._random if seed is None else random.Random(f"{seed} orders {rank}")
+        return round(chance.uniform(0.5, 1.5) * middle)
+
+
+def _new_id() -> str:
+    return str(UUID(bytes=os.urandom(16), version=4))

@@ -1,0 +1,309 @@
+"""The thread that writes orders and the thread that reads them; nothing is told before it is on disk."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from crypto_stream.market.orders import ExecType, Order, Report
+from crypto_stream.storage.interface import (
+    CorruptError,
+    OrderBatch,
+    OrderReader,
+    OrdersFound,
+    OrderWriter,
+    OwnerFound,
+    UnusableError,
+)
+
+log = logging.getLogger(__name__)
+
+# Changes written in one transaction: some tens of milliseconds.
+_MOST_AT_ONCE = 2_000
+# What owners were told is written along with changes, or alone after so long: forgotten, it is told twice.
+_TOLD_EVERY_S = 0.25
+_RETRY_S = 1.0
+# Owners whose newest seq is remembered; then all are forgotten and read again.
+_MOST_SEQS = 100_000
+
+
+class Decided(NamedTuple):
+    """A change of an order that was decided and is to be kept; its owner's next report.
+
+    `cause` comes back with the result. `anonymous` counts for a new order: nobody can come back as its owner.
+    """
+
+    exec_id: str
+    exec_type: ExecType
+    order: Order
+    cause: object = None
+    anonymous: bool = False
+    last_amount: str | None = None
+    last_price: str | None = None
+    source: str | None = None
+    reason: str | None = None
+
+
+class OwnerRead(NamedTuple):
+    """Read what is known of an owner, after all that was decided before; `done` runs among its results."""
+
+    owner: str
+    done: Callable[[OwnerFound], None]
+
+
+class Lookup(NamedTuple):
+    """Read after all that was decided before, beside what comes later.
+
+    `begin` runs when that is told; `read`, on a thread, returns what to do with what it has found.
+    """
+
+    begin: Callable[[], None]
+    read: Callable[[OrderReader], Callable[[], None]]
+    failed: Callable[[str], None]
+
+
+Item = Decided | OwnerRead | Lookup
+
+
+class Stored(NamedTuple):
+    """A decided change is on disk; or nothing was written, as its owner has `known` an order by this name."""
+
+    decided: Decided
+    report: Report
+    known: bool
+
+
+class Listener(Protocol):
+    """Who is told what became of the items; called on the event loop, in their order."""
+
+    def opened(self, found: OrdersFound) -> None:
+        """Begin with what is kept; nothing of before counts."""
+
+    def stored(self, results: list[Stored]) -> None:
+        """Take what was written together."""
+
+    def refused(self, reason: str, *, hopeless: bool) -> None:
+        """Notice that what is kept cannot be opened; `hopeless`: it is not tried again."""
+
+    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
+        """Notice that nothing of these was written; the listener forgets all and calls `forget`."""
+
+
+class Ledger:
+    """Write what is decided, all that waits in one transaction, on one thread; read on another.
+
+    Every item has its result, in order, handed to the event loop by `post`. After a failure everything fails
+    until the listener, which knows by then, calls `forget`. What waits is bounded by who puts it in: see
+    `waiting`. `commits` and `commit_s` count the transactions and the seconds they took.
+    """
+
+    def __init__(
+        self,
+        writer: OrderWriter,
+        reader: OrderReader,
+        post: Callable[[Callable[[], None]], object],
+        retry_s: float = _RETRY_S,
+    ) -> None:
+        """Use both from the two threads alone; a store that cannot be opened is tried every `retry_s`."""
+        self.commits = 0
+        self.commit_s = 0.0
+        self._writer = writer
+        self._reader = reader
+        self._post = post
+        self._retry_s = retry_s
+        self._news = threading.Condition()
+        self._items: deque[Item] = deque()
+        self._told: dict[str, int] = {}
+        self._seqs: dict[str, int] = {}
+        self._doubt: CorruptError | None = None
+        self._wanted = False
+        self._ending = False
+        self._busy_since: float | None = None
+        self._lookups: queue.SimpleQueue[Lookup | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name="orders", daemon=True),
+            threading.Thread(target=self._read_for_ever, name="orders reader", daemon=True),
+        ]
+
+    def start(self, listener: Listener) -> None:
+        """Open what is kept and begin to write; `listener` hears of it."""
+        self._listener = listener
+        self._wanted = True
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Write what waits, for at most so long, and end."""
+        with self._news:
+            self._ending = True
+            self._news.notify_all()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(seconds)
+
+    def put(self, item: Item) -> None:
+        """Have it written or read after all that was put before; never waits for the disk."""
+        with self._news:
+            self._items.append(item)
+            self._news.notify_all()
+
+    def told(self, owner: str, seq: int) -> None:
+        """Remember that `owner` was told its reports up to `seq`."""
+        with self._news:
+            self._told[owner] = max(seq, self._told.get(owner, 0))
+
+    @property
+    def waiting(self) -> int:
+        """Count the items that wait."""
+        return len(self._items)
+
+    @property
+    def busy_s(self) -> float:
+        """Tell for how long the disk has not answered."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def forget(self, *, reopen: bool) -> list[Item]:
+        """Give up, after a failure, what was put in since, and return it; open again if that is of use."""
+        with self._news:
+            late, self._items = list(self._items), deque()
+            self._told.clear()
+            self._wanted = reopen
+            self._news.notify_all()
+        return late
+
+    def _run(self) -> None:
+        try:
+            while self._open():
+                self._write_on()
+        except Exception:  # a fault of ours: prices go on, and this is said
+            log.exception("orders are no longer stored")
+            self._fail([], "the thread that writes orders has ended, see the log", hopeless=True)
+        finally:
+            self._lookups.put(None)
+            self._writer.close()
+
+    def _open(self) -> bool:
+        """Open what is kept as soon as that is wanted and works; False at the end."""
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._wanted or self._ending)
+                if self._ending:
+                    return False
+            try:
+                found = self._writer.open()
+            except OSError as error:
+                hopeless = isinstance(error, CorruptError | UnusableError)
+                self._post(partial(self._listener.refused, str(error), hopeless=hopeless))
+                with self._news:
+                    self._wanted = not hopeless
+                    self._news.wait_for(lambda: self._ending, self._retry_s)
+                continue
+            self._wanted = False
+            self._seqs.clear()
+            self._doubt = None
+            self._post(partial(self._listener.opened, found))
+            return True
+
+    def _write_on(self) -> None:
+        """Write what comes until the end, or until the disk refuses."""
+        while True:
+            items, told = self._next()
+            try:
+                if self._doubt is not None:
+                    raise self._doubt
+                self._work(items, told)
+            except OSError as error:
+                self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
+                return
+            if self._ending and not self._items:
+                return
+
+    def _next(self) -> tuple[list[Item], dict[str, int]]:
+        with self._news:
+            self._news.wait_for(lambda: self._items or self._ending or self._doubt, _TOLD_EVERY_S)
+            items = [self._items.popleft() for _ in range(min(len(self._items), _MOST_AT_ONCE))]
+            told, self._told = self._told, {}
+        return items, told
+
+    def _work(self, items: list[Item], told: dict[str, int]) -> None:
+        """Write the changes together, then read: what is read holds them all, and is told after them."""
+        self._busy_since = began = time.monotonic()
+        try:
+            stored = self._numbered([item for item in items if isinstance(item, Decided)])
+            reports = [one.report for one in stored if not one.known]
+            if reports or told:
+                anonymous = frozenset(
+                    one.report.order.owner for one in stored if one.decided.anonymous and not one.known
+                )
+                self._writer.write(OrderBatch(reports, told, anonymous))
+                self.commits += 1
+                self.commit_s += time.monotonic() - began
+            found = [(item, self._writer.owner(item.owner)) for item in items if isinstance(item, OwnerRead)]
+        finally:
+            self._busy_since = None
+        if stored:
+            self._post(partial(self._listener.stored, stored))
+        for item, owner in found:
+            self._post(partial(item.done, owner))
+        for lookup in items:
+            if isinstance(lookup, Lookup):
+                self._post(lookup.begin)
+                self._lookups.put(lookup)
+
+    def _numbered(self, decided: list[Decided]) -> list[Stored]:
+        """Give each change its owner's next seq; a new order whose name is taken is none."""
+        if len(self._seqs) >= _MOST_SEQS:
+            self._seqs.clear()
+        stored: list[Stored] = []
+        named: dict[tuple[str, str], Report] = {}
+        for one in decided:
+            order = one.order
+            name = order.ticket.client_order_id if one.exec_type is ExecType.NEW else None
+            if name is not None:
+                known = named.get((order.owner, name)) or self._writer.named(order.owner, name)
+                if known is not None:
+                    stored.append(Stored(one, known, known=True))
+                    continue
+            report = Report(
+                *(self._seq(order.owner), one.exec_id, one.exec_type, order.changed_ms, order),
+                *(one.last_amount, one.last_price, one.source, one.reason),
+            )
+            if name is not None:
+                named[order.owner, name] = report
+            stored.append(Stored(one, report, known=False))
+        return stored
+
+    def _seq(self, owner: str) -> int:
+        last = self._seqs.get(owner)
+        if last is None:
+            last = self._writer.owner(owner).last_seq
+        self._seqs[owner] = last + 1
+        return last + 1
+
+    def _fail(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
+        with self._news:
+            items, self._items = [*items, *self._items], deque()
+            self._wanted = False
+        self._post(partial(self._listener.failed, items, reason, hopeless=hopeless))
+
+    def _read_for_ever(self) -> None:
+        while (lookup := self._lookups.get()) is not None:
+            try:
+                self._post(lookup.read(self._reader))
+            except OSError as error:
+                self._post(partial(lookup.failed, str(error)))
+                if isinstance(error, CorruptError):
+                    with self._news:
+                        self._doubt = error
+                        self._news.notify_all()
+            except Exception:  # a fault of ours costs this one answer
+                log.exception("orders could not be read")
+                self._post(partial(lookup.failed, "a fault of this server, see its log"))
+        self._reader.close()

@@ -1,0 +1,198 @@
+"""The simulated market of one instrument: resting orders against the top of book. Pure.
+
+A change of (source, price, size) of one side of the quote offers the displayed size once, to all orders
+together, best price first, then who came first. What is left of it may be taken by orders that come later.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from crypto_stream.market.orders import Order, Side, TimeInForce
+from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.exact import ZERO, subtract
+from crypto_stream.orders.transitions import leaves
+
+# Ended orders that a queue may still hold beside as many that wait; then it is cleared of them.
+_LEAST_DEAD = 64
+
+
+class Live:
+    """One active order as the market sees it; `left` is 0 from the moment at which it can trade no more."""
+
+    __slots__ = ("left", "order", "price", "queued")
+
+    def __init__(self, order: Order) -> None:
+        """Take an order that is on disk."""
+        self.order = order
+        self.left = leaves(order)
+        price = order.ticket.price
+        self.price = None if price is None else Decimal(price)
+        self.queued = False
+
+
+class Fill(NamedTuple):
+    """A trade of one order; `whole` when nothing of it is left."""
+
+    live: Live
+    amount: Decimal
+    price: Decimal
+    source: str
+
+
+class Arrival(NamedTuple):
+    """What an order that reaches the market finds; `refused` says why it may not stay, None when it may."""
+
+    fills: list[Fill]
+    refused: str | None
+
+
+class _Offer:
+    """One side of the top of book, and what is left of it; `left` None is without an end."""
+
+    __slots__ = ("fresh", "key", "left", "price", "source")
+
+    def __init__(self) -> None:
+        self.key: tuple[str | None, str | None, str | None] | None = None
+        self.fresh = False
+        self.source = ""
+        self.price = ZERO
+        self.left: Decimal | None = ZERO
+
+    def change(self, source: str | None, price: str | None, size: str | None, *, fresh: bool) -> bool:
+        """Take the newest quote; True when there may be something to trade that was not there before."""
+        key = (source, price, size)
+        if not fresh:
+            self.fresh = False
+            return False
+        if key != self.key:
+            self.key = key
+            self.source = source or ""
+            self.price = ZERO if price is None else Decimal(price)
+            self.left = None if size is None else Decimal(size)
+            if self.price <= 0:
+                self.left = ZERO  # such a price trades with nobody
+        elif self.fresh:
+            return False
+        self.fresh = True
+        return True
+
+    def gives(self) -> bool:
+        return self.fresh and (self.left is None or self.left > 0)
+
+    def take(self, live: Live) -> Fill:
+        amount = live.left if self.left is None or live.left < self.left else self.left
+        live.left = subtract(live.left, amount)
+        if self.left is not None:
+            self.left = subtract(self.left, amount)
+        return Fill(live, amount, self.price, self.source)
+
+
+class _Queue:
+    """Orders of one side, best price first, then who came first; ended ones are dropped when they surface."""
+
+    def __init__(self, side: Side) -> None:
+        self._buys = side is Side.BUY
+        self._heap: list[tuple[Decimal, int, int, Live]] = []
+        self._dead = 0
+
+    def add(self, live: Live, price: Decimal) -> None:
+        order = live.order
+        live.queued = True
+        key = price.copy_negate() if self._buys else price
+        heappush(self._heap, (key, order.due_ms, order.rank, live))
+
+    def best(self) -> Live | None:
+        heap = self._heap
+        while heap:
+            live = heap[0][3]
+            if live.left:
+                return live
+            heappop(heap)
+            self._dead -= not live.queued
+        return None
+
+    def drop_one(self) -> None:
+        """Count one that has ended; what is dead never outnumbers what waits for long."""
+        self._dead += 1
+        if self._dead > _LEAST_DEAD and self._dead * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[3].left]
+            heapify(self._heap)
+            self._dead = 0
+
+    def __len__(self) -> int:
+        return sum(1 for entry in self._heap if entry[3].left)
+
+
+class Market:
+    """The orders of one instrument and the offers of its newest quote."""
+
+    def __init__(self) -> None:
+        """Begin without a quote: nothing to trade with."""
+        self._bid = _Offer()
+        self._ask = _Offer()
+        self._buys = _Queue(Side.BUY)
+        self._sells = _Queue(Side.SELL)
+
+    def quoted(self, quote: Quote) -> list[Fill]:
+        """Take the newest quote, return the trades it makes, in their order."""
+        fresh = not quote.stale
+        fills: list[Fill] = []
+        if self._ask.change(quote.source, quote.ask, quote.ask_size, fresh=fresh):
+            self._match(self._ask, self._buys, fills)
+        if self._bid.change(quote.source, quote.bid, quote.bid_size, fresh=fresh):
+            self._match(self._bid, self._sells, fills)
+        return fills
+
+    def arrive(self, live: Live) -> Arrival:
+        """Let an order reach the market: it takes what is there, and rests if it is one that waits."""
+        ticket = live.order.ticket
+        offer = self._ask if ticket.side is Side.BUY else self._bid
+        crosses = offer.gives() and _crosses(ticket.side, live.price, offer.price)
+        if ticket.time_in_force is TimeInForce.FOK and not (
+            crosses and (offer.left is None or offer.left >= live.left)
+        ):
+            return Arrival([], "not the whole amount was to be had at this price")
+        fills = [offer.take(live)] if crosses else []
+        if not live.left or self.rest(live):
+            return Arrival(fills, None)
+        return Arrival(fills, "nothing more was to be had" if fills else _why_not(offer))
+
+    def rest(self, live: Live) -> bool:
+        """Let an order wait for a price that it takes; False: it is none that waits."""
+        ticket = live.order.ticket
+        if live.price is None or ticket.time_in_force is not TimeInForce.GTC:
+            return False
+        (self._buys if ticket.side is Side.BUY else self._sells).add(live, live.price)
+        return True
+
+    def leave(self, live: Live) -> None:
+        """Take out an order that has ended without a trade."""
+        live.left = ZERO
+        if live.queued:
+            live.queued = False
+            (self._buys if live.order.ticket.side is Side.BUY else self._sells).drop_one()
+
+    def resting(self) -> int:
+        """Count the orders that rest here."""
+        return len(self._buys) + len(self._sells)
+
+    def _match(self, offer: _Offer, queue: _Queue, fills: list[Fill]) -> None:
+        while offer.gives() and (live := queue.best()) is not None:
+            if not _crosses(live.order.ticket.side, live.price, offer.price):
+                return
+            fills.append(offer.take(live))
+
+
+def _crosses(side: Side, limit: Decimal | None, price: Decimal) -> bool:
+    if limit is None:
+        return True
+    return price <= limit if side is Side.BUY else price >= limit
+
+
+def _why_not(offer: _Offer) -> str:
+    if not offer.fresh:
+        return "there is no live quote"
+    return "nothing was to be had at this price"

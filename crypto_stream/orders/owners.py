@@ -1,0 +1,125 @@
+"""Owners and their sessions, as far as they are in memory: what is open, and what is told in which order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place, Told
+from crypto_stream.orders.matching import Live
+from crypto_stream.orders.news import News
+
+Ask = Place | Cancel | ListOrders | ListTrades
+
+
+class Owner:
+    """One owner with something open: a session, or an order.
+
+    `live` are its active orders by order_id, on disk all of them; `open` counts these and those on their way
+    there. `told` is the newest report that a socket took in this life of the engine. `leaving`: the time
+    runs after which an anonymous owner's orders are cancelled.
+    """
+
+    __slots__ = ("anonymous", "leaving", "live", "name", "open", "sessions", "told")
+
+    def __init__(self, name: str, *, anonymous: bool) -> None:
+        """Begin without orders and sessions."""
+        self.name = name
+        self.anonymous = anonymous
+        self.live: dict[str, Live] = {}
+        self.open = 0
+        self.told = 0
+        self.leaving = False
+        self.sessions: set[Session] = set()
+
+    def idle(self) -> bool:
+        """Say whether nothing of it needs to stay in memory."""
+        return not (self.sessions or self.open)
+
+    def left(self) -> bool:
+        """Say whether nobody will come back for its orders."""
+        return self.anonymous and not self.sessions
+
+
+class Session:
+    """One connection of an owner.
+
+    Until it is `attached` what it asks waits in `waiting`, which the service bounds. `owner` is set anew each
+    time the orders are loaded.
+    """
+
+    __slots__ = ("_line", "_news", "attached", "gateway", "gone", "number", "owner", "promises", "waiting")
+
+    def __init__(self, gateway: int, number: int, owner: Owner, news: News) -> None:
+        """Begin unattached."""
+        self.gateway = gateway
+        self.number = number
+        self.owner = owner
+        self.attached = False
+        self.gone = False
+        self.waiting: deque[Ask] = deque()
+        self.promises = 0
+        self._news = news
+        self._line: deque[Told | Promise] = deque()
+
+    def tell(self, told: Told) -> None:
+        """Tell it now, or after the answers it was promised before."""
+        if self._line:
+            self._line.append(told)
+        elif not self.gone:
+            self._news.add(self.gateway, told)
+
+    def fail(self, ref: int, code: str, reason: str) -> None:
+        """Refuse a command."""
+        self.tell(Failed(self.number, ref, code, reason))
+
+    def hold(self, promise: Promise) -> None:
+        """Tell nothing more before this promise is kept."""
+        self._line.append(promise)
+
+    def flush(self) -> None:
+        """Tell what no promise holds up any more."""
+        line = self._line
+        while line:
+            head = line[0]
+            if isinstance(head, Promise):
+                if head.answer is None:
+                    return
+                head = head.answer
+            line.popleft()
+            if not self.gone:
+                self._news.add(self.gateway, head)
+
+
+class Promise:
+    """An answer that is still being read: from `begin` on, what comes after it waits for it."""
+
+    __slots__ = ("_begun", "_session", "answer")
+
+    def __init__(self, session: Session) -> None:
+        """Belong to one session."""
+        self._session = session
+        self._begun = False
+        self.answer: Told | None = None
+        session.promises += 1
+
+    def begin(self) -> None:
+        """Take the place of the answer."""
+        self._begun = True
+        self._session.hold(self)
+
+    def keep(self, answer: Told) -> None:
+        """Give the answer."""
+        self.answer = answer
+        self._session.promises -= 1
+        if self._begun:
+            self._session.flush()
+        else:
+            self._session.tell(answer)
+
+
+class Cause(NamedTuple):
+    """The command that made something happen."""
+
+    session: Session
+    ref: int

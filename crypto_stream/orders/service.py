@@ -1,0 +1,301 @@
+"""Orders as the engine sees them: sessions and what they ask in, what happened out, nothing too early."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from crypto_stream.bus.messages import OrderCounts
+from crypto_stream.bus.orders import (
+    Attach,
+    Cancel,
+    Command,
+    Detach,
+    Failed,
+    Happened,
+    ListOrders,
+    ListTrades,
+    OrderNews,
+    Place,
+    Received,
+)
+from crypto_stream.errors import RefusedError
+from crypto_stream.market.orders import ExecType, Report, Rules
+from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.clock import Clock
+from crypto_stream.orders.floor import Floor
+from crypto_stream.orders.journal import Journal
+from crypto_stream.orders.ledger import Decided, Item, Ledger, Lookup, OwnerRead, Stored
+from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.lookups import answer
+from crypto_stream.orders.news import News
+from crypto_stream.orders.owners import Ask, Cause, Owner, Promise, Session
+from crypto_stream.storage.interface import OrderReader, OrdersFound, OwnerFound
+
+log = logging.getLogger(__name__)
+
+UNAVAILABLE = "store_unavailable"
+# Changes that wait for the disk; past that no order is accepted.
+_MOST_WAITING = 50_000
+# What one session may ask before it is attached, and answers it may wait for that are read from the disk.
+_MOST_EARLY = 1_000
+_MOST_READING = 64
+_SLOW_DISK_S = 5.0
+_ENDS_WITHIN_S = 5.0
+
+
+class Orders:
+    """Keep sessions, do what they ask, tell them what happened: reports to all sessions of an owner.
+
+    Everything is called on the event loop. While the store cannot be used, `trouble` says why, commands are
+    refused with `store_unavailable`, and nothing trades.
+    """
+
+    def __init__(
+        self,
+        quotes: Mapping[str, Quote],
+        rules: Callable[[str, str], Rules | None],
+        terms: Terms,
+        ledger: Ledger,
+        clock: Clock,
+        tell: Callable[[int, OrderNews], None],
+    ) -> None:
+        """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol."""
+        self._make_floor = partial(Floor, quotes, rules, terms, clock, ledger.put)
+        self._ledger = ledger
+        self._clock = clock
+        self._news = News(tell, clock.soon)
+        self._journal = Journal()
+        self._sessions: dict[tuple[int, int], Session] = {}
+        self._floor: Floor | None = None
+        self._opening: Floor | None = None
+        self._trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why orders are not accepted now; None while they are."""
+        if self._trouble is None and (seconds := self._ledger.busy_s) > _SLOW_DISK_S:
+            return f"the disk has not answered for {seconds:.0f} s"
+        return self._trouble
+
+    def counts(self) -> OrderCounts:
+        """Return what is active and what has happened in this life of the engine."""
+        active = self._floor.active if self._floor else 0
+        return self._journal.counts(active, self._ledger.commits, self._ledger.commit_s)
+
+    def start(self) -> None:
+        """Open what is kept; sessions that come before that wait."""
+        self._ledger.start(self)
+
+    def stop(self) -> None:
+        """Have written what is decided, and end."""
+        self._ledger.stop(_ENDS_WITHIN_S)
+        self._journal.tell_unsaid()
+
+    def tick(self) -> None:
+        """Do what is due each second."""
+        self._journal.tell_unsaid()
+
+    def quoted(self, quotes: Iterable[Quote]) -> None:
+        """Trade with quotes that were just published."""
+        if self._floor is not None:
+            self._floor.quoted(quotes)
+
+    def commands(self, gateway: int, commands: Iterable[Command]) -> None:
+        """Do what the sessions of one gateway ask."""
+        for command in commands:
+            if isinstance(command, Attach):
+                self._attach(gateway, command)
+                continue
+            session = self._sessions.get((gateway, command.session))
+            if session is None:
+                log.warning("a session that was never opened asks", extra={"link": gateway})
+            elif isinstance(command, Detach):
+                self._detach(session)
+            elif isinstance(command, Received):
+                self._received(session, command.seq)
+            else:
+                self._ask(session, command)
+
+    def left(self, gateway: int) -> None:
+        """End all sessions of a gateway."""
+        for session in [one for one in self._sessions.values() if one.gateway == gateway]:
+            self._detach(session)
+
+    # What the ledger tells.
+
+    def opened(self, found: OrdersFound) -> None:
+        """Begin with what is kept."""
+        floor = self._opening = self._make_floor()
+        floor.load(found, partial(self._ready, floor))
+
+    def refused(self, reason: str, *, hopeless: bool) -> None:
+        """Say, once, that the store cannot be opened."""
+        self._note(reason, hopeless=hopeless)
+
+    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
+        """Forget everything that is not on disk, answer what waited for it, begin anew."""
+        for floor in (self._floor, self._opening):
+            if floor is not None:
+                floor.close()
+        self._floor = self._opening = None
+        self._note(reason, hopeless=hopeless)
+        for session in self._sessions.values():
+            session.attached = False
+        for item in [*items, *self._ledger.forget(reopen=not hopeless)]:
+            if isinstance(item, Decided) and isinstance(item.cause, Cause):
+                item.cause.session.fail(item.cause.ref, UNAVAILABLE, reason)
+            elif isinstance(item, Lookup):
+                item.failed(reason)
+
+    def stored(self, results: list[Stored]) -> None:
+        """Tell what is on disk now, and let new orders go to the market."""
+        floor, now_s = self._floor, self._clock.now_s()
+        if floor is None:
+            return
+        for decided, report, known in results:
+            owner = floor.owners.get(report.order.owner)
+            if known:
+                floor.withdraw(decided.order.owner)
+                _answer_known(decided, report)
+                continue
+            for session in owner.sessions if owner is not None else ():
+                if session.attached:
+                    session.tell(Happened(session.number, _ref(decided, session), report))
+            if report.exec_type is ExecType.NEW:
+                floor.accept(report.order)
+            self._journal.note(report, now_s)
+
+    def _ready(self, floor: Floor) -> None:
+        """Trade again, and let sessions in."""
+        self._floor, self._opening = floor, None
+        if self._trouble is not None:
+            log.info("orders are accepted again", extra={"active": floor.active})
+        self._trouble = None
+        for session in self._sessions.values():
+            self._join(floor, session)
+
+    def _note(self, reason: str, *, hopeless: bool) -> None:
+        """Say why orders cannot be accepted, and refuse what waits for them."""
+        if hopeless:
+            reason += (
+                "; orders.db is never replaced by itself: mend it, or move it away, and restart the engine"
+            )
+        if reason != self._trouble:
+            log.error("orders are not accepted, prices go on", extra={"reason": reason})
+        first, self._trouble = self._trouble is None, reason
+        for session in [one for one in self._sessions.values() if first and not one.attached]:
+            session.fail(0, UNAVAILABLE, reason)
+            while session.waiting:
+                session.fail(session.waiting.popleft().ref, UNAVAILABLE, reason)
+
+    # Sessions.
+
+    def _attach(self, gateway: int, command: Attach) -> None:
+        key = (gateway, command.session)
+        if known := self._sessions.get(key):
+            self._detach(known)
+        owner = Owner(command.owner, anonymous=command.anonymous)
+        session = self._sessions[key] = Session(gateway, command.session, owner, self._news)
+        if self._floor is not None:
+            self._join(self._floor, session)
+        elif self._trouble is not None:
+            session.fail(0, UNAVAILABLE, self._trouble)
+
+    def _join(self, floor: Floor, session: Session) -> None:
+        """Have the session told what it missed, then all that happens."""
+        owner = floor.owner(session.owner.name, anonymous=session.owner.anonymous)
+        owner.sessions.add(session)
+        session.owner = owner
+        self._ledger.put(OwnerRead(owner.name, partial(self._joined, floor, session)))
+
+    def _joined(self, floor: Floor, session: Session, found: OwnerFound) -> None:
+        if floor is not self._floor or session.gone:
+            return
+        for report in found.untold:
+            if report.seq > session.owner.told:
+                session.tell(Happened(session.number, 0, report))
+        session.attached = True
+        waiting = list(session.waiting)
+        session.waiting.clear()
+        for command in waiting:
+            self._do(floor, session, command)
+
+    def _detach(self, session: Session) -> None:
+        del self._sessions[session.gateway, session.number]
+        session.gone, session.attached = True, False
+        if self._floor is not None:
+            session.owner.sessions.discard(session)
+            self._floor.release(session.owner)
+
+    def _received(self, session: Session, seq: int) -> None:
+        owner = session.owner
+        if session.attached and seq > owner.told:
+            owner.told = seq
+            self._ledger.told(owner.name, seq)
+
+    # What they ask.
+
+    def _ask(self, session: Session, command: Ask) -> None:
+        if self._trouble is not None:
+            session.fail(command.ref, UNAVAILABLE, self._trouble)
+        elif self._floor is not None and session.attached:
+            self._do(self._floor, session, command)
+        elif len(session.waiting) < _MOST_EARLY:
+            session.waiting.append(command)
+        else:
+            session.fail(command.ref, "starting", "the orders are still being loaded; try again in a second")
+
+    def _do(self, floor: Floor, session: Session, command: Ask) -> None:
+        if isinstance(command, Place):
+            self._place(floor, session, command)
+        elif isinstance(command, Cancel) and (live := session.owner.live.get(command.order_id)):
+            floor.cancel(live, Cause(session, command.ref))
+        elif session.promises >= _MOST_READING:
+            session.fail(
+                command.ref, "rate_limited", f"at most {_MOST_READING} answers may be under way; wait for one"
+            )
+        else:
+            self._look_up(session, command)
+
+    def _place(self, floor: Floor, session: Session, command: Place) -> None:
+        try:
+            if (waiting := self._ledger.waiting) > _MOST_WAITING:
+                raise RefusedError(UNAVAILABLE, f"the disk is behind, {waiting} changes wait for it")
+            floor.place(session.owner, command.ticket, Cause(session, command.ref))
+        except RefusedError as refused:
+            session.fail(command.ref, refused.code, str(refused))
+
+    def _look_up(self, session: Session, command: Cancel | ListOrders | ListTrades) -> None:
+        """Answer from the disk; what is stored before is told before it, what is stored later after it."""
+        promise = Promise(session)
+
+        def failed(reason: str) -> None:
+            promise.keep(Failed(session.number, command.ref, UNAVAILABLE, reason))
+
+        def read(reader: OrderReader) -> Callable[[], None]:
+            return partial(promise.keep, answer(reader, session.owner.name, command))
+
+        self._ledger.put(Lookup(promise.begin, read, failed))
+
+
+def _ref(decided: Decided, session: Session) -> int:
+    cause = decided.cause
+    return cause.ref if isinstance(cause, Cause) and cause.session is session else 0
+
+
+def _answer_known(decided: Decided, report: Report) -> None:
+    """Answer a new order whose name its owner has used before: the same again, or not."""
+    if not isinstance(cause := decided.cause, Cause):
+        return
+    session, ref = cause
+    if report.order.ticket == decided.order.ticket:
+        session.tell(Happened(session.number, ref, report))
+    else:
+        name = report.order.ticket.client_order_id
+        session.fail(
+            ref,
+            "duplicate_client_order_id",
+            f"client_order_id: {name!r} is the name of another order, {report.order.order_id}",
+        )

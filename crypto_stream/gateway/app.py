@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.order_sessions.reception import order_gateway
 from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
@@ -56,6 +57,7 @@ def create_app(
     app.register_blueprint(api(mirror, port, registry, shelf))
     app.register_blueprint(history(mirror, port))
     app.register_blueprint(admin(mirror, port, admin_token))
+    app.register_blueprint(order_gateway())
     app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
     quiet = _sparing(logging.getLogger("crypto_stream.gateway.engineio"))
     socketio = SocketIO(

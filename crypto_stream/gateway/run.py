@@ -17,15 +17,19 @@ from typing import Any
 import crypto_stream
 from crypto_stream.bus.local import LocalGatewayPort
 from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
+from crypto_stream.bus.orders import OrderNews
 from crypto_stream.gateway.app import MOST_SENT, create_app
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
-from crypto_stream.gateway.delivery.door import Door
+from crypto_stream.gateway.delivery.door import Door, Entrance
 from crypto_stream.gateway.delivery.pulse import Pulse
 from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.order_sessions.reception import Reception
+from crypto_stream.gateway.order_sessions.session import Limits
+from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
@@ -81,15 +85,15 @@ class Gateway:
             settings.patience,
         )
         self._watch = Watch(self._delivery, self._mirror, self._port)
-        counted = GatewayMetrics(self._delivery, self._counters)
+        hub = self._library.Hub()
+        limits = Limits(settings.order_rate, settings.max_subscriptions, settings.patience)
+        self._orders = OrderSessions(self._mirror, self._port, hub, limits)
+        counted = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
         self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None
-        door = Door(
-            self._library.Hub(),
-            self._counters,
-            compression=settings.compression,
-            per_address=settings.max_per_address,
-            most_received=MOST_SENT,
+        entrance = Entrance(
+            hub, self._counters, per_address=settings.max_per_address, most_received=MOST_SENT
         )
+        door = Door(entrance, self._counters, compression=settings.compression)
         token = settings.admin_token
         self._app, socketio, shelf = create_app(
             self._mirror,
@@ -101,13 +105,17 @@ class Gateway:
             websocket=door,
             admission=Admission(settings.max_viewers + _UNJOINED, polling=settings.workers == 1),
         )
+        self._app.wsgi_app = Reception(  # type: ignore[method-assign]
+            *(self._app.wsgi_app, entrance, self._orders),
+            *(settings.origins, settings.max_viewers, self._delivery.viewers),
+        )
         self._road: Road = no_road
         if settings.prebuilt:
             self._road = FastRoad(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE)
         door.environs = socketio.server.environ
         self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
-        self._stream.register(settings.max_viewers)
+        self._stream.register(settings.max_viewers, self._orders)
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""
@@ -115,6 +123,7 @@ class Gateway:
         _spawn("venues", self._watch.run)
         _spawn("status", self._tell_status)
         _spawn("pulse", self._pulse.run)
+        _spawn("orders", self._orders.run)
         if self._shared:
             _spawn("metrics", self._shared.run)
         for interval_ms in INTERVALS_MS:
@@ -146,11 +155,12 @@ class Gateway:
         return 0
 
     def stop(self) -> None:
-        """Accept no more, say goodbye to the viewers, leave the bus."""
+        """Accept no more, say goodbye to everybody, leave the bus."""
         self._server.stop()
         self._stream.close()
+        self._orders.close()
         deadline = time.monotonic() + _FAREWELL_S
-        while self._delivery.viewers and time.monotonic() < deadline:
+        while (self._delivery.viewers or self._orders.busy()) and time.monotonic() < deadline:
             time.sleep(0.01)
         self._port.close()
         time.sleep(0.05)  # what is in the sockets' queues gets out
@@ -169,6 +179,9 @@ class Gateway:
         new_epoch = self._mirror.receive(message, time.monotonic())
         if isinstance(message, Snapshot):
             self._watch.refresh()
+            self._orders.attach()
+        elif isinstance(message, OrderNews):
+            self._orders.tell(message.news)
         if new_epoch:
             log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
             self._delivery.restart()
@@ -178,6 +191,7 @@ class Gateway:
             self._delivery.flush(0)
 
     def _lose(self) -> None:
+        self._orders.lose()
         if self._mirror.lose():
             self._lost()
 

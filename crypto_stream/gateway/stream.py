@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from flask import request
@@ -47,9 +47,10 @@ class Stream:
         self._watch = watch
         self._sparing = Sparing()
 
-    def register(self, max_viewers: int) -> None:
-        """Answer the events of the default namespace; refuse connections beyond `max_viewers`."""
+    def register(self, max_viewers: int, others: Sized = ()) -> None:
+        """Answer the events of the default namespace; refuse more than `max_viewers`, `others` among them."""
         self._max_viewers = max_viewers
+        self._others = others
         self._socketio.on_event("connect", self._connected)
         self._socketio.on_event("disconnect", self._disconnected)
         asked = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe}
@@ -66,7 +67,7 @@ class Stream:
     def _connected(self, _auth: object = None) -> None:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
         pipe = self._pipe(viewer_id)
-        if len(self._delivery.viewers) >= self._max_viewers:
+        if len(self._delivery.viewers) + len(self._others) >= self._max_viewers:
             self._counters.refused += 1
             self._later(_FAREWELL_S, pipe.drop)
             text = f"this gateway serves at most {self._max_viewers} viewers; try again later"

@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
 from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.wire import Wire
 
 # What Flask needs of the request that opened a session, for each of its events.
 _KEPT = (
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
     *("REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "wsgi.url_scheme", "flask.app", "saved_session"),
 )
+_Wire = TypeVar("_Wire", bound=Wire)
 _CROWDED = HTTPStatus.TOO_MANY_REQUESTS
 
 
-class Door:
-    """The class in engine.io's `websocket` slot, as one object: limits, handshake, detaching the socket."""
+class Entrance:
+    """What every WebSocket of this gateway comes through: a limit per address, the handshake, detaching."""
 
-    def __init__(
-        self, hub: Hub, counters: Counters, *, compression: bool, per_address: int, most_received: int
-    ) -> None:
+    def __init__(self, hub: Hub, counters: Counters, *, per_address: int, most_received: int) -> None:
         """Let in at most `per_address` WebSockets of one address; messages have `most_received` bytes."""
+        self.hub = hub
+        self.most_received = most_received
+        self._counters = counters
+        self._per_address = per_address
+        self._present: Counter[str] = Counter()
+
+    def judge(self, environ: Mapping[str, Any], *, compression: bool) -> Answer:
+        """Make the answer to a handshake; 101 lets it in."""
+        if self._present[str(environ.get("REMOTE_ADDR", ""))] >= self._per_address:
+            self._counters.refused += 1
+            return refusal(_CROWDED, f"at most {self._per_address} connections of one address")
+        return answer(environ, compression=compression)
+
+    def enter(
+        self, environ: Mapping[str, Any], made: Answer, make: Callable[[int, Callable[[], None]], _Wire]
+    ) -> _Wire:
+        """Take the socket from the server; `make` puts a wire on it, which calls what it gets at its end."""
+        address = str(environ.get("REMOTE_ADDR", ""))
+        self._present[address] += 1
+        descriptor, early = environ[DETACH]()
+        wire = make(descriptor, lambda: self._leave(address))
+        wire.begin(made.serialized())
+        self.hub.soon(wire.start, early)
+        return wire
+
+    def _leave(self, address: str) -> None:
+        self._present[address] -= 1
+        if not self._present[address]:
+            del self._present[address]
+
+
+class Door:
+    """The class in engine.io's `websocket` slot, as one object."""
+
+    def __init__(self, entrance: Entrance, counters: Counters, *, compression: bool) -> None:
+        """Let viewers in through `entrance`."""
         self.environs: dict[str, dict[str, Any]] = {}
-        self._hub = hub
+        self._entrance = entrance
         self._counters = counters
         self._compression = compression
-        self._per_address = per_address
-        self._most_received = most_received
-        self._present: Counter[str] = Counter()
 
     def __call__(self, handler: Any, _server: Any) -> Callable[..., Iterable[bytes]]:
         """Return the WSGI application of one connection; `handler` is bound to its engine.io socket."""
@@ -54,30 +87,21 @@ class Door:
                 connection.close(wait=False, abort=True, reason="bad handshake")
             start_response(f"{made.status} {made.phrase}", made.headers)
             return (made.body,)
-        address = str(environ.get("REMOTE_ADDR", ""))
-        self._present[address] += 1
         kept = self._trim(connection.sid, environ)
-        descriptor, early = environ[DETACH]()
-        session = Session(
-            *(descriptor, self._hub, list(made.extensions), self._most_received),
-            *(connection, kept, self._counters, lambda: self._leave(address)),
-        )
-        session.begin(made.serialized())
-        self._hub.soon(session.start, early)
+
+        def make(descriptor: int, left: Callable[[], None]) -> Session:
+            return Session(
+                *(descriptor, self._entrance.hub, list(made.extensions), self._entrance.most_received),
+                *(connection, kept, self._counters, left),
+            )
+
+        self._entrance.enter(environ, made, make)
         return ()
 
     def _judge(self, connection: Any, environ: dict[str, Any]) -> Answer:
         if connection.upgrading:
             return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
-        if self._present[str(environ.get("REMOTE_ADDR", ""))] >= self._per_address:
-            self._counters.refused += 1
-            return refusal(_CROWDED, f"at most {self._per_address} connections of one address")
-        return answer(environ, compression=self._compression)
-
-    def _leave(self, address: str) -> None:
-        self._present[address] -= 1
-        if not self._present[address]:
-            del self._present[address]
+        return self._entrance.judge(environ, compression=self._compression)
 
     def _trim(self, sid: str, environ: dict[str, Any]) -> dict[str, Any]:
         """Keep only what is needed of the request: the rest is 10 kB, and holds the server's objects."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from functools import cached_property
+from typing import Protocol
 
 import msgspec
 from engineio.packet import MESSAGE, Packet
@@ -18,6 +19,18 @@ _WORTH_COMPRESSING = 200
 _SMALL = 4096
 
 _encoder = msgspec.json.Encoder()
+
+
+class Sendable(Protocol):
+    """One whole WebSocket frame in both its forms."""
+
+    @property
+    def plain(self) -> bytes:
+        """Give the frame as everybody can read it."""
+
+    @property
+    def deflated(self) -> bytes:
+        """Give the frame for who negotiated permessage-deflate."""
 
 
 class Frame(Packet):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
 
-from crypto_stream.gateway.delivery.frames import Frame
+from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Wire(_socket.socket):
     """
 
     __slots__ = (
-        *("_blocked", "_closed", "_deflate", "_finishing", "_frames", "_held", "_hub", "_muted"),
+        *("_blocked", "_closed", "_deflate", "_finishing", "_frames", "_heard", "_held", "_hub", "_muted"),
         *("_owed", "_part", "_reader", "_started", "_told", "_writer"),
     )
 
@@ -68,7 +68,7 @@ class Wire(_socket.socket):
         self._reader: Stop | None = None
         self._writer: Stop | None = None
         self._blocked = self._closed = self._finishing = self._held = False
-        self._muted = self._started = self._told = False
+        self._heard = self._muted = self._started = self._told = False
 
     def received(self, message: str | bytes) -> None:
         """Take one whole message; called on the hub, so it may not block."""
@@ -77,6 +77,10 @@ class Wire(_socket.socket):
     def ended(self) -> None:
         """Notice, once, that no message comes any more; called on the hub or by who ended it."""
         raise NotImplementedError
+
+    def begin(self, response: bytes) -> None:
+        """Answer the handshake."""
+        self.put_raw(response)
 
     def start(self, early: bytes = b"") -> None:
         """Begin to read, on the hub; `early` came right behind the handshake."""
@@ -89,7 +93,7 @@ class Wire(_socket.socket):
         """Count what waits to be written; 0 exactly when the socket takes more."""
         return len(self._owed) or int(self._blocked)
 
-    def offer(self, frame: Frame) -> int:
+    def offer(self, frame: Sendable) -> int:
         """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
         if self._blocked or self._muted or self._told:
             return 0
@@ -108,7 +112,7 @@ class Wire(_socket.socket):
             self._block()
         return size
 
-    def put_frame(self, frame: Frame) -> int:
+    def put_frame(self, frame: Sendable) -> int:
         """Send a frame that must not be lost, or let it wait; return its bytes."""
         return self.put_raw(frame.deflated if self._deflate else frame.plain)
 
@@ -118,6 +122,17 @@ class Wire(_socket.socket):
             return 0
         self._owe(data)
         return len(data)
+
+    def ping(self) -> None:
+        """Ask the client's WebSocket for a sign of life; `silent` tells whether one came."""
+        if not self._closed and self._frames.state is State.OPEN:
+            self._frames.send_ping(b"")
+            self._pass_on()
+
+    def silent(self) -> bool:
+        """Say whether nothing came since this was last asked."""
+        heard, self._heard = self._heard, False
+        return not heard
 
     def end(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Begin the close handshake; the connection ends after `CLOSE_S` at the latest."""
@@ -214,6 +229,7 @@ class Wire(_socket.socket):
         except OSError:
             self.cut()
             return
+        self._heard = True
         self._guarded(data)
 
     def _guarded(self, data: bytes) -> None:

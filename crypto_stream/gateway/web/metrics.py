@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.order_sessions.counters import OrderCounters
 from crypto_stream.market.status import SourceStatus
 
 _P = "crypto_stream_"
@@ -46,6 +53,7 @@ class EngineMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the families."""
         yield from self._engine()
+        yield from self._orders()
         yield from self._sources()
 
     def _engine(self) -> Iterator[Metric]:
@@ -63,6 +71,22 @@ class EngineMetrics(Collector):
             if quote.received is not None:
                 ages.add_metric([quote.symbol], max(0.0, now - quote.received / 1000))
         yield ages
+
+    def _orders(self) -> Iterator[Metric]:
+        counts = self._mirror.order_counts
+        if counts is None:
+            return
+        yield _gauge("orders_active", "Orders that can still trade.", counts.active)
+        yield _total("orders_placed", "Orders accepted.", counts.placed)
+        yield _total("orders_filled", "Orders filled whole.", counts.filled)
+        yield _total("orders_cancelled", "Orders cancelled.", counts.cancelled)
+        yield _total("orders_rejected", "Orders rejected after they had been accepted.", counts.rejected)
+        yield SummaryMetricFamily(
+            f"{_P}order_commit_seconds",
+            "Bringing a batch of orders and reports to the disk.",
+            count_value=counts.commits,
+            sum_value=counts.commit_s,
+        )
 
     def _sources(self) -> Iterator[Metric]:
         sources = self._mirror.sources(time.monotonic())
@@ -91,13 +115,28 @@ class EngineMetrics(Collector):
 class GatewayMetrics(Collector):
     """What this gateway counts."""
 
-    def __init__(self, delivery: Delivery, counters: Counters) -> None:
-        """Read both at each scrape."""
+    def __init__(self, delivery: Delivery, counters: Counters, orders: OrderCounters) -> None:
+        """Read all of them at each scrape."""
         self._delivery = delivery
         self._counters = counters
+        self._orders = orders
 
     def collect(self) -> Iterator[Metric]:
         """Give the families."""
+        yield from self._of_viewers()
+        yield from self._of_orders()
+
+    def _of_orders(self) -> Iterator[Metric]:
+        orders = self._orders
+        yield _gauge("order_sessions", "Open connections to /ws.", orders.sessions)
+        yield _by("order_messages", "Messages of those clients.", "kind", orders.messages)
+        yield _by("order_refusals", "ErrorInfos sent to them.", "code", orders.refusals)
+        yield _total("order_reports", "Execution reports sent to them.", orders.reports)
+        yield _total("order_updates", "Market data updates sent to them.", orders.updates)
+        yield _total("order_encoded", "Quotes encoded for those updates.", orders.encoded)
+        yield _by("order_sessions_cut", "Clients that were cut off.", "reason", orders.disconnected)
+
+    def _of_viewers(self) -> Iterator[Metric]:
         counters = self._counters
         yield _gauge("viewers", "Connected viewers.", len(self._delivery.viewers))
         yield _gauge("viewers_behind", "Viewers that cannot keep up now.", self._delivery.behind())
@@ -107,10 +146,7 @@ class GatewayMetrics(Collector):
         for interval_ms, number in sorted(counters.flushes.items()):
             flushes.add_metric([str(interval_ms)], number)
         yield flushes
-        frames = CounterMetricFamily(f"{_P}viewer_frames", "Frames handed to viewers.", labels=["event"])
-        for name, number in sorted(counters.frames.items()):
-            frames.add_metric([name], number)
-        yield frames
+        yield _by("viewer_frames", "Frames handed to viewers.", "event", counters.frames)
         yield _total("viewer_bytes", "Bytes of those frames.", counters.bytes)
         flush = HistogramMetricFamily(f"{_P}flush_seconds", "Sending one channel's quotes to all members.")
         flush.add_metric([], counters.flush_s.buckets(), counters.flush_s.total)
@@ -133,6 +169,13 @@ class GatewayMetrics(Collector):
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(_P + name, text, value=value)
+
+
+def _by(name: str, text: str, label: str, numbers: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(_P + name, text, labels=[label])
+    for key, number in sorted(numbers.items()):
+        family.add_metric([key], number)
+    return family
 
 
 def _total(name: str, text: str, value: float) -> Metric:

@@ -188,6 +188,25 @@ _PATHS: dict[str, Any] = {
         },
     ),
     "/sources/active": {"post": _PIN},
+    "/ws": _get(
+        "The order gateway: a WebSocket that speaks JSON (docs/orders.md).",
+        {
+            "101": {"description": "Connected."},
+            "400": _problem("A parameter or the handshake is wrong."),
+            "403": _problem("Pages of this origin may not connect."),
+            "426": _problem("This is no WebSocket handshake."),
+            "429": _problem("As many connections of one address as are allowed."),
+            "503": _problem("As many connections as this gateway takes."),
+        },
+        parameters=[
+            _query(
+                "client_id",
+                "Owner of the orders; without it a fresh one.",
+                {"type": "string", "format": "uuid"},
+            ),
+            _query("mode", "extended: fields beyond the exercise's.", {"enum": ["plain", "extended"]}),
+        ],
+    ),
     "/healthz": _get("The process is alive.", {"200": _json("It is.", _STATUS)}),
     "/readyz": _get(
         "A fresh source exists.",
@@ -197,6 +216,10 @@ _PATHS: dict[str, Any] = {
     "/openapi.json": _get("This description.", {"200": _json("OpenAPI.", {"type": "object"}), **_UNCHANGED}),
     "/status": _get(
         "A page about sources, switches between them, viewers and versions.",
+        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
+    ),
+    "/orders": _get(
+        "A page to place and watch paper orders.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
     ),
     "/docs": _get(

@@ -1,0 +1,128 @@
+"""Where order sessions come in: `/ws`, judged before Flask, which tells the refusals."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence, Sized
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from flask import Blueprint, Response, request
+
+from crypto_stream.errors import RefusedError
+from crypto_stream.gateway.delivery.door import Entrance
+from crypto_stream.gateway.delivery.handshake import Answer
+from crypto_stream.gateway.order_sessions.session import OrderSession
+from crypto_stream.gateway.order_sessions.sessions import OrderSessions
+from crypto_stream.gateway.web.headers import Wsgi
+from crypto_stream.gateway.web.origins import allowed
+from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.orders.fields import uuid
+
+log = logging.getLogger(__name__)
+
+_PATHS = frozenset({"/ws", "/ws/"})
+_MODES = ("plain", "extended")
+# Key of a WSGI environ: why a handshake was refused.
+_REFUSED = "crypto_stream.refused"
+_CODES = {400: "bad_handshake", 426: "websocket_only", 429: "too_many_connections"}
+
+
+def order_gateway() -> Blueprint:
+    """Make the blueprint of `/ws`, which answers what is no WebSocket handshake, or a refused one."""
+    blueprint = Blueprint("order_gateway", __name__)
+
+    @blueprint.get("/ws")
+    def ws() -> Response:
+        problem: ProblemError | None = request.environ.get(_REFUSED)
+        if problem is None:
+            text = "This address is a WebSocket: connect to it with a WebSocket client."
+            problem = ProblemError(426, "websocket_only", text)
+            problem.headers = {"Upgrade": "websocket"}
+        raise problem
+
+    return blueprint
+
+
+class Reception:
+    """Let WebSockets in at `/ws`; everything else, and whom it refuses, goes on to `app`."""
+
+    def __init__(
+        self,
+        app: Wsgi,
+        entrance: Entrance,
+        sessions: OrderSessions,
+        origins: Sequence[str],
+        most: int,
+        viewers: Sized,
+    ) -> None:
+        """Wrap `app`; sessions and `viewers` together are at most `most`."""
+        self._app = app
+        self._entrance = entrance
+        self._sessions = sessions
+        self._origins = origins
+        self._most = most
+        self._viewers = viewers
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve one request."""
+        asks = "websocket" in environ.get("HTTP_UPGRADE", "").lower()
+        if environ["PATH_INFO"] in _PATHS and asks and environ["REQUEST_METHOD"] == "GET":
+            try:
+                self._enter(environ)
+            except ProblemError as problem:
+                environ[_REFUSED] = problem
+            else:
+                return []
+        return self._app(environ, start_response)
+
+    def _enter(self, environ: dict[str, Any]) -> None:
+        if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
+            raise ProblemError(403, "origin_not_allowed", "Pages of this origin may not connect (origins).")
+        owner, extended = _asked(environ.get("QUERY_STRING", ""))
+        if len(self._sessions) + len(self._viewers) >= self._most:
+            text = "This gateway has as many connections as it takes; try again later."
+            raise _with(ProblemError(503, "too_many_viewers", text), ("Retry-After", "5"))
+        made = self._entrance.judge(environ, compression=False)
+        if made.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            raise _of_handshake(made)
+
+        def make(descriptor: int, left: Callable[[], None]) -> OrderSession:
+            return self._sessions.open(descriptor, self._entrance.most_received, owner, extended, left)
+
+        session = self._entrance.enter(environ, made, make)
+        # Who knows a client_id trades as that owner: it is in no log.
+        log.info(
+            "client connected",
+            extra={"client": session.name, "address": environ.get("REMOTE_ADDR"), "extended": extended},
+        )
+
+
+def _asked(query: str) -> tuple[str | None, bool]:
+    """Read who comes back, and whether in the extended mode; other parameters mean nothing here."""
+    given = parse_qs(query, keep_blank_values=True)
+    owners = given.get("client_id", [])
+    if len(owners) > 1:
+        raise ProblemError(400, "bad_parameter", "client_id may be given once.", parameter="client_id")
+    try:
+        owner = uuid(owners[0], "client_id") if owners else None
+    except RefusedError as refused:
+        raise ProblemError(400, "bad_parameter", f"{refused}.", parameter="client_id") from None
+    modes = given.get("mode", ["plain"])
+    if len(modes) > 1 or modes[0] not in _MODES:
+        text = f"mode must be one of {', '.join(_MODES)}."
+        raise ProblemError(400, "bad_parameter", text, parameter="mode")
+    return owner, modes[0] == "extended"
+
+
+def _of_handshake(made: Answer) -> ProblemError:
+    text = made.body.decode().strip() or made.phrase
+    problem = ProblemError(made.status, _CODES.get(made.status, "bad_handshake"), text)
+    kept = {"upgrade", "sec-websocket-version"}
+    return _with(problem, *((name, value) for name, value in made.headers if name.lower() in kept))
+
+
+def _with(problem: ProblemError, *headers: tuple[str, str]) -> ProblemError:
+    problem.headers = dict(headers)
+    return problem

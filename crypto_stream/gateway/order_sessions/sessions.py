@@ -1,0 +1,189 @@
+"""All order sessions of this gateway, and their one way to the engine and back."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.bus.orders import Command, OrderCommands, Told
+from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.delivery.hub import Hub
+from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.order_sessions.counters import OrderCounters
+from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
+from crypto_stream.gateway.order_sessions.session import Client, Limits, OrderSession
+from crypto_stream.market.instruments import Instrument
+
+log = logging.getLogger(__name__)
+
+_CHECK_S = 1.0
+# Told to sessions, or sessions looked at, before the others of this process get a turn.
+_STRIDE = 200
+
+
+class OrderSessions:
+    """Keep the sessions, send what they ask in one message per turn of the hub, hand out what is told.
+
+    While the engine is gone (`up` is False) sessions stay open and are told so; after its next snapshot all
+    are attached anew. Bounded by the sessions: each may have 256 commands without an answer.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        port: GatewayPort,
+        hub: Hub,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Serve nobody yet; `run` does what time brings."""
+        self.counters = OrderCounters()
+        self.limits = limits
+        self.clock = clock
+        self.up = False
+        self.market = MarketData(mirror, self.counters, _breathe)
+        self._mirror = mirror
+        self._port = port
+        self._hub = hub
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, OrderSession] = {}
+        self._telling: dict[int, OrderSession] = {}
+        self._commands: list[Command] = []
+        self._sending = False
+        self._left: dict[int, Callable[[], None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    # Clients come and go.
+
+    def open(
+        self, descriptor: int, most: int, owner: str | None, extended: bool, left: Callable[[], None]
+    ) -> OrderSession:
+        """Begin a session on a connection; without an `owner` it gets one nobody knows. `left` ends it."""
+        client = Client(owner or str(uuid.uuid4()), owner is None, extended)
+        session = OrderSession(descriptor, self._hub, most, next(self._numbers), client, self)
+        self._sessions[session.number] = session
+        self._left[session.number] = left
+        self.counters.sessions += 1
+        if self.up:
+            session.attach()
+        return session
+
+    def ended(self, session: OrderSession) -> None:
+        """Forget a session."""
+        del self._sessions[session.number]
+        self._telling.pop(session.number, None)
+        self.counters.sessions -= 1
+        self._left.pop(session.number)()
+        reason = session.why or session.fault()
+        log.info("client left", extra={"client": session.name, "reason": reason})
+
+    def close(self) -> None:
+        """Tell every client that the gateway goes away."""
+        for session in list(self._sessions.values()):
+            session.end(1001, "the gateway goes away; connect again")
+
+    # What sessions need.
+
+    def find(self, text: str) -> Instrument | None:
+        """Find the instrument that a text spells; RefusedError while none is known."""
+        if self._mirror.epoch is None:
+            raise RefusedError("engine_unreachable", f"{UNREACHABLE}: no instrument is known yet")
+        return self._mirror.catalogue.find(text)
+
+    def name(self, symbol: str) -> str:
+        """Return the usual name of an instrument: EUR/RUB, or its symbol where it is no pair."""
+        found = self._mirror.catalogue.find(symbol)
+        return f"{found.base}/{found.quote}" if found and found.base and found.quote else symbol
+
+    def ask(self, command: Command) -> None:
+        """Send a command to the engine with all others of this turn of the hub."""
+        self._commands.append(command)
+        if not self._sending:
+            self._sending = True
+            self._hub.spawn(self._send)
+
+    def told(self, session: OrderSession) -> None:
+        """Have this session's reports acknowledged soon."""
+        self._telling[session.number] = session
+
+    def busy(self) -> bool:
+        """Say whether commands are on their way to the engine."""
+        return self._sending
+
+    def _send(self) -> None:
+        while self._commands:
+            commands, self._commands = self._commands, []
+            try:
+                self._port.send(OrderCommands(commands))
+            except BusError as error:  # `lose` tells the clients
+                log.warning("order commands are lost with the engine", extra={"reason": str(error)})
+        self._sending = False
+
+    # What the engine tells; all of it in the bus's own green thread.
+
+    def tell(self, news: Sequence[Told]) -> None:
+        """Give each session what it is told, in one piece per session."""
+        for start in range(0, len(news), _STRIDE):
+            if start:
+                _breathe()
+            frames: dict[OrderSession, list[bytes]] = {}
+            for told in news[start : start + _STRIDE]:
+                session = self._sessions.get(told.session)
+                if session is not None and (frame := session.framed(told)):
+                    frames.setdefault(session, []).append(frame)
+            for session, parts in frames.items():
+                session.give_frames(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def attach(self) -> None:
+        """Attach every session, now that the engine is there again; a mere newer snapshot changes nothing."""
+        if self.up:
+            return
+        self.up = True
+        for session in list(self._sessions.values()):
+            session.attach()
+
+    def lose(self) -> None:
+        """Take everything without an answer as lost: the connection to the engine is gone."""
+        if not self.up:
+            return
+        self.up = False
+        self._commands.clear()
+        for session in list(self._sessions.values()):
+            session.lose()
+
+    # What time brings.
+
+    def run(self) -> None:
+        """Serve market data, acknowledge reports, look after the sessions, for ever."""
+        next_check_s = due_s = self.clock()
+        while True:
+            due_s = max(due_s + INTERVAL_S, self.clock())
+            time.sleep(max(0.0, due_s - self.clock()))
+            self.market.flush()
+            self._acknowledge()
+            if self.clock() >= next_check_s:
+                next_check_s = self.clock() + _CHECK_S
+                self._check()
+
+    def _acknowledge(self) -> None:
+        for number, session in list(self._telling.items()):
+            if session.acknowledge():
+                self._telling.pop(number, None)
+
+    def _check(self) -> None:
+        now_s = self.clock()
+        for at, session in enumerate(list(self._sessions.values()), 1):
+            if session.number in self._sessions:
+                session.check(now_s)
+            if not at % _STRIDE:
+                _breathe()
+
+
+def _breathe() -> None:
+    time.sleep(0)

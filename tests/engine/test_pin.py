@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from crypto_stream.bus.messages import Pin
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory
+from crypto_stream.engine.orders import make_orders
 from crypto_stream.engine.past import open_history
 from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore
@@ -25,7 +27,8 @@ async def test_only_a_pin_that_changes_something_is_logged(
     memory = Memory(store)
     assembly = assembled(sources="binance,synthetic", pin=memory.pin)
     settings = Settings(data_dir=tmp_path)
-    engine = Engine(assembly, memory, open_history(settings, assembly.instruments))
+    history = open_history(settings, assembly.instruments)
+    engine = Engine(assembly, memory, history, partial(make_orders, settings))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):
         await engine.answer(1, Pin("auto"))

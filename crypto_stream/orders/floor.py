@@ -10,7 +10,6 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from uuid import UUID
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
@@ -52,6 +51,7 @@ class Floor:
         self._put = put
         self._exchange = Exchange(quotes)
         self._random = random.Random()
+        self._new_id = _Ids()
         self._rank = 0
         self._wakes_s: float | None = None
         self._closed = False
@@ -88,11 +88,11 @@ class Floor:
         rank, now_ms = self._rank, self._clock.now_ms()
         self._rank += 1
         order = Order(
-            *(_new_id(), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
+            *(self._new_id(), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
             changed_ms=now_ms,
         )
         owner.open += 1
-        self._put(Decided(_new_id(), ExecType.NEW, order, cause, owner.anonymous))
+        self._put(Decided(self._new_id(), ExecType.NEW, order, cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
         """Let an order that is now on disk go on its way to the market."""
@@ -159,7 +159,7 @@ class Floor:
             self._drop(live)
         self._put(
             Decided(
-                *(_new_id(), ExecType.TRADE, live.order),
+                *(self._new_id(), ExecType.TRADE, live.order),
                 last_amount=plain(amount),
                 last_price=plain(price),
                 source=verdict.source,
@@ -172,7 +172,7 @@ class Floor:
         live.order = changed(live.order, verdict.exec_type, self._clock.now_ms())
         self._exchange.leave(live)
         self._drop(live)
-        self._put(Decided(_new_id(), verdict.exec_type, live.order, cause, reason=verdict.reason))
+        self._put(Decided(self._new_id(), verdict.exec_type, live.order, cause, reason=verdict.reason))
 
     def _drop(self, live: Live) -> None:
         owner = self.owners[live.order.owner]
@@ -213,5 +213,18 @@ class Floor:
         return round(chance.uniform(0.5, 1.5) * middle)
 
 
-def _new_id() -> str:
-    return str(UUID(bytes=os.urandom(16), version=4))
+class _Ids:
+    """Make random UUIDs; the system's randomness, a call that lets other threads in, is fetched in bulk."""
+
+    def __init__(self) -> None:
+        self._hex = ""
+        self._at = 0
+
+    def __call__(self) -> str:
+        at = self._at
+        if at >= len(self._hex):
+            self._hex, at = os.urandom(16 * 256).hex(), 0
+        self._at = at + 32
+        text = self._hex[at : at + 32]
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

@@ -261,22 +261,21 @@ class Ledger:
         """Give each change its owner's next seq; a new order whose name is taken is none."""
         if len(self._seqs) >= _MOST_SEQS:
             self._seqs.clear()
+        names = [_name(one) for one in decided]
+        given = [name for name in names if name is not None]
+        taken = self._writer.named(given) if given else {}
         stored: list[Stored] = []
-        named: dict[tuple[str, str], Report] = {}
-        for one in decided:
+        for one, name in zip(decided, names, strict=True):
+            if name is not None and name in taken:
+                stored.append(Stored(one, taken[name], known=True))
+                continue
             order = one.order
-            name = order.ticket.client_order_id if one.exec_type is ExecType.NEW else None
-            if name is not None:
-                known = named.get((order.owner, name)) or self._writer.named(order.owner, name)
-                if known is not None:
-                    stored.append(Stored(one, known, known=True))
-                    continue
             report = Report(
                 *(self._seq(order.owner), one.exec_id, one.exec_type, order.changed_ms, order),
                 *(one.last_amount, one.last_price, one.source, one.reason),
             )
             if name is not None:
-                named[order.owner, name] = report
+                taken[name] = report
             stored.append(Stored(one, report, known=False))
         return stored
 
@@ -307,3 +306,9 @@ class Ledger:
                 log.exception("orders could not be read")
                 self._post(partial(lookup.failed, "a fault of this server, see its log"))
         self._reader.close()
+
+
+def _name(one: Decided) -> tuple[str, str] | None:
+    """Return what the owner of a new order named it."""
+    name = one.order.ticket.client_order_id
+    return None if name is None or one.exec_type is not ExecType.NEW else (one.order.owner, name)

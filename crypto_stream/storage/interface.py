@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.bars import Bar, Gap
@@ -137,8 +137,11 @@ class OrderWriter(Protocol):
     def owner(self, owner: str) -> OwnerFound:
         """Return what is known of an owner."""
 
-    def named(self, owner: str, client_order_id: str) -> Report | None:
-        """Return the newest report of the order that its owner named so; asked for each such new order."""
+    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        """Return the newest reports of those orders that exist, by owner and client_order_id.
+
+        Asked for all new orders of a batch that have such a name, so nearly always for nothing.
+        """
 
     def close(self) -> None:
         """Give back what is held."""

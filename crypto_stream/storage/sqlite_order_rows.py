@@ -99,6 +99,13 @@ NEWEST_REPORT = (
     f"SELECT {_REPORT} FROM orders {_BELONGING} "
     f"CROSS JOIN reports ON reports.owner = orders.owner AND reports.seq = orders.newest {_WITH_SOURCE}"
 )
+# Given pairs of owner and client_order_id as JSON, the numbers of those pairs of which there is an order.
+NAMED = (
+    "SELECT given.key FROM json_each(?) AS given "
+    "CROSS JOIN owners ON owners.name = json_extract(given.value, '$[0]') "
+    "CROSS JOIN orders ON orders.owner = owners.id "
+    "AND client_order_id = json_extract(given.value, '$[1]')"
+)
 OWNER_ID = "(SELECT id FROM owners WHERE name = ?)"
 
 

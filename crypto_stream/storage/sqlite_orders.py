@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from pathlib import Path
@@ -16,6 +17,7 @@ from crypto_stream.storage.sqlite_order_rows import (
     ACTIVE_ORDERS,
     CLOSED_ORDERS,
     GET_POSITION,
+    NAMED,
     NEWEST_REPORT,
     ORDERS,
     OWNER_ID,
@@ -89,11 +91,14 @@ class SqliteOrderWriter:
             query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq"
             return OwnerFound(row[0], reports(database, query, (owner, row[1])))
 
-    def named(self, owner: str, client_order_id: str) -> Report | None:
-        """Return the newest report of the order that its owner named so."""
+    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        """Return the newest reports of those orders that exist, by owner and client_order_id."""
         query = f"{NEWEST_REPORT} orders.owner = {OWNER_ID} AND client_order_id = ?"
+        asked = list(names)
         with _reading(self._path):
-            return _one(reports(self._usable(), query, (owner, client_order_id)))
+            database = self._usable()
+            known = [asked[key] for (key,) in database.execute(NAMED, (json.dumps(asked),)).fetchall()]
+            return {name: reports(database, query, name)[0] for name in known}
 
     def close(self) -> None:
         """Close the file; `open` opens it again."""

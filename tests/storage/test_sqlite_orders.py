@@ -152,7 +152,8 @@ def test_what_was_written_is_found_letter_by_letter(
         assert reader.order(order.owner, order.order_id) == order
         assert reader.newest_report(order.owner, order.order_id) == report
         if order.ticket.client_order_id:
-            assert writer.named(order.owner, order.ticket.client_order_id) == report
+            name = (order.owner, order.ticket.client_order_id)
+            assert writer.named([name, (order.owner, "never given")]) == {name: report}
     assert again.active == [order for order in orders if order.status is Status.ACTIVE]
     assert again.next_rank == max(newest, default=0) + 1
     reader.close()
@@ -203,7 +204,7 @@ def test_the_first_start_finds_nothing(path: Path) -> None:
 
         assert (found.active, found.anonymous, found.next_rank) == ([], frozenset(), 1)
         assert writer.owner(ANN) == OwnerFound(0, [])
-        assert writer.named(ANN, "x") is None
+        assert writer.named([(ANN, "x")]) == {}
 
 
 def test_a_commit_of_the_live_writer_waits_for_the_disk(writer: SqliteOrderWriter) -> None:
@@ -222,7 +223,7 @@ def test_nobody_reads_another_owners_orders(writer: SqliteOrderWriter, reader: S
 
     assert reader.order(BOB, order.order_id) is None
     assert reader.newest_report(BOB, order.order_id) is None
-    assert writer.named(BOB, "mine") is None
+    assert writer.named([(BOB, "mine")]) == {}
     assert (reader.orders(BOB, MOST), reader.trades(BOB, "eurrub", MOST), reader.positions(BOB)) == (
         [],
         [],
@@ -237,8 +238,7 @@ def test_two_owners_may_use_one_name(writer: SqliteOrderWriter) -> None:
     writer.write(batch(told(mine, 1), told(other, 1)))
     writer.write(batch(newest))
 
-    assert writer.named(ANN, "x") == newest
-    assert writer.named(BOB, "x") == told(other, 1)
+    assert writer.named([(ANN, "x"), (BOB, "x")]) == {(ANN, "x"): newest, (BOB, "x"): told(other, 1)}
 
 
 def test_what_was_told_is_not_told_again(writer: SqliteOrderWriter) -> None:

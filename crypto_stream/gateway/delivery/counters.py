@@ -55,3 +55,16 @@ class Counters:
     def latency(self, interval_ms: int, seconds: float) -> None:
         """Count how old the newest quote of a flush was when the last member had its frame."""
         self.latency_s.setdefault(interval_ms, Histogram(_LATENCY_S)).observe(max(0.0, seconds))
+
+
+@dataclass
+class OrderCounters:
+    """What order sessions count: totals since the start of this gateway; `sessions` are open now."""
+
+    sessions: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    reports: int = 0
+    updates: int = 0
+    encoded: int = 0
+    disconnected: Counter[str] = field(default_factory=Counter)

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.frames import TEXT, Sendable, framed
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.order_sessions.counters import OrderCounters
 from crypto_stream.orders.fields import Form
 from crypto_stream.orders.replies import Style, update_around
 

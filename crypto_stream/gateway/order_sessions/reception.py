@@ -68,11 +68,12 @@ class Reception:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
         asks = "websocket" in environ.get("HTTP_UPGRADE", "").lower()
-        if environ["PATH_INFO"] in _PATHS and asks and environ["REQUEST_METHOD"] == "GET":
+        if environ["PATH_INFO"] in _PATHS and asks:
             try:
                 self._enter(environ)
             except ProblemError as problem:
                 environ[_REFUSED] = problem
+                del environ["HTTP_UPGRADE"]  # Flask would not find the route of a WebSocket
             else:
                 return []
         return self._app(environ, start_response)

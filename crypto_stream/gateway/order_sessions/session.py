@@ -22,10 +22,10 @@ from crypto_stream.bus.orders import (
     Told,
     Traded,
 )
+from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.wire import Wire
-from crypto_stream.gateway.order_sessions.counters import OrderCounters
 from crypto_stream.gateway.order_sessions.market_data import MarketData, Subscription
 from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, WITHIN_S, Pace
 from crypto_stream.market.instruments import Instrument
@@ -229,6 +229,8 @@ class OrderSession(Wire):
             return Cancel(self.number, ref, ask.order_id)
         if isinstance(ask, GetOrders):
             return ListOrders(self.number, ref)
+        if ask.symbol is not None and ask.form is not None:
+            self._forms[ask.symbol] = ask.form
         return ListTrades(self.number, ref, ask.symbol)
 
     def _subscribe(self, ask: Subscribe, request_id: RequestId) -> None:

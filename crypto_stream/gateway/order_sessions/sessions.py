@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.orders import Command, OrderCommands, Told
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
-from crypto_stream.gateway.order_sessions.counters import OrderCounters
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
 from crypto_stream.gateway.order_sessions.session import Client, Limits, OrderSession
 from crypto_stream.market.instruments import Instrument

@@ -15,10 +15,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.counters import Counters, OrderCounters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.order_sessions.counters import OrderCounters
 from crypto_stream.market.status import SourceStatus
 
 _P = "crypto_stream_"

@@ -15,7 +15,7 @@ from crypto_stream.gateway.web.shelf import Shelf
 
 
 def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
-    """Make the blueprint of `/`, `/docs`, `/status`, `/<symbol>` and `/static`."""
+    """Make the blueprint of `/`, `/docs`, `/orders`, `/status`, `/<symbol>` and `/static`."""
     blueprint = Blueprint("pages", __name__)
 
     @blueprint.get("/")
@@ -25,6 +25,10 @@ def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
     @blueprint.get("/docs")
     def docs() -> Response:
         return reply(shelf.docs())
+
+    @blueprint.get("/orders")
+    def orders() -> Response:
+        return reply(shelf.orders())
 
     @blueprint.get("/status")
     def status() -> Response:

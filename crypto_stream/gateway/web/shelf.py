@@ -37,6 +37,7 @@ class Shelf:
             "/courses": self.courses,
             "/docs": self.docs,
             "/openapi.json": self.openapi,
+            "/orders": self.orders,
             "/status": self.status,
         }
         self._lasting: dict[str, Prebuilt] = {}
@@ -99,6 +100,10 @@ class Shelf:
     def docs(self) -> Prebuilt:
         """Give the page that shows the description."""
         return self._page("/docs", "docs.html")
+
+    def orders(self) -> Prebuilt:
+        """Give the page on which orders are placed and watched."""
+        return self._page("/orders", "orders.html", instruments=list(self._mirror.catalogue))
 
     def status(self) -> Prebuilt:
         """Give the page about the system itself."""

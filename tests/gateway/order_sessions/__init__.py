@@ -1,0 +1,1 @@
+"""Tests of order sessions: real gateways, real sockets, a small engine."""

@@ -170,6 +170,10 @@ class System:
             used[name] = Usage(times.user + times.system, process.memory_info().rss)
         return used
 
+    def pid(self, half: str) -> int:
+        """Return the process id of the engine, the gateway or the supervisor."""
+        return self._processes[half].pid
+
     def frames(self, source: str) -> int:
         """Return how many frames the engine has read from `source`."""
         for each in get_json(f"{self.url}/sources")["sources"]:

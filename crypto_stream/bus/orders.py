@@ -64,7 +64,7 @@ class ListTrades(msgspec.Struct, frozen=True, tag="list_trades"):
 
 
 class Received(msgspec.Struct, frozen=True, tag="received"):
-    """The client's socket took all reports up to `seq`; not answered."""
+    """The client has read all reports up to `seq`; not answered."""
 
     session: int
     seq: int

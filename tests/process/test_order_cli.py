@@ -23,7 +23,6 @@ from tests.process.serving import Service, trading
 from tests.waiting import SCALE, until
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(120 * SCALE),
     pytest.mark.skipif(sys.platform == "darwin", reason="the folder of settings cannot be moved there"),
 ]
@@ -176,6 +175,7 @@ def test_the_help_says_where_the_id_is_and_what_the_status_means(tmp_path: Path)
         assert f"\n  {name} " in shown
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_watch_prints_what_happens_over_a_gateways_death(person: Person, service: Service) -> None:
     """`watch` goes on after the gateway was killed, says so, and tells each change once; Ctrl-C ends it."""
     (person.home / "watch").mkdir()

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
 from crypto_stream.client import OrderClient, OrderError, Report
 from crypto_stream.market.orders import ExecType, Side, Status
@@ -49,7 +50,8 @@ async def test_an_order_is_placed_filled_listed_and_counted(tmp_path: Path) -> N
     assert (placed.status, filled.status) == (Status.ACTIVE, Status.FILLED)
     assert filled.last_price is not None
     assert Decimal(86) < filled.last_price < Decimal(88)
-    assert (filled.source, filled.cum_amount, filled.leaves_amount) == ("synthetic", Decimal("10.5"), Decimal(0))
+    assert filled.source == "synthetic"
+    assert (filled.cum_amount, filled.leaves_amount) == (Decimal("10.5"), Decimal(0))
     assert [order.order_id for order in listed] == [placed.order_id]
     assert listed[0].avg_price == filled.last_price
     assert [(trade.exec_id, trade.seq) for trade in trades] == [(filled.exec_id, 2)]
@@ -171,3 +173,26 @@ async def test_quotes_go_on_after_a_gateway_died(tmp_path: Path) -> None:
     assert later.bid is not None
     assert Decimal(86) < later.bid < Decimal(88)
     assert later.source == "synthetic"
+
+
+async def test_reports_that_no_client_has_read_are_not_taken_for_told(tmp_path: Path) -> None:
+    """A client whose machine vanished is told, when it is back, what its open socket had swallowed."""
+    mine = str(uuid.uuid4())
+    async with trading(tmp_path) as service, _ordering(service) as other:
+        gone = await connect(f"{service.url.replace('http', 'ws')}/ws?mode=extended&client_id={mine}")
+        await gone.send(
+            '{"messageType": 3, "message": {"instrument": 2, "side": 1, "amount": "1", "price": "95"}}'
+        )
+        gone.transport.pause_reading()  # type: ignore[attr-defined]
+        later = await other.place("EUR/RUB", "buy", 1, 95)
+        await _until_over(other, later.order_id)
+        await other.subscribe("EUR/RUB")
+        async with asyncio.timeout(DEADLINE_S):
+            seen = [await anext(other.quotes()) for _ in range(3)]
+        gone.transport.abort()
+        async with _ordering(service, mine) as orders:
+            (kept,) = await orders.orders()
+            reports = await _until_over(orders, kept.order_id)
+
+    assert len(seen) == 3
+    assert [report.exec_type for report in reports] == [ExecType.NEW, ExecType.TRADE]

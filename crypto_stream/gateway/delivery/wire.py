@@ -123,11 +123,14 @@ class Wire(_socket.socket):
         self._owe(data)
         return len(data)
 
-    def ping(self) -> None:
-        """Ask the client's WebSocket for a sign of life; `silent` tells whether one came."""
+    def ping(self, payload: bytes = b"") -> None:
+        """Ask the client's WebSocket for a sign of life; `silent` tells whether one came, `ponged` which."""
         if not self._closed and self._frames.state is State.OPEN:
-            self._frames.send_ping(b"")
+            self._frames.send_ping(payload)
             self._pass_on()
+
+    def ponged(self, payload: bytes) -> None:
+        """Notice the answer to a ping: the client has read all that was sent before it."""
 
     def silent(self) -> bool:
         """Say whether nothing came since this was last asked."""
@@ -270,6 +273,8 @@ class Wire(_socket.socket):
                 return
             self._part = None
         else:
+            if frame.opcode is Opcode.PONG:
+                self.ponged(bytes(frame.data))
             return
         try:
             message = str(body, "utf-8") if kind is Opcode.TEXT else bytes(body)

@@ -100,7 +100,7 @@ class House(Protocol):
         """Send a command to the engine, after all that were sent before."""
 
     def told(self, session: OrderSession) -> None:
-        """Have this session's reports acknowledged to the engine once its socket has taken them."""
+        """Have this session's client asked soon whether it has its reports."""
 
     def ended(self, session: OrderSession) -> None:
         """Forget a session."""
@@ -125,11 +125,20 @@ class OrderSession(Wire):
     """Carry one client's messages. What it must not miss waits for it, at most `MOST_OWED` bytes.
 
     `number` names it on the bus, `style` is how it is answered. A report is acknowledged to the engine once
-    nothing waits for the socket any more; what was cut off before is told again to who comes back.
+    the client's WebSocket has answered a ping sent behind it; what was not is told again to who comes back.
     """
 
     __slots__ = (
-        *("_acknowledged", "_forms", "_house", "_late_since_s", "_lists", "_next_beat_s", "_owed_most"),
+        *(
+            "_acknowledged",
+            "_asked",
+            "_forms",
+            "_house",
+            "_late_since_s",
+            "_lists",
+            "_next_beat_s",
+            "_owed_most",
+        ),
         *(
             "_pace",
             "_pinged",
@@ -160,7 +169,7 @@ class OrderSession(Wire):
         self._subscriptions: dict[str, Subscription] = {}
         self._unanswered: dict[int, _Unanswered] = {}
         self._refs = self._lists = self._owed_most = 0
-        self._untaken = self._acknowledged = 0
+        self._untaken = self._asked = self._acknowledged = 0
         self._next_beat_s = house.clock() + HEARTBEAT_S
         self._late_since_s: float | None = None
         self._pinged = False
@@ -194,11 +203,10 @@ class OrderSession(Wire):
             self._command(ask, request_id)
 
     def ended(self) -> None:
-        """Leave: what was told is acknowledged, the rest stays untold."""
+        """Leave: what was not acknowledged stays untold."""
         for subscription in self._subscriptions.values():
             self._house.market.remove(subscription)
         self._subscriptions.clear()
-        self.acknowledge()
         if self._house.up:
             self._house.ask(Detach(self.number))
         self._house.ended(self)
@@ -307,18 +315,28 @@ class OrderSession(Wire):
         self._give(replies.error(self.style, code, reason, request_id))
 
     def acknowledge(self) -> bool:
-        """Acknowledge the reports when the socket has taken them all; False while it has not."""
-        if self._untaken > self._acknowledged and self._house.up:
+        """Ask the client's WebSocket whether it has the reports; False while they wait for the socket.
+
+        That the socket took them says little: the client may have been gone for minutes.
+        """
+        if self._untaken > self._asked and self._house.up:
             if self.waiting():
                 return False
-            self._acknowledged = self._untaken
-            self._house.ask(Received(self.number, self._untaken))
+            self._asked = self._untaken
+            self.ping(b"%d" % self._untaken)
         return True
+
+    def ponged(self, payload: bytes) -> None:
+        """Acknowledge to the engine the reports that went before the ping which this answers."""
+        seq = int(payload) if payload.isdigit() and len(payload) < 20 else 0
+        if self._acknowledged < seq <= self._untaken and self._house.up:
+            self._acknowledged = seq
+            self._house.ask(Received(self.number, seq))
 
     def lose(self) -> None:
         """Say of everything without an answer that nobody knows: the engine is gone."""
         unanswered, self._unanswered, self._lists = self._unanswered, {}, 0
-        self._untaken = self._acknowledged = 0  # the engine's next life may tell it again
+        self._untaken = self._asked = self._acknowledged = 0  # the engine's next life may tell it again
         for one in unanswered.values():
             self.refuse("engine_unreachable", f"the engine was lost; {_UNKNOWN_OUTCOME}", one.request_id)
         self.hold(False)
@@ -326,6 +344,7 @@ class OrderSession(Wire):
     def _note(self, seq: int) -> None:
         """Remember that a report is to be acknowledged; one that is told again is acknowledged again."""
         self._untaken = max(self._untaken, seq)
+        self._asked = min(self._asked, seq - 1)
         self._acknowledged = min(self._acknowledged, seq - 1)
         self._house.told(self)
 

@@ -109,7 +109,7 @@ class OrderSessions:
             self._hub.spawn(self._send)
 
     def told(self, session: OrderSession) -> None:
-        """Have this session's reports acknowledged soon."""
+        """Have this session's client asked soon whether it has its reports."""
         self._telling[session.number] = session
 
     def busy(self) -> bool:

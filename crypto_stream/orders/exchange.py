@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from typing import NamedTuple
 from crypto_stream.market.orders import ExecType, Outcome
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.exact import ZERO
-from crypto_stream.orders.matching import Live, Market
+from crypto_stream.orders.matching import Live, Market, Offer
 
+Offers = Mapping[str, tuple[Offer, Offer]]
 SCRIPTED = "its outcome was scripted"
 
 
@@ -29,10 +30,14 @@ class Verdict(NamedTuple):
 class Exchange:
     """Decide what becomes of orders; every clock is handed in."""
 
-    def __init__(self, symbols: Iterable[str]) -> None:
-        """Open a market, still without a quote, for each symbol."""
-        self._markets = {symbol: Market() for symbol in symbols}
+    def __init__(self, symbols: Iterable[str], offers: Offers) -> None:
+        """Open a market, still without a quote, for each symbol; `offers` are those of a former exchange."""
+        self._markets = {symbol: Market(offers.get(symbol)) for symbol in symbols}
         self._coming: list[tuple[float, int, int, Live]] = []
+
+    def offers(self) -> Offers:
+        """Give, by symbol, what the newest quotes still offer."""
+        return {symbol: market.offers for symbol, market in self._markets.items()}
 
     def quoted(self, quotes: Iterable[Quote]) -> list[Verdict]:
         """Take published quotes; return the trades they make."""

@@ -16,11 +16,11 @@ from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.exact import plain
-from crypto_stream.orders.exchange import Exchange, Verdict
-from crypto_stream.orders.ledger import Decided
+from crypto_stream.orders.exchange import Exchange, Offers, Verdict
+from crypto_stream.orders.items import Decided
 from crypto_stream.orders.limits import Terms, check
 from crypto_stream.orders.matching import Live
-from crypto_stream.orders.owners import Owner
+from crypto_stream.orders.owners import Owner, Session
 from crypto_stream.orders.transitions import changed, traded
 from crypto_stream.storage.interface import OrdersFound
 
@@ -40,8 +40,12 @@ class Floor:
         terms: Terms,
         clock: Clock,
         put: Callable[[Decided], None],
+        offers: Offers,
     ) -> None:
-        """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol."""
+        """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
+
+        `offers` is what a former floor left of these quotes: nothing is offered twice.
+        """
         self.owners: dict[str, Owner] = {}
         self.active = 0
         self._quotes = quotes
@@ -49,7 +53,7 @@ class Floor:
         self._terms = terms
         self._clock = clock
         self._put = put
-        self._exchange = Exchange(quotes)
+        self._exchange = Exchange(quotes, offers)
         self._random = random.Random()
         self._new_id = _Ids()
         self._rank = 0
@@ -61,9 +65,10 @@ class Floor:
         self._rank = found.next_rank
         self._load(found, 0, ready)
 
-    def close(self) -> None:
-        """Do nothing more."""
+    def close(self) -> Offers:
+        """Do nothing more; return what is left of the newest quotes."""
         self._closed = True
+        return self._exchange.offers()
 
     def owner(self, name: str, *, anonymous: bool) -> Owner:
         """Return the owner of this name, known or new."""
@@ -100,25 +105,43 @@ class Floor:
         live = self._take(owner, order)
         self._exchange.send(live, self._due_s(order))
         self._wake()
-        self.release(owner)
+        if owner.expires_s is not None and owner.expires_s <= self._clock.now_s():
+            self._clock.soon(partial(self._expire, owner, owner.expires_s))
 
     def withdraw(self, name: str) -> None:
         """Take back the room of an order that turned out to be known to the owner of this name."""
         owner = self.owners[name]
         owner.open -= 1
-        self.release(owner)
+        self._release(owner)
 
     def cancel(self, live: Live, cause: object, reason: str | None = None) -> None:
         """End an active order."""
         self._end(Verdict(live, ExecType.CANCELED, reason=reason), cause)
 
-    def release(self, owner: Owner) -> None:
-        """Forget an owner of whom nothing is open; give one that cannot come back its time."""
-        if owner.idle():
+    def join(self, session: Session) -> Owner:
+        """Take in a session of an owner."""
+        owner = self.owner(session.owner.name, anonymous=session.owner.anonymous)
+        owner.sessions.add(session)
+        owner.expires_s = None
+        session.owner = owner
+        return owner
+
+    def leave(self, session: Session) -> None:
+        """Let a session go; if it was the last one of an owner that cannot come back, its time runs."""
+        owner = session.owner
+        owner.sessions.discard(session)
+        self._left(owner)
+        self._release(owner)
+
+    def _left(self, owner: Owner) -> None:
+        if owner.anonymous and not owner.sessions:
+            owner.expires_s = self._clock.now_s() + STAYS_S
+            self._clock.at(owner.expires_s, partial(self._expire, owner, owner.expires_s))
+
+    def _release(self, owner: Owner) -> None:
+        """Forget an owner of whom nothing is open."""
+        if not (owner.sessions or owner.open):
             self.owners.pop(owner.name, None)
-        elif owner.left() and not owner.leaving:
-            owner.leaving = True
-            self._clock.at(self._clock.now_s() + STAYS_S, partial(self._expire, owner))
 
     def _load(self, found: OrdersFound, at: int, ready: Callable[[], None]) -> None:
         if self._closed:
@@ -134,8 +157,8 @@ class Floor:
         if at < len(found.active):
             self._clock.soon(partial(self._load, found, at, ready))
             return
-        for owner in list(self.owners.values()):
-            self.release(owner)
+        for owner in self.owners.values():
+            self._left(owner)
         self.quoted(self._quotes.values())
         self._wake()
         ready()
@@ -179,12 +202,11 @@ class Floor:
         del owner.live[live.order.order_id]
         owner.open -= 1
         self.active -= 1
-        self.release(owner)
+        self._release(owner)
 
-    def _expire(self, owner: Owner) -> None:
-        owner.leaving = False
-        if self._closed or self.owners.get(owner.name) is not owner or not owner.left():
-            return
+    def _expire(self, owner: Owner, at_s: float) -> None:
+        if self._closed or owner.expires_s is None or owner.expires_s > at_s:
+            return  # somebody came, and may have left again since
         for live in list(owner.live.values()):
             self.cancel(live, None, LEFT)
 

@@ -9,16 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
 
-from crypto_stream.market.orders import ExecType, Order, Report
+from crypto_stream.market.orders import ExecType, Report
+from crypto_stream.orders.items import Decided, Item, Listener, Lookup, OwnerRead, Stored
 from crypto_stream.storage.interface import (
     CorruptError,
     OrderBatch,
     OrderReader,
-    OrdersFound,
     OrderWriter,
-    OwnerFound,
     UnusableError,
 )
 
@@ -31,68 +29,6 @@ _TOLD_EVERY_S = 0.25
 _RETRY_S = 1.0
 # Owners whose newest seq is remembered; then all are forgotten and read again.
 _MOST_SEQS = 100_000
-
-
-class Decided(NamedTuple):
-    """A change of an order that was decided and is to be kept; its owner's next report.
-
-    `cause` comes back with the result. `anonymous` counts for a new order: nobody can come back as its owner.
-    """
-
-    exec_id: str
-    exec_type: ExecType
-    order: Order
-    cause: object = None
-    anonymous: bool = False
-    last_amount: str | None = None
-    last_price: str | None = None
-    source: str | None = None
-    reason: str | None = None
-
-
-class OwnerRead(NamedTuple):
-    """Read what is known of an owner, after all that was decided before; `done` runs among its results."""
-
-    owner: str
-    done: Callable[[OwnerFound], None]
-
-
-class Lookup(NamedTuple):
-    """Read after all that was decided before, beside what comes later.
-
-    `begin` runs when that is told; `read`, on a thread, returns what to do with what it has found.
-    """
-
-    begin: Callable[[], None]
-    read: Callable[[OrderReader], Callable[[], None]]
-    failed: Callable[[str], None]
-
-
-Item = Decided | OwnerRead | Lookup
-
-
-class Stored(NamedTuple):
-    """A decided change is on disk; or nothing was written, as its owner has `known` an order by this name."""
-
-    decided: Decided
-    report: Report
-    known: bool
-
-
-class Listener(Protocol):
-    """Who is told what became of the items; called on the event loop, in their order."""
-
-    def opened(self, found: OrdersFound) -> None:
-        """Begin with what is kept; nothing of before counts."""
-
-    def stored(self, results: list[Stored]) -> None:
-        """Take what was written together."""
-
-    def refused(self, reason: str, *, hopeless: bool) -> None:
-        """Notice that what is kept cannot be opened; `hopeless`: it is not tried again."""
-
-    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
-        """Notice that nothing of these was written; the listener forgets all and calls `forget`."""
 
 
 class Ledger:

@@ -49,12 +49,13 @@ class Arrival(NamedTuple):
     refused: str | None
 
 
-class _Offer:
+class Offer:
     """One side of the top of book, and what is left of it; `left` None is without an end."""
 
     __slots__ = ("fresh", "key", "left", "price", "source")
 
     def __init__(self) -> None:
+        """Begin with nothing to trade."""
         self.key: tuple[str | None, str | None, str | None] | None = None
         self.fresh = False
         self.source = ""
@@ -80,9 +81,11 @@ class _Offer:
         return True
 
     def gives(self) -> bool:
+        """Say whether anything can be taken."""
         return self.fresh and (self.left is None or self.left > 0)
 
     def take(self, live: Live) -> Fill:
+        """Trade what both sides have."""
         amount = live.left if self.left is None or live.left < self.left else self.left
         live.left = subtract(live.left, amount)
         if self.left is not None:
@@ -129,10 +132,11 @@ class _Queue:
 class Market:
     """The orders of one instrument and the offers of its newest quote."""
 
-    def __init__(self) -> None:
-        """Begin without a quote: nothing to trade with."""
-        self._bid = _Offer()
-        self._ask = _Offer()
+    def __init__(self, offers: tuple[Offer, Offer] | None = None) -> None:
+        """Begin without a quote; `offers` are those of a former market, what it has traded stays traded."""
+        self.offers = self._bid, self._ask = offers or (Offer(), Offer())
+        for offer in self.offers:
+            offer.fresh = False
         self._buys = _Queue(Side.BUY)
         self._sells = _Queue(Side.SELL)
 
@@ -179,7 +183,7 @@ class Market:
         """Count the orders that rest here."""
         return len(self._buys) + len(self._sells)
 
-    def _match(self, offer: _Offer, queue: _Queue, fills: list[Fill]) -> None:
+    def _match(self, offer: Offer, queue: _Queue, fills: list[Fill]) -> None:
         while offer.gives() and (live := queue.best()) is not None:
             if not _crosses(live.order.ticket.side, live.price, offer.price):
                 return
@@ -192,7 +196,7 @@ def _crosses(side: Side, limit: Decimal | None, price: Decimal) -> bool:
     return price <= limit if side is Side.BUY else price >= limit
 
 
-def _why_not(offer: _Offer) -> str:
+def _why_not(offer: Offer) -> str:
     if not offer.fresh:
         return "there is no live quote"
     return "nothing was to be had at this price"

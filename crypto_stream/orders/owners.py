@@ -16,11 +16,11 @@ class Owner:
     """One owner with something open: a session, or an order.
 
     `live` are its active orders by order_id, on disk all of them; `open` counts these and those on their way
-    there. `told` is the newest report that a socket took in this life of the engine. `leaving`: the time
-    runs after which an anonymous owner's orders are cancelled.
+    there. `told` is the newest report that a socket took in this life of the engine; at `expires_s` the
+    orders of an anonymous owner without a session are cancelled.
     """
 
-    __slots__ = ("anonymous", "leaving", "live", "name", "open", "sessions", "told")
+    __slots__ = ("anonymous", "expires_s", "live", "name", "open", "sessions", "told")
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
         """Begin without orders and sessions."""
@@ -29,16 +29,8 @@ class Owner:
         self.live: dict[str, Live] = {}
         self.open = 0
         self.told = 0
-        self.leaving = False
+        self.expires_s: float | None = None
         self.sessions: set[Session] = set()
-
-    def idle(self) -> bool:
-        """Say whether nothing of it needs to stay in memory."""
-        return not (self.sessions or self.open)
-
-    def left(self) -> bool:
-        """Say whether nobody will come back for its orders."""
-        return self.anonymous and not self.sessions
 
 
 class Session:

@@ -24,9 +24,11 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import ExecType, Report, Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
+from crypto_stream.orders.exchange import Offers
 from crypto_stream.orders.floor import Floor
+from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.orders.journal import Journal
-from crypto_stream.orders.ledger import Decided, Item, Ledger, Lookup, OwnerRead, Stored
+from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.lookups import answer
 from crypto_stream.orders.news import News
@@ -71,6 +73,7 @@ class Orders:
         self._floor: Floor | None = None
         self._opening: Floor | None = None
         self._trouble: str | None = None
+        self._offers: Offers = {}
 
     @property
     def trouble(self) -> str | None:
@@ -127,7 +130,7 @@ class Orders:
 
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
-        floor = self._opening = self._make_floor()
+        floor = self._opening = self._make_floor(self._offers)
         floor.load(found, partial(self._ready, floor))
 
     def refused(self, reason: str, *, hopeless: bool) -> None:
@@ -136,9 +139,8 @@ class Orders:
 
     def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
         """Forget everything that is not on disk, answer what waited for it, begin anew."""
-        for floor in (self._floor, self._opening):
-            if floor is not None:
-                floor.close()
+        if (floor := self._floor or self._opening) is not None:
+            self._offers = floor.close()
         self._floor = self._opening = None
         self._note(reason, hopeless=hopeless)
         for session in self._sessions.values():
@@ -205,9 +207,7 @@ class Orders:
 
     def _join(self, floor: Floor, session: Session) -> None:
         """Have the session told what it missed, then all that happens."""
-        owner = floor.owner(session.owner.name, anonymous=session.owner.anonymous)
-        owner.sessions.add(session)
-        session.owner = owner
+        owner = floor.join(session)
         self._ledger.put(OwnerRead(owner.name, partial(self._joined, floor, session)))
 
     def _joined(self, floor: Floor, session: Session, found: OwnerFound) -> None:
@@ -226,8 +226,7 @@ class Orders:
         del self._sessions[session.gateway, session.number]
         session.gone, session.attached = True, False
         if self._floor is not None:
-            session.owner.sessions.discard(session)
-            self._floor.release(session.owner)
+            self._floor.leave(session)
 
     def _received(self, session: Session, seq: int) -> None:
         owner = session.owner

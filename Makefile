@@ -25,7 +25,7 @@ help:
 	@echo 'make check    format, lint, types, import layers'
 	@echo 'make bench    measure beside other servers, about 55 minutes (make bench ARGS=--quick: see that it works)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
-	@echo 'make crash    kill -9 of the engine 50 times while it writes; fails when a bar is missing'
+	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails when anything is missing'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
 	@echo 'make format   format the code'
@@ -64,6 +64,7 @@ loadtest: $(DEV) $(SCRIPTS)
 
 crash: $(DEV) $(SCRIPTS)
 	$(PY) -m tests.process.crash $(ARGS)
+	$(PY) -m tests.process.order_crash $(ARGS)
 
 soak: $(DEV) $(SCRIPTS)
 	$(PY) -m benchmarks.soak $(ARGS)

@@ -36,7 +36,7 @@ from benchmarks.system import System, crypto_stream, free_port, run_command, run
 from crypto_stream.market.orders import Side, Ticket
 
 _CONNECTIONS = 50
-_WARM_S = 2.0
+_WARM = 0.2  # of the measured seconds, before them
 _AIMED_RATE = 5_000.0
 _OPEN = 100_000
 _CHANGES = 10_000.0  # a second, of all instruments together
@@ -82,7 +82,7 @@ def main(runs: int, quick: bool, only: str, output: Path, seconds: float, window
     names = chosen(measures, only)
     rows = interleaved(names, runs, lambda name: measures[name]())
     middle = medians(names, rows)
-    setting = {"seconds": seconds, "connections": _CONNECTIONS, "window": window, "rate": rate}
+    setting: Row = {"seconds": seconds, "connections": _CONNECTIONS, "window": window, "rate": rate}
     setting |= {"open_orders": count, "changes_per_s": _CHANGES, "server": server, "places": _PLACES}
     result = {"setting": setting, "aims": _GOALS, "medians": middle, "runs": rows}
     finish(output, _HEADINGS, [_line(name, middle.get(name)) for name in names], result)
@@ -105,7 +105,7 @@ def _trading(
 def _traded(system: System, folder: Path, seconds: float, window: int, rate: float, traced: bool) -> Row:
     wish = {
         "port": int(system.url.rpartition(":")[2]), "connections": _CONNECTIONS, "seconds": seconds,
-        "warm_s": _WARM_S, "rate": rate, "window": window, "places": _PLACES,
+        "warm_s": seconds * _WARM, "rate": rate, "window": window, "places": _PLACES,
     }  # fmt: skip
     with running(["benchmarks.trader", json.dumps(wish)]) as process:
         process.line()
@@ -114,7 +114,7 @@ def _traded(system: System, folder: Path, seconds: float, window: int, rate: flo
             before, began = system.usage(), time.perf_counter()
             mine = _cpu_s(trader)
             process.tell("go")
-            seen = json.loads(process.line(seconds + _WARM_S + 40))
+            seen = json.loads(process.line(2 * seconds + 40))
             elapsed = time.perf_counter() - began
             after = system.usage()
             mine = _cpu_s(trader) - mine

@@ -172,7 +172,7 @@ class System:
 
     def pid(self, half: str) -> int:
         """Return the process id of the engine, the gateway or the supervisor."""
-        return self._processes[half].pid
+        return int(self._processes[half].pid)
 
     def frames(self, source: str) -> int:
         """Return how many frames the engine has read from `source`."""

@@ -29,7 +29,7 @@ _READ = 256 * 1024
 _DRAIN_S = 20.0
 _ACTIVE = 1
 _REPORT = 3
-_TEXT = b"\x81"
+_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
 
 
 class _Told(msgspec.Struct):
@@ -54,7 +54,7 @@ class Session:
         text = json.dumps({"messageType": 3, "message": place}).encode()
         size = len(text)
         length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + size.to_bytes(2, "big")
-        self.frame = _TEXT + length + b"\0\0\0\0" + text
+        self.frame = bytes([_TEXT]) + length + b"\0\0\0\0" + text
         self.due: deque[float] = deque()
         self.rest = b""
         self.unsent = b""
@@ -153,11 +153,10 @@ class Trader:
             if not data:
                 raise SystemExit("the gateway closed a connection")
             answers = self._read(session, data)
-            if session.unsent:
-                session.send([])
-            if next_orders and answers:
-                session.send([time.perf_counter()] * answers)
-                self._sent += answers
+            following = answers * next_orders
+            if following or session.unsent:
+                session.send([time.perf_counter()] * following)
+                self._sent += following
 
     def _read(self, session: Session, data: bytes) -> int:
         if session.rest:
@@ -169,7 +168,9 @@ class Trader:
             begin, end = bounds(data, at)
             if end > len(data):
                 break
-            if data[at] == _TEXT[0]:
+            if data[at] == _PING:
+                session.unsent += bytes([_PONG, 0x80 | end - begin]) + b"\0\0\0\0" + data[begin:end]
+            elif data[at] == _TEXT:
                 self._take(data[begin:end])
                 due = session.due.popleft()
                 answers += 1

@@ -51,7 +51,8 @@ def sentence(order: Order, reason: str | None = None) -> str:
 def event(report: Report) -> str:
     """Return a report as a line of a log: when, then what happened."""
     when = datetime.fromtimestamp(report.time / 1000, UTC).strftime("%H:%M:%S")
-    line = f"{when}  {report.exec_type:8}  {sentence(report.order, report.reason)}"
+    happened = _word(report.status) if report.exec_type is ExecType.CANCELED else report.exec_type
+    line = f"{when}  {happened:9}  {sentence(report.order, report.reason)}"
     if report.exec_type is ExecType.TRADE:
         line += (
             f"; {text(report.last_amount)} at {text(report.last_price)} from {report.source or 'a script'}"

@@ -98,7 +98,8 @@ def place(
         if wait:
             return await _ended(orders, placed)
         if placed.status is Status.ACTIVE:
-            click.echo(f"Follow it: {PROGRAM} order watch · cancel it: {PROGRAM} order cancel ID", err=True)
+            click.echo(f"Follow it: {PROGRAM} order watch", err=True)
+            click.echo(f"Cancel it: {PROGRAM} order cancel {placed.order_id}", err=True)
         return 0
 
     return _run(work, **owner)

@@ -193,7 +193,7 @@ async def test_watch_prints_what_happens_over_a_gateways_death(person: Person, s
     told = [line.split()[1:4] for line in watch.output.splitlines() if order_id in line]
 
     assert status == 0
-    assert told == [["new", order_id, "active:"], ["canceled", order_id, "cancelled:"]]
+    assert told == [["new", order_id, "active:"], ["cancelled", order_id, "cancelled:"]]
 
 
 def test_without_a_gateway_it_says_so(tmp_path: Path) -> None:

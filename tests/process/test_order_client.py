@@ -183,7 +183,7 @@ async def test_reports_that_no_client_has_read_are_not_taken_for_told(tmp_path: 
         await gone.send(
             '{"messageType": 3, "message": {"instrument": 2, "side": 1, "amount": "1", "price": "95"}}'
         )
-        gone.transport.pause_reading()  # type: ignore[attr-defined]
+        gone.transport.pause_reading()
         later = await other.place("EUR/RUB", "buy", 1, 95)
         await _until_over(other, later.order_id)
         await other.subscribe("EUR/RUB")

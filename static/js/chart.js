@@ -7,11 +7,13 @@
 import {
   CandlestickSeries,
   createChart,
+  createSeriesMarkers,
   HistogramSeries,
   LineSeries,
 } from '../vendor/lightweight-charts.standalone.production.mjs';
 import { Bands } from './bands.js';
 import { before } from './bars.js';
+import { marksOf } from './trades.js';
 
 /** @typedef {import('./bars.js').Bar} Bar */
 /** @typedef {import('./bars.js').Bars} Bars */
@@ -29,6 +31,9 @@ export class Chart {
   #candles;
   #line;
   #volumes;
+  #marks;
+  /** @type {import('./trades.js').Trade[]} */
+  #trades = [];
   #bands = new Bands();
   /** @type {{time: number}[]} what the time scale holds: bars, and the empty places of gaps */
   #places = [];
@@ -68,6 +73,7 @@ export class Chart {
     this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
     this.#candles = this.#chart.addSeries(CandlestickSeries);
     this.#line = this.#chart.addSeries(LineSeries, { lineWidth: 2 });
+    this.#marks = [this.#candles, this.#line].map((series) => createSeriesMarkers(series, []));
     this.#chart.panes()[0].attachPrimitive(this.#bands);
     this.#chart.subscribeCrosshairMove((/** @type {any} */ at) => {
       if (at.sourceEvent) this.#cursor = undefined;
@@ -87,11 +93,13 @@ export class Chart {
       this.draw();
       return;
     }
+    const places = this.#places.length;
     for (const bar of fresh) {
       this.#active.update(this.#point(bar, false));
       if (bar.volume !== null) this.#volumes.update(this.#volume(bar));
       if (bar.time > (this.#places.at(-1)?.time ?? 0)) this.#places.push(bar);
     }
+    if (this.#places.length > places) this.#own();
     this.#mark();
   }
 
@@ -116,10 +124,17 @@ export class Chart {
     (this.#active === this.#line ? this.#candles : this.#line).setData([]);
     this.#volumes.setData(bars.filter((bar) => bar.volume !== null).map((bar) => this.#volume(bar)));
     this.#band();
+    this.#own();
     const now = base < 0 || offset > -1 ? -1 : before(this.#places, anchor);
     if (now >= 0) scale.scrollToPosition(offset + now - seen - (this.#places.length - 1 - base), false);
     else if (offset < -1) this.follow(); // what was seen is no longer held
     this.#mark();
+  }
+
+  /** Mark the viewer's own trades. @param {import('./trades.js').Trade[]} trades oldest first */
+  set trades(trades) {
+    this.#trades = trades;
+    this.#own();
   }
 
   /** Show the newest bars. */
@@ -226,6 +241,16 @@ export class Chart {
       return { from: this.#logical(from), to: to === null ? Infinity : this.#logical(to), words: reason };
     });
     this.#bands.set(bands);
+  }
+
+  /** Put an arrow at each bar in which the viewer traded, one for each side. */
+  #own() {
+    const marks = marksOf(this.#trades, this.#places).map(({ time, side, text }) => {
+      const [position, shape, color] = side === 1 ? ['belowBar', 'arrowUp', this.#colours.up] : ['aboveBar', 'arrowDown', this.#colours.down];
+      return { time: time / 1000, position, shape, color, text };
+    });
+    const active = this.#active === this.#line ? 1 : 0;
+    this.#marks.forEach((one, n) => one.setMarkers(n === active ? marks : []));
   }
 
   /** @param {number} time ms @returns {number} its place on the time scale, between the edges of two bars */

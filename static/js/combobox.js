@@ -9,7 +9,7 @@ import { fold, matches } from './search.js';
 /**
  * Bring a field and its list to life.
  *
- * @param {HTMLInputElement} field
+ * @param {HTMLInputElement} field `data-chosen` holds the name of what is chosen, where it stands in the field
  * @param {HTMLElement} list holds `role=option` elements with an id and `data-find`
  * @param {(option: HTMLElement) => void} choose
  */
@@ -40,7 +40,8 @@ export function startCombobox(field, list, choose) {
   };
 
   const open = () => {
-    const typed = fold(field.value);
+    // What is chosen already is nothing to search for.
+    const typed = field.value === field.dataset.chosen ? '' : fold(field.value);
     for (const option of options) option.hidden = !matches(option, typed);
     const shown = visible();
     list.hidden = shown.length === 0;
@@ -49,6 +50,12 @@ export function startCombobox(field, list, choose) {
     const begins = shown.find((option) => fold(option.dataset.find ?? '').startsWith(typed));
     point(typed ? (begins ?? shown[0] ?? null) : null);
     here?.scrollIntoView({ block: 'nearest' });
+  };
+
+  /** @param {HTMLElement} option */
+  const pick = (option) => {
+    close();
+    choose(option);
   };
 
   /** @param {number} step */
@@ -65,7 +72,7 @@ export function startCombobox(field, list, choose) {
     ArrowUp: () => move(-1),
     PageDown: () => move(Math.min(10, Math.max(1, visible().length - 1))),
     PageUp: () => move(-Math.min(10, Math.max(1, visible().length - 1))),
-    Enter: () => active && choose(active),
+    Enter: () => active && pick(active),
     Escape: () => {
       if (list.hidden) field.value = '';
       close();
@@ -77,7 +84,7 @@ export function startCombobox(field, list, choose) {
   field.addEventListener('blur', close);
   field.addEventListener('keydown', (event) => {
     const act = keys[/** @type {keyof typeof keys} */ (event.key)];
-    if (!act || event.ctrlKey || event.metaKey) return;
+    if (!act || event.ctrlKey || event.metaKey || (event.key === 'Enter' && !active)) return;
     event.preventDefault();
     act();
   });
@@ -85,6 +92,6 @@ export function startCombobox(field, list, choose) {
   list.addEventListener('mousedown', (event) => event.preventDefault());
   list.addEventListener('click', (event) => {
     const option = event.target instanceof Element ? event.target.closest('[role=option]') : null;
-    if (option) choose(/** @type {HTMLElement} */ (option));
+    if (option) pick(/** @type {HTMLElement} */ (option));
   });
 }

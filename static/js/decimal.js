@@ -84,6 +84,34 @@ export function subtract(a, b) {
 }
 
 /**
+ * Add exactly; null where either is no number.
+ *
+ * @param {string | null | undefined} a
+ * @param {string | null | undefined} b
+ * @returns {string | null}
+ */
+export function add(a, b) {
+  const left = read(a);
+  const right = read(b);
+  if (!left || !right) return null;
+  const [x, y, scale] = align(left, right);
+  return write({ units: x + y, scale });
+}
+
+/**
+ * Multiply exactly; null where either is no number.
+ *
+ * @param {string | null | undefined} a
+ * @param {string | null | undefined} b
+ * @returns {string | null}
+ */
+export function multiply(a, b) {
+  const left = read(a);
+  const right = read(b);
+  return left && right && write({ units: left.units * right.units, scale: left.scale + right.scale });
+}
+
+/**
  * Give `part` in percent of `whole`, rounded half away from zero to `digits`; null where it has no meaning.
  *
  * @param {string | null | undefined} part

@@ -8,6 +8,7 @@ import { Bars } from './bars.js';
 import { Chart, clock } from './chart.js';
 import { compare } from './decimal.js';
 import { mark, write, writeNumber } from './paint.js';
+import { ownWords } from './trades.js';
 import { NOTHING } from './words.js';
 
 /** @typedef {import('./bars.js').Candles} Candles */
@@ -43,6 +44,8 @@ export class Figure {
   #seeded = false;
   #trouble = 'Loading the history …';
   #reason = '';
+  /** @type {import('./trades.js').Trade[]} */
+  #trades = [];
   /** @type {number | undefined} the time that is pointed at */
   #pointed;
 
@@ -102,6 +105,13 @@ export class Figure {
     if (this.#timer) return;
     const pause = this.#began + PAUSE_MS - performance.now();
     this.#timer = setTimeout(() => this.#load(), Math.max(after, pause));
+  }
+
+  /** Mark the viewer's own trades. @param {import('./trades.js').Trade[]} trades oldest first */
+  own(trades) {
+    this.#trades = trades;
+    this.#chart.trades = trades;
+    this.#say();
   }
 
   /** Say that nothing is live. @param {string} reason empty: it is */
@@ -196,7 +206,9 @@ export class Figure {
     const { bars, interval } = this.#bars;
     const first = bars[0];
     const words = first ? `${bars.length} bars of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
-    write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}`);
+    const { length } = this.#trades;
+    const own = length ? ` ${length} ${length === 1 ? 'trade' : 'trades'} of yours.` : '';
+    write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);
   }
 
@@ -209,6 +221,8 @@ export class Figure {
     for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name]);
     write(node('bar-source'), bar?.source ?? '');
     write(node('bar-gap'), gaps.length ? `gap: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
+    const until = time === undefined ? 0 : time + this.#bars.length;
+    write(node('bar-own'), ownWords(this.#trades.filter((one) => time !== undefined && one.time >= time && one.time < until)));
     const order = compare(bar?.close, bar?.open);
     mark(node('legend'), 'way', order ? (order > 0 ? 'up' : 'down') : null);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { readAccount } from './account.js';
 import { ChangeList } from './changes.js';
 import { readChoice, startChoice } from './choice.js';
 import { startCombobox } from './combobox.js';
@@ -210,11 +211,19 @@ requestAnimationFrame(() => {
       const { Figure } = await import('./figure.js');
       figure = new Figure(symbol, choice);
       ask();
+      showOwn();
     } catch {
       write(node('chart-note'), 'The chart could not be loaded. Load the page again.');
     }
   });
 });
+/** Mark the trades of this browser's account in the chart, where it has one. */
+async function showOwn() {
+  const account = readAccount();
+  if (!account) return;
+  const { OwnTrades } = await import('./owntrades.js');
+  new OwnTrades(symbol, account, (trades) => figure?.own(trades));
+}
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);
 addEventListener('visibilitychange', () => document.hidden || switcher.refresh());

@@ -1,0 +1,71 @@
+/**
+ * The page's box of the account: shows its id, copies it, takes another one.
+ *
+ * @module
+ */
+
+import { KEY, keepAccount, makeId, readAccount, readId } from './account.js';
+import { write } from './paint.js';
+
+/**
+ * Bring the box to life.
+ *
+ * @param {(id: string) => void} changed another account is used from now on
+ * @returns {string} the account's id
+ */
+export function startAccount(changed) {
+  const shown = input('account');
+  const wanted = input('other-account');
+  const say = (/** @type {string} */ text) => write(node('account-said'), text);
+  const show = (/** @type {string} */ id) => {
+    shown.value = id;
+    node('account-short').textContent = `${id.slice(0, 8)}…`;
+  };
+  const take = (/** @type {string} */ id) => {
+    const before = shown.value;
+    show(id);
+    wanted.value = '';
+    say(`The orders of this id are shown now. Before it was ${before}.`);
+    changed(id);
+  };
+  const id = readAccount() || makeId();
+  show(id);
+  if (!keepAccount(id)) say('This browser keeps nothing: note the id, it is lost with this tab.');
+  node('copy').addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(shown.value);
+      say('Copied.');
+    } catch {
+      shown.select(); // no clipboard without https, or not allowed
+      say('Press Ctrl+C to copy it.');
+    }
+  });
+  node('new-account').addEventListener('click', () => {
+    wanted.value = makeId();
+    say('A new id, not used yet: Use takes it.');
+  });
+  node('account-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const typed = readId(wanted.value);
+    if (!typed) return say('An id looks like 5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5.');
+    if (typed === shown.value) return say('This id is used already.');
+    keepAccount(typed);
+    take(typed);
+  });
+  // Another tab of this browser took another one.
+  addEventListener('storage', ({ key, newValue }) => {
+    const theirs = key === KEY ? readId(newValue ?? '') : '';
+    if (theirs && theirs !== shown.value) take(theirs);
+  });
+  return id;
+}
+
+/** @param {string} id */
+function node(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/** @param {string} id */
+function input(id) {
+  return /** @type {HTMLInputElement} */ (node(id));
+}

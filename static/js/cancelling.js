@@ -1,0 +1,94 @@
+/**
+ * Cancelling: one order, or after a second thought all that are active.
+ *
+ * @module
+ */
+
+import { CANCEL, OrderError } from './orderlink.js';
+import { ACTIVE } from './ordermodel.js';
+import { write } from './paint.js';
+
+/** All orders are cancelled in portions, slowly enough for the server's limit on messages. */
+const PORTION = 25;
+const PORTION_MS = 250;
+
+/**
+ * @typedef {object} Desk what cancelling needs of the page
+ * @property {(type: number, message: object) => Promise<any>} ask
+ * @property {() => Promise<boolean>} sync ask for the orders anew
+ * @property {(text: string) => void} news
+ */
+
+export class Cancelling {
+  #orders;
+  #desk;
+  #busy = false;
+
+  /**
+   * @param {import('./ordermodel.js').Orders} orders
+   * @param {Desk} desk
+   */
+  constructor(orders, desk) {
+    this.#orders = orders;
+    this.#desk = desk;
+    node('cancel-all').addEventListener('click', () => {
+      if (!this.#busy && this.#orders.active.length) this.#confirm(true);
+    });
+    node('confirm-no').addEventListener('click', () => this.#confirm(false));
+    node('confirm-yes').addEventListener('click', () => this.#all());
+    node('confirm').addEventListener('keydown', ({ key }) => key === 'Escape' && this.#confirm(false));
+  }
+
+  /** Say how many are active. */
+  paint() {
+    const { length } = this.#orders.active;
+    write(node('cancel-all'), `Cancel all active (${length})`);
+    write(node('confirm-count'), length === 1 ? 'the active order' : `all ${length} active orders`);
+    node('cancel-all').setAttribute('aria-disabled', String(this.#busy || !length));
+  }
+
+  /** Cancel one. @param {string} id @param {import('./orderrow.js').OrderRow} row */
+  async one(id, row) {
+    row.cancelling(true);
+    try {
+      await this.#desk.ask(CANCEL, { order_id: id });
+    } catch (error) {
+      if (!(error instanceof OrderError)) throw error;
+      this.#desk.news(`Not cancelled: ${row.words}. ${error.message}`);
+      if (error.code !== 'unsent') this.#desk.sync();
+    } finally {
+      row.cancelling(false);
+    }
+  }
+
+  async #all() {
+    const all = this.#orders.active;
+    this.#confirm(false);
+    this.#busy = true;
+    for (let at = 0; at < all.length; at += PORTION) {
+      const portion = all.slice(at, at + PORTION).filter(({ order_id: id }) => this.#orders.get(id)?.status === ACTIVE);
+      await Promise.allSettled(portion.map(({ order_id }) => this.#desk.ask(CANCEL, { order_id })));
+      if (all.length > PORTION) this.#desk.news(`Cancelling: ${Math.min(at + PORTION, all.length)} of ${all.length}`);
+      await new Promise((later) => setTimeout(later, PORTION_MS));
+    }
+    this.#busy = false;
+    const known = await this.#desk.sync();
+    const { length } = this.#orders.active;
+    if (known && !length) this.#desk.news('No order is active any more.');
+    else this.#desk.news(`${length === 1 ? 'One order is' : `${length} orders are`} still active${known ? '' : ', as far as is known'}.`);
+  }
+
+  /** @param {boolean} shown whether the second thought is asked for */
+  #confirm(shown) {
+    const inside = node('confirm').contains(document.activeElement);
+    node('confirm').hidden = !shown;
+    node('cancel-all').hidden = shown;
+    if (shown) node('confirm-no').focus();
+    else if (inside) node('cancel-all').focus();
+  }
+}
+
+/** @param {string} id */
+function node(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}

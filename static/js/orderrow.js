@@ -1,0 +1,115 @@
+/**
+ * One row of the table of orders.
+ *
+ * @module
+ */
+
+import { percent } from './decimal.js';
+import { ACTIVE, SIDES, STATUSES } from './ordermodel.js';
+import { flash, make, mark, write, writeNumber } from './paint.js';
+import { trimmed } from './positions.js';
+import { moment, NOTHING } from './words.js';
+
+/** @typedef {import('./ordermodel.js').Order} Order */
+
+/**
+ * Say a moment in the viewer's own time, with the day where it is not today.
+ *
+ * @param {number | null} ms
+ */
+function when(ms) {
+  if (ms === null) return NOTHING;
+  const date = new Date(ms);
+  const clock = moment(ms).replace(/\.\d$/, '');
+  if (date.toDateString() === new Date().toDateString()) return clock;
+  return `${date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${clock}`;
+}
+
+/**
+ * Say an order in a few words: "buy 10 EUR/RUB at 87".
+ *
+ * @param {Order | {side: number, amount: string, price: string | null}} order
+ * @param {string} name of its instrument
+ * @returns {string}
+ */
+export function words(order, name) {
+  return `${SIDES[order.side].toLowerCase()} ${order.amount} ${name} at ${order.price ?? 'the market'}`;
+}
+
+export class OrderRow {
+  #order;
+  #name;
+  #filled = make('span');
+  #bar = make('progress', { max: '100', value: '0' });
+  #avg = make('span');
+  #status = make('span', { class: 'status' });
+  #arrow = make('i');
+  #reason = make('small');
+  #created = make('time');
+  #cancel = make('button', { class: 'button', type: 'button' }, 'Cancel');
+
+  /**
+   * Build the row; what never changes of an order is written here.
+   *
+   * @param {Order} order
+   * @param {string} name of its instrument
+   * @param {string} symbol
+   */
+  constructor(order, name, symbol) {
+    this.#order = order;
+    this.#name = name;
+    const side = make('span', { class: 'side', 'data-side': String(order.side) }, SIDES[order.side]);
+    const [price, amount] = [make('span'), make('span')];
+    writeNumber(price, order.price ?? 'market');
+    writeNumber(amount, order.amount);
+    this.#cancel.setAttribute('aria-label', `Cancel: ${words(order, name)}`);
+    this.#bar.setAttribute('aria-label', 'Filled');
+    const cell = (/** @type {string} */ column, /** @type {string} */ label, /** @type {Node[]} */ ...inside) =>
+      make('td', { role: 'cell', class: column, 'data-label': label }, ...inside);
+    const type = order.time_in_force === 'gtc' ? order.type : `${order.type} ${order.time_in_force.toUpperCase()}`;
+    this.element = make(
+      'tr',
+      { role: 'row', 'data-order': order.order_id },
+      cell('created', 'Time', this.#created),
+      make('th', { scope: 'row', role: 'rowheader' }, make('a', { href: `/${symbol}` }, name)),
+      cell('side', 'Side', side),
+      cell('type', 'Type', document.createTextNode(type)),
+      cell('price', 'Price', price),
+      cell('amount', 'Amount', amount),
+      cell('filled', 'Filled', this.#bar, this.#filled),
+      cell('avg', 'Average', this.#avg),
+      cell('state', 'Status', this.#status, this.#reason),
+      cell('act', '', this.#cancel),
+    );
+    this.paint(order);
+  }
+
+  /** Show the order as it is now; what changed lights up. @param {Order} order */
+  paint(order) {
+    const before = this.#order;
+    this.#order = order;
+    write(this.#created, when(order.creation_time));
+    this.element.dataset.status = String(order.status);
+    const share = percent(order.cum_amount, order.amount, 2) ?? '0';
+    this.#bar.setAttribute('value', share);
+    write(this.#filled, trimmed(order.cum_amount) ?? NOTHING);
+    mark(this.#filled, 'none', /[1-9]/.test(order.cum_amount) ? null : '');
+    writeNumber(this.#avg, order.avg_price);
+    const part = order.status === ACTIVE && Number(share) > 0 ? `Active, ${Math.floor(Number(share))} %` : STATUSES[order.status];
+    write(this.#status, part);
+    write(this.#reason, order.reason ?? '');
+    this.#cancel.hidden = order.status !== ACTIVE;
+    if (before.status === order.status && before.cum_amount === order.cum_amount) return;
+    flash(this.#status, this.#arrow, order.status > 2 ? 'down' : 'up');
+  }
+
+  /** Show that it is being cancelled, or that this was refused. @param {boolean} busy */
+  cancelling(busy) {
+    this.#cancel.setAttribute('aria-disabled', String(busy));
+    write(this.#cancel, busy ? 'Cancelling' : 'Cancel');
+  }
+
+  get words() {
+    return words(this.#order, this.#name);
+  }
+}

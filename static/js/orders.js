@@ -1,0 +1,223 @@
+/**
+ * The page of orders: a ticket, the account's orders and its positions, live.
+ *
+ * @module
+ */
+
+import { startAccount } from './accountbox.js';
+import { recall } from './address.js';
+import { Cancelling } from './cancelling.js';
+import { announce, showBanner, showLink } from './link.js';
+import { Live } from './live.js';
+import { OrderError, OrderLink, ORDERS, TRADES } from './orderlink.js';
+import { Orders } from './ordermodel.js';
+import { words } from './orderrow.js';
+import { OrderTable } from './ordertable.js';
+import { painter, write } from './paint.js';
+import { PositionTable } from './positions.js';
+import { fold } from './search.js';
+import { reloadIfOthers } from './standing.js';
+import { Ticket } from './ticket.js';
+import { LINKS } from './words.js';
+
+/** @typedef {import('./positions.js').Instrument} Instrument */
+
+/** What could not be had is asked for again. */
+const RETRY_MS = 2_000;
+/** The server adds up the positions; after trades it is asked for them at most so often. */
+const POSITIONS_MS = 500;
+/** Why a quote is stale is asked for at most so often. */
+const REASON_MS = 3_000;
+
+const node = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/** @type {Map<string, Instrument>} by folded symbol, in the server's order */
+const instruments = new Map(
+  [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#choices [role=option]'))].map(({ dataset }) => {
+    const { symbol = '', name = symbol, base = '', unit = '' } = dataset;
+    return [fold(symbol), { symbol, name, base, unit, synthetic: 'synthetic' in dataset }];
+  }),
+);
+const describe = (/** @type {{instrument: string}} */ { instrument }) =>
+  instruments.get(fold(instrument)) ?? { symbol: instrument, name: instrument };
+const first = (instruments.get(fold(recall('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
+
+const orders = new Orders();
+const positions = new PositionTable(node('positions'), node('no-positions'), instruments);
+let trouble = '';
+let refusal = '';
+let wished = first;
+let asking = 0;
+/** @type {Promise<boolean> | undefined} the list that is on its way */
+let listing;
+/** why the quote of an instrument is stale, and when that was asked */
+const why = { symbol: '', reason: '', asked: -Infinity };
+
+const live = new Live(
+  { symbols: first ? [first] : 'all', interval_ms: 250, delta: true, candles: null, venues: false },
+  {
+    quotes: () => ask(),
+    replaced: () => ask(),
+    link(_, reason) {
+      refusal = reason;
+      ask();
+    },
+    hello({ symbols }, restarted) {
+      reloadIfOthers(new Set([...instruments.values()].map(({ symbol }) => symbol)), symbols);
+      if (restarted) sync();
+    },
+  },
+);
+
+const account = startAccount((id) => {
+  orders.clear();
+  table.clear();
+  positions.take([]);
+  link.become(id);
+  ask();
+});
+
+const link = new OrderLink(account, {
+  state(state) {
+    if (state === 'live') sync();
+    ask();
+  },
+  report: (report) => hear(report),
+  refused(_, reason) {
+    trouble = reason;
+    setTimeout(sync, RETRY_MS);
+    ask();
+  },
+});
+
+const cancelling = new Cancelling(orders, { ask: (type, message) => link.ask(type, message), sync, news });
+const table = new OrderTable(orders, describe, (id, row) => cancelling.one(id, row));
+const ticket = new Ticket(instruments, {
+  ask: (type, message) => link.ask(type, message),
+  look: (symbol) => ({ quote: live.quotes.get(symbol), reason: staleReason(symbol) }),
+  async placed(id) {
+    while (!(await sync())) await new Promise((later) => setTimeout(later, RETRY_MS));
+    return orders.named(id) !== undefined;
+  },
+  chosen: () => follow(),
+});
+
+/** @param {string} symbol @returns {string} why nothing trades in it now, empty where something can */
+function staleReason(symbol) {
+  if (live.link === 'connecting') return 'waiting for the first quote.';
+  if (!live.heard) return `${LINKS[live.link][1]} ${live.link === 'refused' ? refusal : ''}`.trim();
+  const quote = live.quotes.get(symbol);
+  if (!quote) return 'the server has sent no price of it yet.';
+  if (!quote.stale) return '';
+  askReason(symbol);
+  return why.symbol === symbol && why.reason ? `${why.reason}.`.replace(/\.\.$/, '.') : 'no source is live for it.';
+}
+
+/** @param {string} symbol */
+async function askReason(symbol) {
+  const now = performance.now();
+  if (why.symbol === symbol && now - why.asked < REASON_MS) return;
+  Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', asked: now });
+  const told = await fetch(`/venues/${symbol}`, { headers: { Accept: 'application/json' } })
+    .then((response) => (response.ok ? response.json() : null))
+    .catch(() => null); // the page is offline, and says so
+  if (told && why.symbol === symbol) why.reason = told.reason ?? '';
+  ask();
+}
+
+/** Ask for everything anew, once at a time; say whether it came. */
+function sync() {
+  listing ??= list().finally(() => (listing = undefined));
+  return listing;
+}
+
+async function list() {
+  orders.expect();
+  try {
+    const told = await link.ask(ORDERS, {});
+    orders.list(told.orders);
+    trouble = '';
+    table.ready = true;
+    table.refresh();
+    askPositions();
+    return true;
+  } catch (error) {
+    if (!(error instanceof OrderError)) throw error;
+    if (link.state !== 'live') return false; // it is asked for when it is back
+    trouble = error.message;
+    setTimeout(sync, RETRY_MS);
+    return false;
+  } finally {
+    ask();
+  }
+}
+
+function askPositions() {
+  asking ||= setTimeout(async () => {
+    asking = 0;
+    const told = await link.ask(TRADES, {}).catch(() => null); // all is asked for again when it is back
+    if (!told) return;
+    positions.take(told.positions);
+    follow();
+    ask();
+  }, POSITIONS_MS);
+}
+
+/** Take a report, and say what no person at this page has asked for. @param {import('./orderlink.js').Report} report */
+function hear(report) {
+  const order = orders.report(report);
+  table.refresh();
+  ask();
+  const what = words(order, describe(order).name);
+  if (report.exec_type === 'trade') {
+    askPositions();
+    const left = /[1-9]/.test(report.leaves_amount) ? `, ${report.leaves_amount} left` : '';
+    news(`Traded ${report.last_amount} at ${report.last_price}${left}: ${what}.`);
+  } else if (report.exec_type !== 'new') {
+    const end = report.exec_type === 'canceled' ? 'Cancelled' : 'Rejected';
+    news(`${end}: ${what}${report.reason ? ` (${report.reason})` : ''}.`);
+  }
+}
+
+/** @param {string} text */
+function news(text) {
+  write(node('news'), text);
+  announce(text);
+}
+
+/** Follow the quotes of what is on the ticket and in the positions. */
+function follow() {
+  const symbols = [...new Set([ticket.symbol, ...positions.symbols])].filter(Boolean).sort();
+  if (!symbols.length || symbols.join() === wished) return;
+  wished = symbols.join();
+  live.wish({ symbols });
+}
+
+/** Show the worse of the two connections: quotes come by one, orders by the other. */
+function showState() {
+  const both = live.link === 'live' || live.link === 'connecting';
+  showLink(both && link.state !== 'live' ? link.state : live.link);
+  let text = trouble && `Orders cannot be had now: ${trouble}`;
+  if (link.state !== 'live') text = `${LINKS[link.state][1]} Nothing can be placed or cancelled, and what is below may be old.`;
+  if (link.state === 'connecting') text = '';
+  showBanner(node('banner'), text);
+  if (text) announce(text);
+}
+
+const ask = painter(() => {
+  showState();
+  ticket.paint();
+  cancelling.paint();
+  positions.paint((symbol) => {
+    const quote = live.quotes.get(symbol);
+    return quote && { bid: quote.bid, ask: quote.ask, stale: quote.stale || !live.heard };
+  });
+});
+
+addEventListener('keydown', (event) => {
+  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target instanceof Element && event.target.closest('input, textarea, select')) return;
+  event.preventDefault();
+  ticket.focus();
+});
+ticket.choose(first);

@@ -1,0 +1,294 @@
+"""The service on a real orders.db, with clocks that stand until they are told, and a disk that can fail."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from itertools import count
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from crypto_stream.bus.orders import (
+    Attach,
+    Cancel,
+    Detach,
+    Failed,
+    Happened,
+    Listed,
+    ListOrders,
+    ListTrades,
+    OrderNews,
+    Place,
+    Received,
+    Told,
+    Traded,
+)
+from crypto_stream.market.orders import Order, Report, Rules, Side, Ticket
+from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.items import Lookup
+from crypto_stream.orders.ledger import Ledger
+from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.service import Orders
+from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
+from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from tests.waiting import DEADLINE_S
+
+SYMBOLS = ("btcusdt", "ethusdt")
+BEGIN_MS = 1_800_000_000_000
+TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=50)
+_RETRY_S = 0.005
+
+
+def a_quote(
+    symbol: str = "btcusdt",
+    source: str | None = "one",
+    *,
+    bid: str | None = None,
+    bid_size: str | None = None,
+    ask: str | None = None,
+    ask_size: str | None = None,
+    stale: bool = False,
+) -> Quote:
+    """Make a quote of a top of book."""
+    top = (bid, bid_size, ask, ask_size)
+    unknown = (None, None, None, None, None, None, None)
+    return Quote(symbol, "BTC", "USDT", source, None, *top, *unknown, 0, 0, stale=stale, synthetic=False)
+
+
+def limit(side: Side, amount: str, price: str, symbol: str = "btcusdt") -> Ticket:
+    """Make a plain limit order."""
+    return Ticket(symbol, side, amount, price)
+
+
+class ManualClock:
+    """Wall and steady clock in one; it goes only when it is set."""
+
+    def __init__(self, call: Callable[[Callable[[], None]], None]) -> None:
+        self.ms = BEGIN_MS
+        self._call = call
+        self._numbers = count()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def now_s(self) -> float:
+        return self.ms / 1000
+
+    def at(self, due_s: float, call: Callable[[], None]) -> None:
+        heappush(self._timers, (due_s, next(self._numbers), call))
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self._call(call)
+
+    def next_ms(self) -> int | None:
+        """Tell when the next timer is due."""
+        return round(self._timers[0][0] * 1000) if self._timers else None
+
+    def due(self) -> list[Callable[[], None]]:
+        """Take out the timers that are due."""
+        calls = []
+        while self._timers and round(self._timers[0][0] * 1000) <= self.ms:
+            calls.append(heappop(self._timers)[2])
+        return calls
+
+
+class Disk:
+    """The real store; it can refuse to write, stand still, or be gone as after a kill."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer: OrderWriter = SqliteOrderWriter(path)
+        self.refuses: OSError | None = None
+        self.free = threading.Event()
+        self.free.set()
+        self.batches: list[OrderBatch] = []
+
+    def open(self) -> OrdersFound:
+        if self.refuses is not None:
+            raise self.refuses
+        return self._writer.open()
+
+    def write(self, batch: OrderBatch) -> None:
+        assert self.free.wait(DEADLINE_S)
+        if self.refuses is not None:
+            raise self.refuses
+        self._writer.write(batch)
+        self.batches.append(batch)
+
+    def owner(self, owner: str) -> OwnerFound:
+        return self._writer.owner(owner)
+
+    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        return self._writer.named(names)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class House:
+    """One life of the service; gateway 1 holds all sessions unless another one is named."""
+
+    def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None) -> None:
+        self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
+        self.disk = Disk(path)
+        self.told: dict[tuple[int, int], list[Told]] = {}
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._refs = count(1)
+        self.clock = ManualClock(self._calls.put)
+        self.ledger = Ledger(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S)
+        self.orders = Orders(
+            self.quotes, lambda _source, _symbol: rules, terms, self.ledger, self.clock, self._tell
+        )
+
+    def start(self) -> None:
+        self.orders.start()
+        self.settle()
+
+    def stop(self) -> None:
+        """End in order: what is decided is written, nobody hears of it any more."""
+        self.disk.free.set()
+        self.ledger.stop(DEADLINE_S)
+
+    def kill(self) -> None:
+        """End as `kill -9` does: what is not on disk never will be."""
+        self.disk.refuses = OSError("killed")
+        self.stop()
+
+    def settle(self) -> None:
+        """Let everything happen that happens without time passing; not while the disk stands still."""
+        while self._run() or (self.disk.free.is_set() and self._pass_barrier()):
+            pass
+
+    def advance(self, ms: int) -> None:
+        """Let time pass, timer by timer."""
+        until_ms = self.clock.ms + ms
+        while (due_ms := self.clock.next_ms()) is not None and due_ms <= until_ms:
+            self.clock.ms = max(self.clock.ms, due_ms)
+            self.settle()
+        self.clock.ms = until_ms
+        self.settle()
+
+    def mend(self) -> None:
+        """Let the disk take everything again, and wait until that is noticed."""
+        self.disk.refuses = None
+        self.disk.free.set()
+        deadline = time.monotonic() + DEADLINE_S
+        self.settle()
+        while self.orders.trouble is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+            self.settle()
+
+    def attach(self, session: int, owner: str, *, anonymous: bool = False, gateway: int = 1) -> None:
+        self.told[gateway, session] = []
+        self.orders.commands(gateway, [Attach(session, owner, anonymous)])
+        self.settle()
+
+    def detach(self, session: int, gateway: int = 1) -> None:
+        self.orders.commands(gateway, [Detach(session)])
+        self.settle()
+
+    def place(self, session: int, ticket: Ticket, gateway: int = 1) -> Told | None:
+        """Place an order; return the answer, None while the disk stands still."""
+        return self._ask(gateway, Place(session, next(self._refs), ticket))
+
+    def placed(self, session: int, ticket: Ticket, gateway: int = 1) -> Order:
+        """Place an order that is accepted."""
+        answer = self.place(session, ticket, gateway)
+        assert isinstance(answer, Happened), answer
+        return answer.report.order
+
+    def cancel(self, session: int, order_id: str, gateway: int = 1) -> Told | None:
+        return self._ask(gateway, Cancel(session, next(self._refs), order_id))
+
+    def listed(self, session: int, gateway: int = 1) -> list[Order]:
+        answer = self._ask(gateway, ListOrders(session, next(self._refs)))
+        assert isinstance(answer, Listed), answer
+        return answer.orders
+
+    def trades(self, session: int, symbol: str | None = "btcusdt") -> Traded:
+        answer = self._ask(1, ListTrades(session, next(self._refs), symbol))
+        assert isinstance(answer, Traded), answer
+        return answer
+
+    def receive(self, session: int, seq: int, gateway: int = 1) -> None:
+        self.orders.commands(gateway, [Received(session, seq)])
+        self.settle()
+
+    def quote(self, quote: Quote) -> None:
+        """Publish a quote."""
+        self.quotes[quote.symbol] = quote
+        self.orders.quoted([quote])
+        self.settle()
+
+    def stale(self, symbol: str = "btcusdt") -> None:
+        """Let nothing live serve an instrument."""
+        self.quote(replace(self.quotes[symbol], stale=True))
+
+    def reports(self, session: int, gateway: int = 1) -> list[Report]:
+        """Return the reports a session was told, each time it was told."""
+        return [one.report for one in self.told[gateway, session] if isinstance(one, Happened)]
+
+    def failures(self, session: int) -> list[str]:
+        """Return the codes of what was refused."""
+        return [one.code for one in self.told[1, session] if isinstance(one, Failed)]
+
+    def _ask(self, gateway: int, command: Place | Cancel | ListOrders | ListTrades) -> Told | None:
+        self.orders.commands(gateway, [command])
+        self.settle()
+        told = self.told[gateway, command.session]
+        return next((one for one in told if one.ref == command.ref), None)
+
+    def _tell(self, gateway: int, news: OrderNews) -> None:
+        for one in news.news:
+            self.told[gateway, one.session].append(one)
+
+    def _run(self) -> int:
+        """Run what was posted and is due; return how much that was."""
+        ran = 0
+        while True:
+            for call in self.clock.due():
+                call()
+                ran += 1
+            try:
+                self._calls.get_nowait()()
+            except queue.Empty:
+                return ran
+            ran += 1
+
+    def _pass_barrier(self) -> bool:
+        """Wait until both threads did all they were given; say whether anything came of it."""
+        passed: list[object] = []
+        self.ledger.put(Lookup(_nothing, lambda _reader: lambda: passed.append(1), passed.append))
+        others = -2  # the barrier itself: its beginning and its end
+        deadline = time.monotonic() + DEADLINE_S
+        while not passed:
+            if self.orders.trouble is not None and self.disk.refuses is not None:
+                return bool(self._run())  # nothing will move before it is mended
+            assert time.monotonic() < deadline
+            try:
+                self._calls.get(timeout=0.01)()
+                others += 1
+            except queue.Empty:
+                continue
+        return others > 0
+
+
+@contextmanager
+def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None) -> Iterator[House]:
+    """Run the service as long as the block lasts."""
+    one = House(path, terms, rules)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+def _nothing() -> None:
+    """Mark a place in the order of things."""

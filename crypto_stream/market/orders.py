@@ -1,4 +1,7 @@
-"""An order and what happened to it: what the bus carries and the store keeps."""
+"""An order and what happened to it: what the bus carries and the store keeps.
+
+Nothing here can be part of a circle, and there may be a hundred thousand: the garbage collector is kept off.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class ExecType(StrEnum):
     REJECTED = "rejected"
 
 
-class Ticket(msgspec.Struct, frozen=True):
+class Ticket(msgspec.Struct, frozen=True, gc=False):
     """What a client asks for; decimals as plain text, above 0. `price` is None exactly for a market order."""
 
     symbol: str
@@ -68,7 +71,7 @@ class Ticket(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, gc=False):
     """One accepted order as of its newest report.
 
     `rank` counts all accepted orders, `due_ms` is when it reaches the market (its simulated latency), times
@@ -88,7 +91,7 @@ class Order(msgspec.Struct, frozen=True):
     cum_value: str = "0"
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """One change of one order, with the order as it is after it; `seq` counts an owner's reports from 1.
 
     A trade has `last_amount`, `last_price` and the `source` whose quote filled it (None: a scripted outcome);
@@ -106,7 +109,7 @@ class Report(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """What an owner's trades of one instrument come to; exact decimals."""
 
     symbol: str
@@ -116,7 +119,7 @@ class Position(msgspec.Struct, frozen=True):
     sold_value: str = "0"
 
 
-class Rules(msgspec.Struct, frozen=True):
+class Rules(msgspec.Struct, frozen=True, gc=False):
     """What a venue demands of an order's numbers; None where it does not say.
 
     Prices are multiples of `tick`, amounts of `lot` and at least `min_amount`; amount times price is at least

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from tests.gateway.engine import Engine
-from tests.gateway.order_sessions.trader import EXCHANGED, Trader, attached, trading
+from tests.gateway.order_sessions.trader import EXCHANGED, Trader, trading
 from tests.gateway.process import Gateway
 
 
@@ -24,7 +24,7 @@ async def trader(engine: Engine, gateway: Gateway) -> AsyncIterator[Trader]:
     """Connect to `/ws`; the engine remembers nothing from before."""
     engine.commands.clear()
     async with trading(gateway.url) as trader:
-        await attached(engine)
+        await trader.attached(engine)
         yield trader
 
 
@@ -33,5 +33,5 @@ async def extended(engine: Engine, gateway: Gateway) -> AsyncIterator[Trader]:
     """Connect to `/ws` in the extended mode; the engine remembers nothing from before."""
     engine.commands.clear()
     async with trading(gateway.url, "mode=extended") as trader:
-        await attached(engine)
+        await trader.attached(engine)
         yield trader

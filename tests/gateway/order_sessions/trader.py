@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from crypto_stream.bus.orders import Attach, Command, Happened, Place, Received
+from crypto_stream.bus.orders import Attach, Command, Detach, Happened, Place, Received
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import ExecType, Order, Report, Status
 from tests.gateway.engine import INSTRUMENTS, Engine, now_ms
@@ -34,6 +34,16 @@ class Trader:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self.session = 0
+
+    async def attached(self, engine: Engine) -> None:
+        """Wait until the engine knows this session, the only one since its commands were cleared."""
+        self.session = (await attached(engine))[1].session
+
+    def asked(self, engine: Engine) -> list[type[Command]]:
+        """List what this session asked of the engine, without its coming and going."""
+        of_ours = [command for _, command in engine.commands if command.session == self.session]
+        return [type(command) for command in of_ours if not isinstance(command, Attach | Detach)]
 
     async def send(self, text: str | bytes) -> None:
         """Send a message as it stands."""

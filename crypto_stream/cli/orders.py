@@ -158,7 +158,7 @@ def list_orders(*, as_csv: bool, **owner: Any) -> int:
 @order.command()
 @_with_owner
 def watch(**owner: Any) -> int:
-    """Print what happens to your orders as it happens; first, what nobody was told of yet. Ctrl-C ends it."""
+    """Print what happens to your orders, first what happened while nobody watched. Ctrl-C ends it."""
     from crypto_stream.cli import order_lines
 
     async def work(orders: OrderClient) -> int:

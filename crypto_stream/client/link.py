@@ -8,12 +8,14 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.http11 import Response
 
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.client.messages import Answer, Request, Update, decode, encode
@@ -46,6 +48,18 @@ class Answered(NamedTuple):
 
     answer: Answer
     again: bool
+
+
+class _Problem(msgspec.Struct):
+    """What a gateway says of a connection that it refuses."""
+
+    detail: str
+
+
+def _refusal(response: Response) -> str:
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(response.body or b"", type=_Problem).detail
+    return f"HTTP {response.status_code}; is this a Crypto Stream?"
 
 
 class Link:
@@ -137,9 +151,7 @@ class Link:
                 max_size=_MOST_FRAME,
             )
         except InvalidStatus as error:
-            status = error.response.status_code
-            body = (error.response.body or b"").decode("utf-8", "replace").strip()
-            raise UnreachableError(f"{self._url} refused orders: HTTP {status} {body}".strip()) from None
+            raise UnreachableError(f"{self._url} takes no orders: {_refusal(error.response)}") from None
         except (OSError, WebSocketException) as error:
             why = "connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
             raise UnreachableError(f"no answer from {self._url}: {why}; is it running?") from None

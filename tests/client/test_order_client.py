@@ -7,6 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 from crypto_stream.client import MarketData, OrderClient, OrderError, Position, Report, UnreachableError
 from crypto_stream.client.queues import QuoteQueue, ReportQueue
@@ -223,6 +226,29 @@ async def test_an_address_without_a_gateway_is_unreachable_at_once() -> None:
                 pass
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"code": "bad_parameter", "detail": "client_id must be a UUID."}', "client_id must be a UUID"),
+        (b"<html>", "HTTP 400; is this a Crypto Stream"),
+    ],
+)
+async def test_a_refused_connection_says_why(body: bytes, words: str) -> None:
+    """The gateway's own sentence is told; a page of somebody else is not."""
+
+    def refuse(_: ServerConnection, request: Request) -> Response:
+        return Response(400, "Bad Request", Headers({"Content-Length": str(len(body))}), body)
+
+    async def never(_: ServerConnection) -> None:
+        raise AssertionError("nobody was let in")
+
+    async with serve(never, "127.0.0.1", 0, process_request=refuse) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        with pytest.raises(UnreachableError, match=words):
+            async with OrderClient(f"http://127.0.0.1:{port}", client_id=CLIENT_ID):
+                pass
+
+
 async def test_leaving_closes_and_hides_no_error() -> None:
     """The caller's own exception comes through as it is; connection and iterators end."""
     async with desk(_silent) as there:
@@ -239,10 +265,10 @@ async def test_leaving_closes_and_hides_no_error() -> None:
 
 def _report(seq: int) -> Report:
     return Report(
-        seq=seq, exec_id="", exec_type=ExecType.NEW, time=1, order_id="", status=Status.ACTIVE, client_order_id=None,
-        instrument="", side=Side.BUY, kind=Kind.LIMIT, time_in_force=TimeInForce.GTC, amount=Decimal(1), price=None,
-        last_amount=None, last_price=None, cum_amount=Decimal(0), leaves_amount=Decimal(1), avg_price=None,
-        source=None, reason=None, request_id=None,
+        seq=seq, exec_id="", exec_type=ExecType.NEW, time=1, order_id="", status=Status.ACTIVE,
+        client_order_id=None, instrument="", side=Side.BUY, kind=Kind.LIMIT, time_in_force=TimeInForce.GTC,
+        amount=Decimal(1), price=None, last_amount=None, last_price=None, cum_amount=Decimal(0),
+        leaves_amount=Decimal(1), avg_price=None, source=None, reason=None, request_id=None,
     )  # fmt: skip
 
 

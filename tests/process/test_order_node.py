@@ -6,32 +6,39 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.process.programs import ROOT
-from tests.process.serving import trading
+from tests.process.serving import Service, trading
 from tests.waiting import SCALE
 
-pytestmark = pytest.mark.timeout(120 * SCALE)
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120 * SCALE)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """Run the program, with a walk that soon goes below 87."""
+    async with trading(tmp_path_factory.mktemp("run"), "--seed", "38") as running:
+        yield running
 
 
 @pytest.mark.parametrize("path", ["/ws", "/ws/"])
 async def test_the_four_examples_work_as_they_stand(
-    path: str, tmp_path: Path, require_program: Callable[[str], str]
+    path: str, service: Service, require_program: Callable[[str], str]
 ) -> None:
     """The order is filled, quotes come, what does not exist is refused; camelCase is answered alike."""
     node = require_program("node")
     if not (ROOT / "node_modules" / "ws").exists():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("ws is not installed")
-    async with trading(tmp_path, "--seed", "38") as service:  # a walk that soon goes below 87
-        script = [node, str(Path(__file__).with_name("trader.mjs")), service.url.replace("http", "ws") + path]
-        done = await asyncio.to_thread(
-            subprocess.run, script, cwd=ROOT, capture_output=True, text=True, timeout=60 * SCALE, check=False
-        )
+    script = [node, str(Path(__file__).with_name("trader.mjs")), service.url.replace("http", "ws") + path]
+    done = await asyncio.to_thread(
+        subprocess.run, script, cwd=ROOT, capture_output=True, text=True, timeout=60 * SCALE, check=False
+    )
     *frames, end = done.stdout.splitlines()
     messages = [json.loads(frame) for frame in frames]
 

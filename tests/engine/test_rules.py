@@ -10,14 +10,24 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from crypto_stream.bus.messages import RulesChanged
+from crypto_stream.bus.orders import Attach, Failed, Happened, OrderCommands, OrderNews, Place
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.market.orders import Rules
+from crypto_stream.market.orders import Kind, Rules, Side, Ticket
 from tests.engine.process import Engine, running
 from tests.fakes import FakeBinance, FakeOKX
 from tests.waiting import SCALE, until
 
 BINANCE = Rules("0.01", "0.0001", "0.001", "5")
 OKX = Rules("0.1", "0.00000001", "0.00001")
+# amount and price; None: a market order
+ORDERED = [
+    ("0.1", "100.12"),
+    ("0.1", "100.123"),
+    ("0.1", None),
+    ("0.12345", None),
+    ("0.0009", "60000"),
+    ("0.01", "100"),
+]
 
 
 class SlowBinance(FakeBinance):
@@ -29,6 +39,29 @@ class SlowBinance(FakeBinance):
         return HTTPStatus.TOO_MANY_REQUESTS if self.refusing else super().rest(path, query)
 
 
+class Client:
+    """One session of an owner on the bus of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._ref = 0
+        engine.port.send(OrderCommands([Attach(1, "owner", False)]))
+
+    async def place(self, amount: str, price: str | None) -> Happened | Failed:
+        """Place an order to buy btcusdt; return what it is answered."""
+        self._ref += 1
+        kind = Kind.MARKET if price is None else Kind.LIMIT
+        ticket = Ticket("btcusdt", Side.BUY, amount, price, kind)
+        self._engine.port.send(OrderCommands([Place(1, self._ref, ticket)]))
+        await until(self._answers)
+        (answer,) = self._answers()
+        return answer
+
+    def _answers(self) -> list[Happened | Failed]:
+        told = [told for news in self._engine.all(OrderNews) for told in news.news]
+        return [one for one in told if one.ref == self._ref]
+
+
 def mirrored(engine: Engine) -> Mirror:
     """Return what a gateway knows by now."""
     mirror = Mirror()
@@ -37,18 +70,42 @@ def mirrored(engine: Engine) -> Mirror:
     return mirror
 
 
+def said(answer: Happened | Failed) -> str:
+    """Say what became of an order: its status, or why it was refused for its numbers."""
+    if isinstance(answer, Happened):
+        return answer.report.order.status.name.lower()
+    assert answer.code == "rules"
+    return answer.reason
+
+
 async def test_rules_are_those_of_the_source_of_the_quote(tmp_path: Path) -> None:
-    """A gateway knows each instrument's rules, and after a failover those of the venue that serves now."""
+    """Orders keep to the rules of the venue that serves, other ones after a failover; gateways know them."""
     async with FakeBinance(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
         binance.rules["btcusdt"], okx.rules["btcusdt"] = BINANCE, OKX
         options = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in (binance, okx)}
         async with running(tmp_path, options, pairs="btcusdt", stale_after=1.0 * SCALE) as engine:
             await until(lambda: mirrored(engine).rules("btcusdt") == BINANCE)
+            client = Client(engine)
+            first = [await client.place(*ordered) for ordered in ORDERED]
             synthetic = mirrored(engine).rules("eurrub")
             unknown = mirrored(engine).rules("nothing")
             await binance.fault("refuse")
             await until(lambda: mirrored(engine).rules("btcusdt") == OKX)
+            second = [await client.place(*ordered) for ordered in ORDERED]
 
+    assert [said(answer) for answer in first] == [
+        "active",
+        "price: 100.123 is no multiple of the tick 0.01",
+        "active",
+        "amount: 0.12345 is no multiple of the lot 0.0001",
+        "amount: 0.0009 is below the least, 0.001",
+        "amount: times price it is below the least value of an order, 5",
+    ]
+    assert [said(answer) for answer in second] == [
+        "price: 100.12 is no multiple of the tick 0.1",
+        "price: 100.123 is no multiple of the tick 0.1",
+        *["active"] * 4,
+    ]
     assert synthetic == Rules(tick="0.01")
     assert unknown == Rules()
 
@@ -62,8 +119,10 @@ async def test_a_venue_that_refuses_its_rules_serves_without(tmp_path: Path) -> 
             begun = len(engine.beats)
             await until(lambda: len(engine.beats) > begun + 1)
             told = engine.all(RulesChanged)
+            placed = await Client(engine).place("0.0000001", "0.0000001")
             none, synthetic = mirrored(engine).rules("btcusdt"), mirrored(engine).rules("ticker_07")
 
+    assert isinstance(placed, Happened)
     assert none == Rules()
     assert synthetic == Rules(tick="0.5")
     assert told == []

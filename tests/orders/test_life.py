@@ -1,0 +1,316 @@
+"""The whole life of orders against a simple reference: quotes, time, trouble, kills, comings and goings."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from crypto_stream.bus.orders import Failed, Happened, Place
+from crypto_stream.market.orders import Kind, Outcome, Report, Side, Ticket, TimeInForce
+from crypto_stream.orders.transitions import leaves
+from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from tests.orders.house import SYMBOLS, TERMS, House, a_quote
+from tests.orders.reference import Event, Reference, Shown
+
+MOST_OPEN = 4
+SESSIONS = st.integers(1, 4)
+PRICES = st.integers(97, 101)
+TIMES = st.sampled_from([1, 60, 150, 150, 30_000, 61_000])
+TICKETS = st.builds(
+    Ticket,
+    symbol=st.sampled_from(SYMBOLS),
+    side=st.sampled_from(Side),
+    amount=st.integers(1, 6).map(str),
+    price=PRICES.map(str),
+    time_in_force=st.sampled_from([TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]),
+    client_order_id=st.sampled_from([None, None, "a", "b"]),
+    outcome=st.sampled_from([None, None, None, None, *Outcome]),
+) | st.builds(
+    Ticket,
+    symbol=st.sampled_from(SYMBOLS),
+    side=st.sampled_from(Side),
+    amount=st.integers(1, 6).map(str),
+    kind=st.just(Kind.MARKET),
+)
+LIVE = st.builds(
+    Shown,
+    st.sampled_from(["one", "two"]),
+    PRICES,
+    PRICES,
+    st.sampled_from([None, 1, 2, 5]),
+    st.just(False),
+)
+SHOWN = st.one_of(LIVE, LIVE, LIVE.map(lambda shown: replace(shown, stale=True)))
+
+
+class Life(RuleBasedStateMachine):
+    """Do everything to the service and to the reference; whatever can be seen must be the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.path = self.folder / "orders.db"
+        self.house = House(self.path, TERMS._replace(max_open=MOST_OPEN))
+        self.house.start()
+        self.reference = Reference(self.house.clock.ms)
+        self.reference.shown = {symbol: Shown(None, 0, 0, None, stale=True) for symbol in SYMBOLS}
+        self.owners: set[str] = set()
+        self.received: dict[str, int] = {}
+        self.attached: dict[
+            int, tuple[int, int]
+        ] = {}  # from which report of its list on, and before which seq
+        self.again: set[int] = set()  # refs that were answered with a report of before
+        self.reader = SqliteOrderReader(self.path)
+
+    @initialize(shown=st.lists(LIVE, min_size=len(SYMBOLS), max_size=len(SYMBOLS)))
+    def open_markets(self, shown: list[Shown]) -> None:
+        for symbol, one in zip(SYMBOLS, shown, strict=True):
+            self._show(symbol, one)
+        for session, owner in enumerate(("me", "you"), 1):
+            self.attach(session, owner)
+
+    @rule(session=SESSIONS, owner=st.sampled_from(["me", "you", None]))
+    def attach(self, session: int, owner: str | None) -> None:
+        name = owner or f"nobody {len(self.owners)}"
+        if session in self.reference.sessions:
+            self.reference.leave(session)
+        self.owners.add(name)
+        self.reference.sessions[session] = name
+        self.reference.expires.pop(name, None)
+        self.house.attach(session, name, anonymous=owner is None)
+        self.attached[session] = (0, self.received.get(name, 0))
+
+    @precondition(lambda self: self.reference.sessions)
+    @rule(at=SESSIONS, all_of_them=st.booleans())
+    def detach(self, at: int, all_of_them: bool) -> None:
+        leaving = list(self.reference.sessions) if all_of_them else [self._session(at)]
+        for session in leaving:
+            self.reference.leave(session)
+        if all_of_them:
+            self.house.orders.left(1)
+            self.house.settle()
+        else:
+            self.house.detach(leaving[0])
+
+    @precondition(lambda self: self.reference.sessions)
+    @rule(at=SESSIONS, tickets=st.lists(TICKETS, min_size=1, max_size=4))
+    def place(self, at: int, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            self._place(self._session(at), ticket)
+
+    def _place(self, session: int, ticket: Ticket) -> None:
+        owner = self.reference.sessions[session]
+        code, same = self._expected(owner, ticket)
+        answer = self.house.place(session, ticket)
+
+        if code is not None:
+            assert isinstance(answer, Failed)
+            assert answer.code == code
+        else:
+            assert isinstance(answer, Happened)
+            if same is None:
+                self.reference.accept(answer.report.order)
+                self.reference.advance(0)
+            else:
+                self.again.add(answer.ref)
+                assert answer.report.order.order_id == same
+
+    @precondition(lambda self: self.reference.sessions and self.reference.orders)
+    @rule(at=SESSIONS, back=st.integers(0, 9))
+    def cancel(self, at: int, back: int) -> None:
+        session = self._session(at)
+        owner = self.reference.sessions[session]
+        order_id = list(self.reference.orders)[-1 - back % len(self.reference.orders)]
+        one = self.reference.orders[order_id]
+        trouble, mine = self.reference.trouble, one.order.owner == owner
+        if mine and one.left and not trouble:
+            self.reference.cancel(order_id)
+        answer = self.house.cancel(session, order_id)
+
+        if trouble or self.reference.trouble:
+            assert isinstance(answer, Failed)
+            assert answer.code == "store_unavailable"
+        elif isinstance(answer, Failed):
+            assert answer.code == ("not_active" if mine else "unknown_order")
+        else:
+            assert mine
+            assert isinstance(answer, Happened)
+            assert answer.report.order.order_id == order_id
+
+    @rule(steps=st.lists(TIMES | st.tuples(st.sampled_from(SYMBOLS), SHOWN), min_size=1, max_size=6))
+    def market_moves(self, steps: list[int | tuple[str, Shown]]) -> None:
+        for step in steps:
+            if isinstance(step, int):
+                self.house.advance(step)
+                self.reference.advance(step)
+            else:
+                self._show(*step)
+                self.house.settle()
+
+    @precondition(lambda self: self.reference.sessions and not self.reference.refuses)
+    @rule(at=SESSIONS, back=st.integers(0, 2))
+    def receive(self, at: int, back: int) -> None:
+        session = self._session(at)
+        owner, told = self.reference.sessions[session], self._told(session)
+        if len(told) > back:
+            seq = told[-1 - back].seq
+            self.house.receive(session, seq)
+            self.received[owner] = max(seq, self.received.get(owner, 0))
+
+    @rule(refuses=st.sampled_from([True, False, False]))
+    def disk_refuses_or_is_mended(self, refuses: bool) -> None:
+        if refuses and not self.reference.refuses:
+            self.reference.refuses = True
+            self.house.disk.refuses = OSError("disk full")
+            return
+        self.reference.refuses = False
+        if self.reference.trouble:
+            for session, owner in self.reference.sessions.items():
+                told = len(self.house.reports(session))
+                self.attached[session] = (told, self.received.get(owner, 0))
+            self.reference.begin()
+        self.house.mend()
+
+    @precondition(lambda self: self.reference.sessions and not self.reference.refuses)
+    @rule(at=SESSIONS, ticket=TICKETS, stored=st.booleans())
+    def killed_while_placing(self, at: int, ticket: Ticket, stored: bool) -> None:
+        session = self._session(at)
+        owner = self.reference.sessions[session]
+        code, same = self._expected(owner, ticket)
+        known = {one.order_id for one in self.reader.orders(owner, 1000)}
+        self.house.disk.free.clear()
+        self.house.orders.commands(1, [Place(session, 1, ticket)])
+        self._die(stored)
+        new = [one for one in self.reader.orders(owner, 1000) if one.order_id not in known]
+
+        assert [one.ticket for one in new] == ([ticket] if stored and code is None and same is None else [])
+        for order in new:
+            self.reference.accept(order)
+        self._revive()
+
+    @precondition(lambda self: not self.reference.refuses)
+    @rule(symbol=st.sampled_from(SYMBOLS), shown=SHOWN, stored=st.booleans())
+    def killed_while_trading(self, symbol: str, shown: Shown, stored: bool) -> None:
+        self.house.disk.free.clear()
+        before = self.reference.orders, self.reference.events
+        self.reference.refuses = not stored
+        self._show(symbol, shown)
+        self._die(stored)
+        if not stored:
+            assert (self.reference.orders, self.reference.events) == before
+        self._revive()
+
+    @invariant()
+    def the_disk_holds_what_the_reference_holds(self) -> None:
+        """Every acknowledged order is there, filled as often as it should be, and adds up."""
+        for owner in self.owners:
+            stored = self.reader.orders(owner, 1000)
+            expected = [one for one in self.reference.orders.values() if one.order.owner == owner]
+            assert [(one.order_id, one.status, one.cum_amount) for one in stored] == [
+                (one.order.order_id, one.status, str(one.cum)) for one in expected
+            ]
+            for one, order in zip(expected, stored, strict=True):
+                assert leaves(order) >= 0
+                assert one.left in (0, leaves(order))
+
+    @invariant()
+    def sessions_were_told_everything_in_order(self) -> None:
+        """From the first report that nobody had received, without a hole, each as it is on the disk."""
+        for session, owner in self.reference.sessions.items():
+            told = self._told(session)
+            if self.reference.trouble:
+                continue
+            events = self.reference.events.get(owner, [])
+            first = self.attached[session][1] + 1
+            assert [report.seq for report in told] == list(range(first, len(events) + 1))
+            assert [_event(report) for report in told] == events[first - 1 :]
+
+    @invariant()
+    def trouble_is_known(self) -> None:
+        """The service is in trouble exactly when something could not be written."""
+        assert (self.house.orders.trouble is not None) == self.reference.trouble
+
+    def teardown(self) -> None:
+        self.house.stop()
+        self.reader.close()
+        writer = SqliteOrderWriter(self.path)
+        writer.open()
+        for owner in self.owners:
+            found = writer.owner(owner)
+            events = self.reference.events.get(owner, [])
+            received = self.received.get(owner, 0)
+            assert found.last_seq == len(events)
+            assert [report.seq for report in found.untold] == list(range(received + 1, len(events) + 1))
+            assert [_event(report) for report in found.untold] == events[received:]
+        writer.close()
+        shutil.rmtree(self.folder)
+
+    def _session(self, at: int) -> int:
+        """Pick one of those that are there."""
+        sessions = list(self.reference.sessions)
+        return sessions[at % len(sessions)]
+
+    def _expected(self, owner: str, ticket: Ticket) -> tuple[str | None, str | None]:
+        """Tell the code with which it is refused, or the order that it already is."""
+        reference = self.reference
+        if reference.trouble:
+            return "store_unavailable", None
+        if len(reference.active(owner)) >= MOST_OPEN:
+            return "too_many_orders", None
+        if ticket.outcome is None and reference.shown[ticket.symbol].stale:
+            return "no_market", None
+        for order_id, one in reference.orders.items():
+            if ticket.client_order_id and (one.order.owner, one.order.ticket.client_order_id) == (
+                owner,
+                ticket.client_order_id,
+            ):
+                return (None, order_id) if one.order.ticket == ticket else ("duplicate_client_order_id", None)
+        reference.trouble = reference.refuses
+        return ("store_unavailable" if reference.refuses else None), None
+
+    def _show(self, symbol: str, shown: Shown) -> None:
+        size = None if shown.size is None else str(shown.size)
+        top = (str(shown.bid), str(shown.ask))
+        quote = a_quote(
+            *(symbol, shown.source), bid=top[0], ask=top[1], bid_size=size, ask_size=size, stale=shown.stale
+        )
+        self.reference.show(symbol, shown)
+        self.house.quotes[symbol] = quote
+        self.house.orders.quoted([quote])
+
+    def _die(self, stored: bool) -> None:
+        """End this life of the engine, before or after what waits for the disk is on it; nobody is told."""
+        (self.house.stop if stored else self.house.kill)()
+
+    def _revive(self) -> None:
+        now_ms = self.house.clock.ms
+        self.house = House(self.path, TERMS._replace(max_open=MOST_OPEN))
+        self.house.clock.ms = now_ms
+        self.house.start()
+        self.reference.restart()
+        self.reference.begin()
+
+    def _told(self, session: int) -> list[Report]:
+        """Return the reports a session was told since it was attached last."""
+        reports = [
+            one.report
+            for one in self.house.told[1, session]
+            if isinstance(one, Happened) and one.ref not in self.again
+        ]
+        return reports[self.attached[session][0] :]
+
+
+def _event(report: Report) -> Event:
+    amount = None if report.last_amount is None else int(report.last_amount)
+    price = None if report.last_price is None else int(report.last_price)
+    return Event(report.order.order_id, report.exec_type, amount, price, report.source)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -4,8 +4,24 @@
  * @module
  */
 
-import { KEY, keepAccount, makeId, readAccount, readId } from './account.js';
-import { write } from './paint.js';
+import { KEY, readAccount, readId } from './account.js';
+import { node, write } from './paint.js';
+import { makeId } from './uuid.js';
+
+/**
+ * Keep an id; say whether it outlives this page.
+ *
+ * @param {string} id
+ * @returns {boolean}
+ */
+function keepAccount(id) {
+  try {
+    localStorage.setItem(KEY, id);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Bring the box to life.
@@ -58,11 +74,6 @@ export function startAccount(changed) {
     if (theirs && theirs !== shown.value) take(theirs);
   });
   return id;
-}
-
-/** @param {string} id */
-function node(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
 /** @param {string} id */

@@ -8,10 +8,11 @@ import { Favourites } from './favourites.js';
 import { Filter } from './filter.js';
 import { Live } from './live.js';
 import { painter } from './paint.js';
+import { reloadIfOthers } from './reload.js';
 import { Row } from './row.js';
 import { Sorting } from './sorting.js';
 import { Sparks } from './sparks.js';
-import { reloadIfOthers, Standing } from './standing.js';
+import { Standing } from './standing.js';
 
 /** The hour is fetched anew after a break, but not more often than this. */
 const FETCH_MS = 60_000;

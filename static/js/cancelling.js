@@ -6,7 +6,7 @@
 
 import { CANCEL, OrderError } from './orderlink.js';
 import { ACTIVE } from './ordermodel.js';
-import { write } from './paint.js';
+import { node, write } from './paint.js';
 
 /** All orders are cancelled in portions, slowly enough for the server's limit on messages. */
 const PORTION = 25;
@@ -86,9 +86,4 @@ export class Cancelling {
     if (shown) node('confirm-no').focus();
     else if (inside) node('cancel-all').focus();
   }
-}
-
-/** @param {string} id */
-function node(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

@@ -84,21 +84,6 @@ export function subtract(a, b) {
 }
 
 /**
- * Add exactly; null where either is no number.
- *
- * @param {string | null | undefined} a
- * @param {string | null | undefined} b
- * @returns {string | null}
- */
-export function add(a, b) {
-  const left = read(a);
-  const right = read(b);
-  if (!left || !right) return null;
-  const [x, y, scale] = align(left, right);
-  return write({ units: x + y, scale });
-}
-
-/**
  * Multiply exactly; null where either is no number.
  *
  * @param {string | null | undefined} a

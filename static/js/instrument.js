@@ -221,8 +221,8 @@ requestAnimationFrame(() => {
 async function showOwn() {
   const account = readAccount();
   if (!account) return;
-  const { OwnTrades } = await import('./owntrades.js');
-  new OwnTrades(symbol, account, (trades) => figure?.own(trades));
+  const { followTrades } = await import('./owntrades.js');
+  followTrades(symbol, account, (trades) => figure?.own(trades));
 }
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);

@@ -72,10 +72,6 @@ export class Orders {
   #since = null;
   #rank = 0;
 
-  get size() {
-    return this.#held.size;
-  }
-
   /** A list is being asked for. */
   expect() {
     this.#since = new Set();

@@ -13,10 +13,10 @@ import { OrderError, OrderLink, ORDERS, TRADES } from './orderlink.js';
 import { Orders } from './ordermodel.js';
 import { words } from './orderrow.js';
 import { OrderTable } from './ordertable.js';
-import { painter, write } from './paint.js';
+import { node, painter, write } from './paint.js';
 import { PositionTable } from './positions.js';
+import { reloadIfOthers } from './reload.js';
 import { fold } from './search.js';
-import { reloadIfOthers } from './standing.js';
 import { Ticket } from './ticket.js';
 import { LINKS } from './words.js';
 
@@ -28,8 +28,6 @@ const RETRY_MS = 2_000;
 const POSITIONS_MS = 500;
 /** Why a quote is stale is asked for at most so often. */
 const REASON_MS = 3_000;
-
-const node = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /** @type {Map<string, Instrument>} by folded symbol, in the server's order */
 const instruments = new Map(

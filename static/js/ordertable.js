@@ -7,7 +7,7 @@
 import { keep, recall } from './address.js';
 import { csv } from './ordermodel.js';
 import { OrderRow } from './orderrow.js';
-import { make, write } from './paint.js';
+import { make, node, write } from './paint.js';
 
 /** @typedef {import('./ordermodel.js').Order} Order */
 
@@ -80,11 +80,6 @@ export class OrderTable {
     this.ready = false;
     this.#page = 0;
     this.#paint(false);
-  }
-
-  /** @param {string} id @returns {OrderRow | undefined} */
-  row(id) {
-    return this.#rows.get(id);
   }
 
   /** A row that a person points at, or is in, does not go away under the hand. */
@@ -184,9 +179,4 @@ export class OrderTable {
     make('a', { href: url, download: `orders-${day}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
-}
-
-/** @param {string} id */
-function node(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

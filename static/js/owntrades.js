@@ -1,63 +1,69 @@
 /**
- * The viewer's own trades of one instrument, as they are and as they come.
+ * The viewer's own trades of one instrument, as they are and as they come. Nothing is asked here but these, so a
+ * lost answer needs no care: all of them are asked for again and again.
  *
  * @module
  */
 
-import { OrderError, OrderLink, TRADES } from './orderlink.js';
 import { fold } from './search.js';
 
 /** @typedef {import('./trades.js').Trade} Trade */
 
-const RETRY_MS = 5_000;
+/** So often the trades are asked for; the connection is given up when no answer came until then. */
+const AGAIN_MS = 15_000;
+const RETRY_MS = 2_000;
 /** As many as the server gives at once; older ones are forgotten. */
 const MOST = 1_000;
+/** GetTrades and TradesList, and ExecutionReport, of the order gateway. */
+const TRADES = 6;
+const REPORT = 3;
 
-export class OwnTrades {
-  /** @type {Map<string, Trade>} by exec_id, oldest first */
-  #trades = new Map();
-  #symbol;
-  #take;
-  #link;
+/**
+ * Follow an account's trades for as long as the page lives.
+ *
+ * @param {string} symbol
+ * @param {string} account its client id
+ * @param {(trades: Trade[]) => void} take called with all of them, oldest first, when there are others
+ */
+export function followTrades(symbol, account, take) {
+  /** @type {Map<string, Trade>} by exec_id */
+  let trades = new Map();
+  const url = `${location.origin.replace('http', 'ws')}/ws?mode=extended&client_id=${account}`;
 
-  /**
-   * Follow an account's trades for as long as the page lives.
-   *
-   * @param {string} symbol
-   * @param {string} account its client id
-   * @param {(trades: Trade[]) => void} take called with all of them, oldest first
-   */
-  constructor(symbol, account, take) {
-    this.#symbol = symbol;
-    this.#take = take;
-    this.#link = new OrderLink(account, {
-      state: (state) => state === 'live' && this.#ask(),
-      report: (report) => this.#hear(report),
-    });
-  }
+  /** @param {Trade[]} told */
+  const add = (told) => {
+    const fresh = told.filter(({ exec_id }) => !trades.has(exec_id));
+    if (!fresh.length) return;
+    const all = [...trades.values(), ...fresh].sort((a, b) => a.time - b.time).slice(-MOST);
+    trades = new Map(all.map((one) => [one.exec_id, one]));
+    take(all);
+  };
 
-  async #ask() {
-    try {
-      const { trades } = await this.#link.ask(TRADES, { instrument: this.#symbol });
-      for (const trade of trades) this.#trades.set(trade.exec_id, trade);
-      if (trades.length) this.#tell();
-    } catch (error) {
-      if (!(error instanceof OrderError)) throw error;
-      if (this.#link.state === 'live') setTimeout(() => this.#ask(), RETRY_MS); // else it is asked for when it is back
-    }
-  }
-
-  /** @param {import('./orderlink.js').Report} report */
-  #hear({ exec_type, exec_id, instrument, side, last_amount, last_price, time }) {
-    if (exec_type !== 'trade' || last_amount === null || last_price === null) return;
-    if (fold(instrument) !== fold(this.#symbol)) return;
-    this.#trades.set(exec_id, { exec_id, side, amount: last_amount, price: last_price, time });
-    this.#tell();
-  }
-
-  #tell() {
-    const sorted = [...this.#trades.values()].sort((a, b) => a.time - b.time).slice(-MOST);
-    this.#trades = new Map(sorted.map((one) => [one.exec_id, one]));
-    this.#take(sorted);
-  }
+  const open = () => {
+    const socket = new WebSocket(url);
+    let answered = true;
+    const lose = () => {
+      clearInterval(timer);
+      socket.onclose = null;
+      socket.close();
+      setTimeout(open, RETRY_MS);
+    };
+    const ask = () => {
+      if (!answered || socket.readyState !== WebSocket.OPEN) return lose();
+      answered = false;
+      socket.send(JSON.stringify({ messageType: TRADES, message: { instrument: symbol } }));
+    };
+    const timer = setInterval(ask, AGAIN_MS);
+    socket.onopen = ask;
+    socket.onmessage = ({ data }) => {
+      const { messageType, message } = JSON.parse(data);
+      if (messageType === TRADES) add(message.trades);
+      else if (messageType === REPORT && message.exec_type === 'trade' && fold(message.instrument) === fold(symbol)) {
+        add([{ ...message, amount: message.last_amount, price: message.last_price }]);
+      }
+      answered ||= messageType !== REPORT;
+    };
+    socket.onclose = lose;
+  };
+  open();
 }

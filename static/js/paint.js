@@ -32,6 +32,16 @@ export function painter(paint) {
 }
 
 /**
+ * Find an element that the page has for certain.
+ *
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+export function node(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/**
  * Set a node's text where it differs; say whether it did. The text node stays the same: nothing is left to be collected.
  *
  * @param {Element} node

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { makeId } from './account.js';
 import { startCombobox } from './combobox.js';
 import { compare, multiply } from './decimal.js';
 import { OrderError, PLACE } from './orderlink.js';
 import { words } from './orderrow.js';
-import { mark, write, writeNumber } from './paint.js';
+import { mark, node, write, writeNumber } from './paint.js';
 import { trimmed } from './positions.js';
 import { fold } from './search.js';
+import { makeId } from './uuid.js';
 
 /**
  * @typedef {import('./positions.js').Instrument} Instrument
@@ -264,11 +264,6 @@ export class Ticket {
 /** @param {string} text */
 function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`.replace(/([^.!?])$/, '$1.');
-}
-
-/** @param {string} id */
-function node(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
 /** @param {string} id */

@@ -8,7 +8,8 @@ import { subtract } from './decimal.js';
 import { Filter } from './filter.js';
 import { Live } from './live.js';
 import { mark, painter, write } from './paint.js';
-import { reloadIfOthers, Standing } from './standing.js';
+import { reloadIfOthers } from './reload.js';
+import { Standing } from './standing.js';
 import { VenueTable } from './venues.js';
 import { ARROWS, direction, NOTHING, signed, split } from './words.js';
 

@@ -68,7 +68,10 @@ def live(visit: Callable[..., Visitor]) -> Callable[..., Page]:
         page = visit(path, **context).page
         expect(page.locator("#link")).to_have_attribute("data-link", "live")
         fresh = ":not([data-stale])"
-        price = f"main[data-symbol]{fresh} #price, tr[data-symbol=btcusdt]{fresh} .price .value"
+        price = (
+            f"main[data-symbol]{fresh} #price, tr[data-symbol=btcusdt]{fresh} .price .value, "
+            f"#ticket{fresh} #ask"
+        )
         page.wait_for_selector(price)
         until(lambda: page.locator(price).first.inner_text() != "—", "a live price")
         return page

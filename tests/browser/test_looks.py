@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
 PHONES = [{"width": 360, "height": 700}, {"width": 390, "height": 844}]
-LIVE_PAGES = ["/", "/btcusdt", "/ticker_00"]
+LIVE_PAGES = ["/", "/btcusdt", "/ticker_00", "/orders"]
 
 
 def _overflow(page: Page) -> int:

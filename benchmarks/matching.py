@@ -71,7 +71,7 @@ class Bench:
     async def settled(self) -> None:
         """Return when as many orders as at first are active; RuntimeError when they do not become so many."""
         deadline = time.monotonic() + _SETTLED_S
-        while self.active != self.orders:
+        while self.active != self.orders or self.placed != self.fills:
             if time.monotonic() > deadline:
                 raise RuntimeError(
                     f"{self.active} orders are active, not {self.orders}: {self.service.trouble}"
@@ -127,6 +127,8 @@ async def run(orders: int, seconds: float, rate: float) -> dict[str, Any]:
         bench.service.stop()
     if bench.failed:
         raise RuntimeError(f"{bench.failed} commands were refused")
+    if fills * 100 < changes:
+        raise RuntimeError(f"{changes} changes filled {fills} orders, {placed} were placed again")
     return {
         "engine_percent": used / elapsed * 100, "loop_percent": loop / elapsed * 100,
         "feed_percent": feed_percent, "changes": changes,

@@ -19,7 +19,7 @@ from crypto_stream.orders.exact import plain
 from crypto_stream.orders.exchange import Exchange, Offers, Verdict
 from crypto_stream.orders.items import Decided
 from crypto_stream.orders.limits import Terms, check
-from crypto_stream.orders.matching import Live
+from crypto_stream.orders.matching import Live, live_order
 from crypto_stream.orders.owners import Owner, Session
 from crypto_stream.orders.transitions import changed, traded
 from crypto_stream.storage.interface import OrdersFound
@@ -164,9 +164,9 @@ class Floor:
         ready()
 
     def _take(self, owner: Owner, order: Order) -> Live:
-        live = owner.live[order.order_id] = Live(order)
+        taken = owner.live[order.order_id] = live_order(order)
         self.active += 1
-        return live
+        return taken
 
     def _decide(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:

@@ -10,6 +10,8 @@ from decimal import Decimal
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+import msgspec
+
 from crypto_stream.market.orders import Order, Side, TimeInForce
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.exact import ZERO, subtract
@@ -19,18 +21,22 @@ from crypto_stream.orders.transitions import leaves
 _LEAST_DEAD = 64
 
 
-class Live:
-    """One active order as the market sees it; `left` is 0 from the moment at which it can trade no more."""
+class Live(msgspec.Struct, gc=False):
+    """One active order as the market sees it; `left` is 0 from the moment at which it can trade no more.
 
-    __slots__ = ("left", "order", "price", "queued")
+    There may be a hundred thousand, and none is part of a circle: the garbage collector is kept off.
+    """
 
-    def __init__(self, order: Order) -> None:
-        """Take an order that is on disk."""
-        self.order = order
-        self.left = leaves(order)
-        price = order.ticket.price
-        self.price = None if price is None else Decimal(price)
-        self.queued = False
+    order: Order
+    left: Decimal
+    price: Decimal | None
+    queued: bool = False
+
+
+def live_order(order: Order) -> Live:
+    """Take an order that is on disk."""
+    price = order.ticket.price
+    return Live(order, leaves(order), None if price is None else Decimal(price))
 
 
 class Fill(NamedTuple):

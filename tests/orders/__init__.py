@@ -1,1 +1,1 @@
-
+"""Tests of orders: messages, matching, and the whole of their life."""

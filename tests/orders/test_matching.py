@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.orders import Kind, Order, Side, Ticket, TimeInForce
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.matching import Arrival, Fill, Live, Market
+from crypto_stream.orders.matching import Arrival, Fill, Live, Market, live_order
 from tests.orders.house import a_quote
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -27,7 +27,7 @@ def live(
     due_ms: int = 0,
 ) -> Live:
     kind = Kind.MARKET if price is None else Kind.LIMIT
-    return Live(
+    return live_order(
         Order(str(rank), "me", rank, Ticket("s", side, amount, price, kind, time_in_force), 0, due_ms)
     )
 

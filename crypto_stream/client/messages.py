@@ -31,8 +31,8 @@ class Request(IntEnum):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One order as of its newest change; `creation_time` is None where only a later report told of it.
 
-    `amount` = `cum_amount` + `leaves_amount` while it is active; `price` is None for a market order and
-    `avg_price` until something traded.
+    `amount` = `cum_amount` + `leaves_amount`, always; `price` is None for a market order, `avg_price` until
+    something traded.
     """
 
     order_id: str

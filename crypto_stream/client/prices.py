@@ -12,13 +12,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import msgspec
-import socketio
-from socketio.exceptions import SocketIOError
 
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
 
+# socketio brings two HTTP clients and takes longer to import than all else: only who watches waits for it.
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
 _Answer = TypeVar("_Answer")
@@ -81,6 +80,8 @@ class Client:
         No symbols: all. RefusedError when one does not exist. What is not fetched in time is replaced by
         newer quotes: never more than one per symbol waits.
         """
+        from socketio.exceptions import SocketIOError
+
         wishes = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
         while True:
             viewer = _Viewer()
@@ -124,6 +125,8 @@ class _Viewer:
     """One connection: its events come on the library's threads, `wait` hands them to ours."""
 
     def __init__(self) -> None:
+        import socketio
+
         self._changed = threading.Condition()
         self._newest: dict[str, Quote] = {}
         self._io = socketio.Client(reconnection=False, handle_sigint=False)

@@ -1,0 +1,69 @@
+"""What the log shows of orders: every event, as long as a log can take it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from crypto_stream.market.orders import ExecType, Order, Report, Side, Status, Ticket
+from crypto_stream.orders.journal import MOST_LINES, Journal
+
+OWNER = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
+
+
+def report(exec_type: ExecType = ExecType.NEW, status: Status = Status.ACTIVE) -> Report:
+    order = Order("id", OWNER, 1, Ticket("btcusdt", Side.BUY, "1", "2"), 5, 5, status, 5)
+    return Report(1, "e", exec_type, 5, order)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "crypto_stream")
+    return caplog
+
+
+def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
+    """Placed, filled in part and whole, cancelled, rejected; each is counted."""
+    journal = Journal()
+    for exec_type, status in (
+        (ExecType.NEW, Status.ACTIVE),
+        (ExecType.TRADE, Status.ACTIVE),
+        (ExecType.TRADE, Status.FILLED),
+        (ExecType.CANCELED, Status.CANCELLED),
+        (ExecType.REJECTED, Status.REJECTED),
+    ):
+        journal.note(report(exec_type, status), 1.0)
+
+    assert [record.message for record in logged.records] == [
+        "order placed",
+        "order filled in part",
+        "order filled",
+        "order cancelled",
+        "order rejected",
+    ]
+    counts = journal.counts(0, 0, 0.0)
+    assert (counts.placed, counts.filled, counts.cancelled, counts.rejected) == (1, 1, 1, 1)
+
+
+def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) -> None:
+    """At most 50 lines a second, then one that says how many were not shown; nothing is lost silently."""
+    journal = Journal()
+    for at in range(5_000):
+        journal.note(report(), at / 1_000)
+    journal.tell_unsaid()
+
+    lines = [record for record in logged.records if record.message == "order placed"]
+    unsaid = [record for record in logged.records if record.message != "order placed"]
+    assert len(lines) == 5 * MOST_LINES
+    assert len(unsaid) == 5
+    assert sum(vars(record)["events"] for record in unsaid) + len(lines) == 5_000
+    assert journal.placed == 5_000
+
+
+def test_the_log_lets_nobody_in(logged: pytest.LogCaptureFixture) -> None:
+    """Whoever knows an owner's name owns its orders: only its beginning is logged."""
+    Journal().note(report(), 1.0)
+
+    assert vars(logged.records[0])["owner"] == OWNER[:8]
+    assert OWNER not in str(vars(logged.records[0]))

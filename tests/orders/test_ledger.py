@@ -1,0 +1,343 @@
+"""The threads that write and read: together, in order, and nothing told that is not on disk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from crypto_stream.market.orders import ExecType, Order, Position, Report, Side, Ticket
+from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
+from crypto_stream.orders.ledger import Ledger
+from crypto_stream.storage.interface import CorruptError, OrderBatch, OrderReader, OrdersFound, OwnerFound
+from tests.waiting import DEADLINE_S
+
+RETRY_S = 0.005
+
+
+class Memory:
+    """The store in its simplest form: a list; it can refuse and stand still. Both ends of it."""
+
+    def __init__(self) -> None:
+        self.batches: list[OrderBatch] = []
+        self.refuses: OSError | None = None
+        self.unreadable: OSError | None = None
+        self.free = threading.Event()
+        self.free.set()
+        self.opened = 0
+
+    def open(self) -> OrdersFound:
+        self.opened += 1
+        if self.refuses is not None:
+            raise self.refuses
+        return OrdersFound([], frozenset(), len(self.reports) + 1)
+
+    def write(self, batch: OrderBatch) -> None:
+        assert self.free.wait(DEADLINE_S)
+        if self.refuses is not None:
+            raise self.refuses
+        self.batches.append(batch)
+
+    def owner(self, owner: str) -> OwnerFound:
+        reports = [report for report in self.reports if report.order.owner == owner]
+        told = max((batch.told.get(owner, 0) for batch in self.batches), default=0)
+        return OwnerFound(len(reports), [report for report in reports if report.seq > told])
+
+    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        newest = {
+            (report.order.owner, report.order.ticket.client_order_id or ""): report for report in self.reports
+        }
+        return {name: newest[name] for name in names if name in newest}
+
+    def order(self, owner: str, order_id: str) -> Order | None:
+        report = self.newest_report(owner, order_id)
+        return None if report is None else report.order
+
+    def newest_report(self, owner: str, order_id: str) -> Report | None:
+        if self.unreadable is not None:
+            raise self.unreadable
+        found = [report for report in self.reports if report.order.order_id == order_id]
+        return found[-1] if found and found[-1].order.owner == owner else None
+
+    def orders(self, owner: str, most_closed: int) -> list[Order]:
+        return [report.order for report in self.reports if report.order.owner == owner][-most_closed:]
+
+    def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
+        return [report for report in self.reports if report.exec_type is ExecType.TRADE][-most:]
+
+    def positions(self, owner: str) -> list[Position]:
+        return []
+
+    def close(self) -> None:
+        self.free.set()
+
+    @property
+    def reports(self) -> list[Report]:
+        return [report for batch in self.batches for report in batch.reports]
+
+
+@dataclass
+class Heard:
+    """Notes what the ledger tells, in its order; plays the event loop."""
+
+    calls: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
+    opens: list[OrdersFound] = field(default_factory=list)
+    results: list[Stored] = field(default_factory=list)
+    failures: list[tuple[list[Item], str, bool]] = field(default_factory=list)
+    refusals: list[tuple[str, bool]] = field(default_factory=list)
+    notes: list[object] = field(default_factory=list)
+
+    def opened(self, found: OrdersFound) -> None:
+        self.opens.append(found)
+
+    def stored(self, results: list[Stored]) -> None:
+        self.results += results
+        self.notes += [one.report for one in results]
+
+    def refused(self, reason: str, *, hopeless: bool) -> None:
+        self.refusals.append((reason, hopeless))
+
+    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
+        self.failures.append((items, reason, hopeless))
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Run what is posted until something holds."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline
+            try:
+                self.calls.get(timeout=0.005)()
+            except queue.Empty:
+                continue
+
+
+@contextmanager
+def writing(memory: Memory) -> Iterator[tuple[Ledger, Heard]]:
+    heard = Heard()
+    ledger = Ledger(memory, memory, heard.calls.put, RETRY_S)
+    ledger.start(heard)
+    try:
+        yield ledger, heard
+    finally:
+        memory.free.set()
+        ledger.stop(DEADLINE_S)
+
+
+def new(number: int, owner: str = "me", name: str | None = None) -> Decided:
+    ticket = Ticket("btcusdt", Side.BUY, "1", "2", client_order_id=name)
+    return Decided(f"e{number}", ExecType.NEW, Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5))
+
+
+def lookup(heard: Heard, note: str) -> Lookup:
+    def read(reader: OrderReader) -> Callable[[], None]:
+        order = reader.order("me", note)
+        return lambda: heard.notes.append(("read", note, order is not None))
+
+    return Lookup(
+        lambda: heard.notes.append(("begin", note)), read, lambda reason: heard.notes.append((note, reason))
+    )
+
+
+def test_all_that_waits_is_written_together() -> None:
+    """While one transaction is under way the next one gathers."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        memory.free.clear()
+        ledger.put(new(1))
+        heard.until(lambda: ledger.busy_s > 0)
+        for number in range(2, 102):
+            ledger.put(new(number))
+        told_early = list(heard.results)
+        memory.free.set()
+        heard.until(lambda: len(heard.results) == 101)
+
+    assert told_early == []
+    assert [len(batch.reports) for batch in memory.batches] == [1, 100]
+    assert [one.report.seq for one in heard.results] == list(range(1, 102))
+    assert ledger.commits == 2
+
+
+def test_each_owner_has_its_own_numbers() -> None:
+    """They go on where the store's end; every report is numbered once."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        for number in range(30):
+            ledger.put(new(number, f"owner{number % 3}"))
+        heard.until(lambda: len(heard.results) == 30)
+    with writing(memory) as (ledger, heard):
+        ledger.put(new(30, "owner1"))
+        heard.until(lambda: heard.results)
+
+    assert [report.seq for report in memory.reports if report.order.owner == "owner1"] == list(range(1, 12))
+
+
+def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
+    """A report is either in it, or told after it, however the disk cuts the batches."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        found: list[tuple[OwnerFound, int]] = []
+        for number in range(300):
+            ledger.put(new(number))
+            if number % 10 == 0:
+                ledger.put(OwnerRead("me", lambda one: found.append((one, len(heard.results)))))
+        heard.until(lambda: len(found) == 30 and len(heard.results) == 300)
+
+    assert all(len(one.untold) == one.last_seq == told for one, told in found)
+
+
+def test_a_lookup_sees_all_that_was_put_before_it() -> None:
+    """That was told before it begins, and what comes later is not held up by it."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        for number in range(50):
+            ledger.put(new(number))
+            ledger.put(lookup(heard, f"o{number}"))
+        heard.until(lambda: sum(isinstance(note, tuple) and len(note) == 3 for note in heard.notes) == 50)
+
+    for number in range(50):
+        begin = heard.notes.index(("begin", f"o{number}"))
+        told = [note.order.order_id for note in heard.notes[:begin] if isinstance(note, Report)]
+        assert f"o{number}" in told
+        assert heard.notes.index(("read", f"o{number}", True)) > begin
+
+
+def test_a_name_that_is_taken_makes_no_order() -> None:
+    """Neither one of long ago nor one of the same batch; others' names are free."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        ledger.put(new(1, name="a"))
+        heard.until(lambda: heard.results)
+        memory.free.clear()
+        ledger.put(new(2))
+        heard.until(lambda: ledger.busy_s > 0)
+        for item in (new(3, name="a"), new(4, name="b"), new(5, name="b"), new(6, "you", name="a")):
+            ledger.put(item)
+        memory.free.set()
+        heard.until(lambda: len(heard.results) == 6)
+
+    assert [(one.report.order.order_id, one.known) for one in heard.results] == [
+        ("o1", False),
+        ("o2", False),
+        ("o1", True),
+        ("o4", False),
+        ("o4", True),
+        ("o6", False),
+    ]
+    assert [report.seq for report in memory.reports if report.order.owner == "me"] == [1, 2, 3]
+
+
+def test_after_a_failure_nothing_is_written_until_the_listener_knows() -> None:
+    """What was put in the meantime was decided on what was lost: it comes back, none of it is written."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        heard.until(lambda: heard.opens)
+        memory.refuses = OSError("disk full")
+        ledger.put(new(1))
+        ledger.put(lookup(heard, "o1"))
+        heard.until(lambda: heard.failures)
+        memory.refuses = None
+        ledger.put(new(2))
+        time.sleep(RETRY_S * 4)
+        before = memory.opened
+        late = ledger.forget(reopen=True)
+        heard.until(lambda: len(heard.opens) == 2)
+        ledger.put(new(3))
+        heard.until(lambda: heard.results)
+
+    items = [item for failure, _, _ in heard.failures for item in failure]
+    assert [type(item) for item in items + late] == [Decided, Lookup, Decided]
+    assert heard.failures[0][1:] == ("disk full", False)
+    assert before == 1
+    assert [report.order.order_id for report in memory.reports] == ["o3"]
+
+
+def test_a_store_that_cannot_be_opened_is_tried_again() -> None:
+    """For ever, and said each time; what waits is kept."""
+    memory = Memory()
+    memory.refuses = OSError("locked")
+    with writing(memory) as (ledger, heard):
+        ledger.put(new(1))
+        heard.until(lambda: len(heard.refusals) >= 3)
+        memory.refuses = None
+        heard.until(lambda: heard.results)
+
+    assert set(heard.refusals) == {("locked", False)}
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_a_corrupt_store_is_never_opened_again(reading: bool) -> None:
+    """Whoever meets it, the writer or a reader: a person must mend it."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        heard.until(lambda: heard.opens)
+        if reading:
+            memory.unreadable = CorruptError("malformed")
+            ledger.put(lookup(heard, "o1"))
+        else:
+            memory.refuses = CorruptError("malformed")
+            ledger.put(new(1))
+        heard.until(lambda: heard.failures)
+        ledger.forget(reopen=not heard.failures[0][2])
+        memory.refuses = None
+        time.sleep(RETRY_S * 4)
+
+    assert heard.failures[0][1:] == ("malformed", True)
+    assert memory.opened == 1
+
+
+def test_what_cannot_be_read_costs_one_answer() -> None:
+    """The disk's refusal is handed on; others are still answered."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        memory.unreadable = OSError("busy")
+        ledger.put(lookup(heard, "o1"))
+        heard.until(lambda: ("o1", "busy") in heard.notes)
+        memory.unreadable = None
+        ledger.put(lookup(heard, "o2"))
+        heard.until(lambda: ("read", "o2", False) in heard.notes)
+
+    assert heard.failures == []
+
+
+def test_what_was_told_is_written_soon_without_a_change() -> None:
+    """Alone after a quarter of a second, along with the next change before that; the highest counts."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        ledger.told("me", 3)
+        ledger.told("me", 2)
+        heard.until(lambda: memory.batches)
+        ledger.put(new(1))
+        ledger.told("you", 4)
+        heard.until(lambda: any(batch.told.get("you") for batch in memory.batches))
+
+    assert memory.batches[0] == OrderBatch([], {"me": 3}, frozenset())
+
+
+def test_at_the_end_what_waits_is_written() -> None:
+    """Stopping waits for the disk, and everything decided is kept."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        heard.until(lambda: heard.opens)
+        for number in range(5_000):
+            ledger.put(new(number))
+
+    assert len(memory.reports) == 5_000
+
+
+def test_a_fault_of_ours_stops_orders_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The engine goes on; whoever asks is refused, with a word about the log."""
+    memory = Memory()
+    with writing(memory) as (ledger, heard):
+        heard.until(lambda: heard.opens)
+        memory.batches = None  # type: ignore[assignment]
+        ledger.put(new(1))
+        heard.until(lambda: heard.failures)
+
+    assert heard.failures[0][2]
+    assert "log" in heard.failures[0][1]
+    assert caplog.records[0].exc_info is not None

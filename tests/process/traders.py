@@ -83,7 +83,10 @@ class Trader:
     async def settle(self) -> None:
         """Ask for nothing new and cancel what is active; return when nothing more can happen."""
         self.placing = False
-        await until(lambda: not self.unanswered and not self.active, 60 * SCALE)
+        try:
+            await until(lambda: not self.unanswered and not self.active, 60 * SCALE)
+        except TimeoutError:
+            self.faults.append(f"{self.owner}: without an answer {self.unanswered}, active {self.active}")
 
     async def _trade_on(self, connection: ClientConnection) -> None:
         """Ask and listen; what the connection brought before its end is read to the end."""

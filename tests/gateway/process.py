@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +40,17 @@ class Gateway:
                 if answer.status_code == status:
                     return answer
                 await asyncio.sleep(0.02)
+
+    async def green_threads(self) -> int:
+        """Count its green threads."""
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGUSR1)
+        return int(await asyncio.wait_for(self.process.stdout.readline(), DEADLINE_S))
+
+    def descriptors(self) -> int:
+        """Count its open descriptors; 0 where the system does not show them."""
+        shown = Path(f"/proc/{self.process.pid}/fd")
+        return len(list(shown.iterdir())) if shown.exists() else 0
 
     async def metric(self, name: str) -> float:
         """Read one metric without labels."""

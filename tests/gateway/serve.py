@@ -1,10 +1,13 @@
 """Run one gateway by hand or for tests: `python -m tests.gateway.serve '{"server": "eventlet", "bus": "…"}'`.
 
-The JSON holds `bus` (the engine's socket), perhaps `name`, and any settings. First it prints the port.
+The JSON holds `bus` (the engine's socket), perhaps `name`, and any settings. First it prints the port; at
+each SIGUSR1, how many green threads it has.
 """
 
+import gc
 import importlib
 import json
+import signal
 import sys
 
 
@@ -23,9 +26,18 @@ def serve(told: dict[str, object]) -> int:
     name = str(told.pop("name", "gateway-1"))
     settings = Settings(**{"port": 0, **told})
     listener = listen(settings.host, settings.port)
+    signal.signal(signal.SIGUSR1, _count_green_threads)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     return run.main(settings, bus, listener, lambda: None, name)
+
+
+def _count_green_threads(*_: object) -> None:
+    greenlet = importlib.import_module("greenlet").greenlet  # it comes with either server
+
+    number = sum(isinstance(one, greenlet) and not one.dead for one in gc.get_objects())
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 # Only now may anything else be imported: it must see the green standard library.
+import contextlib  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -116,6 +117,7 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
 
     socket: Any
     rfile: Any
+    _taken: Any = None
 
     def __init__(self, road: Road, *connection: Any) -> None:
         super().__init__(*connection)
@@ -125,6 +127,10 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
     def handle(self) -> None:
         self.socket.settimeout(_READ_S)
         super().handle()
+        if self._taken is not None:  # else it would stay open until the garbage collector comes
+            with contextlib.suppress(OSError):
+                self._reader.close()
+                self._taken.close()
 
     def read_requestline(self) -> Any:
         """Answer all that is simple, then read the first line of something else, or of the end."""
@@ -153,6 +159,6 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
 
     def _detach(self) -> tuple[int, bytes]:
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
-        taken, self.socket = self.socket, None
+        self._taken, self.socket = self.socket, None
         self.close_connection = True
-        return os.dup(taken.fileno()), self._reader.drain()
+        return os.dup(self._taken.fileno()), self._reader.drain()

@@ -1,0 +1,248 @@
+"""Clients' messages, read without any I/O: what is understood, what is refused, what is kept exact."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.market.instruments import Catalogue, Instrument
+from crypto_stream.market.orders import Kind, Side, Ticket, TimeInForce
+from crypto_stream.orders.fields import AFTER_POINT, BEFORE_POINT, NUMBERED, Form
+from crypto_stream.orders.messages import (
+    Asked,
+    BadAskError,
+    CancelOrder,
+    GetOrders,
+    GetTrades,
+    PlaceOrder,
+    Subscribe,
+    Unsubscribe,
+    camel_case,
+    read,
+)
+
+ID = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
+CATALOGUE = Catalogue(
+    [
+        Instrument("eurusd", "EUR", "USD", synthetic=True),
+        Instrument("eurrub", "EUR", "RUB", synthetic=True),
+        Instrument("btcusdt", "BTC", "USDT"),
+    ]
+)
+CODES = {"bad_json", "bad_message", "unknown_type", "bad_field", "unknown_instrument"}
+
+
+def asked(text: str, *, extended: bool = False) -> Asked:
+    """Read one message."""
+    return read(text, CATALOGUE.find, extended=extended)
+
+
+def judged(text: str, *, extended: bool = False) -> Asked | BadAskError:
+    """Read one message, return it or its refusal."""
+    try:
+        return asked(text, extended=extended)
+    except BadAskError as refused:
+        return refused
+
+
+def refusal(text: str, *, extended: bool = False) -> BadAskError:
+    """Read a message that is refused."""
+    refused = judged(text, extended=extended)
+    assert isinstance(refused, BadAskError)
+    return refused
+
+
+def place(**fields: Any) -> str:
+    """Write PlaceOrder; `fields` replace its own."""
+    message = {"instrument": "EUR/RUB", "side": 1, "amount": "10", "price": "87", **fields}
+    return json.dumps({"messageType": 3, "message": message})
+
+
+@pytest.mark.parametrize(
+    ("text", "ask"),
+    [
+        ('{"messageType": 1, "message": {"instrument": "EUR/RUB"}}', Subscribe("eurrub", "EUR/RUB")),
+        ('{"message_type": 1, "message": {"instrument": 1}}', Subscribe("eurusd", 1)),
+        (f'{{"messageType": 2, "message": {{"subscription_id": "{ID}"}}}}', Unsubscribe(ID)),
+        (f'{{"messageType": 2, "message": {{"subscriptionId": "{ID.upper()}"}}}}', Unsubscribe(ID)),
+        (
+            '{"messageType": 3,'
+            ' "message": {"instrument": "EUR/RUB", "side": 1, "amount": "10", "price": "87"}}',
+            PlaceOrder(Ticket("eurrub", Side.BUY, "10", "87"), "EUR/RUB"),
+        ),
+        (f'{{"messageType": 4, "message": {{"order_id": "{ID}"}}}}', CancelOrder(ID)),
+        ('{"messageType": 5, "message": {}}', GetOrders()),
+        ('{"message": {}, "messageType": 5}', GetOrders()),
+    ],
+)
+def test_the_messages_of_the_exercise_are_read(text: str, ask: object) -> None:
+    """All five, in both spellings of the envelope and of the keys."""
+    assert asked(text).ask == ask
+
+
+@pytest.mark.parametrize("number", sorted(NUMBERED))
+def test_the_exercises_numbers_are_known_only_where_the_instrument_is(number: str) -> None:
+    """3 is USD/RUB, which these sources do not carry."""
+    text = f'{{"messageType":1,"message":{{"instrument":{number}}}}}'
+
+    if NUMBERED[number] == "usdrub":
+        assert refusal(text).code == "unknown_instrument"
+    else:
+        assert asked(text).ask == Subscribe(NUMBERED[number], int(number))
+
+
+def test_the_style_is_that_of_the_last_key_that_shows_one() -> None:
+    """Also where the message is refused; a key of one word shows none."""
+    styles = [
+        asked(place()).camel,
+        asked(place(clientOrderId="a"), extended=True).camel,
+        asked(place(client_order_id="a"), extended=True).camel,
+        asked(place(client_order_id="a", timeInForce="gtc"), extended=True).camel,
+        refusal(place(clientOrderId="")).camel,
+        refusal('{"messageType":4,"message":{"order_id":1}}').camel,
+        refusal("{}").camel,
+    ]
+
+    assert styles == [None, True, False, True, True, False, None]
+
+
+def test_extended_fields_may_be_null_and_are_then_as_if_left_out() -> None:
+    """Many clients write all they know of."""
+    nothing = dict.fromkeys(("type", "time_in_force", "client_order_id", "outcome", "request_id"))
+
+    assert asked(place(**nothing), extended=True).ask == asked(place()).ask
+    assert asked('{"messageType":6,"message":{"instrument":null}}', extended=True).ask == GetTrades()
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "time_in_force"),
+    [
+        ({}, Kind.LIMIT, TimeInForce.GTC),
+        ({"type": "limit", "time_in_force": "FOK"}, Kind.LIMIT, TimeInForce.FOK),
+        ({"type": "MARKET", "price": None}, Kind.MARKET, TimeInForce.IOC),
+        ({"type": "market", "price": None, "timeInForce": "fok"}, Kind.MARKET, TimeInForce.FOK),
+    ],
+)
+def test_limit_orders_wait_and_market_orders_do_not(
+    fields: dict[str, Any], kind: Kind, time_in_force: TimeInForce
+) -> None:
+    """Unless the client says otherwise."""
+    ask = asked(place(**fields), extended=True).ask
+
+    assert isinstance(ask, PlaceOrder)
+    assert (ask.ticket.kind, ask.ticket.time_in_force) == (kind, time_in_force)
+
+
+NUMBERS = st.decimals(
+    min_value=Decimal(1).scaleb(-AFTER_POINT),
+    max_value=Decimal(10) ** BEFORE_POINT,
+    places=AFTER_POINT,
+).filter(lambda number: 0 < number < Decimal(10) ** BEFORE_POINT)
+
+
+@given(number=NUMBERS, form=st.sampled_from(["plain", "quoted", "exponent", "zeros"]))
+def test_every_way_to_write_a_number_comes_to_the_same_exact_text(number: Decimal, form: str) -> None:
+    """No exponent, no zero too many, no digit lost."""
+    plain = f"{number:f}"
+    exponent = f"{number.scaleb(3):f}e-3"
+    written = {"plain": plain, "quoted": f'"{plain}"', "exponent": exponent, "zeros": f'"000{plain}"'}[form]
+
+    ask = asked(
+        f'{{"messageType":3,"message":{{"instrument":2,"side":1,"amount":{written},"price":{written}}}}}'
+    ).ask
+
+    assert isinstance(ask, PlaceOrder)
+    text = ask.ticket.amount
+    assert ask.ticket.price == text
+    assert Decimal(text) == number
+    assert text.strip("0123456789.") == ""
+    assert not text.startswith("00")
+    assert "." not in text or text[-1] not in "0."
+
+
+@given(
+    st.decimals(allow_nan=True, allow_infinity=True)
+    | st.integers()
+    | st.from_regex(r"[-+ ]?[0-9]{0,30}\.?[0-9]{0,30}([eE][-+]?[0-9]{0,6})?", fullmatch=True)
+)
+def test_no_number_is_ever_bent(value: object) -> None:
+    """Read exactly and above 0, within the digits that are allowed, or refused by name."""
+    text = str(value)
+    found = judged(place(amount=text))
+
+    if isinstance(found, BadAskError):
+        assert found.code == "bad_field"
+        assert "amount" in str(found)
+        return
+    ask = found.ask
+    assert isinstance(ask, PlaceOrder)
+    assert Decimal(ask.ticket.amount) == Decimal(text) > 0
+    whole, _, part = ask.ticket.amount.partition(".")
+    assert len(whole) <= BEFORE_POINT
+    assert len(part) <= AFTER_POINT
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    [
+        *("instrument", "side", "amount", "price", "order_id", "subscription_id", "type", "time_in_force"),
+        *("client_order_id", "outcome", "request_id", "x"),
+    ]
+)
+MESSAGES = st.builds(
+    lambda key, number, message, more: json.dumps({key: number, "message": message, **more}),
+    st.sampled_from(["messageType", "message_type", "x"]),
+    st.integers(-1, 8) | ANYTHING,
+    st.dictionaries(
+        NAMES | NAMES.map(camel_case),
+        ANYTHING | st.sampled_from(["EUR/RUB", 2, "10", "87.5", ID, "buy", "limit"]),
+        max_size=7,
+    )
+    | ANYTHING,
+    st.just({}) | st.dictionaries(st.text(max_size=5), ANYTHING, max_size=1),
+)
+
+
+@given(MESSAGES | st.text(max_size=100), st.booleans())
+def test_every_text_is_understood_or_refused_in_a_sentence(text: str, extended: bool) -> None:
+    """Nothing else ever happens, and what is understood could be written on the bus and to any client."""
+    found = judged(text, extended=extended)
+
+    if isinstance(found, BadAskError):
+        assert found.code in CODES
+        assert 0 < len(str(found).encode()) < 400
+        assert extended or found.request_id is None
+        return
+    for part in found.ask:
+        if isinstance(part, Ticket):
+            part.symbol.encode()
+            assert Decimal(part.amount) > 0
+        elif isinstance(part, Form):
+            assert not isinstance(part, bool)
+            str(part).encode()
+    json.dumps(found.request_id).encode()
+
+
+@given(st.text(alphabet='{}[]",:0123456789.eE-+ tfn\\u', max_size=60))
+def test_text_that_looks_like_json_breaks_nothing(text: str) -> None:
+    """It is JSON to us exactly where it is JSON to the standard library."""
+    found = judged(text)
+
+    assert (isinstance(found, BadAskError) and found.code == "bad_json") == (not _is_json(text))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -148,7 +148,7 @@ export class Ticket {
     const meets = side === 1 ? way >= 0 : way <= 0;
     const beyond = compare(amount, size) === 1;
     const rest = term === 'gtc' && type !== 'market' ? 'the rest waits' : term === 'fok' ? 'nothing trades unless all of it is there' : 'the rest is cancelled';
-    if (meets) return `${value}Meets the ${name}${beyond ? `: ${size} are there now, ${rest}` : ', trades if it is still there'}.`;
+    if (meets) return `${value}Meets the ${name}${beyond ? `: ${trimmed(size ?? null)} are there now, ${rest}` : ', trades if it is still there'}.`;
     if (term !== 'gtc') return `${value}Is cancelled at once: the ${name} is ${trimmed(other)}.`;
     return `${value}Waits until the ${name} ${side === 1 ? 'falls' : 'rises'} to ${price}.`;
   }

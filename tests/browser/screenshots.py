@@ -27,9 +27,39 @@ PICTURES = [
     ("instrument-dark", "/btcusdt?interval=1s&type=candles", "dark", TALL, "auto"),
     ("instrument-phone", "/btcusdt?interval=5s&type=candles", "dark", PHONE, "auto"),
     ("instrument-synthetic", "/ticker_00", "light", TALL, "auto"),
+    ("orders-light", "/orders?instrument=eurrub", "light", TALL, "auto"),
+    ("orders-dark", "/orders?instrument=btcusdt", "dark", TALL, "auto"),
+    ("orders-phone", "/orders?instrument=eurrub", "light", PHONE, "auto"),
     ("status", "/status", "light", TALL, "auto"),
     ("instrument-stale", "/btcusdt?interval=1s&type=candles", "light", TALL, "synthetic"),
 ]
+# Some orders of each kind for the page's account, and one in the ticket.
+ORDERS = """() => new Promise((done) => {
+    const account = document.getElementById('account').value;
+    const socket = new WebSocket(`${origin.replace('http', 'ws')}/ws?mode=extended&client_id=${account}`);
+    const ticket = (instrument, side, amount, price, more) =>
+        ({ instrument, side, amount, ...(price ? { price } : { type: 'market' }), ...more });
+    const tickets = [
+        ticket('eurrub', 1, '10'), ticket('eurrub', 2, '4'), ticket('btcusdt', 1, '0.25'),
+        ticket('ethusdt', 1, '1.5'),
+        ticket('eurrub', 1, '150000', '95', { time_in_force: 'ioc' }), ticket('usdrub', 2, '250'),
+        ticket('eurrub', 1, '10', '86.5'), ticket('btcusdt', 2, '0.1', '75000'),
+        ticket('eurusd', 2, '1000', '1.4'),
+        ticket('ethusdt', 1, '2', '1500', { time_in_force: 'fok' }), ticket('eurrub', 1, '5', '85'),
+    ];
+    let cancelled = false;
+    socket.onopen = () => {
+        for (const message of tickets) socket.send(JSON.stringify({ messageType: 3, message }));
+        setTimeout(done, 2000);
+    };
+    socket.onmessage = ({ data }) => {
+        const { message } = JSON.parse(data);
+        if (cancelled || message.price !== '85') return;
+        cancelled = true;
+        socket.send(JSON.stringify({ messageType: 4, message: { order_id: message.order_id } }));
+    };
+    document.getElementById('amount').value = '12.5';
+})"""
 # Bars worth looking at, and a gap among them: for this long a pin keeps the venues from serving.
 BARS_S = 120
 GAP_S = 8
@@ -54,6 +84,8 @@ def main() -> None:
             visitor = Visitor(browser, system.url, viewport=size, color_scheme=theme)
             visitor.page.goto(path)
             expect(visitor.page.locator("#link")).to_have_attribute("data-link", "live")
+            if path.startswith("/orders"):
+                visitor.page.evaluate(ORDERS)
             visitor.page.wait_for_timeout(SETTLE_MS)
             if source != "auto":
                 visitor.page.get_by_role("button", name=source).click()

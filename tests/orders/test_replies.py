@@ -20,7 +20,9 @@ PLAIN, EXTENDED = Style(camel=False, extended=False), Style(camel=False, extende
 QUOTE = Quote(
     *("eurrub", "EUR", "RUB", "synthetic", "87", "86.99", "5", "87.01", "7"),
     *(None, None, None, None, None),
-    *(1_000, 1_001, 1_002, 1, False, True),
+    *(1_000, 1_001, 1_002, 1),
+    stale=False,
+    synthetic=True,
 )
 
 
@@ -98,7 +100,7 @@ def test_codes_and_request_ids_belong_to_the_extended_mode() -> None:
     extended = [
         success(EXTENDED, ID, "r"),
         error(EXTENDED, "no_market", "why"),
-        orders_list(EXTENDED, [], same),
+        orders_list(EXTENDED, [], same, 1),
     ]
 
     assert [json.loads(one)["message"] for one in plain] == [

@@ -19,6 +19,7 @@ from crypto_stream.bus.messages import (
     GetVenues,
     HistoryPage,
     LiveBars,
+    OrderCounts,
     Pin,
     Quotes,
     Snapshot,
@@ -85,6 +86,8 @@ class Engine:
         self.gateways_left = 0
         self.silent = False
         self.history_trouble: str | None = None
+        self.orders_trouble: str | None = None
+        self.order_counts: OrderCounts | None = None
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
         self._beating: asyncio.TimerHandle | None = None
@@ -199,5 +202,6 @@ class Engine:
 
     def _beat(self) -> None:
         if not self.silent:
-            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, self.history_trouble))
+            troubles = (self.history_trouble, self.orders_trouble)
+            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, self.order_counts))
         self._beating = asyncio.get_running_loop().call_later(0.2, self._beat)

@@ -1,0 +1,51 @@
+"""What a gateway shows of the engine's orders to who watches over it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from crypto_stream.bus.messages import OrderCounts
+from tests.gateway.engine import Engine
+from tests.gateway.process import Gateway
+from tests.waiting import DEADLINE_S
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_orders_that_cannot_be_kept_are_said_where_readiness_is_asked(
+    gateway: Gateway, engine: Engine
+) -> None:
+    """Prices go on, so the gateway is ready; but it is degraded, and says why."""
+    engine.orders_trouble = "disk full"
+    said = None
+    async with asyncio.timeout(DEADLINE_S):
+        while said != {"status": "ready", "degraded": ["orders: disk full"]}:
+            answer = await gateway.http.get("/readyz")
+            said = answer.json()
+    engine.orders_trouble = None
+
+    assert answer.status_code == 200
+
+
+async def test_metrics_tell_of_orders(gateway: Gateway, engine: Engine) -> None:
+    """How many are active, what happened to them, and how long the disk took."""
+    engine.order_counts = OrderCounts(7, 5, 4, 3, 2, commits=10, commit_s=0.5)
+    lines: list[str] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while "crypto_stream_orders_active 7.0" not in lines:
+        assert time.monotonic() < deadline
+        lines = (await gateway.http.get("/metrics")).text.splitlines()
+    engine.order_counts = None
+
+    for line in (
+        "crypto_stream_orders_placed_total 5.0",
+        "crypto_stream_orders_filled_total 4.0",
+        "crypto_stream_orders_cancelled_total 3.0",
+        "crypto_stream_orders_rejected_total 2.0",
+        "crypto_stream_order_commit_seconds_count 10.0",
+        "crypto_stream_order_commit_seconds_sum 0.5",
+    ):
+        assert line in lines

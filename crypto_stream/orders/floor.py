@@ -93,7 +93,7 @@ class Floor:
         rank, now_ms = self._rank, self._clock.now_ms()
         self._rank += 1
         order = Order(
-            *(self._new_id(), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
+            *(self._new_id(now_ms), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
             changed_ms=now_ms,
         )
         owner.open += 1
@@ -236,17 +236,22 @@ class Floor:
 
 
 class _Ids:
-    """Make random UUIDs; the system's randomness, a call that lets other threads in, is fetched in bulk."""
+    """Make random UUIDs; the system's randomness, a call that lets other threads in, is fetched in bulk.
+
+    Those of orders begin with the time (RFC 9562, version 7): they are looked up by it, and an index takes
+    what comes at its end for less than half of what it takes to write everywhere.
+    """
 
     def __init__(self) -> None:
         self._hex = ""
         self._at = 0
 
-    def __call__(self) -> str:
+    def __call__(self, now_ms: int | None = None) -> str:
         at = self._at
         if at >= len(self._hex):
             self._hex, at = os.urandom(16 * 256).hex(), 0
         self._at = at + 32
         text = self._hex[at : at + 32]
         variant = "89ab"[int(text[16], 16) & 3]
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+        begin, version = (text, 4) if now_ms is None else (f"{now_ms:012x}", 7)
+        return f"{begin[:8]}-{begin[8:12]}-{version}{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

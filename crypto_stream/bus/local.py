@@ -265,9 +265,12 @@ class LocalGatewayPort:
         with self._sending:
             if self._socket is None:
                 raise BusError("the engine cannot be reached")
+            connected = self._socket
             try:
-                self._socket.sendall(frame)
+                connected.sendall(frame)
             except OSError as error:
+                with contextlib.suppress(OSError):  # half a frame may be out: nothing may follow it
+                    connected.shutdown(socket.SHUT_RDWR)
                 raise BusError(f"the engine cannot be reached: {error}") from None
 
     def _disconnect(self) -> None:

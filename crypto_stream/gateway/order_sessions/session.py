@@ -54,6 +54,8 @@ MOST_LISTS = 4
 MOST_OWED = 8 * 1024 * 1024
 # Seconds the engine may take for a command before the client is told that its outcome is not known.
 ANSWER_S = 10.0
+# Seconds from one question whether the reports were read to the next.
+ASK_S = 0.1
 # Seconds of silence after which a client is pinged, and again until it is given up.
 HEARTBEAT_S = 20.0
 
@@ -99,9 +101,6 @@ class House(Protocol):
     def ask(self, command: Command) -> None:
         """Send a command to the engine, after all that were sent before."""
 
-    def told(self, session: OrderSession) -> None:
-        """Have this session's client asked soon whether it has its reports."""
-
     def ended(self, session: OrderSession) -> None:
         """Forget a session."""
 
@@ -136,6 +135,7 @@ class OrderSession(Wire):
             "_house",
             "_late_since_s",
             "_lists",
+            "_next_ask_s",
             "_next_beat_s",
             "_owed_most",
         ),
@@ -171,6 +171,7 @@ class OrderSession(Wire):
         self._refs = self._lists = self._owed_most = 0
         self._untaken = self._asked = self._acknowledged = 0
         self._next_beat_s = house.clock() + HEARTBEAT_S
+        self._next_ask_s = 0.0
         self._late_since_s: float | None = None
         self._pinged = False
 
@@ -314,14 +315,15 @@ class OrderSession(Wire):
         self._house.counters.refusals[code] += 1
         self._give(replies.error(self.style, code, reason, request_id))
 
-    def acknowledge(self) -> bool:
-        """Ask the client's WebSocket whether it has the reports; False while they wait for the socket.
+    def ask_for_receipt(self, now_s: float) -> bool:
+        """Ask the client's WebSocket whether it has the reports; False when that is to be done later.
 
         That the socket took them says little: the client may have been gone for minutes.
         """
         if self._untaken > self._asked and self._house.up:
-            if self.waiting():
+            if self.waiting() or now_s < self._next_ask_s:
                 return False
+            self._next_ask_s = now_s + ASK_S
             self._asked = self._untaken
             self.ping(b"%d" % self._untaken)
         return True
@@ -342,11 +344,10 @@ class OrderSession(Wire):
         self.hold(False)
 
     def _note(self, seq: int) -> None:
-        """Remember that a report is to be acknowledged; one that is told again is acknowledged again."""
+        """Remember to ask for a receipt of a report; one that is told again is acknowledged again."""
         self._untaken = max(self._untaken, seq)
         self._asked = min(self._asked, seq - 1)
         self._acknowledged = min(self._acknowledged, seq - 1)
-        self._house.told(self)
 
     def _trades(self, told: Traded, answered: _Unanswered) -> bytes:
         return replies.trades_list(

@@ -20,6 +20,7 @@ from crypto_stream.market.instruments import Instrument
 
 log = logging.getLogger(__name__)
 
+_TICK_S = 0.05
 _CHECK_S = 1.0
 # Told to sessions, or sessions looked at, before the others of this process get a turn.
 _STRIDE = 200
@@ -51,7 +52,7 @@ class OrderSessions:
         self._hub = hub
         self._numbers = itertools.count(1)
         self._sessions: dict[int, OrderSession] = {}
-        self._telling: dict[int, OrderSession] = {}
+        self._unreceipted: dict[int, OrderSession] = {}
         self._commands: list[Command] = []
         self._sending = False
         self._left: dict[int, Callable[[], None]] = {}
@@ -77,7 +78,7 @@ class OrderSessions:
     def ended(self, session: OrderSession) -> None:
         """Forget a session."""
         del self._sessions[session.number]
-        self._telling.pop(session.number, None)
+        self._unreceipted.pop(session.number, None)
         self.counters.sessions -= 1
         self._left.pop(session.number)()
         reason = session.why or session.fault()
@@ -108,10 +109,6 @@ class OrderSessions:
             self._sending = True
             self._hub.spawn(self._send)
 
-    def told(self, session: OrderSession) -> None:
-        """Have this session's client asked soon whether it has its reports."""
-        self._telling[session.number] = session
-
     def busy(self) -> bool:
         """Say whether commands are on their way to the engine."""
         return self._sending
@@ -135,10 +132,11 @@ class OrderSessions:
             frames: dict[OrderSession, list[bytes]] = {}
             for told in news[start : start + _STRIDE]:
                 session = self._sessions.get(told.session)
-                if session is not None and (frame := session.framed(told)):
-                    frames.setdefault(session, []).append(frame)
+                if session is not None:
+                    frames.setdefault(session, []).append(session.framed(told))
             for session, parts in frames.items():
-                session.give_frames(parts[0] if len(parts) == 1 else b"".join(parts))
+                session.give_frames(b"".join(parts))
+                self._ask_for_receipt(session)
 
     def attach(self) -> None:
         """Attach every session, now that the engine is there again; a mere newer snapshot changes nothing."""
@@ -160,21 +158,25 @@ class OrderSessions:
     # What time brings.
 
     def run(self) -> None:
-        """Serve market data, acknowledge reports, look after the sessions, for ever."""
-        next_check_s = due_s = self.clock()
+        """Serve market data, ask for receipts, look after the sessions, for ever."""
+        next_flush_s = next_check_s = self.clock()
         while True:
-            due_s = max(due_s + INTERVAL_S, self.clock())
-            time.sleep(max(0.0, due_s - self.clock()))
-            self.market.flush()
-            self._acknowledge()
-            if self.clock() >= next_check_s:
-                next_check_s = self.clock() + _CHECK_S
+            time.sleep(_TICK_S)
+            now_s = self.clock()
+            for session in list(self._unreceipted.values()):
+                self._ask_for_receipt(session)
+            if now_s >= next_flush_s:
+                next_flush_s = max(next_flush_s + INTERVAL_S, now_s)
+                self.market.flush()
+            if now_s >= next_check_s:
+                next_check_s = now_s + _CHECK_S
                 self._check()
 
-    def _acknowledge(self) -> None:
-        for number, session in list(self._telling.items()):
-            if session.acknowledge():
-                self._telling.pop(number, None)
+    def _ask_for_receipt(self, session: OrderSession) -> None:
+        if session.ask_for_receipt(self.clock()):
+            self._unreceipted.pop(session.number, None)
+        elif session.number in self._sessions:
+            self._unreceipted[session.number] = session
 
     def _check(self) -> None:
         now_s = self.clock()

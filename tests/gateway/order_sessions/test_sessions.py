@@ -46,7 +46,6 @@ class House:
         self.up = True
         self.now_s = 1_000.0
         self.asked: list[Command] = []
-        self.telling: set[int] = set()
         self.gone: list[int] = []
         self._catalogue = Catalogue(EXCHANGED)
 
@@ -61,9 +60,6 @@ class House:
 
     def ask(self, command: Command) -> None:
         self.asked.append(command)
-
-    def told(self, session: OrderSession) -> None:
-        self.telling.add(session.number)
 
     def ended(self, session: OrderSession) -> None:
         self.gone.append(session.number)
@@ -119,6 +115,11 @@ class Seat:
             self.house.now_s += 1.0
             self.session.check(self.house.now_s)
 
+    def ask(self) -> bool:
+        """Have the client asked whether it has its reports, some time after the last question."""
+        self.house.now_s += 1.0
+        return self.session.ask_for_receipt(self.house.now_s)
+
     def tell(self, *news: Happened | Failed | Listed) -> None:
         """Tell the session what the engine said."""
         self.session.give_frames(b"".join(self.session.framed(one) for one in news))
@@ -152,17 +153,31 @@ def test_a_report_is_acknowledged_once_the_client_has_read_it() -> None:
         while not one.session.waiting():
             seq += 1
             one.tell(happened(seq))
-        early = one.session.acknowledge()
+        early = one.ask()
         reports = one.messages()
-        late = one.session.acknowledge()
+        late = one.ask()
         asked = list(one.house.asked)
         one.frames()
 
         assert [message["message"]["seq"] for message in reports] == list(range(1, seq + 1))
         assert (early, late, asked) == (False, True, [])
         assert one.house.asked == [Received(7, seq)]
-        assert one.session.acknowledge()
+        assert one.ask()
         assert one.frames() == []
+
+
+def test_receipts_are_asked_for_now_and_then() -> None:
+    """At once after a pause, then for all that came in a tenth of a second."""
+    with seated() as one:
+        asked = []
+        for seq in range(1, 5):
+            one.tell(happened(seq))
+            asked.append(one.session.ask_for_receipt(one.house.now_s))
+            one.house.now_s += 0.04
+        one.frames()
+
+        assert asked == [True, False, False, True]
+        assert one.house.asked == [Received(7, 1), Received(7, 4)]
 
 
 def test_a_report_that_is_told_again_is_acknowledged_again() -> None:
@@ -170,7 +185,7 @@ def test_a_report_that_is_told_again_is_acknowledged_again() -> None:
     with seated() as one:
         for seq in (1, 2, 2, 1):
             one.tell(happened(seq))
-            one.session.acknowledge()
+            one.ask()
             one.frames()
 
         assert one.house.asked == [Received(7, 1), Received(7, 2), Received(7, 2), Received(7, 2)]

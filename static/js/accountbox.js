@@ -33,19 +33,15 @@ export function startAccount(changed) {
   const shown = input('account');
   const wanted = input('other-account');
   const say = (/** @type {string} */ text) => write(node('account-said'), text);
-  const show = (/** @type {string} */ id) => {
-    shown.value = id;
-    node('account-short').textContent = `${id.slice(0, 8)}…`;
-  };
   const take = (/** @type {string} */ id) => {
     const before = shown.value;
-    show(id);
+    shown.value = id;
     wanted.value = '';
     say(`The orders of this id are shown now. Before it was ${before}.`);
     changed(id);
   };
   const id = readAccount() || makeId();
-  show(id);
+  shown.value = id;
   if (!keepAccount(id)) say('This browser keeps nothing: note the id, it is lost with this tab.');
   node('copy').addEventListener('click', async () => {
     try {

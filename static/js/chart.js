@@ -137,6 +137,12 @@ export class Chart {
     this.#own();
   }
 
+  /** @param {number | undefined} time of a place @returns {import('./trades.js').Trade[]} the viewer's own that stand at it */
+  ownAt(time) {
+    const places = this.#places;
+    return this.#trades.filter((one) => time !== undefined && places[before(places, one.time)]?.time === time);
+  }
+
   /** Show the newest bars. */
   follow() {
     this.#chart.timeScale().scrollToPosition(RIGHT, false);

@@ -44,8 +44,8 @@ export class Figure {
   #seeded = false;
   #trouble = 'Loading the history …';
   #reason = '';
-  /** @type {import('./trades.js').Trade[]} */
-  #trades = [];
+  /** trades of the viewer's own */
+  #own = 0;
   /** @type {number | undefined} the time that is pointed at */
   #pointed;
 
@@ -109,7 +109,7 @@ export class Figure {
 
   /** Mark the viewer's own trades. @param {import('./trades.js').Trade[]} trades oldest first */
   own(trades) {
-    this.#trades = trades;
+    this.#own = trades.length;
     this.#chart.trades = trades;
     this.#say();
   }
@@ -206,8 +206,7 @@ export class Figure {
     const { bars, interval } = this.#bars;
     const first = bars[0];
     const words = first ? `${bars.length} bars of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
-    const { length } = this.#trades;
-    const own = length ? ` ${length} ${length === 1 ? 'trade' : 'trades'} of yours.` : '';
+    const own = this.#own ? ` ${this.#own} ${this.#own === 1 ? 'trade' : 'trades'} of yours.` : '';
     write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);
   }
@@ -221,8 +220,7 @@ export class Figure {
     for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name]);
     write(node('bar-source'), bar?.source ?? '');
     write(node('bar-gap'), gaps.length ? `gap: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
-    const until = time === undefined ? 0 : time + this.#bars.length;
-    write(node('bar-own'), ownWords(this.#trades.filter((one) => time !== undefined && one.time >= time && one.time < until)));
+    write(node('bar-own'), ownWords(this.#chart.ownAt(time)));
     const order = compare(bar?.close, bar?.open);
     mark(node('legend'), 'way', order ? (order > 0 ? 'up' : 'down') : null);
   }

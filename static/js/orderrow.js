@@ -46,6 +46,7 @@ export class OrderRow {
   #arrow = make('i');
   #reason = make('small');
   #created = make('time');
+  #link = make('a');
   #cancel = make('button', { class: 'button', type: 'button' }, 'Cancel');
 
   /**
@@ -58,6 +59,8 @@ export class OrderRow {
   constructor(order, name, symbol) {
     this.#order = order;
     this.#name = name;
+    this.#link.setAttribute('href', `/${symbol}`);
+    this.#link.append(name);
     const side = make('span', { class: 'side', 'data-side': String(order.side) }, SIDES[order.side]);
     const [price, amount] = [make('span'), make('span')];
     writeNumber(price, order.price ?? 'market');
@@ -71,7 +74,7 @@ export class OrderRow {
       'tr',
       { role: 'row', 'data-order': order.order_id },
       cell('created', 'Time', this.#created),
-      make('th', { scope: 'row', role: 'rowheader' }, make('a', { href: `/${symbol}` }, name)),
+      make('th', { scope: 'row', role: 'rowheader' }, this.#link),
       cell('side', 'Side', side),
       cell('type', 'Type', document.createTextNode(type)),
       cell('price', 'Price', price),
@@ -98,7 +101,9 @@ export class OrderRow {
     const part = order.status === ACTIVE && Number(share) > 0 ? `Active, ${Math.floor(Number(share))} %` : STATUSES[order.status];
     write(this.#status, part);
     write(this.#reason, order.reason ?? '');
-    this.#cancel.hidden = order.status !== ACTIVE;
+    const ended = order.status !== ACTIVE;
+    if (ended && document.activeElement === this.#cancel) this.#link.focus(); // what is hidden would lose it
+    this.#cancel.hidden = ended;
     if (before.status === order.status && before.cum_amount === order.cum_amount) return;
     flash(this.#status, this.#arrow, order.status > 2 ? 'down' : 'up');
   }

@@ -46,6 +46,7 @@ let trouble = '';
 let refusal = '';
 let wished = first;
 let asking = 0;
+let again = 0;
 /** @type {Promise<boolean> | undefined} the list that is on its way */
 let listing;
 /** why the quote of an instrument is stale, and when that was asked */
@@ -83,7 +84,7 @@ const link = new OrderLink(account, {
   report: (report) => hear(report),
   refused(_, reason) {
     trouble = reason;
-    setTimeout(sync, RETRY_MS);
+    later();
     ask();
   },
 });
@@ -129,6 +130,11 @@ function sync() {
   return listing;
 }
 
+function later() {
+  clearTimeout(again);
+  again = setTimeout(sync, RETRY_MS);
+}
+
 async function list() {
   orders.expect();
   try {
@@ -143,7 +149,7 @@ async function list() {
     if (!(error instanceof OrderError)) throw error;
     if (link.state !== 'live') return false; // it is asked for when it is back
     trouble = error.message;
-    setTimeout(sync, RETRY_MS);
+    later();
     return false;
   } finally {
     ask();

@@ -28,8 +28,6 @@ import { makeId } from './uuid.js';
 const NUMBER = /^(\d{1,20}\.?\d{0,18}|\.\d{1,18})$/;
 /** After these it is not known whether the order was placed. */
 const UNKNOWN = new Set(['unanswered', 'engine_unreachable']);
-/** Where an answer's code alone tells the field. */
-const FIELDS = /** @type {{[code: string]: string}} */ ({ unknown_instrument: 'instrument', no_market: 'instrument' });
 
 export class Ticket {
   #form = /** @type {HTMLFormElement} */ (node('ticket'));
@@ -146,9 +144,8 @@ export class Ticket {
     const worth = trimmed(multiply(amount, price ?? other));
     const value = worth ? `${type === 'market' ? 'About' : 'Value'} ${worth} ${this.#chosen?.unit ?? ''}. ` : '';
     const meets = side === 1 ? way >= 0 : way <= 0;
-    const beyond = compare(amount, size) === 1;
-    const rest = term === 'gtc' && type !== 'market' ? 'the rest waits' : term === 'fok' ? 'nothing trades unless all of it is there' : 'the rest is cancelled';
-    if (meets) return `${value}Meets the ${name}${beyond ? `: ${trimmed(size ?? null)} are there now, ${rest}` : ', trades if it is still there'}.`;
+    const less = compare(amount, size) === 1 ? `: ${trimmed(size ?? null)} are there now` : ', trades if it is still there';
+    if (meets) return `${value}Meets the ${name}${less}.`;
     if (term !== 'gtc') return `${value}Is cancelled at once: the ${name} is ${trimmed(other)}.`;
     return `${value}Waits until the ${name} ${side === 1 ? 'falls' : 'rises'} to ${price}.`;
   }
@@ -180,7 +177,7 @@ export class Ticket {
   #check(wish) {
     const number = (/** @type {string} */ text, /** @type {string} */ name) => {
       if (!text) return `${name} is missing.`;
-      if (!NUMBER.test(text)) return `${name} is a number above 0, with at most 18 digits after the point.`;
+      if (!NUMBER.test(text)) return `${name} is a number like 12.5, with at most 18 digits after the point.`;
       return compare(text, '0') === 1 ? '' : `${name} must be above 0.`;
     };
     const faults = {
@@ -232,9 +229,8 @@ export class Ticket {
   #refused({ code, message }) {
     this.#last = { wish: '', id: '' };
     const text = sentence(message);
-    const named = /\b(instrument|amount|price|lot|notional|tick)\b/i.exec(message)?.[1].toLowerCase() ?? '';
-    const by = code === 'bad_field' || code === 'rules' ? { tick: 'price', lot: 'amount', notional: 'amount' }[named] ?? named : '';
-    const at = FIELDS[code] ?? by;
+    // The server's sentences begin with the field that is wrong.
+    const at = code === 'no_market' ? 'instrument' : /^(instrument|amount|price)\b/.exec(message)?.[1];
     if (!at) return this.#say(text, 'refused');
     this.#wrong(at, text);
     field(at).focus();

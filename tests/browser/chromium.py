@@ -23,7 +23,7 @@ FLAGS = [
 # A lost connection is what some tests are about; Chromium notes each attempt to come back.
 _EXPECTED = re.compile(r"WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|NETWORK)")
 # A gateway that has not met its engine yet says so with 503; the page asks again.
-_ASKED_AGAIN = re.compile(r"/(history|readyz)\b")
+_ASKED_AGAIN = re.compile(r"/(history|readyz|venues)\b")
 
 
 @contextmanager

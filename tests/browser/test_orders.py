@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.charts import pixels
 from tests.browser.chromium import Visitor
 from tests.browser.contrast import contrasts
 from tests.browser.system import System, until
@@ -25,11 +26,11 @@ BACK_WITHIN = 30_000 * SCALE
 BAD = [
     ("amount", "", "The amount is missing."),
     ("amount", "0", "The amount must be above 0."),
-    ("amount", "-1", "The amount is a number above 0"),
-    ("amount", "1e3", "The amount is a number above 0"),
-    ("amount", "1,5", "The amount is a number above 0"),
-    ("amount", "0.1234567890123456789", "The amount is a number above 0"),
-    ("price", "87 RUB", "The price is a number above 0"),
+    ("amount", "-1", "The amount is a number like 12.5"),
+    ("amount", "1e3", "The amount is a number like 12.5"),
+    ("amount", "1,5", "The amount is a number like 12.5"),
+    ("amount", "0.1234567890123456789", "The amount is a number like 12.5"),
+    ("price", "87 RUB", "The price is a number like 12.5"),
     ("price", "0.00", "The price must be above 0."),
     ("instrument", "eurrup", "Choose an instrument of the list."),
 ]
@@ -159,6 +160,19 @@ def test_a_stale_market_says_why_it_cannot_trade(orders: Callable[..., Page], sy
     expect(page.locator("#positions tr[data-stale] .word")).to_have_text("STALE")
     expect(page.locator("#positions .profit [data-way]")).to_have_count(0)
     assert statuses(page) == ["Filled"]
+
+
+def test_the_venue_s_rules_are_told_at_their_field(orders: Callable[..., Page]) -> None:
+    """A number the venue would not take is refused by the server, beside the field it is about."""
+    page = orders("btcusdt")
+    for amount, price, field in [("0.0000001", "60000", "amount"), ("1", "60000.001", "price")]:
+        page.locator("#amount").fill(amount)
+        page.locator("#price").fill(price)
+        page.keyboard.press("Enter")
+
+        expect(page.locator(f"#{field}-fault")).to_contain_text("is no multiple of the")
+        expect(page.locator(f"#{field}")).to_be_focused()
+    expect(page.locator("#no-orders")).to_have_text("No orders yet.")
 
 
 def test_the_price_follows_the_book_until_a_person_types_one(orders: Callable[..., Page]) -> None:
@@ -336,6 +350,27 @@ def test_a_lost_connection_is_said_and_healed(orders: Callable[..., Page], syste
     expect(page.locator("#orders .status")).to_have_text("Cancelled")
 
 
+def test_the_engine_is_killed(orders: Callable[..., Page], system: System) -> None:
+    """While it is gone the ticket is stale; then the order is still there and the keyboard cancels it."""
+    page = orders()
+    place(page, "3", "50")
+    page.evaluate("""() => {
+        window.stale = 0;
+        const watch = new MutationObserver(() => (window.stale += !document.getElementById('stale').hidden));
+        watch.observe(document.getElementById('stale'), { attributes: true });
+    }""")
+
+    system.kill("engine")
+    until(lambda: page.evaluate("window.stale"), "a stale ticket")
+    expect(page.locator("#stale")).to_be_hidden(timeout=BACK_WITHIN)
+    cancel = page.get_by_role("button", name="Cancel: buy 3 EUR/RUB at 50")
+    cancel.focus()
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#orders .status")).to_have_text("Cancelled")
+    expect(page.locator("#orders tbody a")).to_be_focused()
+
+
 def test_an_answer_that_is_lost_places_the_order_once(orders: Callable[..., Page]) -> None:
     """When the connection breaks before the answer came, the page looks whether the order is there."""
     page = orders()
@@ -430,3 +465,5 @@ def test_own_trades_are_marked_in_the_chart(orders: Callable[..., Page], visit: 
         return {"you bought 10", "you sold 4"} <= told or "you bought 10, sold 4" in told
 
     until(look, "the bars of both trades")
+    # The line of a chart without trades has neither colour.
+    until(lambda: pixels(chart, "--up") > 20 and pixels(chart, "--down") > 20, "an arrow up, an arrow down")

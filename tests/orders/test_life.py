@@ -289,6 +289,7 @@ class Life(RuleBasedStateMachine):
         now_ms = self.house.clock.ms
         self.house = House(self.path, TERMS._replace(max_open=MOST_OPEN))
         self.house.clock.ms = now_ms
+        self.again.clear()  # its commands are numbered anew
         self.house.start()
         self.reference.restart()
         self.reference.begin()

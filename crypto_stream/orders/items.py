@@ -27,10 +27,14 @@ class Decided(NamedTuple):
 
 
 class OwnerRead(NamedTuple):
-    """Read what is known of an owner, after all that was decided before; `done` runs among its results."""
+    """Read what is known of an owner, after all that was decided before; `done` runs among its results.
+
+    Of its reports the oldest beyond the seq `after` are read.
+    """
 
     owner: str
     done: Callable[[OwnerFound], None]
+    after: int = 0
 
 
 class Lookup(NamedTuple):

@@ -181,7 +181,8 @@ class Ledger:
                 self._writer.write(OrderBatch(reports, told, anonymous))
                 self.commits += 1
                 self.commit_s += time.monotonic() - began
-            found = [(item, self._writer.owner(item.owner)) for item in items if isinstance(item, OwnerRead)]
+            asked = [item for item in items if isinstance(item, OwnerRead)]
+            found = [(item, self._writer.owner(item.owner, item.after)) for item in asked]
         finally:
             self._busy_since = None
         if stored:

@@ -36,11 +36,15 @@ class Owner:
 class Session:
     """One connection of an owner.
 
-    Until it is `attached` what it asks waits in `waiting`, which the service bounds. `owner` is set anew each
-    time the orders are loaded.
+    Until it is `attached` what it asks waits in `waiting`, which the service bounds. What it missed in a long
+    absence it is told in pieces: the next one when it has read up to `piece_end` (0: this is the last).
+    `owner` is set anew each time the orders are loaded.
     """
 
-    __slots__ = ("_line", "_news", "attached", "gateway", "gone", "number", "owner", "promises", "waiting")
+    __slots__ = (
+        *("_line", "_news", "attached", "gateway", "gone", "number", "owner", "piece_end", "promises"),
+        "waiting",
+    )
 
     def __init__(self, gateway: int, number: int, owner: Owner, news: News) -> None:
         """Begin unattached."""
@@ -48,6 +52,7 @@ class Session:
         self.number = number
         self.owner = owner
         self.attached = False
+        self.piece_end = 0
         self.gone = False
         self.waiting: deque[Ask] = deque()
         self.promises = 0

@@ -33,7 +33,7 @@ from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.lookups import answer
 from crypto_stream.orders.news import News
 from crypto_stream.orders.owners import Ask, Cause, Owner, Promise, Session
-from crypto_stream.storage.interface import OrderReader, OrdersFound, OwnerFound
+from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Orders:
         self._floor = self._opening = None
         self._note(reason, hopeless=hopeless)
         for session in self._sessions.values():
-            session.attached = False
+            session.attached, session.piece_end = False, 0
         for item in [*items, *self._ledger.forget(reopen=not hopeless)]:
             if isinstance(item, Decided) and isinstance(item.cause, Cause):
                 item.cause.session.fail(item.cause.ref, UNAVAILABLE, reason)
@@ -207,15 +207,23 @@ class Orders:
 
     def _join(self, floor: Floor, session: Session) -> None:
         """Have the session told what it missed, then all that happens."""
-        owner = floor.join(session)
-        self._ledger.put(OwnerRead(owner.name, partial(self._joined, floor, session)))
+        self._read_on(floor, session, floor.join(session).told)
+
+    def _read_on(self, floor: Floor, session: Session, after: int) -> None:
+        session.piece_end = 0
+        self._ledger.put(OwnerRead(session.owner.name, partial(self._joined, floor, session), after))
 
     def _joined(self, floor: Floor, session: Session, found: OwnerFound) -> None:
         if floor is not self._floor or session.gone:
             return
+        told = session.owner.told
         for report in found.untold:
-            if report.seq > session.owner.told:
+            if report.seq > told:
                 session.tell(Happened(session.number, 0, report))
+        if len(found.untold) == MOST_UNTOLD:
+            session.piece_end = found.untold[-1].seq
+            self._turn(floor, session, told)
+            return
         session.attached = True
         waiting = list(session.waiting)
         session.waiting.clear()
@@ -228,11 +236,18 @@ class Orders:
         if self._floor is not None:
             self._floor.leave(session)
 
+    def _turn(self, floor: Floor, session: Session, seq: int) -> None:
+        """Go on to the next piece of a long absence, when this one is read."""
+        if 0 < session.piece_end <= seq:
+            self._read_on(floor, session, seq)
+
     def _received(self, session: Session, seq: int) -> None:
         owner = session.owner
-        if session.attached and seq > owner.told:
+        if (session.attached or session.piece_end) and seq > owner.told:
             owner.told = seq
             self._ledger.told(owner.name, seq)
+        if self._floor is not None:
+            self._turn(self._floor, session, seq)
 
     # What they ask.
 

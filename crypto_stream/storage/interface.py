@@ -104,8 +104,11 @@ class OrdersFound(NamedTuple):
     next_rank: int
 
 
+MOST_UNTOLD = 1_000  # reports read at once
+
+
 class OwnerFound(NamedTuple):
-    """What is known of an owner: its newest report's seq (0: none yet) and the reports it was not told."""
+    """What is known of an owner: its newest report's seq (0: none yet) and the oldest it was not told."""
 
     last_seq: int
     untold: list[Report]
@@ -134,8 +137,8 @@ class OrderWriter(Protocol):
     def write(self, batch: OrderBatch) -> None:
         """Keep the batch, all or nothing; on disk (synchronous) when this returns."""
 
-    def owner(self, owner: str) -> OwnerFound:
-        """Return what is known of an owner."""
+    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+        """Return what is known of an owner, of its reports the oldest MOST_UNTOLD beyond seq `after`."""
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         """Return the newest reports of those orders that exist, by owner and client_order_id.

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Side
-from crypto_stream.storage.interface import CorruptError, OrderBatch, OrdersFound, OwnerFound, UnusableError
+from crypto_stream.storage.interface import (
+    MOST_UNTOLD,
+    CorruptError,
+    OrderBatch,
+    OrdersFound,
+    OwnerFound,
+    UnusableError,
+)
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 from crypto_stream.storage.sqlite_order_rows import (
     ACTIVE_ORDERS,
@@ -81,15 +88,15 @@ class SqliteOrderWriter:
             self._add_trades(database, batch.reports, owners)
             database.executemany(PUT_TOLD, [(seq, owner) for owner, seq in batch.told.items()])
 
-    def owner(self, owner: str) -> OwnerFound:
-        """Return what is known of an owner."""
+    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+        """Return what is known of an owner, of its reports the oldest MOST_UNTOLD beyond seq `after`."""
         with _reading(self._path):
             database = self._usable()
             row = database.execute("SELECT last_seq, told FROM owners WHERE name = ?", (owner,)).fetchone()
             if row is None:
                 return OwnerFound(0, [])
-            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq"
-            return OwnerFound(row[0], reports(database, query, (owner, row[1])))
+            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MOST_UNTOLD}"
+            return OwnerFound(row[0], reports(database, query, (owner, max(row[1], after))))
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         """Return the newest reports of those orders that exist, by owner and client_order_id."""

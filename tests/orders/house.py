@@ -33,6 +33,7 @@ from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.items import Lookup
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.owners import Ask
 from crypto_stream.orders.service import Orders
 from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
 from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
@@ -120,8 +121,8 @@ class Disk:
         self._writer.write(batch)
         self.batches.append(batch)
 
-    def owner(self, owner: str) -> OwnerFound:
-        return self._writer.owner(owner)
+    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+        return self._writer.owner(owner, after)
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         return self._writer.named(names)
@@ -195,7 +196,7 @@ class House:
 
     def place(self, session: int, ticket: Ticket, gateway: int = 1) -> Told | None:
         """Place an order; return the answer, None while the disk stands still."""
-        return self._ask(gateway, Place(session, next(self._refs), ticket))
+        return self.ask(Place(session, next(self._refs), ticket), gateway)
 
     def placed(self, session: int, ticket: Ticket, gateway: int = 1) -> Order:
         """Place an order that is accepted."""
@@ -204,15 +205,15 @@ class House:
         return answer.report.order
 
     def cancel(self, session: int, order_id: str, gateway: int = 1) -> Told | None:
-        return self._ask(gateway, Cancel(session, next(self._refs), order_id))
+        return self.ask(Cancel(session, next(self._refs), order_id), gateway)
 
     def listed(self, session: int, gateway: int = 1) -> list[Order]:
-        answer = self._ask(gateway, ListOrders(session, next(self._refs)))
+        answer = self.ask(ListOrders(session, next(self._refs)), gateway)
         assert isinstance(answer, Listed), answer
         return answer.orders
 
     def trades(self, session: int, symbol: str | None = "btcusdt") -> Traded:
-        answer = self._ask(1, ListTrades(session, next(self._refs), symbol))
+        answer = self.ask(ListTrades(session, next(self._refs), symbol))
         assert isinstance(answer, Traded), answer
         return answer
 
@@ -238,7 +239,8 @@ class House:
         """Return the codes of what was refused."""
         return [one.code for one in self.told[1, session] if isinstance(one, Failed)]
 
-    def _ask(self, gateway: int, command: Place | Cancel | ListOrders | ListTrades) -> Told | None:
+    def ask(self, command: Ask, gateway: int = 1) -> Told | None:
+        """Ask as a session does; return the answer, None while the disk stands still."""
         self.orders.commands(gateway, [command])
         self.settle()
         told = self.told[gateway, command.session]

@@ -43,10 +43,10 @@ class Memory:
             raise self.refuses
         self.batches.append(batch)
 
-    def owner(self, owner: str) -> OwnerFound:
+    def owner(self, owner: str, after: int = 0) -> OwnerFound:
         reports = [report for report in self.reports if report.order.owner == owner]
         told = max((batch.told.get(owner, 0) for batch in self.batches), default=0)
-        return OwnerFound(len(reports), [report for report in reports if report.seq > told])
+        return OwnerFound(len(reports), [report for report in reports if report.seq > max(told, after)])
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         newest = {

@@ -55,9 +55,7 @@ class Exchange:
 
     def restore(self, live: Live) -> bool:
         """Let an order that had reached its market rest there again, before any quote; False: send it."""
-        ticket = live.order.ticket
-        market = self._markets.get(ticket.symbol)
-        return ticket.outcome is None and market is not None and market.rest(live)
+        return live.order.ticket.outcome is None and self._market(live).rest(live)
 
     @property
     def next_due_s(self) -> float | None:
@@ -75,23 +73,27 @@ class Exchange:
 
     def leave(self, live: Live) -> None:
         """Take out an order that has ended without a trade."""
-        if market := self._markets.get(live.order.ticket.symbol):
-            market.leave(live)
-        live.left = ZERO
+        self._market(live).leave(live)
 
     def _arrive(self, live: Live, verdicts: list[Verdict]) -> None:
         ticket = live.order.ticket
-        market = self._markets.get(ticket.symbol)
         if ticket.outcome is Outcome.FILL and live.price is not None:
             verdicts.append(Verdict(live, ExecType.TRADE, live.left, live.price, reason=SCRIPTED))
             live.left = ZERO
         elif ticket.outcome is Outcome.REJECT:
             verdicts.append(Verdict(live, ExecType.REJECTED, reason=SCRIPTED))
-        elif ticket.outcome is None and market is not None:
-            arrival = market.arrive(live)
+        elif ticket.outcome is None:
+            arrival = self._market(live).arrive(live)
             verdicts += [
                 Verdict(fill.live, ExecType.TRADE, fill.amount, fill.price, fill.source)
                 for fill in arrival.fills
             ]
             if arrival.refused is not None:
                 verdicts.append(Verdict(live, ExecType.CANCELED, reason=arrival.refused))
+
+    def _market(self, live: Live) -> Market:
+        """Return the market of an order; that of an instrument which is no longer configured has no quote."""
+        symbol = live.order.ticket.symbol
+        if symbol not in self._markets:
+            self._markets[symbol] = Market()
+        return self._markets[symbol]

@@ -1,0 +1,218 @@
+"""Owners and their sessions: what each is told, in which order, and what ends with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crypto_stream.bus.orders import Failed, Happened, ListOrders, Place
+from crypto_stream.market.orders import ExecType, Side, Status
+from crypto_stream.orders.owners import Ask
+from tests.orders.house import TERMS, House, a_quote, house, limit
+
+BUY, SELL = Side.BUY, Side.SELL
+LATEST_MS = 150  # the longest latency of an order
+LIVE = a_quote(bid="99", ask="101")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "orders.db"
+
+
+def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
+    return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]
+
+
+NEW = (1, ExecType.NEW, Status.ACTIVE)
+
+
+def test_only_its_owner_sees_or_cancels_an_order(path: Path) -> None:
+    """To others it is unknown."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.attach(2, "you")
+        order = one.placed(1, limit(BUY, "1", "90"))
+        refused = one.cancel(2, order.order_id)
+
+        assert isinstance(refused, Failed)
+        assert refused.code == "unknown_order"
+        assert one.listed(2) == []
+        assert one.reports(2) == []
+        assert one.listed(1)[0].status is Status.ACTIVE
+
+
+def test_every_session_of_an_owner_is_told_everything(path: Path) -> None:
+    """The one that asked has its ref in the answer, the others 0."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.attach(2, "me")
+        order = one.placed(1, limit(BUY, "1", "90"))
+        one.cancel(2, order.order_id)
+
+        told = [[(one_of.ref > 0) for one_of in one.told[1, number]] for number in (1, 2)]
+        assert told == [[True, False], [False, True]]
+        assert one.reports(1) == one.reports(2)
+
+
+def test_reports_wait_for_their_owner(path: Path) -> None:
+    """What happened while nobody was there comes first, once received never again."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.placed(1, limit(BUY, "3", "100"))
+        one.receive(1, 1)
+        one.detach(1)
+        one.advance(LATEST_MS)
+        one.quote(a_quote(bid="99", ask="100", ask_size="1"))
+        one.quote(a_quote(bid="99", ask="99.5", ask_size="1"))
+        one.attach(2, "me")
+        missed = [report.seq for report in one.reports(2)]
+        one.receive(2, 3)
+        one.detach(2)
+        one.attach(3, "me")
+
+        assert missed == [2, 3]
+        assert one.reports(3) == []
+
+
+def test_an_owner_has_so_many_active_orders(path: Path) -> None:
+    """One more is refused with the limit, those on their way to the disk count; an end makes room."""
+    with house(path, TERMS._replace(max_open=2)) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.attach(2, "you")
+        one.orders.commands(1, [Place(1, ref, limit(BUY, "1", "90")) for ref in (901, 902, 903)])
+        one.settle()
+        refused = [told for told in one.told[1, 1] if isinstance(told, Failed)]
+        one.cancel(1, one.reports(1)[0].order.order_id)
+
+        assert [(told.ref, told.code, "2" in told.reason) for told in refused] == [
+            (903, "too_many_orders", True)
+        ]
+        assert isinstance(one.place(1, limit(BUY, "1", "90")), Happened)
+        assert isinstance(one.place(2, limit(BUY, "1", "90")), Happened)
+
+
+def test_an_anonymous_owners_orders_end_60_s_after_its_last_session(path: Path) -> None:
+    """Not earlier, and not while another session of it is there; a named owner's stay."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "nobody", anonymous=True)
+        one.attach(2, "nobody", anonymous=True)
+        one.attach(3, "me")
+        one.placed(1, limit(BUY, "1", "90"))
+        one.placed(3, limit(BUY, "1", "90"))
+        one.detach(1)
+        one.advance(100_000)
+        one.detach(2)
+        one.detach(3)
+        one.advance(59_999)
+        before = one.orders.counts().active
+        one.advance(1)
+
+        assert before == 2
+        assert one.orders.counts().active == 1
+        report = one.disk.batches[-1].reports[-1]
+        assert (report.exec_type, report.reason) == (
+            ExecType.CANCELED,
+            "its connection had been gone for 60 s",
+        )
+
+
+def test_an_anonymous_owners_orders_end_after_a_restart_too(path: Path) -> None:
+    """60 s after the new start nobody has come back for them."""
+    first = House(path)
+    first.start()
+    first.quote(LIVE)
+    first.attach(1, "nobody", anonymous=True)
+    first.attach(2, "me")
+    first.placed(1, limit(BUY, "1", "90"))
+    first.placed(2, limit(BUY, "1", "90"))
+    first.kill()
+    with house(path) as second:
+        second.advance(59_999)
+        before = second.orders.counts().active
+        second.advance(1)
+
+        assert (before, second.orders.counts().active) == (2, 1)
+
+
+def test_a_gateway_that_leaves_takes_its_sessions_along(path: Path) -> None:
+    """Those of others stay, also under the same number."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me", gateway=1)
+        one.attach(1, "me", gateway=2)
+        one.orders.left(1)
+        one.placed(1, limit(BUY, "1", "90"), gateway=2)
+
+        assert one.reports(1, gateway=1) == []
+        assert [report.seq for report in one.reports(1, gateway=2)] == [1]
+
+
+def test_answers_and_reports_keep_their_order(path: Path) -> None:
+    """A list holds what was told before it; what it does not hold is told after it."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        asks: list[Ask] = []
+        for number in range(20):
+            asks += [Place(1, 900 + number, limit(BUY, "1", "90")), ListOrders(1, 500 + number)]
+        for ask in asks:
+            one.orders.commands(1, [ask])
+        one.settle()
+
+        told_before = 0
+        for told in one.told[1, 1]:
+            if isinstance(told, Happened):
+                told_before += 1
+            elif not isinstance(told, Failed):
+                assert len(getattr(told, "orders", [])) >= told_before
+        assert told_before == 20
+
+
+def test_nobody_reads_without_an_end(path: Path) -> None:
+    """Past 64 answers that are read from the disk, one more is refused."""
+    with house(path) as one:
+        one.attach(1, "me")
+        one.disk.free.clear()
+        one.orders.commands(1, [ListOrders(1, 500 + number) for number in range(65)])
+        one.disk.free.set()
+        one.settle()
+
+        assert one.failures(1) == ["rate_limited"]
+        assert len(one.told[1, 1]) == 65
+
+
+def test_an_order_that_is_stored_too_late_ends_at_once(path: Path) -> None:
+    """A disk that took longer than the 60 s leaves no order of nobody behind."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "nobody", anonymous=True)
+        one.disk.free.clear()
+        one.place(1, limit(BUY, "1", "90"))
+        one.detach(1)
+        one.advance(60_000)
+        one.disk.free.set()
+        one.settle()
+
+        types = [report.exec_type for batch in one.disk.batches for report in batch.reports]
+        assert types == [ExecType.NEW, ExecType.CANCELED]
+        assert one.orders.counts().active == 0
+
+
+def test_a_session_that_is_opened_twice_is_told_once(path: Path) -> None:
+    """The number then belongs to the newer owner alone."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.attach(1, "you")
+        one.attach(2, "me")
+        one.placed(2, limit(BUY, "1", "90"))
+
+        assert one.reports(1) == []
+        assert [report.seq for report in one.reports(2)] == [1]

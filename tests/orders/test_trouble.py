@@ -1,0 +1,169 @@
+"""Kills, a disk that refuses, a corrupt file: nothing acknowledged is lost, nothing else ever was."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from crypto_stream.bus.orders import Attach, Failed, ListOrders, Place
+from crypto_stream.market.orders import ExecType, Side, Status, Ticket, TimeInForce
+from tests.orders.house import House, a_quote, house, limit
+
+BUY, SELL = Side.BUY, Side.SELL
+LATEST_MS = 150  # the longest latency of an order
+LIVE = a_quote(bid="99", ask="101")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "orders.db"
+
+
+def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
+    return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]
+
+
+NEW = (1, ExecType.NEW, Status.ACTIVE)
+
+
+def test_orders_survive_a_kill(path: Path) -> None:
+    """Restarted, everything acknowledged is there and trades on; nothing trades twice."""
+    first = House(path)
+    first.start()
+    first.quote(LIVE)
+    first.attach(1, "me")
+    order = first.placed(1, limit(BUY, "3", "100"))
+    first.placed(1, limit(SELL, "3", "200"))
+    first.advance(LATEST_MS)
+    first.quote(a_quote(bid="99", ask="100", ask_size="1"))
+    first.kill()
+    with house(path) as second:
+        second.advance(LATEST_MS)
+        second.attach(1, "me")
+        missed = [report.seq for report in second.reports(1)]
+        second.quote(a_quote(bid="99", ask="100", ask_size="9"))
+
+        assert missed == [1, 2, 3]
+        trade = second.reports(1)[-1]
+        assert (trade.seq, trade.order.order_id, trade.last_amount) == (4, order.order_id, "2")
+        assert [one.status for one in second.listed(1)] == [Status.FILLED, Status.ACTIVE]
+
+
+def test_a_disk_that_refuses_takes_no_order_and_loses_none(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused with the reason; mended, sessions go on where they were, with nothing half done."""
+    with house(path) as one, caplog.at_level(logging.INFO, "crypto_stream"):
+        one.quote(LIVE)
+        one.attach(1, "me")
+        kept = one.placed(1, limit(BUY, "1", "100"))
+        one.advance(LATEST_MS)
+        one.receive(1, 1)
+        one.disk.refuses = OSError("disk full")
+        refused = [one.place(1, limit(BUY, "1", "90")), one.cancel(1, kept.order_id)]
+        one.quote(a_quote(bid="99", ask="100", ask_size="1"))
+        trouble, during = one.orders.trouble, len(one.reports(1))
+        one.mend()
+        cancelled = one.cancel(1, kept.order_id)
+
+        assert [(told.code, told.reason) for told in refused if isinstance(told, Failed)] == [
+            ("store_unavailable", "disk full")
+        ] * 2
+        assert (trouble, during) == ("disk full", 1)
+        assert isinstance(cancelled, Failed)  # the quote of then was still there: it filled
+        assert [report.exec_type for report in one.reports(1)] == [ExecType.NEW, ExecType.TRADE]
+        assert one.orders.trouble is None
+        said = [record.message for record in caplog.records]
+        assert said.count("orders are not accepted, prices go on") == 1
+        assert said.count("orders are accepted again") == 1
+
+
+def test_a_fill_that_could_not_be_stored_never_was(path: Path) -> None:
+    """Nobody is told of it; what it took from the quote is not offered again, the next change is."""
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.placed(1, limit(BUY, "3", "100"))
+        one.advance(LATEST_MS)
+        one.disk.refuses = OSError("disk full")
+        one.quote(a_quote(bid="99", ask="100", ask_size="2"))
+        one.mend()
+        after = said(one)
+        one.quote(a_quote(bid="99", ask="100", ask_size="3"))
+
+        assert after == [NEW, NEW]  # not received, so told again
+        assert said(one)[-1] == (2, ExecType.TRADE, Status.FILLED)
+        assert one.listed(1)[0].cum_amount == "3"
+
+
+def test_a_corrupt_file_stops_orders_and_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells a person what to do; commands are refused; not a byte of it changes."""
+    path.write_bytes(b"this is no database, but it is somebody's" * 100)
+    content = path.read_bytes()
+    with house(path) as one, caplog.at_level(logging.ERROR, "crypto_stream"):
+        one.quote(LIVE)
+        one.attach(1, "me")
+        answer = one.place(1, limit(BUY, "1", "90"))
+        trouble = one.orders.trouble
+
+        assert isinstance(answer, Failed)
+        assert answer.code == "store_unavailable"
+        assert one.failures(1) == ["store_unavailable"] * 2
+        assert trouble is not None
+        assert "restart the engine" in trouble
+        assert [vars(record)["reason"] for record in caplog.records] == [trouble]
+    assert path.read_bytes() == content
+
+
+def test_what_is_asked_before_the_orders_are_loaded_waits(path: Path) -> None:
+    """A session may come and ask while the engine still starts."""
+    one = House(path)
+    one.quotes["btcusdt"] = LIVE
+    one.told[1, 1] = []
+    with_attach = [*[Place(1, ref, limit(BUY, "1", "90")) for ref in range(1, 31)]]
+    one.orders.commands(1, [Attach(1, "me", False)])
+    one.orders.commands(1, with_attach)
+    one.start()
+    try:
+        assert [report.seq for report in one.reports(1)] == list(range(1, 31))
+    finally:
+        one.stop()
+
+
+def test_who_asks_too_much_before_the_orders_are_loaded_is_refused(path: Path) -> None:
+    """1,000 commands of a session wait; more are told to come back."""
+    one = House(path)
+    one.told[1, 1] = []
+    one.orders.commands(1, [Attach(1, "me", anonymous=False)])
+    one.orders.commands(1, [ListOrders(1, ref) for ref in range(1, 1_003)])
+    one.start()
+    try:
+        assert one.failures(1).count("starting") == 2
+    finally:
+        one.stop()
+
+
+def test_an_instrument_that_is_gone_keeps_its_orders(path: Path) -> None:
+    """An order that waits goes on waiting and can be cancelled; one that does not is cancelled."""
+    first = House(path)
+    first.start()
+    first.quote(LIVE)
+    first.attach(1, "me")
+    waits = first.placed(1, limit(BUY, "1", "100"))
+    first.placed(1, Ticket("btcusdt", BUY, "1", "100", time_in_force=TimeInForce.IOC))
+    first.kill()
+    second = House(path)
+    del second.quotes["btcusdt"]
+    second.start()
+    try:
+        second.advance(LATEST_MS)
+        second.attach(1, "me")
+        states = [order.status for order in second.listed(1)]
+        second.cancel(1, waits.order_id)
+
+        assert states == [Status.ACTIVE, Status.CANCELLED]
+        assert second.reports(1)[-1].order.status is Status.CANCELLED
+    finally:
+        second.stop()

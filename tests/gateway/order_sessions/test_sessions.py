@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from crypto_stream.bus.messages import Quotes
 from crypto_stream.bus.orders import Command, Detach, Failed, Happened, Listed, ListOrders, Place, Received
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.mirror import Mirror
@@ -30,6 +32,7 @@ from crypto_stream.gateway.order_sessions.session import (
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
+from tests.gateway.engine import quote as a_quote
 from tests.gateway.order_sessions.trader import EXCHANGED, OWNER, PLACE, order, report
 from tests.gateway.wired import MOST, Hub
 
@@ -42,12 +45,18 @@ class House:
     def __init__(self) -> None:
         self.limits = Limits(200, 3, PATIENCE_S)
         self.counters = OrderCounters()
-        self.market = MarketData(Mirror(), self.counters, lambda: None)
+        self.mirror = Mirror()
+        self.market = MarketData(self.mirror, self.counters, lambda: None)
         self.up = True
         self.now_s = 1_000.0
         self.asked: list[Command] = []
         self.gone: list[int] = []
         self._catalogue = Catalogue(EXCHANGED)
+
+    def quote(self, bid: str) -> None:
+        """Have EUR/RUB quoted."""
+        quote = msgspec.structs.replace(a_quote(EXCHANGED[4], 1), bid=bid)
+        self.mirror.receive(Quotes(1, [quote]), self.now_s)
 
     def clock(self) -> float:
         return self.now_s
@@ -310,6 +319,33 @@ def test_a_command_without_an_answer_is_told_unknown_and_a_late_report_is_still_
         assert told[0]["message"]["request_id"] == "r"
         assert "not known" in told[0]["message"]["reason"]
         assert [(message["messageType"], message["message"]["request_id"]) for message in late] == [(3, None)]
+
+
+def test_market_data_is_skipped_for_who_is_behind_and_the_newest_comes_when_it_reads() -> None:
+    """Nothing is queued meanwhile, and nothing is sent twice."""
+    with seated() as one:
+        one.house.quote("1")
+        one.send('{"messageType":1,"message":{"instrument":"eurrub"}}')
+        while not one.session.waiting():
+            one.tell(happened(1))
+        waiting = one.session.waiting()
+        for bid in ("2", "3", "4"):
+            one.house.quote(bid)
+            one.house.market.flush()
+        queued = one.session.waiting() - waiting
+        first = one.messages()
+        one.house.market.flush()
+        later = one.messages()
+        one.house.market.flush()
+
+        assert queued == 0
+        assert [_bid(message) for message in first if message["messageType"] == 4] == ["1"]
+        assert [_bid(message) for message in later] == ["4"]
+        assert one.messages() == []
+
+
+def _bid(message: dict[str, Any]) -> Any:
+    return message["message"]["quotes"][0]["bid"]
 
 
 def test_without_the_engine_commands_are_refused_and_nothing_waits() -> None:

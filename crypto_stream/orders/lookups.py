@@ -1,9 +1,9 @@
-"""Answers that are read from the disk: lists, trades, and what became of an order that is not active."""
+"""Answers out of what is on the disk: lists, trades, what became of an order, one that was sent again."""
 
 from __future__ import annotations
 
-from crypto_stream.bus.orders import Cancel, Failed, Listed, ListOrders, ListTrades, Told, Traded
-from crypto_stream.market.orders import Status
+from crypto_stream.bus.orders import Cancel, Failed, Happened, Listed, ListOrders, ListTrades, Told, Traded
+from crypto_stream.market.orders import Order, Report, Status
 from crypto_stream.storage.interface import OrderReader
 
 MOST_CLOSED = 1_000  # ended orders of a list
@@ -26,3 +26,12 @@ def answer(reader: OrderReader, owner: str, command: Cancel | ListOrders | ListT
     return Failed(
         session, ref, "not_active", f"order_id: the order is {order.status.name.lower()}, not active"
     )
+
+
+def resent(session: int, ref: int, order: Order, newest: Report) -> Told:
+    """Answer a new order whose name its owner has used before: how that one stands, if it is the same."""
+    if newest.order.ticket == order.ticket:
+        return Happened(session, ref, newest)
+    name, known = order.ticket.client_order_id, newest.order.order_id
+    reason = f"client_order_id: {name!r} is the name of another order, {known}"
+    return Failed(session, ref, "duplicate_client_order_id", reason)

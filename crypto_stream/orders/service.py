@@ -21,7 +21,7 @@ from crypto_stream.bus.orders import (
     Received,
 )
 from crypto_stream.errors import RefusedError
-from crypto_stream.market.orders import ExecType, Report, Rules
+from crypto_stream.market.orders import ExecType, Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.exchange import Offers
@@ -30,7 +30,7 @@ from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.orders.journal import Journal
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
-from crypto_stream.orders.lookups import answer
+from crypto_stream.orders.lookups import answer, resent
 from crypto_stream.orders.news import News
 from crypto_stream.orders.owners import Ask, Cause, Owner, Promise, Session
 from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound
@@ -160,7 +160,8 @@ class Orders:
             owner = floor.owners.get(report.order.owner)
             if known:
                 floor.withdraw(decided.order.owner)
-                _answer_known(decided, report)
+                if isinstance(cause := decided.cause, Cause):
+                    cause.session.tell(resent(cause.session.number, cause.ref, decided.order, report))
                 continue
             for session in owner.sessions if owner is not None else ():
                 if session.attached:
@@ -297,19 +298,3 @@ class Orders:
 def _ref(decided: Decided, session: Session) -> int:
     cause = decided.cause
     return cause.ref if isinstance(cause, Cause) and cause.session is session else 0
-
-
-def _answer_known(decided: Decided, report: Report) -> None:
-    """Answer a new order whose name its owner has used before: the same again, or not."""
-    if not isinstance(cause := decided.cause, Cause):
-        return
-    session, ref = cause
-    if report.order.ticket == decided.order.ticket:
-        session.tell(Happened(session.number, ref, report))
-    else:
-        name = report.order.ticket.client_order_id
-        session.fail(
-            ref,
-            "duplicate_client_order_id",
-            f"client_order_id: {name!r} is the name of another order, {report.order.order_id}",
-        )

@@ -104,6 +104,7 @@ class Floor:
 
 async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[[str], None]) -> Report:
     """Kill `rounds` times at random moments and judge what was told and what is left."""
+    path = folder / "data" / "orders.db"
     with ExitStack() as stack:
         world = World(folder, stack)
         await world.start()
@@ -122,10 +123,11 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
                 await world.kill(what)
             await each(floor.all, Trader.settle)
             await each(floor.all, Trader.check_orders)
-            await _told_all(folder, floor.all)
+            untold = await _told_all(path, floor.all)
             floor.close()
         log = world.stop()
-    return judged(folder / "data" / "orders.db", floor.all, rounds, log)
+    report = judged(path, floor.all, rounds, log)
+    return report._replace(faults=[*untold, *report.faults])
 
 
 async def each(traders: Sequence[Trader], do: Callable[[Trader], Coroutine[Any, Any, None]]) -> None:
@@ -142,12 +144,22 @@ def _until_kill(chance: random.Random) -> float:
     return 1 - time.time() % 1 + chance.uniform(0, _AFTER_QUOTES_S)
 
 
-async def _told_all(folder: Path, traders: Sequence[Trader]) -> None:
-    """Wait until everybody was told as many reports as are stored."""
-    with closing(sqlite3.connect(f"file:{folder}/data/orders.db?mode=ro", uri=True)) as database:
-        stored = dict(database.execute("SELECT name, last_seq FROM owners"))
-    with suppress(TimeoutError):  # then they are found missing
-        await until(lambda: all(len(one.reports) >= stored.get(one.owner, 0) for one in traders), 20 * SCALE)
+async def _told_all(path: Path, traders: Sequence[Trader]) -> list[str]:
+    """Wait until everybody was told what is stored, and the store knows; say where it does not."""
+    notes = {one.owner: one.reports for one in traders}
+
+    def untold() -> list[str]:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            found = list(database.execute("SELECT name, last_seq, told FROM owners"))
+        return [
+            f"{owner}: has {last} reports, was told {len(notes[owner])}, acknowledged {told}"
+            for owner, last, told in found
+            if last > min(told, len(notes[owner]))
+        ]
+
+    with suppress(TimeoutError):
+        await until(lambda: not untold(), 20 * SCALE)
+    return untold()
 
 
 @click.command(help=__doc__)

@@ -1,0 +1,155 @@
+"""A disk that refuses, a broken file, a file that is gone: orders stop and say so, prices go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Set
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from crypto_stream.market.orders import ExecType, Order, Report, Side, Ticket
+from crypto_stream.storage.interface import OrderBatch
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
+from tests.process.charts import address, run
+from tests.process.programs import Running, program
+from tests.process.test_history_trouble import full
+from tests.waiting import SCALE, until
+
+pytestmark = pytest.mark.timeout(120 * SCALE)
+
+Json = dict[str, Any]
+TICKET = {"instrument": "EUR/RUB", "side": 1, "amount": "10", "price": "1"}
+PASSING = frozenset({"no_market", "starting", "engine_unreachable"})  # while it starts
+
+
+class Seen:
+    """What a client of a running program sees."""
+
+    def __init__(self, url: str, connection: ClientConnection) -> None:
+        self._http = httpx.Client(base_url=url, timeout=20 * SCALE)
+        self._connection = connection
+
+    async def place(self, passing: Set[str] = PASSING) -> Json:
+        """Place an order; return its report or ErrorInfo, the first that is none of `passing`."""
+        async with asyncio.timeout(30 * SCALE):
+            while True:
+                await self._connection.send(
+                    json.dumps({"messageType": 3, "message": {**TICKET, "request_id": 1}})
+                )
+                while (told := json.loads(await self._connection.recv())["message"])["request_id"] != 1:
+                    pass  # what has happened to others
+                if told.get("code") not in passing:
+                    return dict(told)
+                await asyncio.sleep(0.05)
+
+    async def listed(self) -> list[str]:
+        """Return the ids of all orders."""
+        await self._connection.send(json.dumps({"messageType": 5, "message": {"request_id": 2}}))
+        async with asyncio.timeout(30 * SCALE):
+            while (told := json.loads(await self._connection.recv()))["messageType"] != 5:
+                pass
+        return [order["order_id"] for order in told["message"]["orders"]]
+
+    def price_time(self) -> int:
+        """Return the time of a live quote."""
+        quote = self._http.get("/courses/eurrub").json()
+        assert not quote["stale"]
+        return int(quote["time"])
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@asynccontextmanager
+async def visited(folder: Path) -> AsyncIterator[tuple[Running, Seen]]:
+    """Run the program and connect to it."""
+    with program(run(folder), folder) as running:
+        url = await address(running)
+        async with connect(f"{url.replace('http', 'ws')}/ws?mode=extended") as connection:
+            with closing(Seen(url, connection)) as seen:
+                yield running, seen
+
+
+async def goes_on(seen: Seen) -> bool:
+    """Wait for the next price."""
+    since = seen.price_time()
+    await until(lambda: seen.price_time() > since, 20 * SCALE)
+    return True
+
+
+def stored(path: Path) -> list[str]:
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        return [order_id for (order_id,) in database.execute("SELECT order_id FROM orders ORDER BY rank")]
+
+
+async def test_a_full_disk_takes_no_order_until_it_has_room(tmp_path: Path) -> None:
+    """ErrorInfo for each and nothing kept of it; what was acknowledged stays; then orders are taken again."""
+    async with visited(tmp_path) as (running, seen):
+        first = await seen.place()
+        with full(tmp_path, running):
+            refused = [await seen.place() for _ in range(3)]
+            prices = await goes_on(seen)
+        last = await seen.place(PASSING | {"store_unavailable"})
+        orders = await seen.listed()
+
+        assert [answer["code"] for answer in refused] == ["store_unavailable"] * 3
+        assert orders == stored(tmp_path / "data" / "orders.db") == [first["order_id"], last["order_id"]]
+        assert prices
+        assert len(running.pids("engine")) == 1
+
+
+def prefilled(path: Path) -> None:
+    """Leave a file with one active order."""
+    path.parent.mkdir()
+    ticket = Ticket("eurrub", Side.BUY, "10", "1")
+    order = Order("5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5", "an owner", 1, ticket, 1, 2)
+    with closing(SqliteOrderWriter(path)) as writer:
+        writer.open()
+        writer.write(OrderBatch([Report(1, "an execution", ExecType.NEW, 1, order)], {}, frozenset()))
+
+
+@pytest.mark.parametrize("start", [0, 4096])
+async def test_a_corrupt_file_stops_orders_and_stays_as_it_is(tmp_path: Path, start: int) -> None:
+    """Whether its head or its body is broken: no order is taken, no file is begun, renamed or changed."""
+    path = tmp_path / "data" / "orders.db"
+    prefilled(path)
+    content = path.read_bytes()
+    content = content[:start] + b"\xff" * (len(content) - start)
+    path.write_bytes(content)
+    async with visited(tmp_path) as (running, seen):
+        refused = [await seen.place() for _ in range(2)]
+        prices = await goes_on(seen)
+        running.process.terminate()
+        running.wait()
+
+    assert [answer["code"] for answer in refused] == ["store_unavailable"] * 2
+    assert prices
+    assert path.read_bytes() == content
+    assert {one.name for one in path.parent.glob("orders*")} <= {
+        path.name,
+        f"{path.name}-wal",
+        f"{path.name}-shm",
+    }
+    assert running.output.count("orders are not accepted") == 1
+
+
+async def test_a_file_that_is_deleted_while_it_runs_is_not_begun_anew(tmp_path: Path) -> None:
+    """What is written to a file without a name would be lost: orders stop, a person has to look."""
+    path = tmp_path / "data" / "orders.db"
+    async with visited(tmp_path) as (_running, seen):
+        await seen.place()
+        for part in path.parent.glob("orders.db*"):
+            part.unlink()
+        refused = [await seen.place() for _ in range(2)]
+        prices = await goes_on(seen)
+
+    assert [answer["code"] for answer in refused] == ["store_unavailable"] * 2
+    assert prices
+    assert not path.exists()

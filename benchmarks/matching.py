@@ -48,8 +48,12 @@ class Bench:
         self.orders = orders
         self.fills = self.placed = self.failed = 0
         symbols = [f"s{number:02d}usdt" for number in range(_INSTRUMENTS)]
-        self.rounds = [list(_round(symbol)) for symbol in symbols]
-        self.quotes = {changes[0].symbol: changes[0] for changes in self.rounds}
+        rounds = [list(_round(symbol)) for symbol in symbols]
+        self.quotes = {changes[0].symbol: changes[0] for changes in rounds}
+        # Each instrument in its turn, and not all of them fill in the same one.
+        self.changes = [
+            changes[(turn + place) % _ROUND] for turn in range(_ROUND) for place, changes in enumerate(rounds)
+        ]
         stock(folder / "orders.db", _tickets(symbols, orders))
         clock = LoopClock()
         loop = asyncio.get_running_loop()
@@ -111,14 +115,14 @@ async def run(orders: int, seconds: float, rate: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="matching-") as place:
         bench = Bench(Path(place), orders)
         began_s, cpu_s = time.perf_counter(), _cpu_s()
-        await feed(bench.rounds, rate, min(seconds, 3.0), lambda quotes: None)
+        await feed(bench.changes, rate, min(seconds, 3.0), lambda quotes: None)
         feed_percent = (_cpu_s() - cpu_s) / (time.perf_counter() - began_s) * 100
         await bench.open()
-        await feed(bench.rounds, rate, min(seconds, 2.0), bench.take)
+        await feed(bench.changes, rate, min(seconds, 2.0), bench.take)
         await bench.settled()
         fills, placed = bench.fills, bench.placed
         began_s, cpu_s, loop_s = time.perf_counter(), _cpu_s(), time.thread_time()
-        changes = await feed(bench.rounds, rate, seconds, bench.take)
+        changes = await feed(bench.changes, rate, seconds, bench.take)
         elapsed = time.perf_counter() - began_s
         used, loop = _cpu_s() - cpu_s, time.thread_time() - loop_s
         await bench.settled()
@@ -137,28 +141,24 @@ async def run(orders: int, seconds: float, rate: float) -> dict[str, Any]:
 
 
 async def feed(
-    rounds: Sequence[Sequence[Quote]], rate: float, seconds: float, take: Callable[[list[Quote]], None]
+    changes: Sequence[Quote], rate: float, seconds: float, take: Callable[[Sequence[Quote]], None]
 ) -> int:
-    """Hand over changes, each instrument in its turn, at `rate` a second in all; return how many."""
+    """Hand over changes, again and again, `rate` of them a second; return how many."""
     began = time.perf_counter()
     total = int(rate * seconds)
     number = 0
-    count = len(rounds)
     while number < total:
         due = min(total, int((time.perf_counter() - began) * rate) + 1)
-        if number < due:
-            take([_change(rounds, each, count) for each in range(number, due)])
-            number = due
+        while number < due:
+            at = number % len(changes)
+            part = changes[at : at + due - number]
+            take(part)
+            number += len(part)
         await asyncio.sleep(_TICK_S)
     late = time.perf_counter() - began - seconds
     if late > seconds / 50 + 0.1:
         raise RuntimeError(f"{total} changes took {seconds + late:.1f} s instead of {seconds:.1f}")
     return total
-
-
-def _change(rounds: Sequence[Sequence[Quote]], number: int, count: int) -> Quote:
-    turn, place = divmod(number, count)
-    return rounds[place][(turn + place) % _ROUND]  # so that not all instruments fill in the same moment
 
 
 def _round(symbol: str) -> Iterator[Quote]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
 
 from crypto_stream.bus.orders import Attach, Failed, ListOrders, Place
 from crypto_stream.market.orders import ExecType, Side, Status, Ticket, TimeInForce
+from crypto_stream.orders import service
 from tests.orders.house import House, a_quote, house, limit
+from tests.waiting import DEADLINE_S
 
 BUY, SELL = Side.BUY, Side.SELL
 LATEST_MS = 150  # the longest latency of an order
@@ -167,3 +170,41 @@ def test_an_instrument_that_is_gone_keeps_its_orders(path: Path) -> None:
         assert second.reports(1)[-1].order.status is Status.CANCELLED
     finally:
         second.stop()
+
+
+def test_a_disk_that_does_not_answer_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator sees for how long it has stood still; when it answers that is over."""
+    monkeypatch.setattr(service, "_SLOW_DISK_S", 0.0)
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.disk.free.clear()
+        one.place(1, limit(BUY, "1", "90"))
+        deadline = time.monotonic() + DEADLINE_S
+        while one.orders.trouble is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        during = one.orders.trouble
+        one.disk.free.set()
+        one.settle()
+
+        assert "has not answered" in during
+        assert one.orders.trouble is None
+        assert said(one) == [NEW]
+
+
+def test_what_waits_for_the_disk_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the bound orders are refused, and what was accepted before is kept."""
+    monkeypatch.setattr(service, "_MOST_WAITING", 3)
+    with house(path) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.disk.free.clear()
+        for _ in range(10):
+            one.place(1, limit(BUY, "1", "90"))
+        one.disk.free.set()
+        one.settle()
+
+        assert set(one.failures(1)) == {"store_unavailable"}
+        assert 4 <= len(one.reports(1)) <= 5  # the first one may have been taken up already
+        assert len(one.listed(1)) == len(one.reports(1))

@@ -27,8 +27,8 @@ from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.order_sessions.house import Limits
 from crypto_stream.gateway.order_sessions.reception import Reception
-from crypto_stream.gateway.order_sessions.session import Limits
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.gate import Admission

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from typing import NamedTuple, Protocol
-
 from websockets.frames import CloseCode
 
 from crypto_stream.bus.orders import (
@@ -22,13 +19,14 @@ from crypto_stream.bus.orders import (
     Told,
     Traded,
 )
-from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.wire import Wire
-from crypto_stream.gateway.order_sessions.market_data import MarketData, Subscription
+from crypto_stream.gateway.order_sessions.house import Client, House
+from crypto_stream.gateway.order_sessions.market_data import Subscription
 from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, WITHIN_S, Pace
-from crypto_stream.market.instruments import Instrument
+from crypto_stream.gateway.order_sessions.receipts import Receipts
+from crypto_stream.gateway.order_sessions.unanswered import ANSWER_S, MOST_LISTS, Unanswered, Waiting
 from crypto_stream.orders import replies
 from crypto_stream.orders.fields import Form, RequestId
 from crypto_stream.orders.messages import (
@@ -44,18 +42,8 @@ from crypto_stream.orders.messages import (
 )
 from crypto_stream.orders.replies import Style
 
-log = logging.getLogger(__name__)
-
-# Commands of one session that may wait for the engine; then no more is read from the client.
-MOST_UNANSWERED = 256
-# Lists among them: one may have a megabyte, so further ones are refused.
-MOST_LISTS = 4
 # Bytes that may wait for a client that does not read; then it is cut, and its reports stay untold.
 MOST_OWED = 8 * 1024 * 1024
-# Seconds the engine may take for a command before the client is told that its outcome is not known.
-ANSWER_S = 10.0
-# Seconds from one question whether the reports were read to the next.
-ASK_S = 0.1
 # Seconds of silence after which a client is pinged, and again until it is given up.
 HEARTBEAT_S = 20.0
 
@@ -73,53 +61,6 @@ _NAMES: dict[type[Ask], str] = {
 }
 
 
-class Limits(NamedTuple):
-    """What one session may do: messages a second, subscriptions, seconds without reading."""
-
-    rate: int
-    subscriptions: int
-    patience_s: float
-
-
-class House(Protocol):
-    """What a session needs of the gateway; see `sessions`."""
-
-    limits: Limits
-    counters: OrderCounters
-    market: MarketData
-    up: bool
-
-    def clock(self) -> float:
-        """Read the time: monotonic seconds."""
-
-    def find(self, text: str) -> Instrument | None:
-        """Find the instrument that a text spells; RefusedError while none can be known."""
-
-    def name(self, symbol: str) -> str:
-        """Return the usual name of an instrument."""
-
-    def ask(self, command: Command) -> None:
-        """Send a command to the engine, after all that were sent before."""
-
-    def ended(self, session: OrderSession) -> None:
-        """Forget a session."""
-
-
-class Client(NamedTuple):
-    """Who connected: the owner of its orders, who cannot come back when `anonymous`."""
-
-    owner: str
-    anonymous: bool
-    extended: bool
-
-
-class _Unanswered(NamedTuple):
-    request_id: RequestId
-    due_s: float
-    form: Form | None
-    is_list: bool
-
-
 class OrderSession(Wire):
     """Carry one client's messages. What it must not miss waits for it, at most `MOST_OWED` bytes.
 
@@ -128,29 +69,8 @@ class OrderSession(Wire):
     """
 
     __slots__ = (
-        *(
-            "_acknowledged",
-            "_asked",
-            "_forms",
-            "_house",
-            "_late_since_s",
-            "_lists",
-            "_next_ask_s",
-            "_next_beat_s",
-            "_owed_most",
-        ),
-        *(
-            "_pace",
-            "_pinged",
-            "_refs",
-            "_subscriptions",
-            "_unanswered",
-            "_untaken",
-            "client",
-            "name",
-            "number",
-        ),
-        *("style", "why"),
+        *("_forms", "_house", "_late_since_s", "_next_beat_s", "_owed_most", "_pace", "_pinged", "_receipts"),
+        *("_subscriptions", "_unanswered", "client", "name", "number", "style", "why"),
     )
 
     def __init__(
@@ -167,11 +87,10 @@ class OrderSession(Wire):
         self._pace = Pace(house.limits.rate, house.clock())
         self._forms: dict[str, Form] = {}
         self._subscriptions: dict[str, Subscription] = {}
-        self._unanswered: dict[int, _Unanswered] = {}
-        self._refs = self._lists = self._owed_most = 0
-        self._untaken = self._asked = self._acknowledged = 0
+        self._unanswered = Unanswered()
+        self._receipts = Receipts()
+        self._owed_most = 0
         self._next_beat_s = house.clock() + HEARTBEAT_S
-        self._next_ask_s = 0.0
         self._late_since_s: float | None = None
         self._pinged = False
 
@@ -210,7 +129,7 @@ class OrderSession(Wire):
         self._subscriptions.clear()
         if self._house.up:
             self._house.ask(Detach(self.number))
-        self._house.ended(self)
+        self._house.ended(self.number, self.why or self.fault())
 
     def _command(self, ask: PlaceOrder | CancelOrder | GetOrders | GetTrades, request_id: RequestId) -> None:
         house = self._house
@@ -218,16 +137,14 @@ class OrderSession(Wire):
             self.refuse("engine_unreachable", "the engine cannot be reached: nothing was done", request_id)
             return
         is_list = isinstance(ask, GetOrders | GetTrades)
-        if is_list and self._lists >= MOST_LISTS:
+        if is_list and self._unanswered.lists_full():
             text = f"at most {MOST_LISTS} lists of one connection may be under way at once"
             self.refuse(_MOST_CODE, text, request_id)
             return
-        self._refs += 1
-        self._lists += is_list
         form = ask.form if isinstance(ask, GetTrades) else None
-        self._unanswered[self._refs] = _Unanswered(request_id, house.clock() + ANSWER_S, form, is_list)
-        house.ask(self._on_the_bus(ask, self._refs))
-        if len(self._unanswered) >= MOST_UNANSWERED:
+        ref = self._unanswered.add(request_id, house.clock(), form, is_list=is_list)
+        house.ask(self._on_the_bus(ask, ref))
+        if self._unanswered.full():
             self.hold(True)
 
     def _on_the_bus(self, ask: PlaceOrder | CancelOrder | GetOrders | GetTrades, ref: int) -> Command:
@@ -288,7 +205,7 @@ class OrderSession(Wire):
         answered = self._answered(told.ref)
         request_id = answered.request_id if answered else None
         if isinstance(told, Happened):
-            self._note(told.report.seq)
+            self._receipts.sent(told.report.seq)
             text = replies.execution(self.style, told.report, self._form, request_id)
             self._house.counters.reports += text is not None
             return framed(TEXT, text) if text else b""
@@ -316,50 +233,35 @@ class OrderSession(Wire):
         self._give(replies.error(self.style, code, reason, request_id))
 
     def ask_for_receipt(self, now_s: float) -> bool:
-        """Ask the client's WebSocket whether it has the reports; False when that is to be done later.
-
-        That the socket took them says little: the client may have been gone for minutes.
-        """
-        if self._untaken > self._asked and self._house.up:
-            if self.waiting() or now_s < self._next_ask_s:
+        """Ask the client's WebSocket whether it has the reports; False when that is to be done later."""
+        if self._receipts.owed() and self._house.up:
+            question = None if self.waiting() else self._receipts.question(now_s)
+            if question is None:
                 return False
-            self._next_ask_s = now_s + ASK_S
-            self._asked = self._untaken
-            self.ping(b"%d" % self._untaken)
+            self.ping(question)
         return True
 
     def ponged(self, payload: bytes) -> None:
         """Acknowledge to the engine the reports that went before the ping which this answers."""
-        seq = int(payload) if payload.isdigit() and len(payload) < 20 else 0
-        if self._acknowledged < seq <= self._untaken and self._house.up:
-            self._acknowledged = seq
+        if self._house.up and (seq := self._receipts.answer(payload)):
             self._house.ask(Received(self.number, seq))
 
     def lose(self) -> None:
         """Say of everything without an answer that nobody knows: the engine is gone."""
-        unanswered, self._unanswered, self._lists = self._unanswered, {}, 0
-        self._untaken = self._asked = self._acknowledged = 0  # the engine's next life may tell it again
-        for one in unanswered.values():
+        self._receipts.forget()
+        for one in self._unanswered.take_all():
             self.refuse("engine_unreachable", f"the engine was lost; {_UNKNOWN_OUTCOME}", one.request_id)
         self.hold(False)
 
-    def _note(self, seq: int) -> None:
-        """Remember to ask for a receipt of a report; one that is told again is acknowledged again."""
-        self._untaken = max(self._untaken, seq)
-        self._asked = min(self._asked, seq - 1)
-        self._acknowledged = min(self._acknowledged, seq - 1)
-
-    def _trades(self, told: Traded, answered: _Unanswered) -> bytes:
+    def _trades(self, told: Traded, answered: Waiting) -> bytes:
         return replies.trades_list(
             self.style, told.trades, told.positions, answered.form, self._form, answered.request_id
         )
 
-    def _answered(self, ref: int) -> _Unanswered | None:
-        answered = self._unanswered.pop(ref, None)
-        if answered is not None:
-            self._lists -= answered.is_list
-            if len(self._unanswered) < MOST_UNANSWERED // 2:
-                self.hold(False)
+    def _answered(self, ref: int) -> Waiting | None:
+        answered = self._unanswered.take(ref)
+        if answered is not None and self._unanswered.eased():
+            self.hold(False)
         return answered
 
     def _form(self, symbol: str) -> Form:
@@ -372,13 +274,11 @@ class OrderSession(Wire):
 
     def check(self, now_s: float) -> None:
         """Notice, each second: a dead or slow client, and an engine that does not answer."""
-        while self._unanswered:
-            ref, oldest = next(iter(self._unanswered.items()))
-            if oldest.due_s > now_s:
-                break
-            self._answered(ref)
+        for one in self._unanswered.take_overdue(now_s):
             text = f"the engine did not answer within {ANSWER_S:g} s; {_UNKNOWN_OUTCOME}"
-            self.refuse("engine_unreachable", text, oldest.request_id)
+            self.refuse("engine_unreachable", text, one.request_id)
+        if self._unanswered.eased():
+            self.hold(False)
         if not self.waiting():
             self._late_since_s = None
         elif self._late_since_s is None:

@@ -14,8 +14,9 @@ from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.order_sessions.house import Client, Limits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
-from crypto_stream.gateway.order_sessions.session import Client, Limits, OrderSession
+from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.market.instruments import Instrument
 
 log = logging.getLogger(__name__)
@@ -75,13 +76,12 @@ class OrderSessions:
             session.attach()
         return session
 
-    def ended(self, session: OrderSession) -> None:
+    def ended(self, number: int, reason: str) -> None:
         """Forget a session."""
-        del self._sessions[session.number]
-        self._unreceipted.pop(session.number, None)
+        session = self._sessions.pop(number)
+        self._unreceipted.pop(number, None)
         self.counters.sessions -= 1
-        self._left.pop(session.number)()
-        reason = session.why or session.fault()
+        self._left.pop(number)()
         log.info("client left", extra={"client": session.name, "reason": reason})
 
     def close(self) -> None:

@@ -17,18 +17,11 @@ from crypto_stream.bus.messages import Quotes
 from crypto_stream.bus.orders import Command, Detach, Failed, Happened, Listed, ListOrders, Place, Received
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.order_sessions.house import Client, Limits
 from crypto_stream.gateway.order_sessions.market_data import MarketData
 from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, Pace
-from crypto_stream.gateway.order_sessions.session import (
-    ANSWER_S,
-    HEARTBEAT_S,
-    MOST_LISTS,
-    MOST_OWED,
-    MOST_UNANSWERED,
-    Client,
-    Limits,
-    OrderSession,
-)
+from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MOST_OWED, OrderSession
+from crypto_stream.gateway.order_sessions.unanswered import ANSWER_S, MOST_LISTS, MOST_UNANSWERED
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
@@ -51,6 +44,7 @@ class House:
         self.now_s = 1_000.0
         self.asked: list[Command] = []
         self.gone: list[int] = []
+        self.why = ""
         self._catalogue = Catalogue(EXCHANGED)
 
     def quote(self, bid: str) -> None:
@@ -70,8 +64,9 @@ class House:
     def ask(self, command: Command) -> None:
         self.asked.append(command)
 
-    def ended(self, session: OrderSession) -> None:
-        self.gone.append(session.number)
+    def ended(self, number: int, reason: str) -> None:
+        self.gone.append(number)
+        self.why = reason
 
 
 class Seat:
@@ -264,7 +259,7 @@ def test_an_idle_client_is_pinged_and_given_up_when_it_is_dead() -> None:
 
         assert (pings, again) == ([Opcode.PING], [Opcode.PING])
         assert (alive, one.house.gone) == ([], [7])
-        assert one.session.why == "no answer to a ping"
+        assert one.house.why == "no answer to a ping"
 
 
 def test_a_busy_client_is_not_pinged() -> None:

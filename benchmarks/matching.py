@@ -29,7 +29,8 @@ from crypto_stream.orders.clock import LoopClock
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.service import Orders
-from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
 _INSTRUMENTS = 100
 _OWNERS = 100

@@ -13,7 +13,8 @@ from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.service import Orders
 from crypto_stream.settings import Settings
-from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
 _FILE = "orders.db"
 _TICK_S = 1.0

@@ -38,6 +38,23 @@ def failing_as_os_error(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a file can do to us into OSError; what can be read and has no meaning is corrupt too."""
+    try:
+        with failing_as_os_error(path):
+            yield
+    except ValueError as error:
+        raise CorruptError(f"{path}: {error}") from None
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open the file (`mode` ro, rw, rwc); transactions are begun by who uses it."""
+    # One thread uses it at a time; another one may close it at the end.
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
+
+
 def identity(path: Path) -> Identity:
     """Tell which file stands at the path; what is written to one without a name is lost."""
     try:

@@ -1,32 +1,29 @@
-"""The orders in one SQLite file: a writer for one thread, reads beside it (WAL). It is never replaced."""
+"""The writer of the orders: one SQLite file, never replaced. `sqlite_order_reader` reads beside it (WAL)."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
 
-from crypto_stream.market.orders import ExecType, Order, Position, Report, Side
+from crypto_stream.market.orders import ExecType, Order, Report, Side
 from crypto_stream.storage.interface import (
     MOST_UNTOLD,
-    CorruptError,
     OrderBatch,
     OrdersFound,
     OwnerFound,
     UnusableError,
 )
-from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
+from crypto_stream.storage.sqlite_file import Identity, connect, failing_as_os_error, identity, parts, reading
 from crypto_stream.storage.sqlite_order_rows import (
     ACTIVE_ORDERS,
-    CLOSED_ORDERS,
     GET_POSITION,
     NAMED,
     NEWEST_REPORT,
-    ORDERS,
     OWNER_ID,
     PUT_ORDER,
     PUT_OWNER,
@@ -35,10 +32,8 @@ from crypto_stream.storage.sqlite_order_rows import (
     PUT_TOLD,
     REPORTS,
     SCHEMA,
-    TRADES,
     VERSION,
     orders,
-    positions,
     reports,
 )
 
@@ -64,7 +59,7 @@ class SqliteOrderWriter:
 
         It returns only when something can be written, too.
         """
-        with _reading(self._path):
+        with reading(self._path):
             if self._database is None:
                 # A first look cannot write: to close a connection that may carries the log over into the
                 # file, and a corrupt one is to stay as it is.
@@ -90,7 +85,7 @@ class SqliteOrderWriter:
 
     def owner(self, owner: str, after: int = 0) -> OwnerFound:
         """Return what is known of an owner, of its reports the oldest MOST_UNTOLD beyond seq `after`."""
-        with _reading(self._path):
+        with reading(self._path):
             database = self._usable()
             row = database.execute("SELECT last_seq, told FROM owners WHERE name = ?", (owner,)).fetchone()
             if row is None:
@@ -102,7 +97,7 @@ class SqliteOrderWriter:
         """Return the newest reports of those orders that exist, by owner and client_order_id."""
         query = f"{NEWEST_REPORT} orders.owner = {OWNER_ID} AND client_order_id = ?"
         asked = list(names)
-        with _reading(self._path):
+        with reading(self._path):
             database = self._usable()
             known = [asked[key] for (key,) in database.execute(NAMED, (json.dumps(asked),)).fetchall()]
             return {name: reports(database, query, name)[0] for name in known}
@@ -126,7 +121,7 @@ class SqliteOrderWriter:
             return OrdersFound([], frozenset(), 1)
         if not here.is_file():
             raise UnusableError(f"{here} is no file")
-        with closing(_connect(here, "ro")) as database:
+        with closing(connect(here, "ro")) as database:
             return _found(database)
 
     def _standing(self) -> list[Identity]:
@@ -215,82 +210,8 @@ class SqliteOrderWriter:
         return number
 
 
-class SqliteOrderReader:
-    """Read the orders over one read-only connection, opened at the first read."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the file at `path`, which a writer has made."""
-        self._path = path
-        self._database: sqlite3.Connection | None = None
-        self._opened: Identity = None
-
-    def order(self, owner: str, order_id: str) -> Order | None:
-        """Return one order of this owner."""
-        query = f"{ORDERS} order_id = ? AND owners.name = ?"
-        return _one(self._read(lambda database: orders(database, query, (order_id, owner))))
-
-    def newest_report(self, owner: str, order_id: str) -> Report | None:
-        """Return the newest report of one order of this owner."""
-        query = f"{NEWEST_REPORT} order_id = ? AND owners.name = ?"
-        return _one(self._read(lambda database: reports(database, query, (order_id, owner))))
-
-    def orders(self, owner: str, most_closed: int) -> list[Order]:
-        """Return all active orders and the newest others, by rank."""
-        active = f"{ACTIVE_ORDERS} AND orders.owner = {OWNER_ID}"
-        closed = f"{CLOSED_ORDERS} AND orders.owner = {OWNER_ID} ORDER BY orders.rank DESC LIMIT ?"
-        found = self._read(
-            lambda database: (
-                orders(database, active, (owner,)) + orders(database, closed, (owner, most_closed))
-            )
-        )
-        return sorted(found, key=_rank)
-
-    def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
-        """Return the newest trades in one instrument, oldest first."""
-        query = (
-            f"{TRADES} AND reports.owner = {OWNER_ID} "
-            "AND reports.symbol = (SELECT id FROM names WHERE text = ?) ORDER BY seq DESC LIMIT ?"
-        )
-        return self._read(lambda database: reports(database, query, (owner, symbol, most)))[::-1]
-
-    def positions(self, owner: str) -> list[Position]:
-        """Return what all trades of an owner come to, by symbol."""
-        return self._read(lambda database: positions(database, owner))
-
-    def close(self) -> None:
-        """Close the file; the next read opens it again."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
-
-    def _read(self, query: Callable[[sqlite3.Connection], Found]) -> Found:
-        with _reading(self._path):
-            if identity(self._path) != self._opened:
-                self.close()
-            if self._database is None:
-                self._database = _connect(self._path, "ro")
-                self._opened = identity(self._path)
-            return query(self._database)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what a file can do to us into OSError; what can be read and is no order is corrupt too."""
-    try:
-        with failing_as_os_error(path):
-            yield
-    except ValueError as error:
-        raise CorruptError(f"{path}: {error}") from None
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    # One thread uses it at a time; another one may close it at the end.
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
-
-
 def _prepared(path: Path) -> sqlite3.Connection:
-    database = _connect(path, "rwc")
+    database = connect(path, "rwc")
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")  # a commit waits for the disk
@@ -336,7 +257,3 @@ def _put_owners(database: sqlite3.Connection, batch: OrderBatch) -> dict[str, in
 
 def _rank(order: Order) -> int:
     return order.rank
-
-
-def _one(found: Sequence[Found]) -> Found | None:
-    return found[0] if found else None

@@ -36,7 +36,8 @@ from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.owners import Ask
 from crypto_stream.orders.service import Orders
 from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
-from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from tests.waiting import DEADLINE_S
 
 SYMBOLS = ("btcusdt", "ethusdt")

@@ -29,7 +29,8 @@ from crypto_stream.market.orders import (
     TimeInForce,
 )
 from crypto_stream.storage.interface import CorruptError, OrderBatch, OwnerFound, UnusableError
-from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
 ANN, BOB = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5", "8f9d6c1e-0000-4000-8000-000000000002"
 MOST = 10**6

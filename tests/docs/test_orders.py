@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 
 from crypto_stream.cli.orders import order
 from crypto_stream.gateway.app import MOST_SENT
-from crypto_stream.gateway.order_sessions import market_data, pace, session
+from crypto_stream.gateway.order_sessions import market_data, pace, session, unanswered
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Side, Status, TimeInForce
 from crypto_stream.orders import fields, lookups
 from crypto_stream.orders.messages import BadAskError, read
@@ -215,7 +215,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['max_open_orders']:,} (`max_open_orders`)",
         f"{default['max_subscriptions']} (`max_subscriptions`)",
         f"{MOST_SENT // 1024} kB ({MOST_SENT} bytes)",
-        f"{session.MOST_UNANSWERED}, lists {session.MOST_LISTS}",
+        f"{unanswered.MOST_UNANSWERED}, lists {unanswered.MOST_LISTS}",
         f"{default['patience']:g} s (`patience`), or {session.MOST_OWED // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
         f"at most one update each {market_data.INTERVAL_S * 1000:g} ms",

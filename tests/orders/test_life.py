@@ -14,17 +14,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import Kind, Outcome, Report, Side, Ticket, TimeInForce
 from crypto_stream.orders.transitions import leaves
-from crypto_stream.storage.sqlite_orders import SqliteOrderReader, SqliteOrderWriter
+from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from tests.orders.house import SYMBOLS, TERMS, House, a_quote
 from tests.orders.reference import Event, Reference, Shown
 
-MOST_OPEN = 4
+MOST_OPEN = 6
+BUSY = (SYMBOLS[0], *SYMBOLS)  # one of them is busier
 SESSIONS = st.integers(1, 4)
 PRICES = st.integers(97, 101)
 TIMES = st.sampled_from([1, 60, 150, 150, 30_000, 61_000])
 TICKETS = st.builds(
     Ticket,
-    symbol=st.sampled_from(SYMBOLS),
+    symbol=st.sampled_from(BUSY),
     side=st.sampled_from(Side),
     amount=st.integers(1, 6).map(str),
     price=PRICES.map(str),
@@ -33,7 +35,7 @@ TICKETS = st.builds(
     outcome=st.sampled_from([None, None, None, None, *Outcome]),
 ) | st.builds(
     Ticket,
-    symbol=st.sampled_from(SYMBOLS),
+    symbol=st.sampled_from(BUSY),
     side=st.sampled_from(Side),
     amount=st.integers(1, 6).map(str),
     kind=st.just(Kind.MARKET),
@@ -46,7 +48,7 @@ LIVE = st.builds(
     st.sampled_from([None, 1, 2, 5]),
     st.just(False),
 )
-SHOWN = st.one_of(LIVE, LIVE, LIVE.map(lambda shown: replace(shown, stale=True)))
+SHOWN = st.one_of(*[LIVE] * 5, LIVE.map(lambda shown: replace(shown, stale=True)))
 
 
 class Life(RuleBasedStateMachine):
@@ -99,10 +101,12 @@ class Life(RuleBasedStateMachine):
             self.house.detach(leaving[0])
 
     @precondition(lambda self: self.reference.sessions)
-    @rule(at=SESSIONS, tickets=st.lists(TICKETS, min_size=1, max_size=4))
-    def place(self, at: int, tickets: list[Ticket]) -> None:
+    @rule(at=SESSIONS, tickets=st.lists(TICKETS, min_size=1, max_size=5), ms=st.sampled_from([0, 150, 150]))
+    def place(self, at: int, tickets: list[Ticket], ms: int) -> None:
         for ticket in tickets:
             self._place(self._session(at), ticket)
+        self.house.advance(ms)
+        self.reference.advance(ms)
 
     def _place(self, session: int, ticket: Ticket) -> None:
         owner = self.reference.sessions[session]
@@ -143,8 +147,13 @@ class Life(RuleBasedStateMachine):
             assert isinstance(answer, Happened)
             assert answer.report.order.order_id == order_id
 
-    @rule(steps=st.lists(TIMES | st.tuples(st.sampled_from(SYMBOLS), SHOWN), min_size=1, max_size=6))
-    def market_moves(self, steps: list[int | tuple[str, Shown]]) -> None:
+    @rule(
+        steps=st.lists(TIMES | st.tuples(st.sampled_from(BUSY), SHOWN), min_size=1, max_size=8),
+        fails=st.sampled_from([False, False, True]),
+    )
+    def market_moves(self, steps: list[int | tuple[str, Shown]], fails: bool) -> None:
+        if fails:
+            self.disk_refuses_or_is_mended(refuses=True)
         for step in steps:
             if isinstance(step, int):
                 self.house.advance(step)
@@ -152,6 +161,8 @@ class Life(RuleBasedStateMachine):
             else:
                 self._show(*step)
                 self.house.settle()
+        if fails:
+            self.disk_refuses_or_is_mended(refuses=False)
 
     @precondition(lambda self: self.reference.sessions and not self.reference.refuses)
     @rule(at=SESSIONS, back=st.integers(0, 2))
@@ -172,7 +183,7 @@ class Life(RuleBasedStateMachine):
         self.reference.refuses = False
         if self.reference.trouble:
             for session, owner in self.reference.sessions.items():
-                told = len(self.house.reports(session))
+                told = len(self._reports(session))
                 self.attached[session] = (told, self.received.get(owner, 0))
             self.reference.begin()
         self.house.mend()
@@ -296,12 +307,15 @@ class Life(RuleBasedStateMachine):
 
     def _told(self, session: int) -> list[Report]:
         """Return the reports a session was told since it was attached last."""
-        reports = [
+        return self._reports(session)[self.attached[session][0] :]
+
+    def _reports(self, session: int) -> list[Report]:
+        """Return all reports a session was told, but those of before that answered an order sent again."""
+        return [
             one.report
             for one in self.house.told[1, session]
             if isinstance(one, Happened) and one.ref not in self.again
         ]
-        return reports[self.attached[session][0] :]
 
 
 def _event(report: Report) -> Event:

@@ -123,7 +123,7 @@ class Settings(BaseModel):
         (), description="Other web origins whose pages may read and connect; * allows every one."
     )
     max_viewers: int = Field(
-        20_000, ge=1, description="Open viewer connections of one gateway process (each worker)."
+        20_000, ge=1, description="Open viewer and /ws connections of one gateway process (each worker)."
     )
     max_per_address: int = Field(
         20_000, ge=1, description="Open WebSockets of one client address, a proxy's included, in one process."

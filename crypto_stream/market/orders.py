@@ -76,7 +76,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
     `rank` counts all accepted orders, `due_ms` is when it reaches the market (its simulated latency), times
     are ms since the epoch. `cum_amount` is what has traded and `cum_value` the sum of amount times price of
-    it, both exact; what is left is `ticket.amount` - `cum_amount`, nothing when it is no longer active.
+    it, both exact; what is left is `ticket.amount` - `cum_amount`, also of an order that has ended.
     """
 
     order_id: str

@@ -325,4 +325,4 @@ def _event(report: Report) -> Event:
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLife.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -149,7 +149,7 @@ class Settings(BaseModel):
     order_rate: int = Field(
         200, ge=1, le=1_000_000, description="Messages a second of one connection to /ws; more are refused."
     )
-    max_open_orders: int = Field(2_000, ge=1, le=1_000_000, description="Active orders of one owner.")
+    max_open_orders: int = Field(2_000, ge=1, le=100_000, description="Active orders of one owner.")
     max_subscriptions: int = Field(
         500, ge=1, le=100_000, description="Instruments one connection to /ws may subscribe to."
     )

@@ -34,7 +34,7 @@ def judged(url: str, name: str, chromium: str) -> dict[str, Any]:
         ],
         check=True,
         env={**os.environ, "CHROME_PATH": chromium},
-        timeout=50 * SCALE,
+        timeout=100 * SCALE,
     )
     found: dict[str, Any] = json.loads(report.read_text("utf-8"))
     return found

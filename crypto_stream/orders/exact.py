@@ -15,8 +15,8 @@ multiply = EXACT.multiply
 
 
 def plain(number: Decimal) -> str:
-    """Write a number without an exponent, as the wire and the store want it."""
-    return format(number, "f")
+    """Write a number in its only plain form: no exponent, no zero too many."""
+    return f"{EXACT.normalize(number):f}"
 
 
 def is_multiple(number: Decimal, step: Decimal) -> bool:

@@ -149,7 +149,7 @@ def _filled(order: Order) -> dict[str, str | None]:
     return {
         "cum_amount": order.cum_amount,
         "leaves_amount": plain(subtract(Decimal(order.ticket.amount), done)),
-        "avg_price": plain(_ROUNDING.normalize(average)),
+        "avg_price": plain(average),
     }
 
 

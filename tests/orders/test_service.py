@@ -71,8 +71,8 @@ def test_a_resting_order_fills_bit_by_bit(path: Path) -> None:
             one.quote(a_quote(bid="100.25", bid_size=size, ask="101"))
 
         assert [report.last_amount for report in one.reports(1)] == [None, "2", "1.5", "1.5"]
-        assert [report.order.cum_amount for report in one.reports(1)] == ["0", "2", "3.5", "5.0"]
-        assert one.reports(1)[-1].order.cum_value == "501.250"
+        assert [report.order.cum_amount for report in one.reports(1)] == ["0", "2", "3.5", "5"]
+        assert one.reports(1)[-1].order.cum_value == "501.25"
         assert one.trades(1).positions[0].sold_amount == "5"
 
 

@@ -13,18 +13,17 @@ import os
 import random
 import signal
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import httpx
 
 from tests.process.charts import Json, Watcher, address, run, watching, whole
 from tests.process.programs import Running, program
+from tests.process.rounds import command
 from tests.waiting import SCALE, until
 
 WATCHED = (*(f"ticker_{number:02d}" for number in range(0, 100, 6)), "eurusd", "eurrub", "usdrub")
@@ -68,6 +67,12 @@ class Report(NamedTuple):
     without_bar: int
     told: int
     faults: list[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills; {self.bars} bars of a second stored, {self.told} bars told to viewers; "
+            f"{self.without_bar} seconds without a bar, each in a gap"
+        )
 
 
 async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[[str], None]) -> Report:
@@ -200,24 +205,5 @@ def _log_faults(log: str) -> list[str]:
     return [line for line in log.splitlines() if any(word in line for word in bad)]
 
 
-@click.command(help=__doc__)
-@click.option("--rounds", default=50, show_default=True, help="How often the engine is killed.")
-@click.option("--seed", type=int, help="Repeat the moments of another run.")
-def main(rounds: int, seed: int | None) -> None:
-    """Kill, judge, and end with status 1 when something is missing."""
-    seed = random.randrange(2**32) if seed is None else seed
-    click.echo(f"seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        report = asyncio.run(crash(rounds, random.Random(seed), Path(folder), click.echo))
-    click.echo(
-        f"{report.kills} kills; {report.bars} bars of a second stored, {report.told} bars told to viewers; "
-        f"{report.without_bar} seconds without a bar, each in a gap; {len(report.faults)} faults"
-    )
-    for fault in report.faults[:20]:
-        click.echo(fault, err=True)
-    if report.faults:
-        raise SystemExit(1)
-
-
 if __name__ == "__main__":
-    main()
+    command(crash, 50, __doc__)()

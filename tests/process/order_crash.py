@@ -12,19 +12,18 @@ import os
 import random
 import signal
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
-import click
 import psutil
 
 from tests.process.charts import address, run
 from tests.process.order_judgement import Report, judged
 from tests.process.programs import Running, program
+from tests.process.rounds import command
 from tests.process.traders import Trader
 from tests.waiting import SCALE, until
 
@@ -162,24 +161,5 @@ async def _told_all(path: Path, traders: Sequence[Trader]) -> list[str]:
     return untold()
 
 
-@click.command(help=__doc__)
-@click.option("--rounds", default=200, show_default=True, help="How often something is killed.")
-@click.option("--seed", type=int, help="Repeat the moments of another run.")
-def main(rounds: int, seed: int | None) -> None:
-    """Kill, judge, and end with status 1 when something is missing."""
-    seed = random.randrange(2**32) if seed is None else seed
-    click.echo(f"seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        report = asyncio.run(crash(rounds, random.Random(seed), Path(folder), click.echo))
-    click.echo(
-        f"{report.kills} kills; {report.orders} orders, {report.trades} trades, {report.reports} reports, "
-        f"{report.resent} of them told again; {len(report.faults)} faults"
-    )
-    for fault in report.faults[:20]:
-        click.echo(fault, err=True)
-    if report.faults:
-        raise SystemExit(1)
-
-
 if __name__ == "__main__":
-    main()
+    command(crash, 200, __doc__)()

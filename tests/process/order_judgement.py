@@ -46,6 +46,12 @@ class Report(NamedTuple):
     resent: int
     faults: list[str]
 
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills; {self.orders} orders, {self.trades} trades, {self.reports} reports, "
+            f"{self.resent} of them told again"
+        )
+
 
 def judged(path: Path, traders: Sequence[Trader], kills: int, log: str) -> Report:
     """Compare what the traders were told with what is stored."""

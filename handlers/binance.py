@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from crypto_stream.feed.source import (
     Acked,
@@ -28,6 +28,9 @@ from crypto_stream.feed.source import (
     Rules,
     Trade,
     Update,
+    VenueKey,
+    VenueTime,
+    reading,
 )
 from crypto_stream.market.bars import Bar, given
 from crypto_stream.market.decimals import decimal_text, four_decimal_texts
@@ -54,10 +57,6 @@ _STREAMS = ("bookTicker", "aggTrade", "ticker")
 _PER_REQUEST = 100  # symbols; a longer list makes a frame of more than 8 kB
 _SYMBOLS_KEPT = 10_000
 
-_Order = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
-_Time = Annotated[int, Meta(ge=0, lt=4_102_444_800_000)]
-
 
 class _Combined(Struct, gc=False):
     stream: str
@@ -65,7 +64,7 @@ class _Combined(Struct, gc=False):
 
 
 class _BookTicker(Struct, gc=False):
-    u: _Order
+    u: VenueKey
     s: str
     b: str
     B: str
@@ -75,14 +74,14 @@ class _BookTicker(Struct, gc=False):
 
 class _AggTrade(Struct, gc=False):
     s: str
-    a: _Order
+    a: VenueKey
     p: str
     q: str
-    T: _Time
+    T: VenueTime
 
 
 class _Ticker(Struct, gc=False):
-    E: _Time
+    E: VenueTime
     s: str
     c: str
     b: str
@@ -132,7 +131,7 @@ class _ExchangeInfo(Struct):
 
 
 # open time, five numbers, close time, quote volume, trades, and what nobody needs
-_Kline = tuple[_Time, str, str, str, str, str, _Time, str, int, str, str, str]
+_Kline = tuple[VenueTime, str, str, str, str, str, VenueTime, str, int, str, str, str]
 
 _combined = msgspec.json.Decoder(_Combined).decode
 _plain = msgspec.json.Decoder(_Plain).decode
@@ -194,10 +193,8 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     if answer.status_code == 400:  # the affiliates' servers do not know the option, which only saves bytes
         answer = await http.get("/api/v3/exchangeInfo")
     answer.raise_for_status()
-    try:
+    with reading("binance exchangeInfo"):
         listed = msgspec.json.decode(answer.content, type=_ExchangeInfo)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"binance exchangeInfo: {error}") from None
     return {
         fold(item.symbol): Listed("" if item.status == "TRADING" else item.status, _rules(item.filters))
         for item in listed.symbols
@@ -214,11 +211,9 @@ async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str
     asked = {"symbol": instrument.symbol.upper(), "interval": interval, "limit": "1000"}
     answer = await http.get("/api/v3/klines", params=asked)
     answer.raise_for_status()
-    try:
+    with reading("binance klines"):
         rows = msgspec.json.decode(answer.content, type=list[_Kline])
         return [given(row[0], row[1:6], row[8], "binance") for row in rows]
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"binance klines: {error}") from None
 
 
 def _rules(filters: Sequence[_Filter]) -> Rules:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from crypto_stream.feed.source import (
     Acked,
@@ -31,6 +31,9 @@ from crypto_stream.feed.source import (
     Rules,
     Trade,
     Update,
+    VenueKey,
+    VenueTime,
+    reading,
 )
 from crypto_stream.market.bars import Bar, given
 from crypto_stream.market.decimals import decimal_text
@@ -56,10 +59,6 @@ _SERVICE_UPGRADE = "64008"
 # Errors name what they are about only inside a sentence whose wording changes.
 _NAMED = re.compile(r"channel\W{1,6}([\w-]{1,40})\W{1,8}instId\W{1,6}([^\s,\"'}]{1,40})")
 
-_Order = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-# Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
-_Time = Annotated[int, Meta(ge=0, lt=4_102_444_800_000)]
-
 
 class _Arg(Struct, gc=False):
     channel: str
@@ -81,22 +80,22 @@ class _TickerItem(Struct, gc=False):
     high24h: str
     low24h: str
     vol24h: str
-    ts: _Time
+    ts: VenueTime
 
 
 class _TopItem(Struct):
     asks: list[list[str]]
     bids: list[list[str]]
-    ts: _Time
-    seqId: _Order | None = None  # noqa: N815
+    ts: VenueTime
+    seqId: VenueKey | None = None  # noqa: N815
 
 
 class _TradeItem(Struct, gc=False):
     px: str
     sz: str
-    ts: _Time
-    tradeId: _Order | None = None  # noqa: N815
-    seqId: _Order | None = None  # noqa: N815
+    ts: VenueTime
+    tradeId: VenueKey | None = None  # noqa: N815
+    seqId: VenueKey | None = None  # noqa: N815
 
 
 class _Word(Struct):
@@ -195,10 +194,8 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     """
     answer = await http.get("/api/v5/public/instruments", params={"instType": "SPOT"})
     answer.raise_for_status()
-    try:
+    with reading("okx instruments"):
         listed = msgspec.json.decode(answer.content, type=_Instruments)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"okx instruments: {error}") from None
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
     return {
@@ -219,11 +216,9 @@ async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str
     asked = {"instId": f"{instrument.base}-{instrument.quote}", "bar": _BARS[interval], "limit": "300"}
     answer = await http.get("/api/v5/market/candles", params=asked)
     answer.raise_for_status()
-    try:
+    with reading("okx candles"):
         listed = msgspec.json.decode(answer.content, type=_Candles)
         bars = [given(int(row[0]), row[1:6], None, "okx") for row in reversed(listed.data)]
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"okx candles: {error}") from None
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx candles: code {listed.code}: {listed.msg[:200]}")
     return bars

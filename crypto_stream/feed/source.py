@@ -27,9 +27,10 @@ Either may define OPTIONS = {"name": "default", ...}: settings of its own, `CRYP
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
@@ -57,7 +58,24 @@ __all__ = [
     "Source",
     "Trade",
     "Update",
+    "VenueKey",
+    "VenueTime",
+    "reading",
 ]
+
+# Types of a venue's JSON. A key of order is what `Update.key` and `Trade.key` take.
+VenueKey = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
+VenueTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn everything that a wrong text of a venue can raise into MalformedFrame."""
+    try:
+        yield
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedFrame(f"{what}: {error}") from None
 
 
 class Request(NamedTuple):

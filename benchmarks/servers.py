@@ -139,7 +139,7 @@ def served(name: str, folder: Path, feed: Feeder) -> Iterator[Served]:
 
 @contextmanager
 def gateway(folder: Path, server: str, *options: str) -> Iterator[Served]:
-    """Run our gateway alone, its engine being the feeder of the same folder."""
+    """Run our gateway alone, its engine being the feeder of the same folder, once it has its quotes."""
     port = free_port()
     places = [
         "--runtime-dir",
@@ -152,7 +152,7 @@ def gateway(folder: Path, server: str, *options: str) -> Iterator[Served]:
     command = [*_PYTHON, "crypto_stream", "gateway", "--port", str(port), "--server", server]
     command += [*map(str, places), *options]
     with on_core(SERVER, command, quiet=True) as process:
-        until(lambda: accepts(port), f"the gateway on {server} to listen")
+        until(lambda: answers(f"http://127.0.0.1:{port}"), f"a quote from the gateway on {server}")
         yield Served(process, port, True)
 
 

@@ -28,7 +28,7 @@ def quick(tmp_path: Path, name: str, *more: str) -> dict[str, Any]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50 * SCALE,
+        timeout=100 * SCALE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,7 +21,7 @@ def ran(tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50 * SCALE,
+        timeout=100 * SCALE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,9 +7,9 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+from crypto_stream.market.exact import ZERO
 from crypto_stream.market.orders import ExecType, Outcome
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.exact import ZERO
 from crypto_stream.orders.matching import Live, Market, Offer
 
 Offers = Mapping[str, tuple[Offer, Offer]]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from crypto_stream.errors import RefusedError
+from crypto_stream.market.exact import plain
 from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.exact import plain
 from crypto_stream.orders.exchange import Exchange, Offers, Verdict
 from crypto_stream.orders.items import Decided
 from crypto_stream.orders.limits import Terms, check

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from crypto_stream.errors import RefusedError
+from crypto_stream.market.exact import is_multiple, multiply, plain
 from crypto_stream.market.orders import Kind, Outcome, Rules, Ticket
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.exact import is_multiple, multiply, plain
 
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?").fullmatch
 

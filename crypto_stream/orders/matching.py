@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from crypto_stream.market.exact import ZERO, subtract
 from crypto_stream.market.orders import Order, Side, TimeInForce
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.exact import ZERO, subtract
 from crypto_stream.orders.transitions import leaves
 
 # Ended orders that a queue may still hold beside as many that wait; then it is cleared of them.

@@ -16,7 +16,7 @@ class Owner:
     """One owner with something open: a session, or an order.
 
     `live` are its active orders by order_id, on disk all of them; `open` counts these and those on their way
-    there. `told` is the newest report that a socket took in this life of the engine; at `expires_s` the
+    there. `told` is the newest report that a client has read in this life of the engine; at `expires_s` the
     orders of an anonymous owner without a session are cancelled.
     """
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crypto_stream.market.exact import plain, subtract
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Rules, Status
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.exact import plain, subtract
 from crypto_stream.orders.fields import AFTER_POINT, Form, RequestId
 from crypto_stream.orders.messages import camel_case
 

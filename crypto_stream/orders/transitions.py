@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from crypto_stream.market.exact import add, multiply, plain, subtract
 from crypto_stream.market.orders import ExecType, Order, Status
-from crypto_stream.orders.exact import add, multiply, plain, subtract
 
 # (status, what happens, whether something is left to trade after it) → status. Nothing else can happen.
 TABLE: Mapping[tuple[Status | None, ExecType, bool], Status] = MappingProxyType(

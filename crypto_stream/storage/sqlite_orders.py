@@ -6,10 +6,11 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from crypto_stream.market.exact import add, multiply, plain
 from crypto_stream.market.orders import ExecType, Order, Report, Side
 from crypto_stream.storage.interface import (
     MOST_UNTOLD,
@@ -38,9 +39,6 @@ from crypto_stream.storage.sqlite_order_rows import (
 )
 
 Found = TypeVar("Found")
-
-# Far more digits than any sum of trades has; one that were not exact would raise.
-_EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation])
 
 
 class SqliteOrderWriter:
@@ -195,9 +193,9 @@ class SqliteOrderWriter:
                 sums[key] = [Decimal(each) for each in kept]
             amount, price = Decimal(report.last_amount or 0), Decimal(report.last_price or 0)
             at = 0 if ticket.side is Side.BUY else 2
-            sums[key][at] = _EXACT.add(sums[key][at], amount)
-            sums[key][at + 1] = _EXACT.fma(amount, price, sums[key][at + 1])
-        rows = [(*key, *(f"{_EXACT.normalize(each):f}" for each in kept)) for key, kept in sums.items()]
+            sums[key][at] = add(sums[key][at], amount)
+            sums[key][at + 1] = add(multiply(amount, price), sums[key][at + 1])
+        rows = [(*key, *map(plain, kept)) for key, kept in sums.items()]
         database.executemany(PUT_POSITION, rows)
 
     def _number(self, name: str) -> int:

@@ -25,6 +25,15 @@ _EXPECTED = re.compile(r"WebSocket connection to .* failed|net::ERR_(CONNECTION|
 # A gateway that has not met its engine yet says so with 503; the page asks again.
 _ASKED_AGAIN = re.compile(r"/(history|readyz|venues)\b")
 
+# Counts what a screen reader is told in three seconds.
+CHATTER = """() => new Promise((done) => {
+    let said = 0;
+    const watch = new MutationObserver(() => (said += 1));
+    for (const region of document.querySelectorAll('[role=status], [aria-live]'))
+        watch.observe(region, { subtree: true, childList: true, characterData: true });
+    setTimeout(() => done(said), 3000);
+})"""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.charts import pixels
-from tests.browser.chromium import Visitor
+from tests.browser.chromium import CHATTER, Visitor
 from tests.browser.contrast import contrasts
 from tests.browser.system import System, until
 from tests.waiting import SCALE
@@ -434,15 +434,8 @@ def test_live_regions_do_not_chatter(orders: Callable[..., Page]) -> None:
     page = orders()
     place(page, "1")
     expect(page.locator("#announce")).to_contain_text("Traded 1 at")
-    script = """() => new Promise((done) => {
-        let said = 0;
-        const watch = new MutationObserver(() => (said += 1));
-        for (const region of document.querySelectorAll('[role=status], [aria-live]'))
-            watch.observe(region, { subtree: true, childList: true, characterData: true });
-        setTimeout(() => done(said), 3000);
-    })"""
 
-    assert page.evaluate(script) == 0
+    assert page.evaluate(CHATTER) == 0
 
 
 def test_own_trades_are_marked_in_the_chart(orders: Callable[..., Page], visit: Visit) -> None:

@@ -28,7 +28,7 @@ from crypto_stream.bus.orders import (
     Told,
     Traded,
 )
-from crypto_stream.market.orders import Order, Report, Rules, Side, Ticket
+from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.items import Lookup
 from crypto_stream.orders.ledger import Ledger
@@ -43,6 +43,9 @@ from tests.waiting import DEADLINE_S
 SYMBOLS = ("btcusdt", "ethusdt")
 BEGIN_MS = 1_800_000_000_000
 TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=50)
+BUY, SELL = Side.BUY, Side.SELL
+LATEST_MS = 150  # the longest latency of an order
+NEW = (1, ExecType.NEW, Status.ACTIVE)
 _RETRY_S = 0.005
 
 
@@ -65,6 +68,9 @@ def a_quote(
 def limit(side: Side, amount: str, price: str, symbol: str = "btcusdt") -> Ticket:
     """Make a plain limit order."""
     return Ticket(symbol, side, amount, price)
+
+
+LIVE = a_quote(bid="99", ask="101")
 
 
 class ManualClock:
@@ -295,3 +301,8 @@ def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None) -> Itera
         yield one
     finally:
         one.stop()
+
+
+def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
+    """List what a session was told of orders: seq, what happened, the status after it."""
+    return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from crypto_stream.bus.orders import Failed, Happened, ListOrders, Place
-from crypto_stream.market.orders import ExecType, Side, Status
+from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.owners import Ask
-from tests.orders.house import TERMS, House, a_quote, house, limit
-
-BUY, SELL = Side.BUY, Side.SELL
-LATEST_MS = 150  # the longest latency of an order
-LIVE = a_quote(bid="99", ask="101")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "orders.db"
-
-
-def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
-    return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]
-
-
-NEW = (1, ExecType.NEW, Status.ACTIVE)
+from tests.orders.house import BUY, LATEST_MS, LIVE, TERMS, House, a_quote, house, limit
 
 
 def test_only_its_owner_sees_or_cancels_an_order(path: Path) -> None:

@@ -7,25 +7,9 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.bus.orders import Failed, Happened, Place
-from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Side, Status, Ticket, TimeInForce
+from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Status, Ticket, TimeInForce
 from crypto_stream.orders.limits import Terms
-from tests.orders.house import TERMS, House, a_quote, house, limit
-
-BUY, SELL = Side.BUY, Side.SELL
-LATEST_MS = 150  # the longest latency of an order
-LIVE = a_quote(bid="99", ask="101")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "orders.db"
-
-
-def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
-    return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]
-
-
-NEW = (1, ExecType.NEW, Status.ACTIVE)
+from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, TERMS, a_quote, house, limit, said
 
 
 def test_an_order_is_told_when_it_is_on_disk_and_not_before(path: Path) -> None:

@@ -9,26 +9,10 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.bus.orders import Attach, Failed, ListOrders, Place
-from crypto_stream.market.orders import ExecType, Side, Status, Ticket, TimeInForce
+from crypto_stream.market.orders import ExecType, Status, Ticket, TimeInForce
 from crypto_stream.orders import service
-from tests.orders.house import House, a_quote, house, limit
+from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, House, a_quote, house, limit, said
 from tests.waiting import DEADLINE_S
-
-BUY, SELL = Side.BUY, Side.SELL
-LATEST_MS = 150  # the longest latency of an order
-LIVE = a_quote(bid="99", ask="101")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "orders.db"
-
-
-def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
-    return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]
-
-
-NEW = (1, ExecType.NEW, Status.ACTIVE)
 
 
 def test_orders_survive_a_kill(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Decimal arithmetic without a rounding: orders' numbers are exact or it is a fault of ours."""
+"""Decimal arithmetic without a rounding: orders' numbers are exact or it is a fault of ours. Pure."""
 
 from __future__ import annotations
 

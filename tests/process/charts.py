@@ -58,14 +58,14 @@ async def whole(http: httpx.AsyncClient, symbol: str, interval: str) -> tuple[li
 
 
 class Watcher:
-    """One viewer's notes: each closed bar with when it was first told (wall clock, ms), each quoted price."""
+    """One viewer's notes: closed bars and quoted prices, with when each was first told (wall clock, ms)."""
 
     def __init__(self, session: aiohttp.ClientSession, interval: str) -> None:
         """Prepare a viewer of bars by `interval`."""
         self.interval = interval
         self.closed: dict[tuple[str, int], tuple[Json, int]] = {}
         self.changed: list[tuple[Json, Json, int]] = []  # told so (when), then otherwise
-        self.prices: dict[tuple[str, int], str] = {}  # by symbol and the quote's time
+        self.prices: dict[tuple[str, int], tuple[str, int]] = {}  # by symbol and the quote's time
         self.epochs: list[str] = []
         self.events: asyncio.Queue[Json] = asyncio.Queue()
         self.client = socketio.AsyncClient(reconnection=False, http_session=session)
@@ -81,9 +81,10 @@ class Watcher:
         self.epochs.append(hello["epoch"])
 
     async def _on_quotes(self, quotes: list[Json]) -> None:
+        now_ms = time.time_ns() // 1_000_000
         for quote in quotes:
             if not quote["stale"]:
-                self.prices[quote["symbol"], quote["time"]] = quote["price"]
+                self.prices.setdefault((quote["symbol"], quote["time"]), (quote["price"], now_ms))
 
     async def _on_candles(self, live: Json) -> None:
         now_ms = time.time_ns() // 1_000_000

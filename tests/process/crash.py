@@ -27,9 +27,7 @@ from tests.process.rounds import command
 from tests.waiting import SCALE, until
 
 WATCHED = (*(f"ticker_{number:02d}" for number in range(0, 100, 6)), "eurusd", "eurrub", "usdrub")
-# A bar that closed so long before a kill must outlive it. A second's bar closes when the next step comes.
-_OUTLIVES_MS = 1_000
-_STEP_COMES_WITHIN_MS = 50
+_OUTLIVES_MS = 1_000  # a bar that closed so long before a kill must outlive it
 _SECOND = 1_000
 _WRITES_WITHIN_S = (
     0.35  # after the whole second: bars close, and a quarter of a second later they are written
@@ -45,10 +43,23 @@ class Told(NamedTuple):
     kills: list[int]
     over_http: dict[tuple[str, str], list[Json]]
 
-    def must_outlive(self, seen_ms: int, closes_after_ms: int = 0) -> bool:
-        """Say whether what was seen then, and closed so much later, was stored before the next kill."""
-        following = next((kill for kill in self.kills if kill > seen_ms), None)
-        return following is None or seen_ms + closes_after_ms + _OUTLIVES_MS < following
+    def must_outlive(self, symbol: str, second: int) -> bool:
+        """Say whether the bar of a quoted second had closed a second before the next kill.
+
+        It closes when the next step comes, or a second after its end.
+        """
+        following = next((kill for kill in self.kills if kill > second), None)
+        _, next_step_ms = self.seconds.prices.get((symbol, second + _SECOND), ("", second + 2 * _SECOND))
+        closed_ms = min(next_step_ms, second + 2 * _SECOND)
+        return following is None or closed_ms + _OUTLIVES_MS < following
+
+    def told_in_time(self, bar: Json, told_ms: int) -> bool:
+        """Say whether a bar was told a second before the kill that ended the life it was told in.
+
+        What a viewer reads a moment after a kill was sent before it.
+        """
+        life = self.seconds.epochs.index(bar["epoch"])
+        return life == len(self.kills) or told_ms + _OUTLIVES_MS < self.kills[life]
 
 
 class Stored(NamedTuple):
@@ -180,8 +191,8 @@ def _broken_walk(symbol: str, bars: dict[int, tuple[str, str]], kills: Sequence[
 
 def _forgotten(stored: Stored, told: Told) -> Iterator[str]:
     """Every quoted price is the bar of its second, if that closed a second before the next kill."""
-    for (symbol, at), price in told.seconds.prices.items():
-        lasts = told.must_outlive(at, _SECOND + _STEP_COMES_WITHIN_MS)
+    for (symbol, at), (price, _) in told.seconds.prices.items():
+        lasts = told.must_outlive(symbol, at)
         if lasts and at < max(stored.bars[symbol]) and stored.bars[symbol].get(at, ("", ""))[1] != price:
             yield f"{symbol}: quoted {price} at {at}, stored {stored.bars[symbol].get(at)}"
 
@@ -190,13 +201,12 @@ def _other_bars(told: Told) -> Iterator[str]:
     """A bar that was told as closed a second before the next kill stays as it was told."""
     for watcher in (told.seconds, told.minutes):
         for (symbol, at), (bar, told_ms) in watcher.closed.items():
-            if told.must_outlive(told_ms):
+            if told.told_in_time(bar, told_ms):
                 found = {one["time"]: one for one in told.over_http[symbol, watcher.interval]}.get(at)
                 if found != {name: bar[name] for name in bar if name != "epoch"}:
-                    early = [kill - told_ms for kill in told.kills if kill > told_ms][:1]
-                    yield f"{symbol} {watcher.interval}: told {bar}, {early} ms before a kill, later {found}"
+                    yield f"{symbol} {watcher.interval}: told {bar} at {told_ms}, later {found}"
         for before, after, told_ms in watcher.changed:
-            if told.must_outlive(told_ms):
+            if told.told_in_time(before, told_ms):
                 yield f"{watcher.interval}: {before} was told, then {after}"
 
 

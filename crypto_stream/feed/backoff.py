@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.source import Budget
@@ -53,9 +55,9 @@ class ConnectBudget:
         self._attempts.append(now_s)
 
 
-def refusal(status: int, headers: Mapping[str, str]) -> VenueError:
-    """Turn the HTTP status of a refused upgrade into what to do about it."""
-    stated = _retry_after(headers)
+def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError:
+    """Turn the HTTP status of a refused upgrade into what to do about it; `now_s` by the wall clock."""
+    stated = _retry_after(headers, now_s)
     if status == 451:
         reason = "HTTP 451: this venue is not available from here"
         return RetryLaterError(reason, stated or _NOT_AVAILABLE_S, next_host=True)
@@ -70,6 +72,20 @@ def refusal(status: int, headers: Mapping[str, str]) -> VenueError:
     return VenueError(f"HTTP {status} instead of a WebSocket")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
+    """Read seconds or a date (RFC 9110, 10.2.3), which is told by the venue's clock where that is known."""
     text = headers.get("Retry-After", "").strip()
-    return min(float(text), _LONGEST_S) if text.isascii() and text.isdigit() else None
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_S)
+    until_s = _date(text)
+    if until_s is None:
+        return None
+    return min(max(0.0, until_s - (_date(headers.get("Date", "")) or now_s)), _LONGEST_S)
+
+
+def _date(text: str) -> float | None:
+    try:
+        found = parsedate_to_datetime(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

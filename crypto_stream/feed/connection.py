@@ -164,7 +164,7 @@ async def open_connection(
             max_size=_MAX_FRAME,
         )
     except InvalidStatus as error:
-        raise refusal(error.response.status_code, error.response.headers) from None
+        raise refusal(error.response.status_code, error.response.headers, time.time()) from None
     except TimeoutError:
         raise VenueError(f"no connection within {connect_s:g} s") from None
     except (OSError, WebSocketException) as error:

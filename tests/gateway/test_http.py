@@ -180,7 +180,7 @@ PROBLEMS: list[tuple[str, str, int, str]] = [
     ("GET", "/static/%2e%2e/pyproject.toml", 404, "not_found"),
     ("POST", "/courses", 405, "method_not_allowed"),
     ("DELETE", "/btcusdt", 405, "method_not_allowed"),
-    ("GET", "/sources/active", 404, "unknown_symbol"),
+    ("GET", "/sources/active", 405, "method_not_allowed"),
 ]
 
 

@@ -7,6 +7,7 @@ import logging
 
 import msgspec
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import Pin
@@ -43,6 +44,11 @@ def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
         except BusError as error:
             raise ProblemError(503, "engine_unreachable", str(error)) from None
         return json_answer({"pinned": None if source == "auto" else source}, cache=NEVER)
+
+    @blueprint.get("/sources/active")
+    def only_posted() -> Response:
+        """Else this would be an instrument's page: a symbol may be written with a slash."""
+        raise MethodNotAllowed(["POST"])
 
     return blueprint
 

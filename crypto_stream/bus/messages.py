@@ -52,6 +52,14 @@ class OrderCounts(msgspec.Struct, frozen=True):
     commit_s: float
 
 
+class HistoryCounts(msgspec.Struct, frozen=True):
+    """What became of trades and bars in this life of the engine, and how many bars wait for the disk now."""
+
+    late_trades: int
+    waiting: int
+    lost: int
+
+
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
 
@@ -66,6 +74,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     history_trouble: str | None = None
     orders_trouble: str | None = None
     orders: OrderCounts | None = None
+    history: HistoryCounts | None = None
 
 
 class Switched(msgspec.Struct, frozen=True, tag="switched"):

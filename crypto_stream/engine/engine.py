@@ -19,6 +19,7 @@ from crypto_stream.bus.messages import (
     GetMetrics,
     GetSparks,
     GetVenues,
+    HistoryCounts,
     HistoryPage,
     LiveBars,
     Metrics,
@@ -154,12 +155,14 @@ class Engine:
     def sources_changed(self) -> None:
         """Tell gateways at once."""
         self.publisher.adopt()
+        history = self._history
         self._publish(
             Beat(
                 *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
-                history_trouble=self._history.trouble,
+                history_trouble=history.trouble,
                 orders_trouble=self.trading.trouble,
                 orders=self.trading.counts(),
+                history=HistoryCounts(history.late_trades, history.waiting, history.lost),
             )
         )
 

@@ -10,6 +10,7 @@ import msgspec
 
 from crypto_stream.bus.messages import (
     Beat,
+    HistoryCounts,
     LiveBars,
     OrderCounts,
     Quotes,
@@ -60,6 +61,7 @@ class Mirror:
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
+        self.history_counts: HistoryCounts | None = None
         self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
         self._rules: dict[str, dict[str, Rules]] = {}
         self._given: dict[str, Quote] = {}
@@ -86,6 +88,7 @@ class Mirror:
             self.history_trouble = message.history_trouble
             self.orders_trouble = message.orders_trouble
             self.order_counts = message.orders
+            self.history_counts = message.history
         elif isinstance(message, Switched):
             self.switches.append(message.switch)
         elif isinstance(message, RulesChanged):

@@ -76,6 +76,21 @@ class History:
         """Say why nothing is stored; None while it is."""
         return self._keeper.trouble
 
+    @property
+    def late_trades(self) -> int:
+        """Count the trades of this life whose bar had closed: they change nothing."""
+        return sum(series.late for series in self.series.values())
+
+    @property
+    def waiting(self) -> int:
+        """Count the bars that wait for the disk."""
+        return self._keeper.backlog
+
+    @property
+    def lost(self) -> int:
+        """Count the bars of this life that were lost while the disk refused."""
+        return self._keeper.lost
+
     def restore(self) -> None:
         """Go on where another life ended; OSError when what it left cannot be read."""
         now_ms, now_ns = _wall_ms(), time.monotonic_ns()

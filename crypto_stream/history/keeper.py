@@ -79,6 +79,12 @@ class Keeper:
                 self._lose_oldest()
             self._news.notify()
 
+    @property
+    def backlog(self) -> int:
+        """Count the bars that wait for the disk."""
+        with self._news:
+            return sum(len(batch.bars) for batch in self._waiting)
+
     def doubt(self, reason: str) -> None:
         """Have the file looked at before the next batch: a reader found it corrupt."""
         self._doubt = reason

@@ -17,6 +17,7 @@ from crypto_stream.bus.messages import (
     GetHistory,
     GetSparks,
     GetVenues,
+    HistoryCounts,
     HistoryPage,
     LiveBars,
     OrderCounts,
@@ -88,6 +89,7 @@ class Engine:
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
+        self.history_counts: HistoryCounts | None = None
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
         self._beating: asyncio.TimerHandle | None = None
@@ -203,5 +205,6 @@ class Engine:
     def _beat(self) -> None:
         if not self.silent:
             troubles = (self.history_trouble, self.orders_trouble)
-            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, self.order_counts))
+            counts = (self.order_counts, self.history_counts)
+            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, *counts))
         self._beating = asyncio.get_running_loop().call_later(0.2, self._beat)

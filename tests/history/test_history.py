@@ -242,6 +242,18 @@ def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
     assert before_ms <= second.from_ <= wall_ms()
 
 
+def test_trades_for_a_closed_bar_are_counted_and_change_nothing(tmp_path: Path) -> None:
+    """A second's bar is closed by the first trade of a later one."""
+    at = wall_ms() // 1000 * 1000
+    with living(opened(tmp_path)) as history:
+        serve(history)
+        take(history, trade(at, "1"), trade(at + 1000, "2"), trade(at + 500, "9"))
+        bars = ask(history, EVERYTHING)
+
+        assert history.late_trades == 1
+        assert [bar.close for bar in bars] == ["1", "2"]
+
+
 def test_trades_of_a_source_that_does_not_serve_make_none(tmp_path: Path) -> None:
     """Never a mix of two venues' prices at one time."""
     history = opened(tmp_path)

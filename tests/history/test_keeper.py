@@ -179,11 +179,12 @@ def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
         for second in range(100):
             keeper.put(batch(second))
         waiting = len(keeper.waiting("ticker_00", "1s"))
+        backlog = keeper.backlog
         disk.refuses = None
-        wait_for(lambda: 99_000 in disk.times)
+        wait_for(lambda: 99_000 in disk.times and keeper.backlog == 0)
 
     missing = sorted(set(range(0, 100_000, 1000)) - set(disk.times))
-    assert waiting <= 20
+    assert waiting == backlog <= 20
     assert keeper.lost == len(missing) == 100 - waiting
     assert disk.gaps() == {(EVERY, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
 

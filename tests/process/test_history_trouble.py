@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -39,6 +40,12 @@ class Seen:
         answer = self.http.get("/readyz")
         assert answer.status_code == 200
         return list(answer.json()["degraded"])
+
+    def waiting(self) -> float:
+        """Return how many bars wait for the disk."""
+        found = re.search(r"^crypto_stream_bars_waiting (.*)$", self.http.get("/metrics").text, re.MULTILINE)
+        assert found
+        return float(found[1])
 
     def live(self) -> bool:
         """Tell whether the price is fresh."""
@@ -100,7 +107,9 @@ async def test_what_cannot_be_written_waits(tmp_path: Path, trouble: Callable[..
             since = seen.price_time()
             await until(lambda: seen.price_time() >= since + 4000, 20 * SCALE)
             during = seen.times()
+            await until(lambda: seen.waiting() > 103)
         await until(lambda: not seen.degraded(), 20 * SCALE)
+        await until(lambda: seen.waiting() <= 103)  # at most the second that has just closed
         newest = during[-1]
         await until(lambda: _stored(tmp_path)[-1] > newest)
         log = running.log

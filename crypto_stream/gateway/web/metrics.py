@@ -52,6 +52,7 @@ class EngineMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the families."""
         yield from self._engine()
+        yield from self._history()
         yield from self._orders()
         yield from self._sources()
 
@@ -70,6 +71,14 @@ class EngineMetrics(Collector):
             if quote.received is not None:
                 ages.add_metric([quote.symbol], max(0.0, now - quote.received / 1000))
         yield ages
+
+    def _history(self) -> Iterator[Metric]:
+        counts = self._mirror.history_counts
+        if counts is None:
+            return
+        yield _total("late_trades", "Trades whose bar had closed: they change nothing.", counts.late_trades)
+        yield _gauge("bars_waiting", "Bars that wait for the disk.", counts.waiting)
+        yield _total("bars_lost", "Bars lost while the disk refused.", counts.lost)
 
     def _orders(self) -> Iterator[Metric]:
         counts = self._mirror.order_counts

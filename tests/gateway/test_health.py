@@ -1,13 +1,12 @@
-"""What a gateway shows of the engine's orders to who watches over it."""
+"""What a gateway shows of the engine's history and orders to who watches over it."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
-from crypto_stream.bus.messages import OrderCounts
+from crypto_stream.bus.messages import HistoryCounts, OrderCounts
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway
 from tests.waiting import DEADLINE_S
@@ -30,14 +29,19 @@ async def test_orders_that_cannot_be_kept_are_said_where_readiness_is_asked(
     assert answer.status_code == 200
 
 
+async def scraped(gateway: Gateway, line: str) -> list[str]:
+    """Return /metrics by lines as soon as `line` is among them."""
+    lines: list[str] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while line not in lines:
+            lines = (await gateway.http.get("/metrics")).text.splitlines()
+    return lines
+
+
 async def test_metrics_tell_of_orders(gateway: Gateway, engine: Engine) -> None:
     """How many are active, what happened to them, and how long the disk took."""
     engine.order_counts = OrderCounts(7, 5, 4, 3, 2, commits=10, commit_s=0.5)
-    lines: list[str] = []
-    deadline = time.monotonic() + DEADLINE_S
-    while "crypto_stream_orders_active 7.0" not in lines:
-        assert time.monotonic() < deadline
-        lines = (await gateway.http.get("/metrics")).text.splitlines()
+    lines = await scraped(gateway, "crypto_stream_orders_active 7.0")
     engine.order_counts = None
 
     for line in (
@@ -49,3 +53,13 @@ async def test_metrics_tell_of_orders(gateway: Gateway, engine: Engine) -> None:
         "crypto_stream_order_commit_seconds_sum 0.5",
     ):
         assert line in lines
+
+
+async def test_metrics_tell_of_what_the_history_left_out(gateway: Gateway, engine: Engine) -> None:
+    """Trades that came too late, bars that wait for the disk, bars that it never took."""
+    engine.history_counts = HistoryCounts(late_trades=3, waiting=2, lost=1)
+    lines = await scraped(gateway, "crypto_stream_bars_waiting 2.0")
+    engine.history_counts = None
+
+    assert "crypto_stream_late_trades_total 3.0" in lines
+    assert "crypto_stream_bars_lost_total 1.0" in lines

@@ -43,6 +43,7 @@ _OTHERS = 1024
 # engine.io sessions besides viewers: those that were refused, or have not yet joined.
 _UNJOINED = 256
 _STATUS_S = 5.0
+_STATUS_CHANGED_S = 1.0
 _TICK_S = 0.25
 _BEAT_S = 1.0
 # Seconds the farewell to viewers may take before the process ends.
@@ -80,6 +81,7 @@ class Gateway:
             self._mirror,
             self._counters,
             self._hello,
+            self._status,
             time.monotonic,
             lambda: time.sleep(0),
             settings.patience,
@@ -174,6 +176,11 @@ class Gateway:
             "intervals_ms": INTERVALS_MS,
         }
 
+    def _status(self) -> dict[str, Any]:
+        sources = self._mirror.sources(time.monotonic())
+        states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
+        return {"time": time.time_ns() // 1_000_000, "sources": states}
+
     def _receive(self, message: ToGateway) -> None:
         version = self._mirror.version
         new_epoch = self._mirror.receive(message, time.monotonic())
@@ -209,11 +216,15 @@ class Gateway:
             due = max(due + period, time.monotonic())
 
     def _tell_status(self) -> None:
+        """Tell everybody how the sources are, on the beat and soon after a change."""
+        told, told_s = None, 0.0
         while True:
-            time.sleep(_STATUS_S)
-            sources = self._mirror.sources(time.monotonic())
-            states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
-            self._delivery.tell("status", {"time": time.time_ns() // 1_000_000, "sources": states})
+            time.sleep(_STATUS_CHANGED_S)
+            now_s = time.monotonic()
+            states = [(one.name, one.state) for one in self._mirror.sources(now_s)]
+            if states != told or now_s >= told_s + _STATUS_S:
+                told, told_s = states, now_s
+                self._delivery.tell_status()
 
 
 def _spawn(name: str, target: Callable[..., Any], *args: Any) -> None:

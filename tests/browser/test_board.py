@@ -138,7 +138,7 @@ def test_hidden_tab_is_not_painted_and_catches_up(live: Open) -> None:
     assert page.evaluate("window.touched") > 0
 
 
-@pytest.mark.parametrize("width", [360, 390, 430, 640, 768, 900, 1024, 1200, 1366, 1440, 1920, 3840])
+@pytest.mark.parametrize("width", [360, 390, 430, 640, 768, 900, 1024, 1200, 1250, 1366, 1440, 1920, 3840])
 def test_no_number_is_cut_off(live: Open, width: int) -> None:
     """From a phone to 4K nothing needs scrolling sideways, and every cell has room for usual long values."""
     page = live("/", viewport={"width": width, "height": 800})

@@ -320,7 +320,7 @@ def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
     expect(page.locator("#confirm")).to_contain_text("Cancel all 60 active orders?")
     page.keyboard.press("Escape")
     expect(button).to_be_focused()
-    assert page.locator("#orders [data-status='1']").count() == 50
+    expect(page.locator("#orders [data-status='1']")).to_have_count(50)
     button.click()
     page.get_by_role("button", name="Yes, cancel them").click()
 

@@ -66,6 +66,7 @@ class House:
             self.mirror,
             self.counters,
             lambda: {"epoch": self.mirror.epoch},
+            lambda: {"sources": {"okx": {"state": "live"}}},
             lambda: self.now_s,
             self._breathe,
         )
@@ -109,8 +110,8 @@ def prices(payload: list[dict[str, Any]]) -> dict[str, Any]:
     return {one["symbol"]: one.get("price") for one in payload}
 
 
-def test_hello_comes_once_then_a_snapshot_of_what_was_wished(house: House) -> None:
-    """A subscription is answered with a whole snapshot of its symbols, after hello."""
+def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: House) -> None:
+    """A subscription is answered with a whole snapshot of its symbols, after what greets everybody."""
     pipe = Pipe()
     viewer = Viewer("v", pipe)
     house.delivery.admit(viewer)
@@ -118,8 +119,9 @@ def test_hello_comes_once_then_a_snapshot_of_what_was_wished(house: House) -> No
     house.delivery.greet(viewer)
     house.delivery.grant(viewer, Wish(BTC, 100))
 
-    (hello, payload), (name, quotes) = pipe.take()
+    (hello, payload), (status, states), (name, quotes) = pipe.take()
     assert (hello, payload) == ("hello", {"epoch": "e1"})
+    assert (status, states) == ("status", {"sources": {"okx": {"state": "live"}}})
     assert (name, prices(quotes)) == ("snapshot", {"btcusdt": "100.00"})
     assert len(quotes[0]) == 20
 
@@ -336,7 +338,7 @@ def test_venues_go_to_who_asked_for_them(house: House) -> None:
     house.delivery.grant(viewer, Wish(BTC, 100, venues=True))
 
     assert [(name, rows["serving"]) for name, rows in first.take()] == [("venues", "binance")]
-    assert [name for name, _ in second.take()] == ["hello", "snapshot", "venues"]
+    assert [name for name, _ in second.take()] == ["hello", "status", "snapshot", "venues"]
     assert plain.take() == []
 
 

@@ -169,13 +169,24 @@ async def test_a_switch_of_source_is_told(viewer: Viewer, engine: Engine) -> Non
 
 
 async def test_status_comes_without_a_subscription(viewer: Viewer) -> None:
-    """Every 5 s each source's state and age, so that calm differs from dead."""
+    """Each source's state and age, so that calm differs from dead: at once, and on the beat."""
     [status, *_] = await viewer.until("status")
+    await viewer.until("status", 2)
 
     assert list(status) == ["time", "sources"]
     assert list(status["sources"]) == ["binance", "synthetic"]
     assert status["sources"]["binance"]["state"] == "live"
     assert status["sources"]["binance"]["age_ms"] >= 12
+    assert [name for name, _ in viewer.got][:2] == ["hello", "status"]
+
+
+async def test_a_source_that_changes_is_told_before_the_beat(viewer: Viewer, engine: Engine) -> None:
+    """A board shows a lost source although nothing it looks at was served by that."""
+    engine.states["okx"] = "connecting"
+    try:
+        await until(lambda: viewer.all("status")[-1]["sources"].get("okx", {}).get("state") == "connecting")
+    finally:
+        del engine.states["okx"]
 
 
 async def test_a_foreign_page_is_refused_and_our_own_is_not(gateway: Gateway) -> None:

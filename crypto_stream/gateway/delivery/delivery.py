@@ -38,16 +38,18 @@ class Delivery:
         mirror: Mirror,
         counters: Counters,
         hello: Callable[[], Any],
+        status: Callable[[], Any],
         clock: Callable[[], float],
         breathe: Callable[[], None],
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Serve from `mirror`; `hello` makes that event's payload, `breathe` lets others run for a moment."""
+        """Serve from `mirror`; `hello` and `status` make their payloads, `breathe` lets others run."""
         self.viewers: dict[str, Viewer] = {}
         self.channels = Channels()
         self._mirror = mirror
         self._counters = counters
         self._hello = hello
+        self._status = status
         self._clock = clock
         self._breathe = breathe
         self._patience_s = patience_s
@@ -59,12 +61,13 @@ class Delivery:
         self.viewers[viewer.id] = viewer
 
     def greet(self, viewer: Viewer) -> None:
-        """Say hello to a new viewer; the second time nothing happens."""
+        """Say hello to a new viewer, and how the sources are; the second time nothing happens."""
         with self._turn:
             if viewer.id in self.viewers and not viewer.greeted:
                 viewer.greeted = True
                 viewer.pipe.mute(False)
                 self._put(viewer, "hello", event("hello", self._hello()))
+                self._put(viewer, "status", event("status", self._status()))
 
     def leave(self, viewer_id: str) -> bool:
         """Forget a viewer; False when it was not known."""
@@ -134,10 +137,10 @@ class Delivery:
                     frame = event("source", msgspec.structs.replace(switch, symbols=symbols))
                     self._offer_all([("source", frame)], channel.members)
 
-    def tell(self, name: str, payload: object) -> None:
-        """Offer one event to every viewer; who is behind goes without."""
+    def tell_status(self) -> None:
+        """Offer the sources' states to every viewer; who is behind goes without."""
         with self._turn:
-            self._offer_all([(name, event(name, payload))], self.viewers)
+            self._offer_all([("status", event("status", self._status()))], self.viewers)
 
     def cut_slow(self) -> list[str]:
         """Cut the viewers that are 30 s behind; return who they were."""

@@ -57,7 +57,7 @@ class Ledger:
         self._items: deque[Item] = deque()
         self._told: dict[str, int] = {}
         self._seqs: dict[str, int] = {}
-        self._doubt: CorruptError | None = None
+        self._doubt: OSError | None = None
         self._wanted = False
         self._ending = False
         self._busy_since: float | None = None
@@ -93,6 +93,12 @@ class Ledger:
         """Remember that `owner` was told its reports up to `seq`."""
         with self._news:
             self._told[owner] = max(seq, self._told.get(owner, 0))
+
+    def abandon(self, reason: str) -> None:
+        """Fail all that waits, and open anew after a while: what made it cannot be trusted."""
+        with self._news:
+            self._doubt = OSError(reason)
+            self._news.notify_all()
 
     @property
     def waiting(self) -> int:
@@ -157,6 +163,9 @@ class Ledger:
                 self._work(items, told)
             except OSError as error:
                 self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
+                if error is self._doubt:
+                    with self._news:
+                        self._news.wait_for(lambda: self._ending, self._retry_s)
                 return
             if self._ending and not self._items:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -23,7 +24,7 @@ from crypto_stream.bus.orders import (
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import ExecType, Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.clock import Clock
+from crypto_stream.orders.clock import Clock, GuardedClock, guarded
 from crypto_stream.orders.exchange import Offers
 from crypto_stream.orders.floor import Floor
 from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
@@ -38,12 +39,14 @@ from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFoun
 log = logging.getLogger(__name__)
 
 UNAVAILABLE = "store_unavailable"
+FAULT = "a fault of this server, see its log; the orders are read anew"
 # Changes that wait for the disk; past that no order is accepted.
 _MOST_WAITING = 50_000
 # What one session may ask before it is attached, and answers it may wait for that are read from the disk.
 _MOST_EARLY = 1_000
 _MOST_READING = 64
 _SLOW_DISK_S = 5.0
+_READ_ANEW_EVERY_S = 60.0
 _ENDS_WITHIN_S = 5.0
 
 
@@ -64,7 +67,8 @@ class Orders:
         tell: Callable[[int, OrderNews], None],
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol."""
-        self._make_floor = partial(Floor, quotes, rules, terms, clock, ledger.put)
+        guarded_clock = GuardedClock(clock, self._broken)
+        self._make_floor = partial(Floor, quotes, rules, terms, guarded_clock, ledger.put)
         self._ledger = ledger
         self._clock = clock
         self._news = News(tell, clock.soon)
@@ -74,6 +78,7 @@ class Orders:
         self._opening: Floor | None = None
         self._trouble: str | None = None
         self._offers: Offers = {}
+        self._read_anew_s = -math.inf
 
     @property
     def trouble(self) -> str | None:
@@ -103,23 +108,27 @@ class Orders:
     def quoted(self, quotes: Iterable[Quote]) -> None:
         """Trade with quotes that were just published."""
         if self._floor is not None:
-            self._floor.quoted(quotes)
+            guarded(self._broken, partial(self._floor.quoted, quotes))
 
     def commands(self, gateway: int, commands: Iterable[Command]) -> None:
         """Do what the sessions of one gateway ask."""
         for command in commands:
-            if isinstance(command, Attach):
-                self._attach(gateway, command)
-                continue
-            session = self._sessions.get((gateway, command.session))
-            if session is None:
-                log.warning("a session that was never opened asks", extra={"link": gateway})
-            elif isinstance(command, Detach):
-                self._detach(session)
-            elif isinstance(command, Received):
-                self._received(session, command.seq)
-            else:
-                self._ask(session, command)
+            guarded(self._broken, partial(self._command, gateway, command))
+
+    def _command(self, gateway: int, command: Command) -> None:
+        if isinstance(command, Attach):
+            self._attach(gateway, command)
+            return
+        session = self._sessions.get((gateway, command.session))
+        if session is None:
+            log.warning("a session that was never opened asks", extra={"link": gateway})
+        elif isinstance(command, Detach):
+            self._detach(session)
+        elif isinstance(command, Received):
+            self._received(session, command.seq)
+        else:
+            refuse = partial(session.fail, command.ref, UNAVAILABLE, "a fault of this server, see its log")
+            guarded(refuse, partial(self._ask, session, command))
 
     def left(self, gateway: int) -> None:
         """End all sessions of a gateway."""
@@ -131,7 +140,7 @@ class Orders:
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
         floor = self._opening = self._make_floor(self._offers)
-        floor.load(found, partial(self._ready, floor))
+        guarded(self._broken, partial(floor.load, found, partial(self._ready, floor)))
 
     def refused(self, reason: str, *, hopeless: bool) -> None:
         """Say, once, that the store cannot be opened."""
@@ -153,9 +162,11 @@ class Orders:
 
     def stored(self, results: list[Stored]) -> None:
         """Tell what is on disk now, and let new orders go to the market."""
-        floor, now_s = self._floor, self._clock.now_s()
-        if floor is None:
-            return
+        if self._floor is not None:
+            guarded(self._broken, partial(self._stored, self._floor, results))
+
+    def _stored(self, floor: Floor, results: list[Stored]) -> None:
+        now_s = self._clock.now_s()
         for decided, report, known in results:
             owner = floor.owners.get(report.order.owner)
             if known:
@@ -169,6 +180,20 @@ class Orders:
             if report.exec_type is ExecType.NEW:
                 floor.accept(report.order)
             self._journal.note(report, now_s)
+
+    def _broken(self) -> None:
+        """Go back to what is on disk: what is in memory may be half done.
+
+        Not again and again: what one order does may not stop the others for good.
+        """
+        floor, now_s = self._floor or self._opening, self._clock.now_s()
+        if floor is None or (self._floor and now_s < self._read_anew_s + _READ_ANEW_EVERY_S):
+            return
+        self._read_anew_s = now_s
+        self._offers = floor.close()
+        self._floor = self._opening = None
+        self._note(FAULT, hopeless=False)
+        self._ledger.abandon(FAULT)
 
     def _ready(self, floor: Floor) -> None:
         """Trade again, and let sessions in."""

@@ -185,12 +185,17 @@ class House:
         """Let the disk take everything again, and wait until that is noticed."""
         self.disk.refuses = None
         self.disk.free.set()
-        deadline = time.monotonic() + DEADLINE_S
         self.settle()
-        while self.orders.trouble is not None:
+        self.until(lambda: self.orders.trouble is None)
+        self.settle()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Let happen what happens until `condition()` holds."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
             assert time.monotonic() < deadline
-            time.sleep(0.001)
-            self.settle()
+            if not self._run():
+                time.sleep(0.001)
 
     def attach(self, session: int, owner: str, *, anonymous: bool = False, gateway: int = 1) -> None:
         self.told[gateway, session] = []

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
 """
 # Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
 _UNTIDY_PAGES = 25_000
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 class SqliteHistoryWriter:
@@ -259,9 +260,22 @@ class SqliteHistoryReader:
     def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
         if not self._path.exists():
             return []
-        uri = f"{self._path.absolute().as_uri()}?mode=ro"
-        with (
-            failing_as_os_error(self._path),
-            closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as database,
-        ):
+        with failing_as_os_error(self._path):
+            try:
+                return self._fetched("mode=ro", query, values)
+            except sqlite3.OperationalError as error:
+                # Even who reads has SQLite write beside the file, which a full disk refuses. Where there is
+                # no log the file alone is the truth.
+                if error.sqlite_errorcode & 0xFF not in _NO_ROOM or _has_log(self._path):
+                    raise
+                return self._fetched("immutable=1", query, values)
+
+    def _fetched(self, how: str, query: str, values: tuple[object, ...]) -> list[Any]:
+        uri = f"{self._path.absolute().as_uri()}?{how}"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as database:
             return database.execute(query, values).fetchall()
+
+
+def _has_log(path: Path) -> bool:
+    _, log_path, _ = parts(path)
+    return log_path.exists() and log_path.stat().st_size > 0

@@ -153,14 +153,29 @@ async def test_an_engine_that_finds_its_file_locked_serves_prices(tmp_path: Path
     assert newest in stored
 
 
-def prefilled(folder: Path) -> Path:
+async def test_a_start_on_a_full_disk_goes_on_from_what_is_stored(tmp_path: Path) -> None:
+    """The walk and the chart go on although nothing can be written, not even what SQLite needs to read."""
+    path = prefilled(tmp_path, "41")
+    room = path.stat().st_size
+    # Less than SQLite's file beside the database takes, more than the log and what starts the program.
+    with program(run(tmp_path), tmp_path, under=["prlimit", f"--fsize={16 << 10}"]) as running:
+        seen = Seen(await address(running))
+        with closing(seen.http):
+            await until(lambda: seen.live() and seen.degraded(), 40 * SCALE)
+            first = seen.http.get(f"/courses/{SYMBOL}").json()
+            await until(lambda: len(seen.times()) > 3602)
+
+    assert abs(int(first["price"]) - 41) < 10
+    assert path.stat().st_size == room
+
+
+def prefilled(folder: Path, price: str = "1") -> Path:
     """Leave a file of an hour of seconds that ended just now, all of it in the main file."""
     (folder / "data").mkdir()
     path = folder / "data" / "history.db"
     end_ms = time.time_ns() // 1_000_000 // 1000 * 1000
-    bars = [
-        Bar(at, "1", "1", "1", "1", None, 1, "synthetic") for at in range(end_ms - 3_600_000, end_ms, 1000)
-    ]
+    times = range(end_ms - 3_600_000, end_ms, 1000)
+    bars = [Bar(at, price, price, price, price, None, 1, "synthetic") for at in times]
     writer = SqliteHistoryWriter(path)
     writer.write(Batch([StoredBar(SYMBOL, "1s", bar) for bar in bars], [], end_ms))
     writer.close()

@@ -40,12 +40,13 @@ class LocalEnginePort:
 
     Each gateway's unsent bytes are bounded: past the bound state is skipped and, when it has drained,
     replaced by one Snapshot. Answers are never skipped: a gateway has at most 64 of them under way. Nor are
-    order news: past 64 MB unread the gateway is cut off.
+    order news: past `most_unread` bytes the gateway is cut off.
     """
 
-    def __init__(self, path: Path, backend: Backend) -> None:
+    def __init__(self, path: Path, backend: Backend, most_unread: int = _UNREAD_NEWS_BYTES) -> None:
         """Serve `backend` at `path`; a socket left there by a dead engine is replaced."""
         self._path = path
+        self._most_unread = most_unread
         self._backend = backend
         self._links: dict[int, _Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,7 +91,7 @@ class LocalEnginePort:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         number = next(self._numbers)
-        link = self._links[number] = _Link(writer, self._backend)
+        link = self._links[number] = _Link(writer, self._backend, self._most_unread)
         log.info("gateway connected to the bus", extra={"link": number})
         try:
             link.push_snapshot()
@@ -139,9 +140,10 @@ class LocalEnginePort:
 class _Link:
     """One connected gateway, seen from the engine."""
 
-    def __init__(self, writer: asyncio.StreamWriter, backend: Backend) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
         self.writer = writer
         self._backend = backend
+        self._most_unread = most_unread
         self._behind = asyncio.Event()
         writer.transport.set_write_buffer_limits(high=64 * 1024)
 
@@ -159,7 +161,7 @@ class _Link:
         self.write(frame)
 
     def tell(self, frame: bytes) -> None:
-        if self.writer.transport.get_write_buffer_size() > _UNREAD_NEWS_BYTES:
+        if self.writer.transport.get_write_buffer_size() > self._most_unread:
             log.warning("a gateway does not read its order news; it is cut off")
             self.writer.transport.abort()
             return

@@ -29,11 +29,15 @@ class Listing:
     another object whenever something in it changed.
     """
 
-    def __init__(self, source: Source, carried: Iterable[str]) -> None:
-        """Begin with what the source itself knows."""
+    def __init__(
+        self, source: Source, carried: Iterable[str], every_s: float = _EVERY_S, retry_s: float = _RETRY_S
+    ) -> None:
+        """Begin with what the source itself knows; ask `every_s`, after a failure `retry_s`."""
         self.unlisted: dict[str, str] = {}
         self.rules: Mapping[str, Rules] = source.rules
         self._source = source
+        self._every_s = every_s
+        self._retry_s = retry_s
         self._carried = frozenset(carried)
 
     async def follow(self) -> None:
@@ -46,7 +50,7 @@ class Listing:
         if source.instruments is None or source.rest_url is None:
             return
         while True:
-            pause = _EVERY_S
+            pause = self._every_s
             try:
                 async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
                     self.take(await source.instruments(http))
@@ -54,10 +58,10 @@ class Listing:
                 log.info(
                     "no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)}
                 )
-                pause = _RETRY_S
+                pause = self._retry_s
             except Exception:  # a handler's bug; its feed goes on without the list
                 log.exception("error in a handler", extra={"source": source.name})
-                pause = _RETRY_S
+                pause = self._retry_s
             await asyncio.sleep(pause)
 
     def take(self, listed: Mapping[str, Listed]) -> None:

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 # Changes written in one transaction: some tens of milliseconds.
 _MOST_AT_ONCE = 2_000
+# Changes that wait for the disk; past that no order is accepted.
+_MOST_WAITING = 50_000
+_SLOW_S = 5.0
 # What owners were told is written along with changes, or alone after so long: forgotten, it is told twice.
 _TOLD_EVERY_S = 0.25
 _RETRY_S = 1.0
@@ -36,7 +39,7 @@ class Ledger:
 
     Every item has its result, in order, handed to the event loop by `post`. After a failure everything fails
     until the listener, which knows by then, calls `forget`. What waits is bounded by who puts it in: see
-    `waiting`. `commits` and `commit_s` count the transactions and the seconds they took.
+    `behind`. `commits` and `commit_s` count the transactions and the seconds they took.
     """
 
     def __init__(
@@ -45,14 +48,21 @@ class Ledger:
         reader: OrderReader,
         post: Callable[[Callable[[], None]], object],
         retry_s: float = _RETRY_S,
+        most_waiting: int = _MOST_WAITING,
+        slow_s: float = _SLOW_S,
     ) -> None:
-        """Use both from the two threads alone; a store that cannot be opened is tried every `retry_s`."""
+        """Use both from the two threads alone; a store that cannot be opened is tried every `retry_s`.
+
+        More than `most_waiting` changes are too many; no answer for `slow_s` is worth a word.
+        """
         self.commits = 0
         self.commit_s = 0.0
         self._writer = writer
         self._reader = reader
         self._post = post
         self._retry_s = retry_s
+        self._most_waiting = most_waiting
+        self._slow_s = slow_s
         self._news = threading.Condition()
         self._items: deque[Item] = deque()
         self._told: dict[str, int] = {}
@@ -101,15 +111,17 @@ class Ledger:
             self._news.notify_all()
 
     @property
-    def waiting(self) -> int:
-        """Count the items that wait."""
-        return len(self._items)
+    def behind(self) -> str | None:
+        """Say that too much waits for the disk; None while it does not."""
+        waiting = len(self._items)
+        return f"the disk is behind, {waiting} changes wait for it" if waiting > self._most_waiting else None
 
     @property
-    def busy_s(self) -> float:
-        """Tell for how long the disk has not answered."""
+    def stuck(self) -> str | None:
+        """Say for how long the disk has not answered; None while that is not long."""
         since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
+        seconds = 0.0 if since is None else time.monotonic() - since
+        return f"the disk has not answered for {seconds:.0f} s" if seconds > self._slow_s else None
 
     def forget(self, *, reopen: bool) -> list[Item]:
         """Give up, after a failure, what was put in since, and return it; open again if that is of use."""

@@ -10,18 +10,12 @@ from functools import partial
 from crypto_stream.bus.messages import OrderCounts
 from crypto_stream.bus.orders import (
     Attach,
-    Cancel,
     Command,
     Detach,
-    Failed,
     Happened,
-    ListOrders,
-    ListTrades,
     OrderNews,
-    Place,
     Received,
 )
-from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import ExecType, Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock, GuardedClock, guarded
@@ -31,21 +25,16 @@ from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.orders.journal import Journal
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
-from crypto_stream.orders.lookups import answer, resent
+from crypto_stream.orders.lookups import resent
 from crypto_stream.orders.news import News
-from crypto_stream.orders.owners import Ask, Cause, Owner, Promise, Session
-from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound
+from crypto_stream.orders.owners import Ask, Cause, Owner, Session
+from crypto_stream.orders.requests import UNAVAILABLE, Requests
+from crypto_stream.storage.interface import MOST_UNTOLD, OrdersFound, OwnerFound
 
 log = logging.getLogger(__name__)
 
-UNAVAILABLE = "store_unavailable"
 FAULT = "a fault of this server, see its log; the orders are read anew"
-# Changes that wait for the disk; past that no order is accepted.
-_MOST_WAITING = 50_000
-# What one session may ask before it is attached, and answers it may wait for that are read from the disk.
-_MOST_EARLY = 1_000
-_MOST_READING = 64
-_SLOW_DISK_S = 5.0
+_MOST_EARLY = 1_000  # what one session may ask before it is attached
 _READ_ANEW_EVERY_S = 60.0
 _ENDS_WITHIN_S = 5.0
 
@@ -73,6 +62,7 @@ class Orders:
         self._clock = clock
         self._news = News(tell, clock.soon)
         self._journal = Journal()
+        self._requests = Requests(ledger)
         self._sessions: dict[tuple[int, int], Session] = {}
         self._floor: Floor | None = None
         self._opening: Floor | None = None
@@ -83,9 +73,7 @@ class Orders:
     @property
     def trouble(self) -> str | None:
         """Say why orders are not accepted now; None while they are."""
-        if self._trouble is None and (seconds := self._ledger.busy_s) > _SLOW_DISK_S:
-            return f"the disk has not answered for {seconds:.0f} s"
-        return self._trouble
+        return self._trouble or self._ledger.stuck
 
     def counts(self) -> OrderCounts:
         """Return what is active and what has happened in this life of the engine."""
@@ -127,8 +115,7 @@ class Orders:
         elif isinstance(command, Received):
             self._received(session, command.seq)
         else:
-            refuse = partial(session.fail, command.ref, UNAVAILABLE, "a fault of this server, see its log")
-            guarded(refuse, partial(self._ask, session, command))
+            self._ask(session, command)
 
     def left(self, gateway: int) -> None:
         """End all sessions of a gateway."""
@@ -254,7 +241,7 @@ class Orders:
         waiting = list(session.waiting)
         session.waiting.clear()
         for command in waiting:
-            self._do(floor, session, command)
+            self._requests.do(floor, session, command)
 
     def _detach(self, session: Session) -> None:
         del self._sessions[session.gateway, session.number]
@@ -281,43 +268,11 @@ class Orders:
         if self._trouble is not None:
             session.fail(command.ref, UNAVAILABLE, self._trouble)
         elif self._floor is not None and session.attached:
-            self._do(self._floor, session, command)
+            self._requests.do(self._floor, session, command)
         elif len(session.waiting) < _MOST_EARLY:
             session.waiting.append(command)
         else:
             session.fail(command.ref, "starting", "the orders are still being loaded; try again in a second")
-
-    def _do(self, floor: Floor, session: Session, command: Ask) -> None:
-        if isinstance(command, Place):
-            self._place(floor, session, command)
-        elif isinstance(command, Cancel) and (live := session.owner.live.get(command.order_id)):
-            floor.cancel(live, Cause(session, command.ref))
-        elif session.promises >= _MOST_READING:
-            session.fail(
-                command.ref, "rate_limited", f"at most {_MOST_READING} answers may be under way; wait for one"
-            )
-        else:
-            self._look_up(session, command)
-
-    def _place(self, floor: Floor, session: Session, command: Place) -> None:
-        try:
-            if (waiting := self._ledger.waiting) > _MOST_WAITING:
-                raise RefusedError(UNAVAILABLE, f"the disk is behind, {waiting} changes wait for it")
-            floor.place(session.owner, command.ticket, Cause(session, command.ref))
-        except RefusedError as refused:
-            session.fail(command.ref, refused.code, str(refused))
-
-    def _look_up(self, session: Session, command: Cancel | ListOrders | ListTrades) -> None:
-        """Answer from the disk; what is stored before is told before it, what is stored later after it."""
-        promise = Promise(session)
-
-        def failed(reason: str) -> None:
-            promise.keep(Failed(session.number, command.ref, UNAVAILABLE, reason))
-
-        def read(reader: OrderReader) -> Callable[[], None]:
-            return partial(promise.keep, answer(reader, session.owner.name, command))
-
-        self._ledger.put(Lookup(promise.begin, read, failed))
 
 
 def _ref(decided: Decided, session: Session) -> int:

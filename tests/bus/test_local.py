@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from crypto_stream.bus import local
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
 from crypto_stream.bus.messages import Ask, Beat, GetVenues, Pin, Quotes, Snapshot, ToGateway
@@ -133,28 +132,30 @@ async def test_order_commands_and_their_news_keep_their_order(
     assert gateway.received[1:] == news
 
 
-async def test_a_gateway_that_does_not_read_its_order_news_is_cut_off(
-    port: LocalEnginePort, gateway: Gateway, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_gateway_that_does_not_read_its_order_news_is_cut_off(engine: Engine, tmp_path: Path) -> None:
     """Order news are never skipped: past the bound the gateway is cut off, and comes anew."""
-    monkeypatch.setattr(local, "_UNREAD_NEWS_BYTES", 100_000)
-    _, writer = await asyncio.open_unix_connection(tmp_path / "bus.sock", limit=1)
-    try:
-        writer.write(encode_frame(OrderCommands([Attach(7, "anna", anonymous=False)])))
-        await until(lambda: bool(engine.commands))
-        ((number, _),) = engine.commands
-        news = OrderNews([Failed(7, 0, "unknown_order", "x" * 50_000)])
-        told = 0
-        while number not in engine.gone and told < 1_000:
-            port.tell(number, news)
-            told += 1
-            await asyncio.sleep(0)
-        await until(lambda: number in engine.gone)
-    finally:
-        await hang_up(writer)
+    path = tmp_path / "bus.sock"
+    async with LocalEnginePort(path, engine, most_unread=100_000) as port:
+        gateway = Gateway(path)
+        _, writer = await asyncio.open_unix_connection(path, limit=1)
+        try:
+            writer.write(encode_frame(OrderCommands([Attach(7, "anna", anonymous=False)])))
+            await until(lambda: bool(engine.commands))
+            ((number, _),) = engine.commands
+            news = OrderNews([Failed(7, 0, "unknown_order", "x" * 50_000)])
+            told = 0
+            while number not in engine.gone and told < 1_000:
+                port.tell(number, news)
+                told += 1
+                await asyncio.sleep(0)
+            await until(lambda: number in engine.gone)
+            lost = gateway.lost
+        finally:
+            await hang_up(writer)
+            await asyncio.to_thread(gateway.close)
 
     assert told < 1_000
-    assert not gateway.lost
+    assert not lost
 
 
 async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, engine: Engine) -> None:

@@ -93,11 +93,9 @@ async def test_the_list_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
 async def test_a_list_that_fails_later_leaves_the_rules(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
 ) -> None:
     """A refusal or nonsense after a good answer changes nothing; the next good answer counts."""
-    monkeypatch.setattr("crypto_stream.feed.listing._EVERY_S", 0.01)
-    monkeypatch.setattr("crypto_stream.feed.listing._RETRY_S", 0.01)
     answers: list[Exception | dict[str, Listed]] = [
         error,
         {"btcusdt": Listed("", RULES)},
@@ -113,7 +111,8 @@ async def test_a_list_that_fails_later_leaves_the_rules(
             raise answer
         return answer
 
-    listed = Listing(Source("acme", "here", [], "http://127.0.0.1:9", instruments=instruments), ["btcusdt"])
+    source = Source("acme", "here", [], "http://127.0.0.1:9", instruments=instruments)
+    listed = Listing(source, ["btcusdt"], every_s=0.01, retry_s=0.01)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(listed.follow())
         await until(lambda: len(seen) > len(answers))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -141,14 +142,14 @@ class Disk:
 class House:
     """One life of the service; gateway 1 holds all sessions unless another one is named."""
 
-    def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None) -> None:
+    def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
         self.told: dict[tuple[int, int], list[Told]] = {}
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
-        self.ledger = Ledger(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S)
+        self.ledger = Ledger(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
             self.quotes, lambda _source, _symbol: rules, terms, self.ledger, self.clock, self._tell
         )
@@ -298,9 +299,9 @@ class House:
 
 
 @contextmanager
-def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None) -> Iterator[House]:
-    """Run the service as long as the block lasts."""
-    one = House(path, terms, rules)
+def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> Iterator[House]:
+    """Run the service as long as the block lasts; `limits` are those of the ledger."""
+    one = House(path, terms, rules, **limits)
     one.start()
     try:
         yield one

@@ -119,7 +119,7 @@ class Heard:
 @contextmanager
 def writing(memory: Memory) -> Iterator[tuple[Ledger, Heard]]:
     heard = Heard()
-    ledger = Ledger(memory, memory, heard.calls.put, RETRY_S)
+    ledger = Ledger(memory, memory, heard.calls.put, RETRY_S, slow_s=0.0)
     ledger.start(heard)
     try:
         yield ledger, heard
@@ -149,7 +149,7 @@ def test_all_that_waits_is_written_together() -> None:
     with writing(memory) as (ledger, heard):
         memory.free.clear()
         ledger.put(new(1))
-        heard.until(lambda: ledger.busy_s > 0)
+        heard.until(lambda: ledger.stuck)
         for number in range(2, 102):
             ledger.put(new(number))
         told_early = list(heard.results)
@@ -214,7 +214,7 @@ def test_a_name_that_is_taken_makes_no_order() -> None:
         heard.until(lambda: heard.results)
         memory.free.clear()
         ledger.put(new(2))
-        heard.until(lambda: ledger.busy_s > 0)
+        heard.until(lambda: ledger.stuck)
         for item in (new(3, name="a"), new(4, name="b"), new(5, name="b"), new(6, "you", name="a")):
             ledger.put(item)
         memory.free.set()

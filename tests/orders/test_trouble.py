@@ -10,7 +10,6 @@ import pytest
 
 from crypto_stream.bus.orders import Attach, Failed, ListOrders, Place
 from crypto_stream.market.orders import ExecType, Status, Ticket, TimeInForce
-from crypto_stream.orders import service
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, House, a_quote, house, limit, said
 from tests.waiting import DEADLINE_S
 
@@ -156,10 +155,9 @@ def test_an_instrument_that_is_gone_keeps_its_orders(path: Path) -> None:
         second.stop()
 
 
-def test_a_disk_that_does_not_answer_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_does_not_answer_is_said(path: Path) -> None:
     """An operator sees for how long it has stood still; when it answers that is over."""
-    monkeypatch.setattr(service, "_SLOW_DISK_S", 0.0)
-    with house(path) as one:
+    with house(path, slow_s=0.0) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.disk.free.clear()
@@ -177,10 +175,9 @@ def test_a_disk_that_does_not_answer_is_said(path: Path, monkeypatch: pytest.Mon
         assert said(one) == [NEW]
 
 
-def test_what_waits_for_the_disk_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_the_disk_is_bounded(path: Path) -> None:
     """Past the bound orders are refused, and what was accepted before is kept."""
-    monkeypatch.setattr(service, "_MOST_WAITING", 3)
-    with house(path) as one:
+    with house(path, most_waiting=3) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.disk.free.clear()

@@ -1,0 +1,64 @@
+"""What sessions ask, done on the floor or answered from the disk: each request gets its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place
+from crypto_stream.errors import RefusedError
+from crypto_stream.orders.clock import guarded
+from crypto_stream.orders.floor import Floor
+from crypto_stream.orders.items import Lookup
+from crypto_stream.orders.ledger import Ledger
+from crypto_stream.orders.lookups import answer
+from crypto_stream.orders.owners import Ask, Cause, Promise, Session
+from crypto_stream.storage.interface import OrderReader
+
+UNAVAILABLE = "store_unavailable"
+_MOST_READING = 64  # answers one session may wait for that are read from the disk
+
+
+class Requests:
+    """Do what a session asks that is attached to a floor."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Read and write over `ledger`."""
+        self._ledger = ledger
+
+    def do(self, floor: Floor, session: Session, command: Ask) -> None:
+        """Do what is asked; a fault of ours is the answer to this one, and stops nobody else."""
+        refuse = partial(session.fail, command.ref, UNAVAILABLE, "a fault of this server, see its log")
+        guarded(refuse, partial(self._do, floor, session, command))
+
+    def _do(self, floor: Floor, session: Session, command: Ask) -> None:
+        if isinstance(command, Place):
+            self._place(floor, session, command)
+        elif isinstance(command, Cancel) and (live := session.owner.live.get(command.order_id)):
+            floor.cancel(live, Cause(session, command.ref))
+        elif session.promises >= _MOST_READING:
+            session.fail(
+                command.ref, "rate_limited", f"at most {_MOST_READING} answers may be under way; wait for one"
+            )
+        else:
+            self._look_up(session, command)
+
+    def _place(self, floor: Floor, session: Session, command: Place) -> None:
+        try:
+            if behind := self._ledger.behind:
+                raise RefusedError(UNAVAILABLE, behind)
+            floor.place(session.owner, command.ticket, Cause(session, command.ref))
+        except RefusedError as refused:
+            session.fail(command.ref, refused.code, str(refused))
+
+    def _look_up(self, session: Session, command: Cancel | ListOrders | ListTrades) -> None:
+        """Answer from the disk; what is stored before is told before it, what is stored later after it."""
+        promise = Promise(session)
+
+        def failed(reason: str) -> None:
+            promise.keep(Failed(session.number, command.ref, UNAVAILABLE, reason))
+
+        def read(reader: OrderReader) -> Callable[[], None]:
+            return partial(promise.keep, answer(reader, session.owner.name, command))
+
+        self._ledger.put(Lookup(promise.begin, read, failed))

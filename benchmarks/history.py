@@ -92,8 +92,8 @@ def _writing(seconds: float) -> Row:
         history = open_history(Settings(data_dir=Path(place)), _SYMBOLS)
         used = asyncio.run(_drive(history, seconds))
         late = sum(series.late for series in history.series.values())
-        if late or history.trouble:
-            raise RuntimeError(f"{late} trades came late, trouble {history.trouble}")
+        if late or history.keeper.trouble:
+            raise RuntimeError(f"{late} trades came late, trouble {history.keeper.trouble}")
     return used
 
 

@@ -159,10 +159,10 @@ class Engine:
         self._publish(
             Beat(
                 *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
-                history_trouble=history.trouble,
+                history_trouble=history.keeper.trouble,
                 orders_trouble=self.trading.trouble,
                 orders=self.trading.counts(),
-                history=HistoryCounts(history.late_trades, history.waiting, history.lost),
+                history=HistoryCounts(history.late_trades, history.keeper.backlog, history.keeper.lost),
             )
         )
 

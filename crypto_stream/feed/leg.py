@@ -16,19 +16,9 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from crypto_stream.errors import MalformedFrame, VenueError
-from crypto_stream.feed.acks import AckTable, halves
+from crypto_stream.feed.asking import Asking
 from crypto_stream.feed.connection import Connection, Recorder, open_connection
-from crypto_stream.feed.source import (
-    Acked,
-    Event,
-    Instrument,
-    Moving,
-    Refused,
-    Request,
-    Source,
-    Trade,
-    Update,
-)  # fmt: skip
+from crypto_stream.feed.source import Acked, Event, Instrument, Moving, Refused, Source, Trade, Update
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.status import SourceState
 
@@ -75,14 +65,12 @@ class Leg:
         self.wants_move: str | None = None
         # While the old connection still runs, its copy of each event comes first: a successor's is as good.
         self.is_successor = False
-        self.refused: dict[str, str] = {}
         self._heard_of: set[str] = set()
         self.started_ns = time.monotonic_ns()
         self._instruments = [*terms.carried, *terms.watched]
-        self._asked = {instrument.symbol: instrument for instrument in self._instruments}
+        self._asking = Asking(terms.source, self._instruments, terms.ack_ns, self._handler_broke)
         self._generation = generation
         self._connection: Connection | None = None
-        self._acks = AckTable(terms.ack_ns)
         self._data_ns = self._first_data_ns = 0
         self._quiet_since_ns = 0
         self._move_at_ns: int | None = None
@@ -93,6 +81,11 @@ class Leg:
     def live_ns(self) -> int:
         """How long data flowed."""
         return self._data_ns - self._first_data_ns
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Of which symbols the venue gives nothing, and why."""
+        return self._asking.refused
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -125,13 +118,8 @@ class Leg:
             self._task.cancel()
 
     def resubscribe(self, symbols: Sequence[str]) -> None:
-        """Ask for `symbols` anew: what fell silent is first given up, then asked for again."""
-        source = self.terms.source
-        asked = [self._asked[symbol] for symbol in symbols if symbol in self._asked]
-        if self._connection and asked:
-            if source.unsubscribe:
-                self._ask(source.unsubscribe, asked)
-            self._subscribe(asked)
+        """Ask for `symbols` anew."""
+        self._asking.again(symbols)
 
     def check(self, now_ns: int) -> None:
         """Judge silence, overdue acknowledgements and age; called several times a second."""
@@ -143,12 +131,10 @@ class Leg:
         elif self._quiet_since_ns and now_ns - self._quiet_since_ns >= limit:
             what = "no data" if self._data_ns else "neither data nor acknowledgement"
             self._become("stale", f"{what} for {limit / 1e9:g} s")
-            # A round begins when the last one is out: else rounds would only queue up behind each other.
-            if not (self._connection and self._connection.asking):
-                self.resubscribe([symbol for symbol in self._asked if symbol not in self.refused])
+            self._asking.all_again()
         if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
             self._want_move("the connection reached its age")
-        self._chase_acks(now_ns)
+        self._asking.chase(now_ns)
 
     async def _run(self) -> None:
         source = self.terms.source
@@ -184,14 +170,14 @@ class Leg:
                 self.address,
                 self._instruments,
                 connect_s=terms.connect_s,
-                sent=self._on_sent,
+                sent=self._asking.sent,
                 recorder=terms.recorder,
             ) as connection,
             asyncio.TaskGroup() as tasks,
         ):
             self._opened(connection)
             sender = tasks.create_task(connection.run())
-            self._subscribe(self._instruments)
+            self._asking.begin(connection)
             try:
                 async with aclosing(connection.frames()) as frames:
                     async for frame in frames:
@@ -210,29 +196,14 @@ class Leg:
         if connection is None:
             self._become("connected", None)
 
-    def _subscribe(self, instruments: Sequence[Instrument]) -> None:
-        assert self.terms.source.subscribe is not None
-        self._ask(self.terms.source.subscribe, instruments)
-
-    def _ask(
-        self, make: Callable[[Sequence[Instrument]], list[Request]], instruments: Sequence[Instrument]
-    ) -> None:
-        """Queue what the handler makes; a bug of it ends this source, whoever asked."""
-        assert self._connection is not None
-        try:
-            self._connection.ask(make(instruments))
-        except Exception as bug:
-            log.exception("error in a handler", extra={"source": self.terms.source.name})
-            self.error = self._blame(bug)
-            self.stop()
+    def _handler_broke(self, bug: Exception) -> None:
+        self.error = self._blame(bug)
+        self.stop()
 
     def _blame(self, bug: Exception) -> VenueError:
         while isinstance(bug, ExceptionGroup):
             bug = bug.exceptions[0]
         return VenueError(f"error in handler {self.terms.source.name}, see the log: {bug!r}")
-
-    def _on_sent(self, request: Request) -> None:
-        self._acks.sent(request, time.monotonic_ns())
 
     def _take(self, frame: bytes) -> None:
         """Read one frame: count it once, hand its events on. A malformed one costs itself."""
@@ -252,7 +223,7 @@ class Leg:
 
     def _handle(self, event: Event, received_ns: int) -> None:
         if isinstance(event, (Update, Trade)):
-            if event.symbol not in self._asked:
+            if event.symbol not in self._asking.instruments:
                 self.terms.book.dropped["not_asked"] += 1  # else a venue's nonsense could fill our memory
                 return
             taken = self.terms.book.apply(event, received_ns, self._generation)
@@ -261,57 +232,30 @@ class Leg:
             if taken:
                 self.terms.accepted(event)
         elif isinstance(event, Acked):
-            self._acks.acked(event.key)
+            self._asking.acked(event.key)
             self._note_answer(received_ns)
-            if not self._acks and self.state == "connecting":
+            if self._asking.answered and self.state == "connecting":
                 self._become("connected", None)
         elif isinstance(event, Refused):
             self._note_answer(received_ns)
-            self._on_refused(event)
+            self._asking.refuse(event)
         elif isinstance(event, Moving):
             self._want_move(event.reason)
 
     def _note_data(self, symbol: str, received_ns: int) -> None:
         self._data_ns = self._quiet_since_ns = received_ns
-        if self._acks:
-            self._acks.seen(symbol)
+        self._asking.seen(symbol)
         if self.state != "live":
             self._first_data_ns = self._first_data_ns or received_ns
             self._become("live", None)
         if symbol not in self._heard_of:  # from now on this source can serve it
             self._heard_of.add(symbol)
             self.terms.changed()
-        self.refused.pop(symbol, None)
 
     def _note_answer(self, received_ns: int) -> None:
         """Until data came, a venue that still answers subscriptions is at work, not silent."""
         if not self._data_ns:
             self._quiet_since_ns = received_ns
-
-    def _on_refused(self, event: Refused) -> None:
-        """Blame the symbol the venue names; halve a refused batch until only the culprit is left."""
-        symbols = (event.symbol,) if event.symbol else self._acks.refused(event.key)
-        if event.symbol:
-            self._acks.refused(event.key)
-        for part in halves(symbols) if len(symbols) > 1 else ():
-            self._subscribe([self._asked[symbol] for symbol in part])
-        if len(symbols) == 1:
-            news = symbols[0] not in self.refused  # a symbol is refused once per channel
-            self.refused[symbols[0]] = event.reason
-            extra = {"source": self.terms.source.name, "symbol": symbols[0], "reason": event.reason}
-            log.log(logging.WARNING if news else logging.DEBUG, "subscription refused", extra=extra)
-
-    def _chase_acks(self, now_ns: int) -> None:
-        again, given_up = self._acks.overdue(now_ns)
-        if again:
-            self._subscribe([self._asked[symbol] for symbol in again])
-        for symbol in given_up:
-            self.refused[symbol] = "subscription never acknowledged"
-        if given_up:
-            name = self.terms.source.name
-            log.warning(
-                "subscription never acknowledged", extra={"source": name, "symbols": ",".join(given_up)}
-            )
 
     def _want_move(self, reason: str) -> None:
         if not self.wants_move and not self.terms.source.frames:  # a recording has nowhere to move to

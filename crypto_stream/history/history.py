@@ -45,7 +45,7 @@ class History:
     """Build the bars of each instrument from the trades of the source that serves it, keep and give them.
 
     What is closed is stored within a quarter of a second; a killed engine loses no bar that was closed a
-    second before. `closed` is called with each bar that closes.
+    second before. `closed` is called with each bar that closes; `keeper` tells how the storing goes.
     """
 
     def __init__(self, symbols: Iterable[str], reader: HistoryReader, keeper: Keeper) -> None:
@@ -57,7 +57,7 @@ class History:
         self._days: dict[str, Day] = {symbol: Day() for symbol in self.series}
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self.series}
         self._reader = reader
-        self._keeper = keeper
+        self.keeper = keeper
         self._early: dict[tuple[str, str], deque[tuple[int, Trade]]] = {}
         self._bars: list[StoredBar] = []
         # Symbol → time of another life's newest bar, and of the first step of the day that is this life's.
@@ -72,24 +72,9 @@ class History:
         self._has_past: set[tuple[str, str]] = set()
 
     @property
-    def trouble(self) -> str | None:
-        """Say why nothing is stored; None while it is."""
-        return self._keeper.trouble
-
-    @property
     def late_trades(self) -> int:
         """Count the trades of this life whose bar had closed: they change nothing."""
         return sum(series.late for series in self.series.values())
-
-    @property
-    def waiting(self) -> int:
-        """Count the bars that wait for the disk."""
-        return self._keeper.backlog
-
-    @property
-    def lost(self) -> int:
-        """Count the bars of this life that were lost while the disk refused."""
-        return self._keeper.lost
 
     def restore(self) -> None:
         """Go on where another life ended; OSError when what it left cannot be read."""
@@ -159,7 +144,7 @@ class History:
 
     async def run(self) -> None:
         """Close what is due and hand it to the disk, for ever; what is left is written at the end."""
-        self._keeper.start()
+        self.keeper.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._recall_days())
@@ -168,7 +153,7 @@ class History:
                     self.tick(time.monotonic_ns())
         finally:
             self.tick(time.monotonic_ns())
-            self._keeper.stop(_ENDS_WITHIN_S)
+            self.keeper.stop(_ENDS_WITHIN_S)
 
     def tick(self, now_ns: int) -> None:
         """Close what is due although no trade came, and have all that is new written."""
@@ -181,7 +166,7 @@ class History:
         changed_gaps = self.gaps.changed()
         if self._bars or changed_gaps or now_ms - self._alive_ms >= _ALIVE_EVERY_MS:
             self._alive_ms = now_ms
-            self._keeper.put(Batch(self._bars, changed_gaps, now_ms))
+            self.keeper.put(Batch(self._bars, changed_gaps, now_ms))
             self._bars = []
 
     async def ask(self, symbol: str, question: Question) -> Page:
@@ -194,7 +179,7 @@ class History:
                 page = await self._page(symbol, question)
             except OSError as error:
                 if isinstance(error, CorruptError):
-                    self._keeper.doubt(str(error))
+                    self.keeper.doubt(str(error))
                 self._note_readable(str(error))
                 raise
         self._note_readable(None)
@@ -231,9 +216,9 @@ class History:
         series, stored = self.series[symbol], planned.stored
         present = Present(
             series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
-            [*self._keeper.waiting(symbol, stored), *self._unsent(symbol, stored)],
+            [*self.keeper.waiting(symbol, stored), *self._unsent(symbol, stored)],
             series.live(planned.interval),
-            [*self._keeper.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
+            [*self.keeper.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
         )
         return await asyncio.to_thread(read_page, self._reader, symbol, question, planned, present)
 

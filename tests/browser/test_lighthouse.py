@@ -30,7 +30,7 @@ def judged(url: str, name: str, chromium: str) -> dict[str, Any]:
         [
             *("node", str(PROGRAM), url, "--quiet", f"--chrome-flags={FLAGS}", "--output=json"),
             *(f"--output-path={report}", "--only-categories=accessibility,best-practices"),
-            *("--max-wait-for-load=20000", "--throttling-method=provided"),
+            *("--max-wait-for-load=8000", "--throttling-method=provided"),
         ],
         check=True,
         env={**os.environ, "CHROME_PATH": chromium},

@@ -74,13 +74,21 @@ def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError
 
 def _retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
     """Read seconds or a date (RFC 9110, 10.2.3), which is told by the venue's clock where that is known."""
-    text = headers.get("Retry-After", "").strip()
+    text = _header(headers, "Retry-After")
     if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_S)
     until_s = _date(text)
     if until_s is None:
         return None
-    return min(max(0.0, until_s - (_date(headers.get("Date", "")) or now_s)), _LONGEST_S)
+    return min(max(0.0, until_s - (_date(_header(headers, "Date")) or now_s)), _LONGEST_S)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """Return a header's text, empty where it is missing or stands there twice."""
+    try:
+        return headers.get(name, "").strip()
+    except LookupError:
+        return ""
 
 
 def _date(text: str) -> float | None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
-
-log = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
@@ -21,10 +17,10 @@ class Clock(Protocol):
     def now_s(self) -> float:
         """Return seconds that never go back."""
 
-    def at(self, due_s: float, call: Callable[[], None]) -> None:
+    def at(self, due_s: float, call: Callable[[], object]) -> None:
         """Call when `now_s` is at least `due_s`."""
 
-    def soon(self, call: Callable[[], None]) -> None:
+    def soon(self, call: Callable[[], object]) -> None:
         """Call in the next turn of the event loop."""
 
 
@@ -43,39 +39,10 @@ class LoopClock:
         """Return the loop's own time, which its timers are measured by."""
         return self._loop.time()
 
-    def at(self, due_s: float, call: Callable[[], None]) -> None:
+    def at(self, due_s: float, call: Callable[[], object]) -> None:
         """Call when the loop's time is `due_s`."""
         self._loop.call_at(due_s, call)
 
-    def soon(self, call: Callable[[], None]) -> None:
+    def soon(self, call: Callable[[], object]) -> None:
         """Call in the next turn of the event loop."""
         self._loop.call_soon(call)
-
-
-class GuardedClock:
-    """A clock whose calls may fail: `broken` is called then."""
-
-    def __init__(self, clock: Clock, broken: Callable[[], None]) -> None:
-        """Go by `clock`."""
-        self._broken = broken
-        self._at = clock.at
-        self._soon = clock.soon
-        self.now_ms = clock.now_ms
-        self.now_s = clock.now_s
-
-    def at(self, due_s: float, call: Callable[[], None]) -> None:
-        """Call when `now_s` is at least `due_s`."""
-        self._at(due_s, partial(guarded, self._broken, call))
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Call in the next turn of the event loop."""
-        self._soon(partial(guarded, self._broken, call))
-
-
-def guarded(broken: Callable[[], None], call: Callable[[], None]) -> None:
-    """Call; if it has a fault, log that and call `broken`."""
-    try:
-        call()
-    except Exception:
-        log.exception("a fault of this server while it worked on orders")
-        broken()

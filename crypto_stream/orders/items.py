@@ -33,7 +33,7 @@ class OwnerRead(NamedTuple):
     """
 
     owner: str
-    done: Callable[[OwnerFound], None]
+    done: Callable[[OwnerFound], object]
     after: int = 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -30,6 +31,8 @@ _SLOW_S = 5.0
 # What owners were told is written along with changes, or alone after so long: forgotten, it is told twice.
 _TOLD_EVERY_S = 0.25
 _RETRY_S = 1.0
+# Pauses after faults of ours grow up to this, and begin anew when there was none for so long.
+_CALM_S = 60.0
 # Owners whose newest seq is remembered; then all are forgotten and read again.
 _MOST_SEQS = 100_000
 
@@ -46,7 +49,7 @@ class Ledger:
         self,
         writer: OrderWriter,
         reader: OrderReader,
-        post: Callable[[Callable[[], None]], object],
+        post: Callable[[Callable[[], object]], object],
         retry_s: float = _RETRY_S,
         most_waiting: int = _MOST_WAITING,
         slow_s: float = _SLOW_S,
@@ -68,6 +71,8 @@ class Ledger:
         self._told: dict[str, int] = {}
         self._seqs: dict[str, int] = {}
         self._doubt: OSError | None = None
+        self._abandoned_s = -math.inf
+        self._pause_s = 0.0
         self._wanted = False
         self._ending = False
         self._busy_since: float | None = None
@@ -107,7 +112,11 @@ class Ledger:
     def abandon(self, reason: str) -> None:
         """Fail all that waits, and open anew after a while: what made it cannot be trusted."""
         with self._news:
-            self._doubt = OSError(reason)
+            now_s = time.monotonic()
+            calm = now_s - self._abandoned_s > _CALM_S
+            self._pause_s = self._retry_s if calm else min(2 * self._pause_s, _CALM_S)
+            self._abandoned_s = now_s
+            self._doubt = self._doubt or OSError(reason)
             self._news.notify_all()
 
     @property
@@ -177,7 +186,7 @@ class Ledger:
                 self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
                 if error is self._doubt:
                     with self._news:
-                        self._news.wait_for(lambda: self._ending, self._retry_s)
+                        self._news.wait_for(lambda: self._ending, self._pause_s)
                 return
             if self._ending and not self._items:
                 return

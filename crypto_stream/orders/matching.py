@@ -75,13 +75,13 @@ class Offer:
             self.fresh = False
             return False
         if key != self.key:
-            self.fresh = False
+            self.fresh, self.key = False, None  # until all of it is read it offers nothing
             self.source = source or ""
             self.price = ZERO if price is None else Decimal(price)
             self.left = None if size is None else Decimal(size)
             if self.price <= 0:
                 self.left = ZERO  # such a price trades with nobody
-            self.key = key  # at last: what failed half-way offers nothing
+            self.key = key
         elif self.fresh:
             return False
         self.fresh = True

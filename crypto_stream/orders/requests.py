@@ -7,8 +7,8 @@ from functools import partial
 
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place
 from crypto_stream.errors import RefusedError
-from crypto_stream.orders.clock import guarded
 from crypto_stream.orders.floor import Floor
+from crypto_stream.orders.guard import guarded
 from crypto_stream.orders.items import Lookup
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.lookups import answer
@@ -22,14 +22,16 @@ _MOST_READING = 64  # answers one session may wait for that are read from the di
 class Requests:
     """Do what a session asks that is attached to a floor."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Read and write over `ledger`."""
+    def __init__(self, ledger: Ledger, broken: Callable[[], None]) -> None:
+        """Read and write over `ledger`; `broken` hears of a fault that leaves an order half done."""
         self._ledger = ledger
+        self._broken = broken
 
     def do(self, floor: Floor, session: Session, command: Ask) -> None:
-        """Do what is asked; a fault of ours is the answer to this one, and stops nobody else."""
+        """Do what is asked; a fault of ours is an answer too."""
         refuse = partial(session.fail, command.ref, UNAVAILABLE, "a fault of this server, see its log")
-        guarded(refuse, partial(self._do, floor, session, command))
+        if not guarded(refuse, partial(self._do, floor, session, command)) and isinstance(command, Cancel):
+            self._broken()  # a new order changes nothing before it is handed to the disk
 
     def _do(self, floor: Floor, session: Session, command: Ask) -> None:
         if isinstance(command, Place):

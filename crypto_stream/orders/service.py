@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -18,9 +17,10 @@ from crypto_stream.bus.orders import (
 )
 from crypto_stream.market.orders import ExecType, Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.clock import Clock, GuardedClock, guarded
+from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.exchange import Offers
 from crypto_stream.orders.floor import Floor
+from crypto_stream.orders.guard import GuardedClock, guarded
 from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.orders.journal import Journal
 from crypto_stream.orders.ledger import Ledger
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 FAULT = "a fault of this server, see its log; the orders are read anew"
 _MOST_EARLY = 1_000  # what one session may ask before it is attached
-_READ_ANEW_EVERY_S = 60.0
 _ENDS_WITHIN_S = 5.0
 
 
@@ -62,13 +61,12 @@ class Orders:
         self._clock = clock
         self._news = News(tell, clock.soon)
         self._journal = Journal()
-        self._requests = Requests(ledger)
+        self._requests = Requests(ledger, self._broken)
         self._sessions: dict[tuple[int, int], Session] = {}
         self._floor: Floor | None = None
         self._opening: Floor | None = None
         self._trouble: str | None = None
         self._offers: Offers = {}
-        self._read_anew_s = -math.inf
 
     @property
     def trouble(self) -> str | None:
@@ -96,12 +94,12 @@ class Orders:
     def quoted(self, quotes: Iterable[Quote]) -> None:
         """Trade with quotes that were just published."""
         if self._floor is not None:
-            guarded(self._broken, partial(self._floor.quoted, quotes))
+            self._safely(self._floor.quoted, quotes)
 
     def commands(self, gateway: int, commands: Iterable[Command]) -> None:
         """Do what the sessions of one gateway ask."""
         for command in commands:
-            guarded(self._broken, partial(self._command, gateway, command))
+            self._safely(self._command, gateway, command)
 
     def _command(self, gateway: int, command: Command) -> None:
         if isinstance(command, Attach):
@@ -120,14 +118,14 @@ class Orders:
     def left(self, gateway: int) -> None:
         """End all sessions of a gateway."""
         for session in [one for one in self._sessions.values() if one.gateway == gateway]:
-            self._detach(session)
+            self._safely(self._detach, session)
 
     # What the ledger tells.
 
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
         floor = self._opening = self._make_floor(self._offers)
-        guarded(self._broken, partial(floor.load, found, partial(self._ready, floor)))
+        self._safely(floor.load, found, partial(self._ready, floor))
 
     def refused(self, reason: str, *, hopeless: bool) -> None:
         """Say, once, that the store cannot be opened."""
@@ -149,38 +147,40 @@ class Orders:
 
     def stored(self, results: list[Stored]) -> None:
         """Tell what is on disk now, and let new orders go to the market."""
-        if self._floor is not None:
-            guarded(self._broken, partial(self._stored, self._floor, results))
+        for result in results:
+            if self._floor is None or not self._safely(self._tell, self._floor, result):
+                self._answer_late(result)
 
-    def _stored(self, floor: Floor, results: list[Stored]) -> None:
-        now_s = self._clock.now_s()
-        for decided, report, known in results:
-            owner = floor.owners.get(report.order.owner)
-            if known:
-                floor.withdraw(decided.order.owner)
-                if isinstance(cause := decided.cause, Cause):
-                    cause.session.tell(resent(cause.session.number, cause.ref, decided.order, report))
-                continue
-            for session in owner.sessions if owner is not None else ():
-                if session.attached:
-                    session.tell(Happened(session.number, _ref(decided, session), report))
-            if report.exec_type is ExecType.NEW:
-                floor.accept(report.order)
-            self._journal.note(report, now_s)
+    def _tell(self, floor: Floor, result: Stored) -> None:
+        decided, report, known = result
+        owner = floor.owners.get(report.order.owner)
+        if known:
+            floor.withdraw(decided.order.owner)
+            _answer(result)
+            return
+        if report.exec_type is ExecType.NEW:
+            floor.accept(report.order)
+        for session in owner.sessions if owner is not None else ():
+            if session.attached:
+                session.tell(Happened(session.number, _ref(decided, session), report))
+        self._journal.note(report, self._clock.now_s())
+
+    def _answer_late(self, result: Stored) -> None:
+        """Answer who asked for what was written as memory was thrown away; others hear of it later."""
+        _answer(result)
+        if not result.known:
+            self._journal.note(result.report, self._clock.now_s())
+
+    def _safely(self, call: Callable[..., object], *values: object) -> bool:
+        return guarded(self._broken, partial(call, *values))
 
     def _broken(self) -> None:
-        """Go back to what is on disk: what is in memory may be half done.
-
-        Not again and again: what one order does may not stop the others for good.
-        """
-        floor, now_s = self._floor or self._opening, self._clock.now_s()
-        if floor is None or (self._floor and now_s < self._read_anew_s + _READ_ANEW_EVERY_S):
-            return
-        self._read_anew_s = now_s
-        self._offers = floor.close()
-        self._floor = self._opening = None
-        self._note(FAULT, hopeless=False)
-        self._ledger.abandon(FAULT)
+        """Go back to what is on disk after a fault of ours: what is in memory may be half done."""
+        if (floor := self._floor or self._opening) is not None:
+            self._offers = floor.close()
+            self._floor = self._opening = None
+            self._note(FAULT, hopeless=False)
+            self._ledger.abandon(FAULT)
 
     def _ready(self, floor: Floor) -> None:
         """Trade again, and let sessions in."""
@@ -224,7 +224,8 @@ class Orders:
 
     def _read_on(self, floor: Floor, session: Session, after: int) -> None:
         session.piece_end = 0
-        self._ledger.put(OwnerRead(session.owner.name, partial(self._joined, floor, session), after))
+        joined = partial(self._safely, self._joined, floor, session)
+        self._ledger.put(OwnerRead(session.owner.name, joined, after))
 
     def _joined(self, floor: Floor, session: Session, found: OwnerFound) -> None:
         if floor is not self._floor or session.gone:
@@ -278,3 +279,9 @@ class Orders:
 def _ref(decided: Decided, session: Session) -> int:
     cause = decided.cause
     return cause.ref if isinstance(cause, Cause) and cause.session is session else 0
+
+
+def _answer(result: Stored) -> None:
+    """Answer who asked for it, if somebody did."""
+    if isinstance(cause := result.decided.cause, Cause):
+        cause.session.tell(resent(cause.session.number, cause.ref, result.decided.order, result.report))

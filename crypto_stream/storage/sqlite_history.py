@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
 """
 # Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
 _UNTIDY_PAGES = 25_000
-_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+# What SQLite says when it cannot make the files that it wants beside the database.
+_NOTHING_BESIDE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 class SqliteHistoryWriter:
@@ -266,9 +267,9 @@ class SqliteHistoryReader:
             except sqlite3.OperationalError as error:
                 # Even who reads has SQLite write beside the file, which a full disk refuses. Where there is
                 # no log the file alone is the truth.
-                if error.sqlite_errorcode & 0xFF not in _NO_ROOM or _has_log(self._path):
+                if error.sqlite_errorcode & 0xFF not in _NOTHING_BESIDE or _has_log(self._path):
                     raise
-                return self._fetched("immutable=1", query, values)
+                return self._fetched("mode=ro&immutable=1", query, values)
 
     def _fetched(self, how: str, query: str, values: tuple[object, ...]) -> list[Any]:
         uri = f"{self._path.absolute().as_uri()}?{how}"

@@ -182,9 +182,11 @@ async def test_status_comes_without_a_subscription(viewer: Viewer) -> None:
 
 async def test_a_source_that_changes_is_told_before_the_beat(viewer: Viewer, engine: Engine) -> None:
     """A board shows a lost source although nothing it looks at was served by that."""
+    told = len(await viewer.until("status", 2))  # just after a beat: the next one is 5 s away
     engine.states["okx"] = "connecting"
     try:
-        await until(lambda: viewer.all("status")[-1]["sources"].get("okx", {}).get("state") == "connecting")
+        [*_, status] = await viewer.until("status", told + 1)
+        assert status["sources"]["okx"]["state"] == "connecting"
     finally:
         del engine.states["okx"]
 

@@ -77,11 +77,11 @@ LIVE = a_quote(bid="99", ask="101")
 class ManualClock:
     """Wall and steady clock in one; it goes only when it is set."""
 
-    def __init__(self, call: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, call: Callable[[Callable[[], object]], None]) -> None:
         self.ms = BEGIN_MS
         self._call = call
         self._numbers = count()
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, Callable[[], object]]] = []
 
     def now_ms(self) -> int:
         return self.ms
@@ -89,17 +89,17 @@ class ManualClock:
     def now_s(self) -> float:
         return self.ms / 1000
 
-    def at(self, due_s: float, call: Callable[[], None]) -> None:
+    def at(self, due_s: float, call: Callable[[], object]) -> None:
         heappush(self._timers, (due_s, next(self._numbers), call))
 
-    def soon(self, call: Callable[[], None]) -> None:
+    def soon(self, call: Callable[[], object]) -> None:
         self._call(call)
 
     def next_ms(self) -> int | None:
         """Tell when the next timer is due."""
         return round(self._timers[0][0] * 1000) if self._timers else None
 
-    def due(self) -> list[Callable[[], None]]:
+    def due(self) -> list[Callable[[], object]]:
         """Take out the timers that are due."""
         calls = []
         while self._timers and round(self._timers[0][0] * 1000) <= self.ms:
@@ -115,6 +115,7 @@ class Disk:
         self.refuses: OSError | None = None
         self.free = threading.Event()
         self.free.set()
+        self.waits = False
         self.batches: list[OrderBatch] = []
 
     def open(self) -> OrdersFound:
@@ -123,7 +124,9 @@ class Disk:
         return self._writer.open()
 
     def write(self, batch: OrderBatch) -> None:
+        self.waits = True
         assert self.free.wait(DEADLINE_S)
+        self.waits = False
         if self.refuses is not None:
             raise self.refuses
         self._writer.write(batch)
@@ -146,7 +149,7 @@ class House:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
         self.told: dict[tuple[int, int], list[Told]] = {}
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
         self.ledger = Ledger(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.bus.orders import Failed
+from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Rules, Status
 from crypto_stream.orders.service import FAULT
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, House, a_quote, house, limit, said
@@ -45,21 +45,51 @@ def test_a_fault_in_the_market_costs_no_order(path: Path, caplog: pytest.LogCapt
     assert faults(caplog) == 1
 
 
-def test_what_one_order_does_again_and_again_stops_the_others_once_a_minute(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """In between a fault is only logged."""
+def test_a_quote_that_was_half_read_offers_nothing(path: Path) -> None:
+    """The one before it counts as new when it comes again, at its own price."""
     with house(path) as one:
         resting(one)
-        troubles = []
-        for wait_ms in (0, 1_000, 60_000):
-            one.advance(wait_ms)
-            one.orders.quoted([NONSENSE])
-            troubles.append(one.orders.trouble)
-            one.mend()
+        one.orders.quoted([a_quote(bid="89", ask="90", ask_size="much")])
+        one.mend()
+        one.quote(LIVE)
+        one.advance(1_000)
 
-    assert troubles == [FAULT, None, FAULT]
+        assert set(said(one)) == {NEW}
+
+
+def test_faults_that_follow_each_other_are_each_mended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What one of them left half done never counts: the order whose trade was lost fills later."""
+    with house(path) as one:
+        resting(one)
+        for number in range(3):
+            cheap = a_quote(bid="98", ask="99", ask_size=f"{number + 5}")
+            one.orders.quoted([cheap, a_quote("ethusdt", ask="much")])
+            assert one.orders.trouble == FAULT
+            one.mend()
+        one.quote(a_quote(bid="98", ask="99", ask_size="9"))
+        told = said(one)
+
+    assert (told[-1], sorted(set(told))) == (FILLED, [NEW, FILLED])
     assert faults(caplog) == 3
+
+
+def test_who_asked_before_a_fault_is_answered_after_it(path: Path) -> None:
+    """The order was on its way to the disk when memory was thrown away: it is acknowledged, with its ref."""
+    with house(path) as one:
+        resting(one)
+        one.disk.free.clear()
+        one.orders.commands(1, [Place(1, 777, limit(BUY, "1", "90"))])
+        one.until(lambda: one.disk.waits)
+        one.orders.quoted([NONSENSE])
+        one.disk.free.set()
+        one.mend()
+        answers = [told for told in one.told[1, 1] if told.ref == 777]
+        orders = one.listed(1)
+
+    assert len(answers) == 1
+    assert isinstance(answers[0], Happened)
+    assert answers[0].report.order.ticket.price == "90"
+    assert {order.ticket.price for order in orders if order.status is Status.ACTIVE} == {"100", "90"}
 
 
 def test_a_fault_over_a_request_is_answered_and_stops_nobody(

@@ -85,7 +85,7 @@ class Memory:
 class Heard:
     """Notes what the ledger tells, in its order; plays the event loop."""
 
-    calls: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
+    calls: queue.SimpleQueue[Callable[[], object]] = field(default_factory=queue.SimpleQueue)
     opens: list[OrdersFound] = field(default_factory=list)
     results: list[Stored] = field(default_factory=list)
     failures: list[tuple[list[Item], str, bool]] = field(default_factory=list)

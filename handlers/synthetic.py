@@ -43,7 +43,8 @@ OPTIONS = {
     "usdrub_size": "100000",
 }
 
-_MOST_CAUGHT_UP = 10  # seconds made up for after a blocked loop; a machine that slept skips the rest
+# Seconds made up for after a blocked loop; a machine that slept skips the rest: a gap of the history.
+_MOST_CAUGHT_UP = 30
 _CLOCK_SET_BACK_S = 1.5
 _SWING = 4  # ticks
 # Half the distance is kept, up to `_SWING` is added: 7 // 2 + 4 = 7 is as far as it gets.
@@ -186,7 +187,7 @@ def until_next(second: int, now: float) -> float:
 
 
 def due(second: int, now: float) -> range:
-    """Return the seconds to tell after `second`: at least the next one, at most the last 10 up to `now`."""
+    """Return the seconds to tell after `second`: at least the next one, at most the last 30 up to `now`."""
     last = max(int(now), second + 1)
     return range(max(second + 1, last - _MOST_CAUGHT_UP + 1), last + 1)
 

@@ -10,6 +10,8 @@ from crypto_stream.market.status import SourceState
 
 # A move of another venue this soon after our last data is the same move, seen there a little later.
 _SAME_MOVE_NS = 1_000_000_000
+# What is still missing where a state alone says too little.
+_WAITS_FOR: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
 NOT_CARRIED = "not carried by the pinned source"
 
 
@@ -208,7 +210,7 @@ class Failover:
         if symbol in line.refused:
             return line.refused[symbol]
         if line.state != "live":
-            return line.reason or line.state
+            return line.reason or _WAITS_FOR.get(line.state, line.state)
         if self.is_dead(name, symbol):
             return "no data of this instrument although the source is live"
         return "no data of this instrument yet"

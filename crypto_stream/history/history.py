@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from crypto_stream.history.day import STEP, Day, Figures
-from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED, Gaps
+from crypto_stream.history.gaps import NOT_CONFIGURED, STOOD_STILL, STOPPED, Gaps
 from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.pages import Page, Present, first_times, read_page
 from crypto_stream.history.queries import FOREVER_MS, Question, plan
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
+from crypto_stream.history.standstill import Standstill
 from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, folded, start
 from crypto_stream.market.events import Trade
 from crypto_stream.storage.interface import Batch, CorruptError, HistoryReader, Range, StoredBar
@@ -48,7 +49,13 @@ class History:
     second before. `closed` is called with each bar that closes; `keeper` tells how the storing goes.
     """
 
-    def __init__(self, symbols: Iterable[str], reader: HistoryReader, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        reader: HistoryReader,
+        keeper: Keeper,
+        standstill: Standstill | None = None,
+    ) -> None:
         """Begin without a past; `restore` brings it."""
         self.series = {symbol: Series() for symbol in symbols}
         self.gaps = Gaps()
@@ -58,6 +65,8 @@ class History:
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self.series}
         self._reader = reader
         self.keeper = keeper
+        self._standstill = standstill or Standstill()
+        self._slept: set[str] = set()  # symbols without a trade since a standstill
         self._early: dict[tuple[str, str], deque[tuple[int, Trade]]] = {}
         self._bars: list[StoredBar] = []
         # Symbol → time of another life's newest bar, and of the first step of the day that is this life's.
@@ -108,6 +117,7 @@ class History:
     def take(self, source: str, trade: Trade, serving: str | None) -> None:
         """Take an accepted trade; only those of the `serving` source make bars."""
         now_ns = time.monotonic_ns()
+        self._notice_standstill(now_ns)
         if serving == source:
             self._fold(source, trade, now_ns)
         elif serving is None:
@@ -119,6 +129,8 @@ class History:
     def switched(self, symbol: str, source: str | None, reason: str) -> None:
         """Notice who serves the instrument now; nobody: a gap begins."""
         now_ns = time.monotonic_ns()
+        self._notice_standstill(now_ns)
+        self._slept.discard(symbol)
         now_ms = self._now_ms(symbol, now_ns)
         early = {of: self._early.pop((symbol, of)) for of in self._who_came_early(symbol)}
         if source is None:
@@ -157,6 +169,7 @@ class History:
 
     def tick(self, now_ns: int) -> None:
         """Close what is due although no trade came, and have all that is new written."""
+        self._notice_standstill(now_ns)
         for symbol, series in self.series.items():
             self._keep(symbol, series.tick(now_ns))
         now_ms = _wall_ms()
@@ -232,7 +245,23 @@ class History:
                 self._leave_out(source, trade)
                 return
             self._first_ms.setdefault(trade.symbol, trade.time)
+            if trade.symbol in self._slept:
+                self._slept.discard(trade.symbol)
+                self.gaps.end(trade.symbol, trade.time)
         self._keep(trade.symbol, series.trade(trade, source, now_ns))
+
+    def _notice_standstill(self, now_ns: int) -> None:
+        """Begin a gap of every instrument where this process stood still for long, or its machine slept."""
+        stood_ms = self._standstill.look()
+        if not stood_ms:
+            return
+        now_ms = _wall_ms()
+        for symbol, series in self.series.items():
+            known_ms = series.clock(now_ns)
+            present = known_ms is not None and abs(known_ms - now_ms) <= _CLOCKS_DIFFER_MS + stood_ms
+            if present and symbol not in self.gaps.open:
+                self.gaps.begin(symbol, now_ms - stood_ms, STOOD_STILL)
+                self._slept.add(symbol)
 
     def _leave_out(self, source: str, trade: Trade) -> None:
         """Take no trade from the future: it would close every bar until then."""

@@ -61,6 +61,18 @@ def test_every_state_but_live_loses_the_instrument(state: str) -> None:
     assert world.decide() == [("btcusdt", "one", "two", "one: no data for 5 s")]
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("connecting", "one: connecting"), ("connected", "one: connected, but it has sent no data yet")],
+)
+def test_a_source_without_a_reason_says_what_it_waits_for(state: str, reason: str) -> None:
+    """To be connected is no reason for a price to be stale."""
+    world = both_live()
+    world.lose("one", state, None)  # type: ignore[arg-type]
+
+    assert world.decide() == [("btcusdt", "one", "two", reason)]
+
+
 def test_data_from_before_the_connection_counts_for_nothing() -> None:
     """After a reconnect a source serves an instrument only with data of it from the new connection."""
     world = both_live()

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from crypto_stream.engine.past import open_history
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
+from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import MOST_BARS, Question
+from crypto_stream.history.standstill import Standstill
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Batch, StoredBar
-from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
 from tests.history.trading import PRICES, SIZES, numbers, plainly, trade
 from tests.waiting import DEADLINE_S, until
 
@@ -240,6 +242,29 @@ def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
 
     assert before_ms <= first.from_ < (first.to or 0) <= second.from_
     assert before_ms <= second.from_ <= wall_ms()
+
+
+@pytest.mark.parametrize(("stood_s", "is_gap"), [(29, False), (3600, True)])
+def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
+    tmp_path: Path, stood_s: int, is_gap: bool
+) -> None:
+    """A short standstill is made up for by the sources; what comes first is noticed first."""
+    at = wall_ms() // 1000 * 1000
+    clock_ns = time.monotonic_ns()
+    path = tmp_path / "history.db"
+    keeper = Keeper(SqliteHistoryWriter(path), [SYMBOL], {})
+    history = History([SYMBOL], SqliteHistoryReader(path), keeper, Standstill(lambda: clock_ns))
+    with living(history):
+        serve(history)
+        take(history, trade(at - stood_s * 1000, "1"))
+        clock_ns += stood_s * 1_000_000_000
+        take(history, trade(at, "2"), trade(at + 1000, "3"))
+        history.tick(0)
+        found = gaps(history)
+
+    assert [gap.reason for gap in found] == ["the engine stood still, as when its machine sleeps"] * is_gap
+    assert all(abs(gap.from_ - (at - stood_s * 1000)) < 2_000 and gap.to == at for gap in found)
+    assert history.gaps.open == {}
 
 
 def test_trades_for_a_closed_bar_are_counted_and_change_nothing(tmp_path: Path) -> None:

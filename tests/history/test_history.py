@@ -252,7 +252,9 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     at = wall_ms() // 1000 * 1000
     clock_ns = time.monotonic_ns()
     path = tmp_path / "history.db"
-    keeper = Keeper(SqliteHistoryWriter(path), [SYMBOL], {})
+    writer = SqliteHistoryWriter(path)
+    writer.prepare()
+    keeper = Keeper(writer, [SYMBOL], {})
     history = History([SYMBOL], SqliteHistoryReader(path), keeper, Standstill(lambda: clock_ns))
     with living(history):
         serve(history)

@@ -170,8 +170,9 @@ class History:
     def tick(self, now_ns: int) -> None:
         """Close what is due although no trade came, and have all that is new written."""
         self._notice_standstill(now_ns)
-        for symbol, series in self.series.items():
-            self._keep(symbol, series.tick(now_ns))
+        if not self._standstill.settling:  # else trades that wait to be read would come too late
+            for symbol, series in self.series.items():
+                self._keep(symbol, series.tick(now_ns))
         now_ms = _wall_ms()
         if self._starting and now_ms - self._began_ms > _START_MS:
             self._starting = False

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 # So long a standstill is made up for: by what the venues' sockets hold, and by the walks.
 _MADE_UP_MS = 30_000
+# After so long a one it is read first what came meanwhile, for as long again, before a clock decides.
+_BLOCKED_NS = 1_000_000_000
 
 
 def running_ns() -> int:
@@ -22,9 +24,17 @@ class Standstill:
         """Begin now."""
         self._clock_ns = clock_ns
         self._looked_ns = clock_ns()
+        self._settled_ns = self._looked_ns
+
+    @property
+    def settling(self) -> bool:
+        """Say whether what came during a standstill may still be unread."""
+        return self._looked_ns < self._settled_ns
 
     def look(self) -> int:
         """Return for how many ms nothing ran since the last look; 0 for what is made up for."""
         before_ns, self._looked_ns = self._looked_ns, self._clock_ns()
+        if self._looked_ns - before_ns > _BLOCKED_NS:
+            self._settled_ns = self._looked_ns + _BLOCKED_NS
         stood_ms = (self._looked_ns - before_ns) // 1_000_000
         return stood_ms if stood_ms > _MADE_UP_MS else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import resource
@@ -41,9 +42,9 @@ class Seen:
         assert answer.status_code == 200
         return list(answer.json()["degraded"])
 
-    def waiting(self) -> float:
-        """Return how many bars wait for the disk."""
-        found = re.search(r"^crypto_stream_bars_waiting (.*)$", self.http.get("/metrics").text, re.MULTILINE)
+    def metric(self, name: str) -> float:
+        """Return a metric without labels."""
+        found = re.search(rf"^crypto_stream_{name} (.*)$", self.http.get("/metrics").text, re.MULTILINE)
         assert found
         return float(found[1])
 
@@ -107,9 +108,9 @@ async def test_what_cannot_be_written_waits(tmp_path: Path, trouble: Callable[..
             since = seen.price_time()
             await until(lambda: seen.price_time() >= since + 4000, 20 * SCALE)
             during = seen.times()
-            await until(lambda: seen.waiting() > 103)
+            await until(lambda: seen.metric("bars_waiting") > 103)
         await until(lambda: not seen.degraded(), 20 * SCALE)
-        await until(lambda: seen.waiting() <= 103)  # at most the second that has just closed
+        await until(lambda: seen.metric("bars_waiting") <= 103)  # at most the second that has just closed
         newest = during[-1]
         await until(lambda: _stored(tmp_path)[-1] > newest)
         log = running.log
@@ -151,6 +152,25 @@ async def test_an_engine_that_finds_its_file_locked_serves_prices(tmp_path: Path
     assert stored[: len(before)] == before == during[: len(before)]
     assert holes(stored[len(before) :]) == []
     assert newest in stored
+
+
+async def test_an_engine_that_stood_still_misses_nothing(tmp_path: Path) -> None:
+    """What came meanwhile is read before a clock closes any bar: no trade is late, no second missing."""
+    async with visited(tmp_path) as (running, seen):
+        await until(lambda: len(seen.times()) > 2)
+        engine = psutil.Process(running.pids("engine")[0])
+        engine.suspend()
+        await asyncio.sleep(7)  # over the end of a bar of 5 s by more than its second; it does not hang yet
+        engine.resume()
+        since = _stored(tmp_path)[-1]
+        await until(lambda: seen.live() and len(_stored(tmp_path)) > 10, 20 * SCALE)
+        stored = _stored(tmp_path)
+        late = seen.metric("late_trades_total")
+
+        assert holes(stored) == []
+        assert stored[-1] >= since + 7_000
+        assert late == 0
+        assert len(running.pids("engine")) == 1
 
 
 async def test_a_start_on_a_full_disk_goes_on_from_what_is_stored(tmp_path: Path) -> None:

@@ -163,13 +163,10 @@ async def test_an_engine_that_stood_still_misses_nothing(tmp_path: Path) -> None
         await asyncio.sleep(7)  # over the end of a bar of 5 s by more than its second; it does not hang yet
         engine.resume()
         since = _stored(tmp_path)[-1]
-        await until(lambda: seen.live() and len(_stored(tmp_path)) > 10, 20 * SCALE)
-        stored = _stored(tmp_path)
-        late = seen.metric("late_trades_total")
+        await until(lambda: _stored(tmp_path)[-1] > since + 8_000, 30 * SCALE)
 
-        assert holes(stored) == []
-        assert stored[-1] >= since + 7_000
-        assert late == 0
+        assert holes(_stored(tmp_path)) == []
+        assert seen.metric("late_trades_total") == 0
         assert len(running.pids("engine")) == 1
 
 

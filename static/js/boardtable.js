@@ -45,7 +45,8 @@ class Board {
     this.#watch();
     table.addEventListener('click', (event) => {
       const star = event.target instanceof Element ? event.target.closest('.star button') : null;
-      if (star instanceof HTMLElement) this.#mark(star);
+      // The row moves away at once: the second click of two would meet another one's star.
+      if (star instanceof HTMLElement && event.detail < 2) this.#mark(star);
     });
     this.#live = this.#connect();
     // While the tab was hidden nothing was noted; shorter breaks are bridged.
@@ -91,11 +92,12 @@ class Board {
       this.#changed.delete(symbol);
     }
     this.#everything = false;
-    if (quietly || this.#second) this.#grow();
+    if (quietly || this.#second) this.#grow(quietly);
     this.#second = false;
   }
 
-  #grow() {
+  /** @param {boolean} anew whether everything was painted */
+  #grow(anew) {
     const now = this.#live.clock.now();
     for (const row of this.#rows.values()) {
       row.grow(this.#live.clock);
@@ -105,7 +107,7 @@ class Board {
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
       if (row.undrawn) row.draw(this.#sparks.hour(symbol, now), now);
     }
-    this.#sorting.refresh();
+    this.#sorting.refresh(anew);
   }
 
   /** Fetch the last hour; what came live before is in it. */

@@ -87,10 +87,14 @@ export class Sorting {
     }
   }
 
-  /** Sort again where values may have changed: seldom enough, and not under the pointer or a keyboard's focus. */
-  refresh() {
+  /**
+   * Sort again where values may have changed: seldom enough, and not under the pointer or a keyboard's focus.
+   *
+   * @param {boolean} anew whether all values came at once, as the first ones do: they are not shown unsorted
+   */
+  refresh(anew) {
     const now = performance.now();
-    if (!this.#column || now - this.#sorted < REST_MS || now - this.#pointed < POINTING_MS) return;
+    if (!this.#column || (!anew && now - this.#sorted < REST_MS) || now - this.#pointed < POINTING_MS) return;
     if (this.#table.querySelector('tbody :focus-visible')) return;
     this.apply();
   }

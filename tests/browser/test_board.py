@@ -139,22 +139,41 @@ def test_hidden_tab_is_not_painted_and_catches_up(live: Open) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 390, 430, 640, 768, 900, 1024, 1200, 1250, 1366, 1440, 1920, 3840])
-def test_no_number_is_cut_off(live: Open, width: int) -> None:
+@pytest.mark.parametrize("price", ["0.00012345", "59999.42<span class=zeros>000000</span>"])
+def test_no_number_is_cut_off(live: Open, width: int, price: str) -> None:
     """From a phone to 4K nothing needs scrolling sideways, and every cell has room for usual long values."""
     page = live("/", viewport={"width": width, "height": 800})
     cut = page.evaluate(
-        """() => {
-            const long = { '.change': '▲ +12.34 %', '.hour span': '▲ +12.34 %', '.price .value': '0.00012345',
+        """(price) => {
+            const long = { '.change': '▲ +12.34 %', '.hour span': '▲ +12.34 %', '.price .arrow': '▲',
                 '.bid': '0.00012345', '.ask': '0.00012345', '.spread': '0.00000012', '.age .old': '12 min',
                 '.age .word': 'STALE' };
             for (const [place, text] of Object.entries(long))
                 for (const cell of document.querySelectorAll(`tr[data-symbol] ${place}`))
                     cell.textContent = text;
+            for (const cell of document.querySelectorAll('tr[data-symbol] .price .value'))
+                cell.innerHTML = price;
             return [...document.querySelectorAll('.board :is(th, td)')]
                 .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
                 .map((cell) => `${cell.className || cell.tagName} ${cell.textContent}`);
-        }"""
+        }""",
+        price,
     )
 
     assert cut == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+@pytest.mark.parametrize("inside", [".star button", "thead .age button"])
+def test_focus_is_seen_whole(live: Open, inside: str) -> None:
+    """The ring round what has the focus is not cut off by its cell."""
+    page = live("/")
+    page.keyboard.press("Tab")  # so that the focus is the keyboard's
+    button = page.locator(f".board {inside}").first
+    button.focus()
+
+    offset = button.evaluate("one => parseFloat(getComputedStyle(one).outlineOffset)")
+    width = button.evaluate("one => parseFloat(getComputedStyle(one).outlineWidth)")
+
+    assert width > 0
+    assert offset <= -width

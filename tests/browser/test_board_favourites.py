@@ -89,3 +89,14 @@ def test_spoilt_storage_is_no_trouble(visit: Callable[..., Visitor], kept: str) 
 
     expect(page.locator("#link-word")).to_have_text("Live")
     expect(page.locator("#favourites tr[data-symbol]")).to_have_count(1 if "ticker_01" in kept else 0)
+
+
+def test_a_double_click_marks_one(live: Open) -> None:
+    """The row moves away at the first click; the second one meets another row and does nothing."""
+    page = live("/")
+    page.locator("tr[data-symbol=ethusdt] .star button").dblclick()
+
+    rows = page.locator("#favourites tr[data-symbol]")
+    expect(rows).to_have_count(1)
+    expect(rows).to_have_attribute("data-symbol", "ethusdt")
+    expect(page.locator(".star [aria-pressed=true]")).to_have_count(1)

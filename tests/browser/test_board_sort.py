@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.chromium import Visitor
 from tests.browser.system import until
 
 pytestmark = pytest.mark.browser
@@ -192,3 +193,23 @@ def test_sorting_by_keyboard(live: Open) -> None:
     page.keyboard.press("Enter")
 
     expect(page.locator(".board th.price")).to_have_attribute("aria-sort", "descending")
+
+
+def test_the_first_prices_are_shown_sorted(visit: Callable[..., Visitor]) -> None:
+    """A link to a sorted board never shows prices in another order than the wanted one."""
+    script = """document.addEventListener('DOMContentLoaded', () => {
+        const group = document.getElementById('tickers');
+        const watch = new MutationObserver(() => {
+            const texts = [...group.querySelectorAll('.price .value')].map((one) => one.textContent);
+            if (texts.some((text) => text === '—')) return;
+            watch.disconnect();
+            window.first = texts;
+        });
+        watch.observe(group, { subtree: true, childList: true, characterData: true });
+    });"""
+    page = visit("/?sort=price&order=down", script=script).page
+    until(lambda: page.evaluate("Boolean(window.first)"), "the first prices")
+
+    prices = [Decimal(text) for text in page.evaluate("window.first")]
+
+    assert prices == sorted(prices, reverse=True)

@@ -94,6 +94,11 @@ def test_a_pinned_source_says_why(venues: Callable[..., Page], system: System) -
     system.pin("synthetic")
 
     expect(page.locator(".pair .why").first).to_have_text("STALE: not carried by the pinned source")
+    expect(page.locator(".pair[data-stale]")).to_have_count(3)
+    colour = "one => getComputedStyle(one).color"
+    soft = page.locator("#found").evaluate(colour)
+    page.evaluate("document.querySelector('.pair .change').dataset.way = 'up'")
+    assert page.locator(".pair .change").first.evaluate(colour) == soft
 
 
 def test_from_one_view_to_the_other(visit: Visit) -> None:
@@ -111,11 +116,22 @@ def test_from_one_view_to_the_other(visit: Visit) -> None:
     expect(page.get_by_role("link", name="Board", exact=True)).to_have_attribute("aria-current", "page")
 
 
-@pytest.mark.parametrize("width", [360, 390, 1024, 3840])
+@pytest.mark.parametrize("width", [360, 390, 720, 768, 780, 900, 1024, 1184, 1250, 1440, 3840])
 def test_it_fits(venues: Callable[..., Page], width: int) -> None:
-    """No width from a phone's to 4K needs scrolling sideways."""
+    """No width from a phone's to 4K needs scrolling sideways, and nothing is cut off."""
     page = venues(viewport={"width": width, "height": 800})
+    cut = page.evaluate(
+        """() => {
+            for (const mark of document.querySelectorAll('.pair .best, .pair .serving')) mark.hidden = false;
+            for (const value of document.querySelectorAll('.pair .best + *'))
+                value.textContent = '0.00012345';
+            return [...document.querySelectorAll('.pair :is(th, td)')]
+                .filter((cell) => cell.scrollWidth > cell.clientWidth + 1)
+                .map((cell) => `${cell.className || cell.tagName} ${cell.textContent}`);
+        }"""
+    )
 
+    assert cut == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 

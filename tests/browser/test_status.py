@@ -206,3 +206,17 @@ def test_contrast(status: Callable[..., Page], system: System, scheme: str) -> N
     expect(page.locator(".pinned:visible")).to_have_count(1)
 
     assert {text: found for text, found in contrasts(page).items() if found < 4.5} == {}
+
+
+@pytest.mark.parametrize("width", [360, 500, 768, 900, 1280, 1440])
+def test_room_is_kept_for_the_sources(visit: Callable[..., Visitor], width: int) -> None:
+    """The cards' coming moves nothing far; the engine's id is on one line."""
+    script = """document.addEventListener('DOMContentLoaded', () => {
+        window.room = document.getElementById('sources').offsetHeight;
+    });"""
+    page = visit("/status", script=script, viewport={"width": width, "height": 900}).page
+    expect(page.locator("#sources .source")).to_have_count(3)
+    expect(page.locator("#epoch")).not_to_have_text("—")
+
+    assert abs(page.evaluate("document.getElementById('sources').offsetHeight - window.room")) < 60
+    assert page.locator("#epoch").evaluate("one => one.getClientRects().length") == 1

@@ -81,7 +81,11 @@ export class Chart {
     });
     const scale = this.#chart.timeScale();
     scale.subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
-      if (range && this.#places.length) moved(range.from - NEAR, scale.scrollPosition() > -1);
+      const following = scale.scrollPosition() > -1;
+      // Its label on the axis would be the last visible bar's, while the dotted line stands at the newest price.
+      if (following !== this.#candles.options().lastValueVisible)
+        for (const series of [this.#candles, this.#line]) series.applyOptions({ lastValueVisible: following });
+      if (range && this.#places.length) moved(range.from - NEAR, following);
     });
     this.paintTheme();
   }
@@ -235,7 +239,14 @@ export class Chart {
   /** Show as many digits as the bars have. @param {Bar[]} bars */
   #scale(bars) {
     this.#digits = Math.max(0, ...bars.slice(-500).map((bar) => decimals(bar.close)));
-    const priceFormat = { type: 'price', precision: this.#digits, minMove: Number(`1e-${this.#digits}`) };
+    const minMove = Number(`1e-${this.#digits}`);
+    const formatter = (/** @type {number} */ price, digits = this.#digits) => Number(price.toFixed(digits)).toFixed(digits); // twice: no -0
+    // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
+    const tickmarksFormatter = (/** @type {number[]} */ prices) => {
+      const between = prices.some((price) => Math.abs(price - Number(formatter(price))) > minMove / 100);
+      return prices.map((price) => formatter(price, this.#digits + Number(between)));
+    };
+    const priceFormat = { type: 'custom', minMove, formatter, tickmarksFormatter };
     for (const series of [this.#candles, this.#line]) series.applyOptions({ priceFormat });
     const { length } = this.#bars;
     this.#chart.timeScale().applyOptions({ timeVisible: length < 86_400_000, secondsVisible: length < 60_000 });

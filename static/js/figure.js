@@ -205,7 +205,7 @@ export class Figure {
     this.#sayBar();
     const { bars, interval } = this.#bars;
     const first = bars[0];
-    const words = first ? `${bars.length} bars of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
+    const words = first ? `${bars.length} ${bars.length === 1 ? 'bar' : 'bars'} of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
     const own = this.#own ? ` ${this.#own} ${this.#own === 1 ? 'trade' : 'trades'} of yours.` : '';
     write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);

@@ -140,7 +140,7 @@ export class Ticket {
     const [other, size, name] = side === 1 ? [quote?.ask, quote?.ask_size, 'ask'] : [quote?.bid, quote?.bid_size, 'bid'];
     if (!other || compare(other, '0') !== 1) return `There is no ${name} above zero: nothing can trade with it.`;
     const way = type === 'market' ? 0 : compare(price, other);
-    if (way === null) return '';
+    if (way === null || (amount && !good(amount)) || (price !== undefined && !good(price))) return '';
     const worth = trimmed(multiply(amount, price ?? other));
     const value = worth ? `${type === 'market' ? 'About' : 'Value'} ${worth} ${this.#chosen?.unit ?? ''}. ` : '';
     const meets = side === 1 ? way >= 0 : way <= 0;
@@ -178,7 +178,7 @@ export class Ticket {
     const number = (/** @type {string} */ text, /** @type {string} */ name) => {
       if (!text) return `${name} is missing.`;
       if (!NUMBER.test(text)) return `${name} is a number like 12.5, with at most 18 digits after the point.`;
-      return compare(text, '0') === 1 ? '' : `${name} must be above 0.`;
+      return good(text) ? '' : `${name} must be above 0.`;
     };
     const faults = {
       instrument: wish.instrument ? '' : 'Choose an instrument of the list.',
@@ -255,6 +255,11 @@ export class Ticket {
     write(node('answer'), text);
     mark(node('answer'), 'kind', kind || null);
   }
+}
+
+/** @param {string} text @returns {boolean} whether it is a number an order can have */
+function good(text) {
+  return NUMBER.test(text) && compare(text, '0') === 1;
 }
 
 /** @param {string} text */

@@ -117,7 +117,7 @@ class Settings(BaseModel):
         None, description="Short folder for sockets; empty: a fresh temporary one."
     )
     admin_token: SecretStr | None = Field(
-        None, description="Token that may pin sources; without one only this machine may."
+        None, description="Token that may pin sources; none: the one made in the data directory."
     )
     origins: Annotated[Words, AfterValidator(_origins)] = Field(
         (), description="Other web origins whose pages may read and connect; * allows every one."

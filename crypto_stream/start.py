@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from crypto_stream import __version__, addresses, logs
+from pydantic import SecretStr
+
+from crypto_stream import __version__, addresses, logs, proof
 from crypto_stream.errors import UsageError
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.settings import Settings, hand_over
@@ -96,6 +98,8 @@ def _command(half: str) -> list[str]:
 
 
 def _told(half: str, settings: Settings, listener: socket.socket | None) -> dict[str, Any]:
+    token = settings.admin_token or SecretStr(proof.make_token(settings.data_dir))
+    settings = settings.model_copy(update={"admin_token": token})
     return {
         "half": half,
         "name": half,

@@ -20,7 +20,7 @@ def require_program() -> Callable[[str], str]:
     """Return a function: the path of a program, else skip; under CI=true a missing one fails instead."""
 
     def find(name: str) -> str:
-        path = shutil.which(name)
+        path = shutil.which(name) or shutil.which(name, path="/usr/sbin")  # where Debian puts servers
         if path is None:
             missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
             missing(f"{name} is not installed")

@@ -17,8 +17,8 @@ import click
 
 from crypto_stream import __version__
 from crypto_stream.cli.orders import order
-from crypto_stream.cli.target import PROGRAM, address, url_option
-from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, UsageError
+from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option
+from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
 
 if TYPE_CHECKING:
@@ -179,20 +179,31 @@ def _client(url: str | None, token: str | None = None) -> Client:
     """Make a client of the gateway at `url`, by default of the one the settings describe."""
     from crypto_stream.client import Client
 
-    secret = load({}).admin_token
-    return Client(address(url), token or (secret.get_secret_value() if secret is not None else None))
+    return Client(address(url), token)
 
 
 @cli.command()
 @click.argument("source")
 @url_option
-@click.option("--token", help="Admin token. [the setting admin_token]")
-def switch(source: str, url: str | None, token: str | None) -> None:
+@data_dir_option
+@click.option(
+    "--token", help="Admin token. [the setting admin_token, else the one kept in the data directory]"
+)
+def switch(source: str, url: str | None, data_dir: Path | None, token: str | None) -> None:
     """Pin SOURCE on a running gateway: it alone serves then; "auto" undoes it."""
     from crypto_stream import screen
 
+    missing: UsageError | None = None
+    if not token:
+        try:
+            token = admin_token(data_dir, url)
+        except UsageError as error:  # worth a word only if the server is there and asks for it
+            missing = error
     client = _client(url, token)
-    client.switch(source)
+    try:
+        client.switch(source)
+    except RefusedError as refused:
+        raise (missing if missing and refused.code == "unauthorized" else refused) from None
     if source == "auto":
         click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
     else:
@@ -200,6 +211,13 @@ def switch(source: str, url: str | None, token: str | None) -> None:
     rows = [(each.name, each.state, each.reason or "") for each in client.sources().sources]
     for line in screen.table(("SOURCE", "STATE", "REASON"), rows):
         click.echo(line)
+
+
+@cli.command()
+@data_dir_option
+def token(data_dir: Path | None) -> None:
+    """Print the admin token of this machine: pages and programs that pin a source ask for it."""
+    click.echo(admin_token(data_dir))
 
 
 @cli.command()

@@ -1,14 +1,25 @@
-"""Which running gateway a command means."""
+"""Which running gateway a command means, and what proves that it may change something there."""
 
 from __future__ import annotations
 
+import ipaddress
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import click
 
+from crypto_stream.errors import UsageError
+from crypto_stream.proof import read_token
 from crypto_stream.settings import load
 
 PROGRAM = "python -m crypto_stream"
 
 url_option = click.option("--url", help="Address of the gateway. [host and port of the settings]")
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of the server in which its admin token is kept. [data_dir of the settings]",
+)
 
 
 def address(url: str | None) -> str:
@@ -18,3 +29,24 @@ def address(url: str | None) -> str:
     settings = load({})
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     return f"http://{host}:{settings.port}"
+
+
+def admin_token(data_dir: Path | None, url: str | None = None) -> str:
+    """Return the admin token of the settings, else the one kept in `data_dir`, by default theirs.
+
+    UsageError where there is none, or where the server at `url` is another machine: it may not learn ours.
+    """
+    settings = load({} if data_dir is None else {"data_dir": data_dir})
+    if settings.admin_token:
+        return settings.admin_token.get_secret_value()
+    if url is not None and not _is_here(url):
+        raise UsageError(f"admin_token: {url} is another machine; give its token with --token")
+    return read_token(settings.data_dir)
+
+
+def _is_here(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

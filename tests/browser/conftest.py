@@ -46,6 +46,7 @@ def visit(browser: Browser, healed: System) -> Iterator[Callable[..., Visitor]]:
         visitor = Visitor(browser, healed.url, **context)
         visitors.append(visitor)
         visitor.page.set_default_timeout(15_000 * SCALE)
+        visitor.page.add_init_script(f"sessionStorage.setItem('admin-token', '{healed.token}')")
         if script:
             visitor.page.add_init_script(script)
         visitor.expect(status)

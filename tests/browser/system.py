@@ -137,9 +137,15 @@ class System:
     def pin(self, source: str) -> None:
         """Pin a source, or unpin with `auto`."""
         body = json.dumps({"source": source}).encode()
-        request = Request(f"{self.url}/sources/active", body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+        request = Request(f"{self.url}/sources/active", body, headers)
         with urlopen(request, timeout=5) as answer:
             assert answer.status < 300
+
+    @property
+    def token(self) -> str:
+        """The token that the start has left in the data directory."""
+        return (self._folder / "data" / "admin-token").read_text().strip()
 
     def child(self, half: str) -> int:
         """Return the process id of the `engine` or `gateway`."""

@@ -18,6 +18,9 @@ import socketio
 from tests.waiting import DEADLINE_S, until
 
 ROOT = Path(__file__).parents[2]
+# What the gateways of tests take as the admin token, and the header that sends it.
+TOKEN = "open sesame"
+ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Gateway:
@@ -61,7 +64,7 @@ class Gateway:
 @asynccontextmanager
 async def running(bus: Path, **settings: Any) -> AsyncIterator[Gateway]:
     """Start a gateway on a free port; it is ended afterwards."""
-    told = json.dumps({"bus": str(bus), **settings})
+    told = json.dumps({"bus": str(bus), "admin_token": TOKEN, **settings})
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.gateway.serve", told, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )

@@ -14,7 +14,7 @@ from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 
 
-@pytest.mark.parametrize(("token", "status"), [("secret", 401), (None, 403)])
+@pytest.mark.parametrize(("token", "status"), [("secret", 401), (None, 401), ("", 401)])
 def test_a_refused_pin_is_logged_once_a_minute_with_its_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, token: str | None, status: int
 ) -> None:

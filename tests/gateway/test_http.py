@@ -13,7 +13,7 @@ import pytest
 from crypto_stream.gateway.app import MOST_SENT
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine
-from tests.gateway.process import Gateway
+from tests.gateway.process import ADMIN, TOKEN, Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -282,9 +282,11 @@ PINS: list[tuple[dict[str, Any], int, str]] = [
         415,
         "unsupported_media_type",
     ),
-    ({"json": {"source": "binance"}, "headers": {"Host": "evil.example"}}, 403, "forbidden"),
-    ({"json": {"source": "binance"}, "headers": {"Origin": "http://evil.example"}}, 403, "forbidden"),
-    ({"json": {"source": "binance"}, "headers": {"X-Forwarded-For": "127.0.0.1"}}, 403, "forbidden"),
+    ({"json": {"source": "binance"}, "headers": {"Authorization": ""}}, 401, "unauthorized"),
+    ({"json": {"source": "binance"}, "headers": {"Authorization": "Bearer"}}, 401, "unauthorized"),
+    ({"json": {"source": "binance"}, "headers": {"Authorization": "Bearer None"}}, 401, "unauthorized"),
+    ({"json": {"source": "binance"}, "headers": {"Authorization": f"Basic {TOKEN}"}}, 401, "unauthorized"),
+    ({"json": {"source": "x" * MOST_SENT}, "headers": {"Authorization": ""}}, 401, "unauthorized"),
 ]
 
 
@@ -293,7 +295,7 @@ async def test_a_wrong_pin_is_refused_and_changes_nothing(
     gateway: Gateway, engine: Engine, request_: dict[str, Any], status: int, code: str
 ) -> None:
     """The problem names the parameter where one is wrong, and who may where it is forbidden."""
-    headers = {"Content-Type": "application/json", **request_.get("headers", {})}
+    headers = {"Content-Type": "application/json", **ADMIN, **request_.get("headers", {})}
     answer = await gateway.http.post("/sources/active", **{**request_, "headers": headers})
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -309,19 +311,23 @@ async def test_a_body_in_chunks_is_read_too(gateway: Gateway) -> None:
         yield b'{"source":'
         yield b'"auto"}'
 
-    json = {"Content-Type": "application/json"}
+    json = {"Content-Type": "application/json", **ADMIN}
     answer = await gateway.http.post("/sources/active", content=chunks(), headers=json)
     after = await gateway.http.get("/healthz")
 
     assert (answer.status_code, after.status_code) == (200, 200)
 
 
-async def test_this_machine_may_pin_and_unpin(gateway: Gateway, engine: Engine) -> None:
-    """Without a token loopback is enough; `auto` undoes it; /sources shows it at the next beat."""
-    own = {"Origin": gateway.url}
+async def test_who_has_the_token_may_pin_and_unpin(gateway: Gateway, engine: Engine) -> None:
+    """A local address and our own page are not enough, the token is; `auto` undoes it."""
+    own = {"Origin": gateway.url, **ADMIN}
+    local = await gateway.http.post(
+        "/sources/active", json={"source": "synthetic"}, headers={"Origin": gateway.url}
+    )
+    assert (local.status_code, engine.pin) == (401, None)
     pinned = await gateway.http.post("/sources/active", json={"source": "synthetic"}, headers=own)
     pin = engine.pin
-    unpinned = await gateway.http.post("/sources/active", json={"source": "auto"})
+    unpinned = await gateway.http.post("/sources/active", json={"source": "auto"}, headers=ADMIN)
 
     assert (pinned.status_code, pinned.json()) == (200, {"pinned": "synthetic"})
     assert pin == "synthetic"

@@ -19,7 +19,7 @@ import socketio
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine, quote
-from tests.gateway.process import Gateway, Viewer, running, viewing
+from tests.gateway.process import ADMIN, Gateway, Viewer, running, viewing
 from tests.waiting import DEADLINE_S, until
 
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
@@ -51,7 +51,7 @@ async def test_without_the_engine_quotes_are_stale_and_its_return_brings_hello_a
             courses = await gateway.http.get("/courses")
             ready = await gateway.http.get("/readyz")
             sources = (await gateway.http.get("/sources")).json()["sources"]
-            pin = await gateway.http.post("/sources/active", json={"source": "auto"})
+            pin = await gateway.http.post("/sources/active", json={"source": "auto"}, headers=ADMIN)
             venues = await gateway.http.get("/venues/btcusdt")
 
             async with Engine(bus, epoch="e2") as second:
@@ -259,7 +259,7 @@ async def test_listed_origins_may_read_and_connect_and_others_may_not(bus: Path)
     assert "Stream-Seq" in read.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Origin" not in other.headers
     assert "Origin" in other.headers["Vary"]
-    assert pin.status_code == 403
+    assert pin.status_code == 401
 
 
 @SERVERS

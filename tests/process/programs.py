@@ -89,6 +89,12 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         )
 
 
+def admin(folder: Path) -> dict[str, str]:
+    """Return the header that proves who may read the data directory `folder`/data."""
+    token = (folder / "data" / "admin-token").read_text().strip()
+    return {"Authorization": f"Bearer {token}"}
+
+
 def clean_environment() -> dict[str, str]:
     """Return the environment without settings of the machine that tests."""
     return {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}

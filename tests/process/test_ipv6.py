@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.programs import program
+from tests.process.programs import admin, program
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)
@@ -25,14 +25,19 @@ def _has_ipv6() -> bool:
 
 @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
 @pytest.mark.parametrize("server", ["eventlet", "gevent"])
-async def test_this_machine_may_pin_over_ipv6(tmp_path: Path, server: str) -> None:
-    """Served on ::1, the admin rule sees a loopback address, whichever server reads it."""
+async def test_the_token_counts_over_ipv6(tmp_path: Path, server: str) -> None:
+    """Served on ::1, a loopback address gives no right and the token does, whichever server reads it."""
     own = ["--port", "0", "--data-dir", str(tmp_path / "data"), "--log-file", str(tmp_path / "app.log")]
     run = ["-m", "crypto_stream", "run", "--host", "::1", "--sources", "synthetic", "--server", server]
     with program([*run, *own], tmp_path) as running:
         await until(lambda: " serves http://" in running.output, 30 * SCALE)
         url = running.output.split(" serves ")[1].split(" ")[0]
         async with httpx.AsyncClient(base_url=url) as http:
-            answers = [await http.post("/sources/active", json={"source": "auto"}) for _ in range(5)]
+            bare = await http.post("/sources/active", json={"source": "auto"})
+            proof = admin(tmp_path)
+            answers = [
+                await http.post("/sources/active", json={"source": "auto"}, headers=proof) for _ in range(5)
+            ]
 
+    assert bare.status_code == 401
     assert [answer.status_code for answer in answers] == [200] * 5

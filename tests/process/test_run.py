@@ -235,8 +235,9 @@ async def test_the_commands_reach_a_running_program(tmp_path: Path) -> None:
     """`switch` pins and says so, an unknown source is refused; `watch` prints the quotes it is sent."""
     with _serving(tmp_path) as running:
         url = await _address(running)
-        pinned = command("switch", "synthetic", "--url", url)
-        refused = command("switch", "nobody", "--url", url)
+        data = ("--data-dir", str(tmp_path / "data"))
+        pinned = command("switch", "synthetic", "--url", url, *data)
+        refused = command("switch", "nobody", "--url", url, *data)
         unknown = command("watch", "nothing", "--url", url)
 
         assert pinned.stdout.startswith("Pinned: synthetic alone serves")

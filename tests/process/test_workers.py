@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import FakeBinance
 from tests.gateway.process import Viewer, viewing
-from tests.process.programs import Running, alive, command, program
+from tests.process.programs import Running, admin, alive, command, program
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = [
@@ -39,8 +39,9 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 class Service:
     """A running program with two gateways, and its address."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, folder: Path) -> None:
         self.running = running
+        self.folder = folder
         self.url = running.output.split(" serves ")[1].split(" ")[0]
         self.port = int(self.url.rsplit(":", 1)[1])
 
@@ -71,7 +72,7 @@ async def serving(folder: Path, *more: str, **environment: str) -> AsyncIterator
     arguments = ["-m", "crypto_stream", "run", "--port", "0", "--workers", "2", *files, *more]
     with program(arguments, folder, **environment) as running:
         await until(lambda: " serves http://" in running.output)
-        yield Service(running)
+        yield Service(running, folder)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["eventlet", "gevent"])
@@ -157,15 +158,18 @@ async def test_a_pin_is_seen_by_the_viewers_of_every_gateway(
     service: Service, fresh: httpx.AsyncClient
 ) -> None:
     """Pinned through one gateway, real pairs turn stale for all viewers; unpinned they are live again."""
+    proof = admin(service.folder)
     async with AsyncExitStack() as stack:
         viewers = [each[0] for each in (await service.viewers(stack)).values()]
         await until(lambda: all(_stale(viewer) is False for viewer in viewers))
-        pinned = await fresh.post("/sources/active", json={"source": "synthetic"})
+        bare = {(await fresh.post("/sources/active", json={"source": "auto"})).status_code for _ in range(8)}
+        pinned = await fresh.post("/sources/active", json={"source": "synthetic"}, headers=proof)
         await until(lambda: all(_stale(viewer) is True for viewer in viewers))
         shown = {(await fresh.get("/sources")).json()["pinned"] for _ in range(16)}
-        await fresh.post("/sources/active", json={"source": "auto"})
+        await fresh.post("/sources/active", json={"source": "auto"}, headers=proof)
         await until(lambda: all(_stale(viewer) is False for viewer in viewers))
 
+    assert bare == {401}
     assert pinned.status_code == 200
     assert shown == {"synthetic"}
 

@@ -87,7 +87,7 @@ _RANGE = [
 
 _PIN: dict[str, Any] = {
     "summary": "Pin a source: only it serves; `auto` unpins.",
-    "description": "Needs the admin token; where none is set, only the machine itself may.",
+    "description": "Needs the admin token: the setting, else the one that `token` prints on the machine.",
     "security": [{"token": []}],
     "requestBody": {
         "required": True,
@@ -105,7 +105,6 @@ _PIN: dict[str, Any] = {
         "200": _json("Done.", {"type": "object", "properties": {"pinned": _PINNED}}),
         "400": _problem("`source` is missing, no text or unknown."),
         "401": _problem("The token is missing or wrong."),
-        "403": _problem("No token is set and the request is not from this machine."),
         "413": _problem("The body is too large."),
         "415": _problem("The body is not application/json."),
         **_UNREACHABLE,

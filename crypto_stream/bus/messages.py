@@ -12,7 +12,7 @@ from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Switch, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Timeline, Venues
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -30,6 +30,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     pin: str | None
     reasons: dict[str, str]
     rules: dict[str, dict[str, Rules]] = {}
+    timeline: Timeline = Timeline(0)
 
 
 class Quotes(msgspec.Struct, frozen=True, tag="quotes"):

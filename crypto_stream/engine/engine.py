@@ -37,6 +37,7 @@ from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.memory import Memory
 from crypto_stream.engine.publisher import Publisher
+from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.venues import venues_of
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.failover import Change
@@ -81,6 +82,8 @@ class Engine:
         self.publisher = Publisher(
             assembly.instruments.values(), assembly.book, assembly.failover, self._publish
         )
+        self._timeline = TimelineKeeper(memory.timeline, self.publisher.epoch, _wall_ms())
+        memory.set_timeline(self._timeline.text())
         self._history = history
         self._figured: dict[str, Figures] = {}
         self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
@@ -100,6 +103,7 @@ class Engine:
             self._board.pin,
             publisher.reasons(publisher.quotes),
             {name: dict(line.listing.rules) for name, line in self._board.lines.items()},
+            self._timeline.timeline(),
         )
 
     async def answer(self, gateway: int, ask: Ask) -> Any:
@@ -141,16 +145,20 @@ class Engine:
         """Publish and log who serves what now."""
         for change in changes:
             self._history.switched(change.symbol, change.after, change.reason)
-        self.publisher.switched(changes)
-        groups: dict[tuple[str | None, str | None, str], list[str]] = {}
-        for change in changes:
-            groups.setdefault((change.before, change.after, change.reason), []).append(change.symbol)
-        for (before, after, reason), symbols in groups.items():
-            extra = {"from": before, "to": after, "reason": reason, "instruments": len(symbols)}
+        for switch in self.publisher.switched(changes):
+            self._timeline.note(switch)
+            symbols = switch.symbols
             log.info(
                 "source switched",
-                extra={**extra, "symbols": ",".join(symbols[:10]) + ",…" * (len(symbols) > 10)},
+                extra={
+                    "from": switch.from_,
+                    "to": switch.to,
+                    "reason": switch.reason,
+                    "instruments": len(symbols),
+                    "symbols": ",".join(symbols[:10]) + ",…" * (len(symbols) > 10),
+                },
             )
+        self._memory.set_timeline(self._timeline.text())
 
     def sources_changed(self) -> None:
         """Tell gateways at once."""
@@ -271,7 +279,7 @@ class Engine:
         source = None if ask.source == AUTO else ask.source
         if source is not None and source not in self._board.lines:
             known = ", ".join([*self._board.lines, AUTO])
-            raise RefusedError("unknown_source", f"{source!r} is no source here; known: {known}")
+            raise RefusedError("unknown_source", f"unknown source {source!r}; known: {known}")
         self._memory.set_pin(source)  # even if unchanged: it forgets the pin of a source that is gone
         if source == self._board.pin:
             return
@@ -281,7 +289,7 @@ class Engine:
 
     def _require(self, symbol: str) -> None:
         if symbol not in self.publisher.instruments:
-            raise RefusedError("unknown_symbol", f"{symbol!r} is no instrument here")
+            raise RefusedError("unknown_symbol", f"unknown instrument {symbol!r}")
 
     def _venues(self, symbol: str) -> Venues:
         return venues_of(symbol, self._assembly.failover, self._board.lines, self._assembly.book)

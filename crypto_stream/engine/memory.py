@@ -1,4 +1,4 @@
-"""What the engine remembers over restarts (the pin, the ends of bans), and the lock on its data directory."""
+"""What the engine remembers over restarts (pin, bans, timeline), and the lock on its data directory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _PIN = "pin"
 _BAN = "ban:"
+_TIMELINE = "timeline"
 _RETRY_S = 10.0
 
 
@@ -46,6 +47,16 @@ class Memory:
         self._kept.pop(_PIN, None)
         if source is not None:
             self._kept[_PIN] = source
+        self._changed.set()
+
+    @property
+    def timeline(self) -> str | None:
+        """What a former run noted, as text; None where it noted nothing."""
+        return self._kept.get(_TIMELINE)
+
+    def set_timeline(self, text: str) -> None:
+        """Remember the timeline."""
+        self._kept[_TIMELINE] = text
         self._changed.set()
 
     def set_ban(self, source: str, until_ms: int) -> None:

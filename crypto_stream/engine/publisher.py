@@ -58,16 +58,22 @@ class Publisher:
         if self._failover.serving.get(symbol) == source:
             self._mark(symbol)
 
-    def switched(self, changes: list[Change]) -> None:
-        """Publish who serves what now, one message per reason, and the quotes that follow from it."""
+    def switched(self, changes: list[Change]) -> list[Switch]:
+        """Publish who serves what now, a message per reason, and the quotes that follow; return it."""
         groups: dict[tuple[str | None, str | None, str], list[str]] = {}
         for symbol, before, after, reason in changes:
             if after is not None:
                 self._source[symbol] = after
             groups.setdefault((before, after, reason), []).append(symbol)
             self._mark(symbol)
-        for (before, after, reason), symbols in groups.items():
-            self._publish(Switched(Switch(symbols, before, after, reason, _wall_ms())))
+        now_ms = _wall_ms()
+        switches = [
+            Switch(symbols, before, after, reason, now_ms)
+            for (before, after, reason), symbols in groups.items()
+        ]
+        for switch in switches:
+            self._publish(Switched(switch))
+        return switches
 
     def adopt(self) -> None:
         """Give instruments that nothing has served yet the first price known of them, stale as it is."""

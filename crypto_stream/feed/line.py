@@ -131,6 +131,7 @@ class Line:
             dict(self._terms.counts),
             dict(self._terms.book.dropped),
             dict(self.refused),
+            sum(not instrument.synthetic for instrument in self._terms.carried),
         )
 
     async def run(self) -> None:

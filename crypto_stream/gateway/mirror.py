@@ -21,16 +21,18 @@ from crypto_stream.bus.messages import (
     VenuesChanged,
 )
 from crypto_stream.gateway.bars import WatchedBars
+from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
 from crypto_stream.market.instruments import Catalogue
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Switch, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Timeline, Venues
 
-UNREACHABLE = "engine unreachable"
 # The engine beats each second; this long without a word and its prices are no longer live.
 SILENCE_S = 5.0
-# Switches of sources that are remembered; older ones are forgotten.
+# Switches of sources that are shown; older ones are forgotten.
 MOST_SWITCHES = 100
+# When a beat is later than this the sources' ages grow: until then they are as the engine measured them.
+_BEAT_MS = 2000
 _FIELDS = Quote.__struct_fields__
 _NO_RULES = Rules()
 
@@ -40,8 +42,8 @@ class Mirror:
 
     `quotes` are as shown to people. Each change of a shown quote gives it a higher `versions[symbol]`, so
     that everybody finds what is new since `version` was last looked at; `venue_versions` likewise.
-    `bars` are the watched series, by symbol and interval; `switches` the newest changes of serving sources,
-    oldest first, over every epoch this gateway has seen.
+    `bars` are the watched series, by symbol and interval; `timeline` is the engine's over its restarts,
+    as of the last snapshot, `switches` that of now.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,8 @@ class Mirror:
         self.seq = 0
         self.catalogue = Catalogue()
         self.pin: str | None = None
+        self.timeline = Timeline(0)
+        self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
         self.alive = False
         self.lag_ms: float | None = None
         self.version = 0
@@ -62,7 +66,7 @@ class Mirror:
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
-        self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
+        self._verdict: Verdict | None = None
         self._rules: dict[str, dict[str, Rules]] = {}
         self._given: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
@@ -75,6 +79,8 @@ class Mirror:
         """Take one message of the engine; True when it begins a new epoch."""
         self._heard_s = now_s
         revived, self.alive = not self.alive, True
+        if revived:
+            self._verdict = None
         new = False
         if isinstance(message, Snapshot):
             new = self._replace(message)
@@ -107,7 +113,7 @@ class Mirror:
         """Show everything as stale: the engine is gone; True when this is news."""
         if not self.alive:
             return False
-        self.alive = False
+        self.alive, self._verdict = False, None
         self._show(self._given.values())
         for venues in list(self.venues.values()):
             rows = [msgspec.structs.replace(row, stale=True, serving=False) for row in venues.sources]
@@ -157,7 +163,7 @@ class Mirror:
 
     def sources(self, now_s: float) -> list[SourceStatus]:
         """List the sources with their ages as of now; all lost while the engine is unreachable."""
-        passed = max(0, round((now_s - self._sources_s) * 1000))
+        passed = max(0, round((now_s - self._sources_s) * 1000) - _BEAT_MS)
         aged = [
             msgspec.structs.replace(one, age_ms=None if one.age_ms is None else one.age_ms + passed)
             for one in self._sources
@@ -167,16 +173,26 @@ class Mirror:
         return [msgspec.structs.replace(one, state="lost", reason=UNREACHABLE, serving=0) for one in aged]
 
     def troubles(self, now_s: float) -> list[str]:
-        """Say why this gateway should get no traffic; empty while a fresh source exists."""
+        """Say why this gateway should get no traffic; empty while anything that counts is live."""
+        verdict = self.verdict()
+        if verdict.serves:
+            return []
         if not self.alive:
             return [UNREACHABLE]
-        sources = self.sources(now_s)
-        if any(one.state == "live" for one in sources):
-            return []
-        return ["no fresh source", *(f"{one.name}: {one.reason or one.state}" for one in sources)]
+        lame = [one for one in self.sources(now_s) if one.state != "live" and (one.real or not verdict.real)]
+        return [verdict.words(), *(f"{one.name}: {one.reason or one.state}" for one in lame)]
+
+    def verdict(self) -> Verdict:
+        """Judge whether prices are live, as of now."""
+        if self._verdict is None:
+            self._verdict = judge(self.quotes.values(), alive=self.alive, pinned=self.pin)
+        return self._verdict
 
     def _replace(self, message: Snapshot) -> bool:
         new = message.epoch != self.epoch
+        self._verdict = None
+        self.timeline = message.timeline
+        self.switches = deque(message.timeline.switches, maxlen=MOST_SWITCHES)
         self.version += 1  # quotes may vanish, which no quote's own version tells
         self.epoch, self.seq = message.epoch, message.seq
         self.catalogue = Catalogue(message.instruments)
@@ -200,6 +216,8 @@ class Mirror:
         self._reasons.update(message.reasons)
 
     def _take_sources(self, sources: list[SourceStatus], pin: str | None, now_s: float) -> None:
+        if pin != self.pin:
+            self._verdict = None
         self._sources, self.pin, self._sources_s = sources, pin, now_s
 
     def _show(self, given: Iterable[Quote]) -> None:
@@ -215,6 +233,8 @@ class Mirror:
     def _put(self, quote: Quote) -> None:
         self.version += 1
         before = self.quotes.get(quote.symbol)
+        if before is None or before.stale != quote.stale:
+            self._verdict = None
         if before is None:
             self._field_versions[quote.symbol] = [self.version] * len(_FIELDS)
         else:

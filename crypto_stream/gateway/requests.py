@@ -8,7 +8,8 @@ import msgspec
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
-from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.bars import INTERVALS
 
 # Instruments whose per-source quotes, or bars, one viewer may watch: each costs the engine messages.

@@ -43,7 +43,7 @@ _OTHERS = 1024
 # engine.io sessions besides viewers: those that were refused, or have not yet joined.
 _UNJOINED = 256
 _STATUS_S = 5.0
-_STATUS_CHANGED_S = 1.0
+_STATUS_CHANGED_S = 0.25
 _TICK_S = 0.25
 _BEAT_S = 1.0
 # Seconds the farewell to viewers may take before the process ends.
@@ -179,7 +179,8 @@ class Gateway:
     def _status(self) -> dict[str, Any]:
         sources = self._mirror.sources(time.monotonic())
         states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
-        return {"time": time.time_ns() // 1_000_000, "sources": states}
+        now_ms = time.time_ns() // 1_000_000
+        return {"time": now_ms, "verdict": self._mirror.verdict(), "sources": states}
 
     def _receive(self, message: ToGateway) -> None:
         version = self._mirror.version
@@ -217,11 +218,13 @@ class Gateway:
 
     def _tell_status(self) -> None:
         """Tell everybody how the sources are, on the beat and soon after a change."""
-        told, told_s = None, 0.0
+        told: object = None
+        told_s = 0.0
         while True:
             time.sleep(_STATUS_CHANGED_S)
             now_s = time.monotonic()
-            states = [(one.name, one.state) for one in self._mirror.sources(now_s)]
+            sources = self._mirror.sources(now_s)
+            states = (self._mirror.verdict(), [(one.name, one.state) for one in sources])
             if states != told or now_s >= told_s + _STATUS_S:
                 told, told_s = states, now_s
                 self._delivery.tell_status()

@@ -14,6 +14,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
     `reason` says why the state is what it is ("HTTP 451: not available from here, next try in 600 s"),
     `last_error` keeps the newest failure after it is over. `frames` counts received frames by channel.
+    `real` of the instruments it carries are real pairs: a pin to a source without any serves nobody.
     """
 
     name: str
@@ -31,6 +32,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     frames: dict[str, int] = {}
     dropped: dict[str, int] = {}
     refused: dict[str, str] = {}
+    real: int = 0
 
 
 class Switch(msgspec.Struct, frozen=True):
@@ -41,6 +43,21 @@ class Switch(msgspec.Struct, frozen=True):
     to: str | None
     reason: str
     time: int
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The engine was started, as `epoch`."""
+
+    time: int
+    epoch: str
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """What the engine remembers of switches and its own starts since `since`, over restarts, oldest first."""
+
+    since: int
+    switches: list[Switch] = []
+    starts: list[Start] = []
 
 
 class VenueRow(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, VenuesChanged
-from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.status import SourceStatus, VenueRow, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 
@@ -99,11 +100,12 @@ def test_a_quote_that_the_engine_called_stale_stays_so_with_its_reason() -> None
     assert mirror.reason("btcusdt") == "not carried by the pinned source"
 
 
-def test_ages_grow_after_the_last_beat_and_a_lost_engine_has_lost_sources() -> None:
-    """A source's age is as of now; without the engine nothing can be called live."""
+def test_ages_grow_once_a_beat_is_late_and_a_lost_engine_has_lost_sources() -> None:
+    """A source's age is as the engine measured it; without the engine nothing can be called live."""
     mirror = full()
 
-    assert mirror.sources(2.0)[0].age_ms == 2100
+    assert mirror.sources(1.0)[0].age_ms == 100
+    assert mirror.sources(4.0)[0].age_ms == 2100
     assert mirror.troubles(2.0) == []
     mirror.lose()
     assert mirror.sources(2.0)[0].state == "lost"
@@ -113,11 +115,14 @@ def test_ages_grow_after_the_last_beat_and_a_lost_engine_has_lost_sources() -> N
 def test_without_a_live_source_the_troubles_name_each() -> None:
     """Readiness says which source is in which state."""
     mirror = full()
-    dead = msgspec.structs.replace(SOURCE, state="lost", reason="HTTP 451")
+    dead = msgspec.structs.replace(SOURCE, state="lost", reason="HTTP 451", real=2)
+    idle = msgspec.structs.replace(SOURCE, name="synthetic", state="lost")
 
-    mirror.receive(Beat(0, [dead], None, 0.5), 1.0)
+    mirror.receive(Quotes(5, [quote(one, 5, stale=True) for one in INSTRUMENTS[:2]]), 1.0)
+    mirror.receive(Beat(0, [dead, idle], None, 0.5), 1.0)
 
-    assert mirror.troubles(1.0) == ["no fresh source", "binance: HTTP 451"]
+    dark = "2 of 2 real pairs have no live price: btcusdt, ethusdt"
+    assert mirror.troubles(1.0) == [dark, "binance: HTTP 451"]
 
 
 def test_venues_of_a_lost_engine_are_stale() -> None:

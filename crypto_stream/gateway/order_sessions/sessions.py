@@ -13,10 +13,11 @@ from crypto_stream.bus.orders import Command, OrderCommands, Told
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
-from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.house import Client, Limits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
 from crypto_stream.gateway.order_sessions.session import OrderSession
+from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.instruments import Instrument
 
 log = logging.getLogger(__name__)

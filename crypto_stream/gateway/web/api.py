@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetVenues
 from crypto_stream.errors import BusError, RefusedError
-from crypto_stream.gateway.mirror import UNREACHABLE, Mirror
+from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.gateway.web.answers import NEVER, answer, json_answer, reply
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.shelf import Shelf
@@ -42,7 +43,6 @@ def quote_answer(shelf: Shelf, instrument: Instrument, by_accept: bool = False) 
 def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: Shelf) -> Blueprint:
     """Make the blueprint of everything that answers JSON or metrics."""
     blueprint = Blueprint("api", __name__)
-    began_ms = time.time_ns() // 1_000_000
 
     @blueprint.get("/courses")
     def courses() -> Response:
@@ -59,12 +59,17 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
 
     @blueprint.get("/sources")
     def sources() -> Response:
+        timeline = mirror.timeline
         return json_answer(
             {
+                "time": time.time_ns() // 1_000_000,
+                "verdict": mirror.verdict(),
+                "engine": _engine(mirror),
                 "pinned": mirror.pin,
                 "sources": mirror.sources(time.monotonic()),
                 "switches": list(mirror.switches),
-                "switches_since": began_ms,
+                "switches_since": timeline.since,
+                "starts": timeline.starts,
             }
         )
 
@@ -77,7 +82,11 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
         reasons = mirror.troubles(time.monotonic())
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
-        troubles = {"history": mirror.history_trouble, "orders": mirror.orders_trouble}
+        troubles = {
+            "prices": mirror.verdict().words(),
+            "history": mirror.history_trouble,
+            "orders": mirror.orders_trouble,
+        }
         degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
         return json_answer({"status": "ready", "degraded": degraded}, cache=NEVER)
 
@@ -90,6 +99,21 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
         return reply(shelf.openapi())
 
     return blueprint
+
+
+def _engine(mirror: Mirror) -> dict[str, object]:
+    """Tell the engine's own figures, of the same moment as the verdict; null what is not known."""
+    quotes = mirror.quotes.values()
+    return {
+        "reachable": mirror.alive,
+        "epoch": mirror.epoch,
+        "seq": mirror.seq,
+        "lag_ms": mirror.lag_ms if mirror.alive else None,
+        "quotes": len(quotes),
+        "quotes_live": sum(not quote.stale for quote in quotes),
+        "history_trouble": mirror.history_trouble,
+        "orders_trouble": mirror.orders_trouble,
+    }
 
 
 def _ask_venues(port: GatewayPort, symbol: str) -> Venues:

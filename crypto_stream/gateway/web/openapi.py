@@ -9,9 +9,10 @@ import msgspec
 import crypto_stream
 from crypto_stream.bus.messages import HistoryPage, Sparks
 from crypto_stream.gateway.mirror import MOST_SWITCHES
+from crypto_stream.gateway.verdict import Verdict
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Switch, Venues
+from crypto_stream.market.status import SourceStatus, Start, Switch, Venues
 
 _SYMBOL = {
     "name": "symbol",
@@ -21,7 +22,8 @@ _SYMBOL = {
     "schema": {"type": "string", "examples": ["btcusdt", "ticker_00"]},
 }
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
-    (Quote, SourceStatus, Switch, Venues, HistoryPage, Sparks), ref_template="#/components/schemas/{name}"
+    (Quote, SourceStatus, Switch, Venues, HistoryPage, Sparks, Verdict, Start),
+    ref_template="#/components/schemas/{name}",
 )
 _PROBLEM = {
     "type": "object",
@@ -37,7 +39,7 @@ _PROBLEM = {
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
 }
-_QUOTE, _SOURCE, _SWITCH, _VENUES, _PAGE, _SPARKS = _SCHEMAS
+_QUOTE, _SOURCE, _SWITCH, _VENUES, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {"description": "One life of the engine.", "schema": {"type": "string"}},
@@ -169,17 +171,21 @@ _PATHS: dict[str, Any] = {
         parameters=[_SYMBOL, *_RANGE],
     ),
     "/sources": _get(
-        "Each source: state, since when, last error, age, reconnects; and the newest switches between them.",
+        "Each source with its state, whether prices are live, the engine, the newest switches and starts.",
         {
             "200": _json(
-                "The sources, best first; the switches, oldest first.",
+                "The sources, best first; the switches and the starts of the engine, oldest first.",
                 {
                     "type": "object",
                     "properties": {
                         "pinned": _PINNED,
                         "sources": {"type": "array", "items": _SOURCE},
                         "switches": {"type": "array", "items": _SWITCH, "maxItems": MOST_SWITCHES},
-                        "switches_since": {**_MOMENT, "description": "When this gateway began to note them."},
+                        "switches_since": {**_MOMENT, "description": "When the engine began to note them."},
+                        "starts": {"type": "array", "items": _START},
+                        "verdict": _VERDICT,
+                        "engine": {"type": "object"},
+                        "time": _MOMENT,
                     },
                 },
             ),
@@ -208,8 +214,8 @@ _PATHS: dict[str, Any] = {
     ),
     "/healthz": _get("The process is alive.", {"200": _json("It is.", _STATUS)}),
     "/readyz": _get(
-        "A fresh source exists.",
-        {"200": _json("It does.", _STATUS), "503": _problem("It does not; `reasons` says why.")},
+        "Prices are live: of a real pair where there are any.",
+        {"200": _json("They are.", _STATUS), "503": _problem("They are not; `reasons` says why.")},
     ),
     "/metrics": _get("Prometheus metrics.", {"200": {"description": "Text.", "content": _TEXT}}),
     "/openapi.json": _get("This description.", {"200": _json("OpenAPI.", {"type": "object"}), **_UNCHANGED}),

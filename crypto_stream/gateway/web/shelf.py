@@ -69,12 +69,11 @@ class Shelf:
         return self.course(symbol, by_accept=True) if prefers_json else self.instrument(symbol)
 
     def courses(self) -> Prebuilt:
-        """Give all quotes; 503 while none of them is fresh."""
+        """Give all quotes; 503 while no price that counts is live: of the real pairs where there are any."""
 
         def make() -> Prebuilt:
-            quotes = self._mirror.listed()
-            fresh = any(not quote.stale for quote in quotes)
-            return json_prebuilt(quotes, status=200 if fresh else 503, headers=self._position())
+            status = 200 if self._mirror.verdict().serves else 503
+            return json_prebuilt(self._mirror.listed(), status=status, headers=self._position())
 
         return self._kept(self._live, "/courses", make)
 

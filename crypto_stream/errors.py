@@ -25,6 +25,10 @@ class RecordingError(UsageError):
     """A recording cannot be read or written."""
 
 
+class ProxyError(UsageError):
+    """The proxy that the environment names cannot be used; the text names it and what to change."""
+
+
 class MalformedFrame(CryptoStreamError):  # noqa: N818 - the name the source interface promises
     """One frame of a venue cannot be read; it costs that frame and nothing else."""
 

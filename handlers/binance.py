@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -29,6 +29,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
     VenueKey,
+    VenueList,
     VenueTime,
     reading,
 )
@@ -127,7 +128,7 @@ class _Symbol(Struct):
 
 
 class _ExchangeInfo(Struct):
-    symbols: list[_Symbol]
+    symbols: Annotated[list[_Symbol], VenueList]
 
 
 # open time, five numbers, close time, quote volume, trades, and what nobody needs

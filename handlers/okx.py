@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -32,6 +32,7 @@ from crypto_stream.feed.source import (
     Trade,
     Update,
     VenueKey,
+    VenueList,
     VenueTime,
     reading,
 )
@@ -117,7 +118,7 @@ class _Item(Struct, gc=False):
 
 class _Instruments(Struct):
     code: str
-    data: list[_Item]
+    data: Annotated[list[_Item], VenueList]
     msg: str = ""
 
 

@@ -19,6 +19,7 @@ from websockets.http11 import Response
 
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.client.messages import Answer, Request, Update, decode, encode
+from crypto_stream.proxies import proxy_for
 
 _LOG = logging.getLogger(__name__)
 _FIRST_S = 0.1  # the longest first wait before connecting again; doubles up to
@@ -144,6 +145,7 @@ class Link:
         try:
             return await connect(
                 self._address,
+                proxy=proxy_for(self._address),
                 open_timeout=timeout_s,
                 ping_interval=_PING_S,
                 ping_timeout=_PING_S,

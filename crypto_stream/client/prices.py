@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
+from crypto_stream.proxies import proxy_for
 
 # socketio brings two HTTP clients and takes longer to import than all else: only who watches waits for it.
 _LOG = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Client:
 
         wishes = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
         while True:
-            viewer = _Viewer()
+            viewer = _Viewer(proxy_for(self.url))
             try:
                 viewer.connect(self.url, wishes, self._timeout_s)
                 while viewer.connected:
@@ -100,9 +102,9 @@ class Client:
         self, method: str, path: str, kind: type[_Answer], *, body: Any = None, also: int = 200
     ) -> _Answer:
         try:
-            answer = httpx.request(
-                method, self.url + path, json=body, headers=self._headers, timeout=self._timeout_s
-            )
+            transport = httpx.HTTPTransport(proxy=proxy_for(self.url))
+            with httpx.Client(transport=transport, headers=self._headers, timeout=self._timeout_s) as http:
+                answer = http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(f"no answer from {self.url}: {error}; is it running?") from None
         if answer.is_success or answer.status_code == also:
@@ -121,15 +123,32 @@ def _problem(answer: httpx.Response) -> RefusedError:
     )
 
 
+def _proxy_options(proxy: str | None) -> dict[str, Any]:
+    """Write a proxy as websocket-client's options, which would else read the environment by other rules."""
+    if proxy is None:  # it hears of exceptions only together with a proxy
+        return {"http_proxy_host": "none", "http_no_proxy": ["*"]}
+    parts = urlsplit(proxy)
+    auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {
+        "proxy_type": "http" if parts.scheme == "https" else parts.scheme,
+        "http_proxy_host": parts.hostname,
+        "http_proxy_port": port,
+        "http_proxy_auth": auth,
+    }
+
+
 class _Viewer:
     """One connection: its events come on the library's threads, `wait` hands them to ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: str | None) -> None:
         import socketio
 
         self._changed = threading.Condition()
         self._newest: dict[str, Quote] = {}
-        self._io = socketio.Client(reconnection=False, handle_sigint=False)
+        self._io = socketio.Client(
+            reconnection=False, handle_sigint=False, websocket_extra_options=_proxy_options(proxy)
+        )
         self._io.on("snapshot", self._take)
         self._io.on("quotes", self._take)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.rest import rest_client
 from crypto_stream.feed.source import Source
 from crypto_stream.history.history import History
 from crypto_stream.market.instruments import Instrument
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 
 _INTERVALS = ("1h", "1m")
 _PAUSE_S = 0.25  # between two requests: a tenth of what the venues allow
-_TIMEOUT_S = 20.0
 _RETRY_S = 600.0
 
 
@@ -42,7 +42,7 @@ async def _seed_from(source: Source, history: History, carried: Sequence[Instrum
     assert source.rest_url is not None
     count = 0
     try:
-        async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
+        async with rest_client(source.rest_url) as http:
             for instrument in carried:
                 for interval in _missing(history, instrument):
                     bars = await source.candles(http, instrument, interval)

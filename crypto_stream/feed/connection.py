@@ -6,21 +6,20 @@ Everything a venue or the network can do ends here as a VenueError whose text is
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed
 
 from crypto_stream.errors import VenueError
-from crypto_stream.feed.backoff import refusal
+from crypto_stream.feed.opening import VenueSocket, open_socket
 from crypto_stream.feed.source import Instrument, Keepalive, Request, Source
 
-_CLOSE_S = 1.0  # for a polite close; then the transport is aborted
-_MAX_FRAME = 1024 * 1024  # bytes; a longer frame ends the connection with 1009
+_AT_ONCE = 50  # frames read before others have their turn: one read of the socket may bring thousands
 
 
 class Recorder(Protocol):
@@ -35,7 +34,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: VenueSocket,
         source: Source,
         sent: Callable[[Request], None],
         recorder: Recorder | None,
@@ -69,14 +68,16 @@ class Connection:
     async def frames(self) -> AsyncGenerator[bytes]:
         """Yield every frame's payload until the connection ends; then raise VenueError with the reason."""
         try:
-            while True:
+            for number in itertools.count(1):
                 frame = await self._socket.recv(decode=False)
                 self._frame_s = time.monotonic()
                 if self._recorder:
                     self._recorder.write("recv", frame.decode("utf-8", "replace"))
                 yield frame
+                if not number % _AT_ONCE:
+                    await asyncio.sleep(0)
         except ConnectionClosed as closed:
-            raise VenueError(self._fault or _why_closed(closed)) from None
+            raise VenueError(self._fault or self._socket.fault or _why_closed(closed)) from None
 
     async def run(self) -> None:
         """Send what is queued and keep the connection alive, until cancelled."""
@@ -154,33 +155,11 @@ async def open_connection(
     url = source.url(address, instruments)
     if recorder:
         recorder.write("connect", url)
-    try:
-        socket = await connect(
-            url,
-            compression=None,  # 14 instead of 64 KiB a connection, and no CPU for inflating
-            open_timeout=connect_s,
-            ping_interval=None,  # ours knows the venue's form
-            close_timeout=_CLOSE_S,
-            max_size=_MAX_FRAME,
-        )
-    except InvalidStatus as error:
-        raise refusal(error.response.status_code, error.response.headers, time.time()) from None
-    except TimeoutError:
-        raise VenueError(f"no connection within {connect_s:g} s") from None
-    except (OSError, WebSocketException) as error:
-        raise VenueError(_why_failed(error)) from None
+    socket = await open_socket(url, connect_s=connect_s)
     try:
         yield Connection(socket, source, sent, recorder)
     finally:
         await socket.close()
-
-
-def _why_failed(error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    cause = error.__cause__ or error
-    text = (isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__
-    return f"no connection: {text}"
 
 
 def _why_closed(closed: ConnectionClosed) -> str:

@@ -11,6 +11,7 @@ import httpx
 from msgspec.structs import asdict
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.rest import rest_client
 from crypto_stream.feed.source import Listed, Source
 from crypto_stream.market.decimals import decimal_text
 from crypto_stream.market.orders import Rules
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 3600.0
 _RETRY_S = 300.0
-_TIMEOUT_S = 20.0
 
 
 class Listing:
@@ -52,7 +52,7 @@ class Listing:
         while True:
             pause = self._every_s
             try:
-                async with httpx.AsyncClient(base_url=source.rest_url, timeout=_TIMEOUT_S) as http:
+                async with rest_client(source.rest_url) as http:
                     self.take(await source.instruments(http))
             except (httpx.HTTPError, MalformedFrame) as error:
                 log.info(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import ipaddress
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
@@ -20,8 +22,11 @@ from crypto_stream.settings import OPTIONS, Settings
 _PACKAGE = "handlers"
 _REPLAY = "replay:"
 _ADDRESS_OPTIONS = ("url", "rest_url")
-_ADDRESS = re.compile(r"(?P<scheme>\w+)://(?:\[[\d:.a-fA-F]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+_ADDRESS = re.compile(
+    r"(?P<scheme>\w+)://(?P<host>\[[\d:.a-fA-F]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
+)
 _LAST_PORT = 65535
+_LONGEST_NAME = 253  # characters of a host's name, RFC 1035
 
 
 def known_handlers(folder: Path | None = None) -> dict[str, Path]:
@@ -218,3 +223,18 @@ def _check_address(setting: str, address: str, schemes: tuple[str, ...]) -> None
         raise SettingError(
             f"{setting}: {address!r} is not allowed: write {schemes[-1]}://host:port, without a path"
         )
+    if not _is_host(form["host"]):
+        raise SettingError(f"{setting}: {address!r} is not allowed: {form['host']!r} is no name of a host")
+
+
+def _is_host(name: str) -> bool:
+    """Say whether `name` is an address, or a name that DNS can carry."""
+    with suppress(ValueError):
+        ipaddress.ip_address(name.strip("[]"))
+        return True
+    if "[" in name or not name.strip("0123456789."):  # meant as an address
+        return False
+    try:
+        return len(name.rstrip(".").encode("idna")) <= _LONGEST_NAME
+    except UnicodeError:
+        return False

@@ -59,6 +59,7 @@ __all__ = [
     "Trade",
     "Update",
     "VenueKey",
+    "VenueList",
     "VenueTime",
     "reading",
 ]
@@ -67,6 +68,8 @@ __all__ = [
 VenueKey = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 # Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
 VenueTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
+# Of a list that a venue's REST interface gives: more would be nonsense, and too much work in one piece.
+VenueList = msgspec.Meta(max_length=20_000)
 
 
 @contextmanager

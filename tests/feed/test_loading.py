@@ -188,6 +188,15 @@ def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
         ("binance", {"binance": {"url": "ws://a b:80"}}, "CRYPTO_STREAM_BINANCE_URL"),
         (
             "binance",
+            {"binance": {"url": "ws://a..b:80"}},
+            "CRYPTO_STREAM_BINANCE_URL: .*is no name of a host",
+        ),
+        ("binance", {"binance": {"url": f"ws://{'x' * 64}.org"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
+        ("binance", {"binance": {"url": "ws://10.0.0.300:80"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
+        ("binance", {"binance": {"url": "ws://[::1::2]:80"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
+        ("binance", {"binance": {"rest_url": "http://.a"}}, "CRYPTO_STREAM_BINANCE_REST_URL: .*no name of"),
+        (
+            "binance",
             {"binance": {"rest_url": "ws://x:1"}},
             "CRYPTO_STREAM_BINANCE_REST_URL: .*https://host:port",
         ),
@@ -206,7 +215,14 @@ def test_wrong_settings_of_handlers_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "url", ["ws://127.0.0.1:1", "wss://some.host", "ws://[::1]:8000", "ws://a:1, wss://b:2"]
+    "url",
+    [
+        "ws://127.0.0.1:1",
+        "wss://some.host",
+        "ws://[::1]:8000",
+        "ws://a:1, wss://b:2",
+        "wss://b\u00fccher.example.",
+    ],
 )
 def test_addresses_that_are_allowed(url: str) -> None:
     """A host, with or without a port, and several hosts with commas."""

@@ -13,6 +13,8 @@ from crypto_stream.settings import OPTIONS
 from tests.process.programs import ROOT, command
 from tests.waiting import DEADLINE_S
 
+_OWNER = "8f9d4ba2-52b5-4f0f-9a3e-0d7f3f2b1c11"
+
 
 def test_version() -> None:
     """--version says name and version."""
@@ -63,6 +65,36 @@ def test_a_gateway_that_is_not_there_gets_one_line_and_status_1() -> None:
 
     assert done.returncode == 1
     assert done.stderr.startswith("Error: no answer from http://127.0.0.1:1: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ALL_PROXY": "socks5://127.0.0.1:9"},
+        {"http_proxy": "http://127.0.0.1:9"},
+        {"all_proxy": "nonsense://", "no_proxy": "::1/128"},
+    ],
+)
+@pytest.mark.parametrize("name", [["switch", "auto"], ["order", "list", "--client-id", _OWNER]])
+def test_this_machine_is_asked_without_a_proxy(name: list[str], environment: dict[str, str]) -> None:
+    """A proxy in the environment, however broken, is none of a local gateway's business."""
+    done = command(*name, "--url", "http://127.0.0.1:1", **environment)
+
+    assert done.returncode == 1
+    assert "no answer from http://127.0.0.1:1: " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", [["switch", "auto"], ["watch"], ["order", "list", "--client-id", _OWNER]])
+def test_a_proxy_that_cannot_be_used_gets_one_line(name: list[str]) -> None:
+    """The line names the proxy and what to install, instead of a trace."""
+    done = command(*name, "--url", "http://stream.example", ALL_PROXY="socks5://u:secret@127.0.0.1:9")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "Error: all_proxy is the SOCKS proxy socks5://127.0.0.1:9, for which packages"
+    )
     assert done.stderr.count("\n") == 1
 
 

@@ -1,0 +1,112 @@
+"""Open a venue's WebSocket: proxy, IPv6 and IPv4, handshake, redirects. Every failure is a VenueError."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from urllib.parse import urljoin, urlsplit
+
+from aiohappyeyeballs import start_connection
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.http11 import Response
+
+from crypto_stream.errors import ProxyError, VenueError
+from crypto_stream.feed.backoff import refusal
+from crypto_stream.proxies import proxy_for, shown
+
+_CLOSE_S = 1.0  # for a polite close; then the transport is aborted
+_MOST_FRAME = 1024 * 1024  # bytes; a longer frame ends the connection with 1009
+_MOST_UNSENT = 1024 * 1024  # bytes that a venue may leave unread: our requests are small, pongs are all else
+_MOST_REDIRECTS = 3
+_NEXT_ADDRESS_S = 0.25  # RFC 8305: so long an address may be silent before the next one is tried beside it
+
+
+class VenueSocket(ClientConnection):
+    """A connection that ends when its venue makes us owe more than it reads: a flood of pings."""
+
+    fault: str | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; pongs are written meanwhile."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > _MOST_UNSENT:
+            self.fault = f"the venue sends pings without reading our answers ({_MOST_UNSENT:,} bytes wait)"
+            self.transport.abort()
+
+
+class _Once(connect):
+    """One handshake: the library would follow redirects to any host."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Hand every refusal on."""
+        return exc
+
+
+async def open_socket(url: str, *, connect_s: float) -> VenueSocket:
+    """Connect to `url` within `connect_s` in all; VenueError says why it could not be."""
+    proxy = None
+    try:
+        proxy = proxy_for(url)
+        async with asyncio.timeout(connect_s):
+            for _ in range(_MOST_REDIRECTS):
+                try:
+                    return await _handshake(url, proxy)
+                except InvalidStatus as error:
+                    url = _redirected(url, error.response)
+            raise VenueError(f"more than {_MOST_REDIRECTS} redirects")
+    except ProxyError as error:
+        raise VenueError(str(error)) from None
+    except TimeoutError:
+        raise VenueError(f"no connection{_through(proxy)} within {connect_s:g} s") from None
+    except (OSError, ValueError, WebSocketException) as error:  # ValueError: a name that DNS cannot carry
+        raise VenueError(_why_failed(error, proxy)) from None
+
+
+async def _handshake(url: str, proxy: str | None) -> VenueSocket:
+    connected = await _Once(
+        url,
+        sock=None if proxy else await _first_to_answer(url),
+        proxy=proxy,
+        create_connection=VenueSocket,
+        compression=None,  # 14 instead of 64 KiB a connection, and no CPU for inflating
+        open_timeout=None,
+        ping_interval=None,  # ours knows the venue's form
+        close_timeout=_CLOSE_S,
+        max_size=_MOST_FRAME,
+    )
+    assert isinstance(connected, VenueSocket)
+    return connected
+
+
+async def _first_to_answer(url: str) -> socket.socket:
+    """Connect to the address of the host that answers first (RFC 8305): a dead IPv6 keeps no venue away."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    return await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1)
+
+
+def _redirected(url: str, response: Response) -> str:
+    """Return where a redirect leads on the same host; raise the VenueError of every other refusal."""
+    places = response.headers.get_all("Location")
+    if response.status_code not in (301, 302, 303, 307, 308) or len(places) != 1:
+        raise refusal(response.status_code, response.headers, time.time())
+    target = urljoin(url, places[0])
+    before, after = urlsplit(url), urlsplit(target)
+    if (before.scheme, before.netloc) != (after.scheme, after.netloc):
+        raise VenueError(f"HTTP {response.status_code}: not followed to another host: {target[:200]}")
+    return target
+
+
+def _why_failed(error: Exception, proxy: str | None) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return f"connection{_through(proxy)} refused"
+    cause = error.__cause__ or error
+    text = (isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__
+    return f"no connection{_through(proxy)}: {text}"
+
+
+def _through(proxy: str | None) -> str:
+    return f" through the proxy {shown(proxy)}" if proxy else ""

@@ -94,6 +94,9 @@ class Feed:
         """Fail: no viewer of a measurement trades."""
         raise RuntimeError("this engine only publishes")
 
+    def drained(self, gateway: int) -> None:
+        """Nothing waits for a gateway."""
+
     def left(self, gateway: int) -> None:
         """Nothing is remembered of a gateway."""
 

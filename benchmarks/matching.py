@@ -25,6 +25,7 @@ from benchmarks.stock import stock
 from crypto_stream.bus.orders import Attach, Command, Happened, OrderNews, Place, Received
 from crypto_stream.market.orders import ExecType, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
@@ -63,7 +64,7 @@ class Bench:
             SqliteOrderReader(folder / "orders.db"),
             loop.call_soon_threadsafe,
         )
-        terms = Terms(_LATENCY_MS, 1, False, 1_000_000)
+        terms = Terms(_LATENCY_MS, 1, False, Most(*4 * [1_000_000]), max_sessions=1_000)
         self.service = Orders(self.quotes, _no_rules, terms, ledger, clock, self._told)
 
     async def open(self) -> None:
@@ -94,7 +95,7 @@ class Bench:
             self.quotes[quote.symbol] = quote
         self.service.quoted(quotes)
 
-    def _told(self, gateway: int, news: OrderNews) -> None:
+    def _told(self, gateway: int, news: OrderNews) -> bool:
         """Do as a gateway and its clients: say what was received, place anew what was filled."""
         commands: list[Command] = []
         for told in news.news:
@@ -109,6 +110,7 @@ class Bench:
                 self.fills += 1
                 commands.append(Place(told.session, self.fills, report.order.ticket))
         self.service.commands(gateway, commands)
+        return True
 
 
 async def run(orders: int, seconds: float, rate: float) -> dict[str, Any]:

@@ -150,6 +150,19 @@ class Settings(BaseModel):
         200, ge=1, le=1_000_000, description="Messages a second of one connection to /ws; more are refused."
     )
     max_open_orders: int = Field(2_000, ge=1, le=100_000, description="Active orders of one owner.")
+    max_open_per_address: int = Field(
+        10_000, ge=1, le=1_000_000, description="Active orders of all owners of one client address."
+    )
+    max_open_per_gateway: int = Field(
+        50_000, ge=1, le=1_000_000, description="Active orders of all owners of one gateway process."
+    )
+    max_open_in_all: int = Field(
+        100_000,
+        ge=1,
+        le=1_000_000,
+        description="Active orders in all: about 1.5 kB of the engine's memory each.",
+    )
+    max_sessions: int = Field(20, ge=1, le=10_000, description="Open connections to /ws of one owner.")
     max_subscriptions: int = Field(
         500, ge=1, le=100_000, description="Instruments one connection to /ws may subscribe to."
     )

@@ -18,8 +18,8 @@ class EnginePort(Protocol):
     def publish(self, message: ToGateway) -> None:
         """Hand `message` to every gateway without waiting; one that is behind gets a new Snapshot later."""
 
-    def tell(self, gateway: int, news: OrderNews) -> None:
-        """Hand order news to one gateway, never skipped; one that does not read is cut off."""
+    def tell(self, gateway: int, news: OrderNews) -> bool:
+        """Hand order news to one gateway, never skipped; False: give no more before `Backend.drained`."""
 
 
 class Backend(Protocol):
@@ -33,6 +33,9 @@ class Backend(Protocol):
 
     def orders(self, gateway: int, commands: list[Command]) -> None:
         """Take what the sessions of one gateway ask about orders; what is to be told follows by `tell`."""
+
+    def drained(self, gateway: int) -> None:
+        """Go on to tell a gateway, which has read what it was told."""
 
     def left(self, gateway: int) -> None:
         """Forget what this gateway had asked to watch and handed over, and its sessions."""

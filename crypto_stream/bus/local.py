@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 # Bytes a gateway may leave unread before state messages are skipped for it (it gets a Snapshot instead).
 _BEHIND_BYTES = 4 * 1024 * 1024
-# Bytes of order news, which are never skipped, that a gateway may leave unread before it is cut off.
-_UNREAD_NEWS_BYTES = 64 * 1024 * 1024
+# Bytes a gateway may leave unread before order news, which are never skipped, wait at their sender.
+_UNREAD_NEWS_BYTES = 1024 * 1024
 # Requests of one gateway worked on at once; further ones wait in its socket.
 _AT_ONCE = 64
 # The engine beats each second; this long without a byte and it is given up.
@@ -40,7 +40,7 @@ class LocalEnginePort:
 
     Each gateway's unsent bytes are bounded: past the bound state is skipped and, when it has drained,
     replaced by one Snapshot. Answers are never skipped: a gateway has at most 64 of them under way. Nor are
-    order news: past `most_unread` bytes the gateway is cut off.
+    order news: past `most_unread` bytes they wait at their sender until the gateway has read.
     """
 
     def __init__(self, path: Path, backend: Backend, most_unread: int = _UNREAD_NEWS_BYTES) -> None:
@@ -80,10 +80,10 @@ class LocalEnginePort:
         if link := self._links.get(gateway):
             link.push(encode_frame(message))
 
-    def tell(self, gateway: int, news: OrderNews) -> None:
-        """Hand order news to one gateway, never skipped; one that does not read is cut off."""
-        if link := self._links.get(gateway):
-            link.tell(encode_frame(news))
+    def tell(self, gateway: int, news: OrderNews) -> bool:
+        """Hand order news to one gateway, never skipped; False: give no more before it has read."""
+        link = self._links.get(gateway)
+        return link is None or link.tell(encode_frame(news))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -91,14 +91,18 @@ class LocalEnginePort:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         number = next(self._numbers)
-        link = self._links[number] = _Link(writer, self._backend, self._most_unread)
+        link = self._links[number] = _Link(number, writer, self._backend, self._most_unread)
         log.info("gateway connected to the bus", extra={"link": number})
         try:
             link.push_snapshot()
             async with asyncio.TaskGroup() as tasks:
-                refresher = tasks.create_task(link.refresh_when_drained())
+                waiting = [
+                    tasks.create_task(work)
+                    for work in (link.refresh_when_drained(), link.tell_when_drained())
+                ]
                 await self._read(number, reader, link, tasks)
-                refresher.cancel()
+                for task in waiting:
+                    task.cancel()
         except* (OSError, BusError) as group:
             log.warning("gateway dropped", extra={"link": number, "reason": str(group.exceptions[0])})
         finally:
@@ -140,11 +144,13 @@ class LocalEnginePort:
 class _Link:
     """One connected gateway, seen from the engine."""
 
-    def __init__(self, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
+    def __init__(self, number: int, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
         self.writer = writer
+        self._number = number
         self._backend = backend
         self._most_unread = most_unread
         self._behind = asyncio.Event()
+        self._unread = asyncio.Event()
         writer.transport.set_write_buffer_limits(high=64 * 1024)
 
     def write(self, frame: bytes) -> None:
@@ -160,12 +166,11 @@ class _Link:
             return
         self.write(frame)
 
-    def tell(self, frame: bytes) -> None:
-        if self.writer.transport.get_write_buffer_size() > self._most_unread:
-            log.warning("a gateway does not read its order news; it is cut off")
-            self.writer.transport.abort()
-            return
+    def tell(self, frame: bytes) -> bool:
         self.write(frame)
+        if self.writer.transport.get_write_buffer_size() > self._most_unread:
+            self._unread.set()
+        return not self._unread.is_set()
 
     def push_snapshot(self) -> None:
         self.write(encode_frame(self._backend.snapshot()))
@@ -176,6 +181,13 @@ class _Link:
             await self.writer.drain()
             self._behind.clear()
             self.push_snapshot()
+
+    async def tell_when_drained(self) -> None:
+        while True:
+            await self._unread.wait()
+            await self.writer.drain()
+            self._unread.clear()
+            self._backend.drained(self._number)
 
 
 class LocalGatewayPort:

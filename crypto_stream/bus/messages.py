@@ -42,7 +42,10 @@ class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
 
 
 class OrderCounts(msgspec.Struct, frozen=True):
-    """How many orders are active, and what happened in this life of the engine; `commit_s` in all."""
+    """How many orders are active, and what happened in this life of the engine; `commit_s` in all.
+
+    `waiting` are the bytes of news that wait for gateways, `cuts` the sessions cut because of that.
+    """
 
     active: int
     placed: int
@@ -51,6 +54,8 @@ class OrderCounts(msgspec.Struct, frozen=True):
     rejected: int
     commits: int
     commit_s: float
+    waiting: int = 0
+    cuts: int = 0
 
 
 class HistoryCounts(msgspec.Struct, frozen=True):

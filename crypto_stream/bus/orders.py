@@ -14,13 +14,15 @@ from crypto_stream.market.orders import Order, Position, Report, Ticket
 class Attach(msgspec.Struct, frozen=True, tag="attach"):
     """A session of `owner` is open: tell it first what it has not been told, then all that happens.
 
-    The open orders of an `anonymous` owner are cancelled 60 s after its last session has left. Not answered;
-    refused with `Failed` (`ref` 0) when the store cannot be read.
+    The open orders of an `anonymous` owner are cancelled 60 s after its last session has left. `address` is
+    the client's: orders are limited for each. Not answered; refused with `Failed` (`ref` 0) when the store
+    cannot be read, with `Cut` when the owner has too many sessions.
     """
 
     session: int
     owner: str
     anonymous: bool
+    address: str = ""
 
 
 class Detach(msgspec.Struct, frozen=True, tag="detach"):
@@ -107,7 +109,16 @@ class Traded(msgspec.Struct, frozen=True, tag="traded"):
     positions: list[Position]
 
 
-Told = Happened | Failed | Listed | Traded
+class Cut(msgspec.Struct, frozen=True, tag="cut"):
+    """The engine has ended a session: its client is told why, and its connection closed."""
+
+    session: int
+    code: str
+    reason: str
+    ref: int = 0
+
+
+Told = Happened | Failed | Listed | Traded | Cut
 
 
 class OrderCommands(msgspec.Struct, frozen=True, tag="order_commands"):

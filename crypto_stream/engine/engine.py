@@ -59,7 +59,7 @@ AUTO = "auto"
 _NO_RULES = Rules()
 
 MakeOrders = Callable[
-    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[int, OrderNews], None]], Orders
+    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[int, OrderNews], bool]], Orders
 ]
 
 
@@ -133,6 +133,10 @@ class Engine:
     def orders(self, gateway: int, commands: list[Command]) -> None:
         """Do what the sessions of one gateway ask about orders."""
         self.trading.commands(gateway, commands)
+
+    def drained(self, gateway: int) -> None:
+        """Go on to tell a gateway about orders."""
+        self.trading.drained(gateway)
 
     def left(self, gateway: int) -> None:
         """Forget what this gateway had asked to watch, what it counted, and its sessions."""
@@ -260,9 +264,8 @@ class Engine:
         if self.port:
             self.port.send(gateway, message)
 
-    def _tell_orders(self, gateway: int, news: OrderNews) -> None:
-        if self.port:
-            self.port.tell(gateway, news)
+    def _tell_orders(self, gateway: int, news: OrderNews) -> bool:
+        return self.port is None or self.port.tell(gateway, news)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:

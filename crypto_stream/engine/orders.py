@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
@@ -24,13 +25,17 @@ def make_orders(
     settings: Settings,
     quotes: Mapping[str, Quote],
     rules: Callable[[str, str], Rules | None],
-    tell: Callable[[int, OrderNews], None],
+    tell: Callable[[int, OrderNews], bool],
 ) -> Orders:
     """Join the parts on the running event loop; nothing is opened before `run_orders`."""
     path = settings.data_dir / _FILE
     post = asyncio.get_running_loop().call_soon_threadsafe
+    most = Most(
+        *(settings.max_open_orders, settings.max_open_per_address),
+        *(settings.max_open_per_gateway, settings.max_open_in_all),
+    )
     terms = Terms(
-        settings.order_latency, settings.seed, settings.order_outcomes, max_open=settings.max_open_orders
+        *(settings.order_latency, settings.seed, settings.order_outcomes, most, settings.max_sessions)
     )
     ledger = Ledger(SqliteOrderWriter(path), SqliteOrderReader(path), post)
     return Orders(quotes, rules, terms, ledger, LoopClock(), tell)

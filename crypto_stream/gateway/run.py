@@ -88,7 +88,9 @@ class Gateway:
         )
         self._watch = Watch(self._delivery, self._mirror, self._port)
         hub = self._library.Hub()
-        limits = Limits(settings.order_rate, settings.max_subscriptions, settings.patience)
+        limits = Limits(
+            *(settings.order_rate, settings.max_subscriptions, settings.patience, settings.max_sessions)
+        )
         self._orders = OrderSessions(self._mirror, self._port, hub, limits)
         counted = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
         self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None

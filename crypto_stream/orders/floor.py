@@ -15,10 +15,11 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import plain
 from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.ceilings import Ceilings
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.exchange import Exchange, Offers, Verdict
 from crypto_stream.orders.items import Decided
-from crypto_stream.orders.limits import Terms, check
+from crypto_stream.orders.limits import Terms, check, too_many_sessions
 from crypto_stream.orders.matching import Live, live_order
 from crypto_stream.orders.owners import Owner, Session
 from crypto_stream.orders.transitions import changed, traded
@@ -47,7 +48,7 @@ class Floor:
         `offers` is what a former floor left of these quotes: nothing is offered twice.
         """
         self.owners: dict[str, Owner] = {}
-        self.active = 0
+        self._ceilings = Ceilings(terms.max_open)
         self._quotes = quotes
         self._rules = rules
         self._terms = terms
@@ -59,6 +60,11 @@ class Floor:
         self._rank = 0
         self._wakes_s: float | None = None
         self._closed = False
+
+    @property
+    def active(self) -> int:
+        """Count the active orders, those on their way to the disk too."""
+        return self._ceilings.active
 
     def load(self, found: OrdersFound, ready: Callable[[], None]) -> None:
         """Take over what is kept, piece by piece, then trade, and say that it is `ready`."""
@@ -86,9 +92,7 @@ class Floor:
         quote = self._quotes.get(ticket.symbol)
         if quote is None:
             raise RefusedError("unknown_instrument", f"instrument: {ticket.symbol!r} is none here")
-        most = self._terms.max_open
-        if owner.open >= most:
-            raise RefusedError("too_many_orders", f"at most {most} orders may be active; cancel some first")
+        self._ceilings.check(owner)
         check(ticket, quote, self._rules(quote.source or "", ticket.symbol), self._terms)
         rank, now_ms = self._rank, self._clock.now_ms()
         self._rank += 1
@@ -96,7 +100,7 @@ class Floor:
             *(self._new_id(now_ms), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
             changed_ms=now_ms,
         )
-        owner.open += 1
+        self._ceilings.count(owner, +1)
         self._put(Decided(self._new_id(), ExecType.NEW, order, cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
@@ -111,7 +115,7 @@ class Floor:
     def withdraw(self, name: str) -> None:
         """Take back the room of an order that turned out to be known to the owner of this name."""
         owner = self.owners[name]
-        owner.open -= 1
+        self._ceilings.count(owner, -1)
         self._release(owner)
 
     def cancel(self, live: Live, cause: object, reason: str | None = None) -> None:
@@ -119,9 +123,12 @@ class Floor:
         self._end(Verdict(live, ExecType.CANCELED, reason=reason), cause)
 
     def join(self, session: Session) -> Owner:
-        """Take in a session of an owner."""
+        """Take in a session of an owner; RefusedError when it has too many."""
         owner = self.owner(session.owner.name, anonymous=session.owner.anonymous)
+        if len(owner.sessions) >= self._terms.max_sessions:
+            raise RefusedError("too_many_sessions", too_many_sessions(self._terms.max_sessions))
         owner.sessions.add(session)
+        self._ceilings.move(owner, session.address, session.gateway)
         owner.expires_s = None
         session.owner = owner
         return owner
@@ -129,7 +136,9 @@ class Floor:
     def leave(self, session: Session) -> None:
         """Let a session go; if it was the last one of an owner that cannot come back, its time runs."""
         owner = session.owner
-        owner.sessions.discard(session)
+        if session not in owner.sessions:
+            return  # it was one too many
+        owner.sessions.remove(session)
         self._left(owner)
         self._release(owner)
 
@@ -149,7 +158,7 @@ class Floor:
         now_ms = self._clock.now_ms()
         for order in found.active[at : at + _LOADED_AT_ONCE]:
             owner = self.owner(order.owner, anonymous=order.owner in found.anonymous)
-            owner.open += 1
+            self._ceilings.count(owner, +1)
             live = self._take(owner, order)
             if order.due_ms > now_ms or not self._exchange.restore(live):
                 self._exchange.send(live, self._due_s(order))
@@ -165,7 +174,6 @@ class Floor:
 
     def _take(self, owner: Owner, order: Order) -> Live:
         taken = owner.live[order.order_id] = live_order(order)
-        self.active += 1
         return taken
 
     def _decide(self, verdicts: Iterable[Verdict]) -> None:
@@ -200,8 +208,7 @@ class Floor:
     def _drop(self, live: Live) -> None:
         owner = self.owners[live.order.owner]
         del owner.live[live.order.order_id]
-        owner.open -= 1
-        self.active -= 1
+        self._ceilings.count(owner, -1)
         self._release(owner)
 
     def _expire(self, owner: Owner, at_s: float) -> None:

@@ -57,9 +57,12 @@ class Journal:
             log.info("more happened to orders than is logged", extra={"events": self._unsaid})
             self._unsaid = 0
 
-    def counts(self, active: int, commits: int, commit_s: float) -> OrderCounts:
+    def counts(
+        self, active: int, commits: int, commit_s: float, waiting: int = 0, cuts: int = 0
+    ) -> OrderCounts:
         """Return the counts of this life of the engine."""
-        return OrderCounts(active, self.placed, self.filled, self.cancelled, self.rejected, commits, commit_s)
+        happened = (self.placed, self.filled, self.cancelled, self.rejected)
+        return OrderCounts(active, *happened, commits, commit_s, waiting, cuts)
 
     def _count(self, report: Report) -> str:
         if report.exec_type is ExecType.NEW:

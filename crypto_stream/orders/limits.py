@@ -10,17 +10,22 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import is_multiple, multiply, plain
 from crypto_stream.market.orders import Kind, Outcome, Rules, Ticket
 from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.ceilings import Most
 
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?").fullmatch
 
 
 class Terms(NamedTuple):
-    """The house's own terms; `latency_ms` is the middle one, `seed` makes latencies repeat."""
+    """The house's own terms; `latency_ms` is the middle one, `seed` makes latencies repeat.
+
+    `max_sessions` are connections of one owner.
+    """
 
     latency_ms: float
     seed: int | None
     outcomes: bool
-    max_open: int
+    max_open: Most = Most()
+    max_sessions: int = 20
 
 
 def check(ticket: Ticket, quote: Quote, rules: Rules | None, terms: Terms) -> None:
@@ -40,6 +45,11 @@ def check(ticket: Ticket, quote: Quote, rules: Rules | None, terms: Terms) -> No
         raise RefusedError("no_market", f"{ticket.symbol} has no live quote now, so nothing can be ordered")
     if rules is not None:
         _keep_to(rules, amount, price)
+
+
+def too_many_sessions(most: int) -> str:
+    """Say that an owner has all the connections it may have."""
+    return f"at most {most} connections of one client_id (max_sessions): close some first"
 
 
 def _number(name: str, text: str) -> Decimal:

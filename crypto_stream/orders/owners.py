@@ -16,11 +16,14 @@ class Owner:
     """One owner with something open: a session, or an order.
 
     `live` are its active orders by order_id, on disk all of them; `open` counts these and those on their way
-    there. `told` is the newest report that a client has read in this life of the engine; at `expires_s` the
-    orders of an anonymous owner without a session are cancelled.
+    there, `address` and `gateway` say where its newest session came from. `told` is the newest report that a
+    client has read in this life of the engine; at `expires_s` the orders of an anonymous owner without a
+    session are cancelled.
     """
 
-    __slots__ = ("anonymous", "expires_s", "live", "name", "open", "sessions", "told")
+    __slots__ = (
+        *("address", "anonymous", "expires_s", "gateway", "live", "name", "open", "sessions", "told"),
+    )
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
         """Begin without orders and sessions."""
@@ -28,6 +31,8 @@ class Owner:
         self.anonymous = anonymous
         self.live: dict[str, Live] = {}
         self.open = 0
+        self.address = ""
+        self.gateway = 0
         self.told = 0
         self.expires_s: float | None = None
         self.sessions: set[Session] = set()
@@ -38,16 +43,18 @@ class Session:
 
     Until it is `attached` what it asks waits in `waiting`, which the service bounds. What it missed in a long
     absence it is told in pieces: the next one when it has read up to `piece_end` (0: this is the last).
-    `owner` is set anew each time the orders are loaded.
+    `owner` is set anew each time the orders are loaded. `owed` is what it has not been told yet, in bytes.
     """
 
     __slots__ = (
-        *("_line", "_news", "attached", "gateway", "gone", "number", "owner", "piece_end", "promises"),
-        "waiting",
+        *("_line", "_news", "address", "attached", "gateway", "gone", "number", "owed", "owner"),
+        *("piece_end", "promises", "waiting"),
     )
 
-    def __init__(self, gateway: int, number: int, owner: Owner, news: News) -> None:
+    def __init__(self, gateway: int, number: int, owner: Owner, news: News, address: str = "") -> None:
         """Begin unattached."""
+        self.address = address
+        self.owed = 0
         self.gateway = gateway
         self.number = number
         self.owner = owner
@@ -59,12 +66,25 @@ class Session:
         self._news = news
         self._line: deque[Told | Promise] = deque()
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: Told, *, promised: bool = False) -> None:
         """Tell it now, or after the answers it was promised before."""
+        if self.gone:
+            return
+        self._news.charge(self, told)
         if self._line:
             self._line.append(told)
-        elif not self.gone:
-            self._news.add(self.gateway, told)
+        else:
+            self._news.add(self, told, promised=promised)
+
+    def charge(self, told: Told) -> None:
+        """Count something that is told when it is its turn."""
+        self._news.charge(self, told)
+
+    def end(self) -> None:
+        """Be told nothing more."""
+        self.gone, self.attached = True, False
+        self._line.clear()
+        self._news.forget(self)
 
     def fail(self, ref: int, code: str, reason: str) -> None:
         """Refuse a command."""
@@ -79,13 +99,13 @@ class Session:
         line = self._line
         while line:
             head = line[0]
+            promised = isinstance(head, Promise)
             if isinstance(head, Promise):
                 if head.answer is None:
                     return
                 head = head.answer
             line.popleft()
-            if not self.gone:
-                self._news.add(self.gateway, head)
+            self._news.add(self, head, promised=promised)
 
 
 class Promise:
@@ -102,17 +122,22 @@ class Promise:
 
     def begin(self) -> None:
         """Take the place of the answer."""
-        self._begun = True
-        self._session.hold(self)
+        if not self._session.gone:
+            self._begun = True
+            self._session.hold(self)
 
     def keep(self, answer: Told) -> None:
         """Give the answer."""
         self.answer = answer
-        self._session.promises -= 1
+        session = self._session
+        session.promises -= 1
+        if session.gone:
+            return
         if self._begun:
-            self._session.flush()
+            session.charge(answer)
+            session.flush()
         else:
-            self._session.tell(answer)
+            session.tell(answer, promised=True)
 
 
 class Cause(NamedTuple):

@@ -13,6 +13,7 @@ from crypto_stream.orders.items import Lookup
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.lookups import answer
 from crypto_stream.orders.owners import Ask, Cause, Promise, Session
+from crypto_stream.orders.turns import Turns
 from crypto_stream.storage.interface import OrderReader
 
 UNAVAILABLE = "store_unavailable"
@@ -22,9 +23,13 @@ _MOST_READING = 64  # answers one session may wait for that are read from the di
 class Requests:
     """Do what a session asks that is attached to a floor."""
 
-    def __init__(self, ledger: Ledger, broken: Callable[[], None]) -> None:
-        """Read and write over `ledger`; `broken` hears of a fault that leaves an order half done."""
+    def __init__(self, ledger: Ledger, turns: Turns, broken: Callable[[], None]) -> None:
+        """Read and write over `ledger`, reading in `turns`.
+
+        `broken` hears of a fault that leaves an order half done.
+        """
         self._ledger = ledger
+        self._turns = turns
         self._broken = broken
 
     def do(self, floor: Floor, session: Session, command: Ask) -> None:
@@ -61,6 +66,12 @@ class Requests:
             promise.keep(Failed(session.number, command.ref, UNAVAILABLE, reason))
 
         def read(reader: OrderReader) -> Callable[[], None]:
+            if session.gone:
+                return _nothing
             return partial(promise.keep, answer(reader, session.owner.name, command))
 
-        self._ledger.put(Lookup(promise.begin, read, failed))
+        self._turns.take(session, Lookup(promise.begin, read, failed))
+
+
+def _nothing() -> None:
+    """Answer nobody."""

@@ -15,6 +15,7 @@ from crypto_stream.bus.orders import (
     OrderNews,
     Received,
 )
+from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import ExecType, Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
@@ -26,15 +27,18 @@ from crypto_stream.orders.journal import Journal
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.lookups import resent
-from crypto_stream.orders.news import News
+from crypto_stream.orders.news import News, Reader
 from crypto_stream.orders.owners import Ask, Cause, Owner, Session
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
+from crypto_stream.orders.turns import Turns
 from crypto_stream.storage.interface import MOST_UNTOLD, OrdersFound, OwnerFound
 
 log = logging.getLogger(__name__)
 
 FAULT = "a fault of this server, see its log; the orders are read anew"
-_MOST_EARLY = 1_000  # what one session may ask before it is attached
+# What one session, and all together, may ask before they are attached.
+_MOST_EARLY = 1_000
+_MOST_EARLY_IN_ALL = 20_000
 _ENDS_WITHIN_S = 5.0
 
 
@@ -52,21 +56,26 @@ class Orders:
         terms: Terms,
         ledger: Ledger,
         clock: Clock,
-        tell: Callable[[int, OrderNews], None],
+        tell: Callable[[int, OrderNews], bool],
     ) -> None:
-        """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol."""
+        """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
+
+        `tell` says whether the gateway takes more now; if not, `drained` says when it does.
+        """
         guarded_clock = GuardedClock(clock, self._broken)
         self._make_floor = partial(Floor, quotes, rules, terms, guarded_clock, ledger.put)
         self._ledger = ledger
         self._clock = clock
-        self._news = News(tell, clock.soon)
+        self._turns = Turns(ledger.put)
+        self._news = News(tell, clock.soon, self._cut_slow, self._turns.done)
         self._journal = Journal()
-        self._requests = Requests(ledger, self._broken)
+        self._requests = Requests(ledger, self._turns, self._broken)
         self._sessions: dict[tuple[int, int], Session] = {}
         self._floor: Floor | None = None
         self._opening: Floor | None = None
         self._trouble: str | None = None
         self._offers: Offers = {}
+        self._early = 0
 
     @property
     def trouble(self) -> str | None:
@@ -76,7 +85,8 @@ class Orders:
     def counts(self) -> OrderCounts:
         """Return what is active and what has happened in this life of the engine."""
         active = self._floor.active if self._floor else 0
-        return self._journal.counts(active, self._ledger.commits, self._ledger.commit_s)
+        told = (self._news.waiting, self._news.cuts)
+        return self._journal.counts(active, self._ledger.commits, self._ledger.commit_s, *told)
 
     def start(self) -> None:
         """Open what is kept; sessions that come before that wait."""
@@ -106,8 +116,8 @@ class Orders:
             self._attach(gateway, command)
             return
         session = self._sessions.get((gateway, command.session))
-        if session is None:
-            log.warning("a session that was never opened asks", extra={"link": gateway})
+        if session is None:  # it was cut, and its gateway did not know yet
+            log.debug("a session that is gone asks", extra={"link": gateway})
         elif isinstance(command, Detach):
             self._detach(session)
         elif isinstance(command, Received):
@@ -119,6 +129,11 @@ class Orders:
         """End all sessions of a gateway."""
         for session in [one for one in self._sessions.values() if one.gateway == gateway]:
             self._safely(self._detach, session)
+        self._news.left(gateway)
+
+    def drained(self, gateway: int) -> None:
+        """Go on to tell a gateway, which has read what it was told."""
+        self._news.drained(gateway)
 
     # What the ledger tells.
 
@@ -139,7 +154,7 @@ class Orders:
         self._note(reason, hopeless=hopeless)
         for session in self._sessions.values():
             session.attached, session.piece_end = False, 0
-        for item in [*items, *self._ledger.forget(reopen=not hopeless)]:
+        for item in [*items, *self._ledger.forget(reopen=not hopeless), *self._turns.give_up()]:
             if isinstance(item, Decided) and isinstance(item.cause, Cause):
                 item.cause.session.fail(item.cause.ref, UNAVAILABLE, reason)
             elif isinstance(item, Lookup):
@@ -188,7 +203,7 @@ class Orders:
         if self._trouble is not None:
             log.info("orders are accepted again", extra={"active": floor.active})
         self._trouble = None
-        for session in self._sessions.values():
+        for session in list(self._sessions.values()):
             self._join(floor, session)
 
     def _note(self, reason: str, *, hopeless: bool) -> None:
@@ -202,8 +217,8 @@ class Orders:
         first, self._trouble = self._trouble is None, reason
         for session in [one for one in self._sessions.values() if first and not one.attached]:
             session.fail(0, UNAVAILABLE, reason)
-            while session.waiting:
-                session.fail(session.waiting.popleft().ref, UNAVAILABLE, reason)
+            for command in self._taken_early(session):
+                session.fail(command.ref, UNAVAILABLE, reason)
 
     # Sessions.
 
@@ -212,15 +227,34 @@ class Orders:
         if known := self._sessions.get(key):
             self._detach(known)
         owner = Owner(command.owner, anonymous=command.anonymous)
-        session = self._sessions[key] = Session(gateway, command.session, owner, self._news)
+        session = Session(gateway, command.session, owner, self._news, command.address)
+        self._sessions[key] = session
         if self._floor is not None:
             self._join(self._floor, session)
         elif self._trouble is not None:
             session.fail(0, UNAVAILABLE, self._trouble)
 
     def _join(self, floor: Floor, session: Session) -> None:
-        """Have the session told what it missed, then all that happens."""
-        self._read_on(floor, session, floor.join(session).told)
+        """Have the session told what it missed, then all that happens; one too many is cut."""
+        try:
+            owner = floor.join(session)
+        except RefusedError as refused:
+            self._cut(session, refused.code, str(refused))
+            return
+        self._read_on(floor, session, owner.told)
+
+    def _cut_slow(self, reader: Reader) -> None:
+        if (session := self._sessions.get((reader.gateway, reader.number))) is not None:
+            self._cut(
+                session,
+                "too_slow",
+                "too much waits for this connection; its reports are told when it is back",
+            )
+
+    def _cut(self, session: Session, code: str, reason: str) -> None:
+        """End a session here; its gateway tells its client why."""
+        self._detach(session)
+        self._news.end(session, code, reason)
 
     def _read_on(self, floor: Floor, session: Session, after: int) -> None:
         session.piece_end = 0
@@ -239,14 +273,14 @@ class Orders:
             self._turn(floor, session, told)
             return
         session.attached = True
-        waiting = list(session.waiting)
-        session.waiting.clear()
-        for command in waiting:
+        for command in self._taken_early(session):
             self._requests.do(floor, session, command)
 
     def _detach(self, session: Session) -> None:
         del self._sessions[session.gateway, session.number]
-        session.gone, session.attached = True, False
+        self._taken_early(session)
+        session.end()
+        self._turns.left(session)
         if self._floor is not None:
             self._floor.leave(session)
 
@@ -270,10 +304,18 @@ class Orders:
             session.fail(command.ref, UNAVAILABLE, self._trouble)
         elif self._floor is not None and session.attached:
             self._requests.do(self._floor, session, command)
-        elif len(session.waiting) < _MOST_EARLY:
+        elif len(session.waiting) < _MOST_EARLY and self._early < _MOST_EARLY_IN_ALL:
+            self._early += 1
             session.waiting.append(command)
         else:
             session.fail(command.ref, "starting", "the orders are still being loaded; try again in a second")
+
+    def _taken_early(self, session: Session) -> list[Ask]:
+        """Take out what a session asked before it was attached."""
+        waiting = list(session.waiting)
+        session.waiting.clear()
+        self._early -= len(waiting)
+        return waiting
 
 
 def _ref(decided: Decided, session: Session) -> int:

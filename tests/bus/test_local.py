@@ -27,6 +27,7 @@ class Engine:
     def __init__(self) -> None:
         self.snapshots = 0
         self.gone: list[int] = []
+        self.drained_gateways: list[int] = []
         self.commands: list[tuple[int, Command]] = []
 
     def snapshot(self) -> Snapshot:
@@ -43,6 +44,9 @@ class Engine:
 
     def orders(self, gateway: int, commands: list[Command]) -> None:
         self.commands += [(gateway, command) for command in commands]
+
+    def drained(self, gateway: int) -> None:
+        self.drained_gateways.append(gateway)
 
     def left(self, gateway: int) -> None:
         self.gone.append(gateway)
@@ -132,30 +136,32 @@ async def test_order_commands_and_their_news_keep_their_order(
     assert gateway.received[1:] == news
 
 
-async def test_a_gateway_that_does_not_read_its_order_news_is_cut_off(engine: Engine, tmp_path: Path) -> None:
-    """Order news are never skipped: past the bound the gateway is cut off, and comes anew."""
+async def test_order_news_wait_at_their_sender_while_a_gateway_does_not_read(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Past the bound the bus says so, and says when the gateway has read; the link is never cut for it."""
     path = tmp_path / "bus.sock"
     async with LocalEnginePort(path, engine, most_unread=100_000) as port:
-        gateway = Gateway(path)
-        _, writer = await asyncio.open_unix_connection(path, limit=1)
+        reader, writer = await asyncio.open_unix_connection(path, limit=1)
         try:
             writer.write(encode_frame(OrderCommands([Attach(7, "anna", anonymous=False)])))
             await until(lambda: bool(engine.commands))
             ((number, _),) = engine.commands
             news = OrderNews([Failed(7, 0, "unknown_order", "x" * 50_000)])
-            told = 0
-            while number not in engine.gone and told < 1_000:
-                port.tell(number, news)
+            told = 1
+            while port.tell(number, news) and told < 1_000:
                 told += 1
                 await asyncio.sleep(0)
-            await until(lambda: number in engine.gone)
-            lost = gateway.lost
+            waited = list(engine.drained_gateways)
+            await reader.readexactly(told * 50_000)
+            await until(lambda: bool(engine.drained_gateways))
+            taken = port.tell(number, news)
         finally:
             await hang_up(writer)
-            await asyncio.to_thread(gateway.close)
 
     assert told < 1_000
-    assert not lost
+    assert not waited
+    assert taken
 
 
 async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, engine: Engine) -> None:

@@ -170,7 +170,7 @@ def _codes() -> set[str]:
             }
             for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
                 made = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-                if made not in {"RefusedError", "BadAskError", "Failed", "refuse", "fail"}:
+                if made not in {"RefusedError", "BadAskError", "Failed", "refuse", "fail", "_cut"}:
                     continue
                 given = [
                     constants.get(argument.id) if isinstance(argument, ast.Name) else
@@ -213,6 +213,10 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['order_rate']} a second (`order_rate`)",
         f"{pace.MOST_REFUSED:,} such refusals within {pace.WITHIN_S:g} s",
         f"{default['max_open_orders']:,} (`max_open_orders`)",
+        f"{default['max_open_per_address']:,} (`max_open_per_address`)",
+        f"{default['max_open_per_gateway']:,} (`max_open_per_gateway`)",
+        f"{default['max_open_in_all']:,} (`max_open_in_all`)",
+        f"{default['max_sessions']} (`max_sessions`)",
         f"{default['max_subscriptions']} (`max_subscriptions`)",
         f"{MOST_SENT // 1024} kB ({MOST_SENT} bytes)",
         f"{unanswered.MOST_UNANSWERED}, lists {unanswered.MOST_LISTS}",

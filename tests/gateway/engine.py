@@ -159,6 +159,9 @@ class Engine:
         """Answer sessions of a gateway."""
         self._port.tell(gateway, OrderNews(list(news)))
 
+    def drained(self, gateway: int) -> None:
+        """Have nothing more to tell."""
+
     def left(self, _gateway: int) -> None:
         """Count gateways that went away."""
         self.gateways_left += 1

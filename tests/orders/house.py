@@ -31,6 +31,7 @@ from crypto_stream.bus.orders import (
 )
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
+from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.items import Lookup
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
@@ -43,7 +44,7 @@ from tests.waiting import DEADLINE_S
 
 SYMBOLS = ("btcusdt", "ethusdt")
 BEGIN_MS = 1_800_000_000_000
-TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=50)
+TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=Most(50))
 BUY, SELL = Side.BUY, Side.SELL
 LATEST_MS = 150  # the longest latency of an order
 NEW = (1, ExecType.NEW, Status.ACTIVE)
@@ -149,6 +150,7 @@ class House:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
         self.told: dict[tuple[int, int], list[Told]] = {}
+        self.behind: set[int] = set()  # gateways that do not read
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
@@ -262,9 +264,10 @@ class House:
         told = self.told[gateway, command.session]
         return next((one for one in told if one.ref == command.ref), None)
 
-    def _tell(self, gateway: int, news: OrderNews) -> None:
+    def _tell(self, gateway: int, news: OrderNews) -> bool:
         for one in news.news:
             self.told[gateway, one.session].append(one)
+        return gateway not in self.behind
 
     def _run(self) -> int:
         """Run what was posted and is due; return how much that was."""

@@ -9,6 +9,7 @@ import pytest
 
 from crypto_stream.bus.orders import Happened, Place
 from crypto_stream.market.orders import ExecType, Side
+from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.limits import Terms
 from crypto_stream.storage.interface import MOST_UNTOLD
 from tests.orders.house import House, a_quote, house, limit
@@ -19,7 +20,9 @@ MISSED = 2 * MOST_UNTOLD + 10
 @pytest.fixture
 def absent(tmp_path: Path) -> Iterator[House]:
     """Run a service whose owner Ann has open orders, of which no report was read, and is away."""
-    with house(tmp_path / "orders.db", Terms(latency_ms=100, seed=1, outcomes=True, max_open=5_000)) as one:
+    with house(
+        tmp_path / "orders.db", Terms(latency_ms=100, seed=1, outcomes=True, max_open=Most(5_000))
+    ) as one:
         one.quote(a_quote(ask="100", bid="99"))
         one.attach(1, "ann")
         ticket = limit(Side.BUY, "1", "50")

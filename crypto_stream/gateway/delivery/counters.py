@@ -59,9 +59,14 @@ class Counters:
 
 @dataclass
 class OrderCounters:
-    """What order sessions count: totals since the start of this gateway; `sessions` are open now."""
+    """What order sessions count: totals since the start of this gateway.
+
+    `sessions` and `subscriptions` are open now, `owed` are the bytes that wait for slow clients now.
+    """
 
     sessions: int = 0
+    subscriptions: int = 0
+    owed: int = 0
     messages: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     reports: int = 0

@@ -11,19 +11,24 @@ from crypto_stream.market.instruments import Instrument
 
 
 class Limits(NamedTuple):
-    """What one session may do: messages a second, subscriptions, seconds without reading."""
+    """What one session may do: messages a second, subscriptions, seconds without reading.
+
+    `sessions` are those of one owner at this gateway; the engine counts them at all gateways.
+    """
 
     rate: int
     subscriptions: int
     patience_s: float
+    sessions: int = 20
 
 
 class Client(NamedTuple):
-    """Who connected: the owner of its orders, who cannot come back when `anonymous`."""
+    """Who connected: the owner of its orders, who cannot come back when `anonymous`, and from where."""
 
     owner: str
     anonymous: bool
     extended: bool
+    address: str = ""
 
 
 class House(Protocol):
@@ -45,6 +50,9 @@ class House(Protocol):
 
     def ask(self, command: Command) -> None:
         """Send a command to the engine, after all that were sent before."""
+
+    def owes(self, number: int, size: int) -> None:
+        """Note how many bytes wait for a session at most; may cut those for which most waits."""
 
     def ended(self, number: int, reason: str) -> None:
         """Forget a session."""

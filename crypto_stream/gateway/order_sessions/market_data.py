@@ -16,6 +16,8 @@ from crypto_stream.orders.replies import Style, update_around
 INTERVAL_S = 0.25
 # Subscribers served before the others of this process get a turn.
 _STRIDE = 200
+# Subscriptions of all sessions of this gateway: some 25 MB.
+MOST_SUBSCRIPTIONS = 50_000
 
 
 class Subscriber(Protocol):
@@ -61,12 +63,23 @@ class _Topic:
 class MarketData:
     """Send each subscriber the newest quote when it changed; who is behind gets the newest later."""
 
-    def __init__(self, mirror: Mirror, counters: OrderCounters, breathe: Callable[[], None]) -> None:
-        """Serve from `mirror`; `breathe` lets others run for a moment."""
+    def __init__(
+        self,
+        mirror: Mirror,
+        counters: OrderCounters,
+        breathe: Callable[[], None],
+        most: int = MOST_SUBSCRIPTIONS,
+    ) -> None:
+        """Serve from `mirror`, at most `most` subscriptions; `breathe` lets others run for a moment."""
+        self._most = most
         self._mirror = mirror
         self._counters = counters
         self._breathe = breathe
         self._topics: dict[str, _Topic] = {}
+
+    def full(self) -> bool:
+        """Say whether there are as many subscriptions as there may be."""
+        return self._counters.subscriptions >= self._most
 
     def of(self, session: int, symbol: str) -> Subscription | None:
         """Return this session's subscription of the instrument."""
@@ -78,6 +91,7 @@ class MarketData:
         topic = self._topics.get(symbol)
         if topic is None:
             topic = self._topics[symbol] = _Topic(self._version(symbol))
+        self._counters.subscriptions += 1
         made = topic.members[session.number] = Subscription(str(uuid.uuid4()), symbol, form, session)
         return made
 
@@ -87,6 +101,7 @@ class MarketData:
 
     def remove(self, subscription: Subscription) -> None:
         """End a subscription that `add` made."""
+        self._counters.subscriptions -= 1
         topic = self._topics[subscription.symbol]
         del topic.members[subscription.session.number]
         topic.late.discard(subscription.session.number)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence, Sized
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
+from uuid import uuid4 as new_uuid
 
 from flask import Blueprint, Response, request
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.door import Entrance
 from crypto_stream.gateway.delivery.handshake import Answer
+from crypto_stream.gateway.order_sessions.house import Client
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.web.headers import Wsgi
@@ -81,7 +83,11 @@ class Reception:
     def _enter(self, environ: dict[str, Any]) -> None:
         if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
             raise ProblemError(403, "origin_not_allowed", "Pages of this origin may not connect (origins).")
-        owner, extended = _asked(environ.get("QUERY_STRING", ""))
+        client = _asked(environ)
+        try:
+            self._sessions.check(client.owner)
+        except RefusedError as refused:
+            raise ProblemError(429, refused.code, f"{refused}.") from None
         if len(self._sessions) + len(self._viewers) >= self._most:
             text = "This gateway has as many connections as it takes; try again later."
             raise _with(ProblemError(503, "too_many_viewers", text), ("Retry-After", "5"))
@@ -90,19 +96,23 @@ class Reception:
             raise _of_handshake(made)
 
         def make(descriptor: int, left: Callable[[], None]) -> OrderSession:
-            return self._sessions.open(descriptor, self._entrance.most_received, owner, extended, left)
+            return self._sessions.open(descriptor, self._entrance.most_received, client, left)
 
         session = self._entrance.enter(environ, made, make)
         # Who knows a client_id trades as that owner: it is in no log.
         log.info(
             "client connected",
-            extra={"client": session.name, "address": environ.get("REMOTE_ADDR"), "extended": extended},
+            extra={
+                "client": session.name,
+                "address": environ.get("REMOTE_ADDR"),
+                "extended": client.extended,
+            },
         )
 
 
-def _asked(query: str) -> tuple[str | None, bool]:
+def _asked(environ: dict[str, Any]) -> Client:
     """Read who comes back, and whether in the extended mode; other parameters mean nothing here."""
-    given = parse_qs(query, keep_blank_values=True)
+    given = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     owners = given.get("client_id", [])
     if len(owners) > 1:
         raise ProblemError(400, "bad_parameter", "client_id may be given once.", parameter="client_id")
@@ -114,7 +124,8 @@ def _asked(query: str) -> tuple[str | None, bool]:
     if len(modes) > 1 or modes[0] not in _MODES:
         text = f"mode must be one of {', '.join(_MODES)}."
         raise ProblemError(400, "bad_parameter", text, parameter="mode")
-    return owner, modes[0] == "extended"
+    address = str(environ.get("REMOTE_ADDR", ""))
+    return Client(owner or str(new_uuid()), owner is None, modes[0] == "extended", address)
 
 
 def _of_handshake(made: Answer) -> ProblemError:

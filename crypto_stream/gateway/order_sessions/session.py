@@ -8,6 +8,7 @@ from crypto_stream.bus.orders import (
     Attach,
     Cancel,
     Command,
+    Cut,
     Detach,
     Failed,
     Happened,
@@ -164,10 +165,11 @@ class OrderSession(Wire):
         if there := market.of(self.number, ask.symbol):
             text = f"instrument {self._house.name(ask.symbol)} is subscribed already, as {there.id}"
             self.refuse("already_subscribed", text, request_id)
-        elif len(self._subscriptions) >= most:
-            self.refuse(
-                "too_many_subscriptions", f"at most {most} subscriptions (max_subscriptions)", request_id
-            )
+        elif len(self._subscriptions) >= most or market.full():
+            text = f"at most {most} subscriptions (max_subscriptions)"
+            if market.full():
+                text = "this gateway has as many subscriptions as it takes; try again later"
+            self.refuse("too_many_subscriptions", text, request_id)
         else:
             self._forms[ask.symbol] = ask.form
             made = market.add(self, ask.symbol, ask.form)
@@ -198,7 +200,8 @@ class OrderSession(Wire):
 
     def attach(self) -> None:
         """Make the session known to the engine, which then tells what the owner has not been told."""
-        self._house.ask(Attach(self.number, self.client.owner, self.client.anonymous))
+        client = self.client
+        self._house.ask(Attach(self.number, client.owner, client.anonymous, client.address))
 
     def framed(self, told: Told) -> bytes:
         """Make the frame of what the engine told, b"" for nothing; `give_frames` sends it."""
@@ -209,7 +212,7 @@ class OrderSession(Wire):
             text = replies.execution(self.style, told.report, self._form, request_id)
             self._house.counters.reports += text is not None
             return framed(TEXT, text) if text else b""
-        if isinstance(told, Failed):
+        if isinstance(told, Failed | Cut):
             self._house.counters.refusals[told.code] += 1
             return framed(TEXT, replies.error(self.style, told.code, told.reason, request_id))
         if answered is None:  # the client was told that it takes too long
@@ -222,10 +225,25 @@ class OrderSession(Wire):
         """Send whole frames that must not be lost; who lets too much wait is cut."""
         waited = self.waiting()
         self._owed_most = self.put_raw(frames) + (self._owed_most if waited else 0)
-        if self._owed_most > MOST_OWED and self.waiting():
-            self._owed_most = sum(map(len, self._owed))
-            if self._owed_most > MOST_OWED:
-                self._drop("too slow")
+        if not self.waiting():
+            self._house.owes(self.number, 0)
+            return
+        if self._owed_most > MOST_OWED and self.owed() > MOST_OWED:
+            self.drop("too slow")
+            return
+        self._house.owes(self.number, self._owed_most)
+
+    def owed(self) -> int:
+        """Count the bytes that wait for the client."""
+        self._owed_most = sum(map(len, self._owed))
+        return self._owed_most
+
+    def dismiss(self, code: str, reason: str) -> None:
+        """Say why the engine has ended this session, and end it."""
+        self.refuse(code, reason)
+        self.why = code
+        self._house.counters.disconnected[code] += 1
+        self.end(CloseCode.POLICY_VIOLATION, reason)
 
     def refuse(self, code: str, reason: str, request_id: RequestId = None) -> None:
         """Send ErrorInfo."""
@@ -284,7 +302,7 @@ class OrderSession(Wire):
         elif self._late_since_s is None:
             self._late_since_s = now_s
         elif now_s - self._late_since_s >= self._house.limits.patience_s:
-            self._drop("too slow")
+            self.drop("too slow")
         if now_s >= self._next_beat_s:
             self._next_beat_s = now_s + HEARTBEAT_S
             self._beat()
@@ -293,12 +311,13 @@ class OrderSession(Wire):
         if not self.silent() or self._late_since_s is not None or self._held:
             self._pinged = False  # it is there, or we do not listen
         elif self._pinged:
-            self._drop("no answer to a ping")
+            self.drop("no answer to a ping")
         else:
             self._pinged = True
             self.ping()
 
-    def _drop(self, why: str) -> None:
+    def drop(self, why: str) -> None:
+        """Cut a client off."""
         self.why = why
         self._house.counters.disconnected[why] += 1
         self.cut()

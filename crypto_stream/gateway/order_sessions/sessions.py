@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.orders import Command, OrderCommands, Told
+from crypto_stream.bus.orders import Command, Cut, OrderCommands, Told
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
@@ -19,6 +19,7 @@ from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketD
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.orders.limits import too_many_sessions
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ _TICK_S = 0.05
 _CHECK_S = 1.0
 # Told to sessions, or sessions looked at, before the others of this process get a turn.
 _STRIDE = 200
+# Bytes that may wait for all clients together; past it those are cut for whom most waits.
+MOST_OWED_IN_ALL = 16 * 1024 * 1024
 
 
 class OrderSessions:
@@ -42,6 +45,7 @@ class OrderSessions:
         hub: Hub,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        most_owed: int = MOST_OWED_IN_ALL,
     ) -> None:
         """Serve nobody yet; `run` does what time brings."""
         self.counters = OrderCounters()
@@ -58,20 +62,27 @@ class OrderSessions:
         self._commands: list[Command] = []
         self._sending = False
         self._left: dict[int, Callable[[], None]] = {}
+        self._owners: Counter[str] = Counter()
+        self._most_owed = most_owed
+        self._owed: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     # Clients come and go.
 
-    def open(
-        self, descriptor: int, most: int, owner: str | None, extended: bool, left: Callable[[], None]
-    ) -> OrderSession:
-        """Begin a session on a connection; without an `owner` it gets one nobody knows. `left` ends it."""
-        client = Client(owner or str(uuid.uuid4()), owner is None, extended)
+    def check(self, owner: str) -> None:
+        """Raise RefusedError when an owner has as many sessions as it may have."""
+        most = self.limits.sessions
+        if self._owners[owner] >= most:
+            raise RefusedError("too_many_sessions", too_many_sessions(most))
+
+    def open(self, descriptor: int, most: int, client: Client, left: Callable[[], None]) -> OrderSession:
+        """Begin a session on a connection; `left` ends it."""
         session = OrderSession(descriptor, self._hub, most, next(self._numbers), client, self)
         self._sessions[session.number] = session
         self._left[session.number] = left
+        self._owners[client.owner] += 1
         self.counters.sessions += 1
         if self.up:
             session.attach()
@@ -81,6 +92,11 @@ class OrderSessions:
         """Forget a session."""
         session = self._sessions.pop(number)
         self._unreceipted.pop(number, None)
+        self.owes(number, 0)
+        owner = session.client.owner
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
         self.counters.sessions -= 1
         self._left.pop(number)()
         log.info("client left", extra={"client": session.name, "reason": reason})
@@ -110,6 +126,24 @@ class OrderSessions:
             self._sending = True
             self._hub.spawn(self._send)
 
+    def owes(self, number: int, size: int) -> None:
+        """Note how many bytes wait for a session at most; cut those for which most waits past the bound."""
+        self.counters.owed += size - self._owed.pop(number, 0)
+        if size:
+            self._owed[number] = size
+        if size and self.counters.owed > self._most_owed and self._counted() > self._most_owed:
+            for heaviest in sorted(self._owed, key=lambda each: self._owed[each], reverse=True):
+                if self.counters.owed <= self._most_owed // 2:
+                    return
+                self._sessions[heaviest].drop("too slow")
+
+    def _counted(self) -> int:
+        """Count what really waits now: some may have read since it was noted."""
+        sizes = {number: self._sessions[number].owed() for number in self._owed}
+        self._owed = {number: size for number, size in sizes.items() if size}
+        self.counters.owed = sum(sizes.values())
+        return self.counters.owed
+
     def busy(self) -> bool:
         """Say whether commands are on their way to the engine."""
         return self._sending
@@ -133,7 +167,11 @@ class OrderSessions:
             frames: dict[OrderSession, list[bytes]] = {}
             for told in news[start : start + _STRIDE]:
                 session = self._sessions.get(told.session)
-                if session is not None:
+                if session is None:
+                    continue
+                if isinstance(told, Cut):
+                    session.dismiss(told.code, told.reason)
+                else:
                     frames.setdefault(session, []).append(session.framed(told))
             for session, parts in frames.items():
                 session.give_frames(b"".join(parts))
@@ -181,6 +219,7 @@ class OrderSessions:
 
     def _check(self) -> None:
         now_s = self.clock()
+        self._counted()
         for at, session in enumerate(list(self._sessions.values()), 1):
             if session.number in self._sessions:
                 session.check(now_s)

@@ -89,6 +89,8 @@ class EngineMetrics(Collector):
         yield _total("orders_filled", "Orders filled whole.", counts.filled)
         yield _total("orders_cancelled", "Orders cancelled.", counts.cancelled)
         yield _total("orders_rejected", "Orders rejected after they had been accepted.", counts.rejected)
+        yield _gauge("order_news_waiting_bytes", "Order news that wait for gateways.", counts.waiting)
+        yield _total("order_news_cuts", "Connections cut as too much waited for them.", counts.cuts)
         yield SummaryMetricFamily(
             f"{_P}order_commit_seconds",
             "Bringing a batch of orders and reports to the disk.",
@@ -137,6 +139,8 @@ class GatewayMetrics(Collector):
     def _of_orders(self) -> Iterator[Metric]:
         orders = self._orders
         yield _gauge("order_sessions", "Open connections to /ws.", orders.sessions)
+        yield _gauge("order_subscriptions", "Instruments those subscribed to.", orders.subscriptions)
+        yield _gauge("order_owed_bytes", "Bytes that wait for those who read slowly, at most.", orders.owed)
         yield _by("order_messages", "Messages of those clients.", "kind", orders.messages)
         yield _by("order_refusals", "ErrorInfos sent to them.", "code", orders.refusals)
         yield _total("order_reports", "Execution reports sent to them.", orders.reports)

@@ -45,6 +45,7 @@ class House:
         self.asked: list[Command] = []
         self.gone: list[int] = []
         self.why = ""
+        self.owed = 0
         self._catalogue = Catalogue(EXCHANGED)
 
     def quote(self, bid: str) -> None:
@@ -63,6 +64,9 @@ class House:
 
     def ask(self, command: Command) -> None:
         self.asked.append(command)
+
+    def owes(self, number: int, size: int) -> None:
+        self.owed = size
 
     def ended(self, number: int, reason: str) -> None:
         self.gone.append(number)

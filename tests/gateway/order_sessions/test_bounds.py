@@ -1,0 +1,100 @@
+"""What clients of `/ws` may take of a gateway: connections, and bytes that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from crypto_stream.bus.orders import Cut, Detach, Listed, ListOrders
+from crypto_stream.market.orders import Order, Side, Ticket
+from tests.gateway.engine import Engine
+from tests.gateway.order_sessions.trader import EXCHANGED, OWNER, asked, attached, trading
+from tests.gateway.process import running
+from tests.gateway.raw import handshake, raw, text
+from tests.waiting import until
+
+SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
+pytestmark = pytest.mark.asyncio(loop_scope="function")
+_DEAF = 60
+_MB = 1024 * 1024
+
+
+async def test_an_owner_has_so_many_connections(bus: Path) -> None:
+    """One more is answered 429 with a code and the setting; others come in, an end makes room."""
+    path = f"client_id={OWNER}"
+    async with (
+        Engine(bus, instruments=EXCHANGED) as engine,
+        running(bus, max_sessions=2) as gateway,
+        trading(gateway.url, path),
+        trading(gateway.url),
+    ):
+        async with trading(gateway.url, path):
+            with pytest.raises(InvalidStatus) as refused:
+                async with trading(gateway.url, path):
+                    pass
+        await until(lambda: len(asked(engine, Detach)) == 1)
+        async with trading(gateway.url, path):
+            pass
+
+    assert refused.value.response.status_code == 429
+    assert b'"code":"too_many_sessions"' in refused.value.response.body
+    assert b"max_sessions" in refused.value.response.body
+
+
+async def test_whom_the_engine_cuts_is_told_why(bus: Path) -> None:
+    """ErrorInfo with the code, then the close with 1008; the engine hears that it is gone."""
+    async with Engine(bus, instruments=EXCHANGED) as engine, running(bus) as gateway:
+        async with trading(gateway.url, "mode=extended") as trader:
+            number, attach = await attached(engine)
+            engine.tell(number, Cut(attach.session, "too_many_sessions", "at most 20 connections"))
+            said = await trader.until(2)
+            with contextlib.suppress(ConnectionClosed):
+                await trader.raw()
+            closed = trader.connection.close_code
+        metrics = (await gateway.http.get("/metrics")).text
+
+    assert (said["code"], said["reason"]) == ("too_many_sessions", "at most 20 connections")
+    assert closed == 1008
+    assert 'order_sessions_cut_total{reason="too_many_sessions"} 1.0' in metrics
+
+
+@SERVERS
+async def test_what_waits_for_all_who_do_not_read_is_bounded(bus: Path, server: str) -> None:
+    """Sixty clients ask four lists of 1 MB each and read nothing: some are cut, memory stays."""
+    ticket = Ticket("eurrub", Side.BUY, "10", "87", client_order_id="x" * 64)
+    orders = [Order(f"{rank:036}", OWNER, rank, ticket, 1, 1) for rank in range(2_000)]
+    async with (
+        AsyncExitStack() as stack,
+        Engine(bus, instruments=EXCHANGED) as engine,
+        running(bus, server=server) as gateway,
+        trading(gateway.url) as other,
+    ):
+        await gateway.ready()
+        deaf = [await stack.enter_async_context(raw(gateway.url)) for _ in range(_DEAF)]
+        for one in deaf:
+            await one.send(handshake("/ws?mode=extended"))
+            await one.head()
+        await until(lambda: len(asked(engine, ListOrders)) == 0)
+        before = psutil.Process(gateway.process.pid).memory_info().rss
+        most = before
+        for one in deaf:
+            await one.send(text('{"messageType":5,"message":{}}') * 4)
+        await until(lambda: len(asked(engine, ListOrders)) == 4 * _DEAF)
+        for number, command in asked(engine, ListOrders):
+            engine.tell(number, Listed(command.session, command.ref, orders))
+            await asyncio.sleep(0.005)
+            most = max(most, psutil.Process(gateway.process.pid).memory_info().rss)
+        await other.tell(1, instrument=2)
+        await other.until(4)
+        owed = await gateway.metric("crypto_stream_order_owed_bytes")
+        metrics = (await gateway.http.get("/metrics")).text
+
+    assert 0 < owed <= 16 * _MB
+    assert 'crypto_stream_order_sessions_cut_total{reason="too slow"}' in metrics
+    assert most - before < 64 * _MB

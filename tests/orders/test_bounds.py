@@ -1,0 +1,209 @@
+"""What orders may take of the engine: sessions, active orders, what waits for those who do not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
+from crypto_stream.orders.ceilings import Most
+from crypto_stream.orders.news import News
+from crypto_stream.orders.owners import Owner, Session
+from crypto_stream.orders.turns import MOST_AT_ONCE
+from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
+
+
+def _attach(one: House, session: int, owner: str, address: str, gateway: int = 1) -> None:
+    one.told[gateway, session] = []
+    one.orders.commands(gateway, [Attach(session, owner, anonymous=False, address=address)])
+    one.settle()
+
+
+def _code(one: House, session: int, gateway: int = 1) -> str:
+    answer = one.place(session, limit(BUY, "1", "90"), gateway)
+    return answer.code if isinstance(answer, Failed) else "placed"
+
+
+@pytest.mark.parametrize(
+    ("most", "setting"),
+    [
+        (Most(of_owner=50, of_address=3), "max_open_per_address"),
+        (Most(of_owner=50, of_gateway=3), "max_open_per_gateway"),
+        (Most(of_owner=50, in_all=3), "max_open_in_all"),
+    ],
+)
+def test_many_owner_names_are_no_way_round_a_ceiling(path: Path, most: Most, setting: str) -> None:
+    """The fourth order is refused whoever places it; the sentence names the setting, an end makes room."""
+    with house(path, TERMS._replace(max_open=most)) as one:
+        one.quote(LIVE)
+        for number in range(1, 5):
+            _attach(one, number, f"owner {number}", "192.0.2.1")
+        placed = [one.placed(number, limit(BUY, "1", "90")) for number in (1, 2, 3)]
+        refused = one.place(4, limit(BUY, "1", "90"))
+        one.cancel(1, placed[0].order_id)
+
+        assert isinstance(refused, Failed)
+        assert refused.code == "too_many_orders"
+        assert setting in refused.reason
+        assert _code(one, 4) == "placed"
+
+
+def test_a_ceiling_of_one_address_or_gateway_is_none_of_another(path: Path) -> None:
+    """Where an owner last connected from is where its orders count, also after a start."""
+    most = Most(of_owner=50, of_address=2, of_gateway=3)
+    with house(path, TERMS._replace(max_open=most)) as one:
+        one.quote(LIVE)
+        _attach(one, 1, "anna", "192.0.2.1")
+        _attach(one, 2, "bert", "192.0.2.2")
+        _attach(one, 3, "carl", "192.0.2.1", gateway=2)
+        codes = [_code(one, 1), _code(one, 1), _code(one, 1), _code(one, 2), _code(one, 2)]
+        elsewhere = _code(one, 3, gateway=2)
+        one.detach(1)
+        one.detach(3, gateway=2)
+    with house(path, TERMS._replace(max_open=most)) as one:
+        one.quote(LIVE)
+        _attach(one, 3, "carl", "192.0.2.1", gateway=2)
+        unknown = [_code(one, 3, gateway=2), _code(one, 3, gateway=2)]
+        _attach(one, 1, "anna", "192.0.2.1")
+        again = _code(one, 1)
+
+    assert codes == ["placed", "placed", "too_many_orders", "placed", "too_many_orders"]
+    assert elsewhere == "too_many_orders"  # the address has two
+    assert unknown == ["placed", "placed"]
+    assert again == "too_many_orders"
+
+
+def test_an_owner_has_so_many_sessions(path: Path) -> None:
+    """One more is cut with a reason; those that are there stay, and an end makes room."""
+    with house(path, TERMS._replace(max_sessions=2)) as one:
+        one.quote(LIVE)
+        for number in (1, 2, 3):
+            one.attach(number, "me")
+        one.attach(4, "you")
+        cut = one.told[1, 3]
+        one.detach(1)
+        one.attach(5, "me")
+        one.placed(5, limit(BUY, "1", "90"))
+
+    assert [type(told) for told in cut] == [Cut]
+    assert isinstance(cut[0], Cut)
+    assert cut[0].code == "too_many_sessions"
+    assert "max_sessions" in cut[0].reason
+    assert len(one.reports(2)) == len(one.reports(5)) == 1
+    assert one.reports(4) == []
+
+
+def test_who_has_too_many_sessions_at_a_start_keeps_as_many_as_there_may_be(path: Path) -> None:
+    """Those that came before the orders were loaded are counted too."""
+    one = House(path, TERMS._replace(max_sessions=2))
+    for number in (1, 2, 3):
+        one.told[1, number] = []
+        one.orders.commands(1, [Attach(number, "me", anonymous=False)])
+    one.start()
+    one.stop()
+
+    assert [len(one.told[1, number]) for number in (1, 2, 3)] == [0, 0, 1]
+
+
+def test_a_gateway_that_does_not_read_holds_up_no_other_and_little_memory(path: Path) -> None:
+    """What waits for it is bounded; then its sessions are cut, and their reports told when they return."""
+    with house(path, TERMS._replace(max_open=Most(10_000))) as one:
+        one.quote(LIVE)
+        for number in range(1, 21):
+            one.attach(number, "crowd")
+        one.attach(1, "other", gateway=2)
+        one.behind.add(1)
+        for _ in range(40):
+            commands = [Place(1, 0, limit(BUY, "1", "90"))] * 250
+            one.orders.commands(1, commands)
+            one.settle()
+        waiting = one.orders.counts().waiting
+        cuts = one.orders.counts().cuts
+        other = one.placed(1, limit(BUY, "1", "90"), gateway=2)
+        told = one.reports(1, gateway=2)
+        one.behind.clear()
+        one.orders.drained(1)
+        one.settle()
+        ended = [number for number in range(1, 21) if isinstance(one.told[1, number][-1], Cut)]
+        one.attach(30, "crowd")
+        missed = one.reports(30)
+
+    assert waiting <= 32 * 1024 * 1024
+    assert cuts == len(ended) > 0
+    assert [report.order for report in told] == [other]
+    assert [report.seq for report in missed] == list(range(1, 1_001))
+
+
+def test_lists_are_read_a_few_at_a_time_and_not_for_who_has_left(path: Path) -> None:
+    """A gateway that takes none has only so many read for it; sessions that end meanwhile get nothing."""
+    with house(path) as one:
+        one.quote(LIVE)
+        for number in range(1, 31):
+            one.attach(number, f"owner {number}")
+        one.attach(1, "other", gateway=2)
+        one.behind.add(1)
+        one.placed(1, limit(BUY, "1", "90"))
+        one.orders.commands(1, [ListOrders(number, 7) for number in range(1, 31)])
+        one.settle()
+        read = one.orders.counts().waiting
+        other = one.listed(1, gateway=2)
+        one.orders.commands(1, [ListOrders(30, 8)])
+        for number in range(1, 30):
+            one.detach(number)
+        one.behind.clear()
+        one.orders.drained(1)
+        one.settle()
+        lists = [told for number in range(1, 31) for told in one.told[1, number] if isinstance(told, Listed)]
+
+    assert 0 < read < (MOST_AT_ONCE + 2) * 1_000
+    assert other == []
+    assert [(told.session, told.ref) for told in lists] == [(30, 7), (30, 8)]
+
+
+def test_the_session_for_which_most_waits_is_cut_first() -> None:
+    """A small one is told what it is owed."""
+    calls: list[object] = []
+    given: list[OrderNews] = []
+    cut: list[Session] = []
+
+    def tell(_gateway: int, news: OrderNews) -> bool:
+        given.append(news)
+        return False
+
+    def end(session: Session) -> None:
+        cut.append(session)
+        session.end()
+
+    news = News(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
+    small, large = (Session(1, number, Owner("me", anonymous=False), news) for number in (1, 2))
+    small.fail(1, "first", "the gateway is behind from now on")
+    _run(calls)
+    small.fail(2, "x", "y")
+    for ref in range(80):
+        large.fail(ref, "x", "y")
+    _run(calls)
+    news.drained(1)
+    _run(calls)
+
+    assert cut == [large]
+    assert [[told.ref for told in each.news] for each in given] == [[1], [2]]
+    assert news.waiting == 0
+
+
+def _run(calls: list[object]) -> None:
+    while calls:
+        calls.pop(0)()  # type: ignore[operator]
+
+
+def test_happened_is_what_most_of_the_news_are(path: Path) -> None:
+    """Every session that reads in time is told every report, however many sessions there are."""
+    with house(path) as one:
+        one.quote(LIVE)
+        for number in range(1, 21):
+            one.attach(number, "me")
+        for _ in range(30):
+            one.placed(1, limit(BUY, "1", "90"))
+
+        for number in range(1, 21):
+            assert [type(told) for told in one.told[1, number]] == [Happened] * 30

@@ -106,6 +106,12 @@ class Settings(BaseModel):
         le=86_400,
         description="Seconds a better source must be live again before it serves again.",
     )
+    jump_guard: float = Field(
+        5.0,
+        ge=0,
+        le=1e6,
+        description="Percent a next source's price may be off the last one; beyond, it is held back. 0: any.",
+    )
     connect_timeout: float = Field(
         10.0, gt=0, le=86_400, description="Seconds for one connection attempt to a venue."
     )

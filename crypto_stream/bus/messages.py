@@ -70,7 +70,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
 
     `history_trouble` says why bars are not stored, `orders_trouble` why no order is accepted; None while all
-    is well.
+    is well. `feed_troubles` are sentences on what the feed holds back.
     """
 
     time: int
@@ -81,6 +81,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     orders_trouble: str | None = None
     orders: OrderCounts | None = None
     history: HistoryCounts | None = None
+    feed_troubles: list[str] = []
 
 
 class Switched(msgspec.Struct, frozen=True, tag="switched"):

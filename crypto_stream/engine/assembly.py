@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,10 +11,12 @@ from crypto_stream.errors import SettingError
 from crypto_stream.feed.connect_to_handler import Switchboard
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.failover import Failover, Limits
+from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.leg import Terms
 from crypto_stream.feed.line import Line
 from crypto_stream.feed.source import Source
 from crypto_stream.feed.standby import Standby
+from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument, is_synthetic, pair
@@ -62,14 +65,11 @@ class Assembly:
         remember_ban: Callable[[str, int], None],
         recorder: Recorder | None = None,
     ) -> None:
-        """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left.
-
-        `last_prices` may be filled with its last prices before anything runs.
-        """
+        """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left."""
         pairs = wanted_pairs(settings, sources)
         self.sources = sources
         self.book = Book()
-        self.last_prices: dict[str, str] = {}
+        self._last_prices: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
         self.accepted: Callable[[str, Update | Trade], None] = _nobody
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
@@ -85,7 +85,8 @@ class Assembly:
                 chains.setdefault(known.symbol, []).append(source.name)
         limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
         synthetic = [source.name for source in sources if source.synthetic]
-        self.failover = Failover(chains, self.book, limits, always=synthetic)
+        self.guard = JumpGuard(self.book, settings.jump_guard)
+        self.failover = Failover(chains, self.book, limits, always=synthetic, guard=self.guard)
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
         lines = {
             source.name: Line(
@@ -96,6 +97,15 @@ class Assembly:
             for source in sources
         }
         self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
+
+    def recall(self, last_bars: Mapping[str, Bar]) -> None:
+        """Take the newest bar of each instrument that a former life left, before anything runs."""
+        now_ns, now_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
+        for symbol, bar in last_bars.items():
+            self._last_prices[symbol] = bar.close
+            if not is_synthetic(symbol):
+                at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
+                self.guard.restore(symbol, former(bar.source, bar.close, at_ns))
 
     def _terms(
         self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None
@@ -120,7 +130,7 @@ class Assembly:
 
     def _last_price(self, source: str, symbol: str) -> str | None:
         entry = self.book.entry(source, symbol)
-        return self.last_prices.get(symbol) if entry is None else entry.price
+        return self._last_prices.get(symbol) if entry is None else entry.price
 
     def _on_changed(self) -> None:
         self.board.changed()

@@ -173,6 +173,7 @@ class Engine:
                 *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
                 history_trouble=history.keeper.trouble,
                 orders_trouble=self.trading.trouble,
+                feed_troubles=self._assembly.failover.troubles(),
                 orders=self.trading.counts(),
                 history=HistoryCounts(history.late_trades, history.keeper.backlog, history.keeper.lost),
             )

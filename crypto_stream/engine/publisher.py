@@ -57,13 +57,16 @@ class Publisher:
         symbol = event.symbol
         if self._failover.serving.get(symbol) == source:
             self._mark(symbol)
+        elif self._failover.stands_in.get(symbol) == source:
+            self._source[symbol] = source  # a halted market: shown as it is, stale
+            self._mark(symbol)
 
     def switched(self, changes: list[Change]) -> list[Switch]:
         """Publish who serves what now, a message per reason, and the quotes that follow; return it."""
         groups: dict[tuple[str | None, str | None, str], list[str]] = {}
         for symbol, before, after, reason in changes:
-            if after is not None:
-                self._source[symbol] = after
+            if shown := after or self._failover.stands_in.get(symbol):
+                self._source[symbol] = shown
             groups.setdefault((before, after, reason), []).append(symbol)
             self._mark(symbol)
         now_ms = _wall_ms()
@@ -78,7 +81,12 @@ class Publisher:
     def adopt(self) -> None:
         """Give instruments that nothing has served yet the first price known of them, stale as it is."""
         for symbol in self._instruments.keys() - self._source.keys():
-            known = (name for name in self._failover.chains[symbol] if self._book.entry(name, symbol))
+            held = self._failover.held.get(symbol, ())
+            known = (
+                name
+                for name in self._failover.chains[symbol]
+                if name not in held and self._book.entry(name, symbol)
+            )
             if source := next(known, None):
                 self._source[symbol] = source
                 self._mark(symbol)

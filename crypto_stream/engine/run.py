@@ -37,7 +37,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     memory = Memory(SqliteStateStore(settings.data_dir / "state.db"))
     assembly = Assembly(settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban)
     history = open_history(settings, assembly.instruments)
-    assembly.last_prices.update(history.last_prices)
+    assembly.recall(history.last_bars)
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
     async with LocalEnginePort(bus_path, engine) as port:
         engine.port = port

@@ -20,7 +20,7 @@ def venues_of(symbol: str, failover: Failover, lines: Mapping[str, Line], book: 
         for name in failover.chains[symbol]
         if (row := _row(symbol, lines[name], failover, lines, book, now_ns)) is not None
     ]
-    live = [row for row in rows if not row.stale]
+    live = [row for row in rows if not row.stale and row.reason is None]
     bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
     ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
     reason = failover.reasons[symbol] if serving is None else None
@@ -36,11 +36,13 @@ def _row(
             return None
         none = (None,) * 7
         return VenueRow(line.name, line.state, False, True, *none)
+    serving, live = failover.serving[symbol] == line.name, failover.is_live(line.name, symbol, lines)
+    halted = symbol in line.halted
     return VenueRow(
         line.name,
         line.state,
-        failover.serving[symbol] == line.name,
-        not failover.is_live(line.name, symbol, lines),
+        serving,
+        halted or not live,
         entry.price,
         entry.bid,
         entry.bid_size,
@@ -48,4 +50,5 @@ def _row(
         entry.ask_size,
         entry.time,
         (now_ns - entry.received_ns) // 1_000_000,
+        None if serving or not (live or halted) else failover.doubt(line.name, symbol, lines, now_ns),
     )

@@ -72,11 +72,13 @@ class Switchboard:
             line.check(now_ns)
         # First who serves: a source that is given up in this round is lost for its own reason.
         decision = self.failover.decide(now_ns, self.lines, self.pin)
-        wanted = self.standby.wanted(now_ns, self.lines, self.pin)
+        wanted = self.standby.wanted(now_ns, self.lines, self.pin, self.failover.at_a_loss())
         for name, line in self.lines.items():
             line.want(name in wanted)
         for source, symbol in decision.resubscribe:
             self.lines[source].resubscribe(symbol)
+        for held in decision.held:
+            log.warning("source does not serve: perhaps another coin", extra=held._asdict())
         if decision.changes:
             listener.switched(decision.changes)
         states = {name: line.state for name, line in self.lines.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.market.book import Book
 from crypto_stream.market.status import SourceState
 
@@ -12,6 +13,7 @@ from crypto_stream.market.status import SourceState
 _SAME_MOVE_NS = 1_000_000_000
 # What is still missing where a state alone says too little.
 _WAITS_FOR: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
+_MOST_SAID = 10
 NOT_CARRIED = "not carried by the pinned source"
 
 
@@ -42,6 +44,10 @@ class LineFacts(Protocol):
     def refused(self) -> Mapping[str, str]:
         """Why it does not carry some of the instruments asked for."""
 
+    @property
+    def halted(self) -> Mapping[str, str]:
+        """Which instruments the venue itself says do not trade now, in its own words."""
+
 
 Lines = Mapping[str, LineFacts]
 
@@ -54,6 +60,14 @@ class Limits(NamedTuple):
     failback_after: int
 
 
+class Held(NamedTuple):
+    """A live source that does not serve an instrument, as its price may be another coin's."""
+
+    source: str
+    symbol: str
+    reason: str
+
+
 class Change(NamedTuple):
     """One instrument's new serving source (None: no live one) and why."""
 
@@ -64,29 +78,40 @@ class Change(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What one round found: changes to publish, and (source, symbol) pairs to ask for again."""
+    """What one round found: changes to publish, (source, symbol) to ask for again, and who is newly held."""
 
     changes: list[Change]
     resubscribe: list[tuple[str, str]]
+    held: list[Held]
 
 
 class Failover:
     """Keep each instrument served by the first source of its chain that is live for it.
 
-    `chains` maps symbols to sources, best first; no pin excludes a source in `always`. `serving` and
-    `reasons` (why nothing serves it) are the present result.
+    `chains` maps symbols to sources, best first; no pin excludes a source in `always`. The present result:
+    `serving`, `reasons` (why nothing serves it), `stands_in` (whose values are shown, stale, as its venue
+    says that the instrument does not trade) and `held` (by symbol, who is live but in doubt, and why).
     """
 
     def __init__(
-        self, chains: Mapping[str, Sequence[str]], book: Book, limits: Limits, always: Sequence[str] = ()
+        self,
+        chains: Mapping[str, Sequence[str]],
+        book: Book,
+        limits: Limits,
+        always: Sequence[str] = (),
+        guard: JumpGuard | None = None,
     ) -> None:
-        """Begin with nothing served."""
+        """Begin with nothing served; without a guard any price may follow any other."""
         self.chains = {symbol: tuple(chain) for symbol, chain in chains.items()}
         self.serving: dict[str, str | None] = dict.fromkeys(self.chains)
         self.reasons: dict[str, str] = dict.fromkeys(self.chains, "no data yet")
+        self.stands_in: dict[str, str] = {}
+        self.held: dict[str, dict[str, str]] = {}
+        self.guard = guard or JumpGuard(book, 0)
         self._book = book
         self._limits = limits
         self._always = frozenset(always)
+        self._began: dict[str, int] = {}  # symbol → when it was first served, where no former life had
         self._dead: dict[tuple[str, str], int] = {}
         self._asked: dict[tuple[str, str], int] = {}
         self._revived: dict[tuple[str, str], int] = {}
@@ -94,20 +119,41 @@ class Failover:
     def decide(self, now_ns: int, lines: Lines, pin: str | None = None) -> Decision:
         """Look at every instrument once; with `pin` only that source may serve real instruments."""
         changes: list[Change] = []
+        held: list[Held] = []
         self._revive()
         for symbol, chain in self.chains.items():
             allowed = self._allowed(chain, pin)
             current = self.serving[symbol]
             if current is not None and self._fell_silent(symbol, chain, current, now_ns, lines):
                 self._dead[current, symbol] = now_ns
-            chosen = self._choose(symbol, allowed, current, now_ns, lines)
+            ready, doubts = self._ready(symbol, allowed, now_ns, lines, pin)
+            held += self._hold(symbol, doubts)
+            chosen = self._choose(symbol, ready, now_ns, lines)
             if chosen != current:
                 reason = self._explain(symbol, allowed, chosen, lines, pin)
                 changes.append(Change(symbol, current, chosen, reason))
                 self.serving[symbol] = chosen
+                if chosen is not None:
+                    self._serves(symbol, chosen, now_ns)
             if chosen is None:
                 self.reasons[symbol] = self._why_none(symbol, allowed, lines, pin)
-        return Decision(changes, self._ask_again(now_ns))
+            self._let_stand_in(symbol, chosen, ready)
+        return Decision(changes, self._ask_again(now_ns), held)
+
+    def at_a_loss(self) -> set[tuple[str, ...]]:
+        """Name the chains of instruments whose live sources may not serve: every other one is needed."""
+        doubtful = self.held.keys() | self.stands_in.keys()
+        return {self.chains[symbol] for symbol in doubtful if self.serving[symbol] is None}
+
+    def troubles(self) -> list[str]:
+        """Say in sentences who is held back, the first ten."""
+        held = [
+            f"{name} is held back for {symbol}: {reason}"
+            for symbol, doubts in self.held.items()
+            for name, reason in doubts.items()
+        ]
+        more = len(held) - _MOST_SAID
+        return held if more <= 0 else [*held[:_MOST_SAID], f"and {more} more held back"]
 
     def is_dead(self, source: str, symbol: str) -> bool:
         """Say whether `symbol` fell silent on `source` while that source was live."""
@@ -120,6 +166,10 @@ class Failover:
             return False
         entry = self._book.entry(source, symbol)
         return entry is not None and entry.received_ns >= line.unbroken_since_ns
+
+    def doubt(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
+        """Say why `name`, live, would not serve `symbol` next: halted there, or perhaps another coin."""
+        return lines[name].halted.get(symbol) or self._objection(name, symbol, lines, now_ns)
 
     def _allowed(self, chain: tuple[str, ...], pin: str | None) -> tuple[str, ...]:
         if pin is None:
@@ -147,6 +197,7 @@ class Failover:
             (lines[name].live_since_ns, other)
             for name in chain
             if name != current and self.is_live(name, symbol, lines)
+            if self.guard.comparable(symbol, current, name)
             if (other := self._book.entry(name, symbol)) is not None
         ]
         if others:
@@ -157,16 +208,77 @@ class Failover:
             )
         return now_ns - entry.received_ns >= self._limits.quiet_after
 
-    def _choose(
-        self, symbol: str, allowed: tuple[str, ...], current: str | None, now_ns: int, lines: Lines
-    ) -> str | None:
-        keeps = current is not None and current in allowed and self.is_live(current, symbol, lines)
+    def _ready(
+        self, symbol: str, allowed: tuple[str, ...], now_ns: int, lines: Lines, pin: str | None
+    ) -> tuple[dict[str, bool], dict[str, str]]:
+        """List who could serve, best first, and whether its venue trades it; and why others are in doubt.
+
+        Who stands behind the one that will serve is not looked at.
+        """
+        ready: dict[str, bool] = {}
+        doubts: dict[str, str] = {}
+        current = self.serving[symbol]
+        keeps = current in allowed and self._trades(current, symbol, lines)
         for name in allowed:
-            if name == current and keeps:
+            if not self.is_live(name, symbol, lines):
+                continue
+            trusted = name in (current, pin) or self._comes_up_late(name, symbol, now_ns, lines)
+            if not trusted and (doubt := self._objection(name, symbol, lines, now_ns)):
+                doubts[name] = doubt
+                continue
+            trades = ready[name] = self._trades(name, symbol, lines)
+            if trades and (name == current or not keeps):
+                break
+        return ready, doubts
+
+    def _trades(self, name: str, symbol: str, lines: Lines) -> bool:
+        """Say whether `name` is live for `symbol` and its venue trades it."""
+        return symbol not in lines[name].halted and self.is_live(name, symbol, lines)
+
+    def _objection(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
+        others = (each for each in self.chains[symbol] if each != name and self._trades(each, symbol, lines))
+        return self.guard.objection(symbol, name, others, now_ns)
+
+    def _hold(self, symbol: str, doubts: Mapping[str, str]) -> list[Held]:
+        """Remember who is in doubt, each with its first reason; return who newly is."""
+        before = self.held.pop(symbol, {})
+        if doubts:
+            self.held[symbol] = {name: before.get(name, reason) for name, reason in doubts.items()}
+        return [Held(name, symbol, reason) for name, reason in doubts.items() if name not in before]
+
+    def _comes_up_late(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
+        """Say whether `name` is the better source that was a moment slower at the very first start.
+
+        Which of two coins is meant is then for the order of the settings to say, not for chance.
+        """
+        current, began_ns = self.serving[symbol], self._began.get(symbol)
+        if current is None or began_ns is None or lines[name].failed:
+            return False
+        chain = self.chains[symbol]
+        return chain.index(name) < chain.index(current) and now_ns - began_ns < self._limits.failback_after
+
+    def _serves(self, symbol: str, name: str, now_ns: int) -> None:
+        if not self.guard.knows(symbol):
+            self._began[symbol] = now_ns
+        self.guard.serves(symbol, name)
+
+    def _choose(self, symbol: str, ready: Mapping[str, bool], now_ns: int, lines: Lines) -> str | None:
+        trading = [name for name, trades in ready.items() if trades]
+        current = self.serving[symbol]
+        for name in trading:
+            if name == current:
                 return name
-            if self.is_live(name, symbol, lines) and (not keeps or self._proven(name, symbol, now_ns, lines)):
+            if current not in trading or self._proven(name, symbol, now_ns, lines):
                 return name
         return None
+
+    def _let_stand_in(self, symbol: str, chosen: str | None, ready: Mapping[str, bool]) -> None:
+        """Where nobody trades the instrument, show what the first venue says that halted it."""
+        name = next(iter(ready), None) if chosen is None else None
+        if name is None:
+            self.stands_in.pop(symbol, None)
+        else:
+            self.stands_in[symbol] = name
 
     def _proven(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
         """Say whether a better source has been well long enough to serve again; one that never failed has."""
@@ -207,10 +319,12 @@ class Failover:
 
     def _why_not(self, name: str, symbol: str, lines: Lines) -> str:
         line = lines[name]
+        if symbol in line.halted:
+            return line.halted[symbol]
         if symbol in line.refused:
             return line.refused[symbol]
         if line.state != "live":
             return line.reason or _WAITS_FOR.get(line.state, line.state)
         if self.is_dead(name, symbol):
             return "no data of this instrument although the source is live"
-        return "no data of this instrument yet"
+        return self.held.get(symbol, {}).get(name) or "no data of this instrument yet"

@@ -89,6 +89,11 @@ class Line:
         unlisted = self.listing.unlisted
         return {**unlisted, **self._leg.refused} if self._leg else unlisted
 
+    @property
+    def halted(self) -> Mapping[str, str]:
+        """Which instruments the venue itself says do not trade now."""
+        return self.listing.halted
+
     def want(self, wanted: bool) -> None:
         """Connect from now on, or hang up."""
         if wanted != self._wanted:

@@ -25,8 +25,9 @@ _RETRY_S = 300.0
 class Listing:
     """What a venue's REST interface says of the instruments a source carries.
 
-    `unlisted` says why some have no market there, by symbol; `rules` what it demands of orders. `rules` is
-    another object whenever something in it changed.
+    `unlisted` says why some have no market there, by symbol: those that are `halted` among them, which it
+    lists, but does not trade now. `rules` is what it demands of orders: another object whenever something in
+    it changed.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Listing:
     ) -> None:
         """Begin with what the source itself knows; ask `every_s`, after a failure `retry_s`."""
         self.unlisted: dict[str, str] = {}
+        self.halted: dict[str, str] = {}
         self.rules: Mapping[str, Rules] = source.rules
         self._source = source
         self._every_s = every_s
@@ -68,6 +70,7 @@ class Listing:
         """Take a whole list of the venue's."""
         for symbol in self._carried:
             self._note(symbol, _why(listed, symbol))
+        self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
         rules = {
             symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
         }

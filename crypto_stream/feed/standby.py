@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from crypto_stream.feed.failover import Lines
@@ -22,11 +22,20 @@ class Standby:
         self._count = count
         self._failback_after_ns = failback_after_ns
 
-    def wanted(self, now_ns: int, lines: Lines, pin: str | None = None) -> set[str]:
-        """Return the names to connect now; a pinned source is always among them."""
+    def wanted(
+        self,
+        now_ns: int,
+        lines: Lines,
+        pin: str | None = None,
+        at_a_loss: Collection[tuple[str, ...]] = (),
+    ) -> set[str]:
+        """Return the names to connect now; a pinned source is always among them.
+
+        Of a chain that is `at_a_loss`, because those connected may not serve, every source is wanted.
+        """
         names: set[str] = set()
         for chain in self._turns:
-            if self._count == "all":
+            if self._count == "all" or (self._count and chain in at_a_loss):
                 names.update(chain)
             elif self._count == 0:
                 names.add(pin if pin in chain else self._whose_turn(chain, now_ns, lines))

@@ -64,6 +64,7 @@ class Mirror:
         self.bars: dict[tuple[str, str], WatchedBars] = {}
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
+        self.feed_troubles: list[str] = []
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
         self._verdict: Verdict | None = None
@@ -93,6 +94,7 @@ class Mirror:
             self.lag_ms = message.lag_ms
             self.history_trouble = message.history_trouble
             self.orders_trouble = message.orders_trouble
+            self.feed_troubles = message.feed_troubles
             self.order_counts = message.orders
             self.history_counts = message.history
         elif isinstance(message, Switched):

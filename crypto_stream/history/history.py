@@ -59,7 +59,7 @@ class History:
         """Begin without a past; `restore` brings it."""
         self.series = {symbol: Series() for symbol in symbols}
         self.gaps = Gaps()
-        self.last_prices: dict[str, str] = {}
+        self.last_bars: dict[str, Bar] = {}  # of a former life
         self.closed: Callable[[str, Closed], None] = _nobody
         self._days: dict[str, Day] = {symbol: Day() for symbol in self.series}
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self.series}
@@ -299,7 +299,7 @@ class History:
         """Go on after the newest stored bar, which began `at`."""
         past = self._past(symbol, at)
         self.series[symbol].restore(past, now_ms, now_ns)
-        self.last_prices[symbol] = next(past[name][-1].close for name in STORED if past[name])
+        self.last_bars[symbol] = next(past[name][-1] for name in STORED if past[name])
         self._restored[symbol] = (at, self.series[symbol].boundary(STEP))
         self._look_back(symbol)
 

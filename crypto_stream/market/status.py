@@ -61,7 +61,11 @@ class Timeline(msgspec.Struct, frozen=True):
 
 
 class VenueRow(msgspec.Struct, frozen=True):
-    """One connected source's own quote of an instrument, served or not."""
+    """One connected source's own quote of an instrument, served or not.
+
+    `reason` says why a live source would not serve it: its venue halted it, or its price is too far from the
+    one served (None: it would). Such a row is not among the best.
+    """
 
     source: str
     state: str
@@ -74,6 +78,7 @@ class VenueRow(msgspec.Struct, frozen=True):
     ask_size: str | None
     time: int | None
     age_ms: int | None
+    reason: str | None = None
 
 
 class Venues(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ class Facts:
     live_since_ns: int = 0
     unbroken_since_ns: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
+    halted: Mapping[str, str] = field(default_factory=dict)
 
 
 class World:

@@ -329,7 +329,7 @@ def test_the_walk_goes_on_from_its_last_stored_value(tmp_path: Path) -> None:
     now_ms = wall_ms() // 1000 * 1000
     life(tmp_path, trade(now_ms - 9000, "1"), trade(now_ms - 8000, "2"), trade(now_ms - 7000, "3"))
 
-    assert opened(tmp_path).last_prices == {SYMBOL: "2"}
+    assert {symbol: bar.close for symbol, bar in opened(tmp_path).last_bars.items()} == {SYMBOL: "2"}
 
 
 def test_a_file_that_breaks_is_looked_at_by_the_writer(tmp_path: Path) -> None:

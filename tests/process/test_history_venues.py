@@ -16,7 +16,13 @@ from tests.fakes import FakeBinance, FakeOKX
 from tests.waiting import SCALE, until
 
 SYMBOL = "btcusdt"
-QUICK = {"stale_after": 1.0 * SCALE, "failback_after": 1.0 * SCALE, "pairs": SYMBOL}
+# The prices tell whose a bar is: so far apart that the guard would take them for two coins.
+QUICK = {
+    "stale_after": 1.0 * SCALE,
+    "failback_after": 1.0 * SCALE,
+    "pairs": SYMBOL,
+    "jump_guard": 0,
+}
 
 
 @asynccontextmanager

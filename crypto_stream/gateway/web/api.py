@@ -88,6 +88,7 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
             "orders": mirror.orders_trouble,
         }
         degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
+        degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]
         return json_answer({"status": "ready", "degraded": degraded}, cache=NEVER)
 
     @blueprint.get("/metrics")

@@ -1,0 +1,228 @@
+"""A failover never changes the coin: who is held back, until when, and who never is."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from crypto_stream.feed.failover import Failover, Held
+from crypto_stream.feed.guard import JumpGuard, former, middle
+from crypto_stream.market.book import Entry
+from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.lines import LIMITS, S, World
+from tests.feed.rig import running
+from tests.waiting import until
+
+PAIR = "neirousdt"
+LONE, OTHER = "0.000266", "0.0296"
+
+
+class Coins(World):
+    """A world of one pair whose sources may mean different coins by it."""
+
+    def __init__(self, *sources: str, percent: float = 5.0) -> None:
+        """Begin with all sources off."""
+        super().__init__({PAIR: sources})
+        self.guard = JumpGuard(self.book, percent)
+        self.failover = Failover({PAIR: sources}, self.book, LIMITS, guard=self.guard)
+
+    def says(self, name: str, price: str) -> None:
+        """Let a source's connection begin, and give a price."""
+        self.live(name)
+        self.tell(name, PAIR, price)
+
+    def cut(self, name: str) -> None:
+        """Let a source go."""
+        self.lose(name)
+        self.decide()
+
+
+def serving_one(*others: tuple[str, str], percent: float = 5.0) -> Coins:
+    """Let `one` serve at LONE, the others live beside it at their prices."""
+    world = Coins("one", *(name for name, _ in others), percent=percent)
+    world.says("one", LONE)
+    for name, price in others:
+        world.says(name, price)
+    world.decide()
+    assert world.serving(PAIR) == "one"
+    return world
+
+
+def test_a_source_far_from_the_last_price_does_not_serve_and_says_why() -> None:
+    """Nothing serves then, with the reason; it is told once, and said for as long as it lasts."""
+    world = serving_one(("two", OTHER))
+    world.lose("one")
+    first = world.failover.decide(world.now_ns, world.lines)
+    again = world.failover.decide(world.now_ns + S, world.lines)
+    (held,) = first.held
+
+    assert world.serving(PAIR) is None
+    assert (held.source, held.symbol) == ("two", PAIR)
+    assert "0.0296" in held.reason
+    assert "0.000266" in held.reason
+    assert held.reason in world.failover.reasons[PAIR]
+    assert again.held == []
+    assert world.failover.troubles() == [f"two is held back for {PAIR}: {held.reason}"]
+
+
+@pytest.mark.parametrize(("price", "serves"), [("0.000279", True), ("0.00028", False), ("0.000252", False)])
+def test_the_band_is_the_setting(price: str, serves: bool) -> None:
+    """Within 5 % either way a source serves at once."""
+    world = serving_one(("two", price))
+    world.cut("one")
+
+    assert (world.serving(PAIR) == "two") is serves
+
+
+def test_no_guard_no_question() -> None:
+    """At 0 any price may follow any other."""
+    world = serving_one(("two", OTHER), percent=0)
+    world.cut("one")
+
+    assert world.serving(PAIR) == "two"
+
+
+def test_a_second_source_that_agrees_confirms_the_price() -> None:
+    """Two independent sources within the band of each other outweigh the one that is gone."""
+    world = serving_one(("two", OTHER), ("three", "0.0299"))
+    world.cut("one")
+
+    assert world.serving(PAIR) == "two"
+    assert world.failover.held == {}
+
+
+def test_the_source_that_fits_serves_though_a_better_one_is_held() -> None:
+    """Who is held back bars nobody behind it."""
+    world = serving_one(("two", OTHER), ("three", "0.000267"))
+    world.cut("one")
+
+    assert world.serving(PAIR) == "three"
+    assert list(world.failover.held[PAIR]) == ["two"]
+
+
+def test_a_person_allows_it_by_a_pin() -> None:
+    """A pinned source serves at any price, and is what the next is compared with."""
+    world = serving_one(("two", OTHER))
+    world.cut("one")
+    world.decide("two")
+    pinned = world.serving(PAIR)
+    world.says("one", LONE)
+    world.now += 60
+    world.tell("two", PAIR, OTHER)
+    world.tell("one", PAIR, LONE)
+    world.decide()
+
+    assert pinned == "two"
+    assert world.serving(PAIR) == "two"
+    assert list(world.failover.held[PAIR]) == ["one"]
+
+
+def test_the_source_that_served_last_comes_back_at_any_price() -> None:
+    """No failover, no question: its own price may have moved meanwhile."""
+    world = serving_one()
+    world.cut("one")
+    world.now += 3600
+    world.says("one", OTHER)
+    world.decide()
+
+    assert world.serving(PAIR) == "one"
+
+
+def test_a_better_source_of_another_coin_does_not_take_over_later() -> None:
+    """A failback is a failover too."""
+    world = serving_one(("two", "0.000266"))
+    world.cut("one")
+    world.says("one", OTHER)
+    world.now += 60
+    world.tell("one", PAIR, OTHER)
+    world.tell("two", PAIR, LONE)
+    world.decide()
+
+    assert world.serving(PAIR) == "two"
+    assert list(world.failover.held[PAIR]) == ["one"]
+
+
+def test_at_the_first_start_the_order_of_the_settings_decides_which_coin_is_meant() -> None:
+    """A better source that comes up a moment later takes over, whoever was quicker."""
+    world = Coins("one", "two")
+    world.says("two", OTHER)
+    world.decide()
+    world.now += 1
+    world.says("one", LONE)
+    world.decide()
+
+    assert world.serving(PAIR) == "one"
+
+
+@pytest.mark.parametrize(("hours", "held"), [(0.1, True), (1, True), (10, False)])
+def test_the_last_price_of_a_former_life_counts_less_the_older_it_is(hours: float, held: bool) -> None:
+    """8 % within an hour is too much, within ten it is not; another coin is another coin for weeks."""
+    world = Coins("one", "two")
+    at_ns = world.now_ns - round(hours * 3600 * S)
+    world.guard.restore(PAIR, former("one", "0.000246", at_ns))
+    world.says("two", LONE)
+    world.decide()
+    foreign = Coins("one", "two")
+    foreign.guard.restore(PAIR, former("one", LONE, foreign.now_ns - 500 * 3600 * S))
+    foreign.says("two", OTHER)
+    foreign.decide()
+
+    assert (world.serving(PAIR) is None) is held
+    assert foreign.serving(PAIR) is None
+
+
+def test_another_coins_moves_do_not_make_a_calm_pair_dead() -> None:
+    """What another coin does tells nothing of this one."""
+    world = serving_one(("two", OTHER))
+    for step in range(10):
+        world.now += 2
+        world.tell("two", PAIR, f"0.0{300 + step}")
+        world.decide()
+
+    assert world.serving(PAIR) == "one"
+
+
+def test_every_source_is_wanted_while_one_is_held() -> None:
+    """One that is not connected yet may be the one that agrees."""
+    world = serving_one(("two", OTHER))
+    quiet = world.failover.at_a_loss()
+    world.cut("one")
+
+    assert quiet == set()
+    assert world.failover.at_a_loss() == {("one", "two")}
+
+
+def test_the_middle_of_a_quote() -> None:
+    """Bid and ask where there are both, else the last price."""
+    entry = Entry()
+    nothing = middle(entry)
+    entry.price = "3"
+    price = middle(entry)
+    entry.bid, entry.ask = "1", "2"
+
+    assert (nothing, price, middle(entry), middle(None)) == (None, Decimal(3), Decimal("1.5"), None)
+    assert former("one", "0", 0) is None
+
+
+async def test_the_other_venues_coin_is_never_served() -> None:
+    """On real sockets: the first venue is cut, the second one trades another coin under that name."""
+    async with (
+        FakeBinance([PAIR], price=LONE) as binance,
+        FakeOKX([PAIR], price=OTHER) as okx,
+        running(binance, okx, pairs=PAIR) as feed,
+    ):
+        await until(lambda: feed.serving(PAIR) == "binance" and feed.received("okx", PAIR))
+        feed.changes.clear()
+        await binance.fault("refuse")
+        await until(lambda: "jump_guard" in feed.assembly.failover.reasons[PAIR])
+        await binance.fault("none")
+        await until(lambda: feed.serving(PAIR) == "binance")
+
+        assert [change.after for change in feed.changes] == [None, "binance"]
+        assert not feed.assembly.failover.held
+
+
+def test_held_tells_source_symbol_and_reason() -> None:
+    """So it is logged."""
+    assert Held("okx", PAIR, "why")._asdict() == {"source": "okx", "symbol": PAIR, "reason": "why"}

@@ -255,6 +255,8 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={inner}" for name, inner in value.items())
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

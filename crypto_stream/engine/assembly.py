@@ -14,6 +14,7 @@ from crypto_stream.feed.failover import Failover, Limits
 from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.leg import Terms
 from crypto_stream.feed.line import Line
+from crypto_stream.feed.naming import named, ours
 from crypto_stream.feed.source import Source
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.bars import Bar
@@ -44,12 +45,14 @@ def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrume
 
 
 def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool) -> list[Instrument]:
-    """Return what `source` carries: its own list, its recording's, or the configured pairs."""
+    """Return what `source` carries: its own list, its recording's, or the pairs; less what it is without."""
+    carried = list(pairs) if source.carries is None else list(source.carries)
     if source.scan is not None:
-        found = [instrument for instrument in source.scan() if not is_synthetic(instrument.symbol)]
-        wanted = {instrument.symbol for instrument in pairs}
-        return [instrument for instrument in found if instrument.symbol in wanted] if only_pairs else found
-    return list(pairs) if source.carries is None else list(source.carries)
+        carried = [each for each in ours(source, source.scan()) if not is_synthetic(each.symbol)]
+        if only_pairs:
+            wanted = {instrument.symbol for instrument in pairs}
+            carried = [instrument for instrument in carried if instrument.symbol in wanted]
+    return [instrument for instrument in carried if instrument.symbol not in source.without]
 
 
 class Assembly:
@@ -67,7 +70,6 @@ class Assembly:
     ) -> None:
         """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left."""
         pairs = wanted_pairs(settings, sources)
-        self.sources = sources
         self.book = Book()
         self._last_prices: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
@@ -88,13 +90,14 @@ class Assembly:
         self.guard = JumpGuard(self.book, settings.jump_guard)
         self.failover = Failover(chains, self.book, limits, always=synthetic, guard=self.guard)
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
+        self.sources = [named(source, self.carried[source.name]) for source in sources]
         lines = {
             source.name: Line(
                 self._terms(settings, source, self.carried[source.name], recorder),
                 remember_ban,
                 bans.get(source.name, 0),
             )
-            for source in sources
+            for source in self.sources
         }
         self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
 

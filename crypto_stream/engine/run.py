@@ -52,7 +52,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             engine.candles.run(),
             history.run(),
             run_orders(engine.trading),
-            seed(history, sources, assembly.carried),
+            seed(history, assembly.sources, assembly.carried),
             memory.run(),
         )
     log.info("engine stopped")

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -81,6 +81,11 @@ class Leg:
     def live_ns(self) -> int:
         """How long data flowed."""
         return self._data_ns - self._first_data_ns
+
+    @property
+    def heard_of(self) -> Set[str]:
+        """Of which symbols data came."""
+        return self._heard_of
 
     @property
     def refused(self) -> Mapping[str, str]:

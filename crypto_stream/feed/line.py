@@ -86,8 +86,12 @@ class Line:
     @property
     def refused(self) -> Mapping[str, str]:
         """Why it does not carry some of the instruments asked for."""
-        unlisted = self.listing.unlisted
-        return {**unlisted, **self._leg.refused} if self._leg else unlisted
+        listing = self.listing
+        if not self._leg:
+            return listing.unlisted
+        # A list can be older than the pair: what gives data is not missing there.
+        missing = listing.unlisted.keys() - (self._leg.heard_of - listing.halted.keys())
+        return {**{symbol: listing.unlisted[symbol] for symbol in missing}, **self._leg.refused}
 
     @property
     def halted(self) -> Mapping[str, str]:

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
+from crypto_stream.feed.naming import read_names, read_without
 from crypto_stream.feed.replay import replay_source
 from crypto_stream.feed.source import Instrument, Rules, Source
 from crypto_stream.market.instruments import is_synthetic
@@ -21,7 +23,8 @@ from crypto_stream.settings import OPTIONS, Settings
 
 _PACKAGE = "handlers"
 _REPLAY = "replay:"
-_ADDRESS_OPTIONS = ("url", "rest_url")
+# Settings of every venue, beside the handler's own.
+_COMMON_OPTIONS = ("url", "rest_url", "without", "names")
 _ADDRESS = re.compile(
     r"(?P<scheme>\w+)://(?P<host>\[[\d:.a-fA-F]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
 )
@@ -122,8 +125,8 @@ def _import(name: str, file: Path) -> ModuleType:
 def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str, str]) -> Source:
     defaults = dict(getattr(module, "OPTIONS", {}))
     for option in options:
-        if option not in defaults and option not in _ADDRESS_OPTIONS:
-            allowed = ", ".join([*_ADDRESS_OPTIONS, *defaults])
+        if option not in defaults and option not in _COMMON_OPTIONS:
+            allowed = ", ".join([*_COMMON_OPTIONS, *defaults])
             raise SettingError(
                 f"CRYPTO_STREAM_{name.upper()}_{option.upper()}: no such setting; allowed: {allowed}"
             )
@@ -155,8 +158,17 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
     }
     return Source(
         name=name, found=str(file), urls=tuple(urls), rest_url=rest_url, events=events,
-        options=MappingProxyType(own), **optional,
+        options=MappingProxyType(own), **_said_of_pairs(name, options), **optional,
     )  # fmt: skip
+
+
+def _said_of_pairs(name: str, options: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "without": read_without(options.get("without", ""), f"CRYPTO_STREAM_{name.upper()}_WITHOUT"),
+        "names": MappingProxyType(
+            read_names(options.get("names", ""), f"CRYPTO_STREAM_{name.upper()}_NAMES")
+        ),
+    }
 
 
 def _check_shape(name: str, file: Path, module: ModuleType) -> None:

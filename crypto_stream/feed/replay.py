@@ -52,6 +52,8 @@ def replay_source(venue: Source, file: Path, speed: Speed) -> Source:
         parse=venue.parse,
         frames=partial(play, file, speed),
         scan=partial(scan, file, venue.parse),
+        without=venue.without,
+        names=venue.names,
     )
 
 

@@ -173,7 +173,7 @@ class Source(msgspec.Struct, frozen=True):
     """A loaded handler with its settings, as the feed uses it.
 
     `frames` and `scan` are a recording's: it gives frames without a connection and ends, and its instruments
-    are found in it.
+    are found in it. `without` are symbols that a person took from it, `names` what it calls our currencies.
     """
 
     name: str
@@ -199,3 +199,5 @@ class Source(msgspec.Struct, frozen=True):
     synthetic: bool = False
     frames: Callable[[], AsyncGenerator[bytes]] | None = None
     scan: Callable[[], list[Instrument]] | None = None
+    without: frozenset[str] = frozenset()
+    names: Mapping[str, str] = MappingProxyType({})

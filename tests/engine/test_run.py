@@ -13,6 +13,7 @@ import pytest
 
 from crypto_stream.bus.messages import GetVenues, Pin, VenuesChanged, WatchVenues
 from crypto_stream.errors import RefusedError
+from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import Venues
 from tests.engine.process import Engine, running, start
 from tests.fakes import FakeBinance, FakeOKX
@@ -180,3 +181,30 @@ async def test_second_engine_on_the_data_directory_is_refused(tmp_path: Path) ->
     assert second.returncode == 1
     assert f"is in use by another engine (pid {engine.process.pid})" in said.decode()
     assert "Traceback" not in said.decode()
+
+
+async def test_a_pair_that_no_venue_trades_is_shown_stale_with_the_venues_word(tmp_path: Path) -> None:
+    """What is shown follows the halted venue's frames; list, quote and reason say the same."""
+    async with FakeBinance(SYMBOLS) as binance:
+        binance.states["ethusdt"] = "BREAK"
+        options = {"binance": {"url": binance.url, "rest_url": binance.rest_url}}
+        async with running(tmp_path, options, sources="binance", pairs=",".join(SYMBOLS)) as engine:
+            await until(lambda: engine.serving("binance", "btcusdt"))
+            await until(
+                lambda: [quote for quote in _of(engine, "ethusdt") if quote.stale and quote.price][5:]
+            )
+            quotes = _of(engine, "ethusdt")[-3:]
+            answer = await engine.ask(GetVenues("ethusdt"))
+            venues = msgspec.msgpack.decode(answer, type=Venues)
+            await until(lambda: engine.beats[-1].sources[0].refused)
+
+    assert all(quote.stale and quote.source == "binance" for quote in quotes)
+    assert len({quote.bid for quote in quotes}) > 1
+    assert venues.reason == "binance: listed, but BREAK"
+    assert [(row.stale, row.reason) for row in venues.sources] == [(True, "listed, but BREAK")]
+    assert venues.best_bid is None
+    assert engine.beats[-1].sources[0].refused == {"ethusdt": "listed, but BREAK"}
+
+
+def _of(engine: Engine, symbol: str) -> list[Quote]:
+    return [quote for quote in engine.quotes if quote.symbol == symbol]

@@ -319,3 +319,22 @@ def test_planned_move_keeps_what_is_known() -> None:
 
     assert world.decide() == []
     assert world.serving() == "one"
+
+
+def test_a_halted_instrument_serves_nowhere_and_one_that_trades_again_does() -> None:
+    """Who calls it halted is passed over; alone it stands in, stale, with the venue's word."""
+    world = both_live()
+    world.lines["one"].halted = {"btcusdt": "listed, but HALT"}
+    moved = world.decide()
+    world.lose("two")
+    alone = world.decide()
+    stands_in, reason = dict(world.failover.stands_in), world.failover.reasons["btcusdt"]
+    world.lines["one"].halted = {}
+    again = world.decide()
+
+    assert moved == [("btcusdt", "one", "two", "one: listed, but HALT")]
+    assert alone[0][2] is None
+    assert stands_in == {"btcusdt": "one"}
+    assert reason.startswith("one: listed, but HALT; two: ")
+    assert again == [("btcusdt", None, "one", "one is live")]
+    assert world.failover.stands_in == {}

@@ -261,6 +261,24 @@ async def test_listing_names_dead_symbols_and_the_rest_runs() -> None:
             assert refused == {"ethusdt": "listed, but BREAK", "goneusdt": "not listed"}
 
 
+@pytest.mark.parametrize("word", ["BREAK", "HALT", "AUCTION_MATCH", "CANCEL_ONLY"])
+async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None:
+    """Frames go on there, but the list says that the pair does not trade: the other venue serves."""
+    async with FakeBinance(["btcusdt", "ethusdt"]) as binance, FakeOKX(["btcusdt", "ethusdt"]) as okx:
+        binance.states["ethusdt"] = word
+        async with running(binance, okx, pairs="btcusdt,ethusdt") as feed:
+            await until(lambda: feed.serving("ethusdt") == "okx" and feed.serving("btcusdt") == "binance")
+            await until(lambda: feed.received("binance", "ethusdt"))
+            refused = dict(feed.assembly.board.lines["binance"].refused)
+            await okx.fault("refuse")
+            await until(lambda: feed.serving("ethusdt") is None)
+
+            assert refused == {"ethusdt": f"listed, but {word}"}
+            assert f"binance: listed, but {word}" in feed.assembly.failover.reasons["ethusdt"]
+            assert feed.assembly.failover.stands_in == {"ethusdt": "binance"}
+            assert feed.serving("btcusdt") == "binance"
+
+
 def _with_hosts(first: FakeBinance, second: FakeBinance) -> FakeBinance:
     """Make the first fake give both addresses as its own."""
 

@@ -182,7 +182,8 @@ class Mirror:
         if not self.alive:
             return [UNREACHABLE]
         lame = [one for one in self.sources(now_s) if one.state != "live" and (one.real or not verdict.real)]
-        return [verdict.words(), *(f"{one.name}: {one.reason or one.state}" for one in lame)]
+        states = [f"{one.name}: {one.reason or one.state}" for one in lame]
+        return [verdict.words(), *states, *self.feed_troubles]
 
     def verdict(self) -> Verdict:
         """Judge whether prices are live, as of now."""

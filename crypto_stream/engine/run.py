@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from crypto_stream import descriptors
 from crypto_stream.bus.local import LocalEnginePort
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
@@ -60,6 +61,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
 
 def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
     """Run the engine; UsageError for what a person must change, 0 after a wanted end."""
+    descriptors.raise_limit()
     with locked(settings.data_dir):
         _run(serve(settings, bus_path, beat))
     return 0

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import crypto_stream
+from crypto_stream import descriptors
 from crypto_stream.bus.local import LocalGatewayPort
 from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
 from crypto_stream.bus.orders import OrderNews
@@ -25,11 +26,14 @@ from crypto_stream.gateway.delivery.door import Door, Entrance
 from crypto_stream.gateway.delivery.pulse import Pulse
 from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
+from crypto_stream.gateway.http.connections import Connections
+from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.house import Limits
 from crypto_stream.gateway.order_sessions.reception import Reception
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
+from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
@@ -40,6 +44,8 @@ log = logging.getLogger(__name__)
 
 # Connections besides viewers: pages, programs that ask over HTTP, polls.
 _OTHERS = 1024
+# Descriptors that are no connection of a client: the bus, the log, files that are read.
+_OWN = 64
 # engine.io sessions besides viewers: those that were refused, or have not yet joined.
 _UNJOINED = 256
 _STATUS_S = 5.0
@@ -58,6 +64,13 @@ def main(
     `name` tells this gateway from others on the same port. Returns the process's exit status.
     """
     prepare(listener)
+    files = descriptors.raise_limit()
+    if settings.max_viewers > files:
+        log.warning(
+            "max_viewers %d is more than this process can serve: it may open %d files; raise LimitNOFILE or "
+            "`ulimit -n`, or lower max_viewers",
+            *(settings.max_viewers, files),
+        )
     gateway = Gateway(settings, bus_path, name)
     stopping = _on_signals()
     gateway.start(listener)
@@ -73,7 +86,6 @@ class Gateway:
     def __init__(self, settings: Settings, bus_path: Path, name: str) -> None:
         """Build the parts of the gateway `name`; nothing runs before `start`."""
         self._library: Any = importlib.import_module(f"crypto_stream.gateway.servers.{settings.server}")
-        self._max_viewers = settings.max_viewers
         self._mirror = Mirror()
         self._counters = Counters()
         self._port = LocalGatewayPort(bus_path)
@@ -113,9 +125,12 @@ class Gateway:
             *(self._app.wsgi_app, entrance, self._orders),
             *(settings.origins, settings.max_viewers, self._delivery.viewers),
         )
-        self._road: Road = no_road
+        road: Road = no_road
         if settings.prebuilt:
-            self._road = FastRoad(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE)
+            road = FastRoad(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE)
+        most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
+        self._connections = Connections(most, self._counters, lambda: entrance.open)
+        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing())
         door.environs = socketio.server.environ
         self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
@@ -133,7 +148,7 @@ class Gateway:
         for interval_ms in INTERVALS_MS:
             _spawn(f"flush {interval_ms}", self._flush_for_ever, interval_ms)
         host, port = listener.getsockname()[:2]
-        self._server = self._library.Server(self._app, self._road, listener, self._max_viewers + _OTHERS)
+        self._server = self._library.Server(self._app, listener, self._manners)
         shown = f"[{host}]" if ":" in host else host
         log.info(
             "gateway serving", extra={"url": f"http://{shown}:{port}", "server": self._library.ASYNC_MODE}
@@ -152,6 +167,7 @@ class Gateway:
             if now >= next_beat:
                 next_beat = max(next_beat + _BEAT_S, now)
                 beat()
+                self._connections.sweep()
                 for viewer in self._delivery.cut_slow():
                     log.warning("slow client disconnected", extra={"client": viewer})
             time.sleep(_TICK_S)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import httpx
@@ -55,6 +57,12 @@ class Gateway:
         shown = Path(f"/proc/{self.process.pid}/fd")
         return len(list(shown.iterdir())) if shown.exists() else 0
 
+    def memory(self) -> int:
+        """Return the bytes it has in memory; 0 where the system does not show them."""
+        shown = Path(f"/proc/{self.process.pid}/status")
+        found = re.search(r"VmRSS:\s+(\d+) kB", shown.read_text()) if shown.exists() else None
+        return int(found[1]) * 1024 if found else 0
+
     async def metric(self, name: str) -> float:
         """Read one metric without labels."""
         text = (await self.http.get("/metrics")).text
@@ -62,11 +70,22 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running(bus: Path, **settings: Any) -> AsyncIterator[Gateway]:
-    """Start a gateway on a free port; it is ended afterwards."""
+async def running(
+    bus: Path, *, files: int | None = None, stderr: IO[bytes] | None = None, **settings: Any
+) -> AsyncIterator[Gateway]:
+    """Start a gateway on a free port, which may open so many `files`; it is ended afterwards."""
+
+    def limit() -> None:
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files // 2, files))
+
     told = json.dumps({"bus": str(bus), "admin_token": TOKEN, **settings})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.gateway.serve", told, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.gateway.serve", told),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        preexec_fn=limit,
     )
     assert process.stdout is not None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import socket
 import struct
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from crypto_stream.gateway.fast.desk import Desk, Reader
+from crypto_stream.gateway.fast.desk import Desk
 from tests.gateway.wired import Hub
 
 IDLE_S = 60.0
@@ -160,26 +159,3 @@ def test_a_reset_is_the_threads_error() -> None:
 def test_a_fault_of_ours_is_the_threads_error_and_not_the_hubs() -> None:
     with connected() as (client, server), pytest.raises(ArithmeticError):
         desk(server, client, lambda: client.send(b"13\n")).attend(b"", IDLE_S)
-
-
-def test_a_reader_gives_what_was_left_and_then_the_socket() -> None:
-    with connected() as (client, server):
-        server.setblocking(True)
-        with Reader(socket.SocketIO(server, "r")) as reader:
-            assert reader.drain() == b""
-            client.send(b"one\ntwo\n")
-            assert reader.readline() == b"one\n"
-            assert reader.drain() == b"two\n"
-            assert reader.drain() == b""
-            reader.give_back(b"tw")
-            client.send(b"o\nthree")
-            client.shutdown(socket.SHUT_WR)
-            assert reader.readline() == b"two\n"
-            assert reader.read() == b"three"
-
-
-def test_a_large_rest_is_read_in_its_order() -> None:
-    left = bytes(range(256)) * 200
-    reader = Reader(io.BytesIO(b"end"))  # type: ignore[arg-type]
-    reader.give_back(left)
-    assert reader.read(len(left) + 3) == left + b"end"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -91,7 +92,7 @@ async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
 
 
 @asynccontextmanager
-async def open_roads(bus: Path, server: str, **more: object) -> AsyncIterator[Roads]:
+async def open_roads(bus: Path, server: str, **more: Any) -> AsyncIterator[Roads]:
     """Run both gateways until each has heard the engine."""
     async with (
         running(bus, server=server, **more) as fast,

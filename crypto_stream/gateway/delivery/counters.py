@@ -49,6 +49,10 @@ class Counters:
     disconnected_slow: int = 0
     refused: int = 0
     prebuilt: int = 0
+    refused_requests: Counter[str] = field(default_factory=Counter)
+    ended_connections: Counter[str] = field(default_factory=Counter)
+    ended_sessions: Counter[str] = field(default_factory=Counter)
+    accept_pauses: int = 0
     flush_s: Histogram = field(default_factory=lambda: Histogram(_FLUSH_S))
     latency_s: dict[int, Histogram] = field(default_factory=dict)
 

@@ -29,6 +29,7 @@ class Entrance:
         """Let in at most `per_address` WebSockets of one address; messages have `most_received` bytes."""
         self.hub = hub
         self.most_received = most_received
+        self.open = 0
         self._counters = counters
         self._per_address = per_address
         self._present: Counter[str] = Counter()
@@ -45,14 +46,16 @@ class Entrance:
     ) -> _Wire:
         """Take the socket from the server; `make` puts a wire on it, which calls what it gets at its end."""
         address = str(environ.get("REMOTE_ADDR", ""))
-        self._present[address] += 1
         descriptor, early = environ[DETACH]()
+        self._present[address] += 1
+        self.open += 1
         wire = make(descriptor, lambda: self._leave(address))
         wire.begin(made.serialized())
         self.hub.soon(wire.start, early)
         return wire
 
     def _leave(self, address: str) -> None:
+        self.open -= 1
         self._present[address] -= 1
         if not self._present[address]:
             del self._present[address]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,50 +23,6 @@ class Pause(Protocol):
 
     def end(self) -> None:
         """Let it go on, now; for callbacks of the hub, once for each `wait`."""
-
-
-class Reader(io.BufferedReader):
-    """What a server reads a connection from: first what the fast road leaves, then the socket."""
-
-    def __init__(self, connection: io.RawIOBase) -> None:
-        """Read from a socket's own raw file."""
-        self._source = _Source(connection)
-        super().__init__(self._source)
-
-    def give_back(self, left: bytes) -> None:
-        """Have these bytes read next; what was given back before must have been read."""
-        self._source.left = left
-
-    def drain(self) -> bytes:
-        """Take what was read ahead; never waits."""
-        self._source.dry = True
-        try:
-            return self.read() or b""
-        finally:
-            self._source.dry = False
-
-
-class _Source(io.RawIOBase):
-    """Gives what is `left`, then what the socket has; while it is `dry`, the socket is not asked."""
-
-    def __init__(self, connection: io.RawIOBase) -> None:
-        self._connection = connection
-        self.left = b""
-        self.dry = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.left:
-            size = min(len(buffer), len(self.left))
-            buffer[:size], self.left = self.left[:size], self.left[size:]
-            return size
-        return None if self.dry else self._connection.readinto(buffer)
-
-    def close(self) -> None:
-        super().close()
-        self._connection.close()
 
 
 class Desk:
@@ -105,7 +60,13 @@ class Desk:
                 time.sleep(0)
             else:
                 self._wait(idle_s)
-        return self._came
+        left, self._came = self._came, b""
+        return left
+
+    def was_used(self) -> bool:
+        """Say whether something was answered since this, or a whole idle time, was last asked about."""
+        used, self._served = self._served, False
+        return used
 
     def _serve(self) -> bool:
         """Answer what came, as far as the client takes it; False when the rest is not for this road."""

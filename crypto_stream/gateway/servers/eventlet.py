@@ -11,6 +11,7 @@ with warnings.catch_warnings():
 
 # Only now may anything else be imported: it must see the green standard library.
 import contextlib
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -21,20 +22,15 @@ import eventlet.hubs
 import eventlet.wsgi
 
 from crypto_stream.gateway.delivery.hub import DETACH
-from crypto_stream.gateway.fast.desk import Desk, Reader
-from crypto_stream.gateway.fast.road import Road
+from crypto_stream.gateway.http.acceptor import Acceptor
+from crypto_stream.gateway.http.intake import IDLE_S, WRITE_S, Intake, Manners
 
 ASYNC_MODE = "eventlet"
-# Seconds a client may take for its request line, headers and body, and between two requests.
-_READ_S = 60.0
-# Seconds for the headers alone, from the end of the request line.
-_HEADERS_S = 20.0
-KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % _READ_S
+KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % IDLE_S
 
 # Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
 logging.logThreads = False
-_library = logging.getLogger(f"{__name__}.library")
-_library.setLevel(logging.WARNING)  # eventlet tells of every start and stop at INFO
+log = logging.getLogger(__name__)
 
 
 class Hub:
@@ -87,31 +83,42 @@ class Pause:
 
 
 class Server:
-    """Accept and serve connections from now on, at most `max_connections` at once."""
+    """Accept and serve connections from now on, as many as `manners.connections` has room for."""
 
-    def __init__(self, app: Callable[..., Any], road: Road, listener: Any, max_connections: int) -> None:
-        """Serve `app` on a listening (green) socket, and first what `road` answers."""
-        self._thread = eventlet.spawn(
-            eventlet.wsgi.server,
+    def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
+        """Serve `app` on a listening (green) socket, and first what the intake answers."""
+        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.sparing)
+        self._wsgi = eventlet.wsgi.Server(
             listener,
+            listener.getsockname(),
             app,
-            protocol=partial(_Connection, road),
-            log=_library,
+            protocol=partial(_Connection, manners),
             log_output=False,
             debug=False,
-            max_size=max_connections,
-            keepalive=_READ_S,
-            socket_timeout=_READ_S,
+            keepalive=IDLE_S,
+            socket_timeout=WRITE_S,
         )
+        self._thread = eventlet.spawn(self._acceptor.run, partial(eventlet.spawn_n, self._serve))
 
     @property
     def running(self) -> bool:
         """Say whether connections are still accepted."""
-        return not self._thread.dead
+        return self._acceptor.running and not self._thread.dead
 
     def stop(self) -> None:
         """Accept no more; what is open ends with the process."""
         self._thread.kill()
+        self._acceptor.stop()
+
+    def _serve(self, connection: Any, address: Any) -> None:
+        try:
+            self._wsgi.process_request([address, connection, eventlet.wsgi.STATE_REQUEST])
+        except OSError:  # it broke
+            pass
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            connection.close()
 
 
 class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
@@ -120,8 +127,8 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     rfile: Any
     _taken = False
 
-    def __init__(self, road: Road, *connection: Any) -> None:
-        self._road = road
+    def __init__(self, manners: Manners, *connection: Any) -> None:
+        self._manners = manners
         super().__init__(*connection)
 
     def handle(self) -> None:
@@ -130,57 +137,35 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
     def setup(self) -> None:
         super().setup()
-        self.rfile = self._reader = Reader(self.rfile.detach())
-        self._desk = Desk(self.connection, self.connection.fd, self._road, Hub(), Pause)
+        self.rfile.close()
+        self.rfile = io.BytesIO()
+        address = str(self.client_address[0])
+        self._intake = Intake(self.connection, self.connection.fd, address, self._manners, Hub(), Pause)
 
     def _read_request_line(self) -> Any:
-        """Answer all that is simple, then read the first line of something else, or of the end."""
-        if not self.rfile.closed and self.conn_state[2] != eventlet.wsgi.STATE_CLOSE:
-            try:
-                self._reader.give_back(self._desk.attend(self._reader.drain(), _READ_S))
-            except OSError as error:
-                if error.errno in eventlet.wsgi.BROKEN_SOCK | eventlet.wsgi.BAD_SOCK:
-                    return ""
-                raise
-        if self.conn_state[2] == eventlet.wsgi.STATE_CLOSE:  # the server ended meanwhile
-            return ""
-        return super()._read_request_line()
-
-    def parse_request(self) -> bool:
-        with eventlet.Timeout(_HEADERS_S, TimeoutError("the headers took too long")):
-            return bool(super().parse_request())
+        """Read the first line of what the intake gives: a whole request, or the end."""
+        self.rfile = io.BytesIO(self._intake.next())
+        return self.rfile.readline()
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["SERVER_PROTOCOL"] = self.request_version  # eventlet always says 1.0
         environ[DETACH] = self._detach
-        environ["wsgi.input_terminated"] = True  # a chunked body ends by itself, any other by its length
         return environ
 
     def _detach(self) -> tuple[int, bytes]:
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
+        descriptor = os.dup(self.connection.fileno())
         self._taken = True
         eventlet.wsgi.WSGI_LOCAL.already_handled = True
-        early = self._reader.drain()
-        descriptor = os.dup(self.connection.fileno())
         eventlet.hubs.notify_opened(descriptor)
-        self.conn_state[1] = _Gone()  # the server would shut it down when this green thread ends
-        return descriptor, early
+        return descriptor, self._intake.rest()
 
     def finish(self) -> None:
+        self._intake.leave()
         if not self._taken:
             super().finish()
             return
-        for part in (self.wfile, self.rfile, self.connection):
+        for part in (self.wfile, self.connection):
             with contextlib.suppress(OSError):
                 part.close()
-
-
-class _Gone:
-    """A connection that the server need not end any more."""
-
-    def shutdown(self, how: int) -> None:
-        """Leave it alone."""
-
-    def close(self) -> None:
-        """Leave it alone."""

@@ -5,7 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 # Only now may anything else be imported: it must see the green standard library.
-import contextlib  # noqa: E402
+import io  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -14,21 +14,17 @@ from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
 from gevent.hub import get_hub  # noqa: E402
-from gevent.pool import Pool  # noqa: E402
 from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 
 from crypto_stream.gateway.delivery.hub import DETACH  # noqa: E402
-from crypto_stream.gateway.fast.desk import Desk, Reader  # noqa: E402
-from crypto_stream.gateway.fast.road import Road  # noqa: E402
+from crypto_stream.gateway.http.acceptor import Acceptor  # noqa: E402
+from crypto_stream.gateway.http.intake import Intake, Manners  # noqa: E402
 
 ASYNC_MODE = "gevent"
-# Seconds a client may take for its request line, headers and body, and between two requests.
-_READ_S = 60.0
-# Seconds for the headers alone, from the end of the request line.
-_HEADERS_S = 20.0
 KEPT_ALIVE = b""  # pywsgi confirms it to HTTP/1.0 only
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
+log = logging.getLogger(__name__)
 _library = logging.getLogger(f"{__name__}.library")
 
 
@@ -91,25 +87,36 @@ class Pause:
 
 
 class Server:
-    """Accept and serve connections from now on, at most `max_connections` at once."""
+    """Accept and serve connections from now on, as many as `manners.connections` has room for."""
 
-    def __init__(self, app: Callable[..., Any], road: Road, listener: Any, max_connections: int) -> None:
-        """Serve `app` on a listening (green) socket, and first what `road` answers."""
-        pool = Pool(max_connections)
-        handler = partial(_Connection, road)
-        self._server = WSGIServer(
-            listener, app, log=None, error_log=_library, spawn=pool, handler_class=handler
+    def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
+        """Serve `app` on a listening (green) socket, and first what the intake answers."""
+        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.sparing)
+        self._wsgi = WSGIServer(
+            listener, app, log=None, error_log=_library, handler_class=partial(_Connection, manners)
         )
-        self._server.start()
+        self._wsgi.init_socket()
+        self._thread = gevent.spawn(self._acceptor.run, partial(gevent.spawn_raw, self._serve))
 
     @property
     def running(self) -> bool:
         """Say whether connections are still accepted."""
-        return bool(self._server.started)
+        return self._acceptor.running and not self._thread.dead
 
     def stop(self) -> None:
         """Accept no more; what is open ends with the process."""
-        self._server.close()
+        self._thread.kill()
+        self._acceptor.stop()
+
+    def _serve(self, connection: Any, address: Any) -> None:
+        try:
+            self._wsgi.handle(connection, address)
+        except OSError:  # it broke
+            pass
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            connection.close()
 
 
 class _Connection(WSGIHandler):  # type: ignore[misc]
@@ -119,27 +126,22 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
     rfile: Any
     _taken: Any = None
 
-    def __init__(self, road: Road, *connection: Any) -> None:
-        super().__init__(*connection)
-        self.rfile = self._reader = Reader(self.rfile.detach())
-        self._desk = Desk(self.socket, self.socket._sock, road, Hub(), Pause)
+    def __init__(self, manners: Manners, connection: Any, address: Any, server: Any) -> None:
+        super().__init__(connection, address, server, io.BytesIO())
+        self._intake = Intake(connection, connection._sock, str(address[0]), manners, Hub(), Pause)
 
     def handle(self) -> None:
-        self.socket.settimeout(_READ_S)
-        super().handle()
+        try:
+            super().handle()
+        finally:
+            self._intake.leave()
         if self._taken is not None:  # else it would stay open until the garbage collector comes
-            with contextlib.suppress(OSError):
-                self._reader.close()
-                self._taken.close()
+            self._taken.close()
 
     def read_requestline(self) -> Any:
-        """Answer all that is simple, then read the first line of something else, or of the end."""
-        self._reader.give_back(self._desk.attend(self._reader.drain(), _READ_S))
+        """Read the first line of what the intake gives: a whole request, or the end."""
+        self.rfile = io.BytesIO(self._intake.next())
         return super().read_requestline()
-
-    def read_request(self, raw_requestline: str) -> Any:
-        with gevent.Timeout(_HEADERS_S, ValueError("the headers took too long")):
-            return super().read_request(raw_requestline)
 
     def _write_with_headers(self, data: bytes) -> None:
         """Send head and body at once: a client that hangs up after the head would not see why."""
@@ -159,6 +161,7 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
 
     def _detach(self) -> tuple[int, bytes]:
         """Hand the connection over: from now on this server only closes its own descriptor of it."""
+        descriptor = os.dup(self.socket.fileno())
         self._taken, self.socket = self.socket, None
         self.close_connection = True
-        return os.dup(self._taken.fileno()), self._reader.drain()
+        return descriptor, self._intake.rest()

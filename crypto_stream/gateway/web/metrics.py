@@ -176,6 +176,9 @@ class GatewayMetrics(Collector):
         yield _total("caught_up", "Snapshots given to viewers that had fallen behind.", counters.caught_up)
         yield _total("disconnected_slow", "Viewers cut for not reading.", counters.disconnected_slow)
         yield _total("refused_viewers", "Connections beyond the limit.", counters.refused)
+        yield _by("refused_requests", "HTTP requests that nothing read.", "code", counters.refused_requests)
+        yield _by("ended_connections", "HTTP connections ended by us.", "reason", counters.ended_connections)
+        yield _total("accept_pauses", "Times new connections had to wait.", counters.accept_pauses)
         yield _total("prebuilt_answers", "Requests answered before WSGI.", counters.prebuilt)
 
 

@@ -1,0 +1,62 @@
+"""Accept connections as long as there is room; where there is none, keep who is there and wait."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.http.connections import Connections
+from crypto_stream.gateway.sparing import Sparing
+
+log = logging.getLogger(__name__)
+
+_PAUSE_S = 0.02
+# The process or the machine can open no more.
+_OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_CLOSED = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+
+
+class Acceptor:
+    """Accept on a listening green socket; `serve(connection, address)` is spawned for each."""
+
+    def __init__(self, listener: Any, connections: Connections, counters: Counters, sparing: Sparing) -> None:
+        """Prepare; `run` does it."""
+        self.running = True
+        self._listener = listener
+        self._connections = connections
+        self._counters = counters
+        self._sparing = sparing
+
+    def run(self, spawn: Callable[[Any, Any], object]) -> None:
+        """Accept until `stop`; `spawn(connection, address)` must return at once."""
+        while self.running:
+            if not self._connections.room():
+                self._wait("as many connections as this process takes")
+                continue
+            try:
+                connection, address = self._listener.accept()
+            except OSError as error:
+                if error.errno in _CLOSED:
+                    self.running = False
+                elif error.errno in _OUT_OF:
+                    self._connections.make_room()
+                    self._wait(str(error))
+                continue  # anything else befell one connection that has gone already
+            spawn(connection, address)
+            time.sleep(0)  # a crowd at the door would let nobody else run
+
+    def stop(self) -> None:
+        """Accept no more, end what waits; what is being answered ends with the process."""
+        self.running = False
+        self._listener.close()
+        self._connections.end_waiting()
+
+    def _wait(self, why: str) -> None:
+        self._counters.accept_pauses += 1
+        if self._sparing.due("accept"):
+            log.warning("no room for more connections: new ones wait", extra={"reason": why})
+        time.sleep(_PAUSE_S)

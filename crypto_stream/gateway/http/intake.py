@@ -1,0 +1,191 @@
+"""One connection's requests: simple ones are answered by the desk, the others handed to the server whole."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.hub import Hub
+from crypto_stream.gateway.fast.desk import Desk, Pause
+from crypto_stream.gateway.fast.road import Road
+from crypto_stream.gateway.http.connections import Connections
+from crypto_stream.gateway.http.head import BadRequestError, bad
+from crypto_stream.gateway.http.reader import Request, RequestReader
+from crypto_stream.gateway.order_sessions.pace import Pace
+from crypto_stream.gateway.sparing import Sparing
+
+log = logging.getLogger(__name__)
+
+# Seconds a connection may be without a request: more than the 60 of usual proxies, which must close first.
+IDLE_S = 90.0
+# Seconds from the first byte of a head to its end, and from there to the end of the body.
+HEAD_S = 20.0
+BODY_S = 20.0
+# Seconds one piece of an answer may take.
+WRITE_S = 60.0
+# Requests a second of one connection that need Flask; who is faster waits, as nobody has a thread to himself.
+_RATE = 200
+# What a refused client still sends is read for so long and so far, so that it sees why.
+_LINGER_S = 2.0
+_LINGER = 1024 * 1024
+_CHUNK = 16 * 1024
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Manners(NamedTuple):
+    """What all connections of a gateway share."""
+
+    road: Road
+    connections: Connections
+    counters: Counters
+    most_body: int
+    sparing: Sparing
+
+
+class Intake:
+    """Take one connection's requests in, strictly and in bounds."""
+
+    def __init__(
+        self, connection: Any, bare: Any, address: str, manners: Manners, hub: Hub, pause: Callable[[], Pause]
+    ) -> None:
+        """Read a green socket, of which `bare` is the real, non-blocking one; `pause` makes pauses."""
+        self._connection = connection
+        self._address = address
+        self._manners = manners
+        self._desk = Desk(connection, bare, manners.road, hub, pause)
+        self._seat = manners.connections.enter(self._end, self._desk.was_used)
+        self._bare = bare
+        self._reader = RequestReader(0)
+        self._rest = b""
+        self._whole = True
+        self._pace: Pace | None = None
+
+    def next(self) -> bytes:
+        """Wait for the next request that is not simple, and return all of it; b"" at the end.
+
+        What is refused is answered here, and is the end.
+        """
+        self._seat.wait()
+        self._seat.hold(0)
+        if not self._whole:
+            self._linger()
+            return b""
+        try:
+            self._take_turns()
+            request = self._read(self._desk.attend(self._rest, IDLE_S))
+        except BadRequestError as refused:
+            self._refuse(refused)
+            return b""
+        except OSError:  # it broke, or nothing came for long
+            return b""
+        if request is None:
+            return b""
+        self._seat.work()
+        self._connection.settimeout(WRITE_S)
+        self._rest, self._whole = request.rest, request.whole
+        return request.data
+
+    def rest(self) -> bytes:
+        """Take the bytes behind the last request: the connection is somebody else's from now on."""
+        rest, self._rest = self._rest, b""
+        self._seat.leave()
+        return rest
+
+    def leave(self) -> None:
+        """End with the connection."""
+        self._seat.leave()
+
+    def _end(self) -> None:
+        """End the connection, now: whoever reads or writes it wakes, what was kept of a request is freed."""
+        self._reader.forget()
+        with suppress(OSError):
+            self._bare.shutdown(socket.SHUT_RDWR)
+
+    def _take_turns(self) -> None:
+        """Let others run between two requests, and wait where they come too fast."""
+        if self._pace is None:
+            self._pace = Pace(_RATE, time.monotonic())
+            return
+        time.sleep(0)
+        while not self._pace.allows(time.monotonic()):
+            time.sleep(1 / _RATE)
+
+    def _read(self, came: bytes) -> Request | None:
+        """Read on from what `came` until the request is whole; None when the client hung up before."""
+        if not came:
+            return None
+        self._reader = reader = RequestReader(self._manners.most_body)
+        until, in_body, told = time.monotonic() + HEAD_S, False, False
+        request = reader.feed(came)
+        del came
+        while request is None:
+            if reader.head is not None and not in_body:
+                until, in_body = time.monotonic() + BODY_S, True
+            if reader.awaited and not told:
+                self._connection.sendall(_CONTINUE)
+                told = True
+            self._seat.hold(reader.held)
+            time.sleep(0)  # who sends without pause would let nobody else run
+            try:
+                data = self._receive(until)
+            except TimeoutError:
+                text = "The body took too long." if in_body else "The request's head took too long."
+                raise bad(text, "request_timeout", HTTPStatus.REQUEST_TIMEOUT) from None
+            if not data:
+                return None
+            request = reader.feed(data)
+            del data
+        self._seat.hold(len(request.data) + len(request.rest))
+        return request
+
+    def _receive(self, until: float) -> bytes:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        data: bytes = self._connection.recv(_CHUNK)
+        return data
+
+    def _refuse(self, refused: BadRequestError) -> None:
+        counters, sparing = self._manners.counters, self._manners.sparing
+        counters.refused_requests[refused.code] += 1
+        if sparing.due(refused.code):
+            about = {"address": self._address, "code": refused.code, "why": refused.detail}
+            log.info("requests refused", extra={**about, "count": counters.refused_requests[refused.code]})
+        with suppress(OSError):
+            self._connection.settimeout(_LINGER_S)
+            self._connection.sendall(answer(refused))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Read what is still coming for a while: closed at once, the client would see a reset, not why."""
+        until, left = time.monotonic() + _LINGER_S, _LINGER
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+            while left > 0 and (data := self._receive(until)):
+                left -= len(data)
+                time.sleep(0)
+
+
+def answer(refused: BadRequestError) -> bytes:
+    """Write the answer to a request that nothing else has seen."""
+    status = refused.status
+    about = {"type": "about:blank", "title": status.phrase, "status": int(status)}
+    body = json.dumps({**about, "code": refused.code, "detail": refused.detail}).encode()
+    lines = [
+        f"HTTP/1.1 {int(status)} {status.phrase}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        *(["Allow: GET, HEAD, POST, OPTIONS"] if status == HTTPStatus.METHOD_NOT_ALLOWED else []),
+        "Connection: close",
+    ]
+    return "\r\n".join((*lines, "", "")).encode() + body

@@ -1,0 +1,213 @@
+"""What strangers may send and hold: bounded in sum, so that others are served meanwhile and after."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import pytest
+
+from crypto_stream.gateway.http.intake import IDLE_S
+from tests.gateway.engine import Engine
+from tests.gateway.process import Gateway, running, viewing
+from tests.gateway.raw import Raw, raw
+from tests.gateway.test_http_reader import BAD_FRAMING, ENDLESS, post
+from tests.waiting import DEADLINE_S, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
+MB = 1024 * 1024
+# What Python itself may keep of what it has freed.
+SLACK = 20 * MB
+
+
+async def flood(gateway: Gateway, begin: bytes, again: bytes, most: int = 60 * MB) -> None:
+    """Send without end, until the gateway ends it."""
+    piece = again * (64 * 1024 // len(again))
+    sent = 0
+    async with raw(gateway.url) as client:
+        with suppress(ConnectionError, TimeoutError):
+            client.writer.write(begin)
+            while sent < most:
+                client.writer.write(piece)
+                await asyncio.wait_for(client.writer.drain(), DEADLINE_S)
+                sent += len(piece)
+    assert sent < most
+
+
+@pytest.mark.parametrize(("begin", "again"), ENDLESS.values(), ids=ENDLESS.keys())
+async def test_what_has_no_end_is_ended_and_not_kept(gateway: Gateway, begin: bytes, again: bytes) -> None:
+    """Heads, lines, chunk headers, trailers, bodies: each alone, at full speed; others are answered."""
+    before = gateway.memory()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(flood(gateway, begin, again))
+        answers = [(await gateway.http.get("/healthz")).status_code for _ in range(20)]
+
+    assert answers == [200] * 20
+    assert gateway.memory() < before + SLACK
+
+
+@pytest.mark.parametrize(("status", "sent"), BAD_FRAMING.values(), ids=BAD_FRAMING.keys())
+async def test_bad_framing_is_answered_and_nothing_behind_it_is_read(
+    gateway: Gateway, status: int, sent: bytes
+) -> None:
+    """One answer that says why, then the end: what was smuggled behind is not answered."""
+    async with raw(gateway.url) as client:
+        await client.send(sent + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        head = await client.head()
+        rest = await asyncio.wait_for(client.reader.read(), DEADLINE_S)
+
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "Connection: close" in head
+    assert b'"detail"' in rest
+    assert b"HTTP/1.1" not in rest.replace(b"METHOD /path HTTP/1.1", b"").replace(b"HTTP/1.1 and", b"")
+
+
+async def test_an_absolute_target_is_served(gateway: Gateway) -> None:
+    """As proxies' clients write it."""
+    async with raw(gateway.url) as client:
+        await client.send(b"GET http://anywhere:1/courses/btcusdt?a=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.head()).startswith("HTTP/1.1 200 ")
+
+
+async def test_a_client_that_waits_for_a_word_before_its_body_gets_it(gateway: Gateway) -> None:
+    """Expect: 100-continue, as curl sends it; a body that is refused is not asked for."""
+    kind = b"Content-Type: application/json\r\n"
+    head = b"POST /sources/active HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + kind
+    async with raw(gateway.url) as client:
+        await client.send(head + b"Content-Length: 2\r\n\r\n")
+        told = await client.head()
+        await client.send(b"{}")
+        answer = await client.head()
+    async with raw(gateway.url) as client:
+        await client.send(head + b"Content-Length: 99999999\r\n\r\n")
+        refused = await client.head()
+
+    assert told == "HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.startswith("HTTP/1.1 403 ")
+    assert refused.startswith("HTTP/1.1 4")
+
+
+async def test_requests_in_a_row_hold_up_nobody(gateway: Gateway) -> None:
+    """Pipelined, each for the ordinary road and none read: others wait for a few of them at most."""
+    async with raw(gateway.url) as client:
+        client.writer.write(b"GET /zzzzzz HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000)
+        slowest = 0.0
+        for _ in range(20):
+            began = time.monotonic()
+            assert (await gateway.http.get("/healthz")).status_code == 200
+            slowest = max(slowest, time.monotonic() - began)
+        client.writer.transport.abort()
+
+    assert slowest < DEADLINE_S / 4
+
+
+async def test_half_bodies_of_many_are_bounded_together(gateway: Gateway) -> None:
+    """Each within its own bound, all of them beyond the sum: those that waited longest are ended."""
+    before = gateway.memory()
+    half = post(b"Content-Length: 65536", body=b"a" * 60_000)
+    async with crowd(gateway, 2_000, half) as clients:
+        await asyncio.wait_for(clients[0].ended(), DEADLINE_S)
+        ended = await gateway.metric('crypto_stream_ended_connections_total{reason="no_memory"}')
+        held = gateway.memory() - before
+        whole = await gateway.http.post("/courses", content=b"a" * 60_000)
+
+    assert ended > 0
+    assert held < 8 * MB + 2_000 * 32 * 1024 + SLACK  # a connection alone takes up to 32 kB
+    assert whole.status_code == 405
+
+
+@asynccontextmanager
+async def crowd(gateway: Gateway, number: int, sent: bytes) -> AsyncIterator[list[Raw]]:
+    """Connect many, each of which sends this and no more."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw(gateway.url)) for _ in range(number)]
+        for client in clients:
+            await client.send(sent)
+        yield clients
+
+
+@SERVERS
+async def test_who_never_ends_a_request_keeps_nobody_out(bus: Path, engine: Engine, server: str) -> None:
+    """More of them than there may be connections: those that have waited longest make room."""
+    async with running(bus, server=server, max_viewers=1) as gateway:
+        await gateway.ready()
+        async with crowd(gateway, 1_200, b"GET / HTTP/1.1\r\nHost: a\r\n") as clients:
+            await asyncio.wait_for(clients[0].ended(), DEADLINE_S)
+            async with viewing(gateway.url) as viewer:
+                await viewer.until("hello")
+            async with raw(gateway.url) as other:
+                await other.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await other.head()).startswith("HTTP/1.1 200 ")
+            ended = await gateway.metric('crypto_stream_ended_connections_total{reason="no_room"}')
+
+    assert ended >= 100
+
+
+@SERVERS
+async def test_at_the_limit_of_open_files_who_is_there_stays(bus: Path, engine: Engine, server: str) -> None:
+    """The soft limit is raised; at the hard one others make room or wait, and the viewers go on."""
+    with TemporaryFile() as log:
+        async with running(bus, server=server, files=200, stderr=log) as gateway:
+            await gateway.ready()
+            async with viewing(gateway.url) as viewer:
+                await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
+                async with crowd(gateway, 400, b""):
+                    price = "4.5" if server == "gevent" else "5.5"
+                    engine.change(price=price)
+                    await until(lambda: viewer.price() == price)
+                    await gateway.answers("/healthz", 200)
+                    descriptors = gateway.descriptors()
+                await gateway.answers("/courses", 200)
+            running_still = gateway.process.returncode is None
+        log.seek(0)
+        told = log.read().decode()
+
+    assert running_still
+    assert 100 < descriptors < 200 or not descriptors
+    assert (
+        len(re.findall("max_viewers 20000 is more than this process can serve: it may open 200", told)) == 1
+    )
+    assert "Traceback" not in told
+
+
+@SERVERS
+async def test_bad_requests_do_not_flood_the_log(bus: Path, engine: Engine, server: str) -> None:
+    """A line for each kind, with a count; /metrics counts all of them."""
+    with TemporaryFile() as log:
+        async with running(bus, server=server, stderr=log) as gateway:
+            await gateway.ready()
+            for sent in several(BAD_FRAMING):
+                async with raw(gateway.url) as client:
+                    await client.send(sent)
+                    await client.ended()
+            counted = await gateway.metric('crypto_stream_refused_requests_total{code="bad_request"}')
+        log.seek(0)
+        told = log.read().decode()
+
+    assert counted > 100
+    assert len(told) < 5_000
+    assert told.count("requests refused") == 7
+
+
+def several(bad: dict[str, tuple[int, bytes]]) -> Iterator[bytes]:
+    """Give each of them three times."""
+    for _ in range(3):
+        yield from (sent for _, sent in bad.values())
+
+
+async def test_idle_connections_are_kept_longer_than_proxies_keep_theirs(gateway: Gateway) -> None:
+    """Whose 60 s must end first, on every road; who asks for it is told."""
+    told = [
+        (await gateway.http.get(path, headers={"Connection": "keep-alive"})).headers.get("Keep-Alive")
+        for path in ("/courses", "/healthz")
+    ]
+
+    assert IDLE_S >= 75
+    assert told in ([f"timeout={IDLE_S:.0f}"] * 2, [None] * 2)  # gevent does not tell

@@ -16,7 +16,7 @@ LIGHTHOUSE := $(VENV)/.lighthouse-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench loadtest crash soak soak-page format clean
+.PHONY: help setup run test check bench loadtest crash rehearse-clock soak soak-page format clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
@@ -26,6 +26,7 @@ help:
 	@echo 'make bench    measure beside other servers, about 55 minutes (make bench ARGS=--quick: see that it works)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails when anything is missing'
+	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
 	@echo 'make format   format the code'
@@ -65,6 +66,9 @@ loadtest: $(DEV) $(SCRIPTS)
 crash: $(DEV) $(SCRIPTS)
 	$(PY) -m tests.process.crash $(ARGS)
 	$(PY) -m tests.process.order_crash $(ARGS)
+
+rehearse-clock: $(DEV) $(SCRIPTS)
+	$(PY) -m tests.process.clock $(ARGS)
 
 soak: $(DEV) $(SCRIPTS)
 	$(PY) -m benchmarks.soak $(ARGS)

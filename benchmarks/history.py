@@ -25,8 +25,10 @@ from benchmarks.past import Make, fill, pair, ticker
 from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options
 from benchmarks.system import crypto_stream, get
 from crypto_stream.engine.past import open_history
+from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question
+from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Range
@@ -89,7 +91,7 @@ def _measures(folder: Path, seconds: float, times: int) -> dict[str, Callable[[]
 def _writing(seconds: float) -> Row:
     """Drive 100 tickers through a history of its own, each second, and read two threads' clocks."""
     with tempfile.TemporaryDirectory(prefix="history-") as place:
-        history = open_history(Settings(data_dir=Path(place)), _SYMBOLS)
+        history = open_history(Settings(data_dir=Path(place)), _SYMBOLS, EngineClock(MachineClocks()))
         used = asyncio.run(_drive(history, seconds))
         late = sum(series.late for series in history.series.values())
         if late or history.keeper.trouble:
@@ -170,7 +172,7 @@ def _reading(folder: Path, interval: str, back_ms: int, limit: int, times: int) 
 
 def _asking(folder: Path, interval: str, limit: int, times: int) -> Row:
     """Ask a history, and see how late the loop's clock goes meanwhile."""
-    history = open_history(Settings(data_dir=folder), _SYMBOLS[:1])
+    history = open_history(Settings(data_dir=folder), _SYMBOLS[:1], EngineClock(MachineClocks()))
     return asyncio.run(_ask_and_look(history, Question(interval, None, None, None, limit), times))
 
 

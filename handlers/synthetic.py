@@ -9,6 +9,7 @@ changes no other.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ OPTIONS = {
 # Seconds made up for after a blocked loop; a machine that slept skips the rest: a gap of the history.
 _MOST_CAUGHT_UP = 30
 _CLOCK_SET_BACK_S = 1.5
+_SLOWED_S = 1.1
+_FAR_AHEAD_S = 61.0
 _SWING = 4  # ticks
 # Half the distance is kept, up to `_SWING` is added: 7 // 2 + 4 = 7 is as far as it gets.
 _FARTHEST = 7
@@ -155,9 +158,9 @@ def make_walk(symbol: str, seed: int | None, options: Mapping[str, str], last: s
 async def events(connection: Running, instruments: Sequence[Instrument]) -> AsyncGenerator[Event]:
     """Yield a trade and a top of book per instrument: the start at once, then each step on the whole second.
 
-    Times are that second in ms. Seconds that a blocked loop missed follow at once, up to 10; after a longer
-    pause the walks take 10 steps for the last 10 seconds. A clock that is set back costs nothing: the steps
-    go on each second, their times ahead of the clock.
+    Times are that second in ms, by the engine's clock. Seconds that a blocked loop missed follow at once, up
+    to 30; of a longer pause the last 30. Where the clock goes back by up to a minute the steps go on ahead of
+    it, a tenth slower until it has caught up; where by more, they go on at its new time.
     """
     check_options(connection.options)
     options = {**OPTIONS, **connection.options}
@@ -166,40 +169,46 @@ async def events(connection: Running, instruments: Sequence[Instrument]) -> Asyn
         symbol: make_walk(symbol, connection.seed, options, connection.last_price(symbol))
         for symbol in symbols
     }
-    second = int(time.time())
-    for event in _told(walks, second):
+    second = connection.now_ms() // 1000
+    keys = itertools.count(time.monotonic_ns() // 1_000_000)  # their times may go back, their order may not
+    for event in _told(walks, second, next(keys)):
         yield event
     while True:
-        await asyncio.sleep(until_next(second, time.time()))
-        moments = due(second, time.time())
+        await asyncio.sleep(until_next(second, connection.now_ms() / 1000))
+        moments = due(second, connection.now_ms() / 1000)
         for moment in moments:
             for walk in walks.values():
                 walk.step()
-            for event in _told(walks, moment):
+            for event in _told(walks, moment, next(keys)):
                 yield event
         second = moments[-1]
 
 
 def until_next(second: int, now: float) -> float:
     """Return how long to wait for the second after `second`; a clock set back does not stretch it."""
-    wait = second + 1 - now
-    return 1.0 if wait > _CLOCK_SET_BACK_S else max(wait, 0.0)
+    ahead = second + 1 - now
+    if ahead > _FAR_AHEAD_S:
+        return 1.0 - now % 1
+    return _SLOWED_S if ahead > _CLOCK_SET_BACK_S else max(ahead, 0.0)
 
 
 def due(second: int, now: float) -> range:
-    """Return the seconds to tell after `second`: at least the next one, at most the last 30 up to `now`."""
+    """Return the seconds to tell after `second`: the next one, those missed up to `now`, at most 30.
+
+    Where `now` is more than a minute before `second` it is the second of `now`.
+    """
+    if second + 1 - now > _FAR_AHEAD_S:
+        return range(int(now), int(now) + 1)
     last = max(int(now), second + 1)
     return range(max(second + 1, last - _MOST_CAUGHT_UP + 1), last + 1)
 
 
-def _told(walks: Mapping[str, Walk], second: int) -> Iterator[Event]:
+def _told(walks: Mapping[str, Walk], second: int, key: int) -> Iterator[Event]:
     time_ms = second * 1000
     for symbol, walk in walks.items():
         at = walk.now()
-        yield Trade(symbol, "walk", time_ms, time_ms, at.price, None)
-        yield Update(
-            symbol, "top", time_ms, time_ms, bid=at.bid, bid_size=at.size, ask=at.ask, ask_size=at.size
-        )
+        yield Trade(symbol, "walk", key, time_ms, at.price, None)
+        yield Update(symbol, "top", key, time_ms, bid=at.bid, bid_size=at.size, ask=at.ask, ask_size=at.size)
 
 
 def _halves(number: int) -> str:

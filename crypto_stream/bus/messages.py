@@ -69,8 +69,9 @@ class HistoryCounts(msgspec.Struct, frozen=True):
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
 
-    `history_trouble` says why bars are not stored, `orders_trouble` why no order is accepted; None while all
-    is well. `feed_troubles` are sentences on what the feed holds back.
+    `history_trouble` says why bars are not stored, `bars_trouble` whose trades make none, `orders_trouble`
+    why no order is accepted, `clock_trouble` what is wrong with the machine's clock; None while all is well.
+    `feed_troubles` are sentences on what the feed holds back.
     """
 
     time: int
@@ -82,6 +83,8 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     orders: OrderCounts | None = None
     history: HistoryCounts | None = None
     feed_troubles: list[str] = []
+    bars_trouble: str | None = None
+    clock_trouble: str | None = None
 
 
 class Switched(msgspec.Struct, frozen=True, tag="switched"):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.connect_to_handler import Switchboard
 from crypto_stream.feed.connection import Recorder
@@ -19,6 +20,7 @@ from crypto_stream.feed.source import Source
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
+from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument, is_synthetic, pair
 from crypto_stream.settings import Settings
@@ -67,9 +69,11 @@ class Assembly:
         bans: Mapping[str, int],
         remember_ban: Callable[[str, int], None],
         recorder: Recorder | None = None,
+        clock: EngineClock | None = None,
     ) -> None:
         """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left."""
         pairs = wanted_pairs(settings, sources)
+        self.clock = clock or EngineClock(MachineClocks())
         self.book = Book()
         self._last_prices: dict[str, str] = {}
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
@@ -103,7 +107,7 @@ class Assembly:
 
     def recall(self, last_bars: Mapping[str, Bar]) -> None:
         """Take the newest bar of each instrument that a former life left, before anything runs."""
-        now_ns, now_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
+        now_ns, now_ms = time.monotonic_ns(), self.clock.now_ms()
         for symbol, bar in last_bars.items():
             self._last_prices[symbol] = bar.close
             if not is_synthetic(symbol):
@@ -125,6 +129,7 @@ class Assembly:
             changed=self._on_changed,
             seed=settings.seed,
             last_price=partial(self._last_price, source.name),
+            now_ms=self.clock.now_ms,
             stale_after_ns=_ns(settings.stale_after),
             ack_ns=_ns(settings.ack_timeout),
             connect_s=settings.connect_timeout,

@@ -174,6 +174,8 @@ class Engine:
                 history_trouble=history.keeper.trouble,
                 orders_trouble=self.trading.trouble,
                 feed_troubles=self._assembly.failover.troubles(),
+                bars_trouble=history.trouble,
+                clock_trouble=history.clock.trouble,
                 orders=self.trading.counts(),
                 history=HistoryCounts(history.late_trades, history.keeper.backlog, history.keeper.lost),
             )

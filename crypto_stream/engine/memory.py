@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,20 +19,22 @@ _PIN = "pin"
 _BAN = "ban:"
 _TIMELINE = "timeline"
 _RETRY_S = 10.0
+# The longest ban any venue states; what is stored may have been written by a wrong clock, or by anybody.
+_LONGEST_BAN_MS = 3 * 24 * 3_600_000
+_DIGITS = 15
 
 
 class Memory:
     """Keep the pin and the bans, written to the store soon after each change."""
 
-    def __init__(self, store: StateStore) -> None:
-        """Read what a former life left; bans that are over are forgotten."""
+    def __init__(self, store: StateStore, now_ms: int) -> None:
+        """Read what a former life left; bans that are over are forgotten, long ones cut to three days."""
         self._store = store
         self._kept = store.load()
-        now_ms = time.time_ns() // 1_000_000
         self.bans = {
-            key.removeprefix(_BAN): int(value)
+            key.removeprefix(_BAN): min(int(value), now_ms + _LONGEST_BAN_MS)
             for key, value in self._kept.items()
-            if key.startswith(_BAN) and value.isdecimal() and int(value) > now_ms
+            if key.startswith(_BAN) and _is_time(value) and int(value) > now_ms
         }
         self._changed = asyncio.Event()
 
@@ -87,6 +88,10 @@ class Memory:
             log.error("pin and bans cannot be stored", extra={"reason": str(error)})
             return False
         return True
+
+
+def _is_time(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
 from crypto_stream.history.keeper import Keeper
+from crypto_stream.market.clock import Anchor, EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import CorruptError, UnusableError
 from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
@@ -18,7 +19,15 @@ _HOUR_MS = 3_600_000
 _FILE = "history.db"
 
 
-def open_history(settings: Settings, symbols: Iterable[str]) -> History:
+def left_anchor(settings: Settings) -> Anchor | None:
+    """Read what the clocks showed when an engine last lived; None where that is not known."""
+    try:
+        return SqliteHistoryReader(settings.data_dir / _FILE).anchor()
+    except OSError:
+        return None  # what is wrong is said by who opens it to write
+
+
+def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock) -> History:
     """Open what is kept in the data directory; what is corrupt is put aside.
 
     Raises SettingError when the directory cannot be used.
@@ -38,7 +47,7 @@ def open_history(settings: Settings, symbols: Iterable[str]) -> History:
     }
 
     def fresh() -> History:
-        return History(symbols, SqliteHistoryReader(path), Keeper(writer, symbols, keep_ms))
+        return History(symbols, SqliteHistoryReader(path), Keeper(writer, symbols, keep_ms), clock)
 
     history = fresh()
     try:

@@ -17,13 +17,15 @@ from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory, locked
 from crypto_stream.engine.orders import make_orders, run_orders
-from crypto_stream.engine.past import open_history
+from crypto_stream.engine.past import left_anchor, open_history
 from crypto_stream.engine.seeding import seed
+from crypto_stream.engine.timekeeping import MachineClocks, keep_time, live_venues
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.record import FileRecorder
+from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore
 
@@ -35,9 +37,12 @@ _PROGRESS_S = 2.0
 async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> None:
     """Run the engine until SIGTERM or SIGINT."""
     sources = load_sources(settings)
-    memory = Memory(SqliteStateStore(settings.data_dir / "state.db"))
-    assembly = Assembly(settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban)
-    history = open_history(settings, assembly.instruments)
+    clock = EngineClock(MachineClocks(), live_venues(sources), left_anchor(settings))
+    memory = Memory(SqliteStateStore(settings.data_dir / "state.db"), clock.now_ms())
+    assembly = Assembly(
+        settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban, clock=clock
+    )
+    history = open_history(settings, assembly.instruments, clock)
     assembly.recall(history.last_bars)
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
     async with LocalEnginePort(bus_path, engine) as port:
@@ -48,6 +53,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
         )
         await _until_signal(
             connect_to_handler(assembly.board, engine),
+            keep_time(clock),
             engine.beat(beat),
             engine.send_venues(),
             engine.candles.run(),

@@ -45,6 +45,7 @@ class Terms(NamedTuple):
     changed: Callable[[], None]
     seed: int | None
     last_price: Callable[[str], str | None]
+    now_ms: Callable[[], int]
     stale_after_ns: int
     ack_ns: int
     connect_s: float
@@ -105,6 +106,10 @@ class Leg:
     def last_price(self, symbol: str) -> str | None:
         """Tell the last price this source gave, for the handler's `events`."""
         return self.terms.last_price(symbol)
+
+    def now_ms(self) -> int:
+        """Tell the present by the engine's clock, for the handler's `events`."""
+        return self.terms.now_ms()
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin; `changed` of the terms is called at every change of state, and at the end."""

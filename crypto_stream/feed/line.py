@@ -54,7 +54,7 @@ class Line:
         self._generation = 0
         self._host = 0
         self._hosts_out: set[str] = set()
-        self._retry_s = time.monotonic() + max(0.0, banned_until_ms / 1000 - time.time())
+        self._retry_s = time.monotonic() + max(0, banned_until_ms - terms.now_ms()) / 1000
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
         self._noted: SourceState = "off"
 
@@ -239,7 +239,7 @@ class Line:
                 seconds = max(seconds, error.seconds)
                 self._hosts_out.clear()
             if error.breaker:
-                self._remember(self.name, _wall_ms() + round(error.seconds * 1000))
+                self._remember(self.name, self._terms.now_ms() + round(error.seconds * 1000))
             reason += f", next try at {_clock(_wall_ms() + round(seconds * 1000))}"
         self._retry_s = now_s + seconds
         self._retry_reason = reason

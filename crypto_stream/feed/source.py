@@ -168,6 +168,9 @@ class Running(Protocol):
     def last_price(self, symbol: str) -> str | None:
         """Tell the last price this source gave, before a restart too; None where there is none."""
 
+    def now_ms(self) -> int:
+        """Tell the present, in ms since the epoch, by the engine's clock: it may go back."""
+
 
 class Source(msgspec.Struct, frozen=True):
     """A loaded handler with its settings, as the feed uses it.

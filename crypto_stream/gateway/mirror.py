@@ -65,6 +65,8 @@ class Mirror:
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.feed_troubles: list[str] = []
+        self.bars_trouble: str | None = None
+        self.clock_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
         self._verdict: Verdict | None = None
@@ -95,6 +97,8 @@ class Mirror:
             self.history_trouble = message.history_trouble
             self.orders_trouble = message.orders_trouble
             self.feed_troubles = message.feed_troubles
+            self.bars_trouble = message.bars_trouble
+            self.clock_trouble = message.clock_trouble
             self.order_counts = message.orders
             self.history_counts = message.history
         elif isinstance(message, Switched):

@@ -8,6 +8,7 @@ from crypto_stream.market.bars import Gap
 
 STOPPED = "the engine was not running"
 STOOD_STILL = "the engine stood still, as when its machine sleeps"
+CLOCK_SET = "the clock was set ahead"
 NONE_LIVE = "no source was live"
 NOT_CONFIGURED = "the instrument was not among the configured ones"
 
@@ -56,6 +57,17 @@ class Gaps:
             if gap.reason == STOPPED:
                 end = self.end(symbol, at_ms)
                 self.begin(symbol, end or at_ms, NONE_LIVE)
+
+    def forget(self, symbol: str, at_ms: int) -> None:
+        """Forget an open gap that begins at `at_ms` or later: that was never the present."""
+        gap = self.open.get(symbol)
+        if gap is not None and gap.from_ >= at_ms:
+            del self.open[symbol]
+
+    @property
+    def news(self) -> bool:
+        """Say whether something is to be written."""
+        return bool(self._changed)
 
     def unwritten(self, symbol: str) -> list[Gap]:
         """List what is still to be written of one instrument, a later state after an earlier one."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter
+from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter, Retention
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,10 @@ class Keeper:
         """Lose the bars of the second batch (the first may be in the writer's hands)."""
         lost, after = self._waiting[1], self._waiting[2]
         del self._waiting[1]
-        kept = after._replace(gaps=[*lost.gaps, *after.gaps][-(self._most // 10) :])
+        most = self._most // 10
+        kept = after._replace(
+            gaps=[*lost.gaps, *after.gaps][-most:], asides=[*lost.asides, *after.asides][-most:]
+        )
         self._waiting[1] = kept
         self._weight += _weight(kept) - _weight(after) - _weight(lost)
         self.lost += len(lost.bars)
@@ -123,7 +126,7 @@ class Keeper:
                     with self._news:
                         self._waiting.popleft()
                         self._weight -= _weight(batch)
-                    self._prune()
+                    self._prune(batch.retention)
                 elif self._ending:
                     break
                 else:
@@ -174,15 +177,21 @@ class Keeper:
                     log.warning("history cannot be tidied, its log grows", extra={"reason": str(error)})
                 refused = str(error)
 
-    def _prune(self) -> None:
-        """Forget the old bars of one series; each has its turn."""
+    def _prune(self, by: Retention | None) -> None:
+        """Forget the old bars of one series; each has its turn. That many go at once is said."""
+        if by is None:
+            return
         try:
             symbol, interval = next(self._prunes, (None, None))
-            if symbol is not None and interval is not None:
-                self._writer.prune(symbol, interval, self._keep_ms[interval])
+            if symbol is None or interval is None:
+                return
+            many = self._writer.prune(symbol, interval, self._keep_ms[interval], by)
+            if many:
+                extra = {"symbol": symbol, "interval": interval, "bars": many, "before": by.now_ms}
+                log.warning("a large share of old bars removed", extra=extra)
         except OSError as error:
             log.warning("old history cannot be removed", extra={"reason": str(error)})
 
 
 def _weight(batch: Batch) -> int:
-    return 1 + len(batch.bars) + len(batch.gaps)
+    return 1 + len(batch.bars) + len(batch.gaps) + len(batch.asides)

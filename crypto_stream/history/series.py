@@ -43,11 +43,12 @@ class Series:
         self._at_ms: int | None = None  # the venue's clock stood here …
         self._at_ns = 0  # … when ours stood there
 
-    def restore(self, stored: Mapping[str, Sequence[Bar]], now_ms: int, now_ns: int) -> None:
+    def restore(self, stored: Mapping[str, Sequence[Bar]], now_ns: int) -> None:
         """Go on where another life ended: its stored bars of the newest day, hour and minute.
 
         `stored`: interval → closed bars, oldest first: 1h since the newest bar's day began, 1m since its
-        hour, 1s since its minute. Until the first trade the venue's clock is taken to show `now_ms`.
+        hour, 1s since its minute. Until the first trade the venue's clock is taken to run on from their end:
+        it is later than that, whatever our own clocks say.
         """
         together: list[Bar] = []
         newest = 0
@@ -58,7 +59,7 @@ class Series:
         if not together:
             return
         self._closed_to = newest
-        self._at_ms, self._at_ns = max(newest, now_ms), now_ns
+        self._at_ms, self._at_ns = newest, now_ns
         for name, length in _LONGER.items():
             begin = start(newest - 1, length)
             if begin + length > newest:
@@ -66,6 +67,16 @@ class Series:
                 for bar in together:
                     if bar.time >= begin:
                         fold.add(bar)
+
+    @property
+    def begun(self) -> bool:
+        """Say whether a trade has come in this life."""
+        return self._newest > 0
+
+    @property
+    def floor(self) -> int:
+        """Tell where what is closed ends: a trade before that comes too late."""
+        return self._closed_to if self._second is None else self._second.time
 
     def clock(self, now_ns: int) -> int | None:
         """Tell the venue's time in ms, as far as its trades tell; None before the first."""
@@ -78,16 +89,13 @@ class Series:
         time = trade.time
         if time is None:
             return []
-        if time < self._closed_to:
+        if time < self.floor:
             self.late += 1
             return []
         closed: list[Closed] = []
         if self._second is None or time >= self._second.time + _SECOND:
             closed = self._close(time)
             self._second = Fold(start(time, _SECOND))
-        elif time < self._second.time:
-            self.late += 1
-            return []
         self._second.trade(trade.price, trade.size, source)
         if time >= self._newest:
             self._newest = self._at_ms = time

@@ -1,4 +1,4 @@
-"""Whether this process stood still, as when its machine sleeps or somebody stopped it."""
+"""Whether this process stood still, as when its machine sleeps or somebody stopped it; time without that."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ _MADE_UP_MS = 30_000
 _BLOCKED_NS = 1_000_000_000
 
 
-def running_ns() -> int:
-    """Tell a time that goes on while the machine sleeps, where the system has one, and that nobody sets."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic_ns() if clock is None else time.clock_gettime_ns(clock)
-
-
 class Standstill:
-    """Look at the clock whenever something runs, and see how long nothing did."""
+    """Look at the clock whenever something runs, and see how long nothing did.
 
-    def __init__(self, clock_ns: Callable[[], int] = running_ns) -> None:
+    `clock_ns` is to go on while the machine sleeps.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         """Begin now."""
         self._clock_ns = clock_ns
         self._looked_ns = clock_ns()
@@ -38,3 +35,22 @@ class Standstill:
             self._settled_ns = self._looked_ns + _BLOCKED_NS
         stood_ms = (self._looked_ns - before_ns) // 1_000_000
         return stood_ms if stood_ms > _MADE_UP_MS else 0
+
+
+class Lived:
+    """Count the time in which this process ran: by so much at least every venue's clock has gone on.
+
+    A jump of the clock that is handed in, forwards or back, counts a second at most.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.ns = 0
+        self._before_ns: int | None = None
+
+    def count(self, now_ns: int) -> int:
+        """Take a look at a clock that nobody sets; return how long this process has lived (ns)."""
+        before = now_ns if self._before_ns is None else self._before_ns
+        self.ns += min(max(now_ns - before, 0), _BLOCKED_NS)
+        self._before_ns = max(now_ns, before)
+        return self.ns

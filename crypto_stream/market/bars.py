@@ -132,6 +132,14 @@ def stored_for(interval: str) -> str:
     return next(name for name in reversed(STORED) if INTERVALS[interval] % INTERVALS[name] == 0)
 
 
+def stretch(stored: str) -> int:
+    """Return ms of the stretch of a stored interval that is forgotten as a whole.
+
+    Every bar that is folded from it, or restored from it while it is open, lies within one.
+    """
+    return {"1s": INTERVALS["1m"], "1m": INTERVALS["1h"], "1h": INTERVALS["1d"]}[stored]
+
+
 def folded(bars: Iterable[Bar], interval_ms: int) -> Iterator[Bar]:
     """Fold bars, oldest first, into longer ones; one that holds an open bar is open."""
     fold: Fold | None = None

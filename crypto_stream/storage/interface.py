@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.bars import Bar, Gap
+from crypto_stream.market.clock import Anchor
 from crypto_stream.market.orders import Order, Position, Report
 
 EVERY = ""  # as a symbol: a gap of all instruments
@@ -38,12 +39,36 @@ class StoredBar(NamedTuple):
     bar: Bar
 
 
+class Aside(NamedTuple):
+    """Put aside what a symbol has from `from_ms` on: a clock that was ahead made it.
+
+    Bars are kept, out of sight, if `bars` is set; gaps are forgotten, or end there.
+    """
+
+    symbol: str
+    from_ms: int
+    bars: bool
+
+
+class Retention(NamedTuple):
+    """By which time old bars are forgotten: `now_ms` at the latest; a large share only if it is `steady`."""
+
+    now_ms: int
+    steady: bool
+
+
 class Batch(NamedTuple):
-    """What is written together: closed bars, gaps (symbol, gap) begun or ended, and when the engine lived."""
+    """What is written together: closed bars, gaps (symbol, gap) begun or ended, and when the engine lived.
+
+    What is put aside is so before the bars of this batch come. Without `retention` nothing is forgotten.
+    """
 
     bars: Sequence[StoredBar]
     gaps: Sequence[tuple[str, Gap]]
     alive_ms: int
+    asides: Sequence[Aside] = ()
+    anchor: Anchor | None = None
+    retention: Retention | None = None
 
 
 class HistoryWriter(Protocol):
@@ -52,8 +77,12 @@ class HistoryWriter(Protocol):
     def write(self, batch: Batch) -> None:
         """Keep the batch, all or nothing. A bar that is already kept stays as it is; a gap is replaced."""
 
-    def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
-        """Forget the bars of a series that are `keep_ms` older than its newest."""
+    def prune(self, symbol: str, interval: str, keep_ms: int, by: Retention) -> int:
+        """Forget the bars of a series that are `keep_ms` older than its newest, or than the present.
+
+        They go by whole stretches: what longer bars are folded from goes together. Returns how many went if
+        those were many, 0 else.
+        """
 
     def tidy(self) -> None:
         """Bring what was written to its last place; may wait for the disk, on a thread beside the others."""
@@ -94,6 +123,9 @@ class HistoryReader(Protocol):
 
     def alive_ms(self) -> int | None:
         """Return when an engine last said that it lives."""
+
+    def anchor(self) -> Anchor | None:
+        """Return what the clocks showed then."""
 
 
 class OrdersFound(NamedTuple):

@@ -11,8 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream.errors import SettingError
-from crypto_stream.market.bars import INTERVALS, Bar, Gap
-from crypto_stream.storage.interface import EVERY, MOST_GAPS, Batch, CorruptError, Range, UnusableError
+from crypto_stream.market.bars import INTERVALS, Bar, Gap, start, stretch
+from crypto_stream.market.clock import Anchor, Boot
+from crypto_stream.storage.interface import (
+    EVERY,
+    MOST_GAPS,
+    Aside,
+    Batch,
+    CorruptError,
+    Range,
+    Retention,
+    UnusableError,
+)
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 
 log = logging.getLogger(__name__)
@@ -31,9 +41,22 @@ CREATE TABLE IF NOT EXISTS gap (
     PRIMARY KEY (symbol, "from")
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS clock (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    at_ms INTEGER NOT NULL, venue_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL, boot TEXT, up_ms INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS aside (
+    symbol INTEGER NOT NULL, length_ms INTEGER NOT NULL, time INTEGER NOT NULL,
+    open TEXT NOT NULL, high TEXT NOT NULL, low TEXT NOT NULL, close TEXT NOT NULL,
+    volume TEXT, trades INTEGER, source INTEGER NOT NULL,
+    PRIMARY KEY (symbol, length_ms, time)
+) STRICT, WITHOUT ROWID;
 """
 # Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
 _UNTIDY_PAGES = 25_000
+# More bars of a series, and a larger share of it, than time alone makes old between two looks.
+_MANY = 1_000
+_LARGE_SHARE = 0.1
 # What SQLite says when it cannot make the files that it wants beside the database.
 _NOTHING_BESIDE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
@@ -72,6 +95,8 @@ class SqliteHistoryWriter:
         with self._mending():
             database = self._open()
             with database:
+                for aside in batch.asides:
+                    self._put_aside(database, aside)
                 database.executemany(
                     "INSERT OR IGNORE INTO bar VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
@@ -88,9 +113,18 @@ class SqliteHistoryWriter:
                     [(self._number(symbol), gap.from_, gap.to, gap.reason) for symbol, gap in batch.gaps],
                 )
                 database.execute("UPDATE life SET alive_ms = ?", (batch.alive_ms,))
+                if (anchor := batch.anchor) is not None:
+                    database.execute(
+                        "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?, ?, ?)",
+                        (anchor.at_ms, anchor.venue_ms, anchor.wall_ms, *(anchor.boot or (None, None))),
+                    )
 
-    def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
-        """Forget the bars of a series that are `keep_ms` older than its newest."""
+    def prune(self, symbol: str, interval: str, keep_ms: int, by: Retention) -> int:
+        """Forget the bars of a series that are `keep_ms` older than its newest, or than the present.
+
+        They go by whole stretches: what longer bars are folded from goes together. Returns how many went if
+        those were many, 0 else.
+        """
         with self._mending():
             database = self._open()
             series = (self._number(symbol), INTERVALS[interval])
@@ -98,11 +132,17 @@ class SqliteHistoryWriter:
                 (newest,) = database.execute(
                     "SELECT max(time) FROM bar WHERE symbol = ? AND length_ms = ?", series
                 ).fetchone()
-                if newest is not None:
+                if newest is None:
+                    return 0
+                keep_from = start(min(newest, by.now_ms) - keep_ms, stretch(interval))
+                many = _many(database, series, keep_from)
+                if not many or by.steady:
                     database.execute(
-                        "DELETE FROM bar WHERE symbol = ? AND length_ms = ? AND time <= ?",
-                        (*series, newest - keep_ms),
+                        "DELETE FROM bar WHERE symbol = ? AND length_ms = ? AND time < ?",
+                        (*series, keep_from),
                     )
+                    return many
+                return 0
 
     def tidy(self) -> None:
         """Carry the log over into the file, over a connection of its own: no write waits for the disk."""
@@ -161,6 +201,17 @@ class SqliteHistoryWriter:
             self._database, self._opened = database, identity(self._path)
         return self._database
 
+    def _put_aside(self, database: sqlite3.Connection, aside: Aside) -> None:
+        symbol, at = self._number(aside.symbol), aside.from_ms
+        if aside.bars:
+            database.execute(
+                "INSERT OR REPLACE INTO aside SELECT * FROM bar WHERE symbol = ? AND time + length_ms > ?",
+                (symbol, at),
+            )
+            database.execute("DELETE FROM bar WHERE symbol = ? AND time + length_ms > ?", (symbol, at))
+        database.execute('DELETE FROM gap WHERE symbol = ? AND "from" >= ?', (symbol, at))
+        database.execute('UPDATE gap SET "to" = ? WHERE symbol = ? AND "to" > ?', (at, symbol, at))
+
     def _number(self, name: str) -> int:
         number = self._names.get(name)
         if number is None:
@@ -194,6 +245,16 @@ class SqliteHistoryWriter:
                 self._database.rollback()
             except sqlite3.Error:
                 self.close()
+
+
+def _many(database: sqlite3.Connection, series: tuple[int, int], before: int) -> int:
+    """Count the bars before `before` if they are a large share of many, else 0."""
+    where = "FROM bar WHERE symbol = ? AND length_ms = ?"
+    (old,) = database.execute(f"SELECT count(*) {where} AND time < ?", (*series, before)).fetchone()
+    if old <= _MANY:
+        return 0
+    (count,) = database.execute(f"SELECT count(*) {where}", series).fetchone()
+    return int(old) if old > _LARGE_SHARE * count else 0
 
 
 def _make_ready(database: sqlite3.Connection) -> None:
@@ -257,6 +318,16 @@ class SqliteHistoryReader:
         """Return when an engine last said that it lives."""
         rows = self._rows("SELECT alive_ms FROM life WHERE alive_ms > 0", ())
         return rows[0][0] if rows else None
+
+    def anchor(self) -> Anchor | None:
+        """Return what the clocks showed then."""
+        if not self._rows("SELECT name FROM sqlite_schema WHERE name = 'clock'", ()):
+            return None  # a file of an earlier version
+        rows = self._rows("SELECT at_ms, venue_ms, wall_ms, boot, up_ms FROM clock", ())
+        if not rows:
+            return None
+        at_ms, venue_ms, wall_ms, boot, up_ms = rows[0]
+        return Anchor(at_ms, venue_ms, wall_ms, None if boot is None or up_ms is None else Boot(boot, up_ms))
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
         if not self._path.exists():

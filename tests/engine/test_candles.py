@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from crypto_stream.bus.messages import LiveBars
 from crypto_stream.engine.candles import MOST_WATCHED, Candles
 from crypto_stream.engine.past import open_history
+from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import RefusedError
 from crypto_stream.history.history import History
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
+from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
 from tests.history.trading import numbers, plainly, trade
 
@@ -25,7 +27,9 @@ class Told:
     """Candles over a history without a past, and what each gateway is told."""
 
     def __init__(self, folder: Path) -> None:
-        self.history: History = open_history(Settings(data_dir=folder), [SYMBOL, "ethusdt"])
+        self.history: History = open_history(
+            Settings(data_dir=folder), [SYMBOL, "ethusdt"], EngineClock(MachineClocks())
+        )
         self.messages: dict[int, list[LiveBars]] = {1: [], 2: []}
         self.seq = 0
         self.candles = Candles(self.history, lambda: self.seq, self._take)

@@ -39,14 +39,18 @@ async def kept(store: SqliteStateStore, memory: Memory, expected: dict[str, str]
         running.cancel()
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 async def test_pin_and_bans_survive(store: SqliteStateStore) -> None:
     """A pin and a ban are there again in the next life, under the same source."""
     until_ms = time.time_ns() // 1_000_000 + 600_000
-    memory = Memory(store)
+    memory = Memory(store, now_ms())
     memory.set_pin("okx")
     memory.set_ban("binance", until_ms)
     await kept(store, memory, {"pin": "okx", "ban:binance": str(until_ms)})
-    again = Memory(store)
+    again = Memory(store, now_ms())
 
     assert again.pin == "okx"
     assert again.bans == {"binance": until_ms}
@@ -55,31 +59,40 @@ async def test_pin_and_bans_survive(store: SqliteStateStore) -> None:
 async def test_unpinned_stays_unpinned(store: SqliteStateStore) -> None:
     """A pin that was undone is gone in the next life too."""
     store.save({"pin": "okx"})
-    memory = Memory(store)
+    memory = Memory(store, now_ms())
     memory.set_pin(None)
     await kept(store, memory, {})
 
-    assert Memory(store).pin is None
+    assert Memory(store, now_ms()).pin is None
 
 
 async def test_a_change_right_before_the_end_is_kept(store: SqliteStateStore) -> None:
     """What was set in the last moment before the engine ends is written all the same."""
-    memory = Memory(store)
+    memory = Memory(store, now_ms())
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(memory.run())
         await asyncio.sleep(0)
         memory.set_pin("okx")
         running.cancel()
 
-    assert Memory(store).pin == "okx"
+    assert Memory(store, now_ms()).pin == "okx"
 
 
 def test_bans_that_are_over_are_forgotten(store: SqliteStateStore) -> None:
     """Only bans that still hold are known; an unreadable one holds nobody back."""
-    now_ms = time.time_ns() // 1_000_000
-    store.save({"ban:old": str(now_ms - 1), "ban:new": str(now_ms + 60_000), "ban:odd": "soon"})
+    now = now_ms()
+    store.save({"ban:old": str(now - 1), "ban:new": str(now + 60_000), "ban:odd": "soon"})
 
-    assert Memory(store).bans == {"new": now_ms + 60_000}
+    assert Memory(store, now).bans == {"new": now + 60_000}
+
+
+@pytest.mark.parametrize("until", ["32503680000000", "9" * 400])
+def test_a_ban_that_no_venue_would_state_is_cut(store: SqliteStateStore, until: str) -> None:
+    """The year 3000 is a wrong clock or somebody's joke: three days at most, and never an error."""
+    store.save({"ban:okx": until})
+    now = now_ms()
+
+    assert Memory(store, now).bans.get("okx", 0) <= now + 3 * 24 * 3_600_000
 
 
 async def test_disk_that_refuses_costs_no_running_engine(
@@ -88,7 +101,7 @@ async def test_disk_that_refuses_costs_no_running_engine(
     """A pin that cannot be written holds in this life, and the log says so."""
     store = SqliteStateStore(tmp_path / "gone" / "state.db")
     (tmp_path / "gone").mkdir()
-    memory = Memory(store)
+    memory = Memory(store, now_ms())
     (tmp_path / "gone" / "state.db").unlink()
     (tmp_path / "gone").rmdir()
     async with asyncio.TaskGroup() as tasks:

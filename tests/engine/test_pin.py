@@ -24,10 +24,10 @@ async def test_only_a_pin_that_changes_something_is_logged(
     """One line for each change; the pin of a source that is gone is forgotten without a word."""
     store = SqliteStateStore(tmp_path / "state.db")
     store.save({"pin": "gone"})
-    memory = Memory(store)
+    memory = Memory(store, 0)
     assembly = assembled(sources="binance,synthetic", pin=memory.pin)
     settings = Settings(data_dir=tmp_path)
-    history = open_history(settings, assembly.instruments)
+    history = open_history(settings, assembly.instruments, assembly.clock)
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):

@@ -11,12 +11,14 @@ import pytest
 
 from crypto_stream.engine.past import open_history
 from crypto_stream.engine.seeding import seed
+from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.source import Source
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import Bar
+from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.market.instruments import pair
 from crypto_stream.settings import Settings
@@ -35,7 +37,7 @@ def given(time: int, source: str = "binance:candles") -> Bar:
 
 def began(folder: Path) -> History:
     """Open a history whose first trade of btcusdt was at NOW."""
-    history = open_history(Settings(data_dir=folder), ["btcusdt"])
+    history = open_history(Settings(data_dir=folder), ["btcusdt"], EngineClock(MachineClocks()))
     history.take("binance", Trade("btcusdt", "trades", 1, NOW, "1", "1"), "binance")
     return history
 
@@ -69,7 +71,7 @@ async def test_a_restart_asks_only_for_what_it_has_not(tmp_path: Path) -> None:
         running = tasks.create_task(history.run())
         await asyncio.sleep(0)
         running.cancel()
-    again = open_history(Settings(data_dir=tmp_path), ["btcusdt"])
+    again = open_history(Settings(data_dir=tmp_path), ["btcusdt"], EngineClock(MachineClocks()))
 
     assert not again.wants_past("btcusdt", "1m")
     assert again.wants_past("btcusdt", "1h")
@@ -85,7 +87,7 @@ async def test_both_venues_give_their_candles(venue: Any, name: str, tmp_path: P
             handler_options={name: {"url": fake.url, "rest_url": fake.rest_url}},
         )
         (source,) = load_sources(settings)
-        history = open_history(settings, ["btcusdt"])
+        history = open_history(settings, ["btcusdt"], EngineClock(MachineClocks()))
         async with asyncio.timeout(DEADLINE_S):
             await seed(history, [source], {name: [BTC]})
         page = await history.ask("btcusdt", NOTHING)

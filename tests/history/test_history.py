@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_stream.engine.past import open_history
+from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
 from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import MOST_BARS, Question
 from crypto_stream.history.standstill import Standstill
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
+from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Batch, StoredBar
@@ -34,7 +36,8 @@ STOPPED = "the engine was not running"
 
 def opened(folder: Path, *symbols: str) -> History:
     """Open what `folder` keeps, for ever."""
-    return open_history(Settings(data_dir=folder, keep_1s=0, keep_1m=0), symbols or (SYMBOL,))
+    clock = EngineClock(MachineClocks())
+    return open_history(Settings(data_dir=folder, keep_1s=0, keep_1m=0), symbols or (SYMBOL,), clock)
 
 
 @contextmanager
@@ -74,7 +77,7 @@ def life(folder: Path, *trades: Trade) -> None:
     with living(opened(folder)) as history:
         serve(history)
         take(history, *trades)
-        history.tick(0)
+        history.tick()
 
 
 @settings(max_examples=25, deadline=None)
@@ -104,7 +107,7 @@ def test_whatever_is_asked_at_any_time_is_all_the_trades(
         kept.append(one)
         take(history, one)
         if then:
-            history.tick(0)
+            history.tick()
         if then == "kill":
             dead_until = at // 1000 * 1000 + 1000
             kept = [held for held in kept if (held.time or 0) // 1000 != at // 1000]
@@ -125,7 +128,7 @@ def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
     now_ms = wall_ms()
     with living(opened(tmp_path)) as history:
         take(history, *(trade(now_ms + second * 1000) for second in range(20)))
-        history.tick(0)
+        history.tick()
         series = history.series[SYMBOL]
         boundary, live = series.boundary("1s"), series.live("1s")
 
@@ -134,7 +137,7 @@ def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
                 asking = tasks.create_task(history.ask(SYMBOL, EVERYTHING._replace(limit=5)))
                 await asyncio.sleep(0)  # it has looked at the present
                 take(history, trade(now_ms + 20_000))
-                history.tick(0)
+                history.tick()
             return asking.result().bars
 
         bars = asyncio.run(asked())
@@ -154,7 +157,7 @@ def test_the_time_between_two_lives_is_a_gap(tmp_path: Path) -> None:
     take(history, trade(now_ms + 9000), trade(now_ms + 10_000))
     (ended,) = gaps(history)
     with living(history):
-        history.tick(0)
+        history.tick()
     again = opened(tmp_path)
 
     assert open_then == [Gap(now_ms + 2000, None, STOPPED)]
@@ -181,7 +184,7 @@ def test_an_instrument_that_was_left_out_for_a_life_has_a_gap(tmp_path: Path) ->
     now_ms = wall_ms() // 1000 * 1000
     life(tmp_path, trade(now_ms), trade(now_ms + 1000))
     with living(opened(tmp_path, "ethusdt")) as other:
-        other.tick(0)
+        other.tick()
     history = opened(tmp_path, SYMBOL, "ethusdt")
     first, second = gaps(history)
 
@@ -231,7 +234,7 @@ def test_the_first_trades_of_a_source_that_soon_serves_make_bars(tmp_path: Path)
 def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
     """It neither ends the gap in the past nor makes the next one begin there."""
     history = opened(tmp_path)
-    before_ms = wall_ms()
+    before_ms = history.clock.now_ms()
     serve(history, None, "lost")
     history.take("okx", trade(before_ms - 10 * 3_600_000), None)
     time.sleep(0.01)  # a gap is known by the millisecond it begins
@@ -255,13 +258,14 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     writer = SqliteHistoryWriter(path)
     writer.prepare()
     keeper = Keeper(writer, [SYMBOL], {})
-    history = History([SYMBOL], SqliteHistoryReader(path), keeper, Standstill(lambda: clock_ns))
+    clock = EngineClock(MachineClocks())
+    history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Standstill(lambda: clock_ns))
     with living(history):
         serve(history)
         take(history, trade(at - stood_s * 1000, "1"))
         clock_ns += stood_s * 1_000_000_000
         take(history, trade(at, "2"), trade(at + 1000, "3"))
-        history.tick(0)
+        history.tick()
         found = gaps(history)
 
     assert [gap.reason for gap in found] == ["the engine stood still, as when its machine sleeps"] * is_gap
@@ -346,7 +350,7 @@ def test_a_file_that_breaks_is_looked_at_by_the_writer(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="malformed"):
             ask(history)
         take(history, trade(now_ms), trade(now_ms + 1000))
-        history.tick(0)
+        history.tick()
 
     assert len(list(tmp_path.glob("history.db.corrupt-*"))) == 1
     assert [bar.time for bar in ask(history)] == [now_ms, now_ms + 1000]

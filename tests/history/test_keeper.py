@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.history.keeper import Keeper
 from crypto_stream.market.bars import Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, StoredBar
+from crypto_stream.storage.interface import EVERY, Batch, Retention, StoredBar
 from tests.waiting import DEADLINE_S
 
 RETRY_S = 0.005
@@ -29,6 +29,7 @@ class Disk:
         self.refuses: Exception | None = None
         self.refused = 0
         self.pruned: list[tuple[str, str, int]] = []
+        self.many = 0
         self.checked: list[str] = []
         self.closed = False
         self.tidied = 0
@@ -41,8 +42,9 @@ class Disk:
             raise self.refuses
         self.batches.append(batch)
 
-    def prune(self, symbol: str, interval: str, keep_ms: int) -> None:
+    def prune(self, symbol: str, interval: str, keep_ms: int, by: Retention) -> int:
         self.pruned.append((symbol, interval, keep_ms))
+        return self.many
 
     def tidy(self) -> None:
         self.tidied += 1
@@ -74,7 +76,7 @@ def bar(second: int) -> StoredBar:
 
 
 def batch(*seconds: int, gaps: tuple[tuple[str, Gap], ...] = ()) -> Batch:
-    return Batch([bar(second) for second in seconds], gaps, 1)
+    return Batch([bar(second) for second in seconds], gaps, 1, retention=Retention(1, steady=True))
 
 
 def wait_for(condition: object) -> None:

@@ -11,8 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.errors import SettingError
-from crypto_stream.market.bars import Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, CorruptError, Range, StoredBar
+from crypto_stream.market.bars import INTERVALS, Bar, Gap, folded, stored_for
+from crypto_stream.market.clock import Anchor, Boot
+from crypto_stream.storage.interface import (
+    EVERY,
+    Aside,
+    Batch,
+    CorruptError,
+    Range,
+    Retention,
+    StoredBar,
+)
 from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
 
 ALL = Range(0, 2**62, 10_000, newest=False)
@@ -134,16 +143,92 @@ def test_the_last_sign_of_life_is_remembered(
     assert (before, reader.alive_ms()) == (None, 7)
 
 
+FOR_EVER = Retention(2**62, steady=True)
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+
 def test_old_bars_are_pruned_counted_from_the_series_newest(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
     """A series that is calm for long keeps its last bars."""
-    writer.write(Batch([*seconds(1000, 2000, 3000), *seconds(1000, symbol="ticker_01")], [], 1))
+    times = (0, MINUTE - 1000, MINUTE, 2 * MINUTE, 3 * MINUTE)
+    writer.write(Batch([*seconds(*times), *seconds(1000, symbol="ticker_01")], [], 1))
     for symbol in ("ticker_00", "ticker_01", "ticker_02"):
-        writer.prune(symbol, "1s", 2000)
+        writer.prune(symbol, "1s", 2 * MINUTE, FOR_EVER)
 
-    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [2000, 3000]
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [MINUTE, 2 * MINUTE, 3 * MINUTE]
     assert [one.time for one in reader.bars("ticker_01", "1s", ALL)] == [1000]
+
+
+@given(st.sampled_from(["1s", "1m", "1h"]), st.integers(0, 10**6), st.integers(1, 200), st.integers(0, 10**6))
+def test_what_is_folded_from_the_bars_that_stay_is_what_it_was(
+    tmp_path_factory: pytest.TempPathFactory, interval: str, begin: int, count: int, keep_s: int
+) -> None:
+    """A closed bar never changes: it stays whole, or goes whole."""
+    path = tmp_path_factory.mktemp("pruned") / "history.db"
+    writer, reader = SqliteHistoryWriter(path), SqliteHistoryReader(path)
+    length = INTERVALS[interval]
+    bars = [bar((begin + number) * length, str(number + 1)) for number in range(count)]
+    writer.write(Batch([StoredBar("ticker_00", interval, one) for one in bars], [], 1))
+    writer.prune("ticker_00", interval, keep_s * length // 100, FOR_EVER)
+    stay = reader.bars("ticker_00", interval, ALL)
+    writer.close()
+
+    assert stay
+    for longer, ms in INTERVALS.items():
+        if stored_for(longer) == interval:
+            before = {one.time: one for one in folded(bars, ms)}
+            assert all(before[one.time] == one for one in folded(stay, ms)), longer
+
+
+def test_a_clock_that_is_ahead_forgets_nothing(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """A bar of the future does not make the others old; nor does a wall clock without one."""
+    writer.write(Batch(seconds(0, MINUTE, 40 * DAY), [], 1))
+    writer.prune("ticker_00", "1s", HOUR, Retention(2 * MINUTE, steady=True))
+    writer.write(Batch(seconds(0, MINUTE, symbol="ticker_01"), [], 1))
+    writer.prune("ticker_01", "1s", HOUR, Retention(40 * DAY, steady=True))
+
+    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [0, MINUTE, 40 * DAY]
+    assert [one.time for one in reader.bars("ticker_01", "1s", ALL)] == [0, MINUTE]
+
+
+def test_a_large_share_goes_only_by_a_steady_clock_and_is_counted(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """Who forgets a tenth of a series at once must be sure, and say so."""
+    writer.write(Batch(seconds(*range(0, 3_000_000, 1000), 40 * DAY), [], 1))
+    waits = writer.prune("ticker_00", "1s", HOUR, Retention(40 * DAY, steady=False))
+    kept = len(reader.bars("ticker_00", "1s", ALL))
+    goes = writer.prune("ticker_00", "1s", HOUR, Retention(40 * DAY, steady=True))
+
+    assert (waits, kept) == (0, 3001)
+    assert (goes, len(reader.bars("ticker_00", "1s", ALL))) == (3000, 1)
+
+
+def test_what_a_clock_ahead_made_is_put_aside(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """Bars that reach beyond are kept out of sight, gaps end there; new bars take the place."""
+    gaps = [Gap(1_500, 2_500, "a"), Gap(5_000, None, "b"), Gap(100, None, "c")]
+    writer.write(Batch(seconds(1000, 2000, 3000), [("ticker_00", gap) for gap in gaps], 1))
+    new = StoredBar("ticker_00", "1s", bar(2000, "7"))
+    writer.write(Batch([new], [], 1, [Aside("ticker_00", 2000, bars=True)]))
+
+    assert reader.bars("ticker_00", "1s", ALL) == [bar(1000), bar(2000, "7")]
+    assert reader.gaps("ticker_00", 0, 10_000) == [Gap(100, None, "c"), Gap(1_500, 2_000, "a")]
+
+
+def test_what_the_clocks_showed_is_there_again(
+    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
+) -> None:
+    """The newest, with and without a name for the machine's run."""
+    assert reader.anchor() is None
+    for boot in (Boot("name", 7), None):
+        anchor = Anchor(1, 2, 3, boot)
+        writer.write(Batch([], [], 1, anchor=anchor))
+        assert reader.anchor() == anchor
 
 
 def test_a_locked_file_is_an_error_and_not_the_end(

@@ -86,6 +86,8 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
             "prices": mirror.verdict().words(),
             "history": mirror.history_trouble,
             "orders": mirror.orders_trouble,
+            "bars": mirror.bars_trouble,
+            "clock": mirror.clock_trouble,
         }
         degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
         degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]

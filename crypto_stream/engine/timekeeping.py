@@ -1,0 +1,61 @@
+"""The machine's clocks, and the engine's while it runs: what that notices is said once in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from crypto_stream.feed.source import Source
+from crypto_stream.market.clock import Boot, EngineClock
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 0.25
+
+
+class MachineClocks:
+    """The clocks of this machine."""
+
+    def wall_ms(self) -> int:
+        """Return ms since the epoch, as somebody set them."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ns(self) -> int:
+        """Return a time that nobody sets, for durations."""
+        return time.monotonic_ns()
+
+    def running_ns(self) -> int:
+        """Return CLOCK_BOOTTIME where the system has it."""
+        clock = getattr(time, "CLOCK_BOOTTIME", None)
+        return time.monotonic_ns() if clock is None else time.clock_gettime_ns(clock)
+
+    def boot(self) -> Boot | None:
+        """Read what Linux tells of its run."""
+        try:
+            name = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+            up_s = float(Path("/proc/uptime").read_text("ascii").split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        return Boot(name, round(up_s * 1000))
+
+
+def live_venues(sources: Iterable[Source]) -> list[str]:
+    """Name the sources whose times are of now: neither recordings nor what is made by our own clock."""
+    return [source.name for source in sources if source.frames is None and source.events is None]
+
+
+async def keep_time(clock: EngineClock) -> None:
+    """Look at the clocks, for ever."""
+    while True:
+        clock.look()
+        while clock.notes:
+            note = clock.notes.popleft()
+            log.log(
+                logging.WARNING if note.warning else logging.INFO,
+                note.text,
+                extra={"ahead_s": round(note.ahead_ms / 1000, 1)},
+            )
+        await asyncio.sleep(_LOOK_S)

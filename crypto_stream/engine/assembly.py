@@ -131,6 +131,7 @@ class Assembly:
             last_price=partial(self._last_price, source.name),
             now_ms=self.clock.now_ms,
             stale_after_ns=_ns(settings.stale_after),
+            look_again_ns=_ns(settings.quiet_after),
             ack_ns=_ns(settings.ack_timeout),
             connect_s=settings.connect_timeout,
             recorder=recorder,

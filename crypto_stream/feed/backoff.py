@@ -63,9 +63,9 @@ def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError
         return RetryLaterError(reason, stated or _NOT_AVAILABLE_S, next_host=True)
     if status in (403, 418):
         seconds = stated or _BANNED_S
-        return RetryLaterError(
-            f"HTTP {status}: banned for {seconds:g} s", seconds, next_host=False, breaker=True
-        )
+        # 418 is Binance's ban of an address, at all its hosts; 403 is one host's firewall.
+        reason = f"HTTP {status}: banned for {seconds:g} s"
+        return RetryLaterError(reason, seconds, next_host=status == 403, breaker=True)
     if status == 429 or stated:
         seconds = stated or _BUSY_S
         return RetryLaterError(f"HTTP {status}: asked to wait {seconds:g} s", seconds)

@@ -33,6 +33,7 @@ class Terms(NamedTuple):
     """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took.
 
     `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
+    `look_again_ns`: after so long the first host is tried again where another gives only part.
     `last_price` tells what the source last said of a symbol, in a former life too.
     """
 
@@ -47,6 +48,7 @@ class Terms(NamedTuple):
     last_price: Callable[[str], str | None]
     now_ms: Callable[[], int]
     stale_after_ns: int
+    look_again_ns: int
     ack_ns: int
     connect_s: float
     recorder: Recorder | None
@@ -115,6 +117,12 @@ class Leg:
         """Begin; `changed` of the terms is called at every change of state, and at the end."""
         self._task = tasks.create_task(self._run())
 
+    def move(self, reason: str) -> None:
+        """Have another connection take over."""
+        if not self.wants_move and not self.terms.source.frames:  # a recording has nowhere to move to
+            self.wants_move = reason
+            self.terms.changed()
+
     def abort(self, reason: str) -> None:
         """End at once, for `reason`."""
         self.error = self.error or VenueError(reason)
@@ -139,12 +147,17 @@ class Leg:
             if now_ns - self._quiet_since_ns >= 2 * limit and not self.done and not self.terms.source.frames:
                 self.abort(f"{self.reason}, given up")
         elif self._quiet_since_ns and now_ns - self._quiet_since_ns >= limit:
-            what = "no data" if self._data_ns else "neither data nor acknowledgement"
-            self._become("stale", f"{what} for {limit / 1e9:g} s")
+            self._become("stale", f"{self._missing()} for {limit / 1e9:g} s")
             self._asking.all_again()
         if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
-            self._want_move("the connection reached its age")
+            self.move("the connection reached its age")
         self._asking.chase(now_ns)
+
+    def _missing(self) -> str:
+        if self._data_ns or self.state == "connected":
+            return "no data"
+        refused = {each.symbol for each in self._instruments} <= self.refused.keys()
+        return "every instrument refused, and no data" if refused else "neither data nor acknowledgement"
 
     async def _run(self) -> None:
         source = self.terms.source
@@ -250,7 +263,7 @@ class Leg:
             self._note_answer(received_ns)
             self._asking.refuse(event)
         elif isinstance(event, Moving):
-            self._want_move(event.reason)
+            self.move(event.reason)
 
     def _note_data(self, symbol: str, received_ns: int) -> None:
         self._data_ns = self._quiet_since_ns = received_ns
@@ -266,11 +279,6 @@ class Leg:
         """Until data came, a venue that still answers subscriptions is at work, not silent."""
         if not self._data_ns:
             self._quiet_since_ns = received_ns
-
-    def _want_move(self, reason: str) -> None:
-        if not self.wants_move and not self.terms.source.frames:  # a recording has nowhere to move to
-            self.wants_move = reason
-            self.terms.changed()
 
     def _become(self, state: SourceState, reason: str | None) -> None:
         self.state, self.reason = state, reason

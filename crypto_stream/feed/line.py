@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.backoff import Backoff, ConnectBudget
+from crypto_stream.feed.hosts import Hosts
 from crypto_stream.feed.leg import Leg, Terms
 from crypto_stream.feed.listing import Listing
 from crypto_stream.market.status import SourceState, SourceStatus
@@ -52,8 +53,9 @@ class Line:
         self._leg: Leg | None = None
         self._successor: Leg | None = None
         self._generation = 0
-        self._host = 0
-        self._hosts_out: set[str] = set()
+        self._hosts = Hosts(source.urls, terms.look_again_ns / 1e9)
+        # What a new connection at another host has to prove itself.
+        self._trial_ns = round(terms.connect_s * 1e9) + terms.ack_ns + terms.stale_after_ns
         self._retry_s = time.monotonic() + max(0, banned_until_ms - terms.now_ms()) / 1000
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
         self._noted: SourceState = "off"
@@ -111,6 +113,8 @@ class Line:
         for leg in (self._leg, self._successor):
             if leg:
                 leg.check(now_ns)
+        if self._leg and len(self._terms.source.urls) > 1:
+            self._judge_host(self._leg, now_ns)
 
     def resubscribe(self, symbol: str) -> None:
         """Ask for an instrument anew that fell silent on a live connection."""
@@ -163,7 +167,7 @@ class Line:
         if not self._wanted or self._finished:
             self._stop_all()
             return None
-        if self._leg and self._successor and self._successor.state == "live":
+        if self._leg and self._successor and self._takes_over(self._leg, self._successor):
             log.info("source moved to its new connection", extra={"source": self.name})
             self._leg.stop()
             self._leg, self._successor = self._successor, None
@@ -188,12 +192,29 @@ class Line:
         return None
 
     def _begin(self, tasks: asyncio.TaskGroup, now_s: float) -> Leg:
-        urls = self._terms.source.urls
         self._generation += 1
         self._budget.spend(now_s)
-        leg = Leg(self._terms, urls[self._host % len(urls)] if urls else None, self._generation)
+        leg = Leg(self._terms, self._hosts.choose(now_s), self._generation)
         leg.start(tasks)
         return leg
+
+    def _judge_host(self, leg: Leg, now_ns: int) -> None:
+        """Leave a host that refuses everything; try the first one again while another gives only part."""
+        if self.carries and self.carries <= leg.refused.keys():
+            leg.abort(f"this host refuses every instrument: {next(iter(leg.refused.values()))}")
+            return
+        trial = self._successor
+        if trial and trial.address != leg.address and now_ns - trial.started_ns > self._trial_ns:
+            trial.abort("it gives no more than the present host")
+        whole = leg.state != "live" or leg.heard_of >= self.carries - self.listing.unlisted.keys()
+        if not trial and self._hosts.look_again(leg.address, now_ns / 1e9, whole=whole):
+            leg.move("only part of the instruments is given here: the first host is tried again")
+
+    def _takes_over(self, leg: Leg, successor: Leg) -> bool:
+        """Say whether `successor` is as good; at another host it must give as much."""
+        if successor.address == leg.address:
+            return successor.state == "live"
+        return successor.state == "live" and not (leg.heard_of - successor.heard_of) & self.carries
 
     def _on_end(self, leg: Leg, now_s: float) -> None:
         """Account for the end of the serving leg; a successor under way takes its place."""
@@ -220,7 +241,14 @@ class Line:
 
     def _on_failed_move(self, successor: Leg, now_s: float) -> None:
         self._successor = None
-        if successor.error:
+        if self._leg and successor.address != self._leg.address:
+            self._leg.wants_move = None
+            self._hosts.stay(self._leg.address)
+            if isinstance(successor.error, RetryLaterError):
+                self._hosts.bar(successor.address, now_s + successor.error.seconds)
+            extra = {"source": self.name, "url": successor.address, "reason": str(successor.error)}
+            log.info("the first host is no better", extra=extra)
+        elif successor.error:
             self._plan_retry(successor, successor.error, now_s)
 
     def _plan_retry(self, leg: Leg, error: VenueError, now_s: float) -> None:
@@ -229,17 +257,15 @@ class Line:
             self._backoff.reset()
         seconds = self._backoff.next_delay()
         reason = self.last_error = str(error)
-        urls = self._terms.source.urls
-        if leg.state == "connecting":  # this host never answered as it should: the next may
-            self._host += 1
+        if not leg.heard_of & self.carries:  # this host never answered as it should: the next may
+            self._hosts.leave(leg.address)
         if isinstance(error, RetryLaterError):
-            if leg.address:
-                self._hosts_out.add(leg.address)
-            if not error.next_host or self._hosts_out.issuperset(urls):
-                seconds = max(seconds, error.seconds)
-                self._hosts_out.clear()
-            if error.breaker:
-                self._remember(self.name, self._terms.now_ms() + round(error.seconds * 1000))
+            if error.next_host:
+                self._hosts.bar(leg.address, now_s + error.seconds)
+            asked = self._hosts.delay(now_s) if error.next_host else error.seconds
+            seconds = max(seconds, asked)
+            if error.breaker and asked:
+                self._remember(self.name, self._terms.now_ms() + round(asked * 1000))
             reason += f", next try at {_clock(_wall_ms() + round(seconds * 1000))}"
         self._retry_s = now_s + seconds
         self._retry_reason = reason
@@ -261,7 +287,6 @@ class Line:
             self._noted, self.since_ms = state, _wall_ms()
             if state == "live":
                 self.live_since_ns = time.monotonic_ns()
-                self._hosts_out.clear()
                 url = self._leg.address if self._leg else None
                 log.info("source live", extra={"source": self.name, "url": url})
             elif state == "stale":

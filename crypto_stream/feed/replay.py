@@ -51,21 +51,31 @@ def replay_source(venue: Source, file: Path, speed: Speed) -> Source:
         rest_url=None,
         parse=venue.parse,
         frames=partial(play, file, speed),
-        scan=partial(scan, file, venue.parse),
+        scan=partial(scan, file, venue.name, venue.parse),
         without=venue.without,
         names=venue.names,
     )
 
 
-def scan(file: Path, parse: Callable[[bytes], list[Event]]) -> list[Instrument]:
-    """List the instruments a recording has data of, in the order of their first frame."""
+def scan(file: Path, venue: str, parse: Callable[[bytes], list[Event]]) -> list[Instrument]:
+    """List the instruments a recording has data of, in the order of their first frame.
+
+    RecordingError where there are none: it is empty, of another venue, or in a form not known.
+    """
     symbols: dict[str, None] = {}
+    frames, first_fault = 0, ""
     for recorded in told(read(file), "looking for instruments", file):
+        frames += 1
         try:
             events = parse(recorded.frame)
-        except MalformedFrame:
+        except MalformedFrame as error:
+            first_fault = first_fault or f"; the first one that cannot be read: {str(error)[:200]}"
             continue
         symbols.update((event.symbol, None) for event in events if isinstance(event, (Update, Trade)))
+    if not symbols:
+        raise RecordingError(
+            f"sources: no instrument found in {file}: {frames} frames, none known to {venue}{first_fault}"
+        )
     return [Instrument(symbol, *split_symbol(symbol)) for symbol in symbols]
 
 

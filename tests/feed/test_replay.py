@@ -183,6 +183,27 @@ def test_bad_compression_is_one_line(tmp_path: Path, content: bytes) -> None:
         list(read(file))
 
 
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ([(1.0, top("btcusdt", 1))] * 3, "3 frames, none known to okx"),
+        ([], "0 frames, none known to okx"),
+        ([(1.0, "nonsense")], "1 frames, none known to okx; the first one that cannot be read: okx: "),
+        ([(1.0, "pong")], "1 frames, none known to okx"),
+    ],
+)
+def test_a_recording_without_an_instrument_is_one_line(
+    tmp_path: Path, frames: list[tuple[float | None, str]], says: str
+) -> None:
+    """A file of another venue, or an empty one, is refused: an empty board would tell nobody why."""
+    (source,) = load_sources(settings(sources=f"replay:okx:{recording(tmp_path / 'f', frames)}"))
+    assert source.scan is not None
+
+    with pytest.raises(RecordingError, match=r"no instrument found in .*/f: ") as caught:
+        source.scan()
+    assert says in str(caught.value)
+
+
 def test_missing_recording_is_refused_at_the_start(tmp_path: Path) -> None:
     """A file that is not there, or a folder, is one line that names it."""
     for name in ("missing", ""):

@@ -1,0 +1,70 @@
+"""Which host of a venue is connected to: judged by what it gave, and never for ever. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_LONGEST_PAUSE_S = 3600.0
+
+
+class Hosts:
+    """The addresses of one venue, the preferred one first; times are monotonic seconds.
+
+    A host that gave nothing is left for the next one; one that refused us for a while is passed over until
+    then. While another host than the first gives only part of what is asked for, the first one is tried
+    again: after `look_again_s`, then after twice as long each time, up to an hour.
+    """
+
+    def __init__(self, addresses: Sequence[str], look_again_s: float) -> None:
+        """Begin with the first of `addresses`; there may be none (a recording)."""
+        self._addresses = tuple(addresses)
+        self._at = 0
+        self._barred: dict[str, float] = {}
+        self._look_again_s = self._pause_s = look_again_s
+        self._look_s: float | None = None
+
+    def choose(self, now_s: float) -> str | None:
+        """Return the host to connect to: the present one, or the next that has not refused us."""
+        number = len(self._addresses)
+        for step in range(number):
+            at = (self._at + step) % number
+            if self._barred.get(self._addresses[at], 0.0) <= now_s:
+                self._at = at
+                break
+        return self._addresses[self._at] if number else None
+
+    def leave(self, address: str | None) -> None:
+        """Take the next host from now on: `address` gave nothing."""
+        if self._addresses and address == self._addresses[self._at]:
+            self._at = (self._at + 1) % len(self._addresses)
+
+    def bar(self, address: str | None, until_s: float) -> None:
+        """Pass over the host `address` until then."""
+        if address is not None:
+            self._barred[address] = until_s
+
+    def delay(self, now_s: float) -> float:
+        """Return the seconds until one of the hosts may be tried; 0 where one may."""
+        return max(0.0, min((self._barred.get(each, 0.0) for each in self._addresses), default=0.0) - now_s)
+
+    def look_again(self, address: str | None, now_s: float, *, whole: bool) -> bool:
+        """Say whether to try the first host now; called again and again while `address` serves.
+
+        `whole`: it gives all that is asked for. After a yes `choose` returns the first host.
+        """
+        if whole or address is None or address == self._addresses[0]:
+            self._look_s, self._pause_s = None, self._look_again_s
+            return False
+        if self._look_s is None:
+            self._look_s = now_s + self._pause_s
+        if now_s < self._look_s or self._barred.get(self._addresses[0], 0.0) > now_s:
+            return False
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self._look_s = now_s + self._pause_s
+        self._at = 0
+        return True
+
+    def stay(self, address: str | None) -> None:
+        """Keep to `address`: the first host, tried again, gave no more."""
+        if address in self._addresses:
+            self._at = self._addresses.index(address)

@@ -11,7 +11,8 @@ from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.connect_to_handler import Switchboard
 from crypto_stream.feed.connection import Recorder
-from crypto_stream.feed.failover import Failover, Limits
+from crypto_stream.feed.facts import Limits
+from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.leg import Terms
 from crypto_stream.feed.line import Line

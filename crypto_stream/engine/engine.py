@@ -40,12 +40,14 @@ from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.venues import venues_of
 from crypto_stream.errors import RefusedError
+from crypto_stream.feed.channels import Lack
 from crypto_stream.feed.failover import Change
 from crypto_stream.history.day import Figures
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Venues
@@ -88,6 +90,7 @@ class Engine:
         self._figured: dict[str, Figures] = {}
         self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
         assembly.accepted = self._accepted
+        self._board.lacking = self._lacking
         self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
         self.publisher.published = self.trading.quoted
 
@@ -149,6 +152,7 @@ class Engine:
         """Publish and log who serves what now."""
         for change in changes:
             self._history.switched(change.symbol, change.after, change.reason)
+            self._note_starved(change.symbol, change.after, time.monotonic_ns())
         for switch in self.publisher.switched(changes):
             self._timeline.note(switch)
             symbols = switch.symbols
@@ -159,7 +163,7 @@ class Engine:
                     "to": switch.to,
                     "reason": switch.reason,
                     "instruments": len(symbols),
-                    "symbols": ",".join(symbols[:10]) + ",…" * (len(symbols) > 10),
+                    "symbols": few(symbols),
                 },
             )
         self._memory.set_timeline(self._timeline.text())
@@ -209,6 +213,20 @@ class Engine:
         line = self._board.lines.get(source)
         return line.listing.rules.get(symbol, _NO_RULES) if line else _NO_RULES
 
+    def _lacking(self, lacks: list[Lack]) -> None:
+        """Begin a gap where there are no trades to make bars of, though the instrument is served."""
+        for lack in lacks:
+            if lack.channel == "trades" and lack.served:
+                self._note_starved(lack.symbol, lack.source, lack.since_ns)
+        self.sources_changed()
+
+    def _note_starved(self, symbol: str, source: str | None, since_ns: int) -> None:
+        failover = self._assembly.failover
+        if source and failover.watch.since(source, symbol, "trades") is not None:
+            self._history.starved(
+                symbol, time.monotonic_ns() - since_ns, failover.why_lacking(source, symbol) or ""
+            )
+
     def _tell_rules(self) -> None:
         for name, line in self._board.lines.items():
             if self._rules_told[name] is not (rules := line.listing.rules):
@@ -218,7 +236,8 @@ class Engine:
     def _accepted(self, source: str, event: Update | Trade) -> None:
         symbol = event.symbol
         if isinstance(event, Trade) and symbol in self._history.series:
-            self._history.take(source, event, self._assembly.failover.serving[symbol])
+            if not self._history.take(source, event, self._assembly.failover.serving[symbol]):
+                self._assembly.book.of(source).useless_trade(symbol)
             if self._assembly.instruments[symbol].synthetic:
                 self._figure(source, symbol)
         self.publisher.accepted(source, event)
@@ -304,7 +323,10 @@ class Engine:
         now_ns = time.monotonic_ns()
         serving = list(self._assembly.failover.serving.values())
         return [
-            line.status(now_ns, pin=self._board.pin, serving=serving.count(name))
+            replace(
+                line.status(now_ns, pin=self._board.pin, serving=serving.count(name)),
+                lacking=self._assembly.failover.watch.whys(name),
+            )
             for name, line in self._board.lines.items()
         ]
 

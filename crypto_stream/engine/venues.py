@@ -20,10 +20,12 @@ def venues_of(symbol: str, failover: Failover, lines: Mapping[str, Line], book: 
         for name in failover.chains[symbol]
         if (row := _row(symbol, lines[name], failover, lines, book, now_ns)) is not None
     ]
-    live = [row for row in rows if not row.stale and row.reason is None]
+    # What a source lacks besides makes its bid and ask no worse.
+    why = failover.watch.why
+    live = [row for row in rows if not row.stale and row.reason in (None, why(row.source, symbol))]
     bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
     ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
-    reason = failover.reasons[symbol] if serving is None else None
+    reason = failover.why_lacking(serving, symbol) if serving else failover.reasons[symbol]
     return Venues(symbol, serving, serving is None, reason, bid, bid_source, ask, ask_source, rows)
 
 
@@ -35,7 +37,7 @@ def _row(
         if line.state == "off":
             return None
         none = (None,) * 7
-        return VenueRow(line.name, line.state, False, True, *none)
+        return VenueRow(line.name, line.state, False, True, *none, failover.why_not(line.name, symbol, lines))
     serving, live = failover.serving[symbol] == line.name, failover.is_live(line.name, symbol, lines)
     halted = symbol in line.halted
     return VenueRow(
@@ -50,5 +52,6 @@ def _row(
         entry.ask_size,
         entry.time,
         (now_ns - entry.received_ns) // 1_000_000,
-        None if serving or not (live or halted) else failover.doubt(line.name, symbol, lines, now_ns),
+        (None if serving or not live else failover.doubt(line.name, symbol, lines, now_ns))
+        or failover.why_not(line.name, symbol, lines),
     )

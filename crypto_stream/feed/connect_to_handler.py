@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from crypto_stream.feed.failover import Change, Failover
+from crypto_stream.feed.channels import WHAT, Lack
+from crypto_stream.feed.failover import Change, Decision, Failover
 from crypto_stream.feed.line import Line
 from crypto_stream.feed.standby import Standby
+from crypto_stream.market.channels import Channel
+from crypto_stream.market.instruments import few
 
 # Silence has no event of its own: it is looked for this often.
 _LOOK_EVERY_S = 0.1
@@ -33,7 +36,10 @@ class Listener(Protocol):
 
 
 class Switchboard:
-    """The lines, who serves what, and the pin; `changed` must be called when a line's state changes."""
+    """The lines, who serves what, and the pin; `changed` must be called when a line's state changes.
+
+    `lacking` is told which channels were just found to give nothing although they should.
+    """
 
     def __init__(
         self, lines: Mapping[str, Line], failover: Failover, standby: Standby, pin: str | None
@@ -43,6 +49,7 @@ class Switchboard:
         self.failover = failover
         self.standby = standby
         self.pin = pin
+        self.lacking: Callable[[list[Lack]], None] = _nobody
         self._wake = asyncio.Event()
         self._states: dict[str, str] = {}
         self._looked_ns: int | None = None
@@ -72,13 +79,12 @@ class Switchboard:
             line.check(now_ns)
         # First who serves: a source that is given up in this round is lost for its own reason.
         decision = self.failover.decide(now_ns, self.lines, self.pin)
-        wanted = self.standby.wanted(now_ns, self.lines, self.pin, self.failover.at_a_loss())
+        wanted = self.standby.wanted(
+            now_ns, self.lines, self.pin, self.failover.at_a_loss(), self.failover.short()
+        )
         for name, line in self.lines.items():
             line.want(name in wanted)
-        for source, symbol in decision.resubscribe:
-            self.lines[source].resubscribe(symbol)
-        for held in decision.held:
-            log.warning("source does not serve: perhaps another coin", extra=held._asdict())
+        self._obey(decision)
         if decision.changes:
             listener.switched(decision.changes)
         states = {name: line.state for name, line in self.lines.items()}
@@ -88,12 +94,38 @@ class Switchboard:
         # What this round itself changed needs none of its own: two lost sources would keep each other awake.
         self._wake.clear()
 
+    def _obey(self, decision: Decision) -> None:
+        """Ask again for what the decision found missing, and say it."""
+        if decision.lacks:
+            self._say(decision.lacks)
+            self.lacking(decision.lacks)
+        for name, line in self.lines.items():
+            if again := [symbol for source, symbol in decision.resubscribe if source == name]:
+                line.resubscribe(again)
+            if name in decision.move:
+                line.move("some channels give nothing")
+        for held in decision.held:
+            log.warning("source does not serve: perhaps another coin", extra=held._asdict())
+
+    def _say(self, lacks: list[Lack]) -> None:
+        """Log what a source does not give, once for all its instruments."""
+        groups: dict[tuple[str, Channel], list[str]] = {}
+        for lack in lacks:
+            groups.setdefault((lack.source, lack.channel), []).append(lack.symbol)
+        for (source, channel), symbols in groups.items():
+            extra = {"source": source, "reason": WHAT[channel], "instruments": len(symbols)}
+            log.warning("channel fell silent", extra={**extra, "symbols": few(symbols)})
+
     def _was_blocked(self, now_ns: int) -> bool:
         looked_ns, self._looked_ns = self._looked_ns, now_ns
         if looked_ns is not None and now_ns - looked_ns > _BLOCKED_NS:
             self._judge_from_ns = now_ns + _BLOCKED_NS
             log.warning("event loop was blocked", extra={"seconds": round((now_ns - looked_ns) / 1e9, 3)})
         return now_ns < self._judge_from_ns
+
+
+def _nobody(lacks: list[Lack]) -> None:
+    """Stand in until somebody listens."""
 
 
 async def connect_to_handler(board: Switchboard, listener: Listener) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from crypto_stream.feed.channels import HEAVY, ChannelWatch, Lack
+from crypto_stream.feed.facts import Limits, Lines
 from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.market.book import Book
 from crypto_stream.market.status import SourceState
@@ -14,50 +17,9 @@ _SAME_MOVE_NS = 1_000_000_000
 # What is still missing where a state alone says too little.
 _WAITS_FOR: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
 _MOST_SAID = 10
+# The second, twelfth … request for what lacks comes with a new connection.
+_MOVE_AT, _MOVE_EVERY = 2, 10
 NOT_CARRIED = "not carried by the pinned source"
-
-
-class LineFacts(Protocol):
-    """What must be known of a source to decide; times on the monotonic clock, in ns."""
-
-    @property
-    def state(self) -> SourceState:
-        """Where the source stands."""
-
-    @property
-    def reason(self) -> str | None:
-        """Why it stands there."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ever was stale or lost."""
-
-    @property
-    def live_since_ns(self) -> int:
-        """When its present live time began."""
-
-    @property
-    def unbroken_since_ns(self) -> int:
-        """Since when no data can have been missed; a planned move breaks nothing."""
-
-    @property
-    def refused(self) -> Mapping[str, str]:
-        """Why it does not carry some of the instruments asked for."""
-
-    @property
-    def halted(self) -> Mapping[str, str]:
-        """Which instruments the venue itself says do not trade now, in its own words."""
-
-
-Lines = Mapping[str, LineFacts]
-
-
-class Limits(NamedTuple):
-    """The times of failover, in ns."""
-
-    stale_after: int
-    quiet_after: int
-    failback_after: int
 
 
 class Held(NamedTuple):
@@ -78,15 +40,23 @@ class Change(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What one round found: changes to publish, (source, symbol) to ask for again, and who is newly held."""
+    """What one round found: changes to publish, (source, symbol) to ask for again, and who is newly held.
+
+    `lacks`: channels newly found to give nothing. `move`: sources that lack the same for so many and so long
+    that only a new connection may help.
+    """
 
     changes: list[Change]
     resubscribe: list[tuple[str, str]]
     held: list[Held]
+    lacks: list[Lack]
+    move: list[str]
 
 
 class Failover:
-    """Keep each instrument served by the first source of its chain that is live for it.
+    """Keep each instrument served by the first source of its chain that is live for it and lacks nothing.
+
+    Where all lack something, by the one that lacks least.
 
     `chains` maps symbols to sources, best first; no pin excludes a source in `always`. The present result:
     `serving`, `reasons` (why nothing serves it), `stands_in` (whose values are shown, stale, as its venue
@@ -114,13 +84,20 @@ class Failover:
         self._began: dict[str, int] = {}  # symbol → when it was first served, where no former life had
         self._dead: dict[tuple[str, str], int] = {}
         self._asked: dict[tuple[str, str], int] = {}
+        self._times: dict[tuple[str, str], int] = {}  # how often each was asked for again
         self._revived: dict[tuple[str, str], int] = {}
+        self.watch = ChannelWatch(book, limits)
+        self._watched = {
+            symbol: tuple(name for name in chain if name not in self._always)
+            for symbol, chain in self.chains.items()
+        }
 
     def decide(self, now_ns: int, lines: Lines, pin: str | None = None) -> Decision:
         """Look at every instrument once; with `pin` only that source may serve real instruments."""
         changes: list[Change] = []
         held: list[Held] = []
-        self._revive()
+        self._revive(lines)
+        lacks = self._lacks(now_ns, lines)
         for symbol, chain in self.chains.items():
             allowed = self._allowed(chain, pin)
             current = self.serving[symbol]
@@ -138,7 +115,36 @@ class Failover:
             if chosen is None:
                 self.reasons[symbol] = self._why_none(symbol, allowed, lines, pin)
             self._let_stand_in(symbol, chosen, ready)
-        return Decision(changes, self._ask_again(now_ns), held)
+        again = self._ask_again(now_ns)
+        return Decision(changes, again, held, lacks, self._moves(again))
+
+    def short(self) -> set[str]:
+        """Name the sources that serve an instrument without its prices or trades."""
+        return {
+            source
+            for source, symbol in self.watch.lacking
+            if self.serving[symbol] == source and self.watch.weight(source, symbol) >= HEAVY
+        }
+
+    def why_lacking(self, source: str | None, symbol: str) -> str | None:
+        """Say what `source` does not give of `symbol` although it should; None where it lacks nothing."""
+        why = self.watch.why(source, symbol) if source else None
+        return f"{source}: {why}" if why else None
+
+    def why_not(self, name: str, symbol: str, lines: Lines) -> str | None:
+        """Say why `name` is not live for `symbol`, or what of it is lacking; None where all is well."""
+        line = lines[name]
+        if symbol in line.halted:
+            return line.halted[symbol]
+        if self.is_live(name, symbol, lines):
+            return self.held.get(symbol, {}).get(name) or self.watch.why(name, symbol)
+        if symbol in line.refused:
+            return line.refused[symbol]
+        if line.state != "live":
+            return line.reason or _WAITS_FOR.get(line.state, line.state)
+        if self.is_dead(name, symbol):
+            return "no data of this instrument although the source is live"
+        return "no data of this instrument yet"
 
     def at_a_loss(self) -> set[tuple[str, ...]]:
         """Name the chains of instruments whose live sources may not serve: every other one is needed."""
@@ -176,13 +182,22 @@ class Failover:
             return chain
         return tuple(name for name in chain if name == pin or name in self._always)
 
-    def _revive(self) -> None:
+    def _lacks(self, now_ns: int, lines: Lines) -> list[Lack]:
+        def live(source: str, symbol: str) -> bool:
+            return self._trades(source, symbol, lines)
+
+        news = self.watch.look(now_ns, self._watched, lines, live, self.guard.comparable)
+        return [lack._replace(served=self.serving[lack.symbol] == lack.source) for lack in news]
+
+    def _revive(self, lines: Lines) -> None:
+        self._revived.update(self.watch.forgive(lines))
         for source, symbol in list(self._dead):
             entry = self._book.entry(source, symbol)
             if entry is not None and entry.received_ns > self._dead[source, symbol]:
                 del self._dead[source, symbol]
-                self._asked.pop((source, symbol), None)
                 self._revived[source, symbol] = entry.received_ns
+        for key in [key for key in self._asked if key not in self._dead and key not in self.watch.lacking]:
+            del self._asked[key], self._times[key]
 
     def _fell_silent(
         self, symbol: str, chain: tuple[str, ...], current: str, now_ns: int, lines: Lines
@@ -227,7 +242,7 @@ class Failover:
                 doubts[name] = doubt
                 continue
             trades = ready[name] = self._trades(name, symbol, lines)
-            if trades and (name == current or not keeps):
+            if trades and (name == current or not keeps) and not self.watch.weight(name, symbol):
                 break
         return ready, doubts
 
@@ -263,7 +278,7 @@ class Failover:
         self.guard.serves(symbol, name)
 
     def _choose(self, symbol: str, ready: Mapping[str, bool], now_ns: int, lines: Lines) -> str | None:
-        trading = [name for name, trades in ready.items() if trades]
+        trading = self._least_lacking(symbol, (name for name, trades in ready.items() if trades))
         current = self.serving[symbol]
         for name in trading:
             if name == current:
@@ -271,6 +286,11 @@ class Failover:
             if current not in trading or self._proven(name, symbol, now_ns, lines):
                 return name
         return None
+
+    def _least_lacking(self, symbol: str, names: Iterable[str]) -> list[str]:
+        weights = {name: self.watch.weight(name, symbol) for name in names}
+        least = min(weights.values(), default=0)
+        return [name for name, weight in weights.items() if weight == least]
 
     def _let_stand_in(self, symbol: str, chosen: str | None, ready: Mapping[str, bool]) -> None:
         """Where nobody trades the instrument, show what the first venue says that halted it."""
@@ -289,14 +309,23 @@ class Failover:
         return revived_ns is None or now_ns - revived_ns >= self._limits.failback_after
 
     def _ask_again(self, now_ns: int) -> list[tuple[str, str]]:
-        """List dead instruments to subscribe anew: at their death, then each `quiet_after`."""
+        """List what to subscribe anew: when it is found dead or lacking, then each `quiet_after`."""
         due = [
             key
-            for key in self._dead
+            for key in {**self._dead, **self.watch.lacking}
             if key not in self._asked or now_ns - self._asked[key] >= self._limits.quiet_after
         ]
+        for key in due:
+            self._times[key] = self._times.get(key, 0) + 1
         self._asked.update(dict.fromkeys(due, now_ns))
         return due
+
+    def _moves(self, again: list[tuple[str, str]]) -> list[str]:
+        """List sources that lack something of most instruments although it was subscribed anew."""
+        due = {source for source, symbol in again if self._times[source, symbol] % _MOVE_EVERY == _MOVE_AT}
+        lacking = Counter(source for source, _ in self.watch.lacking)
+        carried = Counter(name for chain in self.chains.values() for name in chain)
+        return [source for source in sorted(due) if 2 * lacking[source] > carried[source]]
 
     def _explain(
         self, symbol: str, allowed: tuple[str, ...], chosen: str | None, lines: Lines, pin: str | None
@@ -308,23 +337,13 @@ class Failover:
             return f"{chosen} is live"
         if current not in allowed:
             return f"pinned to {pin}"
+        if why := self.why_lacking(current, symbol):
+            return why
         if allowed.index(chosen) < allowed.index(current):
             return f"{chosen} is preferred and live"
-        return f"{current}: {self._why_not(current, symbol, lines)}"
+        return f"{current}: {self.why_not(current, symbol, lines)}"
 
     def _why_none(self, symbol: str, allowed: tuple[str, ...], lines: Lines, pin: str | None) -> str:
         if not allowed:
             return NOT_CARRIED if pin else "no source carries it"
-        return "; ".join(f"{name}: {self._why_not(name, symbol, lines)}" for name in allowed)
-
-    def _why_not(self, name: str, symbol: str, lines: Lines) -> str:
-        line = lines[name]
-        if symbol in line.halted:
-            return line.halted[symbol]
-        if symbol in line.refused:
-            return line.refused[symbol]
-        if line.state != "live":
-            return line.reason or _WAITS_FOR.get(line.state, line.state)
-        if self.is_dead(name, symbol):
-            return "no data of this instrument although the source is live"
-        return self.held.get(symbol, {}).get(name) or "no data of this instrument yet"
+        return "; ".join(f"{name}: {self.why_not(name, symbol, lines)}" for name in allowed)

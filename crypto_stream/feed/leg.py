@@ -139,6 +139,12 @@ class Leg:
         """Ask for `symbols` anew."""
         self._asking.again(symbols)
 
+    def move(self, reason: str) -> None:
+        """Have another connection take over."""
+        if not self.wants_move and not self.terms.source.frames:  # a recording has nowhere to move to
+            self.wants_move = reason
+            self.terms.changed()
+
     def check(self, now_ns: int) -> None:
         """Judge silence, overdue acknowledgements and age; called several times a second."""
         limit = self.terms.stale_after_ns

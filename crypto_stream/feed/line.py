@@ -7,13 +7,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.backoff import Backoff, ConnectBudget
 from crypto_stream.feed.hosts import Hosts
 from crypto_stream.feed.leg import Leg, Terms
 from crypto_stream.feed.listing import Listing
+from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
 
 log = logging.getLogger(__name__)
@@ -116,13 +117,17 @@ class Line:
         if self._leg and len(self._terms.source.urls) > 1:
             self._judge_host(self._leg, now_ns)
 
-    def resubscribe(self, symbol: str) -> None:
-        """Ask for an instrument anew that fell silent on a live connection."""
-        log.warning(
-            "instrument fell silent, asking for it again", extra={"source": self.name, "symbol": symbol}
-        )
+    def resubscribe(self, symbols: Sequence[str]) -> None:
+        """Ask for instruments anew that fell silent, whole or in part, on a live connection."""
+        extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
+        log.warning("instruments fell silent, asking for them again", extra=extra)
         if self._leg:
-            self._leg.resubscribe([symbol])
+            self._leg.resubscribe(symbols)
+
+    def move(self, reason: str) -> None:
+        """Open a new connection; the present one goes when that is live."""
+        if self._leg:
+            self._leg.move(reason)
 
     def status(self, now_ns: int, *, pin: str | None, serving: int) -> SourceStatus:
         """Describe the line for people and programs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-from crypto_stream.feed.failover import Lines
+from crypto_stream.feed.facts import Lines
 
 _DOWN = ("stale", "lost", "ended")
 _TURN_NS = 1_000_000_000  # while all are down, each has the turn at least so long
@@ -20,6 +20,7 @@ class Standby:
         """Serve the distinct `chains`, best source first; 0: one source of a chain at a time, in a loop."""
         self._turns = dict.fromkeys((chain for chain in chains if chain), (0, -_TURN_NS))
         self._count = count
+        self._short: Collection[str] = ()
         self._failback_after_ns = failback_after_ns
 
     def wanted(
@@ -28,11 +29,14 @@ class Standby:
         lines: Lines,
         pin: str | None = None,
         at_a_loss: Collection[tuple[str, ...]] = (),
+        short: Collection[str] = (),
     ) -> set[str]:
         """Return the names to connect now; a pinned source is always among them.
 
         Of a chain that is `at_a_loss`, because those connected may not serve, every source is wanted.
+        `short` are live sources that cannot be relied on, as they do not give all that they should.
         """
+        self._short = short
         names: set[str] = set()
         for chain in self._turns:
             if self._count == "all" or (self._count and chain in at_a_loss):
@@ -55,13 +59,16 @@ class Standby:
 
     def _can_be_relied_on(self, name: str, now_ns: int, lines: Lines) -> bool:
         line = lines[name]
+        if name in self._short:
+            return False
         if not line.failed:
             return line.state not in _DOWN
         return line.state == "live" and now_ns - line.live_since_ns >= self._failback_after_ns
 
     def _whose_turn(self, chain: tuple[str, ...], now_ns: int, lines: Lines) -> str:
         turn, since_ns = self._turns[chain]
-        if lines[chain[turn]].state in _DOWN and now_ns - since_ns >= _TURN_NS:
+        is_down = lines[chain[turn]].state in _DOWN or chain[turn] in self._short
+        if is_down and now_ns - since_ns >= _TURN_NS:
             turn = (turn + 1) % len(chain)
             self._turns[chain] = (turn, now_ns)
         return chain[turn]

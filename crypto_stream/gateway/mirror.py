@@ -22,7 +22,7 @@ from crypto_stream.bus.messages import (
 )
 from crypto_stream.gateway.bars import WatchedBars
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
-from crypto_stream.market.instruments import Catalogue
+from crypto_stream.market.instruments import Catalogue, few
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Timeline, Venues
@@ -194,6 +194,16 @@ class Mirror:
         if self._verdict is None:
             self._verdict = judge(self.quotes.values(), alive=self.alive, pinned=self.pin)
         return self._verdict
+
+    def lacking(self) -> list[str]:
+        """Say which sources do not give all that they should, and of which instruments."""
+        found: list[str] = []
+        for one in self._sources:
+            symbols: dict[str, list[str]] = {}
+            for symbol, why in one.lacking.items():
+                symbols.setdefault(why, []).append(symbol)
+            found += [f"{one.name}: {why}: {few(of)}" for why, of in symbols.items()]
+        return found
 
     def _replace(self, message: Snapshot) -> bool:
         new = message.epoch != self.epoch

@@ -36,6 +36,7 @@ _TICK_S = 0.25
 _ALIVE_EVERY_MS = 1_000
 _DAY_MS = INTERVALS["1d"]
 _HOUR_MS = INTERVALS["1h"]
+_SECOND_MS = INTERVALS["1s"]
 _MINUTES = 60
 # Trades kept while nothing serves the instrument: the first ones of a source that soon will.
 _MOST_EARLY = 1_000
@@ -82,7 +83,7 @@ class History:
         self.keeper = keeper
         self._standstill = standstill or Standstill(self.clock.clocks.running_ns)
         self._lived = Lived()
-        self._slept: set[str] = set()  # symbols without a trade since a standstill
+        self._until_trade: set[str] = set()  # symbols whose open gap ends with their next trade
         self._synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
         self._serving: dict[str, str | None] = {}
         self._ending: dict[str, int] = {}  # symbol → when a source began to serve that told no time yet
@@ -150,23 +151,36 @@ class History:
             self._minutes[symbol] = deque([*older, *self._minutes[symbol]], _MINUTES)
         return len(older)
 
-    def take(self, source: str, trade: Trade, serving: str | None) -> None:
-        """Take an accepted trade; only those of the `serving` source make bars."""
+    def take(self, source: str, trade: Trade, serving: str | None) -> bool:
+        """Take an accepted trade; only those of the `serving` source make bars.
+
+        False: it could be of use to no bar, as it has no time, or its bar has closed.
+        """
         now_ns = self._now_ns()
         if trade.time is not None:
             self.clock.heard(source, trade.time)
         if serving == source:
-            self._fold(source, trade, now_ns)
-        elif serving is None:
+            return self._fold(source, trade, now_ns)
+        if serving is None:
             came = self._early.setdefault((trade.symbol, source), deque(maxlen=_MOST_EARLY))
             while came and now_ns - came[0][0] > _EARLY_NS:
                 came.popleft()
             came.append((now_ns, trade))
+        return trade.time is not None
+
+    def starved(self, symbol: str, for_ns: int, reason: str) -> None:
+        """Begin a gap that ends with the next trade: the serving source gave none for so long."""
+        if symbol not in self.gaps.open:
+            since_ms = self._time_at(self._serving.get(symbol)) - for_ns // 1_000_000
+            closed_ms = self.series[symbol].previous.get("1s", -_SECOND_MS) + _SECOND_MS
+            self.gaps.begin(symbol, max(since_ms, closed_ms), reason)
+        self._ending.pop(symbol, None)
+        self._until_trade.add(symbol)
 
     def switched(self, symbol: str, source: str | None, reason: str) -> None:
         """Notice who serves the instrument now; nobody: a gap begins."""
         now_ns = self._now_ns()
-        self._slept.discard(symbol)
+        self._until_trade.discard(symbol)
         self._ending.pop(symbol, None)
         before, self._serving[symbol] = self._serving.get(symbol), source
         early = {of: self._early.pop((symbol, of)) for of in self._who_came_early(symbol)}
@@ -299,37 +313,40 @@ class History:
     def _unsent(self, symbol: str, interval: str) -> list[Bar]:
         return [bar for of, kind, bar in self._bars if of == symbol and kind == interval]
 
-    def _fold(self, source: str, trade: Trade, now_ns: int) -> None:
+    def _fold(self, source: str, trade: Trade, now_ns: int) -> bool:
+        """Let a trade of the serving source into its bar; False where there is none for it."""
         symbol, time = trade.symbol, trade.time
         series = self.series[symbol]
         if time is None:
-            return
+            return False
         if time < series.floor:
-            self._take_below(source, trade, now_ns)
-            return
+            return self._take_below(source, trade, now_ns)
         known_ms = series.clock(now_ns) or 0
         if time > max(self.clock.now_ms(), known_ms) + _MOST_AHEAD_MS:
             self._leave_out(source, trade)
-            return
+            return False
         if self._below:
             self._below.pop(symbol, None)
         self._first_ms.setdefault(symbol, time)
-        if symbol in self._slept or (symbol in self._ending and time > self._gap_from(symbol)):
-            self._slept.discard(symbol)
+        if symbol in self._until_trade or (symbol in self._ending and time > self._gap_from(symbol)):
+            self._until_trade.discard(symbol)
             self._ending.pop(symbol, None)
             self._end_gap(symbol, time)
         elif symbol in self._synthetic and series.begun and time > known_ms + NEAR_MS:
             self.gaps.begin(symbol, known_ms, CLOCK_SET)
             self.gaps.end(symbol, time)
         self._keep(symbol, series.trade(trade, source, now_ns))
+        return True
 
-    def _take_below(self, source: str, trade: Trade, now_ns: int) -> None:
+    def _take_below(self, source: str, trade: Trade, now_ns: int) -> bool:
         """Take a trade that is older than what is closed: it is late, unless that lies in the future."""
         series = self.series[trade.symbol]
         series.late += 1
         below = self._below.setdefault(trade.symbol, Below())
         if below.take(Kept(source, trade, now_ns), series.floor, self.clock.now_ms()):
             self._rewind(trade.symbol, self._below.pop(trade.symbol).clear(), now_ns)
+            return True
+        return False
 
     def _rewind(self, symbol: str, kept: Sequence[Kept], now_ns: int) -> None:
         """Go on from where the trades are; bars beyond that were made by a clock that was wrong.
@@ -371,7 +388,7 @@ class History:
             for symbol, source in self._serving.items():
                 if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
                     self.gaps.begin(symbol, self._time_at(source) - stood_ms, STOOD_STILL)
-                    self._slept.add(symbol)
+                    self._until_trade.add(symbol)
         return now_ns
 
     def _is_recording(self, source: str) -> bool:

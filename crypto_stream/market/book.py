@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from msgspec import UNSET
 
+from crypto_stream.market.channels import Channels
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote, change_percent
@@ -64,14 +65,14 @@ class Entry:
     """What one source has said about one instrument; read by everybody, written only by `SourceBook`.
 
     `received_ns` is when the newest accepted event came and `moved_ns` when price, bid or ask last changed
-    (what was not known before did not change), both on the monotonic clock.
+    (what was not known before did not change), both on the monotonic clock. `channels` tells them apart.
     """
 
     __slots__ = (
         *("price", "bid", "bid_size", "ask", "ask_size", "time", "received_ns", "moved_ns", "sequences"),
         *("open_24h", "high_24h", "low_24h", "volume_24h"),
         *("price_time", "price_ns", "price_slow", "price_channel"),
-        *("top_time", "top_ns", "top_slow", "top_channel"),
+        *("top_time", "top_ns", "top_slow", "top_channel", "channels"),
     )
 
     def __init__(self) -> None:
@@ -97,6 +98,7 @@ class Entry:
         self.top_slow = True
         self.top_channel = ""
         self.sequences: dict[str, Sequence] = {}
+        self.channels = Channels()
 
     def quote(
         self,
@@ -162,9 +164,15 @@ class SourceBook:
         else:
             _merge(entry, event, received_ns)
         entry.received_ns = self.received_ns = received_ns
+        entry.channels.took(event, received_ns, generation)
         if time is not None and (entry.time is None or time > entry.time):
             entry.time = time
         return True
+
+    def useless_trade(self, symbol: str) -> None:
+        """Notice that the trade just applied came too late for its bar."""
+        if entry := self.entries.get(symbol):
+            entry.channels.useless_trade()
 
 
 class Book:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -48,6 +48,11 @@ def split_symbol(symbol: str) -> tuple[str | None, str | None]:
     readings = [(upper[:at], upper[at:]) for at in range(1, len(upper)) if upper[at:] in _QUOTES]
     known = [reading for reading in readings if reading[0] in _BASES]
     return next(iter(known or readings), (None, None))
+
+
+def few(symbols: Sequence[str]) -> str:
+    """Write symbols for a line of a log: the first ten, and a mark where there are more."""
+    return ",".join(symbols[:10]) + ",…" * (len(symbols) > 10)
 
 
 def is_synthetic(symbol: str) -> bool:

@@ -15,6 +15,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `reason` says why the state is what it is ("HTTP 451: not available from here, next try in 600 s"),
     `last_error` keeps the newest failure after it is over. `frames` counts received frames by channel.
     `real` of the instruments it carries are real pairs: a pin to a source without any serves nobody.
+    `lacking` says of which instruments some channels give nothing although they should.
     """
 
     name: str
@@ -33,6 +34,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     dropped: dict[str, int] = {}
     refused: dict[str, str] = {}
     real: int = 0
+    lacking: dict[str, str] = {}
 
 
 class Switch(msgspec.Struct, frozen=True):
@@ -63,8 +65,8 @@ class Timeline(msgspec.Struct, frozen=True):
 class VenueRow(msgspec.Struct, frozen=True):
     """One connected source's own quote of an instrument, served or not.
 
-    `reason` says why a live source would not serve it: its venue halted it, or its price is too far from the
-    one served (None: it would). Such a row is not among the best.
+    `reason` says why it is stale, what of the instrument the source does not give, or why it would not serve
+    it next: its price is too far from the one served. Such a row is not among the best.
     """
 
     source: str
@@ -84,7 +86,8 @@ class VenueRow(msgspec.Struct, frozen=True):
 class Venues(msgspec.Struct, frozen=True):
     """All sources' own quotes of one instrument, and the best live bid and ask among them.
 
-    `serving` is the source in use or None; `reason` says why the instrument is stale, None while it is not.
+    `serving` is the source in use or None; `reason` says why the instrument is stale, or what of it the
+    source in use does not give, None while all is well.
     """
 
     symbol: str

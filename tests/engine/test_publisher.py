@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from crypto_stream.bus.messages import Quotes, Switched, ToGateway
 from crypto_stream.engine.publisher import Publisher
-from crypto_stream.feed.failover import Change, Failover, Limits
+from crypto_stream.feed.facts import Limits
+from crypto_stream.feed.failover import Change, Failover
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import pair

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.fakes.cuts import AcceptAndClose, Close, Drop, HalfOpen, Http, Moving, Refuse, SlowHandshake
 from tests.fakes.fault import Fault
 from tests.fakes.spoils import (
+    Broken,
     Burst,
     Duplicates,
     ErrorAck,
@@ -15,8 +16,11 @@ from tests.fakes.spoils import (
     Garbage,
     LateAck,
     NoAck,
+    Old,
     OutOfOrder,
     Repeat,
+    Same,
+    Silent,
     UnknownEvents,
     WrongTypes,
 )
@@ -32,6 +36,10 @@ FAULTS: dict[str, type[Fault]] = {
     "freeze": Freeze,
     "freeze-symbol": Freeze,
     "repeat": Repeat,
+    "silent": Silent,
+    "same": Same,
+    "broken": Broken,
+    "old": Old,
     "close": Close,
     "http": Http,
     "slow-handshake": SlowHandshake,

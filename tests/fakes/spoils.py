@@ -12,6 +12,14 @@ from tests.fakes.fault import Fault
 
 if TYPE_CHECKING:
     from tests.fakes.client import Client
+    from tests.fakes.venue import FakeVenue
+
+
+_CHANNELS = {
+    "top": {"bookTicker", "bbo-tbt"},
+    "trade": {"aggTrade", "trades"},
+    "ticker": {"ticker", "tickers"},
+}
 
 
 class Freeze(Fault):
@@ -26,6 +34,52 @@ class Repeat(Fault):
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         yield client.held.setdefault(("repeat", ""), frame)
+
+
+class OfOneChannel(Fault):
+    """Something is wrong with one channel alone: `top`, `trade` or `ticker` behind the colon."""
+
+    def __init__(self, venue: FakeVenue, argument: str = "", symbols: frozenset[str] = frozenset()) -> None:
+        super().__init__(venue, "", symbols)
+        self._channels = _CHANNELS[argument or "trade"]
+
+    def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
+        if channel in self._channels:
+            yield from self.instead(client, (channel, symbol), frame)
+        else:
+            yield frame
+
+    def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
+        """Make what is sent in place of a frame of that channel."""
+        raise NotImplementedError
+
+
+class Silent(OfOneChannel):
+    """That channel gives nothing."""
+
+    def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
+        yield from ()
+
+
+class Same(OfOneChannel):
+    """That channel gives its first frame for ever."""
+
+    def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
+        yield client.held.setdefault(stream, frame)
+
+
+class Broken(OfOneChannel):
+    """That channel gives frames that cannot be read."""
+
+    def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
+        yield changed(frame, _replaced([]))
+
+
+class Old(OfOneChannel):
+    """That channel gives times of an hour ago."""
+
+    def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
+        yield changed(frame, _an_hour_ago)
 
 
 class Between(Fault):
@@ -146,6 +200,11 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
     message = json.loads(frame)
     change(payload_of(message))
     return json.dumps(message)
+
+
+def _an_hour_ago(data: dict[str, Any]) -> None:
+    for name in {"E", "T", "ts"} & data.keys():
+        data[name] = type(data[name])(int(data[name]) - 3_600_000)
 
 
 def _replaced(value: object) -> Callable[[dict[str, Any]], object]:

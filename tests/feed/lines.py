@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_stream.feed.failover import Failover, Limits
+from crypto_stream.feed.facts import Limits
+from crypto_stream.feed.failover import Failover
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade
 from crypto_stream.market.status import SourceState

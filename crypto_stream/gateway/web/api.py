@@ -91,6 +91,7 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: S
         }
         degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
         degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]
+        degraded += mirror.lacking()
         return json_answer({"status": "ready", "degraded": degraded}, cache=NEVER)
 
     @blueprint.get("/metrics")

@@ -1,0 +1,72 @@
+"""One channel that gives nothing usable while the others go on, on real sockets."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.rig import STALE_S, SYMBOLS, running, two_venues
+from tests.waiting import SCALE, until
+
+ON_ONE_CHANNEL = [
+    ("silent:trade", "no trades although it is traded"),
+    ("same:trade", "no trades although it is traded"),
+    ("broken:trade", "no trades although it is traded"),
+    ("silent:top", "no top of book although it moves"),
+    ("same:top", "no top of book although it moves"),
+    ("broken:top", "no top of book although it moves"),
+    ("silent:ticker", "no 24 h figures although it is traded"),
+    ("same:ticker", "no 24 h figures although it is traded"),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason"), ON_ONE_CHANNEL)
+async def test_channel_without_use_moves_the_instrument(
+    fault: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked for again, the instrument moves to the venue that gives all of it, and a line says so."""
+    async with two_venues() as (binance, _okx, feed):
+        await binance.fault(fault, "ethusdt")
+        await until(lambda: feed.serving("ethusdt") == "okx", 15 * SCALE)
+        await until(lambda: any("UNSUBSCRIBE" in request for request in binance.requests))
+        lines = [record for record in caplog.records if record.message == "channel fell silent"]
+        await binance.fault("none")
+        await until(lambda: feed.serving("ethusdt") == "binance", 15 * SCALE)
+
+        assert {change.symbol for change in feed.changes} == {"ethusdt"}
+        assert feed.changes[0].reason == f"binance: {reason}"
+        assert [(record.source, record.symbols) for record in lines] == [("binance", "ethusdt")]  # type: ignore[attr-defined]
+
+
+async def test_lonely_venue_goes_on_with_what_it_gives() -> None:
+    """Where nobody else carries the instrument its prices go on, and the lack is said until it is over."""
+    async with FakeOKX(SYMBOLS) as okx, running(okx) as feed:
+        await until(lambda: feed.served() == {"okx"})
+        watch = feed.assembly.failover.watch
+        feed.changes.clear()
+        await okx.fault("silent:trade", "ethusdt")
+        await until(lambda: watch.why("okx", "ethusdt"), 15 * SCALE)
+        why = feed.assembly.failover.why_lacking("okx", "ethusdt")
+        await okx.fault("none")
+        await until(lambda: not watch.lacking)
+
+        assert why == "okx: no trades although it is traded"
+        assert feed.changes == []
+
+
+@pytest.mark.parametrize("rate", [20.0, 2.0])
+async def test_calm_is_no_lack(rate: float) -> None:
+    """Venues that give all they have lack nothing, at any pace, also where nothing is traded."""
+    async with (
+        FakeBinance(SYMBOLS, rate=rate) as binance,
+        FakeOKX(SYMBOLS, rate=20.0) as okx,
+        running(binance, okx) as feed,
+    ):
+        await until(lambda: feed.served() == {"binance"})
+        binance.calm("xrpusdt")
+        begun = time.monotonic()
+        await until(lambda: time.monotonic() - begun > 4 * STALE_S)
+
+        assert feed.assembly.failover.watch.lacking == {}

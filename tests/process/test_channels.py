@@ -15,7 +15,7 @@ from tests.engine.process import running as engine_running
 from tests.fakes import FakeBinance, FakeOKX
 from tests.process.charts import Json, address, page, run
 from tests.process.programs import program
-from tests.waiting import SCALE, until
+from tests.waiting import SCALE
 
 SYMBOL = "btcusdt"
 WHY = "binance: no trades although it is traded"
@@ -69,17 +69,22 @@ async def test_where_another_venue_trades_bars_go_on(fault: str, tmp_path: Path)
         options = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in (binance, okx)}
         quick = {"stale_after": 1.5, "pairs": SYMBOL, "sources": "binance,okx"}
         async with engine_running(tmp_path, options, **quick) as engine:
-            await until(lambda: engine.serving("binance"))
+            await until_source(engine, "binance")
             await binance.fault(fault)
-            async with asyncio.timeout(20 * SCALE):
-                while True:
-                    got = await bars(engine)
-                    if got.bars and got.bars[-1].source == "okx":
-                        break
-                    await asyncio.sleep(0.05)
+            got = await until_source(engine, "okx")
 
     (gap,) = [each for each in got.gaps if each.reason == WHY]
     assert gap.to is not None
+
+
+async def until_source(engine: Engine, source: str) -> HistoryPage:
+    """Wait until the newest of several bars is made of one source's trades."""
+    async with asyncio.timeout(20 * SCALE):
+        while True:
+            got = await bars(engine)
+            if len(got.bars) > 2 and got.bars[-1].source == source:
+                return got
+            await asyncio.sleep(0.05)
 
 
 async def until_page(http: httpx.AsyncClient, holds: object) -> Json:

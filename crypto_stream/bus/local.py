@@ -17,7 +17,7 @@ from typing import Self
 
 from crypto_stream.bus.frames import Splitter, decode_to_engine, decode_to_gateway, encode_frame, encode_value
 from crypto_stream.bus.interface import Backend
-from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
+from crypto_stream.bus.messages import Answer, Ask, GetHistory, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
 
@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 _BEHIND_BYTES = 4 * 1024 * 1024
 # Bytes a gateway may leave unread before order news, which are never skipped, wait at their sender.
 _UNREAD_NEWS_BYTES = 1024 * 1024
-# Requests of one gateway worked on at once; further ones wait in its socket.
-_AT_ONCE = 64
+# Requests of one gateway under way at once, most of them for the history; further ones are refused. Nothing
+# waits in the socket: behind it could be an order.
+_AT_ONCE = 256
+# Share of a request's time that the engine may use: the rest is for the way back.
+_OURS = 0.9
 # The engine beats each second; this long without a byte and it is given up.
 SILENCE_S = 5.0
 _RECONNECT_S = (0.05, 1.0)
@@ -39,8 +42,9 @@ class LocalEnginePort:
     """The engine's end: serve gateways on a Unix socket. Use as `async with`.
 
     Each gateway's unsent bytes are bounded: past the bound state is skipped and, when it has drained,
-    replaced by one Snapshot. Answers are never skipped: a gateway has at most 64 of them under way. Nor are
-    order news: past `most_unread` bytes they wait at their sender until the gateway has read.
+    replaced by one Snapshot. Answers are never skipped. Nor are order news: past `most_unread` bytes they
+    wait at their sender until the gateway has read. What it sends is read at once, however many of its
+    requests are under way.
     """
 
     def __init__(self, path: Path, backend: Backend, most_unread: int = _UNREAD_NEWS_BYTES) -> None:
@@ -117,13 +121,15 @@ class LocalEnginePort:
         self, number: int, reader: asyncio.StreamReader, link: _Link, tasks: asyncio.TaskGroup
     ) -> None:
         splitter = Splitter()
-        free = asyncio.Semaphore(_AT_ONCE)
+        under_way = 0
 
         async def work(request: Request) -> None:
+            nonlocal under_way
+            under_way += 1
             try:
-                link.write(encode_frame(await self._answer(number, request)))
+                link.write(encode_frame(await self._answer(number, request, under_way > _AT_ONCE)))
             finally:
-                free.release()
+                under_way -= 1
 
         while data := await reader.read(_READ_BYTES):
             for body in splitter.feed(data):
@@ -131,14 +137,19 @@ class LocalEnginePort:
                 if isinstance(message, OrderCommands):
                     self._backend.orders(number, message.commands)
                     continue
-                await free.acquire()
                 tasks.create_task(work(message))
 
-    async def _answer(self, number: int, request: Request) -> Answer:
+    async def _answer(self, number: int, request: Request, crowded: bool) -> Answer:
         try:
-            return Answer(request.id, encode_value(await self._backend.answer(number, request.ask)))
+            if crowded and isinstance(request.ask, GetHistory):
+                raise RefusedError("busy", "the engine is asked too much of the history at once")
+            async with asyncio.timeout(request.within_s * _OURS):
+                value = await self._backend.answer(number, request.ask)
+            return Answer(request.id, encode_value(value))
         except RefusedError as refused:
             return Answer(request.id, code=refused.code, reason=str(refused))
+        except TimeoutError:
+            return Answer(request.id, code="busy", reason="the engine has too much to do to answer in time")
 
 
 class _Link:
@@ -236,7 +247,7 @@ class LocalGatewayPort:
         number = next(self._ids)
         self._waiting[number] = waiting
         try:
-            self._send(encode_frame(Request(number, ask)))
+            self._send(encode_frame(Request(number, ask, timeout_s)))
             if not waiting.done.wait(timeout_s):
                 raise BusError(f"the engine did not answer within {timeout_s:g} s")
         finally:

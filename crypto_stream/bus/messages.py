@@ -220,10 +220,11 @@ Ask = GetVenues | WatchVenues | WatchBars | GetHistory | GetSparks | Pin | Metri
 
 
 class Request(msgspec.Struct, frozen=True, tag="request"):
-    """One question of a gateway; `id` grows per connection."""
+    """One question of a gateway; `id` grows per connection; after `within_s` nobody waits for the answer."""
 
     id: int
     ask: Ask
+    within_s: float = 5.0
 
 
 ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | VenuesChanged | LiveBars | Answer | OrderNews

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from crypto_stream.history.below import NEAR_MS, Below, Kept
 from crypto_stream.history.day import STEP, Day, Figures
@@ -13,7 +14,8 @@ from crypto_stream.history.gaps import CLOCK_SET, NOT_CONFIGURED, STOOD_STILL, S
 from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.pages import Page, Present, first_times, read_page
 from crypto_stream.history.past import read_past
-from crypto_stream.history.queries import FOREVER_MS, Question, plan
+from crypto_stream.history.queries import FOREVER_MS, Plan, Question, plan
+from crypto_stream.history.reading import Reading
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
 from crypto_stream.history.standstill import Lived, Standstill
 from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, folded, start
@@ -48,8 +50,6 @@ _CLOCKS_DIFFER_MS = 600_000
 _TELLS_WITHIN_NS = 5_000_000_000
 # A trade further ahead of every clock than this has a wrong time: it would close all bars until then.
 _MOST_AHEAD_MS = _DAY_MS
-# A page is read and folded within milliseconds; many at once would make the event loop wait for its turn.
-_READ_AT_ONCE = 2
 _ENDS_WITHIN_S = 5.0
 _START_NS = 2_000_000_000  # what the first source may take to be live before that is why there are no prices
 # An engine that says that it lives has stored all bars that ended so long before, on the venue's clock.
@@ -101,7 +101,7 @@ class History:
         self._alive_ms = 0
         self._unreadable = False
         self._ahead: set[str] = set()
-        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
+        self._reading = Reading()
         self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
         self._has_past: set[tuple[str, str]] = set()
 
@@ -255,14 +255,13 @@ class History:
 
         Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
         """
-        async with self._reading:
-            try:
-                page = await self._page(symbol, question)
-            except OSError as error:
-                if isinstance(error, CorruptError):
-                    self.keeper.doubt(str(error))
-                self._note_readable(str(error))
-                raise
+        try:
+            page = await self._page(symbol, question)
+        except OSError as error:
+            if isinstance(error, CorruptError):
+                self.keeper.doubt(str(error))
+            self._note_readable(str(error))
+            raise
         self._note_readable(None)
         return page
 
@@ -299,8 +298,15 @@ class History:
         return bars, list(folded((bar for bar in bars if bar.time < ours), INTERVALS[STEP]))
 
     async def _page(self, symbol: str, question: Question) -> Page:
-        first = await asyncio.to_thread(first_times, self._reader, symbol) if question.points else {}
+        find_first = partial(first_times, self._reader, symbol)
+        first = await self._reading(lambda: find_first) if question.points else {}
         planned = plan(question, first, self.clock.now_ms())
+        return await self._reading(lambda: partial(read_page, *self._of_now(symbol, question, planned)))
+
+    def _of_now(
+        self, symbol: str, question: Question, planned: Plan
+    ) -> tuple[HistoryReader, str, Question, Plan, Present]:
+        """Gather what the reading thread joins with the disk: the state of this moment."""
         series, stored = self.series[symbol], planned.stored
         present = Present(
             series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
@@ -308,7 +314,7 @@ class History:
             series.live(planned.interval),
             [*self.keeper.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
         )
-        return await asyncio.to_thread(read_page, self._reader, symbol, question, planned, present)
+        return self._reader, symbol, question, planned, present
 
     def _unsent(self, symbol: str, interval: str) -> list[Bar]:
         return [bar for of, kind, bar in self._bars if of == symbol and kind == interval]

@@ -15,7 +15,7 @@ import pytest
 
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
-from crypto_stream.bus.messages import Ask, Beat, GetVenues, Pin, Quotes, Snapshot, ToGateway
+from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetVenues, Pin, Quotes, Snapshot, ToGateway
 from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
 from tests.waiting import DEADLINE_S, until
@@ -29,6 +29,7 @@ class Engine:
         self.gone: list[int] = []
         self.drained_gateways: list[int] = []
         self.commands: list[tuple[int, Command]] = []
+        self.given_up = 0
 
     def snapshot(self) -> Snapshot:
         self.snapshots += 1
@@ -39,7 +40,11 @@ class Engine:
             return {"symbol": ask.symbol}
         if isinstance(ask, Pin):
             raise RefusedError("unknown_source", f"no source {ask.source}")
-        await asyncio.sleep(DEADLINE_S)
+        try:
+            await asyncio.sleep(DEADLINE_S)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         return None
 
     def orders(self, gateway: int, commands: list[Command]) -> None:
@@ -115,6 +120,41 @@ async def test_answers_and_refusals_come_back(gateway: Gateway) -> None:
     assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
     assert refusal.value.code == "unknown_source"
     assert str(refusal.value) == "no source nowhere"
+
+
+async def test_orders_and_short_questions_overtake_slow_ones(
+    port: LocalEnginePort, gateway: Gateway, engine: Engine
+) -> None:
+    """However much of the history is asked: an order arrives at once, what is too much is refused at once."""
+    codes: list[str] = []
+
+    def ask() -> None:
+        try:
+            gateway.port.ask(GetHistory("btcusdt"), DEADLINE_S / 4)
+        except RefusedError as refused:
+            codes.append(refused.code)
+
+    threads = [threading.Thread(target=ask) for _ in range(300)]
+    for each in threads:
+        each.start()
+    await until(lambda: len(codes) == 300 - 256)
+    gateway.port.send(OrderCommands([Cancel(1, 1, "o")]))
+    await until(lambda: engine.commands)
+    answer = await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
+
+    assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
+    assert len(codes) == 300 - 256
+    for each in threads:
+        await asyncio.to_thread(each.join, DEADLINE_S)
+    assert codes == ["busy"] * 300  # the others, when their time was over
+
+
+async def test_what_nobody_waits_for_any_more_is_given_up(gateway: Gateway, engine: Engine) -> None:
+    """A request carries its time; the engine's work on it ends with that, not later."""
+    with pytest.raises(RefusedError, match="in time"):
+        await asyncio.to_thread(gateway.port.ask, GetHistory("btcusdt"), 0.3)
+
+    assert engine.given_up == 1
 
 
 async def test_order_commands_and_their_news_keep_their_order(

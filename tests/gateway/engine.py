@@ -90,6 +90,8 @@ class Engine:
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
+        self.may_read = asyncio.Event()  # cleared: the history takes its time
+        self.may_read.set()
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
         self._beating: asyncio.TimerHandle | None = None
@@ -140,6 +142,7 @@ class Engine:
         if isinstance(ask, GetVenues):
             return self.venues(ask.symbol)
         if isinstance(ask, GetHistory):
+            await self.may_read.wait()
             if isinstance(self.page, RefusedError):
                 raise self.page
             return self.page

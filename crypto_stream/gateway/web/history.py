@@ -14,35 +14,43 @@ from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetHistory, GetSparks, HistoryPage, Sparks
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.answers import answer, json_answer
+from crypto_stream.gateway.web.answers import Prebuilt, json_prebuilt, reply
 from crypto_stream.gateway.web.api import find
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.turns import Shared, Turns, busy
 from crypto_stream.market.bars import Bar
 
 _NUMBERS = ("points", "from", "to", "limit")
 _KNOWN = {*_NUMBERS, "interval", "format"}
 _Answer = TypeVar("_Answer", HistoryPage, Sparks)
 _FORMATS = ("json", "csv")
+# Questions to the engine at once: each may make it read and fold thousands of bars.
+_AT_ONCE = 64
+_OF_ONE_ADDRESS = 32
 _LONGEST = 19  # digits of a number that any parameter could need
 
 
 def history(mirror: Mirror, port: GatewayPort) -> Blueprint:
     """Make the blueprint of the history."""
     blueprint = Blueprint("history", __name__)
+    turns, shared = Turns(_AT_ONCE, _OF_ONE_ADDRESS), Shared()
+
+    def ask(asked: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
+        with turns.turn(request.remote_addr or ""):
+            return _answered(port, asked, kind)
 
     @blueprint.get("/history/<path:symbol>")
     def bars(symbol: str) -> Response:
         found = find(mirror, symbol)
         given = request.args
         asked = _read(found.symbol, {name: given[name] for name in given})
-        page = _answered(port, asked, HistoryPage)
         if given.get("format") == "csv":
-            return answer(_csv(page.bars), "text/csv; charset=utf-8")
-        return json_answer(page)
+            return reply(shared.get((asked, "csv"), lambda: _table(ask(asked, HistoryPage))))
+        return reply(shared.get(asked, lambda: json_prebuilt(ask(asked, HistoryPage))))
 
     @blueprint.get("/history")
     def sparks() -> Response:
-        return json_answer(_answered(port, GetSparks(), Sparks))
+        return reply(shared.get("sparks", lambda: json_prebuilt(ask(GetSparks(), Sparks))))
 
     return blueprint
 
@@ -78,7 +86,13 @@ def _answered(port: GatewayPort, asked: GetHistory | GetSparks, kind: type[_Answ
     except RefusedError as refused:
         if refused.code == "bad_parameter":
             raise _wrong(str(refused).partition(" ")[0], str(refused)) from None
+        if refused.code == "busy":
+            raise busy(str(refused)) from None
         raise ProblemError(503, refused.code, str(refused)) from None
+
+
+def _table(page: HistoryPage) -> Prebuilt:
+    return Prebuilt(_csv(page.bars), "text/csv; charset=utf-8")
 
 
 def _csv(bars: list[Bar]) -> bytes:

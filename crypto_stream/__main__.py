@@ -32,6 +32,7 @@ def main() -> None:
 def _half(told: dict[str, Any]) -> int:
     import importlib
 
+    importlib.import_module("crypto_stream.descriptors")  # before its `poll` is patched away
     if told["half"] == "gateway":  # its first statement patches: nothing else may be imported before it
         importlib.import_module(f"crypto_stream.gateway.servers.{told['settings']['server']}")
     import logging

@@ -1,10 +1,15 @@
-"""How many files and connections this process may have open at once."""
+"""What this process may do with descriptors: how many at once, and which takes bytes without waiting.
+
+Imported before a green server patches `select`: its `poll` would be gone, or would wait.
+"""
 
 from __future__ import annotations
 
 import resource
 from contextlib import suppress
+from select import PIPE_BUF, POLLOUT, poll
 
+AT_ONCE = PIPE_BUF  # bytes that a descriptor with room takes without waiting (POSIX)
 # macOS says "unlimited" of the hard limit, and takes no more than this.
 _DARWIN = 10_240
 
@@ -26,3 +31,10 @@ def most() -> int:
     """Return how many may be open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 30 if soft == resource.RLIM_INFINITY else soft
+
+
+def has_room(descriptor: int) -> bool:
+    """Say whether AT_ONCE bytes go out now. Its mode is shared with whoever started us, and stays."""
+    asked = poll()
+    asked.register(descriptor, POLLOUT)
+    return any(events & POLLOUT for _, events in asked.poll(0))

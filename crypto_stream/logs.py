@@ -8,29 +8,43 @@ Time (UTC), level, process, logger, message, details. A trace is the detail `tra
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
 import os
 import posix  # its `write` is never patched; a green `os.write` would wait where ours must not
+import re
 import signal
+import stat
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from io import TextIOWrapper
+from io import FileIO, TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
+from crypto_stream.descriptors import AT_ONCE, has_room
 from crypto_stream.errors import UsageError
 
 LINE_LIMIT = 32_000  # characters of one line; what is longer is cut
 BUFFER_LIMIT = 1_000_000  # bytes a half keeps while its pipe is full; what comes then is lost and counted
 ORPHAN_S = 5.0  # seconds an orphan has for a clean end before the kernel ends it
 
+_LOG_MODE = 0o640
+
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "line"}
 # Only our own loggers follow the log level; a library that tells each request at INFO stays quiet.
 _OURS = ("crypto_stream", "handlers")
+
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ")
+
+
+def is_line(text: str) -> bool:
+    """Say whether `text` was written by a LineFormatter."""
+    return _LINE.match(text) is not None
 
 
 class LineFormatter(logging.Formatter):
@@ -138,7 +152,10 @@ class PipeHandler(logging.Handler):
 
 
 class LogFile(RotatingFileHandler):
-    """The log file with its one writer; rotated by size, `count` old files are kept."""
+    """The log file with its one writer; rotated by size, `count` old files are kept.
+
+    Its group may read it, nobody else. It is never opened through a link that somebody put in its place.
+    """
 
     def __init__(self, path: Path, size: int, count: int, process: str) -> None:
         """Open `path`; raise UsageError when it cannot be written or another program writes it."""
@@ -150,9 +167,8 @@ class LogFile(RotatingFileHandler):
                 " this one with its own --data-dir and --log-file"
             ) from None
         except OSError as error:
-            raise UsageError(
-                f"log-file: '{path}' cannot be written ({error.strerror}); name a file that can"
-            ) from None
+            why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+            raise UsageError(f"log-file: '{path}' cannot be written ({why}); name a file that can") from None
         self.setFormatter(LineFormatter(process))
         self._complaint = ""
 
@@ -161,13 +177,20 @@ class LogFile(RotatingFileHandler):
         self.handle(logging.makeLogRecord({"line": text}))
 
     def _open(self) -> TextIOWrapper:
-        stream = super()._open()
+        # Without O_NONBLOCK the opening of a FIFO that nobody reads would wait for ever.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.baseFilename, flags, _LOG_MODE)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if stat.S_IMODE(found.st_mode) & ~_LOG_MODE and found.st_uid == os.geteuid():
+                os.fchmod(descriptor, _LOG_MODE)  # made by an older version, for everybody to read
         except OSError:
-            stream.close()
+            os.close(descriptor)
             raise
-        return stream
+        return TextIOWrapper(FileIO(descriptor, "a"), encoding="utf-8", write_through=True)
 
     def doRollover(self) -> None:  # noqa: N802 - logging's own name
         """Begin a new file; where no old one shall be kept, empty this one (logging would let it grow)."""
@@ -207,10 +230,28 @@ class Terminal(logging.Handler):
             _show(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}")
 
 
+class _Shown:
+    """Standard error, for which nobody ever waits: what does not go out at once is left out and counted."""
+
+    def __init__(self) -> None:
+        self._lost = 0
+
+    def line(self, text: str) -> None:
+        """Show a line, if there is room for it now."""
+        with suppress(OSError, ValueError):  # the terminal may be gone; that must end nobody
+            if not has_room(sys.stderr.fileno()):
+                self._lost += 1
+                return
+            lost, self._lost = self._lost, 0
+            told = f"({lost} lines were not shown: nobody read them)\n" if lost else ""
+            posix.write(sys.stderr.fileno(), f"{told}{text}\n".encode(errors="backslashreplace")[:AT_ONCE])
+
+
+_shown = _Shown()
+
+
 def _show(line: str) -> None:
-    with suppress(OSError):  # the terminal may be gone; that must end nobody
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+    _shown.line(line)
 
 
 def configure(level: str, *handlers: logging.Handler) -> None:

@@ -15,13 +15,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
-from crypto_stream.logs import LINE_LIMIT
+from crypto_stream.logs import LINE_LIMIT, is_line
 
 INHERITED = "CRYPTO_STREAM_INHERITED"  # environment variable that tells a process which half it is, as JSON
 USAGE = 2  # exit status of a program that a person must start differently
 
 _log = logging.getLogger(__name__)
 _READ = 65536
+_MOST_BARE = 20  # lines a second that a child may write past its log: a trace, no flood
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -67,6 +68,7 @@ class Child:
         self._rest = b""
         self._started = self._heard = 0.0
         self._beaten = False
+        self._bare_since, self._bare = 0.0, 0
 
     def start(self, now: float) -> None:
         """Start the process in a session of its own, so that Ctrl-C reaches it through us alone.
@@ -81,6 +83,7 @@ class Child:
                 env={**os.environ, INHERITED: json.dumps(told)},
                 pass_fds=(write, *self._program.fds),
                 stdin=subprocess.DEVNULL,
+                stderr=write,  # read by us for as long as we live: nobody waits for a terminal
                 start_new_session=True,
             )
         except OSError:
@@ -103,10 +106,21 @@ class Child:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             if line:
-                self._take(line.decode(errors="replace"))
+                self._hand_on(line.decode(errors="replace"), now)
             else:
                 self._heard, self._beaten, self.served = now, True, True
         return bool(data)
+
+    def _hand_on(self, line: str, now: float) -> None:
+        """Give a line to the log; what was written past it (a crash, a library) is made one of ours."""
+        if is_line(line):
+            self._take(line)
+            return
+        if now - self._bare_since >= 1.0:
+            self._bare_since, self._bare = now, 0
+        self._bare += 1
+        if self._bare <= _MOST_BARE:
+            _log.warning("%s wrote to standard error", self.name, extra={"text": line})
 
     def hangs(self, now: float) -> bool:
         """Tell whether the process was silent for too long."""
@@ -122,7 +136,7 @@ class Child:
         while self.read(now):
             continue
         if self._rest:
-            self._take(self._rest.decode(errors="replace"))
+            self._hand_on(self._rest.decode(errors="replace"), now)
         os.close(self.pipe)
         self.process = None
         if now - self._started >= self._limits.good_life_s:

@@ -117,12 +117,6 @@ class Leg:
         """Begin; `changed` of the terms is called at every change of state, and at the end."""
         self._task = tasks.create_task(self._run())
 
-    def move(self, reason: str) -> None:
-        """Have another connection take over."""
-        if not self.wants_move and not self.terms.source.frames:  # a recording has nowhere to move to
-            self.wants_move = reason
-            self.terms.changed()
-
     def abort(self, reason: str) -> None:
         """End at once, for `reason`."""
         self.error = self.error or VenueError(reason)

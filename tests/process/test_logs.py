@@ -109,16 +109,87 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         _log_file(tmp_path / "gone")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
-def test_a_full_disk_is_said_once_and_ends_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_full_disk_is_said_once_and_ends_nobody(tmp_path: Path) -> None:
     """While the log cannot be written the program goes on; a person is told once."""
-    file = logs.LogFile(Path("/dev/full"), 10_000, 1, "supervisor")
-    for _ in range(100):
-        file.line("x" * 1000)
-    with pytest.raises(OSError, match="No space left"):
-        file.close()
+    with program(["-c", _WRITE_TOO_MUCH, str(tmp_path / "app.log")], tmp_path) as running:
+        status = running.wait()
 
-    assert capsys.readouterr().err == "/dev/full cannot be written: [Errno 28] No space left on device\n"
+        assert status == 0
+        assert running.output == f"{tmp_path}/app.log cannot be written: [Errno 27] File too large\n"
+
+
+_WRITE_TOO_MUCH = """
+import os, pathlib, resource, sys
+from crypto_stream.logs import LogFile
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+file = LogFile(pathlib.Path(sys.argv[1]), 1_000_000, 1, "supervisor")
+for _ in range(100):
+    file.line("x" * 1000)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "FIFO", "folder"])
+def test_a_log_that_is_no_file_of_ours_is_refused(tmp_path: Path, kind: str) -> None:
+    """A link is not followed, a FIFO is not waited for: one line says what is in the way."""
+    path = tmp_path / "app.log"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        if kind == "link":
+            (tmp_path / "other").write_text("theirs\n")
+        path.symlink_to(tmp_path / "other")
+    with pytest.raises(
+        UsageError, match=r"log-file: '.*app\.log' cannot be written \(.+\); name a file that"
+    ):
+        _log_file(tmp_path)
+
+    assert kind != "link" or (tmp_path / "other").read_text() == "theirs\n"
+    assert kind != "dangling link" or not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666])
+def test_nobody_but_owner_and_group_reads_the_log(tmp_path: Path, before: int | None) -> None:
+    """Also a file that an older version left open to everybody."""
+    path = tmp_path / "app.log"
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    file = _log_file(tmp_path, size=10_000)
+    for _ in range(50):
+        file.line("x" * 1000)
+    file.close()
+
+    assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o640}
+    assert len(list(tmp_path.iterdir())) > 1
+
+
+async def test_nobody_waits_for_a_terminal_that_nobody_reads(tmp_path: Path) -> None:
+    """A pipe that is full and never read costs lines on it, never time."""
+    read, write = os.pipe()
+    with program(["-c", _WARN_FOR_EVER, str(write)], tmp_path, inherited=[write]) as running:
+        status = running.wait()
+    os.set_blocking(read, False)
+    shown = b""
+    while chunk := _read(read):
+        shown += chunk
+    os.close(read)
+    os.close(write)
+
+    assert status == 0
+    assert 1 < shown.count(b"engine: warning: text") < 5_000
+
+
+_WARN_FOR_EVER = """
+import os, sys
+from crypto_stream.logs import Terminal
+os.dup2(int(sys.argv[1]), 2)
+terminal = Terminal("supervisor")
+for number in range(5_000):
+    terminal.line(f"time WARNING engine logger text {number} " + "x" * 200)
+"""
 
 
 async def test_a_closed_terminal_ends_nobody(tmp_path: Path) -> None:
@@ -168,17 +239,17 @@ def _read(fd: int) -> bytes:
         return b""
 
 
-def test_a_terminal_shows_warnings_short_and_nothing_below(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_shows_warnings_short_and_nothing_below(capfd: pytest.CaptureFixture[str]) -> None:
     """A person sees who warns and why, without time, logger and trace."""
     terminal = logs.Terminal("supervisor")
     terminal.line(_line("started", pid=1))
     terminal.line(_line("ended", level=logging.ERROR, status=1, trace="long"))
 
-    assert capsys.readouterr().err == "engine: error: ended status=1\n"
+    assert capfd.readouterr().err == "engine: error: ended status=1\n"
 
 
-def test_progress_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_reaches_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     """How far long work has come is shown to whoever waits for it, though it is no warning."""
     logs.Terminal("supervisor").line(f"time INFO engine {logs.PROGRESS} replaying frames=200")
 
-    assert capsys.readouterr().err == "engine: info: replaying frames=200\n"
+    assert capfd.readouterr().err == "engine: info: replaying frames=200\n"

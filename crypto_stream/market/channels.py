@@ -23,14 +23,14 @@ class Channels:
     """Times on the monotonic clock, in ns; 0 for never. Only what the book took counts.
 
     `top_ns`, `trades_ns` and `day_ns` are when each channel last gave something new: the same values under
-    a newer key are none. The 24 h figures came last but one at `told_ns`. At `traded_ns` another channel
+    a newer key are none. The 24 h figures came last at `told_ns`. At `traded_ns` another channel
     first showed a trade that is later than the last one given, at `topped_ns` another top of book. `pause_ns`
     is the usual time between two trades, None before the second.
     """
 
     __slots__ = (
         *("top_ns", "trades_ns", "day_ns", "told_ns", "traded_ns", "topped_ns", "pause_ns"),
-        *("_trades_before_ns", "_day_came_ns", "_top", "_day", "_generation"),
+        *("_trades_before_ns", "_top", "_day", "_generation"),
     )
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Channels:
         self.top_ns = self.trades_ns = self.day_ns = self.told_ns = 0
         self.traded_ns = self.topped_ns = 0
         self.pause_ns: float | None = None
-        self._trades_before_ns = self._day_came_ns = 0
+        self._trades_before_ns = 0
         self._top: Update | None = None
         self._day: Update | None = None
         self._generation = 0
@@ -95,7 +95,7 @@ class Channels:
         return below or (isinstance(top.ask, str) and at > Decimal(top.ask))
 
     def _took_day(self, day: Update, received_ns: int) -> None:
-        before, came_ns = self._day, self._day_came_ns
+        before, came_ns = self._day, self.told_ns
         # Figures without a volume may stay the same while trades go on.
         if before is None or _figures_of(day) != _figures_of(before) or not isinstance(day.volume_24h, str):
             self.day_ns = received_ns
@@ -106,8 +106,7 @@ class Channels:
                 self.traded_ns = received_ns
             if (day.bid, day.ask) != (before.bid, before.ask) and came_ns > self.top_ns + LAG_NS:
                 self._show_top(received_ns)
-            self.told_ns = came_ns
-        self._day_came_ns, self._day = received_ns, day
+        self.told_ns, self._day = received_ns, day
 
     def _show_top(self, received_ns: int) -> None:
         if self.topped_ns <= self.top_ns:

@@ -1,0 +1,114 @@
+"""Which channels lack: what always holds, and the cases that decide."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.feed.channels import Other, lacks
+from crypto_stream.market.book import Entry
+from crypto_stream.market.channels import CHANNELS
+from crypto_stream.market.events import Trade, Update
+from tests.feed.lines import LIMITS, S, World
+
+STEPS = st.lists(st.tuples(st.sampled_from(["top", "trade", "day"]), st.floats(0.05, 3.0)), max_size=60)
+
+
+def fed(steps: list[tuple[str, float]], without: str = "") -> tuple[Entry, float]:
+    """Make an entry of a market that does these steps, of which one channel gives nothing."""
+    entry, now, number = Entry(), 100.0, 0
+    for what, pause in steps:
+        now += pause
+        number += what == "trade"
+        event: Trade | Update
+        if what == "trade":
+            event = Trade("x", "trades", number, 1, str(number), "1")
+        elif what == "top":
+            event = Update("x", "top", 1, bid=str(now), bid_size="1", ask=str(now + 1), ask_size="1")
+        else:
+            event = Update("x", "day", 1, price=str(number), volume_24h=str(number), slow=True)
+        if what != without:
+            entry.channels.took(event, round(now * S), 1)
+    return entry, now
+
+
+@given(STEPS)
+def test_a_channel_that_gave_something_just_now_never_lacks(steps: list[tuple[str, float]]) -> None:
+    """Whatever the others show."""
+    entry, now = fed([*steps, ("top", 0.1), ("trade", 0.1), ("day", 0.1)])
+
+    assert lacks(entry, [], round((now + 4) * S), 0, LIMITS, CHANNELS) == {}
+
+
+@given(STEPS, st.floats(5.0, 50.0))
+def test_silence_alone_is_quiet(steps: list[tuple[str, float]], silence: float) -> None:
+    """Where nothing at all goes on, no channel lacks."""
+    entry, now = fed([*steps, ("trade", 1.1), ("day", 0.1), ("top", 0.1)])
+
+    assert lacks(entry, [], round((now + silence) * S), 0, LIMITS, CHANNELS) == {}
+
+
+@given(st.integers(7, 40))
+def test_trades_that_the_figures_of_the_day_show_are_missed(seconds: int) -> None:
+    """A venue that tells another last price each second, and gives no trade, lacks them."""
+    market = [("trade", 0.5), ("day", 0.5)] * seconds
+    entry, now = fed(market, without="trade")
+
+    assert "trades" in lacks(entry, [], round((now + 1) * S), 0, LIMITS, {"trades"})
+
+
+@given(st.integers(1, 60), st.floats(1.0, 60.0))
+def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: float) -> None:
+    """Ten of its usual pauses without one trade here."""
+    mine, other = Entry(), Entry()
+    for number in range(trades):
+        event = Trade("x", "trades", number, 1, str(number), "1")
+        at = round((100 + number * pause) * S)
+        other.channels.took(event, at, 1)
+        other.moved_ns = at
+    now = round((100 + trades * pause) * S)
+    found = lacks(mine, [Other(other, 0, gives_trades=True)], now, 100 * S, LIMITS, {"trades"})
+
+    assert bool(found) <= (trades >= 10)
+    assert bool(found) or trades <= 11 or trades * pause <= 5
+
+
+def test_a_source_that_lacks_is_left_and_returned_to() -> None:
+    """It serves again `failback_after` its own trades came back; until then the one that gives all serves."""
+    world = World({"btcusdt": ("one", "two")})
+    world.live("one", "two")
+    served = []
+    for second in range(120):
+        world.now += 1
+        for name in ("one", "two"):
+            entry, key = world.book.of(name), second
+            price = str(second)
+            if name == "two" or not 20 <= second < 60:
+                entry.apply(Trade("btcusdt", "trades", key, key, price, "1"), world.now_ns)
+            entry.apply(Update("btcusdt", "day", key, key, price, volume_24h=price, slow=True), world.now_ns)
+        world.decide()
+        served.append(world.serving())
+
+    assert set(served[:20]) == {"one"}
+    assert served.index("two") in range(24, 29)
+    assert set(served[28:89]) == {"two"}
+    assert served[95:] == ["one"] * 25
+
+
+def test_where_all_lack_the_one_that_lacks_least_serves() -> None:
+    """No trades are worse than no 24 h figures."""
+    world = World({"btcusdt": ("one", "two")})
+    world.live("one", "two")
+    for second in range(60):
+        world.now += 1
+        for name in ("one", "two"):
+            entry, price = world.book.of(name), str(second)
+            if name == "two" or second < 20:
+                entry.apply(Trade("btcusdt", "trades", second, second, price, "1"), world.now_ns)
+            if name == "one" or second < 20:
+                day = Update("btcusdt", "day", second, second, price, volume_24h=price, slow=True)
+                entry.apply(day, world.now_ns)
+        world.decide()
+
+    assert world.serving() == "two"
+    assert world.failover.why_lacking("two", "btcusdt") == "two: no 24 h figures although it is traded"

@@ -50,16 +50,12 @@ class Running:
 
 @contextmanager
 def program(
-    arguments: Sequence[str],
-    folder: Path,
-    under: Sequence[str] = (),
-    inherited: Sequence[int] = (),
-    **environment: str,
+    arguments: Sequence[str], folder: Path, under: Sequence[str] = (), **environment: str
 ) -> Iterator[Running]:
     """Run Python with `arguments` and log file `folder`/app.log; at the end nothing of it is left.
 
-    `under` is a command that runs it, such as a tracer; `inherited` are descriptors it gets. Its folder for
-    sockets is a fresh one unless `environment` names one: pytest's own may be too long.
+    `under` is a command that runs it, such as a tracer. Its folder for sockets is a fresh one unless
+    `environment` names one: pytest's own may be too long.
     """
     output = folder / "output"
     with short_folder() as short:
@@ -69,7 +65,6 @@ def program(
                 cwd=ROOT,
                 env={**clean_environment(), "TMPDIR": short, **environment},
                 stdin=subprocess.DEVNULL,
-                pass_fds=inherited,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )

@@ -168,6 +168,12 @@ class Settings(BaseModel):
         le=1_000_000,
         description="Active orders in all: about 1.5 kB of the engine's memory each.",
     )
+    keep_owners: float = Field(
+        90.0,
+        ge=0,
+        le=1e6,
+        description="Days of running that an owner nobody connects as is kept, with its orders; 0: for ever.",
+    )
     max_sessions: int = Field(20, ge=1, le=10_000, description="Open connections to /ws of one owner.")
     max_subscriptions: int = Field(
         500, ge=1, le=100_000, description="Instruments one connection to /ws may subscribe to."

@@ -76,11 +76,15 @@ Command = Attach | Detach | Place | Cancel | ListOrders | ListTrades | Received
 
 
 class Happened(msgspec.Struct, frozen=True, tag="happened"):
-    """One report for one session; `ref` names the command that caused it, 0 for none of this session."""
+    """One report for one session; `ref` names the command that caused it, 0 for none of this session.
+
+    `store` is the identity of what is kept: in another one `seq` is counted anew.
+    """
 
     session: int
     ref: int
     report: Report
+    store: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

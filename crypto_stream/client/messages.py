@@ -52,7 +52,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of one of the owner's orders (ExecutionReport); `seq` counts them from 1.
+    """One change of one of the owner's orders (ExecutionReport); `seq` counts them from 1 in each `store`.
 
     A trade has `last_amount`, `last_price` and the `source` whose quote filled it; `reason` says why an order
     ended without its owner's wish.
@@ -79,6 +79,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
     reason: str | None
     request_id: int | str | None
+    store: str = ""
 
     @property
     def order(self) -> Order:

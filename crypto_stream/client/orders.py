@@ -26,7 +26,7 @@ from crypto_stream.client.messages import (
     TradesList,
     Update,
 )
-from crypto_stream.client.queues import QuoteQueue, ReportQueue
+from crypto_stream.client.queues import Known, QuoteQueue, ReportQueue
 from crypto_stream.market.orders import Kind, Outcome, Side, Status, TimeInForce
 
 _LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class OrderClient:
         self._room = asyncio.Semaphore(_MOST_UNANSWERED)
         self._reports = ReportQueue()
         self._quotes = QuoteQueue()
-        self._seq = 0
+        self._known = Known()
         self._subscriptions: dict[str, str] = {}
 
     async def __aenter__(self) -> OrderClient:
@@ -194,8 +194,7 @@ class OrderClient:
 
     async def _take(self, message: Answer | Update) -> None:
         if isinstance(message, Report):
-            if message.seq > self._seq:
-                self._seq = message.seq
+            if self._known.is_new(message):
                 await self._reports.put(message)
         elif isinstance(message, Update):
             if message.newest is not None:

@@ -9,6 +9,35 @@ from collections.abc import AsyncIterator
 from crypto_stream.client.messages import MarketData, Report
 
 MOST_REPORTS = 10_000
+_MOST_KNOWN = 1_000
+
+
+class Known:
+    """Which reports were had: those up to a seq, counted anew where the gateway keeps other orders.
+
+    Other orders have another `store`; where that does not tell (all files were put back together), a seq that
+    was had with another `exec_id` does.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._store: str | None = None
+        self._seq = 0
+        self._newest: dict[int, str] = {}
+
+    def is_new(self, report: Report) -> bool:
+        """Say whether a report was not had before, and remember it."""
+        other = self._newest.get(report.seq, report.exec_id) != report.exec_id
+        if other or report.store != self._store:
+            self._store, self._seq = report.store, 0
+            self._newest.clear()
+        if report.seq <= self._seq:
+            return False
+        self._seq = report.seq
+        self._newest[report.seq] = report.exec_id
+        if len(self._newest) > _MOST_KNOWN:
+            del self._newest[next(iter(self._newest))]
+        return True
 
 
 class ReportQueue:

@@ -35,7 +35,8 @@ def make_orders(
         *(settings.max_open_per_gateway, settings.max_open_in_all),
     )
     terms = Terms(
-        *(settings.order_latency, settings.seed, settings.order_outcomes, most, settings.max_sessions)
+        *(settings.order_latency, settings.seed, settings.order_outcomes, most),
+        *(settings.max_sessions, settings.keep_owners),
     )
     ledger = Ledger(SqliteOrderWriter(path), SqliteOrderReader(path), post)
     return Orders(quotes, rules, terms, ledger, LoopClock(), tell)

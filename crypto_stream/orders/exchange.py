@@ -7,10 +7,11 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from crypto_stream.market.exact import ZERO
-from crypto_stream.market.orders import ExecType, Outcome
+from crypto_stream.market.exact import ZERO, plain
+from crypto_stream.market.orders import ExecType, Outcome, Side
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.matching import Live, Market, Offer
+from crypto_stream.orders.matching import Fill, Left, Live, Market, Offer
+from crypto_stream.storage.interface import Taken
 
 Offers = Mapping[str, tuple[Offer, Offer]]
 SCRIPTED = "its outcome was scripted"
@@ -25,6 +26,17 @@ class Verdict(NamedTuple):
     price: Decimal = ZERO
     source: str | None = None
     reason: str | None = None
+    taken: Taken | None = None
+
+
+def offers_left(taken: Iterable[Taken]) -> Offers:
+    """Make offers of what was traded with before: whoever displays the same again offers what was left."""
+    known: dict[str, tuple[dict[str, Left], dict[str, Left]]] = {}
+    for one in taken:
+        sides = known.setdefault(one.symbol, ({}, {}))
+        left = None if one.left is None else Decimal(one.left)
+        sides[one.side is Side.SELL][one.source] = Left(one.price, one.size, left)
+    return {symbol: (Offer(bids), Offer(asks)) for symbol, (bids, asks) in known.items()}
 
 
 class Exchange:
@@ -43,7 +55,7 @@ class Exchange:
         """Take published quotes; return the trades they make."""
         markets = self._markets
         return [
-            Verdict(fill.live, ExecType.TRADE, fill.amount, fill.price, fill.source)
+            _verdict(fill)
             for quote in quotes
             if (market := markets.get(quote.symbol)) is not None
             for fill in market.quoted(quote)
@@ -84,10 +96,7 @@ class Exchange:
             verdicts.append(Verdict(live, ExecType.REJECTED, reason=SCRIPTED))
         elif ticket.outcome is None:
             arrival = self._market(live).arrive(live)
-            verdicts += [
-                Verdict(fill.live, ExecType.TRADE, fill.amount, fill.price, fill.source)
-                for fill in arrival.fills
-            ]
+            verdicts += map(_verdict, arrival.fills)
             if arrival.refused is not None:
                 verdicts.append(Verdict(live, ExecType.CANCELED, reason=arrival.refused))
 
@@ -97,3 +106,12 @@ class Exchange:
         if symbol not in self._markets:
             self._markets[symbol] = Market()
         return self._markets[symbol]
+
+
+def _verdict(fill: Fill) -> Verdict:
+    """Say what a fill means; a buy takes of what is offered, a sell of what is bid for."""
+    ticket, offer = fill.live.order.ticket, fill.offer
+    side = Side.SELL if ticket.side is Side.BUY else Side.BUY
+    left = None if offer.left is None else plain(offer.left)
+    taken = Taken(ticket.symbol, fill.source, side, offer.price or "", offer.size, left)
+    return Verdict(fill.live, ExecType.TRADE, fill.amount, fill.price, fill.source, taken=taken)

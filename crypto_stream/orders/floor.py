@@ -122,6 +122,14 @@ class Floor:
         """End an active order."""
         self._end(Verdict(live, ExecType.CANCELED, reason=reason), cause)
 
+    def clear(self, name: str, reason: str) -> int:
+        """End all active orders of an owner; return how many there were."""
+        owner = self.owners.get(name)
+        active = list(owner.live.values()) if owner else []
+        for live in active:
+            self.cancel(live, None, reason)
+        return len(active)
+
     def join(self, session: Session) -> Owner:
         """Take in a session of an owner; RefusedError when it has too many."""
         owner = self.owner(session.owner.name, anonymous=session.owner.anonymous)
@@ -195,6 +203,7 @@ class Floor:
                 last_price=plain(price),
                 source=verdict.source,
                 reason=verdict.reason,
+                taken=verdict.taken,
             )
         )
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.orders import ExecType, Order, Report
-from crypto_stream.storage.interface import OrderReader, OrdersFound, OwnerFound
+from crypto_stream.storage.interface import OrderReader, OrdersFound, OwnerFound, Taken
 
 
 class Decided(NamedTuple):
     """A change of an order that was decided and is to be kept; its owner's next report.
 
     `cause` comes back with the result. `anonymous` counts for a new order: nobody can come back as its owner.
+    `taken` is what a trade has left of the displayed size.
     """
 
     exec_id: str
@@ -24,6 +25,7 @@ class Decided(NamedTuple):
     last_price: str | None = None
     source: str | None = None
     reason: str | None = None
+    taken: Taken | None = None
 
 
 class OwnerRead(NamedTuple):
@@ -48,7 +50,21 @@ class Lookup(NamedTuple):
     failed: Callable[[str], None]
 
 
-Item = Decided | OwnerRead | Lookup
+class UnusedRead(NamedTuple):
+    """Find owners that nobody has used for so many seconds; `done` runs with their names."""
+
+    seconds: float
+    done: Callable[[list[str]], object]
+
+
+class Removal(NamedTuple):
+    """Forget an owner, its orders and reports, after all that was decided before; `done` runs then."""
+
+    owner: str
+    done: Callable[[], object]
+
+
+Item = Decided | OwnerRead | Lookup | UnusedRead | Removal
 
 
 class Stored(NamedTuple):

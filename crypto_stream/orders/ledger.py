@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from crypto_stream.market.orders import ExecType, Report
-from crypto_stream.orders.items import Decided, Item, Listener, Lookup, OwnerRead, Stored
+from crypto_stream.orders.items import Decided, Item, Listener, Lookup, OwnerRead, Removal, Stored, UnusedRead
 from crypto_stream.storage.interface import (
     CorruptError,
     OrderBatch,
@@ -33,6 +33,8 @@ _TOLD_EVERY_S = 0.25
 _RETRY_S = 1.0
 # Pauses after faults of ours grow up to this, and begin anew when there was none for so long.
 _CALM_S = 60.0
+_MOST_UNUSED = 100  # owners found at once
+_MOST_USED = 1_000  # owners that wait to be noted as used; it is done along with other changes
 # Owners whose newest seq is remembered; then all are forgotten and read again.
 _MOST_SEQS = 100_000
 
@@ -69,6 +71,7 @@ class Ledger:
         self._news = threading.Condition()
         self._items: deque[Item] = deque()
         self._told: dict[str, int] = {}
+        self._used: set[str] = set()
         self._seqs: dict[str, int] = {}
         self._doubt: OSError | None = None
         self._abandoned_s = -math.inf
@@ -109,6 +112,11 @@ class Ledger:
         with self._news:
             self._told[owner] = max(seq, self._told.get(owner, 0))
 
+    def used(self, owner: str) -> None:
+        """Remember that somebody uses an owner now."""
+        with self._news:
+            self._used.add(owner)
+
     def abandon(self, reason: str) -> None:
         """Fail all that waits, and open anew after a while: what made it cannot be trusted."""
         with self._news:
@@ -137,6 +145,7 @@ class Ledger:
         with self._news:
             late, self._items = list(self._items), deque()
             self._told.clear()
+            self._used.clear()
             self._wanted = reopen
             self._news.notify_all()
         return late
@@ -182,6 +191,8 @@ class Ledger:
                 if self._doubt is not None:
                     raise self._doubt
                 self._work(items, told)
+                if not items:
+                    self._writer.tidy()
             except OSError as error:
                 self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
                 if error is self._doubt:
@@ -194,7 +205,11 @@ class Ledger:
     def _next(self) -> tuple[list[Item], dict[str, int]]:
         with self._news:
             self._news.wait_for(lambda: self._items or self._ending or self._doubt, _TOLD_EVERY_S)
-            items = [self._items.popleft() for _ in range(min(len(self._items), _MOST_AT_ONCE))]
+            items: list[Item] = []
+            while self._items and len(items) < _MOST_AT_ONCE:
+                items.append(self._items.popleft())
+                if isinstance(items[-1], Removal):
+                    break  # what its owner does after that is numbered anew
             told, self._told = self._told, {}
         return items, told
 
@@ -204,25 +219,50 @@ class Ledger:
         try:
             stored = self._numbered([item for item in items if isinstance(item, Decided)])
             reports = [one.report for one in stored if not one.known]
-            if reports or told:
+            asks = any(isinstance(item, UnusedRead) for item in items)
+            if reports or told or asks or len(self._used) > _MOST_USED:
                 anonymous = frozenset(
                     one.report.order.owner for one in stored if one.decided.anonymous and not one.known
                 )
-                self._writer.write(OrderBatch(reports, told, anonymous))
+                with self._news:
+                    used, self._used = frozenset(self._used), set()
+                taken = {
+                    (one.decided.taken.symbol, one.decided.taken.source, one.decided.taken.side): (
+                        one.decided.taken
+                    )
+                    for one in stored
+                    if one.decided.taken is not None
+                }
+                self._writer.write(OrderBatch(reports, told, anonymous, used, tuple(taken.values())))
                 self.commits += 1
                 self.commit_s += time.monotonic() - began
             asked = [item for item in items if isinstance(item, OwnerRead)]
             found = [(item, self._writer.owner(item.owner, item.after)) for item in asked]
+            rest = self._tended(items)
         finally:
             self._busy_since = None
         if stored:
             self._post(partial(self._listener.stored, stored))
         for item, owner in found:
             self._post(partial(item.done, owner))
+        for call in rest:
+            self._post(call)
         for lookup in items:
             if isinstance(lookup, Lookup):
                 self._post(lookup.begin)
                 self._lookups.put(lookup)
+
+    def _tended(self, items: list[Item]) -> list[Callable[[], object]]:
+        """Find unused owners and remove those that are to go; return what is to be called of it."""
+        calls: list[Callable[[], object]] = []
+        for item in items:
+            if isinstance(item, UnusedRead):
+                calls.append(partial(item.done, self._writer.unused(item.seconds, _MOST_UNUSED)))
+            elif isinstance(item, Removal):
+                self._writer.remove(item.owner)
+                self._seqs.pop(item.owner, None)
+                calls.append(item.done)
+        return calls
 
     def _numbered(self, decided: list[Decided]) -> list[Stored]:
         """Give each change its owner's next seq; a new order whose name is taken is none."""

@@ -18,7 +18,8 @@ _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?").fullmatch
 class Terms(NamedTuple):
     """The house's own terms; `latency_ms` is the middle one, `seed` makes latencies repeat.
 
-    `max_sessions` are connections of one owner.
+    `max_sessions` are connections of one owner, `keep_days` is for how long an unused owner is kept (0: for
+    ever).
     """
 
     latency_ms: float
@@ -26,6 +27,7 @@ class Terms(NamedTuple):
     outcomes: bool
     max_open: Most = Most()
     max_sessions: int = 20
+    keep_days: float = 90.0
 
 
 def check(ticket: Ticket, quote: Quote, rules: Rules | None, terms: Terms) -> None:

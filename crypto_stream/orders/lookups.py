@@ -28,10 +28,10 @@ def answer(reader: OrderReader, owner: str, command: Cancel | ListOrders | ListT
     )
 
 
-def resent(session: int, ref: int, order: Order, newest: Report) -> Told:
+def resent(session: int, ref: int, order: Order, newest: Report, store: str) -> Told:
     """Answer a new order whose name its owner has used before: how that one stands, if it is the same."""
     if newest.order.ticket == order.ticket:
-        return Happened(session, ref, newest)
+        return Happened(session, ref, newest, store)
     name, known = order.ticket.client_order_id, newest.order.order_id
     reason = f"client_order_id: {name!r} is the name of another order, {known}"
     return Failed(session, ref, "duplicate_client_order_id", reason)

@@ -6,6 +6,7 @@ together, best price first, then who came first. What is left of it may be taken
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -39,13 +40,22 @@ def live_order(order: Order) -> Live:
     return Live(order, leaves(order), None if price is None else Decimal(price))
 
 
+class Left(NamedTuple):
+    """What is left of a size that was displayed at a price; `left` None is without an end."""
+
+    price: str | None
+    size: str | None
+    left: Decimal | None
+
+
 class Fill(NamedTuple):
-    """A trade of one order; `whole` when nothing of it is left."""
+    """A trade of one order; `offer` is what the displayed size then has left."""
 
     live: Live
     amount: Decimal
     price: Decimal
     source: str
+    offer: Left
 
 
 class Arrival(NamedTuple):
@@ -56,12 +66,16 @@ class Arrival(NamedTuple):
 
 
 class Offer:
-    """One side of the top of book, and what is left of it; `left` None is without an end."""
+    """One side of the top of book, and what is left of it; `left` None is without an end.
 
-    __slots__ = ("fresh", "key", "left", "price", "source")
+    `known` is what other sources displayed last: who serves again, with the same, offers what was left.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("fresh", "key", "known", "left", "price", "source")
+
+    def __init__(self, known: Mapping[str, Left] | None = None) -> None:
         """Begin with nothing to trade."""
+        self.known: dict[str, Left] = dict(known or {})
         self.key: tuple[str | None, str | None, str | None] | None = None
         self.fresh = False
         self.source = ""
@@ -75,10 +89,15 @@ class Offer:
             self.fresh = False
             return False
         if key != self.key:
+            if self.key is not None and source != self.source:
+                self.known[self.source] = Left(*self.key[1:], self.left)
             self.fresh, self.key = False, None  # until all of it is read it offers nothing
             self.source = source or ""
             self.price = ZERO if price is None else Decimal(price)
             self.left = None if size is None else Decimal(size)
+            before = self.known.pop(self.source, None) if self.known else None
+            if before is not None and (before.price, before.size) == (price, size):
+                self.left = before.left
             if self.price <= 0:
                 self.left = ZERO  # such a price trades with nobody
             self.key = key
@@ -97,7 +116,8 @@ class Offer:
         live.left = subtract(live.left, amount)
         if self.left is not None:
             self.left = subtract(self.left, amount)
-        return Fill(live, amount, self.price, self.source)
+        _, price, size = self.key or (None, None, None)
+        return Fill(live, amount, self.price, self.source, Left(price, size, self.left))
 
 
 class _Queue:

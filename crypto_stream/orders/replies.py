@@ -43,10 +43,16 @@ def error(style: Style, code: str, reason: str, request_id: RequestId = None) ->
     return _written(2, _with(style, message, request_id), style)
 
 
-def execution(style: Style, report: Report, forms: Forms, request_id: RequestId = None) -> bytes | None:
-    """Write ExecutionReport; None for a partial fill, which the plain mode does not tell."""
+def execution(
+    style: Style, report: Report, forms: Forms, request_id: RequestId = None, store: str = ""
+) -> bytes | None:
+    """Write ExecutionReport; None for a partial fill, which the plain mode does not tell.
+
+    `store` is the identity of what is kept, in which `seq` counts.
+    """
     if style.extended:
-        return _written(3, {**_execution(report, forms), "request_id": request_id}, style)
+        more = {"store": store, "request_id": request_id}
+        return _written(3, {**_execution(report, forms), **more}, style)
     status = report.order.status
     if status is Status.ACTIVE and report.exec_type is ExecType.TRADE:
         return None

@@ -19,7 +19,7 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import ExecType, Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.exchange import Offers
+from crypto_stream.orders.exchange import Offers, offers_left
 from crypto_stream.orders.floor import Floor
 from crypto_stream.orders.guard import GuardedClock, guarded
 from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
@@ -30,8 +30,9 @@ from crypto_stream.orders.lookups import resent
 from crypto_stream.orders.news import News, Reader
 from crypto_stream.orders.owners import Ask, Cause, Owner, Session
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
+from crypto_stream.orders.tending import Tending
 from crypto_stream.orders.turns import Turns
-from crypto_stream.storage.interface import MOST_UNTOLD, OrdersFound, OwnerFound
+from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound, OwnerKept
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ FAULT = "a fault of this server, see its log; the orders are read anew"
 _MOST_EARLY = 1_000
 _MOST_EARLY_IN_ALL = 20_000
 _ENDS_WITHIN_S = 5.0
+_MOST_OWNERS = 1_000
 
 
 class Orders:
@@ -76,11 +78,14 @@ class Orders:
         self._trouble: str | None = None
         self._offers: Offers = {}
         self._early = 0
+        self._store = ""
+        self._lost: str | None = None
+        self._tending = Tending(ledger, terms.keep_days, self._cut)
 
     @property
     def trouble(self) -> str | None:
-        """Say why orders are not accepted now; None while they are."""
-        return self._trouble or self._ledger.stuck
+        """Say why orders are not accepted now, or what is missing of them; None while all is well."""
+        return self._trouble or self._ledger.stuck or self._lost
 
     def counts(self) -> OrderCounts:
         """Return what is active and what has happened in this life of the engine."""
@@ -100,6 +105,29 @@ class Orders:
     def tick(self) -> None:
         """Do what is due each second."""
         self._journal.tell_unsaid()
+        if self._floor is not None:
+            self._safely(self._tending.tick, self._floor, self._clock.now_s())
+
+    def remove(self, owner: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]) -> None:
+        """Remove an owner with all its orders; `done` hears how many were active."""
+        if self._floor is None:
+            refuse(RefusedError(UNAVAILABLE, self._trouble or "the orders are still being loaded"))
+        else:
+            self._safely(self._tending.remove, self._floor, owner, done, refuse)
+
+    def owners(self, done: Callable[[list[OwnerKept]], None], refuse: Callable[[RefusedError], None]) -> None:
+        """List the owners with most active orders."""
+
+        def read(reader: OrderReader) -> Callable[[], None]:
+            return partial(done, reader.owners(_MOST_OWNERS))
+
+        def failed(reason: str) -> None:
+            refuse(RefusedError(UNAVAILABLE, reason))
+
+        if self._floor is None:
+            failed(self._trouble or "the orders are still being loaded")
+        else:
+            self._ledger.put(Lookup(lambda: None, read, failed))
 
     def quoted(self, quotes: Iterable[Quote]) -> None:
         """Trade with quotes that were just published."""
@@ -139,6 +167,9 @@ class Orders:
 
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
+        self._store, self._lost = found.store, self._lost or found.lost
+        if not self._offers:
+            self._offers = offers_left(found.taken)
         floor = self._opening = self._make_floor(self._offers)
         self._safely(floor.load, found, partial(self._ready, floor))
 
@@ -171,20 +202,26 @@ class Orders:
         owner = floor.owners.get(report.order.owner)
         if known:
             floor.withdraw(decided.order.owner)
-            _answer(result)
+            self._answer(result)
             return
         if report.exec_type is ExecType.NEW:
             floor.accept(report.order)
         for session in owner.sessions if owner is not None else ():
             if session.attached:
-                session.tell(Happened(session.number, _ref(decided, session), report))
+                session.tell(Happened(session.number, _ref(decided, session), report, self._store))
         self._journal.note(report, self._clock.now_s())
 
     def _answer_late(self, result: Stored) -> None:
         """Answer who asked for what was written as memory was thrown away; others hear of it later."""
-        _answer(result)
+        self._answer(result)
         if not result.known:
             self._journal.note(result.report, self._clock.now_s())
+
+    def _answer(self, result: Stored) -> None:
+        """Answer who asked for it, if somebody did."""
+        if isinstance(cause := result.decided.cause, Cause):
+            number, order = cause.session.number, result.decided.order
+            cause.session.tell(resent(number, cause.ref, order, result.report, self._store))
 
     def _safely(self, call: Callable[..., object], *values: object) -> bool:
         return guarded(self._broken, partial(call, *values))
@@ -241,6 +278,7 @@ class Orders:
         except RefusedError as refused:
             self._cut(session, refused.code, str(refused))
             return
+        self._ledger.used(owner.name)
         self._read_on(floor, session, owner.told)
 
     def _cut_slow(self, reader: Reader) -> None:
@@ -267,7 +305,7 @@ class Orders:
         told = session.owner.told
         for report in found.untold:
             if report.seq > told:
-                session.tell(Happened(session.number, 0, report))
+                session.tell(Happened(session.number, 0, report, self._store))
         if len(found.untold) == MOST_UNTOLD:
             session.piece_end = found.untold[-1].seq
             self._turn(floor, session, told)
@@ -321,9 +359,3 @@ class Orders:
 def _ref(decided: Decided, session: Session) -> int:
     cause = decided.cause
     return cause.ref if isinstance(cause, Cause) and cause.session is session else 0
-
-
-def _answer(result: Stored) -> None:
-    """Answer who asked for it, if somebody did."""
-    if isinstance(cause := result.decided.cause, Cause):
-        cause.session.tell(resent(cause.session.number, cause.ref, result.decided.order, result.report))

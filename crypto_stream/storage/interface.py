@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.clock import Anchor
-from crypto_stream.market.orders import Order, Position, Report
+from crypto_stream.market.orders import Order, Position, Report, Side
 
 EVERY = ""  # as a symbol: a gap of all instruments
 MOST_GAPS = 5_000  # read at once
@@ -128,12 +128,30 @@ class HistoryReader(Protocol):
         """Return what the clocks showed then."""
 
 
+class Taken(NamedTuple):
+    """What is left of a displayed size (None: it has no end) that was traded with, by who displayed it."""
+
+    symbol: str
+    source: str
+    side: Side
+    price: str
+    size: str | None
+    left: str | None
+
+
 class OrdersFound(NamedTuple):
-    """What a start finds: the active orders by rank, who of their owners is anonymous, the next free rank."""
+    """What a start finds: the active orders by rank, who of their owners is anonymous, the next free rank.
+
+    `store` is the identity of what is kept: its reports are counted anew in another one. `lost` says, for
+    people, what is missing of what was acknowledged. `taken` is what was traded with last.
+    """
 
     active: list[Order]
     anonymous: frozenset[str]
     next_rank: int
+    store: str = ""
+    lost: str | None = None
+    taken: Sequence[Taken] = ()
 
 
 MOST_UNTOLD = 1_000  # reports read at once
@@ -146,15 +164,28 @@ class OwnerFound(NamedTuple):
     untold: list[Report]
 
 
+class OwnerKept(NamedTuple):
+    """One owner: active orders, reports in all, and for how long nobody has used it (s of running)."""
+
+    owner: str
+    anonymous: bool
+    active: int
+    reports: int
+    unused_s: int
+
+
 class OrderBatch(NamedTuple):
     """What is written together: reports with their orders, oldest first, and what owners were told (seq).
 
-    `anonymous` are owners of this batch that nobody can come back as.
+    `anonymous` are owners of this batch that nobody can come back as, `used` those that somebody uses now;
+    `taken` is what was traded with.
     """
 
     reports: Sequence[Report]
     told: Mapping[str, int]
     anonymous: frozenset[str]
+    used: frozenset[str] = frozenset()
+    taken: Sequence[Taken] = ()
 
 
 class OrderWriter(Protocol):
@@ -178,6 +209,15 @@ class OrderWriter(Protocol):
         Asked for all new orders of a batch that have such a name, so nearly always for nothing.
         """
 
+    def unused(self, seconds: float, most: int) -> list[str]:
+        """Return owners that nobody has used for so long, counted while the store was in use."""
+
+    def remove(self, owner: str) -> None:
+        """Forget an owner, its orders and reports; the space is given back bit by bit by `tidy`."""
+
+    def tidy(self) -> bool:
+        """Do a little of what `remove` left to do; False when nothing is left."""
+
     def close(self) -> None:
         """Give back what is held."""
 
@@ -199,6 +239,9 @@ class OrderReader(Protocol):
 
     def positions(self, owner: str) -> list[Position]:
         """Return what all trades of an owner come to, by symbol."""
+
+    def owners(self, most: int) -> list[OwnerKept]:
+        """Return the owners with most active orders."""
 
     def close(self) -> None:
         """Give back what is held."""

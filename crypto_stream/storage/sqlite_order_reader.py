@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from crypto_stream.market.orders import Order, Position, Report
+from crypto_stream.storage.interface import OwnerKept
 from crypto_stream.storage.sqlite_file import Identity, connect, identity, reading
+from crypto_stream.storage.sqlite_order_owners import owners
 from crypto_stream.storage.sqlite_order_rows import (
     ACTIVE_ORDERS,
     CLOSED_ORDERS,
@@ -65,6 +67,10 @@ class SqliteOrderReader:
     def positions(self, owner: str) -> list[Position]:
         """Return what all trades of an owner come to, by symbol."""
         return self._read(lambda database: positions(database, owner))
+
+    def owners(self, most: int) -> list[OwnerKept]:
+        """Return the owners with most active orders."""
+        return self._read(lambda database: owners(database, most))
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""

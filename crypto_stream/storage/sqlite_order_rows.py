@@ -17,12 +17,11 @@ from crypto_stream.market.orders import (
     Ticket,
     TimeInForce,
 )
+from crypto_stream.storage.sqlite_tables import Tables
 
-VERSION = 1  # of the tables, kept as user_version
 # Owners, symbols and sources are kept once. An owner's reports lie beside each other, in their order; each
 # holds what it changed of its order. `newest` of an order is the seq of its newest report.
-SCHEMA = f"""
-BEGIN IMMEDIATE;
+_FIRST = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE owners (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, anonymous INTEGER NOT NULL,
@@ -51,16 +50,53 @@ CREATE TABLE positions (
     sold_amount TEXT NOT NULL, sold_value TEXT NOT NULL,
     PRIMARY KEY (owner, symbol)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
-COMMIT;
 """
+_UUID = (
+    "lower(printf('%s-%s-4%s-8%s-%s', hex(randomblob(4)), hex(randomblob(2)), substr(hex(randomblob(2)), 2), "
+    "substr(hex(randomblob(2)), 2), hex(randomblob(6))))"
+)
+NEW_STORE = f"UPDATE store SET identity = {_UUID}"
+# `store` says which store this is, how many commits it has acknowledged and for how long it was in use: an
+# owner's `used_s` is a point of that time. `taken` is what is left of displayed sizes.
+_SECOND = f"""
+CREATE TABLE store (identity TEXT NOT NULL, commits INTEGER NOT NULL, ran_s INTEGER NOT NULL) STRICT;
+INSERT INTO store VALUES ({_UUID}, 0, 0);
+ALTER TABLE owners ADD COLUMN used_s INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE taken (
+    symbol INTEGER NOT NULL, source INTEGER NOT NULL, side INTEGER NOT NULL,
+    price TEXT NOT NULL, size TEXT, rest TEXT,
+    PRIMARY KEY (symbol, source, side)
+) STRICT, WITHOUT ROWID;
+"""
+TABLES = Tables(
+    "orders.db", frozenset({"names", "owners", "orders", "reports", "positions"}), [_FIRST, _SECOND]
+)
 
 PUT_OWNER = (
-    "INSERT INTO owners (name, anonymous, last_seq) VALUES (?, ?, ?) "
+    "INSERT INTO owners (name, anonymous, last_seq, used_s) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (name) DO UPDATE SET last_seq = excluded.last_seq RETURNING id"
 )
 # After an older file was put back, somebody may know of reports that have yet to happen.
 PUT_TOLD = "UPDATE owners SET told = max(told, min(?, last_seq)) WHERE name = ?"
+PUT_USED = "UPDATE owners SET used_s = ? WHERE name = ?"
+PUT_TAKEN = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?)"
+GET_TAKEN = (
+    "SELECT symbols.text, sources.text, side, price, size, rest FROM taken "
+    "JOIN names AS symbols ON symbols.id = taken.symbol JOIN names AS sources ON sources.id = taken.source"
+)
+# An owner that is to be removed has this name, which is no client's.
+REMOVED = "removed "
+# What is removed at once of its rows.
+REMOVE = (
+    "DELETE FROM reports WHERE owner = :owner AND seq IN "
+    "(SELECT seq FROM reports WHERE owner = :owner LIMIT :most)",
+    "DELETE FROM orders WHERE rank IN "
+    "(SELECT rank FROM orders INDEXED BY closed WHERE owner = :owner AND status <> 1 LIMIT :most)",
+    "DELETE FROM orders WHERE rank IN "
+    "(SELECT rank FROM orders INDEXED BY active WHERE owner = :owner AND status = 1 LIMIT :most)",
+    "DELETE FROM positions WHERE owner = :owner",
+    "DELETE FROM owners WHERE id = :owner",
+)
 PUT_ORDER = (
     "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (rank) DO UPDATE SET status = excluded.status, changed_ms = excluded.changed_ms, "

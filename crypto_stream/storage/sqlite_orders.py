@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from crypto_stream.market.exact import add, multiply, plain
-from crypto_stream.market.orders import ExecType, Order, Report, Side
+from crypto_stream.market.orders import ExecType, Report, Side
 from crypto_stream.storage.interface import (
     MOST_UNTOLD,
     OrderBatch,
     OrdersFound,
     OwnerFound,
+    Taken,
     UnusableError,
 )
-from crypto_stream.storage.sqlite_file import Identity, connect, failing_as_os_error, identity, parts, reading
+from crypto_stream.storage.sqlite_file import Identity, failing_as_os_error, identity, parts, reading
+from crypto_stream.storage.sqlite_order_file import found, look, prepared
+from crypto_stream.storage.sqlite_order_mark import Mark, Marked
+from crypto_stream.storage.sqlite_order_owners import put_owners, rename, tidy, unused
 from crypto_stream.storage.sqlite_order_rows import (
-    ACTIVE_ORDERS,
     GET_POSITION,
     NAMED,
+    NEW_STORE,
     NEWEST_REPORT,
     OWNER_ID,
     PUT_ORDER,
-    PUT_OWNER,
     PUT_POSITION,
     PUT_REPORT,
+    PUT_TAKEN,
     PUT_TOLD,
     REPORTS,
-    SCHEMA,
-    VERSION,
-    orders,
+    TABLES,
     reports,
 )
-
-Found = TypeVar("Found")
 
 
 class SqliteOrderWriter:
@@ -51,35 +51,52 @@ class SqliteOrderWriter:
         self._own: Identity = None  # the file that this process has used, also while it is closed
         self._stood: list[Identity] = []
         self._names: dict[str, int] = {}
+        self._mark = Mark(path)
+        self._marked = Marked("", 0)
+        self._ran_s = 0
+        self._opened_s = 0.0
+        self._untidy = True
 
     def open(self) -> OrdersFound:
         """Open what is kept, made where there is nothing; may be called again after a failure.
 
         It returns only when something can be written, too.
         """
+        lost = None
         with reading(self._path):
             if self._database is None:
                 # A first look cannot write: to close a connection that may carries the log over into the
                 # file, and a corrupt one is to stay as it is.
-                found = self._look()
-                self._database = _prepared(self._path)
+                lost = look(self._path, self._mark.read(), self._own)
+                self._database = prepared(self._path)
                 self._own = identity(self._path)
                 self._stood = self._standing()
-            else:
-                found = _found(self._usable())
+                self._opened_s = time.monotonic()
             with self._transaction() as database:
-                database.execute(f"PRAGMA user_version = {VERSION}")  # as it is: this is to try
-            return found
+                if lost:  # what comes is counted anew, and clients must know
+                    database.execute(NEW_STORE)
+                database.execute(f"PRAGMA user_version = {TABLES.version}")  # as it is: this is to try
+            kept = found(self._usable())
+            ((store, commits, ran_s),) = self._usable().execute("SELECT * FROM store")
+        self._marked, self._ran_s, self._untidy = Marked(store, commits), ran_s, True
+        self._opened_s = time.monotonic()
+        self._mark.put(self._marked)
+        return kept._replace(lost=lost)
 
     def write(self, batch: OrderBatch) -> None:
         """Keep the batch, all or nothing; on disk (synchronous) when this returns."""
+        marked, ran_s = self._next()
         with failing_as_os_error(self._path), self._transaction() as database:
-            owners = _put_owners(database, batch)
+            database.execute("UPDATE store SET commits = ?, ran_s = ?", (marked.commits, ran_s))
+            owners = put_owners(database, batch, ran_s)
             newest = {report.order.rank: report for report in batch.reports}
             database.executemany(PUT_ORDER, [self._order_row(each, owners) for each in newest.values()])
             database.executemany(PUT_REPORT, [self._report_row(each, owners) for each in batch.reports])
             self._add_trades(database, batch.reports, owners)
             database.executemany(PUT_TOLD, [(seq, owner) for owner, seq in batch.told.items()])
+            database.executemany(PUT_TAKEN, [self._taken_row(each) for each in batch.taken])
+        self._marked = marked
+        self._mark.put(marked)
 
     def owner(self, owner: str, after: int = 0) -> OwnerFound:
         """Return what is known of an owner, of its reports the oldest MOST_UNTOLD beyond seq `after`."""
@@ -100,27 +117,40 @@ class SqliteOrderWriter:
             known = [asked[key] for (key,) in database.execute(NAMED, (json.dumps(asked),)).fetchall()]
             return {name: reports(database, query, name)[0] for name in known}
 
+    def unused(self, seconds: float, most: int) -> list[str]:
+        """Return owners that nobody has used for so long, counted while the store was in use."""
+        with reading(self._path):
+            return unused(self._usable(), self._next()[1] - seconds, most)
+
+    def remove(self, owner: str) -> None:
+        """Forget an owner; `tidy` deletes its rows bit by bit."""
+        with failing_as_os_error(self._path), self._transaction() as database:
+            rename(database, owner)
+        self._untidy = True
+
+    def tidy(self) -> bool:
+        """Delete some rows of removed owners; False when there are none."""
+        if self._untidy and self._database is not None:
+            with failing_as_os_error(self._path), self._transaction() as database:
+                self._untidy = tidy(database)
+        return self._untidy
+
     def close(self) -> None:
         """Close the file; `open` opens it again."""
         self._names.clear()
         if self._database is not None:
             self._database.close()
             self._database = None
+            self._mark.close()
 
-    def _look(self) -> OrdersFound:
-        here, log, _ = parts(self._path)
-        found = identity(here)
-        if self._own not in (None, found):
-            raise UnusableError(f"{here} is not the file that was used until now: put it back, or restart")
-        if found is None or not here.stat().st_size:
-            # SQLite would throw such a log away, and with it what was acknowledged last.
-            if identity(log) is not None and log.stat().st_size:
-                raise UnusableError(f"{here} is gone, its log {log.name} is not: put it back, or move that")
-            return OrdersFound([], frozenset(), 1)
-        if not here.is_file():
-            raise UnusableError(f"{here} is no file")
-        with closing(connect(here, "ro")) as database:
-            return _found(database)
+    def _next(self) -> tuple[Marked, int]:
+        """Say what the next commit will be, and for how many seconds the store has been in use."""
+        ran_s = self._ran_s + int(time.monotonic() - self._opened_s)
+        return Marked(self._marked.store, self._marked.commits + 1), ran_s
+
+    def _taken_row(self, taken: Taken) -> tuple[object, ...]:
+        names = (self._number(taken.symbol), self._number(taken.source), taken.side.value)
+        return (*names, taken.price, taken.size, taken.left)
 
     def _standing(self) -> list[Identity]:
         return [identity(part) for part in parts(self._path)]
@@ -206,52 +236,3 @@ class SqliteOrderWriter:
             (number,) = self._database.execute("SELECT id FROM names WHERE text = ?", (name,)).fetchone()
             self._names[name] = number
         return number
-
-
-def _prepared(path: Path) -> sqlite3.Connection:
-    database = connect(path, "rwc")
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # a commit waits for the disk
-        if not _version(database):
-            database.executescript(SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _version(database: sqlite3.Connection) -> int:
-    """Return the version of the tables, 0 for a file without any; UnusableError for another's."""
-    ((version,),) = database.execute("PRAGMA user_version")
-    ((tables,),) = database.execute("SELECT count(*) FROM sqlite_master")
-    if version != (VERSION if tables else 0):
-        raise UnusableError(f"the file has tables of version {version}; this program knows {VERSION}")
-    return int(version)
-
-
-def _found(database: sqlite3.Connection) -> OrdersFound:
-    if not _version(database):
-        return OrdersFound([], frozenset(), 1)
-    active = sorted(orders(database, ACTIVE_ORDERS), key=_rank)
-    query = (
-        "SELECT name FROM owners WHERE anonymous AND id IN "
-        "(SELECT owner FROM orders INDEXED BY active WHERE status = 1)"
-    )
-    anonymous = frozenset(name for (name,) in database.execute(query))
-    ((rank,),) = database.execute("SELECT coalesce(max(rank), 0) + 1 FROM orders")
-    return OrdersFound(active, anonymous, rank)
-
-
-def _put_owners(database: sqlite3.Connection, batch: OrderBatch) -> dict[str, int]:
-    """Keep the owners of a batch with the seq of their newest report; return their numbers."""
-    newest = {report.order.owner: report.seq for report in batch.reports}
-    numbers = {}
-    for owner, seq in newest.items():
-        values = (owner, owner in batch.anonymous, seq)
-        ((numbers[owner],),) = database.execute(PUT_OWNER, values)
-    return numbers
-
-
-def _rank(order: Order) -> int:
-    return order.rank

@@ -139,6 +139,15 @@ class Disk:
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         return self._writer.named(names)
 
+    def unused(self, seconds: float, most: int) -> list[str]:
+        return self._writer.unused(seconds, most)
+
+    def remove(self, owner: str) -> None:
+        self._writer.remove(owner)
+
+    def tidy(self) -> bool:
+        return self._writer.tidy()
+
     def close(self) -> None:
         self._writer.close()
 

@@ -14,7 +14,14 @@ import pytest
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Side, Ticket
 from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.orders.ledger import Ledger
-from crypto_stream.storage.interface import CorruptError, OrderBatch, OrderReader, OrdersFound, OwnerFound
+from crypto_stream.storage.interface import (
+    CorruptError,
+    OrderBatch,
+    OrderReader,
+    OrdersFound,
+    OwnerFound,
+    OwnerKept,
+)
 from tests.waiting import DEADLINE_S
 
 RETRY_S = 0.005
@@ -36,6 +43,18 @@ class Memory:
         if self.refuses is not None:
             raise self.refuses
         return OrdersFound([], frozenset(), len(self.reports) + 1)
+
+    def unused(self, seconds: float, most: int) -> list[str]:
+        return []
+
+    def remove(self, owner: str) -> None:
+        self.removed = owner
+
+    def tidy(self) -> bool:
+        return False
+
+    def owners(self, most: int) -> list[OwnerKept]:
+        return []
 
     def write(self, batch: OrderBatch) -> None:
         assert self.free.wait(DEADLINE_S)

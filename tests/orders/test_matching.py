@@ -91,6 +91,26 @@ def test_who_comes_later_may_take_what_is_left() -> None:
     assert said(market.quoted(ask("100", "4"))) == [(2, "1", "100"), (3, "1", "100")]
 
 
+def test_what_was_taken_stays_taken_over_a_failover_and_back() -> None:
+    """Another source's size is its own; who serves again with the same quote offers what was left of it."""
+    market = Market()
+    market.quoted(ask("100", "3"))
+    market.arrive(live(1, amount="2"))
+    market.quoted(ask("100", "3", stale=True))
+    market.quoted(ask("100", "5", "two"))
+    elsewhere = market.arrive(live(2, amount="4")).fills
+    market.quoted(ask("100", "3"))
+    back = market.arrive(live(3, amount="2")).fills
+    market.quoted(ask("100", "5", "two"))
+    there = market.arrive(live(4, amount="2")).fills
+    changed = market.quoted(ask("100", "3.5"))
+
+    assert said(elsewhere) == [(2, "4", "100")]
+    assert said(back) == [(3, "1", "100")]
+    assert said(there) == []  # who waited has had the last of it
+    assert said(changed) == [(4, "2", "100")]
+
+
 def test_time_is_when_an_order_reaches_the_market() -> None:
     """Of two orders at one price the one goes first whose latency was over first."""
     market = Market()

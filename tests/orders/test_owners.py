@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from crypto_stream.bus.orders import Failed, Happened, ListOrders, Place
+from crypto_stream.bus.orders import Cut, Failed, Happened, ListOrders, Place
 from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.owners import Ask
+from crypto_stream.storage.interface import OwnerKept
 from tests.orders.house import BUY, LATEST_MS, LIVE, TERMS, House, a_quote, house, limit
 
 
@@ -199,3 +202,79 @@ def test_a_session_that_is_opened_twice_is_told_once(path: Path) -> None:
 
         assert one.reports(1) == []
         assert [report.seq for report in one.reports(2)] == [1]
+
+
+HOUR_MS = 3_600_000
+
+
+def _unused(path: Path, ran_s: int) -> None:
+    """Let the store have been in use for so long since its owners were used."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE store SET ran_s = ?", (ran_s,))
+
+
+def test_an_owner_nobody_has_used_for_long_goes_with_its_orders(path: Path) -> None:
+    """Who is there stays, however long; the wall clock decides nothing."""
+    with house(path, TERMS._replace(keep_days=1)) as one:
+        one.quote(LIVE)
+        for session, owner in enumerate(("gone", "here"), 1):
+            one.attach(session, owner)
+            one.placed(session, limit(BUY, "1", "90"))
+    _unused(path, 2 * 86_400)
+    with house(path, TERMS._replace(keep_days=1)) as one:
+        one.quote(LIVE)
+        one.attach(2, "here")
+        one.orders.tick()
+        one.advance(61_000)
+        one.orders.tick()
+        one.settle()
+        active = one.orders.counts().active
+        one.attach(1, "gone")
+
+        assert active == 1
+        assert one.listed(1) == []
+        assert [order.status for order in one.listed(2)] == [Status.ACTIVE]
+        one.placed(1, limit(BUY, "1", "90"))
+        assert [report.seq for report in one.reports(1)] == [1]
+
+
+def test_a_wall_clock_that_jumps_ahead_removes_nobody(path: Path) -> None:
+    """Only running counts, by a clock that does not jump."""
+    with house(path, TERMS._replace(keep_days=1)) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        one.placed(1, limit(BUY, "1", "90"))
+        one.detach(1)
+        one.orders.tick()
+        one.advance(40 * 24 * HOUR_MS)
+        one.orders.tick()
+        one.settle()
+        one.attach(1, "me")
+
+        assert len(one.listed(1)) == 1
+
+
+def test_an_owner_is_removed_at_a_persons_wish(path: Path) -> None:
+    """Its sessions are cut, its orders gone; another owner keeps its own, an unknown one is refused."""
+    removed: list[int] = []
+    refused: list[str] = []
+    with house(path) as one:
+        one.quote(LIVE)
+        for session, owner in enumerate(("me", "you"), 1):
+            one.attach(session, owner)
+            one.placed(session, limit(BUY, "1", "90"))
+        one.orders.remove("me", removed.append, lambda error: refused.append(error.code))
+        one.orders.remove("nobody", removed.append, lambda error: refused.append(error.code))
+        one.settle()
+        cut = one.told[1, 1][-1]
+        listed: list[OwnerKept] = []
+        one.orders.owners(listed.extend, lambda error: refused.append(error.code))
+        one.settle()
+        one.attach(3, "me")
+
+        assert one.listed(3) == []
+        assert len(one.listed(2)) == 1
+    assert (removed, refused) == ([1], ["unknown_owner"])
+    assert isinstance(cut, Cut)
+    assert cut.code == "owner_removed"
+    assert [(each.owner, each.active) for each in listed] == [("you", 1)]

@@ -189,3 +189,24 @@ def test_what_waits_for_the_disk_is_bounded(path: Path) -> None:
         assert set(one.failures(1)) == {"store_unavailable"}
         assert 4 <= len(one.reports(1)) <= 5  # the first one may have been taken up already
         assert len(one.listed(1)) == len(one.reports(1))
+
+
+def test_what_was_taken_of_a_displayed_size_stays_taken_over_a_kill(path: Path) -> None:
+    """A venue that still shows the same quote after a restart offers what was left of it, once in all."""
+    shown = a_quote(bid="99", ask="101", ask_size="5")
+    with house(path) as one:
+        one.quote(shown)
+        one.attach(1, "me")
+        one.placed(1, limit(BUY, "3", "101"))
+        one.advance(LATEST_MS)
+        one.kill()
+    with house(path) as one:
+        one.quote(shown)
+        one.attach(1, "me")
+        one.placed(1, limit(BUY, "3", "101"))
+        one.advance(LATEST_MS)
+        again = one.listed(1)[-1].cum_amount
+        one.quote(a_quote(bid="99", ask="101", ask_size="6"))
+        changed = one.listed(1)[-1].cum_amount
+
+    assert (again, changed) == ("2", "3")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager, closing
@@ -12,8 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import convert
 from websockets.asyncio.client import ClientConnection, connect
 
+from crypto_stream.client.messages import Report as ClientReport
+from crypto_stream.client.queues import Known
 from crypto_stream.market.orders import ExecType, Order, Report, Side, Ticket
 from crypto_stream.storage.interface import OrderBatch
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -25,6 +31,7 @@ from tests.waiting import SCALE, until
 pytestmark = pytest.mark.timeout(120 * SCALE)
 
 Json = dict[str, Any]
+OWNER = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 TICKET = {"instrument": "EUR/RUB", "side": 1, "amount": "10", "price": "1"}
 PASSING = frozenset({"no_market", "starting", "engine_unreachable"})  # while it starts
 
@@ -63,6 +70,10 @@ class Seen:
         assert not quote["stale"]
         return int(quote["time"])
 
+    def degraded(self) -> list[str]:
+        """Return what /readyz says of a ready gateway."""
+        return [str(each) for each in self._http.get("/readyz").json()["degraded"]]
+
     def close(self) -> None:
         self._http.close()
 
@@ -72,7 +83,7 @@ async def visited(folder: Path) -> AsyncIterator[tuple[Running, Seen]]:
     """Run the program and connect to it."""
     with program(run(folder), folder) as running:
         url = await address(running)
-        async with connect(f"{url.replace('http', 'ws')}/ws?mode=extended") as connection:
+        async with connect(f"{url.replace('http', 'ws')}/ws?mode=extended&client_id={OWNER}") as connection:
             with closing(Seen(url, connection)) as seen:
                 yield running, seen
 
@@ -136,6 +147,7 @@ async def test_a_corrupt_file_stops_orders_and_stays_as_it_is(tmp_path: Path, st
         path.name,
         f"{path.name}-wal",
         f"{path.name}-shm",
+        f"{path.name}-mark",
     }
     assert running.output.count("orders are not accepted") == 1
 
@@ -153,3 +165,58 @@ async def test_a_file_that_is_deleted_while_it_runs_is_not_begun_anew(tmp_path: 
     assert [answer["code"] for answer in refused] == ["store_unavailable"] * 2
     assert prices
     assert not path.exists()
+
+
+@pytest.mark.parametrize("start", [0, 4_000])
+async def test_a_log_that_is_damaged_before_a_kill_is_said_loudly(tmp_path: Path, start: int) -> None:
+    """Random bytes over orders.db-wal, then `kill -9`: log and /readyz say what is missing, prices go on."""
+    log = tmp_path / "data" / "orders.db-wal"
+    async with visited(tmp_path) as (running, seen):
+        placed = [await seen.place() for _ in range(40)]
+        size = log.stat().st_size
+        with log.open("r+b") as file:
+            file.seek(start)
+            file.write(os.urandom(size - start))
+        os.kill(running.pids("engine")[-1], signal.SIGKILL)
+        await until(lambda: "orders are not accepted" in running.log, 30 * SCALE)
+        refused = await seen.place()
+        await until(seen.degraded, 20 * SCALE)
+        ready = seen.degraded()
+        prices = await goes_on(seen)
+
+    assert len({one["order_id"] for one in placed}) == 40
+    assert refused["code"] == "store_unavailable"
+    assert "orders.db" in ready[0]
+    assert prices
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_clients_begin_anew_where_another_store_was_put(tmp_path: Path, older: bool) -> None:
+    """orders.db moved away, or an older one put back, while it is stopped: reports come from the first on."""
+    data, aside = tmp_path / "data", tmp_path / "older.db"
+    known = Known()
+    async with visited(tmp_path) as (running, seen):
+        first = await seen.place()
+        running.process.terminate()
+        running.wait()
+    shutil.copy(data / "orders.db", aside)
+    async with visited(tmp_path) as (running, seen):
+        before = [first, await seen.place(), await seen.place()]
+        running.process.terminate()
+        running.wait()
+    if older:
+        shutil.copy(aside, data / "orders.db")
+    else:
+        (data / "orders.db").unlink()
+    async with visited(tmp_path) as (running, seen):
+        after = await seen.place()
+        await until(seen.degraded, 20 * SCALE)
+        ready = seen.degraded()
+        log = running.log
+
+    told = [known.is_new(convert(one, ClientReport, strict=False)) for one in before]
+    assert told == [True] * 3
+    assert after["store"] not in {one["store"] for one in before}
+    assert known.is_new(convert(after, ClientReport, strict=False))
+    assert "lacks the last" in ready[0]
+    assert "orders that were acknowledged are gone" in log

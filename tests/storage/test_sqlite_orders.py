@@ -406,7 +406,7 @@ def test_a_corrupt_file_stays_byte_for_byte(path: Path, start: int, of_each: int
             reader.orders(ANN, MOST)
         writer.close()
 
-    assert before.keys() == {"orders.db", "orders.db-wal"}
+    assert before.keys() == {"orders.db", "orders.db-wal", "orders.db-mark"}
     assert contents(path) == before
 
 
@@ -473,12 +473,15 @@ def test_a_log_without_its_file_is_not_thrown_away(path: Path, emptied: bool) ->
 
 def test_the_tables_of_another_version_are_left_alone(path: Path) -> None:
     """An older program must not write where a newer one has written; nor into what is no file of orders."""
-    for version in (0, 2):
+    for table, version, words in (("t", 0, "no orders.db"), ("t", 2, "no orders.db"), ("", 99, "version 99")):
+        if not table:
+            path.unlink()
+            SqliteOrderWriter(path).open()
         with closing(sqlite3.connect(path)) as other:
-            other.execute("CREATE TABLE IF NOT EXISTS t (a)")
+            other.execute(f"CREATE TABLE IF NOT EXISTS {table or 't'} (a)")
             other.execute(f"PRAGMA user_version = {version}")
         before = contents(path)
-        with pytest.raises(UnusableError, match=f"version {version}"):
+        with pytest.raises(UnusableError, match=words):
             SqliteOrderWriter(path).open()
 
         assert contents(path) == before

@@ -209,7 +209,7 @@ class OrderSession(Wire):
         request_id = answered.request_id if answered else None
         if isinstance(told, Happened):
             self._receipts.sent(told.report.seq)
-            text = replies.execution(self.style, told.report, self._form, request_id)
+            text = replies.execution(self.style, told.report, self._form, request_id, told.store)
             self._house.counters.reports += text is not None
             return framed(TEXT, text) if text else b""
         if isinstance(told, Failed | Cut):

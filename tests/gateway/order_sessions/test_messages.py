@@ -278,6 +278,7 @@ async def test_the_extended_mode_tells_everything_and_echoes_the_request(
         "reason": None,
         "time": first["time"],
         "seq": 1,
+        "store": "",
         "request_id": "r1",
     }
     assert second == {

@@ -21,6 +21,9 @@ def main() -> None:
     """Run what this process was started for and exit with its status."""
     told = os.environ.pop("CRYPTO_STREAM_INHERITED", None)
     if told is None:
+        from crypto_stream import secret_options
+
+        secret_options.hide()
         from crypto_stream.cli import main as command
 
         sys.exit(command())

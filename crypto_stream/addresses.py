@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from crypto_stream.errors import UsageError
+from crypto_stream.leftovers import hint, listener_of
 
 # What fits into sockaddr_un.sun_path beside its final zero byte.
 LONGEST_PATH = 103 if sys.platform == "darwin" else 107
@@ -64,7 +65,11 @@ def _opened(host: str, port: int, *, shared: bool) -> socket.socket:
 
 def _why(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port: {port} on {host} is in use; stop what listens there, or choose another with --port"
+        pid = listener_of(port)
+        who = f" by process {pid}{hint(pid)}" if pid else ""
+        return (
+            f"port: {port} on {host} is in use{who}; stop what listens there, or choose another with --port"
+        )
     if error.errno == errno.EACCES:
         return f"port: {port} needs more rights; choose one from 1024 on with --port"
     if error.errno == errno.EADDRNOTAVAIL:
@@ -94,6 +99,12 @@ def bus_path(data_dir: Path, runtime_dir: Path | None) -> Path:
             f"runtime-dir: '{runtime_dir}' makes a socket path of {length} bytes, at most {LONGEST_PATH}"
             " are possible; choose a shorter one with --runtime-dir"
         )
+    own_folder(runtime_dir)
+    return path
+
+
+def own_folder(runtime_dir: Path) -> None:
+    """Make the folder of the sockets, ours alone; UsageError when it is not."""
     try:
         runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = runtime_dir.lstat()
@@ -104,4 +115,3 @@ def bus_path(data_dir: Path, runtime_dir: Path | None) -> Path:
             f"runtime-dir: '{runtime_dir}' must be a folder that is yours alone (mode 0700);"
             " choose another with --runtime-dir"
         )
-    return path

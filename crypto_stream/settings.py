@@ -23,7 +23,7 @@ from crypto_stream.errors import SettingError
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
 # Not settings of the program: what tests and the supervisor hand to processes they start.
-_RESERVED = {"RECORDINGS", "INHERITED", "CONFIG", "TEST_SCALE"}
+_RESERVED = {"RECORDINGS", "INHERITED", "CONFIG", "TEST_SCALE", "CLIENT_ID"}
 
 
 def _words(value: object) -> object:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from crypto_stream import __version__, addresses, logs, proof
+from crypto_stream import __version__, addresses, leftovers, logs, proof
 from crypto_stream.errors import UsageError
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.settings import Settings, hand_over
@@ -33,6 +33,7 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
     """
     load_sources(settings)
     check_gateway(settings)
+    left = leftovers.end_leftovers(settings.data_dir)
     listeners = addresses.listen_together(settings.host, settings.port, settings.workers)
     web = addresses.web_address(listeners[0])
     programs = [
@@ -59,7 +60,10 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
         _log.info("serving", extra={"address": web})
 
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
-    status = Supervisor(programs, take, serving).run()
+    for pid in left:
+        _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
+    roster = leftovers.Roster(settings.data_dir)
+    status = Supervisor(programs, take, serving, note=roster.note).run()
     if settings.runtime_dir is None:
         with suppress(OSError):  # a socket in it belongs to somebody who lives
             Path(programs[0].told["bus"]).parent.rmdir()

@@ -159,8 +159,13 @@ class Supervisor:
         take: Callable[[str], None],
         serving: Callable[[], None],
         limits: Limits = Limits(),  # noqa: B008 - a frozen tuple
+        note: Callable[[Sequence[int]], None] = lambda pids: None,
     ) -> None:
-        """Give `take` every line the programs write; call `serving` once, when all of them gave a beat."""
+        """Give `take` every line the programs write; call `serving` once, when all of them gave a beat.
+
+        `note` is told the ids of all processes whenever they change.
+        """
+        self._note = note
         self._limits = limits
         self._children = [Child(program, limits, take) for program in programs]
         self._serving: Callable[[], None] | None = serving
@@ -223,6 +228,7 @@ class Supervisor:
         self._selector.register(child.pipe, selectors.EVENT_READ, child)
         if child.process is not None:
             _log.info("%s started", child.name, extra={"pid": child.process.pid})
+        self._note([each.process.pid for each in self._children if each.process])
 
     def _ended(self, child: Child, status: int, now: float) -> None:
         with suppress(KeyError):  # gone already when the end of its pipe was seen first

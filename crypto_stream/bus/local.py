@@ -15,11 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from crypto_stream.addresses import own_folder
 from crypto_stream.bus.frames import Splitter, decode_to_engine, decode_to_gateway, encode_frame, encode_value
 from crypto_stream.bus.interface import Backend
 from crypto_stream.bus.messages import Answer, Ask, GetHistory, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands, OrderNews
-from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.errors import BusError, RefusedError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ _OURS = 0.9
 SILENCE_S = 5.0
 _RECONNECT_S = (0.05, 1.0)
 _READ_BYTES = 256 * 1024
+_LOOK_S = 1.0  # between two looks whether the socket is still there
 
 
 class LocalEnginePort:
@@ -57,10 +59,42 @@ class LocalEnginePort:
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
+        await self._listen()
+        return self
+
+    async def keep(self) -> None:
+        """Keep the socket where gateways look for it, for ever: cleaners of temporary files may delete it.
+
+        They leave alone what was touched lately.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                if self._inode() == self._own:
+                    os.utime(self._path)
+                    os.utime(self._path.parent)
+                    continue
+                self._server.close()
+                await self._listen()
+                log.warning("the socket of the bus was gone and is made anew", extra={"path": self._path})
+            except (OSError, UsageError) as error:
+                if str(error) != self._complaint:  # told once: it is tried again each second
+                    self._complaint = str(error)
+                    log.error("the socket of the bus cannot be made", extra={"reason": str(error)})
+
+    async def _listen(self) -> None:
+        own_folder(self._path.parent)
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
         self._path.chmod(0o600)
-        return self
+        self._own = self._inode()
+        self._complaint = ""
+
+    def _inode(self) -> int | None:
+        try:
+            return self._path.lstat().st_ino
+        except OSError:
+            return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

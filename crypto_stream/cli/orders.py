@@ -47,7 +47,11 @@ def order() -> None:
 def _with_owner(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say where the gateway is and whose orders are meant."""
     option = click.option(
-        "--client-id", type=click.UUID, metavar="UUID", help="Whose orders. [the id kept for you]"
+        "--client-id",
+        type=click.UUID,
+        metavar="UUID",
+        envvar="CRYPTO_STREAM_CLIENT_ID",
+        help="Whose orders. [the id kept for you]",
     )
     return url_option(option(command))
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crypto_stream.errors import SettingError
+from crypto_stream.leftovers import hint
+from crypto_stream.private_files import make_private
 from crypto_stream.storage.interface import StateStore
 
 log = logging.getLogger(__name__)
@@ -98,8 +100,8 @@ def _is_time(text: str) -> bool:
 def locked(data_dir: Path) -> Iterator[None]:
     """Hold the data directory for one engine; SettingError when another has it or it cannot be used."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = os.open(data_dir / "engine.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        make_private(data_dir)
+        lock = os.open(data_dir / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise SettingError(f"data_dir: {str(data_dir)!r} cannot be used: {error.strerror}") from None
     try:
@@ -109,7 +111,7 @@ def locked(data_dir: Path) -> Iterator[None]:
         os.close(lock)
         raise SettingError(
             f"data_dir: {str(data_dir)!r} is in use by another engine (pid {owner}); "
-            "stop it or choose another --data-dir"
+            f"stop it or choose another --data-dir{hint(int(owner)) if owner.isdecimal() else ''}"
         ) from None
     try:
         os.ftruncate(lock, 0)

@@ -54,6 +54,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
         await _until_signal(
             connect_to_handler(assembly.board, engine),
             keep_time(clock),
+            port.keep(),
             engine.beat(beat),
             engine.send_venues(),
             engine.candles.run(),

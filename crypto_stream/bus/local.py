@@ -57,6 +57,8 @@ class LocalEnginePort:
         self._links: dict[int, _Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
+        self._own: int | None = None
+        self._complaint = ""
 
     async def __aenter__(self) -> Self:
         await self._listen()

@@ -18,7 +18,7 @@ from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
 from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetVenues, Pin, Quotes, Snapshot, ToGateway
 from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
-from tests.waiting import DEADLINE_S, until
+from tests.waiting import SCALE, until
 
 
 class Engine:
@@ -152,7 +152,7 @@ async def test_orders_and_short_questions_overtake_slow_ones(
 async def test_what_nobody_waits_for_any_more_is_given_up(gateway: Gateway, engine: Engine) -> None:
     """A request carries its time; the engine's work on it ends with that, not later."""
     with pytest.raises(RefusedError, match="in time"):
-        await asyncio.to_thread(gateway.port.ask, GetHistory("btcusdt"), 0.3)
+        await asyncio.to_thread(gateway.port.ask, GetHistory("btcusdt"), 2.0 * SCALE)
 
     assert engine.given_up == 1
 

@@ -18,7 +18,7 @@ from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
 from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetVenues, Pin, Quotes, Snapshot, ToGateway
 from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
-from tests.waiting import SCALE, until
+from tests.waiting import DEADLINE_S, SCALE, until
 
 
 class Engine:

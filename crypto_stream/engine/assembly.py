@@ -14,6 +14,7 @@ from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.facts import Limits
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.guard import JumpGuard, former
+from crypto_stream.feed.judge import Judge
 from crypto_stream.feed.leg import Terms
 from crypto_stream.feed.line import Line
 from crypto_stream.feed.naming import named, ours
@@ -125,6 +126,11 @@ class Assembly:
             carried=carried,
             watched=watched,
             book=self.book.of(source.name),
+            judge=Judge(
+                self.book.of(source.name),
+                live=source.frames is None and not source.synthetic,
+                synthetic=source.synthetic,
+            ),
             counts=Counter(),
             accepted=partial(self._on_accepted, source.name),
             changed=self._on_changed,

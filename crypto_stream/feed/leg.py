@@ -13,11 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import aclosing
+from decimal import InvalidOperation
 from typing import NamedTuple
+
+import msgspec
 
 from crypto_stream.errors import MalformedFrame, VenueError
 from crypto_stream.feed.asking import Asking
 from crypto_stream.feed.connection import Connection, Recorder, open_connection
+from crypto_stream.feed.judge import Judge
 from crypto_stream.feed.source import Acked, Event, Instrument, Moving, Refused, Source, Trade, Update
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.status import SourceState
@@ -26,6 +30,13 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 200  # characters of a malformed frame in the log
 _MOST_CHANNELS = 100  # counted by name: the names are the venue's choice
+_LONGEST_NAME = 40
+# What a handler may raise for a frame that it cannot read; anything else is a bug of its own.
+_UNREADABLE = (
+    *(MalformedFrame, msgspec.DecodeError, ValueError),
+    *(OverflowError, InvalidOperation, RecursionError),
+)
+_REFUSED_EVERY_NS = 60_000_000_000
 _LOG_EVERY_NS = 1_000_000_000  # malformed frames are all counted; at most one a second is shown
 
 
@@ -34,13 +45,14 @@ class Terms(NamedTuple):
 
     `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
     `look_again_ns`: after so long the first host is tried again where another gives only part.
-    `last_price` tells what the source last said of a symbol, in a former life too.
+    `now_ms` is our clock. `last_price` tells what the source last said of a symbol, in a former life too.
     """
 
     source: Source
     carried: Sequence[Instrument]
     watched: Sequence[Instrument]
     book: SourceBook
+    judge: Judge
     counts: Counter[str]
     accepted: Callable[[Update | Trade], None]
     changed: Callable[[], None]
@@ -78,6 +90,7 @@ class Leg:
         self._quiet_since_ns = 0
         self._move_at_ns: int | None = None
         self._logged_ns = 0
+        self._refused_logged_ns = -_REFUSED_EVERY_NS
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -234,11 +247,11 @@ class Leg:
         assert self.terms.source.parse is not None
         try:
             events = self.terms.source.parse(frame)
-        except MalformedFrame as error:
+        except _UNREADABLE as error:
             self.terms.counts["malformed"] += 1
             self._log_malformed(frame, error, received_ns)
             return
-        channel = events[0].channel
+        channel = str(events[0].channel)[:_LONGEST_NAME] if events else "empty"
         counts = self.terms.counts
         counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
         for event in events:
@@ -246,14 +259,7 @@ class Leg:
 
     def _handle(self, event: Event, received_ns: int) -> None:
         if isinstance(event, (Update, Trade)):
-            if event.symbol not in self._asking.instruments:
-                self.terms.book.dropped["not_asked"] += 1  # else a venue's nonsense could fill our memory
-                return
-            taken = self.terms.book.apply(event, received_ns, self._generation)
-            if taken or self.is_successor:
-                self._note_data(event.symbol, received_ns)
-            if taken:
-                self.terms.accepted(event)
+            self._handle_data(event, received_ns)
         elif isinstance(event, Acked):
             self._asking.acked(event.key)
             self._note_answer(received_ns)
@@ -264,6 +270,21 @@ class Leg:
             self._asking.refuse(event)
         elif isinstance(event, Moving):
             self.move(event.reason)
+
+    def _handle_data(self, event: Update | Trade, received_ns: int) -> None:
+        terms = self.terms
+        if event.symbol not in self._asking.instruments:
+            terms.book.dropped["not_asked"] += 1  # else a venue's nonsense could fill our memory
+            return
+        allowed = terms.judge.allow(event, terms.now_ms(), received_ns)
+        if allowed is None:
+            self._log_refused(event, received_ns)
+            return
+        taken = terms.book.apply(allowed, received_ns, self._generation)
+        if taken or self.is_successor:
+            self._note_data(event.symbol, received_ns)
+        if taken:
+            terms.accepted(allowed)
 
     def _note_data(self, symbol: str, received_ns: int) -> None:
         self._data_ns = self._quiet_since_ns = received_ns
@@ -284,7 +305,13 @@ class Leg:
         self.state, self.reason = state, reason
         self.terms.changed()
 
-    def _log_malformed(self, frame: bytes, error: MalformedFrame, now_ns: int) -> None:
+    def _log_refused(self, event: Update | Trade, now_ns: int) -> None:
+        if now_ns - self._refused_logged_ns >= _REFUSED_EVERY_NS:
+            self._refused_logged_ns = now_ns
+            extra = {"source": self.terms.source.name, "dropped": dict(self.terms.book.dropped)}
+            log.warning("event that cannot be true dropped", extra={**extra, "event": str(event)[:_SHOWN]})
+
+    def _log_malformed(self, frame: bytes, error: Exception, now_ns: int) -> None:
         if now_ns - self._logged_ns >= _LOG_EVERY_NS:
             self._logged_ns = now_ns
             shown = frame[: 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]

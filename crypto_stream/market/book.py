@@ -11,54 +11,12 @@ from crypto_stream.market.channels import Channels
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote, change_percent
+from crypto_stream.market.sequence import Sequence, TradeSequence
 
 # An untimed fast channel (Binance bookTicker) is taken for older than the slow ticker after this long.
 _UNTIMED_STANDS_NS = 1_000_000_000
-# A later connection whose keys stay below the old ones for this long: the venue began its count anew.
-_RESET_AFTER_NS = 5_000_000_000
-
-
-_NOT_BEHIND = (0, 0)
-
-
-class Sequence:
-    """Judge order within one (source, instrument, channel) by the venue's own growing key."""
-
-    __slots__ = ("_behind", "_behind_since", "_generation", "_key")
-
-    def __init__(self) -> None:
-        """Start before everything: the first key is always new."""
-        self._key: int | None = None
-        self._generation = 0
-        # The newest (generation, key) of a later connection that stays behind.
-        self._behind = _NOT_BEHIND
-        self._behind_since = 0
-
-    def accepts(self, key: int, generation: int, received_ns: int) -> bool:
-        """Say whether `key` is newer than all before it, and remember it.
-
-        `generation` numbers the source's connections. A later connection continues the old keys, unless its
-        own grow for 5 s and stay behind them: then the venue has reset its count and the new one is followed.
-        """
-        held = self._key
-        if held is not None and key <= held and not self._was_reset(key, generation, received_ns):
-            return False
-        self._key = key
-        self._generation = generation
-        self._behind = _NOT_BEHIND
-        return True
-
-    def _was_reset(self, key: int, generation: int, received_ns: int) -> bool:
-        if generation <= self._generation or key == self._key:
-            return False
-        seen_in, newest = self._behind
-        if seen_in != generation:
-            self._behind, self._behind_since = (generation, key), received_ns
-            return False
-        if key <= newest:  # a snapshot sent again is no count that grows
-            return False
-        self._behind = (generation, key)
-        return received_ns - self._behind_since >= _RESET_AFTER_NS
+# The names of channels are the venue's choice: more of one instrument are not followed.
+_MOST_CHANNELS = 20
 
 
 class Entry:
@@ -69,7 +27,8 @@ class Entry:
     """
 
     __slots__ = (
-        *("price", "bid", "bid_size", "ask", "ask_size", "time", "received_ns", "moved_ns", "sequences"),
+        *("price", "bid", "bid_size", "ask", "ask_size", "time", "received_ns", "moved_ns"),
+        *("sequences", "trade_sequences"),
         *("open_24h", "high_24h", "low_24h", "volume_24h"),
         *("price_time", "price_ns", "price_slow", "price_channel"),
         *("top_time", "top_ns", "top_slow", "top_channel", "channels"),
@@ -99,6 +58,7 @@ class Entry:
         self.top_channel = ""
         self.sequences: dict[str, Sequence] = {}
         self.channels = Channels()
+        self.trade_sequences: dict[str, TradeSequence] = {}
 
     def quote(
         self,
@@ -145,29 +105,53 @@ class SourceBook:
         self.received_ns: int | None = None
 
     def apply(self, event: Update | Trade, received_ns: int, generation: int = 0) -> bool:
-        """Merge one event; False when it was not newer than what its channel already gave (counted)."""
+        """Merge one event; False when it was not newer than what its channel already gave (counted).
+
+        A trade that is merely out of order is taken, once; it is the newest price only by the venue's time.
+        """
         entry = self.entries.get(event.symbol)
         if entry is None:
             entry = self.entries[event.symbol] = Entry()
-        channel = event.channel
-        sequence = entry.sequences.get(channel)
-        if sequence is None:
-            sequence = entry.sequences[channel] = Sequence()
-        if not sequence.accepts(event.key, generation, received_ns):
-            self.dropped[channel] += 1
-            return False
-        time = event.time
         if isinstance(event, Trade):
-            _merge_price(entry, event, event.price, received_ns, slow=False)
-        elif event.price is UNSET and not event.slow:
-            _merge_top(entry, event, received_ns)  # by far the most frequent: the top of book alone
+            if not self._apply_trade(entry, event, received_ns, generation):
+                return False
         else:
-            _merge(entry, event, received_ns)
+            channel = event.channel
+            sequence = entry.sequences.get(channel)
+            if sequence is None:
+                if len(entry.sequences) >= _MOST_CHANNELS:
+                    return self._drop("other")
+                sequence = entry.sequences[channel] = Sequence()
+            if not sequence.accepts(event.key, generation, received_ns):
+                return self._drop(channel)
+            if event.price is UNSET and not event.slow:
+                _merge_top(entry, event, received_ns)  # by far the most frequent: the top of book alone
+            else:
+                _merge(entry, event, received_ns)
         entry.received_ns = self.received_ns = received_ns
         entry.channels.took(event, received_ns, generation)
+        time = event.time
         if time is not None and (entry.time is None or time > entry.time):
             entry.time = time
         return True
+
+    def _apply_trade(self, entry: Entry, trade: Trade, received_ns: int, generation: int) -> bool:
+        channel = trade.channel
+        sequence = entry.trade_sequences.get(channel)
+        if sequence is None:
+            if len(entry.trade_sequences) >= _MOST_CHANNELS:
+                return self._drop("other")
+            sequence = entry.trade_sequences[channel] = TradeSequence()
+        arrival = sequence.judge(trade.key, generation, received_ns)
+        if arrival == "old":
+            return self._drop(channel)
+        if arrival == "newer" or _is_later(trade.time, entry.price_time):
+            _merge_price(entry, trade, trade.price, received_ns, slow=False)
+        return True
+
+    def _drop(self, channel: str) -> bool:
+        self.dropped[channel] += 1
+        return False
 
     def useless_trade(self, symbol: str) -> None:
         """Notice that the trade just applied came too late for its bar."""
@@ -195,6 +179,11 @@ class Book:
 def _is_newer(time: int | None, held: int | None) -> bool:
     """Say whether another channel's part gives way; within one channel the venue's key has decided."""
     return time is None or held is None or time >= held
+
+
+def _is_later(time: int | None, held: int | None) -> bool:
+    """Say whether a trade whose id is not the newest is later all the same."""
+    return time is not None and held is not None and time > held
 
 
 def _slow_wins(time: int | None, held: int | None, held_ns: int, received_ns: int) -> bool:

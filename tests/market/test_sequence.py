@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.market.book import Sequence
+from crypto_stream.market.sequence import Sequence, TradeSequence
 
 S = 1_000_000_000
 
@@ -38,12 +38,24 @@ def test_new_connection_whose_keys_stay_behind_for_5_s_is_followed() -> None:
     assert not sequence.accepts(7, 2, 30 * S)
 
 
-def test_one_connection_never_resets_its_own_keys() -> None:
-    """Old keys on the connection that gave newer ones stay old for ever."""
+def test_a_count_that_begins_anew_within_a_connection_is_followed_after_5_s() -> None:
+    """A key that jumped ahead, or a count begun anew, silences nothing for longer."""
     sequence = Sequence()
-    sequence.accepts(1000, 1, 0)
+    sequence.accepts(2**62, 1, 0)
+    taken = [sequence.accepts(key, 1, key * S) for key in range(1, 20)]
 
-    assert not any(sequence.accepts(key, 1, key * S) for key in range(1, 60))
+    assert taken == [False] * 5 + [True] * 14
+
+
+def test_stray_old_keys_within_a_connection_stay_old() -> None:
+    """While newer keys come in between, what lies behind them is old, however long that goes on."""
+    sequence = Sequence()
+    taken = []
+    for step in range(60):
+        assert sequence.accepts(1000 + step, 1, step * S)
+        taken.append(sequence.accepts(step, 1, step * S + 1))
+
+    assert not any(taken)
 
 
 def test_repeats_on_a_new_connection_are_no_new_count() -> None:
@@ -73,3 +85,47 @@ def test_accepted_keys_grow(arrivals: list[tuple[int, int]]) -> None:
     accepted = [key for number, (key, at) in enumerate(arrivals) if sequence.accepts(key, number // 5, at)]
 
     assert accepted == sorted(set(accepted))
+
+
+def judged(sequence: TradeSequence, *keys: int, generation: int = 1, at: int = 0) -> list[str]:
+    """Return what each key is, all at one moment."""
+    return [sequence.judge(key, generation, at) for key in keys]
+
+
+def test_trades_out_of_order_are_taken_once() -> None:
+    """Ids 1, 3, 2, 4 are four trades; what comes again is none."""
+    sequence = TradeSequence()
+
+    assert judged(sequence, 1, 3, 2, 4, 2, 3, 5) == ["newer", "newer", "late", "newer", "old", "old", "newer"]
+
+
+def test_a_trades_id_that_jumps_ahead_costs_no_trade() -> None:
+    """The ids that follow are late for 5 s, then the count is followed; each is taken once."""
+    sequence = TradeSequence()
+    judged(sequence, *range(1000, 1400))
+    judged(sequence, 2**62)
+    after = [sequence.judge(key, 1, (key - 1400) * S) for key in range(1400, 1412)]
+    again = judged(sequence, *range(1395, 1412), at=20 * S)
+
+    assert after == ["late"] * 5 + ["newer"] * 7
+    assert set(again) == {"old"}
+
+
+def test_ids_that_begin_anew_are_followed() -> None:
+    """After 5 s; then again each is taken once, in whatever order."""
+    sequence = TradeSequence()
+    judged(sequence, *range(10_000, 11_000))
+    early = [sequence.judge(key, 1, key * S) for key in (1, 3, 5)]
+    late = [sequence.judge(key, 1, (key + 5) * S) for key in (7, 9, 8, 9, 10)]
+
+    assert early == ["old"] * 3
+    assert late == ["newer", "newer", "late", "old", "newer"]
+
+
+@given(st.permutations(range(1, 60)))
+def test_any_order_of_arrival_takes_each_trade_once(keys: list[int]) -> None:
+    """As many as the window remembers may come in any order, each of them twice."""
+    sequence = TradeSequence()
+    taken = [key for key in (*keys, *keys) if sequence.judge(key, 1, 0) != "old"]
+
+    assert sorted(taken) == list(range(1, 60))

@@ -30,7 +30,11 @@ _OF_SOURCE: tuple[tuple[str, str, Callable[[SourceStatus], float | None]], ...] 
 )
 _BY_CHANNEL: tuple[tuple[str, str, Callable[[SourceStatus], dict[str, int]]], ...] = (
     ("frames", "Frames received.", lambda one: one.frames),
-    ("dropped", "Events not newer than what was known.", lambda one: one.dropped),
+    (
+        "dropped",
+        "Events not newer than known (by channel), or that cannot be true (by reason).",
+        lambda one: one.dropped,
+    ),
 )
 
 

@@ -1,0 +1,179 @@
+"""Frames that are well formed and cannot be true, on real sockets: they cost themselves alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from crypto_stream.feed.source import Event, Trade, Update
+from tests.fakes import FakeBinance, FakeOKX
+from tests.fakes.venue import FakeVenue
+from tests.feed.assembled import assembled, source_of
+from tests.feed.rig import Feed, running
+from tests.waiting import SCALE, until
+
+PAIR = "btcusdt"
+YEAR_2099_MS = 4_070_908_800_000
+Spoil = Callable[[dict[str, Any]], object]
+
+
+def send(fake: FakeVenue, what: str, spoil: Spoil) -> None:
+    """Send one more frame of this kind, spoilt."""
+    for _, frame in fake.frames(fake.walks[PAIR], what):
+        message = json.loads(frame)
+        data = message["data"]
+        spoil(data[0] if isinstance(data, list) else data)
+        for client in fake.clients:
+            client.send(json.dumps(message))
+
+
+def later(field: str, ms: int) -> Spoil:
+    """Make a stamp of later than now; OKX writes it as text."""
+
+    def spoil(data: dict[str, Any]) -> None:
+        at = time.time_ns() // 1_000_000 + ms
+        data[field] = str(at) if isinstance(data[field], str) else at
+
+    return spoil
+
+
+def trades(feed: Feed, source: str) -> list[Trade]:
+    """Return the trades that the book took."""
+    return [event for name, event in feed.events if name == source and isinstance(event, Trade)]
+
+
+async def goes_on(feed: Feed, fake: FakeVenue) -> None:
+    """Wait for ten more trades; nothing moved, nothing is ahead of the clock."""
+    count = len(trades(feed, fake.name))
+    await until(lambda: len(trades(feed, fake.name)) >= count + 10)
+    entry = feed.assembly.book.entry(fake.name, PAIR)
+
+    assert entry is not None
+    assert entry.time is not None
+    assert entry.time < time.time_ns() // 1_000_000 + 5_000
+    assert 50_000 < float(entry.price or 0) < 70_000
+    assert feed.serving(PAIR) == fake.name
+    assert len(fake.connects) == 1
+
+
+@pytest.mark.parametrize("what", ["trade", "ticker"])
+@pytest.mark.parametrize("ms", [16_000, 86_400_000, YEAR_2099_MS - 1_790_000_000_000])
+@pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
+async def test_a_stamp_of_the_future_is_dropped_alone(
+    kind: type[FakeBinance] | type[FakeOKX], ms: int, what: str
+) -> None:
+    """Seconds, a day, decades ahead: the price beside it is not taken, what follows is."""
+    async with kind([PAIR], price="60000") as fake, running(fake, pairs=PAIR) as feed:
+        await until(lambda: len(trades(feed, fake.name)) > 5)
+        field = "ts" if kind is FakeOKX else "T" if what == "trade" else "E"
+        for _ in range(5):
+            send(fake, what, later(field, ms))
+        dropped = feed.assembly.book.of(fake.name).dropped
+        await until(lambda: dropped["future"] == 5)
+
+        await goes_on(feed, fake)
+        assert dropped["future"] == 5
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.update(p="0.00000000"),
+        lambda data: data.update(p="-5"),
+        lambda data: data.update(p="9" * 40),
+        lambda data: data.update(p="30000"),
+        lambda data: data.update(q="-1"),
+    ],
+)
+async def test_a_price_that_cannot_be_is_dropped_alone(spoil: Spoil) -> None:
+    """No number of a real pair, or one far outside the venue's own bid and ask."""
+    async with FakeBinance([PAIR]) as fake, running(fake, pairs=PAIR) as feed:
+        await until(lambda: len(trades(feed, "binance")) > 5)
+        fake.walks[PAIR].trade_id += 1
+        send(fake, "trade", spoil)
+        dropped = feed.assembly.book.of("binance").dropped
+        await until(lambda: dropped["bad_price"] + dropped["bad_number"] == 1)
+
+        await goes_on(feed, fake)
+        assert all(50_000 < float(trade.price) < 70_000 for trade in trades(feed, "binance"))
+
+
+@pytest.mark.parametrize("field", ["a", "tradeId"])
+async def test_an_id_that_jumps_ahead_costs_no_trade(field: str) -> None:
+    """The trades that follow have lesser ids, and each counts once."""
+    fake = FakeBinance([PAIR], price="60000") if field == "a" else FakeOKX([PAIR], price="60000")
+    async with fake, running(fake, pairs=PAIR) as feed:
+        await until(lambda: len(trades(feed, fake.name)) > 5)
+        far = 2**62
+        send(fake, "trade", lambda data: data.update({field: str(far) if field == "tradeId" else far}))
+        await goes_on(feed, fake)
+        keys = [trade.key for trade in trades(feed, fake.name) if trade.key != far]
+
+        assert keys == list(range(keys[0], keys[-1] + 1))
+
+
+async def test_trades_out_of_order_are_all_taken_and_none_twice() -> None:
+    """Of each two the second comes first; then all of them twice."""
+    async with FakeBinance([PAIR], rate=40) as fake, running(fake, pairs=PAIR) as feed:
+        for fault in ("out-of-order", "duplicates"):
+            await fake.fault(fault)
+            count = len(trades(feed, "binance"))
+            await until(lambda count=count: len(trades(feed, "binance")) > count + 20)  # type: ignore[misc]
+        keys = [trade.key for trade in trades(feed, "binance")]
+
+        assert len(keys) == len(set(keys))
+        assert keys != sorted(keys)
+        assert len(set(range(min(keys), max(keys))) - set(keys)) <= 2  # held back when a fault began or ended
+
+
+async def test_a_count_begun_anew_on_the_connection_is_followed() -> None:
+    """OKX's `seqId` starts again: after 5 s its top of book is taken as before."""
+    async with FakeOKX([PAIR]) as okx, running(okx, pairs=PAIR, stale_after=60) as feed:
+        await until(lambda: feed.serving(PAIR) == "okx")
+        okx.walks[PAIR].update_id = 8
+        begun = time.monotonic_ns()
+
+        def followed() -> bool:
+            entry = feed.assembly.book.entry("okx", PAIR)
+            return entry is not None and entry.top_channel == "bbo-tbt" and entry.top_ns > begun + 4 * 10**9
+
+        await until(followed, 10 * SCALE)
+
+        assert len(okx.connects) == 1
+
+
+async def test_a_handler_without_bounds_is_safe_too() -> None:
+    """Whatever its events carry: the feed checks them, and what follows is served."""
+    async with FakeBinance([PAIR]) as fake:
+        sound = source_of(fake)
+        odd = _odd_events()
+
+        def parse(frame: bytes) -> list[Event]:
+            assert sound.parse is not None
+            return [*(odd.pop() for _ in odd[:1]), *sound.parse(frame)]
+
+        async with assembled(source_of(fake, parse=parse), pairs=PAIR) as feed:
+            await until(lambda: feed.serving(PAIR) == "binance")
+            await until(lambda: not odd)
+            await goes_on(feed, fake)
+            dropped = feed.assembly.book.of("binance").dropped
+
+            assert dropped["bad_time"] == dropped["bad_key"] == dropped["bad_number"] == 2
+            assert dropped["bad_event"] == 1
+
+
+def _odd_events() -> list[Event]:
+    year_9999 = 253_402_300_799_000
+    return [
+        Trade(PAIR, "aggTrade", year_9999, year_9999, "1", "1"),
+        Trade(PAIR, "aggTrade", 2**80, None, "1", "1"),
+        Trade(PAIR, "aggTrade", 1, None, "no price", "1"),
+        Trade(PAIR, "aggTrade", 2, None, "1", "one"),
+        Update(PAIR, "bookTicker", -1, None, bid="1"),
+        Update(PAIR, "bookTicker", year_9999, year_9999, bid="1"),
+        Update(PAIR, "x" * 1000, 1, None, bid="1"),
+    ]

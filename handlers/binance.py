@@ -57,6 +57,8 @@ CONNECTS = Budget(300, 300.0)
 _STREAMS = ("bookTicker", "aggTrade", "ticker")
 _PER_REQUEST = 100  # symbols; a longer list makes a frame of more than 8 kB
 _SYMBOLS_KEPT = 10_000
+# Unknown trouble, disconnected, too many requests, timeout, overloaded: errors.md of the same documents.
+_PASSING = frozenset({-1000, -1001, -1003, -1007, -1008, -1015, -1034})
 
 
 class _Combined(Struct, gc=False):
@@ -329,12 +331,16 @@ def _read_answer(plain: _Plain) -> Event:
     """Read the answer to a request, which names only the request's id; errors come in two shapes."""
     key = "" if plain.id is None else str(plain.id)
     if plain.error is not None:
-        return Refused(key, f"code {plain.error.code}: {plain.error.msg[:200]}")
+        return _refused(key, plain.error.code, plain.error.msg)
     if plain.code is not None:
-        return Refused(key, f"code {plain.code}: {plain.msg[:200]}")
+        return _refused(key, plain.code, plain.msg)
     if plain.result and key:
         return Acked(key)
     raise ValueError("no known shape")
+
+
+def _refused(key: str, code: int, message: str) -> Refused:
+    return Refused(key, f"code {code}: {message[:200]}", passing=code in _PASSING)
 
 
 def _learn(name: str) -> str:

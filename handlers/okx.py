@@ -56,7 +56,10 @@ _CHANNELS = ("tickers", "bbo-tbt", "trades")
 _BARS = {"1m": "1m", "1h": "1H"}
 _PER_REQUEST = 60  # instruments: about 10 kB of the 64 kB a request may have
 _IDS_KEPT = 10_000
+_LONGEST_ECHO = 10_000
 _SERVICE_UPGRADE = "64008"
+# Too many requests, busy, in maintenance: https://www.okx.com/docs-v5/en/#error-code
+_PASSING = frozenset({"50001", "50004", "50011", "50013", "50026", "50061", "60014", "63999"})
 # Errors name what they are about only inside a sentence whose wording changes.
 _NAMED = re.compile(r"channel\W{1,6}([\w-]{1,40})\W{1,8}instId\W{1,6}([^\s,\"'}]{1,40})")
 
@@ -310,6 +313,7 @@ _READERS: dict[str, Callable[[str, Raw], list[Event]]] = {
 def _read_word(word: _Word) -> Event:
     """Read an acknowledgement, an error or a notice; the order of their fields varies.
 
+    A code that will pass names nothing, an echo of the request nobody.
     {"event":"error","code":"60018","msg":"Wrong URL or channel:tickers,instId:BTC-XXX doesn't exist. ..."}
     {"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. ..."}
     """
@@ -318,8 +322,15 @@ def _read_word(word: _Word) -> Event:
         return Acked(f"{mark}{word.arg.channel}:{word.arg.instId}")
     if word.event == "error":
         reason = f"code {word.code}: {word.msg[:200]}"
-        named = _NAMED.search(word.msg[:1000])
-        return Refused(f"{named[1]}:{named[2]}", reason, fold(named[2])) if named else Refused("", reason)
+        if word.code in _PASSING:
+            return Refused("", reason, passing=True)
+        named = _NAMED.findall(word.msg[:_LONGEST_ECHO])
+        # What is not understood comes back whole: the first pair of many in such an echo is not to blame.
+        is_cut = "args" in word.msg and "]" not in word.msg[:_LONGEST_ECHO]
+        if is_cut or len({name for _, name in named}) != 1:
+            return Refused("", reason)
+        channel, name = named[0]
+        return Refused(f"{channel}:{name}", reason, fold(name))
     if word.event == "notice" and word.code == _SERVICE_UPGRADE:
         return Moving(f"OKX: {word.msg[:200]}")
     return Ignored(f"event:{word.event}"[:40])

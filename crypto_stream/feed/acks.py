@@ -57,9 +57,9 @@ class AckTable:
         self._keep(lambda pending: not pending.seen.issuperset(pending.request.symbols))
 
     def refused(self, key: str) -> tuple[str, ...]:
-        """Note a refusal and return the symbols of its request; an empty key means the only one waiting."""
+        """Note a refusal and return the symbols of its request; an empty key means the oldest one waiting."""
         for pending in self._pending:
-            if key in pending.keys or (not key and len(self._pending) == 1):
+            if key in pending.keys or not key:
                 pending.keys.discard(key)
                 if not key or not pending.keys:
                     self._pending.remove(pending)

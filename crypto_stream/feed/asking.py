@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from crypto_stream.feed.acks import AckTable, halves
 from crypto_stream.feed.connection import Connection
+from crypto_stream.feed.retries import Retries
 from crypto_stream.feed.source import Instrument, Refused, Request, Source
+from crypto_stream.market.instruments import few
 
 log = logging.getLogger(__name__)
+
+# Bytes of a request. Venues read longer ones in pieces, or not at all, whatever their documents say.
+LONGEST_REQUEST = 4000
+# Words of a refusal that will pass, for handlers that do not say so themselves.
+_PASSING = re.compile(
+    r"too many (requests|messages)|too frequent|rate.?limit|try again|(again|try|retry)\W.{0,20}later"
+    r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
+    re.IGNORECASE,
+)
+_SAID_FOR_NS = 60_000_000_000  # the same refusal is no news for so long
+_MOST_SAID = 100
 
 
 class Asking:
     """Subscribe a connection to `instruments`, by symbol.
 
-    `refused` says of which symbols the venue gives nothing, and why.
+    `refused` says of which symbols the venue gives nothing, and why. All of which nothing came is asked for
+    again, see `Retries`.
     """
 
     def __init__(
@@ -31,6 +46,8 @@ class Asking:
         self._source = source
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self._acks = AckTable(ack_ns)
+        self._retries = Retries()
+        self._said: dict[str, int] = {}
         self._broken = broken
         self._connection: Connection | None = None
 
@@ -48,8 +65,10 @@ class Asking:
         """Ask for `symbols` anew: what fell silent is first given up, then asked for again."""
         known = [symbol for symbol in symbols if symbol in self.instruments]
         if self._connection and known:
-            if self._source.unsubscribe:
-                self._ask(self._source.unsubscribe, known)
+            # A venue that gave nothing has nothing to take back, and might refuse to.
+            given = [each for each in known if each not in self.refused and not self._retries.waits(each)]
+            if self._source.unsubscribe and given:
+                self._ask(self._source.unsubscribe, given)
             self._subscribe(known)
 
     def all_again(self) -> None:
@@ -62,12 +81,22 @@ class Asking:
 
     def sent(self, request: Request) -> None:
         """Notice that a request went out."""
-        self._acks.sent(request, time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        self._acks.sent(request, now_ns)
+        if request.keys:
+            self._retries.asked(request.symbols, now_ns)
+
+    def asked_again(self) -> Mapping[str, int]:
+        """Tell when each refused symbol is asked for again, on the monotonic clock in ns."""
+        times = {symbol: self._retries.at(symbol) for symbol in self.refused}
+        return {symbol: at_ns for symbol, at_ns in times.items() if at_ns is not None}
 
     def seen(self, symbol: str) -> None:
         """Notice data of `symbol`: it is as good as an acknowledgement."""
         if self._acks:
             self._acks.seen(symbol)
+        if self._retries:
+            self._retries.given(symbol)
         self.refused.pop(symbol, None)
 
     def acked(self, key: str) -> None:
@@ -75,28 +104,52 @@ class Asking:
         self._acks.acked(key)
 
     def refuse(self, event: Refused) -> None:
-        """Blame the symbol the venue names; halve a refused batch until only the culprit is left."""
+        """Blame the symbol the venue names; halve a refused batch until only the culprit is left.
+
+        A refusal that names nothing is that of the oldest request; one that will pass blames nobody.
+        """
+        now_ns = time.monotonic_ns()
         symbols = self._acks.refused(event.key)
-        if event.symbol:
+        if event.symbol in self.instruments:
             symbols = (event.symbol,)
-        for part in halves(symbols) if len(symbols) > 1 else ():
-            self._subscribe(part)
-        if len(symbols) == 1:
-            news = symbols[0] not in self.refused  # a symbol is refused once per channel
+        passing = event.passing or _PASSING.search(event.reason) is not None
+        if passing:
+            self._retries.passing(symbols, now_ns)
+        elif len(symbols) == 1:
             self.refused[symbols[0]] = event.reason
-            extra = {"source": self._source.name, "symbol": symbols[0], "reason": event.reason}
-            log.log(logging.WARNING if news else logging.DEBUG, "subscription refused", extra=extra)
+        else:
+            for part in halves(symbols):
+                self._subscribe(part)
+        what = "asked to wait with a request" if passing else "subscription refused"
+        self._say(what, event.reason, symbols, now_ns)
 
     def chase(self, now_ns: int) -> None:
-        """Ask again for what was never acknowledged, and give it up in the end."""
+        """Ask again for what was not acknowledged, or gave nothing; give up what was never acknowledged."""
         again, given_up = self._acks.overdue(now_ns)
         if again:
             self._subscribe(again)
         for symbol in given_up:
             self.refused[symbol] = "subscription never acknowledged"
         if given_up:
-            extra = {"source": self._source.name, "symbols": ",".join(given_up)}
-            log.warning("subscription never acknowledged", extra=extra)
+            self._say("subscription refused", "subscription never acknowledged", given_up, now_ns)
+        if self._connection is None or self._connection.asking:
+            return
+        if due := self._retries.due(now_ns):
+            extra = {"source": self._source.name, "symbols": few(due)}
+            log.info("asking again for what gave nothing", extra=extra)
+            self.again(due)
+
+    def _say(self, what: str, reason: str, symbols: Sequence[str], now_ns: int) -> None:
+        """Log a venue's sentence, once a minute for each symbol, or batch of them."""
+        about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
+        news = now_ns - self._said.get(about, -_SAID_FOR_NS) >= _SAID_FOR_NS
+        if news:
+            self._said.pop(about, None)
+            self._said[about] = now_ns
+        if len(self._said) > _MOST_SAID:
+            del self._said[next(iter(self._said))]
+        extra = {"source": self._source.name, "symbol": few(symbols), "reason": reason}
+        log.log(logging.WARNING if news else logging.DEBUG, what, extra=extra)
 
     def _subscribe(self, symbols: Iterable[str]) -> None:
         assert self._source.subscribe is not None
@@ -106,7 +159,25 @@ class Asking:
         """Queue what the handler makes; a bug of it ends this source, whoever asked."""
         assert self._connection is not None
         try:
-            self._connection.ask(make([self.instruments[symbol] for symbol in symbols]))
+            self._connection.ask(_bounded(make, [self.instruments[symbol] for symbol in symbols]))
         except Exception as bug:
             log.exception("error in a handler", extra={"source": self._source.name})
             self._broken(bug)
+
+
+def _bounded(
+    make: Callable[[Sequence[Instrument]], list[Request]], instruments: Sequence[Instrument]
+) -> list[Request]:
+    """Have requests made of at most `LONGEST_REQUEST` bytes, of one instrument each if need be."""
+    requests: list[Request] = []
+    by_symbol = {instrument.symbol: instrument for instrument in instruments}
+    for request in make(instruments):
+        pieces = -(-len(request.text.encode()) // LONGEST_REQUEST)
+        count = -(-len(request.symbols) // pieces)
+        if pieces == 1 or len(request.symbols) <= 1:
+            requests.append(request)
+            continue
+        for start in range(0, len(request.symbols), count):
+            part = [by_symbol[symbol] for symbol in request.symbols[start : start + count]]
+            requests += _bounded(make, part)
+    return requests

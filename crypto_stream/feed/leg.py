@@ -108,6 +108,10 @@ class Leg:
         """Of which symbols the venue gives nothing, and why."""
         return self._asking.refused
 
+    def asked_again(self) -> Mapping[str, int]:
+        """Tell when each refused symbol is asked for again, on the monotonic clock in ns."""
+        return self._asking.asked_again()
+
     @property
     def options(self) -> Mapping[str, str]:
         """The handler's own settings, for its `events`."""

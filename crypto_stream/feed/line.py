@@ -42,6 +42,7 @@ class Line:
         self.last_error: str | None = None
         self.reconnects = 0
         self.listing = Listing(source, self.carries)
+        self.listing.relisted = self._on_listed
         self._changed = terms.changed
         self._terms = terms._replace(changed=self._on_leg)
         self._remember = remember
@@ -150,7 +151,19 @@ class Line:
             dict(self._terms.book.dropped),
             dict(self.refused),
             sum(not instrument.synthetic for instrument in self._terms.carried),
+            asked_again=self._asked_again(now_ns),
         )
+
+    def _asked_again(self, now_ns: int) -> dict[str, int]:
+        if not self._leg:
+            return {}
+        wall_ms, times = _wall_ms(), self._leg.asked_again()
+        return {symbol: wall_ms + (at_ns - now_ns) // 1_000_000 for symbol, at_ns in times.items()}
+
+    def _on_listed(self, symbols: list[str]) -> None:
+        """Ask for instruments that the venue now lists, or trades again."""
+        if self._leg:
+            self._leg.resubscribe(symbols)
 
     async def run(self) -> None:
         """Keep the line as wanted, for ever."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import httpx
@@ -27,13 +27,16 @@ class Listing:
 
     `unlisted` says why some have no market there, by symbol: those that are `halted` among them, which it
     lists, but does not trade now. `rules` is what it demands of orders: another object whenever something in
-    it changed.
+    it changed. `relisted` is told what has a market where it had none before.
     """
 
     def __init__(
         self, source: Source, carried: Iterable[str], every_s: float = _EVERY_S, retry_s: float = _RETRY_S
     ) -> None:
-        """Begin with what the source itself knows; ask `every_s`, after a failure `retry_s`."""
+        """Begin with what the source itself knows.
+
+        Ask `every_s`, after a failure, and while something has no market, `retry_s`.
+        """
         self.unlisted: dict[str, str] = {}
         self.halted: dict[str, str] = {}
         self.rules: Mapping[str, Rules] = source.rules
@@ -41,6 +44,7 @@ class Listing:
         self._every_s = every_s
         self._retry_s = retry_s
         self._carried = frozenset(carried)
+        self.relisted: Callable[[list[str]], None] = _nobody
 
     async def follow(self) -> None:
         """Keep it up to date, for ever.
@@ -56,6 +60,8 @@ class Listing:
             try:
                 async with rest_client(source.rest_url) as http:
                     self.take(await source.instruments(http))
+                    if self.unlisted:
+                        pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
                 log.info(
                     "no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)}
@@ -68,8 +74,11 @@ class Listing:
 
     def take(self, listed: Mapping[str, Listed]) -> None:
         """Take a whole list of the venue's."""
+        missing = set(self.unlisted)
         for symbol in self._carried:
             self._note(symbol, _why(listed, symbol))
+        if back := sorted(missing - self.unlisted.keys()):
+            self.relisted(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
         rules = {
             symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
@@ -93,6 +102,10 @@ class Listing:
             extra = {"source": self._source.name, "symbol": symbol, "reason": str(error)}
             log.warning("rules of orders not understood", extra=extra)
             return Rules()
+
+
+def _nobody(symbols: list[str]) -> None:
+    """Stand in until somebody listens."""
 
 
 def _why(listed: Mapping[str, Listed], symbol: str) -> str:

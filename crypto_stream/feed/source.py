@@ -100,12 +100,16 @@ class Acked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The venue refused what `key` names (empty: it did not say), `symbol` where it is known."""
+    """The venue refused what `key` names (empty: it did not say), `symbol` where it is known.
+
+    `passing`: it would take the same request later (too many of them, busy).
+    """
 
     channel: ClassVar[str] = "refused"
     key: str
     reason: str
     symbol: str | None = None
+    passing: bool = False
 
 
 class Moving(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ import { age, NOTHING } from './words.js';
  * @typedef {{name: string, state: string, since: number, pinned: boolean, reason: string | null, last_error: string | null,
  *   age_ms: number | null, reconnects: number, serving: number, carries: number, url: string | null,
  *   retry_at: number | null, frames: {[channel: string]: number}, dropped: {[channel: string]: number},
- *   refused: {[symbol: string]: string}}} Source
+ *   refused: {[symbol: string]: string}, asked_again?: {[symbol: string]: number}, lacking?: {[symbol: string]: string}}} Source
  */
 
 /** Name and title of each figure on a card. */
@@ -37,6 +37,7 @@ class Card {
   #reason = make('p', { class: 'reason', hidden: '' });
   #error = make('p', { class: 'soft error', hidden: '' });
   #refused = make('p', { class: 'soft error', hidden: '' });
+  #lacking = make('p', { class: 'soft error', hidden: '' });
   #url = make('code', { class: 'soft' });
   /** @type {Source | null} */
   #source = null;
@@ -53,6 +54,7 @@ class Card {
       make('dl', { class: 'figures' }, ...figures),
       this.#error,
       this.#refused,
+      this.#lacking,
       this.#url,
     );
   }
@@ -75,8 +77,13 @@ class Card {
     this.#pinned.hidden = !source.pinned;
     say(this.#reason, source.state === 'live' ? '' : (source.reason ?? ''));
     say(this.#error, source.last_error ? `Last error: ${source.last_error}` : '');
-    const refused = Object.entries(source.refused).map(([symbol, why]) => `${symbol} (${why})`);
+    const again = source.asked_again ?? {};
+    const refused = Object.entries(source.refused).map(
+      ([symbol, why]) => `${symbol} (${why}${again[symbol] ? `; asked again at ${when(again[symbol])}` : ''})`,
+    );
     say(this.#refused, refused.length ? `Refused: ${refused.join(', ')}` : '');
+    const lacking = Object.entries(source.lacking ?? {}).map(([symbol, why]) => `${symbol} (${why})`);
+    say(this.#lacking, lacking.length ? `Incomplete: ${lacking.join(', ')}` : '');
     write(this.#url, source.url ?? '');
   }
 

@@ -19,6 +19,7 @@ from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
 
 _MOST_STREAMS = 1024
+_LONGEST_REQUEST = 4096
 _MOST_CONNECTS = 300  # in 5 minutes
 _STREAM_OF = {"top": "bookTicker", "trade": "aggTrade", "ticker": "ticker"}
 
@@ -55,7 +56,10 @@ class FakeBinance(FakeVenue):
             self.soon(client.close(1008, "Too many requests"))
 
     def received(self, client: Client, text: str) -> None:
-        """Answer one request: {"method":"SUBSCRIBE","params":[...],"id":1}."""
+        """Answer one request: {"method":"SUBSCRIBE","params":[...],"id":1}; a longer one is not read."""
+        if len(text.encode()) >= _LONGEST_REQUEST:
+            self.violations.append("a request of 4,096 bytes or more")
+            return
         try:
             request = json.loads(text)
             method, params, number = request["method"], request.get("params", []), request["id"]
@@ -133,7 +137,12 @@ class FakeBinance(FakeVenue):
         return {**listed, "filters": _filters(self.rules[walk.symbol])}
 
     def _answer_subscribe(self, client: Client, number: object, names: list[str]) -> None:
-        if any(self.current.refuses(_split(name)[1]) for name in names):
+        whole = self.current.refuses_all({_split(name)[1] for name in names})
+        if whole == "busy":
+            self._fail(client, number, -1008, "Server is currently overloaded with other requests.")
+        elif whole:
+            client.send(json.dumps({"error": {"code": 2, "msg": "Invalid request: invalid stream"}}))
+        elif any(self.current.refuses(_split(name)[1]) for name in names):
             self._fail(client, number, 2, "Invalid request: invalid stream")
         elif len(client.streams) + len(names) > _MOST_STREAMS:
             self._fail(client, number, 4, "Too many subscriptions")

@@ -65,6 +65,10 @@ class Fault:
         """Delay an acknowledgement by seconds, or keep it back (None)."""
         return 0.0
 
+    def refuses_all(self, symbols: set[str]) -> str:
+        """Refuse a whole request of these symbols: `echo`, `busy`, `nameless`; empty: look at each."""
+        return ""
+
     def refuses(self, symbol: str) -> bool:
         """Say whether a subscription of `symbol` is answered with an error."""
         return False

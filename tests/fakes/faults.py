@@ -9,12 +9,14 @@ from tests.fakes.fault import Fault
 from tests.fakes.spoils import (
     Broken,
     Burst,
+    BusyAck,
     Duplicates,
     ErrorAck,
     ExtraFields,
     Freeze,
     Garbage,
     LateAck,
+    NamelessAck,
     NoAck,
     Old,
     OutOfOrder,
@@ -22,6 +24,7 @@ from tests.fakes.spoils import (
     Same,
     Silent,
     UnknownEvents,
+    WholeAck,
     WrongTypes,
 )
 
@@ -53,6 +56,9 @@ FAULTS: dict[str, type[Fault]] = {
     "late-ack": LateAck,
     "no-ack": NoAck,
     "error-ack": ErrorAck,
+    "echo-ack": WholeAck,
+    "nameless-ack": NamelessAck,
+    "busy-ack": BusyAck,
     "burst": Burst,
     "accept-and-close": AcceptAndClose,
 }

@@ -58,6 +58,10 @@ class FakeOKX(FakeVenue):
         if client.operations > _MOST_OPERATIONS:
             self.violations.append("more than 480 operations on one connection in an hour")
             self._error(client, "60014", "Requests too frequent.")
+        elif operation == "subscribe" and (
+            whole := self.current.refuses_all({_symbol(name) for _, name in named})
+        ):
+            self._refuse_all(client, whole, text)
         elif operation == "subscribe":
             for channel, name in named:
                 self._subscribe(client, channel, name)
@@ -117,6 +121,14 @@ class FakeOKX(FakeVenue):
         listed = {"instType": "SPOT", "instId": name, "baseCcy": walk.base, "quoteCcy": walk.quote}
         numbers = {"tickSz": rules.tick, "lotSz": rules.lot, "minSz": rules.min_amount}
         return {**listed, "state": state, **{key: text or "" for key, text in numbers.items()}}
+
+    def _refuse_all(self, client: Client, how: str, text: str) -> None:
+        if how == "busy":
+            self._error(client, "60014", "Requests too frequent.")
+        else:
+            self._error(
+                client, "60012", f"Invalid request: {text[:500]}" if how == "echo" else "Invalid request"
+            )
 
     def _subscribe(self, client: Client, channel: str, name: str) -> None:
         symbol = _symbol(name)

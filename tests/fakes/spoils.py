@@ -178,6 +178,27 @@ class ErrorAck(Fault):
         return self.touches(symbol)
 
 
+class WholeAck(Fault):
+    """A request with the symbol is refused as a whole: the venue says it back, or names nothing."""
+
+    word = "echo"
+
+    def refuses_all(self, symbols: set[str]) -> str:
+        return self.word if any(map(self.touches, symbols)) else ""
+
+
+class NamelessAck(WholeAck):
+    """A request with the symbol is refused in a sentence that names neither request nor symbol."""
+
+    word = "nameless"
+
+
+class BusyAck(WholeAck):
+    """The venue is too busy for requests."""
+
+    word = "busy"
+
+
 class Burst(Fault):
     """As many top-of-book changes a second as given, over all symbols together."""
 

@@ -77,15 +77,17 @@ def test_an_acknowledgement_begins_the_count_anew() -> None:
 
 
 def test_refusal_names_its_request() -> None:
-    """A refused key gives the symbols of its request; one without key means the only one that waits."""
+    """A refused key gives the symbols of its request; one without key means the oldest that waits."""
     table = AckTable(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.sent(request("c"), 0)
 
-    assert table.refused("") == ()
     assert table.refused("k:x") == ()
     assert table.refused("k:c") == ("c",)
+    table.sent(request("d"), 1)
     assert table.refused("") == ("a", "b")
+    assert table.refused("") == ("d",)
+    assert table.refused("") == ()
     assert len(table) == 0
 
 

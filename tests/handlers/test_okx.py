@@ -145,6 +145,11 @@ def test_words_and_what_we_do_not_use(message: object, expected: Event) -> None:
         ("Subscribe failed, wrong URL or channel:bbo-tbt,instId:A-B doesn't exist. ", "bbo-tbt:A-B", "ab"),
         ('Invalid request: {"args":[{ "channel" : "tickers", "instId" : "LTC-USD"}]}', "tickers:LTC-USD",
          "ltcusd"),
+        ('Invalid request: {"op":"subscribe","args":[{"channel":"tickers","instId":"A-B"},'
+         '{"channel":"trades","instId":"A-B"}]}', "tickers:A-B", "ab"),
+        ('Invalid request: {"op":"subscribe","args":[{"channel":"tickers","instId":"A-B"},'
+         '{"channel":"tickers","instId":"C-D"}]}', "", None),
+        ('Invalid request: {"op":"subscribe","args":[{"channel":"tickers","instId":"A-B"},{"chan', "", None),
         ("Invalid OK-ACCESS-SIGN", "", None),
     ],
 )  # fmt: skip

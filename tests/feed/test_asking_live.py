@@ -1,0 +1,114 @@
+"""Refusals and long requests on real sockets: nothing is decided for good, nobody is blamed for another."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+
+from crypto_stream.feed.source import Listed
+from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.rig import SYMBOLS, Feed, running
+from tests.waiting import SCALE, until
+
+
+def sentences(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.reason for record in caplog.records if hasattr(record, "reason")]
+
+
+def given(feed: Feed, source: str) -> set[str]:
+    return {symbol for symbol in SYMBOLS if feed.received(source, symbol)}
+
+
+@pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
+async def test_no_request_is_longer_than_venues_read(fake: type[FakeBinance]) -> None:
+    """A hundred pairs, asked for and taken back, come up in requests of at most 4,000 bytes."""
+    symbols = [f"longname{number:03}usdt" for number in range(100)]
+    async with fake(symbols, rate=1.0) as venue, running(venue, pairs=",".join(symbols)) as feed:
+        await until(lambda: all(feed.received(venue.name, symbol) for symbol in symbols), 30 * SCALE)
+        feed.assembly.board.lines[venue.name].resubscribe(symbols)
+        await until(lambda: sum("nsub" in text.lower() for text in venue.requests) >= 2, 30 * SCALE)
+
+        assert max(len(text.encode()) for text in venue.requests) <= 4000
+        assert venue.violations == []
+
+
+@pytest.mark.parametrize("fault", ["echo-ack", "nameless-ack"])
+@pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
+async def test_a_request_refused_as_a_whole_is_halved(
+    fake: type[FakeBinance], fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An echo names nobody, nor does a bare sentence: the one to blame is found, the others come up."""
+    async with fake(SYMBOLS) as venue:
+        await venue.fault(fault, "ethusdt")
+        async with running(venue) as feed:
+            refused = feed.assembly.board.lines[venue.name]
+            await until(lambda: given(feed, venue.name) == {"btcusdt", "xrpusdt"})
+            await until(lambda: "ethusdt" in refused.refused)
+
+            assert set(refused.refused) == {"ethusdt"}
+            assert any("Invalid request" in reason for reason in sentences(caplog))
+
+
+@pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
+async def test_a_busy_venue_blames_nobody_and_is_asked_soon(
+    fake: type[FakeBinance], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it cannot take now it is asked for again within seconds, and nothing is shown as refused."""
+    async with fake(SYMBOLS) as venue:
+        await venue.fault("busy-ack")
+        async with running(venue, stale_after=60) as feed:
+            await until(lambda: any("overloaded" in r or "frequent" in r for r in sentences(caplog)))
+            refused = dict(feed.assembly.board.lines[venue.name].refused)
+            await venue.fault("none")
+            await until(lambda: given(feed, venue.name) == set(SYMBOLS))
+
+            assert refused == {}
+            assert len(venue.connects) == 1
+
+
+@pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
+async def test_a_refused_pair_is_asked_for_again(fake: type[FakeBinance]) -> None:
+    """It comes up once the venue takes it; until then it is said when it will be asked for again."""
+    begun_ms = time.time() * 1000
+    async with fake(SYMBOLS) as venue:
+        await venue.fault("error-ack", "ethusdt")
+        async with running(venue) as feed:
+            line = feed.assembly.board.lines[venue.name]
+            await until(lambda: "ethusdt" in line.refused)
+            at_ms = line.status(time.monotonic_ns(), pin=None, serving=0).asked_again["ethusdt"]
+            await venue.fault("none")
+            await until(lambda: feed.received(venue.name, "ethusdt"), 40 + 10 * SCALE)
+
+            assert begun_ms + 20_000 < at_ms <= time.time() * 1000 + 60_000
+            assert line.refused == {}
+
+
+async def test_what_the_list_shows_anew_is_asked_for_at_once() -> None:
+    """A pair that was not listed at the start comes up when the list has it, whatever was decided before."""
+    async with FakeBinance(["btcusdt", "ethusdt"]) as venue:
+        await venue.fault("error-ack", "ethusdt")
+        async with running(venue, pairs="btcusdt,ethusdt") as feed:
+            line = feed.assembly.board.lines["binance"]
+            await until(lambda: "ethusdt" in line.refused and line.listing.rules)
+            line.listing._note("ethusdt", "not listed")
+            await venue.fault("none")
+            line.listing.take({symbol: Listed("") for symbol in ("btcusdt", "ethusdt")})
+            await until(lambda: feed.received("binance", "ethusdt"))
+
+            assert line.refused == {}
+
+
+async def test_every_refusal_is_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With the venue's own sentence, and not once for each half and channel."""
+    async with FakeOKX(SYMBOLS) as venue:
+        await venue.fault("error-ack", "ethusdt")
+        async with running(venue) as feed:
+            await until(lambda: "ethusdt" in feed.assembly.board.lines["okx"].refused)
+            await until(lambda: given(feed, "okx") == {"btcusdt", "xrpusdt"})
+
+    loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    said = [vars(record)["reason"] for record in loud if record.message == "subscription refused"]
+    assert all("doesn't exist" in reason for reason in said)
+    assert 1 <= len(said) <= 3

@@ -216,7 +216,28 @@ class GetMetrics(msgspec.Struct, frozen=True, tag="get_metrics"):
     """Ask for what every connected gateway counts; answered with a list of `Metrics`."""
 
 
-Ask = GetVenues | WatchVenues | WatchBars | GetHistory | GetSparks | Pin | Metrics | GetMetrics
+class GetOwners(msgspec.Struct, frozen=True, tag="get_owners"):
+    """Ask for the 1,000 owners of orders with most active ones; answered with a list of `OwnerKept`."""
+
+
+class RemoveOwner(msgspec.Struct, frozen=True, tag="remove_owner"):
+    """Remove an owner with all its orders; answered with how many were active, or `unknown_owner`."""
+
+    owner: str
+
+
+Ask = (
+    GetVenues
+    | WatchVenues
+    | WatchBars
+    | GetHistory
+    | GetSparks
+    | Pin
+    | Metrics
+    | GetMetrics
+    | GetOwners
+    | RemoveOwner
+)
 
 
 class Request(msgspec.Struct, frozen=True, tag="request"):

@@ -17,6 +17,7 @@ import click
 
 from crypto_stream import __version__
 from crypto_stream.cli.orders import order
+from crypto_stream.cli.stores import backup, owner, restore
 from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option
 from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
@@ -56,7 +57,8 @@ def cli() -> None:
     """Crypto Stream: one dependable live price feed out of several exchanges."""
 
 
-cli.add_command(order)
+for _command in (order, backup, restore, owner):
+    cli.add_command(_command)
 
 
 def default_text(name: str) -> str:

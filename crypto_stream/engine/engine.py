@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from crypto_stream.bus.messages import (
     Beat,
     GetHistory,
     GetMetrics,
+    GetOwners,
     GetSparks,
     GetVenues,
     HistoryCounts,
@@ -24,6 +26,7 @@ from crypto_stream.bus.messages import (
     LiveBars,
     Metrics,
     Pin,
+    RemoveOwner,
     RulesChanged,
     Snapshot,
     Sparks,
@@ -111,9 +114,6 @@ class Engine:
 
     async def answer(self, gateway: int, ask: Ask) -> Any:
         """Answer one request of a gateway."""
-        if isinstance(ask, GetVenues):
-            self._require(ask.symbol)
-            return self._venues(ask.symbol)
         if isinstance(ask, WatchVenues):
             for symbol in ask.symbols:
                 self._require(symbol)
@@ -121,17 +121,29 @@ class Engine:
             self._watched[gateway] = ask.symbols
         elif isinstance(ask, WatchBars):
             self.candles.watch(gateway, ask.series)
-        elif isinstance(ask, GetHistory):
-            return await self._page(ask)
-        elif isinstance(ask, GetSparks):
-            return self._sparks()
         elif isinstance(ask, Metrics):
             self._keep(gateway, ask)
-        elif isinstance(ask, GetMetrics):
-            return list(self._metrics.values())
-        else:
+        elif isinstance(ask, Pin):
             self._pin(ask)
+        else:
+            return await self._told(ask)
         return None
+
+    async def _told(
+        self, ask: GetVenues | GetHistory | GetSparks | GetMetrics | GetOwners | RemoveOwner
+    ) -> Any:
+        if isinstance(ask, GetVenues):
+            self._require(ask.symbol)
+            return self._venues(ask.symbol)
+        if isinstance(ask, GetHistory):
+            return await self._page(ask)
+        if isinstance(ask, GetSparks):
+            return self._sparks()
+        if isinstance(ask, GetMetrics):
+            return list(self._metrics.values())
+        if isinstance(ask, GetOwners):
+            return await _answered(self.trading.owners)
+        return await _answered(partial(self.trading.remove, ask.owner))
 
     def orders(self, gateway: int, commands: list[Command]) -> None:
         """Do what the sessions of one gateway ask about orders."""
@@ -337,3 +349,21 @@ def _without_ages(venues: Venues) -> Venues:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+async def _answered(
+    begin: Callable[[Callable[[Any], None], Callable[[RefusedError], None]], None],
+) -> Any:
+    """Wait for what is done or refused later."""
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def done(value: Any) -> None:
+        if not answer.done():
+            answer.set_result(value)
+
+    def refuse(error: RefusedError) -> None:
+        if not answer.done():
+            answer.set_exception(error)
+
+    begin(done, refuse)
+    return await answer

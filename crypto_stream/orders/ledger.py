@@ -33,6 +33,7 @@ _TOLD_EVERY_S = 0.25
 _RETRY_S = 1.0
 # Pauses after faults of ours grow up to this, and begin anew when there was none for so long.
 _CALM_S = 60.0
+MOST_FAULTS = 6
 _MOST_UNUSED = 100  # owners found at once
 _MOST_USED = 1_000  # owners that wait to be noted as used; it is done along with other changes
 # Owners whose newest seq is remembered; then all are forgotten and read again.
@@ -76,6 +77,7 @@ class Ledger:
         self._doubt: OSError | None = None
         self._abandoned_s = -math.inf
         self._pause_s = 0.0
+        self._faults = 0
         self._wanted = False
         self._ending = False
         self._busy_since: float | None = None
@@ -118,13 +120,23 @@ class Ledger:
             self._used.add(owner)
 
     def abandon(self, reason: str) -> None:
-        """Fail all that waits, and open anew after a while: what made it cannot be trusted."""
+        """Fail all that waits, and open anew after a while: what made it cannot be trusted.
+
+        After `MOST_FAULTS` that followed each other it is not opened again: it would go on for ever.
+        """
         with self._news:
             now_s = time.monotonic()
             calm = now_s - self._abandoned_s > _CALM_S
             self._pause_s = self._retry_s if calm else min(2 * self._pause_s, _CALM_S)
+            self._faults = 1 if calm else self._faults + 1
             self._abandoned_s = now_s
-            self._doubt = self._doubt or OSError(reason)
+            doubt = OSError(reason)
+            if self._faults >= MOST_FAULTS:
+                doubt = UnusableError(
+                    f"{MOST_FAULTS} faults of this server followed each other, see its log; "
+                    "restart the engine when their cause is gone"
+                )
+            self._doubt = self._doubt or doubt
             self._news.notify_all()
 
     @property

@@ -245,7 +245,7 @@ class Orders:
 
     def _note(self, reason: str, *, hopeless: bool) -> None:
         """Say why orders cannot be accepted, and refuse what waits for them."""
-        if hopeless:
+        if hopeless and "restart" not in reason:
             reason += (
                 "; orders.db is never replaced by itself: mend it, or move it away, and restart the engine"
             )

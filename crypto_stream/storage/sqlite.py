@@ -9,10 +9,16 @@ from contextlib import closing
 from pathlib import Path
 
 from crypto_stream.errors import SettingError
+from crypto_stream.storage.interface import UnusableError
+from crypto_stream.storage.sqlite_tables import Tables, upgrade
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
+TABLES = Tables(
+    "state.db",
+    frozenset({"state"}),
+    ["CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"],
+)
 
 
 class SqliteStateStore:
@@ -27,6 +33,8 @@ class SqliteStateStore:
         try:
             with closing(self._open()) as database:
                 return dict(database.execute("SELECT key, value FROM state"))
+        except UnusableError as error:
+            raise SettingError(f"data_dir: {self._path}: {error}") from None
         except (
             sqlite3.OperationalError
         ) as error:  # locked or not to be opened: nothing is wrong with what is in it
@@ -48,5 +56,9 @@ class SqliteStateStore:
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=5.0)
-        database.execute(_SCHEMA)
+        try:
+            upgrade(database, TABLES)
+        except BaseException:
+            database.close()
+            raise
         return database

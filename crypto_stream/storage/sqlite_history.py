@@ -24,11 +24,12 @@ from crypto_stream.storage.interface import (
     UnusableError,
 )
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
+from crypto_stream.storage.sqlite_tables import Tables, upgrade
 
 log = logging.getLogger(__name__)
 
 # Names are kept once, bars by number. A row of a series lies beside its neighbours: a range is one read.
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE IF NOT EXISTS name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS bar (
     symbol INTEGER NOT NULL, length_ms INTEGER NOT NULL, time INTEGER NOT NULL,
@@ -41,6 +42,8 @@ CREATE TABLE IF NOT EXISTS gap (
     PRIMARY KEY (symbol, "from")
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS life (alive_ms INTEGER NOT NULL) STRICT;
+"""
+_SECOND = """
 CREATE TABLE IF NOT EXISTS clock (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     at_ms INTEGER NOT NULL, venue_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL, boot TEXT, up_ms INTEGER
@@ -52,6 +55,7 @@ CREATE TABLE IF NOT EXISTS aside (
     PRIMARY KEY (symbol, length_ms, time)
 ) STRICT, WITHOUT ROWID;
 """
+TABLES = Tables("history.db", frozenset({"name", "bar", "gap", "life"}), [_FIRST, _SECOND])
 # Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
 _UNTIDY_PAGES = 25_000
 # More bars of a series, and a larger share of it, than time alone makes old between two looks.
@@ -262,7 +266,7 @@ def _make_ready(database: sqlite3.Connection) -> None:
     # A killed process loses nothing so; after a power failure the last seconds may be missing.
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA wal_autocheckpoint = {_UNTIDY_PAGES}")
-    database.executescript(_SCHEMA)
+    upgrade(database, TABLES)
     with database:
         database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")
 

@@ -8,6 +8,7 @@ import pytest
 
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Rules, Status
+from crypto_stream.orders.ledger import MOST_FAULTS
 from crypto_stream.orders.service import FAULT
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, House, a_quote, house, limit, said
 
@@ -71,6 +72,21 @@ def test_faults_that_follow_each_other_are_each_mended(path: Path, caplog: pytes
 
     assert (told[-1], sorted(set(told))) == (FILLED, [NEW, FILLED])
     assert faults(caplog) == 3
+
+
+def test_faults_without_end_are_not_mended_without_end(path: Path) -> None:
+    """Orders stop until a person restarts the engine, and the readiness says so all the while."""
+    with house(path) as one:
+        resting(one)
+        for _ in range(MOST_FAULTS):
+            one.until(lambda: one.orders.trouble is None)
+            one.quote(LIVE)
+            one.orders.quoted([a_quote(bid="98", ask="much")])
+        one.until(lambda: "restart the engine" in str(one.orders.trouble))
+        refused = one.place(1, limit(BUY, "1", "90"))
+
+        assert isinstance(refused, Failed)
+        assert refused.code == "store_unavailable"
 
 
 def test_who_asked_before_a_fault_is_answered_after_it(path: Path) -> None:

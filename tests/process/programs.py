@@ -23,9 +23,13 @@ ROOT = Path(__file__).parents[2]
 class Running:
     """One program, its log file and what it printed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, output: Path) -> None:
-        """Watch `process`, which writes its log to `log` and both its outputs to `output`."""
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, output: Path, folder: str = "") -> None:
+        """Watch `process`, which writes its log to `log` and both its outputs to `output`.
+
+        `folder` is its folder for temporary files.
+        """
         self.process = process
+        self.folder = folder
         self._log = log
         self._output = output
 
@@ -69,7 +73,7 @@ def program(
                 stderr=subprocess.STDOUT,
             )
         try:
-            yield Running(process, folder / "app.log", output)
+            yield Running(process, folder / "app.log", output, short)
         finally:
             _end(process)
 

@@ -73,3 +73,25 @@ def test_failed_save_changes_nothing(tmp_path: Path) -> None:
         store.save({"pin": "binance"})
 
     assert store.load() == {"pin": "okx"}
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """A sentence says so at the start; nothing is written to it."""
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE things (a)")
+    before = path.read_bytes()
+    with pytest.raises(SettingError, match=r"no state\.db of Crypto Stream"):
+        SqliteStateStore(path).load()
+
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_the_version_before_is_read(tmp_path: Path) -> None:
+    """It said no version."""
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
+        old.execute("INSERT INTO state VALUES ('pin', 'okx')")
+
+    assert SqliteStateStore(path).load() == {"pin": "okx"}

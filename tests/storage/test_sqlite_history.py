@@ -376,3 +376,16 @@ def test_a_full_file_is_an_error_and_what_is_in_it_can_be_read(
     assert len(reader.bars("ticker_00", "1s", ALL)) == 1 + len(many)
     assert reader.gaps("new", 0, 10) == [Gap(1, 2, "x")]
     assert reader.alive_ms() == 3
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    """A sentence says so at the start; nothing of ours is made in it."""
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE things (a)")
+    with (
+        pytest.raises(SettingError, match=r"no history\.db of Crypto Stream"),
+        closing(SqliteHistoryWriter(path)) as writer,
+    ):
+        writer.prepare()
+    with closing(sqlite3.connect(path)) as other:
+        assert [name for (name,) in other.execute("SELECT name FROM sqlite_master")] == ["things"]

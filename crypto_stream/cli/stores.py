@@ -1,0 +1,133 @@
+"""The commands about what is kept: a backup while it runs, and back; owners of orders, and their removal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crypto_stream.cli.target import PROGRAM
+from crypto_stream.settings import Settings, load
+
+if TYPE_CHECKING:
+    from crypto_stream.bus.local import LocalGatewayPort
+    from crypto_stream.bus.messages import Ask
+
+_DAY_S = 86_400
+_ANSWER_S = 30.0
+
+data_dir = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Folder of what is kept. [data_dir of the settings]"
+)
+
+
+def _settings(given: Path | None) -> Settings:
+    return load({} if given is None else {"data_dir": given})
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_dir
+def backup(folder: Path, data_dir: Path | None) -> None:
+    """Copy orders, history and state to a new FOLDER, each as of one moment, checked, while it runs."""
+    from crypto_stream.storage.sqlite_backup import backup as copy
+
+    _tell("copied", copy(_settings(data_dir).data_dir, folder))
+    click.echo(f"Put it back with: {PROGRAM} restore {folder}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_dir
+def restore(folder: Path, data_dir: Path | None) -> None:
+    """Put a backup back in place of what is kept, which is put aside; the engine must be stopped."""
+    from crypto_stream.engine.memory import locked
+    from crypto_stream.storage.sqlite_backup import restore as put_back
+
+    place = _settings(data_dir).data_dir
+    with locked(place):
+        sizes, aside = put_back(place, folder)
+    _tell("restored", sizes)
+    if aside is not None:
+        click.echo(f"What was there before is kept in {aside}")
+
+
+def _tell(done: str, sizes: Mapping[str, int]) -> None:
+    for name, size in sizes.items():
+        click.echo(f"{name} {done} and checked, {size:,} bytes")
+
+
+@click.group()
+def owner() -> None:
+    """List and remove owners of orders; only who may use the data directory can."""
+
+
+@owner.command("list")
+@data_dir
+def list_owners(data_dir: Path | None) -> None:
+    """List the 1,000 owners with most active orders: whoever knows one's id can trade as it."""
+    import msgspec
+
+    from crypto_stream import screen
+    from crypto_stream.bus.messages import GetOwners
+    from crypto_stream.storage.interface import OwnerKept
+
+    found = msgspec.msgpack.decode(_asked(data_dir, GetOwners()), type=list[OwnerKept])
+    rows = [
+        (each.owner, str(each.active), str(each.reports), f"{each.unused_s / _DAY_S:.1f}") for each in found
+    ]
+    for line in screen.table(("OWNER", "ACTIVE ORDERS", "REPORTS", "DAYS UNUSED"), rows):
+        click.echo(line)
+
+
+@owner.command("remove")
+@click.argument("owner_id", metavar="ID")
+@data_dir
+def remove_owner(owner_id: str, data_dir: Path | None) -> None:
+    """Remove the owner ID with all its orders, reports and positions; its connections are closed."""
+    import msgspec
+
+    from crypto_stream.bus.messages import RemoveOwner
+
+    active = msgspec.msgpack.decode(_asked(data_dir, RemoveOwner(owner_id)), type=int)
+    click.echo(f"Removed {owner_id}; {active} of its orders were active.")
+
+
+def _asked(data_dir: Path | None, ask: Ask) -> bytes:
+    """Ask the engine that uses the data directory; UsageError when none does."""
+    from crypto_stream.errors import BusError, UsageError
+
+    settings = _settings(data_dir)
+    try:
+        with _port(settings) as port:
+            return port.ask(ask, _ANSWER_S)
+    except BusError as error:
+        raise UsageError(
+            f"no engine answers for {settings.data_dir}: {error}; "
+            "start it, or name its folder with --data-dir"
+        ) from None
+
+
+@contextmanager
+def _port(settings: Settings) -> Iterator[LocalGatewayPort]:
+    from crypto_stream.addresses import bus_path
+    from crypto_stream.bus.local import LocalGatewayPort
+
+    port = LocalGatewayPort(bus_path(settings.data_dir, settings.runtime_dir))
+    settled = threading.Event()
+
+    def settle(*_: Any) -> None:
+        settled.set()
+
+    reading = threading.Thread(target=port.run, args=(settle, settle), daemon=True)
+    reading.start()
+    try:
+        settled.wait(_ANSWER_S)
+        yield port
+    finally:
+        port.close()
+        reading.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -39,6 +40,15 @@ def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
         scheme, found, host = word.partition("://")
         if word != "*" and (not found or scheme not in ("http", "https") or not host or "/" in host):
             raise ValueError(f"{word!r} is no origin; write https://example.org, or * for all")
+    return words
+
+
+def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            raise ValueError(f"{word!r} is no network; write 127.0.0.1 or 10.0.0.0/8") from None
     return words
 
 
@@ -132,7 +142,13 @@ class Settings(BaseModel):
         20_000, ge=1, description="Open viewer and /ws connections of one gateway process (each worker)."
     )
     max_per_address: int = Field(
-        20_000, ge=1, description="Open WebSockets of one client address, a proxy's included, in one process."
+        20_000,
+        ge=1,
+        description="Open WebSockets and Socket.IO sessions of one client address, in one process.",
+    )
+    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
+        (),
+        description="Networks of proxies whose X-Forwarded-For is believed: for max_per_address, the log.",
     )
     patience: float = Field(
         30.0, gt=0, le=86_400, description="Seconds a viewer may not read before it is disconnected."

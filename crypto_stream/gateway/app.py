@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.reception import order_gateway
+from crypto_stream.gateway.sessions import Sessions, without_waiting
 from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
@@ -40,11 +41,11 @@ def create_app(
     async_mode: str,
     websocket: Any,
     admission: Admission,
-) -> tuple[Flask, SocketIO, Shelf]:
-    """Make the application, its Socket.IO server, which has no event yet, and its prebuilt answers.
+) -> tuple[Flask, SocketIO, Shelf, Sessions]:
+    """Make the application, its Socket.IO server, which has no event yet, its prebuilt answers, its sessions.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
-    `admission` counts engine.io sessions, those included that never connect to a namespace.
+    `admission` bounds engine.io's sessions, those included that never connect to a namespace.
     """
     app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_SENT
@@ -72,10 +73,12 @@ def create_app(
         engineio_logger=quiet,
     )
     engine = socketio.server.eio
-    engine._async = {**engine._async, "websocket": websocket}
-    gate = Gate(app.wsgi_app, engine.sockets, admission)
+    queue = without_waiting(engine._async["queue"])
+    engine._async = {**engine._async, "websocket": websocket, "queue": queue}
+    sessions = Sessions(socketio.server, admission.presence, admission.counters)
+    gate = Gate(app.wsgi_app, sessions, admission)
     app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
-    return app, socketio, shelf
+    return app, socketio, shelf, sessions
 
 
 class _Failures(logging.Filter):

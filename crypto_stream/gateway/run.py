@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +24,7 @@ from crypto_stream.gateway.app import MOST_SENT, create_app
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.door import Door, Entrance
+from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.pulse import Pulse
 from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
@@ -35,6 +37,7 @@ from crypto_stream.gateway.order_sessions.reception import Reception
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.stream import Stream, Watch
+from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
@@ -106,12 +109,11 @@ class Gateway:
         self._orders = OrderSessions(self._mirror, self._port, hub, limits)
         counted = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
         self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None
-        entrance = Entrance(
-            hub, self._counters, per_address=settings.max_per_address, most_received=MOST_SENT
-        )
+        presence = Presence(settings.max_per_address)
+        entrance = Entrance(hub, self._counters, presence=presence, most_received=MOST_SENT)
         door = Door(entrance, self._counters, compression=settings.compression)
         token = settings.admin_token
-        self._app, socketio, shelf = create_app(
+        self._app, socketio, shelf, self._sessions = create_app(
             self._mirror,
             self._port,
             registry(EngineMetrics(self._mirror), self._shared or counted),
@@ -119,12 +121,17 @@ class Gateway:
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
             websocket=door,
-            admission=Admission(settings.max_viewers + _UNJOINED, polling=settings.workers == 1),
+            admission=Admission(
+                *(settings.max_viewers + _UNJOINED, presence, self._counters), polling=settings.workers == 1
+            ),
         )
         self._app.wsgi_app = Reception(  # type: ignore[method-assign]
             *(self._app.wsgi_app, entrance, self._orders),
             *(settings.origins, settings.max_viewers, self._delivery.viewers),
         )
+        if settings.trusted_proxies:
+            networks = [ip_network(one) for one in settings.trusted_proxies]
+            self._app.wsgi_app = Forwarded(self._app.wsgi_app, networks)  # type: ignore[method-assign]
         road: Road = no_road
         if settings.prebuilt:
             road = FastRoad(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE)
@@ -168,6 +175,7 @@ class Gateway:
                 next_beat = max(next_beat + _BEAT_S, now)
                 beat()
                 self._connections.sweep()
+                self._sessions.sweep()
                 for viewer in self._delivery.cut_slow():
                     log.warning("slow client disconnected", extra={"client": viewer})
             time.sleep(_TICK_S)

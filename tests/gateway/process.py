@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -74,18 +73,12 @@ async def running(
     bus: Path, *, files: int | None = None, stderr: IO[bytes] | None = None, **settings: Any
 ) -> AsyncIterator[Gateway]:
     """Start a gateway on a free port, which may open so many `files`; it is ended afterwards."""
-
-    def limit() -> None:
-        if files:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files // 2, files))
-
-    told = json.dumps({"bus": str(bus), "admin_token": TOKEN, **settings})
+    told = json.dumps({"bus": str(bus), "files": files, "admin_token": TOKEN, **settings})
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.gateway.serve", told),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
-        preexec_fn=limit,
     )
     assert process.stdout is not None
     try:

@@ -1,12 +1,13 @@
 """Run one gateway by hand or for tests: `python -m tests.gateway.serve '{"server": "eventlet", "bus": "…"}'`.
 
-The JSON holds `bus` (the engine's socket), perhaps `name`, and any settings. First it prints the port; at
-each SIGUSR1, how many green threads it has.
+The JSON holds `bus` (the engine's socket), perhaps `name` and `files` (how many it may open), and any
+settings. First it prints the port; at each SIGUSR1, how many green threads it has.
 """
 
 import gc
 import importlib
 import json
+import resource
 import signal
 import sys
 
@@ -22,6 +23,9 @@ def serve(told: dict[str, object]) -> int:
     from crypto_stream.settings import Settings
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    if files := told.pop("files", None):
+        most = int(str(files))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most // 2, most))
     bus = Path(str(told.pop("bus")))
     name = str(told.pop("name", "gateway-1"))
     settings = Settings(**{"port": 0, **told})

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.local import LocalGatewayPort
 from crypto_stream.gateway.app import create_app
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.openapi import DESCRIPTION
@@ -20,7 +22,7 @@ from crypto_stream.gateway.web.openapi import DESCRIPTION
 def app(tmp_path: Path) -> Flask:
     """Make the application without a server; the engine is not there."""
     port = LocalGatewayPort(tmp_path / "none")
-    made, _, _ = create_app(
+    made, *_ = create_app(
         Mirror(),
         port,
         CollectorRegistry(),
@@ -28,7 +30,7 @@ def app(tmp_path: Path) -> Flask:
         origins=(),
         async_mode="threading",
         websocket=None,
-        admission=Admission(1),
+        admission=Admission(1, Presence(1), Counters()),
     )
     return made
 

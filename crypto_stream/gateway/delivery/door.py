@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
+from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.wire import Wire
 
@@ -23,42 +23,46 @@ _CROWDED = HTTPStatus.TOO_MANY_REQUESTS
 
 
 class Entrance:
-    """What every WebSocket of this gateway comes through: a limit per address, the handshake, detaching."""
+    """What every WebSocket of this gateway comes through: the handshake, detaching."""
 
-    def __init__(self, hub: Hub, counters: Counters, *, per_address: int, most_received: int) -> None:
-        """Let in at most `per_address` WebSockets of one address; messages have `most_received` bytes."""
+    def __init__(self, hub: Hub, counters: Counters, *, presence: Presence, most_received: int) -> None:
+        """Count who comes by address in `presence`; messages have `most_received` bytes."""
         self.hub = hub
         self.most_received = most_received
         self.open = 0
         self._counters = counters
-        self._per_address = per_address
-        self._present: Counter[str] = Counter()
+        self._presence = presence
 
-    def judge(self, environ: Mapping[str, Any], *, compression: bool) -> Answer:
-        """Make the answer to a handshake; 101 lets it in."""
-        if self._present[str(environ.get("REMOTE_ADDR", ""))] >= self._per_address:
+    def judge(self, environ: Mapping[str, Any], *, compression: bool, counted: bool) -> Answer:
+        """Make the answer to a handshake; 101 lets it in. A session is `counted` with its address already."""
+        if not counted and self._presence.full(str(environ.get("REMOTE_ADDR", ""))):
             self._counters.refused += 1
-            return refusal(_CROWDED, f"at most {self._per_address} connections of one address")
+            return refusal(_CROWDED, f"at most {self._presence.most} connections of one address")
         return answer(environ, compression=compression)
 
     def enter(
-        self, environ: Mapping[str, Any], made: Answer, make: Callable[[int, Callable[[], None]], _Wire]
+        self,
+        environ: Mapping[str, Any],
+        made: Answer,
+        make: Callable[[int, Callable[[], None]], _Wire],
+        *,
+        counted: bool,
     ) -> _Wire:
         """Take the socket from the server; `make` puts a wire on it, which calls what it gets at its end."""
-        address = str(environ.get("REMOTE_ADDR", ""))
+        address = None if counted else str(environ.get("REMOTE_ADDR", ""))
         descriptor, early = environ[DETACH]()
-        self._present[address] += 1
         self.open += 1
+        if address is not None:
+            self._presence.enter(address)
         wire = make(descriptor, lambda: self._leave(address))
         wire.begin(made.serialized())
         self.hub.soon(wire.start, early)
         return wire
 
-    def _leave(self, address: str) -> None:
+    def _leave(self, address: str | None) -> None:
         self.open -= 1
-        self._present[address] -= 1
-        if not self._present[address]:
-            del self._present[address]
+        if address is not None:
+            self._presence.leave(address)
 
 
 class Door:
@@ -98,13 +102,13 @@ class Door:
                 *(connection, kept, self._counters, left),
             )
 
-        self._entrance.enter(environ, made, make)
+        self._entrance.enter(environ, made, make, counted=True)
         return ()
 
     def _judge(self, connection: Any, environ: dict[str, Any]) -> Answer:
         if connection.upgrading:
             return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
-        return self._entrance.judge(environ, compression=self._compression)
+        return self._entrance.judge(environ, compression=self._compression, counted=True)
 
     def _trim(self, sid: str, environ: dict[str, Any]) -> dict[str, Any]:
         """Keep only what is needed of the request: the rest is 10 kB, and holds the server's objects."""

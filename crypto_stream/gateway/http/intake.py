@@ -74,9 +74,6 @@ class Intake:
         """
         self._seat.wait()
         self._seat.hold(0)
-        if not self._whole:
-            self._linger()
-            return b""
         try:
             self._take_turns()
             request = self._read(self._desk.attend(self._rest, IDLE_S))
@@ -99,7 +96,11 @@ class Intake:
         return rest
 
     def leave(self) -> None:
-        """End with the connection."""
+        """End with the connection, which may still be sending a body that was too large."""
+        if not self._whole:
+            self._whole = True
+            self._seat.wait()
+            self._linger()
         self._seat.leave()
 
     def _end(self) -> None:

@@ -91,14 +91,14 @@ class Reception:
         if len(self._sessions) + len(self._viewers) >= self._most:
             text = "This gateway has as many connections as it takes; try again later."
             raise _with(ProblemError(503, "too_many_viewers", text), ("Retry-After", "5"))
-        made = self._entrance.judge(environ, compression=False)
+        made = self._entrance.judge(environ, compression=False, counted=False)
         if made.status != HTTPStatus.SWITCHING_PROTOCOLS:
             raise _of_handshake(made)
 
         def make(descriptor: int, left: Callable[[], None]) -> OrderSession:
             return self._sessions.open(descriptor, self._entrance.most_received, client, left)
 
-        session = self._entrance.enter(environ, made, make)
+        session = self._entrance.enter(environ, made, make, counted=False)
         # Who knows a client_id trades as that owner: it is in no log.
         log.info(
             "client connected",

@@ -134,14 +134,26 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
         try:
             super().handle()
         finally:
-            self._intake.leave()
+            self._intake.leave()  # if an error was in the way
         if self._taken is not None:  # else it would stay open until the garbage collector comes
             self._taken.close()
+
+    def handle_one_request(self) -> Any:
+        goes_on = super().handle_one_request()
+        if goes_on is not True:
+            self._intake.leave()
+        return goes_on
 
     def read_requestline(self) -> Any:
         """Read the first line of what the intake gives: a whole request, or the end."""
         self.rfile = io.BytesIO(self._intake.next())
         return super().read_requestline()
+
+    def finalize_headers(self) -> None:
+        """Say that the connection ends where it does: pywsgi says so to HTTP/1.0 only."""
+        super().finalize_headers()
+        if self.close_connection and self.request_version == "HTTP/1.1":
+            self.response_headers.append((b"Connection", b"close"))
 
     def _write_with_headers(self, data: bytes) -> None:
         """Send head and body at once: a client that hangs up after the head would not see why."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.headers import Wsgi
 
+_PATH = "/socket.io"
 _Answer = tuple[str, list[tuple[str, str]], bytes]
 
 
@@ -31,6 +34,12 @@ _FULL = _problem(
     "This gateway has as many connections as it takes; try again later.",
     ("Retry-After", "5"),
 )
+_CROWDED = _problem(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_connections",
+    "This address has as many connections as one may have (max_per_address); close some.",
+    ("Retry-After", "5"),
+)
 _POLLING = _problem(
     HTTPStatus.BAD_REQUEST,
     "websocket_only",
@@ -39,38 +48,75 @@ _POLLING = _problem(
 
 
 class Admission(NamedTuple):
-    """How many engine.io sessions may be open, and whether they may begin with polling."""
+    """How many engine.io sessions may be open, in all and of one address, and whether they may poll."""
 
     most: int
+    presence: Presence
+    counters: Counters
     polling: bool = True
+
+
+class Known(Protocol):
+    """What is known of engine.io's sessions."""
+
+    def __len__(self) -> int:
+        """Count them."""
+
+    def full(self, address: str) -> bool:
+        """Say whether this address may have no more."""
+
+    def begin_poll(self, sid: str) -> None:
+        """Note that a poll begins."""
+
+    def end_poll(self, sid: str) -> None:
+        """Note that a poll was answered."""
 
 
 class Gate:
     """Answer for engine.io where it must not begin a session.
 
-    503 beyond the limit: who never joins would cost memory unseen. 400 to polling where several gateways
-    share the port: each poll would come to another of them.
+    503 beyond the limit and 429 beyond that of an address: who never joins would cost memory unseen. 400 to
+    polling where several gateways share the port: each poll would come to another of them.
     """
 
-    def __init__(self, app: Wsgi, sessions: Sized, admission: Admission) -> None:
-        """Wrap `app`; `sessions` are engine.io's own."""
+    def __init__(self, app: Wsgi, sessions: Known, admission: Admission) -> None:
+        """Wrap `app`."""
         self._app = app
         self._sessions = sessions
-        self._most, self._polling = admission
+        self._most = admission.most
+        self._polling = admission.polling
+        self._counters = admission.counters
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        if environ["PATH_INFO"].startswith("/socket.io"):
-            refusal = self._refusal(parse_qs(environ.get("QUERY_STRING", "")))
-            if refusal is not None:
-                status, headers, body = refusal
-                start_response(status, headers)
-                return [body]
-        return self._app(environ, start_response)
+        path = environ["PATH_INFO"]
+        if path != _PATH and not path.startswith(f"{_PATH}/"):
+            return self._app(environ, start_response)
+        if path == _PATH:
+            environ["PATH_INFO"] = f"{_PATH}/"  # engine.io knows only this one
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        refusal = self._refusal(query, str(environ.get("REMOTE_ADDR", "")))
+        if refusal is not None:
+            status, headers, body = refusal
+            start_response(status, headers)
+            return [body]
+        polls = "sid" in query and environ["REQUEST_METHOD"] == "GET" and "HTTP_UPGRADE" not in environ
+        if not polls:
+            return self._app(environ, start_response)
+        sid = query["sid"][0]
+        self._sessions.begin_poll(sid)
+        try:
+            return self._app(environ, start_response)
+        finally:
+            self._sessions.end_poll(sid)
 
-    def _refusal(self, query: dict[str, list[str]]) -> _Answer | None:
+    def _refusal(self, query: dict[str, list[str]], address: str) -> _Answer | None:
         if not self._polling and query.get("transport") != ["websocket"]:
             return _POLLING
-        if len(self._sessions) >= self._most and "sid" not in query:
-            return _FULL
-        return None
+        if "sid" in query:
+            return None
+        refusal = _FULL if len(self._sessions) >= self._most else None
+        if refusal is None and self._sessions.full(address):
+            refusal = _CROWDED
+        self._counters.refused += refusal is not None
+        return refusal

@@ -182,6 +182,12 @@ class GatewayMetrics(Collector):
         yield _total("refused_viewers", "Connections beyond the limit.", counters.refused)
         yield _by("refused_requests", "HTTP requests that nothing read.", "code", counters.refused_requests)
         yield _by("ended_connections", "HTTP connections ended by us.", "reason", counters.ended_connections)
+        yield _by(
+            "ended_sessions",
+            "Socket.IO sessions that never became viewers.",
+            "reason",
+            counters.ended_sessions,
+        )
         yield _total("accept_pauses", "Times new connections had to wait.", counters.accept_pauses)
         yield _total("prebuilt_answers", "Requests answered before WSGI.", counters.prebuilt)
 

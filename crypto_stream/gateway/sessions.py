@@ -1,0 +1,110 @@
+"""engine.io's sessions: whose they are, which of their polls are open, and which never become viewers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+from engineio.packet import NOOP, Packet
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.presence import Presence
+
+# Seconds a session may take until it has joined a namespace and, unless it is a WebSocket, polled once.
+JOIN_S = 15.0
+
+
+class Sessions:
+    """Follow the sessions of an `engineio.Server`: each is counted with its address while it lives.
+
+    One that has not joined after `JOIN_S`, or has never polled, costs memory for nobody: it ends.
+    """
+
+    def __init__(
+        self, server: Any, presence: Presence, counters: Counters, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Follow those of a `socketio.Server`; `sweep` ends what is due."""
+        self._server = server
+        self._engine = server.eio
+        self._presence = presence
+        self._counters = counters
+        self._clock = clock
+        self._addresses: dict[str, str] = {}
+        self._due: deque[tuple[float, str]] = deque()
+        self._unpolled: set[str] = set()
+        self._polls: Counter[str] = Counter()
+        self._connect, self._disconnect = (self._engine.handlers[name] for name in ("connect", "disconnect"))
+        self._engine.on("connect", self._connected)
+        self._engine.on("disconnect", self._disconnected)
+
+    def __len__(self) -> int:
+        """Count those that live."""
+        return len(self._addresses)
+
+    def full(self, address: str) -> bool:
+        """Say whether this address may have no more."""
+        return self._presence.full(address)
+
+    def begin_poll(self, sid: str) -> None:
+        """Note that a poll begins; the one that is still open ends: its client asks anew, so it has gone."""
+        if sid not in self._addresses:
+            return
+        self._unpolled.discard(sid)
+        connection = self._engine.sockets.get(sid)
+        if self._polls[sid] and connection is not None and not connection.upgraded:
+            connection.queue.put(Packet(NOOP))
+            while self._polls[sid] and connection.queue.qsize():
+                time.sleep(0)  # until the other one has taken it: it must not end the new one
+        self._polls[sid] += 1
+
+    def end_poll(self, sid: str) -> None:
+        """Note that a poll was answered."""
+        self._polls[sid] -= 1
+        if self._polls[sid] <= 0:
+            del self._polls[sid]
+
+    def sweep(self) -> None:
+        """End the sessions that are due and never became viewers."""
+        now = self._clock()
+        while self._due and self._due[0][0] <= now:
+            sid = self._due.popleft()[1]
+            connection = self._engine.sockets.get(sid)
+            if connection is None or connection.closed:
+                continue
+            polls = connection.upgraded or connection.upgrading or sid not in self._unpolled
+            if self._server.manager.sid_from_eio_sid(sid, "/") is None:
+                self._end(connection, "never_joined")
+            elif not polls:
+                self._end(connection, "never_polled")
+            self._unpolled.discard(sid)
+
+    def _end(self, connection: Any, reason: str) -> None:
+        self._counters.ended_sessions[reason] += 1
+        connection.close(wait=False, abort=True, reason=reason)
+        self._engine.sockets.pop(connection.sid, None)
+
+    def _connected(self, sid: str, environ: dict[str, Any]) -> Any:
+        address = self._addresses[sid] = str(environ.get("REMOTE_ADDR", ""))
+        self._presence.enter(address)
+        self._due.append((self._clock() + JOIN_S, sid))
+        self._unpolled.add(sid)
+        return self._connect(sid, environ)
+
+    def _disconnected(self, sid: str, reason: str) -> Any:
+        address = self._addresses.pop(sid, None)
+        self._unpolled.discard(sid)
+        if address is not None:
+            self._presence.leave(address)
+        return self._disconnect(sid, reason)
+
+
+def without_waiting(queue: type[Any]) -> type[Any]:
+    """Make engine.io's queue of one that never waits until a client, which may have gone, took everything."""
+
+    class Queue(queue):  # type: ignore[misc]
+        def join(self) -> None:
+            """Wait for nothing."""
+
+    return Queue

@@ -1,0 +1,216 @@
+"""Whose request it is, and how much one address may hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_stream.gateway.delivery.presence import Presence
+from crypto_stream.gateway.web.forwarded import client
+from tests.gateway.engine import Engine
+from tests.gateway.process import Gateway, running, viewing
+from tests.gateway.raw import Raw, handshake, raw
+from tests.waiting import DEADLINE_S, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
+OPEN = "/socket.io/?EIO=4&transport=polling"
+TRUSTED = [ip_network(one) for one in ("127.0.0.0/8", "10.1.0.0/16", "::1")]
+
+TOLD = [
+    ("9.9.9.9", "1.1.1.1", "9.9.9.9"),  # nobody trusts this peer
+    ("127.0.0.1", "1.1.1.1", "1.1.1.1"),
+    ("127.0.0.1", "6.6.6.6, 1.1.1.1", "1.1.1.1"),  # what stands further left is the client's own word
+    ("127.0.0.1", "6.6.6.6,1.1.1.1, 10.1.2.3", "1.1.1.1"),
+    ("127.0.0.1", "10.1.2.3", "10.1.2.3"),
+    ("::1", "2001:db8::1", "2001:db8::1"),
+    ("::ffff:127.0.0.1", "1.1.1.1", "1.1.1.1"),
+    ("127.0.0.1", "1.1.1.1:4711", "1.1.1.1"),
+    ("127.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
+    ("127.0.0.1", "unknown", "127.0.0.1"),
+    ("127.0.0.1", "1.1.1.1, nonsense", "127.0.0.1"),
+    ("127.0.0.1", "", "127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("peer", "told", "real"), TOLD)
+async def test_the_client_is_the_last_address_before_the_trusted_proxies(
+    peer: str, told: str, real: str
+) -> None:
+    assert client(peer, told, TRUSTED) == real
+
+
+async def test_a_host_with_many_ipv6_addresses_is_one() -> None:
+    """A /64 is what one customer gets; an IPv4 address written as IPv6 is that address."""
+    presence = Presence(2)
+    for address in ("2001:db8::1", "2001:db8::2", "1.1.1.1", "::ffff:1.1.1.1"):
+        presence.enter(address)
+
+    assert [presence.full(one) for one in ("2001:db8::3", "2001:db8:0:1::3", "1.1.1.1")] == [
+        True,
+        False,
+        True,
+    ]
+    presence.leave("2001:db8::2")
+    assert not presence.full("2001:db8::1")
+
+
+@asynccontextmanager
+async def small(bus: Path, server: str, **more: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway that takes three of one address."""
+    async with Engine(bus), running(bus, server=server, max_per_address=3, **more) as gateway:
+        await gateway.ready()
+        yield gateway
+
+
+@SERVERS
+async def test_polling_sessions_count_as_websockets_do(bus: Path, server: str) -> None:
+    """Those that have not joined, half an upgrade and /ws too; what ends makes room."""
+    async with small(bus, server) as gateway:
+        first = await gateway.http.get(OPEN)
+        sid = sid_in(first.text)
+        async with viewing(gateway.url, "any"), raw(gateway.url) as half, raw(gateway.url) as orders:
+            await half.send(handshake(f"/socket.io/?EIO=4&transport=websocket&sid={sid}"))
+            upgrading = await half.head()
+            second = await gateway.http.get(OPEN)
+            crowded = await gateway.http.get(OPEN)
+            socket_refused = await refused(gateway)
+            await orders.send(handshake("/ws"))
+            orders_refused = await orders.head()
+        await gateway.answers(OPEN, 200)
+        counted = await gateway.metric("crypto_stream_refused_viewers_total")
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert upgrading.startswith("HTTP/1.1 101 ")
+    assert (crowded.status_code, crowded.json()["code"]) == (429, "too_many_connections")
+    assert socket_refused.startswith("HTTP/1.1 429 ")
+    assert orders_refused.startswith("HTTP/1.1 429 ")
+    assert counted >= 3
+
+
+def sid_in(opened: str) -> str:
+    """Read a session's id out of the answer that opens it."""
+    sid: str = json.loads(opened[1:])["sid"]
+    return sid
+
+
+async def refused(gateway: Gateway) -> str:
+    async with raw(gateway.url) as wire:
+        await wire.send(handshake())
+        return await wire.head()
+
+
+@SERVERS
+async def test_behind_a_trusted_proxy_each_client_is_counted_alone(bus: Path, server: str) -> None:
+    """By the address that the proxy tells; without trust all of them are one."""
+
+    async def of_two(gateway: Gateway) -> list[int]:
+        told = [
+            {"X-Forwarded-For": f"6.6.6.{at}, {one}"} for one in ("1.1.1.1", "2.2.2.2") for at in range(4)
+        ]
+        return [(await gateway.http.get(OPEN, headers=one)).status_code for one in told]
+
+    async with small(bus, server, trusted_proxies=["127.0.0.1"]) as gateway:
+        trusted = await of_two(gateway)
+    async with small(bus, server) as gateway:
+        alone = await of_two(gateway)
+
+    assert trusted == [200, 200, 200, 429] * 2
+    assert alone == [200] * 3 + [429] * 5
+
+
+@SERVERS
+async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) -> None:
+    """Who does not join, and who joins but never polls: soon, with all they held; viewers stay."""
+    async with Engine(bus), running(bus, server=server) as gateway:
+        await gateway.ready()
+        async with (
+            viewing(gateway.url) as viewer,
+            viewing(gateway.url, "polling") as poller,
+            raw(gateway.url) as silent,
+        ):
+            await silent.open()
+            before = gateway.descriptors()
+            for at in range(200):
+                opened = await gateway.http.get(OPEN)
+                sid = sid_in(opened.text)
+                if at % 2:
+                    await gateway.http.post(f"{OPEN}&sid={sid}", content="40")
+            viewers = await gateway.metric("crypto_stream_viewers")
+            while await gateway.metric("crypto_stream_viewers") > 2:
+                pass  # pytest's own time limit ends it
+            await asyncio.wait_for(silent.ended(), DEADLINE_S)
+            ended = [
+                await gateway.metric(f'crypto_stream_ended_sessions_total{{reason="{reason}"}}')
+                for reason in ("never_joined", "never_polled")
+            ]
+            await until(lambda: gateway.descriptors() <= before)
+            alive = [(await one.subscribe(symbols="all"))["ok"] for one in (viewer, poller)]
+
+    assert viewers == 102
+    assert ended == [101, 100]
+    assert alive == [True, True]
+
+
+@SERVERS
+async def test_a_session_has_one_open_poll(bus: Path, server: str) -> None:
+    """A new one ends the one before, whose client asks no more: its connection and green thread are free."""
+    async with Engine(bus), running(bus, server=server) as gateway:
+        await gateway.ready()
+        opened = await gateway.http.get(OPEN)
+        path = f"{OPEN}&sid={sid_in(opened.text)}"
+        async with raw(gateway.url) as first, raw(gateway.url) as second:
+            await poll(first, path)
+            await gateway.http.get("/healthz")
+            await poll(second, path)
+            released = await first.head()
+
+    assert released.startswith("HTTP/1.1 200 ")
+
+
+async def poll(wire: Raw, path: str) -> None:
+    await wire.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+
+@SERVERS
+async def test_nobody_waits_for_a_polling_client_that_takes_nothing(bus: Path, server: str) -> None:
+    """What it posts may be beyond the bounds or no packet: 400, and the session with all it held is gone."""
+    async with Engine(bus), running(bus, server=server, max_viewers=60) as gateway:
+        await gateway.ready()
+        before = (gateway.descriptors(), await gateway.green_threads())
+        answers = []
+        for body in ("2", "6", "0{}", "4" * 65_537) * 20:
+            sid = sid_in((await gateway.http.get(OPEN)).text)
+            joined = await gateway.http.post(f"{OPEN}&sid={sid}", content="40")
+            async with asyncio.timeout(DEADLINE_S):
+                answers.append((await gateway.http.post(f"{OPEN}&sid={sid}", content=body)).status_code)
+            assert joined.status_code == 200
+        await until(lambda: gateway.descriptors() <= before[0] + 2)
+        while await gateway.green_threads() > before[1] + 3:
+            pass  # pytest's own time limit ends it
+        async with viewing(gateway.url) as viewer:
+            await viewer.until("hello")
+
+    assert answers == [400] * 80
+
+
+@SERVERS
+async def test_the_address_of_socket_io_needs_no_slash_at_its_end(bus: Path, server: str) -> None:
+    """As some clients write it; what merely begins so is not it."""
+    async with Engine(bus), running(bus, server=server) as gateway:
+        await gateway.ready()
+        polled = await gateway.http.get("/socket.io?EIO=4&transport=polling")
+        other = await gateway.http.get("/socket.iox?EIO=4&transport=polling")
+        async with raw(gateway.url) as wire:
+            head = await wire.open(path="/socket.io?EIO=4&transport=websocket")
+
+    assert polled.text.startswith('0{"sid":')
+    assert other.status_code == 404
+    assert head.startswith("HTTP/1.1 101 ")

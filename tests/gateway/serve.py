@@ -14,6 +14,7 @@ import sys
 
 def serve(told: dict[str, object]) -> int:
     """Serve until a signal."""
+    importlib.import_module("crypto_stream.descriptors")  # before its `poll` is patched away
     importlib.import_module(f"crypto_stream.gateway.servers.{told.get('server', 'eventlet')}")
     import logging
     from pathlib import Path

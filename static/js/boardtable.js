@@ -70,7 +70,7 @@ class Board {
           this.#fetch();
           this.#ask();
         },
-        link: (link, reason) => this.#standing.link(link, reason, this.#live.heard),
+        link: (_, reason) => this.#standing.link(this.#live, reason),
         hello: ({ symbols, sources }) => {
           this.#standing.name(sources);
           reloadIfOthers(new Set(this.#rows.keys()), symbols);
@@ -103,7 +103,7 @@ class Board {
       row.grow(this.#live.clock);
       const { symbol, quote } = row;
       // Only what is live goes on: an old price must not look like a calm one.
-      const live = quote?.price && !quote.stale && this.#live.link === 'live';
+      const live = quote?.price && !quote.stale && this.#live.heard;
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
       if (row.undrawn) row.draw(this.#sparks.hour(symbol, now), now);
     }

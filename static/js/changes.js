@@ -6,7 +6,8 @@
 
 import { subtract } from './decimal.js';
 import { make, mark, writeNumber } from './paint.js';
-import { ARROWS, direction, moment, signed, split } from './words.js';
+import { ARROWS, direction, signed, split } from './words.js';
+import { moment } from './zone.js';
 
 /** More are forgotten, oldest first. */
 const MOST = 20;

@@ -14,6 +14,7 @@ import {
 import { Bands } from './bands.js';
 import { before } from './bars.js';
 import { marksOf } from './trades.js';
+import { stamp } from './zone.js';
 
 /** @typedef {import('./bars.js').Bar} Bar */
 /** @typedef {import('./bars.js').Bars} Bars */
@@ -23,6 +24,7 @@ const RIGHT = 5;
 /** Older bars are asked for when fewer than these are left of what is seen. */
 const NEAR = 60;
 const HIDDEN = 'transparent';
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 export class Chart {
   #box;
@@ -61,8 +63,8 @@ export class Chart {
       autoSize: true,
       handleScroll: { vertTouchDrag: false }, // a finger must get past the chart
       rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.2 } },
-      timeScale: { rightOffset: RIGHT, minBarSpacing: 0.5, maxBarSpacing: 60 },
-      localization: { timeFormatter: (/** @type {number} */ time) => clock(time * 1000) },
+      timeScale: { rightOffset: RIGHT, minBarSpacing: 0.5, maxBarSpacing: 60, tickMarkFormatter: tick },
+      localization: { timeFormatter: (/** @type {number} */ time) => stamp(time * 1000) },
     });
     this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceScaleId: '',
@@ -288,9 +290,20 @@ export class Chart {
   }
 }
 
-/** @param {number} ms @returns {string} the moment in UTC, as the time scale shows it */
-export function clock(ms) {
-  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+/**
+ * Label the time scale in the pages' zone; the library places its marks by UTC.
+ *
+ * @param {number} time s
+ * @param {number} type 0: a year begins, 1: a month, 2: a day, 3: time, 4: time with seconds
+ */
+function tick(time, type) {
+  const [day, clock] = stamp(time * 1000).split(' ');
+  if (type === 4) return clock;
+  if (type === 3 || clock !== '00:00:00') return clock.slice(0, 5);
+  const [year, month, date] = day.split('-');
+  if (type === 0) return year;
+  const name = MONTHS[Number(month) - 1];
+  return type === 1 ? name : `${Number(date)} ${name}`;
 }
 
 /** @param {string} text of a number @returns {number} digits after its point, zeros at the end not counted */

@@ -5,11 +5,12 @@
  */
 
 import { Bars } from './bars.js';
-import { Chart, clock } from './chart.js';
+import { Chart } from './chart.js';
 import { compare } from './decimal.js';
 import { mark, write, writeNumber } from './paint.js';
 import { ownWords } from './trades.js';
 import { NOTHING } from './words.js';
+import { stamp, zone } from './zone.js';
 
 /** @typedef {import('./bars.js').Candles} Candles */
 /** @typedef {import('./bars.js').HistoryPage} HistoryPage */
@@ -205,7 +206,7 @@ export class Figure {
     this.#sayBar();
     const { bars, interval } = this.#bars;
     const first = bars[0];
-    const words = first ? `${bars.length} ${bars.length === 1 ? 'bar' : 'bars'} of ${interval} since ${clock(first.time)} UTC.` : 'No bar yet.';
+    const words = first ? `${bars.length} ${bars.length === 1 ? 'bar' : 'bars'} of ${interval} since ${stamp(first.time)} ${zone()}.` : 'No bar yet.';
     const own = this.#own ? ` ${this.#own} ${this.#own === 1 ? 'trade' : 'trades'} of yours.` : '';
     write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);
@@ -216,7 +217,7 @@ export class Figure {
     const time = this.#pointed ?? this.#bars.bars.at(-1)?.time;
     const bar = time === undefined ? undefined : this.#bars.at(time);
     const gaps = time === undefined ? [] : this.#bars.gapsAt(time);
-    write(node('bar-time'), time === undefined ? NOTHING : `${clock(time)} UTC`);
+    write(node('bar-time'), time === undefined ? NOTHING : `${stamp(time)} ${zone()}`);
     for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name]);
     write(node('bar-source'), bar?.source ?? '');
     write(node('bar-gap'), gaps.length ? `gap: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
@@ -231,9 +232,9 @@ export class Figure {
     const { gaps } = this.#bars;
     const gap = gaps.at(-1);
     if (!gap) return '';
-    if (gap.to === null) return `No bars since ${clock(gap.from)} UTC: ${gap.reason}.`;
+    if (gap.to === null) return `No bars since ${stamp(gap.from)} ${zone()}: ${gap.reason}.`;
     const count = gaps.length === 1 ? 'A gap' : `${gaps.length} gaps, the newest`;
-    return `${count} from ${clock(gap.from)} to ${clock(gap.to)} UTC: ${gap.reason}.`;
+    return `${count} from ${stamp(gap.from)} to ${stamp(gap.to)} ${zone()}: ${gap.reason}.`;
   }
 }
 

@@ -12,9 +12,9 @@ import { compare, percent, position, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
 import { Live } from './live.js';
 import { dim, flash, mark, painter, write, writeNumber } from './paint.js';
-import { Switcher } from './switcher.js';
 import { VenueTable } from './venues.js';
-import { age, ARROWS, direction, LINKS, moment, NOTHING, signed, split } from './words.js';
+import { age, ARROWS, direction, NOTHING, signed, split, standing } from './words.js';
+import { moment } from './zone.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
 
@@ -25,7 +25,6 @@ const name = main.dataset.name ?? symbol;
 
 const venueTable = new VenueTable(node('venues'), node('best'));
 const changes = new ChangeList(node('changes'));
-const switcher = new Switcher();
 /** Tickers make one point a second; a market's picture begins to tell something with minutes. */
 const choice = readChoice('ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' });
 /** @type {import('./figure.js').Figure | undefined} not there at first: the page is of use without it */
@@ -42,12 +41,13 @@ let refusal = '';
 
 /** @returns {string} why the price is not live, empty where it is */
 function staleReason() {
-  const cut = live.link !== 'live' && !(live.link === 'nothing' && venues?.reason);
-  if (cut) return `${LINKS[live.link][1]} ${refusal}`.trim();
+  const [, meaning] = standing(live.link, live.verdict);
+  if (!live.heard) return `${meaning} ${refusal}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'The server has sent no price of it yet.';
   if (!quote.stale) return '';
-  return venues?.reason ? `${venues.reason}.`.replace(/\.\.$/, '.') : 'No source is live for it.';
+  if (venues?.reason) return `${venues.reason}.`.replace(/\.\.$/, '.');
+  return live.link === 'nothing' && meaning ? meaning : 'No source has a live price of it.';
 }
 
 function paintState() {
@@ -154,17 +154,15 @@ const live = new Live(
       note();
       ask();
     },
-    hello({ sources }, restarted) {
-      if (restarted) {
-        changes.remark('The engine was started anew.');
-        venues = null;
-        figure?.repair();
-      }
-      switcher.offer(sources);
+    hello(_, restarted) {
+      if (!restarted) return;
+      changes.remark('The engine was restarted.');
+      venues = null;
+      figure?.repair();
     },
     link(link, reason) {
       refusal = reason;
-      showLink(link);
+      showLink(link, live.verdict);
       ask();
     },
     venues(rows) {
@@ -178,7 +176,6 @@ const live = new Live(
     },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
-      switcher.refresh();
       ask();
     },
   },
@@ -226,4 +223,3 @@ async function showOwn() {
 }
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);
-addEventListener('visibilitychange', () => document.hidden || switcher.refresh());

@@ -5,7 +5,7 @@
  */
 
 import { mark, write } from './paint.js';
-import { LINKS } from './words.js';
+import { standing } from './words.js';
 
 /** Announcements are held back this long, so that what is over at once is not read out. */
 const SETTLE_MS = 1_000;
@@ -13,20 +13,32 @@ const SETTLE_MS = 1_000;
 const badge = /** @type {HTMLElement} */ (document.getElementById('link'));
 const word = /** @type {HTMLElement} */ (document.getElementById('link-word'));
 const place = /** @type {HTMLElement} */ (document.getElementById('announce'));
+const pin = /** @type {HTMLElement} */ (document.getElementById('pinned'));
+const title = document.title;
 let waiting = 0;
 let next = '';
 
 /**
- * Show the connection's health in the badge and on the body, where the style sheets dim every price by it.
+ * Show the connection's health in the badge and on the body, where the style sheets dim every price by it; and the pin.
  *
  * @param {import('./live.js').Link} link
+ * @param {import('./live.js').Verdict | null} verdict
  */
-export function showLink(link) {
-  const [name, meaning] = LINKS[link];
+export function showLink(link, verdict) {
+  const [name, meaning] = standing(link, verdict);
   write(word, name);
   mark(badge, 'link', link);
-  badge.title = meaning || 'This page is connected and up to date.';
+  mark(badge, 'part', link === 'live' && meaning ? '' : null);
+  badge.title = meaning || 'Prices are live.';
   mark(document.body, 'link', link);
+  if (!verdict) return;
+  pin.hidden = verdict.pinned === null;
+  write(pin, `Pinned: ${verdict.pinned}`);
+}
+
+/** Say in the tab's title where prices are not live. @param {import('./live.js').Link} link */
+export function showTitle(link) {
+  document.title = link === 'live' || link === 'connecting' ? title : `STALE · ${title}`;
 }
 
 /**

@@ -37,12 +37,14 @@ import { ServerClock } from './clock.js';
  * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch
  * @typedef {{epoch: string | null, symbols: string[], sources: string[]}} Hello
  * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
+ * @typedef {{state: 'live' | 'partly' | 'stale' | 'unreachable', live: number, total: number, real: boolean, dark: string[],
+ *   pinned: string | null}} Verdict whether prices are live, as the server judges it once for everybody
  * @typedef {'connecting' | 'live' | 'silent' | 'nothing' | 'reconnecting' | 'refused' | 'offline'} Link
  *
  * @typedef {object} Page what a page may want to hear
  * @property {(symbols: string[]) => void} quotes these quotes are new
  * @property {() => void} replaced every quote was replaced by a snapshot
- * @property {(link: Link, reason: string) => void} link the connection's health changed
+ * @property {(link: Link, reason: string) => void} link the connection's health or the server's verdict changed
  * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: another life of the engine
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
@@ -62,6 +64,8 @@ export class Live {
   clock = new ServerClock();
   /** @type {Link} */
   link = 'connecting';
+  /** @type {Verdict | null} null: the server has not said it since this page was connected */
+  verdict = null;
 
   /** Whether the server can be heard, so that what it said last still holds. */
   get heard() {
@@ -70,7 +74,8 @@ export class Live {
 
   #epoch = '';
   #refusal = '';
-  #nothing = false;
+  #judged = 0;
+  #shown = '';
   #heard = Date.now();
   #wasOpen = false;
   #wishes;
@@ -97,6 +102,20 @@ export class Live {
     addEventListener('visibilitychange', () => this.#check());
   }
 
+  /**
+   * Take the server's verdict, unless a newer one is known.
+   *
+   * @param {Verdict} verdict
+   * @param {number} time when it was made, server's clock
+   */
+  judge(verdict, time) {
+    if (time < this.#judged) return;
+    this.#judged = time;
+    this.verdict = verdict;
+    this.#wasOpen = true;
+    this.#check();
+  }
+
   /** Wish for something else from now on. @param {object} changes of the payload of `subscribe` */
   wish(changes) {
     this.#wishes = { ...this.#wishes, ...changes };
@@ -111,7 +130,8 @@ export class Live {
     });
     socket.on('connect', () => {
       this.#heard = Date.now();
-      this.#wasOpen = true;
+      this.verdict = null;
+      this.#judged = 0;
       this.clock.reset();
       this.#subscribe();
       this.#check();
@@ -131,10 +151,9 @@ export class Live {
     socket.on('hello', (/** @type {Hello} */ hello) => this.#greet(hello));
     socket.on('snapshot', (/** @type {Quote[]} */ quotes) => this.#replace(quotes));
     socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
-    socket.on('status', (/** @type {{time: number, sources: SourceStates}} */ status) => {
+    socket.on('status', (/** @type {{time: number, verdict: Verdict, sources: SourceStates}} */ status) => {
       this.clock.learn(status.time);
-      this.#nothing = !Object.values(status.sources).some(({ state }) => state === 'live');
-      this.#check();
+      this.judge(status.verdict, status.time);
       this.#page.status?.(status.sources);
     });
     socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
@@ -170,7 +189,7 @@ export class Live {
     this.quotes.clear();
     for (const quote of quotes) {
       this.quotes.set(quote.symbol, quote);
-      this.#learn(quote);
+      this.clock.learn(quote.published);
     }
     this.#page.replaced();
   }
@@ -180,19 +199,9 @@ export class Live {
     for (const quote of quotes) {
       const held = this.quotes.get(quote.symbol);
       this.quotes.set(quote.symbol, held ? { ...held, ...quote } : quote);
-      this.#learn(quote);
+      this.clock.learn(quote.published);
     }
     this.#page.quotes(quotes.map((quote) => quote.symbol));
-  }
-
-  /** @param {Quote} quote as it came */
-  #learn(quote) {
-    this.clock.learn(quote.published);
-    // Fresh prices are back before the next status says so.
-    if (this.#nothing && quote.stale === false) {
-      this.#nothing = false;
-      this.#check();
-    }
   }
 
   /** Judge the connection's health, say it when it changed, and give up a connection that is dead. */
@@ -200,7 +209,9 @@ export class Live {
     this.#heard = Math.min(this.#heard, Date.now()); // the viewer's clock may be set back
     const silence = Date.now() - this.#heard;
     const link = this.#judge(silence);
-    if (link !== this.link) {
+    const shown = JSON.stringify([link, this.#refusal, this.verdict]);
+    if (shown !== this.#shown) {
+      this.#shown = shown;
       this.link = link;
       this.#page.link(link, this.#refusal);
     }
@@ -222,6 +233,7 @@ export class Live {
     }
     if (silence > SILENT_MS) return 'silent';
     if (this.#refusal) return 'refused';
-    return this.#nothing ? 'nothing' : 'live';
+    if (!this.verdict) return this.#wasOpen ? 'reconnecting' : 'connecting';
+    return this.verdict.live && this.verdict.state !== 'unreachable' ? 'live' : 'nothing';
   }
 }

@@ -8,22 +8,10 @@ import { percent } from './decimal.js';
 import { ACTIVE, SIDES, STATUSES } from './ordermodel.js';
 import { flash, make, mark, write, writeNumber } from './paint.js';
 import { trimmed } from './positions.js';
-import { moment, NOTHING } from './words.js';
+import { NOTHING } from './words.js';
+import { when } from './zone.js';
 
 /** @typedef {import('./ordermodel.js').Order} Order */
-
-/**
- * Say a moment in the viewer's own time, with the day where it is not today.
- *
- * @param {number | null} ms
- */
-function when(ms) {
-  if (ms === null) return NOTHING;
-  const date = new Date(ms);
-  const clock = moment(ms).replace(/\.\d$/, '');
-  if (date.toDateString() === new Date().toDateString()) return clock;
-  return `${date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${clock}`;
-}
 
 /**
  * Say an order in a few words: "buy 10 EUR/RUB at 87".

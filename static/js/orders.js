@@ -7,7 +7,7 @@
 import { startAccount } from './accountbox.js';
 import { recall } from './address.js';
 import { Cancelling } from './cancelling.js';
-import { announce, showBanner, showLink } from './link.js';
+import { announce, showBanner, showLink, showTitle } from './link.js';
 import { Live } from './live.js';
 import { OrderError, OrderLink, ORDERS, TRADES } from './orderlink.js';
 import { Orders } from './ordermodel.js';
@@ -18,7 +18,7 @@ import { PositionTable } from './positions.js';
 import { reloadIfOthers } from './reload.js';
 import { fold } from './search.js';
 import { Ticket } from './ticket.js';
-import { LINKS } from './words.js';
+import { standing } from './words.js';
 
 /** @typedef {import('./positions.js').Instrument} Instrument */
 
@@ -104,7 +104,7 @@ const ticket = new Ticket(instruments, {
 /** @param {string} symbol @returns {string} why nothing trades in it now, empty where something can */
 function staleReason(symbol) {
   if (live.link === 'connecting') return 'waiting for the first quote.';
-  if (!live.heard) return `${LINKS[live.link][1]} ${live.link === 'refused' ? refusal : ''}`.trim();
+  if (!live.heard) return `${standing(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'the server has sent no price of it yet.';
   if (!quote.stale) return '';
@@ -200,9 +200,12 @@ function follow() {
 /** Show the worse of the two connections: quotes come by one, orders by the other. */
 function showState() {
   const both = live.link === 'live' || live.link === 'connecting';
-  showLink(both && link.state !== 'live' ? link.state : live.link);
-  let text = trouble && `Orders cannot be had now: ${trouble}`;
-  if (link.state !== 'live') text = `${LINKS[link.state][1]} Nothing can be placed or cancelled, and what is below may be old.`;
+  const shown = both && link.state !== 'live' ? link.state : live.link;
+  showLink(shown, live.verdict);
+  showTitle(shown);
+  let text = trouble && `Orders unavailable: ${trouble}`;
+  if (shown === 'nothing') text ||= standing(shown, live.verdict)[1];
+  if (link.state !== 'live') text = `${standing(link.state, null)[1]} Orders cannot be placed or cancelled, and this page may be out of date.`;
   if (link.state === 'connecting') text = '';
   showBanner(node('banner'), text);
   if (text) announce(text);

@@ -5,7 +5,6 @@
  */
 
 import { keep, recall } from './address.js';
-import { csv } from './ordermodel.js';
 import { OrderRow } from './orderrow.js';
 import { make, node, write } from './paint.js';
 
@@ -174,7 +173,8 @@ export class OrderTable {
   }
 
   /** Save what is chosen, all pages of it, as a file. */
-  #save() {
+  async #save() {
+    const { csv } = await import('./ordercsv.js');
     const data = new Blob([csv(this.#orders.chosen(this.#choice))], { type: 'text/csv' });
     const url = URL.createObjectURL(data);
     const day = new Date().toISOString().slice(0, 10);

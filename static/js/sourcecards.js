@@ -5,26 +5,27 @@
  */
 
 import { make, mark, write } from './paint.js';
-import { when } from './timeline.js';
 import { age, NOTHING } from './words.js';
+import { when } from './zone.js';
 
 /**
  * @typedef {{name: string, state: string, since: number, pinned: boolean, reason: string | null, last_error: string | null,
  *   age_ms: number | null, reconnects: number, serving: number, carries: number, url: string | null,
  *   retry_at: number | null, frames: {[channel: string]: number}, dropped: {[channel: string]: number},
- *   refused: {[symbol: string]: string}, asked_again?: {[symbol: string]: number}, lacking?: {[symbol: string]: string}}} Source
+ *   refused: {[symbol: string]: string}, asked_again?: {[symbol: string]: number}, lacking?: {[symbol: string]: string},
+ *   real: number}} Source
  */
 
 /** Name and title of each figure on a card. */
 const FIGURES = /** @type {const} */ ([
-  ['serving', 'Serves'],
+  ['serving', 'Serving'],
   ['age', 'Newest data'],
-  ['since', 'In this state'],
+  ['since', 'In this state for'],
   ['reconnects', 'Reconnects'],
   ['frames', 'Frames'],
-  ['rate', 'A second'],
-  ['dropped', 'Not newer, dropped'],
-  ['retry', 'Next try'],
+  ['rate', 'Frames per second'],
+  ['dropped', 'Out of order (dropped)'],
+  ['retry', 'Next attempt'],
 ]);
 const count = new Intl.NumberFormat('en').format;
 const sum = (/** @type {{[name: string]: number}} */ counts) => Object.values(counts).reduce((all, one) => all + one, 0);
@@ -41,6 +42,10 @@ class Card {
   #url = make('code', { class: 'soft' });
   /** @type {Source | null} */
   #source = null;
+  /** @type {number | null} null: it receives none */
+  #frames = null;
+  /** @type {number | null} */
+  #rate = null;
   #taken = 0;
 
   /** @param {string} name */
@@ -62,20 +67,31 @@ class Card {
   /** @param {Source} source */
   take(source) {
     const now = performance.now();
-    const frames = sum(source.frames);
-    if (this.#source && now > this.#taken) {
-      const rate = ((frames - sum(this.#source.frames)) * 1000) / (now - this.#taken);
-      // A restarted engine counts from 0 again.
-      write(this.#figures.rate, rate < 0 ? NOTHING : count(Math.round(rate)));
+    // What makes its own prices receives no frames.
+    const frames = source.url || Object.keys(source.frames).length ? sum(source.frames) : null;
+    if (this.#frames !== null && frames !== null && now > this.#taken) {
+      const rate = ((frames - this.#frames) * 1000) / (now - this.#taken);
+      this.#rate = rate < 0 ? null : Math.round(rate); // a restarted engine counts from 0 again
     }
+    this.#frames = frames;
     this.#source = source;
     this.#taken = now;
-    write(this.#figures.serving, `${source.serving} of ${source.carries}`);
-    write(this.#figures.reconnects, count(source.reconnects));
-    write(this.#figures.frames, count(frames));
-    write(this.#figures.dropped, count(sum(source.dropped)));
+  }
+
+  /**
+   * Show what is known now.
+   *
+   * @param {import('./clock.js').ServerClock} clock
+   * @param {boolean} known whether it still holds: nothing frozen is shown as if it did
+   */
+  paint(clock, known) {
+    const source = this.#source;
+    if (!source) return;
+    const state = known ? source.state : 'unknown';
+    mark(this.#state, 'state', state);
+    write(this.#word, state);
     this.#pinned.hidden = !source.pinned;
-    say(this.#reason, source.state === 'live' ? '' : (source.reason ?? ''));
+    say(this.#reason, known && source.state !== 'live' ? (source.reason ?? '') : '');
     say(this.#error, source.last_error ? `Last error: ${source.last_error}` : '');
     const again = source.asked_again ?? {};
     const refused = Object.entries(source.refused).map(
@@ -85,27 +101,25 @@ class Card {
     const lacking = Object.entries(source.lacking ?? {}).map(([symbol, why]) => `${symbol} (${why})`);
     say(this.#lacking, lacking.length ? `Incomplete: ${lacking.join(', ')}` : '');
     write(this.#url, source.url ?? '');
-  }
-
-  /**
-   * Show what depends on the present moment.
-   *
-   * @param {import('./clock.js').ServerClock} clock
-   * @param {boolean} heard whether the server can be heard
-   */
-  grow(clock, heard) {
-    const source = this.#source;
-    if (!source) return;
-    const state = heard ? source.state : 'unknown';
-    mark(this.#state, 'state', state);
-    write(this.#word, state);
-    const data = source.age_ms === null ? null : source.age_ms + performance.now() - this.#taken;
-    write(this.#figures.age, data === null ? NOTHING : `${age(data, true)} ago`);
-    write(this.#figures.since, age(clock.age(source.since)));
-    this.#figures.since.title = `Since ${when(source.since)}`;
     const wait = source.retry_at === null ? null : Math.max(0, source.retry_at - clock.now());
-    write(this.#figures.retry, wait === null ? NOTHING : `in ${age(wait)}`);
+    const said = {
+      serving: `${source.serving} of ${source.carries}`,
+      age: source.age_ms === null ? NOTHING : `${age(source.age_ms, true)} ago`,
+      since: age(clock.age(source.since)),
+      reconnects: count(source.reconnects),
+      frames: number(this.#frames),
+      rate: number(this.#rate),
+      dropped: count(sum(source.dropped)),
+      retry: wait === null ? NOTHING : `in ${age(wait)}`,
+    };
+    for (const [name] of FIGURES) write(this.#figures[name], known ? said[name] : NOTHING);
+    this.#figures.since.title = known ? `Since ${when(source.since)}` : '';
   }
+}
+
+/** @param {number | null} value */
+function number(value) {
+  return value === null ? NOTHING : count(value);
 }
 
 /**
@@ -139,9 +153,9 @@ export class SourceCards {
 
   /**
    * @param {import('./clock.js').ServerClock} clock
-   * @param {boolean} heard
+   * @param {boolean} known whether what was taken still holds
    */
-  grow(clock, heard) {
-    for (const card of this.#cards.values()) card.grow(clock, heard);
+  paint(clock, known) {
+    for (const card of this.#cards.values()) card.paint(clock, known);
   }
 }

@@ -4,11 +4,9 @@
  * @module
  */
 
-import { announce, showBanner, showLink } from './link.js';
+import { announce, showBanner, showLink, showTitle } from './link.js';
 import { make } from './paint.js';
-import { LINKS } from './words.js';
-
-/** @typedef {import('./live.js').Link} Link */
+import { standing } from './words.js';
 
 export class Standing {
   #banner = /** @type {HTMLElement} */ (document.getElementById('banner'));
@@ -31,19 +29,21 @@ export class Standing {
   }
 
   /**
-   * Show the health of the page's connection.
+   * Show whether prices are live.
    *
-   * @param {Link} link
-   * @param {string} reason
-   * @param {boolean} heard whether the server can be heard, so that what it said of its sources still holds
+   * @param {import('./live.js').Live} live
+   * @param {string} reason of a refusal
    */
-  link(link, reason, heard) {
-    this.#heard = heard;
-    showLink(link);
+  link({ link, verdict, heard }, reason) {
+    // Without the engine nobody knows how the sources are.
+    this.#heard = heard && verdict?.state !== 'unreachable';
+    showLink(link, verdict);
+    showTitle(link);
     this.#show();
-    const text = link === 'live' ? '' : `${LINKS[link][1]} ${reason} The prices below are not live.`.replace(/ +/g, ' ');
-    showBanner(this.#banner, link === 'connecting' ? '' : text);
-    announce(link === 'live' ? 'Prices are live.' : text);
+    const [, meaning] = standing(link, verdict);
+    const text = `${meaning} ${reason}`.trim();
+    showBanner(this.#banner, link === 'connecting' || link === 'live' ? '' : text);
+    announce(text || 'Prices are live.');
   }
 
   #show() {

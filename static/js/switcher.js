@@ -4,10 +4,10 @@
  * @module
  */
 
-import { make, mark, write } from './paint.js';
+import { make, mark, node, write } from './paint.js';
 
 const TOKEN = 'admin-token';
-const SETTLE_MS = 1_500;
+const AUTO = 'auto';
 
 /** @returns {string} the token of this tab, empty where there is none */
 function token() {
@@ -29,17 +29,23 @@ function keepToken(value) {
 }
 
 export class Switcher {
-  #buttons = /** @type {HTMLElement} */ (document.getElementById('switch'));
-  #answer = /** @type {HTMLElement} */ (document.getElementById('switched'));
-  #form = /** @type {HTMLFormElement} */ (document.getElementById('token-form'));
-  #field = /** @type {HTMLInputElement} */ (document.getElementById('token'));
-  #wanted = 'auto';
-  #due = 0;
+  #buttons = node('switch');
+  #answer = node('switched');
+  #sure = node('sure');
+  #form = /** @type {HTMLFormElement} */ (node('token-form'));
+  #field = /** @type {HTMLInputElement} */ (node('token'));
+  #wanted = AUTO;
 
   constructor() {
     this.#buttons.addEventListener('click', (event) => {
       const button = event.target instanceof Element ? event.target.closest('button') : null;
-      if (button?.dataset.source) this.#pin(button.dataset.source);
+      const { source } = button?.dataset ?? {};
+      if (source && button?.getAttribute('aria-pressed') !== 'true') this.#choose(source);
+    });
+    node('sure-yes').addEventListener('click', () => this.#pin(this.#wanted));
+    node('sure-no').addEventListener('click', () => {
+      this.#sure.hidden = true;
+      this.#button(this.#wanted)?.focus();
     });
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -49,46 +55,46 @@ export class Switcher {
     });
   }
 
-  /** Offer these sources. @param {string[]} names */
+  /** Offer these sources. @param {string[]} names that carry real pairs */
   offer(names) {
     const [auto, ...old] = /** @type {HTMLElement[]} */ ([...this.#buttons.children]);
-    if (old.map((button) => button.dataset.source).join() !== names.join()) {
-      const buttons = names.map((name) =>
-        make('button', { class: 'button', type: 'button', 'data-source': name, 'aria-pressed': 'false' }, name),
-      );
-      this.#buttons.replaceChildren(auto, ...buttons);
-    }
-    this.#look();
+    if (old.map((button) => button.dataset.source).join() === names.join()) return;
+    const buttons = names.map((name) =>
+      make('button', { class: 'button', type: 'button', 'data-source': name, 'aria-pressed': 'false' }, name),
+    );
+    this.#buttons.replaceChildren(auto, ...buttons);
   }
 
-  /** Show soon which source is pinned; a gateway knows it up to a second after the engine. */
-  refresh() {
-    clearTimeout(this.#due);
-    this.#due = setTimeout(() => this.#look(), SETTLE_MS);
-  }
-
-  async #look() {
-    try {
-      const response = await fetch('/sources', { headers: { Accept: 'application/json' } });
-      if (!response.ok) return;
-      const { pinned } = await response.json();
-      this.#show(pinned ?? 'auto');
-    } catch {
-      // The connection's badge says already that the server cannot be reached.
-    }
-  }
-
-  /** @param {string} pinned */
-  #show(pinned) {
+  /** Show which source is pinned. @param {string | null} pinned null: none */
+  show(pinned) {
     for (const button of this.#buttons.children) {
       const name = button.getAttribute('data-source');
-      button.setAttribute('aria-pressed', String(name === pinned));
+      button.setAttribute('aria-pressed', String(name === (pinned ?? AUTO)));
     }
   }
 
   /** @param {string} source */
-  async #pin(source) {
+  #button(source) {
+    return [...this.#buttons.children].find((one) => one.getAttribute('data-source') === source);
+  }
+
+  /** Pinning asks first: it changes what everybody sees, and undoes failover. @param {string} source */
+  #choose(source) {
     this.#wanted = source;
+    this.#form.hidden = true;
+    this.#say('', '');
+    if (source === AUTO) {
+      this.#pin(source);
+      return;
+    }
+    write(node('sure-what'), `Serve only ${source} to every viewer, even when it fails?`);
+    this.#sure.hidden = false;
+    node('sure-no').focus();
+  }
+
+  /** @param {string} source */
+  async #pin(source) {
+    this.#sure.hidden = true;
     this.#say('Asking …', 'busy');
     const sent = token();
     /** @type {{[name: string]: string}} */
@@ -99,8 +105,8 @@ export class Switcher {
       const response = await fetch('/sources/active', { method: 'POST', headers, body });
       if (response.ok) {
         this.#form.hidden = true;
-        this.#show(source);
-        this.#say(source === 'auto' ? 'The first live source serves.' : `Only ${source} serves now, for everybody.`, 'done');
+        this.show(source);
+        this.#say(source === AUTO ? 'The first live source serves.' : `Only ${source} serves now, for everybody.`, 'done');
       } else {
         await this.#refused(response, sent !== '');
       }

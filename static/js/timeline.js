@@ -1,13 +1,15 @@
 /**
- * The timeline of switches: which instruments went from which source to which, when and why, newest first.
+ * The timeline: which instruments went from which source to which, when and why, and each start of the engine; newest first.
  *
  * @module
  */
 
 import { make, write } from './paint.js';
-import { age, moment } from './words.js';
+import { age } from './words.js';
+import { when } from './zone.js';
 
 /** @typedef {import('./live.js').Switch} Switch */
+/** @typedef {{time: number, epoch: string}} Start of the engine */
 
 /** More symbols than this are counted instead of named. */
 const NAMED = 4;
@@ -24,19 +26,6 @@ function kind({ from, to }) {
   return from === null ? 'begun' : 'moved';
 }
 
-/**
- * Say a moment in the viewer's own time, with the day where it is not today.
- *
- * @param {number} ms
- * @returns {string}
- */
-export function when(ms) {
-  const date = new Date(ms);
-  const clock = moment(ms).replace(/\.\d$/, '');
-  if (date.toDateString() === new Date().toDateString()) return clock;
-  return `${date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${clock}`;
-}
-
 export class Timeline {
   #list;
   /** @type {[Element, number][]} the place of each age, and since when */
@@ -48,25 +37,42 @@ export class Timeline {
     this.#list = list;
   }
 
-  /** Show these, where they differ from what is shown. @param {Switch[]} switches oldest first */
-  paint(switches) {
-    const shown = JSON.stringify(switches);
+  /**
+   * Show these, where they differ from what is shown.
+   *
+   * @param {Switch[]} switches oldest first
+   * @param {Start[]} starts oldest first
+   */
+  paint(switches, starts) {
+    const shown = JSON.stringify([switches, starts]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.#ages = [];
-    const entries = switches.toReversed().map((change) => this.#build(change));
-    this.#list.replaceChildren(...(entries.length ? entries : [make('li', { class: 'soft' }, 'No switch so far.')]));
+    // A start comes before what it led to in the same millisecond.
+    const entries = [...starts.map((one, n) => this.#start(one, n > 0)), ...switches.map((one) => this.#build(one))];
+    const sorted = entries.sort((a, b) => b.time - a.time).map(({ element }) => element);
+    this.#list.replaceChildren(...(sorted.length ? sorted : [make('li', { class: 'soft' }, 'No switch so far.')]));
+  }
+
+  /** @param {Start} start @param {boolean} again whether an earlier one is known */
+  #start({ time, epoch }, again) {
+    const what = make('p', {}, make('strong', {}, again ? 'Engine restarted' : 'Engine started'), ' ', make('code', { class: 'soft' }, epoch));
+    return { time, element: make('li', { 'data-kind': 'started' }, this.#head(time), what) };
+  }
+
+  /** @param {number} ms */
+  #head(ms) {
+    const old = make('span', { class: 'soft' });
+    this.#ages.push([old, ms]);
+    return make('p', {}, make('time', { datetime: new Date(ms).toISOString() }, when(ms)), ' ', old);
   }
 
   /** @param {Switch} change */
   #build(change) {
-    const old = make('span', { class: 'soft' });
-    this.#ages.push([old, change.time]);
-    const time = make('time', { datetime: new Date(change.time).toISOString() }, when(change.time));
     const way = make('strong', {}, `${change.from ?? 'no source'} → ${change.to ?? 'no source'}`);
     const what = make('span', { class: 'soft' }, named(change.symbols));
-    const head = make('p', {}, time, ' ', old);
-    return make('li', { 'data-kind': kind(change) }, head, make('p', {}, way, ' ', what), make('p', { class: 'reason' }, change.reason));
+    const words = [make('p', {}, way, ' ', what), make('p', { class: 'reason' }, change.reason)];
+    return { time: change.time, element: make('li', { 'data-kind': kind(change) }, this.#head(change.time), ...words) };
   }
 
   /** Let the ages grow. @param {import('./clock.js').ServerClock} clock */

@@ -104,8 +104,8 @@ export function startVenueView() {
         ask();
       },
       replaced: everything,
-      link(link, reason) {
-        standing.link(link, reason, live.heard);
+      link(_, reason) {
+        standing.link(live, reason);
         everything();
       },
       hello({ symbols, sources }) {

@@ -27,20 +27,6 @@ export function age(ms, tenths = false) {
 }
 
 /**
- * Say a moment in the viewer's own time, to the tenth of a second.
- *
- * @param {number | null | undefined} ms since the epoch
- * @returns {string}
- */
-export function moment(ms) {
-  if (typeof ms !== 'number') return NOTHING;
-  const date = new Date(ms);
-  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
-  const tenth = Math.floor(date.getMilliseconds() / 100);
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${tenth}`;
-}
-
-/**
  * Give a number's text a plus where it has no sign; zero gets none, not even after rounding ("-0.00").
  *
  * @param {string} text
@@ -74,12 +60,33 @@ export function direction(text) {
 }
 
 /** What each state of the page's own connection is called and means. */
-export const LINKS = {
+const LINKS = {
   connecting: ['Connecting', 'Connecting to the server.'],
   live: ['Live', ''],
   silent: ['No news', 'The server has sent nothing for more than 6 seconds.'],
-  nothing: ['Nothing live', 'No source is live: the engine is not running, or every venue is lost.'],
-  reconnecting: ['Reconnecting', 'The connection to the server was lost; trying again.'],
+  nothing: ['Nothing live', 'The engine cannot be reached.'],
+  reconnecting: ['Reconnecting', 'The connection to the server was lost. Trying again.'],
   refused: ['Refused', 'The server refused to serve this page.'],
   offline: ['Offline', 'This device is offline.'],
 };
+
+/**
+ * Say in a word or two how live things are, and in a sentence why they are not.
+ *
+ * @param {import('./live.js').Link} link
+ * @param {import('./live.js').Verdict | null | undefined} verdict
+ * @returns {[string, string]} the sentence is empty while all is live
+ */
+export function standing(link, verdict) {
+  const [word, sentence] = LINKS[link];
+  if (!verdict || verdict.state === 'unreachable') return [word, sentence];
+  const { live, total, real, dark, pinned } = verdict;
+  const kind = real ? 'real pair' : 'instrument';
+  if (link === 'nothing') {
+    const why = pinned ? `only ${pinned} may serve (pinned)` : 'every source is silent or disconnected';
+    return [real ? 'No live pair' : word, `No ${kind} has a live price: ${why}.`];
+  }
+  if (link !== 'live' || live === total) return [word, sentence];
+  const more = total - live - dark.length;
+  return [`${live} of ${total} live`, `No live price for ${dark.join(', ')}${more ? ` and ${more} more` : ''}.`];
+}

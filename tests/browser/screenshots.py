@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 DESKTOP = {"width": 1440, "height": 900}
 TALL = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 360, "height": 780}
 # File name, path, theme, size, pinned source.
 PICTURES = [
     ("board-light", "/", "light", DESKTOP, "auto"),
@@ -32,6 +33,11 @@ PICTURES = [
     ("orders-phone", "/orders?instrument=eurrub", "light", PHONE, "auto"),
     ("status", "/status", "light", TALL, "auto"),
     ("instrument-stale", "/btcusdt?interval=1s&type=candles", "light", TALL, "synthetic"),
+    ("board-narrow", "/", "dark", NARROW, "auto"),
+    ("instrument-narrow", "/btcusdt?interval=1m&type=candles", "light", NARROW, "auto"),
+    ("orders-narrow", "/orders?instrument=btcusdt", "light", NARROW, "auto"),
+    ("status-phone", "/status", "dark", PHONE, "auto"),
+    ("board-stale", "/", "light", DESKTOP, "synthetic"),
 ]
 # Some orders of each kind for the page's account, and one in the ticket.
 ORDERS = """() => new Promise((done) => {
@@ -88,7 +94,7 @@ def main() -> None:
                 visitor.page.evaluate(ORDERS)
             visitor.page.wait_for_timeout(SETTLE_MS)
             if source != "auto":
-                visitor.page.get_by_role("button", name=source).click()
+                system.pin(source)
                 expect(visitor.page.locator("#banner")).to_be_visible()
                 visitor.page.wait_for_timeout(2_000)
                 visitor.page.evaluate("scrollTo(0, 0)")

@@ -26,9 +26,10 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
     visitor = Visitor(browser, guarded.url)
     visitor.expect(401)
     page = visitor.page
-    page.goto("/btcusdt")
+    page.goto("/status")
 
     page.get_by_role("button", name="okx").click()
+    page.get_by_role("button", name="Yes, pin it").click()
     expect(page.locator("#switched")).to_contain_text("Refused: ")
     expect(page.get_by_label("Admin token")).to_be_focused()
     page.keyboard.type("a wrong one")
@@ -39,7 +40,7 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
 
     expect(page.locator("#switched")).to_have_text("Only okx serves now, for everybody.")
     expect(page.locator("#token-form")).to_be_hidden()
-    expect(page.locator("#source")).to_have_text("okx")
+    expect(page.locator("#pinned")).to_have_text("Pinned: okx")
     assert page.evaluate("localStorage.length") == 0
     assert page.evaluate("sessionStorage.length") == 1
     visitor.close()

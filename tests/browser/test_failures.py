@@ -35,7 +35,7 @@ def test_engine_killed(live: Open, system: System) -> None:
     system.kill("engine")
     until(lambda: page.evaluate("window.said.length"), "the stale banner", STALE_WITHIN / 1000)
 
-    expect(page.locator("#changes .switched", has_text="started anew")).to_have_count(1, timeout=BACK_WITHIN)
+    expect(page.locator("#changes .switched", has_text="restarted")).to_have_count(1, timeout=BACK_WITHIN)
     expect(page.locator("#banner")).to_be_hidden(timeout=BACK_WITHIN)
     assert all(text.startswith("STALE: ") for text in page.evaluate("window.said"))
     expect(page.locator("#venues .state").first).to_have_text("live", timeout=BACK_WITHIN)

@@ -187,7 +187,7 @@ def test_csv_is_read_back_as_it_was(visit: Visit) -> None:
     """Quotes, commas and line ends inside a value survive; times are ISO, numbers exact."""
     order = _order("a", client_order_id='x,"y"\r\nz', amount="0.000000000000000001", side=2, status=4)
 
-    text = _run(visit, "ordermodel", "return m.csv(given[0]);", [order, _order("b", creation_time=None)])
+    text = _run(visit, "ordercsv", "return m.csv(given[0]);", [order, _order("b", creation_time=None)])
     first, second = csv.DictReader(io.StringIO(text, newline=""))
 
     assert first["client_order_id"] == order["client_order_id"]

@@ -45,6 +45,7 @@ def test_every_source_has_its_card(status: Callable[..., Page]) -> None:
     expect(cards.locator(".state")).to_have_text(["live"] * 3)
     expect(page.locator("[data-source=binance] .figures")).to_contain_text("3 of 3")
     expect(page.locator("[data-source=binance] code")).to_contain_text("ws://127.0.0.1")
+    expect(page.locator("[data-source=synthetic] dd").nth(4)).to_have_text("—")  # it receives none
     frames = page.locator("[data-source=binance] dd").nth(4)
     before = int(frames.inner_text().replace(",", ""))
     until(lambda: int(frames.inner_text().replace(",", "")) > before, "more frames")
@@ -80,14 +81,20 @@ def test_what_happened_before_the_page_was_opened_is_there(visit: Visit, system:
     page.reload()
 
     expect(newest.locator(".reason")).to_have_text(said)
-    expect(page.locator("#switches-since")).to_contain_text("this gateway has noted them since")
+    expect(page.locator("#switches-since")).to_contain_text("Newest first, since ")
 
 
 def test_pin_and_unpin(status: Callable[..., Page]) -> None:
-    """A button pins a source for everybody; its card and the first line say so; Automatic undoes it."""
+    """A button pins a source once that is confirmed; card and first line say so; Automatic undoes it."""
     page = status()
 
     page.get_by_role("button", name="okx").click()
+    expect(page.locator("#sure-what")).to_have_text("Serve only okx to every viewer, even when it fails?")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#sure")).to_be_hidden()
+    expect(page.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="okx").click()
+    page.get_by_role("button", name="Yes, pin it").click()
     expect(page.get_by_role("button", name="okx")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("[data-source=okx] .pinned")).to_be_visible()
     expect(page.locator("#verdict")).to_contain_text("okx is pinned")
@@ -97,6 +104,42 @@ def test_pin_and_unpin(status: Callable[..., Page]) -> None:
     expect(page.locator("#verdict")).to_have_text("All is well: every source is live.")
     expect(page.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".pinned:visible")).to_have_count(0)
+
+
+def test_only_sources_with_real_pairs_can_be_pinned(status: Callable[..., Page]) -> None:
+    """The synthetic source is no choice: pinned, it would leave every real pair without a price."""
+    page = status()
+
+    expect(page.locator("#switch button")).to_have_text(["Automatic", "binance", "okx"])
+
+
+@pytest.mark.parametrize("path", ["/", "/?view=venues", "/btcusdt", "/ticker_00", "/orders", "/status"])
+def test_a_pin_is_seen_on_every_page(visit: Visit, system: System, path: str) -> None:
+    """A chip names the pinned source and leads to where it is undone; nothing but /status pins."""
+    page = visit(path).page
+    expect(page.locator("#link")).to_have_attribute("data-link", "live")
+    expect(page.locator("#pinned")).to_be_hidden()
+    system.pin("okx")
+    expect(page.locator("#pinned")).to_have_text("Pinned: okx")
+    assert page.locator("#pinned").get_attribute("href").endswith("status")  # type: ignore[union-attr]
+    assert page.locator("#switch").count() == (path == "/status")
+    system.pin("auto")
+
+    expect(page.locator("#pinned")).to_be_hidden()
+
+
+def test_restarts_are_in_the_timeline(status: Callable[..., Page], system: System) -> None:
+    """An engine's restart is listed, and the switches before it are kept."""
+    page = status()
+    before = page.locator("#switches li").count()
+    system.kill("engine")
+
+    expect(page.locator("#switches li", has_text="Engine restarted").first).to_be_visible(
+        timeout=30_000 * SCALE
+    )
+    expect(page.locator("#verdict")).to_contain_text("All is well", timeout=40_000 * SCALE)
+    assert page.locator("#switches li").count() > before
+    expect(page.locator("#switches li").last).to_contain_text("Engine started")
 
 
 def test_pin_of_another_is_seen(status: Callable[..., Page], system: System) -> None:
@@ -141,7 +184,11 @@ def test_engine_away(visit: Visit, system: System) -> None:
     try:
         expect(page.locator("#link-word")).to_have_text("Nothing live", timeout=20_000 * SCALE)
         expect(page.locator("#banner")).to_be_visible()
-        expect(page.locator("#engine")).to_have_text("not reachable", timeout=15_000 * SCALE)
+        expect(page.locator("#engine")).to_have_text("not reachable", timeout=500 * SCALE)
+        for figure in ("lag", "quotes", "seq", "history"):
+            expect(page.locator(f"#{figure}")).to_have_text("—")
+        expect(page.locator("[data-source=binance] dd")).to_have_text(["—"] * 8)
+        expect(page.locator("#verdict")).to_have_text("The engine cannot be reached.")
     finally:
         system.thaw(pid)
 

@@ -57,6 +57,7 @@ class Mirror:
         self.alive = False
         self.lag_ms: float | None = None
         self.version = 0
+        self.rules_version = 0
         self.quotes: dict[str, Quote] = {}
         self.versions: dict[str, int] = {}
         self.venues: dict[str, Venues] = {}
@@ -105,6 +106,7 @@ class Mirror:
             self.switches.append(message.switch)
         elif isinstance(message, RulesChanged):
             self._rules[message.source] = message.rules
+            self.rules_version += 1
         elif isinstance(message, VenuesChanged):
             self._show_venues(message.venues)
         elif isinstance(message, LiveBars):
@@ -149,6 +151,12 @@ class Mirror:
         quote = self.quotes.get(symbol)
         return self._rules.get((quote and quote.source) or "", {}).get(symbol, _NO_RULES)
 
+    def digits(self, symbol: str) -> tuple[int | None, int | None]:
+        """Tell the digits after the point of a price's and an amount's least step, of the finest source."""
+        known = [rules[symbol] for rules in self._rules.values() if symbol in rules]
+        ticks, lots = [one.tick for one in known if one.tick], [one.lot for one in known if one.lot]
+        return max(map(_places, ticks), default=None), max(map(_places, lots), default=None)
+
     def listed(self) -> list[Quote]:
         """List every shown quote, in the order of the instruments."""
         return [self.quotes[one.symbol] for one in self.catalogue if one.symbol in self.quotes]
@@ -177,6 +185,10 @@ class Mirror:
         if self.alive:
             return aged
         return [msgspec.structs.replace(one, state="lost", reason=UNREACHABLE, serving=0) for one in aged]
+
+    def venues_of_pairs(self) -> list[str]:
+        """Name the sources that carry real pairs, best first."""
+        return [one.name for one in self._sources if one.real]
 
     def troubles(self, now_s: float) -> list[str]:
         """Say why this gateway should get no traffic; empty while anything that counts is live."""
@@ -216,6 +228,7 @@ class Mirror:
         self._given = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
         self._rules = dict(message.rules)
+        self.rules_version += 1
         for symbol in self.quotes.keys() - self._given.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
         if new:
@@ -267,3 +280,7 @@ class Mirror:
         self.version += 1
         self.venues[venues.symbol] = venues
         self.venue_versions[venues.symbol] = self.version
+
+
+def _places(step: str) -> int:
+    return len(step.partition(".")[2])

@@ -18,7 +18,8 @@ export function readAccount() {
     const kept = localStorage.getItem(KEY) ?? '';
     return readId(kept);
   } catch {
-    return ''; // storage is switched off
+    // storage is switched off
+    return '';
   }
 }
 

@@ -48,7 +48,8 @@ export function startAccount(changed) {
       await navigator.clipboard.writeText(shown.value);
       say('Copied.');
     } catch {
-      shown.select(); // no clipboard without https, or not allowed
+      // no clipboard without https, or not allowed
+      shown.select();
       say('Press Ctrl+C to copy it.');
     }
   });

@@ -6,7 +6,9 @@
 
 /** @typedef {{from: number, to: number, words: string}} Band `from`, `to`: logical places of the time scale */
 
-const NARROWEST = 2;
+/** A gap narrower than this is a tick at the foot of the chart: a line through a candle would hide it. */
+const NARROWEST = 3;
+const TICK = 8;
 const STRIPE = 6;
 const MARGIN = 8;
 
@@ -58,8 +60,12 @@ export class Bands {
         // Whole pixels make sharp edges.
         const begin = Math.round(origin + band.from * width);
         const from = Math.max(-STRIPE, begin);
-        const to = Math.min(mediaSize.width + STRIPE, Math.max(Math.round(origin + band.to * width), begin + NARROWEST));
-        if (to > from) this.#hatch(context, from, to, mediaSize.height, band.words);
+        const to = Math.min(mediaSize.width + STRIPE, Math.round(origin + band.to * width));
+        if (to - from >= NARROWEST) this.#hatch(context, from, to, mediaSize.height, band.words);
+        else if (to >= 0 && from <= mediaSize.width) {
+          context.fillStyle = this.#colour;
+          context.fillRect(begin - 1, mediaSize.height - TICK, 2, TICK);
+        }
       }
     });
   }

@@ -81,7 +81,8 @@ export class Bars {
   join(live) {
     if (live.interval !== this.interval) return [];
     if (live.epoch !== this.#epoch) return null;
-    if (live.seq < this.#seq) return []; // the page was newer
+    // the page was newer
+    if (live.seq < this.#seq) return [];
     const last = this.bars.at(-1);
     const first = live.bars[0]?.time;
     // What is held must lead up to the new bars, and its last one must be whole.
@@ -192,4 +193,16 @@ export function before(sorted, time) {
 function merged(older, newer) {
   const found = new Map([...older, ...newer].map((gap) => [gap.from, gap]));
   return [...found.values()].sort((a, b) => a.from - b.from);
+}
+
+/** List where another source began to serve. @param {Bar[]} bars oldest first @returns {{time: number, to: string}[]} */
+export function switches(bars) {
+  let before = bars[0]?.source.split('+') ?? [];
+  return bars.flatMap(({ time, source }) => {
+    if (source === before.join('+')) return [];
+    const parts = source.split('+');
+    const to = parts.find((one) => !before.includes(one));
+    before = parts;
+    return to ? [{ time, to }] : [];
+  });
 }

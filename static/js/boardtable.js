@@ -165,7 +165,8 @@ class Board {
   #mark(star) {
     this.#favourites.toggle(star.closest('tr')?.dataset.symbol ?? '');
     this.#place();
-    star.focus({ preventScroll: true }); // a row that is moved loses it
+    // a row that is moved loses it
+    star.focus({ preventScroll: true });
   }
 }
 

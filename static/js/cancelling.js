@@ -5,12 +5,7 @@
  */
 
 import { CANCEL, OrderError } from './orderlink.js';
-import { ACTIVE } from './ordermodel.js';
 import { node, write } from './paint.js';
-
-/** All orders are cancelled in portions, slowly enough for the server's limit on messages. */
-const PORTION = 25;
-const PORTION_MS = 250;
 
 /**
  * @typedef {object} Desk what cancelling needs of the page
@@ -62,20 +57,11 @@ export class Cancelling {
   }
 
   async #all() {
-    const all = this.#orders.active;
     this.#confirm(false);
     this.#busy = true;
-    for (let at = 0; at < all.length; at += PORTION) {
-      const portion = all.slice(at, at + PORTION).filter(({ order_id: id }) => this.#orders.get(id)?.status === ACTIVE);
-      await Promise.allSettled(portion.map(({ order_id }) => this.#desk.ask(CANCEL, { order_id })));
-      if (all.length > PORTION) this.#desk.news(`Cancelling: ${Math.min(at + PORTION, all.length)} of ${all.length}`);
-      await new Promise((later) => setTimeout(later, PORTION_MS));
-    }
+    const { cancelAll } = await import('./cancelall.js');
+    await cancelAll(this.#orders, this.#desk);
     this.#busy = false;
-    const known = await this.#desk.sync();
-    const { length } = this.#orders.active;
-    if (known && !length) this.#desk.news('No order is active any more.');
-    else this.#desk.news(`${length === 1 ? 'One order is' : `${length} orders are`} still active${known ? '' : ', as far as is known'}.`);
   }
 
   /** @param {boolean} shown whether the second thought is asked for */

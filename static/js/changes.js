@@ -5,8 +5,9 @@
  */
 
 import { subtract } from './decimal.js';
+import { shown } from './numbers.js';
 import { make, mark, writeNumber } from './paint.js';
-import { ARROWS, direction, signed, split } from './words.js';
+import { ARROWS, direction, signed } from './words.js';
 import { moment } from './zone.js';
 
 /** More are forgotten, oldest first. */
@@ -28,14 +29,15 @@ export class ChangeList {
    * @param {string} price
    * @param {string | null} before
    * @param {number | null} time ms since the epoch
+   * @param {number} digits
    */
-  price(price, before, time) {
+  price(price, before, time, digits) {
     const step = before === null ? null : subtract(price, before);
     const way = direction(step);
-    const delta = make('span', { class: 'step' }, step === null ? '' : `${ARROWS[way]} ${signed(split(step)[0])}`);
+    const delta = make('span', { class: 'step' }, step === null ? '' : `${ARROWS[way]} ${signed(shown(step, digits))}`);
     mark(delta, 'way', way);
     const value = make('span', { class: 'value' });
-    writeNumber(value, price);
+    writeNumber(value, price, digits);
     this.#note(make('li', {}, make('time', {}, moment(time)), value, delta));
   }
 

@@ -12,7 +12,7 @@ import {
   LineSeries,
 } from '../vendor/lightweight-charts.standalone.production.mjs';
 import { Bands } from './bands.js';
-import { before } from './bars.js';
+import { before, switches } from './bars.js';
 import { marksOf } from './trades.js';
 import { stamp } from './zone.js';
 
@@ -21,10 +21,12 @@ import { stamp } from './zone.js';
 
 /** Empty places right of the newest bar. */
 const RIGHT = 5;
+/** Bars that are left in sight at least. */
+const KEPT = 5;
 /** Older bars are asked for when fewer than these are left of what is seen. */
 const NEAR = 60;
 const HIDDEN = 'transparent';
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
 
 export class Chart {
   #box;
@@ -41,7 +43,7 @@ export class Chart {
   #places = [];
   #shape = -1;
   #digits = -1;
-  #colours = { up: '', down: '' };
+  #colours = { up: '', down: '', switched: '' };
   /** @type {number | undefined} the place the keyboard's cursor is at */
   #cursor;
   type = 'line';
@@ -61,7 +63,8 @@ export class Chart {
     this.#bars = bars;
     this.#chart = createChart(box, {
       autoSize: true,
-      handleScroll: { vertTouchDrag: false }, // a finger must get past the chart
+      // a finger must get past the chart
+      handleScroll: { vertTouchDrag: false },
       rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.2 } },
       timeScale: { rightOffset: RIGHT, minBarSpacing: 0.5, maxBarSpacing: 60, tickMarkFormatter: tick },
       localization: { timeFormatter: (/** @type {number} */ time) => stamp(time * 1000) },
@@ -87,9 +90,26 @@ export class Chart {
       // Its label on the axis would be the last visible bar's, while the dotted line stands at the newest price.
       if (following !== this.#candles.options().lastValueVisible)
         for (const series of [this.#candles, this.#line]) series.applyOptions({ lastValueVisible: following });
-      if (range && this.#places.length) moved(range.from - NEAR, following);
+      if (!range || !this.#places.length || this.#hold(range)) return;
+      moved(range.from - NEAR, following);
     });
     this.paintTheme();
+  }
+
+  /**
+   * Keep bars in sight, however far it is dragged.
+   *
+   * @param {{from: number, to: number}} range that is seen now
+   * @returns {boolean} whether it was put back
+   */
+  #hold({ from, to }) {
+    const scale = this.#chart.timeScale();
+    const at = scale.scrollPosition();
+    const least = Math.min(KEPT, this.#places.length);
+    const held = Math.max(least - this.#places.length, Math.min(at, Math.max(RIGHT, to - from - least)));
+    if (Math.abs(held - at) < 0.01) return false;
+    scale.scrollToPosition(held, false);
+    return true;
   }
 
   /** Draw the bars that are new. @param {Bar[]} fresh */
@@ -133,7 +153,8 @@ export class Chart {
     this.#own();
     const now = base < 0 || offset > -1 ? -1 : before(this.#places, anchor);
     if (now >= 0) scale.scrollToPosition(offset + now - seen - (this.#places.length - 1 - base), false);
-    else if (offset < -1) this.follow(); // what was seen is no longer held
+    // what was seen is no longer held
+    else if (offset < -1) this.follow();
     this.#mark();
   }
 
@@ -201,7 +222,7 @@ export class Chart {
     const { fontFamily, fontSize } = getComputedStyle(this.#box);
     const size = Math.round(Number.parseFloat(fontSize));
     const crosshair = { color: edge, labelBackgroundColor: accent };
-    this.#colours = { up, down };
+    this.#colours = { up, down, switched: accent };
     this.#chart.applyOptions({
       layout: { background: { color: HIDDEN }, textColor: soft, fontFamily, fontSize: size },
       grid: { vertLines: { color: line }, horzLines: { color: line } },
@@ -242,7 +263,8 @@ export class Chart {
   #scale(bars) {
     this.#digits = Math.max(0, ...bars.slice(-500).map((bar) => decimals(bar.close)));
     const minMove = Number(`1e-${this.#digits}`);
-    const formatter = (/** @type {number} */ price, digits = this.#digits) => Number(price.toFixed(digits)).toFixed(digits); // twice: no -0
+    // twice: no -0
+    const formatter = (/** @type {number} */ price, digits = this.#digits) => Number(price.toFixed(digits)).toFixed(digits);
     // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
     const tickmarksFormatter = (/** @type {number[]} */ prices) => {
       const between = prices.some((price) => Math.abs(price - Number(formatter(price))) > minMove / 100);
@@ -262,12 +284,16 @@ export class Chart {
     this.#bands.set(bands);
   }
 
-  /** Put an arrow at each bar in which the viewer traded, one for each side. */
+  /** Put an arrow at each bar in which the viewer traded, one for each side, and a mark where another source began to serve. */
   #own() {
-    const marks = marksOf(this.#trades, this.#places).map(({ time, side, text }) => {
+    const own = marksOf(this.#trades, this.#places).map(({ time, side, text }) => {
       const [position, shape, color] = side === 1 ? ['belowBar', 'arrowUp', this.#colours.up] : ['aboveBar', 'arrowDown', this.#colours.down];
       return { time: time / 1000, position, shape, color, text };
     });
+    const moved = switches(this.#bars.bars).map(({ time, to }) => {
+      return { time: time / 1000, position: 'aboveBar', shape: 'square', color: this.#colours.switched, text: `→ ${to}`, size: 0.5 };
+    });
+    const marks = [...own, ...moved].sort((a, b) => a.time - b.time);
     const active = this.#active === this.#line ? 1 : 0;
     this.#marks.forEach((one, n) => one.setMarkers(n === active ? marks : []));
   }
@@ -300,10 +326,8 @@ function tick(time, type) {
   const [day, clock] = stamp(time * 1000).split(' ');
   if (type === 4) return clock;
   if (type === 3 || clock !== '00:00:00') return clock.slice(0, 5);
-  const [year, month, date] = day.split('-');
-  if (type === 0) return year;
-  const name = MONTHS[Number(month) - 1];
-  return type === 1 ? name : `${Number(date)} ${name}`;
+  if (type === 0) return day.slice(0, 4);
+  return new Date(day).toLocaleDateString('en-GB', { timeZone: 'UTC', month: 'short', ...(type === 2 && { day: 'numeric' }) });
 }
 
 /** @param {string} text of a number @returns {number} digits after its point, zeros at the end not counted */

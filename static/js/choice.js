@@ -1,5 +1,6 @@
 /**
- * What this viewer wants to see of a chart: interval and type. It lives in the page's address and nowhere else.
+ * What this viewer wants to see of a chart: interval and type. It lives in the page's address, and in the tab for pages
+ * without it there.
  *
  * @module
  */
@@ -12,17 +13,29 @@ const TYPES = ['candles', 'line'];
 /** @typedef {{interval: string, type: string}} Choice */
 
 /**
- * Read the choice from the address; what is missing or unknown is the usual one.
+ * Read the choice from the address, else from the tab; what is missing or unknown is the usual one.
  *
- * @param {Choice} usual
+ * @param {Choice} usual its type is the key under which the tab keeps it: charts of walks and of markets differ
  * @returns {Choice}
  */
 export function readChoice(usual) {
-  const [interval, type] = [recall('interval'), recall('type')];
+  const kept = stored(usual.type);
+  const interval = recall('interval') || kept.interval;
+  const type = recall('type') || kept.type;
   return {
     interval: INTERVALS.includes(interval) ? interval : usual.interval,
     type: TYPES.includes(type) ? type : usual.type,
   };
+}
+
+/** @param {string} key @param {Choice} [choice] to keep @returns {any} what is kept */
+function stored(key, choice) {
+  try {
+    if (choice) sessionStorage.setItem(key, JSON.stringify(choice));
+    return JSON.parse(sessionStorage.getItem(key) ?? '{}');
+  } catch {
+    return {};
+  }
 }
 
 /**
@@ -30,9 +43,10 @@ export function readChoice(usual) {
  *
  * @param {Element} place holds the buttons
  * @param {Choice} choice is kept up to date
+ * @param {string} key the type that is usual
  * @param {() => void} chosen
  */
-export function startChoice(place, choice, chosen) {
+export function startChoice(place, choice, key, chosen) {
   const buttons = /** @type {HTMLElement[]} */ ([...place.querySelectorAll('[data-interval], [data-type]')]);
   const show = () => {
     for (const button of buttons) {
@@ -47,6 +61,7 @@ export function startChoice(place, choice, chosen) {
       if ((interval ?? choice.interval) === choice.interval && (type ?? choice.type) === choice.type) return;
       Object.assign(choice, interval === undefined ? { type } : { interval });
       keep(choice);
+      stored(key, choice);
       show();
       chosen();
     });

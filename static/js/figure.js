@@ -7,7 +7,7 @@
 import { Bars } from './bars.js';
 import { Chart } from './chart.js';
 import { compare } from './decimal.js';
-import { mark, write, writeNumber } from './paint.js';
+import { mark, node, write, writeNumber } from './paint.js';
 import { ownWords } from './trades.js';
 import { NOTHING } from './words.js';
 import { stamp, zone } from './zone.js';
@@ -30,6 +30,7 @@ const VALUES = /** @type {const} */ (['open', 'high', 'low', 'close', 'volume'])
 
 export class Figure {
   #symbol;
+  #digits;
   #choice;
   #box;
   #bars = new Bars();
@@ -55,9 +56,11 @@ export class Figure {
    *
    * @param {string} symbol
    * @param {import('./choice.js').Choice} choice
+   * @param {import('./numbers.js').Digits} digits
    */
-  constructor(symbol, choice) {
+  constructor(symbol, choice, digits) {
     this.#symbol = symbol;
+    this.#digits = digits;
     this.#choice = choice;
     this.#box = node('plot');
     this.#chart = new Chart(this.#box, this.#bars, {
@@ -173,7 +176,8 @@ export class Figure {
       const answer = await fetch(`/history/${this.#symbol}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
       return answer.ok ? await answer.json() : null;
     } catch {
-      return null; // the network is gone, or it took too long
+      // the network is gone, or it took too long
+      return null;
     }
   }
 
@@ -218,7 +222,7 @@ export class Figure {
     const bar = time === undefined ? undefined : this.#bars.at(time);
     const gaps = time === undefined ? [] : this.#bars.gapsAt(time);
     write(node('bar-time'), time === undefined ? NOTHING : `${stamp(time)} ${zone()}`);
-    for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name]);
+    for (const name of VALUES) writeNumber(node(`bar-${name}`), bar?.[name], name === 'volume' ? 0 : this.#digits.prices(bar?.[name]));
     write(node('bar-source'), bar?.source ?? '');
     write(node('bar-gap'), gaps.length ? `gap: ${gaps.map((gap) => gap.reason).join('; ')}` : '');
     write(node('bar-own'), ownWords(this.#chart.ownAt(time)));
@@ -236,9 +240,4 @@ export class Figure {
     const count = gaps.length === 1 ? 'A gap' : `${gaps.length} gaps, the newest`;
     return `${count} from ${stamp(gap.from)} to ${stamp(gap.to)} ${zone()}: ${gap.reason}.`;
   }
-}
-
-/** @param {string} id */
-function node(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

@@ -35,7 +35,8 @@ export class Filter {
       event.preventDefault();
       this.#field.focus();
     });
-    this.apply(); // a browser may bring back what was typed before
+    // a browser may bring back what was typed before
+    this.apply();
   }
 
   /** Hide what does not fit, and say how much is left. */

@@ -7,26 +7,28 @@
 import { readAccount } from './account.js';
 import { ChangeList } from './changes.js';
 import { readChoice, startChoice } from './choice.js';
-import { startCombobox } from './combobox.js';
 import { compare, percent, position, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
 import { Live } from './live.js';
-import { dim, flash, mark, painter, write, writeNumber } from './paint.js';
+import { Digits, shown as written } from './numbers.js';
+import { dim, flash, mark, node, painter, write, writeNumber } from './paint.js';
+import { startPicker } from './picker.js';
 import { VenueTable } from './venues.js';
-import { age, ARROWS, direction, NOTHING, signed, split, standing } from './words.js';
+import { age, ARROWS, direction, NOTHING, signed, standing } from './words.js';
 import { moment } from './zone.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
 
-const node = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const main = node('main');
 const symbol = main.dataset.symbol ?? '';
 const name = main.dataset.name ?? symbol;
 
-const venueTable = new VenueTable(node('venues'), node('best'));
+const digits = new Digits(main.dataset);
+const venueTable = new VenueTable(node('venues'), node('best'), digits);
 const changes = new ChangeList(node('changes'));
 /** Tickers make one point a second; a market's picture begins to tell something with minutes. */
-const choice = readChoice('ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' });
+const usual = 'ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' };
+const choice = readChoice(usual);
 /** @type {import('./figure.js').Figure | undefined} not there at first: the page is of use without it */
 let figure;
 /** @type {Quote | undefined} what is painted */
@@ -63,7 +65,8 @@ function paintState() {
 
 /** @param {Quote | undefined} quote */
 function paintPrice(quote) {
-  writeNumber(node('price'), quote?.price);
+  writeNumber(node('price'), quote?.price, digits.prices(quote?.price, quote?.bid, quote?.ask));
+  node('price').style.setProperty('--length', String(node('price').textContent?.length));
   const order = compare(quote?.price, shown?.price);
   if (order) {
     way = order > 0 ? 'up' : 'down';
@@ -90,15 +93,15 @@ function spreadShare(quote, spread) {
 
 /** @param {Quote | undefined} quote */
 function paintFigures(quote) {
-  for (const field of /** @type {const} */ ([
-    ...['bid', 'bid_size', 'ask', 'ask_size'],
-    ...['open_24h', 'high_24h', 'low_24h', 'volume_24h'],
-  ])) {
-    writeNumber(node(field), /** @type {any} */ (quote)?.[field]);
+  for (const field of /** @type {const} */ (['bid', 'ask', 'open_24h', 'high_24h', 'low_24h'])) {
+    writeNumber(node(field), quote?.[field], digits.price);
   }
+  const sizes = digits.sizes(quote?.bid_size, quote?.ask_size);
+  for (const field of /** @type {const} */ (['bid_size', 'ask_size'])) writeNumber(node(field), quote?.[field], sizes);
+  writeNumber(node('volume_24h'), quote?.volume_24h);
   write(node('source'), quote?.source ?? NOTHING);
   const spread = subtract(quote?.ask, quote?.bid);
-  writeNumber(node('spread'), spread);
+  writeNumber(node('spread'), spread, digits.price);
   write(node('spread_percent'), spreadShare(quote, spread));
   write(node('time'), moment(quote?.time));
   write(node('received'), moment(quote?.received));
@@ -118,7 +121,7 @@ function paintAge() {
 /** The title is what a person sees of a hidden tab, so it goes on there: once a second, not per change. */
 function paintTitle() {
   const quote = live.quotes.get(symbol);
-  const price = quote?.price ? `${staleReason() ? 'STALE' : ARROWS[way]} ${split(quote.price)[0]} · `.trimStart() : '';
+  const price = quote?.price ? `${staleReason() ? 'STALE' : ARROWS[way]} ${written(quote.price, digits.price)} · `.trimStart() : '';
   const title = `${price}${name} · Crypto Stream`;
   if (document.title !== title) document.title = title;
 }
@@ -127,7 +130,7 @@ function paintTitle() {
 function note() {
   const quote = live.quotes.get(symbol);
   if (quote?.price && quote.price !== noted?.price) {
-    changes.price(quote.price, noted?.price ?? null, quote.received);
+    changes.price(quote.price, noted?.price ?? null, quote.received, digits.prices(quote.price));
   }
   noted = quote;
 }
@@ -185,7 +188,7 @@ const live = new Live(
 const go = (path) => location.assign(path + location.search);
 const neighbours = { '[': node('previous'), ']': node('next') };
 
-startCombobox(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => go(`/${option.dataset.symbol}`));
+startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => go(`/${option.dataset.symbol}`));
 for (const link of Object.values(neighbours)) {
   // Set when it is used, so that opening it in a new tab keeps the choice too.
   const keep = () => link.setAttribute('href', `/${link.dataset.symbol}${location.search}`);
@@ -193,11 +196,12 @@ for (const link of Object.values(neighbours)) {
 }
 addEventListener('keydown', (event) => {
   const link = neighbours[/** @type {keyof typeof neighbours} */ (event.key)];
-  if (!link || event.metaKey || event.ctrlKey !== event.altKey) return; // both together are AltGr
+  // both together are AltGr
+  if (!link || event.metaKey || event.ctrlKey !== event.altKey) return;
   if (event.target instanceof Element && event.target.closest('input, textarea, select')) return;
   go(`/${link.dataset.symbol}`);
 });
-startChoice(node('chart'), choice, () => {
+startChoice(node('chart'), choice, usual.type, () => {
   live.wish({ candles: choice.interval });
   figure?.choose();
 });
@@ -206,7 +210,7 @@ requestAnimationFrame(() => {
   setTimeout(async () => {
     try {
       const { Figure } = await import('./figure.js');
-      figure = new Figure(symbol, choice);
+      figure = new Figure(symbol, choice, digits);
       ask();
       showOwn();
     } catch {

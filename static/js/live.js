@@ -164,7 +164,8 @@ export class Live {
   /** @param {Hello} hello */
   #greet(hello) {
     const restarted = this.#epoch !== '' && hello.epoch !== this.#epoch;
-    this.#epoch = hello.epoch ?? ''; // a gateway that has not met its engine knows none
+    // a gateway that has not met its engine knows none
+    this.#epoch = hello.epoch ?? '';
     // A restarted engine may carry what the one before did not.
     if (restarted && this.#refusal) this.#subscribe();
     this.#page.hello?.(hello, restarted);
@@ -206,7 +207,8 @@ export class Live {
 
   /** Judge the connection's health, say it when it changed, and give up a connection that is dead. */
   #check() {
-    this.#heard = Math.min(this.#heard, Date.now()); // the viewer's clock may be set back
+    // the viewer's clock may be set back
+    this.#heard = Math.min(this.#heard, Date.now());
     const silence = Date.now() - this.#heard;
     const link = this.#judge(silence);
     const shown = JSON.stringify([link, this.#refusal, this.verdict]);

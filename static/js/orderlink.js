@@ -191,7 +191,8 @@ export class OrderLink {
 
   #probe() {
     this.#heard = Date.now();
-    this.ask(TRADES, {}).catch(() => undefined); // any answer will do; none at all is noticed by its deadline
+    // any answer will do; none at all is noticed by its deadline
+    this.ask(TRADES, {}).catch(() => undefined);
   }
 
   #check() {

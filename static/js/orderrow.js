@@ -4,10 +4,9 @@
  * @module
  */
 
-import { percent } from './decimal.js';
+import { percent, trimmed } from './decimal.js';
 import { ACTIVE, SIDES, STATUSES } from './ordermodel.js';
 import { flash, make, mark, write, writeNumber } from './paint.js';
-import { trimmed } from './positions.js';
 import { NOTHING } from './words.js';
 import { when } from './zone.js';
 
@@ -90,7 +89,8 @@ export class OrderRow {
     write(this.#status, part);
     write(this.#reason, order.reason ?? '');
     const ended = order.status !== ACTIVE;
-    if (ended && document.activeElement === this.#cancel) this.#link.focus(); // what is hidden would lose it
+    // what is hidden would lose it
+    if (ended && document.activeElement === this.#cancel) this.#link.focus();
     this.#cancel.hidden = ended;
     if (before.status === order.status && before.cum_amount === order.cum_amount) return;
     flash(this.#status, this.#arrow, order.status > 2 ? 'down' : 'up');

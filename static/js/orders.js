@@ -14,7 +14,6 @@ import { Orders } from './ordermodel.js';
 import { words } from './orderrow.js';
 import { OrderTable } from './ordertable.js';
 import { node, painter, write } from './paint.js';
-import { PositionTable } from './positions.js';
 import { reloadIfOthers } from './reload.js';
 import { fold } from './search.js';
 import { Ticket } from './ticket.js';
@@ -33,7 +32,7 @@ const REASON_MS = 3_000;
 const instruments = new Map(
   [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('#choices [role=option]'))].map(({ dataset }) => {
     const { symbol = '', name = symbol, base = '', unit = '' } = dataset;
-    return [fold(symbol), { symbol, name, base, unit, synthetic: 'synthetic' in dataset }];
+    return [fold(symbol), { symbol, name, base, unit, synthetic: 'synthetic' in dataset, steps: dataset }];
   }),
 );
 const describe = (/** @type {{instrument: string}} */ { instrument }) =>
@@ -41,7 +40,8 @@ const describe = (/** @type {{instrument: string}} */ { instrument }) =>
 const first = (instruments.get(fold(recall('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
 
 const orders = new Orders();
-const positions = new PositionTable(node('positions'), node('no-positions'), instruments);
+/** @type {import('./positions.js').PositionTable | undefined} loaded with the first position */
+let positions;
 let trouble = '';
 let refusal = '';
 let wished = first;
@@ -71,7 +71,7 @@ const live = new Live(
 const account = startAccount((id) => {
   orders.clear();
   table.clear();
-  positions.take([]);
+  positions?.take([]);
   link.become(id);
   ask();
 });
@@ -119,7 +119,8 @@ async function askReason(symbol) {
   Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', asked: now });
   const told = await fetch(`/venues/${symbol}`, { headers: { Accept: 'application/json' } })
     .then((response) => (response.ok ? response.json() : null))
-    .catch(() => null); // the page is offline, and says so
+    // the page is offline, and says so
+    .catch(() => null);
   if (told && why.symbol === symbol) why.reason = told.reason ?? '';
   ask();
 }
@@ -147,7 +148,8 @@ async function list() {
     return true;
   } catch (error) {
     if (!(error instanceof OrderError)) throw error;
-    if (link.state !== 'live') return false; // it is asked for when it is back
+    // it is asked for when it is back
+    if (link.state !== 'live') return false;
     trouble = error.message;
     later();
     return false;
@@ -159,9 +161,14 @@ async function list() {
 function askPositions() {
   asking ||= setTimeout(async () => {
     asking = 0;
-    const told = await link.ask(TRADES, {}).catch(() => null); // all is asked for again when it is back
+    // all is asked for again when it is back
+    const told = await link.ask(TRADES, {}).catch(() => null);
     if (!told) return;
-    positions.take(told.positions);
+    if (told.positions.length && !positions) {
+      const { PositionTable } = await import('./positions.js');
+      positions = new PositionTable(node('positions'), node('no-positions'), instruments);
+    }
+    positions?.take(told.positions);
     follow();
     ask();
   }, POSITIONS_MS);
@@ -191,7 +198,7 @@ function news(text) {
 
 /** Follow the quotes of what is on the ticket and in the positions. */
 function follow() {
-  const symbols = [...new Set([ticket.symbol, ...positions.symbols])].filter(Boolean).sort();
+  const symbols = [...new Set([ticket.symbol, ...(positions?.symbols ?? [])])].filter(Boolean).sort();
   if (!symbols.length || symbols.join() === wished) return;
   wished = symbols.join();
   live.wish({ symbols });
@@ -205,7 +212,7 @@ function showState() {
   showTitle(shown);
   let text = trouble && `Orders unavailable: ${trouble}`;
   if (shown === 'nothing') text ||= standing(shown, live.verdict)[1];
-  if (link.state !== 'live') text = `${standing(link.state, null)[1]} Orders cannot be placed or cancelled, and this page may be out of date.`;
+  if (link.state !== 'live') text = `${standing(link.state, null)[1]} Nothing can be placed or cancelled, and what is shown may be out of date.`;
   if (link.state === 'connecting') text = '';
   showBanner(node('banner'), text);
   if (text) announce(text);
@@ -215,7 +222,7 @@ const ask = painter(() => {
   showState();
   ticket.paint();
   cancelling.paint();
-  positions.paint((symbol) => {
+  positions?.paint((symbol) => {
     const quote = live.quotes.get(symbol);
     return quote && { bid: quote.bid, ask: quote.ask, stale: quote.stale || !live.heard };
   });

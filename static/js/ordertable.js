@@ -135,7 +135,8 @@ export class OrderTable {
     let last = null;
     for (const { element } of rows.values()) {
       const next = /** @type {Element | null} */ (last ? last.nextElementSibling : this.#body.firstElementChild);
-      if (next !== element) this.#body.insertBefore(element, next); // only those out of place are moved
+      // only those out of place are moved
+      if (next !== element) this.#body.insertBefore(element, next);
       last = element;
     }
     this.#say(all.length, from, shown.length);

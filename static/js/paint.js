@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ARROWS, NOTHING, split } from './words.js';
+import { shown } from './numbers.js';
+import { ARROWS, NOTHING } from './words.js';
 
 const FLASH_MS = 900;
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
@@ -60,27 +61,29 @@ export function write(node, text) {
   return true;
 }
 
+/** @type {WeakMap<EventTarget, string>} the exact number of each place that shows one */
+export const exact = new WeakMap();
+
 /**
- * Set a node's text to a number, exactly as it is, its idle zeros pale; say whether it differed.
+ * Set a node's text to a number as people read it; pointing at it and copying it give the exact text.
  *
- * @param {Element} node
+ * @param {HTMLElement} node
  * @param {string | null | undefined} number
- * @returns {boolean}
+ * @param {number} digits at least so many after the point
  */
-export function writeNumber(node, number) {
-  const text = number ?? NOTHING;
-  if (node.textContent === text) return false;
-  const [head, zeros] = split(text);
-  const [inner, tail] = node.childNodes;
-  if (!zeros) return write(node, text);
-  if (inner instanceof Text && tail instanceof Element) {
-    inner.data = head;
-    write(tail, zeros);
-  } else {
-    node.replaceChildren(head, make('span', { class: 'zeros' }, zeros));
-  }
-  return true;
+export function writeNumber(node, number, digits = 0) {
+  if (!exact.has(node)) node.dataset.number = '';
+  exact.set(node, number ?? '');
+  if (node.title) node.title = number ?? '';
+  write(node, number ? shown(number, digits) : NOTHING);
 }
+
+addEventListener('pointerover', ({ target }) => {
+  const text = target && exact.get(target);
+  if (text) /** @type {HTMLElement} */ (target).title = text;
+});
+// Whoever selects something may copy it.
+document.addEventListener('selectionchange', () => import('./copying.js'), { once: true });
 
 /**
  * Set a `data-` value where it differs; null removes it.
@@ -108,7 +111,8 @@ export function flash(place, arrow, way, seen = true) {
   if (way === 'same') return;
   write(arrow, ARROWS[way]);
   mark(arrow, 'way', way);
-  flashes.get(place)?.cancel(); // however fast it changes, one place has one flash
+  // however fast it changes, one place has one flash
+  flashes.get(place)?.cancel();
   flashes.delete(place);
   if (calm.matches || !seen) return;
   const flashing = place.animate([{ backgroundColor: `var(--flash-${way})` }, { backgroundColor: 'transparent' }], {

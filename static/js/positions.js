@@ -4,7 +4,7 @@
  * @module
  */
 
-import { compare, multiply, subtract } from './decimal.js';
+import { compare, multiply, subtract, trimmed } from './decimal.js';
 import { make, mark, write, writeNumber } from './paint.js';
 import { fold } from './search.js';
 import { direction, NOTHING, signed } from './words.js';
@@ -12,7 +12,8 @@ import { direction, NOTHING, signed } from './words.js';
 /**
  * @typedef {{instrument: string, bought_amount: string, bought_value: string, sold_amount: string,
  *   sold_value: string}} Position
- * @typedef {{symbol: string, name: string, base: string, unit: string, synthetic: boolean}} Instrument unit: of its price
+ * @typedef {{symbol: string, name: string, base: string, unit: string, synthetic: boolean,
+ *   steps: DOMStringMap}} Instrument unit: of its price; steps: its digits
  * @typedef {{bid: string | null, ask: string | null, stale: boolean}} Book stale: nothing trades at it now
  */
 
@@ -33,16 +34,6 @@ export function judge(position, book) {
   // Nobody trades at a price of zero or less: it tells nothing about what could be had.
   const at = compare(price, '0') === 1 ? price : null;
   return { held, at, profit: trimmed(subtract(multiply(held, at), paid)), stale: book?.stale ?? true };
-}
-
-/**
- * Take zeros that say nothing off the end of a decimal text.
- *
- * @param {string | null} text
- * @returns {string | null}
- */
-export function trimmed(text) {
-  return text?.includes('.') ? text.replace(/\.?0+$/, '') : text;
 }
 
 /** @param {string} amount @param {string} value */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { compare, subtract } from './decimal.js';
+import { compare, percent, subtract } from './decimal.js';
+import { Digits } from './numbers.js';
 import { dim, flash, mark, write, writeNumber } from './paint.js';
 import { path, went } from './sparks.js';
 import { age, ARROWS, direction, NOTHING, signed } from './words.js';
@@ -21,6 +22,7 @@ export class Row {
   /** @type {string | null} the hour's change, as shown */
   hour = null;
   #cells;
+  #digits;
 
   /**
    * @param {HTMLTableRowElement} element
@@ -33,6 +35,7 @@ export class Row {
     this.symbol = element.dataset.symbol ?? '';
     this.home = /** @type {HTMLElement} */ (element.parentElement);
     this.star = cell('.star button');
+    this.#digits = new Digits(element.dataset);
     this.#cells = {
       head: cell('th'),
       price: cell('.price .value'),
@@ -64,16 +67,18 @@ export class Row {
     const { price, arrow, change, bid, ask, spread } = this.#cells;
     const before = this.quote;
     this.quote = quote;
-    if (quote?.price !== before?.price || quietly) {
-      writeNumber(price, quote?.price);
+    const digits = this.#digits.price;
+    const all = this.#digits.prices(quote?.price, quote?.bid, quote?.ask) > digits || quietly;
+    if (quote?.price !== before?.price || all) {
+      writeNumber(price, quote?.price, this.#digits.price);
       const way = quietly ? null : compare(quote?.price, before?.price);
       if (way) flash(price, arrow, way > 0 ? 'up' : 'down', this.seen);
     }
     if (quote?.change_24h !== before?.change_24h || quietly) paintChange(change, quote?.change_24h ?? null, ' %');
-    if (quote?.bid !== before?.bid || quote?.ask !== before?.ask || quietly) {
-      writeNumber(bid, quote?.bid);
-      writeNumber(ask, quote?.ask);
-      writeNumber(spread, subtract(quote?.ask, quote?.bid));
+    if (quote?.bid !== before?.bid || quote?.ask !== before?.ask || all) {
+      writeNumber(bid, quote?.bid, this.#digits.price);
+      writeNumber(ask, quote?.ask, this.#digits.price);
+      writeNumber(spread, subtract(quote?.ask, quote?.bid), this.#digits.price);
     }
     if (quote?.source !== before?.source || quote?.stale !== before?.stale || quietly) this.#paintStanding(quote);
   }
@@ -127,8 +132,11 @@ export class Row {
         return this.hour;
       case 'change':
         return quote?.change_24h ?? null;
-      case 'spread':
-        return subtract(quote?.ask, quote?.bid);
+      case 'spread': {
+        // Of prices that differ a thousandfold only shares can be compared; a walk has none.
+        const spread = subtract(quote?.ask, quote?.bid);
+        return this.walks ? spread : percent(spread, quote?.ask, 6);
+      }
       case 'age':
         // The newer, the less old.
         return quote?.received ? -quote.received : null;

@@ -71,7 +71,8 @@ class Card {
     const frames = source.url || Object.keys(source.frames).length ? sum(source.frames) : null;
     if (this.#frames !== null && frames !== null && now > this.#taken) {
       const rate = ((frames - this.#frames) * 1000) / (now - this.#taken);
-      this.#rate = rate < 0 ? null : Math.round(rate); // a restarted engine counts from 0 again
+      // a restarted engine counts from 0 again
+      this.#rate = rate < 0 ? null : Math.round(rate);
     }
     this.#frames = frames;
     this.#source = source;

@@ -3,39 +3,36 @@
   const KEY = 'theme';
   const root = document.documentElement;
   const dark = matchMedia('(prefers-color-scheme: dark)');
+  let button;
 
-  const chosen = () => {
-    try {
-      return localStorage.getItem(KEY);
-    } catch {
-      return null; // storage may be switched off; the choice then lasts for this page
-    }
-  };
   const current = () => root.dataset.theme ?? (dark.matches ? 'dark' : 'light');
-  /** Choosing what the system has anyway means: follow the system again. @param {string} theme */
-  const choose = (theme) => {
-    const asSystem = theme === (dark.matches ? 'dark' : 'light');
-    if (asSystem) delete root.dataset.theme;
-    else root.dataset.theme = theme;
-    try {
-      if (asSystem) localStorage.removeItem(KEY);
-      else localStorage.setItem(KEY, theme);
-    } catch {
-      // nothing to keep it in
-    }
+  const say = () => button?.setAttribute('aria-pressed', String(current() === 'dark'));
+  /** Take a theme; anything else means: the system's. @param {string | null} theme */
+  const take = (theme) => {
+    if (theme === 'dark' || theme === 'light') root.dataset.theme = theme;
+    else delete root.dataset.theme;
+    say();
   };
-  const first = chosen();
-  if (first === 'dark' || first === 'light') root.dataset.theme = first;
+  /** Run what needs storage; it may be switched off: a choice then lasts for this page. @param {() => void} act */
+  const storing = (act) => {
+    try {
+      act();
+    } catch {}
+  };
+  storing(() => take(localStorage.getItem(KEY)));
 
   addEventListener('DOMContentLoaded', () => {
-    const button = document.getElementById('theme');
-    if (!button) return;
-    const say = () => button.setAttribute('aria-pressed', String(current() === 'dark'));
-    button.addEventListener('click', () => {
-      choose(current() === 'dark' ? 'light' : 'dark');
-      say();
+    button = document.getElementById('theme');
+    button?.addEventListener('click', () => {
+      const theme = current() === 'dark' ? 'light' : 'dark';
+      // Choosing what the system has anyway means: follow the system again.
+      const own = theme !== (dark.matches ? 'dark' : 'light');
+      take(own ? theme : null);
+      storing(() => (own ? localStorage.setItem(KEY, theme) : localStorage.removeItem(KEY)));
     });
     dark.addEventListener('change', say);
+    // Another tab of this browser chose.
+    addEventListener('storage', ({ key }) => key === KEY && storing(() => take(localStorage.getItem(KEY))));
     say();
   });
 })();

@@ -4,13 +4,14 @@
  * @module
  */
 
-import { startCombobox } from './combobox.js';
-import { compare, multiply } from './decimal.js';
+import { compare, multiply, percent, subtract, trimmed } from './decimal.js';
 import { OrderError, PLACE } from './orderlink.js';
 import { words } from './orderrow.js';
+import { Digits, shown } from './numbers.js';
 import { mark, node, write, writeNumber } from './paint.js';
-import { trimmed } from './positions.js';
+import { startPicker } from './picker.js';
 import { fold } from './search.js';
+import { plain } from './typed.js';
 import { makeId } from './uuid.js';
 
 /**
@@ -26,6 +27,8 @@ import { makeId } from './uuid.js';
  */
 
 const NUMBER = /^(\d{1,20}\.?\d{0,18}|\.\d{1,18})$/;
+/** A typed price further than this from the market is pointed out. */
+const FAR_PERCENT = '0.5';
 /** After these it is not known whether the order was placed. */
 const UNKNOWN = new Set(['unanswered', 'engine_unreachable']);
 
@@ -42,6 +45,7 @@ export class Ticket {
   /** the price a person typed, which is not to be touched; empty: it follows the book */
   #typed = '';
   #busy = false;
+  #digits = new Digits({});
   /** the last wish whose fate was not known, with the id that keeps it from being placed twice */
   #last = { wish: '', id: '' };
 
@@ -52,10 +56,15 @@ export class Ticket {
   constructor(instruments, desk) {
     this.#instruments = instruments;
     this.#desk = desk;
-    startCombobox(this.#instrument, node('choices'), (option) => this.choose(option.dataset.symbol ?? ''));
+    startPicker(this.#instrument, node('choices'), (option) => this.choose(option.dataset.symbol ?? ''));
     this.#instrument.addEventListener('focus', () => this.#instrument.select());
     this.#instrument.addEventListener('blur', () => this.#spell());
     this.#price.addEventListener('input', () => (this.#typed = this.#price.value));
+    node('follow').addEventListener('click', () => {
+      this.#typed = '';
+      this.paint();
+      this.#price.focus();
+    });
     this.#form.addEventListener('input', () => {
       this.#fitTerm();
       this.paint();
@@ -80,6 +89,7 @@ export class Ticket {
     const other = found !== this.#chosen;
     if (other && found) this.#typed = '';
     this.#chosen = found;
+    if (other) this.#digits = new Digits(found?.steps ?? {});
     this.#instrument.value = this.#instrument.dataset.chosen = found?.name ?? symbol;
     for (const option of node('choices').children) {
       if (option.getAttribute('data-symbol') === found?.symbol) option.setAttribute('aria-current', 'true');
@@ -98,7 +108,10 @@ export class Ticket {
   paint() {
     const { quote, reason } = this.#chosen ? this.#desk.look(this.#chosen.symbol) : { quote: undefined, reason: '' };
     const { side, type } = this.#wish;
-    for (const name of /** @type {const} */ (['bid', 'bid_size', 'ask', 'ask_size'])) writeNumber(node(name), quote?.[name]);
+    for (const name of /** @type {const} */ (['bid', 'ask'])) {
+      writeNumber(node(name), quote?.[name], this.#digits.prices(quote?.bid, quote?.ask));
+      writeNumber(node(`${name}_size`), quote?.[`${name}_size`], this.#digits.sizes(quote?.bid_size, quote?.ask_size));
+    }
     write(node('source'), quote?.source ?? '—');
     node('synthetic').hidden = !this.#chosen?.synthetic;
     node('replay').hidden = !quote?.source?.startsWith('replay:');
@@ -110,9 +123,10 @@ export class Ticket {
     const book = side === 1 ? quote?.ask : quote?.bid;
     const fresh = reason || compare(book, '0') !== 1 ? '' : (trimmed(book ?? null) ?? '');
     const market = (this.#price.disabled = type === 'market');
-    this.#price.placeholder = market ? 'the market’s' : 'no live price';
+    this.#price.placeholder = market ? 'market price' : 'no live price';
     if (market) this.#price.value = '';
     else if (document.activeElement !== this.#price) this.#price.value = this.#typed || fresh;
+    node('follow').hidden = market || !this.#typed;
     write(node('unit'), this.#chosen?.unit ?? '');
     write(node('base'), this.#chosen?.base ?? '');
     write(node('place'), this.#busy ? 'Placing …' : side === 1 ? 'Place buy order' : 'Place sell order');
@@ -123,11 +137,11 @@ export class Ticket {
   get #wish() {
     const given = new FormData(this.#form);
     const type = String(given.get('type'));
-    const price = type === 'market' ? {} : { price: this.#price.value.trim() };
+    const price = type === 'market' ? {} : { price: plain(this.#price.value) ?? this.#price.value };
     return {
       instrument: this.symbol,
       side: Number(given.get('side')),
-      amount: this.#amount.value.trim(),
+      amount: plain(this.#amount.value) ?? this.#amount.value,
       type,
       time_in_force: this.#term.value,
       ...price,
@@ -138,16 +152,17 @@ export class Ticket {
   #outlook(quote) {
     const { side, amount, price, type, time_in_force: term } = this.#wish;
     const [other, size, name] = side === 1 ? [quote?.ask, quote?.ask_size, 'ask'] : [quote?.bid, quote?.bid_size, 'bid'];
-    if (!other || compare(other, '0') !== 1) return `There is no ${name} above zero: nothing can trade with it.`;
+    if (!other || compare(other, '0') !== 1) return `There is no ${name} above zero to trade against.`;
     const way = type === 'market' ? 0 : compare(price, other);
     if (way === null || (amount && !good(amount)) || (price !== undefined && !good(price))) return '';
     const worth = trimmed(multiply(amount, price ?? other));
-    const value = worth ? `${type === 'market' ? 'About' : 'Value'} ${worth} ${this.#chosen?.unit ?? ''}. ` : '';
+    const value = worth ? `${type === 'market' ? 'About' : 'Value'} ${shown(worth)} ${this.#chosen?.unit ?? ''}. ` : '';
+    const far = this.#typed && price ? distance(price, other, name) : '';
     const meets = side === 1 ? way >= 0 : way <= 0;
-    const less = compare(amount, size) === 1 ? `: ${trimmed(size ?? null)} are there now` : ', trades if it is still there';
-    if (meets) return `${value}Meets the ${name}${less}.`;
-    if (term !== 'gtc') return `${value}Is cancelled at once: the ${name} is ${trimmed(other)}.`;
-    return `${value}Waits until the ${name} ${side === 1 ? 'falls' : 'rises'} to ${price}.`;
+    const less = compare(amount, size) === 1 ? `: ${shown(size ?? '')} available now` : '';
+    if (meets) return `${value}${far}Trades at once against the ${name}${less}.`;
+    if (term !== 'gtc') return `${value}${far}Would be cancelled at once: the ${name} is ${shown(other)}.`;
+    return `${value}${far}Waits until the ${name} ${side === 1 ? 'falls' : 'rises'} to ${shown(price ?? '')}.`;
   }
 
   /** A market order waits for nothing. */
@@ -177,11 +192,12 @@ export class Ticket {
   #check(wish) {
     const number = (/** @type {string} */ text, /** @type {string} */ name) => {
       if (!text) return `${name} is missing.`;
-      if (!NUMBER.test(text)) return `${name} is a number like 12.5, with at most 18 digits after the point.`;
+      if (plain(text) === null) return `${text} could mean two numbers: write ${text.replace(',', '')} or ${text.replace(',', '.')}.`;
+      if (!NUMBER.test(text)) return `${name} must be a number like 12.5, with at most 18 digits after the point.`;
       return good(text) ? '' : `${name} must be above 0.`;
     };
     const faults = {
-      instrument: wish.instrument ? '' : 'Choose an instrument of the list.',
+      instrument: wish.instrument ? '' : 'Choose an instrument from the list.',
       amount: number(wish.amount, 'The amount'),
       price: wish.price === undefined ? '' : number(wish.price, 'The price'),
     };
@@ -208,9 +224,9 @@ export class Ticket {
       if (!(error instanceof OrderError)) throw error;
       if (!UNKNOWN.has(error.code)) this.#refused(error);
       else {
-        this.#say(`No answer: ${sentence(error.message)} Looking whether it was placed …`, 'busy');
+        this.#say(`No answer: ${sentence(error.message)} Checking whether it was placed …`, 'busy');
         if (await this.#desk.placed(id)) this.#done(what);
-        else this.#say('It was not placed. Place it again.', 'refused');
+        else this.#say('It was not placed. You can place it again.', 'refused');
       }
     } finally {
       this.#work(false);
@@ -220,7 +236,8 @@ export class Ticket {
   /** @param {string} what was placed */
   #done(what) {
     this.#last = { wish: '', id: '' };
-    this.#amount.value = ''; // so that a second Enter does not place a second order
+    // so that a second Enter does not place a second order
+    this.#amount.value = '';
     this.#say(`Placed: ${what}.`, 'done');
     if (this.#form.contains(document.activeElement)) this.#amount.focus();
   }
@@ -255,6 +272,19 @@ export class Ticket {
     write(node('answer'), text);
     mark(node('answer'), 'kind', kind || null);
   }
+}
+
+/**
+ * Warn of a price that was typed and is by now, or by mistake, far from the market.
+ *
+ * @param {string} price
+ * @param {string} other the price of the other side of the book
+ * @param {string} name of that side
+ */
+function distance(price, other, name) {
+  const share = percent(subtract(price, other), other, 1) ?? '0';
+  const far = compare(share.replace('-', ''), FAR_PERCENT) === 1;
+  return far ? `Your price is ${share.replace('-', '')} % ${share.startsWith('-') ? 'below' : 'above'} the ${name}. ` : '';
 }
 
 /** @param {string} text @returns {boolean} whether it is a number an order can have */

@@ -43,6 +43,7 @@ function build(source) {
 
 export class VenueTable {
   #body;
+  #digits;
   #best;
   /** @type {Map<string, ReturnType<typeof build>>} */
   #rows = new Map();
@@ -54,9 +55,11 @@ export class VenueTable {
   /**
    * @param {HTMLElement} body
    * @param {HTMLElement} best where the best bid and ask are put in words
+   * @param {import('./numbers.js').Digits} digits
    */
-  constructor(body, best) {
+  constructor(body, best, digits) {
     this.#body = body;
+    this.#digits = digits;
     this.#best = best;
   }
 
@@ -99,13 +102,16 @@ export class VenueTable {
     const word = heard ? known : 'unknown';
     mark(state, 'state', word);
     write(/** @type {Element} */ (state.lastElementChild), word);
-    for (const name of /** @type {const} */ (['price', 'bid_size', 'ask_size'])) writeNumber(cells[name], one[name]);
+    const digits = this.#digits.prices(one.price, one.bid, one.ask);
+    const sizes = this.#digits.sizes(one.bid_size, one.ask_size);
+    writeNumber(cells.price, one.price, digits);
+    for (const name of /** @type {const} */ (['bid_size', 'ask_size'])) writeNumber(cells[name], one[name], sizes);
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
-      writeNumber(value, one[name]);
+      writeNumber(value, one[name], digits);
       label.hidden = !heard || venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
     }
-    writeNumber(cells.spread, subtract(one.ask, one.bid));
+    writeNumber(cells.spread, subtract(one.ask, one.bid), digits);
   }
 
   /** Let the ages grow between two messages. */

@@ -7,11 +7,12 @@
 import { subtract } from './decimal.js';
 import { Filter } from './filter.js';
 import { Live } from './live.js';
+import { Digits, shown } from './numbers.js';
 import { mark, painter, write } from './paint.js';
 import { reloadIfOthers } from './reload.js';
 import { Standing } from './standing.js';
 import { VenueTable } from './venues.js';
-import { ARROWS, direction, NOTHING, signed, split } from './words.js';
+import { ARROWS, direction, NOTHING, signed } from './words.js';
 
 /** @typedef {import('./live.js').Venues} Venues */
 
@@ -21,12 +22,14 @@ class Pair {
   venues = null;
   #element;
   #table;
+  #digits;
 
   /** @param {HTMLElement} element */
   constructor(element) {
     this.#element = element;
     this.symbol = element.dataset.symbol ?? '';
-    this.#table = new VenueTable(this.#cell('tbody'), this.#cell('.best-words'));
+    this.#digits = new Digits(element.dataset);
+    this.#table = new VenueTable(this.#cell('tbody'), this.#cell('.best-words'), this.#digits);
   }
 
   /** @param {string} name */
@@ -50,7 +53,7 @@ class Pair {
     const way = direction(change);
     mark(this.#cell('.change'), 'way', change === null ? null : way);
     write(this.#cell('.change'), change === null ? NOTHING : `${ARROWS[way]} ${signed(change)} % in 24 h`.trim());
-    write(this.#cell('.between'), heard ? between(venues) : '');
+    write(this.#cell('.between'), heard ? between(venues, this.#digits.price) : '');
     const stale = Boolean(venues?.stale) || !heard;
     mark(this.#element, 'stale', stale && venues ? '' : null);
     write(this.#cell('.why'), venues && stale ? `STALE${heard && venues.reason ? `: ${venues.reason}` : ''}` : '');
@@ -66,14 +69,15 @@ class Pair {
  * Say how far the best bid and the best ask are apart: on two venues the bid may be the higher one.
  *
  * @param {Venues | null} venues
+ * @param {number} digits
  * @returns {string}
  */
-function between(venues) {
+function between(venues, digits) {
   const spread = subtract(venues?.best_ask, venues?.best_bid);
   if (spread === null) return '';
-  const [size] = split(spread.replace('-', ''));
+  const size = shown(spread.replace('-', ''), digits);
   const crossed = direction(spread) === 'down';
-  return crossed ? `Crossed: the bid is ${size} above the ask.` : `${size} lies between them.`;
+  return crossed ? `Crossed: the bid is ${size} above the ask.` : `They are ${size} apart.`;
 }
 
 /** Bring the view to life, for as long as the page lives. */

@@ -38,17 +38,6 @@ export function signed(text) {
 }
 
 /**
- * Cut a number's text where nothing but four or more zeros follow: some venues always write eight digits. Head and tail together are the text, exactly.
- *
- * @param {string} text
- * @returns {[string, string]}
- */
-export function split(text) {
-  const [, head = text, zeros = ''] = /^([-+]?\d*\.\d{2}\d*?)(0{4,})$/.exec(text) ?? [];
-  return [head, zeros];
-}
-
-/**
  * Tell the direction of a signed number's text.
  *
  * @param {string | null | undefined} text

@@ -12,7 +12,8 @@ function read() {
   try {
     return localStorage.getItem(KEY);
   } catch {
-    return null; // storage may be switched off
+    // storage may be switched off
+    return null;
   }
 }
 
@@ -23,10 +24,9 @@ function iso(ms) {
 
 /** @returns {string} "UTC", "UTC+2", "UTC-3:30": the zone's own name now */
 export function zone() {
-  const minutes = local ? -new Date().getTimezoneOffset() : 0;
-  if (!minutes) return 'UTC';
-  const rest = Math.abs(minutes) % 60;
-  return `UTC${minutes < 0 ? '-' : '+'}${Math.floor(Math.abs(minutes) / 60)}${rest ? `:${String(rest).padStart(2, '0')}` : ''}`;
+  if (!local) return 'UTC';
+  const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' }).formatToParts();
+  return parts.at(-1)?.value.replace('GMT', 'UTC') ?? '';
 }
 
 /** @param {number | null | undefined} ms since the epoch @returns {string} the time of day to the tenth of a second */
@@ -48,15 +48,5 @@ export function when(ms) {
 
 for (const place of document.querySelectorAll('[data-zone]')) place.textContent = zone();
 const choice = document.getElementById('zone');
-if (choice) {
-  choice.title = local ? 'Show times in UTC' : 'Show times in your own time zone';
-  choice.hidden = false;
-  choice.addEventListener('click', () => {
-    try {
-      localStorage.setItem(KEY, local ? 'utc' : 'local');
-    } catch {
-      return;
-    }
-    location.reload(); // what is on the page was written in the other zone
-  });
-}
+if (choice) choice.hidden = false;
+choice?.addEventListener('click', async () => (await import('./zonechoice.js')).keepZone(KEY, local ? 'utc' : 'local'));

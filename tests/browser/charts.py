@@ -18,7 +18,12 @@ from tests.waiting import SCALE
 Json = dict[str, Any]
 VALUES = ("open", "high", "low", "close", "volume")
 _LEGEND = """(names) => Object.fromEntries(
-    names.map((name) => [name, document.getElementById(`bar-${name}`).textContent]))"""
+    names.map((name) => {
+        const place = document.getElementById(`bar-${name}`);
+        // Its title is the exact number.
+        place.dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
+        return [name, place.title || place.textContent];
+    }))"""
 _PIXELS = """(name) => {
     const probe = document.createElement('i');
     probe.style.color = `var(${name})`;

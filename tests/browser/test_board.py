@@ -139,7 +139,7 @@ def test_hidden_tab_is_not_painted_and_catches_up(live: Open) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 390, 430, 640, 768, 900, 1024, 1200, 1250, 1366, 1440, 1920, 3840])
-@pytest.mark.parametrize("price", ["0.00012345", "59999.42<span class=zeros>000000</span>"])
+@pytest.mark.parametrize("price", ["0.00012345", "59,999.42"])
 def test_no_number_is_cut_off(live: Open, width: int, price: str) -> None:
     """From a phone to 4K nothing needs scrolling sideways, and every cell has room for usual long values."""
     page = live("/", viewport={"width": width, "height": 800})

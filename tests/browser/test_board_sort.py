@@ -34,7 +34,10 @@ _CLICKED = """([column, clicks]) => {
     const text = (row) => {
         if (column === 'symbol') return row.dataset.symbol;
         const inner = { price: ' .value', hour: ' span', age: ' .old' }[column] ?? '';
-        return row.querySelector(`td.${column}${inner}`).textContent.trim();
+        const read = (cell) => row.querySelector(`td.${cell}`).textContent.trim();
+        if (column !== 'spread' || row.dataset.symbol.startsWith('ticker_')) return read(column + inner);
+        const [spread, ask] = [read('spread'), read('ask')].map((number) => number.replaceAll(',', ''));
+        return ask === '—' ? ask : (spread / ask).toFixed(4); // as a share: prices differ a thousandfold
     };
     return [...document.querySelectorAll('.board tbody')].map((group) =>
         [...group.querySelectorAll('tr[data-symbol]')].map((row) => [row.dataset.symbol, text(row)]));
@@ -46,7 +49,7 @@ def _value(column: str, text: str) -> Any:
     """Read a cell as what it is sorted by; None for what is not known."""
     if column in {"symbol", "source"}:
         return text
-    number = text.translate(str.maketrans("", "", "▲▼+%s ")).removesuffix("ago")
+    number = text.translate(str.maketrans("", "", "▲▼+%s, ")).removesuffix("ago")
     return None if number == "—" else Decimal(number)
 
 
@@ -210,6 +213,6 @@ def test_the_first_prices_are_shown_sorted(visit: Callable[..., Visitor]) -> Non
     page = visit("/?sort=price&order=down", script=script).page
     until(lambda: page.evaluate("Boolean(window.first)"), "the first prices")
 
-    prices = [Decimal(text) for text in page.evaluate("window.first")]
+    prices = [Decimal(text.replace(",", "")) for text in page.evaluate("window.first")]
 
     assert prices == sorted(prices, reverse=True)

@@ -46,6 +46,8 @@ def venues(visit: Visit) -> Callable[..., Page]:
 
 def _assert_best(cards: list[Any]) -> None:
     for rows in cards:
+        for row in rows:
+            row[1][0], row[2][0] = (row[side][0].replace(",", "") for side in (1, 2))
         live = [row for row in rows if row[0]]
         for side, best in ((1, max), (2, min)):
             marked = [row[side][0] for row in rows if row[side][1]]

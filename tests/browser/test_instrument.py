@@ -28,7 +28,8 @@ def test_price_moves_with_its_figures(live: Open) -> None:
     bid, ask, spread = page.evaluate(
         "['bid', 'ask', 'spread'].map((id) => document.getElementById(id).textContent)"
     )
-    assert Decimal(ask) - Decimal(bid) == Decimal(spread)
+    ask, bid, spread = (Decimal(one.replace(",", "")) for one in (ask, bid, spread))
+    assert ask - bid == spread
     assert re.fullmatch(r"\d+(\.\d)? s ago", page.locator("#age").inner_text())
     assert page.locator("#source").inner_text() == "binance"
     expect(page.locator("#link-word")).to_have_text("Live")
@@ -38,7 +39,7 @@ def test_title_shows_the_price(live: Open) -> None:
     """The price can be read off the tab."""
     page = live("/btcusdt")
 
-    expect(page).to_have_title(re.compile(r"^[▲▼] \d+\.\d+ · BTC/USDT"))
+    expect(page).to_have_title(re.compile(r"^[▲▼] \d+,\d+\.\d+ · BTC/USDT"))
 
 
 def test_list_of_changes_is_bounded(live: Open) -> None:

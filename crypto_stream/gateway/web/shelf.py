@@ -10,6 +10,7 @@ import crypto_stream
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.answers import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.gateway.web.openapi import DESCRIPTION
+from crypto_stream.market.instruments import Catalogue
 
 # Larger files are read from disk for each request.
 _MOST_OF_A_FILE = 64 * 1024
@@ -43,13 +44,22 @@ class Shelf:
         self._lasting: dict[str, Prebuilt] = {}
         self._pages: dict[str, Prebuilt] = {}
         self._live: dict[str, Prebuilt] = {}
-        self._catalogue = mirror.catalogue
+        self._listed = self._listing
         self._stamp = self.stamp
 
     @property
     def stamp(self) -> tuple[int, int]:
         """Tell one state of the mirror from another: what is live has changed when this has."""
         return self._mirror.version, self._mirror.seq
+
+    @property
+    def _venues(self) -> list[str]:
+        return self._mirror.venues_of_pairs()
+
+    @property
+    def _listing(self) -> tuple[Catalogue, int]:
+        """Tell what pages are made of from another: the instruments, and the digits of their numbers."""
+        return self._mirror.catalogue, self._mirror.rules_version
 
     def find(self, path: str, prefers_json: bool) -> Prebuilt | None:
         """Find the answer to GET of exactly this path; None: ask the ordinary road, it knows more."""
@@ -94,7 +104,7 @@ class Shelf:
 
     def board(self) -> Prebuilt:
         """Give the page with all quotes."""
-        return self._page("/", "board.html", instruments=list(self._mirror.catalogue))
+        return self._page("/", "board.html", instruments=list(self._mirror.catalogue), venues=self._venues)
 
     def docs(self) -> Prebuilt:
         """Give the page that shows the description."""
@@ -112,7 +122,12 @@ class Shelf:
         """Give the page of a known instrument."""
         catalogue = self._mirror.catalogue
         found = catalogue.find(symbol)
-        return self._page(f"/{symbol}", "instrument.html", instrument=found, instruments=list(catalogue))
+        return self._page(
+            *(f"/{symbol}", "instrument.html"),
+            instrument=found,
+            instruments=list(catalogue),
+            venues=self._venues,
+        )
 
     def file(self, name: str) -> Prebuilt | None:
         """Give a file of the pages; None where there is none or it is large."""
@@ -123,7 +138,9 @@ class Shelf:
 
     def _page(self, path: str, template: str, **context: object) -> Prebuilt:
         def make() -> Prebuilt:
-            text = self._render(template, version=crypto_stream.__version__, **context)
+            text = self._render(
+                template, version=crypto_stream.__version__, digits=self._mirror.digits, **context
+            )
             # Before the engine came the list of instruments is empty.
             return Prebuilt(text.encode(), HTML, cache=PAGE if self._mirror.epoch else LIVE)
 
@@ -134,8 +151,8 @@ class Shelf:
         if self._stamp != self.stamp:
             self._stamp = self.stamp
             self._live.clear()
-        if self._catalogue is not self._mirror.catalogue:
-            self._catalogue = self._mirror.catalogue
+        if self._listed != self._listing:
+            self._listed = self._listing
             self._pages.clear()
         made = kept.get(key)
         if made is None:

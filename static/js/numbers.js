@@ -1,0 +1,45 @@
+/**
+ * How numbers are shown: thousands apart, as many digits after the point as the instrument's steps have. Pure.
+ *
+ * @module
+ */
+
+const FORM = /^([-+]?)(\d+)(?:\.(\d*))?$/;
+
+/**
+ * Show a number's text; digits that say something are never cut off. What is no plain number stays as it is.
+ *
+ * @param {string} text
+ * @param {number} digits at least so many after the point
+ * @returns {string}
+ */
+export function shown(text, digits = 0) {
+  const [, sign, whole, fraction = ''] = FORM.exec(text) ?? [];
+  if (whole === undefined) return text;
+  const rest = fraction.replace(/0+$/, '').padEnd(digits, '0');
+  return `${sign}${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${rest && `.${rest}`}`;
+}
+
+/** The digits of one instrument's prices and sizes: those of its steps, more where a number has more; never fewer again. */
+export class Digits {
+  /** @param {DOMStringMap} given `digits` and `sizeDigits`, where the steps are known */
+  constructor({ digits, sizeDigits }) {
+    this.price = Number(digits ?? 0);
+    this.size = Number(sizeDigits ?? 0);
+  }
+
+  /** @param {...(string | null | undefined)} texts prices @returns {number} digits to show them with */
+  prices(...texts) {
+    return (this.price = most(this.price, texts));
+  }
+
+  /** @param {...(string | null | undefined)} texts sizes @returns {number} */
+  sizes(...texts) {
+    return (this.size = most(this.size, texts));
+  }
+}
+
+/** @param {number} least @param {(string | null | undefined)[]} texts */
+function most(least, texts) {
+  return Math.max(least, ...texts.map((text) => FORM.exec(text ?? '')?.[3]?.replace(/0+$/, '').length ?? 0));
+}

@@ -197,12 +197,12 @@ function merged(older, newer) {
 
 /** List where another source began to serve. @param {Bar[]} bars oldest first @returns {{time: number, to: string}[]} */
 export function switches(bars) {
-  let before = bars[0]?.source.split('+') ?? [];
-  return bars.flatMap(({ time, source }) => {
+  let before = (bars[0]?.source ?? '').split('+');
+  return bars.flatMap(({ time, source = '' }) => {
     if (source === before.join('+')) return [];
     const parts = source.split('+');
     const to = parts.find((one) => !before.includes(one));
     before = parts;
-    return to ? [{ time, to }] : [];
+    return to && time > bars[0].time ? [{ time, to }] : [];
   });
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,10 @@ from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
-from crypto_stream.market.instruments import Instrument, is_synthetic, pair
+from crypto_stream.market.instruments import Instrument, few, is_synthetic, pair
 from crypto_stream.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrument]:
@@ -40,11 +43,6 @@ def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrume
         except ValueError as error:
             raise SettingError(f"pairs: {error}") from None
         pairs.setdefault(instrument.symbol, instrument)
-    for source in venues:
-        if source.max_instruments is not None and len(pairs) > source.max_instruments:
-            raise SettingError(
-                f"pairs: {len(pairs)} are too many: {source.name} carries {source.max_instruments}"
-            )
     return list(pairs.values())
 
 
@@ -57,6 +55,31 @@ def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool)
             wanted = {instrument.symbol for instrument in pairs}
             carried = [instrument for instrument in carried if instrument.symbol in wanted]
     return [instrument for instrument in carried if instrument.symbol not in source.without]
+
+
+def allotted(
+    carried: Mapping[str, Sequence[Instrument]], most: Mapping[str, int | None]
+) -> dict[str, list[Instrument]]:
+    """Cut what each source carries to the most it can: first what nobody before it carries, then the rest.
+
+    Raises SettingError for a pair that none has room for.
+    """
+    cut: dict[str, list[Instrument]] = {}
+    covered: set[str] = set()
+    for name, instruments in carried.items():
+        room = most[name]
+        if room is None or len(instruments) <= room:
+            cut[name] = list(instruments)
+        else:
+            first = sorted(instruments, key=lambda each: each.symbol in covered)  # stable: as a person wrote
+            kept = {each.symbol for each in first[:room]}
+            cut[name] = [each for each in instruments if each.symbol in kept]
+        covered.update(each.symbol for each in cut[name])
+    wanted = {each.symbol for instruments in carried.values() for each in instruments}
+    if wanted - covered:
+        limits = ", ".join(f"{name} carries {room}" for name, room in most.items() if room is not None)
+        raise SettingError(f"pairs: {len(wanted)} are too many: {limits}")
+    return cut
 
 
 class Assembly:
@@ -81,9 +104,12 @@ class Assembly:
         self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
         self.accepted: Callable[[str, Update | Trade], None] = _nobody
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
-        self.carried: dict[str, list[Instrument]] = {}
+        wanted = {
+            source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
+        }
+        self.carried = allotted(wanted, {source.name: source.max_instruments for source in sources})
+        self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
         for source in sources:
-            self.carried[source.name] = carried_by(source, pairs, only_pairs=settings.explicit_pairs)
             for instrument in self.carried[source.name]:
                 known = self.instruments.setdefault(instrument.symbol, instrument)
                 if known.synthetic != instrument.synthetic:
@@ -142,6 +168,7 @@ class Assembly:
             ack_ns=_ns(settings.ack_timeout),
             connect_s=settings.connect_timeout,
             recorder=recorder,
+            left_out=self._left_out[source.name],
         )
 
     def _last_price(self, source: str, symbol: str) -> str | None:
@@ -153,6 +180,16 @@ class Assembly:
 
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
         self.accepted(source, event)
+
+
+def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instrument]) -> list[str]:
+    """Name what a source has no room for, and say it."""
+    known = {instrument.symbol for instrument in carried}
+    left = [instrument.symbol for instrument in wanted if instrument.symbol not in known]
+    if left:
+        extra = {"source": source, "carries": len(carried), "left_out": len(left), "symbols": few(left)}
+        log.warning("more pairs than a venue carries, the rest is left to the others", extra=extra)
+    return left
 
 
 def _nobody(source: str, event: Update | Trade) -> None:

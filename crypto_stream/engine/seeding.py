@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 _INTERVALS = ("1h", "1m")
 _PAUSE_S = 0.25  # between two requests: a tenth of what the venues allow
 _RETRY_S = 600.0
+# So many instruments in a row without an answer, and the venue has none now.
+_MOST_FAILURES = 5
+_NO_MORE = frozenset({403, 418, 429, 451})
 
 
 async def seed(
@@ -40,20 +43,46 @@ async def seed(
 async def _seed_from(source: Source, history: History, carried: Sequence[Instrument]) -> None:
     assert source.candles is not None
     assert source.rest_url is not None
-    count = 0
+    counts: list[int | None] = []
     try:
         async with rest_client(source.rest_url) as http:
             for instrument in carried:
-                for interval in _missing(history, instrument):
-                    bars = await source.candles(http, instrument, interval)
-                    count += history.seed(instrument.symbol, interval, bars)
-                    await asyncio.sleep(_PAUSE_S)
-    except (httpx.HTTPError, MalformedFrame) as error:
+                if _missing(history, instrument):
+                    counts.append(await _seed_one(source, history, http, instrument))
+                if counts[-_MOST_FAILURES:] == [None] * _MOST_FAILURES:
+                    break
+    except httpx.HTTPError as error:  # of the venue, not of one instrument
         log.info("no older bars", extra={"source": source.name, "reason": str(error) or repr(error)})
-    except Exception:  # a handler's bug; prices go on without the past
-        log.exception("error in a handler", extra={"source": source.name})
-    if count:
+    if count := sum(each or 0 for each in counts):
         log.info("older bars fetched", extra={"source": source.name, "bars": count})
+
+
+async def _seed_one(
+    source: Source, history: History, http: httpx.AsyncClient, instrument: Instrument
+) -> int | None:
+    """Fetch one instrument's past, and count its bars; None where that fails, which costs it alone.
+
+    Raises httpx.HTTPError where the venue cannot be reached, or wants no more requests.
+    """
+    assert source.candles is not None
+    count: int | None = 0
+    extra = {"source": source.name, "symbol": instrument.symbol}
+    try:
+        for interval in _missing(history, instrument):
+            bars = await source.candles(http, instrument, interval)
+            count = (count or 0) + history.seed(instrument.symbol, interval, bars)
+            await asyncio.sleep(_PAUSE_S)
+        return count
+    except (httpx.ConnectError, httpx.ProxyError):
+        raise
+    except (httpx.HTTPError, MalformedFrame) as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _NO_MORE:
+            raise
+        log.info("no older bars", extra={**extra, "reason": str(error) or repr(error)})
+    except Exception:  # a handler's bug; prices go on without the past
+        log.exception("error in a handler", extra=extra)
+    await asyncio.sleep(_PAUSE_S)
+    return None
 
 
 def _missing(history: History, instrument: Instrument) -> list[str]:

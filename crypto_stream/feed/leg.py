@@ -46,6 +46,7 @@ class Terms(NamedTuple):
     `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
     `look_again_ns`: after so long the first host is tried again where another gives only part.
     `now_ms` is our clock. `last_price` tells what the source last said of a symbol, in a former life too.
+    `left_out` is what the source has no room for.
     """
 
     source: Source
@@ -64,6 +65,7 @@ class Terms(NamedTuple):
     ack_ns: int
     connect_s: float
     recorder: Recorder | None
+    left_out: Sequence[str] = ()
 
 
 class Leg:

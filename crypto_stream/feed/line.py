@@ -152,6 +152,7 @@ class Line:
             dict(self.refused),
             sum(not instrument.synthetic for instrument in self._terms.carried),
             asked_again=self._asked_again(now_ns),
+            left_out=list(self._terms.left_out),
         )
 
     def _asked_again(self, now_ns: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `reason` says why the state is what it is ("HTTP 451: not available from here, next try in 600 s"),
     `last_error` keeps the newest failure after it is over. `frames` counts received frames by channel.
     `real` of the instruments it carries are real pairs: a pin to a source without any serves nobody.
-    `asked_again` says when what was refused is asked for again.
+    `asked_again` says when what was refused is asked for again, `left_out` what it has no room for.
     `lacking` says of which instruments some channels give nothing although they should.
     """
 
@@ -37,6 +37,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     real: int = 0
     lacking: dict[str, str] = {}
     asked_again: dict[str, int] = {}
+    left_out: list[str] = []
 
 
 class Switch(msgspec.Struct, frozen=True):

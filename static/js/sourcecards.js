@@ -13,7 +13,7 @@ import { when } from './zone.js';
  *   age_ms: number | null, reconnects: number, serving: number, carries: number, url: string | null,
  *   retry_at: number | null, frames: {[channel: string]: number}, dropped: {[channel: string]: number},
  *   refused: {[symbol: string]: string}, asked_again?: {[symbol: string]: number}, lacking?: {[symbol: string]: string},
- *   real: number}} Source
+ *   left_out?: string[], real: number}} Source
  */
 
 /** Name and title of each figure on a card. */
@@ -98,6 +98,8 @@ class Card {
     const refused = Object.entries(source.refused).map(
       ([symbol, why]) => `${symbol} (${why}${again[symbol] ? `; asked again at ${when(again[symbol])}` : ''})`,
     );
+    const left = source.left_out?.length ?? 0;
+    if (left) refused.push(`${count(left)} more pairs than it has room for`);
     say(this.#refused, refused.length ? `Refused: ${refused.join(', ')}` : '');
     const lacking = Object.entries(source.lacking ?? {}).map(([symbol, why]) => `${symbol} (${why})`);
     say(this.#lacking, lacking.length ? `Incomplete: ${lacking.join(', ')}` : '');

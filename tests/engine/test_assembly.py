@@ -67,6 +67,37 @@ def test_more_pairs_than_a_venue_carries_are_refused() -> None:
         assembled(source, pairs="btcusdt,ethusdt,xrpusdt")
 
 
+def test_what_one_venue_has_no_room_for_is_carried_by_others(caplog: pytest.LogCaptureFixture) -> None:
+    """The first pairs, as they were written, stay with the preferred venue; the rest is said to be left."""
+    binance = msgspec.structs.replace(load_source("binance", None, {}), max_instruments=2)
+    okx = load_source("okx", None, {})
+    assembly = assembled(binance, okx, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt,adausdt")
+    status = assembly.board.lines["binance"].status(0, pin=None, serving=0)
+    (said,) = [record for record in caplog.records if "more pairs than a venue carries" in record.message]
+
+    assert assembly.failover.chains == {
+        "btcusdt": ("binance", "okx"),
+        "ethusdt": ("binance", "okx"),
+        "xrpusdt": ("okx",),
+        "adausdt": ("okx",),
+    }
+    assert (status.carries, status.left_out) == (2, ["xrpusdt", "adausdt"])
+    assert (vars(said)["source"], vars(said)["symbols"]) == ("binance", "xrpusdt,adausdt")
+
+
+def test_venues_of_little_room_share_what_there_is() -> None:
+    """What nobody carries yet comes first; only what none has room for is too much."""
+    one = msgspec.structs.replace(load_source("binance", None, {}), max_instruments=2)
+    two = msgspec.structs.replace(load_source("okx", None, {}), max_instruments=2)
+    assembly = assembled(one, two, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt")
+
+    assert assembly.failover.chains == {
+        "btcusdt": ("binance", "okx"), "ethusdt": ("binance",), "xrpusdt": ("okx",),
+    }  # fmt: skip
+    with pytest.raises(SettingError, match="5 are too many: binance carries 2, okx carries 2"):
+        assembled(one, two, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt,adausdt,dotusdt")
+
+
 def test_recording_alone_brings_its_own_instruments(tmp_path: Path) -> None:
     """Without a venue and without named pairs there are the recording's instruments, and no default pair."""
     file = recording(

@@ -20,7 +20,7 @@ from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
-from crypto_stream.market.instruments import pair
+from crypto_stream.market.instruments import Instrument, pair
 from crypto_stream.settings import Settings
 from tests.fakes import FakeBinance, FakeOKX
 from tests.waiting import DEADLINE_S
@@ -126,3 +126,28 @@ async def test_the_next_venue_is_asked_when_one_gives_nothing(error: Exception, 
 
     assert (broken.asked, well.asked) == (["1h"], ["1h", "1m"])
     assert (await history.ask("btcusdt", NOTHING)).bars[0].source == "okx:candles"
+
+
+@pytest.mark.parametrize(
+    "error", [MalformedFrame("nonsense"), KeyError("bug"), httpx.ReadTimeout("slow"), ValueError("odd")]
+)
+async def test_one_instrument_that_fails_costs_itself_alone(error: Exception, tmp_path: Path) -> None:
+    """The others of the same venue get their past, and it is asked of the next venue."""
+    symbols = ["btcusdt", "ethusdt", "xrpusdt"]
+    history = open_history(Settings(data_dir=tmp_path), symbols, EngineClock(MachineClocks()))
+    asked: list[tuple[str, str]] = []
+
+    async def candles(_http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
+        asked.append((instrument.symbol, interval))
+        if instrument.symbol == "ethusdt":
+            raise error
+        return [given(NOW - 60 * MINUTE)]
+
+    well = Venue("okx")
+    broken = Source("binance", "here", [], "http://127.0.0.1:9", candles=candles)
+    carried = [pair(symbol) for symbol in symbols]
+    async with asyncio.timeout(DEADLINE_S):
+        await seed(history, [broken, well.source()], {"binance": carried, "okx": carried})
+
+    assert [symbol for symbol, _ in asked] == ["btcusdt", "btcusdt", "ethusdt", "xrpusdt", "xrpusdt"]
+    assert well.asked == ["1h", "1m"]

@@ -137,7 +137,7 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
             raw(gateway.url) as silent,
         ):
             await silent.open()
-            before = gateway.descriptors()
+            before, memory = gateway.descriptors(), gateway.memory()
             for at in range(200):
                 opened = await gateway.http.get(OPEN)
                 sid = sid_in(opened.text)
@@ -154,6 +154,9 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
             await until(lambda: gateway.descriptors() <= before)
             alive = [(await one.subscribe(symbols="all"))["ok"] for one in (viewer, poller)]
 
+            grown = gateway.memory() - memory
+
+    assert grown < 20_000_000
     assert viewers == 102
     assert ended == [101, 100]
     assert alive == [True, True]

@@ -1,0 +1,103 @@
+"""Who makes room for whom among the connections, decided without any socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.http.connections import ANSWER_S, Connections, Seat
+
+
+class House:
+    """A few connections, the time, and who was ended."""
+
+    def __init__(self, most: int = 3, most_held: int = 100, elsewhere: int = 0) -> None:
+        self.now = 0.0
+        self.counters = Counters()
+        self.elsewhere = elsewhere
+        self.all = Connections(most, self.counters, lambda: self.elsewhere, lambda: self.now, most_held)
+        self.ended: list[str] = []
+        self.used: set[str] = set()
+
+    def enter(self, name: str) -> Seat:
+        """Let one in that waits."""
+        return self.all.enter(lambda: self.ended.append(name), lambda: self._recently(name))
+
+    def _recently(self, name: str) -> bool:
+        used = name in self.used
+        self.used.discard(name)
+        return used
+
+
+def test_who_has_waited_longest_makes_room() -> None:
+    """Not who is answered, nor who was of use since it began to wait; nobody is ended twice."""
+    house = House()
+    answered, useful, idle = house.enter("answered"), house.enter("useful"), house.enter("idle")
+    answered.work()
+    house.used.add("useful")
+
+    full = [house.all.room(), house.all.room(), house.all.room()]
+    idle.leave()
+
+    assert full == [False, False, False]
+    assert house.ended == ["idle", "useful"]
+    assert house.all.room()
+    assert house.counters.ended_connections == {"no_room": 2}
+    useful.leave()
+    useful.leave()
+    assert house.all.open == 1
+
+
+def test_websockets_take_room_and_are_never_ended() -> None:
+    """What is full of them lets nobody in."""
+    house = House(elsewhere=3)
+
+    assert not house.all.room()
+    assert not house.all.make_room()
+    house.elsewhere = 2
+    assert house.all.room()
+
+
+def test_unfinished_requests_are_bounded_together() -> None:
+    """The oldest that holds something goes; from then on it may hold nothing."""
+    house = House()
+    seats = [house.enter(name) for name in ("empty", "old", "new")]
+    seats[1].hold(60)
+    seats[2].hold(60)
+
+    assert house.ended == ["old"]
+    with pytest.raises(ConnectionAbortedError):
+        seats[1].hold(61)
+    seats[2].hold(100)
+    assert house.ended == ["old"]
+    seats[2].hold(101)
+    assert house.ended == ["old", "new"]
+
+
+def test_an_answer_that_is_not_taken_ends() -> None:
+    """After its time, whatever trickles; a request in time begins it anew."""
+    house = House()
+    slow, quick = house.enter("slow"), house.enter("quick")
+    slow.work()
+    quick.work()
+    house.now = ANSWER_S - 1
+    quick.wait()
+    quick.work()
+
+    house.all.sweep()
+    early = list(house.ended)
+    house.now = ANSWER_S
+    house.all.sweep()
+
+    assert (early, house.ended) == ([], ["slow"])
+
+
+def test_at_the_end_only_those_that_wait_are_ended() -> None:
+    """What is being answered may come to its end."""
+    house = House()
+    house.enter("working").work()
+    house.enter("waiting")
+
+    house.all.end_waiting()
+
+    assert house.ended == ["waiting"]

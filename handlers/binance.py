@@ -121,6 +121,13 @@ class _Filter(Struct, gc=False):
     stepSize: str = ""  # noqa: N815
     minQty: str = ""  # noqa: N815
     minNotional: str = ""  # noqa: N815
+    maxNotional: str = ""  # noqa: N815
+    minPrice: str = ""  # noqa: N815
+    maxPrice: str = ""  # noqa: N815
+    maxQty: str = ""  # noqa: N815
+    applyToMarket: bool = False  # noqa: N815
+    applyMinToMarket: bool = False  # noqa: N815
+    applyMaxToMarket: bool = False  # noqa: N815
 
 
 class _Symbol(Struct):
@@ -224,13 +231,24 @@ def _rules(filters: Sequence[_Filter]) -> Rules:
 
     [{"filterType":"PRICE_FILTER","minPrice":"0.01","maxPrice":"1000000.00","tickSize":"0.01000000"},
      {"filterType":"LOT_SIZE","minQty":"0.00001000","maxQty":"9000.0","stepSize":"0.00001000"},
-     {"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true, ...}, ...]
+     {"filterType":"MARKET_LOT_SIZE","minQty":"0.00000000","maxQty":"116.3","stepSize":"0.00000000"},
+     {"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true,"maxNotional":"9000000.0",
+      "applyMaxToMarket":false,"avgPriceMins":5}, ...]
+    Left out are rules that go by the venue's own averages (PERCENT_PRICE) or by an account's other orders.
     """
     named = {each.filterType: each for each in filters}
     none = _Filter("")
     lot = named.get("LOT_SIZE", none)
     notional = named.get("NOTIONAL") or named.get("MIN_NOTIONAL", none)
-    return Rules(named.get("PRICE_FILTER", none).tickSize, lot.stepSize, lot.minQty, notional.minNotional)
+    price, market = named.get("PRICE_FILTER", none), named.get("MARKET_LOT_SIZE", none)
+    least_of_market = notional.applyMinToMarket or notional.applyToMarket
+    return Rules(
+        *(price.tickSize, lot.stepSize, lot.minQty, notional.minNotional),
+        *(lot.maxQty, price.minPrice, price.maxPrice, notional.maxNotional),
+        *(market.stepSize, market.minQty, market.maxQty),
+        notional.minNotional if least_of_market else "",
+        notional.maxNotional if notional.applyMaxToMarket else "",
+    )
 
 
 def _requests(method: str, instruments: Sequence[Instrument]) -> list[Request]:

@@ -111,12 +111,19 @@ class _Word(Struct):
     msg: str = ""
 
 
+_USD = frozenset({"USD", "USDT", "USDC"})
+
+
 class _Item(Struct, gc=False):
     instId: str  # noqa: N815
     state: str
     tickSz: str = ""  # noqa: N815
     lotSz: str = ""  # noqa: N815
     minSz: str = ""  # noqa: N815
+    maxLmtSz: str = ""  # noqa: N815
+    maxLmtAmt: str = ""  # noqa: N815
+    maxMktSz: str = ""  # noqa: N815
+    maxMktAmt: str = ""  # noqa: N815
 
 
 class _Instruments(Struct):
@@ -203,11 +210,26 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
     return {
-        fold(item.instId): Listed(
-            "" if item.state == "live" else item.state, Rules(item.tickSz, item.lotSz, item.minSz)
-        )
+        fold(item.instId): Listed("" if item.state == "live" else item.state, _rules(item))
         for item in listed.data
     }
+
+
+def _rules(item: _Item) -> Rules:
+    """Read what orders must keep to.
+
+    {"instId":"BTC-USDT","tickSz":"0.1","lotSz":"0.00000001","minSz":"0.00001","maxLmtSz":"9999999999",
+     "maxLmtAmt":"20000000","maxMktSz":"1000000","maxMktAmt":"1000000", ...}
+    Of a spot pair maxLmtSz is in its base; maxMktSz and the amounts are in USD, which a pair that is quoted
+    in something else cannot be judged by.
+    """
+    in_usd = item.instId.rpartition("-")[2] in _USD
+    return Rules(
+        *(item.tickSz, item.lotSz, item.minSz),
+        max_amount=item.maxLmtSz,
+        max_notional=item.maxLmtAmt if in_usd else "",
+        market_max_notional=(item.maxMktAmt or item.maxMktSz) if in_usd else "",
+    )
 
 
 async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:

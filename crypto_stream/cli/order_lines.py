@@ -101,17 +101,24 @@ def position_cells(position: Position, quotes: Mapping[str, Quote]) -> Sequence[
         _average(position.bought_value, position.bought_amount),
         text(position.sold_amount),
         _average(position.sold_value, position.sold_amount),
-        text(_profit(position, quotes.get(fold(position.instrument)))),
+        _profit_text(position, quotes.get(fold(position.instrument))),
     )
 
 
+def _profit_text(position: Position, quote: Quote | None) -> str:
+    """Show the profit as the page does: at a stale price too, marked so."""
+    profit = text(_profit(position, quote))
+    stale = position.amount != 0 and (quote is None or quote.stale)
+    return f"{profit} STALE" if stale else profit
+
+
 def _profit(position: Position, quote: Quote | None) -> Decimal | None:
-    """Value what is held at the price it could be traded at now; None where that is not known or stale."""
+    """Value what is held at the price it could be traded at; None where that is not known, or not above 0."""
     gained = _EXACT.subtract(position.sold_value, position.bought_value)
     if position.amount == 0:
         return gained
-    price = None if quote is None or quote.stale else quote.bid if position.amount > 0 else quote.ask
-    if price is None:
+    price = None if quote is None else quote.bid if position.amount > 0 else quote.ask
+    if price is None or Decimal(price) <= 0:
         return None
     return _EXACT.add(gained, _EXACT.multiply(position.amount, Decimal(price)))
 

@@ -122,11 +122,21 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 class Rules(msgspec.Struct, frozen=True, gc=False):
     """What a venue demands of an order's numbers; None where it does not say.
 
-    Prices are multiples of `tick`, amounts of `lot` and at least `min_amount`; amount times price is at least
-    `min_notional`.
+    Prices are multiples of `tick` from `min_price` to `max_price`, amounts of `lot` from `min_amount` to
+    `max_amount`; amount times price is from `min_notional` to `max_notional`. Those of price and notional,
+    and `max_amount`, are of limit orders; market orders have those named so, `lot` and `min_amount`.
     """
 
     tick: str | None = None
     lot: str | None = None
     min_amount: str | None = None
     min_notional: str | None = None
+    max_amount: str | None = None
+    min_price: str | None = None
+    max_price: str | None = None
+    max_notional: str | None = None
+    market_lot: str | None = None
+    market_min_amount: str | None = None
+    market_max_amount: str | None = None
+    market_min_notional: str | None = None
+    market_max_notional: str | None = None

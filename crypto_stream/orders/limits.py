@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import is_multiple, multiply, plain
-from crypto_stream.market.orders import Kind, Outcome, Rules, Ticket
+from crypto_stream.market.orders import Kind, Outcome, Rules, Side, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
 
+_VALUE = "amount: times price,"
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?").fullmatch
 
 
@@ -46,7 +47,7 @@ def check(ticket: Ticket, quote: Quote, rules: Rules | None, terms: Terms) -> No
     elif quote.stale:
         raise RefusedError("no_market", f"{ticket.symbol} has no live quote now, so nothing can be ordered")
     if rules is not None:
-        _keep_to(rules, amount, price)
+        _keep_to(rules, ticket, amount, price, quote)
 
 
 def too_many_sessions(most: int) -> str:
@@ -62,19 +63,37 @@ def _number(name: str, text: str) -> Decimal:
     return number
 
 
-def _keep_to(rules: Rules, amount: Decimal, price: Decimal | None) -> None:
-    tick, lot = _rule(rules.tick), _rule(rules.lot)
-    least, notional = _rule(rules.min_amount), _rule(rules.min_notional)
-    if price is not None and tick is not None and not is_multiple(price, tick):
-        raise RefusedError("rules", f"price: {plain(price)} is no multiple of the tick {plain(tick)}")
-    if lot is not None and not is_multiple(amount, lot):
-        raise RefusedError("rules", f"amount: {plain(amount)} is no multiple of the lot {plain(lot)}")
-    if least is not None and amount < least:
-        raise RefusedError("rules", f"amount: {plain(amount)} is below the least, {plain(least)}")
-    if price is not None and notional is not None and multiply(amount, price) < notional:
-        raise RefusedError(
-            "rules", f"amount: times price it is below the least value of an order, {plain(notional)}"
-        )
+def _keep_to(rules: Rules, ticket: Ticket, amount: Decimal, price: Decimal | None, quote: Quote) -> None:
+    """Raise RefusedError for what the venue would not take; a market order is judged at the quote."""
+    if price is not None:
+        _multiple("price", price, "tick", rules.tick)
+        _between("price:", price, rules.min_price, rules.max_price)
+    _multiple("amount", amount, "lot", rules.lot)
+    _between("amount:", amount, rules.min_amount, None)
+    if price is not None:
+        _between("amount:", amount, None, rules.max_amount)
+        _between(_VALUE, multiply(amount, price), rules.min_notional, rules.max_notional)
+        return
+    _multiple("amount", amount, "lot of market orders", rules.market_lot)
+    _between("amount:", amount, rules.market_min_amount, rules.market_max_amount, " of a market order")
+    shown = quote.ask if ticket.side is Side.BUY else quote.bid
+    if shown is not None and (at := Decimal(shown)) > 0:
+        least, most = rules.market_min_notional, rules.market_max_notional
+        _between(_VALUE, multiply(amount, at), least, most, " of a market order")
+
+
+def _multiple(name: str, number: Decimal, of: str, text: str | None) -> None:
+    step = _rule(text)
+    if step is not None and not is_multiple(number, step):
+        raise RefusedError("rules", f"{name}: {plain(number)} is no multiple of the {of} {plain(step)}")
+
+
+def _between(name: str, number: Decimal, least: str | None, most: str | None, of: str = "") -> None:
+    low, high = _rule(least), _rule(most)
+    if low is not None and number < low:
+        raise RefusedError("rules", f"{name} {plain(number)} is below the least{of}, {plain(low)}")
+    if high is not None and number > high:
+        raise RefusedError("rules", f"{name} {plain(number)} is above the most{of}, {plain(high)}")
 
 
 def _rule(text: str | None) -> Decimal | None:

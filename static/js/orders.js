@@ -78,6 +78,7 @@ const account = startAccount((id) => {
 
 const link = new OrderLink(account, {
   state(state) {
+    trouble = ''; // of another connection: this one says its own
     if (state === 'live') sync();
     ask();
   },
@@ -107,7 +108,10 @@ function staleReason(symbol) {
   if (!live.heard) return `${standing(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'the server has sent no price of it yet.';
-  if (!quote.stale) return '';
+  if (!quote.stale) {
+    if (why.symbol === symbol) Object.assign(why, { symbol: '', reason: '' }); // the next outage has its own
+    return '';
+  }
   askReason(symbol);
   return why.symbol === symbol && why.reason ? `${why.reason}.`.replace(/\.\.$/, '.') : 'no source is live for it.';
 }
@@ -118,10 +122,11 @@ async function askReason(symbol) {
   if (why.symbol === symbol && now - why.asked < REASON_MS) return;
   Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', asked: now });
   const told = await fetch(`/venues/${symbol}`, { headers: { Accept: 'application/json' } })
-    .then((response) => (response.ok ? response.json() : null))
+    .then((response) => response.json())
     // the page is offline, and says so
     .catch(() => null);
-  if (told && why.symbol === symbol) why.reason = told.reason ?? '';
+  // A problem has its own words: what was the reason before the engine went is none now.
+  if (why.symbol === symbol) why.reason = told?.reason ?? told?.detail ?? '';
   ask();
 }
 

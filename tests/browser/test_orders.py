@@ -162,6 +162,24 @@ def test_a_stale_market_says_why_it_cannot_trade(orders: Callable[..., Page], sy
     assert statuses(page) == ["Filled"]
 
 
+def test_a_second_outage_has_its_own_reason(orders: Callable[..., Page], system: System) -> None:
+    """What was the reason of the outage before is not repeated, whether prices came between or not."""
+    page = orders("btcusdt")
+    said = page.locator("#stale")
+    system.pin("synthetic")
+    expect(said).to_contain_text("not carried by the pinned source")
+    system.pin("auto")
+    expect(said).to_be_hidden(timeout=BACK_WITHIN)
+    system.pin("synthetic")
+    expect(said).to_contain_text("not carried by the pinned source")
+    stopped = system.freeze("engine")
+    try:
+        expect(said).not_to_contain_text("pinned", timeout=BACK_WITHIN)
+        expect(said).to_be_visible()
+    finally:
+        system.thaw(stopped)
+
+
 def test_the_venue_s_rules_are_told_at_their_field(orders: Callable[..., Page]) -> None:
     """A number the venue would not take is refused by the server, beside the field it is about."""
     page = orders("btcusdt")

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import asdict
 
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.source import Listed, Rules
@@ -26,6 +27,11 @@ FILTERS = [
     {"filterType": "LOT_SIZE", "minQty": "0.00002000", "maxQty": "9000", "stepSize": "0.00001000"},
     {"filterType": "MARKET_LOT_SIZE", "minQty": "0", "maxQty": "116.3", "stepSize": "0"},
 ]
+
+
+def given(rules: Rules) -> Rules:
+    """Take an empty text for none, as who asked for the rules does."""
+    return Rules(**{name: text or None for name, text in asdict(rules).items()})
 
 
 async def asked(kind: type[FakeVenue], handler: ModuleType, body: object) -> dict[str, Listed]:
@@ -48,11 +54,17 @@ async def asked(kind: type[FakeVenue], handler: ModuleType, body: object) -> dic
 @pytest.mark.parametrize(
     ("filters", "rules"),
     [
-        (FILTERS, Rules("0.01000000", "0.00001000", "0.00002000", "")),
+        (
+            FILTERS,
+            Rules(
+                *("0.01000000", "0.00001000", "0.00002000", None, "9000", "0.01", "1000000.00"),
+                *(None, "0", "0", "116.3"),
+            ),
+        ),
         ([*FILTERS, {"filterType": "NOTIONAL", "minNotional": "5.0"}], ("0.00002000", "5.0")),
         ([*FILTERS, {"filterType": "MIN_NOTIONAL", "minNotional": "10.0"}], ("0.00002000", "10.0")),
-        ([], Rules("", "", "", "")),
-        ([{"filterType": "A_NEW_ONE", "limit": 5, "deep": {"er": []}}], Rules("", "", "", "")),
+        ([], Rules()),
+        ([{"filterType": "A_NEW_ONE", "limit": 5, "deep": {"er": []}}], Rules()),
     ],
 )
 async def test_binance_says_it_in_filters(filters: list[Any], rules: Rules | tuple[str, str]) -> None:
@@ -64,7 +76,7 @@ async def test_binance_says_it_in_filters(filters: list[Any], rules: Rules | tup
 
     assert found.state == ""
     if isinstance(rules, Rules):
-        assert found.rules == rules
+        assert given(found.rules) == rules
     else:
         assert (found.rules.min_amount, found.rules.min_notional) == rules
 
@@ -75,8 +87,36 @@ async def test_without_numbers_there_are_no_rules() -> None:
     row = {"instId": "BTC-USDT", "state": "live"}
     two = await asked(FakeOKX, okx, {"code": "0", "msg": "", "data": [row]})
 
-    assert one == {"btcusdt": Listed("HALT", Rules("", "", "", ""))}
-    assert two == {"btcusdt": Listed("", Rules("", "", ""))}
+    assert [(each.state, given(each.rules)) for each in one.values()] == [("HALT", Rules())]
+    assert [(each.state, given(each.rules)) for each in two.values()] == [("", Rules())]
+
+
+@pytest.mark.parametrize(
+    ("filters", "market"),
+    [
+        ([{"filterType": "NOTIONAL", "minNotional": "5.0", "applyMinToMarket": True}], ("5.0", None)),
+        ([{"filterType": "NOTIONAL", "minNotional": "5.0", "applyMinToMarket": False}], (None, None)),
+        ([{"filterType": "MIN_NOTIONAL", "minNotional": "5.0", "applyToMarket": True}], ("5.0", None)),
+        (
+            [{"filterType": "NOTIONAL", "maxNotional": "90", "applyMaxToMarket": True}, *FILTERS],
+            (None, "90"),
+        ),
+    ],
+)
+async def test_which_values_count_for_market_orders(
+    filters: list[Any], market: tuple[str | None, str | None]
+) -> None:
+    """Binance says it of each; OKX gives amounts in USD, which only pairs quoted in it can be judged by."""
+    symbols = [{"symbol": "BTCUSDT", "status": "TRADING", "filters": filters}]
+    rules = given((await asked(FakeBinance, binance, {"symbols": symbols}))["btcusdt"].rules)
+    sizes = {"maxLmtSz": "9", "maxLmtAmt": "20", "maxMktSz": "7", "maxMktAmt": "6"}
+    rows = [{"instId": name, "state": "live", **sizes} for name in ("BTC-USDT", "ETH-BTC")]
+    listed = await asked(FakeOKX, okx, {"code": "0", "msg": "", "data": rows})
+
+    assert (rules.market_min_notional, rules.market_max_notional) == market
+    usdt = Rules(max_amount="9", max_notional="20", market_max_notional="6")
+    assert given(listed["btcusdt"].rules) == usdt
+    assert given(listed["ethbtc"].rules) == Rules(max_amount="9")
 
 
 @pytest.mark.parametrize("filters", [5, [5], [{"filterType": "LOT_SIZE", "stepSize": 5}], [{"x": 1}]])
@@ -110,7 +150,7 @@ async def test_recorded_filters_of_binance(name: str) -> None:
 
     assert {symbol: tuple(numbers(each.rules)) for symbol, each in listed.items()} == expected
     least = "10.00000000" if name == OLD_BINANCE else "5.00000000"
-    assert listed["btcusdt"].rules == Rules("0.01000000", "0.00001000", "0.00001000", least)
+    assert numbers(listed["btcusdt"].rules) == ["0.01000000", "0.00001000", "0.00001000", least]
 
 
 async def test_recorded_instruments_of_okx() -> None:
@@ -123,11 +163,11 @@ async def test_recorded_instruments_of_okx() -> None:
     }
 
     assert {symbol: tuple(numbers(each.rules)) for symbol, each in listed.items()} == expected
-    assert listed["btcusdt"].rules == Rules("0.1", "0.00000001", "0.00001")
+    assert numbers(listed["btcusdt"].rules) == ["0.1", "0.00000001", "0.00001", None]
 
 
 def numbers(rules: Rules) -> list[str | None]:
-    return [rules.tick, rules.lot, rules.min_amount, rules.min_notional]
+    return [text or None for text in (rules.tick, rules.lot, rules.min_amount, rules.min_notional)]
 
 
 def recorded(name: str) -> Any:

@@ -150,6 +150,38 @@ def test_what_cannot_be_accepted_is_refused_and_changes_nothing(
         assert one.orders.counts().active == 0
 
 
+@pytest.mark.parametrize(
+    ("ticket", "words"),
+    [
+        (limit(BUY, "11", "100"), "amount: 11 is above the most, 10"),
+        (limit(BUY, "1", "49"), "price: 49 is below the least, 50"),
+        (limit(BUY, "1", "201"), "price: 201 is above the most, 200"),
+        (limit(BUY, "10", "151"), "amount: times price, 1510 is above the most, 1500"),
+        (Ticket("btcusdt", BUY, "1.5", None, Kind.MARKET), "lot of market orders"),
+        (Ticket("btcusdt", BUY, "1", None, Kind.MARKET), "below the least of a market order, 2"),
+        (Ticket("btcusdt", BUY, "9", None, Kind.MARKET), "above the most of a market order, 8"),
+        (Ticket("btcusdt", BUY, "2", None, Kind.MARKET), "202 is below the least of a market order, 250"),
+        (Ticket("btcusdt", SELL, "8", None, Kind.MARKET), "792 is above the most of a market order, 700"),
+    ],
+)
+def test_the_venues_whole_rules_are_kept_to(path: Path, ticket: Ticket, words: str) -> None:
+    """Those of limit orders and those of market orders, which are judged at the price they would have."""
+    rules = Rules(
+        *("0.1", "0.1", "0.2", "10", "10", "50", "200", "1500"),
+        *("1", "2", "8", "250", "700"),
+    )
+    with house(path, rules=rules) as one:
+        one.quote(LIVE)
+        one.attach(1, "me")
+        refused = one.place(1, ticket)
+        one.placed(1, limit(BUY, "10", "150"))
+        one.placed(1, Ticket("btcusdt", BUY, "3", None, Kind.MARKET))
+
+        assert isinstance(refused, Failed)
+        assert refused.code == "rules"
+        assert words in refused.reason
+
+
 @pytest.mark.parametrize("time_in_force", [TimeInForce.IOC, TimeInForce.FOK])
 def test_what_does_not_wait_ends_when_it_reaches_the_market(path: Path, time_in_force: TimeInForce) -> None:
     """The cancelling report says why, and nobody had to ask for it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import NamedTuple
 
 from crypto_stream.market.events import Trade
+
+log = logging.getLogger(__name__)
 
 # A trade is of the present when it differs so much at most; what is closed lies in the future beyond that.
 NEAR_MS = 60_000
@@ -57,14 +60,47 @@ class Below:
         self._kept.append(kept)
         return len(self._kept) >= _TRADES and kept.came_ns - self._kept[0].came_ns >= _SPREAD_NS
 
-    def clear(self) -> list[Kept]:
-        """Forget them, because one came that is not below or because bars begin anew; return those kept."""
-        kept = list(self._kept)
-        self._kept.clear()
-        self._trades = 0
-        return kept
+    @property
+    def kept(self) -> list[Kept]:
+        """The trades that may still make bars."""
+        return list(self._kept)
 
     @property
     def lasts(self) -> bool:
         """Say whether this has gone on for long."""
         return self._trades >= _TRADES and self._last_ns - self._first_ns >= _LONG_NS
+
+
+class LeftOut:
+    """The instruments whose trades come below their closed bars, said in the log when that lasts."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._below: dict[str, Below] = {}
+        self._lasting: set[str] = set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Say whose trades make no bars although they come; None: nobody's."""
+        if not self._lasting:
+            return None
+        names = ", ".join(sorted(self._lasting)[:3])
+        return f"trades of {len(self._lasting)} instruments are older than their closed bars ({names})"
+
+    def take(self, kept: Kept, floor_ms: int, now_ms: int) -> list[Kept]:
+        """Take a trade below; return all that were kept once they show that the bars are of no past."""
+        below = self._below.setdefault(kept.trade.symbol, Below())
+        return self.in_time(kept.trade.symbol) if below.take(kept, floor_ms, now_ms) else []
+
+    def in_time(self, symbol: str) -> list[Kept]:
+        """Begin anew for an instrument of which a trade is not below; return those kept."""
+        below = self._below.pop(symbol, None)
+        return [] if below is None else below.kept
+
+    def say(self) -> None:
+        """Say of whom this has become lasting."""
+        lasting = {symbol for symbol, below in self._below.items() if below.lasts}
+        if more := sorted(lasting - self._lasting):
+            extra = {"instruments": len(more), "symbols": ",".join(more[:10])}
+            log.warning("trades make no bars, they are older than closed ones", extra=extra)
+        self._lasting = lasting

@@ -59,10 +59,15 @@ class Gaps:
                 self.begin(symbol, end or at_ms, NONE_LIVE)
 
     def forget(self, symbol: str, at_ms: int) -> None:
-        """Forget an open gap that begins at `at_ms` or later: that was never the present."""
+        """Forget what begins at `at_ms` or later, and cut there what reaches further: it was never so."""
         gap = self.open.get(symbol)
         if gap is not None and gap.from_ >= at_ms:
             del self.open[symbol]
+        self._changed = [
+            (of, _cut(gap, at_ms) if of == symbol else gap)
+            for of, gap in self._changed
+            if of != symbol or gap.from_ < at_ms
+        ]
 
     @property
     def news(self) -> bool:
@@ -77,3 +82,7 @@ class Gaps:
         """Give what is to be written since the last call."""
         changed, self._changed = self._changed, []
         return changed
+
+
+def _cut(gap: Gap, at_ms: int) -> Gap:
+    return gap if gap.to is None or gap.to <= at_ms else Gap(gap.from_, at_ms, gap.reason)

@@ -17,6 +17,7 @@ STEP_MS = 1_500
 CONFIRMED_AFTER_MS = 30_000
 # So long after a step, or a start, nothing is decided that could not be taken back.
 _STEADY_AFTER_MS = 600_000
+_DISPUTED_FOR_MS = 60_000
 # A venue whose newest trades are so close to a clock speaks for it, and not for one further away.
 _NEAR_MS = 30_000
 _LOOKS = 3  # at which a source must have told a time before its clock is known
@@ -139,11 +140,13 @@ class EngineClock:
 
     @property
     def steady(self) -> bool:
-        """Say whether nothing speaks against this clock: no step for ten minutes, or a venue for it."""
-        if self._pending or self._differs_ms:
-            return False
-        since = max(self._began_ms, self._last[1] if self._last else 0)
-        return self.confirmed or self._running_ms - since >= _STEADY_AFTER_MS
+        """Say whether this clock can be relied on: a venue speaks for it, or no step for ten minutes."""
+        return self._stands_for(_STEADY_AFTER_MS)
+
+    @property
+    def disputed(self) -> bool:
+        """Say whether something speaks against this clock, or may soon: it began or stepped a moment ago."""
+        return not self._stands_for(_DISPUTED_FOR_MS)
 
     @property
     def trouble(self) -> str | None:
@@ -183,6 +186,12 @@ class EngineClock:
             votes = self._votes()
         self.confirmed = "engine" in votes and "wall" not in votes
         self._compare_with_venues()
+
+    def _stands_for(self, ms: int) -> bool:
+        if self._pending or self._differs_ms:
+            return False
+        since = max(self._began_ms, self._last[1] if self._last else 0)
+        return self.confirmed or self._running_ms - since >= ms
 
     def _learn(self) -> None:
         for source, time_ms in self._newest.items():

@@ -19,6 +19,8 @@
 const WIDEST_GAP = 20;
 /** Live bars kept beside those that were scrolled back to; older ones can be asked for again. */
 const MOST_LIVE = 20_000;
+/** Live bars so much older than those held, in ms: the server's clock was set back, and they go on there. */
+const WENT_BACK = 60_000;
 
 export class Bars {
   /** @type {Bar[]} oldest first */
@@ -88,6 +90,8 @@ export class Bars {
     // What is held must lead up to the new bars, and its last one must be whole.
     const leads = first === undefined || (last && (first <= last.time || (live.previous === last.time && last.closed)));
     if (!leads) return null;
+    const newest = live.bars.at(-1)?.time ?? Infinity;
+    if (last && last.time - newest > Math.max(WENT_BACK, this.length)) return null;
     this.#seq = live.seq;
     const fresh = last ? live.bars.filter((bar) => bar.time > last.time || (bar.time === last.time && !last.closed)) : [];
     const known = this.#tell(live.gap);

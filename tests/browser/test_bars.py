@@ -134,6 +134,15 @@ def test_another_life_of_the_engine_is_noticed(visit: Visit) -> None:
     assert found["told"][1] is None
 
 
+def test_time_that_went_back_is_noticed(visit: Visit) -> None:
+    """The newest live bar is more than a minute older than what is held: the server's clock was set back."""
+    page = _page([_bar(7_200_000), _bar(7_201_000, closed=False)])
+
+    found = _play(visit, ("begin", page), ("join", _live([_bar(10_000, closed=False)], None)))
+
+    assert found["told"][1] is None
+
+
 def test_other_interval_is_left(visit: Visit) -> None:
     """Live bars of the interval that was shown before change nothing."""
     live = _live([_bar(60_000)], 0, interval="1m")

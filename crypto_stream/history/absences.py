@@ -1,0 +1,112 @@
+"""Who serves which instrument, and the gaps where nobody does, by the sources' own times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from crypto_stream.history.gaps import CLOCK_SET, STOOD_STILL, Gaps
+from crypto_stream.market.clock import EngineClock
+from crypto_stream.storage.interface import Aside
+
+_FRESH_MS = 2_000  # what a venue tells first can be hours old
+# A source that is no live venue and whose clock is further from ours than this is a recording.
+_CLOCKS_DIFFER_MS = 600_000
+# So long a source that serves may take to tell its time, before a gap is ended by our clock.
+_TELLS_WITHIN_NS = 5_000_000_000
+
+
+class _Ending(NamedTuple):
+    """A source serves again: which, since when (ns), and the time of its first trades."""
+
+    source: str
+    since_ns: int
+    first: list[int]
+
+
+class Absences:
+    """Begin and end the gaps of all instruments; `beyond` gathers what a clock that was ahead had told."""
+
+    def __init__(self, clock: EngineClock) -> None:
+        """Begin with nobody serving and no gap."""
+        self.gaps = Gaps()
+        self.beyond: list[Aside] = []
+        self._clock = clock
+        self._serving: dict[str, str | None] = {}
+        self._ending: dict[str, _Ending] = {}
+        self._until_trade: set[str] = set()  # symbols whose open gap ends with their next trade
+
+    def switched(
+        self, symbol: str, source: str | None, reason: str, early: Iterable[int], now_ns: int
+    ) -> None:
+        """Notice who serves an instrument now; `early` are the times of trades that came a moment before."""
+        before, self._serving[symbol] = self._serving.get(symbol), source
+        self._until_trade.discard(symbol)
+        self._ending.pop(symbol, None)
+        if source is None:
+            self.gaps.begin(symbol, self._time_at(before), reason)
+            return
+        self._ending[symbol] = _Ending(source, now_ns, list(early))
+        if self._clock.tells(source):
+            self._end(symbol, now_ns)
+
+    def traded(self, symbol: str, time: int) -> None:
+        """Notice a trade of the serving source."""
+        if symbol in self._until_trade:
+            self._until_trade.discard(symbol)
+            self.gaps.end(symbol, time)
+        elif (ending := self._ending.get(symbol)) and not ending.first:
+            ending.first.append(time)
+
+    def starved(self, symbol: str, for_ms: int, closed_ms: int, reason: str) -> None:
+        """Begin a gap that ends with the next trade: the serving source gave none for so long.
+
+        It begins where the last closed bar ended (`closed_ms`) at the earliest.
+        """
+        if symbol not in self.gaps.open:
+            since_ms = self._time_at(self._serving.get(symbol)) - for_ms
+            self.gaps.begin(symbol, max(since_ms, closed_ms), reason)
+        self._ending.pop(symbol, None)
+        self._until_trade.add(symbol)
+
+    def leapt(self, symbol: str, from_ms: int, to_ms: int) -> None:
+        """Note that the time of what is made by our clock leapt ahead."""
+        self.gaps.begin(symbol, from_ms, CLOCK_SET)
+        self.gaps.end(symbol, to_ms)
+
+    def stood_still(self, ms: int) -> None:
+        """Begin a gap of every instrument that is served, but by a recording: that waited too."""
+        for symbol, source in self._serving.items():
+            if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
+                self.gaps.begin(symbol, self._time_at(source) - ms, STOOD_STILL)
+                self._until_trade.add(symbol)
+
+    def tick(self, now_ns: int) -> None:
+        """End the gaps of instruments that are served again, as soon as their source tells its time."""
+        for symbol, ending in list(self._ending.items()):
+            if self._clock.tells(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
+                self._end(symbol, now_ns)
+
+    def forget(self, symbol: str, at_ms: int, *, bars: bool) -> None:
+        """Forget gaps, and bars with `bars`, from `at_ms` on: a clock that was ahead told them."""
+        self.gaps.forget(symbol, at_ms)
+        self.beyond.append(Aside(symbol, at_ms, bars))
+
+    def _end(self, symbol: str, now_ns: int) -> None:
+        ending = self._ending.pop(symbol)
+        began_ms = self._time_at(ending.source) - (now_ns - ending.since_ns) // 1_000_000
+        at_ms = min((time for time in ending.first if time > began_ms - _FRESH_MS), default=began_ms)
+        at_ms = min(at_ms, began_ms)
+        ended = self.gaps.end(symbol, at_ms)
+        if ended is not None and ended > at_ms and ending.source in self._clock.timekeepers:
+            self.forget(symbol, at_ms, bars=False)
+
+    def _time_at(self, source: str | None) -> int:
+        """Tell the time for a gap: the source's, like that of its bars, where it is known."""
+        venue_ms = None if source is None else self._clock.venue_ms(source)
+        return self._clock.now_ms() if venue_ms is None else venue_ms
+
+    def _is_recording(self, source: str) -> bool:
+        now_ms = self._clock.now_ms()
+        far = abs((self._clock.venue_ms(source) or now_ms) - now_ms) > _CLOCKS_DIFFER_MS
+        return far and source not in self._clock.timekeepers

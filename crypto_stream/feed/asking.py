@@ -40,11 +40,16 @@ class Asking:
         instruments: Sequence[Instrument],
         ack_ns: int,
         broken: Callable[[Exception], None],
+        watched: Sequence[Instrument] = (),
     ) -> None:
-        """Prepare to ask; `broken` hears of a bug in the handler, which makes the requests."""
+        """Prepare to ask; `broken` hears of a bug in the handler, which makes the requests.
+
+        That one of the `watched` is refused is nobody's business: no person asked for it.
+        """
         self.refused: dict[str, str] = {}
         self._source = source
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
+        self._watched = {instrument.symbol for instrument in watched}
         self._acks = AckTable(ack_ns)
         self._retries = Retries()
         self._said: dict[str, int] = {}
@@ -142,7 +147,8 @@ class Asking:
     def _say(self, what: str, reason: str, symbols: Sequence[str], now_ns: int) -> None:
         """Log a venue's sentence, once a minute for each symbol, or batch of them."""
         about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
-        news = now_ns - self._said.get(about, -_SAID_FOR_NS) >= _SAID_FOR_NS
+        asked = not symbols or not self._watched.issuperset(symbols)
+        news = asked and now_ns - self._said.get(about, -_SAID_FOR_NS) >= _SAID_FOR_NS
         if news:
             self._said.pop(about, None)
             self._said[about] = now_ns

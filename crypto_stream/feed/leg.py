@@ -85,7 +85,9 @@ class Leg:
         self._heard_of: set[str] = set()
         self.started_ns = time.monotonic_ns()
         self._instruments = [*terms.carried, *terms.watched]
-        self._asking = Asking(terms.source, self._instruments, terms.ack_ns, self._handler_broke)
+        self._asking = Asking(
+            terms.source, self._instruments, terms.ack_ns, self._handler_broke, terms.watched
+        )
         self._generation = generation
         self._connection: Connection | None = None
         self._data_ns = self._first_data_ns = 0
@@ -107,8 +109,10 @@ class Leg:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Of which symbols the venue gives nothing, and why."""
-        return self._asking.refused
+        """Of which symbols that a person asked for the venue gives nothing, and why."""
+        refused = self._asking.refused
+        watched = {each.symbol for each in self.terms.watched}
+        return {symbol: why for symbol, why in refused.items() if symbol not in watched}
 
     def asked_again(self) -> Mapping[str, int]:
         """Tell when each refused symbol is asked for again, on the monotonic clock in ns."""
@@ -175,7 +179,7 @@ class Leg:
     def _missing(self) -> str:
         if self._data_ns or self.state == "connected":
             return "no data"
-        refused = {each.symbol for each in self._instruments} <= self.refused.keys()
+        refused = self._asking.instruments.keys() <= self._asking.refused.keys()
         return "every instrument refused, and no data" if refused else "neither data nor acknowledgement"
 
     async def _run(self) -> None:

@@ -197,3 +197,20 @@ async def test_busy_instrument_tells_calm_from_silent() -> None:
         assert not line.failed
         assert list(feed.assembly.instruments) == ["xrpusdt"]
         assert list(feed.assembly.failover.chains) == ["xrpusdt"]
+
+
+@pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
+async def test_a_busy_pair_that_nobody_asked_for_is_not_shown_as_refused(
+    kind: type[FakeBinance] | type[FakeOKX], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is subscribed for the source's own sake; a venue that has it not concerns nobody."""
+    async with kind(["ethusdt"]) as fake:
+        await fake.fault("error-ack", "btcusdt")
+        async with assembled(source_of(fake), sources=fake.name, pairs="ethusdt") as feed:
+            line = feed.assembly.board.lines[fake.name]
+            await until(lambda: feed.serving("ethusdt") == fake.name)
+            await until(lambda: line._leg and line._leg._asking.refused)
+
+            assert line.refused == {}
+            assert line.status(0, pin=None, serving=1).refused == {}
+            assert not [record for record in caplog.records if "refused" in record.message]

@@ -129,6 +129,9 @@ class Judge:
         entry = self._book.entries.get(event.symbol)
         if entry is None or received_ns - entry.top_ns > _TOP_STANDS_NS:
             return False
+        at, top_at = event.time, entry.top_time  # where both are known, they must be of one moment too
+        if at is not None and top_at is not None and abs(at - top_at) * 1_000_000 > _TOP_STANDS_NS:
+            return False
         price, bid, ask = float(event.price), float(entry.bid or 0), float(entry.ask or 0)
         return (bid > 0 and price < bid * (1 - _FARTHEST)) or (ask > 0 and price > ask * (1 + _FARTHEST))
 

@@ -147,7 +147,8 @@ class Asking:
     def _say(self, what: str, reason: str, symbols: Sequence[str], now_ns: int) -> None:
         """Log a venue's sentence, once a minute for each symbol, or batch of them."""
         about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
-        asked = not symbols or not self._watched.issuperset(symbols)
+        # Of a refused batch the watched one may be the culprit: the halves will tell.
+        asked = not symbols or self._watched.isdisjoint(symbols)
         news = asked and now_ns - self._said.get(about, -_SAID_FOR_NS) >= _SAID_FOR_NS
         if news:
             self._said.pop(about, None)

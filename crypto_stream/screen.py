@@ -67,7 +67,7 @@ def plain_line(quote: Quote, now_ms: int) -> str:
 
 def plain_heading() -> str:
     """Return the headings over `plain_line`."""
-    return f"{'TIME':8}  {_line(HEADINGS, HEADINGS, _WIDTHS)}"
+    return f"{'TIME UTC':8}  {_line(HEADINGS, HEADINGS, _WIDTHS)}"
 
 
 def screenful(quotes: Iterable[Quote], now_ms: int, status: str, height: int) -> str:

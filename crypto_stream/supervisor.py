@@ -202,7 +202,7 @@ class Supervisor:
         elif (status := child.process.poll()) is not None:
             self._ended(child, status, now)
         elif child.hangs(now):
-            _log.error("%s gives no sign of life, it is killed", child.name, extra={"pid": child.process.pid})
+            _log.error("%s is not responding: killing it", child.name, extra={"pid": child.process.pid})
             child.forgive(now)
             child.process.kill()
 
@@ -238,7 +238,7 @@ class Supervisor:
         if self._stopping:
             _log.info("%s ended", child.name, extra={"status": cause})
         elif status == USAGE and not child.served:
-            _log.info("%s was started wrongly, all ends", child.name)
+            _log.info("%s cannot run with these settings: stopping everything", child.name)
             self._status = USAGE
             self._stopping = True
         else:

@@ -69,9 +69,13 @@ def default_text(name: str) -> str:
     return "none" if default is None else str(default)
 
 
-def allowed_text(annotation: object) -> str:
-    """Return what a setting of this type may be, in few words."""
-    words: dict[object, str] = {int: "INTEGER", float: "SECONDS", Path: "PATH"}
+def allowed_text(annotation: object, description: str) -> str:
+    """Return what a setting of this type may be; the description of a float begins with its unit."""
+    words: dict[object, str] = {
+        int: "INTEGER",
+        float: description.split()[0].strip(",").upper(),
+        Path: "PATH",
+    }
     parts = [part if isinstance(part, str) else words.get(part) for part in _leaves(annotation)]
     return "|".join(part for part in parts if part) or "TEXT"
 
@@ -95,7 +99,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         decorated = click.option(
             f"--{name.replace('_', '-')}",
             name,
-            metavar=allowed_text(field.annotation),
+            metavar=allowed_text(field.annotation, field.description or ""),
             help=f"{field.description} [{default_text(name)}]",
         )(decorated)
     return click.option(

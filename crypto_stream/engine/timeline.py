@@ -49,5 +49,5 @@ def _read(kept: str | None) -> Timeline | None:
     try:
         return msgspec.json.decode(kept, type=Timeline)
     except msgspec.DecodeError as error:
-        log.warning("stored timeline unreadable, begun anew", extra={"reason": str(error)})
+        log.warning("stored timeline unreadable, starting a new one", extra={"reason": str(error)})
         return None

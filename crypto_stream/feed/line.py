@@ -121,7 +121,7 @@ class Line:
     def resubscribe(self, symbols: Sequence[str]) -> None:
         """Ask for instruments anew that fell silent, whole or in part, on a live connection."""
         extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
-        log.warning("instruments fell silent, asking for them again", extra=extra)
+        log.warning("instruments went silent, resubscribing", extra=extra)
         if self._leg:
             self._leg.resubscribe(symbols)
 

@@ -181,7 +181,7 @@ class Watch:
         try:
             self._port.ask(ask)
         except (BusError, RefusedError) as error:
-            log.warning("cannot watch", extra={"what": type(ask).__name__, "reason": str(error)})
+            log.warning("watch request failed", extra={"what": type(ask).__name__, "reason": str(error)})
 
     def _wanted(self) -> tuple[set[str], set[tuple[str, str]]]:
         venues: set[str] = set()

@@ -75,7 +75,7 @@ class Recent:
         try:
             bars, steps = await asyncio.to_thread(self._read, symbol, wanted, ours)
         except OSError as error:
-            log.warning("24 h figures begin anew", extra={"symbol": symbol, "reason": str(error)})
+            log.warning("24 h figures start again", extra={"symbol": symbol, "reason": str(error)})
             return
         self.precede(symbol, bars)
         self._days[symbol].precede(steps)

@@ -189,7 +189,7 @@ class Market:
         fills = [offer.take(live)] if crosses else []
         if not live.left or self.rest(live):
             return Arrival(fills, None)
-        return Arrival(fills, "nothing more was to be had" if fills else _why_not(offer))
+        return Arrival(fills, "no more liquidity" if fills else _why_not(offer))
 
     def rest(self, live: Live) -> bool:
         """Let an order wait for a price that it takes; False: it is none that waits."""

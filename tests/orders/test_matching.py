@@ -162,7 +162,7 @@ def test_immediate_or_cancel_takes_what_is_there() -> None:
     arrival = market.arrive(live(1, amount="5", time_in_force=IOC))
 
     assert said(arrival.fills) == [(1, "2", "100")]
-    assert arrival.refused == "nothing more was to be had"
+    assert arrival.refused == "no more liquidity"
     assert market.arrive(live(2, time_in_force=IOC)).refused == "nothing was to be had at this price"
     assert market.resting() == 0
 
@@ -173,7 +173,7 @@ def test_a_market_order_takes_any_price() -> None:
     market.quoted(ask("123456", "2"))
 
     assert said(market.arrive(live(1, amount="1.5", price=None)).fills) == [(1, "1.5", "123456")]
-    assert market.arrive(live(2, amount="1.5", price=None)).refused == "nothing more was to be had"
+    assert market.arrive(live(2, amount="1.5", price=None)).refused == "no more liquidity"
     assert market.resting() == 0
 
 

@@ -38,6 +38,14 @@ def test_every_setting_is_an_option_with_help(name: str) -> None:
     assert options == {f"--{name.replace('_', '-')}" for name in OPTIONS} | {"--config", "--help"}
 
 
+def test_an_option_has_the_unit_of_its_help() -> None:
+    """Hours are not called seconds, nor a percentage."""
+    shown = command("run", "--help").stdout
+
+    for name, unit in (("keep-1s", "HOURS"), ("stale-after", "SECONDS"), ("jump-guard", "PERCENT")):
+        assert f"--{name} {unit}" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

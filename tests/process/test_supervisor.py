@@ -30,7 +30,7 @@ async def test_a_stopped_child_is_killed_and_started_again(tmp_path: Path) -> No
         os.kill(supervisor.pids("polite")[0], signal.SIGSTOP)
         await until(lambda: len(supervisor.pids("polite")) == 2)
 
-        assert "polite gives no sign of life, it is killed" in supervisor.log
+        assert "polite is not responding: killing it" in supervisor.log
         assert not alive(supervisor.pids("polite")[0])
 
 

@@ -78,7 +78,7 @@ def _source() -> str:
     try:
         body = msgspec.json.decode(request.get_data())
     except msgspec.DecodeError as error:
-        raise ProblemError(400, "bad_json", f"The body is no JSON: {error}.") from None
+        raise ProblemError(400, "bad_json", f"The body is not JSON: {error}.") from None
     source = body.get("source") if isinstance(body, dict) else None
     if not isinstance(source, str) or not source:
         text = 'source: a text is expected, as in {"source": "synthetic"} or {"source": "auto"}.'

@@ -185,7 +185,7 @@ class Market:
         if ticket.time_in_force is TimeInForce.FOK and not (
             crosses and (offer.left is None or offer.left >= live.left)
         ):
-            return Arrival([], "not the whole amount was to be had at this price")
+            return Arrival([], "not enough liquidity at this price")
         fills = [offer.take(live)] if crosses else []
         if not live.left or self.rest(live):
             return Arrival(fills, None)
@@ -226,4 +226,4 @@ def _crosses(side: Side, limit: Decimal | None, price: Decimal) -> bool:
 def _why_not(offer: Offer) -> str:
     if not offer.fresh:
         return "there is no live quote"
-    return "nothing was to be had at this price"
+    return "no liquidity at this price"

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { percent, trimmed } from './decimal.js';
+import { percent } from './decimal.js';
 import { ACTIVE, SIDES, STATUSES } from './ordermodel.js';
 import { flash, make, mark, write, writeNumber } from './paint.js';
 import { NOTHING } from './words.js';
@@ -82,7 +82,7 @@ export class OrderRow {
     this.element.dataset.status = String(order.status);
     const share = percent(order.cum_amount, order.amount, 2) ?? '0';
     this.#bar.setAttribute('value', share);
-    write(this.#filled, trimmed(order.cum_amount) ?? NOTHING);
+    writeNumber(this.#filled, order.cum_amount);
     mark(this.#filled, 'none', /[1-9]/.test(order.cum_amount) ? null : '');
     writeNumber(this.#avg, order.avg_price);
     const part = order.status === ACTIVE && Number(share) > 0 ? `Active, ${Math.floor(Number(share))} %` : STATUSES[order.status];

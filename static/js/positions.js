@@ -5,6 +5,7 @@
  */
 
 import { compare, multiply, subtract, trimmed } from './decimal.js';
+import { shown } from './numbers.js';
 import { make, mark, write, writeNumber } from './paint.js';
 import { fold } from './search.js';
 import { direction, NOTHING, signed } from './words.js';
@@ -38,7 +39,7 @@ export function judge(position, book) {
 
 /** @param {string} amount @param {string} value */
 function dealt(amount, value) {
-  return compare(amount, '0') ? `${trimmed(amount)} for ${trimmed(value)}` : NOTHING;
+  return compare(amount, '0') ? `${shown(amount)} for ${shown(value)}` : NOTHING;
 }
 
 export class PositionTable {
@@ -88,7 +89,7 @@ export class PositionTable {
       write(sold, dealt(position.sold_amount, position.sold_value));
       writeNumber(at, found.held === '0' ? 'closed' : found.at);
       write(word, found.stale ? 'STALE' : '');
-      write(profit, found.profit === null ? NOTHING : signed(found.profit));
+      writeNumber(profit, found.profit && signed(found.profit));
       mark(profit, 'way', found.stale || found.profit === null ? null : direction(found.profit));
       mark(row, 'stale', found.stale ? '' : null);
     }

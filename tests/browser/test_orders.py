@@ -260,7 +260,7 @@ def test_a_partial_fill_is_seen_as_progress(orders: Callable[..., Page]) -> None
 
     expect(page.locator("#orders .status")).to_have_text("Cancelled")
     expect(page.locator("#orders progress")).to_have_attribute("value", "50.00")
-    expect(page.locator("#orders .filled span")).to_have_text(str(offered))
+    expect(page.locator("#orders .filled span")).to_have_text(f"{offered:,}")
 
 
 def test_two_tabs_of_one_account(orders: Callable[..., Page]) -> None:

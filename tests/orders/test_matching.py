@@ -163,7 +163,7 @@ def test_immediate_or_cancel_takes_what_is_there() -> None:
 
     assert said(arrival.fills) == [(1, "2", "100")]
     assert arrival.refused == "no more liquidity"
-    assert market.arrive(live(2, time_in_force=IOC)).refused == "nothing was to be had at this price"
+    assert market.arrive(live(2, time_in_force=IOC)).refused == "no liquidity at this price"
     assert market.resting() == 0
 
 

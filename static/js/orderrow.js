@@ -7,7 +7,6 @@
 import { percent } from './decimal.js';
 import { ACTIVE, SIDES, STATUSES } from './ordermodel.js';
 import { flash, make, mark, write, writeNumber } from './paint.js';
-import { NOTHING } from './words.js';
 import { when } from './zone.js';
 
 /** @typedef {import('./ordermodel.js').Order} Order */

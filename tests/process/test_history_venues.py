@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -11,11 +12,15 @@ from pathlib import Path
 import msgspec
 
 from crypto_stream.bus.messages import GetHistory, HistoryPage
+from crypto_stream.market.bars import STORED, Bar, Gap
+from crypto_stream.storage.interface import Batch, StoredBar
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from tests.engine.process import Engine, running
 from tests.fakes import FakeBinance, FakeOKX
 from tests.waiting import SCALE, until
 
 SYMBOL = "btcusdt"
+DAY_MS = 86_400_000
 # The prices tell whose a bar is: so far apart that the guard would take them for two coins.
 QUICK = {
     "stale_after": 1.0 * SCALE,
@@ -68,6 +73,23 @@ async def test_a_failover_mixes_no_prices(tmp_path: Path) -> None:
     assert all(float(bar.high) < 10_000 for bar in got.bars if bar.source == "binance")
     assert all(float(bar.low) > 50_000 for bar in got.bars if bar.source == "okx")
     assert got.gaps == []
+
+
+async def test_stored_bars_of_the_future_hold_up_nothing(tmp_path: Path) -> None:
+    """Bars go on at the venue's time at once; those of a day ahead are put aside, and so is their gap."""
+    now_ms = time.time_ns() // 1_000_000
+    ahead = now_ms - now_ms % DAY_MS + 2 * DAY_MS
+    (tmp_path / "data").mkdir(mode=0o700)
+    writer = SqliteHistoryWriter(tmp_path / "data" / "history.db")
+    wrong = Bar(ahead, "9", "9", "9", "9", "1", 1, "binance")
+    bars = [StoredBar(SYMBOL, interval, wrong) for interval in STORED]
+    writer.write(Batch(bars, [(SYMBOL, Gap(ahead + 1000, None, "lost"))], now_ms))
+    writer.close()
+    async with trading(tmp_path) as (engine, _, _):
+        got = await until_bars(engine, "binance", 3)
+
+    assert all(now_ms - 60_000 < bar.time < now_ms + 600_000 for bar in got.bars if bar.source == "binance")
+    assert all(gap.from_ < now_ms + 600_000 for gap in got.gaps)
 
 
 async def test_where_nothing_is_live_there_is_a_gap_and_no_bar(tmp_path: Path) -> None:

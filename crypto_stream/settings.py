@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic_settings import (
 )
 
 from crypto_stream.errors import SettingError
+from crypto_stream.origin import normal_origin
 
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
@@ -36,11 +38,15 @@ def _upper(value: object) -> object:
 
 
 def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
-    for word in words:
-        scheme, found, host = word.partition("://")
-        if word != "*" and (not found or scheme not in ("http", "https") or not host or "/" in host):
-            raise ValueError(f"{word!r} is no origin; write https://example.org, or * for all")
-    return words
+    """Write each as browsers send it, so that it can match."""
+    return tuple(dict.fromkeys(word if word == "*" else normal_origin(word) for word in words))
+
+
+def _root_path(text: str) -> str:
+    path = "/" + text.strip().strip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+|/", path):
+        raise ValueError("write a path such as /crypto, of letters, digits and . _ ~ -")
+    return path.rstrip("/")
 
 
 def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,6 +143,9 @@ class Settings(BaseModel):
     )
     origins: Annotated[Words, AfterValidator(_origins)] = Field(
         (), description="Other web origins whose pages may read and connect; * allows every one."
+    )
+    root_path: Annotated[str, AfterValidator(_root_path)] = Field(
+        "", description="Path under which a proxy serves this, where it hands it on: /crypto."
     )
     max_viewers: int = Field(
         20_000, ge=1, description="Open viewer and /ws connections of one gateway process (each worker)."

@@ -66,7 +66,7 @@ def default_text(name: str) -> str:
     default = Settings.model_fields[name].get_default(call_default_factory=True)
     if isinstance(default, tuple):
         return ",".join(default) or "none"
-    return "none" if default is None else str(default)
+    return "none" if default in {None, ""} else str(default)
 
 
 def allowed_text(annotation: object, description: str) -> str:

@@ -158,7 +158,8 @@ class _Viewer:
 
     def connect(self, url: str, wishes: dict[str, Any], timeout_s: float) -> None:
         """Connect and subscribe; SocketIOError when nobody answers, RefusedError when we are refused."""
-        self._io.connect(url, transports=["websocket"], wait_timeout=timeout_s)
+        place = f"{urlsplit(url).path}/socket.io".strip("/")  # perhaps under a path of a proxy
+        self._io.connect(url, transports=["websocket"], socketio_path=place, wait_timeout=timeout_s)
         answer = self._io.call("subscribe", wishes, timeout=timeout_s)
         if not answer.get("ok"):
             raise RefusedError(str(answer.get("code")), str(answer.get("reason")))

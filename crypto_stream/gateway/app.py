@@ -19,6 +19,7 @@ from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.api import api
+from crypto_stream.gateway.web.connect import connect
 from crypto_stream.gateway.web.gate import Admission, Gate
 from crypto_stream.gateway.web.headers import Headers
 from crypto_stream.gateway.web.history import history
@@ -56,6 +57,7 @@ def create_app(
         mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
     )
     app.register_blueprint(api(mirror, port, registry, shelf))
+    app.register_blueprint(connect(origins))
     app.register_blueprint(history(mirror, port))
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())
@@ -76,7 +78,7 @@ def create_app(
     queue = without_waiting(engine._async["queue"])
     engine._async = {**engine._async, "websocket": websocket, "queue": queue}
     sessions = Sessions(socketio.server, admission.presence, admission.counters)
-    gate = Gate(app.wsgi_app, sessions, admission)
+    gate = Gate(app.wsgi_app, sessions, admission, origins)
     app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
     return app, socketio, shelf, sessions
 

@@ -40,6 +40,7 @@ from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
+from crypto_stream.gateway.web.mounted import Mounted
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.settings import Settings
 
@@ -128,13 +129,18 @@ class Gateway:
         self._app.wsgi_app = Reception(  # type: ignore[method-assign]
             *(self._app.wsgi_app, entrance, self._orders),
             *(settings.origins, settings.max_viewers, self._delivery.viewers),
+            self._counters.refusals,
         )
         if settings.trusted_proxies:
             networks = [ip_network(one) for one in settings.trusted_proxies]
             self._app.wsgi_app = Forwarded(self._app.wsgi_app, networks)  # type: ignore[method-assign]
+        if settings.root_path:
+            self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
         road: Road = no_road
         if settings.prebuilt:
-            road = FastRoad(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE)
+            road = FastRoad(
+                shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
+            )
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing())

@@ -71,6 +71,7 @@ class Stream:
             self._counters.refused += 1
             self._later(_FAREWELL_S, pipe.drop)
             text = f"this gateway serves at most {self._max_viewers} viewers; try again later"
+            self._counters.refusals.note("too_many_viewers", text, request.remote_addr)
             raise Refusal(text, {"code": "too_many_viewers"})
         viewer = Viewer(viewer_id, pipe)
         self._delivery.admit(viewer)

@@ -116,7 +116,7 @@ class Board {
     if (Math.abs(Date.now() - this.#fetched) < FETCH_MS || !this.#live.quotes.size) return;
     this.#fetched = Date.now();
     try {
-      const response = await fetch('/history', { headers: { Accept: 'application/json' } });
+      const response = await fetch('./history', { headers: { Accept: 'application/json' } });
       if (!response.ok) throw new Error(response.statusText);
       this.#sparks.take((await response.json()).sparks);
       for (const row of this.#rows.values()) row.undrawn = true;

@@ -117,7 +117,7 @@ function build(document_) {
 async function show() {
   const place = /** @type {HTMLElement} */ (document.getElementById('paths'));
   try {
-    const response = await fetch('/openapi.json');
+    const response = await fetch('./openapi.json');
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const [links, sections] = build(await response.json());
     document.getElementById('contents')?.replaceChildren(...links);

@@ -84,7 +84,7 @@ export class Figure {
   choose() {
     const { interval, type } = this.#choice;
     this.#chart.type = type;
-    node('csv').setAttribute('href', `/history/${this.#symbol}?interval=${interval}&format=csv`);
+    node('csv').setAttribute('href', `./history/${this.#symbol}?interval=${interval}&format=csv`);
     if (interval !== this.#bars.interval || this.#waiting) this.#load();
     else this.#chart.draw();
     this.#say();
@@ -173,7 +173,7 @@ export class Figure {
   async #fetch(more) {
     const query = `interval=${this.#choice.interval}&limit=${PAGE}${more}`;
     try {
-      const answer = await fetch(`/history/${this.#symbol}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
+      const answer = await fetch(`./history/${this.#symbol}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
       return answer.ok ? await answer.json() : null;
     } catch {
       // the network is gone, or it took too long

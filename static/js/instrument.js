@@ -188,10 +188,10 @@ const live = new Live(
 const go = (path) => location.assign(path + location.search);
 const neighbours = { '[': node('previous'), ']': node('next') };
 
-startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => go(`/${option.dataset.symbol}`));
+startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => go(`./${option.dataset.symbol}`));
 for (const link of Object.values(neighbours)) {
   // Set when it is used, so that opening it in a new tab keeps the choice too.
-  const keep = () => link.setAttribute('href', `/${link.dataset.symbol}${location.search}`);
+  const keep = () => link.setAttribute('href', `./${link.dataset.symbol}${location.search}`);
   for (const use of ['pointerenter', 'pointerdown', 'focus']) link.addEventListener(use, keep);
 }
 addEventListener('keydown', (event) => {
@@ -199,7 +199,7 @@ addEventListener('keydown', (event) => {
   // both together are AltGr
   if (!link || event.metaKey || event.ctrlKey !== event.altKey) return;
   if (event.target instanceof Element && event.target.closest('input, textarea, select')) return;
-  go(`/${link.dataset.symbol}`);
+  go(`./${link.dataset.symbol}`);
 });
 startChoice(node('chart'), choice, usual.type, () => {
   live.wish({ candles: choice.interval });

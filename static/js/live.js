@@ -6,6 +6,7 @@
 
 import { io } from '../vendor/socket.io.esm.min.js';
 import { ServerClock } from './clock.js';
+import { whyRefused } from './refused.js';
 
 /**
  * @typedef {object} Quote
@@ -76,6 +77,7 @@ export class Live {
   #refusal = '';
   #judged = 0;
   #shown = '';
+  #askAgain = 0;
   #heard = Date.now();
   #wasOpen = false;
   #wishes;
@@ -92,6 +94,7 @@ export class Live {
     this.#wishes = wishes;
     this.#page = page;
     this.#socket = io({
+      path: new URL('./socket.io/', location.href).pathname,
       transports: ['websocket'],
       reconnectionDelay: 300,
       reconnectionDelayMax: 3_000,
@@ -144,8 +147,9 @@ export class Live {
     });
     socket.on('connect_error', (/** @type {Error} */ error) => {
       // Active: it tries again by itself. Otherwise the server turned this viewer away, and said why.
-      this.#refusal = socket.active ? '' : error.message;
-      if (!socket.active) setTimeout(() => socket.connect(), GIVE_UP_MS);
+      if (socket.active) return this.#ask();
+      this.#refusal = error.message;
+      setTimeout(() => socket.connect(), GIVE_UP_MS);
       this.#check();
     });
     socket.on('hello', (/** @type {Hello} */ hello) => this.#greet(hello));
@@ -159,6 +163,16 @@ export class Live {
     socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
     socket.on('candles', (/** @type {import('./bars.js').Candles} */ candles) => this.#page.candles?.(candles));
     socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
+  }
+
+  /** Find out, now and then, why no connection comes about. */
+  async #ask() {
+    if (Date.now() < this.#askAgain) return;
+    this.#askAgain = Date.now() + GIVE_UP_MS;
+    const why = await whyRefused();
+    if (this.#socket.connected) return;
+    this.#refusal = why;
+    this.#check();
   }
 
   /** @param {Hello} hello */

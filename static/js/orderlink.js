@@ -5,6 +5,8 @@
  * @module
  */
 
+import { whyRefused } from './refused.js';
+
 /**
  * @typedef {object} Report an ExecutionReport
  * @property {string} order_id
@@ -135,12 +137,14 @@ export class OrderLink {
     clearTimeout(this.#due);
     this.#due = 0;
     this.#began = Date.now();
-    const url = new URL(`/ws?mode=extended&client_id=${this.#account}`, location.href);
+    const url = new URL(`./ws?mode=extended&client_id=${this.#account}`, location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     const socket = (this.#socket = new WebSocket(url));
     // What an older socket still says is not heard.
     const mine = (/** @type {(event: any) => void} */ act) => (/** @type {any} */ event) => socket === this.#socket && act(event);
+    let opened = false;
     socket.onopen = mine(() => {
+      opened = true;
       this.#heard = Date.now();
       this.#retry = FIRST_RETRY_MS;
       this.#wasOpen = true;
@@ -149,7 +153,9 @@ export class OrderLink {
     });
     socket.onmessage = mine(({ data }) => this.#take(JSON.parse(data)));
     socket.onclose = mine(({ code, reason }) => {
+      const refused = !opened;
       this.#lose(code === 1008 ? reason || 'The server closed the connection.' : '');
+      if (refused) this.#ask();
     });
   }
 
@@ -181,6 +187,14 @@ export class OrderLink {
     const jitter = 0.75 + Math.random() / 2;
     this.#due = setTimeout(() => this.#open(), refusal ? REFUSED_MS : this.#retry * jitter);
     this.#retry = Math.min(2 * this.#retry, LAST_RETRY_MS);
+    this.#check();
+  }
+
+  /** Find out why no connection came about. */
+  async #ask() {
+    const why = await whyRefused();
+    if (!why || this.#socket?.readyState === WebSocket.OPEN) return;
+    this.#refusal = why;
     this.#check();
   }
 

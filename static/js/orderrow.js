@@ -45,7 +45,7 @@ export class OrderRow {
   constructor(order, name, symbol) {
     this.#order = order;
     this.#name = name;
-    this.#link.setAttribute('href', `/${symbol}`);
+    this.#link.setAttribute('href', `./${symbol}`);
     this.#link.append(name);
     const side = make('span', { class: 'side', 'data-side': String(order.side) }, SIDES[order.side]);
     const [price, amount] = [make('span'), make('span')];

@@ -121,7 +121,7 @@ async function askReason(symbol) {
   const now = performance.now();
   if (why.symbol === symbol && now - why.asked < REASON_MS) return;
   Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', asked: now });
-  const told = await fetch(`/venues/${symbol}`, { headers: { Accept: 'application/json' } })
+  const told = await fetch(`./venues/${symbol}`, { headers: { Accept: 'application/json' } })
     .then((response) => response.json())
     // the page is offline, and says so
     .catch(() => null);

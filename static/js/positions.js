@@ -100,7 +100,7 @@ export class PositionTable {
     const { name = symbol, unit = '', synthetic = false } = this.#instruments.get(fold(symbol)) ?? {};
     const [held, bought, sold, at, profit] = Array.from({ length: 5 }, () => make('span'));
     const word = make('span', { class: 'word' });
-    const head = make('th', { scope: 'row', role: 'rowheader' }, make('a', { href: `/${symbol}` }, name));
+    const head = make('th', { scope: 'row', role: 'rowheader' }, make('a', { href: `./${symbol}` }, name));
     if (synthetic) head.append(' ', make('span', { class: 'badge synthetic' }, 'synthetic'));
     const cell = (/** @type {string} */ label, /** @type {Node[]} */ ...inside) =>
       make('td', { role: 'cell', 'data-label': label }, ...inside);

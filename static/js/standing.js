@@ -55,7 +55,7 @@ export class Standing {
       ...states.map(([name, state]) => {
         const dot = make('i', { class: 'dot', 'aria-hidden': 'true' });
         const word = make('span', { class: 'soft' }, state || '…');
-        const link = make('a', { class: 'badge state', href: '/status', 'data-state': state || 'unknown' }, dot, `${name} `, word);
+        const link = make('a', { class: 'badge state', href: './status', 'data-state': state || 'unknown' }, dot, `${name} `, word);
         return make('li', {}, link);
       }),
     );

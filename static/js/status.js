@@ -113,7 +113,7 @@ async function get(path) {
 
 async function askSources() {
   if (document.hidden) return;
-  const response = await get('/sources');
+  const response = await get('./sources');
   if (!response?.ok) return;
   told = /** @type {Told} */ (await response.json());
   live.judge(told.verdict, told.time);
@@ -122,7 +122,7 @@ async function askSources() {
 
 async function askGateways() {
   if (document.hidden) return;
-  const response = await get('/metrics');
+  const response = await get('./metrics');
   if (!response?.ok) return;
   const rows = gateways(samples(await response.text(), ['viewers', 'viewers_behind', 'viewer_frames_total'])).map(
     ({ name, viewers, behind, frames }) =>

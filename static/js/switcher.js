@@ -102,7 +102,7 @@ export class Switcher {
     if (sent) headers.Authorization = `Bearer ${sent}`;
     try {
       const body = JSON.stringify({ source });
-      const response = await fetch('/sources/active', { method: 'POST', headers, body });
+      const response = await fetch('./sources/active', { method: 'POST', headers, body });
       if (response.ok) {
         this.#form.hidden = true;
         this.show(source);

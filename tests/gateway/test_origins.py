@@ -22,6 +22,12 @@ LOCAL = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost:8000", "wsgi.url_sc
         (("http://friend.example",), "http://friend.example.evil", False),
         (("http://friend.example",), "http://localhost:8000", True),
         (("*",), "http://anybody.example", True),
+        ((), "http://LOCALHOST:8000", True),
+        (("https://friend.example",), "https://Friend.Example:443", True),
+        (("https://friend.example",), "https://friend.example:444", False),
+        ((), "http://localhost:8001", False),
+        ((), "http://localhost", False),
+        ((), "", False),
     ],
 )
 def test_other_origins_read_only_when_listed(origins: tuple[str, ...], origin: str | None, may: bool) -> None:

@@ -34,6 +34,22 @@ http {{
 }}
 """
 
+# What stands outside of the server for WebSockets to pass.
+UPGRADING = "map $http_upgrade $connection_upgrade { default upgrade; '' ''; }"
+
+
+def located(at: str, target: str) -> str:
+    """Write the location that serves all of `target` under the path `at`, as docs/operations.md shows it."""
+    return f"""location {at} {{
+        proxy_pass {target};
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_buffering off;
+    }}"""
+
 
 class Proxy(NamedTuple):
     """A running nginx: its address, http://127.0.0.1:PORT, and its folder."""

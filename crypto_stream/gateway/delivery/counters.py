@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from crypto_stream.gateway.refusals import Refusals
+
 # Upper bounds in seconds.
 _FLUSH_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -53,6 +55,7 @@ class Counters:
     ended_connections: Counter[str] = field(default_factory=Counter)
     ended_sessions: Counter[str] = field(default_factory=Counter)
     accept_pauses: int = 0
+    refusals: Refusals = field(default_factory=Refusals)
     flush_s: Histogram = field(default_factory=lambda: Histogram(_FLUSH_S))
     latency_s: dict[int, Histogram] = field(default_factory=dict)
 

@@ -35,9 +35,12 @@ class Entrance:
 
     def judge(self, environ: Mapping[str, Any], *, compression: bool, counted: bool) -> Answer:
         """Make the answer to a handshake; 101 lets it in. A session is `counted` with its address already."""
-        if not counted and self._presence.full(str(environ.get("REMOTE_ADDR", ""))):
+        address = str(environ.get("REMOTE_ADDR", ""))
+        if not counted and self._presence.full(address):
             self._counters.refused += 1
-            return refusal(_CROWDED, f"at most {self._presence.most} connections of one address")
+            text = f"at most {self._presence.most} connections of one address (max_per_address)"
+            self._counters.refusals.note("too_many_connections", text, address)
+            return refusal(_CROWDED, text)
         return answer(environ, compression=compression)
 
     def enter(

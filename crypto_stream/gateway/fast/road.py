@@ -10,6 +10,7 @@ from werkzeug.http import http_date
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.fast.head import END, MOST, Plain, plain
 from crypto_stream.gateway.web.headers import of_every_answer
+from crypto_stream.gateway.web.mounted import inside
 from crypto_stream.gateway.web.shelf import Shelf
 
 # Different heads whose reading is remembered (4 MB at most), and answers kept ready to send (4 MB at most).
@@ -32,8 +33,16 @@ class FastRoad:
     server confirms a `Connection: keep-alive`.
     """
 
-    def __init__(self, shelf: Shelf, origins: Sequence[str], counters: Counters, kept_alive: bytes) -> None:
-        """Answer from `shelf`, count in `counters`."""
+    def __init__(
+        self,
+        shelf: Shelf,
+        origins: Sequence[str],
+        counters: Counters,
+        kept_alive: bytes,
+        root_path: str = "",
+    ) -> None:
+        """Answer from `shelf`, count in `counters`; paths may come with `root_path` before them."""
+        self._root_path = root_path
         self._shelf = shelf
         self._counters = counters
         self._last = _lines(of_every_answer(origins))
@@ -81,7 +90,7 @@ class FastRoad:
     def _build(self, asked: Plain, now: int) -> bytes | None:
         if len(self._ready) >= _READY:
             self._ready.clear()
-        found = self._shelf.find(asked.path, asked.prefers_json)
+        found = self._shelf.find(inside(self._root_path, asked.path), asked.prefers_json)
         if found is None:
             return None
         status, headers, body = found.answer(asked.zipped, asked.known_tag, http_date(now))

@@ -17,8 +17,9 @@ from crypto_stream.gateway.delivery.handshake import Answer
 from crypto_stream.gateway.order_sessions.house import Client
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
+from crypto_stream.gateway.refusals import Refusals
 from crypto_stream.gateway.web.headers import Wsgi
-from crypto_stream.gateway.web.origins import allowed
+from crypto_stream.gateway.web.origins import allowed, refusal
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.orders.fields import uuid
 
@@ -28,7 +29,8 @@ _PATHS = frozenset({"/ws", "/ws/"})
 _MODES = ("plain", "extended")
 # Key of a WSGI environ: why a handshake was refused.
 _REFUSED = "crypto_stream.refused"
-_CODES = {400: "bad_handshake", 426: "websocket_only", 429: "too_many_connections"}
+_CROWDED = 429
+_CODES = {400: "bad_handshake", 426: "websocket_only", _CROWDED: "too_many_connections"}
 
 
 def order_gateway() -> Blueprint:
@@ -58,6 +60,7 @@ class Reception:
         origins: Sequence[str],
         most: int,
         viewers: Sized,
+        refusals: Refusals,
     ) -> None:
         """Wrap `app`; sessions and `viewers` together are at most `most`."""
         self._app = app
@@ -66,6 +69,7 @@ class Reception:
         self._origins = origins
         self._most = most
         self._viewers = viewers
+        self._refusals = refusals
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
@@ -74,6 +78,8 @@ class Reception:
             try:
                 self._enter(environ)
             except ProblemError as problem:
+                if problem.code != _CODES[_CROWDED]:  # which the entrance has noted
+                    self._refusals.note(problem.code, problem.detail, environ.get("REMOTE_ADDR"))
                 environ[_REFUSED] = problem
                 del environ["HTTP_UPGRADE"]  # Flask would not find the route of a WebSocket
             else:
@@ -81,8 +87,9 @@ class Reception:
         return self._app(environ, start_response)
 
     def _enter(self, environ: dict[str, Any]) -> None:
-        if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
-            raise ProblemError(403, "origin_not_allowed", "Pages of this origin may not connect (origins).")
+        origin = environ.get("HTTP_ORIGIN")
+        if not allowed(self._origins, origin, environ):
+            raise ProblemError(403, "origin_not_allowed", refusal(origin, environ))
         client = _asked(environ)
         try:
             self._sessions.check(client.owner)

@@ -168,6 +168,7 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["SERVER_PROTOCOL"] = self.request_version
+        environ["RAW_PATH_INFO"] = self.path.partition("?")[0]  # as eventlet does
         environ[DETACH] = self._detach
         return environ
 

@@ -1,9 +1,9 @@
-"""What engine.io is not even asked: polling where it cannot work, and sessions beyond the limit."""
+"""What engine.io is not asked: foreign pages, old clients, polling where it cannot work, a full house."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
@@ -11,9 +11,17 @@ from urllib.parse import parse_qs
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.headers import Wsgi
+from crypto_stream.gateway.web.origins import allowed, refusal
 
 _PATH = "/socket.io"
-_Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+class _Answer(NamedTuple):
+    line: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    code: str
+    detail: str
 
 
 def _problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Answer:
@@ -25,7 +33,7 @@ def _problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, st
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
     ]
-    return f"{status} {title}", [*fixed, *headers], body
+    return _Answer(f"{status} {title}", [*fixed, *headers], body, code, detail)
 
 
 _FULL = _problem(
@@ -44,6 +52,12 @@ _POLLING = _problem(
     HTTPStatus.BAD_REQUEST,
     "websocket_only",
     "Several gateways share this port, so polling cannot work: clients must use transports: ['websocket'].",
+)
+_OLD = _problem(
+    HTTPStatus.BAD_REQUEST,
+    "old_client",
+    "The client is using an unsupported version of the Socket.IO or Engine.IO protocols: this server speaks"
+    " Engine.IO 4 (?EIO=4), as socket.io-client 3 and 4 do.",
 )
 
 
@@ -73,15 +87,17 @@ class Known(Protocol):
 
 
 class Gate:
-    """Answer for engine.io where it must not begin a session.
+    """Answer for engine.io where it must not begin a session; each refusal is counted by its code.
 
-    503 beyond the limit and 429 beyond that of an address: who never joins would cost memory unseen. 400 to
-    polling where several gateways share the port: each poll would come to another of them.
+    400 to pages that may not connect, to clients of another protocol, and to polling where several gateways
+    share the port: each poll would come to another of them. 503 beyond the limit and 429 beyond that of an
+    address: who never joins would cost memory unseen.
     """
 
-    def __init__(self, app: Wsgi, sessions: Known, admission: Admission) -> None:
+    def __init__(self, app: Wsgi, sessions: Known, admission: Admission, origins: Sequence[str]) -> None:
         """Wrap `app`."""
         self._app = app
+        self._origins = origins
         self._sessions = sessions
         self._most = admission.most
         self._polling = admission.polling
@@ -95,11 +111,12 @@ class Gate:
         if path == _PATH:
             environ["PATH_INFO"] = f"{_PATH}/"  # engine.io knows only this one
         query = parse_qs(environ.get("QUERY_STRING", ""))
-        refusal = self._refusal(query, str(environ.get("REMOTE_ADDR", "")))
-        if refusal is not None:
-            status, headers, body = refusal
-            start_response(status, headers)
-            return [body]
+        address = str(environ.get("REMOTE_ADDR", ""))
+        refused = self._refusal(environ, query, address)
+        if refused is not None:
+            self._counters.refusals.note(refused.code, refused.detail, address)
+            start_response(refused.line, refused.headers)
+            return [refused.body]
         polls = "sid" in query and environ["REQUEST_METHOD"] == "GET" and "HTTP_UPGRADE" not in environ
         if not polls:
             return self._app(environ, start_response)
@@ -110,13 +127,20 @@ class Gate:
         finally:
             self._sessions.end_poll(sid)
 
-    def _refusal(self, query: dict[str, list[str]], address: str) -> _Answer | None:
+    def _refusal(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Answer | None:
+        origin = environ.get("HTTP_ORIGIN")
+        if not allowed(self._origins, origin, environ):
+            return _problem(HTTPStatus.BAD_REQUEST, "origin_not_allowed", refusal(origin, environ))
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            return None
+        if "sid" not in query and query.get("EIO") != ["4"]:
+            return _OLD
         if not self._polling and query.get("transport") != ["websocket"]:
             return _POLLING
         if "sid" in query:
             return None
-        refusal = _FULL if len(self._sessions) >= self._most else None
-        if refusal is None and self._sessions.full(address):
-            refusal = _CROWDED
-        self._counters.refused += refusal is not None
-        return refusal
+        refused = _FULL if len(self._sessions) >= self._most else None
+        if refused is None and self._sessions.full(address):
+            refused = _CROWDED
+        self._counters.refused += refused is not None
+        return refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from crypto_stream.gateway.web.origins import allowed
+from crypto_stream.gateway.web.origins import allowed, listed
 
 # lightweight-charts 5.2.1 adds one constant <style> element, for its logo; a test computes this hash.
 _CHART_STYLE = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
@@ -29,7 +29,15 @@ SECURITY = (
     ("Referrer-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
-_READABLE = "ETag, Stream-Epoch, Stream-Seq"
+_READABLE = "ETag, Retry-After, Stream-Epoch, Stream-Seq"
+# What pages of allowed origins may send, and for how many seconds a browser need not ask again.
+_PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST"),
+    ("Access-Control-Allow-Headers", "Accept, Authorization, Cache-Control, Content-Type, If-None-Match"),
+    ("Access-Control-Max-Age", "600"),
+)
+_ASKED = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+_CREDENTIALS = ("Access-Control-Allow-Credentials", "true")
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -40,7 +48,11 @@ def of_every_answer(origins: Sequence[str]) -> list[tuple[str, str]]:
 
 
 class Headers:
-    """Add the security headers to every answer, and to reads of allowed other origins what lets them read."""
+    """Add the security headers to every answer, and for pages of allowed other origins what lets them read.
+
+    Their preflights are answered here. Credentials are for origins that the setting names: with `*` any page
+    could read with what a browser knows of a proxy's login.
+    """
 
     def __init__(self, app: Wsgi, origins: Sequence[str]) -> None:
         """Wrap `app`."""
@@ -49,25 +61,33 @@ class Headers:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        extra = self._extra(environ)
+        readable = self._readable(environ)
+        extra = [*self._fixed(environ), *readable]
+        if readable and environ["REQUEST_METHOD"] == "OPTIONS" and _ASKED in environ:
+            start_response("204 NO CONTENT", [*extra, *_PREFLIGHT])
+            return []
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, headers + extra, *rest)
 
         return self._app(environ, start)
 
-    def _extra(self, environ: dict[str, Any]) -> list[tuple[str, str]]:
+    def _fixed(self, environ: dict[str, Any]) -> list[tuple[str, str]]:
         origin = environ.get("HTTP_ORIGIN")
-        if not self._origins or environ["PATH_INFO"].startswith("/socket.io"):  # engine.io adds its own
-            return list(SECURITY)
-        plain = of_every_answer(self._origins)
-        if origin is None or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return plain
+        credentials = [_CREDENTIALS] if listed(self._origins, origin) else []
+        if _of_engine_io(environ):  # it adds all but these
+            return [*SECURITY, *credentials]
+        return [*of_every_answer(self._origins), *credentials]
+
+    def _readable(self, environ: dict[str, Any]) -> list[tuple[str, str]]:
+        """List what lets the page that asks read the answer; empty where it may not, or needs nothing."""
+        origin = environ.get("HTTP_ORIGIN")
+        if not self._origins or origin is None or _of_engine_io(environ):
+            return []
         if not allowed(self._origins, origin, environ):
-            return plain
-        return [
-            *SECURITY,
-            ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", _READABLE),
-            ("Vary", "Origin"),
-        ]
+            return []
+        return [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", _READABLE)]
+
+
+def _of_engine_io(environ: dict[str, Any]) -> bool:
+    return str(environ["PATH_INFO"]).startswith("/socket.io")

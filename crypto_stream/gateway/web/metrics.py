@@ -180,6 +180,7 @@ class GatewayMetrics(Collector):
         yield _total("caught_up", "Snapshots given to viewers that had fallen behind.", counters.caught_up)
         yield _total("disconnected_slow", "Viewers cut for not reading.", counters.disconnected_slow)
         yield _total("refused_viewers", "Connections beyond the limit.", counters.refused)
+        yield _by("refused_connections", "Viewers refused.", "reason", counters.refusals.by_reason)
         yield _by("refused_requests", "HTTP requests that nothing read.", "code", counters.refused_requests)
         yield _by("ended_connections", "HTTP connections ended by us.", "reason", counters.ended_connections)
         yield _by(

@@ -212,6 +212,14 @@ _PATHS: dict[str, Any] = {
             _query("mode", "extended: fields beyond the exercise's.", {"enum": ["plain", "extended"]}),
         ],
     ),
+    "/connect": _get(
+        "Whether pages of an origin may connect: why a WebSocket was refused, which no page can read there.",
+        {
+            "200": _json("They may.", _STATUS),
+            "403": _problem("They may not; the detail says what to change."),
+        },
+        parameters=[_query("origin", "The origin of the page.", {"type": "string"})],
+    ),
     "/healthz": _get("The process is alive.", {"200": _json("It is.", _STATUS)}),
     "/readyz": _get(
         "Prices are live: of a real pair where there are any.",
@@ -235,6 +243,7 @@ _PATHS: dict[str, Any] = {
 
 DESCRIPTION: dict[str, Any] = {
     "openapi": "3.1.0",
+    "servers": [{"url": ".", "description": "Relative to this description, also under a path of a proxy."}],
     "info": {
         "title": "Crypto Stream",
         "version": crypto_stream.__version__,

@@ -10,13 +10,24 @@ from werkzeug.wrappers import Response as Redirect
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.answers import reply
 from crypto_stream.gateway.web.api import find, quote_answer
+from crypto_stream.gateway.web.mounted import way_back
 from crypto_stream.gateway.web.problems import prefers_json
 from crypto_stream.gateway.web.shelf import Shelf
+
+_PAGES = {"/docs", "/orders", "/status"}
 
 
 def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
     """Make the blueprint of `/`, `/docs`, `/orders`, `/status`, `/<symbol>` and `/static`."""
     blueprint = Blueprint("pages", __name__)
+
+    @blueprint.before_request
+    def one_address_each() -> Redirect | None:
+        """A page's links are relative: under `/docs/` they would lead astray."""
+        path = request.path
+        return (
+            _moved(path.strip("/")) if path.rstrip("/") in _PAGES and path != "/" + path.strip("/") else None
+        )
 
     @blueprint.get("/")
     def board() -> Response:
@@ -38,8 +49,7 @@ def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
     def instrument(symbol: str) -> Response | Redirect:
         found = find(mirror, symbol)
         if symbol != found.symbol:
-            query = request.query_string.decode("latin-1")
-            return redirect(f"/{found.symbol}{'?' if query else ''}{query}", 308)
+            return _moved(found.symbol)
         if prefers_json():
             return quote_answer(shelf, found, by_accept=True)
         return reply(shelf.instrument(symbol))
@@ -50,3 +60,9 @@ def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
         return reply(small) if small else send_from_directory(files, name)
 
     return blueprint
+
+
+def _moved(page: str) -> Redirect:
+    """Lead to a page's canonical address, relative: a proxy may serve us under a path that we do not know."""
+    query = request.query_string.decode("latin-1")
+    return redirect(f"{way_back(request.environ)}{page}{'?' if query else ''}{query}", 308)

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 import crypto_stream
 from crypto_stream.errors import CryptoStreamError
 from crypto_stream.gateway.web.answers import HTML, LIVE, NEVER, answer
+from crypto_stream.gateway.web.mounted import way_back
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def show(problem: ProblemError) -> Response:
         page = render_template(
             "problem.html",
             version=crypto_stream.__version__,
+            root=way_back(request.environ),
             status=problem.status,
             title=title,
             detail=problem.detail,

@@ -9,6 +9,7 @@ from pathlib import Path
 import crypto_stream
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.answers import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
+from crypto_stream.gateway.web.mounted import to_root
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.market.instruments import Catalogue
 
@@ -138,9 +139,12 @@ class Shelf:
 
     def _page(self, path: str, template: str, **context: object) -> Prebuilt:
         def make() -> Prebuilt:
-            text = self._render(
-                template, version=crypto_stream.__version__, digits=self._mirror.digits, **context
-            )
+            about = {
+                "version": crypto_stream.__version__,
+                "digits": self._mirror.digits,
+                "root": to_root(path),
+            }
+            text = self._render(template, **about, **context)
             # Before the engine came the list of instruments is empty.
             return Prebuilt(text.encode(), HTML, cache=PAGE if self._mirror.epoch else LIVE)
 

@@ -143,7 +143,6 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
                 sid = sid_in(opened.text)
                 if at % 2:
                     await gateway.http.post(f"{OPEN}&sid={sid}", content="40")
-            viewers = await gateway.metric("crypto_stream_viewers")
             while await gateway.metric("crypto_stream_viewers") > 2:
                 pass  # pytest's own time limit ends it
             await asyncio.wait_for(silent.ended(), DEADLINE_S)
@@ -157,7 +156,6 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
             grown = gateway.memory() - memory
 
     assert grown < 20_000_000
-    assert viewers == 102
     assert ended == [101, 100]
     assert alive == [True, True]
 

@@ -22,7 +22,17 @@ from crypto_stream.errors import MalformedFrame, VenueError
 from crypto_stream.feed.asking import Asking
 from crypto_stream.feed.connection import Connection, Recorder, open_connection
 from crypto_stream.feed.judge import Judge
-from crypto_stream.feed.source import Acked, Event, Instrument, Moving, Refused, Source, Trade, Update
+from crypto_stream.feed.source import (
+    Acked,
+    Event,
+    Instrument,
+    InstrumentStatus,
+    Moving,
+    Refused,
+    Source,
+    Trade,
+    Update,
+)
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.status import SourceState
 
@@ -45,8 +55,9 @@ class Terms(NamedTuple):
 
     `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
     `look_again_ns`: after so long the first host is tried again where another gives only part.
-    `now_ms` is our clock. `last_price` tells what the source last said of a symbol, in a former life too.
-    `left_out` is what the source has no room for.
+    `told` hears what frames say of an instrument's trading: its symbol, and the venue's word. `now_ms` is our
+    clock. `last_price` tells what the source last said of a symbol, in a former life too. `left_out` is what
+    the source has no room for.
     """
 
     source: Source
@@ -66,6 +77,7 @@ class Terms(NamedTuple):
     connect_s: float
     recorder: Recorder | None
     left_out: Sequence[str] = ()
+    told: Callable[[str, str], None] | None = None
 
 
 class Leg:
@@ -280,6 +292,8 @@ class Leg:
             self._asking.refuse(event)
         elif isinstance(event, Moving):
             self.move(event.reason)
+        elif isinstance(event, InstrumentStatus) and self.terms.told:
+            self.terms.told(event.symbol, event.word[:_LONGEST_NAME])
 
     def _handle_data(self, event: Update | Trade, received_ns: int) -> None:
         terms = self.terms

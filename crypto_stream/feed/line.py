@@ -44,7 +44,7 @@ class Line:
         self.listing = Listing(source, self.carries)
         self.listing.relisted = self._on_listed
         self._changed = terms.changed
-        self._terms = terms._replace(changed=self._on_leg)
+        self._terms = terms._replace(changed=self._on_leg, told=self._on_status)
         self._remember = remember
         self._backoff = Backoff(random.random)
         self._budget = ConnectBudget(source.connects)
@@ -298,6 +298,10 @@ class Line:
     def _on_leg(self) -> None:
         self._wake.set()
         self._note()
+
+    def _on_status(self, symbol: str, word: str) -> None:
+        self.listing.told(symbol, word)
+        self._changed()
 
     def _note(self) -> None:
         """Keep what depends on changes of state, log them, and tell the loop that decides."""

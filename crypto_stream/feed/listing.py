@@ -1,4 +1,4 @@
-"""Ask the venues which instruments they list, at the start and every hour. Nothing waits for the answer."""
+"""Ask the venues which instruments they list, at the start and every five minutes. Nothing waits for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crypto_stream.market.orders import Rules
 
 log = logging.getLogger(__name__)
 
-_EVERY_S = 3600.0
+_EVERY_S = 300.0  # a halt is noticed within this time
 _RETRY_S = 300.0
 
 
@@ -85,6 +85,18 @@ class Listing:
         }
         if rules != self.rules:
             self.rules = rules
+
+    def told(self, symbol: str, word: str) -> None:
+        """Take what a frame says of one instrument: why it does not trade, or nothing where it does again."""
+        if symbol not in self._carried:
+            return
+        was_out = symbol in self.unlisted
+        self._note(symbol, word)
+        self.halted = {name: why for name, why in self.halted.items() if name != symbol}
+        if word:
+            self.halted[symbol] = word
+        elif was_out:
+            self.relisted([symbol])
 
     def _note(self, symbol: str, why: str) -> None:
         if why != self.unlisted.get(symbol, ""):

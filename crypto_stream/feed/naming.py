@@ -14,7 +14,16 @@ from typing import Any
 import msgspec
 
 from crypto_stream.errors import SettingError
-from crypto_stream.feed.source import Event, Listed, Refused, Request, Source, Trade, Update
+from crypto_stream.feed.source import (
+    Event,
+    InstrumentStatus,
+    Listed,
+    Refused,
+    Request,
+    Source,
+    Trade,
+    Update,
+)
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.instruments import Instrument, fold, pair
 
@@ -96,7 +105,7 @@ class _Naming:
         return translated
 
     def _event(self, event: Event) -> Event:
-        if isinstance(event, (Update, Trade, Refused)) and event.symbol in self._ours:
+        if isinstance(event, (Update, Trade, Refused, InstrumentStatus)) and event.symbol in self._ours:
             return msgspec.structs.replace(event, symbol=self._ours[event.symbol])
         return event
 

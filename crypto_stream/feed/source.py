@@ -46,6 +46,7 @@ __all__ = [
     "Event",
     "Ignored",
     "Instrument",
+    "InstrumentStatus",
     "Keepalive",
     "Listed",
     "MalformedFrame",
@@ -119,6 +120,14 @@ class Moving(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
+    """The venue says that `symbol` does not trade now, in its own `word` (`HALT`); empty: it does again."""
+
+    channel: ClassVar[str] = "status"
+    symbol: str
+    word: str
+
+
 class Pong(msgspec.Struct, frozen=True, gc=False):
     """The venue answered our ping; says nothing about its data."""
 
@@ -131,7 +140,7 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
     channel: str
 
 
-Event = Update | Trade | Acked | Refused | Moving | Pong | Ignored
+Event = Update | Trade | Acked | Refused | Moving | InstrumentStatus | Pong | Ignored
 
 
 class Keepalive(NamedTuple):

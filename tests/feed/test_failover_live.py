@@ -9,7 +9,9 @@ import time
 import pytest
 
 from crypto_stream.feed.backoff import Backoff
+from crypto_stream.feed.source import Event, InstrumentStatus
 from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import STALE_S, SYMBOLS, running, two_venues
 from tests.waiting import SCALE, until
 
@@ -277,6 +279,29 @@ async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None
             assert f"binance: listed, but {word}" in feed.assembly.failover.reasons["ethusdt"]
             assert feed.assembly.failover.stands_in == {"ethusdt": "binance"}
             assert feed.serving("btcusdt") == "binance"
+
+
+async def test_what_a_frame_calls_halted_is_served_by_another_until_a_frame_says_that_it_trades() -> None:
+    """The venue's word stands in /sources as what its list says would."""
+    async with FakeBinance(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
+        sound = source_of(binance)
+        words: list[str] = []
+
+        def parse(frame: bytes) -> list[Event]:
+            assert sound.parse is not None
+            return [*(InstrumentStatus("btcusdt", words.pop()) for _ in words[:1]), *sound.parse(frame)]
+
+        async with assembled(source_of(binance, parse=parse), source_of(okx), pairs="btcusdt") as feed:
+            line = feed.assembly.board.lines["binance"]
+            await until(lambda: feed.serving() == "binance" and feed.received("okx") and line.listing.rules)
+            words.append("HALT")
+            await until(lambda: feed.serving() == "okx")
+            refused = dict(line.refused)
+            words.append("")
+            await until(lambda: feed.serving() == "binance")
+
+            assert refused == {"btcusdt": "HALT"}
+            assert line.refused == {}
 
 
 def _with_hosts(first: FakeBinance, second: FakeBinance) -> FakeBinance:

@@ -29,6 +29,7 @@ class Recent:
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self._days}
         # Symbol → time of the newest bar from before, and of the first step of the day that is of now.
         self._unread: dict[str, tuple[int, int]] = {}
+        self._unknown: set[str] = set()  # symbols whose day is not read yet
         self._wanted = asyncio.Event()
 
     def restore(self, symbol: str, newest: int, ours: int) -> None:
@@ -36,6 +37,7 @@ class Recent:
         self._days[symbol] = Day()
         self._minutes[symbol].clear()
         self._unread[symbol] = (newest, ours)
+        self._unknown.add(symbol)
         self._wanted.set()
 
     def precede(self, symbol: str, minutes: Sequence[Bar]) -> None:
@@ -58,14 +60,17 @@ class Recent:
         return [point for point in points if point[0] > since]
 
     def figures(self, symbol: str, live: Bar | None) -> Figures | None:
-        """Give the 24 h figures with the open step of the day."""
-        return self._days[symbol].figures(live)
+        """Give the 24 h figures with the open step of the day; None until the day before is read."""
+        return None if symbol in self._unknown else self._days[symbol].figures(live)
 
     async def run(self) -> None:
         """Read the last day of each instrument, for ever: so much that nobody should wait for it."""
         while True:
             while self._unread:
-                await self._recall(*self._unread.popitem())
+                symbol, known = self._unread.popitem()
+                await self._recall(symbol, known)
+                if symbol not in self._unread:
+                    self._unknown.discard(symbol)
             self._wanted.clear()
             await self._wanted.wait()
 

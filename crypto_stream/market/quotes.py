@@ -42,7 +42,7 @@ def change_percent(price: str | None, opening: str | None) -> str | None:
         return None
     try:
         before = Decimal(opening)
-        if not before:
+        if not before > 0:  # of less than nothing there is no share: a fall would seem a rise
             return None
         text = format((Decimal(price) - before) / before * 100, ".2f")
         return "0.00" if text == "-0.00" else text

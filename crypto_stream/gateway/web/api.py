@@ -14,6 +14,7 @@ from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.gateway.web.answers import NEVER, answer, json_answer, reply
+from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.shelf import Shelf
 from crypto_stream.market.instruments import Instrument
@@ -40,9 +41,16 @@ def quote_answer(shelf: Shelf, instrument: Instrument, by_accept: bool = False) 
     return reply(quote)
 
 
+def _no_parameters() -> None:
+    """Refuse what would be left out silently: none of these addresses takes a parameter."""
+    given()
+
+
 def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: Shelf) -> Blueprint:
     """Make the blueprint of everything that answers JSON or metrics."""
     blueprint = Blueprint("api", __name__)
+
+    blueprint.before_request(_no_parameters)
 
     @blueprint.get("/courses")
     def courses() -> Response:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from crypto_stream.gateway.web.answers import NEVER, json_answer
 from crypto_stream.gateway.web.origins import allowed, refusal
+from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import ProblemError
 
 
@@ -17,7 +18,7 @@ def connect(origins: Sequence[str]) -> Blueprint:
 
     @blueprint.get("/connect")
     def judge() -> Response:
-        origin = request.args.get("origin")
+        origin = given({"origin"}).get("origin")
         if not allowed(origins, origin, request.environ):
             raise ProblemError(403, "origin_not_allowed", refusal(origin, request.environ))
         return json_answer({"status": "ok"}, cache=NEVER)

@@ -16,18 +16,17 @@ from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.answers import Prebuilt, json_prebuilt, reply
 from crypto_stream.gateway.web.api import find
+from crypto_stream.gateway.web.parameters import given, moment, number, wrong
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.turns import Shared, Turns, busy
 from crypto_stream.market.bars import Bar
 
-_NUMBERS = ("points", "from", "to", "limit")
-_KNOWN = {*_NUMBERS, "interval", "format"}
+_KNOWN = ("format", "from", "interval", "limit", "points", "to")
 _Answer = TypeVar("_Answer", HistoryPage, Sparks)
 _FORMATS = ("json", "csv")
 # Questions to the engine at once: each may make it read and fold thousands of bars.
 _AT_ONCE = 64
 _OF_ONE_ADDRESS = 32
-_LONGEST = 19  # digits of a number that any parameter could need
 
 
 def history(mirror: Mirror, port: GatewayPort) -> Blueprint:
@@ -42,40 +41,29 @@ def history(mirror: Mirror, port: GatewayPort) -> Blueprint:
     @blueprint.get("/history/<path:symbol>")
     def bars(symbol: str) -> Response:
         found = find(mirror, symbol)
-        given = request.args
-        asked = _read(found.symbol, {name: given[name] for name in given})
-        if given.get("format") == "csv":
+        told = given(_KNOWN)
+        asked = _read(found.symbol, told)
+        if told.get("format") == "csv":
             return reply(shared.get((asked, "csv"), lambda: _table(ask(asked, HistoryPage))))
         return reply(shared.get(asked, lambda: json_prebuilt(ask(asked, HistoryPage))))
 
     @blueprint.get("/history")
     def sparks() -> Response:
+        given()
         return reply(shared.get("sparks", lambda: json_prebuilt(ask(GetSparks(), Sparks))))
 
     return blueprint
 
 
-def _read(symbol: str, given: Mapping[str, str]) -> GetHistory:
-    for name in given:
-        if name not in _KNOWN:
-            raise _wrong(name, f"{name[:40]} is no parameter here; known: {', '.join(sorted(_KNOWN))}")
-    if given.get("format", "json") not in _FORMATS:
-        raise _wrong("format", "format is one of json, csv")
-    numbers = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
+def _read(symbol: str, told: Mapping[str, str]) -> GetHistory:
+    if told.get("format", "json") not in _FORMATS:
+        raise wrong("format", "format is one of json, csv")
+    counts = {name: number(name, told[name]) for name in ("points", "limit") if name in told}
+    times = {name: moment(name, told[name]) for name in ("from", "to") if name in told}
     return GetHistory(
-        symbol,
-        given.get("interval"),
-        numbers.get("points"),
-        numbers.get("from"),
-        numbers.get("to"),
-        numbers.get("limit"),
+        *(symbol, told.get("interval"), counts.get("points")),
+        *(times.get("from"), times.get("to"), counts.get("limit")),
     )
-
-
-def _number(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST):
-        raise _wrong(name, f"{name} is a whole number without a sign, not {text[:40]!r}")
-    return int(text)
 
 
 def _answered(port: GatewayPort, asked: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
@@ -85,7 +73,7 @@ def _answered(port: GatewayPort, asked: GetHistory | GetSparks, kind: type[_Answ
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:
         if refused.code == "bad_parameter":
-            raise _wrong(str(refused).partition(" ")[0], str(refused)) from None
+            raise wrong(str(refused).partition(" ")[0], str(refused)) from None
         if refused.code == "busy":
             raise busy(str(refused)) from None
         raise ProblemError(503, refused.code, str(refused)) from None
@@ -103,7 +91,3 @@ def _csv(bars: list[Bar]) -> bytes:
         *values, closed = msgspec.structs.astuple(bar)
         writer.writerow([*values, "true" if closed else "false"])
     return text.getvalue().encode()
-
-
-def _wrong(name: str, text: str) -> ProblemError:
-    return ProblemError(400, "bad_parameter", text, parameter=name)

@@ -11,6 +11,7 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.answers import reply
 from crypto_stream.gateway.web.api import find, quote_answer
 from crypto_stream.gateway.web.mounted import way_back
+from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import prefers_json
 from crypto_stream.gateway.web.shelf import Shelf
 
@@ -51,6 +52,7 @@ def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
         if symbol != found.symbol:
             return _moved(found.symbol)
         if prefers_json():
+            given()
             return quote_answer(shelf, found, by_accept=True)
         return reply(shelf.instrument(symbol))
 

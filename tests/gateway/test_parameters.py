@@ -1,0 +1,67 @@
+"""Query parameters: refused by name where nobody knows them, times in the ways people write them."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from crypto_stream.gateway.web.parameters import given, moment
+from crypto_stream.gateway.web.problems import ProblemError
+
+NOON = 1_769_860_800_000  # 2026-01-31T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        (str(NOON), NOON),
+        ("0", 0),
+        ("1000", 1000),
+        ("2026-01-31T12:00:00Z", NOON),
+        ("2026-01-31T12:00:00z", NOON),
+        ("2026-01-31T12:00", NOON),
+        ("2026-01-31 12:00:00", NOON),
+        ("2026-01-31T12:00:00.250Z", NOON + 250),
+        ("2026-01-31T14:00:00+02:00", NOON),
+        ("2026-01-31T14:00:00 02:00", NOON),
+        ("2026-01-31T07:00:00-0500", NOON),
+        ("2026-01-31", NOON - 43_200_000),
+    ],
+)
+def test_a_time_is_ms_or_iso_8601(text: str, ms: int) -> None:
+    """A plus that a query turned into a space is one still; without a zone it is UTC."""
+    assert moment("from", text) == ms
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1769860800", "seconds"),
+        ("1769860800000000", "microseconds"),
+        ("1769860800000000000", "nanoseconds"),
+        ("2026-02-30", "no time"),
+        ("2026-01-31T25:00", "no time"),
+        ("yesterday", "whole number"),
+        ("-1", "whole number"),
+        ("", "whole number"),
+    ],
+)
+def test_what_is_no_time_in_ms_is_hinted_at(text: str, said: str) -> None:
+    """Instead of an empty answer."""
+    with pytest.raises(ProblemError, match=said) as refused:
+        moment("to", text)
+
+    assert (refused.value.status, refused.value.more) == (400, {"parameter": "to"})
+
+
+def test_unknown_parameters_are_refused_by_name_and_the_underscore_is_ignored() -> None:
+    """It says what is known."""
+    app = Flask(__name__)
+    with app.test_request_context("/?_=17&limit=5"):
+        assert given({"limit"}) == {"limit": "5"}
+    with app.test_request_context("/?symbols=a,b"), pytest.raises(ProblemError, match="/courses/SYMBOL"):
+        given()
+    with app.test_request_context("/?lmit=5"), pytest.raises(ProblemError, match="known: limit") as refused:
+        given({"limit"})
+
+    assert refused.value.more == {"parameter": "lmit"}

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _INTERVALS = ("1h", "1m")
 _PAUSE_S = 0.25  # between two requests: a tenth of what the venues allow
 _RETRY_S = 600.0
+_LOOKS = 20  # in pauses: so long the venues may take to tell their time
 # So many instruments in a row without an answer, and the venue has none now.
 _MOST_FAILURES = 5
 _NO_MORE = frozenset({403, 418, 429, 451})
@@ -29,9 +30,14 @@ async def seed(
 ) -> None:
     """Fetch what was before the first moment of each real instrument, best source first, until all have it.
 
-    Nothing waits for it. What no venue gives now is asked for again after ten minutes, at the latest.
+    Nothing waits for it; it waits a moment for the venues' time, which tells which bars are finished.
+    What no venue gives now is asked for again after ten minutes, at the latest.
     """
     asked = [source for source in sources if source.candles is not None and source.rest_url is not None]
+    for _ in range(_LOOKS):
+        if any(history.clock.tells(source.name) for source in asked):
+            break
+        await asyncio.sleep(_PAUSE_S)
     while True:
         for source in asked:
             await _seed_from(source, history, carried.get(source.name, ()))

@@ -123,8 +123,12 @@ class History:
         return (symbol, interval) not in self._has_past
 
     def seed(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
-        """Take a venue's own bars from before the first moment; return how many are kept."""
-        length, first_ms = INTERVALS[interval], self._first_ms.get(symbol, self.clock.now_ms())
+        """Take a venue's own bars from before the first moment; return how many are kept.
+
+        Before the first trade the venues' time tells which are finished: our clock may be ahead.
+        """
+        length, now_ms = INTERVALS[interval], min(self.clock.now_ms(), self.clock.venues_ms())
+        first_ms = min(self._first_ms.get(symbol, now_ms), now_ms)
         older = [bar for bar in bars if bar.time % length == 0 and bar.time + length <= first_ms]
         self._bars += [StoredBar(symbol, interval, bar) for bar in older]
         self._has_past.add((symbol, interval))

@@ -23,6 +23,7 @@ from crypto_stream.market.events import Trade
 from crypto_stream.market.instruments import Instrument, pair
 from crypto_stream.settings import Settings
 from tests.fakes import FakeBinance, FakeOKX
+from tests.history.clocks import SetClocks
 from tests.waiting import DEADLINE_S
 
 MINUTE = 60_000
@@ -61,6 +62,19 @@ async def test_only_whole_bars_from_before_the_first_trade_are_kept(tmp_path: Pa
         (0, "binance", False),
     ]
     assert history.spark("btcusdt") == [(NOW - 2 * MINUTE, "1.5"), (NOW - MINUTE, "1.5"), (NOW, "1")]
+
+
+def test_a_wrong_clock_finishes_no_bar_of_a_venue(tmp_path: Path) -> None:
+    """The newest bar is unfinished by the venue's own time, though it is long over by our clock."""
+    clocks = SetClocks(NOW + 120 * MINUTE)
+    clock = EngineClock(clocks, ["binance"])
+    for second in range(5):
+        clock.heard("binance", NOW + MINUTE // 2 + second * 1000)
+        clocks.pass_by(1000)
+        clock.look()
+    history = open_history(Settings(data_dir=tmp_path), ["btcusdt"], clock)
+
+    assert history.seed("btcusdt", "1m", [given(NOW - MINUTE), given(NOW)]) == 1
 
 
 async def test_a_restart_asks_only_for_what_it_has_not(tmp_path: Path) -> None:

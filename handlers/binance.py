@@ -31,6 +31,7 @@ from crypto_stream.feed.source import (
     VenueKey,
     VenueList,
     VenueTime,
+    read_each,
     reading,
 )
 from crypto_stream.market.bars import Bar, given
@@ -130,14 +131,17 @@ class _Filter(Struct, gc=False):
     applyMaxToMarket: bool = False  # noqa: N815
 
 
-class _Symbol(Struct):
+class _Unruled(Struct):
     symbol: str
     status: str
+
+
+class _Symbol(_Unruled):
     filters: list[_Filter] = []
 
 
 class _ExchangeInfo(Struct):
-    symbols: Annotated[list[_Symbol], VenueList]
+    symbols: Annotated[list[Raw], VenueList]
 
 
 # open time, five numbers, close time, quote volume, trades, and what nobody needs
@@ -149,6 +153,8 @@ _book_ticker = msgspec.json.Decoder(_BookTicker).decode
 _agg_trade = msgspec.json.Decoder(_AggTrade).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _any = msgspec.json.Decoder().decode
+_symbol = msgspec.json.Decoder(_Symbol).decode
+_unruled = msgspec.json.Decoder(_Unruled).decode
 
 _symbols: dict[str, str] = {}
 
@@ -205,9 +211,13 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     answer.raise_for_status()
     with reading("binance exchangeInfo"):
         listed = msgspec.json.decode(answer.content, type=_ExchangeInfo)
+        entries = read_each(listed.symbols, _symbol, _unruled)
     return {
-        fold(item.symbol): Listed("" if item.status == "TRADING" else item.status, _rules(item.filters))
-        for item in listed.symbols
+        fold(item.symbol): Listed(
+            "" if item.status == "TRADING" else item.status,
+            _rules(item.filters) if isinstance(item, _Symbol) else Rules(),
+        )
+        for item in entries
     }
 
 

@@ -34,6 +34,7 @@ from crypto_stream.feed.source import (
     VenueKey,
     VenueList,
     VenueTime,
+    read_each,
     reading,
 )
 from crypto_stream.market.bars import Bar, given
@@ -114,9 +115,12 @@ class _Word(Struct):
 _USD = frozenset({"USD", "USDT", "USDC"})
 
 
-class _Item(Struct, gc=False):
+class _Unruled(Struct, gc=False):
     instId: str  # noqa: N815
     state: str
+
+
+class _Item(_Unruled, gc=False):
     tickSz: str = ""  # noqa: N815
     lotSz: str = ""  # noqa: N815
     minSz: str = ""  # noqa: N815
@@ -128,7 +132,7 @@ class _Item(Struct, gc=False):
 
 class _Instruments(Struct):
     code: str
-    data: Annotated[list[_Item], VenueList]
+    data: Annotated[list[Raw], VenueList]
     msg: str = ""
 
 
@@ -145,6 +149,8 @@ class _Candles(Struct):
 # Not strict: times and ids are numbers in quotes. Fields typed as text stay text in this mode, too.
 _push = msgspec.json.Decoder(_Push).decode
 _word = msgspec.json.Decoder(_Word).decode
+_item = msgspec.json.Decoder(_Item).decode
+_unruled = msgspec.json.Decoder(_Unruled).decode
 _tickers = msgspec.json.Decoder(list[_TickerItem], strict=False).decode
 _tops = msgspec.json.Decoder(list[_TopItem], strict=False).decode
 _trades = msgspec.json.Decoder(list[_TradeItem], strict=False).decode
@@ -209,9 +215,13 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
         listed = msgspec.json.decode(answer.content, type=_Instruments)
     if listed.code != "0":  # errors come with HTTP 200
         raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
+    with reading("okx instruments"):
+        entries = read_each(listed.data, _item, _unruled)
     return {
-        fold(item.instId): Listed("" if item.state == "live" else item.state, _rules(item))
-        for item in listed.data
+        fold(item.instId): Listed(
+            "" if item.state == "live" else item.state, _rules(item) if isinstance(item, _Item) else Rules()
+        )
+        for item in entries
     }
 
 

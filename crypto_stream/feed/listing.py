@@ -110,8 +110,8 @@ class Listing:
     def _rules(self, symbol: str, given: Rules) -> Rules:
         try:
             return Rules(**{name: _plain(text) for name, text in asdict(given).items()})
-        except ValueError as error:
-            extra = {"source": self._source.name, "symbol": symbol, "reason": str(error)}
+        except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
+            extra = {"source": self._source.name, "symbol": symbol, "reason": str(error) or repr(error)}
             log.warning("rules of orders not understood", extra=extra)
             return Rules()
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -62,6 +62,7 @@ __all__ = [
     "VenueKey",
     "VenueList",
     "VenueTime",
+    "read_each",
     "reading",
 ]
 
@@ -73,6 +74,9 @@ VenueTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
 VenueList = msgspec.Meta(max_length=20_000)
 
 
+Entry = TypeVar("Entry")
+
+
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turn everything that a wrong text of a venue can raise into MalformedFrame."""
@@ -80,6 +84,26 @@ def reading(what: str) -> Iterator[None]:
         yield
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"{what}: {error}") from None
+
+
+def read_each(raws: Sequence[msgspec.Raw], *ways: Callable[[msgspec.Raw], Entry]) -> list[Entry]:
+    """Read each entry of a venue's list by the first of `ways` that can; one that none can read is left out.
+
+    Raises ValueError where the first way reads none of them: then it is the list that is another.
+    """
+    found: list[Entry] = []
+    as_expected = 0
+    for raw in raws:
+        for number, read in enumerate(ways):
+            try:
+                found.append(read(raw))
+                as_expected += number == 0
+                break
+            except msgspec.DecodeError:
+                continue
+    if raws and not as_expected:
+        raise ValueError("no entry of the list can be read")
+    return found
 
 
 class Request(NamedTuple):

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from crypto_stream.market.orders import Rules
@@ -183,18 +182,38 @@ def _text(value: Decimal) -> str:
 
 def _filters(rules: Rules) -> list[dict[str, object]]:
     """Write rules as the venue does, among filters that are nobody's business here; 0 switches one off."""
-    tick, lot, least, value = (_text(Decimal(rule or 0)) for rule in msgspec.structs.astuple(rules))
+
+    def number(text: str | None) -> str:
+        return _text(Decimal(text or 0))
+
     return [
-        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "922327.00000000", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "9000.00000000", "stepSize": lot},
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": number(rules.min_price),
+            "maxPrice": number(rules.max_price),
+            "tickSize": number(rules.tick),
+        },
+        {
+            "filterType": "LOT_SIZE",
+            "minQty": number(rules.min_amount),
+            "maxQty": number(rules.max_amount),
+            "stepSize": number(rules.lot),
+        },
         {"filterType": "ICEBERG_PARTS", "limit": 10},
         {
             "filterType": "MARKET_LOT_SIZE",
-            "minQty": "0.00000000",
-            "maxQty": "101.3",
-            "stepSize": "0.00000000",
+            "minQty": number(rules.market_min_amount),
+            "maxQty": number(rules.market_max_amount),
+            "stepSize": number(rules.market_lot),
         },
-        {"filterType": "NOTIONAL", "minNotional": value, "applyMinToMarket": True, "avgPriceMins": 5},
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": number(rules.min_notional),
+            "maxNotional": number(rules.max_notional),
+            "applyMinToMarket": rules.market_min_notional is not None,
+            "applyMaxToMarket": rules.market_max_notional is not None,
+            "avgPriceMins": 5,
+        },
     ]
 
 

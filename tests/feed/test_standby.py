@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.feed.standby import Standby
-from tests.feed.lines import LIMITS, Facts, S
+from tests.feed.lines import LIMITS, Facts, S, World
 
 CHAIN = ("one", "two", "three", "four")
 FAILBACK = LIMITS.failback_after
@@ -122,3 +122,16 @@ def test_enough_reliable_sources_are_wanted_and_no_more(
     assert wanted == set(CHAIN[: len(wanted)])
     assert reliable(wanted) == 1 + count or wanted == set(CHAIN)
     assert reliable(set(CHAIN[: len(wanted) - 1])) < 1 + count
+
+
+def test_a_source_that_gives_only_part_is_not_relied_on() -> None:
+    """One at a time, the next has its turn; otherwise one more is connected behind it."""
+    world = World({"btcusdt": ("one", "two", "three")})
+    world.live("one", "two")
+    chains = world.failover.chains.values()
+    at_a_time, with_one = Standby(chains, 0, 30 * S), Standby(chains, 1, 30 * S)
+
+    assert at_a_time.wanted(world.now_ns, world.lines) == {"one"}
+    assert at_a_time.wanted(world.now_ns + 2 * S, world.lines, short={"one"}) == {"two"}
+    assert with_one.wanted(world.now_ns, world.lines) == {"one", "two"}
+    assert with_one.wanted(world.now_ns, world.lines, short={"one"}) == {"one", "two", "three"}

@@ -162,6 +162,9 @@ class Settings(BaseModel):
     patience: float = Field(
         30.0, gt=0, le=86_400, description="Seconds a viewer may not read before it is disconnected."
     )
+    viewer_rate: int = Field(
+        200, ge=1, le=1_000_000, description="Socket.IO messages a second of one viewer; more are refused."
+    )
     compression: bool = Field(
         True, description="Compress for viewers whose browser can, once per channel and flush."
     )

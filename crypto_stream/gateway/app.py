@@ -12,6 +12,7 @@ from flask_socketio import SocketIO
 from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.gateway.members import Members
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.reception import order_gateway
 from crypto_stream.gateway.sessions import Sessions, without_waiting
@@ -66,6 +67,7 @@ def create_app(
     socketio = SocketIO(
         app,
         async_mode=async_mode,
+        client_manager=Members(),
         async_handlers=False,  # a viewer's requests are answered in their order
         cors_allowed_origins=lambda origin, environ: allowed(origins, origin, environ),
         cors_credentials=False,

@@ -20,7 +20,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Payload of `subscribe`."""
 
     symbols: list[str] | Literal["all"]
-    interval_ms: Annotated[int, msgspec.Meta(ge=0)] = 250
+    interval_ms: Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)] = 250
     delta: bool = False
     candles: str | None = None
     venues: bool = False
@@ -40,13 +40,15 @@ def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
     ask = _read(Subscribe, payload)
     if ask.candles is not None and ask.candles not in INTERVALS:
         raise RefusedError("unknown_interval", f"candles must be null or one of {', '.join(INTERVALS)}")
+    if ask.interval_ms != int(ask.interval_ms):  # 1000.0 is what some languages write for 1000
+        raise RefusedError("bad_payload", "interval_ms must be a whole number of milliseconds")
     symbols = _symbols(mirror, ask.symbols)
     if present is not None:
         symbols = present.symbols.plus(symbols)
     if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MOST_WATCHED:
         text = f"venues and candles are served for at most {MOST_WATCHED} symbols"
         raise RefusedError("too_many_symbols", text)
-    return Wish(symbols, round_up(ask.interval_ms), ask.delta, ask.venues, ask.candles)
+    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, ask.venues, ask.candles)
 
 
 def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:

@@ -147,7 +147,7 @@ class Gateway:
         door.environs = socketio.server.environ
         self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
-        self._stream.register(settings.max_viewers, self._orders)
+        self._stream.register(settings.max_viewers, settings.viewer_rate, self._orders)
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""

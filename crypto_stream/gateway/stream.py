@@ -19,7 +19,7 @@ from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
-from crypto_stream.gateway.events import guard, refusal
+from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import pipe_of
 from crypto_stream.gateway.requests import cancellation, subscription
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 # Seconds a refused client has to read why before its connection is ended.
 _FAREWELL_S = 5.0
-# Seconds a new viewer's namespace connection may take to be complete.
-_GREETING_S = 5.0
 
 
 class Stream:
@@ -47,8 +45,11 @@ class Stream:
         self._watch = watch
         self._sparing = Sparing()
 
-    def register(self, max_viewers: int, others: Sized = ()) -> None:
-        """Answer the events of the default namespace; refuse more than `max_viewers`, `others` among them."""
+    def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
+        """Answer the events of the default namespace, `rate` a second of each viewer.
+
+        More than `max_viewers`, `others` among them, are refused.
+        """
         self._max_viewers = max_viewers
         self._others = others
         self._socketio.on_event("connect", self._connected)
@@ -57,7 +58,12 @@ class Stream:
         for event, answer in asked.items():
             self._socketio.on_event(event, answer)
         self._socketio.on_error_default(self._broken)
-        guard(self._socketio.server, asked, self._takes)
+        Events(
+            *(self._socketio.server, tuple(asked), self._counters),
+            rate=rate,
+            takes=self._takes,
+            joined=self._joined,
+        )
 
     def close(self) -> None:
         """Tell every viewer that the connection ends."""
@@ -73,20 +79,14 @@ class Stream:
             text = f"this gateway serves at most {self._max_viewers} viewers; try again later"
             self._counters.refusals.note("too_many_viewers", text, request.remote_addr)
             raise Refusal(text, {"code": "too_many_viewers"})
-        viewer = Viewer(viewer_id, pipe)
-        self._delivery.admit(viewer)
-        self._later(0, self._greet, viewer)
+        self._delivery.admit(Viewer(viewer_id, pipe))
         log.info("client connected", extra={"client": viewer_id, "address": request.remote_addr})
 
-    def _greet(self, viewer: Viewer) -> None:
-        """Say hello once the connection is accepted: an event before that would be a protocol error."""
-        deadline = time.monotonic() + _GREETING_S
-        while not self._socketio.server.manager.is_connected(viewer.id, "/"):
-            if time.monotonic() > deadline:  # it went away before it was there: nobody will say so again
-                self._delivery.leave(viewer.id)
-                return
-            time.sleep(0.001)
-        self._delivery.greet(viewer)
+    def _joined(self, viewer_id: str) -> None:
+        """Say hello now that the connection is accepted: an event before that would be a protocol error."""
+        viewer = self._delivery.viewers.get(viewer_id)
+        if viewer is not None:
+            self._delivery.greet(viewer)
 
     def _disconnected(self, reason: str = "") -> None:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
@@ -106,12 +106,12 @@ class Stream:
         viewer = self._delivery.viewers.get(request.sid)  # type: ignore[attr-defined]
         if viewer is None or self._delivery.overfull(viewer):
             return refusal("not_connected", "this connection is closed")
-        self._delivery.greet(viewer)
         channel = self._delivery.channels.of(viewer.id)
         present = channel.wish if channel else None
         try:
             wish: Wish = judge(self._mirror, present, payload)
         except RefusedError as refused:
+            self._counters.refused_events[refused.code] += 1
             return refusal(refused.code, str(refused))
         seq = self._mirror.seq
         apply(viewer, wish)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -19,6 +19,9 @@ _BASE_NAMES = """
 ADA LTC BCH LINK AVAX ATOM UNI ETC XLM FIL NEAR APT ARB OP SUI TON SHIB PEPE BAT BNT DASH ZEC XMR EOS NEO
 XTZ VET ALGO AAVE MKR COMP SNX CRV MANA SAND GRT ENJ ZRX KNC OMG QTUM WAVES STORJ HNT FTM MATIC POL
 """
+# Known keys that a search for similar ones looks at, at most, and how alike they must be (1: equal).
+_LOOKED_AT = 500
+_ALIKE = 0.4
 _SYNTHETIC = re.compile(r"ticker_?\d\d|eurusd|eurrub|usdrub")
 _QUOTES = frozenset(_QUOTE_NAMES.split())
 _BASES = _QUOTES | frozenset(_BASE_NAMES.split())
@@ -85,6 +88,13 @@ class Catalogue:
         self._by_key: dict[str, Instrument] = {}
         for instrument in instruments:
             self._by_key.setdefault(fold(instrument.symbol), instrument)
+        self._by_part: dict[str, list[str]] = {}
+        self._size: dict[str, int] = {}
+        for key in self._by_key:
+            parts = _parts(key)
+            self._size[key] = len(parts)
+            for part in parts:
+                self._by_part.setdefault(part, []).append(key)
 
     def __iter__(self) -> Iterator[Instrument]:
         return iter(self._by_key.values())
@@ -97,6 +107,24 @@ class Catalogue:
         return self._by_key.get(fold(text))
 
     def near(self, text: str, most: int = 5) -> list[str]:
-        """List up to `most` known symbols that look like `text`, best first."""
-        keys = difflib.get_close_matches(fold(text)[:40], self._by_key, n=most, cutoff=0.5)
-        return [self._by_key[key].symbol for key in keys]
+        """List up to `most` known symbols that look like `text`, best first.
+
+        Strangers may ask for anything: what it costs is bounded, however many instruments there are.
+        """
+        parts = _parts(fold(text[:100])[:40])
+        common: Counter[str] = Counter()
+        left = _LOOKED_AT
+        for keys in sorted((self._by_part.get(part, []) for part in parts), key=len):
+            common.update(keys[:left])
+            left -= len(keys)
+            if left <= 0:
+                break
+        alike = {key: 2 * number / (len(parts) + self._size[key]) for key, number in common.items()}
+        best = sorted((key for key, by in alike.items() if by >= _ALIKE), key=lambda key: (-alike[key], key))
+        return [self._by_key[key].symbol for key in best[:most]]
+
+
+def _parts(key: str) -> set[str]:
+    """Cut a key into its pairs of neighbouring letters, its two ends included."""
+    ended = f"^{key}$"
+    return {ended[at : at + 2] for at in range(len(ended) - 1)}

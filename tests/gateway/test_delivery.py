@@ -10,6 +10,7 @@ import pytest
 from crypto_stream.bus.messages import Quotes, VenuesChanged
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
 from crypto_stream.market.status import Switch, Venues
@@ -343,17 +344,40 @@ def test_venues_go_to_who_asked_for_them(house: House) -> None:
 
 
 def test_who_asks_without_reading_answers_is_cut(house: House) -> None:
-    """Acknowledgements and snapshots that are asked for are bounded too."""
+    """Acknowledgements that are asked for are bounded too."""
     viewer, pipe = house.viewer()
     pipe.reads = False
     for _ in range(MOST_OWED):
-        house.delivery.grant(viewer, Wish(BTC, 100))
+        pipe.put(event("answer", None))
     assert not house.delivery.overfull(viewer)
 
-    house.delivery.grant(viewer, Wish(BTC, 100))
+    pipe.put(event("answer", None))
 
     assert house.delivery.overfull(viewer)
     assert pipe.was_cut
+
+
+def test_who_subscribes_again_and_again_has_one_snapshot_waiting(house: House) -> None:
+    """And gets the newest when it has read that, whatever its interval."""
+    viewer, pipe = house.viewer()
+    pipe.reads = False
+    for _ in range(60):
+        house.delivery.grant(viewer, Wish(BTC, 5000))
+    waiting = [name for name, _ in pipe.take()]
+    house.change("101")
+    house.delivery.flush(0)
+
+    assert waiting.count("snapshot") == 1
+    assert [name for name, _ in pipe.take()] == ["snapshot"]
+
+
+def test_different_wishes_keep_few_snapshots(house: House) -> None:
+    """What each viewer was sent is not kept for everybody."""
+    for number in range(200):
+        viewer, _ = house.viewer(str(number))
+        house.delivery.grant(viewer, Wish(Symbols(False, frozenset({"btcusdt", f"other{number}"})), 100))
+
+    assert len(house.delivery._snapshots._kept) <= 32
 
 
 def test_a_large_flush_lets_others_run(house: House) -> None:

@@ -11,9 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import socketio
+from engineio.socket import Socket
 from socketio.packet import Packet
 
-from crypto_stream.gateway.events import guard, judge
+from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.packets import PacketError
+from crypto_stream.gateway.events import Events, judge
 from crypto_stream.gateway.sparing import Sparing
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running
@@ -138,24 +141,10 @@ async def test_an_event_without_a_name_is_a_bad_payload(gateway: Gateway, transp
         for data in NAMELESS:
             await viewer.say("42" + json.dumps(data))
         answers = [await acknowledged(viewer, data) for data in NAMELESS]
-        await viewer.say('451-7[{"_placeholder":true,"num":0}]', "4disconnect")
-        disguised = json.loads((await viewer.until("437["))[3:])[0]
         subscribed = await acknowledged(viewer, ["subscribe", {"symbols": "all"}])
 
     assert {(one["ok"], one["code"]) for one in answers} == {(False, "bad_payload")}
-    assert (disguised["ok"], disguised["code"]) == (False, "unknown_event")
     assert subscribed["ok"]
-
-
-async def test_who_has_not_joined_is_told_nothing(gateway: Gateway) -> None:
-    """Neither before joining nor in another namespace; the answer that comes is to the last."""
-    async with raw(gateway.url) as wire:
-        await wire.open(text('421["disconnect"]') + text('42/nowhere,2["disconnect"]') + text("422[]"))
-        await wire.send(text("40"))
-        await wire.until("0")
-        joined = (await wire.frame()).data
-
-    assert bytes(joined).startswith(b"40")
 
 
 @pytest.mark.parametrize(
@@ -175,35 +164,80 @@ async def test_only_what_is_listed_is_let_through(data: object, code: str | None
     assert refused is None or (refused["ok"] is False and 0 < len(refused["reason"]) < 300)
 
 
+class Server:
+    """A real Socket.IO server with our events, without a network: what it sends is kept."""
+
+    def __init__(self, *, rate: int = 1_000, takes: bool = True) -> None:
+        self.called: list[tuple[Any, ...]] = []
+        self.sent: list[Packet] = []
+        self.now = 0.0
+        self.counters = Counters()
+        self.server = socketio.Server(async_mode="threading", async_handlers=False)
+        self.server.on("subscribe", lambda *given: self.called.append(given[1:]))
+        self.server.on("disconnect", lambda *given: self.called.append(("left", *given)))
+        Events(
+            *(self.server, KNOWN, self.counters),
+            rate=rate,
+            takes=lambda _viewer: takes,
+            joined=lambda _viewer: None,
+            clock=lambda: self.now,
+        )
+        self.server.eio.send = self._send
+        self.connection: Any = Socket(self.server.eio, "a")
+        self.server.eio.sockets["a"] = self.connection
+        self.server.eio.handlers["connect"]("a", {})
+        self.connection.sender.take("0")
+        self.sent.clear()
+
+    def _send(self, _session: str, message: Any) -> None:
+        self.sent.append(Packet(encoded_packet=message))
+
+
 @pytest.mark.parametrize("takes", [True, False])
-async def test_every_event_packet_passes_the_guard(takes: bool) -> None:
-    """Plain and binary events of a new python-socketio still go through the one method we stand in."""
-    server = socketio.Server(async_mode="threading", async_handlers=False)
-    called: list[tuple[Any, ...]] = []
-    sent: list[str] = []
+async def test_every_event_packet_is_judged(takes: bool) -> None:
+    """Only events that are listed reach a handler of python-socketio's."""
+    made = Server(takes=takes)
+    for message in ('21["disconnect"]', '2["subscribe",5]', '22["connect",{}]', "23[", '2["*"]'):
+        made.connection.sender.take(message)
 
-    def send(_session: str, message: Any) -> None:
-        sent.append(message)
-
-    server.on("subscribe", lambda *given: called.append(given[1:]))
-    server.on("disconnect", lambda *given: called.append(("left", *given)))
-    guard(server, KNOWN, lambda _viewer: takes)
-    server.eio.send = send
-    server.manager.connect("a", "/")
-    for message in (
-        '21["disconnect"]',
-        '2["subscribe",5]',
-        '51-2["disconnect",{"_placeholder":true,"num":0}]',
-    ):
-        server._handle_eio_message("a", message)
-    server._handle_eio_message("a", b"x")
-
-    assert called == [(5,)]
-    packets = [Packet(encoded_packet=one) for one in sent]
-    assert [(one.id, one.data[0]["code"]) for one in packets] == [
+    assert made.called == [(5,)]
+    assert [(one.id, one.data[0]["code"]) for one in made.sent] == [
         (1, "unknown_event"),
         (2, "unknown_event"),
+        (3, "bad_payload"),
     ] * takes
+
+
+async def test_events_are_paced_by_number_and_by_size() -> None:
+    """A second's worth at once; then each one is refused under its number until there is room again."""
+    made = Server(rate=10)
+    sender = made.connection.sender
+    ask = '27["subscribe",{}]'
+
+    first = [sender.admits(ask, busy=False) for _ in range(12)]
+    made.now += 0.15
+    again = [sender.admits(ask, busy=False) for _ in range(2)]
+    made.now += 1.0
+    large = [sender.admits(ask + "x" * 9 * 1024, busy=False) for _ in range(2)]
+    made.now += 1.0
+    busy = sender.admits(ask, busy=True)
+
+    assert first == [True] * 10 + [False] * 2
+    assert (again, large, busy) == ([True, False], [True, False], False)
+    assert {(one.id, one.data[0]["code"]) for one in made.sent} == {(7, "rate_limited")}
+    assert len(made.sent) == made.counters.refused_events["rate_limited"] == 5
+
+
+async def test_who_goes_on_beyond_its_pace_is_closed() -> None:
+    """A thousand refused within ten seconds are no haste."""
+    sender = Server(rate=1).connection.sender
+    for _ in range(1_000):
+        sender.admits("2[]", busy=False)
+
+    with pytest.raises(PacketError) as ended:
+        sender.admits("2[]", busy=False)
+
+    assert ended.value.close_code == 1008
 
 
 async def test_each_kind_of_trouble_is_logged_once_a_minute() -> None:

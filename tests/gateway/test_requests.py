@@ -72,6 +72,14 @@ def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None
     assert second == Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250, False, False)
 
 
+@pytest.mark.parametrize(
+    ("given", "served"), [(1000.0, 1000), (0.0, 0), (99.0, 100), (1e300, 5000), (-0.0, 0)]
+)
+def test_an_interval_may_be_written_as_a_float(given: float, served: int) -> None:
+    """Some languages have no other numbers."""
+    assert subscription(full(), None, ({"symbols": "all", "interval_ms": given},)).interval_ms == served
+
+
 def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
     """What is left keeps its interval; taking away what was not there changes nothing."""
     mirror = full()

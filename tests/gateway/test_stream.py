@@ -110,12 +110,11 @@ async def test_one_unknown_symbol_refuses_the_whole_request_and_changes_nothing(
 async def test_every_wrong_payload_is_acknowledged_and_the_connection_lives(viewer: Viewer) -> None:
     """The whole table over the wire, and events nobody knows."""
     for payload, code in BAD:
-        if "\ud800" in str(payload):  # no text that JSON's own clients can send
-            continue
+        no_text = payload == ({"symbols": ["\ud800"]},)  # JSON that cannot be read
         answer = await viewer.client.call("subscribe", payload, timeout=DEADLINE_S)
-        assert (answer["ok"], answer["code"]) == (False, code), payload
+        assert (answer["ok"], answer["code"]) == (False, "bad_payload" if no_text else code), payload
         assert answer["reason"]
-    unknown = await viewer.ask("order", {"a": b"binary"})
+    unknown = await viewer.ask("order", {"a": "text"})
     unsubscribed = await viewer.ask("unsubscribe", {"symbols": 5})
 
     assert (unknown["code"], unsubscribed["code"]) == ("unknown_event", "bad_payload")

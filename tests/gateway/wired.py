@@ -13,9 +13,16 @@ from websockets.extensions import Extension
 from websockets.frames import Frame as Received
 from websockets.protocol import Protocol, Side, State
 
+from crypto_stream.gateway.delivery.bounds import Bounds, Parts
+from crypto_stream.gateway.delivery.turns import Turns
 from crypto_stream.gateway.delivery.wire import Wire
 
 MOST = 64 * 1024
+
+
+def bounds() -> Bounds:
+    """Make bounds of its own for a connection; what waits for its turn is done at once."""
+    return Bounds(MOST, Parts(), Turns(lambda run: run(), lambda: None))
 
 
 class Hub:
@@ -74,7 +81,7 @@ class Heard(Wire):
     """A wire that keeps what it hears."""
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension]) -> None:
-        super().__init__(descriptor, hub, extensions, MOST)
+        super().__init__(descriptor, hub, extensions, bounds())
         self.messages: list[str | bytes] = []
         self.ends = 0
 

@@ -149,3 +149,11 @@ def test_near_misses_are_named_best_first() -> None:
     assert len(catalogue.near("ticker_7", most=3)) == 3
     assert catalogue.near("ÿÿÿ") == []
     assert catalogue.near("x" * 100_000) == []
+
+
+def test_what_looks_alike_is_found_among_thousands_without_looking_at_all() -> None:
+    """Rare letters decide first."""
+    catalogue = Catalogue(Instrument(f"{number:04}usdt", None, None) for number in range(5_000))
+
+    assert catalogue.near("1234usd")[0] == "1234usdt"
+    assert len(catalogue.near("usdt" * 10)) <= 5

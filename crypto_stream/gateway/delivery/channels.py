@@ -11,11 +11,10 @@ from crypto_stream.gateway.delivery.wishes import Wish
 class Channel:
     """Viewers with the same wish: each of its frames is encoded once for all of them.
 
-    `sent` and `extras_sent` (venues, bars) are the mirror's version at the last flush, `snapshot` is the last
-    snapshot frame with the version it shows.
+    `sent` and `extras_sent` (venues, bars) are the mirror's version at the last flush.
     """
 
-    __slots__ = ("extras_sent", "members", "sent", "snapshot", "wish")
+    __slots__ = ("extras_sent", "members", "sent", "wish")
 
     def __init__(self, wish: Wish, version: int) -> None:
         """Begin with no member, everything up to `version` taken as sent."""
@@ -23,7 +22,6 @@ class Channel:
         self.members: dict[str, Any] = {}  # each with its pipe, in the order of joining
         self.sent = version
         self.extras_sent = version
-        self.snapshot: tuple[int, Any] | None = None
 
 
 class Channels:

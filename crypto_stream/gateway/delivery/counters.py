@@ -56,6 +56,8 @@ class Counters:
     ended_sessions: Counter[str] = field(default_factory=Counter)
     accept_pauses: int = 0
     refusals: Refusals = field(default_factory=Refusals)
+    refused_events: Counter[str] = field(default_factory=Counter)
+    refused_packets: Counter[str] = field(default_factory=Counter)
     flush_s: Histogram = field(default_factory=lambda: Histogram(_FLUSH_S))
     latency_s: dict[int, Histogram] = field(default_factory=dict)
 

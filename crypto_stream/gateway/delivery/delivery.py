@@ -13,6 +13,8 @@ from msgspec.structs import asdict
 from crypto_stream.gateway.delivery.channels import Channel, Channels
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import event
+from crypto_stream.gateway.delivery.snapshots import Snapshots
+from crypto_stream.gateway.delivery.turns import SLICE_S
 from crypto_stream.gateway.delivery.viewers import MOST_OWED, MOST_WAITING, PATIENCE_S, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.mirror import Mirror
@@ -54,6 +56,7 @@ class Delivery:
         self._breathe = breathe
         self._patience_s = patience_s
         self._late: dict[str, Viewer] = {}
+        self._snapshots = Snapshots(mirror, counters)
         self._turn = threading.Lock()
 
     def admit(self, viewer: Viewer) -> None:
@@ -86,7 +89,11 @@ class Delivery:
                 channel = self.channels.place(viewer.id, wish, self._mirror.version, viewer.pipe)
                 self._late.pop(viewer.id, None)
                 viewer.settle()
-                self._give_snapshot(viewer, channel)
+                if viewer.has_unread and viewer.pipe.waiting():  # one more would only make it owe more
+                    self._be_late(viewer)
+                    viewer.owes_snapshot = True
+                else:
+                    self._give_snapshot(viewer, channel)
 
     def narrow(self, viewer: Viewer, wish: Wish) -> None:
         """Move the viewer to the channel of a smaller `wish`; what it was still to get comes at once."""
@@ -101,14 +108,19 @@ class Delivery:
         """Send every channel of this interval what changed since its last flush."""
         channels = self.channels.at(interval_ms)
         with self._turn:
+            began = time.perf_counter()
             for channel in channels:
                 self._flush_quotes(channel)
                 self._flush_extras(channel)
+                if time.perf_counter() - began >= SLICE_S:
+                    self._breathe()
+                    began = time.perf_counter()
             if channels:
                 self._counters.flushes[interval_ms] += 1
             for viewer in list(self._late.values()):
                 now_in = self.channels.of(viewer.id)
-                if now_in is None or now_in.wish.interval_ms == interval_ms:
+                soon = viewer.owes_snapshot and not interval_ms
+                if soon or now_in is None or now_in.wish.interval_ms == interval_ms:
                     self._catch_up(viewer)
         if channels:
             self._breathe()  # reading a busy bus alone would let nobody else run
@@ -234,11 +246,8 @@ class Delivery:
         return event("quotes", [self._mirror.quotes[symbol] for symbol in symbols])
 
     def _give_snapshot(self, viewer: Viewer, channel: Channel) -> None:
-        if channel.snapshot is None or channel.snapshot[0] != self._mirror.version:
-            wished = [one for one in self._mirror.listed() if channel.wish.symbols.has(one.symbol)]
-            channel.snapshot = (self._mirror.version, event("snapshot", wished))
-            self._counters.encoded += 1
-        self._put(viewer, "snapshot", channel.snapshot[1])
+        viewer.has_unread = True
+        self._put(viewer, "snapshot", self._snapshots.of(channel.wish.symbols))
         for name, frame in self._extras(channel, 0):
             self._put(viewer, name, frame)
 

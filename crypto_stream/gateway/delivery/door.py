@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+from crypto_stream.gateway.delivery.bounds import Bounds, Parts
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.turns import Turns
 from crypto_stream.gateway.delivery.wire import Wire
 
 # What Flask needs of the request that opened a session, for each of its events.
@@ -28,8 +31,8 @@ class Entrance:
     def __init__(self, hub: Hub, counters: Counters, *, presence: Presence, most_received: int) -> None:
         """Count who comes by address in `presence`; messages have `most_received` bytes."""
         self.hub = hub
-        self.most_received = most_received
         self.open = 0
+        self.bounds = Bounds(most_received, Parts(), Turns(hub.spawn, lambda: time.sleep(0)))
         self._counters = counters
         self._presence = presence
 
@@ -101,7 +104,7 @@ class Door:
 
         def make(descriptor: int, left: Callable[[], None]) -> Session:
             return Session(
-                *(descriptor, self._entrance.hub, list(made.extensions), self._entrance.most_received),
+                *(descriptor, self._entrance.hub, list(made.extensions), self._entrance.bounds),
                 *(connection, kept, self._counters, left),
             )
 

@@ -6,21 +6,25 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from engineio.exceptions import SocketIsClosedError, UnknownPacketError
-from engineio.packet import NOOP, PING, PONG, UPGRADE, Packet
+from engineio.exceptions import SocketIsClosedError
+from engineio.packet import CLOSE, MESSAGE, NOOP, PING, PONG, UPGRADE, Packet
 from websockets.extensions import Extension
 from websockets.frames import CloseCode
 
+from crypto_stream.gateway.delivery import packets
+from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import BINARY, TEXT, Frame, framed
 from crypto_stream.gateway.delivery.hub import Hub
+from crypto_stream.gateway.delivery.packets import PacketError
 from crypto_stream.gateway.delivery.viewers import MOST_OWED
 from crypto_stream.gateway.delivery.wire import Wire
 
 log = logging.getLogger(__name__)
 
-# Messages of one client that may wait for the application; then no more is read from it.
+# Messages, and their bytes, of one client that may wait for their turn; then no more is read from it.
 _MOST_TO_DO = 32
+_MOST_BYTES = 64 * 1024
 # Seconds a client may take from opening its WebSocket to the end of the upgrade from polling.
 UPGRADE_S = 10.0
 
@@ -28,31 +32,35 @@ UPGRADE_S = 10.0
 class Session(Wire):
     """Carry one `engineio.socket.Socket` over one WebSocket; also the viewer's pipe.
 
-    What arrives is handled one after the other in a green thread that lives only while there is something to
-    handle: Socket.IO's handlers may block. Answers to heartbeats need none. More than `MOST_OWED` frames that
-    the client does not take end its connection.
+    What arrives is handled one after the other, in turn with what all other clients sent: Socket.IO's
+    handlers may block. Answers to heartbeats wait for nobody. More than `MOST_OWED` frames that the client
+    does not take end its connection; so does what no client sends.
     """
 
-    __slots__ = ("_connection", "_counters", "_left", "_open", "_probed", "_request", "_todo", "_working")
+    __slots__ = (
+        *("_connection", "_counters", "_left", "_open", "_probed", "_request", "_todo", "_waiting"),
+        "_working",
+    )
 
     def __init__(
         self,
         descriptor: int,
         hub: Hub,
         extensions: list[Extension],
-        most: int,
+        bounds: Bounds,
         connection: Any,
         request: dict[str, Any],
         counters: Counters,
         left: Callable[[], None],
     ) -> None:
         """Serve `connection`, opened by `request`; `left` is called when the WebSocket has ended."""
-        super().__init__(descriptor, hub, extensions, most)
+        super().__init__(descriptor, hub, extensions, bounds)
         self._connection = connection
         self._request = request
         self._counters = counters
         self._left = left
         self._todo: list[Packet | None] = []
+        self._waiting = 0
         self._working = self._open = self._probed = False
 
     def begin(self, response: bytes) -> None:
@@ -101,17 +109,30 @@ class Session(Wire):
     def received(self, message: str | bytes) -> None:
         """Take one engine.io packet."""
         try:
-            packet = Packet(encoded_packet=message)
-        except (ValueError, IndexError, TypeError, RecursionError):
-            self.end(CloseCode.PROTOCOL_ERROR, "this is no Engine.IO packet")
-            return
-        if self._open and packet.packet_type == PONG:
-            if not self._connection.closed:
-                self._connection.receive(packet)
+            packet = packets.read(message)
+            if self._open and packet.packet_type == PONG:
+                self._count_small()
+                if not self._connection.closed:
+                    self._connection.receive(packet)
+                return
+            if self._open and packet.packet_type == MESSAGE:
+                busy = self._waiting > _MOST_BYTES or self._bounds.turns.full()
+                if not self._connection.sender.admits(packet.data, busy=busy):
+                    return
+        except PacketError as error:
+            self.refuse(error)
             return
         self._do(packet)
-        if len(self._todo) >= _MOST_TO_DO:
+        if len(self._todo) >= _MOST_TO_DO or self._waiting > _MOST_BYTES:
             self.hold(True)
+
+    def refuse(self, error: PacketError) -> None:
+        """End the connection because of what the client sent."""
+        self._counters.refused_packets[error.kind] += 1
+        for packet in self._todo:
+            self._weigh(packet, -1)
+        self._todo.clear()
+        self.end(error.close_code, str(error))
 
     def ended(self) -> None:
         """End the session after what arrived before."""
@@ -120,34 +141,48 @@ class Session(Wire):
 
     def _do(self, packet: Packet | None) -> None:
         self._todo.append(packet)
+        self._weigh(packet, 1)
         if not self._working:
             self._working = True
-            self._hub.spawn(self._work)
+            self._bounds.turns.add(self._work)
 
-    def _work(self) -> None:
+    def _weigh(self, packet: Packet | None, sign: int) -> None:
+        size = len(packet.data) if packet is not None else 0
+        self._waiting += sign * size
+        self._bounds.turns.waiting += sign * size
+
+    def _work(self) -> bool:
+        """Handle one packet; True while there are more."""
+        packet = self._todo.pop(0)
+        self._weigh(packet, -1)
         try:
-            while self._todo:
-                packet = self._todo.pop(0)
-                if packet is None:
-                    self._stop()
-                elif self._open:
-                    self._handle(packet)
-                else:
-                    self._upgrade(packet)
+            if packet is None:
+                self._stop()
+            elif self._open:
+                self._handle(packet)
+            else:
+                self._upgrade(packet)
+        except PacketError as error:
+            self.refuse(error)
         except Exception:
             log.exception("a session failed")
             self.drop()
-        finally:
-            self._working = False
+        if self._todo:
+            return True
+        self._working = False
         self._request.pop("werkzeug.request", None)  # what Flask keeps of the last event
         self.hold(False)
+        return False
 
     def _handle(self, packet: Packet) -> None:
-        try:
-            self._connection.receive(packet)
-        except (UnknownPacketError, SocketIsClosedError):
+        connection = self._connection
+        if connection.closed:
             return
-        if self._connection.closed:
+        try:
+            take(connection, packet)
+        except SocketIsClosedError:
+            return
+        if connection.closed:
             self._forget()
 
     def _upgrade(self, packet: Packet) -> None:
@@ -160,7 +195,7 @@ class Session(Wire):
         elif self._probed and packet.packet_type == UPGRADE and not connection.closed:
             self._take_over()
         else:
-            self.end(CloseCode.PROTOCOL_ERROR, "this is no upgrade")
+            raise PacketError("this is no upgrade")
 
     def _take_over(self) -> None:
         """Put ourselves in the place of the queue, and send what waits in it."""
@@ -196,3 +231,13 @@ class Session(Wire):
 
     def _forget(self) -> None:
         self._connection.server.sockets.pop(self._connection.sid, None)
+
+
+def take(connection: Any, packet: Packet) -> None:
+    """Hand an open session's packet, of either transport, to who handles it; raise PacketError if nobody."""
+    if packet.packet_type == MESSAGE:
+        connection.sender.take(packet.data)
+    elif packet.packet_type in (PONG, CLOSE):
+        connection.receive(packet)
+    else:
+        raise PacketError("this packet belongs to an upgrade")

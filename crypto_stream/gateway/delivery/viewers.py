@@ -39,15 +39,19 @@ class Viewer:
 
     While it is behind (since `late_since_s`), or not yet greeted, its pipe is mute. A WebSocket viewer is
     owed one snapshot; a polling one the quotes that changed after the mirror's version `owed_since`.
+    `has_unread` says that a snapshot was put since it last had taken everything.
     """
 
-    __slots__ = ("greeted", "id", "late_since_s", "owed_since", "owes_hello", "owes_snapshot", "pipe")
+    __slots__ = (
+        *("greeted", "has_unread", "id", "late_since_s", "owed_since", "owes_hello", "owes_snapshot"),
+        "pipe",
+    )
 
     def __init__(self, viewer: str, pipe: Pipe) -> None:
         """Owe nothing."""
         self.id = viewer
         self.pipe = pipe
-        self.greeted = False
+        self.greeted = self.has_unread = False
         self.settle()
 
     def settle(self) -> None:

@@ -6,6 +6,7 @@ import _socket
 import contextlib
 import logging
 import socket
+import time
 
 from websockets.extensions import Extension
 from websockets.frames import CLOSE_CODE_EXPLANATIONS, CloseCode, Opcode
@@ -13,6 +14,7 @@ from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
 
+from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
 
@@ -25,6 +27,11 @@ _quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a
 _UNSENT = 16 * 1024
 _SEND_BUFFER = 64 * 1024
 _CHUNK = 16 * 1024
+# Frames that are no whole message (pings, pongs, fragments) which one client may send within this time.
+_MOST_SMALL = 1_000
+_SMALL_S = 10.0
+# What the decompressor of an unfinished message holds.
+_INFLATING = 40_000
 # Seconds the other side has to answer our close, and to take the last bytes.
 CLOSE_S = 5.0
 _MEANING: dict[int, str] = {int(code): meaning for code, meaning in CLOSE_CODE_EXPLANATIONS.items()}
@@ -46,12 +53,13 @@ class Wire(_socket.socket):
     """
 
     __slots__ = (
-        *("_blocked", "_closed", "_deflate", "_finishing", "_frames", "_heard", "_held", "_hub", "_muted"),
-        *("_owed", "_part", "_reader", "_started", "_told", "_writer"),
+        *("_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_heard", "_held", "_hub"),
+        *("_kept", "_muted", "_owed", "_part", "_reader", "_small", "_small_since_s", "_started", "_told"),
+        "_writer",
     )
 
-    def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], most: int) -> None:
-        """Take over a connection; messages longer than `most` bytes end it with 1009."""
+    def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
+        """Take over a connection; messages longer than the `bounds` allow end it with 1009."""
         super().__init__(fileno=descriptor)
         self.setblocking(False)
         with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
@@ -60,7 +68,10 @@ class Wire(_socket.socket):
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         self._hub = hub
-        self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=most, logger=_quiet)
+        self._bounds = bounds
+        self._kept = self._small = 0
+        self._small_since_s = 0.0
+        self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=bounds.message, logger=_quiet)
         self._frames.extensions = extensions
         self._deflate = bool(extensions)
         self._owed: list[bytes | memoryview] = []
@@ -255,11 +266,35 @@ class Wire(_socket.socket):
         self._pass_on()
         if frames.state is not State.OPEN:
             self._tell_ended()
+        self._note_parts()
         if frames.state is State.CLOSED or not data:
             self.cut()
 
+    def _note_parts(self) -> None:
+        """Let the bounds know what is kept of an unfinished message."""
+        kept = 0
+        if not self._told:
+            kept = len(self._frames.reader.buffer)
+            if self._part is not None:
+                kept += len(self._part[1]) + (_INFLATING if self._deflate else 0)
+        if kept != self._kept:
+            self._kept = kept
+            self._bounds.parts.note(self, kept)
+
+    def _count_small(self) -> None:
+        """End who sends nothing but pings and fragments: each costs as much as a message."""
+        if not self._small:
+            self._small_since_s = time.monotonic()
+        self._small += 1
+        if self._small >= _MOST_SMALL:
+            self._small = 0
+            if time.monotonic() - self._small_since_s < _SMALL_S:
+                self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
+
     def _assemble(self, frame: Incoming) -> None:
         """Join the frames of one message; text must be UTF-8."""
+        if not frame.fin or frame.opcode not in (Opcode.TEXT, Opcode.BINARY):
+            self._count_small()
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
             kind: Opcode = frame.opcode
             body = bytearray(frame.data)
@@ -303,4 +338,6 @@ class Wire(_socket.socket):
     def _tell_ended(self) -> None:
         if not self._told:
             self._told = True
+            self._part = None
+            self._note_parts()
             self.ended()

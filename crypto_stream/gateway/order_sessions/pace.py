@@ -19,12 +19,12 @@ class Pace:
         self._at_s = self._since_s = now_s
         self._refused = 0
 
-    def allows(self, now_s: float) -> bool:
-        """Say whether one more message is allowed now, and count it."""
+    def allows(self, now_s: float, cost: int = 1) -> bool:
+        """Say whether one more message is allowed now, and count it as `cost` messages."""
         left = self._left + (now_s - self._at_s) * self._rate
         self._at_s = now_s
-        if left >= 1.0:
-            self._left = min(left, float(self._rate)) - 1.0
+        if left >= min(cost, self._rate):
+            self._left = min(left, float(self._rate)) - cost
             return True
         self._left = left
         if now_s - self._since_s > WITHIN_S:

@@ -103,7 +103,7 @@ class Reception:
             raise _of_handshake(made)
 
         def make(descriptor: int, left: Callable[[], None]) -> OrderSession:
-            return self._sessions.open(descriptor, self._entrance.most_received, client, left)
+            return self._sessions.open(descriptor, self._entrance.bounds, client, left)
 
         session = self._entrance.enter(environ, made, make, counted=False)
         # Who knows a client_id trades as that owner: it is in no log.

@@ -20,6 +20,7 @@ from crypto_stream.bus.orders import (
     Told,
     Traded,
 )
+from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.wire import Wire
@@ -75,10 +76,10 @@ class OrderSession(Wire):
     )
 
     def __init__(
-        self, descriptor: int, hub: Hub, most: int, number: int, client: Client, house: House
+        self, descriptor: int, hub: Hub, bounds: Bounds, number: int, client: Client, house: House
     ) -> None:
-        """Serve `client`; messages longer than `most` bytes end the connection with 1009."""
-        super().__init__(descriptor, hub, [], most)
+        """Serve `client`; messages longer than the `bounds` end the connection with 1009."""
+        super().__init__(descriptor, hub, [], bounds)
         self.number = number
         self.name = f"ws-{number}"
         self.client = client

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.orders import Command, Cut, OrderCommands, Told
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.mirror import Mirror
@@ -77,9 +78,9 @@ class OrderSessions:
         if self._owners[owner] >= most:
             raise RefusedError("too_many_sessions", too_many_sessions(most))
 
-    def open(self, descriptor: int, most: int, client: Client, left: Callable[[], None]) -> OrderSession:
+    def open(self, descriptor: int, bounds: Bounds, client: Client, left: Callable[[], None]) -> OrderSession:
         """Begin a session on a connection; `left` ends it."""
-        session = OrderSession(descriptor, self._hub, most, next(self._numbers), client, self)
+        session = OrderSession(descriptor, self._hub, bounds, next(self._numbers), client, self)
         self._sessions[session.number] = session
         self._left[session.number] = left
         self._owners[client.owner] += 1

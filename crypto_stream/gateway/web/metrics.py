@@ -190,6 +190,10 @@ class GatewayMetrics(Collector):
             counters.ended_sessions,
         )
         yield _total("accept_pauses", "Times new connections had to wait.", counters.accept_pauses)
+        yield _by("viewer_refusals", "Viewers' events that were refused.", "code", counters.refused_events)
+        yield _by(
+            "refused_packets", "Connections ended for what they sent.", "reason", counters.refused_packets
+        )
         yield _total("prebuilt_answers", "Requests answered before WSGI.", counters.prebuilt)
 
 

@@ -27,7 +27,7 @@ from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
 from tests.gateway.engine import quote as a_quote
 from tests.gateway.order_sessions.trader import EXCHANGED, OWNER, PLACE, order, report
-from tests.gateway.wired import MOST, Hub
+from tests.gateway.wired import Hub, bounds
 
 PATIENCE_S = 30.0
 
@@ -81,7 +81,9 @@ class Seat:
         self.hub = Hub()
         self.client = client
         self.protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
-        self.session = OrderSession(ours.detach(), self.hub, MOST, 7, Client(OWNER, False, True), self.house)
+        self.session = OrderSession(
+            ours.detach(), self.hub, bounds(), 7, Client(OWNER, False, True), self.house
+        )
         self.session.start()
 
     def send(self, *texts: str) -> None:

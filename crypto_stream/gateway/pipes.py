@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from websockets.frames import CloseCode
+
 from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.session import Session
 
@@ -61,3 +63,15 @@ def pipe_of(connection: Any) -> Session | PollingPipe:
     """Return the way to the viewer of an `engineio.socket.Socket`."""
     queue = connection.queue
     return queue if isinstance(queue, Session) else PollingPipe(connection)
+
+
+def close_transport(connection: Any) -> None:
+    """End the transport of an `engineio.socket.Socket`, as a lost network would: its client connects again.
+
+    Socket.IO's DISCONNECT would tell it not to.
+    """
+    if isinstance(connection.queue, Session):
+        connection.queue.end(CloseCode.GOING_AWAY, "the gateway goes away; connect again")
+        return
+    connection.close(wait=False, abort=True, reason=connection.server.reason.TRANSPORT_CLOSE)
+    connection.server.sockets.pop(connection.sid, None)

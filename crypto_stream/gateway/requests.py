@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.bars import INTERVALS
+from crypto_stream.market.instruments import LONGEST, likely
 
 # Instruments whose per-source quotes, or bars, one viewer may watch: each costs the engine messages.
 MOST_WATCHED = 20
+# Symbols that one viewer may wish for before it can be said whether they exist.
+MOST_UNKNOWN = 1_000
+
+
+_TOO_MANY = f"venues and candles are served for at most {MOST_WATCHED} symbols"
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +51,9 @@ def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
     if present is not None:
         symbols = present.symbols.plus(symbols)
     if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MOST_WATCHED:
-        text = f"venues and candles are served for at most {MOST_WATCHED} symbols"
+        raise RefusedError("too_many_symbols", _TOO_MANY)
+    if mirror.epoch is None and len(symbols.names) > MOST_UNKNOWN:
+        text = f"until the engine is reached at most {MOST_UNKNOWN} symbols can be wished for, or all"
         raise RefusedError("too_many_symbols", text)
     return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, ask.venues, ask.candles)
 
@@ -56,6 +63,30 @@ def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
     symbols = _symbols(mirror, _read(Unsubscribe, payload).symbols)
     present = present or Wish(Symbols())
     return present._replace(symbols=present.symbols.minus(symbols))
+
+
+def settled(mirror: Mirror, wish: Wish) -> tuple[Wish, dict[str, Any] | None]:
+    """Judge a wish that was taken before any instrument was known; return what is served, and what is not."""
+    names: set[str] = set()
+    unknown = []
+    for text in wish.symbols.names:
+        found = mirror.catalogue.find(text)
+        if found is not None:
+            names.add(found.symbol)
+        elif not wish.symbols.everything:
+            unknown.append(text)
+    wish = wish._replace(symbols=Symbols(wish.symbols.everything, frozenset(names)))
+    if wish.watches and len(wish.symbols.among(mirror.quotes)) > MOST_WATCHED:
+        return wish._replace(venues=False, candles=None), _refused("too_many_symbols", [], _TOO_MANY)
+    if not unknown:
+        return wish, None
+    return wish, _refused(
+        "unknown_symbol", sorted(unknown), f"no instrument {', '.join(sorted(unknown)[:5])}"
+    )
+
+
+def _refused(code: str, symbols: list[str], reason: str) -> dict[str, Any]:
+    return {"code": code, "symbols": symbols, "reason": reason}
 
 
 def _read(kind: type[_Payload], payload: tuple[object, ...]) -> _Payload:
@@ -73,8 +104,11 @@ def _read(kind: type[_Payload], payload: tuple[object, ...]) -> _Payload:
 def _symbols(mirror: Mirror, wanted: list[str] | Literal["all"]) -> Symbols:
     if isinstance(wanted, str):
         return EVERYTHING
-    if mirror.epoch is None and wanted:
-        raise RefusedError("engine_unreachable", f"{UNREACHABLE}: no instrument is known yet")
+    if mirror.epoch is None:
+        too_long = next((text for text in wanted if not 0 < len(text) <= LONGEST), None)
+        if too_long is not None:
+            raise RefusedError("unknown_symbol", f"no instrument {too_long[:40]!r}")
+        return Symbols(False, frozenset(map(likely, wanted)))
     found = set()
     for text in wanted:
         instrument = mirror.catalogue.find(text)

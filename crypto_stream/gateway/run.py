@@ -32,6 +32,7 @@ from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.opening import Opening
 from crypto_stream.gateway.order_sessions.house import Limits
 from crypto_stream.gateway.order_sessions.reception import Reception
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
@@ -91,6 +92,7 @@ class Gateway:
         """Build the parts of the gateway `name`; nothing runs before `start`."""
         self._library: Any = importlib.import_module(f"crypto_stream.gateway.servers.{settings.server}")
         self._mirror = Mirror()
+        self._first = True  # nothing was heard of the engine yet
         self._counters = Counters()
         self._port = LocalGatewayPort(bus_path)
         self._delivery = Delivery(
@@ -134,13 +136,17 @@ class Gateway:
         if settings.trusted_proxies:
             networks = [ip_network(one) for one in settings.trusted_proxies]
             self._app.wsgi_app = Forwarded(self._app.wsgi_app, networks)  # type: ignore[method-assign]
+        opening = Opening(self._mirror)
+        self._orders.opening = opening
+        self._app.wsgi_app = opening.around(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
         if settings.root_path:
             self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
         road: Road = no_road
         if settings.prebuilt:
-            road = FastRoad(
+            fast = FastRoad(
                 shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
             )
+            road = lambda came: None if opening.early() else fast(came)  # noqa: E731
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing())
@@ -223,6 +229,9 @@ class Gateway:
         elif isinstance(message, OrderNews):
             self._orders.tell(message.news)
         if new_epoch:
+            if self._first:
+                self._first = False
+                self._stream.settle()
             log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
             self._delivery.restart()
         elif isinstance(message, Switched):

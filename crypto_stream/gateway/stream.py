@@ -21,8 +21,8 @@ from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.pipes import pipe_of
-from crypto_stream.gateway.requests import cancellation, subscription
+from crypto_stream.gateway.pipes import close_transport, pipe_of
+from crypto_stream.gateway.requests import cancellation, settled, subscription
 from crypto_stream.gateway.sparing import Sparing
 
 log = logging.getLogger(__name__)
@@ -66,9 +66,13 @@ class Stream:
         )
 
     def close(self) -> None:
-        """Tell every viewer that the connection ends."""
-        for viewer_id in list(self._delivery.viewers):
-            self._socketio.server.disconnect(viewer_id)
+        """End every viewer's transport."""
+        for connection in list(self._socketio.server.eio.sockets.values()):
+            close_transport(connection)
+
+    def settle(self) -> None:
+        """Serve the wishes that were taken before the engine was known."""
+        self._delivery.settle(lambda wish: settled(self._mirror, wish))
 
     def _connected(self, _auth: object = None) -> None:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
@@ -113,13 +117,15 @@ class Stream:
         except RefusedError as refused:
             self._counters.refused_events[refused.code] += 1
             return refusal(refused.code, str(refused))
-        seq = self._mirror.seq
+        seq, known = self._mirror.seq, [one.symbol for one in self._mirror.catalogue]
+        if self._mirror.epoch is None:
+            known = sorted(wish.symbols.names)
         apply(viewer, wish)
         if wish.watches or (present and present.watches):
             self._watch.refresh()
         return {
             "ok": True,
-            "symbols": wish.symbols.among(one.symbol for one in self._mirror.catalogue),
+            "symbols": wish.symbols.among(known),
             "interval_ms": wish.interval_ms,
             "epoch": self._mirror.epoch,
             "seq": seq,

@@ -19,6 +19,8 @@ _BASE_NAMES = """
 ADA LTC BCH LINK AVAX ATOM UNI ETC XLM FIL NEAR APT ARB OP SUI TON SHIB PEPE BAT BNT DASH ZEC XMR EOS NEO
 XTZ VET ALGO AAVE MKR COMP SNX CRV MANA SAND GRT ENJ ZRX KNC OMG QTUM WAVES STORJ HNT FTM MATIC POL
 """
+# Letters of a symbol, its marks included.
+LONGEST = 80
 # Known keys that a search for similar ones looks at, at most, and how alike they must be (1: equal).
 _LOOKED_AT = 500
 _ALIKE = 0.4
@@ -39,6 +41,12 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
 def fold(text: str) -> str:
     """Bring any usual spelling (`BTC-USDT`, `btc_usdt`, `Ticker_00`) to the key it is looked up by."""
     return text.strip().casefold().replace("-", "").replace("/", "").replace("_", "")
+
+
+def likely(text: str) -> str:
+    """Return the symbol that `text` spells, as far as that can be said before any instrument is known."""
+    key = fold(text)
+    return f"ticker_{key[6:]}" if key.startswith("ticker") and is_synthetic(key) else key
 
 
 def split_symbol(symbol: str) -> tuple[str | None, str | None]:

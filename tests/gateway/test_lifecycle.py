@@ -15,11 +15,13 @@ import aiohttp
 import pytest
 import pytest_asyncio
 import socketio
+from websockets.frames import Close, Opcode
 
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine, quote
 from tests.gateway.process import ADMIN, Gateway, Viewer, running, viewing
+from tests.gateway.raw import raw, text
 from tests.waiting import DEADLINE_S, until
 
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
@@ -104,6 +106,48 @@ async def test_before_the_engine_comes_pages_work_and_symbols_are_not_called_unk
     assert (courses.status_code, courses.json()) == (503, [])
     assert viewer.names()[:4] == ["hello", "snapshot", "hello", "snapshot"]
     assert [len(quotes) for quotes in viewer.all("snapshot")] == [0, 3]
+
+
+@SERVERS
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_what_is_wished_before_the_engine_comes_is_served_when_it_does(
+    bus: Path, server: str, transport: str
+) -> None:
+    """A subscription in any spelling, an unknown symbol in it, and a request for a quote all wait for it."""
+    async with (
+        running(bus, server=server) as gateway,
+        viewing(gateway.url, transport) as viewer,
+        asyncio.TaskGroup() as tasks,
+    ):
+        asked = tasks.create_task(gateway.http.get("/courses/BTC-USDT"))
+        answer = await viewer.subscribe(symbols=["BTC-USDT", "nope"], interval_ms=100)
+        async with Engine(bus) as engine:
+            course = await asked
+            await viewer.until("refused")
+            engine.change(price="9.75")
+            await until(lambda: viewer.price() == "9.75")
+
+    assert (answer["ok"], answer["symbols"], answer["epoch"]) == (True, ["btcusdt", "nope"], None)
+    assert (course.status_code, course.json()["symbol"]) == (200, "btcusdt")
+    assert viewer.all("refused")[0]["symbols"] == ["nope"]
+
+
+@SERVERS
+async def test_at_a_stop_only_the_transport_ends(bus: Path, server: str) -> None:
+    """A WebSocket gets 1001, a poll its end; a DISCONNECT would tell clients never to come back."""
+    async with Engine(bus), running(bus, server=server) as gateway:
+        await gateway.ready()
+        async with raw(gateway.url) as wire, viewing(gateway.url, "polling") as poller:
+            await wire.open(text("40"))
+            await wire.until('42["hello"')
+            await poller.until("hello")
+            gateway.process.send_signal(signal.SIGTERM)
+            while (frame := await wire.frame()).opcode is not Opcode.CLOSE:
+                assert not bytes(frame.data).startswith(b"41")
+            await asyncio.wait_for(poller.gone.wait(), DEADLINE_S)
+            assert await asyncio.wait_for(gateway.process.wait(), DEADLINE_S) == 0
+
+    assert Close.parse(bytes(frame.data)).code == 1001
 
 
 async def test_all_includes_instruments_that_appear_later(quick: tuple[Engine, Gateway]) -> None:

@@ -196,16 +196,14 @@ async def test_what_is_wrong_but_harmless_leaves_the_polling_session_alive(gatew
         await gateway.http.post(path, content="1")
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"\xff\xfe", b"3\x1e" * 1_001 + b"3", b"4" + b"x" * 70_000, b"3\x1e\x1e3"]
-)
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"3\x1e" * 1_001 + b"3", b"3\x1e\x1e3"])
 async def test_a_body_that_is_none_ends_the_session(gateway: Gateway, body: bytes) -> None:
-    """Empty, no UTF-8, too many packets, too long."""
+    """Empty, no UTF-8, too many packets, an empty packet."""
     path = await polled(gateway)
 
     refused = await gateway.http.post(path, content=body)
 
-    assert refused.status_code in {400, 413}
+    assert refused.status_code == 400
     assert (await gateway.http.get(path)).status_code == 400
 
 

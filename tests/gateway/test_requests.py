@@ -9,9 +9,9 @@ import pytest
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.requests import MOST_WATCHED, cancellation, subscription
+from crypto_stream.gateway.requests import MOST_WATCHED, cancellation, settled, subscription
 from crypto_stream.market.instruments import Instrument
-from tests.gateway.engine import INSTRUMENTS, quote
+from tests.gateway.engine import quote
 from tests.gateway.test_mirror import full, snapshot
 
 BAD: list[tuple[tuple[Any, ...], str]] = [
@@ -111,13 +111,37 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     assert wish.venues
 
 
-def test_before_the_engine_came_all_may_be_asked_but_no_single_symbol() -> None:
-    """No instrument is known yet: that is said, instead of calling a symbol unknown."""
+def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -> None:
+    """Any spelling; what turns out to be unknown is named, the rest is served."""
     mirror = Mirror()
+    asked = {"symbols": ["BTC/USDT", "Ticker-00", "nope"], "interval_ms": 100, "venues": True}
 
+    taken = subscription(mirror, None, (asked,))
+    more = subscription(mirror, taken, ({"symbols": ["eth_usdt"], "interval_ms": 100},))
+    fewer = cancellation(mirror, more, ({"symbols": ["ETHUSDT"]},))
+    everything = subscription(mirror, None, ({"symbols": "all"},))
+    wish, refused = settled(full(), fewer)
+
+    assert taken.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00", "nope"}))
+    assert fewer.symbols == taken.symbols
+    assert everything.symbols == EVERYTHING
+    assert wish.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
+    assert refused is not None
+    assert (refused["code"], refused["symbols"]) == ("unknown_symbol", ["nope"])
+    assert settled(full(), everything) == (everything, None)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "code"),
+    [
+        ([""], "unknown_symbol"),
+        (["x" * 100], "unknown_symbol"),
+        ([str(at) for at in range(1_001)], "too_many_symbols"),
+    ],
+)
+def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], code: str) -> None:
+    """Nobody can judge it yet, so it may not be much."""
     with pytest.raises(RefusedError) as refused:
-        subscription(mirror, None, ({"symbols": [INSTRUMENTS[0].symbol]},))
-    wish = subscription(mirror, None, ({"symbols": "all"},))
+        subscription(Mirror(), None, ({"symbols": symbols},))
 
-    assert refused.value.code == "engine_unreachable"
-    assert wish.symbols == EVERYTHING
+    assert refused.value.code == code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple, Protocol
 
 from websockets.frames import CloseCode
@@ -28,12 +29,12 @@ class Parts:
     Who sends whole messages is never touched, however many others begin one and leave it unfinished.
     """
 
-    def __init__(self, most: int = MOST_IN_PARTS) -> None:
-        """Keep at most `most` bytes."""
+    def __init__(self, ended: Counter[str] | None = None, most: int = MOST_IN_PARTS) -> None:
+        """Keep at most `most` bytes; count in `ended` whom that cost its connection."""
         self._most = most
+        self._ended = ended if ended is not None else Counter()
         self._kept: dict[Ending, int] = {}  # oldest first
         self.total = 0
-        self.ended = 0
 
     def note(self, connection: Ending, size: int) -> None:
         """Take `size` as what is now kept of this connection's unfinished message."""
@@ -45,7 +46,7 @@ class Parts:
         while self.total > self._most:
             oldest = next(iter(self._kept))
             self.total -= self._kept.pop(oldest)
-            self.ended += 1
+            self._ended["unfinished_message"] += 1
             oldest.end(CloseCode.POLICY_VIOLATION, "a message was not finished, and others need the room")
             oldest.cut()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -94,6 +94,17 @@ class Delivery:
                     viewer.owes_snapshot = True
                 else:
                     self._give_snapshot(viewer, channel)
+
+    def settle(self, judge: Callable[[Wish], tuple[Wish, Mapping[str, Any] | None]]) -> None:
+        """Move every viewer to the channel of what `judge` makes of its wish; tell it what was refused."""
+        with self._turn:
+            for channel in self.channels:
+                wish, refused = judge(channel.wish)
+                for viewer_id, pipe in list(channel.members.items()) if wish != channel.wish else ():
+                    self.channels.place(viewer_id, wish, self._mirror.version, pipe)
+                    viewer = self.viewers.get(viewer_id)
+                    if refused is not None and viewer is not None:
+                        self._put(viewer, "refused", event("refused", refused))
 
     def narrow(self, viewer: Viewer, wish: Wish) -> None:
         """Move the viewer to the channel of a smaller `wish`; what it was still to get comes at once."""

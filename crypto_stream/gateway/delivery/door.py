@@ -32,7 +32,9 @@ class Entrance:
         """Count who comes by address in `presence`; messages have `most_received` bytes."""
         self.hub = hub
         self.open = 0
-        self.bounds = Bounds(most_received, Parts(), Turns(hub.spawn, lambda: time.sleep(0)))
+        self.bounds = Bounds(
+            most_received, Parts(counters.ended_connections), Turns(hub.spawn, lambda: time.sleep(0))
+        )
         self._counters = counters
         self._presence = presence
 

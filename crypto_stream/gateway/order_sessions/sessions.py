@@ -15,6 +15,7 @@ from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.opening import Opening
 from crypto_stream.gateway.order_sessions.house import Client, Limits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
 from crypto_stream.gateway.order_sessions.session import OrderSession
@@ -66,6 +67,7 @@ class OrderSessions:
         self._owners: Counter[str] = Counter()
         self._most_owed = most_owed
         self._owed: dict[int, int] = {}
+        self.opening: Opening | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -87,6 +89,8 @@ class OrderSessions:
         self.counters.sessions += 1
         if self.up:
             session.attach()
+        elif self.opening is not None and self.opening.early():
+            session.hold(True)  # what it asks waits until the engine is there, or it is too late for that
         return session
 
     def ended(self, number: int, reason: str) -> None:
@@ -185,6 +189,7 @@ class OrderSessions:
         self.up = True
         for session in list(self._sessions.values()):
             session.attach()
+            session.hold(False)
 
     def lose(self) -> None:
         """Take everything without an answer as lost: the connection to the engine is gone."""
@@ -221,6 +226,10 @@ class OrderSessions:
     def _check(self) -> None:
         now_s = self.clock()
         self._counted()
+        if self.opening is not None and not self.opening.early():
+            self.opening = None
+            for session in list(self._sessions.values()):
+                session.hold(False)
         for at, session in enumerate(list(self._sessions.values()), 1):
             if session.number in self._sessions:
                 session.check(now_s)

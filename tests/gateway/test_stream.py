@@ -172,7 +172,7 @@ async def test_status_comes_without_a_subscription(viewer: Viewer) -> None:
     [status, *_] = await viewer.until("status")
     await viewer.until("status", 2)
 
-    assert list(status) == ["time", "sources"]
+    assert list(status) == ["time", "verdict", "sources"]
     assert list(status["sources"]) == ["binance", "synthetic"]
     assert status["sources"]["binance"]["state"] == "live"
     assert status["sources"]["binance"]["age_ms"] >= 12

@@ -71,13 +71,14 @@ class Events:
         self.clock = clock
         self.takes = takes
         self.joined = joined
+        self._connect = server.eio.handlers["connect"]
         server.eio.on("connect", self._begin)
 
     def _begin(self, session: str, environ: dict[str, Any]) -> Any:
         connection = self.server.eio.sockets[session]
         connection.sender = Sender(self, connection)
         connection.handle_post_request = Posts(connection, self.counters)
-        return self.server._handle_eio_connect(session, environ)
+        return self._connect(session, environ)
 
 
 class Sender:

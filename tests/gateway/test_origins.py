@@ -33,3 +33,29 @@ LOCAL = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost:8000", "wsgi.url_sc
 def test_other_origins_read_only_when_listed(origins: tuple[str, ...], origin: str | None, may: bool) -> None:
     """Our own pages and programs without an Origin always may; others must be in the setting."""
     assert allowed(origins, origin, LOCAL) is may
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "may"),
+    [
+        *(
+            (host, {}, True)
+            for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000", "192.168.1.5:8000")
+        ),
+        *(
+            (host, {}, True)
+            for host in ("server:8000", "machine.local:8000", "a.localhost:8000", "LOCALHOST")
+        ),
+        *((host, {}, False) for host in ("evil.example:8000", "evil.example", "127.0.0.1.evil.example:8000")),
+        *((host, {}, False) for host in ("evil.example.:8000", "localhost.evil.example:8000", "1.2.3:8000")),
+        ("stream.example.org", {"HTTP_X_FORWARDED_FOR": "192.0.2.1"}, True),
+        ("stream.example.org", {"HTTP_X_FORWARDED_PROTO": "https"}, True),
+    ],
+)
+def test_a_name_that_anybody_may_own_is_not_ours(host: str, more: dict[str, str], may: bool) -> None:
+    """A page under it has our origin when its owner lets it point here; a proxy says that it is one."""
+    environ = {**LOCAL, "HTTP_HOST": host, **more}
+
+    assert allowed((), f"http://{host}", environ) is may
+    assert allowed((f"http://{host}",), f"http://{host}", environ)
+    assert allowed((), None, environ)

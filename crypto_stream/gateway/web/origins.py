@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from crypto_stream.origin import normal_origin
+
+
+# What a proxy adds, and no page can: a browser's WebSocket handshake carries no header of the page's choice.
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 
 def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, Any]) -> bool:
@@ -18,7 +24,25 @@ def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, An
         ours = normal_origin(f"{scheme}://{environ.get('HTTP_HOST', '')}")
     except ValueError:
         return False
-    return theirs in origins or theirs == ours
+    return theirs in origins or (theirs == ours and _is_ours(ours, environ))
+
+
+def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
+    """Say whether the Host can be ours: anybody may let a name of his own point to this machine.
+
+    His page then has the same origin as we have under that name (DNS rebinding). An address, a name of this
+    machine or network, and whatever a proxy hands on, cannot be had so.
+    """
+    if any(name in environ for name in _FORWARDED):
+        return True
+    name = (urlsplit(origin).hostname or "").rstrip(".")
+    if ("." not in name and ":" not in name) or name.endswith((".localhost", ".local")):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def listed(origins: Sequence[str], origin: str | None) -> bool:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from crypto_stream.origin import normal_origin
 
-
 # What a proxy adds, and no page can: a browser's WebSocket handshake carries no header of the page's choice.
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 

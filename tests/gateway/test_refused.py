@@ -41,7 +41,8 @@ async def test_a_page_behind_a_proxy_that_changes_the_host_can_learn_why(gateway
         await wire.send(handshake(path, Host="stream.example.org", Origin=page))
         status = int((await wire.head()).split()[1])
     why = await gateway.http.get(f"/connect?origin={page}", headers={"Host": "stream.example.org"})
-    well = await gateway.http.get(f"/connect?origin={page}", headers={"Host": "stream.example.org:8443"})
+    proxied = {"Host": "stream.example.org:8443", "X-Forwarded-For": "192.0.2.1"}
+    well = await gateway.http.get(f"/connect?origin={page}", headers=proxied)
 
     assert status in {400, 403}
     assert (why.status_code, why.json()["code"]) == (403, "origin_not_allowed")

@@ -105,8 +105,8 @@ export class Chart {
   #hold({ from, to }) {
     const scale = this.#chart.timeScale();
     const at = scale.scrollPosition();
-    const least = Math.min(KEPT, this.#places.length);
-    const held = Math.max(least - this.#places.length, Math.min(at, Math.max(RIGHT, to - from - least)));
+    const { length } = this.#places;
+    const held = Math.max(Math.min(0, KEPT - length), Math.min(at, Math.max(RIGHT, to - from - KEPT)));
     if (Math.abs(held - at) < 0.01) return false;
     scale.scrollToPosition(held, false);
     return true;
@@ -324,9 +324,8 @@ export class Chart {
  */
 function tick(time, type) {
   const [day, clock] = stamp(time * 1000).split(' ');
-  if (type === 4) return clock;
-  if (type === 3 || clock !== '00:00:00') return clock.slice(0, 5);
-  if (type === 0) return day.slice(0, 4);
+  if (type > 2 || clock !== '00:00:00') return clock.slice(0, type > 3 ? 8 : 5);
+  if (!type) return day.slice(0, 4);
   return new Date(day).toLocaleDateString('en-GB', { timeZone: 'UTC', month: 'short', ...(type === 2 && { day: 'numeric' }) });
 }
 

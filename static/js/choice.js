@@ -51,15 +51,13 @@ export function startChoice(place, choice, key, chosen) {
   const show = () => {
     for (const button of buttons) {
       const { interval, type } = button.dataset;
-      const pressed = interval === undefined ? type === choice.type : interval === choice.interval;
-      button.setAttribute('aria-pressed', String(pressed));
+      button.setAttribute('aria-pressed', String(type === choice.type || interval === choice.interval));
     }
   };
   for (const button of buttons) {
     button.addEventListener('click', () => {
-      const { interval, type } = button.dataset;
-      if ((interval ?? choice.interval) === choice.interval && (type ?? choice.type) === choice.type) return;
-      Object.assign(choice, interval === undefined ? { type } : { interval });
+      if (button.getAttribute('aria-pressed') === 'true') return;
+      Object.assign(choice, button.dataset);
       keep(choice);
       stored(key, choice);
       show();

@@ -128,13 +128,3 @@ export function position(value, low, high) {
   const share = percent(subtract(value, low), subtract(high, low), 2);
   return share === null ? null : Math.min(1, Math.max(0, Number(share) / 100));
 }
-
-/**
- * Take zeros that say nothing off the end of a decimal text.
- *
- * @param {string | null} text
- * @returns {string | null}
- */
-export function trimmed(text) {
-  return text?.includes('.') ? text.replace(/\.?0+$/, '') : text;
-}

@@ -6,7 +6,6 @@
 
 import { io } from '../vendor/socket.io.esm.min.js';
 import { ServerClock } from './clock.js';
-import { whyRefused } from './refused.js';
 
 /**
  * @typedef {object} Quote
@@ -101,8 +100,7 @@ export class Live {
     });
     this.#listen();
     setInterval(() => this.#check(), 500);
-    for (const event of ['online', 'offline']) addEventListener(event, () => this.#check());
-    addEventListener('visibilitychange', () => this.#check());
+    for (const event of ['online', 'offline', 'visibilitychange']) addEventListener(event, () => this.#check());
   }
 
   /**
@@ -169,7 +167,7 @@ export class Live {
   async #ask() {
     if (Date.now() < this.#askAgain) return;
     this.#askAgain = Date.now() + GIVE_UP_MS;
-    const why = await whyRefused();
+    const why = await import('./refused.js').then((found) => found.whyRefused(), () => '');
     if (this.#socket.connected) return;
     this.#refusal = why;
     this.#check();

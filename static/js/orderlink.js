@@ -5,7 +5,6 @@
  * @module
  */
 
-import { whyRefused } from './refused.js';
 
 /**
  * @typedef {object} Report an ExecutionReport
@@ -192,7 +191,7 @@ export class OrderLink {
 
   /** Find out why no connection came about. */
   async #ask() {
-    const why = await whyRefused();
+    const why = await import('./refused.js').then((found) => found.whyRefused(), () => '');
     if (!why || this.#socket?.readyState === WebSocket.OPEN) return;
     this.#refusal = why;
     this.#check();

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { compare, multiply, subtract, trimmed } from './decimal.js';
+import { compare, multiply, subtract } from './decimal.js';
 import { shown } from './numbers.js';
 import { make, mark, write, writeNumber } from './paint.js';
 import { fold } from './search.js';
+import { trimmed } from './typed.js';
 import { direction, NOTHING, signed } from './words.js';
 
 /**

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { compare, multiply, percent, subtract, trimmed } from './decimal.js';
+import { compare, multiply, percent, subtract } from './decimal.js';
 import { OrderError, PLACE } from './orderlink.js';
 import { words } from './orderrow.js';
 import { Digits, shown } from './numbers.js';
 import { mark, node, write, writeNumber } from './paint.js';
 import { startPicker } from './picker.js';
 import { fold } from './search.js';
-import { plain } from './typed.js';
+import { plain, trimmed } from './typed.js';
 import { makeId } from './uuid.js';
 
 /**

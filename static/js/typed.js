@@ -24,3 +24,13 @@ export function plain(text) {
   if (mark === '.') return typed;
   return fraction.length === 3 && /^[1-9]\d{0,2}$/.test(whole) ? null : `${whole}.${fraction}`;
 }
+
+/**
+ * Take zeros that say nothing off the end of a decimal text.
+ *
+ * @param {string | null} text
+ * @returns {string | null}
+ */
+export function trimmed(text) {
+  return text?.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}

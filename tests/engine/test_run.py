@@ -190,13 +190,13 @@ async def test_a_pair_that_no_venue_trades_is_shown_stale_with_the_venues_word(t
         options = {"binance": {"url": binance.url, "rest_url": binance.rest_url}}
         async with running(tmp_path, options, sources="binance", pairs=",".join(SYMBOLS)) as engine:
             await until(lambda: engine.serving("binance", "btcusdt"))
-            await until(
-                lambda: [quote for quote in _of(engine, "ethusdt") if quote.stale and quote.price][5:]
-            )
-            quotes = _of(engine, "ethusdt")[-3:]
+            await until(lambda: engine.beats and engine.beats[-1].sources[0].refused)
+            await until(lambda: [one for one in _of(engine, "ethusdt") if one.price][-1].stale)
+            seen = len(_of(engine, "ethusdt"))
+            await until(lambda: len(_of(engine, "ethusdt")) > seen + 20)
+            quotes = _of(engine, "ethusdt")[seen:]
             answer = await engine.ask(GetVenues("ethusdt"))
             venues = msgspec.msgpack.decode(answer, type=Venues)
-            await until(lambda: engine.beats[-1].sources[0].refused)
 
     assert all(quote.stale and quote.source == "binance" for quote in quotes)
     assert len({quote.bid for quote in quotes}) > 1

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,13 +35,12 @@ class _LostError(Exception):
     """The connection ended before the answer came."""
 
 
-def address(url: str, client_id: str) -> str:
+def address(url: str) -> str:
     """Return the order gateway's address of the server at `url`; UnreachableError for what is no address."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or not parts.netloc:
         raise UnreachableError(f"{url!r} is no address; write http://host:port")
-    query = urlencode({"mode": "extended", "client_id": client_id})
-    return f"{_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/ws?{query}"
+    return f"{_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/ws?mode=extended"
 
 
 class Answered(NamedTuple):
@@ -79,7 +78,9 @@ class Link:
     ) -> None:
         """Talk to the server at `url` (http, https, ws or wss) as the owner `client_id`."""
         self._url = url
-        self._address = address(url, client_id)
+        self._address = address(url)
+        # Not in the address: those stand in the logs of proxies.
+        self._headers = {"X-Client-Id": client_id}
         self._take = take
         self._opened = opened
         self._numbers = itertools.count(1)
@@ -145,6 +146,7 @@ class Link:
         try:
             return await connect(
                 self._address,
+                additional_headers=self._headers,
                 proxy=proxy_for(self._address),
                 open_timeout=timeout_s,
                 ping_interval=_PING_S,

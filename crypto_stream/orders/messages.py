@@ -49,7 +49,13 @@ class GetTrades(NamedTuple):
     form: Form | None = None
 
 
-Ask = Subscribe | Unsubscribe | PlaceOrder | CancelOrder | GetOrders | GetTrades
+class Identify(NamedTuple):
+    """Say who owns the orders of this connection."""
+
+    client_id: str
+
+
+Ask = Subscribe | Unsubscribe | PlaceOrder | CancelOrder | GetOrders | GetTrades | Identify
 
 
 class Asked(NamedTuple):
@@ -95,8 +101,9 @@ _SHAPES = {
     "4": _shape("order_id"),
     "5": _shape(""),
     "6": _shape("", "instrument"),
+    "7": _shape("", "client_id"),
 }
-_ONLY_EXTENDED = frozenset({"6"})
+_ONLY_EXTENDED = frozenset({"6", "7"})
 _SIDES = {"1": Side.BUY, "2": Side.SELL, "buy": Side.BUY, "sell": Side.SELL}
 _KINDS = {one.value: one for one in Kind}
 _TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
@@ -270,6 +277,10 @@ def _get_trades(given: dict[str, Any], find: Find) -> Ask:
     return GetTrades(*fields.instrument(given["instrument"], find)) if "instrument" in given else GetTrades()
 
 
+def _identify(given: dict[str, Any], _find: Find) -> Ask:
+    return Identify(fields.uuid(_needed(given, "client_id"), "client_id"))
+
+
 _READERS: dict[str, Callable[[dict[str, Any], Find], Ask]] = {
     "1": _subscribe,
     "2": _unsubscribe,
@@ -277,4 +288,5 @@ _READERS: dict[str, Callable[[dict[str, Any], Find], Ask]] = {
     "4": _cancel,
     "5": _get_orders,
     "6": _get_trades,
+    "7": _identify,
 }

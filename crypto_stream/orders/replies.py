@@ -37,6 +37,11 @@ def success(style: Style, subscription_id: str, request_id: RequestId = None) ->
     return _written(1, _with(style, {"subscription_id": subscription_id}, request_id), style)
 
 
+def identified(style: Style, request_id: RequestId = None) -> bytes:
+    """Write the answer to who said who it is; the client_id is not repeated."""
+    return _written(7, _with(style, {}, request_id), style)
+
+
 def error(style: Style, code: str, reason: str, request_id: RequestId = None) -> bytes:
     """Write ErrorInfo."""
     message = {"reason": reason, "code": code} if style.extended else {"reason": reason}

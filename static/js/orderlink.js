@@ -42,6 +42,7 @@ export const PLACE = 3;
 export const CANCEL = 4;
 export const ORDERS = 5;
 export const TRADES = 6;
+const IDENTIFY = 7;
 const ERROR = 2;
 const REPORT = 3;
 
@@ -136,7 +137,7 @@ export class OrderLink {
     clearTimeout(this.#due);
     this.#due = 0;
     this.#began = Date.now();
-    const url = new URL(`./ws?mode=extended&client_id=${this.#account}`, location.href);
+    const url = new URL('./ws?mode=extended', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     const socket = (this.#socket = new WebSocket(url));
     // What an older socket still says is not heard.
@@ -144,6 +145,8 @@ export class OrderLink {
     let opened = false;
     socket.onopen = mine(() => {
       opened = true;
+      // Who it is, as the first message: an address stands in the logs of proxies.
+      socket.send(JSON.stringify({ messageType: IDENTIFY, message: { client_id: this.#account } }));
       this.#heard = Date.now();
       this.#retry = FIRST_RETRY_MS;
       this.#wasOpen = true;

@@ -16,6 +16,7 @@ const RETRY_MS = 2_000;
 const MOST = 1_000;
 /** GetTrades and TradesList, and ExecutionReport, of the order gateway. */
 const TRADES = 6;
+const IDENTIFY = 7;
 const REPORT = 3;
 
 /**
@@ -28,7 +29,7 @@ const REPORT = 3;
 export function followTrades(symbol, account, take) {
   /** @type {Map<string, Trade>} by exec_id */
   let trades = new Map();
-  const url = `${location.origin.replace('http', 'ws')}/ws?mode=extended&client_id=${account}`;
+  const url = `${location.origin.replace('http', 'ws')}/ws?mode=extended`;
 
   /** @param {Trade[]} told */
   const add = (told) => {
@@ -54,7 +55,10 @@ export function followTrades(symbol, account, take) {
       socket.send(JSON.stringify({ messageType: TRADES, message: { instrument: symbol } }));
     };
     const timer = setInterval(ask, AGAIN_MS);
-    socket.onopen = ask;
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ messageType: IDENTIFY, message: { client_id: account } }));
+      ask();
+    };
     socket.onmessage = ({ data }) => {
       const { messageType, message } = JSON.parse(data);
       if (messageType === TRADES) add(message.trades);

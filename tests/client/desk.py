@@ -24,12 +24,14 @@ class Desk:
         self._behave = behave
         self.asked: list[tuple[int, dict[str, Any]]] = []
         self.paths: list[str] = []
+        self.owners: list[str | None] = []
         self.connections: list[ServerConnection] = []
         self.url = ""
 
     async def serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         self.paths.append(connection.request.path)
+        self.owners.append(connection.request.headers.get("X-Client-Id"))
         self.connections.append(connection)
         number = len(self.connections) - 1
         async for text in connection:

@@ -44,7 +44,7 @@ async def test_a_placed_order_is_what_the_gateway_says() -> None:
         placed = await orders.place("EUR/RUB", Side.BUY, Decimal("1E-18"), Decimal("87.10"))
     kind, asked = there.asked[0]
 
-    assert there.paths == [f"/ws?mode=extended&client_id={CLIENT_ID}"]
+    assert (there.paths, there.owners) == (["/ws?mode=extended"], [CLIENT_ID])
     assert (kind, asked["instrument"], asked["side"]) == (3, "EUR/RUB", 1)
     assert (asked["amount"], asked["price"], asked["type"]) == ("0.000000000000000001", "87.10", "limit")
     assert placed.client_order_id == asked["client_order_id"] is not None

@@ -54,5 +54,8 @@ class House(Protocol):
     def owes(self, number: int, size: int) -> None:
         """Note how many bytes wait for a session at most; may cut those for which most waits."""
 
+    def become(self, before: str, owner: str) -> None:
+        """Count a session for another owner than before; RefusedError when that has too many."""
+
     def ended(self, number: int, reason: str) -> None:
         """Forget a session."""

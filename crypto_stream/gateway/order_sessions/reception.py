@@ -26,6 +26,7 @@ from crypto_stream.orders.fields import uuid
 log = logging.getLogger(__name__)
 
 _PATHS = frozenset({"/ws", "/ws/"})
+_HEADER = "HTTP_X_CLIENT_ID"
 _MODES = ("plain", "extended")
 # Key of a WSGI environ: why a handshake was refused.
 _REFUSED = "crypto_stream.refused"
@@ -120,9 +121,11 @@ class Reception:
 def _asked(environ: dict[str, Any]) -> Client:
     """Read who comes back, and whether in the extended mode; other parameters mean nothing here."""
     given = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    owners = given.get("client_id", [])
+    named = environ.get(_HEADER)
+    owners = [*given.get("client_id", []), *([] if named is None else [named])]
     if len(owners) > 1:
-        raise ProblemError(400, "bad_parameter", "client_id may be given once.", parameter="client_id")
+        text = "client_id may be given once, in the address or as the header X-Client-Id."
+        raise ProblemError(400, "bad_parameter", text, parameter="client_id")
     try:
         owner = uuid(owners[0], "client_id") if owners else None
     except RefusedError as refused:

@@ -20,6 +20,7 @@ from crypto_stream.bus.orders import (
     Told,
     Traded,
 )
+from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
@@ -37,6 +38,7 @@ from crypto_stream.orders.messages import (
     CancelOrder,
     GetOrders,
     GetTrades,
+    Identify,
     PlaceOrder,
     Subscribe,
     Unsubscribe,
@@ -60,6 +62,7 @@ _NAMES: dict[type[Ask], str] = {
     CancelOrder: "cancel",
     GetOrders: "list_orders",
     GetTrades: "list_trades",
+    Identify: "identify",
 }
 
 
@@ -71,7 +74,17 @@ class OrderSession(Wire):
     """
 
     __slots__ = (
-        *("_forms", "_house", "_late_since_s", "_next_beat_s", "_owed_most", "_pace", "_pinged", "_receipts"),
+        *(
+            "_began",
+            "_forms",
+            "_house",
+            "_late_since_s",
+            "_next_beat_s",
+            "_owed_most",
+            "_pace",
+            "_pinged",
+            "_receipts",
+        ),
         *("_subscriptions", "_unanswered", "client", "name", "number", "style", "why"),
     )
 
@@ -91,6 +104,7 @@ class OrderSession(Wire):
         self._subscriptions: dict[str, Subscription] = {}
         self._unanswered = Unanswered()
         self._receipts = Receipts()
+        self._began = False
         self._owed_most = 0
         self._next_beat_s = house.clock() + HEARTBEAT_S
         self._late_since_s: float | None = None
@@ -101,6 +115,7 @@ class OrderSession(Wire):
     def received(self, message: str | bytes) -> None:
         """Do what a message asks, or say why not."""
         house = self._house
+        first, self._began = not self._began, True
         allowed = self._pace.allows(house.clock())
         ask: Ask | None = None
         code = reason = ""
@@ -121,6 +136,8 @@ class OrderSession(Wire):
             self._subscribe(ask, request_id)
         elif isinstance(ask, Unsubscribe):
             self._unsubscribe(ask, request_id)
+        elif isinstance(ask, Identify):
+            self._identify(ask, request_id, first=first)
         else:
             self._command(ask, request_id)
 
@@ -160,6 +177,22 @@ class OrderSession(Wire):
         if ask.symbol is not None and ask.form is not None:
             self._forms[ask.symbol] = ask.form
         return ListTrades(self.number, ref, ask.symbol)
+
+    def _identify(self, ask: Identify, request_id: RequestId, *, first: bool) -> None:
+        """Go on as the owner that the client names; nothing was done before as another one."""
+        if not first or not self.client.anonymous:
+            text = "client_id may be said once: as the first message, or as the connection is made"
+            self.refuse("bad_message", text, request_id)
+            return
+        try:
+            self._house.become(self.client.owner, ask.client_id)
+        except RefusedError as refused:
+            self.dismiss(refused.code, str(refused))
+            return
+        self.client = self.client._replace(owner=ask.client_id, anonymous=False)
+        self._give(replies.identified(self.style, request_id))
+        if self._house.up:
+            self.attach()
 
     def _subscribe(self, ask: Subscribe, request_id: RequestId) -> None:
         market, most = self._house.market, self._house.limits.subscriptions

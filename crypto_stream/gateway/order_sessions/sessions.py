@@ -98,13 +98,21 @@ class OrderSessions:
         session = self._sessions.pop(number)
         self._unreceipted.pop(number, None)
         self.owes(number, 0)
-        owner = session.client.owner
-        self._owners[owner] -= 1
-        if not self._owners[owner]:
-            del self._owners[owner]
+        self._count_out(session.client.owner)
         self.counters.sessions -= 1
         self._left.pop(number)()
         log.info("client left", extra={"client": session.name, "reason": reason})
+
+    def become(self, before: str, owner: str) -> None:
+        """Count a session for another owner than before; RefusedError when that has too many."""
+        self.check(owner)
+        self._count_out(before)
+        self._owners[owner] += 1
+
+    def _count_out(self, owner: str) -> None:
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
 
     def close(self) -> None:
         """Tell every client that the gateway goes away."""

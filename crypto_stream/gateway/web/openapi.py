@@ -209,6 +209,12 @@ _PATHS: dict[str, Any] = {
                 "Owner of the orders; without it a fresh one.",
                 {"type": "string", "format": "uuid"},
             ),
+            {
+                "name": "X-Client-Id",
+                "in": "header",
+                "description": "The same, and in no proxy's log.",
+                "schema": {"type": "string", "format": "uuid"},
+            },
             _query("mode", "extended: fields beyond the exercise's.", {"enum": ["plain", "extended"]}),
         ],
     ),

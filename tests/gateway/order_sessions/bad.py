@@ -71,7 +71,7 @@ NO_MESSAGE = [
     ('{"messageType":[5],"message":{}}', "bad_message", "messageType"),
     ('{"messageType":0,"message":{}}', "unknown_type", "messageType 0"),
     ('{"messageType":-1,"message":{}}', "unknown_type", "messageType -1"),
-    ('{"messageType":7,"message":{}}', "unknown_type", "messageType 7"),
+    ('{"messageType":8,"message":{}}', "unknown_type", "messageType 8"),
     ('{"messageType":5.0,"message":{}}', "unknown_type", "messageType 5.0"),
     ('{"messageType":1e400,"message":{}}', "unknown_type", "messageType 1e400"),
     (message("9" * 5_000, "{}"), "unknown_type", "messageType 999"),

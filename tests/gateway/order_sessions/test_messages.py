@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from crypto_stream.bus.orders import (
     Attach,
@@ -33,6 +34,7 @@ from crypto_stream.market.orders import (
 from tests.gateway.engine import Engine
 from tests.gateway.order_sessions.trader import (
     ORDER_ID,
+    OWNER,
     PLACE,
     Trader,
     asked,
@@ -450,3 +452,40 @@ async def test_our_own_pages_and_parameters_of_others_are_let_in(gateway: Gatewa
     answer = await gateway.http.get("/ws?token=x", headers={**HANDSHAKE, "Host": host, "Origin": gateway.url})
 
     assert answer.status_code == 101
+
+
+async def test_an_owner_says_who_it_is_in_a_header_or_in_the_first_message(
+    engine: Engine, gateway: Gateway
+) -> None:
+    """Either way the engine hears of it before anything is asked, and no address tells it; once is enough."""
+    engine.commands.clear()
+    say = f'{{"messageType": 7, "message": {{"client_id": "{OWNER}"}}}}'
+    async with trading(gateway.url, "mode=extended") as browser:
+        await browser.attached(engine)
+        said = await browser.answer(say)
+        again = await browser.answer(say)
+        await until(lambda: OWNER in [one.owner for _, one in asked(engine, Attach)])
+        ours = [one for _, one in asked(engine, Attach) if one.session == browser.session]
+        first = [(one.owner, one.anonymous) for one in ours]
+    engine.commands.clear()
+    async with connect(
+        f"{gateway.url.replace('http', 'ws')}/ws?mode=extended", additional_headers={"X-Client-Id": OWNER}
+    ) as connection:
+        _, attach = await attached(engine)
+        await connection.send(say)
+        twice = json.loads(await connection.recv())
+
+    assert said == {"messageType": 7, "message": {"request_id": None}}
+    assert first[1:] == [(OWNER, False)]
+    assert first[0][1]
+    assert (again["message"]["code"], twice["message"]["code"]) == ("bad_message", "bad_message")
+    assert (attach.owner, attach.anonymous) == (OWNER, False)
+
+
+async def test_the_first_message_alone_says_who_it_is(engine: Engine, extended: Trader) -> None:
+    """After anything else it is refused: it may have been done as another owner."""
+    await extended.answer("{}")
+    late = await extended.answer(f'{{"messageType": 7, "message": {{"client_id": "{OWNER}"}}}}')
+
+    assert late["message"]["code"] == "bad_message"
+    assert "first message" in late["message"]["reason"]

@@ -65,6 +65,9 @@ class House:
     def ask(self, command: Command) -> None:
         self.asked.append(command)
 
+    def become(self, before: str, owner: str) -> None:
+        self.owner = owner
+
     def owes(self, number: int, size: int) -> None:
         self.owed = size
 

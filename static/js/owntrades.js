@@ -29,7 +29,8 @@ const REPORT = 3;
 export function followTrades(symbol, account, take) {
   /** @type {Map<string, Trade>} by exec_id */
   let trades = new Map();
-  const url = `${location.origin.replace('http', 'ws')}/ws?mode=extended`;
+  const url = new URL('./ws?mode=extended', location.href);
+  url.protocol = url.protocol.replace('http', 'ws');
 
   /** @param {Trade[]} told */
   const add = (told) => {

@@ -191,7 +191,7 @@ async def test_a_pair_that_no_venue_trades_is_shown_stale_with_the_venues_word(t
         async with running(tmp_path, options, sources="binance", pairs=",".join(SYMBOLS)) as engine:
             await until(lambda: engine.serving("binance", "btcusdt"))
             await until(lambda: engine.beats and engine.beats[-1].sources[0].refused)
-            await until(lambda: [one for one in _of(engine, "ethusdt") if one.price][-1].stale)
+            await until(lambda: any(one.stale and one.price for one in _of(engine, "ethusdt")[-1:]))
             seen = len(_of(engine, "ethusdt"))
             await until(lambda: len(_of(engine, "ethusdt")) > seen + 20)
             quotes = _of(engine, "ethusdt")[seen:]

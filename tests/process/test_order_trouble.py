@@ -74,6 +74,10 @@ class Seen:
         """Return what /readyz says of a ready gateway."""
         return [str(each) for each in self._http.get("/readyz").json()["degraded"]]
 
+    def place_of(self) -> tuple[str, int]:
+        """Return host and port."""
+        return self._http.base_url.host, self._http.base_url.port or 80
+
     def close(self) -> None:
         self._http.close()
 
@@ -220,3 +224,19 @@ async def test_clients_begin_anew_where_another_store_was_put(tmp_path: Path, ol
     assert known.is_new(convert(after, ClientReport, strict=False))
     assert "lacks the last" in ready[0]
     assert "orders that were acknowledged are gone" in log
+
+
+async def test_questions_about_the_history_hold_up_no_order(tmp_path: Path) -> None:
+    """Two hundred clients ask for long histories and leave: orders are accepted all the same."""
+    async with visited(tmp_path) as (_running, seen):
+        await seen.place()
+        host, port = seen.place_of()
+        for number in range(200):
+            _, writer = await asyncio.open_connection(host, port)
+            path = f"/history/ticker_{number % 100:02}?interval=15s&limit=5000"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+        placed = [await seen.place(frozenset()) for _ in range(3)]
+
+    assert [answer.get("code") for answer in placed] == [None] * 3

@@ -90,13 +90,22 @@ class Settings(BaseModel):
     )
     data_dir: Path = Field(Path("data"), description="Folder of what must survive a restart.")
     keep_1s: float = Field(
-        24.0, ge=0, le=1e6, description="Hours of one-second bars kept of each instrument; 0: for ever."
+        24.0,
+        ge=0,
+        le=1e6,
+        description="Hours of one-second bars kept of each instrument, by whole minutes; 0: for ever.",
     )
     keep_1m: float = Field(
-        720.0, ge=0, le=1e6, description="Hours of one-minute bars kept of each instrument; 0: for ever."
+        720.0,
+        ge=0,
+        le=1e6,
+        description="Hours of one-minute bars kept of each instrument, by whole hours; 0: for ever.",
     )
     keep_1h: float = Field(
-        0.0, ge=0, le=1e6, description="Hours of one-hour bars kept of each instrument; 0: for ever."
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Hours of one-hour bars kept of each instrument, by whole days; 0: for ever.",
     )
     log_file: Path = Field(Path("app.log"), description="Log file, written by the supervisor alone.")
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(

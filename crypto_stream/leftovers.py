@@ -13,6 +13,7 @@ from pathlib import Path
 from crypto_stream.logs import ORPHAN_S
 
 _NAME = "processes.json"
+_ADDRESS = "address.json"
 _PATIENCE_S = ORPHAN_S + 1.0  # an orphan that goes on ends by itself within this
 _LOOK_S = 0.05
 _PROC = Path("/proc")
@@ -28,12 +29,21 @@ class Roster:
 
     def note(self, children: Sequence[int]) -> None:
         """Keep who runs now; a disk that refuses costs only this help."""
-        known = [identity for pid in (os.getpid(), *children) if (identity := identify(pid))]
-        draft = self._path.with_suffix(".new")
-        with suppress(OSError):
-            with open(draft, "w", encoding="utf-8", opener=_for_us_alone) as file:
-                json.dump(known, file)
-            draft.replace(self._path)
+        _keep(self._path, [identity for pid in (os.getpid(), *children) if (identity := identify(pid))])
+
+
+def announce(data_dir: Path, url: str) -> None:
+    """Let commands find this process at `url` by its data directory."""
+    _keep(data_dir / _ADDRESS, [identify(os.getpid()), url])
+
+
+def running_at(data_dir: Path) -> str | None:
+    """Return the address of what runs on `data_dir`, None where nothing does or nobody can tell."""
+    with suppress(OSError, ValueError, TypeError):
+        (pid, began), url = json.loads((data_dir / _ADDRESS).read_text("utf-8"))
+        if _lives((pid, began)):
+            return str(url)
+    return None
 
 
 def end_leftovers(data_dir: Path) -> list[int]:
@@ -95,6 +105,14 @@ def listener_of(port: int) -> int | None:
                     if os.readlink(link) in inodes:
                         return int(folder.parent.name)
     return None
+
+
+def _keep(path: Path, content: object) -> None:
+    draft = path.with_suffix(".new")
+    with suppress(OSError):
+        with open(draft, "w", encoding="utf-8", opener=_for_us_alone) as file:
+            json.dump(content, file)
+        draft.replace(path)
 
 
 def _for_us_alone(path: str, flags: int) -> int:

@@ -62,6 +62,7 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
     for pid in left:
         _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
+    leftovers.announce(settings.data_dir, web)
     roster = leftovers.Roster(settings.data_dir)
     status = Supervisor(programs, take, serving, note=roster.note).run()
     if settings.runtime_dir is None:
@@ -84,7 +85,9 @@ def become_gateway(settings: Settings, say: Callable[[str], None]) -> None:
     check_gateway(settings)
     listener = addresses.listen(settings.host, settings.port)
     told = _told("gateway", settings.model_copy(update={"workers": 1}), listener)
-    say(f"Crypto Stream {__version__} gateway at {addresses.web_address(listener)}; Ctrl-C ends it")
+    web = addresses.web_address(listener)
+    leftovers.announce(settings.data_dir, web)
+    say(f"Crypto Stream {__version__} gateway at {web}; Ctrl-C ends it")
     _become("gateway", told)
 
 

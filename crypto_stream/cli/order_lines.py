@@ -26,6 +26,7 @@ _CSV_FIELDS = (
     "time_in_force", "status", "amount", "price", "cum_amount", "leaves_amount", "avg_price",
 )  # fmt: skip
 _NOTHING = "-"
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _EXACT = Context(prec=200)
 _SHOWN_DIGITS = Decimal("0.00000001")  # of an average, which may have no end
 
@@ -142,4 +143,7 @@ def _csv_cell(cell: object) -> str:
         return ""
     if isinstance(cell, IntEnum):
         return _word(cell)
-    return f"{cell:f}" if isinstance(cell, Decimal) else str(cell)
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"
+    # A spreadsheet would run it: an order's name is whatever its client wrote.
+    return f"'{cell}" if str(cell).startswith(_FORMULAS) else str(cell)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_stream.cli.client_id import ID_FILE, client_id_of
-from crypto_stream.cli.target import PROGRAM, address, url_option
+from crypto_stream.cli.target import PROGRAM, address, url_option, with_options
 from crypto_stream.market.instruments import fold
 from crypto_stream.market.orders import ExecType, Kind, Status, TimeInForce
 
@@ -102,8 +102,8 @@ def place(
         if wait:
             return await _ended(orders, placed)
         if placed.status is Status.ACTIVE:
-            click.echo(f"Follow it: {PROGRAM} order watch", err=True)
-            click.echo(f"Cancel it: {PROGRAM} order cancel {placed.order_id}", err=True)
+            click.echo(f"Follow it: {with_options('order watch', **owner)}", err=True)
+            click.echo(f"Cancel it: {with_options(f'order cancel {placed.order_id}', **owner)}", err=True)
         return 0
 
     return _run(work, **owner)

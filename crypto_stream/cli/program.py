@@ -18,7 +18,7 @@ import click
 from crypto_stream import __version__
 from crypto_stream.cli.orders import order
 from crypto_stream.cli.stores import backup, owner, restore
-from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option
+from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option, with_options
 from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
 
@@ -181,11 +181,11 @@ def record(settings: Settings, file: Path) -> int:
     return record_frames(settings, file)
 
 
-def _client(url: str | None, token: str | None = None) -> Client:
-    """Make a client of the gateway at `url`, by default of the one the settings describe."""
+def _client(url: str | None, token: str | None = None, data_dir: Path | None = None) -> Client:
+    """Make a client of the gateway at `url`, by default of the one that runs here."""
     from crypto_stream.client import Client
 
-    return Client(address(url), token)
+    return Client(address(url, data_dir), token)
 
 
 @cli.command()
@@ -205,7 +205,7 @@ def switch(source: str, url: str | None, data_dir: Path | None, token: str | Non
             token = admin_token(data_dir, url)
         except UsageError as error:  # worth a word only if the server is there and asks for it
             missing = error
-    client = _client(url, token)
+    client = _client(url, token, data_dir)
     try:
         client.switch(source)
     except RefusedError as refused:
@@ -213,7 +213,8 @@ def switch(source: str, url: str | None, data_dir: Path | None, token: str | Non
     if source == "auto":
         click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
     else:
-        click.echo(f"Pinned: {source} alone serves; undo it with: {PROGRAM} switch auto")
+        undo = with_options("switch auto", url=url, data_dir=data_dir)
+        click.echo(f"Pinned: {source} alone serves; undo it with: {undo}")
     rows = [(each.name, each.state, each.reason or "") for each in client.sources().sources]
     for line in screen.table(("SOURCE", "STATE", "REASON"), rows):
         click.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_stream.cli.target import PROGRAM
+from crypto_stream.cli.target import with_options
 from crypto_stream.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def backup(folder: Path, data_dir: Path | None) -> None:
     from crypto_stream.storage.sqlite_backup import backup as copy
 
     _tell("copied", copy(_settings(data_dir).data_dir, folder))
-    click.echo(f"Put it back with: {PROGRAM} restore {folder}")
+    back = with_options(f"restore {shlex.quote(str(folder))}", data_dir=data_dir)
+    click.echo(f"Put it back, while it is stopped, with: {back}")
 
 
 @click.command()

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from crypto_stream.errors import UsageError
+from crypto_stream.leftovers import running_at
 from crypto_stream.proof import read_token
 from crypto_stream.settings import load
 
-PROGRAM = "python -m crypto_stream"
 
-url_option = click.option("--url", help="Address of the gateway. [host and port of the settings]")
+def _as_called(arguments: Sequence[str]) -> str:
+    """Write the program as this person called it: what we suggest must run as it stands."""
+    number = arguments.index("-m") + 2 if "-m" in arguments[:-1] else 1
+    program, *rest = arguments[:number]
+    folder = f"{os.getcwd()}{os.sep}"
+    return shlex.join([program.removeprefix(folder), *rest])
+
+
+PROGRAM = _as_called(sys.orig_argv)
+
+url_option = click.option(
+    "--url", help="Address of the gateway. [the one that runs on this folder's data directory]"
+)
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -22,13 +38,23 @@ data_dir_option = click.option(
 )
 
 
-def address(url: str | None) -> str:
-    """Return `url`, by default the address that the settings of this folder describe."""
+def address(url: str | None, data_dir: Path | None = None) -> str:
+    """Return `url`, by default the address of what runs on the data directory, else that of the settings."""
     if url:
         return url
-    settings = load({})
+    settings = load({} if data_dir is None else {"data_dir": data_dir})
+    if running := running_at(settings.data_dir):
+        return running
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     return f"http://{host}:{settings.port}"
+
+
+def with_options(command: str, **given: object) -> str:
+    """Write a command of ours for a person, with the options that were given: it must run as it stands."""
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given.items() if value
+    ]
+    return " ".join([PROGRAM, command, *options])
 
 
 def admin_token(data_dir: Path | None, url: str | None = None) -> str:

@@ -32,6 +32,7 @@ def backup(data_dir: Path, folder: Path) -> dict[str, int]:
     if not names:
         raise UsageError(f"data_dir: nothing is kept in {data_dir}; name the folder with --data-dir")
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
     except FileExistsError:
         raise UsageError(f"folder: {folder} is there already; name one that is not") from None

@@ -38,7 +38,7 @@ def look(path: Path, marked: Marked | None, own: Identity) -> str | None:
         if not version(database, TABLES):
             raise UnusableError(
                 f"{here} has no tables: it is a copy made while it was in use, or its log is damaged; "
-                "restore a backup (python -m crypto_stream restore), or move it away to begin anew"
+                "restore a backup (.venv/bin/python -m crypto_stream restore), or move it away to begin anew"
             )
         found(database)
         if marked is None:

@@ -38,7 +38,9 @@ function stamp(ms) {
   return ms === null ? '' : new Date(ms).toISOString();
 }
 
-/** @param {string} text */
-function quoted(text) {
+/** @param {string} raw */
+function quoted(raw) {
+  // A spreadsheet would run a formula: an order's name is whatever its client wrote.
+  const text = /^[=+\-@\t\r]/.test(raw) && !/^-[\d.]+$/.test(raw) ? `'${raw}` : raw;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -196,6 +196,15 @@ def test_csv_is_read_back_as_it_was(visit: Visit) -> None:
     assert (second["created"], second["avg_price"]) == ("", "")
 
 
+@pytest.mark.parametrize("name", ["=1+1", '=HYPERLINK("x")', "+1", "-cmd", "@SUM(A1)", "\t=1"])
+def test_csv_holds_no_formula_of_a_client(visit: Visit, name: str) -> None:
+    """An order's name is whatever its client wrote; a spreadsheet must not run it."""
+    text = _run(visit, "ordercsv", "return m.csv(given[0]);", [_order("a", client_order_id=name)])
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+
+    assert row["client_order_id"] == f"'{name}"
+
+
 def test_marks_stand_at_their_bars(visit: Visit) -> None:
     """One mark for each side of each bar; what is older than the chart has none."""
     places = [{"time": 60_000}, {"time": 120_000}, {"time": 240_000}]

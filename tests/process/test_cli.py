@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from crypto_stream.settings import OPTIONS
 from tests.process.programs import ROOT, command
 from tests.waiting import DEADLINE_S
 
+# As the tests call it: what we suggest must run as it stands.
+PROGRAM = f"{sys.executable.removeprefix(f'{ROOT}/')} -m crypto_stream"
 _OWNER = "8f9d4ba2-52b5-4f0f-9a3e-0d7f3f2b1c11"
 
 
@@ -52,7 +55,7 @@ def test_an_option_has_the_unit_of_its_help() -> None:
         (["run", "--port", "99999"], "Error: port: '99999' is not allowed: "),
         (["run", "--prot", "1"], "Error: No such option '--prot'."),
         (["rum"], "Error: No such command 'rum'."),
-        (["switch"], "Error: Missing argument 'SOURCE'. See: python -m crypto_stream switch --help"),
+        (["switch"], f"Error: Missing argument 'SOURCE'. See: {PROGRAM} switch --help"),
         (["run", "--sources", "binanec"], "Error: sources: 'binanec' is no handler; did you mean binance?"),
         (["run", "--config", "gone.toml"], "Error: config: 'gone.toml' does not exist"),
         (["engine", "--runtime-dir", "/tmp/" + "x" * 200], "Error: runtime-dir: '/tmp/xxx"),
@@ -104,6 +107,15 @@ def test_a_proxy_that_cannot_be_used_gets_one_line(name: list[str]) -> None:
         "Error: all_proxy is the SOCKS proxy socks5://127.0.0.1:9, for which packages"
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_without_a_home_the_line_says_what_to_give() -> None:
+    """A service's user may have no home directory: nothing is made in the present folder."""
+    done = command("order", "list", "--url", "http://127.0.0.1:1", HOME="~nobody-knows", XDG_CONFIG_HOME="")
+
+    assert done.returncode in (1, 2)
+    assert not (ROOT / "~nobody-knows").exists()
+    assert "client-id: this user has no home directory" in done.stderr
 
 
 def test_sources_shows_each_handler_and_where_it_was_found(tmp_path: Path) -> None:

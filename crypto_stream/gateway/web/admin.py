@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _WHO_MAY = (
     "Pinning needs the admin token, sent as Authorization: Bearer TOKEN."
-    " `python -m crypto_stream token` prints it on the server's machine."
+    " `.venv/bin/python -m crypto_stream token` prints it on the server's machine."
 )
 
 

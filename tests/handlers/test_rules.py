@@ -119,6 +119,21 @@ async def test_which_values_count_for_market_orders(
     assert given(listed["ethbtc"].rules) == Rules(max_amount="9")
 
 
+@pytest.mark.parametrize(
+    ("fake", "handler", "body"),
+    [
+        (FakeBinance, binance, {"symbols": [{"symbol": "BTCUSDT", "status": "TRADING"}] * 20_001}),
+        (FakeOKX, okx, {"code": "0", "msg": "", "data": [{"instId": "BTC-USDT", "state": "live"}] * 20_001}),
+    ],
+)
+async def test_a_list_of_nonsense_length_is_malformed(
+    fake: type[FakeVenue], handler: ModuleType, body: object
+) -> None:
+    """No venue lists so many, and reading them all in one piece would hold up the prices of the others."""
+    with pytest.raises(MalformedFrame, match="20000"):
+        await asked(fake, handler, body)
+
+
 @pytest.mark.parametrize("filters", [5, [5], [{"filterType": "LOT_SIZE", "stepSize": 5}], [{"x": 1}]])
 async def test_filters_of_another_shape_are_malformed(filters: object) -> None:
     """A body of another shape raises MalformedFrame: what was known before stays."""

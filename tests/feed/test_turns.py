@@ -1,0 +1,48 @@
+"""A venue that floods us keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from crypto_stream.feed.connection import open_connection
+from tests.fakes import FakeBinance
+from tests.feed.assembled import source_of
+
+_FRAMES = 5_000
+
+
+async def test_others_have_their_turn_while_a_thousand_frames_wait() -> None:
+    """One read of the socket may bring thousands of small frames; between any fifty of them others run."""
+
+    async def flood(connection: ServerConnection) -> None:
+        await connection.send("first")
+        for _ in range(_FRAMES):
+            connection.transport.write(b"\x81\x01x")  # a text frame of one byte
+        await connection.wait_closed()
+
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with serve(flood, "127.0.0.1", 0, compression=None) as server, asyncio.TaskGroup() as tasks:
+        port = next(iter(server.sockets)).getsockname()[1]
+        source = source_of(FakeBinance([]), max_age_s=None)
+        opened = open_connection(
+            source, f"ws://127.0.0.1:{port}", [], connect_s=5.0, sent=lambda request: None
+        )
+        async with opened as connection:
+            running = tasks.create_task(others())
+            read = 0
+            async for _ in connection.frames():
+                read += 1
+                if read == _FRAMES + 1:
+                    break
+            running.cancel()
+
+    assert turns >= _FRAMES // 50

@@ -128,6 +128,7 @@ def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
         low_24h="62800.00",
         volume_24h="12345.67891",
         change_24h="1.78",
+        change_abs_24h=f"{(cents - 6_300_000) / 100:.2f}",
         time=now_ms,
         received=now_ms,
         published=now_ms,

@@ -176,8 +176,8 @@ def _round(symbol: str) -> Iterator[Quote]:
         yield Quote(
             symbol=symbol, base=symbol[:3].upper(), quote="USDT", source="bench", price=_text(bid),
             bid=_text(bid), bid_size=bid_size, ask=_text(ask), ask_size=ask_size, open_24h=None,
-            high_24h=None, low_24h=None, volume_24h=None, change_24h=None, time=None, received=0,
-            published=0, seq=number, stale=False, synthetic=False,
+            high_24h=None, low_24h=None, volume_24h=None, change_24h=None, change_abs_24h=None,
+            time=None, received=0, published=0, seq=number, stale=False, synthetic=False,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from crypto_stream.market.channels import Channels
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument
-from crypto_stream.market.quotes import Quote, change_percent
+from crypto_stream.market.quotes import Quote, day_change
 from crypto_stream.market.sequence import Sequence, TradeSequence
 
 # An untimed fast channel (Binance bookTicker) is taken for older than the slow ticker after this long.
@@ -85,7 +85,7 @@ class Entry:
             self.high_24h,
             self.low_24h,
             self.volume_24h,
-            change_percent(self.price, self.open_24h),
+            *day_change(self.price, self.open_24h),
             self.time,
             received,
             published,

@@ -6,6 +6,8 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
+from crypto_stream.market.exact import subtract
+
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
     """Top of book, last price and 24 h figures of one instrument from one source.
@@ -28,6 +30,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     low_24h: str | None
     volume_24h: str | None
     change_24h: str | None
+    change_abs_24h: str | None
     time: int | None
     received: int | None
     published: int
@@ -36,15 +39,20 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     synthetic: bool
 
 
-def change_percent(price: str | None, opening: str | None) -> str | None:
-    """Compute (price - open) / open in percent with two digits; None where it has no meaning."""
+def day_change(price: str | None, opening: str | None) -> tuple[str | None, str | None]:
+    """Compute (price - open) / open in percent with two digits, and price - open exactly; None where unknown.
+
+    Of an open that is not above 0 there is no percentage: a fall would seem a rise.
+    """
     if price is None or opening is None:
-        return None
+        return None, None
     try:
         before = Decimal(opening)
-        if not before > 0:  # of less than nothing there is no share: a fall would seem a rise
-            return None
-        text = format((Decimal(price) - before) / before * 100, ".2f")
-        return "0.00" if text == "-0.00" else text
-    except (InvalidOperation, ValueError):
-        return None
+        change = subtract(Decimal(price), before)
+    except InvalidOperation:
+        return None, None
+    absolute = f"{change:f}"
+    if not before > 0:
+        return None, absolute
+    percent = f"{change / before * 100:.2f}"
+    return "0.00" if percent == "-0.00" else percent, absolute

@@ -72,11 +72,12 @@ function paintPrice(quote) {
     way = order > 0 ? 'up' : 'down';
     flash(node('price'), node('arrow'), way);
   }
-  const change = quote?.change_24h ?? null;
+  const share = quote?.change_24h;
+  const change = share ?? quote?.change_abs_24h ?? null;
   const whither = direction(change);
-  mark(node('change'), 'way', change === null ? null : whither);
-  const words = change === null ? '24 h change not known' : `${ARROWS[whither]} ${signed(change)} % in 24 h`.trim();
-  write(node('change'), words);
+  mark(node('change'), 'way', change && whither);
+  const words = `${ARROWS[whither]} ${signed(change ?? '')}${share ? ' %' : ''} in 24 h`.trim();
+  write(node('change'), change ? words : '24 h change not known');
 }
 
 /**
@@ -146,17 +147,16 @@ const ask = painter(() => {
   paintAge();
 });
 
+const news = () => {
+  note();
+  ask();
+};
+
 const live = new Live(
   { symbols: [symbol], interval_ms: 100, delta: false, candles: choice.interval, venues: true },
   {
-    quotes() {
-      note();
-      ask();
-    },
-    replaced() {
-      note();
-      ask();
-    },
+    quotes: news,
+    replaced: news,
     hello(_, restarted) {
       if (!restarted) return;
       changes.remark('The engine was restarted.');
@@ -184,24 +184,24 @@ const live = new Live(
   },
 );
 
-/** Go to another instrument and see the same of it. @param {string} path */
-const go = (path) => location.assign(path + location.search);
+/** Where another instrument is, to see the same of it. @param {HTMLElement} named */
+const other = ({ dataset }) => `./${dataset.symbol}${location.search}`;
 const neighbours = { '[': node('previous'), ']': node('next') };
+const aim = () => {
+  for (const link of Object.values(neighbours)) link.setAttribute('href', other(link));
+};
 
-startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => go(`./${option.dataset.symbol}`));
-for (const link of Object.values(neighbours)) {
-  // Set when it is used, so that opening it in a new tab keeps the choice too.
-  const keep = () => link.setAttribute('href', `./${link.dataset.symbol}${location.search}`);
-  for (const use of ['pointerenter', 'pointerdown', 'focus']) link.addEventListener(use, keep);
-}
+aim();
+startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (option) => location.assign(other(option)));
 addEventListener('keydown', (event) => {
   const link = neighbours[/** @type {keyof typeof neighbours} */ (event.key)];
   // both together are AltGr
   if (!link || event.metaKey || event.ctrlKey !== event.altKey) return;
-  if (event.target instanceof Element && event.target.closest('input, textarea, select')) return;
-  go(`./${link.dataset.symbol}`);
+  if (document.activeElement?.closest('input, textarea, select')) return;
+  link.click();
 });
 startChoice(node('chart'), choice, usual.type, () => {
+  aim();
   live.wish({ candles: choice.interval });
   figure?.choose();
 });

@@ -22,6 +22,7 @@ import { ServerClock } from './clock.js';
  * @property {string | null} low_24h
  * @property {string | null} volume_24h
  * @property {string | null} change_24h
+ * @property {string | null} change_abs_24h
  * @property {number | null} time
  * @property {number | null} received
  * @property {number} published

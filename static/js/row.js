@@ -57,6 +57,16 @@ export class Row {
     return Boolean(this.quote?.synthetic && !this.quote.base);
   }
 
+  /** The day's change in percent; null where that is not known or says nothing, as of a walk through zero. */
+  get #share() {
+    return this.walks ? null : (this.quote?.change_24h ?? null);
+  }
+
+  /** The day's change, in percent or by how much. */
+  get #day() {
+    return this.#share ?? this.quote?.change_abs_24h ?? null;
+  }
+
   /**
    * Paint what differs from what is shown.
    *
@@ -74,7 +84,9 @@ export class Row {
       const way = quietly ? null : compare(quote?.price, before?.price);
       if (way) flash(price, arrow, way > 0 ? 'up' : 'down', this.seen);
     }
-    if (quote?.change_24h !== before?.change_24h || quietly) paintChange(change, quote?.change_24h ?? null, ' %');
+    if (quote?.change_abs_24h !== before?.change_abs_24h || quote?.change_24h !== before?.change_24h || quietly) {
+      paintChange(change, this.#day, this.#share === null ? '' : ' %');
+    }
     if (quote?.bid !== before?.bid || quote?.ask !== before?.ask || all) {
       writeNumber(bid, quote?.bid, this.#digits.price);
       writeNumber(ask, quote?.ask, this.#digits.price);
@@ -131,7 +143,7 @@ export class Row {
       case 'hour':
         return this.hour;
       case 'change':
-        return quote?.change_24h ?? null;
+        return this.#day;
       case 'spread': {
         // Of prices that differ a thousandfold only shares can be compared; a walk has none.
         const spread = subtract(quote?.ask, quote?.bid);

@@ -49,10 +49,11 @@ class Pair {
    */
   paint(quote, heard) {
     const { venues } = this;
-    const change = quote?.change_24h ?? null;
+    const share = quote?.change_24h ?? null;
+    const change = share ?? quote?.change_abs_24h ?? null;
     const way = direction(change);
     mark(this.#cell('.change'), 'way', change === null ? null : way);
-    write(this.#cell('.change'), change === null ? NOTHING : `${ARROWS[way]} ${signed(change)} % in 24 h`.trim());
+    write(this.#cell('.change'), change === null ? NOTHING : `${ARROWS[way]} ${signed(change)}${share === null ? '' : ' %'} in 24 h`.trim());
     write(this.#cell('.between'), heard ? between(venues, this.#digits.price) : '');
     const stale = Boolean(venues?.stale) || !heard;
     mark(this.#element, 'stale', stale && venues ? '' : null);

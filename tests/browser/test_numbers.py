@@ -162,3 +162,39 @@ def test_a_typed_price_far_from_the_market_is_pointed_out(live: Callable[..., Pa
     page.locator("#amount").focus()
     expect(page.locator("#price")).not_to_have_value("1")
     expect(page.locator("#outlook")).not_to_contain_text("% below")
+
+
+@pytest.mark.parametrize(
+    ("quote", "text", "way"),
+    [
+        ({"change_24h": "1.50", "change_abs_24h": "3.75"}, "▲ +1.50 %", "up"),
+        ({"change_24h": None, "change_abs_24h": "-1234.50"}, "▼ -1234.50", "down"),
+        ({"change_24h": None, "change_abs_24h": "0.00"}, "0.00", "same"),
+        ({"change_24h": None, "change_abs_24h": None}, "—", None),
+        (
+            {"synthetic": True, "base": None, "change_24h": "-605.88", "change_abs_24h": "-103"},
+            "▼ -103",
+            "down",
+        ),
+        ({"synthetic": True, "base": None, "change_24h": None, "change_abs_24h": "-69"}, "▼ -69", "down"),
+    ],
+)
+def test_fall_of_the_day_is_never_shown_as_a_rise(
+    visit: Visit, quote: dict[str, Any], text: str, way: str | None
+) -> None:
+    """Where a percentage says nothing the board shows the change itself, with the arrow of its own sign."""
+    page = visit("/").page
+    shown = page.evaluate(
+        """async (quote) => {
+            const { Row } = await import('/static/js/row.js');
+            const place = document.createElement('tbody');
+            place.append(document.querySelector('tr[data-symbol=btcusdt]').cloneNode(true));
+            const row = new Row(place.firstChild, 0);
+            row.paint({ symbol: 'btcusdt', base: 'BTC', ...quote }, true);
+            const change = place.querySelector('.change');
+            return [change.textContent, change.getAttribute('data-way')];
+        }""",
+        quote,
+    )
+
+    assert shown == [text, way]

@@ -54,7 +54,7 @@ def quote(instrument: Instrument, seq: int, price: str | None = "100.00", *, sta
     source = "synthetic" if instrument.synthetic else "binance"
     return Quote(
         *(instrument.symbol, instrument.base, instrument.quote, source, price),
-        *("99.50", "1.2", "100.50", "0.8", "90.00", "110.00", "80.00", "12345.6", "11.11"),
+        *("99.50", "1.2", "100.50", "0.8", "90.00", "110.00", "80.00", "12345.6", "11.11", "10.00"),
         *(now_ms(), now_ms(), now_ms(), seq),
         stale,
         instrument.synthetic,

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from crypto_stream.market.book import Book, Entry, SourceBook, best
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.exact import EXACT
 from crypto_stream.market.instruments import pair
-from crypto_stream.market.quotes import change_percent
+from crypto_stream.market.quotes import day_change
 
 S = 1_000_000_000
 PARTS = (
@@ -228,31 +229,39 @@ def test_sources_do_not_mix() -> None:
 @pytest.mark.parametrize(
     ("price", "opening", "expected"),
     [
-        ("64123.45", "63000.00", "1.78"),
-        ("99", "100", "-1.00"),
-        ("100", "100", "0.00"),
-        ("99.9999", "100", "0.00"),
-        ("0.000000454", "0.000000400", "13.50"),
-        ("1", "0", None),
-        ("1", "0.000", None),
-        ("-86", "-17", None),
-        ("5", "-17", None),
-        ("-86", "17", "-605.88"),
-        ("1", None, None),
-        (None, "1", None),
+        ("64123.45", "63000.00", ("1.78", "1123.45")),
+        ("99", "100", ("-1.00", "-1")),
+        ("100", "100", ("0.00", "0")),
+        ("99.9999", "100", ("0.00", "-0.0001")),
+        ("0.000000454", "0.000000400", ("13.50", "0.000000054")),
+        ("1e-8", "2E-8", ("-50.00", "-0.00000001")),
+        (
+            "123456789012345678.00000000000000000001",
+            "1",
+            ("12345678901234567700.00", "123456789012345677.00000000000000000001"),
+        ),
+        ("1", "0", (None, "1")),
+        ("1", "0.000", (None, "1.000")),
+        ("-86", "-17", (None, "-69")),
+        ("5", "-17", (None, "22")),
+        ("-86", "17", ("-605.88", "-103")),
+        ("1", None, (None, None)),
+        (None, "1", (None, None)),
     ],
 )
-def test_change_is_computed_from_price_and_open(price: str, opening: str, expected: str | None) -> None:
-    """The change is (price - open) / open in percent with two digits, None where it has no meaning."""
-    assert change_percent(price, opening) == expected
+def test_change_is_computed_from_price_and_open(price: str, opening: str, expected: tuple[str, str]) -> None:
+    """The change is price - open: in percent with two digits, None where that has no meaning, and exactly."""
+    assert day_change(price, opening) == expected
 
 
 @given(PRICES, PRICES)
 def test_change_is_right_to_its_last_digit(price: str, opening: str) -> None:
     """Applied to the open, the change gives the price back within half of its last digit."""
-    change = change_percent(price, opening)
+    change, absolute = day_change(price, opening)
 
     assert change is not None
+    assert absolute is not None
+    assert Decimal(absolute) == EXACT.subtract(Decimal(price), Decimal(opening))
     exact = (Decimal(price) / Decimal(opening) - 1) * 100
     assert abs(Decimal(change) - exact) <= Decimal("0.00500000001")
 

@@ -63,7 +63,7 @@ def a_quote(
 ) -> Quote:
     """Make a quote of a top of book."""
     top = (bid, bid_size, ask, ask_size)
-    unknown = (None, None, None, None, None, None, None)
+    unknown = (None,) * 8
     return Quote(symbol, "BTC", "USDT", source, None, *top, *unknown, 0, 0, stale=stale, synthetic=False)
 
 

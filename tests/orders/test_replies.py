@@ -19,7 +19,7 @@ ID = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 PLAIN, EXTENDED = Style(camel=False, extended=False), Style(camel=False, extended=True)
 QUOTE = Quote(
     *("eurrub", "EUR", "RUB", "synthetic", "87", "86.99", "5", "87.01", "7"),
-    *(None, None, None, None, None),
+    *(None, None, None, None, None, None),
     *(1_000, 1_001, 1_002, 1),
     stale=False,
     synthetic=True,

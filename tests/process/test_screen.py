@@ -13,7 +13,8 @@ def _quote(symbol: str, price: str | None = "1.50", *, stale: bool = False) -> Q
         symbol=symbol, base=None, quote=None, source="okx" if price else None, price=price,
         bid=None, bid_size=None, ask=None, ask_size=None,
         open_24h=None, high_24h=None, low_24h=None, volume_24h=None, change_24h=None,
-        time=None, received=1_000 if price else None, published=1_000, seq=1, stale=stale, synthetic=False,
+        change_abs_24h=None, time=None, received=1_000 if price else None,
+        published=1_000, seq=1, stale=stale, synthetic=False,
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
 from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
+from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.opening import Opening
@@ -149,7 +150,8 @@ class Gateway:
             road = lambda came: None if opening.early() else fast(came)  # noqa: E731
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
-        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing())
+        line = Line(hub, self._library.Pause)
+        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing(), line)
         door.environs = socketio.server.environ
         self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)

@@ -17,6 +17,7 @@ from crypto_stream.gateway.fast.desk import Desk, Pause
 from crypto_stream.gateway.fast.road import Road
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.head import BadRequestError, bad
+from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.http.reader import Request, RequestReader
 from crypto_stream.gateway.order_sessions.pace import Pace
 from crypto_stream.gateway.sparing import Sparing
@@ -47,6 +48,7 @@ class Manners(NamedTuple):
     counters: Counters
     most_body: int
     sparing: Sparing
+    line: Line
 
 
 class Intake:
@@ -75,7 +77,7 @@ class Intake:
         self._seat.wait()
         self._seat.hold(0)
         try:
-            self._take_turns()
+            self._slow_down()
             request = self._read(self._desk.attend(self._rest, IDLE_S))
         except BadRequestError as refused:
             self._refuse(refused)
@@ -109,12 +111,11 @@ class Intake:
         with suppress(OSError):
             self._bare.shutdown(socket.SHUT_RDWR)
 
-    def _take_turns(self) -> None:
-        """Let others run between two requests, and wait where they come too fast."""
+    def _slow_down(self) -> None:
+        """Wait where requests come too fast."""
         if self._pace is None:
             self._pace = Pace(_RATE, time.monotonic())
             return
-        time.sleep(0)
         while not self._pace.allows(time.monotonic()):
             time.sleep(1 / _RATE)
 
@@ -123,6 +124,8 @@ class Intake:
         if not came:
             return None
         self._reader = reader = RequestReader(self._manners.most_body)
+        self._seat.hold(len(came))
+        self._manners.line.wait()
         until, in_body, told = time.monotonic() + HEAD_S, False, False
         request = reader.feed(came)
         del came
@@ -133,7 +136,6 @@ class Intake:
                 self._connection.sendall(_CONTINUE)
                 told = True
             self._seat.hold(reader.held)
-            time.sleep(0)  # who sends without pause would let nobody else run
             try:
                 data = self._receive(until)
             except TimeoutError:
@@ -141,6 +143,7 @@ class Intake:
                 raise bad(text, "request_timeout", HTTPStatus.REQUEST_TIMEOUT) from None
             if not data:
                 return None
+            self._manners.line.wait()  # who sends without pause would let nobody else run
             request = reader.feed(data)
             del data
         self._seat.hold(len(request.data) + len(request.rest))

@@ -5,8 +5,6 @@
  * @module
  */
 
-import { fold } from './search.js';
-
 /** @typedef {import('./trades.js').Trade} Trade */
 
 /** So often the trades are asked for; the connection is given up when no answer came until then. */
@@ -63,7 +61,8 @@ export function followTrades(symbol, account, take) {
     socket.onmessage = ({ data }) => {
       const { messageType, message } = JSON.parse(data);
       if (messageType === TRADES) add(message.trades);
-      else if (messageType === REPORT && message.exec_type === 'trade' && fold(message.instrument) === fold(symbol)) {
+      // an instrument is named as it was asked for
+      else if (messageType === REPORT && message.exec_type === 'trade' && message.instrument === symbol) {
         add([{ ...message, amount: message.last_amount, price: message.last_price }]);
       }
       answered ||= messageType !== REPORT;

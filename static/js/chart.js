@@ -11,6 +11,7 @@ import {
   HistogramSeries,
   LineSeries,
 } from '../vendor/lightweight-charts.standalone.production.mjs';
+import { digitsOf, priceFormat, tick } from './axis.js';
 import { Bands } from './bands.js';
 import { before, switches } from './bars.js';
 import { marksOf } from './trades.js';
@@ -114,8 +115,7 @@ export class Chart {
 
   /** Draw the bars that are new. @param {Bar[]} fresh */
   update(fresh) {
-    const digits = Math.max(this.#digits, ...fresh.map((bar) => decimals(bar.close)));
-    if (this.#shape !== this.#bars.shape || digits > this.#digits) {
+    if (this.#shape !== this.#bars.shape || digitsOf(fresh) > this.#digits) {
       this.draw();
       return;
     }
@@ -142,10 +142,11 @@ export class Chart {
     const empty = this.#bars.emptyPlaces();
     const holes = new Set(empty);
     this.#places = [...bars, ...empty.map((time) => ({ time }))].sort((a, b) => a.time - b.time);
-    const points = this.#places.map((place, n) => {
-      const time = place.time / 1000;
-      return holes.has(place.time) ? { time } : this.#point(/** @type {Bar} */ (place), holes.has(this.#places[n + 1]?.time));
-    });
+    const points = this.#places.map((place, n) =>
+      holes.has(place.time)
+        ? { time: place.time / 1000 }
+        : this.#point(/** @type {Bar} */ (place), holes.has(this.#places[n + 1]?.time)),
+    );
     this.#active.setData(points);
     (this.#active === this.#line ? this.#candles : this.#line).setData([]);
     this.#volumes.setData(bars.filter((bar) => bar.volume !== null).map((bar) => this.#volume(bar)));
@@ -217,8 +218,7 @@ export class Chart {
 
   /** Take over the colours and the font the page has now. */
   paintTheme() {
-    const names = ['--soft', '--line', '--up', '--down', '--accent', '--warn', '--edge'];
-    const [soft, line, up, down, accent, warn, edge] = coloursOf(names);
+    const [soft, line, up, down, accent, warn, edge] = coloursOf('soft', 'line', 'up', 'down', 'accent', 'warn', 'edge');
     const { fontFamily, fontSize } = getComputedStyle(this.#box);
     const size = Math.round(Number.parseFloat(fontSize));
     const crosshair = { color: edge, labelBackgroundColor: accent };
@@ -247,7 +247,7 @@ export class Chart {
    */
   #point(bar, breaks) {
     const time = bar.time / 1000;
-    if (this.type === 'line') return { time, value: Number(bar.close), ...(breaks ? { color: HIDDEN } : {}) };
+    if (this.type === 'line') return { time, value: Number(bar.close), ...(breaks && { color: HIDDEN }) };
     const { open, high, low, close } = bar;
     return { time, open: Number(open), high: Number(high), low: Number(low), close: Number(close) };
   }
@@ -261,17 +261,8 @@ export class Chart {
 
   /** Show as many digits as the bars have. @param {Bar[]} bars */
   #scale(bars) {
-    this.#digits = Math.max(0, ...bars.slice(-500).map((bar) => decimals(bar.close)));
-    const minMove = Number(`1e-${this.#digits}`);
-    // twice: no -0
-    const formatter = (/** @type {number} */ price, digits = this.#digits) => Number(price.toFixed(digits)).toFixed(digits);
-    // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
-    const tickmarksFormatter = (/** @type {number[]} */ prices) => {
-      const between = prices.some((price) => Math.abs(price - Number(formatter(price))) > minMove / 100);
-      return prices.map((price) => formatter(price, this.#digits + Number(between)));
-    };
-    const priceFormat = { type: 'custom', minMove, formatter, tickmarksFormatter };
-    for (const series of [this.#candles, this.#line]) series.applyOptions({ priceFormat });
+    this.#digits = digitsOf(bars);
+    for (const series of [this.#candles, this.#line]) series.applyOptions({ priceFormat: priceFormat(this.#digits) });
     const { length } = this.#bars;
     this.#chart.timeScale().applyOptions({ timeVisible: length < 86_400_000, secondsVisible: length < 60_000 });
   }
@@ -316,30 +307,12 @@ export class Chart {
   }
 }
 
-/**
- * Label the time scale in the pages' zone; the library places its marks by UTC.
- *
- * @param {number} time s
- * @param {number} type 0: a year begins, 1: a month, 2: a day, 3: time, 4: time with seconds
- */
-function tick(time, type) {
-  const [day, clock] = stamp(time * 1000).split(' ');
-  if (type > 2 || clock !== '00:00:00') return clock.slice(0, type > 3 ? 8 : 5);
-  if (!type) return day.slice(0, 4);
-  return new Date(day).toLocaleDateString('en-GB', { timeZone: 'UTC', month: 'short', ...(type === 2 && { day: 'numeric' }) });
-}
-
-/** @param {string} text of a number @returns {number} digits after its point, zeros at the end not counted */
-function decimals(text) {
-  return /\.(\d*?)0*$/.exec(text)?.[1].length ?? 0;
-}
-
 /** @param {string[]} names of custom properties @returns {string[]} the colours they have now */
-function coloursOf(names) {
+function coloursOf(...names) {
   const probe = document.createElement('i');
   document.body.append(probe);
   const found = names.map((name) => {
-    probe.style.color = `var(${name})`;
+    probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   });
   probe.remove();

@@ -1,0 +1,38 @@
+/**
+ * What stands at the chart's axes. Pure but for the zone that was chosen.
+ *
+ * @module
+ */
+
+import { stamp } from './zone.js';
+
+/**
+ * Label the time scale in the pages' zone; the library places its marks by UTC.
+ *
+ * @param {number} time s
+ * @param {number} type 0: a year begins, 1: a month, 2: a day, 3: time, 4: time with seconds
+ */
+export function tick(time, type) {
+  const [day, clock] = stamp(time * 1000).split(' ');
+  if (type > 2 || clock !== '00:00:00') return clock.slice(0, type > 3 ? 8 : 5);
+  if (!type) return day.slice(0, 4);
+  return new Date(day).toLocaleDateString('en-GB', { timeZone: 'UTC', month: 'short', ...(type === 2 && { day: 'numeric' }) });
+}
+
+/** @param {import('./bars.js').Bar[]} bars @returns {number} digits after the point that the newest have, zeros at the end not counted */
+export function digitsOf(bars) {
+  return Math.max(0, ...bars.slice(-500).map(({ close }) => /\.(\d*?)0*$/.exec(close)?.[1].length ?? 0));
+}
+
+/** Write prices with so many digits. @param {number} digits */
+export function priceFormat(digits) {
+  const minMove = Number(`1e-${digits}`);
+  // twice: no -0
+  const formatter = (/** @type {number} */ price, places = digits) => Number(price.toFixed(places)).toFixed(places);
+  // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
+  const tickmarksFormatter = (/** @type {number[]} */ prices) => {
+    const between = prices.some((price) => Math.abs(price - Number(formatter(price))) > minMove / 100);
+    return prices.map((price) => formatter(price, digits + Number(between)));
+  };
+  return { type: 'custom', minMove, formatter, tickmarksFormatter };
+}

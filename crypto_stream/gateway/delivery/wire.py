@@ -6,7 +6,6 @@ import _socket
 import contextlib
 import logging
 import socket
-import time
 
 from websockets.extensions import Extension
 from websockets.frames import CLOSE_CODE_EXPLANATIONS, CloseCode, Opcode
@@ -14,6 +13,7 @@ from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
 
+from crypto_stream.gateway.delivery.assembly import Assembly
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
@@ -27,9 +27,6 @@ _quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a
 _UNSENT = 16 * 1024
 _SEND_BUFFER = 64 * 1024
 _CHUNK = 16 * 1024
-# Frames that are no whole message (pings, pongs, fragments) which one client may send within this time.
-_MOST_SMALL = 1_000
-_SMALL_S = 10.0
 # What the decompressor of an unfinished message holds.
 _INFLATING = 40_000
 # Seconds the other side has to answer our close, and to take the last bytes.
@@ -53,9 +50,8 @@ class Wire(_socket.socket):
     """
 
     __slots__ = (
-        *("_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_heard", "_held", "_hub"),
-        *("_kept", "_muted", "_owed", "_part", "_reader", "_small", "_small_since_s", "_started", "_told"),
-        "_writer",
+        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_heard"),
+        *("_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_started", "_told", "_writer"),
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
@@ -69,13 +65,12 @@ class Wire(_socket.socket):
                 self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         self._hub = hub
         self._bounds = bounds
-        self._kept = self._small = 0
-        self._small_since_s = 0.0
+        self._kept = 0
+        self._assembly = Assembly()
         self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=bounds.message, logger=_quiet)
         self._frames.extensions = extensions
         self._deflate = bool(extensions)
         self._owed: list[bytes | memoryview] = []
-        self._part: tuple[Opcode, bytearray] | None = None
         self._reader: Stop | None = None
         self._writer: Stop | None = None
         self._blocked = self._closed = self._finishing = self._held = False
@@ -275,49 +270,32 @@ class Wire(_socket.socket):
         kept = 0
         if not self._told:
             kept = len(self._frames.reader.buffer)
-            if self._part is not None:
-                kept += len(self._part[1]) + (_INFLATING if self._deflate else 0)
+            if (part := self._assembly.kept()) is not None:
+                kept += part + (_INFLATING if self._deflate else 0)
         if kept != self._kept:
             self._kept = kept
             self._bounds.parts.note(self, kept)
 
     def _count_small(self) -> None:
-        """End who sends nothing but pings and fragments: each costs as much as a message."""
-        if not self._small:
-            self._small_since_s = time.monotonic()
-        self._small += 1
-        if self._small >= _MOST_SMALL:
-            self._small = 0
-            if time.monotonic() - self._small_since_s < _SMALL_S:
-                self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
+        """End who sends nothing but pings and fragments."""
+        if self._assembly.floods():
+            self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
 
     def _assemble(self, frame: Incoming) -> None:
-        """Join the frames of one message; text must be UTF-8."""
+        """Take a frame, and the message that it ends; text must be UTF-8."""
         if not frame.fin or frame.opcode not in (Opcode.TEXT, Opcode.BINARY):
             self._count_small()
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            kind: Opcode = frame.opcode
-            body = bytearray(frame.data)
-            if not frame.fin:
-                self._part = kind, body
-                return
-        elif frame.opcode is Opcode.CONT and self._part is not None:
-            kind, body = self._part
-            body += frame.data
-            if not frame.fin:
-                return
-            self._part = None
-        else:
-            if frame.opcode is Opcode.PONG:
-                self.ponged(bytes(frame.data))
+        if frame.opcode is Opcode.PONG:
+            self.ponged(bytes(frame.data))
             return
         try:
-            message = str(body, "utf-8") if kind is Opcode.TEXT else bytes(body)
+            message = self._assembly.add(frame)
         except UnicodeDecodeError:
             self._frames.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
             self._tell_ended()
             return
-        self.received(message)
+        if message is not None:
+            self.received(message)
 
     def _pass_on(self) -> None:
         """Send what the protocol answers by itself: pongs, close frames, the end of the stream."""
@@ -338,6 +316,6 @@ class Wire(_socket.socket):
     def _tell_ended(self) -> None:
         if not self._told:
             self._told = True
-            self._part = None
+            self._assembly.clear()
             self._note_parts()
             self.ended()

@@ -32,7 +32,7 @@ from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Range
-from crypto_stream.storage.sqlite_history import SqliteHistoryReader
+from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 
 _SYMBOLS = [f"ticker_{number:02d}" for number in range(100)]
 _HOUR_MS = 3_600_000

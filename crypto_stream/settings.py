@@ -3,62 +3,27 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from crypto_stream.errors import SettingError
-from crypto_stream.origin import normal_origin
+from crypto_stream.setting_types import Level, Networks, Origins, RootPath, Words
 
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
 # Not settings of the program: what tests and the supervisor hand to processes they start.
 _RESERVED = {"RECORDINGS", "INHERITED", "CONFIG", "TEST_SCALE", "CLIENT_ID"}
-
-
-def _words(value: object) -> object:
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Write each as browsers send it, so that it can match."""
-    return tuple(dict.fromkeys(word if word == "*" else normal_origin(word) for word in words))
-
-
-def _root_path(text: str) -> str:
-    path = "/" + text.strip().strip("/")
-    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+|/", path):
-        raise ValueError("write a path such as /crypto, of letters, digits and . _ ~ -")
-    return path.rstrip("/")
-
-
-def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
-    for word in words:
-        try:
-            ipaddress.ip_network(word)
-        except ValueError:
-            raise ValueError(f"{word!r} is no network; write 127.0.0.1 or 10.0.0.0/8") from None
-    return words
-
-
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseModel):
@@ -108,9 +73,7 @@ class Settings(BaseModel):
         description="Hours of one-hour bars kept of each instrument, by whole days; 0: for ever.",
     )
     log_file: Path = Field(Path("app.log"), description="Log file, written by the supervisor alone.")
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
-        "INFO", description="Least level logged."
-    )
+    log_level: Level = Field("INFO", description="Least level logged.")
     log_size: int = Field(10_000_000, ge=10_000, description="Bytes after which the log file is rotated.")
     log_count: int = Field(5, ge=0, le=1000, description="Rotated log files kept.")
     seed: int | None = Field(
@@ -150,10 +113,10 @@ class Settings(BaseModel):
     admin_token: SecretStr | None = Field(
         None, description="Token that may pin sources; none: the one made in the data directory."
     )
-    origins: Annotated[Words, AfterValidator(_origins)] = Field(
+    origins: Origins = Field(
         (), description="Other web origins whose pages may read and connect; * allows every one."
     )
-    root_path: Annotated[str, AfterValidator(_root_path)] = Field(
+    root_path: RootPath = Field(
         "", description="Path under which a proxy serves this, where it hands it on: /crypto."
     )
     max_viewers: int = Field(
@@ -164,7 +127,7 @@ class Settings(BaseModel):
         ge=1,
         description="Open WebSockets and Socket.IO sessions of one client address, in one process.",
     )
-    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
+    trusted_proxies: Networks = Field(
         (),
         description="Networks of proxies whose X-Forwarded-For is believed: for max_per_address, the log.",
     )

@@ -11,7 +11,8 @@ from crypto_stream.history.keeper import Keeper
 from crypto_stream.market.clock import Anchor, EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import CorruptError, UnusableError
-from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 
 log = logging.getLogger(__name__)
 

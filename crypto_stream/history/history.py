@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
 from crypto_stream.history.absences import Absences
+from crypto_stream.history.answers import Answers
 from crypto_stream.history.below import NEAR_MS, Kept, LeftOut
 from crypto_stream.history.day import STEP, Figures
 from crypto_stream.history.early import Early
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
 from crypto_stream.history.keeper import Keeper
-from crypto_stream.history.pages import Page, Present, first_times, read_page
+from crypto_stream.history.pages import Present
 from crypto_stream.history.past import read_past
-from crypto_stream.history.queries import FOREVER_MS, Plan, Question, plan
-from crypto_stream.history.reading import Reading
+from crypto_stream.history.queries import FOREVER_MS, Plan
 from crypto_stream.history.recent import Recent
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
 from crypto_stream.history.standstill import Lived, Standstill
@@ -24,14 +23,7 @@ from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.market.instruments import is_synthetic
-from crypto_stream.storage.interface import (
-    Batch,
-    CorruptError,
-    HistoryReader,
-    Range,
-    Retention,
-    StoredBar,
-)
+from crypto_stream.storage.interface import Batch, HistoryReader, Range, Retention, StoredBar
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +73,10 @@ class History:
         self._began_ms = self._began_ns = 0
         self._starting = False
         self._alive_ms = 0
-        self._unreadable = False
         self._ahead: set[str] = set()
-        self._reading = Reading()
         self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
         self._has_past: set[tuple[str, str]] = set()
+        self.ask = Answers(reader, keeper, clock, self._present).ask
 
     @property
     def late_trades(self) -> int:
@@ -220,47 +211,15 @@ class History:
         by = None if clock.disputed else Retention(min(now_ms, anchor.wall_ms), clock.steady)
         self.keeper.put(Batch(bars, self.gaps.changed(), now_ms, asides, anchor, by))
 
-    async def ask(self, symbol: str, question: Question) -> Page:
-        """Answer with the state of this moment; what closes while the disk is read is left out.
-
-        Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
-        """
-        try:
-            page = await self._page(symbol, question)
-        except OSError as error:
-            if isinstance(error, CorruptError):
-                self.keeper.doubt(str(error))
-            self._note_readable(str(error))
-            raise
-        self._note_readable(None)
-        return page
-
-    def _note_readable(self, trouble: str | None) -> None:
-        """Say once that the history cannot be read, and once that it can be again."""
-        if trouble and not self._unreadable:
-            log.warning("history cannot be read", extra={"reason": trouble})
-        elif self._unreadable and not trouble:
-            log.info("history can be read again")
-        self._unreadable = trouble is not None
-
-    async def _page(self, symbol: str, question: Question) -> Page:
-        find_first = partial(first_times, self._reader, symbol)
-        first = await self._reading(lambda: find_first) if question.points else {}
-        planned = plan(question, first, self.clock.now_ms())
-        return await self._reading(lambda: partial(read_page, *self._of_now(symbol, question, planned)))
-
-    def _of_now(
-        self, symbol: str, question: Question, planned: Plan
-    ) -> tuple[HistoryReader, str, Question, Plan, Present]:
-        """Gather what the reading thread joins with the disk: the state of this moment."""
+    def _present(self, symbol: str, planned: Plan) -> Present:
+        """Gather what a reading thread joins with the disk: the state of this moment."""
         series, stored = self.series[symbol], planned.stored
-        present = Present(
+        return Present(
             series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
             [*self.keeper.waiting(symbol, stored), *self._unsent(symbol, stored)],
             series.live(planned.interval),
             [*self.keeper.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
         )
-        return self._reader, symbol, question, planned, present
 
     def _unsent(self, symbol: str, interval: str) -> list[Bar]:
         return [bar for of, kind, bar in self._bars if of == symbol and kind == interval]

@@ -13,13 +13,7 @@ from functools import partial
 
 from crypto_stream.market.orders import ExecType, Report
 from crypto_stream.orders.items import Decided, Item, Listener, Lookup, OwnerRead, Removal, Stored, UnusedRead
-from crypto_stream.storage.interface import (
-    CorruptError,
-    OrderBatch,
-    OrderReader,
-    OrderWriter,
-    UnusableError,
-)
+from crypto_stream.storage.interface import CorruptError, OrderBatch, OrderReader, OrderWriter, UnusableError
 
 log = logging.getLogger(__name__)
 

@@ -7,16 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from crypto_stream.bus.messages import OrderCounts
-from crypto_stream.bus.orders import (
-    Attach,
-    Command,
-    Detach,
-    Happened,
-    OrderNews,
-    Received,
-)
+from crypto_stream.bus.orders import Attach, Command, Detach, Happened, OrderNews, Received
 from crypto_stream.errors import RefusedError
-from crypto_stream.market.orders import ExecType, Rules
+from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.exchange import Offers, offers_left
@@ -26,10 +19,10 @@ from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.orders.journal import Journal
 from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
-from crypto_stream.orders.lookups import resent
 from crypto_stream.orders.news import News, Reader
 from crypto_stream.orders.owners import Ask, Cause, Owner, Session
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
+from crypto_stream.orders.telling import Telling
 from crypto_stream.orders.tending import Tending
 from crypto_stream.orders.turns import Turns
 from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound, OwnerKept
@@ -71,6 +64,7 @@ class Orders:
         self._turns = Turns(ledger.put)
         self._news = News(tell, clock.soon, self._cut_slow, self._turns.done)
         self._journal = Journal()
+        self._telling = Telling(self._journal, clock)
         self._requests = Requests(ledger, self._turns, self._broken)
         self._sessions: dict[tuple[int, int], Session] = {}
         self._floor: Floor | None = None
@@ -78,7 +72,6 @@ class Orders:
         self._trouble: str | None = None
         self._offers: Offers = {}
         self._early = 0
-        self._store = ""
         self._lost: str | None = None
         self._tending = Tending(ledger, terms.keep_days, self._cut)
 
@@ -167,7 +160,7 @@ class Orders:
 
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
-        self._store, self._lost = found.store, self._lost or found.lost
+        self._telling.store, self._lost = found.store, self._lost or found.lost
         if not self._offers:
             self._offers = offers_left(found.taken)
         floor = self._opening = self._make_floor(self._offers)
@@ -194,34 +187,8 @@ class Orders:
     def stored(self, results: list[Stored]) -> None:
         """Tell what is on disk now, and let new orders go to the market."""
         for result in results:
-            if self._floor is None or not self._safely(self._tell, self._floor, result):
-                self._answer_late(result)
-
-    def _tell(self, floor: Floor, result: Stored) -> None:
-        decided, report, known = result
-        owner = floor.owners.get(report.order.owner)
-        if known:
-            floor.withdraw(decided.order.owner)
-            self._answer(result)
-            return
-        if report.exec_type is ExecType.NEW:
-            floor.accept(report.order)
-        for session in owner.sessions if owner is not None else ():
-            if session.attached:
-                session.tell(Happened(session.number, _ref(decided, session), report, self._store))
-        self._journal.note(report, self._clock.now_s())
-
-    def _answer_late(self, result: Stored) -> None:
-        """Answer who asked for what was written as memory was thrown away; others hear of it later."""
-        self._answer(result)
-        if not result.known:
-            self._journal.note(result.report, self._clock.now_s())
-
-    def _answer(self, result: Stored) -> None:
-        """Answer who asked for it, if somebody did."""
-        if isinstance(cause := result.decided.cause, Cause):
-            number, order = cause.session.number, result.decided.order
-            cause.session.tell(resent(number, cause.ref, order, result.report, self._store))
+            if self._floor is None or not self._safely(self._telling.tell, self._floor, result):
+                self._telling.answer_late(result)
 
     def _safely(self, call: Callable[..., object], *values: object) -> bool:
         return guarded(self._broken, partial(call, *values))
@@ -305,7 +272,7 @@ class Orders:
         told = session.owner.told
         for report in found.untold:
             if report.seq > told:
-                session.tell(Happened(session.number, 0, report, self._store))
+                session.tell(Happened(session.number, 0, report, self._telling.store))
         if len(found.untold) == MOST_UNTOLD:
             session.piece_end = found.untold[-1].seq
             self._turn(floor, session, told)
@@ -354,8 +321,3 @@ class Orders:
         session.waiting.clear()
         self._early -= len(waiting)
         return waiting
-
-
-def _ref(decided: Decided, session: Session) -> int:
-    cause = decided.cause
-    return cause.ref if isinstance(cause, Cause) and cause.session is session else 0

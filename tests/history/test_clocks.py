@@ -18,7 +18,8 @@ from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.storage.interface import Batch, Range, StoredBar
-from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 from handlers.synthetic import due
 from tests.history.clocks import MS, SetClocks
 

@@ -25,7 +25,8 @@ from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Batch, StoredBar
-from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 from tests.history.trading import PRICES, SIZES, numbers, plainly, trade
 from tests.waiting import DEADLINE_S, until
 

@@ -22,7 +22,8 @@ from crypto_stream.storage.interface import (
     Retention,
     StoredBar,
 )
-from crypto_stream.storage.sqlite_history import SqliteHistoryReader, SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 
 ALL = Range(0, 2**62, 10_000, newest=False)
 TEXTS = st.text("0123456789.", min_size=1, max_size=40)

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from websockets.frames import CloseCode
 
-from crypto_stream.bus.orders import (
-    Attach,
-    Cancel,
-    Command,
-    Cut,
-    Detach,
-    Failed,
-    Happened,
-    Listed,
-    ListOrders,
-    ListTrades,
-    Place,
-    Received,
-    Told,
-    Traded,
-)
+from crypto_stream.bus.orders import Attach, Cut, Detach, Failed, Happened, Listed, Received, Told, Traded
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.wire import Wire
+from crypto_stream.gateway.order_sessions.commands import NAMES, Engines, command
 from crypto_stream.gateway.order_sessions.house import Client, House
 from crypto_stream.gateway.order_sessions.market_data import Subscription
 from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, WITHIN_S, Pace
@@ -35,7 +21,6 @@ from crypto_stream.orders.fields import Form, RequestId
 from crypto_stream.orders.messages import (
     Ask,
     BadAskError,
-    CancelOrder,
     GetOrders,
     GetTrades,
     Identify,
@@ -55,15 +40,6 @@ _UNKNOWN_OUTCOME = (
     "it is not known whether this was done: send it again with its client_order_id, or ask GetOrders"
 )
 _MOST_CODE = "rate_limited"
-_NAMES: dict[type[Ask], str] = {
-    Subscribe: "subscribe",
-    Unsubscribe: "unsubscribe",
-    PlaceOrder: "place",
-    CancelOrder: "cancel",
-    GetOrders: "list_orders",
-    GetTrades: "list_trades",
-    Identify: "identify",
-}
 
 
 class OrderSession(Wire):
@@ -74,18 +50,8 @@ class OrderSession(Wire):
     """
 
     __slots__ = (
-        *(
-            "_began",
-            "_forms",
-            "_house",
-            "_late_since_s",
-            "_next_beat_s",
-            "_owed_most",
-            "_pace",
-            "_pinged",
-            "_receipts",
-        ),
-        *("_subscriptions", "_unanswered", "client", "name", "number", "style", "why"),
+        *("_began", "_forms", "_house", "_late_since_s", "_next_beat_s", "_owed_most", "_pace", "_pinged"),
+        *("_receipts", "_subscriptions", "_unanswered", "client", "name", "number", "style", "why"),
     )
 
     def __init__(
@@ -127,7 +93,7 @@ class OrderSession(Wire):
             code, reason, request_id, camel = bad.code, str(bad), bad.request_id, bad.camel
         if camel is not None and camel != self.style.camel:
             self.style = Style(camel, self.style.extended)
-        house.counters.messages["refused" if ask is None else _NAMES[type(ask)]] += 1
+        house.counters.messages["refused" if ask is None else NAMES[type(ask)]] += 1
         if not allowed:
             self._slow_down(request_id)
         elif ask is None:
@@ -150,7 +116,7 @@ class OrderSession(Wire):
             self._house.ask(Detach(self.number))
         self._house.ended(self.number, self.why or self.fault())
 
-    def _command(self, ask: PlaceOrder | CancelOrder | GetOrders | GetTrades, request_id: RequestId) -> None:
+    def _command(self, ask: Engines, request_id: RequestId) -> None:
         house = self._house
         if not house.up:
             self.refuse("engine_unreachable", "the engine cannot be reached: nothing was done", request_id)
@@ -162,21 +128,13 @@ class OrderSession(Wire):
             return
         form = ask.form if isinstance(ask, GetTrades) else None
         ref = self._unanswered.add(request_id, house.clock(), form, is_list=is_list)
-        house.ask(self._on_the_bus(ask, ref))
-        if self._unanswered.full():
-            self.hold(True)
-
-    def _on_the_bus(self, ask: PlaceOrder | CancelOrder | GetOrders | GetTrades, ref: int) -> Command:
         if isinstance(ask, PlaceOrder):
             self._forms[ask.ticket.symbol] = ask.form
-            return Place(self.number, ref, ask.ticket)
-        if isinstance(ask, CancelOrder):
-            return Cancel(self.number, ref, ask.order_id)
-        if isinstance(ask, GetOrders):
-            return ListOrders(self.number, ref)
-        if ask.symbol is not None and ask.form is not None:
-            self._forms[ask.symbol] = ask.form
-        return ListTrades(self.number, ref, ask.symbol)
+        elif form is not None and isinstance(ask, GetTrades) and ask.symbol is not None:
+            self._forms[ask.symbol] = form
+        house.ask(command(self.number, ref, ask))
+        if self._unanswered.full():
+            self.hold(True)
 
     def _identify(self, ask: Identify, request_id: RequestId, *, first: bool) -> None:
         """Go on as the owner that the client names; nothing was done before as another one."""

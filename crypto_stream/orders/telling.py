@@ -1,0 +1,54 @@
+"""What is on the disk, told: to all sessions of its owner, and to who asked for it."""
+
+from __future__ import annotations
+
+from crypto_stream.bus.orders import Happened
+from crypto_stream.market.orders import ExecType
+from crypto_stream.orders.clock import Clock
+from crypto_stream.orders.floor import Floor
+from crypto_stream.orders.items import Decided, Stored
+from crypto_stream.orders.journal import Journal
+from crypto_stream.orders.lookups import resent
+from crypto_stream.orders.owners import Cause, Session
+
+
+class Telling:
+    """Tell what was stored, and note it in the journal; `store` is the identity of what is open."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        """Tell nothing yet."""
+        self.store = ""
+        self._journal = journal
+        self._clock = clock
+
+    def tell(self, floor: Floor, result: Stored) -> None:
+        """Tell the sessions of the owner, and let a new order go to the market."""
+        decided, report, known = result
+        owner = floor.owners.get(report.order.owner)
+        if known:
+            floor.withdraw(decided.order.owner)
+            self._answer(result)
+            return
+        if report.exec_type is ExecType.NEW:
+            floor.accept(report.order)
+        for session in owner.sessions if owner is not None else ():
+            if session.attached:
+                session.tell(Happened(session.number, _ref(decided, session), report, self.store))
+        self._journal.note(report, self._clock.now_s())
+
+    def answer_late(self, result: Stored) -> None:
+        """Answer who asked for what was written as memory was thrown away; others hear of it later."""
+        self._answer(result)
+        if not result.known:
+            self._journal.note(result.report, self._clock.now_s())
+
+    def _answer(self, result: Stored) -> None:
+        """Answer who asked for it, if somebody did."""
+        if isinstance(cause := result.decided.cause, Cause):
+            number, order = cause.session.number, result.decided.order
+            cause.session.tell(resent(number, cause.ref, order, result.report, self.store))
+
+
+def _ref(decided: Decided, session: Session) -> int:
+    cause = decided.cause
+    return cause.ref if isinstance(cause, Cause) and cause.session is session else 0

@@ -1,0 +1,48 @@
+"""Kinds of settings that need reading: lists, origins, networks, a path; ValueError says what to write."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+from crypto_stream.origin import normal_origin
+
+
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Write each as browsers send it, so that it can match."""
+    return tuple(dict.fromkeys(word if word == "*" else normal_origin(word) for word in words))
+
+
+def _root_path(text: str) -> str:
+    path = "/" + text.strip().strip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+|/", path):
+        raise ValueError("write a path such as /crypto, of letters, digits and . _ ~ -")
+    return path.rstrip("/")
+
+
+def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            raise ValueError(f"{word!r} is no network; write 127.0.0.1 or 10.0.0.0/8") from None
+    return words
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Origins = Annotated[Words, AfterValidator(_origins)]
+Networks = Annotated[Words, AfterValidator(_networks)]
+RootPath = Annotated[str, AfterValidator(_root_path)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from crypto_stream.market.orders import ExecType, Report
+from crypto_stream.orders.faults import Faults
 from crypto_stream.orders.items import Decided, Item, Listener, Lookup, OwnerRead, Removal, Stored, UnusedRead
 from crypto_stream.storage.interface import CorruptError, OrderBatch, OrderReader, OrderWriter, UnusableError
 
@@ -25,9 +25,6 @@ _SLOW_S = 5.0
 # What owners were told is written along with changes, or alone after so long: forgotten, it is told twice.
 _TOLD_EVERY_S = 0.25
 _RETRY_S = 1.0
-# Pauses after faults of ours grow up to this, and begin anew when there was none for so long.
-_CALM_S = 60.0
-MOST_FAULTS = 6
 _MOST_UNUSED = 100  # owners found at once
 _MOST_USED = 1_000  # owners that wait to be noted as used; it is done along with other changes
 # Owners whose newest seq is remembered; then all are forgotten and read again.
@@ -69,9 +66,7 @@ class Ledger:
         self._used: set[str] = set()
         self._seqs: dict[str, int] = {}
         self._doubt: OSError | None = None
-        self._abandoned_s = -math.inf
-        self._pause_s = 0.0
-        self._faults = 0
+        self._faults = Faults(retry_s)
         self._wanted = False
         self._ending = False
         self._busy_since: float | None = None
@@ -116,21 +111,11 @@ class Ledger:
     def abandon(self, reason: str) -> None:
         """Fail all that waits, and open anew after a while: what made it cannot be trusted.
 
-        After `MOST_FAULTS` that followed each other it is not opened again: it would go on for ever.
+        After many that followed each other it is not opened again: it would go on for ever.
         """
         with self._news:
-            now_s = time.monotonic()
-            calm = now_s - self._abandoned_s > _CALM_S
-            self._pause_s = self._retry_s if calm else min(2 * self._pause_s, _CALM_S)
-            self._faults = 1 if calm else self._faults + 1
-            self._abandoned_s = now_s
-            doubt = OSError(reason)
-            if self._faults >= MOST_FAULTS:
-                doubt = UnusableError(
-                    f"{MOST_FAULTS} faults of this server followed each other, see its log; "
-                    "restart the engine when their cause is gone"
-                )
-            self._doubt = self._doubt or doubt
+            fault = self._faults.note(reason, time.monotonic())
+            self._doubt = self._doubt or fault
             self._news.notify_all()
 
     @property
@@ -203,7 +188,7 @@ class Ledger:
                 self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
                 if error is self._doubt:
                     with self._news:
-                        self._news.wait_for(lambda: self._ending, self._pause_s)
+                        self._news.wait_for(lambda: self._ending, self._faults.pause_s)
                 return
             if self._ending and not self._items:
                 return

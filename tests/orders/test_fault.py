@@ -8,7 +8,7 @@ import pytest
 
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Rules, Status
-from crypto_stream.orders.ledger import MOST_FAULTS
+from crypto_stream.orders.faults import MOST_FAULTS
 from crypto_stream.orders.service import FAULT
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, House, a_quote, house, limit, said
 

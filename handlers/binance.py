@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct
 
 from crypto_stream.feed.source import (
     Acked,
+    BarTime,
     Budget,
     Event,
     Ignored,
@@ -145,7 +146,7 @@ class _ExchangeInfo(Struct):
 
 
 # open time, five numbers, close time, quote volume, trades, and what nobody needs
-_Kline = tuple[VenueTime, str, str, str, str, str, VenueTime, str, int, str, str, str]
+_Kline = tuple[BarTime, str, str, str, str, str, BarTime, str, int, str, str, str]
 
 _combined = msgspec.json.Decoder(_Combined).decode
 _plain = msgspec.json.Decoder(_Plain).decode

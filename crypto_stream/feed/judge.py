@@ -13,7 +13,8 @@ from crypto_stream.market.book import SourceBook
 from crypto_stream.market.events import Trade, Update
 
 _LARGEST_KEY = 2**63 - 1
-_LAST_MS = 4_102_444_800_000  # the year 2100: beyond, it is another unit or nonsense
+_FIRST_MS, _LAST_MS = 1_000_000_000_000, 4_102_444_800_000  # the years 2001 and 2100
+_FINER_UNITS = (1_000, 1_000_000)  # of a ms: us, ns. Times in these units and of these years overlap nowhere
 _LONGEST_NAME = 40
 # A stamp further ahead than the source's clock usually is, and this, is wrong.
 _AHEAD_MS = 5_000
@@ -59,6 +60,8 @@ class Judge:
 
         `now_ms` is our clock, `received_ns` the monotonic one of the book.
         """
+        if type(event.time) is int and event.time >= _LAST_MS:
+            event = _in_ms(event)
         wrong = self._wrong_frame(event, now_ms) or self._wrong_numbers(event)
         if wrong is None and not self._synthetic and self._is_off(event, received_ns):
             wrong = "bad_price"
@@ -134,6 +137,16 @@ class Judge:
             return False
         price, bid, ask = float(event.price), float(entry.bid or 0), float(entry.ask or 0)
         return (bid > 0 and price < bid * (1 - _FARTHEST)) or (ask > 0 and price > ask * (1 + _FARTHEST))
+
+
+def _in_ms(event: Update | Trade) -> Update | Trade:
+    """Bring a time in us or ns, and a key that is that time, to ms; what is neither stays as it is."""
+    time = event.time
+    for per_ms in _FINER_UNITS:
+        if time is not None and _FIRST_MS * per_ms <= time < _LAST_MS * per_ms:
+            key = event.key // per_ms if event.key == time else event.key
+            return msgspec.structs.replace(event, time=time // per_ms, key=key)
+    return event
 
 
 def _is_plain_top(event: Update) -> bool:

@@ -42,6 +42,7 @@ from crypto_stream.market.orders import Rules
 
 __all__ = [
     "Acked",
+    "BarTime",
     "Budget",
     "Event",
     "Ignored",
@@ -68,8 +69,10 @@ __all__ = [
 
 # Types of a venue's JSON. A key of order is what `Update.key` and `Trade.key` take.
 VenueKey = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Ms since the epoch. Past the year 2100 it is another unit or nonsense, and would outrank every later time.
-VenueTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
+# Since the epoch, in ms; of an event also in us or ns, which the feed tells by their size and brings to ms.
+VenueTime = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# Of a bar, in ms. Past the year 2100 it is another unit or nonsense.
+BarTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
 # Of a list that a venue's REST interface gives: more would be nonsense, and too much work in one piece.
 VenueList = msgspec.Meta(max_length=20_000)
 

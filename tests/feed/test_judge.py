@@ -116,13 +116,27 @@ def test_keys_have_bounds(key: Any) -> None:
     assert court.book.dropped == {"bad_key": 1}
 
 
-@pytest.mark.parametrize("time", [-1, 4_102_444_800_000, 253_402_300_799_000, NOW * 1000, "1", 1.5])
+@pytest.mark.parametrize(
+    "time", [-1, 4_102_444_800_000, 253_402_300_799_000, 253_402_300_799_000_000, NOW * 10, "1", 1.5]
+)
 def test_times_have_bounds_in_recordings_too(time: Any) -> None:
     """Beyond the year 2100 it is another unit, or nonsense."""
     court = Court(live=False)
 
     assert court.allow(trade(time=time)) is None
     assert court.book.dropped == {"bad_time": 1}
+
+
+@pytest.mark.parametrize("per_ms", [1_000, 1_000_000])
+@pytest.mark.parametrize("live", [True, False])
+def test_times_in_finer_units_are_brought_to_ms(per_ms: int, live: bool) -> None:
+    """Microseconds and nanoseconds are told by their size; a key that is a time goes with it, others stay."""
+    court = Court(live=live)
+    fine = NOW * per_ms + per_ms // 2
+
+    assert court.allow(trade(key=7, time=fine)) == trade(key=7, time=NOW)
+    assert court.allow(day("100", key=fine, time=fine)) == day("100")
+    assert not court.book.dropped
 
 
 @pytest.mark.parametrize(("ahead_ms", "taken"), [(0, True), (4_000, True), (16_000, False), (DAY, False)])

@@ -224,3 +224,40 @@ def test_only_a_venue_can_be_replayed(tmp_path: Path) -> None:
 
     with pytest.raises(RecordingError, match="'synthetic' is no venue"):
         load_sources(settings(sources=f"replay:synthetic:{file}"))
+
+
+DAY = (
+    '{"stream":"btcusdt@ticker","data":{"E":%d,"s":"BTCUSDT","c":"100","b":"99","B":"1","a":"101","A":"1",'
+    '"o":"90","h":"110","l":"80","v":"5"}}'
+)
+TRADE = '{"stream":"btcusdt@aggTrade","data":{"a":%d,"s":"BTCUSDT","p":"%s","q":"1","T":%d}}'
+OKX = '{"arg":{"channel":"%s","instId":"BTC-USDT"},"data":[{%s,"ts":"%d"}]}'
+OKX_DAY = (
+    '"last":"100","askPx":"101","askSz":"1","bidPx":"99","bidSz":"1","open24h":"90","high24h":"110",'
+    '"low24h":"80","vol24h":"5"'
+)
+
+
+@pytest.mark.parametrize("per_ms", [1, 1_000, 1_000_000])
+@pytest.mark.parametrize("venue", ["binance", "okx"])
+async def test_recording_in_another_unit_of_time_gives_prices(
+    tmp_path: Path, venue: str, per_ms: int
+) -> None:
+    """Times in microseconds or nanoseconds are brought to ms, for every venue alike."""
+    at = 1_770_000_000_000
+    first, then = at * per_ms, (at + 1_000) * per_ms
+    frames = {
+        "binance": [DAY % first, TRADE % (1, "100.5", first), TRADE % (2, "100.7", then)],
+        "okx": [
+            OKX % ("tickers", OKX_DAY, first),
+            OKX % ("trades", '"tradeId":"1","px":"100.5","sz":"1"', first),
+            OKX % ("trades", '"tradeId":"2","px":"100.7","sz":"1"', then),
+        ],
+    }
+    file = recording(tmp_path / "some.ndjson", [(None, frame) for frame in frames[venue]])
+    async with assembled(sources=f"replay:{venue}:{file}", explicit_pairs=False) as feed:
+        await until(lambda: feed.state(f"replay:{venue}") == "ended")
+        entry = feed.assembly.book.of(f"replay:{venue}").entries["btcusdt"]
+
+        assert (entry.price, entry.open_24h, entry.time) == ("100.7", "90", at + 1_000)
+        assert not feed.assembly.book.of(f"replay:{venue}").dropped

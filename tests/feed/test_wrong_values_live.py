@@ -79,6 +79,20 @@ async def test_a_stamp_of_the_future_is_dropped_alone(
         assert dropped["future"] == 5
 
 
+@pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
+async def test_a_stamp_in_microseconds_is_read(kind: type[FakeBinance] | type[FakeOKX]) -> None:
+    """A venue that changes its unit gives prices all the same, with times in ms."""
+    async with kind([PAIR], price="60000") as fake, running(fake, pairs=PAIR) as feed:
+        await until(lambda: len(trades(feed, fake.name)) > 5)
+        at = time.time_ns() // 1_000_000
+        stamp: Any = at * 1_000 + 7 if kind is FakeBinance else str(at * 1_000 + 7)
+        fake.walks[PAIR].trade_id += 1
+        send(fake, "trade", lambda data: data.update({"T" if kind is FakeBinance else "ts": stamp}))
+
+        await until(lambda: any(trade.time == at for trade in trades(feed, fake.name)))
+        await goes_on(feed, fake)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -1,0 +1,140 @@
+"""A gateway's end of the bus on one machine: a client of the engine's Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from crypto_stream.bus.frames import Splitter, decode_to_gateway, encode_frame
+from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
+from crypto_stream.bus.orders import OrderCommands
+from crypto_stream.errors import BusError, RefusedError
+
+log = logging.getLogger(__name__)
+
+# The engine beats each second; this long without a byte and it is given up.
+SILENCE_S = 5.0
+_RECONNECT_S = (0.05, 1.0)
+_READ_BYTES = 256 * 1024
+
+
+class LocalGatewayPort:
+    """A gateway's end: blocking calls on plain sockets and threads, which green servers make green."""
+
+    def __init__(self, path: Path, silence_s: float = SILENCE_S) -> None:
+        """Connect to the engine at `path`, give it up after `silence_s` without a byte."""
+        self._path = path
+        self._silence_s = silence_s
+        self._socket: socket.socket | None = None
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, _Waiting] = {}
+        self._sending = threading.Lock()
+        self._closed = False
+
+    def run(self, receive: Callable[[ToGateway], None], lost: Callable[[], None]) -> None:
+        """Connect, deliver, reconnect for ever; `lost` is called when the engine cannot be reached."""
+        pause = _RECONNECT_S[0]
+        while not self._closed:
+            try:
+                connected = self._connect()
+            except OSError:
+                lost()
+                time.sleep(pause)
+                pause = min(pause * 2, _RECONNECT_S[1])
+                continue
+            pause = _RECONNECT_S[0]
+            try:
+                self._read(connected, receive)
+            except (OSError, BusError) as error:
+                if not self._closed:
+                    log.warning("engine lost", extra={"reason": str(error) or type(error).__name__})
+            finally:
+                self._disconnect()
+            if not self._closed:
+                lost()
+
+    def close(self) -> None:
+        """End `run` soon; every waiting `ask` fails."""
+        self._closed = True
+        self._disconnect()
+
+    def ask(self, ask: Ask, timeout_s: float = 5.0) -> bytes:
+        """Send one request, return its answer as msgpack; raise BusError (no answer) or RefusedError."""
+        waiting = _Waiting()
+        number = next(self._ids)
+        self._waiting[number] = waiting
+        try:
+            self._send(encode_frame(Request(number, ask, timeout_s)))
+            if not waiting.done.wait(timeout_s):
+                raise BusError(f"the engine did not answer within {timeout_s:g} s")
+        finally:
+            del self._waiting[number]
+        answer = waiting.answer
+        if answer is None:
+            raise BusError("the engine went away before it answered")
+        if answer.code is not None:
+            raise RefusedError(answer.code, answer.reason or answer.code)
+        return bytes(answer.value)
+
+    def send(self, commands: OrderCommands) -> None:
+        """Send what sessions ask about orders; raise BusError when the engine cannot be reached."""
+        self._send(encode_frame(commands))
+
+    def _connect(self) -> socket.socket:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(self._silence_s)
+        try:
+            connected.connect(os.fspath(self._path))
+        except OSError:
+            connected.close()
+            raise
+        self._socket = connected
+        return connected
+
+    def _read(self, connected: socket.socket, receive: Callable[[ToGateway], None]) -> None:
+        splitter = Splitter()
+        while data := connected.recv(_READ_BYTES):
+            for body in splitter.feed(data):
+                message = decode_to_gateway(body)
+                if isinstance(message, Answer):
+                    if waiting := self._waiting.get(message.id):
+                        waiting.answer = message
+                        waiting.done.set()
+                else:
+                    receive(message)
+
+    def _send(self, frame: bytes) -> None:
+        with self._sending:
+            if self._socket is None:
+                raise BusError("the engine cannot be reached")
+            connected = self._socket
+            try:
+                connected.sendall(frame)
+            except OSError as error:
+                with contextlib.suppress(OSError):  # half a frame may be out: nothing may follow it
+                    connected.shutdown(socket.SHUT_RDWR)
+                raise BusError(f"the engine cannot be reached: {error}") from None
+
+    def _disconnect(self) -> None:
+        connected, self._socket = self._socket, None
+        if connected:
+            with contextlib.suppress(OSError):  # the engine may have closed it first
+                connected.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads it; close alone does not
+            connected.close()
+        for waiting in list(self._waiting.values()):
+            waiting.done.set()
+
+
+class _Waiting:
+    """One unanswered request."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.answer: Answer | None = None

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import Ask, Beat, GetSparks, Quotes, Snapshot, Sparks
 from crypto_stream.bus.orders import Command
 from crypto_stream.errors import RefusedError

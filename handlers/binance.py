@@ -27,6 +27,7 @@ from crypto_stream.feed.source import (
     Refused,
     Request,
     Rules,
+    Symbols,
     Trade,
     Update,
     VenueKey,
@@ -36,7 +37,7 @@ from crypto_stream.feed.source import (
     reading,
 )
 from crypto_stream.market.bars import Bar, given
-from crypto_stream.market.decimals import decimal_text, four_decimal_texts
+from crypto_stream.market.decimals import decimal_text, four_decimal_texts, price_of_trade
 from crypto_stream.market.instruments import fold
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ CONNECTS = Budget(300, 300.0)
 
 _STREAMS = ("bookTicker", "aggTrade", "ticker")
 _PER_REQUEST = 100  # symbols; a longer list makes a frame of more than 8 kB
-_SYMBOLS_KEPT = 10_000
 # Unknown trouble, disconnected, too many requests, timeout, overloaded: errors.md of the same documents.
 _PASSING = frozenset({-1000, -1001, -1003, -1007, -1008, -1015, -1034})
 
@@ -100,11 +100,11 @@ class _Ticker(Struct, gc=False):
 
 
 class _Error(Struct):
-    code: int = 0
+    code: int | None = None
     msg: str = ""
 
 
-class _Plain(Struct):
+class _Plain(_Error):
     """Whatever a frame without the `stream` wrapper may be; which fields are there decides."""
 
     e: str | None = None
@@ -112,8 +112,6 @@ class _Plain(Struct):
     result: Raw = Raw()
     id: int | str | None = None
     error: _Error | None = None
-    code: int | None = None
-    msg: str = ""
     lastUpdateId: Raw = Raw()  # noqa: N815 - the venue's name
 
 
@@ -157,7 +155,14 @@ _any = msgspec.json.Decoder().decode
 _symbol = msgspec.json.Decoder(_Symbol).decode
 _unruled = msgspec.json.Decoder(_Unruled).decode
 
-_symbols: dict[str, str] = {}
+
+def _symbol_of(name: str) -> str:
+    if symbol := fold(name):
+        return symbol
+    raise ValueError("no symbol")
+
+
+_symbols = Symbols(_symbol_of)
 
 
 def url(base: str, instruments: Sequence[Instrument]) -> str:
@@ -193,10 +198,10 @@ def parse(frame: bytes) -> list[Event]:
             return [_read_plain(frame)]
         stream = wrapped.stream
         channel = stream.partition("@")[2]
-        reader = _READERS.get(channel)
-        if reader is None:
-            return [_read_other(stream, channel)]
-        return [reader(wrapped.data)]
+        if reader := _READERS.get(channel or stream):
+            return [reader(wrapped.data)]
+        # Streams of all symbols begin with `!`.
+        return [Ignored((stream if stream.startswith("!") else channel or stream)[:40])]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"binance: {error}") from None
 
@@ -281,7 +286,7 @@ def _read_book_ticker(payload: bytes | Raw) -> Event:
     """
     top = _book_ticker(payload)
     bid, bid_size, ask, ask_size = four_decimal_texts(top.b, top.B, top.a, top.A)
-    symbol = _symbols.get(top.s) or _learn(top.s)
+    symbol = _symbols[top.s]
     return Update(symbol, "bookTicker", top.u, None, UNSET, bid, bid_size, ask, ask_size)
 
 
@@ -292,10 +297,7 @@ def _read_agg_trade(payload: bytes | Raw) -> Event:
      "f":716849523,"l":716849523,"T":1616176861893,"m":false,"M":true}
     """
     trade = _agg_trade(payload)
-    price = decimal_text(trade.p)
-    if price is None:
-        raise ValueError("a trade without a price")
-    symbol = _symbols.get(trade.s) or _learn(trade.s)
+    price, symbol = price_of_trade(trade.p), _symbols[trade.s]
     return Trade(symbol, "aggTrade", trade.a, trade.T, price, decimal_text(trade.q))
 
 
@@ -307,7 +309,7 @@ def _read_ticker(payload: bytes | Raw) -> Event:
      "v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}
     """
     day = _ticker(payload)
-    at, symbol = day.E, _symbols.get(day.s) or _learn(day.s)
+    at, symbol = day.E, _symbols[day.s]
     price, bid, bid_size, ask, ask_size = map(decimal_text, (day.c, day.b, day.B, day.a, day.A))
     first, high, low, volume = map(decimal_text, (day.o, day.h, day.l, day.v))
     return Update(
@@ -322,24 +324,15 @@ def _read_shutdown(payload: bytes | Raw) -> Event:
     return Moving("Binance announced the shutdown of this server")
 
 
+# By the stream's name in combined mode, by the event's in raw mode.
 _READERS: dict[str, Callable[[bytes | Raw], Event]] = {
     "bookTicker": _read_book_ticker,
     "aggTrade": _read_agg_trade,
     "ticker": _read_ticker,
-}
-_READERS_BY_EVENT = {
-    "bookTicker": _read_book_ticker,
-    "aggTrade": _read_agg_trade,
     "24hrTicker": _read_ticker,
+    "!serverShutdown": _read_shutdown,
     "serverShutdown": _read_shutdown,
 }
-
-
-def _read_other(stream: str, channel: str) -> Event:
-    """Read a wrapped frame of a stream that gives no quotes; streams of all symbols begin with `!`."""
-    if stream == "!serverShutdown":
-        return Moving("Binance announced the shutdown of this server")
-    return Ignored((stream if stream.startswith("!") else channel or stream)[:40])
 
 
 def _read_plain(frame: bytes) -> Event:
@@ -349,7 +342,7 @@ def _read_plain(frame: bytes) -> Event:
         return Ignored("array")
     plain = _plain(frame)
     if plain.e is not None:
-        reader = _READERS_BY_EVENT.get(plain.e)
+        reader = _READERS.get(plain.e)
         return reader(frame) if reader else Ignored(plain.e[:40])
     if plain.u:
         return _read_book_ticker(frame)
@@ -359,25 +352,9 @@ def _read_plain(frame: bytes) -> Event:
 def _read_answer(plain: _Plain) -> Event:
     """Read the answer to a request, which names only the request's id; errors come in two shapes."""
     key = "" if plain.id is None else str(plain.id)
-    if plain.error is not None:
-        return _refused(key, plain.error.code, plain.error.msg)
-    if plain.code is not None:
-        return _refused(key, plain.code, plain.msg)
+    if plain.error is not None or plain.code is not None:
+        error = plain.error or plain
+        return Refused(key, f"code {error.code}: {error.msg[:200]}", passing=error.code in _PASSING)
     if plain.result and key:
         return Acked(key)
     raise ValueError("no known shape")
-
-
-def _refused(key: str, code: int, message: str) -> Refused:
-    return Refused(key, f"code {code}: {message[:200]}", passing=code in _PASSING)
-
-
-def _learn(name: str) -> str:
-    """Remember the symbol of a venue's name; the memory starts anew when it is full."""
-    symbol = fold(name)
-    if not symbol:
-        raise ValueError("no symbol")
-    if len(_symbols) >= _SYMBOLS_KEPT:
-        _symbols.clear()
-    _symbols[name] = symbol
-    return symbol

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -29,6 +29,7 @@ from crypto_stream.feed.source import (
     Refused,
     Request,
     Rules,
+    Symbols,
     Trade,
     Update,
     VenueKey,
@@ -38,7 +39,7 @@ from crypto_stream.feed.source import (
     reading,
 )
 from crypto_stream.market.bars import Bar, given
-from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.decimals import decimal_text, price_of_trade
 from crypto_stream.market.instruments import fold
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ CONNECTS = Budget(3, 1.0)
 _CHANNELS = ("tickers", "bbo-tbt", "trades")
 _BARS = {"1m": "1m", "1h": "1H"}
 _PER_REQUEST = 60  # instruments: about 10 kB of the 64 kB a request may have
-_IDS_KEPT = 10_000
 _LONGEST_ECHO = 10_000
 _SERVICE_UPGRADE = "64008"
 # Too many requests, busy, in maintenance: https://www.okx.com/docs-v5/en/#error-code
@@ -130,7 +130,7 @@ class _Item(_Unruled, gc=False):
     maxMktAmt: str = ""  # noqa: N815
 
 
-class _Instruments(Struct):
+class _Answer(Struct):
     code: str
     data: Annotated[list[Raw], VenueList]
     msg: str = ""
@@ -140,22 +140,24 @@ class _Instruments(Struct):
 _Candle = tuple[str, str, str, str, str, str, str, str, str]
 
 
-class _Candles(Struct):
-    code: str
-    msg: str
-    data: list[_Candle]
-
-
 # Not strict: times and ids are numbers in quotes. Fields typed as text stay text in this mode, too.
 _push = msgspec.json.Decoder(_Push).decode
 _word = msgspec.json.Decoder(_Word).decode
 _item = msgspec.json.Decoder(_Item).decode
+_candle = msgspec.json.Decoder(_Candle).decode
 _unruled = msgspec.json.Decoder(_Unruled).decode
 _tickers = msgspec.json.Decoder(list[_TickerItem], strict=False).decode
 _tops = msgspec.json.Decoder(list[_TopItem], strict=False).decode
 _trades = msgspec.json.Decoder(list[_TradeItem], strict=False).decode
 
-_symbols: dict[str, str] = {}
+
+def _symbol_of(name: str) -> str:
+    """Return the symbol of a venue's id, empty for what is no spot pair (`BTC-USDT-SWAP`, or no id)."""
+    parts = name.split("-")
+    return fold(name) if len(parts) == 2 and all(parts) else ""
+
+
+_symbols = Symbols(_symbol_of)
 
 
 def url(base: str, instruments: Sequence[Instrument]) -> str:
@@ -191,15 +193,13 @@ def parse(frame: bytes) -> list[Event]:
         except msgspec.ValidationError:
             return [_read_word(_word(frame))]
         arg = push.arg
-        symbol = _symbols.get(arg.instId)
-        if symbol is None:
-            symbol = _learn(arg.instId)
+        symbol = _symbols[arg.instId]
         if not symbol:
             return [Ignored("not_spot" if arg.instId else arg.channel[:40])]
-        reader = _READERS.get(arg.channel)
-        if reader is None:
+        if arg.channel not in _READERS:
             return [Ignored(arg.channel[:40])]
-        return reader(symbol, push.data) or [Ignored(arg.channel)]
+        items, read = _READERS[arg.channel]
+        return [read(symbol, item) for item in items(push.data)] or [Ignored(arg.channel)]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"okx: {error}") from None
 
@@ -209,14 +209,9 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
 
     https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments
     """
-    answer = await http.get("/api/v5/public/instruments", params={"instType": "SPOT"})
-    answer.raise_for_status()
+    rows = await _rows(http, "public/instruments", {"instType": "SPOT"})
     with reading("okx instruments"):
-        listed = msgspec.json.decode(answer.content, type=_Instruments)
-    if listed.code != "0":  # errors come with HTTP 200
-        raise MalformedFrame(f"okx instruments: code {listed.code}: {listed.msg[:200]}")
-    with reading("okx instruments"):
-        entries = read_each(listed.data, _item, _unruled)
+        entries = read_each(rows, _item, _unruled)
     return {
         fold(item.instId): Listed(
             "" if item.state == "live" else item.state, _rules(item) if isinstance(item, _Item) else Rules()
@@ -250,14 +245,21 @@ async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str
       "12698348.04828491","1"]]}, newest first; trades are not counted.
     """
     asked = {"instId": f"{instrument.base}-{instrument.quote}", "bar": _BARS[interval], "limit": "300"}
-    answer = await http.get("/api/v5/market/candles", params=asked)
-    answer.raise_for_status()
+    rows = await _rows(http, "market/candles", asked)
     with reading("okx candles"):
-        listed = msgspec.json.decode(answer.content, type=_Candles)
-        bars = [given(int(row[0]), row[1:6], None, "okx") for row in reversed(listed.data)]
-    if listed.code != "0":  # errors come with HTTP 200
-        raise MalformedFrame(f"okx candles: code {listed.code}: {listed.msg[:200]}")
-    return bars
+        return [given(int(row[0]), row[1:6], None, "okx") for row in map(_candle, reversed(rows))]
+
+
+async def _rows(http: httpx.AsyncClient, path: str, asked: dict[str, str]) -> list[Raw]:
+    """Fetch one list; errors come with HTTP 200 and a code."""
+    what = f"okx {path.partition('/')[2]}"
+    answer = await http.get(f"/api/v5/{path}", params=asked)
+    answer.raise_for_status()
+    with reading(what):
+        listed = msgspec.json.decode(answer.content, type=_Answer)
+    if listed.code != "0":
+        raise MalformedFrame(f"{what}: code {listed.code}: {listed.msg[:200]}")
+    return listed.data
 
 
 def _requests(operation: str, instruments: Sequence[Instrument]) -> list[Request]:
@@ -272,39 +274,32 @@ def _requests(operation: str, instruments: Sequence[Instrument]) -> list[Request
     return requests
 
 
-def _read_tickers(symbol: str, data: Raw) -> list[Event]:
+def _read_ticker(symbol: str, one: _TickerItem) -> Event:
     """Read the 24 h figures; `vol24h` is the volume in base on spot, `volCcy24h` (not used) in quote.
 
     [{"instType":"SPOT","instId":"BTC-USDT","last":"9999.99","lastSz":"0.1","askPx":"9999.99","askSz":"11",
       "bidPx":"8888.88","bidSz":"5","open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222",
       "vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"1597026383085"}]
     """
-    events: list[Event] = []
-    for one in _tickers(data):
-        at, channel = one.ts, "tickers"
-        price, bid, bid_size = map(decimal_text, (one.last, one.bidPx, one.bidSz))
-        ask, ask_size = map(decimal_text, (one.askPx, one.askSz))
-        first, high, low, volume = map(decimal_text, (one.open24h, one.high24h, one.low24h, one.vol24h))
-        day = Update(
-            symbol, channel, at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
-        )
-        events.append(day)
-    return events
+    at, channel = one.ts, "tickers"
+    price, bid, bid_size = map(decimal_text, (one.last, one.bidPx, one.bidSz))
+    ask, ask_size = map(decimal_text, (one.askPx, one.askSz))
+    first, high, low, volume = map(decimal_text, (one.open24h, one.high24h, one.low24h, one.vol24h))
+    return Update(
+        symbol, channel, at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
+    )
 
 
-def _read_top(symbol: str, data: Raw) -> list[Event]:
+def _read_top(symbol: str, top: _TopItem) -> Event:
     """Read the best bid and ask, each [price, size, "0", orders]; a side without orders is an empty list.
 
     [{"asks":[["111.06","55154","0","2"]],"bids":[["111.05","57745","0","2"]],"ts":"1670324386802",
       "seqId":363996337}]
     """
-    events: list[Event] = []
-    for item in _tops(data):
-        bid, bid_size = _level(item.bids)
-        ask, ask_size = _level(item.asks)
-        key = item.ts if item.seqId is None else item.seqId
-        events.append(Update(symbol, "bbo-tbt", key, item.ts, UNSET, bid, bid_size, ask, ask_size))
-    return events
+    bid, bid_size = _level(top.bids)
+    ask, ask_size = _level(top.asks)
+    key = top.ts if top.seqId is None else top.seqId
+    return Update(symbol, "bbo-tbt", key, top.ts, UNSET, bid, bid_size, ask, ask_size)
 
 
 def _level(side: list[list[str]]) -> tuple[str | None, str | None]:
@@ -315,30 +310,25 @@ def _level(side: list[list[str]]) -> tuple[str | None, str | None]:
     return decimal_text(side[0][0]), decimal_text(side[0][1])
 
 
-def _read_trades(symbol: str, data: Raw) -> list[Event]:
-    """Read trades; older frames lack `count`, `source` and `seqId`.
+def _read_trade(symbol: str, trade: _TradeItem) -> Event:
+    """Read one trade; older frames lack `count`, `source` and `seqId`.
 
     [{"instId":"BTC-USDT","tradeId":"130639474","px":"42219.9","sz":"0.12060306","side":"buy",
       "ts":"1630048897897","count":"3","source":"0","seqId":1234}]
     """
-    events: list[Event] = []
-    for item in _trades(data):
-        price = decimal_text(item.px)
-        if price is None:
-            raise ValueError("a trade without a price")
-        # Ids grow per instrument. `ts` and `seqId` can be equal for two different trades, of which the second
-        # would then be dropped as not newer: they stand in only where the id is missing.
-        key = item.tradeId
-        if key is None:
-            key = item.ts if item.seqId is None else item.seqId
-        events.append(Trade(symbol, "trades", key, item.ts, price, decimal_text(item.sz)))
-    return events
+    # Ids grow per instrument. `ts` and `seqId` can be equal for two different trades, of which the second
+    # would then be dropped as not newer: they stand in only where the id is missing.
+    key = trade.tradeId
+    if key is None:
+        key = trade.ts if trade.seqId is None else trade.seqId
+    return Trade(symbol, "trades", key, trade.ts, price_of_trade(trade.px), decimal_text(trade.sz))
 
 
-_READERS: dict[str, Callable[[str, Raw], list[Event]]] = {
-    "tickers": _read_tickers,
-    "bbo-tbt": _read_top,
-    "trades": _read_trades,
+# By channel: what splits a push into its items, and what reads one of them.
+_READERS: dict[str, tuple[Callable[[Raw], Sequence[Any]], Callable[[str, Any], Event]]] = {
+    "tickers": (_tickers, _read_ticker),
+    "bbo-tbt": (_tops, _read_top),
+    "trades": (_trades, _read_trade),
 }
 
 
@@ -366,13 +356,3 @@ def _read_word(word: _Word) -> Event:
     if word.event == "notice" and word.code == _SERVICE_UPGRADE:
         return Moving(f"OKX: {word.msg[:200]}")
     return Ignored(f"event:{word.event}"[:40])
-
-
-def _learn(name: str) -> str:
-    """Remember the symbol of a venue's id, empty for what is no spot pair (`BTC-USDT-SWAP`, or no id)."""
-    parts = name.split("-")
-    symbol = fold(name) if len(parts) == 2 and all(parts) else ""
-    if len(_symbols) >= _IDS_KEPT:
-        _symbols.clear()
-    _symbols[name] = symbol
-    return symbol

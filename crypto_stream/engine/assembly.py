@@ -16,11 +16,11 @@ from crypto_stream.feed.facts import Limits
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.judge import Judge
-from crypto_stream.feed.leg import Terms
 from crypto_stream.feed.line import Line
 from crypto_stream.feed.naming import named, ours
 from crypto_stream.feed.source import Source
 from crypto_stream.feed.standby import Standby
+from crypto_stream.feed.terms import Terms
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from crypto_stream.bus.interface import MOST_METRICS
-from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,

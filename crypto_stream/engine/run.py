@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory, locked

@@ -10,30 +10,25 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import aclosing
 from decimal import InvalidOperation
-from typing import NamedTuple
 
 import msgspec
 
 from crypto_stream.errors import MalformedFrame, VenueError
 from crypto_stream.feed.asking import Asking
-from crypto_stream.feed.connection import Connection, Recorder, open_connection
-from crypto_stream.feed.judge import Judge
+from crypto_stream.feed.connection import Connection, open_connection
 from crypto_stream.feed.source import (
     Acked,
     Event,
-    Instrument,
     InstrumentStatus,
     Moving,
     Refused,
-    Source,
     Trade,
     Update,
 )
-from crypto_stream.market.book import SourceBook
+from crypto_stream.feed.terms import Terms
 from crypto_stream.market.status import SourceState
 
 log = logging.getLogger(__name__)
@@ -48,36 +43,6 @@ _UNREADABLE = (
 )
 _REFUSED_EVERY_NS = 60_000_000_000
 _LOG_EVERY_NS = 1_000_000_000  # malformed frames are all counted; at most one a second is shown
-
-
-class Terms(NamedTuple):
-    """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took.
-
-    `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
-    `look_again_ns`: after so long the first host is tried again where another gives only part.
-    `told` hears what frames say of an instrument's trading: its symbol, and the venue's word. `now_ms` is our
-    clock. `last_price` tells what the source last said of a symbol, in a former life too. `left_out` is what
-    the source has no room for.
-    """
-
-    source: Source
-    carried: Sequence[Instrument]
-    watched: Sequence[Instrument]
-    book: SourceBook
-    judge: Judge
-    counts: Counter[str]
-    accepted: Callable[[Update | Trade], None]
-    changed: Callable[[], None]
-    seed: int | None
-    last_price: Callable[[str], str | None]
-    now_ms: Callable[[], int]
-    stale_after_ns: int
-    look_again_ns: int
-    ack_ns: int
-    connect_s: float
-    recorder: Recorder | None
-    left_out: Sequence[str] = ()
-    told: Callable[[str, str], None] | None = None
 
 
 class Leg:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.backoff import Backoff, ConnectBudget
 from crypto_stream.feed.hosts import Hosts
-from crypto_stream.feed.leg import Leg, Terms
+from crypto_stream.feed.leg import Leg
 from crypto_stream.feed.listing import Listing
+from crypto_stream.feed.terms import Terms
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
 

@@ -58,6 +58,7 @@ __all__ = [
     "Rules",
     "Running",
     "Source",
+    "Symbols",
     "Trade",
     "Update",
     "VenueKey",
@@ -76,8 +77,23 @@ BarTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
 # Of a list that a venue's REST interface gives: more would be nonsense, and too much work in one piece.
 VenueList = msgspec.Meta(max_length=20_000)
 
-
 Entry = TypeVar("Entry")
+_SYMBOLS_KEPT = 10_000
+
+
+class Symbols(dict[str, str]):
+    """The symbol of each name of a venue, read once; what is remembered begins anew when it is full."""
+
+    def __init__(self, read: Callable[[str], str]) -> None:
+        """Learn unknown names by `read`; what it raises is the reader's to handle."""
+        self._read = read
+
+    def __missing__(self, name: str) -> str:
+        symbol = self._read(name)
+        if len(self) >= _SYMBOLS_KEPT:
+            self.clear()
+        self[name] = symbol
+        return symbol
 
 
 @contextmanager

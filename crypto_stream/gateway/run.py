@@ -17,7 +17,7 @@ from typing import Any
 
 import crypto_stream
 from crypto_stream import descriptors
-from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.gateway.app import MOST_SENT, create_app

@@ -30,6 +30,13 @@ def decimal_text(text: str) -> Text:
     raise ValueError(f"{text[:_LONGEST]!r} is no decimal number")
 
 
+def price_of_trade(text: str) -> str:
+    """Return `decimal_text`; without a price a trade says nothing: raises ValueError."""
+    if price := decimal_text(text):
+        return price
+    raise ValueError("a trade without a price")
+
+
 def four_decimal_texts(bid: str, bid_size: str, ask: str, ask_size: str) -> tuple[Text, Text, Text, Text]:
     """Return four times `decimal_text`, cheaper: every change of a top of book comes through here."""
     if _FOUR_PLAIN(f"{bid} {bid_size} {ask} {ask_size}"):

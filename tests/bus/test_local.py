@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from crypto_stream.bus.frames import encode_frame
-from crypto_stream.bus.local import LocalEnginePort, LocalGatewayPort
+from crypto_stream.bus.local_engine import LocalEnginePort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetVenues, Pin, Quotes, Snapshot, ToGateway
 from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.bus.messages import Ask, Beat, Quotes, Snapshot, Switched, ToGateway
 from crypto_stream.market.quotes import Quote
 from crypto_stream.settings import hand_over, load

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from crypto_stream.bus.interface import MOST_METRICS
-from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.bus.messages import GetMetrics, Metrics
 from crypto_stream.errors import RefusedError
 from tests.engine.process import Engine, running

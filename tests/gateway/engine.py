@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from crypto_stream.bus.local import LocalEnginePort
+from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,

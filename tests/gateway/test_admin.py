@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin

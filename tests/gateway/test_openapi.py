@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.gateway.app import create_app
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.presence import Presence

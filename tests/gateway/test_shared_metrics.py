@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from crypto_stream.bus.local import LocalGatewayPort
+from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from tests.engine.process import running
 from tests.waiting import DEADLINE_S, until

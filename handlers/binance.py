@@ -99,19 +99,19 @@ class _Ticker(Struct, gc=False):
     v: str
 
 
-class _Error(Struct):
+class _Fault(Struct):
     code: int | None = None
     msg: str = ""
 
 
-class _Plain(_Error):
+class _Plain(_Fault):
     """Whatever a frame without the `stream` wrapper may be; which fields are there decides."""
 
     e: str | None = None
     u: Raw = Raw()
     result: Raw = Raw()
     id: int | str | None = None
-    error: _Error | None = None
+    error: _Fault | None = None
     lastUpdateId: Raw = Raw()  # noqa: N815 - the venue's name
 
 
@@ -353,8 +353,8 @@ def _read_answer(plain: _Plain) -> Event:
     """Read the answer to a request, which names only the request's id; errors come in two shapes."""
     key = "" if plain.id is None else str(plain.id)
     if plain.error is not None or plain.code is not None:
-        error = plain.error or plain
-        return Refused(key, f"code {error.code}: {error.msg[:200]}", passing=error.code in _PASSING)
+        fault = plain.error or plain
+        return Refused(key, f"code {fault.code}: {fault.msg[:200]}", passing=fault.code in _PASSING)
     if plain.result and key:
         return Acked(key)
     raise ValueError("no known shape")

@@ -22,44 +22,38 @@ from crypto_stream.bus.messages import (
     GetSparks,
     GetVenues,
     HistoryCounts,
-    HistoryPage,
-    LiveBars,
     Metrics,
     Pin,
     RemoveOwner,
     RulesChanged,
     Snapshot,
-    Sparks,
     ToGateway,
-    VenuesChanged,
     WatchBars,
     WatchVenues,
 )
 from crypto_stream.bus.orders import Command, OrderNews
+from crypto_stream.engine import answers
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.memory import Memory
 from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.timeline import TimelineKeeper
-from crypto_stream.engine.venues import venues_of
+from crypto_stream.engine.venues import VenueWatch
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.channels import Lack
 from crypto_stream.feed.failover import Change
 from crypto_stream.history.day import Figures
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import Question
-from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Venues
+from crypto_stream.market.status import SourceStatus
 from crypto_stream.orders.service import Orders
 
 log = logging.getLogger(__name__)
 
 _BEAT_S = 1.0
-_VENUES_EVERY_S = 0.25
 AUTO = "auto"
 _NO_RULES = Rules()
 
@@ -77,9 +71,7 @@ class Engine:
         self._board = assembly.board
         self._memory = memory
         self._lag_ms = 0.0
-        self._watched: dict[int, list[str]] = {}
         self._metrics: dict[int, Metrics] = {}
-        self._venues_sent: dict[str, Venues] = {}
         self._rules_told: dict[str, Mapping[str, Rules]] = {
             name: line.listing.rules for name, line in self._board.lines.items()
         }
@@ -92,6 +84,7 @@ class Engine:
         self._history = history
         self._figured: dict[str, Figures] = {}
         self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
+        self.venues = VenueWatch(assembly.failover, self._board.lines, assembly.book, self._tell)
         assembly.accepted = self._accepted
         self._board.lacking = self._lacking
         self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
@@ -117,8 +110,7 @@ class Engine:
         if isinstance(ask, WatchVenues):
             for symbol in ask.symbols:
                 self._require(symbol)
-                self._venues_sent.pop(symbol, None)
-            self._watched[gateway] = ask.symbols
+            self.venues.watch(gateway, ask.symbols)
         elif isinstance(ask, WatchBars):
             self.candles.watch(gateway, ask.series)
         elif isinstance(ask, Metrics):
@@ -134,16 +126,17 @@ class Engine:
     ) -> Any:
         if isinstance(ask, GetVenues):
             self._require(ask.symbol)
-            return self._venues(ask.symbol)
+            return self.venues.of(ask.symbol)
         if isinstance(ask, GetHistory):
-            return await self._page(ask)
+            self._require(ask.symbol)
+            return await answers.page(self._history, ask, self.publisher.epoch, self.publisher.seq)
         if isinstance(ask, GetSparks):
-            return self._sparks()
+            return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
         if isinstance(ask, GetMetrics):
             return list(self._metrics.values())
         if isinstance(ask, GetOwners):
-            return await _answered(self.trading.owners)
-        return await _answered(partial(self.trading.remove, ask.owner))
+            return await answers.later(self.trading.owners)
+        return await answers.later(partial(self.trading.remove, ask.owner))
 
     def orders(self, gateway: int, commands: list[Command]) -> None:
         """Do what the sessions of one gateway ask about orders."""
@@ -156,7 +149,7 @@ class Engine:
     def left(self, gateway: int) -> None:
         """Forget what this gateway had asked to watch, what it counted, and its sessions."""
         self.trading.left(gateway)
-        self._watched.pop(gateway, None)
+        self.venues.left(gateway)
         self._metrics.pop(gateway, None)
         self.candles.left(gateway)
 
@@ -206,19 +199,6 @@ class Engine:
             self._tell_rules()
             await asyncio.sleep(_BEAT_S)
             self._lag_ms = max(0.0, round((time.monotonic() - due) * 1000, 1))
-
-    async def send_venues(self) -> None:
-        """Send watched instruments' per-source quotes to those who watch them, when something changed."""
-        while True:
-            await asyncio.sleep(_VENUES_EVERY_S)
-            for symbol in {symbol for symbols in self._watched.values() for symbol in symbols}:
-                venues = self._venues(symbol)
-                if _without_ages(venues) == self._venues_sent.get(symbol):
-                    continue
-                self._venues_sent[symbol] = _without_ages(venues)
-                for gateway, symbols in self._watched.items():
-                    if symbol in symbols and self.port:
-                        self.port.send(gateway, VenuesChanged(venues))
 
     def rules(self, source: str, symbol: str) -> Rules:
         """Tell what `source` demands of an order in `symbol`."""
@@ -270,31 +250,7 @@ class Engine:
         )
         self._assembly.book.of(source).apply(update, now_ns)
 
-    async def _page(self, ask: GetHistory) -> HistoryPage:
-        self._require(ask.symbol)
-        question = Question(ask.interval, ask.points, ask.from_ms, ask.to_ms, ask.limit)
-        seq = self.publisher.seq  # the page may show more than this, never less
-        try:
-            page = await self._history.ask(ask.symbol, question)
-        except OSError:
-            raise RefusedError(
-                "history_unavailable", "the history cannot be read now; prices go on"
-            ) from None
-        return HistoryPage(
-            *(ask.symbol, page.interval, INTERVALS[page.interval], self.publisher.epoch, seq),
-            *(page.older, page.newer, page.bars, page.gaps),
-        )
-
-    def _sparks(self) -> Sparks:
-        history = self._history
-        return Sparks(
-            self.publisher.epoch,
-            self.publisher.seq,
-            INTERVALS["1m"],
-            {symbol: history.spark(symbol) for symbol in history.series},
-        )
-
-    def _tell(self, gateway: int, message: LiveBars) -> None:
+    def _tell(self, gateway: int, message: ToGateway) -> None:
         if self.port:
             self.port.send(gateway, message)
 
@@ -328,9 +284,6 @@ class Engine:
         if symbol not in self.publisher.instruments:
             raise RefusedError("unknown_symbol", f"unknown instrument {symbol!r}")
 
-    def _venues(self, symbol: str) -> Venues:
-        return venues_of(symbol, self._assembly.failover, self._board.lines, self._assembly.book)
-
     def _statuses(self) -> list[SourceStatus]:
         now_ns = time.monotonic_ns()
         serving = list(self._assembly.failover.serving.values())
@@ -343,27 +296,5 @@ class Engine:
         ]
 
 
-def _without_ages(venues: Venues) -> Venues:
-    return replace(venues, sources=[replace(row, age_ms=None) for row in venues.sources])
-
-
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def _answered(
-    begin: Callable[[Callable[[Any], None], Callable[[RefusedError], None]], None],
-) -> Any:
-    """Wait for what is done or refused later."""
-    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def done(value: Any) -> None:
-        if not answer.done():
-            answer.set_result(value)
-
-    def refuse(error: RefusedError) -> None:
-        if not answer.done():
-            answer.set_exception(error)
-
-    begin(done, refuse)
-    return await answer

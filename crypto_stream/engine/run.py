@@ -56,7 +56,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             keep_time(clock),
             port.keep(),
             engine.beat(beat),
-            engine.send_venues(),
+            engine.venues.run(),
             engine.candles.run(),
             history.run(),
             run_orders(engine.trading),

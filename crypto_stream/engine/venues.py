@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
+from crypto_stream.bus.messages import VenuesChanged
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.line import Line
 from crypto_stream.market.book import Book, best
 from crypto_stream.market.status import VenueRow, Venues
 
+_EVERY_S = 0.25
 
-def venues_of(symbol: str, failover: Failover, lines: Mapping[str, Line], book: Book) -> Venues:
-    """Describe `symbol` at every source of its chain that is connected or has said something about it."""
-    now_ns = time.monotonic_ns()
-    serving = failover.serving[symbol]
-    rows = [
-        row
-        for name in failover.chains[symbol]
-        if (row := _row(symbol, lines[name], failover, lines, book, now_ns)) is not None
-    ]
-    # What a source lacks besides makes its bid and ask no worse.
-    why = failover.watch.why
-    live = [row for row in rows if not row.stale and row.reason in (None, why(row.source, symbol))]
-    bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
-    ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
-    reason = failover.why_lacking(serving, symbol) if serving else failover.reasons[symbol]
-    return Venues(symbol, serving, serving is None, reason, bid, bid_source, ask, ask_source, rows)
+
+class VenueWatch:
+    """Tell each gateway of the instruments it watches, several times a second, when something changed."""
+
+    def __init__(
+        self,
+        failover: Failover,
+        lines: Mapping[str, Line],
+        book: Book,
+        send: Callable[[int, VenuesChanged], None],
+    ) -> None:
+        """Watch nothing yet; `send` hands a message to one gateway."""
+        self._failover = failover
+        self._lines = lines
+        self._book = book
+        self._send = send
+        self._watched: dict[int, list[str]] = {}
+        self._told: dict[str, Venues] = {}
+
+    def watch(self, gateway: int, symbols: list[str]) -> None:
+        """Replace what `gateway` watches; all of it is told anew."""
+        for symbol in symbols:
+            self._told.pop(symbol, None)
+        self._watched[gateway] = symbols
+
+    def left(self, gateway: int) -> None:
+        """Forget what this gateway watched."""
+        self._watched.pop(gateway, None)
+
+    async def run(self) -> None:
+        """Tell of changes, for ever."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            for symbol in set().union(*self._watched.values()):
+                venues = self.of(symbol)
+                if _without_ages(venues) == self._told.get(symbol):
+                    continue
+                self._told[symbol] = _without_ages(venues)
+                for gateway, symbols in self._watched.items():
+                    if symbol in symbols:
+                        self._send(gateway, VenuesChanged(venues))
+
+    def of(self, symbol: str) -> Venues:
+        """Describe `symbol` at every source of its chain that is connected or has said something about it."""
+        failover, lines = self._failover, self._lines
+        now_ns = time.monotonic_ns()
+        serving = failover.serving[symbol]
+        rows = [
+            row
+            for name in failover.chains[symbol]
+            if (row := _row(symbol, lines[name], failover, lines, self._book, now_ns)) is not None
+        ]
+        # What a source lacks besides makes its bid and ask no worse.
+        why = failover.watch.why
+        live = [row for row in rows if not row.stale and row.reason in (None, why(row.source, symbol))]
+        bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
+        ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
+        reason = failover.why_lacking(serving, symbol) if serving else failover.reasons[symbol]
+        return Venues(symbol, serving, serving is None, reason, bid, bid_source, ask, ask_source, rows)
+
+
+def _without_ages(venues: Venues) -> Venues:
+    return replace(venues, sources=[replace(row, age_ms=None) for row in venues.sources])
 
 
 def _row(

@@ -9,16 +9,14 @@ from typing import NamedTuple
 from crypto_stream.feed.channels import HEAVY, ChannelWatch, Lack
 from crypto_stream.feed.facts import Limits, Lines
 from crypto_stream.feed.guard import JumpGuard
+from crypto_stream.feed.repeats import Repeats
+from crypto_stream.feed.silence import Silence
 from crypto_stream.market.book import Book
 from crypto_stream.market.status import SourceState
 
-# A move of another venue this soon after our last data is the same move, seen there a little later.
-_SAME_MOVE_NS = 1_000_000_000
 # What is still missing where a state alone says too little.
 _WAITS_FOR: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
 _MOST_SAID = 10
-# The second, twelfth … request for what lacks comes with a new connection.
-_MOVE_AT, _MOVE_EVERY = 2, 10
 NOT_CARRIED = "not carried by the pinned source"
 
 
@@ -78,14 +76,14 @@ class Failover:
         self.stands_in: dict[str, str] = {}
         self.held: dict[str, dict[str, str]] = {}
         self.guard = guard or JumpGuard(book, 0)
-        self._book = book
         self._limits = limits
         self._always = frozenset(always)
         self._began: dict[str, int] = {}  # symbol → when it was first served, where no former life had
-        self._dead: dict[tuple[str, str], int] = {}
-        self._asked: dict[tuple[str, str], int] = {}
-        self._times: dict[tuple[str, str], int] = {}  # how often each was asked for again
         self._revived: dict[tuple[str, str], int] = {}
+        self.silence = Silence(book, limits)
+        self._repeats = Repeats(
+            limits.quiet_after, Counter(name for each in self.chains.values() for name in each)
+        )
         self.watch = ChannelWatch(book, limits)
         self._watched = {
             symbol: tuple(name for name in chain if name not in self._always)
@@ -101,8 +99,8 @@ class Failover:
         for symbol, chain in self.chains.items():
             allowed = self._allowed(chain, pin)
             current = self.serving[symbol]
-            if current is not None and self._fell_silent(symbol, chain, current, now_ns, lines):
-                self._dead[current, symbol] = now_ns
+            if current is not None:
+                self.silence.look(now_ns, symbol, chain, current, lines, self.guard.comparable)
             ready, doubts = self._ready(symbol, allowed, now_ns, lines, pin)
             held += self._hold(symbol, doubts)
             chosen = self._choose(symbol, ready, now_ns, lines)
@@ -115,8 +113,8 @@ class Failover:
             if chosen is None:
                 self.reasons[symbol] = self._why_none(symbol, allowed, lines, pin)
             self._let_stand_in(symbol, chosen, ready)
-        again = self._ask_again(now_ns)
-        return Decision(changes, again, held, lacks, self._moves(again))
+        again = self._repeats.due(now_ns, {**self.silence.dead, **self.watch.lacking})
+        return Decision(changes, again, held, lacks, self._repeats.moves(again, self.watch.lacking))
 
     def short(self) -> set[str]:
         """Name the sources that serve an instrument without its prices or trades."""
@@ -142,7 +140,7 @@ class Failover:
             return line.refused[symbol]
         if line.state != "live":
             return line.reason or _WAITS_FOR.get(line.state, line.state)
-        if self.is_dead(name, symbol):
+        if (name, symbol) in self.silence.dead:
             return "no data of this instrument although the source is live"
         return "no data of this instrument yet"
 
@@ -161,17 +159,9 @@ class Failover:
         more = len(held) - _MOST_SAID
         return held if more <= 0 else [*held[:_MOST_SAID], f"and {more} more held back"]
 
-    def is_dead(self, source: str, symbol: str) -> bool:
-        """Say whether `symbol` fell silent on `source` while that source was live."""
-        return (source, symbol) in self._dead
-
     def is_live(self, source: str, symbol: str, lines: Lines) -> bool:
         """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
-        line = lines[source]
-        if line.state != "live" or (source, symbol) in self._dead:
-            return False
-        entry = self._book.entry(source, symbol)
-        return entry is not None and entry.received_ns >= line.unbroken_since_ns
+        return self.silence.is_live(source, symbol, lines)
 
     def doubt(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
         """Say why `name`, live, would not serve `symbol` next: halted there, or perhaps another coin."""
@@ -191,37 +181,8 @@ class Failover:
 
     def _revive(self, lines: Lines) -> None:
         self._revived.update(self.watch.forgive(lines))
-        for source, symbol in list(self._dead):
-            entry = self._book.entry(source, symbol)
-            if entry is not None and entry.received_ns > self._dead[source, symbol]:
-                del self._dead[source, symbol]
-                self._revived[source, symbol] = entry.received_ns
-        for key in [key for key in self._asked if key not in self._dead and key not in self.watch.lacking]:
-            del self._asked[key], self._times[key]
-
-    def _fell_silent(
-        self, symbol: str, chain: tuple[str, ...], current: str, now_ns: int, lines: Lines
-    ) -> bool:
-        """Judge the serving source: silent while another moved, or silent very long where nobody can tell."""
-        entry = self._book.entry(current, symbol)
-        if entry is None or now_ns - entry.received_ns < self._limits.stale_after:
-            return False
-        if not self.is_live(current, symbol, lines):
-            return False
-        others = [
-            (lines[name].live_since_ns, other)
-            for name in chain
-            if name != current and self.is_live(name, symbol, lines)
-            if self.guard.comparable(symbol, current, name)
-            if (other := self._book.entry(name, symbol)) is not None
-        ]
-        if others:
-            # What a source says first after it connected is its state, not a move.
-            return any(
-                other.moved_ns > max(entry.received_ns, live_since_ns) + _SAME_MOVE_NS
-                for live_since_ns, other in others
-            )
-        return now_ns - entry.received_ns >= self._limits.quiet_after
+        self._revived.update(self.silence.forgive())
+        self._repeats.keep({**self.silence.dead, **self.watch.lacking})
 
     def _ready(
         self, symbol: str, allowed: tuple[str, ...], now_ns: int, lines: Lines, pin: str | None
@@ -307,25 +268,6 @@ class Failover:
             return False
         revived_ns = self._revived.get((name, symbol))
         return revived_ns is None or now_ns - revived_ns >= self._limits.failback_after
-
-    def _ask_again(self, now_ns: int) -> list[tuple[str, str]]:
-        """List what to subscribe anew: when it is found dead or lacking, then each `quiet_after`."""
-        due = [
-            key
-            for key in {**self._dead, **self.watch.lacking}
-            if key not in self._asked or now_ns - self._asked[key] >= self._limits.quiet_after
-        ]
-        for key in due:
-            self._times[key] = self._times.get(key, 0) + 1
-        self._asked.update(dict.fromkeys(due, now_ns))
-        return due
-
-    def _moves(self, again: list[tuple[str, str]]) -> list[str]:
-        """List sources that lack something of most instruments although it was subscribed anew."""
-        due = {source for source, symbol in again if self._times[source, symbol] % _MOVE_EVERY == _MOVE_AT}
-        lacking = Counter(source for source, _ in self.watch.lacking)
-        carried = Counter(name for chain in self.chains.values() for name in chain)
-        return [source for source in sorted(due) if 2 * lacking[source] > carried[source]]
 
     def _explain(
         self, symbol: str, allowed: tuple[str, ...], chosen: str | None, lines: Lines, pin: str | None

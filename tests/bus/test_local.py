@@ -61,7 +61,7 @@ class Engine:
 class Gateway:
     """A gateway end that runs in a thread and keeps what it was given."""
 
-    def __init__(self, path: Path, silence_s: float = 5.0) -> None:
+    def __init__(self, path: Path, silence_s: float = DEADLINE_S) -> None:
         self.received: list[ToGateway] = []
         self.lost = 0
         self.port = LocalGatewayPort(path, silence_s)

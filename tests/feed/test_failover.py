@@ -151,8 +151,8 @@ def test_silent_symbol_is_dead_once_another_source_moved_it() -> None:
         ("btcusdt", "one", "two", "one: no data of this instrument although the source is live")
     ]
     assert world.asked_again == [("one", "btcusdt")]
-    assert world.failover.is_dead("one", "btcusdt")
-    assert not world.failover.is_dead("one", "ethusdt")
+    assert ("one", "btcusdt") in world.failover.silence.dead
+    assert ("one", "ethusdt") not in world.failover.silence.dead
 
 
 @pytest.mark.parametrize(("after_s", "dead"), [(0.5, False), (1.0, False), (1.001, True), (3, True)])
@@ -226,7 +226,7 @@ def test_dead_instrument_lives_again_with_its_first_data_and_returns_after_proba
 
     assert revived == []
     assert early == []
-    assert not world.failover.is_dead("one", "btcusdt")
+    assert ("one", "btcusdt") not in world.failover.silence.dead
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
 
 

@@ -46,7 +46,10 @@ _PLACES = [
     {"instrument": "USD/RUB", "side": 2, "amount": "2.5", "price": "200"},
     {"instrument": "EUR/USD", "side": 1, "amount": "1000", "price": "0.5"},
 ]
-_WIDE = ("--order-rate", "1000000", "--max-open-orders", "100000")
+_WIDE = (
+    *("--order-rate", "1000000", "--max-open-orders", "100000", "--max-open-per-address", "200000"),
+    *("--max-open-per-gateway", "200000", "--max-open-in-all", "200000"),
+)
 _FASTEST = "round trips, as fast as they go"
 _HALF = "round trips at 2,500/s"
 _SYNCED = "commits on the disk (strace)"

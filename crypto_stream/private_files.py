@@ -15,7 +15,6 @@ def make_private(folder: Path) -> None:
 
     A folder that was there and never was a data directory keeps its mode. OSError when it cannot be used.
     """
-    os.umask(_OTHERS)  # for all that this process writes from now on
     try:
         folder.mkdir(mode=0o700, parents=True)
     except FileExistsError:

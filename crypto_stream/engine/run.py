@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -69,6 +70,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
 def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
     """Run the engine; UsageError for what a person must change, 0 after a wanted end."""
     descriptors.raise_limit()
+    os.umask(0o077)  # what the engine writes is nobody else's business
     with locked(settings.data_dir):
         _run(serve(settings, bus_path, beat))
     return 0

@@ -23,6 +23,7 @@ XTZ VET ALGO AAVE MKR COMP SNX CRV MANA SAND GRT ENJ ZRX KNC OMG QTUM WAVES STOR
 LONGEST = 80
 # Known keys that a search for similar ones looks at, at most, and how alike they must be (1: equal).
 _LOOKED_AT = 500
+_JUDGED = 30
 _ALIKE = 0.4
 _SYNTHETIC = re.compile(r"ticker_?\d\d|eurusd|eurrub|usdrub")
 _QUOTES = frozenset(_QUOTE_NAMES.split())
@@ -122,12 +123,17 @@ class Catalogue:
         parts = _parts(fold(text[:100])[:40])
         common: Counter[str] = Counter()
         left = _LOOKED_AT
-        for keys in sorted((self._by_part.get(part, []) for part in parts), key=len):
+        rarest = sorted(parts, key=lambda part: (len(self._by_part.get(part, ())), part))
+        for keys in (self._by_part.get(part, []) for part in rarest):
             common.update(keys[:left])
             left -= len(keys)
             if left <= 0:
                 break
-        alike = {key: 2 * number / (len(parts) + self._size[key]) for key, number in common.items()}
+        # Rare letters choose who is looked at whole.
+        alike = {
+            key: 2 * len(parts & _parts(key)) / (len(parts) + self._size[key])
+            for key, _ in common.most_common(_JUDGED)
+        }
         best = sorted((key for key, by in alike.items() if by >= _ALIKE), key=lambda key: (-alike[key], key))
         return [self._by_key[key].symbol for key in best[:most]]
 

@@ -99,7 +99,7 @@ async def test_rules_are_those_of_the_source_of_the_quote(tmp_path: Path) -> Non
         "active",
         "amount: 0.12345 is no multiple of the lot 0.0001",
         "amount: 0.0009 is below the least, 0.001",
-        "amount: times price it is below the least value of an order, 5",
+        "amount: times price, 1 is below the least, 5",
     ]
     assert [said(answer) for answer in second] == [
         "price: 100.12 is no multiple of the tick 0.1",

@@ -21,7 +21,7 @@ def test_a_port_can_be_had_once() -> None:
     """A second listener on the port is refused, also one that would share it (SO_REUSEPORT)."""
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"port: {port} on 127\.0\.0\.1 is in use; .* --port"):
+        with pytest.raises(UsageError, match=rf"port: {port} on 127\.0\.0\.1 is in use.*; .* --port"):
             listen("127.0.0.1", port)
         with socket.socket() as sharing:
             sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -113,5 +113,5 @@ def test_a_shared_port_is_refused_to_a_second_program(number: int) -> None:
         listeners = [stack.enter_context(each) for each in listen_together("127.0.0.1", 0, 3)]
         port = listeners[0].getsockname()[1]
 
-        with pytest.raises(UsageError, match=rf"port: {port} on 127\.0\.0\.1 is in use; .* --port"):
+        with pytest.raises(UsageError, match=rf"port: {port} on 127\.0\.0\.1 is in use.*; .* --port"):
             listen_together("127.0.0.1", port, number)

@@ -259,5 +259,5 @@ async def test_watch_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
         lines = watch.output.splitlines()
 
         assert status == 0
-        assert lines[0].split()[:3] == ["TIME", "SYMBOL", "PRICE"]
+        assert lines[0].split()[:3] == ["TIME", "UTC", "SYMBOL"]
         assert {line.split()[1] for line in lines[1:]} == {"ticker_00"}

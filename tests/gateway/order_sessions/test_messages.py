@@ -454,6 +454,11 @@ async def test_our_own_pages_and_parameters_of_others_are_let_in(gateway: Gatewa
     assert answer.status_code == 101
 
 
+def _attached_as(engine: Engine, trader: Trader) -> list[tuple[str, bool]]:
+    ours = [one for _, one in asked(engine, Attach) if one.session == trader.session]
+    return [(one.owner, one.anonymous) for one in ours]
+
+
 async def test_an_owner_says_who_it_is_in_a_header_or_in_the_first_message(
     engine: Engine, gateway: Gateway
 ) -> None:
@@ -464,9 +469,8 @@ async def test_an_owner_says_who_it_is_in_a_header_or_in_the_first_message(
         await browser.attached(engine)
         said = await browser.answer(say)
         again = await browser.answer(say)
-        await until(lambda: OWNER in [one.owner for _, one in asked(engine, Attach)])
-        ours = [one for _, one in asked(engine, Attach) if one.session == browser.session]
-        first = [(one.owner, one.anonymous) for one in ours]
+        await until(lambda: len(_attached_as(engine, browser)) > 1)
+        first = _attached_as(engine, browser)
     engine.commands.clear()
     async with connect(
         f"{gateway.url.replace('http', 'ws')}/ws?mode=extended", additional_headers={"X-Client-Id": OWNER}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,19 @@ async def test_metrics_tell_of_what_the_history_left_out(gateway: Gateway, engin
 
     assert "crypto_stream_late_trades_total 3.0" in lines
     assert "crypto_stream_bars_lost_total 1.0" in lines
+
+
+async def test_every_counter_of_the_bounds_is_shown(gateway: Gateway, engine: Engine) -> None:
+    """What the table "Bounds" of docs/operations.md says a bound is shown by is there; no row twice."""
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    _, section = text.split("## Bounds\n")
+    rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")][2:]
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)(?:\{[^`]*)?`", row.split(" |")[-2])}
+    engine.order_counts = OrderCounts(7, 5, 4, 3, 2, commits=10, commit_s=0.5)
+    lines = await scraped(gateway, "crypto_stream_orders_active 7.0")
+    engine.order_counts = None
+    families = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
+
+    assert len(named) > 15
+    assert len({row.split(" |")[0] for row in rows}) == len(rows)
+    assert {name for name in named if f"crypto_stream_{name}" not in families} == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -13,7 +14,7 @@ import socketio
 
 from crypto_stream.client import Client
 from tests.process.nginx import UPGRADING, located, nginx
-from tests.process.programs import program
+from tests.process.programs import ROOT, program
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = pytest.mark.timeout(180 * SCALE)
@@ -105,3 +106,24 @@ async def _viewed(url: str, at: str) -> None:
             events.add((await viewer.receive(timeout=DEADLINE_S))[0])
 
     assert answer["ok"] is True
+
+
+def test_the_documented_block_limits_each_address(require_program: Callable[[str], str]) -> None:
+    """The block of the document works as it stands; beyond a page's burst one address gets 429."""
+    document = (ROOT / "docs" / "operations.md").read_text()
+    block = document.split("```nginx\n")[1].split("```")[0].replace("127.0.0.1:8000", "127.0.0.1:1")
+    outside, server = block.split("server {\n")
+    inside = server.split("server_name stream.example.org;")[1].rstrip().removesuffix("}")
+    asked = 600
+    with nginx(require_program("nginx"), inside, outside) as proxy:
+        where = urlsplit(proxy.url)
+        with socket.create_connection((where.hostname, where.port), DEADLINE_S) as client:
+            request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+            last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            client.sendall(request * (asked - 1) + last)
+            answer = b"".join(iter(lambda: client.recv(65_536), b""))
+
+    statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", answer)]
+    assert set(statuses) == {502, 429}  # nobody listens behind it
+    assert statuses[:150] == [502] * 150
+    assert len(statuses) == asked

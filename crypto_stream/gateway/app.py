@@ -58,7 +58,7 @@ def create_app(
         mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
     )
     app.register_blueprint(api(mirror, port, registry, shelf))
-    app.register_blueprint(connect(origins))
+    app.register_blueprint(connect(origins, admission.full))
     app.register_blueprint(history(mirror, port))
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())

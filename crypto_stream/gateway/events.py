@@ -16,6 +16,7 @@ from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.packets import Asked, PacketError
 from crypto_stream.gateway.delivery.polling import Posts
 from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, WITHIN_S, Pace
+from crypto_stream.gateway.pipes import close_transport
 
 _Refusal = dict[str, Any]
 _PLACE = "/"
@@ -56,13 +57,14 @@ class Events:
         *,
         rate: int,
         takes: Callable[[str], bool],
+        admits: Callable[[str], bool],
         joined: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Allow `rate` messages a second of one viewer; those of a kilobyte and more count by their size.
 
-        `takes(viewer)` says whether this viewer is still to be answered, `joined(viewer)` is called when its
-        connection to the namespace is complete.
+        `takes(viewer)` says whether this viewer is still to be answered, `admits(session)` whether one more
+        may join, `joined(viewer)` is called when its connection to the namespace is complete.
         """
         self.server = server
         self.known = known
@@ -70,6 +72,7 @@ class Events:
         self.rate = rate
         self.clock = clock
         self.takes = takes
+        self.admits = admits
         self.joined = joined
         self._connect = server.eio.handlers["connect"]
         server.eio.on("connect", self._begin)
@@ -133,6 +136,8 @@ class Sender:
             )
         elif self._viewer():
             self._refuse_to_join(_PLACE, "this connection has joined already")
+        elif not self._events.admits(session):
+            close_transport(self._connection)  # it comes back; CONNECT_ERROR would be final for it
         else:
             server._handle_connect(session, _PLACE, asked.data if isinstance(asked.data, dict) else None)
             if viewer := self._viewer():

@@ -71,7 +71,7 @@ def close_transport(connection: Any) -> None:
     Socket.IO's DISCONNECT would tell it not to.
     """
     if isinstance(connection.queue, Session):
-        connection.queue.end(CloseCode.GOING_AWAY, "the gateway goes away; connect again")
+        connection.queue.end(CloseCode.GOING_AWAY, "connect again later")
         return
     connection.close(wait=False, abort=True, reason=connection.server.reason.TRANSPORT_CLOSE)
     connection.server.sockets.pop(connection.sid, None)

@@ -126,7 +126,9 @@ class Gateway:
             async_mode=self._library.ASYNC_MODE,
             websocket=door,
             admission=Admission(
-                *(settings.max_viewers + _UNJOINED, presence, self._counters), polling=settings.workers == 1
+                *(settings.max_viewers + _UNJOINED, presence, self._counters),
+                full=self._full,
+                polling=settings.workers == 1,
             ),
         )
         self._app.wsgi_app = Reception(  # type: ignore[method-assign]
@@ -206,6 +208,9 @@ class Gateway:
             time.sleep(0.01)
         self._port.close()
         time.sleep(0.05)  # what is in the sockets' queues gets out
+
+    def _full(self) -> bool:
+        return self._stream.full()
 
     def _hello(self) -> dict[str, Any]:
         return {

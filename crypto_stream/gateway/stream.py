@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Sized
+from collections.abc import Sized
 from typing import Any
 
 from flask import request
-from flask_socketio import ConnectionRefusedError as Refusal
 from flask_socketio import SocketIO
 
 from crypto_stream.bus.interface import GatewayPort
@@ -26,9 +24,6 @@ from crypto_stream.gateway.requests import cancellation, settled, subscription
 from crypto_stream.gateway.sparing import Sparing
 
 log = logging.getLogger(__name__)
-
-# Seconds a refused client has to read why before its connection is ended.
-_FAREWELL_S = 5.0
 
 
 class Stream:
@@ -48,7 +43,7 @@ class Stream:
     def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
         """Answer the events of the default namespace, `rate` a second of each viewer.
 
-        More than `max_viewers`, `others` among them, are refused.
+        More than `max_viewers`, `others` among them, are not let in.
         """
         self._max_viewers = max_viewers
         self._others = others
@@ -62,6 +57,7 @@ class Stream:
             *(self._socketio.server, tuple(asked), self._counters),
             rate=rate,
             takes=self._takes,
+            admits=self._admits,
             joined=self._joined,
         )
 
@@ -77,14 +73,22 @@ class Stream:
     def _connected(self, _auth: object = None) -> None:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
         pipe = self._pipe(viewer_id)
-        if len(self._delivery.viewers) + len(self._others) >= self._max_viewers:
-            self._counters.refused += 1
-            self._later(_FAREWELL_S, pipe.drop)
-            text = f"this gateway serves at most {self._max_viewers} viewers; try again later"
-            self._counters.refusals.note("too_many_viewers", text, request.remote_addr)
-            raise Refusal(text, {"code": "too_many_viewers"})
         self._delivery.admit(Viewer(viewer_id, pipe))
         log.info("client connected", extra={"client": viewer_id, "address": request.remote_addr})
+
+    def full(self) -> bool:
+        """Say whether there is no room for one more viewer."""
+        return len(self._delivery.viewers) + len(self._others) >= self._max_viewers
+
+    def _admits(self, session: str) -> bool:
+        """Say whether who has come before the gateway was full may still join."""
+        if not self.full():
+            return True
+        self._counters.refused += 1
+        text = f"this gateway serves at most {self._max_viewers} viewers"
+        address = self._socketio.server.environ.get(session, {}).get("REMOTE_ADDR")
+        self._counters.refusals.note("too_many_viewers", text, address)
+        return False
 
     def _joined(self, viewer_id: str) -> None:
         """Say hello now that the connection is accepted: an event before that would be a protocol error."""
@@ -139,13 +143,6 @@ class Stream:
         if self._sparing.due(type(error).__name__):
             log.error("a viewer's event failed", exc_info=error)
         return refusal("internal_error", "the gateway failed; this is its fault, not yours")
-
-    def _later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
-        def run() -> None:
-            time.sleep(seconds)
-            call(*args)
-
-        self._socketio.start_background_task(run)
 
     def _pipe(self, viewer_id: str) -> Pipe:
         server = self._socketio.server

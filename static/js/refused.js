@@ -9,7 +9,7 @@ export async function whyRefused() {
   try {
     const query = new URLSearchParams({ origin: location.origin });
     const answer = await fetch(`./connect?${query}`, { headers: { Accept: 'application/json' } });
-    if (answer.status !== 403) return '';
+    if (answer.ok) return '';
     return String((await answer.json()).detail ?? '');
   } catch {
     return ''; // the server cannot be reached, which the page says already

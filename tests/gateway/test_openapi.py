@@ -30,7 +30,7 @@ def app(tmp_path: Path) -> Flask:
         origins=(),
         async_mode="threading",
         websocket=None,
-        admission=Admission(1, Presence(1), Counters()),
+        admission=Admission(1, Presence(1), Counters(), lambda: False),
     )
     return made
 

@@ -65,6 +65,18 @@ async def test_an_old_client_is_told_so_and_counted(gateway: Gateway, query: str
     assert await _counted(gateway, "old_client") == before + 1
 
 
+@pytest.mark.parametrize("query", ["", "&sid=x", "&transport=websocket"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_polling_by_script_is_refused(gateway: Gateway, method: str, query: str) -> None:
+    """It carries no origin and any page can read a script."""
+    before = await _counted(gateway, "jsonp_not_served")
+    answer = await gateway.http.request(method, f"/socket.io/?EIO=4&transport=polling&j=0{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "jsonp_not_served")
+    assert "JSONP" in answer.json()["detail"]
+    assert await _counted(gateway, "jsonp_not_served") == before + 1
+
+
 @pytest.mark.parametrize(
     ("path", "method", "headers"),
     [

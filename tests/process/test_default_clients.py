@@ -142,6 +142,30 @@ async def test_a_default_client_comes_back_after_every_end(
 
 
 @CLIENTS
+async def test_a_default_client_waits_for_room(
+    tmp_path: Path, client: str, require_program: Callable[[str], str]
+) -> None:
+    """Refused by a full gateway it tries again by itself, and quotes move when somebody has left."""
+    with program([*run(tmp_path, "eventlet", 0), "--max-viewers", "1"], tmp_path) as running:
+        await until(lambda: " serves http://" in running.output, 30 * SCALE)
+        url = running.output.split(" serves ")[1].split(" ")[0]
+        async with asyncio.TaskGroup() as tasks, viewing("python", url, require_program):
+            waiting = tasks.create_task(seen(client, url, require_program))
+            await until(lambda: "too_many_viewers" in running.output or waiting.done(), COMES_BACK_S)
+            refused = not waiting.done()
+        said = waiting.result()
+
+    assert refused
+    assert said.count("connect") == 1
+
+
+async def seen(client: str, url: str, require_program: Callable[[str], str]) -> list[str]:
+    """Return what a client said until it saw quotes move."""
+    async with viewing(client, url, require_program) as viewer:
+        return viewer.said
+
+
+@CLIENTS
 @pytest.mark.parametrize("server", ["eventlet", "gevent"])
 async def test_sixty_subscriptions_at_once_and_a_proxy_that_swallows_the_upgrade(
     tmp_path: Path, server: str, client: str, require_program: Callable[[str], str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Response, request
 
@@ -11,9 +11,11 @@ from crypto_stream.gateway.web.origins import allowed, refusal
 from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import ProblemError
 
+FULL = "This gateway has as many viewers as it takes (max_viewers); try again later."
 
-def connect(origins: Sequence[str]) -> Blueprint:
-    """Make the blueprint of `/connect`, which judges an origin as the handshakes do."""
+
+def connect(origins: Sequence[str], full: Callable[[], bool]) -> Blueprint:
+    """Make the blueprint of `/connect`, which judges an origin and the room as handshakes do."""
     blueprint = Blueprint("connect", __name__)
 
     @blueprint.get("/connect")
@@ -21,6 +23,8 @@ def connect(origins: Sequence[str]) -> Blueprint:
         origin = given({"origin"}).get("origin")
         if not allowed(origins, origin, request.environ):
             raise ProblemError(403, "origin_not_allowed", refusal(origin, request.environ))
+        if full():
+            raise ProblemError(503, "too_many_viewers", FULL)
         return json_answer({"status": "ok"}, cache=NEVER)
 
     return blueprint

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.presence import Presence
+from crypto_stream.gateway.web.connect import FULL
 from crypto_stream.gateway.web.headers import Wsgi
 from crypto_stream.gateway.web.origins import allowed, refusal
 
@@ -39,7 +40,7 @@ def _problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, st
 _FULL = _problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_viewers",
-    "This gateway has as many connections as it takes; try again later.",
+    FULL,
     ("Retry-After", "5"),
 )
 _CROWDED = _problem(
@@ -59,14 +60,24 @@ _OLD = _problem(
     "The client is using an unsupported version of the Socket.IO or Engine.IO protocols: this server speaks"
     " Engine.IO 4 (?EIO=4), as socket.io-client 3 and 4 do.",
 )
+_SCRIPT = _problem(
+    HTTPStatus.BAD_REQUEST,
+    "jsonp_not_served",
+    "Polling by script (JSONP, the parameter j) is not served: it tells no origin, so any page could read."
+    " Use a WebSocket or usual polling, as socket.io-client does by itself.",
+)
 
 
 class Admission(NamedTuple):
-    """How many engine.io sessions may be open, in all and of one address, and whether they may poll."""
+    """How many engine.io sessions may be open, in all and of one address, and whether they may poll.
+
+    `full` says that there is no room for one more viewer.
+    """
 
     most: int
     presence: Presence
     counters: Counters
+    full: Callable[[], bool]
     polling: bool = True
 
 
@@ -89,9 +100,10 @@ class Known(Protocol):
 class Gate:
     """Answer for engine.io where it must not begin a session; each refusal is counted by its code.
 
-    400 to pages that may not connect, to clients of another protocol, and to polling where several gateways
-    share the port: each poll would come to another of them. 503 beyond the limit and 429 beyond that of an
-    address: who never joins would cost memory unseen.
+    400 to pages that may not connect, to clients of another protocol, to polling by script, and to polling
+    where several gateways share the port: each poll would come to another of them. 503 beyond the limit and
+    429 beyond that of an address: who never joins would cost memory unseen. Default clients try again after
+    these; a refusal by Socket.IO itself would be final for them.
     """
 
     def __init__(self, app: Wsgi, sessions: Known, admission: Admission, origins: Sequence[str]) -> None:
@@ -100,6 +112,7 @@ class Gate:
         self._origins = origins
         self._sessions = sessions
         self._most = admission.most
+        self._full = admission.full
         self._polling = admission.polling
         self._counters = admission.counters
 
@@ -133,13 +146,14 @@ class Gate:
             return _problem(HTTPStatus.BAD_REQUEST, "origin_not_allowed", refusal(origin, environ))
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return None
-        if "sid" not in query and query.get("EIO") != ["4"]:
-            return _OLD
+        if "j" in query or ("sid" not in query and query.get("EIO") != ["4"]):
+            return _SCRIPT if "j" in query else _OLD
         if not self._polling and query.get("transport") != ["websocket"]:
             return _POLLING
-        if "sid" in query:
-            return None
-        refused = _FULL if len(self._sessions) >= self._most else None
+        return None if "sid" in query else self._no_room(address)
+
+    def _no_room(self, address: str) -> _Answer | None:
+        refused = _FULL if self._full() or len(self._sessions) >= self._most else None
         if refused is None and self._sessions.full(address):
             refused = _CROWDED
         self._counters.refused += refused is not None

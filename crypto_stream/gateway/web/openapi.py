@@ -223,6 +223,7 @@ _PATHS: dict[str, Any] = {
         {
             "200": _json("They may.", _STATUS),
             "403": _problem("They may not; the detail says what to change."),
+            "503": _problem("They may, but the gateway is full."),
         },
         parameters=[_query("origin", "The origin of the page.", {"type": "string"})],
     ),

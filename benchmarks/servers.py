@@ -163,6 +163,10 @@ def whole(
     """Run all of Crypto Stream on one pair of the venue, once it gives a fresh quote."""
     port = free_port()
     command = run_command(folder, port, "--sources", "binance", "--pairs", "btcusdt", "--server", server)
+    command += [
+        "--quiet-after",
+        "3600",
+    ]  # the venue gives a top of book alone: its other channels are no fault
     with on_core(core, [*_PYTHON, *command, *options], quiet=True, **venue) as process:
         until(lambda: answers(f"http://127.0.0.1:{port}"), "a fresh quote on /courses")
         yield Served(process, port, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from crypto_stream.history.gaps import CLOCK_SET, STOOD_STILL, Gaps
@@ -74,11 +74,15 @@ class Absences:
         self.gaps.begin(symbol, from_ms, CLOCK_SET)
         self.gaps.end(symbol, to_ms)
 
-    def stood_still(self, ms: int) -> None:
-        """Begin a gap of every instrument that is served, but by a recording: that waited too."""
+    def stood_still(self, ms: int, told_to: Callable[[str], int]) -> None:
+        """Begin a gap of every instrument that is served, but by a recording: that waited too.
+
+        `told_to` says when an instrument's newest bar ends: what has a bar is in no gap.
+        """
         for symbol, source in self._serving.items():
             if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
-                self.gaps.begin(symbol, self._time_at(source) - ms, STOOD_STILL)
+                since_ms = self._time_at(source) - ms
+                self.gaps.begin(symbol, max(since_ms, told_to(symbol)), STOOD_STILL)
                 self._until_trade.add(symbol)
 
     def tick(self, now_ns: int) -> None:

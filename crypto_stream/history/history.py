@@ -278,7 +278,7 @@ class History:
         stood_ms = self._standstill.look()
         now_ns = self._lived.count(self.clock.clocks.monotonic_ns())
         if stood_ms:
-            self.absences.stood_still(stood_ms)
+            self.absences.stood_still(stood_ms, lambda symbol: self.series[symbol].told_to)
         return now_ns
 
     def _leave_out(self, source: str, trade: Trade) -> None:

@@ -78,6 +78,11 @@ class Series:
         """Tell where what is closed ends: a trade before that comes too late."""
         return self._closed_to if self._second is None else self._second.time
 
+    @property
+    def told_to(self) -> int:
+        """When the newest bar of a second ends, closed or not."""
+        return self._closed_to if self._second is None else self._second.time + _SECOND
+
     def clock(self, now_ns: int) -> int | None:
         """Tell the venue's time in ms, as far as its trades tell; None before the first."""
         if self._at_ms is None:

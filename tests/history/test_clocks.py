@@ -220,3 +220,16 @@ class Machine(RuleBasedStateMachine):
 Machine.TestCase.settings = settings(max_examples=40, stateful_step_count=14, deadline=None)
 TestClocks = Machine.TestCase
 assert set(INTERVALS) > set(STORED)
+
+
+def test_no_bar_lies_in_the_gap_of_a_sleep() -> None:
+    """A gap begins where the newest bar ends at the earliest, however long the machine slept."""
+    machine = Machine()
+    machine.begin()
+    machine.machine_sleeps(SECOND)
+    machine.machine_sleeps(SECOND)
+    machine.time_passes(1)
+    machine.machine_sleeps(30_658)
+    machine.time_passes(44)
+    machine.gaps_are_of_the_past()
+    machine.teardown()

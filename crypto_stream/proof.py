@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from crypto_stream.errors import UsageError
+from crypto_stream.private_files import write_new
 
 NAME = "admin-token"
 _LONGEST = 4096  # bytes; a token of ours has 43
@@ -22,9 +20,8 @@ def make_token(data_dir: Path) -> str:
     """
     path = data_dir / NAME
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _write(path)
+            write_new(path, secrets.token_urlsafe(32))
         path.chmod(0o600)  # whoever copied it back may have opened it to others
     except OSError as error:
         raise UsageError(f"data_dir: {str(data_dir)!r} cannot be used: {error.strerror}") from None
@@ -48,14 +45,3 @@ def read_token(data_dir: Path) -> str:
     if not token:
         raise UsageError(f"admin_token: {str(path)!r} is empty; delete it and start again")
     return token
-
-
-def _write(path: Path) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # made with mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{secrets.token_urlsafe(32)}\n")
-        with suppress(FileExistsError):
-            os.link(draft, path)  # all or nothing, and never over another one
-    finally:
-        os.unlink(draft)

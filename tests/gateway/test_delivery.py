@@ -124,7 +124,7 @@ def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: Ho
     assert (hello, payload) == ("hello", {"epoch": "e1"})
     assert (status, states) == ("status", {"sources": {"okx": {"state": "live"}}})
     assert (name, prices(quotes)) == ("snapshot", {"btcusdt": "100.00"})
-    assert len(quotes[0]) == 20
+    assert len(quotes[0]) == 21
 
 
 def test_one_message_per_interval_with_the_newest_of_each_symbol(house: House) -> None:

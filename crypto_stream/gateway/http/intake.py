@@ -124,6 +124,7 @@ class Intake:
         if not came:
             return None
         self._reader = reader = RequestReader(self._manners.most_body)
+        self._seat.wait()  # for the rest of this request, from now on: it was idle before
         self._seat.hold(len(came))
         self._manners.line.wait()
         until, in_body, told = time.monotonic() + HEAD_S, False, False

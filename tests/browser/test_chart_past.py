@@ -144,7 +144,7 @@ def test_way_back_is_kept_over_a_restart(page: Page, first_and_system: tuple[int
     epoch = page.evaluate("fetch('/history/ticker_01').then((one) => one.json()).then((one) => one.epoch)")
 
     system.kill("engine")
-    expect(page.locator("#changes .switched", has_text="started anew")).to_have_count(
+    expect(page.locator("#changes .switched", has_text="The engine was restarted")).to_have_count(
         1, timeout=30_000 * SCALE
     )
     expect(page.locator("#chart-note")).not_to_contain_text("Not live", timeout=30_000 * SCALE)

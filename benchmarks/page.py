@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,8 +85,8 @@ def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
         page.wait_for_selector("tr[data-symbol=ticker_99]:not([data-stale])")
         feed.start(_RATE)
         looks = _watch(page, minutes)
-        last = [price for price, _ in feed.stop()["last"].values()]
-        until(lambda: page.evaluate(_PRICES) == last, "the newest prices on the board")
+        last = [Decimal(price) for price, _ in feed.stop()["last"].values()]
+        until(lambda: _prices(page) == last, "the newest prices on the board")
         visitor.close()
     faults = grown(looks, growth_mb)
     shown = looks[:: max(1, len(looks) // 12)]
@@ -116,6 +117,10 @@ def grown(looks: list[Look], growth_mb: float) -> list[str]:
         if last > first:
             faults.append(f"{name} from {first} to {last}")
     return faults
+
+
+def _prices(page: Page) -> list[Decimal]:
+    return [Decimal(shown.replace(",", "")) for shown in page.evaluate(_PRICES)]
 
 
 def _watch(page: Page, minutes: float) -> list[Look]:

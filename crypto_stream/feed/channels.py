@@ -196,8 +196,8 @@ def _lacks_top(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int,
 
 
 def _lacks_day(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
-    silence = now_ns - since_ns
-    return silence >= _DAY_TIMES * limits.stale_after and mine.channels.trades_ns > since_ns + LAG_NS
+    due_ns = mine.channels.day_due_ns
+    return due_ns > since_ns and now_ns - due_ns >= _DAY_TIMES * limits.stale_after
 
 
 def _is_shown(shown_ns: int, since_ns: int, now_ns: int) -> bool:

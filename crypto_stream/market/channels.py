@@ -24,19 +24,20 @@ class Channels:
 
     `top_ns`, `trades_ns` and `day_ns` are when each channel last gave something new: the same values under
     a newer key are none. The 24 h figures came last at `told_ns`. At `traded_ns` another channel
-    first showed a trade that is later than the last one given, at `topped_ns` another top of book. `pause_ns`
-    is the usual time between two trades, None before the second.
+    first showed a trade that is later than the last one given, at `topped_ns` another top of book; at
+    `day_due_ns` came the first trade that the 24 h figures do not hold. `pause_ns` is the usual time between
+    two trades, None before the second.
     """
 
     __slots__ = (
-        *("top_ns", "trades_ns", "day_ns", "told_ns", "traded_ns", "topped_ns", "pause_ns"),
+        *("top_ns", "trades_ns", "day_ns", "told_ns", "traded_ns", "topped_ns", "day_due_ns", "pause_ns"),
         *("_trades_before_ns", "_top", "_day", "_generation"),
     )
 
     def __init__(self) -> None:
         """Know nothing."""
         self.top_ns = self.trades_ns = self.day_ns = self.told_ns = 0
-        self.traded_ns = self.topped_ns = 0
+        self.traded_ns = self.topped_ns = self.day_due_ns = 0
         self.pause_ns: float | None = None
         self._trades_before_ns = 0
         self._top: Update | None = None
@@ -57,7 +58,7 @@ class Channels:
         """Note an event that the book took; what was shown on an older connection proves nothing on this."""
         if generation > self._generation:
             self._generation, self._day = generation, None
-            self.told_ns = self.traded_ns = self.topped_ns = 0
+            self.told_ns = self.traded_ns = self.topped_ns = self.day_due_ns = 0
         if isinstance(event, Trade):
             self._took_trade(event, received_ns)
         elif event.slow:
@@ -72,6 +73,8 @@ class Channels:
 
     def useless_trade(self) -> None:
         """Take the last trade back: it has no time, or came too late for its bar."""
+        if self.day_due_ns == self.trades_ns:
+            self.day_due_ns = 0
         self.trades_ns = self._trades_before_ns
 
     def last_ns(self, channel: Channel) -> int:
@@ -86,6 +89,8 @@ class Channels:
             passed, usual = received_ns - last_ns, self.pause_ns
             self.pause_ns = passed if usual is None else usual + (passed - usual) / _SHARE
         self.trades_ns = received_ns
+        if received_ns - self.day_ns > LAG_NS and self.day_due_ns <= self.day_ns:
+            self.day_due_ns = received_ns
         if self._top and received_ns - self.top_ns > LAG_NS and self._is_beyond(self._top, trade.price):
             self._show_top(received_ns)
 

@@ -57,6 +57,16 @@ def test_trades_that_the_figures_of_the_day_show_are_missed(seconds: int) -> Non
     assert "trades" in lacks(entry, [], round((now + 1) * S), 0, LIMITS, {"trades"})
 
 
+@given(st.floats(5.0, 500.0), st.integers(1, 20))
+def test_figures_of_the_day_have_their_time_after_the_first_trade_they_lack(pause: float, more: int) -> None:
+    """However long nothing was traded before it, and however many trades follow."""
+    entry, now = fed([("day", 0.1), *[("trade", pause)], *[("trade", 0.1)] * more])
+    first = now - more * 0.1
+
+    assert lacks(entry, [], round((first + 14.9) * S), 0, LIMITS, {"day"}) == {}
+    assert "day" in lacks(entry, [], round((first + 15.1) * S), 0, LIMITS, {"day"})
+
+
 @given(st.integers(1, 60), st.floats(1.0, 60.0))
 def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: float) -> None:
     """Ten of its usual pauses without one trade here."""

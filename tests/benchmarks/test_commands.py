@@ -51,11 +51,30 @@ def test_numbers_measure_each_process(tmp_path: Path) -> None:
     assert result["frames"][0]["frames"] > 100
 
 
+def test_hostile_clients_are_measured_beside_an_honest_one(tmp_path: Path) -> None:
+    """Of each kind asked for on each server: memory of both halves, and both times."""
+    output = tmp_path / "hostile.json"
+    kinds = ["heads that drip", "sessions of one owner"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.hostile", "--seconds=1", "--kinds", ",".join(kinds),
+         "--output", str(output)],
+        cwd=ROOT, capture_output=True, text=True, timeout=100 * SCALE, check=False,
+    )  # fmt: skip
+    costs = json.loads(output.read_text("utf-8"))["costs"]
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(cost["server"], cost["kind"]) for cost in costs] == [
+        (server, kind) for server in ("eventlet", "gevent") for kind in kinds
+    ]
+    assert all(cost["alone_ms"] > 0 < cost["beside_ms"] for cost in costs)
+
+
 def test_unknown_names_are_refused() -> None:
-    """A fault or part that does not exist is told with those that do, before anything starts."""
+    """A fault, part or kind that does not exist is told with those that do, before anything starts."""
     for arguments in (
         ["benchmarks.failover", "--faults", "nonsense"],
         ["benchmarks.numbers", "--parts", "x"],
+        ["benchmarks.hostile", "--kinds", "x"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *arguments],

@@ -86,7 +86,6 @@ class Intake:
             return b""
         if request is None:
             return b""
-        self._seat.work()
         self._connection.settimeout(WRITE_S)
         self._rest, self._whole = request.rest, request.whole
         return request.data
@@ -120,16 +119,18 @@ class Intake:
             time.sleep(1 / _RATE)
 
     def _read(self, came: bytes) -> Request | None:
-        """Read on from what `came` until the request is whole; None when the client hung up before."""
+        """Read on from what `came` until the request is whole; None when the client hung up before.
+
+        From then on it waits for us, and is nobody who has waited for long.
+        """
         if not came:
             return None
         self._reader = reader = RequestReader(self._manners.most_body)
-        self._seat.wait()  # for the rest of this request, from now on: it was idle before
-        self._seat.hold(len(came))
-        self._manners.line.wait()
         until, in_body, told = time.monotonic() + HEAD_S, False, False
         request = reader.feed(came)
         del came
+        if request is None:
+            self._seat.wait()  # for the rest of this request, from now on: it was idle before
         while request is None:
             if reader.head is not None and not in_body:
                 until, in_body = time.monotonic() + BODY_S, True
@@ -144,10 +145,12 @@ class Intake:
                 raise bad(text, "request_timeout", HTTPStatus.REQUEST_TIMEOUT) from None
             if not data:
                 return None
-            self._manners.line.wait()  # who sends without pause would let nobody else run
+            self._manners.line.wait()
             request = reader.feed(data)
             del data
+        self._seat.work()
         self._seat.hold(len(request.data) + len(request.rest))
+        self._manners.line.wait()  # who sends or asks without pause would let nobody else run
         return request
 
     def _receive(self, until: float) -> bytes:

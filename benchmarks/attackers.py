@@ -12,7 +12,7 @@ import itertools
 import json
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from websockets.frames import Frame, Opcode
 
@@ -68,12 +68,22 @@ def endless(head: bytes, more: bytes, pause_s: float = 0.0) -> Attack:
     return attack
 
 
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Raw]:
+    """Connect, and cut it in the end: what the other side does not read is not waited for."""
+    async with raw(url) as wire:
+        try:
+            yield wire
+        finally:
+            wire.writer.transport.abort()
+
+
 async def crowd(wire: Raw) -> None:
     """Open more sessions of one owner than it may have, and keep them."""
     async with contextlib.AsyncExitStack() as stack:
         url = f"http://127.0.0.1:{wire.writer.get_extra_info('peername')[1]}"
         for _ in range(30):
-            one = await stack.enter_async_context(raw(url))
+            one = await stack.enter_async_context(connected(url))
             await one.open(path=_OWNED)
         await asyncio.sleep(0.5)
 
@@ -135,7 +145,7 @@ async def attack(url: str, kind: str) -> None:
 async def _again(url: str, one: Attack) -> None:
     for _ in itertools.count():
         with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
-            async with raw(url) as wire:
+            async with connected(url) as wire:
                 await one(wire)
         await asyncio.sleep(_PAUSE_S)
 

@@ -12,6 +12,7 @@ from benchmarks.attackers import KINDS, attack
 from benchmarks.hostile import MOST_KEPT
 from tests.gateway.process import Gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 _SECONDS = 1.0
 
 

@@ -262,6 +262,7 @@ async def test_metrics_are_prometheus_text_about_sources_and_viewers(gateway: Ga
         "crypto_stream_engine_up 1.0",
         "crypto_stream_viewers 0.0",
         'crypto_stream_source_live{source="binance"} 1.0',
+        'crypto_stream_source_lacking{source="binance"} 0.0',
         'crypto_stream_source_frames_total{channel="ticker",source="binance"} 7.0',
         'crypto_stream_source_dropped_total{channel="ticker",source="binance"} 1.0',
         "crypto_stream_skipped_total 0.0",

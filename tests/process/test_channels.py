@@ -44,6 +44,7 @@ async def test_where_nobody_else_trades_there_is_a_gap_with_its_reason(fault: st
                     while not (ready := (await http.get("/readyz")).json())["degraded"]:  # noqa: ASYNC110
                         await asyncio.sleep(0.1)
                 lacking = (await http.get("/sources")).json()["sources"][0]["lacking"]
+                metrics = (await http.get("/metrics")).text.splitlines()
                 course = (await http.get(f"/courses/{SYMBOL}")).json()
                 await binance.fault("none")
                 after = await until_page(
@@ -58,6 +59,7 @@ async def test_where_nobody_else_trades_there_is_a_gap_with_its_reason(fault: st
     assert venues["sources"][0]["reason"] == "no trades although it is traded"
     assert f"{WHY}: {SYMBOL}" in ready["degraded"]
     assert lacking == {SYMBOL: "no trades although it is traded"}
+    assert 'crypto_stream_source_lacking{source="binance"} 1.0' in metrics
     assert not course["stale"]
     assert "channel fell silent" in (tmp_path / "app.log").read_text()
 

@@ -27,6 +27,7 @@ _OF_SOURCE: tuple[tuple[str, str, Callable[[SourceStatus], float | None]], ...] 
     ("age_seconds", "Since its newest data.", lambda one: None if one.age_ms is None else one.age_ms / 1000),
     ("serving", "Instruments it serves.", lambda one: one.serving),
     ("carries", "Instruments it carries.", lambda one: one.carries),
+    ("lacking", "Instruments of which channels give nothing they should.", lambda one: len(one.lacking)),
 )
 _BY_CHANNEL: tuple[tuple[str, str, Callable[[SourceStatus], dict[str, int]]], ...] = (
     ("frames", "Frames received.", lambda one: one.frames),

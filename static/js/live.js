@@ -32,7 +32,7 @@ import { ServerClock } from './clock.js';
  *
  * @typedef {{source: string, state: string, serving: boolean, stale: boolean, price: string | null,
  *   bid: string | null, bid_size: string | null, ask: string | null, ask_size: string | null,
- *   age_ms: number | null}} VenueRow
+ *   age_ms: number | null, reason: string | null}} VenueRow
  * @typedef {{symbol: string, serving: string | null, stale: boolean, reason: string | null,
  *   best_bid_source: string | null, best_ask_source: string | null, sources: VenueRow[]}} Venues
  * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch

@@ -83,7 +83,10 @@ export class VenueTable {
     for (const one of venues.sources) this.#fill(one, venues);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
     const several = heard && names.length > 1 && bid && ask;
-    write(this.#best, several ? `Best bid among the live ones at ${bid}, best ask at ${ask}.` : '');
+    const said = several ? [`Best bid among the live ones at ${bid}, best ask at ${ask}.`] : [];
+    // What is live and yet not whole or not believed: a stale row says so itself.
+    for (const one of venues.sources) if (heard && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
+    write(this.#best, said.join(' '));
     this.grow();
   }
 

@@ -103,6 +103,20 @@ def test_a_pinned_source_says_why(venues: Callable[..., Page], system: System) -
     assert page.locator(".pair .change").first.evaluate(colour) == soft
 
 
+def test_a_live_source_that_gives_not_all_says_what_is_missing(
+    venues: Callable[..., Page], system: System
+) -> None:
+    """Under the rows of its pair alone; what is missing makes its bid and ask no worse."""
+    page = venues()
+    system.fault("binance", "silent:trade", "ethusdt")
+
+    expect(
+        page.locator(".pair .words").filter(has_text="binance: no trades although it is traded.")
+    ).to_have_count(1, timeout=40_000 * SCALE)
+    system.fault("binance", "none")
+    expect(page.locator(".pair .words").filter(has_text="no trades")).to_have_count(0, timeout=40_000 * SCALE)
+
+
 def test_from_one_view_to_the_other(visit: Visit) -> None:
     """Two links above the board lead from one view to the other and say which one is shown."""
     page = visit("/").page

@@ -134,11 +134,13 @@ async def test_orders_and_short_questions_overtake_slow_ones(
             gateway.port.ask(GetHistory("btcusdt"), DEADLINE_S / 4)
         except RefusedError as refused:
             codes.append(refused.code)
+        except BusError:
+            codes.append("no answer")
 
     threads = [threading.Thread(target=ask) for _ in range(300)]
     for each in threads:
         each.start()
-    await until(lambda: len(codes) == 300 - 256)
+    await until(lambda: codes.count("busy") == 300 - 256)
     gateway.port.send(OrderCommands([Cancel(1, 1, "o")]))
     await until(lambda: engine.commands)
     answer = await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
@@ -147,7 +149,8 @@ async def test_orders_and_short_questions_overtake_slow_ones(
     assert len(codes) == 300 - 256
     for each in threads:
         await asyncio.to_thread(each.join, DEADLINE_S)
-    assert codes == ["busy"] * 300  # the others, when their time was over
+    assert len(codes) == 300
+    assert set(codes) <= {"busy", "no answer"}  # the others, when their time was over: at either end first
 
 
 async def test_what_nobody_waits_for_any_more_is_given_up(gateway: Gateway, engine: Engine) -> None:

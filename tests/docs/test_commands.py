@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.process.programs import ROOT, clean_environment, short_folder
@@ -113,10 +114,15 @@ class Clone:
             try:
                 yield _read_until(process, sign)
             finally:
+                # Whoever is told to end may do so before those it started, which still write then.
+                started = (
+                    psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+                )
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_WAIT_S)
+                _, left = psutil.wait_procs(started, _WAIT_S)
+                for one in left:
+                    one.kill()
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 

@@ -30,12 +30,11 @@ def _beats(beat: Callable[[], None]) -> NoReturn:
 
 
 def _polite(beat: Callable[[], None]) -> NoReturn:
-    def end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        _beats(beat)
+    finally:  # not where the signal came: that may be in the middle of a line
         _log.info("asked to end")
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, end)
-    _beats(beat)
 
 
 def _deaf(beat: Callable[[], None]) -> NoReturn:

@@ -62,6 +62,7 @@ class FakeVenue:
         self.requests: deque[str] = deque(maxlen=1000)
         self.violations: list[str] = []
         self.states: dict[str, str] = {}
+        self._untold: set[str] = set()  # traded since the last 24 h figures
         self.rules = {walk.symbol: Rules(f"{walk.tick:f}", _LOT, _LOT, "1") for walk in self.walks.values()}
         self._server: Server | None = None
         self._group = asyncio.TaskGroup()
@@ -242,8 +243,8 @@ class FakeVenue:
             ticker = rate > 0 and now >= next_ticker
             next_ticker = now + _TICKER_EVERY_S if ticker else next_ticker
             for walk in self.walks.values():
-                if not walk.calm:
-                    self._advance(walk, steps, ticker=ticker)
+                told = not walk.calm or walk.symbol in self._untold
+                self._advance(walk, 0 if walk.calm else steps, ticker=ticker and told)
             if not self.current.mute:
                 for client in list(self.clients):
                     self.tick(client, now)
@@ -255,8 +256,10 @@ class FakeVenue:
             if walk.update_id % 4 == 0:
                 walk.trade_at(walk.bid if walk.update_id % 8 else walk.ask)
                 self.publish(walk, "trade")
+                self._untold.add(walk.symbol)
         if ticker:
             self.publish(walk, "ticker")
+            self._untold.discard(walk.symbol)
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, WatchedConnection)

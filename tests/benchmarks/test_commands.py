@@ -56,7 +56,7 @@ def test_hostile_clients_are_measured_beside_an_honest_one(tmp_path: Path) -> No
     output = tmp_path / "hostile.json"
     kinds = ["heads that drip", "sessions of one owner"]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.hostile", "--seconds=1", "--kinds", ",".join(kinds),
+        [sys.executable, "-m", "benchmarks.hostile", "--seconds=1", "--only", ",".join(kinds),
          "--output", str(output)],
         cwd=ROOT, capture_output=True, text=True, timeout=100 * SCALE, check=False,
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_unknown_names_are_refused() -> None:
     for arguments in (
         ["benchmarks.failover", "--faults", "nonsense"],
         ["benchmarks.numbers", "--parts", "x"],
-        ["benchmarks.hostile", "--kinds", "x"],
+        ["benchmarks.hostile", "--only", "nobody"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *arguments],

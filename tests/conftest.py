@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,12 @@ from hypothesis import settings
 settings.register_profile("shared", deadline=None)
 if os.environ.get("CI") != "true":
     settings.load_profile("shared")
+
+# A test run that was started in the background, or under nohup, may ignore these; so would every program that
+# a test starts and asks to end.
+for _sign in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_sign) is signal.SIG_IGN:
+        signal.signal(_sign, signal.default_int_handler if _sign == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

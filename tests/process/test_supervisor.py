@@ -116,9 +116,7 @@ async def test_sigterm_ends_all_cleanly(tmp_path: Path) -> None:
 
 async def test_the_first_program_ends_last(tmp_path: Path) -> None:
     """What the others live on is asked to end when they are gone."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the supervisor rightly ignores it
     with program(stand_ins(tmp_path, "polite", "other"), tmp_path) as supervisor:
-        signal.signal(signal.SIGHUP, before)
         await until(lambda: "serving" in supervisor.log)
         supervisor.process.send_signal(signal.SIGHUP)
         supervisor.wait()

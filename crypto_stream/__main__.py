@@ -33,6 +33,7 @@ def main() -> None:
 
 
 def _half(told: dict[str, Any]) -> int:
+    import gc
     import importlib
 
     importlib.import_module("crypto_stream.descriptors")  # before its `poll` is patched away
@@ -49,6 +50,9 @@ def _half(told: dict[str, Any]) -> int:
     beat = _start_log(told, settings)
     try:
         half = importlib.import_module(f"crypto_stream.{told['half']}.run")
+        # The garbage collector need not look through the code again and again: everybody waits for it, 50 ms.
+        gc.collect()
+        gc.freeze()
         if told["half"] == "engine":
             return int(half.main(settings, Path(told["bus"]), beat))
         # The family must be said: a green socket takes any descriptor for IPv4 and would misread addresses.

@@ -87,13 +87,13 @@ class Events:
 class Sender:
     """One engine.io session as a sender of Socket.IO packets; both its transports come here."""
 
-    __slots__ = ("_connection", "_events", "_pace")
+    __slots__ = ("_connection", "_events", "pace")
 
     def __init__(self, events: Events, connection: Any) -> None:
         """Judge what comes over an `engineio.socket.Socket`."""
         self._events = events
         self._connection = connection
-        self._pace = Pace(events.rate, events.clock())
+        self.pace = Pace(events.rate, events.clock())
 
     def admits(self, text: str, *, busy: bool) -> bool:
         """Say whether a message is to be kept until its turn; else it was answered. Never waits.
@@ -101,11 +101,11 @@ class Sender:
         `busy` refuses it whatever the sender's pace. Raises PacketError for who cannot mean well.
         """
         events = self._events
-        allowed = self._pace.allows(events.clock(), 1 + len(text) // _AS_ONE)
+        allowed = self.pace.allows(events.clock(), 1 + len(text) // _AS_ONE)
         if allowed and not busy:
             return True
         events.counters.refused_events["rate_limited"] += 1
-        if self._pace.abused():
+        if self.pace.abused():
             reason = f"{MOST_REFUSED} messages over the limit of {events.rate} a second in {WITHIN_S:g} s"
             raise PacketError(reason, CloseCode.POLICY_VIOLATION)
         number = packets.number_of(text)

@@ -163,6 +163,23 @@ def test_a_bomb_that_unpacks_beyond_the_limit_ends_with_1009() -> None:
         assert close_code(one.read()) == 1009
 
 
+def test_who_sends_too_much_that_is_no_message_is_read_more_slowly() -> None:
+    """A hundred pings are answered at once; of more only what one reading holds, until time has passed."""
+    with wired() as one:
+        one.send(*[Frame(Opcode.PING, b"") for _ in range(100)])
+        few = len(one.read())
+        one.client.sendall(Frame(Opcode.PING, b"").serialize(mask=True) * 800)
+        some = len(one.read())
+        resting = not one.hub.watched(selectors.EVENT_READ)
+        one.hub.pass_time()
+        more = len(one.read())
+
+        assert few == 100
+        assert 0 < some < 400
+        assert resting
+        assert more > some
+
+
 def test_the_clients_close_is_echoed_and_ends_the_connection() -> None:
     """Frames after it are not read, and nothing more is sent."""
     with wired() as one:

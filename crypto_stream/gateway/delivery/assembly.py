@@ -6,8 +6,10 @@ import time
 
 from websockets.frames import Frame, Opcode
 
-# Frames that are no whole message (pings, pongs, fragments) which one client may send within this time.
-_MOST_SMALL = 1_000
+# Frames that are no whole message (pings, pongs, fragments) which one client may send within this time, and
+# how many before it is slowed down.
+MOST_SMALL = 1_000
+FEW_SMALL = 100
 _SMALL_S = 10.0
 
 
@@ -30,15 +32,13 @@ class Assembly:
         """Give up the part."""
         self._part = None
 
-    def floods(self) -> bool:
-        """Count a frame that is no message; say whether too many came: each costs as much as a message."""
-        if not self._small:
-            self._small_since_s = time.monotonic()
+    def small(self) -> int:
+        """Count a frame that is no message: each costs as much as one; return how many came lately."""
+        now = time.monotonic()
+        if now - self._small_since_s > _SMALL_S:
+            self._small, self._small_since_s = 0, now
         self._small += 1
-        if self._small < _MOST_SMALL:
-            return False
-        self._small = 0
-        return time.monotonic() - self._small_since_s < _SMALL_S
+        return self._small
 
     def add(self, frame: Frame) -> str | bytes | None:
         """Take a frame and return the message that it ends; UnicodeDecodeError for text that is not UTF-8."""

@@ -14,14 +14,14 @@ from crypto_stream.gateway.delivery.channels import Channel, Channels
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.snapshots import Snapshots
-from crypto_stream.gateway.delivery.turns import SLICE_S
 from crypto_stream.gateway.delivery.viewers import MOST_OWED, MOST_WAITING, PATIENCE_S, Viewer
 from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.market.status import Switch
 
-# Members served before the others of this process get a turn.
+# Members served, and seconds spent, before the others of this process get a turn.
 _STRIDE = 200
+_SLICE_S = 0.005
 
 # Frames with the names of their events.
 Named = list[tuple[str, Any]]
@@ -123,7 +123,7 @@ class Delivery:
             for channel in channels:
                 self._flush_quotes(channel)
                 self._flush_extras(channel)
-                if time.perf_counter() - began >= SLICE_S:
+                if time.perf_counter() - began >= _SLICE_S:
                     self._breathe()
                     began = time.perf_counter()
             if channels:

@@ -117,7 +117,9 @@ class Session(Wire):
                 return
             if self._open and packet.packet_type == MESSAGE:
                 busy = self._waiting > _MOST_BYTES or self._bounds.turns.full()
-                if not self._connection.sender.admits(packet.data, busy=busy):
+                sender = self._connection.sender
+                if not sender.admits(packet.data, busy=busy):
+                    self.rest(sender.pace.rest_s())
                     return
         except PacketError as error:
             self.refuse(error)

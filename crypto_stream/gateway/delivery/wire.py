@@ -13,7 +13,7 @@ from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
 
-from crypto_stream.gateway.delivery.assembly import Assembly
+from crypto_stream.gateway.delivery.assembly import FEW_SMALL, MOST_SMALL, Assembly
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
@@ -26,7 +26,11 @@ _quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a
 # swallow 4 MB, minutes of old prices.
 _UNSENT = 16 * 1024
 _SEND_BUFFER = 64 * 1024
-_CHUNK = 16 * 1024
+# Bytes read at once: of the smallest frames that is a hundred, not thousands for which all others wait.
+_CHUNK = 1024
+# Seconds that a frame which is no message costs who sends many, and the most that one reading may cost.
+_SMALL_COSTS_S = 0.01
+_LONGEST_REST_S = 2.0
 # What the decompressor of an unfinished message holds.
 _INFLATING = 40_000
 # Seconds the other side has to answer our close, and to take the last bytes.
@@ -51,7 +55,8 @@ class Wire(_socket.socket):
 
     __slots__ = (
         *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_heard"),
-        *("_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_started", "_told", "_writer"),
+        *("_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting", "_started", "_told"),
+        "_writer",
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
@@ -74,7 +79,8 @@ class Wire(_socket.socket):
         self._reader: Stop | None = None
         self._writer: Stop | None = None
         self._blocked = self._closed = self._finishing = self._held = False
-        self._heard = self._muted = self._started = self._told = False
+        self._heard = self._muted = self._resting = self._started = self._told = False
+        self._rest_s = 0.0
 
     def received(self, message: str | bytes) -> None:
         """Take one whole message; called on the hub, so it may not block."""
@@ -181,6 +187,14 @@ class Wire(_socket.socket):
             self._held = held
             self._attend()
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so much longer, once what was read is taken: the client sends too fast."""
+        self._rest_s += seconds
+
+    def _rested(self, *_: object) -> None:
+        self._resting = False
+        self._attend()
+
     def _block(self) -> None:
         if not self._blocked:
             self._blocked = True
@@ -221,7 +235,7 @@ class Wire(_socket.socket):
 
     def _attend(self) -> None:
         """Watch for reading exactly while both we and the application can take more."""
-        wanted = self._started and not (self._blocked or self._held or self._closed)
+        wanted = self._started and not (self._blocked or self._held or self._resting or self._closed)
         if wanted and self._reader is None:
             self._reader = self._hub.reading(self.fileno(), self._readable)
         elif not wanted and self._reader is not None:
@@ -264,6 +278,10 @@ class Wire(_socket.socket):
         self._note_parts()
         if frames.state is State.CLOSED or not data:
             self.cut()
+        elif self._rest_s:
+            seconds, self._rest_s, self._resting = self._rest_s, 0.0, True
+            self._hub.later(min(seconds, _LONGEST_REST_S), self._rested)
+            self._attend()
 
     def _note_parts(self) -> None:
         """Let the bounds know what is kept of an unfinished message."""
@@ -277,9 +295,12 @@ class Wire(_socket.socket):
             self._bounds.parts.note(self, kept)
 
     def _count_small(self) -> None:
-        """End who sends nothing but pings and fragments."""
-        if self._assembly.floods():
+        """Slow down who sends many pings and fragments, and end who sends nothing else."""
+        count = self._assembly.small()
+        if count > MOST_SMALL:
             self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
+        elif count > FEW_SMALL:
+            self.rest(_SMALL_COSTS_S)
 
     def _assemble(self, frame: Incoming) -> None:
         """Take a frame, and the message that it ends; text must be UTF-8."""

@@ -36,6 +36,7 @@ _RATE = 200
 # What a refused client still sends is read for so long and so far, so that it sees why.
 _LINGER_S = 2.0
 _LINGER = 1024 * 1024
+_LINGER_PAUSE_S = 0.01
 _CHUNK = 16 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -179,7 +180,7 @@ class Intake:
             self._connection.shutdown(socket.SHUT_WR)
             while left > 0 and (data := self._receive(until)):
                 left -= len(data)
-                time.sleep(0)
+                time.sleep(_LINGER_PAUSE_S)
 
 
 def answer(refused: BadRequestError) -> bytes:

@@ -32,6 +32,13 @@ class Pace:
         self._refused += 1
         return False
 
+    def rest_s(self) -> float:
+        """Return for how many seconds who was refused a message is not read: half of what it has to wait.
+
+        So a flood costs little, and who does not stop is still found out.
+        """
+        return 0.5 / self._rate
+
     def abused(self) -> bool:
         """Say whether so much was refused that the client cannot mean well."""
         return self._refused >= MOST_REFUSED

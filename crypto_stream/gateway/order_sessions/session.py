@@ -183,6 +183,7 @@ class OrderSession(Wire):
         self.refuse(
             _MOST_CODE, f"at most {rate} messages a second (order_rate): this one was not done", request_id
         )
+        self.rest(self._pace.rest_s())
         if self._pace.abused():
             self._house.counters.disconnected["rate"] += 1
             text = f"{MOST_REFUSED} messages over the limit of {rate} a second in {WITHIN_S:g} s"

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from crypto_stream import __version__, addresses, leftovers, logs, proof
+from crypto_stream import __version__, addresses, leftovers, logs, proof, systemd
 from crypto_stream.errors import UsageError
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.settings import Settings, hand_over
@@ -47,6 +47,7 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
     ]
     file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
     terminal = logs.Terminal("supervisor")
+    notifier = systemd.Notifier()
     logs.configure(settings.log_level, file, terminal)
 
     def take(line: str) -> None:
@@ -58,13 +59,14 @@ def run_all(settings: Settings, say: Callable[[str], None]) -> int:
         about = f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; Ctrl-C ends it"
         say(f"Crypto Stream {__version__} serves {web} ({about})")
         _log.info("serving", extra={"address": web})
+        notifier.ready(f"serves {web}")
 
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
     for pid in left:
         _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
     leftovers.announce(settings.data_dir, web)
     roster = leftovers.Roster(settings.data_dir)
-    status = Supervisor(programs, take, serving, note=roster.note).run()
+    status = Supervisor(programs, take, serving, note=roster.note, beat=notifier.beat).run()
     if settings.runtime_dir is None:
         with suppress(OSError):  # a socket in it belongs to somebody who lives
             Path(programs[0].told["bus"]).parent.rmdir()

@@ -160,11 +160,13 @@ class Supervisor:
         serving: Callable[[], None],
         limits: Limits = Limits(),  # noqa: B008 - a frozen tuple
         note: Callable[[Sequence[int]], None] = lambda pids: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Give `take` every line the programs write; call `serving` once, when all of them gave a beat.
 
-        `note` is told the ids of all processes whenever they change.
+        `note` is told the ids of all processes whenever they change; `beat` is called at least each second.
         """
+        self._beat = beat
         self._note = note
         self._limits = limits
         self._children = [Child(program, limits, take) for program in programs]
@@ -191,6 +193,7 @@ class Supervisor:
                 if self._stopping:
                     self._stop_step(now)
                 self._announce()
+                self._beat()
                 self._wait(now)
                 self._obey()
         return self._status

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import re
 import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from websockets.frames import Frame, Opcode
 
-from tests.gateway.raw import PATH, Raw, raw, text
+from tests.gateway.raw import PATH, Raw, handshake, raw, text
 
 _AT_ONCE = 4
 _PAUSE_S = 0.02
@@ -70,6 +72,30 @@ def endless(head: bytes, more: bytes, pause_s: float = 0.0) -> Attack:
     return attack
 
 
+def asking(*requests: bytes) -> Attack:
+    """Make a client that asks one after the other without pause, and reads what it gets."""
+
+    async def attack(wire: Raw) -> None:
+        for request in itertools.cycle(requests):
+            wire.writer.write(request)
+            await wire.writer.drain()
+            if not await wire.reader.read(1 << 16):
+                return
+
+    return attack
+
+
+async def posts(wire: Raw) -> None:
+    """Open a session that polls, and post as many packets as go into one body, again and again."""
+    wire.writer.write(_get(_POLLING))
+    opened = await wire.reader.read(1 << 16)
+    if found := re.search(rb'"sid":"([^"]+)"', opened):
+        body = b"\x1e".join([b"40"] + [_WISH_TEXT.encode()] * 900)
+        path = f"{_POLLING}&sid={found[1].decode()}"
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        await asking(head.encode() + body)(wire)
+
+
 @contextlib.asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Raw]:
     """Connect, and cut it in the end: what the other side does not read is not waited for."""
@@ -80,14 +106,21 @@ async def connected(url: str) -> AsyncIterator[Raw]:
             wire.writer.transport.abort()
 
 
-async def crowd(wire: Raw) -> None:
-    """Open more sessions of one owner than it may have, and keep them."""
-    async with contextlib.AsyncExitStack() as stack:
-        url = f"http://127.0.0.1:{wire.writer.get_extra_info('peername')[1]}"
-        for _ in range(30):
-            one = await stack.enter_async_context(connected(url))
-            await one.open(path=_OWNED)
-        await asyncio.sleep(0.5)
+def crowd(number: int, say: Callable[[Raw], Awaitable[object]]) -> Attack:
+    """Make a client that opens so many connections more, says something on each, and keeps them a while."""
+
+    async def attack(wire: Raw) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            url = f"http://127.0.0.1:{wire.writer.get_extra_info('peername')[1]}"
+            for _ in range(number):
+                await say(await stack.enter_async_context(connected(url)))
+            await asyncio.sleep(0.5)
+
+    return attack
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
 def _said(number: int, **message: object) -> bytes:
@@ -95,7 +128,14 @@ def _said(number: int, **message: object) -> bytes:
 
 
 _ORDER = _said(3, instrument="ticker_00", side=1, amount="1", price="1")
-_WISH = text('427["subscribe",{"symbols":["tickr_0x"]}]')
+_WISH_TEXT = '427["subscribe",{"symbols":["tickr_0x"]}]'
+_WISH = text(_WISH_TEXT)
+_WISHES = [
+    text(f'427["subscribe",{{"symbols":["ticker_{n % 100:02d}","ticker_{n // 100:02d}"],"interval_ms":0}}]')
+    for n in range(1_000)
+]
+_POLLING = "/socket.io/?EIO=4&transport=polling"
+_HISTORY = [_get(f"/history/ticker_{n:02d}?interval=15s&limit=5000") for n in range(100)]
 _HEAD = b"GET /courses HTTP/1.1\r\nHost: x\r\n"
 _POST = b"POST /pin HTTP/1.1\r\nHost: x\r\n"
 KINDS: dict[str, Attack] = {
@@ -133,7 +173,14 @@ KINDS: dict[str, Attack] = {
     "lists unread": flood(_said(5) * 50, _OWNED, "{}", reads=False),
     "order subscriptions unread": flood(_said(1, instrument="ticker_00") * 50, _ORDERS, "{}", reads=False),
     "orders that are none": flood(text("[" * 30_000), _ORDERS, "{}"),
-    "sessions of one owner": crowd,
+    "sessions of one owner": crowd(30, lambda wire: wire.open(path=_OWNED)),
+    "connections without a word": crowd(100, lambda wire: wire.send(b"")),
+    "handshakes that are not finished": crowd(100, lambda wire: wire.send(handshake()[:-2])),
+    "sessions that never join": asking(_get(_POLLING)),
+    "packets posted": posts,
+    "wishes that change": flood(b"".join(_WISHES)),
+    "history": asking(*_HISTORY),
+    "history unread": endless(b"", b"".join(_HISTORY)),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from typing import Any
+from weakref import proxy
 
 from engineio.packet import CLOSE
 from engineio.packet import Packet as EnginePacket
@@ -92,7 +93,7 @@ class Sender:
     def __init__(self, events: Events, connection: Any) -> None:
         """Judge what comes over an `engineio.socket.Socket`."""
         self._events = events
-        self._connection = connection
+        self._connection = proxy(connection)  # which holds us: a circle would outlive it for a while
         self.pace = Pace(events.rate, events.clock())
 
     def admits(self, text: str, *, busy: bool) -> bool:

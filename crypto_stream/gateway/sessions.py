@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +14,15 @@ from crypto_stream.gateway.delivery.presence import Presence
 
 # Seconds a session may take until it has joined a namespace and, unless it is a WebSocket, polled once.
 JOIN_S = 15.0
+# Sessions that have not come so far, 6 kB each and more; beyond them the oldest ends.
+MOST_NEW = 1_000
 
 
 class Sessions:
     """Follow the sessions of an `engineio.Server`: each is counted with its address while it lives.
 
-    One that has not joined after `JOIN_S`, or has never polled, costs memory for nobody: it ends.
+    One that has not joined after `JOIN_S`, or has never polled, costs memory for nobody: it ends. So does the
+    oldest of more than `MOST_NEW`; clients that mean it do both at once.
     """
 
     def __init__(
@@ -32,12 +35,13 @@ class Sessions:
         self._counters = counters
         self._clock = clock
         self._addresses: dict[str, str] = {}
-        self._due: deque[tuple[float, str]] = deque()
         self._unpolled: set[str] = set()
+        self._new: dict[str, float] = {}  # when they are due, oldest first
         self._polls: Counter[str] = Counter()
         self._connect, self._disconnect = (self._engine.handlers[name] for name in ("connect", "disconnect"))
         self._engine.on("connect", self._connected)
         self._engine.on("disconnect", self._disconnected)
+        server.manager.entered = self._came_on
 
     def __len__(self) -> int:
         """Count those that live."""
@@ -52,6 +56,7 @@ class Sessions:
         if sid not in self._addresses:
             return
         self._unpolled.discard(sid)
+        self._came_on(sid)
         connection = self._engine.sockets.get(sid)
         if self._polls[sid] and connection is not None and not connection.upgraded:
             connection.queue.put(Packet(NOOP))
@@ -68,32 +73,44 @@ class Sessions:
     def sweep(self) -> None:
         """End the sessions that are due and never became viewers."""
         now = self._clock()
-        while self._due and self._due[0][0] <= now:
-            sid = self._due.popleft()[1]
-            connection = self._engine.sockets.get(sid)
-            if connection is None or connection.closed:
-                continue
-            polls = connection.upgraded or connection.upgrading or sid not in self._unpolled
-            if self._server.manager.sid_from_eio_sid(sid, "/") is None:
-                self._end(connection, "never_joined")
-            elif not polls:
-                self._end(connection, "never_polled")
-            self._unpolled.discard(sid)
+        while self._new and next(iter(self._new.values())) <= now:
+            sid = next(iter(self._new))
+            self._came_on(sid)  # by an upgrade, perhaps
+            if sid in self._new:
+                self._end(sid, "never_polled" if self._joined(sid) else "never_joined")
 
-    def _end(self, connection: Any, reason: str) -> None:
-        self._counters.ended_sessions[reason] += 1
-        connection.close(wait=False, abort=True, reason=reason)
-        self._engine.sockets.pop(connection.sid, None)
+    def _joined(self, sid: str) -> bool:
+        return self._server.manager.sid_from_eio_sid(sid, "/") is not None
+
+    def _reads(self, connection: Any) -> bool:
+        return connection.upgraded or connection.upgrading or connection.sid not in self._unpolled
+
+    def _came_on(self, sid: str) -> None:
+        """Notice that a session joined, or polled; having done both it is not new any more."""
+        connection = self._engine.sockets.get(sid)
+        if sid in self._new and connection is not None and self._joined(sid) and self._reads(connection):
+            del self._new[sid]
+
+    def _end(self, sid: str, reason: str) -> None:
+        del self._new[sid]
+        connection = self._engine.sockets.get(sid)
+        if connection is not None and not connection.closed:
+            self._counters.ended_sessions[reason] += 1
+            connection.close(wait=False, abort=True, reason=reason)
+            self._engine.sockets.pop(sid, None)
 
     def _connected(self, sid: str, environ: dict[str, Any]) -> Any:
         address = self._addresses[sid] = str(environ.get("REMOTE_ADDR", ""))
         self._presence.enter(address)
-        self._due.append((self._clock() + JOIN_S, sid))
         self._unpolled.add(sid)
+        self._new[sid] = self._clock() + JOIN_S
+        if len(self._new) > MOST_NEW:
+            self._end(next(iter(self._new)), "no_room")
         return self._connect(sid, environ)
 
     def _disconnected(self, sid: str, reason: str) -> Any:
         address = self._addresses.pop(sid, None)
+        self._new.pop(sid, None)
         self._unpolled.discard(sid)
         if address is not None:
             self._presence.leave(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -158,6 +159,35 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
     assert grown < 20_000_000
     assert ended == [101, 100]
     assert alive == [True, True]
+
+
+@SERVERS
+@pytest.mark.parametrize("join", [False, True])
+async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *, join: bool) -> None:
+    """Whoever opens them without pause takes no memory, and does not keep out who means it."""
+    async with Engine(bus), running(bus, server=server) as gateway:
+        await gateway.ready()
+
+        async def crowd() -> None:
+            for _ in range(250):
+                opened = await gateway.http.get(OPEN)
+                if join:
+                    await gateway.http.post(f"{OPEN}&sid={sid_in(opened.text)}", content="40")
+
+        async with viewing(gateway.url) as viewer:
+            memory = gateway.memory()
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(10):
+                    tasks.create_task(crowd())
+            grown = gateway.memory() - memory
+            metrics = (await gateway.http.get("/metrics")).text
+            ended = re.findall(r"^crypto_stream_ended_sessions_total{.*} ([0-9.]+)$", metrics, re.MULTILINE)
+            async with viewing(gateway.url, "polling") as late:
+                answers = [(await one.subscribe(symbols="all"))["ok"] for one in (viewer, late)]
+
+    assert sum(map(float, ended)) >= 500  # of time alone where this machine takes more than 15 s
+    assert answers == [True, True]
+    assert grown < 20_000_000
 
 
 @SERVERS

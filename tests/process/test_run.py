@@ -56,7 +56,9 @@ class _Viewer:
         return [event for event, _ in self.events[since:]]
 
     def epochs(self) -> list[str]:
-        return [payload["epoch"] for event, payload in self.events if event == "hello"]
+        """List the epochs of the hellos; a gateway that has not yet heard the engine knows none."""
+        hellos = [payload["epoch"] for event, payload in self.events if event == "hello"]
+        return [epoch for epoch in hellos if epoch is not None]
 
     def live(self, since: int = 0) -> bool:
         """Tell whether a quote that is not stale came after event number `since`."""

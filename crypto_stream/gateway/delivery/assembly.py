@@ -8,9 +8,11 @@ from websockets.frames import Frame, Opcode
 
 # Frames that are no whole message (pings, pongs, fragments) which one client may send within this time, and
 # how many before it is slowed down.
-MOST_SMALL = 1_000
-FEW_SMALL = 100
+_MOST_SMALL = 1_000
+_FEW_SMALL = 100
 _SMALL_S = 10.0
+# Seconds for which who sends more than a few is not read after each.
+_SMALL_COSTS_S = 0.005
 
 
 class Assembly:
@@ -32,13 +34,18 @@ class Assembly:
         """Give up the part."""
         self._part = None
 
-    def small(self) -> int:
-        """Count a frame that is no message: each costs as much as one; return how many came lately."""
+    def small(self) -> float | None:
+        """Count a frame that is no message: each costs as much as one.
+
+        Returns the seconds for which its sender is to be read no more; None when it sent too many.
+        """
         now = time.monotonic()
         if now - self._small_since_s > _SMALL_S:
             self._small, self._small_since_s = 0, now
         self._small += 1
-        return self._small
+        if self._small > _MOST_SMALL:
+            return None
+        return _SMALL_COSTS_S if self._small > _FEW_SMALL else 0.0
 
     def add(self, frame: Frame) -> str | bytes | None:
         """Take a frame and return the message that it ends; UnicodeDecodeError for text that is not UTF-8."""

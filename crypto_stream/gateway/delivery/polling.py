@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import proxy
 
 from engineio.exceptions import EngineIOError
 from engineio.packet import MESSAGE, Packet
@@ -23,7 +24,7 @@ class Posts:
 
     def __init__(self, connection: Any, counters: Counters) -> None:
         """Serve an `engineio.socket.Socket`."""
-        self._connection = connection
+        self._connection = proxy(connection)  # which holds us: a circle would outlive it for a while
         self._counters = counters
 
     def __call__(self, environ: Mapping[str, Any]) -> None:

@@ -8,38 +8,31 @@ import logging
 import socket
 
 from websockets.extensions import Extension
-from websockets.frames import CLOSE_CODE_EXPLANATIONS, CloseCode, Opcode
+from websockets.frames import CloseCode, Opcode
 from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
 
-from crypto_stream.gateway.delivery.assembly import FEW_SMALL, MOST_SMALL, Assembly
+from crypto_stream.gateway.delivery.assembly import Assembly
 from crypto_stream.gateway.delivery.bounds import Bounds
+from crypto_stream.gateway.delivery.close_codes import fault
 from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
+from crypto_stream.gateway.listener import prepare
 
 log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
 _quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a close code
 
-# Bytes of unsent data the kernel takes before it says "not writable": an unread loopback socket would
-# swallow 4 MB, minutes of old prices.
-_UNSENT = 16 * 1024
 _SEND_BUFFER = 64 * 1024
 # Bytes read at once: of the smallest frames that is a hundred, not thousands for which all others wait.
 _CHUNK = 1024
-# Seconds that a frame which is no message costs who sends many, and the most that one reading may cost.
-_SMALL_COSTS_S = 0.01
+# Seconds for which a client is not read at most, then it is looked at again.
 _LONGEST_REST_S = 2.0
 # What the decompressor of an unfinished message holds.
 _INFLATING = 40_000
 # Seconds the other side has to answer our close, and to take the last bytes.
 CLOSE_S = 5.0
-_MEANING: dict[int, str] = {int(code): meaning for code, meaning in CLOSE_CODE_EXPLANATIONS.items()}
-# Close codes that tell of no fault: a page was left, or nothing was said.
-_GOODBYES = frozenset(
-    {CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE}
-)
 
 
 class Wire(_socket.socket):
@@ -64,10 +57,8 @@ class Wire(_socket.socket):
         super().__init__(fileno=descriptor)
         self.setblocking(False)
         with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prepare(self)
             self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         self._hub = hub
         self._bounds = bounds
         self._kept = 0
@@ -159,10 +150,7 @@ class Wire(_socket.socket):
 
     def fault(self) -> str:
         """Name the close code that ended the connection, "" when it is no more than a goodbye."""
-        sent = self._frames.close_sent  # the client's own code is echoed, so it is this one too
-        if sent is None or sent.code in _GOODBYES:
-            return ""
-        return f"{_MEANING.get(sent.code, 'closed')} ({sent.code})"
+        return fault(self._frames.close_sent)  # the client's own code is echoed, so it is this one too
 
     def cut(self, *_: object) -> None:
         """End the connection now, whatever is unsent."""
@@ -296,11 +284,11 @@ class Wire(_socket.socket):
 
     def _count_small(self) -> None:
         """Slow down who sends many pings and fragments, and end who sends nothing else."""
-        count = self._assembly.small()
-        if count > MOST_SMALL:
+        seconds = self._assembly.small()
+        if seconds is None:
             self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
-        elif count > FEW_SMALL:
-            self.rest(_SMALL_COSTS_S)
+        else:
+            self.rest(seconds)
 
     def _assemble(self, frame: Incoming) -> None:
         """Take a frame, and the message that it ends; text must be UTF-8."""

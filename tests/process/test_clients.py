@@ -23,7 +23,7 @@ def _run(folder: Path, server: str) -> list[str]:
 
 
 async def _address(running: Running) -> str:
-    await until(lambda: " serves http://" in running.output)
+    await until(lambda: " serves http://" in running.output, 30 * SCALE)
     return running.output.split(" serves ")[1].split(" ")[0]
 
 

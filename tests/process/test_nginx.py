@@ -39,11 +39,12 @@ async def test_all_is_found_behind_nginx(
     own = ["--port", "0", "--data-dir", str(tmp_path / "data"), "--log-file", str(tmp_path / "app.log")]
     run = ["-m", "crypto_stream", "run", "--sources", "synthetic", "--server", server, *own, *options]
     with program(run, tmp_path) as running:
-        await until(lambda: " serves http://" in running.output)
+        await until(lambda: " serves http://" in running.output, 30 * SCALE)
         gateway = running.output.split(" serves ")[1].split(" ")[0]
         with nginx(require_program("nginx"), located(at, f"{gateway}{handed_on}"), UPGRADING) as outside:
             base = outside.url + at
             async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S) as http:
+                (await http.get("courses")).raise_for_status()  # the pages list what the engine told
                 await _crawl(http, base)
                 await _redirected(http, base)
             await _viewed(outside.url, at)

@@ -37,7 +37,7 @@ async def test_only_the_secret_of_the_data_directory_may_pin(
     """Neither loopback nor a proxy on this machine gives a right; `switch` and `token` read the file."""
     data = ("--data-dir", str(tmp_path / "data"))
     with program(_arguments("run", tmp_path, "--port", "0", "--workers", workers), tmp_path) as running:
-        await until(lambda: " serves http://" in running.output)
+        await until(lambda: " serves http://" in running.output, 30 * SCALE)
         url = running.output.split(" serves ")[1].split(" ")[0]
         secret = tmp_path / "data" / NAME
         with nginx(require_program("nginx"), f"location / {{ proxy_pass {url}; }}") as outside:

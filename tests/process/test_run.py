@@ -34,7 +34,7 @@ def _serving(folder: Path) -> Iterator[Running]:
 
 
 async def _address(running: Running) -> str:
-    await until(lambda: " serves http://" in running.output)
+    await until(lambda: " serves http://" in running.output, 30 * SCALE)
     return running.output.split(" serves ")[1].split(" ")[0]
 
 

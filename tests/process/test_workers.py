@@ -71,7 +71,7 @@ async def serving(folder: Path, *more: str, **environment: str) -> AsyncIterator
     files = ["--data-dir", str(folder / "data"), "--log-file", str(folder / "app.log")]
     arguments = ["-m", "crypto_stream", "run", "--port", "0", "--workers", "2", *files, *more]
     with program(arguments, folder, **environment) as running:
-        await until(lambda: " serves http://" in running.output)
+        await until(lambda: " serves http://" in running.output, 30 * SCALE)
         yield Service(running, folder)
 
 

@@ -169,7 +169,7 @@ async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *
         await gateway.ready()
 
         async def crowd() -> None:
-            for _ in range(250):
+            for _ in range(140):
                 opened = await gateway.http.get(OPEN)
                 if join:
                     await gateway.http.post(f"{OPEN}&sid={sid_in(opened.text)}", content="40")
@@ -185,7 +185,7 @@ async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *
             async with viewing(gateway.url, "polling") as late:
                 answers = [(await one.subscribe(symbols="all"))["ok"] for one in (viewer, late)]
 
-    assert sum(map(float, ended)) >= 500  # of time alone where this machine takes more than 15 s
+    assert sum(map(float, ended)) >= 400  # of time alone where this machine takes more than 15 s
     assert answers == [True, True]
     assert grown < 20_000_000
 

@@ -87,7 +87,7 @@ async def test_a_silent_engine_is_unreachable_within_six_seconds(quick: tuple[En
         engine.silent = True
         await until(lambda: any(one["stale"] for quotes in viewer.all("quotes") for one in quotes))
         engine.silent = False
-        await until(lambda: not viewer.got[-1][1][0]["stale"] if viewer.names()[-1] != "status" else False)
+        await until(lambda: not viewer.all("quotes")[-1][0]["stale"])
 
 
 async def test_before_the_engine_comes_pages_work_and_symbols_are_not_called_unknown(bus: Path) -> None:

@@ -13,17 +13,10 @@ import aiohttp
 import httpx
 import socketio
 
-from tests.process.programs import Running
-from tests.waiting import DEADLINE_S, SCALE, until
+from tests.waiting import DEADLINE_S
 
 LIMIT = 5_000
 Json = dict[str, Any]
-
-
-async def address(running: Running) -> str:
-    """Return the address of `crypto_stream run` once it serves."""
-    await until(lambda: " serves http://" in running.output, 30 * SCALE)
-    return running.output.split(" serves ")[1].split(" ")[0]
 
 
 def run(folder: Path, *more: str) -> list[str]:

@@ -26,8 +26,8 @@ from crypto_stream.storage.interface import Batch, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from tests.fakes import FakeBinance
 from tests.fakes.walk import Walk
-from tests.process.charts import Watcher, address, run, watching
-from tests.process.programs import Running, program
+from tests.process.charts import Watcher, run, watching
+from tests.process.programs import Running, address, program
 from tests.waiting import SCALE, until
 
 PAIR = "btcusdt"

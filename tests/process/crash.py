@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.process.charts import Json, Watcher, address, run, watching, whole
-from tests.process.programs import Running, program
+from tests.process.charts import Json, Watcher, run, watching, whole
+from tests.process.programs import Running, address, program
 from tests.process.rounds import command
 from tests.waiting import SCALE, until
 

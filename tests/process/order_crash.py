@@ -20,9 +20,9 @@ from typing import Any
 
 import psutil
 
-from tests.process.charts import address, run
+from tests.process.charts import run
 from tests.process.order_judgement import Report, judged
-from tests.process.programs import Running, program
+from tests.process.programs import Running, address, program
 from tests.process.rounds import command
 from tests.process.traders import Trader
 from tests.waiting import SCALE, until

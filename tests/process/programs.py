@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.waiting import SCALE
+from tests.waiting import SCALE, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +76,12 @@ def program(
             yield Running(process, folder / "app.log", output, short)
         finally:
             _end(process)
+
+
+async def address(running: Running) -> str:
+    """Return the address of `crypto_stream run` once it serves."""
+    await until(lambda: " serves http://" in running.output, 30 * SCALE)
+    return running.output.split(" serves ")[1].split(" ")[0]
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,17 +8,16 @@ from pathlib import Path
 
 from crypto_stream.client import Client, UnreachableError
 from crypto_stream.errors import RefusedError
-from tests.process.programs import Running, program
-from tests.waiting import SCALE, until
+from tests.process.programs import Running, address, program
+from tests.waiting import until
 
 
 class Service:
     """The running program and its address."""
 
-    def __init__(self, running: Running) -> None:
-        """Read the address from what it printed."""
+    def __init__(self, running: Running, url: str) -> None:
         self.running = running
-        self.url = running.output.split(" serves ")[1].split(" ")[0]
+        self.url = url
 
     def live(self) -> bool:
         """Tell whether EUR/RUB can be traded."""
@@ -34,7 +33,6 @@ async def trading(folder: Path, *more: str) -> AsyncIterator[Service]:
     files = ["--data-dir", str(folder / "data"), "--log-file", str(folder / "app.log")]
     options = ["--port", "0", "--sources", "synthetic", "--order-latency", "20", *files, *more]
     with program(["-m", "crypto_stream", "run", *options], folder) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        service = Service(running)
+        service = Service(running, await address(running))
         await until(service.live)
         yield service

@@ -13,8 +13,8 @@ from crypto_stream.bus.messages import GetHistory, HistoryPage
 from tests.engine.process import Engine
 from tests.engine.process import running as engine_running
 from tests.fakes import FakeBinance, FakeOKX
-from tests.process.charts import Json, address, page, run
-from tests.process.programs import program
+from tests.process.charts import Json, page, run
+from tests.process.programs import address, program
 from tests.waiting import SCALE
 
 SYMBOL = "btcusdt"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import socketio
 
-from tests.process.programs import ROOT, Running, program
-from tests.waiting import SCALE, until
+from tests.process.programs import ROOT, address, program
+from tests.waiting import SCALE
 
 pytestmark = pytest.mark.timeout(120 * SCALE)
 
@@ -22,17 +22,12 @@ def _run(folder: Path, server: str) -> list[str]:
     return ["-m", "crypto_stream", "run", "--sources", "synthetic", "--server", server, *own]
 
 
-async def _address(running: Running) -> str:
-    await until(lambda: " serves http://" in running.output, 30 * SCALE)
-    return running.output.split(" serves ")[1].split(" ")[0]
-
-
 @pytest.mark.parametrize("server", ["eventlet", "gevent"])
 async def test_default_io_of_npm(tmp_path: Path, server: str, require_program: Callable[[str], str]) -> None:
     """A default `io()` (polling first) is greeted, subscribes, gets a snapshot, then quotes."""
     node = require_program("node")
     with program(_run(tmp_path, server), tmp_path) as running:
-        script = [node, str(ROOT / "tests" / "process" / "viewer.mjs"), await _address(running)]
+        script = [node, str(ROOT / "tests" / "process" / "viewer.mjs"), await address(running)]
         done = await asyncio.to_thread(
             subprocess.run, script, cwd=ROOT, capture_output=True, text=True, timeout=30 * SCALE, check=False
         )
@@ -53,7 +48,7 @@ async def test_default_client_of_python(tmp_path: Path) -> None:
     events: list[str] = []
     async with socketio.AsyncSimpleClient() as viewer:
         with program(_run(tmp_path, "eventlet"), tmp_path) as running:
-            await viewer.connect(await _address(running))
+            await viewer.connect(await address(running))
             answer = await viewer.call("subscribe", {"symbols": "all"}, timeout=10 * SCALE)
             while "quotes" not in events:
                 event, _payload = await viewer.receive(timeout=10 * SCALE)

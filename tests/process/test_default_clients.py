@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import socketio
 
-from tests.process.programs import ROOT, program
+from tests.process.programs import ROOT, address, program
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(240 * SCALE)
@@ -122,7 +122,7 @@ async def test_a_default_client_comes_back_after_every_end(
     url = f"http://127.0.0.1:{port}"
     arguments = run(tmp_path, server, port)
     with program(arguments, tmp_path) as first:
-        await until(lambda: " serves http://" in first.output, 30 * SCALE)
+        await address(first)
         async with viewing(client, url, require_program) as viewer:
             for name in ("gateway-1" if first.pids("gateway-1") else "gateway", "engine"):
                 os.kill(first.pids(name)[-1], signal.SIGKILL)
@@ -147,8 +147,7 @@ async def test_a_default_client_waits_for_room(
 ) -> None:
     """Refused by a full gateway it tries again by itself, and quotes move when somebody has left."""
     with program([*run(tmp_path, "eventlet", 0), "--max-viewers", "1"], tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        url = running.output.split(" serves ")[1].split(" ")[0]
+        url = await address(running)
         async with asyncio.TaskGroup() as tasks, viewing("python", url, require_program):
             waiting = tasks.create_task(seen(client, url, require_program))
             await until(lambda: "too_many_viewers" in running.output or waiting.done(), COMES_BACK_S)
@@ -172,11 +171,10 @@ async def test_sixty_subscriptions_at_once_and_a_proxy_that_swallows_the_upgrade
 ) -> None:
     """All are acknowledged while the client polls; where the WebSocket never opens it goes on polling."""
     with program(run(tmp_path, server, 0), tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        url = running.output.split(" serves ")[1].split(" ")[0]
+        url = await address(running)
         async with swallowing(int(url.rsplit(":", 1)[1])) as proxy:
-            for address in (url, proxy):
-                async with viewing(client, address, require_program, 60) as viewer:
+            for way in (url, proxy):
+                async with viewing(client, way, require_program, 60) as viewer:
                     await until(lambda said=viewer.said: said.count("ack") == 60)  # type: ignore[misc]
                     await viewer.moves()
 

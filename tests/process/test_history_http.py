@@ -17,8 +17,8 @@ import pytest_asyncio
 from crypto_stream.market.bars import INTERVALS, Bar, folded
 from crypto_stream.storage.interface import Batch, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
-from tests.process.charts import address, page, run, whole
-from tests.process.programs import program
+from tests.process.charts import page, run, whole
+from tests.process.programs import address, program
 from tests.waiting import SCALE
 
 pytestmark = [pytest.mark.timeout(120 * SCALE), pytest.mark.asyncio(loop_scope="module")]

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.charts import Chart, Watcher, address, run, watching, whole
-from tests.process.programs import Running, program
+from tests.process.charts import Chart, Watcher, run, watching, whole
+from tests.process.programs import Running, address, program
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)

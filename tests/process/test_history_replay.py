@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from tests.handlers.test_recordings import received, recordings
-from tests.process.charts import address, run, whole
-from tests.process.programs import program
+from tests.process.charts import run, whole
+from tests.process.programs import address, program
 from tests.waiting import SCALE
 
 __all__ = ["recordings"]  # the fixture

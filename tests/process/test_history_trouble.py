@@ -21,8 +21,8 @@ import pytest
 from crypto_stream.market.bars import Bar
 from crypto_stream.storage.interface import Batch, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
-from tests.process.charts import address, run
-from tests.process.programs import Running, program
+from tests.process.charts import run
+from tests.process.programs import Running, address, program
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)

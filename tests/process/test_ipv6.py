@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.programs import admin, program
-from tests.waiting import SCALE, until
+from tests.process.programs import address, admin, program
+from tests.waiting import SCALE
 
 pytestmark = pytest.mark.timeout(120 * SCALE)
 
@@ -30,8 +30,7 @@ async def test_the_token_counts_over_ipv6(tmp_path: Path, server: str) -> None:
     own = ["--port", "0", "--data-dir", str(tmp_path / "data"), "--log-file", str(tmp_path / "app.log")]
     run = ["-m", "crypto_stream", "run", "--host", "::1", "--sources", "synthetic", "--server", server]
     with program([*run, *own], tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        url = running.output.split(" serves ")[1].split(" ")[0]
+        url = await address(running)
         async with httpx.AsyncClient(base_url=url) as http:
             bare = await http.post("/sources/active", json={"source": "auto"})
             proof = admin(tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.leftovers import end_leftovers, identify, listener_of
-from tests.process.programs import Running, alive, command, program
+from tests.process.programs import address, alive, command, program
 from tests.waiting import SCALE, until
 
 pytestmark = [
@@ -27,10 +27,6 @@ def _run(folder: Path, *more: str) -> list[str]:
     return ["-m", "crypto_stream", "run", "--port", "0", "--sources", "synthetic", *files, *more]
 
 
-async def _serves(running: Running) -> None:
-    await until(lambda: " serves http://" in running.output, 30 * SCALE)
-
-
 @pytest.mark.parametrize("halves", [["engine"], ["gateway-1"], ["engine", "gateway-1"]])
 async def test_what_was_stopped_when_its_supervisor_died_is_ended_by_the_next_start(
     tmp_path: Path, halves: list[str]
@@ -38,8 +34,7 @@ async def test_what_was_stopped_when_its_supervisor_died_is_ended_by_the_next_st
     """A stopped half notices no death; the next start on its data directory and port ends it and serves."""
     runtime = tmp_path / "r"
     with program(_run(tmp_path), tmp_path, TMPDIR=str(runtime.parent)) as first:
-        await _serves(first)
-        port = first.output.split(" serves http://127.0.0.1:")[1].split(" ")[0]
+        port = (await address(first)).rsplit(":", 1)[1]
         stopped = [first.pids(half)[-1] for half in halves]
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
@@ -47,7 +42,7 @@ async def test_what_was_stopped_when_its_supervisor_died_is_ended_by_the_next_st
         first.wait()
     try:
         with program(_run(tmp_path, "--port", port), tmp_path, TMPDIR=str(runtime.parent)) as second:
-            await _serves(second)
+            await address(second)
 
             assert not any(alive(pid) for pid in stopped)
             assert all(f"had left behind pid={pid}" in second.log for pid in stopped)
@@ -59,8 +54,7 @@ async def test_what_was_stopped_when_its_supervisor_died_is_ended_by_the_next_st
 async def test_a_run_that_lives_is_left_alone_and_named(tmp_path: Path) -> None:
     """A second start ends nothing; its line says which process has the port."""
     with program(_run(tmp_path), tmp_path) as first:
-        await _serves(first)
-        port = first.output.split(" serves http://127.0.0.1:")[1].split(" ")[0]
+        port = (await address(first)).rsplit(":", 1)[1]
         refused = command(*_run(tmp_path, "--port", port)[2:])
 
         assert refused.returncode == 2
@@ -118,7 +112,7 @@ async def test_a_deleted_socket_of_the_bus_is_made_anew(tmp_path: Path, gone: st
     runtime = Path("/tmp") / f"cs-run-{os.getpid()}-{gone}"
     try:
         with program(_run(tmp_path, "--runtime-dir", str(runtime)), tmp_path) as running:
-            await _serves(running)
+            await address(running)
             shutil.rmtree(runtime) if gone == "folder" else (runtime / "bus").unlink()
             await until((runtime / "bus").exists, 10 * SCALE)
             os.kill(running.pids("gateway-1")[-1], signal.SIGKILL)

@@ -14,8 +14,8 @@ import socketio
 
 from crypto_stream.client import Client
 from tests.process.nginx import UPGRADING, located, nginx
-from tests.process.programs import ROOT, program
-from tests.waiting import DEADLINE_S, SCALE, until
+from tests.process.programs import ROOT, address, program
+from tests.waiting import DEADLINE_S, SCALE
 
 pytestmark = pytest.mark.timeout(180 * SCALE)
 # Where the pages are, what nginx hands on, and what the program is told.
@@ -39,8 +39,7 @@ async def test_all_is_found_behind_nginx(
     own = ["--port", "0", "--data-dir", str(tmp_path / "data"), "--log-file", str(tmp_path / "app.log")]
     run = ["-m", "crypto_stream", "run", "--sources", "synthetic", "--server", server, *own, *options]
     with program(run, tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        gateway = running.output.split(" serves ")[1].split(" ")[0]
+        gateway = await address(running)
         with nginx(require_program("nginx"), located(at, f"{gateway}{handed_on}"), UPGRADING) as outside:
             base = outside.url + at
             async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S) as http:

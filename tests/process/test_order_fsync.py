@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.process.charts import address, run
-from tests.process.programs import program
+from tests.process.charts import run
+from tests.process.programs import address, program
 from tests.waiting import SCALE
 
 pytestmark = pytest.mark.timeout(120 * SCALE)

@@ -23,8 +23,8 @@ from crypto_stream.client.queues import Known
 from crypto_stream.market.orders import ExecType, Order, Report, Side, Ticket
 from crypto_stream.storage.interface import OrderBatch
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
-from tests.process.charts import address, run
-from tests.process.programs import Running, program
+from tests.process.charts import run
+from tests.process.programs import Running, address, program
 from tests.process.test_history_trouble import full
 from tests.waiting import SCALE, until
 

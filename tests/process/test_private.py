@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from crypto_stream.private_files import make_private
 from crypto_stream.secret_options import without_secrets
-from tests.process.programs import program
+from tests.process.programs import address, program
 from tests.process.serving import trading
-from tests.waiting import SCALE, until
+from tests.waiting import until
 
 
 def _open_to_others(folder: Path) -> list[str]:
@@ -50,7 +50,7 @@ async def test_no_process_shows_the_admin_token(tmp_path: Path, form: list[str])
     files = ["--data-dir", str(tmp_path / "data"), "--log-file", str(tmp_path / "app.log")]
     options = ["run", "--port", "0", "--sources", "synthetic", *form, *files]
     with program(["-m", "crypto_stream", *options], tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
+        await address(running)
         ours = psutil.Process(running.process.pid)
         shown = [" ".join(each.cmdline()) for each in [ours, *ours.children(recursive=True)]]
 

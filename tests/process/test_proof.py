@@ -13,7 +13,7 @@ import pytest
 from crypto_stream.errors import UsageError
 from crypto_stream.proof import NAME, make_token, read_token
 from tests.process.nginx import nginx
-from tests.process.programs import command, program
+from tests.process.programs import address, command, program
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)
@@ -37,8 +37,7 @@ async def test_only_the_secret_of_the_data_directory_may_pin(
     """Neither loopback nor a proxy on this machine gives a right; `switch` and `token` read the file."""
     data = ("--data-dir", str(tmp_path / "data"))
     with program(_arguments("run", tmp_path, "--port", "0", "--workers", workers), tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        url = running.output.split(" serves ")[1].split(" ")[0]
+        url = await address(running)
         secret = tmp_path / "data" / NAME
         with nginx(require_program("nginx"), f"location / {{ proxy_pass {url}; }}") as outside:
             for at in (url, outside.url):

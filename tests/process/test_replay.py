@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.handlers.test_recordings import FILES, received, recompute_binance, recompute_okx, recordings
-from tests.process.programs import program
-from tests.waiting import SCALE, until
+from tests.process.programs import address, program
+from tests.waiting import SCALE
 
 __all__ = ["recordings"]  # the fixture
 
@@ -41,8 +41,7 @@ async def test_a_replay_ends_with_the_recomputed_figures(tmp_path: Path, recordi
     own = ["--port", "0", "--data-dir", str(tmp_path / "data"), "--log-file", str(tmp_path / "app.log")]
     source = ["--sources", f"replay:{venue}:{file}", "--replay-speed", "full"]
     with program(["-m", "crypto_stream", "run", *own, *source], tmp_path) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        url = running.output.split(" serves ")[1].split(" ")[0]
+        url = await address(running)
         async with httpx.AsyncClient(base_url=url) as http:
             replayed = await _ended(http)
             courses = await http.get("/courses")

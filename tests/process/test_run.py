@@ -16,7 +16,7 @@ import socketio
 
 from crypto_stream.client import Client, UnreachableError
 from crypto_stream.errors import RefusedError
-from tests.process.programs import Running, alive, command, program, short_folder
+from tests.process.programs import Running, address, alive, command, program, short_folder
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)
@@ -31,11 +31,6 @@ def _arguments(folder: Path, *more: str) -> list[str]:
 def _serving(folder: Path) -> Iterator[Running]:
     with program(["-m", "crypto_stream", *_arguments(folder)], folder) as running:
         yield running
-
-
-async def _address(running: Running) -> str:
-    await until(lambda: " serves http://" in running.output, 30 * SCALE)
-    return running.output.split(" serves ")[1].split(" ")[0]
 
 
 class _Viewer:
@@ -82,7 +77,7 @@ def _viewer(url: str) -> Iterator[_Viewer]:
 async def test_courses_move(tmp_path: Path) -> None:
     """`run` serves a hundred tickers that move by exactly one each second."""
     with _serving(tmp_path) as running:
-        client = Client(await _address(running))
+        client = Client(await address(running))
         first = {quote.symbol: quote for quote in client.courses()}
         await until(lambda: client.course("ticker_00").time != first["ticker_00"].time)
         second = client.course("ticker_00")
@@ -96,7 +91,7 @@ async def test_courses_move(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_lost_engine_comes_back_with_a_new_epoch(fault: signal.Signals, tmp_path: Path) -> None:
     """A viewer of a killed or stopped engine gets hello (new epoch), a snapshot, and live quotes again."""
-    with _serving(tmp_path) as running, _viewer(await _address(running)) as viewer:
+    with _serving(tmp_path) as running, _viewer(await address(running)) as viewer:
         await until(viewer.live)
         before = len(viewer.events)
         os.kill(running.pids("engine")[0], fault)
@@ -112,8 +107,8 @@ async def test_a_lost_engine_comes_back_with_a_new_epoch(fault: signal.Signals, 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_lost_gateway_comes_back_and_refuses_nobody(fault: signal.Signals, tmp_path: Path) -> None:
     """A viewer of a killed or stopped gateway is back by itself; the port never refuses a connection."""
-    with _serving(tmp_path) as running, _viewer(await _address(running)) as viewer:
-        url = await _address(running)
+    with _serving(tmp_path) as running, _viewer(await address(running)) as viewer:
+        url = await address(running)
         await until(viewer.live)
         os.kill(running.pids("gateway-1")[0], fault)
         await until(lambda: not _runs(running.pids("gateway-1")[0]))
@@ -147,7 +142,7 @@ def _answer(connection: socket.socket) -> bytes:
 async def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     """After kill -9 of the supervisor engine and gateway end by themselves, and the port is free."""
     with _serving(tmp_path) as running:
-        url = await _address(running)
+        url = await address(running)
         pids = running.pids("engine") + running.pids("gateway-1")
         running.process.kill()
         await until(lambda: not any(alive(pid) for pid in pids), 10 * SCALE)
@@ -162,7 +157,7 @@ async def test_a_stop_is_clean(tmp_path: Path) -> None:
         short_folder() as short,
         program(["-m", "crypto_stream", *_arguments(tmp_path)], tmp_path, TMPDIR=short) as running,
     ):
-        await _address(running)
+        await address(running)
         running.process.send_signal(signal.SIGTERM)
         status = running.wait()
 
@@ -176,7 +171,7 @@ async def test_a_stop_is_clean(tmp_path: Path) -> None:
 async def test_a_second_start_is_refused(tmp_path: Path) -> None:
     """A port, a data directory and a log file in use each refuse a second start with one line, status 2."""
     with _serving(tmp_path) as running:
-        url = await _address(running)
+        url = await address(running)
         port = url.rsplit(":", 1)[1]
         other = ["--log-file", str(tmp_path / "other.log")]
         on_port = _refused(tmp_path, "--port", port, *other)
@@ -237,7 +232,7 @@ def _live(client: Client) -> bool:
 async def test_the_commands_reach_a_running_program(tmp_path: Path) -> None:
     """`switch` pins and says so, an unknown source is refused; `watch` prints the quotes it is sent."""
     with _serving(tmp_path) as running:
-        url = await _address(running)
+        url = await address(running)
         data = ("--data-dir", str(tmp_path / "data"))
         pinned = command("switch", "synthetic", "--url", url, *data)
         refused = command("switch", "nobody", "--url", url, *data)
@@ -253,7 +248,7 @@ async def test_watch_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
     """`watch` prints a line for each change of the symbols asked for; Ctrl-C ends it quietly."""
     (tmp_path / "watch").mkdir()
     with _serving(tmp_path) as running:
-        watching = ["-m", "crypto_stream", "watch", "TICKER-00", "--url", await _address(running)]
+        watching = ["-m", "crypto_stream", "watch", "TICKER-00", "--url", await address(running)]
         with program(watching, tmp_path / "watch") as watch:
             await until(lambda: watch.output.count("\n") >= 4)
             watch.process.send_signal(signal.SIGINT)

@@ -12,8 +12,7 @@ import pytest
 
 from crypto_stream.client import OrderClient
 from tests.fakes import FakeBinance, FakeOKX
-from tests.process.charts import address
-from tests.process.programs import program
+from tests.process.programs import address, program
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import FakeBinance
 from tests.gateway.process import Viewer, viewing
-from tests.process.programs import Running, admin, alive, command, program
+from tests.process.programs import Running, address, admin, alive, command, program
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = [
@@ -39,10 +39,10 @@ REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\
 class Service:
     """A running program with two gateways, and its address."""
 
-    def __init__(self, running: Running, folder: Path) -> None:
+    def __init__(self, running: Running, folder: Path, url: str) -> None:
         self.running = running
         self.folder = folder
-        self.url = running.output.split(" serves ")[1].split(" ")[0]
+        self.url = url
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def pid(self, name: str) -> int:
@@ -71,8 +71,7 @@ async def serving(folder: Path, *more: str, **environment: str) -> AsyncIterator
     files = ["--data-dir", str(folder / "data"), "--log-file", str(folder / "app.log")]
     arguments = ["-m", "crypto_stream", "run", "--port", "0", "--workers", "2", *files, *more]
     with program(arguments, folder, **environment) as running:
-        await until(lambda: " serves http://" in running.output, 30 * SCALE)
-        yield Service(running, folder)
+        yield Service(running, folder, await address(running))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["eventlet", "gevent"])

@@ -74,10 +74,7 @@ class Sessions:
         """End the sessions that are due and never became viewers."""
         now = self._clock()
         while self._new and next(iter(self._new.values())) <= now:
-            sid = next(iter(self._new))
-            self._came_on(sid)  # by an upgrade, perhaps
-            if sid in self._new:
-                self._end(sid, "never_polled" if self._joined(sid) else "never_joined")
+            self._end_oldest()
 
     def _joined(self, sid: str) -> bool:
         return self._server.manager.sid_from_eio_sid(sid, "/") is not None
@@ -90,8 +87,15 @@ class Sessions:
         connection = self._engine.sockets.get(sid)
         if sid in self._new and connection is not None and self._joined(sid) and self._reads(connection):
             del self._new[sid]
+            self._unpolled.discard(sid)
 
-    def _end(self, sid: str, reason: str) -> None:
+    def _end_oldest(self, reason: str = "") -> None:
+        """End the oldest new session, by default for what it never did."""
+        sid = next(iter(self._new))
+        self._came_on(sid)  # by an upgrade, perhaps
+        if sid not in self._new:
+            return
+        reason = reason or ("never_polled" if self._joined(sid) else "never_joined")
         del self._new[sid]
         connection = self._engine.sockets.get(sid)
         if connection is not None and not connection.closed:
@@ -105,7 +109,7 @@ class Sessions:
         self._unpolled.add(sid)
         self._new[sid] = self._clock() + JOIN_S
         if len(self._new) > MOST_NEW:
-            self._end(next(iter(self._new)), "no_room")
+            self._end_oldest("no_room")
         return self._connect(sid, environ)
 
     def _disconnected(self, sid: str, reason: str) -> Any:

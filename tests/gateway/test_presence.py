@@ -17,7 +17,7 @@ from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.forwarded import client
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running, viewing
-from tests.gateway.raw import Raw, handshake, raw
+from tests.gateway.raw import Raw, handshake, raw, text
 from tests.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -164,7 +164,10 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
 @SERVERS
 @pytest.mark.parametrize("join", [False, True])
 async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *, join: bool) -> None:
-    """Whoever opens them without pause takes no memory, and does not keep out who means it."""
+    """Whoever opens them without pause takes no memory, and does not keep out who means it.
+
+    Nor does it end a viewer that never polled because it upgraded at once.
+    """
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
 
@@ -174,7 +177,13 @@ async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *
                 if join:
                     await gateway.http.post(f"{OPEN}&sid={sid_in(opened.text)}", content="40")
 
-        async with viewing(gateway.url) as viewer:
+        sid = sid_in((await gateway.http.get(OPEN)).text)
+        await gateway.http.post(f"{OPEN}&sid={sid}", content="40")
+        async with viewing(gateway.url) as viewer, raw(gateway.url) as upgraded:
+            await upgraded.open(text("2probe"), f"/socket.io/?EIO=4&transport=websocket&sid={sid}")
+            await upgraded.until("3probe")
+            await upgraded.send(text("5"))
+            await upgraded.until("42")
             memory = gateway.memory()
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(10):
@@ -184,6 +193,8 @@ async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *
             ended = re.findall(r"^crypto_stream_ended_sessions_total{.*} ([0-9.]+)$", metrics, re.MULTILINE)
             async with viewing(gateway.url, "polling") as late:
                 answers = [(await one.subscribe(symbols="all"))["ok"] for one in (viewer, late)]
+            await upgraded.send(text('427["subscribe",{"symbols":"all"}]'))
+            await upgraded.until('437[{"ok":true')
 
     assert sum(map(float, ended)) >= 400  # of time alone where this machine takes more than 15 s
     assert answers == [True, True]

@@ -136,7 +136,8 @@ _WISHES = [
 ]
 _POLLING = "/socket.io/?EIO=4&transport=polling"
 _HISTORY = [_get(f"/history/ticker_{n:02d}?interval=15s&limit=5000") for n in range(100)]
-_HEAD = b"GET /courses HTTP/1.1\r\nHost: x\r\n"
+_COURSES = _get("/courses")
+_HEAD = _COURSES[:-2]
 _POST = b"POST /pin HTTP/1.1\r\nHost: x\r\n"
 KINDS: dict[str, Attack] = {
     "attachments announced": flood(
@@ -167,7 +168,7 @@ KINDS: dict[str, Attack] = {
     "trailers without end": endless(
         _POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-More: " + b"x" * 1_000 + b"\r\n"
     ),
-    "requests unread": endless(b"", (_HEAD + b"\r\n") * 50),
+    "requests unread": endless(b"", _COURSES * 50),
     "orders without end": flood(_ORDER * 50, _OWNED, "{}"),
     "orders unread": flood(_ORDER * 50, _OWNED, "{}", reads=False),
     "lists unread": flood(_said(5) * 50, _OWNED, "{}", reads=False),

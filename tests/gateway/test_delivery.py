@@ -388,4 +388,4 @@ def test_a_large_flush_lets_others_run(house: House) -> None:
 
     house.delivery.flush(100)
 
-    assert house.breaths >= 3  # more where this machine is slow
+    assert house.breaths == 3

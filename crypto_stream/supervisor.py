@@ -1,4 +1,4 @@
-"""Keep the halves alive: start them, restart what dies or hangs, write their log, pass signals on."""
+"""Keep the halves alive: start them, restart what dies, hangs or is to be renewed, write their log."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _READ = 65536
 _MOST_BARE = 20  # lines a second that a child may write past its log: a trace, no flood
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_RENEW_SIGNAL = signal.SIGUSR1
 
 
 class Program(NamedTuple):
@@ -94,6 +95,7 @@ class Child:
         os.set_blocking(pipe, False)
         self.pipe, self._rest = pipe, b""
         self._started, self._heard, self._beaten = now, now, False
+        self.asked_to_end = None
 
     def read(self, now: float) -> bool:
         """Take what the pipe holds: lines go to the log, an empty one is a beat; False at its end."""
@@ -121,6 +123,21 @@ class Child:
         self._bare += 1
         if self._bare <= _MOST_BARE:
             _log.warning("%s wrote to standard error", self.name, extra={"text": line})
+
+    @property
+    def serves(self) -> bool:
+        """Tell whether the present process gave a beat."""
+        return self.process is not None and self._beaten
+
+    def end(self, now: float, *, hurry: bool = False) -> None:
+        """Ask the process to end, and kill it when that takes too long."""
+        if self.process is None:
+            return
+        if self.asked_to_end is None:
+            self.asked_to_end = now
+            self.process.terminate()
+        elif hurry or now - self.asked_to_end > self._limits.stop_s:
+            self.process.kill()
 
     def hangs(self, now: float) -> bool:
         """Tell whether the process was silent for too long."""
@@ -173,6 +190,7 @@ class Supervisor:
         self._serving: Callable[[], None] | None = serving
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
+        self._renewing: list[tuple[Child, subprocess.Popen[bytes] | None]] = []  # the process before
         self._stopping = False
         self._hurry = False
         self._status = 0
@@ -192,6 +210,8 @@ class Supervisor:
                     self._look_after(child, now)
                 if self._stopping:
                     self._stop_step(now)
+                elif self._renewing:
+                    self._renew_step(now)
                 self._announce()
                 self._beat()
                 self._wait(now)
@@ -213,13 +233,16 @@ class Supervisor:
         """Ask the others to end, then the first, which they live on; kill who takes too long."""
         first, *others = self._children
         for child in [other for other in others if other.process] or [first]:
-            if child.process is None:
-                continue
-            if child.asked_to_end is None:
-                child.asked_to_end = now
-                child.process.terminate()
-            elif self._hurry or now - child.asked_to_end > self._limits.stop_s:
-                child.process.kill()
+            child.end(now, hurry=self._hurry)
+
+    def _renew_step(self, now: float) -> None:
+        """Restart all but the first, one after the other: the next when the one before it serves again."""
+        child, before = self._renewing[0]
+        if child.process is before:
+            child.end(now)
+        elif child.serves:
+            self._renewing.pop(0)
+            _log.info("%s renewed", child.name, extra={"left": len(self._renewing)})
 
     def _start(self, child: Child, now: float) -> None:
         try:
@@ -244,6 +267,9 @@ class Supervisor:
             _log.info("%s cannot run with these settings: stopping everything", child.name)
             self._status = USAGE
             self._stopping = True
+        elif child.asked_to_end is not None:
+            _log.info("%s ended to be renewed", child.name, extra={"status": cause})
+            child.restart_at = now
         else:
             delay = child.put_off(now)
             _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
@@ -266,13 +292,18 @@ class Supervisor:
 
     def _obey(self) -> None:
         while self._signals:
-            _log.info("stop asked for by %s", _SIGNAL_NAMES[self._signals.pop(0)])
+            number = self._signals.pop(0)
+            if number == _RENEW_SIGNAL:
+                _log.info("restart of the gateways asked for by %s", _SIGNAL_NAMES[number])
+                self._renewing = self._renewing or [(child, child.process) for child in self._children[1:]]
+                continue
+            _log.info("stop asked for by %s", _SIGNAL_NAMES[number])
             self._hurry = self._stopping  # who asks twice is in a hurry
             self._stopping = True
 
     @contextmanager
     def _signals_caught(self) -> Iterator[None]:
-        """Note stop signals, and wake the selector for them and for a child's death."""
+        """Note signals to stop or renew, and wake the selector for them and for a child's death."""
 
         def note(number: int, _: FrameType | None) -> None:
             if number != signal.SIGCHLD:
@@ -282,7 +313,7 @@ class Supervisor:
         ours.setblocking(False)
         theirs.setblocking(False)
         before = {}
-        for number in (*_STOP_SIGNALS, signal.SIGCHLD):
+        for number in (*_STOP_SIGNALS, _RENEW_SIGNAL, signal.SIGCHLD):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
                 before[number] = signal.signal(number, note)
         woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)

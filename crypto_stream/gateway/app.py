@@ -59,7 +59,7 @@ def create_app(
     )
     app.register_blueprint(api(mirror, port, registry, shelf))
     app.register_blueprint(connect(origins, admission.full))
-    app.register_blueprint(history(mirror, port))
+    app.register_blueprint(history(mirror, port, admission.counters))
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())
     app.register_blueprint(pages(mirror, shelf, ROOT / "static"))

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shown } from './numbers.js';
 import { stamp } from './zone.js';
 
 /**
@@ -24,14 +25,15 @@ export function digitsOf(bars) {
   return Math.max(0, ...bars.slice(-500).map(({ close }) => /\.(\d*?)0*$/.exec(close)?.[1].length ?? 0));
 }
 
-/** Write prices with so many digits. @param {number} digits */
+/** Write prices with so many digits, thousands apart. @param {number} digits */
 export function priceFormat(digits) {
   const minMove = Number(`1e-${digits}`);
+  const rounded = (/** @type {number} */ price) => Number(price.toFixed(digits));
   // twice: no -0
-  const formatter = (/** @type {number} */ price, places = digits) => Number(price.toFixed(places)).toFixed(places);
+  const formatter = (/** @type {number} */ price, places = digits) => shown(Number(price.toFixed(places)).toFixed(places), places);
   // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
   const tickmarksFormatter = (/** @type {number[]} */ prices) => {
-    const between = prices.some((price) => Math.abs(price - Number(formatter(price))) > minMove / 100);
+    const between = prices.some((price) => Math.abs(price - rounded(price)) > minMove / 100);
     return prices.map((price) => formatter(price, digits + Number(between)));
   };
   return { type: 'custom', minMove, formatter, tickmarksFormatter };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ _CHART = """async (step) => {
     window.texts = new Map();
     const fill = CanvasRenderingContext2D.prototype.fillText;
     CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
-        const number = Number(text.replace('\u2212', '-'));
+        const number = Number(text.replace('\u2212', '-').replaceAll(',', ''));
         if (Number.isFinite(number)) window.texts.set(text + this.fillStyle, [text, y, this.fillStyle]);
         return fill.apply(this, [text, x, y]);
     };
@@ -52,18 +53,22 @@ def page(visit: Callable[..., Visitor]) -> Page:
     return visit("/docs").page
 
 
-@pytest.mark.parametrize("step", [1, 0.01])
+@pytest.mark.parametrize("step", [1, 0.01, 5000])
 def test_labels_are_true(page: Page, step: float) -> None:
-    """However the grid is spaced, at halves too, a label is the price at its place; zero has no sign."""
+    """However the grid is spaced, at halves too, a label is the price at its place; zero has no sign.
+
+    Thousands stand apart, as everywhere.
+    """
     page.evaluate(_CHART, step)
     for height in range(240, 520, 40):
         labels: list[Any] = page.evaluate(_SIZED, height)
-        at = sorted((float(text.replace("\N{MINUS SIGN}", "-")), y) for text, y, _ in labels)
+        at = sorted((float(text.replace("\N{MINUS SIGN}", "-").replace(",", "")), y) for text, y, _ in labels)
         (low, bottom), (high, top) = at[0], at[-1]
 
         assert len(at) > 2
         for price, y in at:
             assert abs(bottom + (top - bottom) * (price - low) / (high - low) - y) < 2, (height, at)
+        assert all(re.fullmatch(r".?\d{1,3}(,\d{3})*(\.\d+)?", text) for text, *_ in labels)
         assert not {"-0", "-0.00"} & {text.replace("\N{MINUS SIGN}", "-") for text, *_ in labels}
 
 

@@ -104,10 +104,12 @@ async def test_a_flood_of_questions_delays_no_order(gateway: Gateway, engine: En
             await until(lambda: any(isinstance(one, Cancel) for _, one in engine.commands))
             before = sum(one.done() for one in asked)
             engine.may_read.set()
+        shown = (await http.get("/metrics")).text
     answers = [one.result() for one in asked]
     refused = [one for one in answers if one.status_code != 200]
 
     assert before == len(refused) == 80 - 32
+    assert f"crypto_stream_history_refusals_total {len(refused)}.0\n" in shown
     assert {(one.status_code, one.json()["code"], one.headers["Retry-After"]) for one in refused} == {
         (503, "busy", "1")
     }

@@ -146,6 +146,42 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         assert supervisor.wait() == 0
 
 
+async def test_all_but_the_first_are_renewed_one_after_the_other(tmp_path: Path) -> None:
+    """SIGUSR1, said twice too: each is restarted once, a deaf one by force, when the one before serves."""
+    with program(stand_ins(tmp_path, "polite", "deaf", "other", stop_s=0.2), tmp_path) as supervisor:
+        await until(lambda: "serving" in supervisor.log)
+        supervisor.process.send_signal(signal.SIGUSR1)
+        await until(lambda: "asked for by SIGUSR1" in supervisor.log)
+        supervisor.process.send_signal(signal.SIGUSR1)
+        await until(lambda: "other renewed left=0" in supervisor.log)
+        told = [
+            "deaf ended to be renewed status=SIGKILL",
+            "deaf renewed",
+            "other ended to be renewed status=0",
+        ]
+        at = [supervisor.log.index(text) for text in told]
+
+        assert at == sorted(at)
+        assert [len(supervisor.pids(name)) for name in ("polite", "deaf", "other")] == [1, 2, 2]
+        assert supervisor.log.count("serving") == 1
+        assert "next_start_in_s" not in supervisor.log
+
+
+async def test_a_stop_ends_a_renewal(tmp_path: Path) -> None:
+    """SIGTERM while a process is waited for ends everything, and nothing is started again."""
+    with program(stand_ins(tmp_path, "polite", "deaf", stop_s=600.0), tmp_path) as supervisor:
+        await until(lambda: "serving" in supervisor.log)
+        supervisor.process.send_signal(signal.SIGUSR1)
+        await until(lambda: "asked for by SIGUSR1" in supervisor.log)
+        supervisor.process.send_signal(signal.SIGTERM)
+        await until(lambda: "stop asked for" in supervisor.log)
+        supervisor.process.send_signal(signal.SIGTERM)
+        status = supervisor.wait()
+
+        assert status == 0
+        assert [len(supervisor.pids(name)) for name in ("polite", "deaf")] == [1, 1]
+
+
 async def test_a_child_started_wrongly_ends_all_with_status_2(tmp_path: Path) -> None:
     """A child that ends with status 2 before its first beat ends everything with status 2."""
     with program(stand_ins(tmp_path, "polite", "wrong"), tmp_path) as supervisor:

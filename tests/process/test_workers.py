@@ -330,3 +330,23 @@ async def test_the_limit_of_viewers_is_each_gateways_own(tmp_path: Path) -> None
                 await stack.enter_async_context(viewing(service.url))
 
         assert set(taken) == BOTH
+
+
+@SERVERS
+async def test_a_renewal_refuses_no_new_connection(tmp_path: Path, server: str) -> None:
+    """SIGUSR1: while both gateways are restarted each request is answered, and viewers can come back."""
+    options = ["--sources", "synthetic", "--pairs", "", "--server", server]
+    async with serving(tmp_path, *options) as service, AsyncExitStack() as stack:
+        viewers = await service.viewers(stack)
+        service.running.process.send_signal(signal.SIGUSR1)
+        codes = []
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=DEADLINE_S) as client:
+            while "gateway-2 renewed left=0" not in service.running.log:
+                codes.append((await client.get("/courses/ticker_00")).status_code)
+        await until(lambda: all(one.gone.is_set() for each in viewers.values() for one in each))
+        back = await service.viewers(stack)
+
+        assert set(codes) == {200}
+        assert [one[0].names()[:2] for one in back.values()] == [["hello", "snapshot"]] * 2
+        assert [len(service.running.pids(name)) for name in ("engine", *sorted(BOTH))] == [1, 2, 2]

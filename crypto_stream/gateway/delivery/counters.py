@@ -58,6 +58,7 @@ class Counters:
     refusals: Refusals = field(default_factory=Refusals)
     refused_events: Counter[str] = field(default_factory=Counter)
     refused_packets: Counter[str] = field(default_factory=Counter)
+    history_refusals: int = 0
     flush_s: Histogram = field(default_factory=lambda: Histogram(_FLUSH_S))
     latency_s: dict[int, Histogram] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ _CLOSED = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 
 
 class Acceptor:
-    """Accept on a listening green socket; `serve(connection, address)` is spawned for each."""
+    """Accept on a listening green socket, and serve each connection in a green thread of its own."""
 
     def __init__(self, listener: Any, connections: Connections, counters: Counters, sparing: Sparing) -> None:
         """Prepare; `run` does it."""
@@ -31,8 +31,8 @@ class Acceptor:
         self._counters = counters
         self._sparing = sparing
 
-    def run(self, spawn: Callable[[Any, Any], object]) -> None:
-        """Accept until `stop`; `spawn(connection, address)` must return at once."""
+    def run(self, spawn: Callable[..., object], serve: Callable[[Any, Any], object]) -> None:
+        """Accept until `stop`; `spawn(call, …)` returns at once, `serve(connection, address)` at the end."""
         while self.running:
             if not self._connections.room():
                 self._wait("as many connections as this process takes")
@@ -46,7 +46,7 @@ class Acceptor:
                     self._connections.make_room()
                     self._wait(str(error))
                 continue  # anything else befell one connection that has gone already
-            spawn(connection, address)
+            spawn(_guarded, serve, connection, address)
             time.sleep(0)  # a crowd at the door would let nobody else run
 
     def stop(self) -> None:
@@ -60,3 +60,14 @@ class Acceptor:
         if self._sparing.due("accept"):
             log.warning("no room for more connections: new ones wait", extra={"reason": why})
         time.sleep(_PAUSE_S)
+
+
+def _guarded(serve: Callable[[Any, Any], object], connection: Any, address: Any) -> None:
+    try:
+        serve(connection, address)
+    except OSError:  # it broke
+        pass
+    except Exception:
+        log.exception("a connection failed")
+    finally:
+        connection.close()

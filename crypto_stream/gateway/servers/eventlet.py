@@ -30,7 +30,6 @@ KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % IDLE_S
 
 # Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
 logging.logThreads = False
-log = logging.getLogger(__name__)
 
 
 class Hub:
@@ -98,7 +97,7 @@ class Server:
             keepalive=IDLE_S,
             socket_timeout=WRITE_S,
         )
-        self._thread = eventlet.spawn(self._acceptor.run, partial(eventlet.spawn_n, self._serve))
+        self._thread = eventlet.spawn(self._acceptor.run, eventlet.spawn_n, self._serve)
 
     @property
     def running(self) -> bool:
@@ -111,14 +110,7 @@ class Server:
         self._acceptor.stop()
 
     def _serve(self, connection: Any, address: Any) -> None:
-        try:
-            self._wsgi.process_request([address, connection, eventlet.wsgi.STATE_REQUEST])
-        except OSError:  # it broke
-            pass
-        except Exception:
-            log.exception("a connection failed")
-        finally:
-            connection.close()
+        self._wsgi.process_request([address, connection, eventlet.wsgi.STATE_REQUEST])
 
 
 class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]

@@ -24,7 +24,6 @@ ASYNC_MODE = "gevent"
 KEPT_ALIVE = b""  # pywsgi confirms it to HTTP/1.0 only
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
-log = logging.getLogger(__name__)
 _library = logging.getLogger(f"{__name__}.library")
 
 
@@ -96,7 +95,7 @@ class Server:
             listener, app, log=None, error_log=_library, handler_class=partial(_Connection, manners)
         )
         self._wsgi.init_socket()
-        self._thread = gevent.spawn(self._acceptor.run, partial(gevent.spawn_raw, self._serve))
+        self._thread = gevent.spawn(self._acceptor.run, gevent.spawn_raw, self._wsgi.handle)
 
     @property
     def running(self) -> bool:
@@ -107,16 +106,6 @@ class Server:
         """Accept no more; what is open ends with the process."""
         self._thread.kill()
         self._acceptor.stop()
-
-    def _serve(self, connection: Any, address: Any) -> None:
-        try:
-            self._wsgi.handle(connection, address)
-        except OSError:  # it broke
-            pass
-        except Exception:
-            log.exception("a connection failed")
-        finally:
-            connection.close()
 
 
 class _Connection(WSGIHandler):  # type: ignore[misc]

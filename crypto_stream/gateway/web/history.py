@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetHistory, GetSparks, HistoryPage, Sparks
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.answers import Prebuilt, json_prebuilt, reply
 from crypto_stream.gateway.web.api import find
@@ -29,14 +30,18 @@ _AT_ONCE = 64
 _OF_ONE_ADDRESS = 32
 
 
-def history(mirror: Mirror, port: GatewayPort) -> Blueprint:
-    """Make the blueprint of the history."""
+def history(mirror: Mirror, port: GatewayPort, counters: Counters) -> Blueprint:
+    """Make the blueprint of the history; questions refused as too many are counted."""
     blueprint = Blueprint("history", __name__)
     turns, shared = Turns(_AT_ONCE, _OF_ONE_ADDRESS), Shared()
 
     def ask(asked: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
-        with turns.turn(request.remote_addr or ""):
-            return _answered(port, asked, kind)
+        try:
+            with turns.turn(request.remote_addr or ""):
+                return _answered(port, asked, kind)
+        except ProblemError as problem:
+            counters.history_refusals += problem.code == "busy"
+            raise
 
     @blueprint.get("/history/<path:symbol>")
     def bars(symbol: str) -> Response:

@@ -195,6 +195,9 @@ class GatewayMetrics(Collector):
         yield _by(
             "refused_packets", "Connections ended for what they sent.", "reason", counters.refused_packets
         )
+        yield _total(
+            "history_refusals", "Questions to the history beyond a limit.", counters.history_refusals
+        )
         yield _total("prebuilt_answers", "Requests answered before WSGI.", counters.prebuilt)
 
 

@@ -17,7 +17,7 @@ CLIENTS := $(VENV)/.clients-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench loadtest crash rehearse-clock soak soak-page format clean
+.PHONY: help setup run test check bench loadtest crash rehearse-clock soak soak-page format lock clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
@@ -31,6 +31,7 @@ help:
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
 	@echo 'make format   format the code'
+	@echo 'make lock     write requirements.lock anew, after requirements.txt or constraints.txt changed'
 	@echo 'make clean    remove all that make made; data/ and app.log stay'
 
 setup: $(RUNTIME) $(SCRIPTS)
@@ -81,6 +82,12 @@ format: $(DEV)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix-only .
 
+lock: $(PY)
+	$(PIP) pip-tools
+	$(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --constraint constraints.txt --output-file requirements.lock requirements.txt
+
 clean:
 	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -91,9 +98,9 @@ $(PY):
 	  { echo 'Crypto Stream needs Python 3.11 or newer; name one: make PYTHON=python3.12 setup' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(RUNTIME): requirements.txt constraints.txt | $(PY)
-	@echo '==> Python packages that run it'
-	$(PIP) --requirement requirements.txt
+$(RUNTIME): requirements.lock | $(PY)
+	@echo '==> Python packages that run it, by their hashes'
+	$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUNTIME)

@@ -50,6 +50,7 @@ BACKUP = [f"{PROGRAM} backup backups/2026-01-31", f"{PROGRAM} restore backups/20
 ELSEWHERE = {
     "make test": "this very run",
     "make check": "CI's first step",
+    "make lock": "asks the packages' index; tests/test_pins.py judges what it wrote",
     ".venv/bin/pip install gevent": "CI has it",
     ".venv/bin/pip install 'python-socks[asyncio]' socksio": "would change other tests' environment",
     f"{PROGRAM} record acme.ndjson --sources acme": "the venue is the reader's; test_adding_a_venue runs it",

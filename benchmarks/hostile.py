@@ -3,8 +3,10 @@
     python -m benchmarks.hostile --seconds 60
 
 Each kind of `benchmarks/attackers.py` goes on for these seconds, in a process of its own, against a system
-that was just started. The honest client asks for one quote 50 times a second, before and beside them. Memory
-is the most of what a process holds at the end and two seconds later, less what it held before.
+that was just started. The honest client asks for one quote 50 times a second: alone, while the same attack
+goes on against another system on this machine (what sharing its processors costs), and beside it; the last
+two by turns. Memory is the most of what a process holds at the end and two seconds later, less what it held
+before.
 """
 
 from __future__ import annotations
@@ -29,24 +31,32 @@ MOST_KEPT = 20 * 1024 * 1024
 _FORGETS_S = 2.0
 _PAUSE_S = 0.02
 _WARM_S = 3.0
-_ALONE_S = 15.0
+_ALONE_S = 5.0
+# How often it goes from one system to the other, and seconds at most each time at the other one.
+_TURNS = 2
+_ELSEWHERE_S = 8.0
 
 
 class Cost(NamedTuple):
-    """Of one kind: MB that stayed in either process; 99 % of the honest answers came within these ms."""
+    """Of one kind: MB that stayed in either process; 99 % of the honest answers came within these ms.
+
+    `elsewhere_ms`: while others are attacked on the same machine.
+    """
 
     server: str
     kind: str
     gateway_mb: float
     engine_mb: float
     alone_ms: float
+    elsewhere_ms: float
     beside_ms: float
 
     def __str__(self) -> str:
         """Show it as a line."""
         return (
             f"{self.server:9} {self.kind:26} kept {self.gateway_mb:6.1f} MB, engine {self.engine_mb:6.1f} MB"
-            f"   p99 {self.alone_ms:6.1f} ms alone, {self.beside_ms:6.1f} ms beside"
+            f"   p99 {self.alone_ms:6.1f} ms alone, {self.elsewhere_ms:6.1f} elsewhere,"
+            f" {self.beside_ms:6.1f} beside"
         )
 
 
@@ -55,27 +65,32 @@ def measure(server: str, kind: str, seconds: float) -> Cost:
     options = ["--sources", "synthetic", "--pairs", "", "--server", server]
     with (
         tempfile.TemporaryDirectory(prefix="hostile-") as folder,
+        tempfile.TemporaryDirectory(prefix="hostile-") as another,
         crypto_stream(Path(folder), *options) as system,
+        crypto_stream(Path(another), *options) as other,
         httpx.Client(base_url=system.url, timeout=60) as honest,
     ):
         _waits(honest, _WARM_S)
         alone = _waits(honest, min(seconds, _ALONE_S))
-        before = _memory(system)
-        with running(["benchmarks.attackers", system.url, kind]):
-            beside = _waits(honest, seconds)
-            during = _memory(system)
+        before, elsewhere, beside = _memory(system), list[float](), list[float]()
+        for _ in range(_TURNS):
+            with running(["benchmarks.attackers", other.url, kind]):
+                elsewhere += _waits(honest, min(seconds / _TURNS, _ELSEWHERE_S))
+            with running(["benchmarks.attackers", system.url, kind]):
+                beside += _waits(honest, seconds / _TURNS)
+                during = _memory(system)
         time.sleep(_FORGETS_S)
         after = _memory(system)
-    kept = [max(during[half], after[half]) - before[half] for half in ("gateway", "engine")]
-    return Cost(server, kind, kept[0] / 1e6, kept[1] / 1e6, alone * 1000, beside * 1000)
+    kept = [(max(during[half], after[half]) - before[half]) / 1e6 for half in ("gateway", "engine")]
+    return Cost(server, kind, *kept, *map(_p99_ms, (alone, elsewhere, beside)))
 
 
 def _memory(system: System) -> dict[str, int]:
     return {name: usage.rss for name, usage in system.usage().items()}
 
 
-def _waits(honest: httpx.Client, seconds: float) -> float:
-    """Ask again and again; return the time in seconds within which 99 % are answered."""
+def _waits(honest: httpx.Client, seconds: float) -> list[float]:
+    """Ask again and again; return the seconds that each answer took."""
     took = []
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -83,7 +98,11 @@ def _waits(honest: httpx.Client, seconds: float) -> float:
         honest.get("/courses/ticker_00").raise_for_status()
         took.append(time.monotonic() - began)
         time.sleep(_PAUSE_S)
-    return statistics.quantiles(took, n=100)[-1]
+    return took
+
+
+def _p99_ms(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[-1] * 1000
 
 
 @click.command(help=__doc__)

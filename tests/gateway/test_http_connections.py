@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from crypto_stream.gateway.delivery.counters import Counters
@@ -101,3 +104,25 @@ def test_at_the_end_only_those_that_wait_are_ended() -> None:
     house.all.end_waiting()
 
     assert house.ended == ["waiting"]
+
+
+def test_who_has_left_is_held_by_nobody() -> None:
+    """A connection and its seat know each other; once it has left it is freed at once."""
+
+    class Connection:
+        def __init__(self, everything: Connections) -> None:
+            self.seat = everything.enter(self.end, self.end)
+
+        def end(self) -> bool:
+            return False
+
+    gc.disable()  # the collector finds them some time, while everybody waits for it
+    try:
+        connection = Connection(House().all)
+        kept = weakref.ref(connection)
+        connection.seat.leave()
+        del connection
+
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -39,7 +39,7 @@ class Connections:
         self._waiting: dict[Seat, None] = {}
         self._working: dict[Seat, float] = {}
 
-    def enter(self, end: Callable[[], None], recently: Callable[[], bool]) -> Seat:
+    def enter(self, end: Callable[[], object], recently: Callable[[], bool]) -> Seat:
         """Take a new connection, which waits. `end` ends it; `recently` tells once that it was of use."""
         self.open += 1
         seat = Seat(self, end, recently)
@@ -55,12 +55,12 @@ class Connections:
 
     def make_room(self) -> bool:
         """End the connection that has waited longest; False when there is none."""
-        for seat in list(self._waiting):
-            if seat.recently():  # what is answered on the hub counts as waiting all along
-                seat.wait()
-                continue
-            self._end(seat, "no_room")
-            return True
+        for _ in range(len(self._waiting)):
+            seat = next(iter(self._waiting))
+            if not seat.recently():
+                self._end(seat, "no_room")
+                return True
+            seat.wait()  # what is answered on the hub counts as waiting all along
         return False
 
     def sweep(self) -> None:
@@ -94,18 +94,22 @@ class Connections:
         seat.end()
 
 
+def _gone() -> bool:
+    return False
+
+
 class Seat:
     """One connection's place among all."""
 
     __slots__ = ("_all", "_gone", "end", "ended", "held", "recently")
 
     def __init__(
-        self, everything: Connections, end: Callable[[], None], recently: Callable[[], bool]
+        self, everything: Connections, end: Callable[[], object], recently: Callable[[], bool]
     ) -> None:
         """Belong to `everything`."""
         self._all = everything
         self._gone = self.ended = False
-        self.end = end
+        self.end: Callable[[], object] = end
         self.recently = recently
         self.held = 0
 
@@ -135,6 +139,7 @@ class Seat:
         if not self._gone:
             self._gone = True
             self.hold(0)
+            self.end = self.recently = _gone  # else it and the connection would hold each other
             self._all.open -= 1
             self._all._waiting.pop(self, None)
             self._all._working.pop(self, None)

@@ -77,6 +77,7 @@ class Intake:
         """
         self._seat.wait()
         self._seat.hold(0)
+        request = None
         try:
             self._slow_down()
             request = self._read(self._desk.attend(self._rest, IDLE_S))
@@ -84,8 +85,9 @@ class Intake:
             self._refuse(refused)
             return b""
         except OSError:  # it broke, or nothing came for long
-            return b""
+            pass
         if request is None:
+            self._manners.line.wait()  # hundreds may end at once
             return b""
         self._connection.settimeout(WRITE_S)
         self._rest, self._whole = request.rest, request.whole

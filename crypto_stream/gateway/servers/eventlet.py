@@ -117,6 +117,7 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One HTTP connection, whose socket a WebSocket may take away."""
 
     rfile: Any
+    environ: Any
     _taken = False
 
     def __init__(self, manners: Manners, *connection: Any) -> None:
@@ -155,6 +156,7 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
     def finish(self) -> None:
         self._intake.leave()
+        self.environ = {}  # the last request's, by which eventlet makes them hold each other
         if not self._taken:
             super().finish()
             return

@@ -92,7 +92,8 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(ProblemError)
     def known(problem: ProblemError) -> Response:
-        return show(problem)
+        # Its frames hold it and all of the request: told, it would stay until the garbage is collected.
+        return show(problem.with_traceback(None))
 
     @app.errorhandler(HTTPException)
     def of_http(error: HTTPException) -> Response:

@@ -16,11 +16,11 @@ from crypto_stream.feed.facts import Limits
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.judge import Judge
-from crypto_stream.feed.line import Line
-from crypto_stream.feed.naming import named, ours
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.names import Names
+from crypto_stream.feed.reconnect import ReconnectingSource
+from crypto_stream.feed.session_config import SessionConfig
+from crypto_stream.feed.sources import Recording, Source
 from crypto_stream.feed.standby import Standby
-from crypto_stream.feed.terms import Terms
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrument]:
     """Return the configured real pairs; recordings alone bring their own unless a person named pairs."""
-    venues = [source for source in sources if source.carries is None and source.scan is None]
+    venues = [source for source in sources if source.carries is None and not isinstance(source, Recording)]
     if not venues and not settings.explicit_pairs:
         return []
     pairs: dict[str, Instrument] = {}
@@ -49,8 +49,8 @@ def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrume
 def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool) -> list[Instrument]:
     """Return what `source` carries: its own list, its recording's, or the pairs; less what it is without."""
     carried = list(pairs) if source.carries is None else list(source.carries)
-    if source.scan is not None:
-        carried = [each for each in ours(source, source.scan()) if not is_synthetic(each.symbol)]
+    if isinstance(source, Recording):
+        carried = [each for each in source.scan() if not is_synthetic(each.symbol)]
         if only_pairs:
             wanted = {instrument.symbol for instrument in pairs}
             carried = [instrument for instrument in carried if instrument.symbol in wanted]
@@ -107,7 +107,7 @@ class Assembly:
         wanted = {
             source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
         }
-        self.carried = allotted(wanted, {source.name: source.max_instruments for source in sources})
+        self.carried = allotted(wanted, {source.name: source.limits.instruments for source in sources})
         self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
         for source in sources:
             for instrument in self.carried[source.name]:
@@ -122,10 +122,11 @@ class Assembly:
         self.guard = JumpGuard(self.book, settings.jump_guard)
         self.failover = Failover(chains, self.book, limits, always=synthetic, guard=self.guard)
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
-        self.sources = [named(source, self.carried[source.name]) for source in sources]
+        self.sources = list(sources)
+        self.names: dict[str, Names] = {}
         lines = {
-            source.name: Line(
-                self._terms(settings, source, self.carried[source.name], recorder),
+            source.name: ReconnectingSource(
+                self._session_config(settings, source, self.carried[source.name], recorder),
                 remember_ban,
                 bans.get(source.name, 0),
             )
@@ -142,19 +143,22 @@ class Assembly:
                 at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
                 self.guard.restore(symbol, former(bar.source, bar.close, at_ns))
 
-    def _terms(
+    def _session_config(
         self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None
-    ) -> Terms:
+    ) -> SessionConfig:
         known = {instrument.symbol for instrument in carried}
         watched = [pair(source.busy)] if source.busy and source.busy not in known else []
-        return Terms(
+        named = Names(source.name, source.venue_id, [*carried, *watched], source.names)
+        self.names[source.name] = named
+        return SessionConfig(
             source=source,
             carried=carried,
             watched=watched,
+            names=named,
             book=self.book.of(source.name),
             judge=Judge(
                 self.book.of(source.name),
-                live=source.frames is None and not source.synthetic,
+                live=source.of_now and not source.synthetic,
                 synthetic=source.synthetic,
             ),
             counts=Counter(),

@@ -242,7 +242,9 @@ class Engine:
         self._figured[symbol] = figures
         now_ns = time.monotonic_ns()
         update = Update(
-            *(symbol, "bars", now_ns),
+            instrument=self._assembly.instruments[symbol],
+            channel="bars",
+            key=now_ns,
             open_24h=figures.open,
             high_24h=figures.high,
             low_24h=figures.low,

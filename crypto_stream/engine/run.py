@@ -26,6 +26,7 @@ from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.record import FileRecorder
+from crypto_stream.feed.sources import Venue
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore
@@ -61,7 +62,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             engine.candles.run(),
             history.run(),
             run_orders(engine.trading),
-            seed(history, assembly.sources, assembly.carried),
+            seed(history, assembly.sources, assembly.carried, assembly.names),
             memory.run(),
         )
     log.info("engine stopped")
@@ -78,7 +79,7 @@ def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
 
 def record(settings: Settings, file: Path) -> int:
     """Record the raw frames of the one configured venue to `file` until SIGTERM or SIGINT."""
-    venues = [source for source in load_sources(settings) if source.url is not None]
+    venues = [source for source in load_sources(settings) if isinstance(source, Venue)]
     if len(venues) != 1:
         names = ", ".join(source.name for source in venues) or "none"
         raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")

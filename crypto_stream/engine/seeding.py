@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.names import Names
 from crypto_stream.feed.rest import rest_client
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.history.history import History
 from crypto_stream.market.instruments import Instrument
 
@@ -26,35 +27,38 @@ _NO_MORE = frozenset({403, 418, 429, 451})
 
 
 async def seed(
-    history: History, sources: Sequence[Source], carried: Mapping[str, Sequence[Instrument]]
+    history: History,
+    sources: Sequence[Source],
+    carried: Mapping[str, Sequence[Instrument]],
+    names: Mapping[str, Names],
 ) -> None:
     """Fetch what was before the first moment of each real instrument, best source first, until all have it.
 
     Nothing waits for it; it waits a moment for the venues' time, which tells which bars are finished.
     What no venue gives now is asked for again after ten minutes, at the latest.
     """
-    asked = [source for source in sources if source.candles is not None and source.rest_url is not None]
+    asked = [source for source in sources if source.rest is not None and source.rest.candles is not None]
     for _ in range(_LOOKS):
         if any(history.clock.tells(source.name) for source in asked):
             break
         await asyncio.sleep(_PAUSE_S)
     while True:
         for source in asked:
-            await _seed_from(source, history, carried.get(source.name, ()))
+            await _seed_from(source, history, carried.get(source.name, ()), names[source.name])
         if not any(_missing(history, each) for source in asked for each in carried.get(source.name, ())):
             return
         await asyncio.sleep(_RETRY_S)
 
 
-async def _seed_from(source: Source, history: History, carried: Sequence[Instrument]) -> None:
-    assert source.candles is not None
-    assert source.rest_url is not None
+async def _seed_from(source: Source, history: History, carried: Sequence[Instrument], names: Names) -> None:
+    assert source.rest is not None
     counts: list[int | None] = []
     try:
-        async with rest_client(source.rest_url) as http:
+        async with rest_client(source.rest.url) as http:
             for instrument in carried:
-                if _missing(history, instrument):
-                    counts.append(await _seed_one(source, history, http, instrument))
+                named = names.id_of(instrument.symbol)
+                if named and _missing(history, instrument):
+                    counts.append(await _seed_one(source, history, http, instrument, named))
                 if counts[-_MOST_FAILURES:] == [None] * _MOST_FAILURES:
                     break
     except httpx.HTTPError as error:  # of the venue, not of one instrument
@@ -64,18 +68,19 @@ async def _seed_from(source: Source, history: History, carried: Sequence[Instrum
 
 
 async def _seed_one(
-    source: Source, history: History, http: httpx.AsyncClient, instrument: Instrument
+    source: Source, history: History, http: httpx.AsyncClient, instrument: Instrument, named: str
 ) -> int | None:
     """Fetch one instrument's past, and count its bars; None where that fails, which costs it alone.
 
     Raises httpx.HTTPError where the venue cannot be reached, or wants no more requests.
     """
-    assert source.candles is not None
+    assert source.rest is not None
+    assert source.rest.candles is not None
     count: int | None = 0
     extra = {"source": source.name, "symbol": instrument.symbol}
     try:
         for interval in _missing(history, instrument):
-            bars = await source.candles(http, instrument, interval)
+            bars = await source.rest.candles(http, named, interval)
             count = (count or 0) + history.seed(instrument.symbol, interval, bars)
             await asyncio.sleep(_PAUSE_S)
         return count

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from crypto_stream.bus.messages import VenuesChanged
 from crypto_stream.feed.failover import Failover
-from crypto_stream.feed.line import Line
+from crypto_stream.feed.reconnect import ReconnectingSource
 from crypto_stream.market.book import Book, best
 from crypto_stream.market.status import VenueRow, Venues
 
@@ -23,7 +23,7 @@ class VenueWatch:
     def __init__(
         self,
         failover: Failover,
-        lines: Mapping[str, Line],
+        lines: Mapping[str, ReconnectingSource],
         book: Book,
         send: Callable[[int, VenuesChanged], None],
     ) -> None:
@@ -82,7 +82,12 @@ def _without_ages(venues: Venues) -> Venues:
 
 
 def _row(
-    symbol: str, line: Line, failover: Failover, lines: Mapping[str, Line], book: Book, now_ns: int
+    symbol: str,
+    line: ReconnectingSource,
+    failover: Failover,
+    lines: Mapping[str, ReconnectingSource],
+    book: Book,
+    now_ns: int,
 ) -> VenueRow | None:
     entry = book.entry(line.name, symbol)
     if entry is None:

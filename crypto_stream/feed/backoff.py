@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.source import Budget
+from crypto_stream.feed.handler import Budget
 
 _NOT_AVAILABLE_S = 600.0  # HTTP 451: not from here; the venue will not change its mind soon
 _BANNED_S = 120.0  # HTTP 403 and 418 without a stated end: Binance's shortest ban

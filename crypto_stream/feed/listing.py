@@ -11,8 +11,10 @@ import httpx
 from msgspec.structs import asdict
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.handler import Listed
+from crypto_stream.feed.names import Names
 from crypto_stream.feed.rest import rest_client
-from crypto_stream.feed.source import Listed, Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.decimals import decimal_text
 from crypto_stream.market.orders import Rules
 
@@ -31,9 +33,14 @@ class Listing:
     """
 
     def __init__(
-        self, source: Source, carried: Iterable[str], every_s: float = _EVERY_S, retry_s: float = _RETRY_S
+        self,
+        source: Source,
+        carried: Iterable[str],
+        names: Names,
+        every_s: float = _EVERY_S,
+        retry_s: float = _RETRY_S,
     ) -> None:
-        """Begin with what the source itself knows.
+        """Begin with what the source itself knows; `names` learns the ids that the list tells.
 
         Ask `every_s`, after a failure, and while something has no market, `retry_s`.
         """
@@ -41,6 +48,7 @@ class Listing:
         self.halted: dict[str, str] = {}
         self.rules: Mapping[str, Rules] = source.rules
         self._source = source
+        self._names = names
         self._every_s = every_s
         self._retry_s = retry_s
         self._carried = frozenset(carried)
@@ -52,14 +60,14 @@ class Listing:
         A list that cannot be had changes nothing: subscriptions and first data decide then, and orders are
         taken by the rules known before, or by none.
         """
-        source = self._source
-        if source.instruments is None or source.rest_url is None:
+        source, rest = self._source, self._source.rest
+        if rest is None or rest.instruments is None:
             return
         while True:
             pause = self._every_s
             try:
-                async with rest_client(source.rest_url) as http:
-                    self.take(await source.instruments(http))
+                async with rest_client(rest.url) as http:
+                    self.take(self._names.take(await rest.instruments(http)))
                     if self.unlisted:
                         pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
@@ -73,7 +81,7 @@ class Listing:
             await asyncio.sleep(pause)
 
     def take(self, listed: Mapping[str, Listed]) -> None:
-        """Take a whole list of the venue's."""
+        """Take what a whole list of the venue's says of our instruments, by symbol."""
         missing = set(self.unlisted)
         for symbol in self._carried:
             self._note(symbol, _why(listed, symbol))

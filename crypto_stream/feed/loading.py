@@ -14,10 +14,11 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
-from crypto_stream.feed.naming import read_names, read_without
-from crypto_stream.feed.replay import replay_source
-from crypto_stream.feed.source import Instrument, Rules, Source
+from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
+from crypto_stream.feed import recordings
+from crypto_stream.feed.handler import Instrument, Limits, Rules
+from crypto_stream.feed.names import read_names, read_without
+from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Source, Venue
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
@@ -78,7 +79,18 @@ def _load_replay(word: str, settings: Settings) -> Source:
     if not found or not file:
         raise SettingError(f"sources: {word!r} is not allowed: write replay:VENUE:FILE")
     venue = load_source(venue_name, settings.handlers_dir, _options_of(venue_name, settings.handler_options))
-    return replay_source(venue, Path(file), settings.replay_speed)
+    if not isinstance(venue, Venue):
+        raise RecordingError(f"sources: {venue.name!r} is no venue; only a venue's recording can be replayed")
+    recordings.check(Path(file))
+    return Recording(
+        name=f"{_REPLAY}{venue.name}",
+        found=file,
+        without=venue.without,
+        names=venue.names,
+        venue=venue,
+        file=Path(file),
+        speed=settings.replay_speed,
+    )
 
 
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
@@ -123,6 +135,39 @@ def _import(name: str, file: Path) -> ModuleType:
 
 
 def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str, str]) -> Source:
+    own = _own_options(name, module, options)
+    kind = next((kind for kind, parts in _KINDS.items() if hasattr(module, parts[0])), Venue)
+    if missing := [part for part in _KINDS[kind] if not hasattr(module, part)]:
+        raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
+    _check_shape(name, file, module)
+    _check_instruments(name, file, module)
+    common: dict[str, Any] = {
+        "name": name,
+        "found": str(file),
+        "options": MappingProxyType(own),
+        "carries": getattr(module, "INSTRUMENTS", None),
+        "synthetic": getattr(module, "SYNTHETIC", False),
+        "rules": getattr(module, "RULES", {}),
+        "limits": getattr(module, "LIMITS", Limits()),
+        "busy": getattr(module, "BUSY", None),
+        "rest": _rest(name, module, options),
+        **_said_of_pairs(name, options),
+    }
+    if kind is Generator:
+        return Generator(**common, events=module.events)
+    if kind is Poller:
+        return Poller(**common, every_s=module.EVERY_S, poll=module.poll, identify=module.venue_id)
+    return Venue(
+        **common,
+        urls=_urls(name, module, options),
+        reader=module.Reader,
+        identify=module.venue_id,
+        pair_of=module.pair_of,
+        opening=getattr(module, "opening", None),
+    )
+
+
+def _own_options(name: str, module: ModuleType, options: Mapping[str, str]) -> dict[str, str]:
     defaults = dict(getattr(module, "OPTIONS", {}))
     for option in options:
         if option not in defaults and option not in _COMMON_OPTIONS:
@@ -136,30 +181,23 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
             check(own)
         except ValueError as error:
             raise SettingError(f"CRYPTO_STREAM_{name.upper()}: {error}") from None
-    events = getattr(module, "events", None)
-    if events is None:
-        missing = [part for part in ("URLS", "url", "subscribe", "parse") if not hasattr(module, part)]
-        if missing:
-            raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
-    _check_shape(name, file, module)
-    _check_instruments(name, file, module)
-    urls = (
-        [word.strip() for word in options["url"].split(",")]
-        if options.get("url")
-        else getattr(module, "URLS", [])
-    )
+    return own
+
+
+def _urls(name: str, module: ModuleType, options: Mapping[str, str]) -> tuple[str, ...]:
+    given = options.get("url")
+    urls = [word.strip() for word in given.split(",")] if given else module.URLS
     for url in urls:
         _check_address(f"CRYPTO_STREAM_{name.upper()}_URL", url, ("ws", "wss"))
-    rest_url = options.get("rest_url") or getattr(module, "REST_URL", None)
-    if rest_url:
-        _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", rest_url, ("http", "https"))
-    optional = {
-        field: getattr(module, constant) for field, constant in _OPTIONAL.items() if hasattr(module, constant)
-    }
-    return Source(
-        name=name, found=str(file), urls=tuple(urls), rest_url=rest_url, events=events,
-        options=MappingProxyType(own), **_said_of_pairs(name, options), **optional,
-    )  # fmt: skip
+    return tuple(urls)
+
+
+def _rest(name: str, module: ModuleType, options: Mapping[str, str]) -> Rest | None:
+    url = options.get("rest_url") or getattr(module, "REST_URL", None)
+    if not url:
+        return None
+    _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", url, ("http", "https"))
+    return Rest(url, getattr(module, "instruments", None), getattr(module, "candles", None))
 
 
 def _said_of_pairs(name: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -182,18 +220,17 @@ def _check_shape(name: str, file: Path, module: ModuleType) -> None:
     rules = getattr(module, "RULES", {})
     if not isinstance(rules, dict) or not all(isinstance(each, Rules) for each in rules.values()):
         raise BrokenHandlerError(f"handler {name} ({file}): RULES must map symbols to Rules")
-    for part in (
-        "url",
-        "subscribe",
-        "unsubscribe",
-        "parse",
-        "events",
-        "instruments",
-        "candles",
-        "check_options",
-    ):
+    if not isinstance(getattr(module, "LIMITS", Limits()), Limits):
+        raise BrokenHandlerError(f"handler {name} ({file}): LIMITS must be made by Limits(...)")
+    for part in _FUNCTIONS:
         if not callable(getattr(module, part, _nothing)):
             raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
+
+
+_FUNCTIONS = (
+    *("Reader", "venue_id", "pair_of", "opening", "events", "poll"),
+    *("instruments", "candles", "check_options"),
+)
 
 
 def _nothing() -> None:
@@ -210,22 +247,11 @@ def _check_instruments(name: str, file: Path, module: ModuleType) -> None:
             )
 
 
-_OPTIONAL = {
-    "parse": "parse",
-    "url": "url",
-    "subscribe": "subscribe",
-    "unsubscribe": "unsubscribe",
-    "instruments": "instruments",
-    "candles": "candles",
-    "carries": "INSTRUMENTS",
-    "rules": "RULES",
-    "busy": "BUSY",
-    "max_instruments": "MAX_INSTRUMENTS",
-    "pace_s": "PACE_S",
-    "keepalive": "KEEPALIVE",
-    "max_age_s": "MAX_AGE_S",
-    "connects": "CONNECTS",
-    "synthetic": "SYNTHETIC",
+# What each kind of handler must define; the first of each tells the kinds apart.
+_KINDS: dict[type[Source], tuple[str, ...]] = {
+    Generator: ("events", "INSTRUMENTS"),
+    Poller: ("poll", "EVERY_S", "REST_URL", "venue_id"),
+    Venue: ("Reader", "URLS", "venue_id", "pair_of"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from aiohappyeyeballs import start_connection
@@ -17,7 +18,6 @@ from crypto_stream.feed.backoff import refusal
 from crypto_stream.proxies import proxy_for, shown
 
 _CLOSE_S = 1.0  # for a polite close; then the transport is aborted
-_MOST_FRAME = 1024 * 1024  # bytes; a longer frame ends the connection with 1009
 _MOST_UNSENT = 1024 * 1024  # bytes that a venue may leave unread: our requests are small, pongs are all else
 _MOST_REDIRECTS = 3
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: so long an address may be silent before the next one is tried beside it
@@ -44,15 +44,20 @@ class _Once(connect):
         return exc
 
 
-async def open_socket(url: str, *, connect_s: float) -> VenueSocket:
-    """Connect to `url` within `connect_s` in all; VenueError says why it could not be."""
+async def open_socket(
+    url: str, *, headers: Mapping[str, str], most_bytes: int, connect_s: float
+) -> VenueSocket:
+    """Connect to `url` within `connect_s` in all; VenueError says why it could not be.
+
+    A frame of more than `most_bytes` ends the connection with 1009.
+    """
     proxy = None
     try:
         proxy = proxy_for(url)
         async with asyncio.timeout(connect_s):
             for _ in range(_MOST_REDIRECTS):
                 try:
-                    return await _handshake(url, proxy)
+                    return await _handshake(url, headers, proxy, most_bytes)
                 except InvalidStatus as error:
                     url = _redirected(url, error.response)
             raise VenueError(f"more than {_MOST_REDIRECTS} redirects")
@@ -64,7 +69,7 @@ async def open_socket(url: str, *, connect_s: float) -> VenueSocket:
         raise VenueError(_why_failed(error, proxy)) from None
 
 
-async def _handshake(url: str, proxy: str | None) -> VenueSocket:
+async def _handshake(url: str, headers: Mapping[str, str], proxy: str | None, most_bytes: int) -> VenueSocket:
     connected = await _Once(
         url,
         sock=None if proxy else await _first_to_answer(url),
@@ -74,7 +79,8 @@ async def _handshake(url: str, proxy: str | None) -> VenueSocket:
         open_timeout=None,
         ping_interval=None,  # ours knows the venue's form
         close_timeout=_CLOSE_S,
-        max_size=_MOST_FRAME,
+        max_size=most_bytes,
+        additional_headers=headers,
     )
     assert isinstance(connected, VenueSocket)
     return connected

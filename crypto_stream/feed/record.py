@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from base64 import b64encode
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ from typing import Self
 import msgspec
 
 from crypto_stream.errors import RecordingError
+
+BINARY = "recv64"  # a received frame that is no text, as base64
 
 _encoder = msgspec.json.Encoder()
 
@@ -38,9 +41,16 @@ class FileRecorder:
         with contextlib.suppress(OSError):  # told by `flush`
             self._file.close()
 
+    def received(self, frame: bytes) -> None:
+        """Keep a received frame whole: what is no text is kept as base64."""
+        self.frames += 1
+        try:
+            self.write("recv", frame.decode())
+        except UnicodeDecodeError:
+            self.write(BINARY, b64encode(frame).decode())
+
     def write(self, kind: str, text: str) -> None:
-        """Keep one frame; `kind` is connect, send or recv. A disk that refuses is told by `flush`."""
-        self.frames += kind == "recv"
+        """Keep what was connected to or sent. A disk that refuses is told by `flush`."""
         line = _encoder.encode((time.time(), kind, text)) + b"\n"
         try:
             self._file.write(line)

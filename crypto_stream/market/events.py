@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from crypto_stream.market.instruments import Instrument
+
 
 class Update(msgspec.Struct, frozen=True, gc=False):
     """Carry only the fields one frame gives; every number is the venue's own text.
@@ -13,7 +15,7 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster channels.
     """
 
-    symbol: str
+    instrument: Instrument
     channel: str
     key: int
     time: int | None = None
@@ -28,13 +30,23 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     volume_24h: str | UnsetType | None = UNSET
     slow: bool = False
 
+    @property
+    def symbol(self) -> str:
+        """The instrument's symbol."""
+        return self.instrument.symbol
+
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade; `key` is its id where ids grow per symbol, `size` None where the venue gives none."""
 
-    symbol: str
+    instrument: Instrument
     channel: str
     key: int
     time: int | None
     price: str
     size: str | None
+
+    @property
+    def symbol(self) -> str:
+        """The instrument's symbol."""
+        return self.instrument.symbol

@@ -1,4 +1,4 @@
-"""Play a recording back through its venue's parser: `replay:VENUE:FILE`."""
+"""Recordings of a venue's frames: read, looked through for instruments, played back."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import gzip
 import logging
 import time
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator
-from functools import partial
+from base64 import b64decode
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from crypto_stream.errors import MalformedFrame, RecordingError
-from crypto_stream.feed.source import Event, Instrument, Source, Trade, Update
+from crypto_stream.errors import RecordingError
+from crypto_stream.feed.handler import UNREADABLE, Instrument, Reading, Trade, Update
+from crypto_stream.feed.names import Discovered
+from crypto_stream.feed.record import BINARY
 from crypto_stream.logs import PROGRESS
-from crypto_stream.market.instruments import split_symbol
 
 progress = logging.getLogger(PROGRESS)
 
@@ -30,57 +31,54 @@ _decoder = msgspec.json.Decoder(tuple[float | None, str, str])
 
 
 class Recorded(NamedTuple):
-    """One received frame; `time_s` is the recording machine's clock, None where it kept none."""
+    """One received frame, or None where a connection began.
+
+    `time_s` is the recording machine's clock, None where it kept none.
+    """
 
     time_s: float | None
-    frame: bytes
+    frame: bytes | None
 
 
-def replay_source(venue: Source, file: Path, speed: Speed) -> Source:
-    """Make a source that plays `file` through the parser of `venue` and then ends."""
-    if venue.parse is None:
-        raise RecordingError(f"sources: {venue.name!r} is no venue; only a venue's recording can be replayed")
-    try:
-        file.open("rb").close()
-    except OSError as error:
-        raise RecordingError(f"sources: recording {str(file)!r} cannot be read: {error.strerror}") from None
-    return Source(
-        name=f"replay:{venue.name}",
-        found=str(file),
-        urls=(),
-        rest_url=None,
-        parse=venue.parse,
-        frames=partial(play, file, speed),
-        scan=partial(scan, file, venue.name, venue.parse),
-        without=venue.without,
-        names=venue.names,
-    )
-
-
-def scan(file: Path, venue: str, parse: Callable[[bytes], list[Event]]) -> list[Instrument]:
+def instruments_of(
+    file: Path, venue: str, reader: Callable[[Mapping[str, Instrument]], Reading], found: Discovered
+) -> list[Instrument]:
     """List the instruments a recording has data of, in the order of their first frame.
 
     RecordingError where there are none: it is empty, of another venue, or in a form not known.
     """
-    symbols: dict[str, None] = {}
-    frames, first_fault = 0, ""
+    seen: dict[str, Instrument] = {}
+    frames, first_fault, read_by = 0, "", reader(found)
     for recorded in told(read(file), "looking for instruments", file):
+        if recorded.frame is None:
+            read_by = reader(found)
+            continue
         frames += 1
         try:
-            events = parse(recorded.frame)
-        except MalformedFrame as error:
+            events = list(read_by.read(recorded.frame))
+        except UNREADABLE as error:
             first_fault = first_fault or f"; the first one that cannot be read: {str(error)[:200]}"
             continue
-        symbols.update((event.symbol, None) for event in events if isinstance(event, (Update, Trade)))
-    if not symbols:
+        for event in events:
+            if isinstance(event, (Update, Trade)):
+                seen.setdefault(event.instrument.symbol, event.instrument)
+    if not seen:
         raise RecordingError(
             f"sources: no instrument found in {file}: {frames} frames, none known to {venue}{first_fault}"
         )
-    return [Instrument(symbol, *split_symbol(symbol)) for symbol in symbols]
+    return list(seen.values())
+
+
+def check(file: Path) -> None:
+    """Raise RecordingError for a file that cannot be read."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise RecordingError(f"sources: recording {str(file)!r} cannot be read: {error.strerror}") from None
 
 
 def read(file: Path) -> Iterator[Recorded]:
-    """Yield the received frames of a recording, plain or gzip; RecordingError names a bad line."""
+    """Yield what a recording received, plain or gzip; RecordingError names a bad line."""
     number = 0
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
@@ -90,14 +88,18 @@ def read(file: Path) -> Iterator[Recorded]:
                 time_s, kind, text = _decoder.decode(line)
                 if kind == "recv":
                     yield Recorded(time_s, text.encode())
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                elif kind == BINARY:
+                    yield Recorded(time_s, b64decode(text, validate=True))
+                elif kind == "connect":
+                    yield Recorded(time_s, None)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise RecordingError(f"{file}, line {number}: not [time, kind, text]: {error}") from None
     except (OSError, EOFError, zlib.error) as error:  # cut or damaged, most often its compression
         raise RecordingError(f"{file}, after line {number}: cannot be read: {error}") from None
 
 
-async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes]:
-    """Yield the frames at the pace they were recorded, or as fast as they are taken."""
+async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes | None]:
+    """Yield the frames at the pace they were recorded, or as fast as they are taken; None: connected."""
     frames = told(read(file), "replaying", file)
     started_s = time.monotonic()
     first_s: float | None = None

@@ -1,4 +1,4 @@
-"""The terms of a source: what all its legs share."""
+"""What all sessions of a source share."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from crypto_stream.feed.connection import Recorder
+from crypto_stream.feed.handler import Instrument, Trade, Update
 from crypto_stream.feed.judge import Judge
-from crypto_stream.feed.source import Instrument, Source, Trade, Update
+from crypto_stream.feed.names import Names
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.book import SourceBook
 
 
-class Terms(NamedTuple):
-    """What every leg of a source shares. Times in ns; `accepted` is called for each event the book took.
+class SessionConfig(NamedTuple):
+    """Times in ns; `accepted` hears each event that the book took.
 
     `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
     `look_again_ns`: after so long the first host is tried again where another gives only part.
-    `told` hears what frames say of an instrument's trading: its symbol, and the venue's word. `now_ms` is our
-    clock. `last_price` tells what the source last said of a symbol, in a former life too. `left_out` is what
-    the source has no room for.
+    `on_status` hears what frames say of an instrument's trading: its symbol, and the venue's word. `now_ms`
+    is our clock. `last_price` tells what the source last said of a symbol, before a restart too. `left_out`
+    is what the source has no room for.
     """
 
     source: Source
     carried: Sequence[Instrument]
     watched: Sequence[Instrument]
+    names: Names
     book: SourceBook
     judge: Judge
     counts: Counter[str]
@@ -39,4 +42,4 @@ class Terms(NamedTuple):
     connect_s: float
     recorder: Recorder | None
     left_out: Sequence[str] = ()
-    told: Callable[[str, str], None] | None = None
+    on_status: Callable[[str, str], None] | None = None

@@ -1,10 +1,10 @@
-"""The ack table: which subscriptions were sent, and what became of them. Pure."""
+"""Which requests were sent, and what became of them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from crypto_stream.feed.source import Request
+from crypto_stream.feed.handler import Request, Wanted
 
 
 class _Pending:
@@ -18,17 +18,18 @@ class _Pending:
         self.attempts = attempts
 
 
-class AckTable:
+class Acknowledgements:
     """Follow each sent request until the venue acknowledged or refused all of it.
 
-    Data of a symbol counts as its acknowledgement: venues send data before the ack, or no ack at all.
+    Data of an instrument counts as acknowledgement of all that was asked of it: venues send data before the
+    acknowledgement, or none at all.
     """
 
     def __init__(self, deadline_ns: int, most_attempts: int = 3) -> None:
         """Call a request overdue `deadline_ns` after it was sent, at most `most_attempts` times."""
         self._deadline_ns = deadline_ns
         self._most_attempts = most_attempts
-        self._attempts: dict[frozenset[str], int] = {}
+        self._attempts: dict[frozenset[Wanted], int] = {}
         self._pending: list[_Pending] = []
 
     def __len__(self) -> int:
@@ -39,8 +40,8 @@ class AckTable:
         """Remember that `request` went out; one without keys awaits nothing."""
         if not request.keys:
             return
-        attempt = self._attempts.get(frozenset(request.symbols), 0) + 1
-        self._attempts[frozenset(request.symbols)] = attempt
+        attempt = self._attempts.get(frozenset(request.wanted), 0) + 1
+        self._attempts[frozenset(request.wanted)] = attempt
         self._pending.append(_Pending(request, now_ns, attempt))
 
     def acked(self, key: str) -> None:
@@ -50,46 +51,50 @@ class AckTable:
         self._keep(lambda pending: bool(pending.keys))
 
     def seen(self, symbol: str) -> None:
-        """Note data of `symbol`."""
+        """Note data of the instrument `symbol`."""
         for pending in self._pending:
-            if symbol in pending.request.symbols:
+            if any(each.instrument.symbol == symbol for each in pending.request.wanted):
                 pending.seen.add(symbol)
-        self._keep(lambda pending: not pending.seen.issuperset(pending.request.symbols))
+        self._keep(lambda pending: bool(_missing(pending)))
 
-    def refused(self, key: str) -> tuple[str, ...]:
-        """Note a refusal and return the symbols of its request; an empty key means the oldest one waiting."""
+    def refused(self, key: str) -> tuple[Wanted, ...]:
+        """Note a refusal and return what its request wanted; an empty key means the oldest one waiting."""
         for pending in self._pending:
             if key in pending.keys or not key:
                 pending.keys.discard(key)
                 if not key or not pending.keys:
                     self._pending.remove(pending)
-                return pending.request.symbols
+                return pending.request.wanted
         return ()
 
-    def overdue(self, now_ns: int) -> tuple[list[str], list[str]]:
-        """Take out what was not acknowledged in time: symbols to ask for again, and symbols given up."""
-        again: list[str] = []
-        given_up: list[str] = []
+    def overdue(self, now_ns: int) -> tuple[list[Wanted], list[Wanted]]:
+        """Take out what was not acknowledged in time: what to ask for again, and what is given up."""
+        again: list[Wanted] = []
+        given_up: list[Wanted] = []
         late = [pending for pending in self._pending if now_ns - pending.sent_ns >= self._deadline_ns]
         for pending in late:
             self._pending.remove(pending)
-            missing = _without(pending.request.symbols, pending.seen)
-            (again if pending.attempts < self._most_attempts else given_up).extend(missing)
+            (again if pending.attempts < self._most_attempts else given_up).extend(_missing(pending))
         return again, given_up
 
     def _keep(self, waits: Callable[[_Pending], bool]) -> None:
         """Take out what was acknowledged; its attempts are forgotten."""
         for pending in self._pending:
             if not waits(pending):
-                self._attempts.pop(frozenset(pending.request.symbols), None)
+                self._attempts.pop(frozenset(pending.request.wanted), None)
         self._pending = [pending for pending in self._pending if waits(pending)]
 
 
-def _without(symbols: Iterable[str], seen: set[str]) -> list[str]:
-    return [symbol for symbol in symbols if symbol not in seen]
+def _missing(pending: _Pending) -> list[Wanted]:
+    return [each for each in pending.request.wanted if each.instrument.symbol not in pending.seen]
 
 
-def halves(symbols: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Cut a refused batch in two, to find what the venue refuses in it."""
-    middle = len(symbols) // 2
-    return [part for part in (symbols[:middle], symbols[middle:]) if part]
+def halves(wanted: tuple[Wanted, ...]) -> list[tuple[Wanted, ...]]:
+    """Cut a refused batch in two, to find what the venue refuses in it; one instrument is not cut."""
+    symbols = list(dict.fromkeys(each.instrument.symbol for each in wanted))
+    first = set(symbols[: len(symbols) // 2])
+    parts = (
+        tuple(each for each in wanted if each.instrument.symbol in first),
+        tuple(each for each in wanted if each.instrument.symbol not in first),
+    )
+    return [part for part in parts if part]

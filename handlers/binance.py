@@ -137,9 +137,9 @@ class _Filter(Struct, gc=False):
 
 class _Unruled(Struct):
     symbol: str
-    baseAsset: str  # noqa: N815
-    quoteAsset: str  # noqa: N815
     status: str
+    baseAsset: str = ""  # noqa: N815
+    quoteAsset: str = ""  # noqa: N815
 
 
 class _Symbol(_Unruled):
@@ -247,12 +247,12 @@ async def instruments(http: httpx.AsyncClient) -> list[Listed]:
     return [
         Listed(
             item.symbol,
-            item.baseAsset,
-            item.quoteAsset,
+            *pair,
             "" if item.status == "TRADING" else item.status,
             _rules(item.filters) if isinstance(item, _Symbol) else Rules(),
         )
         for item in entries
+        if (pair := (item.baseAsset, item.quoteAsset) if item.baseAsset else pair_of(item.symbol))
     ]
 
 

@@ -33,6 +33,7 @@ from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Range
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
+from tests.instruments import named
 
 _SYMBOLS = [f"ticker_{number:02d}" for number in range(100)]
 _HOUR_MS = 3_600_000
@@ -125,7 +126,7 @@ async def _drive(history: History, seconds: float) -> Row:
 async def _second(history: History, moment: int) -> None:
     for number, symbol in enumerate(_SYMBOLS):
         price = str((moment // 1000 + number) % 601 - 300)
-        history.take("synthetic", Trade(symbol, "walk", moment, moment, price, None), "synthetic")
+        history.take("synthetic", Trade(named(symbol), "walk", moment, moment, price, None), "synthetic")
     await asyncio.sleep(1 - time.time() % 1)
 
 

@@ -45,7 +45,7 @@ class _Once(connect):
 
 
 async def open_socket(
-    url: str, *, headers: Mapping[str, str], most_bytes: int, connect_s: float
+    url: str, *, connect_s: float, headers: Mapping[str, str] | None = None, most_bytes: int = 1024 * 1024
 ) -> VenueSocket:
     """Connect to `url` within `connect_s` in all; VenueError says why it could not be.
 
@@ -69,7 +69,9 @@ async def open_socket(
         raise VenueError(_why_failed(error, proxy)) from None
 
 
-async def _handshake(url: str, headers: Mapping[str, str], proxy: str | None, most_bytes: int) -> VenueSocket:
+async def _handshake(
+    url: str, headers: Mapping[str, str] | None, proxy: str | None, most_bytes: int
+) -> VenueSocket:
     connected = await _Once(
         url,
         sock=None if proxy else await _first_to_answer(url),

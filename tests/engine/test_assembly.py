@@ -11,7 +11,7 @@ import pytest
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.loading import load_source, load_sources
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.settings import load
 from tests.feed.assembled import recording
@@ -114,9 +114,8 @@ def test_recording_alone_brings_its_own_instruments(tmp_path: Path) -> None:
 
 def test_real_and_synthetic_never_share_a_symbol() -> None:
     """A symbol that one source carries as real and another as synthetic is refused."""
-    walk = Source(
-        "walk", "here", (), None, carries=[Instrument("btcusdt", None, None, synthetic=True)], synthetic=True
-    )
+    btc = Instrument("btcusdt", None, None, synthetic=True)
+    walk = Source(name="walk", found="here", carries=[btc], synthetic=True)
 
     with pytest.raises(SettingError, match="btcusdt is real for one source and synthetic for walk"):
         assembled(load_source("binance", None, {}), walk, pairs="btcusdt")

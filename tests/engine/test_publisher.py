@@ -16,6 +16,7 @@ from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import pair
 from crypto_stream.market.quotes import Quote
+from tests.instruments import named
 
 SYMBOLS = ("btcusdt", "ethusdt")
 SOURCES = ("one", "two")
@@ -36,8 +37,10 @@ class Desk:
         self._key += 1
         text = f"{SOURCES.index(source) + 1}.{self._key}"
         for event in (
-            Trade(symbol, "trades", self._key, self._key, text, None),
-            Update(symbol, "top", self._key, self._key, bid=text, bid_size="1", ask=text, ask_size="1"),
+            Trade(named(symbol), "trades", self._key, self._key, text, None),
+            Update(
+                named(symbol), "top", self._key, self._key, bid=text, bid_size="1", ask=text, ask_size="1"
+            ),
         ):
             self.book.of(source).apply(event, self._key)
             self.publisher.accepted(source, event)

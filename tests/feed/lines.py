@@ -11,6 +11,7 @@ from crypto_stream.feed.failover import Failover
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade
 from crypto_stream.market.status import SourceState
+from tests.instruments import named
 
 S = 1_000_000_000
 LIMITS = Limits(stale_after=5 * S, quiet_after=60 * S, failback_after=30 * S)
@@ -60,7 +61,7 @@ class World:
     def tell(self, name: str, symbol: str = "btcusdt", price: str = "1") -> None:
         """Let a source give a trade."""
         self._key += 1
-        self.book.of(name).apply(Trade(symbol, "trades", self._key, None, price, None), self.now_ns)
+        self.book.of(name).apply(Trade(named(symbol), "trades", self._key, None, price, None), self.now_ns)
 
     def move(self, name: str, symbol: str = "btcusdt") -> None:
         """Let a source give a trade at a price of its own."""

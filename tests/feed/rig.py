@@ -13,7 +13,7 @@ from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.settings import Settings, load
 from tests.fakes import FakeBinance, FakeOKX

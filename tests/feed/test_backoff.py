@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.backoff import Backoff, ConnectBudget, refusal
-from crypto_stream.feed.source import Budget
+from crypto_stream.feed.handler import Budget
 
 NOW_S = datetime(2026, 10, 21, 7, 27, tzinfo=UTC).timestamp()
 VENUES_DATE = "Wed, 21 Oct 2026 07:27:50 GMT"

@@ -9,10 +9,12 @@ import time
 import pytest
 
 from crypto_stream.feed.backoff import Backoff
-from crypto_stream.feed.source import Event, InstrumentStatus
+from crypto_stream.feed.handler import Event, InstrumentStatus
+from handlers import binance as binance_handler
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import STALE_S, SYMBOLS, running, two_venues
+from tests.instruments import named
 from tests.waiting import SCALE, until
 
 MUST_SWITCH = [
@@ -284,14 +286,14 @@ async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None
 async def test_what_a_frame_calls_halted_is_served_by_another_until_a_frame_says_that_it_trades() -> None:
     """The venue's word stands in /sources as what its list says would."""
     async with FakeBinance(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
-        sound = source_of(binance)
         words: list[str] = []
 
-        def parse(frame: bytes) -> list[Event]:
-            assert sound.parse is not None
-            return [*(InstrumentStatus("btcusdt", words.pop()) for _ in words[:1]), *sound.parse(frame)]
+        class Reader(binance_handler.Reader):
+            def read(self, frame: bytes) -> list[Event]:
+                said = [InstrumentStatus(named("btcusdt"), words.pop()) for _ in words[:1]]
+                return [*said, *super().read(frame)]
 
-        async with assembled(source_of(binance, parse=parse), source_of(okx), pairs="btcusdt") as feed:
+        async with assembled(source_of(binance, reader=Reader), source_of(okx), pairs="btcusdt") as feed:
             line = feed.assembly.board.lines["binance"]
             await until(lambda: feed.serving() == "binance" and feed.received("okx") and line.listing.rules)
             words.append("HALT")

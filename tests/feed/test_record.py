@@ -11,7 +11,7 @@ import pytest
 
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.record import FileRecorder
-from crypto_stream.feed.replay import read
+from crypto_stream.feed.recordings import read
 from tests.fakes import FakeBinance, FakeOKX
 from tests.fakes.venue import FakeVenue
 from tests.feed.assembled import assembled, source_of

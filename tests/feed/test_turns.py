@@ -7,8 +7,7 @@ import asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
 from crypto_stream.feed.connection import open_connection
-from tests.fakes import FakeBinance
-from tests.feed.assembled import source_of
+from crypto_stream.feed.handler import Limits, Opening
 
 _FRAMES = 5_000
 
@@ -32,9 +31,8 @@ async def test_others_have_their_turn_while_a_thousand_frames_wait() -> None:
 
     async with serve(flood, "127.0.0.1", 0, compression=None) as server, asyncio.TaskGroup() as tasks:
         port = next(iter(server.sockets)).getsockname()[1]
-        source = source_of(FakeBinance([]), max_age_s=None)
         opened = open_connection(
-            source, f"ws://127.0.0.1:{port}", [], connect_s=5.0, sent=lambda request: None
+            f"ws://127.0.0.1:{port}", Opening("/"), Limits(), connect_s=5.0, sent=lambda request: None
         )
         async with opened as connection:
             running = tasks.create_task(others())

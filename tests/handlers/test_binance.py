@@ -63,7 +63,15 @@ def wrapped(stream: str, data: object) -> dict[str, object]:
 def test_book_ticker_gives_the_top_of_book(message: dict[str, object]) -> None:
     """bookTicker has sizes, the key `u` and no time; in raw mode its keys tell it."""
     expected = Update(
-        pair("BNB-USDT"), "bookTicker", 400900217, None, UNSET, "25.35190000", "31.21000000", "25.36520000", "40.66"
+        pair("BNB-USDT"),
+        "bookTicker",
+        400900217,
+        None,
+        UNSET,
+        "25.35190000",
+        "31.21000000",
+        "25.36520000",
+        "40.66",
     )
 
     assert read(message) == expected
@@ -81,8 +89,8 @@ def test_agg_trade_gives_a_trade(message: dict[str, object]) -> None:
 def test_ticker_gives_the_24_hour_figures(message: dict[str, object]) -> None:
     """Ticker is slow, its key is the event time, its volume that of the base, its price the last one."""
     expected = Update(
-        pair("BNB-BTC"), "ticker", 1672515782136, 1672515782136, "0.0025", "0.0024", "10", "0.0026", "100", "0.0010",
-        "0.0030", "0.0009", "10000", slow=True,
+        pair("BNB-BTC"), "ticker", 1672515782136, 1672515782136, "0.0025", "0.0024", "10", "0.0026", "100",
+        "0.0010", "0.0030", "0.0009", "10000", slow=True,
     )  # fmt: skip
 
     assert read(message) == expected
@@ -164,7 +172,7 @@ def test_what_we_do_not_use_is_counted_by_its_channel(message: object, channel: 
 )  # fmt: skip
 def test_shapes_that_are_none_are_malformed(frame: bytes) -> None:
     """What is no message of the venue cannot be read, for a reason."""
-    with pytest.raises(UNREADABLE_ERRORS, match=".+"):
+    with pytest.raises(UNREADABLE_ERRORS, match=r".+"):
         reading.read(binance, frame)
 
 

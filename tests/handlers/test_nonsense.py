@@ -1,4 +1,4 @@
-"""Whatever a venue sends: a handler gives events, or says that the frame cannot be read, and nothing else, ever."""
+"""Whatever a venue sends: a handler gives events, or says that the frame cannot be read, and nothing else."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_pong_is_no_json() -> None:
 )  # fmt: skip
 def test_shapes_that_are_none_are_malformed(frame: bytes) -> None:
     """What is no message of the venue cannot be read, for a reason."""
-    with pytest.raises(UNREADABLE_ERRORS, match=".+"):
+    with pytest.raises(UNREADABLE_ERRORS, match=r".+"):
         reading.read(okx, frame)
 
 

@@ -22,6 +22,7 @@ from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 from handlers.synthetic import due
 from tests.history.clocks import MS, SetClocks
+from tests.instruments import named
 
 PAIR, WALK = "btcusdt", "ticker_00"
 VENUE, SYNTHETIC = "binance", "synthetic"
@@ -92,10 +93,10 @@ class Machine(RuleBasedStateMachine):
             self.truth += SECOND
             self.clocks.pass_by(SECOND)
             self.clock.look()
-            self.take(VENUE, Trade(PAIR, "trades", self.truth, self.truth, "5", "1"))
+            self.take(VENUE, Trade(named(PAIR), "trades", self.truth, self.truth, "5", "1"))
             self.traded[start(self.truth, SECOND)] = self.traded.get(start(self.truth, SECOND), 0) + 1
             for moment in due(self.second, self.clock.now_ms() / SECOND):
-                self.take(SYNTHETIC, Trade(WALK, "walk", moment, moment * SECOND, "5", None))
+                self.take(SYNTHETIC, Trade(named(WALK), "walk", moment, moment * SECOND, "5", None))
                 self.second = moment
             self.history.tick()
             self.settled_s += 1

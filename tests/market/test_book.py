@@ -15,6 +15,7 @@ from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.exact import EXACT
 from crypto_stream.market.instruments import pair
 from crypto_stream.market.quotes import day_change
+from tests.instruments import named
 
 S = 1_000_000_000
 PARTS = (
@@ -35,18 +36,18 @@ PRICES = st.decimals("0.00000001", "1000000", places=8).map(lambda number: forma
 def top(key: int, bid: str | None, ask: str | None, time: int | None = None) -> Update:
     """Make the top of book of a fast channel."""
     bid_size, ask_size = None if bid is None else "1", None if ask is None else "2"
-    return Update("btcusdt", "top", key, time, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
+    return Update(named("btcusdt"), "top", key, time, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
 def trade(key: int, price: str, time: int | None = None) -> Trade:
     """Make a trade of a fast channel."""
-    return Trade("btcusdt", "trades", key, time, price, "0.5")
+    return Trade(named("btcusdt"), "trades", key, time, price, "0.5")
 
 
 def ticker(key: int, price: str, bid: str, ask: str, time: int | None = None) -> Update:
     """Make the slow 24 h ticker."""
     day = {"open_24h": "100", "high_24h": "120", "low_24h": "90", "volume_24h": "1234.50"}
-    return Update("btcusdt", "ticker", key, time, price, bid, "3", ask, "4", slow=True, **day)
+    return Update(named("btcusdt"), "ticker", key, time, price, bid, "3", ask, "4", slow=True, **day)
 
 
 def state(book: SourceBook) -> dict[str, object]:
@@ -114,7 +115,7 @@ def test_empty_side_is_none() -> None:
     """A side without orders is None, its size too; a side that is not given stays as it was."""
     book = SourceBook()
     book.apply(top(1, "10", "11"), 1)
-    book.apply(Update("btcusdt", "top", 2, bid=None, bid_size=None), 2)
+    book.apply(Update(named("btcusdt"), "top", 2, bid=None, bid_size=None), 2)
 
     assert (state(book)["bid"], state(book)["bid_size"]) == (None, None)
     assert (state(book)["ask"], state(book)["ask_size"]) == ("11", "2")
@@ -280,7 +281,7 @@ def test_fields_not_given_change_nothing() -> None:
     book = SourceBook()
     book.apply(ticker(1, "105", "104", "106", 1000), 1)
     before = state(book)
-    book.apply(Update("btcusdt", "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
+    book.apply(Update(named("btcusdt"), "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
 
     assert state(book) == {**before, "volume_24h": "9", "time": 2000}
 

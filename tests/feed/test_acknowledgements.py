@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.acks import AckTable, halves
-from crypto_stream.feed.source import Request
+from crypto_stream.feed.acknowledgements import Acknowledgements, halves
+from crypto_stream.feed.handler import Request, Wanted
+from crypto_stream.market.instruments import Instrument
 
 DEADLINE = 100
 SYMBOLS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8, unique=True)
 
 
+def wanted(*symbols: str) -> tuple[Wanted, ...]:
+    """Want the trades of each."""
+    return tuple(Wanted(symbol, Instrument(symbol, None, None), "trades") for symbol in symbols)
+
+
 def request(*symbols: str) -> Request:
     """Make a request whose acknowledgement names each symbol."""
-    return Request("text", tuple(f"k:{symbol}" for symbol in symbols), symbols)
+    return Request("text", tuple(f"k:{symbol}" for symbol in symbols), wanted(*symbols))
+
+
+def ids(of: Iterable[Wanted]) -> list[str]:
+    """Name what is wanted."""
+    return [each.id for each in of]
 
 
 def test_acknowledged_requests_are_done() -> None:
     """A request waits until each of its keys was acknowledged; unknown and repeated ones change nothing."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.acked("k:a")
     table.acked("k:a")
@@ -33,7 +46,7 @@ def test_acknowledged_requests_are_done() -> None:
 
 def test_data_is_an_acknowledgement() -> None:
     """A venue may send no ack at all: data of every symbol does as well."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.seen("a")
     table.seen("x")
@@ -45,48 +58,52 @@ def test_data_is_an_acknowledgement() -> None:
 
 def test_only_what_is_missing_is_asked_for_again() -> None:
     """At the deadline, not before, the symbols without data are asked for again."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b", "c"), 0)
     table.seen("b")
 
     assert table.overdue(DEADLINE - 1) == ([], [])
-    assert table.overdue(DEADLINE) == (["a", "c"], [])
+    again, given_up = table.overdue(DEADLINE)
+
+    assert (ids(again), given_up) == (["a", "c"], [])
     assert table.overdue(10 * DEADLINE) == ([], [])
 
 
 def test_a_symbol_is_given_up_after_three_requests() -> None:
     """What was never acknowledged in three requests is given up."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     results = []
     for number in range(3):
         table.sent(request("a"), 1000 * number)
-        results.append(table.overdue(1000 * number + DEADLINE))
+        results.append([ids(each) for each in table.overdue(1000 * number + DEADLINE)])
 
-    assert results == [(["a"], []), (["a"], []), ([], ["a"])]
+    assert results == [[["a"], []], [["a"], []], [[], ["a"]]]
 
 
 def test_an_acknowledgement_begins_the_count_anew() -> None:
     """A symbol asked for often and acknowledged each time has three requests again when one gets lost."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     for number in range(5):
         table.sent(request("a"), number)
         table.acked("k:a")
     table.sent(request("a"), 1000)
 
-    assert table.overdue(1000 + DEADLINE) == (["a"], [])
+    again, given_up = table.overdue(1000 + DEADLINE)
+
+    assert (ids(again), given_up) == (["a"], [])
 
 
 def test_refusal_names_its_request() -> None:
     """A refused key gives the symbols of its request; one without key means the oldest that waits."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.sent(request("c"), 0)
 
     assert table.refused("k:x") == ()
-    assert table.refused("k:c") == ("c",)
+    assert table.refused("k:c") == wanted("c")
     table.sent(request("d"), 1)
-    assert table.refused("") == ("a", "b")
-    assert table.refused("") == ("d",)
+    assert table.refused("") == wanted("a", "b")
+    assert table.refused("") == wanted("d")
     assert table.refused("") == ()
     assert len(table) == 0
 
@@ -94,7 +111,7 @@ def test_refusal_names_its_request() -> None:
 @given(SYMBOLS, st.lists(st.tuples(st.sampled_from(["acked", "refused", "seen", "late"]), st.integers(0, 7))))
 def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, int]]) -> None:
     """Each symbol asked for is acknowledged, refused, seen, asked for again or given up in the end."""
-    table = AckTable(DEADLINE)
+    table = Acknowledgements(DEADLINE)
     table.sent(request(*symbols), 0)
     settled: set[str] = set()
     now = 0
@@ -112,15 +129,15 @@ def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, 
         else:
             now += DEADLINE
             again, given_up = table.overdue(now)
-            settled.update(given_up)
+            settled.update(ids(given_up))
             if again:
-                table.sent(request(*again), now)
+                table.sent(request(*ids(again)), now)
     for _ in range(2 * 3 * len(symbols)):
         now += DEADLINE
         again, given_up = table.overdue(now)
-        settled.update(given_up)
+        settled.update(ids(given_up))
         if again:
-            table.sent(request(*again), now)
+            table.sent(request(*ids(again)), now)
 
     assert len(table) == 0
     assert settled == set(symbols)
@@ -129,7 +146,7 @@ def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, 
 @given(st.lists(st.text(max_size=3), max_size=20, unique=True).map(tuple))
 def test_halves_are_all_of_the_batch(symbols: tuple[str, ...]) -> None:
     """Two halves hold every symbol once, none is empty, and halving again and again ends at single ones."""
-    parts = halves(symbols)
+    parts = [tuple(ids(part)) for part in halves(wanted(*symbols))]
 
     assert sum(parts, ()) == symbols
     assert all(parts)

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.source import Event, Instrument, Keepalive, Listed, Request, Source, Trade
+from crypto_stream.feed.handler import Event, Instrument, Keepalive, Listed, Request, Trade
+from crypto_stream.feed.sources import Generator, Rest, Source
+from handlers import binance as binance_handler
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import STALE_S, SYMBOLS
+from tests.instruments import named
 from tests.waiting import SCALE, until
 
 
@@ -85,13 +88,14 @@ async def test_bug_in_one_handler_ends_its_own_source_only(caplog: pytest.LogCap
     broken = True
 
     async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
-        sound = source_of(binance)
 
-        def parse(frame: bytes) -> list[Event]:
-            assert sound.parse is not None
-            return [] if broken and 1 / 0 else sound.parse(frame)
+        class Reader(binance_handler.Reader):
+            def read(self, frame: bytes) -> list[Event]:
+                if broken:
+                    raise KeyError("a bug of this handler")
+                return super().read(frame)
 
-        async with assembled(source_of(binance, parse=parse), source_of(okx)) as feed:
+        async with assembled(source_of(binance, reader=Reader), source_of(okx)) as feed:
             await until(lambda: feed.served() == {"okx"} and feed.assembly.board.lines["binance"].reconnects)
             error = feed.assembly.board.lines["binance"].last_error
             traces = [record for record in caplog.records if record.exc_info]
@@ -102,20 +106,22 @@ async def test_bug_in_one_handler_ends_its_own_source_only(caplog: pytest.LogCap
     assert error is not None
     assert error.startswith("error in handler binance, see the log")
     assert traces
-    assert "ZeroDivisionError" in (traces[0].exc_text or str(traces[0].exc_info))
+    assert "KeyError" in (traces[0].exc_text or str(traces[0].exc_info))
 
 
-@pytest.mark.parametrize("part", ["url", "subscribe", "unsubscribe"])
+@pytest.mark.parametrize("part", ["opening", "subscribe", "unsubscribe"])
 async def test_bug_in_asking_ends_its_own_source_only(part: str) -> None:
     """A handler that cannot say what to send is a lost source, also when it is asked late."""
 
     def fails(*_given: object) -> list[Request]:
         raise KeyError("a bug of this handler")
 
+    reader = type("Reader", (binance_handler.Reader,), {part: fails})
+    changed: dict[str, Any] = {"opening": fails} if part == "opening" else {"reader": reader}
     async with (
         FakeBinance(SYMBOLS) as binance,
         FakeOKX(SYMBOLS) as okx,
-        assembled(source_of(binance, **{part: fails}), source_of(okx)) as feed,
+        assembled(source_of(binance, **changed), source_of(okx)) as feed,
     ):
         await until(lambda: feed.serving() == ("binance" if part == "unsubscribe" else "okx"))
         await binance.fault("freeze")
@@ -129,12 +135,12 @@ async def test_bug_in_asking_ends_its_own_source_only(part: str) -> None:
 async def test_listing_that_fails_costs_nothing(error: Exception) -> None:
     """Nonsense from the REST interface, or a bug in reading it, harms no source."""
 
-    async def instruments(_http: Any) -> dict[str, Listed]:
+    async def instruments(_http: Any) -> list[Listed]:
         raise error
 
     async with (
         FakeBinance(SYMBOLS) as binance,
-        assembled(source_of(binance, instruments=instruments), sources="binance") as feed,
+        assembled(source_of(binance, rest=Rest(binance.rest_url, instruments)), sources="binance") as feed,
     ):
         await until(lambda: feed.served() == {"binance"})
         begun = time.monotonic_ns()
@@ -153,13 +159,13 @@ def _own_loop(events: list[Trade], *, ends: bool) -> Source:
             raise RuntimeError("a bug of this handler")
 
     carries = [Instrument("walk_1", None, None, synthetic=True)]
-    return Source("walk", "here", (), None, events=run, carries=carries, synthetic=True)
+    return Generator(name="walk", found="here", events=run, carries=carries, synthetic=True)
 
 
 @pytest.mark.parametrize(("ends", "reason"), [(True, "ended by itself"), (False, "a bug of this handler")])
 async def test_own_loop_that_ends_is_begun_again(ends: bool, reason: str) -> None:
     """A source that runs its own loop is never left ended: it is lost, with the reason, and tried again."""
-    source = _own_loop([Trade("walk_1", "walk", 1, None, "1", None)], ends=ends)
+    source = _own_loop([Trade(named("walk_1"), "walk", 1, None, "1", None)], ends=ends)
     async with assembled(source, pairs="btcusdt") as feed:
         line = feed.assembly.board.lines["walk"]
         await until(lambda: line.reconnects >= 2)
@@ -209,7 +215,7 @@ async def test_a_busy_pair_that_nobody_asked_for_is_not_shown_as_refused(
         async with assembled(source_of(fake), sources=fake.name, pairs="ethusdt") as feed:
             line = feed.assembly.board.lines[fake.name]
             await until(lambda: feed.serving("ethusdt") == fake.name)
-            await until(lambda: line._leg and line._leg._asking.refused)
+            await until(lambda: line._session and line._session._subscriptions.refused)
 
             assert line.refused == {}
             assert line.status(0, pin=None, serving=1).refused == {}

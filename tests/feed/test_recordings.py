@@ -10,7 +10,8 @@ import pytest
 
 from crypto_stream.errors import RecordingError, UsageError
 from crypto_stream.feed.loading import load_sources
-from crypto_stream.feed.replay import read
+from crypto_stream.feed.recordings import read
+from crypto_stream.feed.sources import Recording
 from tests.feed.assembled import assembled, recording
 from tests.feed.rig import STALE_S, settings
 from tests.waiting import until
@@ -116,7 +117,7 @@ async def test_instruments_are_those_of_the_recording(tmp_path: Path) -> None:
     (source,) = load_sources(chosen)
 
     assert source.name == NAME
-    assert source.scan is not None
+    assert isinstance(source, Recording)
     assert [(each.symbol, each.base, each.quote) for each in source.scan()] == [
         ("btcusdt", "BTC", "USDT"),
         ("ethbtc", "ETH", "BTC"),
@@ -134,7 +135,7 @@ async def test_only_named_pairs_are_published_of_a_recording(tmp_path: Path) -> 
 
 
 async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
-    """Frames of swaps and options are counted under not_spot, and are no instruments."""
+    """Frames of swaps and options are counted under not_asked, and are no instruments."""
     swap = '{"arg":{"channel":"tickers","instId":"BTC-USDT-SWAP"},"data":[{}]}'
     trade = (
         '{"arg":{"channel":"trades","instId":"BTC-USDT"},'
@@ -146,7 +147,7 @@ async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
         status = feed.assembly.board.lines["replay:okx"].status(0, pin=None, serving=0)
         entry = feed.assembly.book.entry("replay:okx", "btcusdt")
 
-        assert status.frames == {"not_spot": 1, "trades": 1, "pong": 1}
+        assert status.frames == {"not_asked": 1, "trades": 1, "pong": 1}
         assert entry is not None
         assert (entry.price, entry.time) == ("60000.1", 1630048897897)
 
@@ -188,7 +189,7 @@ def test_bad_compression_is_one_line(tmp_path: Path, content: bytes) -> None:
     [
         ([(1.0, top("btcusdt", 1))] * 3, "3 frames, none known to okx"),
         ([], "0 frames, none known to okx"),
-        ([(1.0, "nonsense")], "1 frames, none known to okx; the first one that cannot be read: okx: "),
+        ([(1.0, "nonsense")], "1 frames, none known to okx; the first one that cannot be read: "),
         ([(1.0, "pong")], "1 frames, none known to okx"),
     ],
 )
@@ -197,7 +198,7 @@ def test_a_recording_without_an_instrument_is_one_line(
 ) -> None:
     """A file of another venue, or an empty one, is refused: an empty board would tell nobody why."""
     (source,) = load_sources(settings(sources=f"replay:okx:{recording(tmp_path / 'f', frames)}"))
-    assert source.scan is not None
+    assert isinstance(source, Recording)
 
     with pytest.raises(RecordingError, match=r"no instrument found in .*/f: ") as caught:
         source.scan()

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
@@ -46,11 +47,13 @@ import msgspec
 
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.market.bars import Bar
-from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.events import ARRIVAL, Trade, Update
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
 
 __all__ = [
+    "ARRIVAL",
     "TOPICS",
     "UNREADABLE",
     "Acked",
@@ -79,8 +82,11 @@ __all__ = [
     "Update",
     "VenueKey",
     "VenueList",
+    "VenueStatus",
     "VenueTime",
     "Wanted",
+    "exact",
+    "microseconds",
     "read_each",
     "reading",
 ]
@@ -102,6 +108,8 @@ TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
 UNREADABLE = (MalformedFrame, msgspec.DecodeError, ValueError, OverflowError, ArithmeticError, RecursionError)
 
 Entry = TypeVar("Entry")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Wanted(NamedTuple):
@@ -174,6 +182,13 @@ class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
     word: str
 
 
+class VenueStatus(msgspec.Struct, frozen=True, gc=False):
+    """The whole venue does not trade now, in its own `word` (`maintenance`); empty: it does again."""
+
+    channel: ClassVar[str] = "venue status"
+    word: str
+
+
 class Pong(msgspec.Struct, frozen=True, gc=False):
     """The venue answered our ping; says nothing about its data."""
 
@@ -186,7 +201,19 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
     channel: str
 
 
-Event = Update | Trade | Acked | Refused | Reply | Resync | Moving | InstrumentStatus | Pong | Ignored
+Event = (
+    Update
+    | Trade
+    | Acked
+    | Refused
+    | Reply
+    | Resync
+    | Moving
+    | InstrumentStatus
+    | VenueStatus
+    | Pong
+    | Ignored
+)
 
 
 class Keepalive(NamedTuple):
@@ -272,6 +299,17 @@ class Running(Protocol):
 
     def now_ms(self) -> int:
         """Tell the present, in ms since the epoch, by the engine's clock: it may go back."""
+
+
+def exact(number: msgspec.Raw) -> str | None:
+    """Return a JSON number as the venue wrote it; None for null. ValueError for anything else."""
+    text = bytes(number).decode()
+    return None if text == "null" else decimal_text(text)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a moment as microseconds since the epoch."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 @contextmanager

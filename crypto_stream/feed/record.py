@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from base64 import b64encode
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +12,7 @@ import msgspec
 
 from crypto_stream.errors import RecordingError
 
-BINARY = "recv64"  # a received frame that is no text, as base64
+BINARY = "recv-hex"  # a received frame that is no text, as hexadecimal digits
 
 _encoder = msgspec.json.Encoder()
 
@@ -42,12 +41,12 @@ class FileRecorder:
             self._file.close()
 
     def received(self, frame: bytes) -> None:
-        """Keep a received frame whole: what is no text is kept as base64."""
+        """Keep a received frame whole: what is no text is kept as hexadecimal digits."""
         self.frames += 1
         try:
             self.write("recv", frame.decode())
         except UnicodeDecodeError:
-            self.write(BINARY, b64encode(frame).decode())
+            self.write(BINARY, frame.hex())
 
     def write(self, kind: str, text: str) -> None:
         """Keep what was connected to or sent. A disk that refuses is told by `flush`."""

@@ -7,7 +7,6 @@ import gzip
 import logging
 import time
 import zlib
-from base64 import b64decode
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -89,7 +88,7 @@ def read(file: Path) -> Iterator[Recorded]:
                 if kind == "recv":
                     yield Recorded(time_s, text.encode())
                 elif kind == BINARY:
-                    yield Recorded(time_s, b64decode(text, validate=True))
+                    yield Recorded(time_s, bytes.fromhex(text))
                 elif kind == "connect":
                     yield Recorded(time_s, None)
     except (msgspec.MsgspecError, ValueError) as error:

@@ -11,9 +11,12 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 
+import msgspec
+
 from crypto_stream.errors import VenueError
 from crypto_stream.feed.connection import Connection, Recorder
 from crypto_stream.feed.handler import (
+    ARRIVAL,
     UNREADABLE,
     Acked,
     Event,
@@ -27,6 +30,7 @@ from crypto_stream.feed.handler import (
     Resync,
     Trade,
     Update,
+    VenueStatus,
 )
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.subscriptions import Asked, Subscriptions
@@ -72,6 +76,7 @@ class FeedSession:
         self._data_ns = self._first_data_ns = 0
         self._quiet_since_ns = 0
         self._move_at_ns: int | None = None
+        self._arrivals = 0
         self._logged_ns = 0
         self._refused_logged_ns = -_REFUSED_EVERY_NS
         self._task: asyncio.Task[None] | None = None
@@ -257,6 +262,9 @@ class FeedSession:
         if event.instrument.symbol not in self._known:
             config.book.dropped["not_asked"] += 1  # else a venue's nonsense could fill our memory
             return
+        if event.key == ARRIVAL:
+            self._arrivals = max(self._arrivals + 1, received_ns)
+            event = msgspec.structs.replace(event, key=self._arrivals)
         allowed = config.judge.allow(event, config.now_ms(), received_ns)
         if allowed is None:
             self._log_refused(event, received_ns)
@@ -291,6 +299,11 @@ class FeedSession:
         if self.config.on_status:
             self.config.on_status(event.instrument.symbol, event.word[:_LONGEST_NAME])
 
+    def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
+        if self.config.on_status:
+            for instrument in self.config.carried:
+                self.config.on_status(instrument.symbol, event.word[:_LONGEST_NAME])
+
     _HANDLERS: Mapping[type, Callable[..., None]] = {
         Acked: _on_acked,
         Refused: _on_refused,
@@ -298,6 +311,7 @@ class FeedSession:
         Resync: _on_resync,
         Moving: _on_moving,
         InstrumentStatus: _on_status,
+        VenueStatus: _on_venue_status,
     }
 
     def _note_data(self, symbol: str, received_ns: int) -> None:

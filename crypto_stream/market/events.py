@@ -7,12 +7,16 @@ from msgspec import UNSET, UnsetType
 
 from crypto_stream.market.instruments import Instrument
 
+# The key of an event whose venue says no order: it is the order of arrival.
+ARRIVAL = -1
+
 
 class Update(msgspec.Struct, frozen=True, gc=False):
     """Carry only the fields one frame gives; every number is the venue's own text.
 
-    `key` is the venue's own order within (symbol, channel): what is not newer is dropped. `time` is the
-    venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster channels.
+    `key` is the venue's own order within (symbol, channel), or ARRIVAL: what is not newer is dropped. `time`
+    is the venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster
+    channels.
     """
 
     instrument: Instrument

@@ -1,7 +1,7 @@
 """What every handler must do, whatever venue it is: found by its file, tried on its fake where there is one.
 
-A new handler is in here by itself. With a fake of its name in `tests.fakes.FAKES` it is tried end to end, with
-a folder of its name among the recordings on what that venue once sent.
+A new handler is in here by itself. With a fake of its name in `tests.fakes.FAKES` it is tried end to end,
+with a folder of its name among the recordings on what that venue once sent.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def test_every_topic_is_read(name: str) -> None:
 
     assert set(book.entries) == {pair(each).symbol for each in PAIRS}
     for entry in book.entries.values():
-        assert entry.bid and entry.ask and entry.bid_size and entry.ask_size and entry.price
-        assert entry.high_24h and entry.low_24h and entry.volume_24h and entry.open_24h
+        assert None not in (entry.bid, entry.ask, entry.bid_size, entry.ask_size, entry.price)
+        assert None not in (entry.open_24h, entry.high_24h, entry.low_24h, entry.volume_24h)
         assert all(entry.channels.last_ns(topic) for topic in TOPICS)
 
 

@@ -6,10 +6,9 @@ Everything a venue or the network can do ends here as a VenueError whose text is
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -18,8 +17,6 @@ from websockets.exceptions import ConnectionClosed
 from crypto_stream.errors import VenueError
 from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
 from crypto_stream.feed.opening import VenueSocket, open_socket
-
-_AT_ONCE = 50  # frames read before others have their turn: one read of the socket may bring thousands
 
 
 class Recorder(Protocol):
@@ -33,7 +30,7 @@ class Recorder(Protocol):
 
 
 class Connection:
-    """An open connection. `run` must run beside the reading of `frames`; it sends and pings."""
+    """An open connection. `run` must run beside `read`; it sends and pings."""
 
     def __init__(
         self,
@@ -73,19 +70,20 @@ class Connection:
         self._fault = self._fault or reason
         self._socket.transport.abort()
 
-    async def frames(self) -> AsyncGenerator[bytes]:
-        """Yield every frame's payload until the connection ends; then raise VenueError with the reason."""
-        try:
-            for number in itertools.count(1):
-                frame = await self._socket.recv(decode=False)
-                self._frame_s = time.monotonic()
-                if self._recorder:
-                    self._recorder.received(frame)
-                yield frame
-                if not number % _AT_ONCE:
-                    await asyncio.sleep(0)
-        except ConnectionClosed as closed:
-            raise VenueError(self._fault or self._socket.fault or _why_closed(closed)) from None
+    async def read(self, take: Callable[[bytes], None]) -> None:
+        """Have `take` called with every frame until the connection ends; VenueError then says why.
+
+        What `take` raises itself ends the connection too.
+        """
+
+        def received(frame: bytes) -> None:
+            self._frame_s = time.monotonic()
+            if self._recorder:
+                self._recorder.received(frame)
+            take(frame)
+
+        await self._socket.deliver(received)
+        raise VenueError(self._fault or self._socket.fault or _why_closed(self._socket))
 
     async def run(self) -> None:
         """Send what is queued and keep the connection alive, until cancelled."""
@@ -184,8 +182,9 @@ def _text(keepalive: Keepalive) -> str:
     return text() if callable(text) else text or ""
 
 
-def _why_closed(closed: ConnectionClosed) -> str:
-    if closed.rcvd is None:
+def _why_closed(socket: VenueSocket) -> str:
+    closed = socket.protocol.close_rcvd
+    if closed is None:
         return "connection cut (1006)"
-    reason = f" {closed.rcvd.reason}" if closed.rcvd.reason else ""
-    return f"closed by the venue ({closed.rcvd.code}{reason})"
+    reason = f" {closed.reason}" if closed.reason else ""
+    return f"closed by the venue ({closed.code}{reason})"

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -149,9 +150,7 @@ class Venue(Source, frozen=True, kw_only=True):
             reader = self.reader(session.by_id)
             session.begin(connection, reader)
             try:
-                async with aclosing(connection.frames()) as frames:
-                    async for frame in frames:
-                        session.read(reader, frame)
+                await connection.read(partial(session.read, reader))
             except VenueError as error:
                 session.fail(error)
             finally:

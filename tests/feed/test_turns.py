@@ -8,6 +8,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from crypto_stream.feed.connection import open_connection
 from crypto_stream.feed.handler import Limits, Opening
+from tests.waiting import until
 
 _FRAMES = 5_000
 
@@ -36,11 +37,10 @@ async def test_others_have_their_turn_while_a_thousand_frames_wait() -> None:
         )
         async with opened as connection:
             running = tasks.create_task(others())
-            read = 0
-            async for _ in connection.frames():
-                read += 1
-                if read == _FRAMES + 1:
-                    break
+            read: list[bytes] = []
+            reading = tasks.create_task(connection.read(read.append))
+            await until(lambda: len(read) == _FRAMES + 1)
+            reading.cancel()
             running.cancel()
 
     assert turns >= _FRAMES // 50

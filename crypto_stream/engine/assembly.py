@@ -20,6 +20,7 @@ from crypto_stream.feed.names import Names
 from crypto_stream.feed.reconnect import ReconnectingSource
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.sources import Recording, Source
+from crypto_stream.feed.split import KeptSource, SplitSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
@@ -107,7 +108,7 @@ class Assembly:
         wanted = {
             source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
         }
-        self.carried = allotted(wanted, {source.name: source.limits.instruments for source in sources})
+        self.carried = allotted(wanted, {source.name: source.limits.most for source in sources})
         self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
         for source in sources:
             for instrument in self.carried[source.name]:
@@ -125,7 +126,7 @@ class Assembly:
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
         lines = {
-            source.name: ReconnectingSource(
+            source.name: self._kept(
                 self._session_config(settings, source, self.carried[source.name], recorder),
                 remember_ban,
                 bans.get(source.name, 0),
@@ -142,6 +143,21 @@ class Assembly:
             if not is_synthetic(symbol):
                 at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
                 self.guard.restore(symbol, former(bar.source, bar.close, at_ns))
+
+    def _kept(
+        self, config: SessionConfig, remember_ban: Callable[[str, int], None], banned_until_ms: int
+    ) -> KeptSource:
+        """Keep a source connected, over as many connections as its instruments need."""
+        at_once = config.source.limits.instruments or len(config.carried) or 1
+        parts = [config.carried[at : at + at_once] for at in range(0, len(config.carried), at_once)]
+        first = ReconnectingSource(
+            config._replace(carried=parts[0] if parts else config.carried), remember_ban, banned_until_ms
+        )
+        rest = [
+            ReconnectingSource(config._replace(carried=part), remember_ban, banned_until_ms, first)
+            for part in parts[1:]
+        ]
+        return SplitSource([first, *rest]) if rest else first
 
     def _session_config(
         self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None

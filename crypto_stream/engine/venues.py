@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from crypto_stream.bus.messages import VenuesChanged
 from crypto_stream.feed.failover import Failover
-from crypto_stream.feed.reconnect import ReconnectingSource
+from crypto_stream.feed.split import KeptSource
 from crypto_stream.market.book import Book, best
 from crypto_stream.market.status import VenueRow, Venues
 
@@ -23,7 +23,7 @@ class VenueWatch:
     def __init__(
         self,
         failover: Failover,
-        lines: Mapping[str, ReconnectingSource],
+        lines: Mapping[str, KeptSource],
         book: Book,
         send: Callable[[int, VenuesChanged], None],
     ) -> None:
@@ -83,9 +83,9 @@ def _without_ages(venues: Venues) -> Venues:
 
 def _row(
     symbol: str,
-    line: ReconnectingSource,
+    line: KeptSource,
     failover: Failover,
-    lines: Mapping[str, ReconnectingSource],
+    lines: Mapping[str, KeptSource],
     book: Book,
     now_ns: int,
 ) -> VenueRow | None:

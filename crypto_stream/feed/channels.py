@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from crypto_stream.feed.facts import Limits, Lines
+from crypto_stream.feed.facts import Facts, Limits
 from crypto_stream.market.book import Book, Entry
 from crypto_stream.market.channels import CHANNELS, LAG_NS, Channel
 
@@ -95,7 +95,7 @@ class ChannelWatch:
         """Say of which symbols a source lacks what."""
         return {symbol: self.why(of, symbol) or "" for of, symbol in self.lacking if of == source}
 
-    def forgive(self, lines: Lines) -> dict[tuple[str, str], int]:
+    def forgive(self, facts: Facts) -> dict[tuple[str, str], int]:
         """Take out what gives data again, or had a new connection since.
 
         Return when those that are whole again gave their data.
@@ -103,7 +103,7 @@ class ChannelWatch:
         whole: dict[tuple[str, str], int] = {}
         for key, found in list(self.lacking.items()):
             source, symbol = key
-            entry, begun_ns = self._book.entry(source, symbol), lines[source].unbroken_since_ns
+            entry, begun_ns = self._book.entry(source, symbol), facts[source].of(symbol).unbroken_since_ns
             for channel in list(found):
                 noticed_ns = self._noticed[*key, channel]
                 given_ns = entry.channels.last_ns(channel) if entry else 0
@@ -118,7 +118,7 @@ class ChannelWatch:
         self,
         now_ns: int,
         chains: Mapping[str, Sequence[str]],
-        lines: Lines,
+        facts: Facts,
         is_live: Callable[[str, str], bool],
         comparable: Callable[[str, str, str], bool],
     ) -> list[Lack]:
@@ -140,12 +140,14 @@ class ChannelWatch:
             for name, entry in live.items():
                 others = [
                     Other(
-                        live[other], lines[other].live_since_ns, self.since(other, symbol, "trades") is None
+                        live[other],
+                        facts[other].of(symbol).live_since_ns,
+                        self.since(other, symbol, "trades") is None,
                     )
                     for other in live
                     if other != name and comparable(symbol, name, other)
                 ]
-                begun_ns = lines[name].unbroken_since_ns
+                begun_ns = facts[name].of(symbol).unbroken_since_ns
                 owed = self._owed(name, entry)
                 for channel, since_ns in lacks(entry, others, now_ns, begun_ns, self._limits, owed).items():
                     if self.since(name, symbol, channel) is None:

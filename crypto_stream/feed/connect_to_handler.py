@@ -11,7 +11,7 @@ from typing import Protocol
 
 from crypto_stream.feed.channels import WHAT, Lack
 from crypto_stream.feed.failover import Change, Decision, Failover
-from crypto_stream.feed.reconnect import ReconnectingSource
+from crypto_stream.feed.split import KeptSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.channels import Channel
 from crypto_stream.market.instruments import few
@@ -42,7 +42,7 @@ class Switchboard:
     """
 
     def __init__(
-        self, lines: Mapping[str, ReconnectingSource], failover: Failover, standby: Standby, pin: str | None
+        self, lines: Mapping[str, KeptSource], failover: Failover, standby: Standby, pin: str | None
     ) -> None:
         """Join the parts; nothing runs yet."""
         self.lines = lines

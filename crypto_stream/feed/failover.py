@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from crypto_stream.feed.channels import HEAVY, ChannelWatch, Lack
-from crypto_stream.feed.facts import Limits, Lines
+from crypto_stream.feed.facts import Facts, Limits
 from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.feed.repeats import Repeats
 from crypto_stream.feed.silence import Silence
@@ -90,28 +90,28 @@ class Failover:
             for symbol, chain in self.chains.items()
         }
 
-    def decide(self, now_ns: int, lines: Lines, pin: str | None = None) -> Decision:
+    def decide(self, now_ns: int, facts: Facts, pin: str | None = None) -> Decision:
         """Look at every instrument once; with `pin` only that source may serve real instruments."""
         changes: list[Change] = []
         held: list[Held] = []
-        self._revive(lines)
-        lacks = self._lacks(now_ns, lines)
+        self._revive(facts)
+        lacks = self._lacks(now_ns, facts)
         for symbol, chain in self.chains.items():
             allowed = self._allowed(chain, pin)
             current = self.serving[symbol]
             if current is not None:
-                self.silence.look(now_ns, symbol, chain, current, lines, self.guard.comparable)
-            ready, doubts = self._ready(symbol, allowed, now_ns, lines, pin)
+                self.silence.look(now_ns, symbol, chain, current, facts, self.guard.comparable)
+            ready, doubts = self._ready(symbol, allowed, now_ns, facts, pin)
             held += self._hold(symbol, doubts)
-            chosen = self._choose(symbol, ready, now_ns, lines)
+            chosen = self._choose(symbol, ready, now_ns, facts)
             if chosen != current:
-                reason = self._explain(symbol, allowed, chosen, lines, pin)
+                reason = self._explain(symbol, allowed, chosen, facts, pin)
                 changes.append(Change(symbol, current, chosen, reason))
                 self.serving[symbol] = chosen
                 if chosen is not None:
                     self._serves(symbol, chosen, now_ns)
             if chosen is None:
-                self.reasons[symbol] = self._why_none(symbol, allowed, lines, pin)
+                self.reasons[symbol] = self._why_none(symbol, allowed, facts, pin)
             self._let_stand_in(symbol, chosen, ready)
         again = self._repeats.due(now_ns, {**self.silence.dead, **self.watch.lacking})
         return Decision(changes, again, held, lacks, self._repeats.moves(again, self.watch.lacking))
@@ -129,12 +129,12 @@ class Failover:
         why = self.watch.why(source, symbol) if source else None
         return f"{source}: {why}" if why else None
 
-    def why_not(self, name: str, symbol: str, lines: Lines) -> str | None:
+    def why_not(self, name: str, symbol: str, facts: Facts) -> str | None:
         """Say why `name` is not live for `symbol`, or what of it is lacking; None where all is well."""
-        line = lines[name]
+        line = facts[name].of(symbol)
         if symbol in line.halted:
             return line.halted[symbol]
-        if self.is_live(name, symbol, lines):
+        if self.is_live(name, symbol, facts):
             return self.held.get(symbol, {}).get(name) or self.watch.why(name, symbol)
         if symbol in line.refused:
             return line.refused[symbol]
@@ -159,33 +159,33 @@ class Failover:
         more = len(held) - _MOST_SAID
         return held if more <= 0 else [*held[:_MOST_SAID], f"and {more} more held back"]
 
-    def is_live(self, source: str, symbol: str, lines: Lines) -> bool:
+    def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
         """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
-        return self.silence.is_live(source, symbol, lines)
+        return self.silence.is_live(source, symbol, facts)
 
-    def doubt(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
+    def doubt(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
         """Say why `name`, live, would not serve `symbol` next: halted there, or perhaps another coin."""
-        return lines[name].halted.get(symbol) or self._objection(name, symbol, lines, now_ns)
+        return facts[name].of(symbol).halted.get(symbol) or self._objection(name, symbol, facts, now_ns)
 
     def _allowed(self, chain: tuple[str, ...], pin: str | None) -> tuple[str, ...]:
         if pin is None:
             return chain
         return tuple(name for name in chain if name == pin or name in self._always)
 
-    def _lacks(self, now_ns: int, lines: Lines) -> list[Lack]:
+    def _lacks(self, now_ns: int, facts: Facts) -> list[Lack]:
         def live(source: str, symbol: str) -> bool:
-            return self._trades(source, symbol, lines)
+            return self._trades(source, symbol, facts)
 
-        news = self.watch.look(now_ns, self._watched, lines, live, self.guard.comparable)
+        news = self.watch.look(now_ns, self._watched, facts, live, self.guard.comparable)
         return [lack._replace(served=self.serving[lack.symbol] == lack.source) for lack in news]
 
-    def _revive(self, lines: Lines) -> None:
-        self._revived.update(self.watch.forgive(lines))
+    def _revive(self, facts: Facts) -> None:
+        self._revived.update(self.watch.forgive(facts))
         self._revived.update(self.silence.forgive())
         self._repeats.keep({**self.silence.dead, **self.watch.lacking})
 
     def _ready(
-        self, symbol: str, allowed: tuple[str, ...], now_ns: int, lines: Lines, pin: str | None
+        self, symbol: str, allowed: tuple[str, ...], now_ns: int, facts: Facts, pin: str | None
     ) -> tuple[dict[str, bool], dict[str, str]]:
         """List who could serve, best first, and whether its venue trades it; and why others are in doubt.
 
@@ -194,25 +194,25 @@ class Failover:
         ready: dict[str, bool] = {}
         doubts: dict[str, str] = {}
         current = self.serving[symbol]
-        keeps = current in allowed and self._trades(current, symbol, lines)
+        keeps = current in allowed and self._trades(current, symbol, facts)
         for name in allowed:
-            if not self.is_live(name, symbol, lines):
+            if not self.is_live(name, symbol, facts):
                 continue
-            trusted = name in (current, pin) or self._comes_up_late(name, symbol, now_ns, lines)
-            if not trusted and (doubt := self._objection(name, symbol, lines, now_ns)):
+            trusted = name in (current, pin) or self._comes_up_late(name, symbol, now_ns, facts)
+            if not trusted and (doubt := self._objection(name, symbol, facts, now_ns)):
                 doubts[name] = doubt
                 continue
-            trades = ready[name] = self._trades(name, symbol, lines)
+            trades = ready[name] = self._trades(name, symbol, facts)
             if trades and (name == current or not keeps) and not self.watch.weight(name, symbol):
                 break
         return ready, doubts
 
-    def _trades(self, name: str, symbol: str, lines: Lines) -> bool:
+    def _trades(self, name: str, symbol: str, facts: Facts) -> bool:
         """Say whether `name` is live for `symbol` and its venue trades it."""
-        return symbol not in lines[name].halted and self.is_live(name, symbol, lines)
+        return symbol not in facts[name].of(symbol).halted and self.is_live(name, symbol, facts)
 
-    def _objection(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
-        others = (each for each in self.chains[symbol] if each != name and self._trades(each, symbol, lines))
+    def _objection(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
+        others = (each for each in self.chains[symbol] if each != name and self._trades(each, symbol, facts))
         return self.guard.objection(symbol, name, others, now_ns)
 
     def _hold(self, symbol: str, doubts: Mapping[str, str]) -> list[Held]:
@@ -222,13 +222,13 @@ class Failover:
             self.held[symbol] = {name: before.get(name, reason) for name, reason in doubts.items()}
         return [Held(name, symbol, reason) for name, reason in doubts.items() if name not in before]
 
-    def _comes_up_late(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
+    def _comes_up_late(self, name: str, symbol: str, now_ns: int, facts: Facts) -> bool:
         """Say whether `name` is the better source that was a moment slower at the very first start.
 
         Which of two coins is meant is then for the order of the settings to say, not for chance.
         """
         current, began_ns = self.serving[symbol], self._began.get(symbol)
-        if current is None or began_ns is None or lines[name].failed:
+        if current is None or began_ns is None or facts[name].of(symbol).failed:
             return False
         chain = self.chains[symbol]
         return chain.index(name) < chain.index(current) and now_ns - began_ns < self._limits.failback_after
@@ -238,13 +238,13 @@ class Failover:
             self._began[symbol] = now_ns
         self.guard.serves(symbol, name)
 
-    def _choose(self, symbol: str, ready: Mapping[str, bool], now_ns: int, lines: Lines) -> str | None:
+    def _choose(self, symbol: str, ready: Mapping[str, bool], now_ns: int, facts: Facts) -> str | None:
         trading = self._least_lacking(symbol, (name for name, trades in ready.items() if trades))
         current = self.serving[symbol]
         for name in trading:
             if name == current:
                 return name
-            if current not in trading or self._proven(name, symbol, now_ns, lines):
+            if current not in trading or self._proven(name, symbol, now_ns, facts):
                 return name
         return None
 
@@ -261,20 +261,20 @@ class Failover:
         else:
             self.stands_in[symbol] = name
 
-    def _proven(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
+    def _proven(self, name: str, symbol: str, now_ns: int, facts: Facts) -> bool:
         """Say whether a better source has been well long enough to serve again; one that never failed has."""
-        line = lines[name]
+        line = facts[name].of(symbol)
         if line.failed and now_ns - line.live_since_ns < self._limits.failback_after:
             return False
         revived_ns = self._revived.get((name, symbol))
         return revived_ns is None or now_ns - revived_ns >= self._limits.failback_after
 
     def _explain(
-        self, symbol: str, allowed: tuple[str, ...], chosen: str | None, lines: Lines, pin: str | None
+        self, symbol: str, allowed: tuple[str, ...], chosen: str | None, facts: Facts, pin: str | None
     ) -> str:
         current = self.serving[symbol]
         if chosen is None:
-            return self._why_none(symbol, allowed, lines, pin)
+            return self._why_none(symbol, allowed, facts, pin)
         if current is None:
             return f"{chosen} is live"
         if current not in allowed:
@@ -283,9 +283,9 @@ class Failover:
             return why
         if allowed.index(chosen) < allowed.index(current):
             return f"{chosen} is preferred and live"
-        return f"{current}: {self.why_not(current, symbol, lines)}"
+        return f"{current}: {self.why_not(current, symbol, facts)}"
 
-    def _why_none(self, symbol: str, allowed: tuple[str, ...], lines: Lines, pin: str | None) -> str:
+    def _why_none(self, symbol: str, allowed: tuple[str, ...], facts: Facts, pin: str | None) -> str:
         if not allowed:
             return NOT_CARRIED if pin else "no source carries it"
-        return "; ".join(f"{name}: {self.why_not(name, symbol, lines)}" for name in allowed)
+        return "; ".join(f"{name}: {self.why_not(name, symbol, facts)}" for name in allowed)

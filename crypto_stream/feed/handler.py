@@ -250,6 +250,11 @@ class Limits(NamedTuple):
     attempts: Budget = Budget(60, 60.0)
     keepalive: Keepalive = Keepalive(None, 20.0)
 
+    @property
+    def most(self) -> int | None:
+        """Instruments of all connections together."""
+        return None if self.instruments is None else self.instruments * self.connections
+
 
 class Opening(NamedTuple):
     """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` sent first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import httpx
@@ -29,13 +29,12 @@ class Listing:
 
     `unlisted` says why some have no market there, by symbol: those that are `halted` among them, which it
     lists, but does not trade now. `rules` is what it demands of orders: another object whenever something in
-    it changed. `relisted` is told what has a market where it had none before.
+    it changed. Those of `relisted` are told what has a market where it had none before.
     """
 
     def __init__(
         self,
         source: Source,
-        carried: Iterable[str],
         names: Names,
         every_s: float = _EVERY_S,
         retry_s: float = _RETRY_S,
@@ -51,8 +50,8 @@ class Listing:
         self._names = names
         self._every_s = every_s
         self._retry_s = retry_s
-        self._carried = frozenset(carried)
-        self.relisted: Callable[[list[str]], None] = _nobody
+        self._carried = names.symbols
+        self.relisted: list[Callable[[list[str]], None]] = []
 
     async def follow(self) -> None:
         """Keep it up to date, for ever.
@@ -86,7 +85,7 @@ class Listing:
         for symbol in self._carried:
             self._note(symbol, _why(listed, symbol))
         if back := sorted(missing - self.unlisted.keys()):
-            self.relisted(back)
+            self._tell(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
         rules = {
             symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
@@ -104,7 +103,11 @@ class Listing:
         if word:
             self.halted[symbol] = word
         elif was_out:
-            self.relisted([symbol])
+            self._tell([symbol])
+
+    def _tell(self, symbols: list[str]) -> None:
+        for listener in self.relisted:
+            listener(symbols)
 
     def _note(self, symbol: str, why: str) -> None:
         if why != self.unlisted.get(symbol, ""):
@@ -122,10 +125,6 @@ class Listing:
             extra = {"source": self._source.name, "symbol": symbol, "reason": str(error) or repr(error)}
             log.warning("rules of orders not understood", extra=extra)
             return Rules()
-
-
-def _nobody(symbols: list[str]) -> None:
-    """Stand in until somebody listens."""
 
 
 def _why(listed: Mapping[str, Listed], symbol: str) -> str:

@@ -69,6 +69,11 @@ class Names:
                 raise SettingError(f"{setting}: two pairs would both be {named} there; leave one out")
             self._name(instrument, named)
 
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Of which instruments it knows."""
+        return frozenset(self._instruments)
+
     def id_of(self, symbol: str) -> str | None:
         """Tell what the venue calls an instrument; None where that is not known."""
         return self._ids.get(symbol)

@@ -32,9 +32,16 @@ class ReconnectingSource:
     """
 
     def __init__(
-        self, config: SessionConfig, remember: Callable[[str, int], None], banned_until_ms: int = 0
+        self,
+        config: SessionConfig,
+        remember: Callable[[str, int], None],
+        banned_until_ms: int = 0,
+        first: ReconnectingSource | None = None,
     ) -> None:
-        """Stay off until wanted, and unconnected until a remembered ban is over."""
+        """Stay off until wanted, and unconnected until a remembered ban is over.
+
+        Of several connections of one source all share the list and the budget of the `first`.
+        """
         source = config.source
         self.name = source.name
         self.carries = frozenset(instrument.symbol for instrument in config.carried)
@@ -44,13 +51,14 @@ class ReconnectingSource:
         self.since_ms = _wall_ms()
         self.last_error: str | None = None
         self.reconnects = 0
-        self.listing = Listing(source, self.carries, config.names)
-        self.listing.relisted = self._on_listed
+        self._is_first = first is None
+        self.listing = first.listing if first else Listing(source, config.names)
+        self.listing.relisted.append(self._on_listed)
         self._changed = config.changed
         self._config = config._replace(changed=self._on_session, on_status=self._on_status)
         self._remember = remember
         self._backoff = Backoff(random.random)
-        self._budget = ConnectBudget(source.limits.attempts)
+        self._budget: ConnectBudget = first._budget if first else ConnectBudget(source.limits.attempts)
         self._wake = asyncio.Event()
         self._wanted = False
         self._finished = False
@@ -64,6 +72,10 @@ class ReconnectingSource:
         self._retry_s = time.monotonic() + max(0, banned_until_ms - config.now_ms()) / 1000
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
         self._noted: SourceState = "off"
+
+    def of(self, symbol: str) -> ReconnectingSource:
+        """Return the connection that carries an instrument: there is only this one."""
+        return self
 
     @property
     def state(self) -> SourceState:
@@ -94,11 +106,12 @@ class ReconnectingSource:
     def refused(self) -> Mapping[str, str]:
         """Why it does not carry some of the instruments asked for."""
         listing = self.listing
-        if not self._session:
-            return listing.unlisted
-        # A list can be older than the pair: what gives data is not missing there.
-        missing = listing.unlisted.keys() - (self._session.heard_of - listing.halted.keys())
-        return {**{symbol: listing.unlisted[symbol] for symbol in missing}, **self._session.refused}
+        missing = listing.unlisted.keys() & self.carries
+        if self._session:
+            # A list can be older than the pair: what gives data is not missing there.
+            missing -= self._session.heard_of - listing.halted.keys()
+        refused = self._session.refused if self._session else {}
+        return {**{symbol: listing.unlisted[symbol] for symbol in missing}, **refused}
 
     @property
     def halted(self) -> Mapping[str, str]:
@@ -166,13 +179,14 @@ class ReconnectingSource:
 
     def _on_listed(self, symbols: list[str]) -> None:
         """Ask for instruments that the venue now lists, or trades again."""
-        if self._session:
-            self._session.resubscribe(symbols)
+        if self._session and (carried := [symbol for symbol in symbols if symbol in self.carries]):
+            self._session.resubscribe(carried)
 
     async def run(self) -> None:
         """Keep the source as wanted, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.listing.follow())
+            if self._is_first:
+                tasks.create_task(self.listing.follow())
             while True:
                 pause = self._step(tasks, time.monotonic())
                 with contextlib.suppress(TimeoutError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crypto_stream.feed.facts import Limits, Lines
+from crypto_stream.feed.facts import Facts, Limits
 from crypto_stream.market.book import Book
 
 # A move of another venue this soon after our last data is the same move, seen there a little later.
@@ -20,9 +20,9 @@ class Silence:
         self._book = book
         self._limits = limits
 
-    def is_live(self, source: str, symbol: str, lines: Lines) -> bool:
+    def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
         """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
-        line = lines[source]
+        line = facts[source].of(symbol)
         if line.state != "live" or (source, symbol) in self.dead:
             return False
         entry = self._book.entry(source, symbol)
@@ -44,7 +44,7 @@ class Silence:
         symbol: str,
         chain: Sequence[str],
         serving: str,
-        lines: Lines,
+        facts: Facts,
         comparable: Callable[[str, str, str], bool],
     ) -> None:
         """Judge the serving source: silent while another moved, or silent very long where nobody can tell.
@@ -54,12 +54,12 @@ class Silence:
         entry = self._book.entry(serving, symbol)
         if entry is None or now_ns - entry.received_ns < self._limits.stale_after:
             return
-        if not self.is_live(serving, symbol, lines):
+        if not self.is_live(serving, symbol, facts):
             return
         others = [
-            (lines[name].live_since_ns, other)
+            (facts[name].of(symbol).live_since_ns, other)
             for name in chain
-            if name != serving and self.is_live(name, symbol, lines)
+            if name != serving and self.is_live(name, symbol, facts)
             if comparable(symbol, serving, name)
             if (other := self._book.entry(name, symbol)) is not None
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-from crypto_stream.feed.facts import Lines
+from crypto_stream.feed.facts import Facts
 
 _DOWN = ("stale", "lost", "ended")
 _TURN_NS = 1_000_000_000  # while all are down, each has the turn at least so long
@@ -26,7 +26,7 @@ class Standby:
     def wanted(
         self,
         now_ns: int,
-        lines: Lines,
+        facts: Facts,
         pin: str | None = None,
         at_a_loss: Collection[tuple[str, ...]] = (),
         short: Collection[str] = (),
@@ -42,32 +42,32 @@ class Standby:
             if self._count == "all" or (self._count and chain in at_a_loss):
                 names.update(chain)
             elif self._count == 0:
-                names.add(pin if pin in chain else self._whose_turn(chain, now_ns, lines))
+                names.add(pin if pin in chain else self._whose_turn(chain, now_ns, facts))
             else:
-                names.update(self._with_standby(chain, 1 + self._count, now_ns, lines))
+                names.update(self._with_standby(chain, 1 + self._count, now_ns, facts))
         return names | ({pin} if pin else set())
 
-    def _with_standby(self, chain: tuple[str, ...], enough: int, now_ns: int, lines: Lines) -> list[str]:
+    def _with_standby(self, chain: tuple[str, ...], enough: int, now_ns: int, facts: Facts) -> list[str]:
         """Take from the front until `enough` of those taken can be relied on."""
         taken: list[str] = []
         for name in chain:
             if enough == 0:
                 break
             taken.append(name)
-            enough -= self._can_be_relied_on(name, now_ns, lines)
+            enough -= self._can_be_relied_on(name, now_ns, facts)
         return taken
 
-    def _can_be_relied_on(self, name: str, now_ns: int, lines: Lines) -> bool:
-        line = lines[name]
+    def _can_be_relied_on(self, name: str, now_ns: int, facts: Facts) -> bool:
+        line = facts[name]
         if name in self._short:
             return False
         if not line.failed:
             return line.state not in _DOWN
         return line.state == "live" and now_ns - line.live_since_ns >= self._failback_after_ns
 
-    def _whose_turn(self, chain: tuple[str, ...], now_ns: int, lines: Lines) -> str:
+    def _whose_turn(self, chain: tuple[str, ...], now_ns: int, facts: Facts) -> str:
         turn, since_ns = self._turns[chain]
-        is_down = lines[chain[turn]].state in _DOWN or chain[turn] in self._short
+        is_down = facts[chain[turn]].state in _DOWN or chain[turn] in self._short
         if is_down and now_ns - since_ns >= _TURN_NS:
             turn = (turn + 1) % len(chain)
             self._turns[chain] = (turn, now_ns)

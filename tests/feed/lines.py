@@ -29,6 +29,10 @@ class Facts:
     refused: Mapping[str, str] = field(default_factory=dict)
     halted: Mapping[str, str] = field(default_factory=dict)
 
+    def of(self, symbol: str) -> Facts:
+        """Return itself: one connection carries all."""
+        return self
+
 
 class World:
     """Some sources, a book and a clock in seconds; what a test does to them."""

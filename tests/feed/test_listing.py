@@ -30,7 +30,7 @@ def names(source: Source) -> Names:
 def listing(**given: Any) -> Listing:
     """Make the listing of a source that carries btcusdt."""
     source = Source(name="acme", found="here", **given)
-    return Listing(source, ["btcusdt"], names(source))
+    return Listing(source, names(source))
 
 
 def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
@@ -78,7 +78,7 @@ def test_rules_are_another_object_only_when_they_changed() -> None:
 def test_synthetic_rules_are_known_at_once() -> None:
     """A source that has no REST interface says what it knows."""
     source = Source(name="synthetic", found="here", rules=synthetic.RULES)
-    listed = Listing(source, ["eurrub"], names(source))
+    listed = Listing(source, names(source))
 
     assert listed.rules["eurrub"] == Rules(tick="0.01")
     assert listed.rules["eurusd"] == Rules(tick="0.0001")
@@ -127,7 +127,7 @@ async def test_a_list_that_fails_later_leaves_the_rules(
         return answer
 
     source = Source(name="acme", found="here", rest=Rest("http://127.0.0.1:9", instruments))
-    listed = Listing(source, ["btcusdt"], names(source), every_s=0.01, retry_s=0.01)
+    listed = Listing(source, names(source), every_s=0.01, retry_s=0.01)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(listed.follow())
         await until(lambda: len(seen) > len(answers))

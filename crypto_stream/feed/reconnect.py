@@ -52,7 +52,7 @@ class ReconnectingSource:
         self.last_error: str | None = None
         self.reconnects = 0
         self._is_first = first is None
-        self.listing = first.listing if first else Listing(source, config.names)
+        self.listing: Listing = first.listing if first else Listing(source, config.names)
         self.listing.relisted.append(self._on_listed)
         self._changed = config.changed
         self._config = config._replace(changed=self._on_session, on_status=self._on_status)

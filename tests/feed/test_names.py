@@ -51,7 +51,8 @@ async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
             for client in binance.clients:
                 client.streams.add(("aggTrade", PAIR))
             await binance.push(PAIR, price="77")
-            await until(lambda: feed.assembly.book.of("binance").dropped["not_asked"])
+            line = feed.assembly.board.lines["binance"]
+            await until(lambda: line.status(0, pin=None, serving=0).frames.get("not_asked"))
 
             assert all(getattr(event, "price", None) != "77.00000000" for _, event in feed.events)
 
@@ -105,7 +106,7 @@ def test_two_pairs_of_one_name_there_are_one_line() -> None:
     chosen = load({"sources": "binance", "pairs": "NEIRO-USDT,NEIROCTO-USDT"})
     chosen = chosen.model_copy(update={"handler_options": {"binance": {"names": "NEIRO=NEIROCTO"}}})
     bans: dict[str, int] = {}
-    with pytest.raises(SettingError, match="two pairs would both be neiroctousdt"):
+    with pytest.raises(SettingError, match="two pairs would both be NEIROCTOUSDT"):
         Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
 
 

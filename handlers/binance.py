@@ -167,7 +167,7 @@ _unruled = msgspec.json.Decoder(_Unruled).decode
 
 def venue_id(pair: Instrument) -> str | None:
     """Return the venue's id of a pair."""
-    return pair.symbol.upper()
+    return f"{pair.base}{pair.quote}" if pair.base and pair.quote else pair.symbol.upper()
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:

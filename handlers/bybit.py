@@ -159,7 +159,7 @@ _Text = str | UnsetType | None
 
 def venue_id(pair: Instrument) -> str | None:
     """Return the venue's id of a pair."""
-    return pair.symbol.upper()
+    return f"{pair.base}{pair.quote}" if pair.base and pair.quote else pair.symbol.upper()
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:

@@ -26,7 +26,7 @@ from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
-from crypto_stream.market.instruments import Instrument, few, is_synthetic, pair
+from crypto_stream.market.instruments import Instrument, Instruments, few, is_synthetic, pair
 from crypto_stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,13 +37,12 @@ def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrume
     venues = [source for source in sources if source.carries is None and not isinstance(source, Recording)]
     if not venues and not settings.explicit_pairs:
         return []
-    pairs: dict[str, Instrument] = {}
+    pairs = Instruments()
     for text in settings.pairs:
         try:
-            instrument = pair(text)
+            pairs.add(pair(text))
         except ValueError as error:
             raise SettingError(f"pairs: {error}") from None
-        pairs.setdefault(instrument.symbol, instrument)
     return list(pairs.values())
 
 
@@ -102,7 +101,7 @@ class Assembly:
         self.clock = clock or EngineClock(MachineClocks())
         self.book = Book()
         self._last_prices: dict[str, str] = {}
-        self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
+        self.instruments = Instruments(pairs)
         self.accepted: Callable[[str, Update | Trade], None] = _nobody
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
         wanted = {
@@ -111,13 +110,10 @@ class Assembly:
         self.carried = allotted(wanted, {source.name: source.limits.most for source in sources})
         self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
         for source in sources:
-            for instrument in self.carried[source.name]:
-                known = self.instruments.setdefault(instrument.symbol, instrument)
-                if known.synthetic != instrument.synthetic:
-                    raise SettingError(
-                        f"pairs: {known.symbol} is real for one source and synthetic for {source.name}"
-                    )
-                chains.setdefault(known.symbol, []).append(source.name)
+            known = [self._known(each, source.name) for each in self.carried[source.name]]
+            self.carried[source.name] = known
+            for instrument in known:
+                chains.setdefault(instrument.symbol, []).append(source.name)
         limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
         synthetic = [source.name for source in sources if source.synthetic]
         self.guard = JumpGuard(self.book, settings.jump_guard)
@@ -134,6 +130,13 @@ class Assembly:
             for source in self.sources
         }
         self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
+
+    def _known(self, instrument: Instrument, source: str) -> Instrument:
+        """Return the instrument as it is published; SettingError where it is synthetic for one source only."""
+        known = self.instruments.get(instrument.symbol)
+        if known is not None and known.synthetic != instrument.synthetic:
+            raise SettingError(f"pairs: {known.symbol} is real for one source and synthetic for {source}")
+        return self.instruments.add(instrument)
 
     def recall(self, last_bars: Mapping[str, Bar]) -> None:
         """Take the newest bar of each instrument that a former life left, before anything runs."""

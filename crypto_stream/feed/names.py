@@ -59,6 +59,7 @@ class Names:
         self.by_id: dict[str, Instrument] = {}
         self._ids: dict[str, str] = {}
         self._instruments = {each.symbol: each for each in instruments}
+        self._by_pair = {(each.base, each.quote): each for each in instruments if each.base and each.quote}
         self._ours = {theirs: ours for ours, theirs in names.items()}
         for instrument in instruments:
             named = venue_id(renamed(instrument, names))
@@ -82,8 +83,11 @@ class Names:
         """Learn ids from the venue's whole list; return what it says of our instruments, by symbol."""
         found: dict[str, Listed] = {}
         for each in listed:
-            base, quote = (self._ours.get(part.upper(), part) for part in (each.base, each.quote))
-            if (instrument := self._instruments.get(fold(base + quote))) is not None:
+            base, quote = (self._ours.get(part.upper(), part.upper()) for part in (each.base, each.quote))
+            unsplit = self._instruments.get(fold(base + quote))
+            if unsplit is not None and unsplit.base is not None:
+                unsplit = None  # another pair of this joined name
+            if (instrument := self._by_pair.get((base, quote)) or unsplit) is not None:
                 found[instrument.symbol] = each
                 self._name(instrument, each.id)
         return found

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from crypto_stream.backoff import Backoff
 from crypto_stream.bus.frames import Splitter, decode_to_gateway, encode_frame
 from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands
@@ -40,16 +41,15 @@ class LocalGatewayPort:
 
     def run(self, receive: Callable[[ToGateway], None], lost: Callable[[], None]) -> None:
         """Connect, deliver, reconnect for ever; `lost` is called when the engine cannot be reached."""
-        pause = _RECONNECT_S[0]
+        backoff = Backoff(*_RECONNECT_S)
         while not self._closed:
             try:
                 connected = self._connect()
             except OSError:
                 lost()
-                time.sleep(pause)
-                pause = min(pause * 2, _RECONNECT_S[1])
+                time.sleep(backoff.next_delay())
                 continue
-            pause = _RECONNECT_S[0]
+            backoff.reset()
             try:
                 self._read(connected, receive)
             except (OSError, BusError) as error:

@@ -132,7 +132,7 @@ class Assembly:
         self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
 
     def _known(self, instrument: Instrument, source: str) -> Instrument:
-        """Return the instrument as it is published; SettingError where it is synthetic for one source only."""
+        """Return the instrument as published; SettingError where it is synthetic for one source alone."""
         known = self.instruments.get(instrument.symbol)
         if known is not None and known.synthetic != instrument.synthetic:
             raise SettingError(f"pairs: {known.symbol} is real for one source and synthetic for {source}")

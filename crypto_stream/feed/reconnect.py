@@ -9,10 +9,11 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from crypto_stream.backoff import Backoff
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.backoff import Backoff, ConnectBudget
 from crypto_stream.feed.hosts import Hosts
 from crypto_stream.feed.listing import Listing
+from crypto_stream.feed.retry import ConnectBudget
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.market.instruments import few
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Data must have flowed this long before the delays begin anew: greeting and hanging up is no success.
 _PROVEN_NS = 5_000_000_000
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 60.0
 
 
 class ReconnectingSource:
@@ -57,7 +59,7 @@ class ReconnectingSource:
         self._changed = config.changed
         self._config = config._replace(changed=self._on_session, on_status=self._on_status)
         self._remember = remember
-        self._backoff = Backoff(random.random)
+        self._backoff = Backoff(_FIRST_RETRY_S, _LONGEST_RETRY_S, random.random)
         self._budget: ConnectBudget = first._budget if first else ConnectBudget(source.limits.attempts)
         self._wake = asyncio.Event()
         self._wanted = False

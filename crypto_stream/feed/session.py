@@ -34,6 +34,7 @@ from crypto_stream.feed.handler import (
 )
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.subscriptions import Asked, Subscriptions
+from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.market.status import SourceState
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,6 @@ log = logging.getLogger(__name__)
 _SHOWN = 200  # characters of a malformed frame in the log
 _MOST_CHANNELS = 100  # counted by name: the names are the venue's choice
 _LONGEST_NAME = 40
-_REFUSED_EVERY_NS = 60_000_000_000
-_LOG_EVERY_NS = 1_000_000_000  # malformed frames are all counted; at most one a second is shown
 
 
 class FeedSession:
@@ -77,8 +76,8 @@ class FeedSession:
         self._quiet_since_ns = 0
         self._move_at_ns: int | None = None
         self._arrivals = 0
-        self._logged_ns = 0
-        self._refused_logged_ns = -_REFUSED_EVERY_NS
+        self._throttle = LogThrottle()
+        self._malformed = LogThrottle(every_s=1.0)  # all are counted; one a second is shown
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -220,7 +219,7 @@ class FeedSession:
             events = list(reader.read(frame))
         except UNREADABLE as error:
             self.config.counts["malformed"] += 1
-            self._log_malformed(frame, error, received_ns)
+            self._log_malformed(frame, error)
             return
         channel = str(events[0].channel)[:_LONGEST_NAME] if events else "empty"
         counts = self.config.counts
@@ -267,7 +266,7 @@ class FeedSession:
             event = msgspec.structs.replace(event, key=self._arrivals)
         allowed = config.judge.allow(event, config.now_ms(), received_ns)
         if allowed is None:
-            self._log_refused(event, received_ns)
+            self._log_refused(event)
             return
         taken = config.book.apply(allowed, received_ns, self._generation)
         if taken or self.is_successor:
@@ -333,15 +332,13 @@ class FeedSession:
         self.state, self.reason = state, reason
         self.config.changed()
 
-    def _log_refused(self, event: Update | Trade, now_ns: int) -> None:
-        if now_ns - self._refused_logged_ns >= _REFUSED_EVERY_NS:
-            self._refused_logged_ns = now_ns
+    def _log_refused(self, event: Update | Trade) -> None:
+        if self._throttle.due("event"):
             extra = {"source": self.config.source.name, "dropped": dict(self.config.book.dropped)}
             log.warning("event that cannot be true dropped", extra={**extra, "event": str(event)[:_SHOWN]})
 
-    def _log_malformed(self, frame: bytes, error: Exception, now_ns: int) -> None:
-        if now_ns - self._logged_ns >= _LOG_EVERY_NS:
-            self._logged_ns = now_ns
+    def _log_malformed(self, frame: bytes, error: Exception) -> None:
+        if self._malformed.due("frame"):
             shown = frame[: 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
             extra = {"source": self.config.source.name, "reason": str(error), "frame": shown}
             log.warning("malformed frame", extra={**extra, "so_far": self.config.counts["malformed"]})

@@ -13,6 +13,7 @@ from crypto_stream.feed.connection import Connection
 from crypto_stream.feed.handler import TOPICS, Reading, Refused, Request, Resync, Wanted
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.retries import Retries
+from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.market.instruments import Instrument, few
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _UNNAMED = "what the venue calls it is not known yet"
-_SAID_FOR_NS = 60_000_000_000  # the same refusal is no news for so long
-_MOST_SAID = 100
 
 _Make = Callable[[Sequence[Wanted]], list[Request]]
 
@@ -57,7 +56,7 @@ class Subscriptions:
         self._asked = asked
         self._acks = Acknowledgements(ack_ns)
         self._retries = Retries()
-        self._said: dict[str, int] = {}
+        self._throttle = LogThrottle()  # the same refusal is no news for a minute
         self._broken = broken
         self._connection: Connection | None = None
         self._reader: Reading | None = None
@@ -136,7 +135,7 @@ class Subscriptions:
             for part in halves(wanted):
                 self._subscribe(part)
         what = "asked to wait with a request" if passing else "subscription refused"
-        self._say(what, event.reason, symbols, now_ns)
+        self._say(what, event.reason, symbols)
 
     def chase(self, now_ns: int) -> None:
         """Ask again for what was not acknowledged, or gave nothing; give up what was never acknowledged."""
@@ -147,7 +146,7 @@ class Subscriptions:
             self.refused[symbol] = "subscription never acknowledged"
         if given_up:
             reason = "subscription never acknowledged"
-            self._say("subscription refused", reason, _symbols(given_up), now_ns)
+            self._say("subscription refused", reason, _symbols(given_up))
         if self._connection is None or self._connection.asking:
             return
         if due := self._retries.due(now_ns):
@@ -194,17 +193,12 @@ class Subscriptions:
             log.exception("error in a handler", extra={"source": self._asked.source})
             self._broken(bug)
 
-    def _say(self, what: str, reason: str, symbols: Sequence[str], now_ns: int) -> None:
+    def _say(self, what: str, reason: str, symbols: Sequence[str]) -> None:
         """Log a venue's sentence, once a minute for each symbol, or batch of them."""
         about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
         # Of a refused batch the watched one may be the culprit: the halves will tell.
         asked = not symbols or self._asked.watched.isdisjoint(symbols)
-        news = asked and now_ns - self._said.get(about, -_SAID_FOR_NS) >= _SAID_FOR_NS
-        if news:
-            self._said.pop(about, None)
-            self._said[about] = now_ns
-        if len(self._said) > _MOST_SAID:
-            del self._said[next(iter(self._said))]
+        news = asked and self._throttle.due(about)
         extra = {"source": self._asked.source, "symbol": few(symbols), "reason": reason}
         log.log(logging.WARNING if news else logging.DEBUG, what, extra=extra)
 

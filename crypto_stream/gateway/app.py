@@ -16,7 +16,6 @@ from crypto_stream.gateway.members import Members
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.reception import order_gateway
 from crypto_stream.gateway.sessions import Sessions, without_waiting
-from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.api import api
@@ -27,6 +26,7 @@ from crypto_stream.gateway.web.history import history
 from crypto_stream.gateway.web.origins import allowed
 from crypto_stream.gateway.web.pages import pages
 from crypto_stream.gateway.web.shelf import Shelf
+from crypto_stream.log_throttle import LogThrottle
 
 ROOT = Path(__file__).resolve().parents[2]
 # Bytes a client may send at once, in a request or a frame: its largest wish is a list of symbols.
@@ -63,7 +63,7 @@ def create_app(
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())
     app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
-    quiet = _sparing(logging.getLogger("crypto_stream.gateway.engineio"))
+    quiet = _throttle(logging.getLogger("crypto_stream.gateway.engineio"))
     socketio = SocketIO(
         app,
         async_mode=async_mode,
@@ -93,13 +93,13 @@ class _Failures(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._sparing = Sparing()
+        self._throttle = LogThrottle()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.exc_info is not None and self._sparing.due(record.msg)
+        return record.exc_info is not None and self._throttle.due(record.msg)
 
 
-def _sparing(logger: logging.Logger) -> logging.Logger:
+def _throttle(logger: logging.Logger) -> logging.Logger:
     logger.setLevel(logging.ERROR)  # engine.io tells of every packet at INFO
     if not logger.filters:
         logger.addFilter(_Failures())

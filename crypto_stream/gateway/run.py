@@ -37,13 +37,13 @@ from crypto_stream.gateway.opening import Opening
 from crypto_stream.gateway.order_sessions.house import Limits
 from crypto_stream.gateway.order_sessions.reception import Reception
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
-from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.stream import Stream, Watch
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
 from crypto_stream.gateway.web.mounted import Mounted
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
+from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Gateway:
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         line = Line(hub, self._library.Pause)
-        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing(), line)
+        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line)
         door.environs = socketio.server.environ
         self._pulse = Pulse(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)

@@ -21,7 +21,7 @@ from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import close_transport, pipe_of
 from crypto_stream.gateway.requests import cancellation, settled, subscription
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Stream:
         self._mirror = mirror
         self._counters = counters
         self._watch = watch
-        self._sparing = Sparing()
+        self._throttle = LogThrottle()
 
     def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
         """Answer the events of the default namespace, `rate` a second of each viewer.
@@ -140,7 +140,7 @@ class Stream:
         return viewer is not None and not self._delivery.overfull(viewer)
 
     def _broken(self, error: Exception) -> dict[str, Any]:
-        if self._sparing.due(type(error).__name__):
+        if self._throttle.due(type(error).__name__):
             log.error("a viewer's event failed", exc_info=error)
         return refusal("internal_error", "the gateway failed; this is its fault, not yours")
 

@@ -172,7 +172,7 @@ class Catalogue:
         return len(self._by_key)
 
     def find(self, text: str) -> Instrument | None:
-        """Find the instrument that `text` spells, or None; the exact symbol goes before any other spelling."""
+        """Find the instrument that `text` spells, or None; the exact symbol goes before other spellings."""
         return self._by_key.get(text.strip().casefold()) or self._by_key.get(fold(text))
 
     def near(self, text: str, most: int = 5) -> list[str]:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_stream.backoff import Backoff
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.backoff import Backoff, ConnectBudget, refusal
 from crypto_stream.feed.handler import Budget
+from crypto_stream.feed.retry import ConnectBudget, refusal
 
 NOW_S = datetime(2026, 10, 21, 7, 27, tzinfo=UTC).timestamp()
 VENUES_DATE = "Wed, 21 Oct 2026 07:27:50 GMT"
@@ -21,7 +22,7 @@ BOUNDS = [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
 
 def test_bounds_double_up_to_a_minute() -> None:
     """The longest possible delays are 0.5 s, doubled up to 60 s."""
-    backoff = Backoff(lambda: 1.0)
+    backoff = Backoff(0.5, 60.0)
 
     assert [backoff.next_delay() for _ in BOUNDS] == BOUNDS
 
@@ -29,7 +30,7 @@ def test_bounds_double_up_to_a_minute() -> None:
 @given(st.integers(0, 2**32), st.lists(st.booleans(), max_size=30))
 def test_delays_have_full_jitter_and_begin_anew_after_data(seed: int, resets: list[bool]) -> None:
     """Every delay lies between 0 and its bound; a reset begins at the first bound again."""
-    backoff = Backoff(random.Random(seed).random)
+    backoff = Backoff(0.5, 60.0, random.Random(seed).random)
     step = 0
     for reset in resets:
         if reset:
@@ -45,7 +46,7 @@ def test_delays_have_full_jitter_and_begin_anew_after_data(seed: int, resets: li
 def test_jitter_uses_the_whole_span() -> None:
     """Many clients cut at once come back spread over the whole span, not at its end."""
     draws = random.Random(1)
-    delays = [Backoff(draws.random).next_delay() for _ in range(200)]
+    delays = [Backoff(0.5, 60.0, draws.random).next_delay() for _ in range(200)]
 
     assert min(delays) < 0.05
     assert max(delays) > 0.45

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from crypto_stream.feed.backoff import Backoff
+from crypto_stream.backoff import Backoff
 from crypto_stream.feed.handler import Event, InstrumentStatus
 from handlers import binance as binance_handler
 from tests.fakes import FakeBinance, FakeOKX
@@ -170,7 +170,7 @@ async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_ag
         running(binance, okx, standby=0) as feed,
     ):
         for line in feed.assembly.board.lines.values():
-            line.of("btcusdt")._backoff = Backoff(lambda: 1e-9)
+            line.of("btcusdt")._backoff = Backoff(0.5, 60.0, lambda: 1e-9)
         served = []
         for venue in (binance, okx, binance, okx, binance):
             await until(lambda venue=venue: feed.served() == {venue.name}, 3 * SCALE)  # type: ignore[misc]

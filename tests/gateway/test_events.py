@@ -17,7 +17,7 @@ from socketio.packet import Packet
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.packets import PacketError
 from crypto_stream.gateway.events import Events, judge
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running
 from tests.gateway.raw import Raw, raw, text
@@ -243,14 +243,14 @@ async def test_who_goes_on_beyond_its_pace_is_closed() -> None:
 async def test_each_kind_of_trouble_is_logged_once_a_minute() -> None:
     """A viewer that causes it thousands of times fills neither the log nor the memory."""
     now = [5.0]
-    sparing = Sparing(lambda: now[0])
+    throttle = LogThrottle(60.0, lambda: now[0])
 
-    first = [sparing.due(kind) for kind in ("a", "a", "b", "a")]
+    first = [throttle.due(kind) for kind in ("a", "a", "b", "a")]
     now[0] += 59.9
-    early = sparing.due("a")
+    early = throttle.due("a")
     now[0] += 0.2
-    later = [sparing.due("a"), sparing.due("a")]
-    many = sum(sparing.due(str(number)) for number in range(5000))
+    later = [throttle.due("a"), throttle.due("a")]
+    many = sum(throttle.due(str(number)) for number in range(5000))
 
     assert (first, early, later, many) == ([True, False, True, False], False, [True, False], 5000)
-    assert len(sparing._next) <= 1000
+    assert len(throttle._next) <= 1000

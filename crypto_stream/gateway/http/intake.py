@@ -20,7 +20,7 @@ from crypto_stream.gateway.http.head import BadRequestError, bad
 from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.http.reader import Request, RequestReader
 from crypto_stream.gateway.order_sessions.pace import Pace
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Manners(NamedTuple):
     connections: Connections
     counters: Counters
     most_body: int
-    sparing: Sparing
+    throttle: LogThrottle
     line: Line
 
 
@@ -165,9 +165,9 @@ class Intake:
         return data
 
     def _refuse(self, refused: BadRequestError) -> None:
-        counters, sparing = self._manners.counters, self._manners.sparing
+        counters, throttle = self._manners.counters, self._manners.throttle
         counters.refused_requests[refused.code] += 1
-        if sparing.due(refused.code):
+        if throttle.due(refused.code):
             about = {"address": self._address, "code": refused.code, "why": refused.detail}
             log.info("requests refused", extra={**about, "count": counters.refused_requests[refused.code]})
         with suppress(OSError):

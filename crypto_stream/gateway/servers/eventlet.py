@@ -86,7 +86,7 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
         """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.sparing)
+        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.throttle)
         self._wsgi = eventlet.wsgi.Server(
             listener,
             listener.getsockname(),

@@ -1,9 +1,9 @@
-"""When to try a venue again. Pure: the caller brings the clock and the chance."""
+"""When a venue may be tried again. Pure: the caller brings the clock."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -14,26 +14,6 @@ _NOT_AVAILABLE_S = 600.0  # HTTP 451: not from here; the venue will not change i
 _BANNED_S = 120.0  # HTTP 403 and 418 without a stated end: Binance's shortest ban
 _BUSY_S = 30.0  # HTTP 429 without a stated end
 _LONGEST_S = 3 * 24 * 3600.0  # the longest ban any venue states
-
-
-class Backoff:
-    """Delays 0.5 s x 2 up to 60 s with full jitter: each is drawn between 0 and the bound."""
-
-    def __init__(self, chance: Callable[[], float], first_s: float = 0.5, most_s: float = 60.0) -> None:
-        """Draw from `chance`, uniform in [0, 1)."""
-        self._chance = chance
-        self._first_s = first_s
-        self._most_s = most_s
-        self._bound_s = first_s
-
-    def next_delay(self) -> float:
-        """Return the seconds to wait before the next attempt, and double the bound."""
-        bound, self._bound_s = self._bound_s, min(self._bound_s * 2, self._most_s)
-        return self._chance() * bound
-
-    def reset(self) -> None:
-        """Begin anew: data has flowed."""
-        self._bound_s = self._first_s
 
 
 class ConnectBudget:

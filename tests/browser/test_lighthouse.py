@@ -14,7 +14,7 @@ import pytest
 from tests.browser.system import System
 from tests.waiting import SCALE
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240 * SCALE)]
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests/lighthouse/node_modules/lighthouse/cli/index.js"
@@ -35,9 +35,9 @@ def judged(url: str, name: str, chromium: str) -> dict[str, Any]:
         *("--max-wait-for-load=8000", "--throttling-method=provided"),
     ]
     environment = {**os.environ, "CHROME_PATH": chromium}
-    done = subprocess.run(command, check=False, env=environment, timeout=50 * SCALE)
+    done = subprocess.run(command, check=False, env=environment, timeout=100 * SCALE)
     if done.returncode:
-        subprocess.run(command, check=True, env=environment, timeout=50 * SCALE)
+        subprocess.run(command, check=True, env=environment, timeout=100 * SCALE)
     found: dict[str, Any] = json.loads(report.read_text("utf-8"))
     return found
 

@@ -81,8 +81,16 @@ def measure(server: str, kind: str, seconds: float) -> Cost:
                 during = _memory(system)
         time.sleep(_FORGETS_S)
         after = _memory(system)
-    kept = [(max(during[half], after[half]) - before[half]) / 1e6 for half in ("gateway", "engine")]
-    return Cost(server, kind, *kept, *map(_p99_ms, (alone, elsewhere, beside)))
+    kept = {half: (max(during[half], after[half]) - before[half]) / 1e6 for half in ("gateway", "engine")}
+    return Cost(
+        server=server,
+        kind=kind,
+        gateway_mb=kept["gateway"],
+        engine_mb=kept["engine"],
+        alone_ms=_p99_ms(alone),
+        elsewhere_ms=_p99_ms(elsewhere),
+        beside_ms=_p99_ms(beside),
+    )
 
 
 def _memory(system: System) -> dict[str, int]:

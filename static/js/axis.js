@@ -28,12 +28,11 @@ export function digitsOf(bars) {
 /** Write prices with so many digits, thousands apart. @param {number} digits */
 export function priceFormat(digits) {
   const minMove = Number(`1e-${digits}`);
-  const rounded = (/** @type {number} */ price) => Number(price.toFixed(digits));
   // twice: no -0
   const formatter = (/** @type {number} */ price, places = digits) => shown(Number(price.toFixed(places)).toFixed(places), places);
   // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
   const tickmarksFormatter = (/** @type {number[]} */ prices) => {
-    const between = prices.some((price) => Math.abs(price - rounded(price)) > minMove / 100);
+    const between = prices.some((price) => Math.abs(price - Number(price.toFixed(digits))) > minMove / 100);
     return prices.map((price) => formatter(price, digits + Number(between)));
   };
   return { type: 'custom', minMove, formatter, tickmarksFormatter };

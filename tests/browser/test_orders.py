@@ -255,7 +255,7 @@ def test_profit_is_exact_at_the_quote_that_is_shown(orders: Callable[..., Page])
 
 def test_a_partial_fill_is_seen_as_progress(orders: Callable[..., Page]) -> None:
     """Of an order larger than what is on offer the bar shows the share that traded."""
-    page = orders()
+    page = orders("eurusd")  # of whose offer no other test has just taken some
     offered = Decimal(page.locator("#ask_size").inner_text().replace(",", ""))
 
     page.locator("#time_in_force").select_option("ioc")

@@ -39,6 +39,10 @@ class Watched:
         """Return the JSON of one path."""
         return (await self.http.get(path)).json()
 
+    async def bars(self) -> list[Any]:
+        """Return all bars of a second."""
+        return list((await self.get(f"/history/{PAIR}?interval=1s&limit=5000"))["bars"])
+
     async def until(self, path: str, **wanted: Any) -> Any:
         """Wait until the answer has these values, and return it."""
         found: list[Any] = []
@@ -63,12 +67,14 @@ async def test_the_other_coin_is_not_shown_not_charted_and_not_traded(tmp_path: 
                 watched = Watched(http)
                 await watched.until(f"/courses/{PAIR}", source="binance", stale=False)
                 await until(lambda: "source=okx" in running.log)
+                while not any(bar["source"] == "binance" for bar in await watched.bars()):
+                    continue  # it serves before its first trade
                 order = await orders.place(PAIR, "sell", amount="1000", price="0.02")
                 await binance.fault("refuse")
                 quote = await watched.until(f"/courses/{PAIR}", stale=True)
                 venues = await watched.get(f"/venues/{PAIR}")
                 ready = await watched.get("/readyz")
-                bars = (await watched.get(f"/history/{PAIR}?interval=1s&limit=5000"))["bars"]
+                bars = await watched.bars()
                 (kept,) = [one for one in await orders.orders() if one.order_id == order.order_id]
                 (row,) = [one for one in venues["sources"] if one["source"] == "okx"]
 

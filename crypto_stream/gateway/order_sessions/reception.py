@@ -81,10 +81,8 @@ class Reception:
             except ProblemError as problem:
                 if problem.code != _CODES[_CROWDED]:  # which the entrance has noted
                     self._refusals.note(problem.code, problem.detail, environ.get("REMOTE_ADDR"))
-                problem.__context__ = None
-                environ[_REFUSED] = problem.with_traceback(
-                    None
-                )  # whose frames would hold the request for long
+                problem.__context__ = None  # frames in it and in the trace would hold the request for long
+                environ[_REFUSED] = problem.with_traceback(None)
                 del environ["HTTP_UPGRADE"]  # Flask would not find the route of a WebSocket
             else:
                 return []

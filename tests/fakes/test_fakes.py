@@ -10,10 +10,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from crypto_stream.feed.handler import MalformedFrame
+from crypto_stream.feed.handler import UNREADABLE
 from handlers import binance, okx
 from tests.fakes import FakeBinance, FakeOKX, FakeVenue
 from tests.fakes.peers import BTC, ETH, address, asking, drain, open_binance, receive
+from tests.handlers.reading import reader
 from tests.waiting import DEADLINE_S, until
 
 
@@ -164,14 +165,14 @@ async def test_spoiled_data_leaves_the_connection_open_with_good_frames(
     handler: Any = binance if venue is FakeBinance else okx
     async with venue(["btcusdt"], rate=50) as fake:
         await fake.fault(fault)
-        client = await connect(handler.url(fake.url, []))
-        await client.send(handler.subscribe([BTC])[0].text)
-        good = 0
+        client = await connect(address(handler, fake))
+        await client.send(asking(handler, BTC).text)
+        one, good = reader(handler), 0
         async with asyncio.timeout(DEADLINE_S):
             while good < 10:
                 try:
-                    events = handler.parse(await client.recv(decode=False))
-                except MalformedFrame:
+                    events = list(one.read(await client.recv(decode=False)))
+                except UNREADABLE:
                     continue
                 good += getattr(events[0], "symbol", None) == "btcusdt"
         await client.close()

@@ -220,7 +220,7 @@ def test_a_days_figures_are_kept_without_a_price_that_cannot_be() -> None:
 @given(
     st.builds(
         Update,
-        symbol=st.just("btcusdt"),
+        instrument=st.just(named("btcusdt")),
         channel=st.text(max_size=60),
         key=st.integers(-(2**65), 2**65),
         time=st.none() | st.integers(-(2**65), 2**65) | st.integers(NOW - DAY, NOW + DAY),

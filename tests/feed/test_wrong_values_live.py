@@ -188,7 +188,7 @@ def _odd_events() -> list[Event]:
         Trade(named(PAIR), "aggTrade", 2**80, None, "1", "1"),
         Trade(named(PAIR), "aggTrade", 1, None, "no price", "1"),
         Trade(named(PAIR), "aggTrade", 2, None, "1", "one"),
-        Update(named(PAIR), "bookTicker", -1, None, bid="1"),
+        Update(named(PAIR), "bookTicker", -2, None, bid="1"),
         Update(named(PAIR), "bookTicker", year_9999, year_9999, bid="1"),
         Update(named(PAIR), "x" * 1000, 1, None, bid="1"),
     ]

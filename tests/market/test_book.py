@@ -70,7 +70,8 @@ def test_channels_keep_their_own_order() -> None:
     """One channel's keys say nothing about another channel's, nor one symbol's about another's."""
     book = SourceBook()
     book.apply(top(1_000_000, "1", "2"), 1)
-    taken = [book.apply(trade(1, "1.5"), 2), book.apply(replace(top(1, "7", "8"), symbol="ethusdt"), 3)]
+    other = replace(top(1, "7", "8"), instrument=named("ethusdt"))
+    taken = [book.apply(trade(1, "1.5"), 2), book.apply(other, 3)]
 
     assert taken == [True, True]
     assert book.entries["btcusdt"].price == "1.5"

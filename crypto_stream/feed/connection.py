@@ -104,18 +104,15 @@ class Connection:
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         """Ping after silence, or always; a venue that gives no frame within as long again is given up."""
-        idle_s = keepalive.every_s
-        while keepalive.always:
-            await asyncio.sleep(idle_s)
-            if time.monotonic() - self._frame_s >= 2 * idle_s:
-                self.abort(f"no answer to a ping within {idle_s:g} s")
-                return
-            await self._send(_text(keepalive))
+        every_s = keepalive.every_s
+        due_s = time.monotonic() + every_s
         while True:
-            idle = time.monotonic() - self._frame_s
-            if idle < idle_s:
-                await asyncio.sleep(idle_s - idle)
+            if not keepalive.always:
+                due_s = self._frame_s + every_s
+            if (wait_s := due_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
                 continue
+            due_s = time.monotonic() + every_s
             try:
                 answered = await (
                     self._ping() if keepalive.text is None else self._ask_for_pong(_text(keepalive))
@@ -123,7 +120,7 @@ class Connection:
             except ConnectionClosed:
                 return  # the reader is told why
             if not answered:
-                self.abort(f"no answer to a ping within {idle_s:g} s")
+                self.abort(f"no answer to a ping within {every_s:g} s")
                 return
 
     async def _ping(self) -> bool:

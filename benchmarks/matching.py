@@ -71,7 +71,7 @@ class Bench:
         """Load what is kept and attach every owner."""
         self.service.start()
         attach = [Attach(number, f"owner-{number}", False) for number in range(_OWNERS)]
-        self.service.commands(1, attach)
+        self.service.commands("one", attach)
         await self.settled()
 
     async def settled(self) -> None:
@@ -95,7 +95,7 @@ class Bench:
             self.quotes[quote.symbol] = quote
         self.service.quoted(quotes)
 
-    def _told(self, gateway: int, news: OrderNews) -> bool:
+    def _told(self, gateway: str, news: OrderNews) -> bool:
         """Do as a gateway and its clients: say what was received, place anew what was filled."""
         commands: list[Command] = []
         for told in news.news:

@@ -14,14 +14,13 @@ from pathlib import Path
 
 from crypto_stream.backoff import Backoff
 from crypto_stream.bus.frames import Splitter, decode_to_gateway, encode_frame
+from crypto_stream.bus.interface import SILENCE_S
 from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands
 from crypto_stream.errors import BusError, RefusedError
 
 log = logging.getLogger(__name__)
 
-# The engine beats each second; this long without a byte and it is given up.
-SILENCE_S = 5.0
 _RECONNECT_S = (0.05, 1.0)
 _READ_BYTES = 256 * 1024
 
@@ -39,14 +38,14 @@ class LocalGatewayPort:
         self._sending = threading.Lock()
         self._closed = False
 
-    def run(self, receive: Callable[[ToGateway], None], lost: Callable[[], None]) -> None:
-        """Connect, deliver, reconnect for ever; `lost` is called when the engine cannot be reached."""
+    def run(self, receive: Callable[[ToGateway], None], reset: Callable[[], None]) -> None:
+        """Connect, deliver, reconnect for ever; `reset` is called when what was asked may be lost."""
         backoff = Backoff(*_RECONNECT_S)
         while not self._closed:
             try:
                 connected = self._connect()
             except OSError:
-                lost()
+                reset()
                 time.sleep(backoff.next_delay())
                 continue
             backoff.reset()
@@ -58,7 +57,7 @@ class LocalGatewayPort:
             finally:
                 self._disconnect()
             if not self._closed:
-                lost()
+                reset()
 
     def close(self) -> None:
         """End `run` soon; every waiting `ask` fails."""

@@ -12,14 +12,15 @@ from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Switch, Timeline, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Timeline
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     """Everything a gateway must know: the first message of a connection, and again after it fell behind.
 
-    `epoch` is one life of the engine; `reasons` says why a stale instrument is stale, by symbol. `rules` are
-    those of orders, by source and symbol: an instrument's are those of the source of its quote.
+    `epoch` names the installation, `run` this run of the engine; `seq` grows over both. `reasons` says why a
+    stale instrument is stale, by symbol. `rules` are those of orders, by source and symbol: an instrument's
+    are those of the source of its quote.
     """
 
     epoch: str
@@ -31,6 +32,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     reasons: dict[str, str]
     rules: dict[str, dict[str, Rules]] = {}
     timeline: Timeline = Timeline(0)
+    run: str = ""
 
 
 class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
@@ -100,19 +102,23 @@ class RulesChanged(msgspec.Struct, frozen=True, tag="rules"):
     rules: dict[str, Rules]
 
 
-class VenuesChanged(msgspec.Struct, frozen=True, tag="venues"):
-    """The per-source quotes of a watched instrument."""
+class TopicUpdate(msgspec.Struct, frozen=True, tag="topic"):
+    """The news of one key of a topic, in the topic's own form; a higher `version` is newer."""
 
-    venues: Venues
+    topic: str
+    key: str
+    version: int
+    payload: msgspec.Raw
 
 
-class LiveBars(msgspec.Struct, frozen=True, tag="bars"):
-    """Bars of a watched series that changed: those closed since the last message, and the open one.
+class LiveBars(msgspec.Struct, frozen=True):
+    """Bars of a series that changed: those closed since the last message, and the open one.
 
     `previous` is the time of the bar before the first of them, None where that is not known: who has another
     one before it has missed something. `gap` tells since when no source is live. State as of `seq`.
     """
 
+    epoch: str
     symbol: str
     interval: str
     seq: int
@@ -130,22 +136,27 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     reason: str | None = None
 
 
-class GetVenues(msgspec.Struct, frozen=True, tag="get_venues"):
-    """Ask for the per-source quotes of one instrument; answered with `Venues`."""
+class GetTopic(msgspec.Struct, frozen=True, tag="get_topic"):
+    """Ask for the present state of one key of a topic; answered in the topic's own form."""
 
-    symbol: str
-
-
-class WatchVenues(msgspec.Struct, frozen=True, tag="watch_venues"):
-    """Replace the set of instruments whose `VenuesChanged` this gateway wants; answered with None."""
-
-    symbols: list[str]
+    topic: str
+    key: str
 
 
-class WatchBars(msgspec.Struct, frozen=True, tag="watch_bars"):
-    """Replace the series (symbol, interval) whose `LiveBars` this gateway wants; answered with None."""
+class Watch(msgspec.Struct, frozen=True, tag="watch"):
+    """Replace the keys, by topic, whose updates this gateway wants; answered with `Watched`.
 
-    series: list[tuple[str, str]]
+    Said again every WATCH_AGAIN_S, and forgotten after WATCH_FORGOTTEN_S without.
+    """
+
+    keys: dict[str, list[str]]
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """The present state of every key that is new to this gateway, and the keys that there are not."""
+
+    now: list[TopicUpdate]
+    unknown: list[tuple[str, str]]
 
 
 class GetHistory(msgspec.Struct, frozen=True, tag="get_history"):
@@ -162,7 +173,7 @@ class GetHistory(msgspec.Struct, frozen=True, tag="get_history"):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """Bars and gaps of one range, oldest first, as of `seq` in this life of the engine.
+    """Bars and gaps of one range, oldest first, as of `seq`.
 
     `older` (with it as `to`) and `newer` (as `from`) fetch the next page where there is one.
     """
@@ -226,18 +237,7 @@ class RemoveOwner(msgspec.Struct, frozen=True, tag="remove_owner"):
     owner: str
 
 
-Ask = (
-    GetVenues
-    | WatchVenues
-    | WatchBars
-    | GetHistory
-    | GetSparks
-    | Pin
-    | Metrics
-    | GetMetrics
-    | GetOwners
-    | RemoveOwner
-)
+Ask = GetTopic | Watch | GetHistory | GetSparks | Pin | Metrics | GetMetrics | GetOwners | RemoveOwner
 
 
 class Request(msgspec.Struct, frozen=True, tag="request"):
@@ -248,5 +248,5 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
     within_s: float = 5.0
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | VenuesChanged | LiveBars | Answer | OrderNews
+ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderNews
 ToEngine = Request | OrderCommands

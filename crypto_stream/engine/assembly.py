@@ -102,7 +102,7 @@ class Assembly:
         self.book = Book()
         self._last_prices: dict[str, str] = {}
         self.instruments = Instruments(pairs)
-        self.accepted: Callable[[str, Update | Trade], None] = _nobody
+        self.accepted: list[Callable[[str, Update | Trade], None]] = []
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
         wanted = {
             source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
@@ -202,7 +202,8 @@ class Assembly:
         self.board.changed()
 
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
-        self.accepted(source, event)
+        for listener in self.accepted:
+            listener(source, event)
 
 
 def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instrument]) -> list[str]:
@@ -213,10 +214,6 @@ def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instr
         extra = {"source": source, "carries": len(carried), "left_out": len(left), "symbols": few(left)}
         log.warning("more pairs than a venue carries, the rest is left to the others", extra=extra)
     return left
-
-
-def _nobody(source: str, event: Update | Trade) -> None:
-    """Stand in until somebody listens."""
 
 
 def _ns(seconds: float) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 from msgspec.structs import replace
 
-from crypto_stream.bus.interface import MOST_METRICS
-from crypto_stream.bus.local_engine import LocalEnginePort
+from crypto_stream.bus.interface import MOST_METRICS, EnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
@@ -20,16 +21,18 @@ from crypto_stream.bus.messages import (
     GetMetrics,
     GetOwners,
     GetSparks,
-    GetVenues,
+    GetTopic,
     HistoryCounts,
+    HistoryPage,
     Metrics,
     Pin,
     RemoveOwner,
     RulesChanged,
     Snapshot,
+    Sparks,
     ToGateway,
-    WatchBars,
-    WatchVenues,
+    Watch,
+    Watched,
 )
 from crypto_stream.bus.orders import Command, OrderNews
 from crypto_stream.engine import answers
@@ -38,7 +41,8 @@ from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.memory import Memory
 from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.timeline import TimelineKeeper
-from crypto_stream.engine.venues import VenueWatch
+from crypto_stream.engine.topics import Topics
+from crypto_stream.engine.venues import VenueQuotes
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.channels import Lack
 from crypto_stream.feed.failover import Change
@@ -58,7 +62,7 @@ AUTO = "auto"
 _NO_RULES = Rules()
 
 MakeOrders = Callable[
-    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[int, OrderNews], bool]], Orders
+    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[str, OrderNews], bool]], Orders
 ]
 
 
@@ -71,87 +75,70 @@ class Engine:
         self._board = assembly.board
         self._memory = memory
         self._lag_ms = 0.0
-        self._metrics: dict[int, Metrics] = {}
+        self._metrics: dict[str, Metrics] = {}
         self._rules_told: dict[str, Mapping[str, Rules]] = {
             name: line.listing.rules for name, line in self._board.lines.items()
         }
-        self.port: LocalEnginePort | None = None
+        self.port: EnginePort | None = None
+        self.run = uuid.uuid4().hex[:16]
         self.publisher = Publisher(
-            assembly.instruments.values(), assembly.book, assembly.failover, self._publish
+            assembly.instruments,
+            assembly.book,
+            assembly.failover,
+            self._publish,
+            epoch=memory.epoch,
+            seq=memory.seq,
         )
-        self._timeline = TimelineKeeper(memory.timeline, self.publisher.epoch, _wall_ms())
+        self._timeline = TimelineKeeper(memory.timeline, self.run, _wall_ms())
         memory.set_timeline(self._timeline.text())
         self._history = history
         self._figured: dict[str, Figures] = {}
-        self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
-        self.venues = VenueWatch(assembly.failover, self._board.lines, assembly.book, self._tell)
-        assembly.accepted = self._accepted
+        self.topics = Topics(
+            [
+                VenueQuotes(assembly.failover, self._board.lines, assembly.book),
+                Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
+            ],
+            self._tell,
+        )
+        assembly.accepted.append(self._accepted)
         self._board.lacking = self._lacking
         self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
-        self.publisher.published = self.trading.quoted
+        self.publisher.published.append(self.trading.quoted)
 
     def snapshot(self) -> Snapshot:
         """Return the whole present state."""
         publisher = self.publisher
         return Snapshot(
-            publisher.epoch,
-            publisher.seq,
-            list(publisher.instruments.values()),
-            list(publisher.quotes.values()),
-            self._statuses(),
-            self._board.pin,
-            publisher.reasons(publisher.quotes),
-            {name: dict(line.listing.rules) for name, line in self._board.lines.items()},
-            self._timeline.timeline(),
+            epoch=publisher.epoch,
+            run=self.run,
+            seq=publisher.seq,
+            instruments=list(publisher.instruments.values()),
+            quotes=list(publisher.quotes.values()),
+            sources=self._statuses(),
+            pin=self._board.pin,
+            reasons=publisher.reasons(publisher.quotes),
+            rules={name: dict(line.listing.rules) for name, line in self._board.lines.items()},
+            timeline=self._timeline.timeline(),
         )
 
-    async def answer(self, gateway: int, ask: Ask) -> Any:
+    async def answer(self, gateway: str, ask: Ask) -> Any:
         """Answer one request of a gateway."""
-        if isinstance(ask, WatchVenues):
-            for symbol in ask.symbols:
-                self._require(symbol)
-            self.venues.watch(gateway, ask.symbols)
-        elif isinstance(ask, WatchBars):
-            self.candles.watch(gateway, ask.series)
-        elif isinstance(ask, Metrics):
-            self._keep(gateway, ask)
-        elif isinstance(ask, Pin):
-            self._pin(ask)
-        else:
-            return await self._told(ask)
-        return None
+        answer = self._ANSWERS[type(ask)](self, gateway, ask)
+        return await answer if isawaitable(answer) else answer
 
-    async def _told(
-        self, ask: GetVenues | GetHistory | GetSparks | GetMetrics | GetOwners | RemoveOwner
-    ) -> Any:
-        if isinstance(ask, GetVenues):
-            self._require(ask.symbol)
-            return self.venues.of(ask.symbol)
-        if isinstance(ask, GetHistory):
-            self._require(ask.symbol)
-            return await answers.page(self._history, ask, self.publisher.epoch, self.publisher.seq)
-        if isinstance(ask, GetSparks):
-            return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
-        if isinstance(ask, GetMetrics):
-            return list(self._metrics.values())
-        if isinstance(ask, GetOwners):
-            return await answers.later(self.trading.owners)
-        return await answers.later(partial(self.trading.remove, ask.owner))
-
-    def orders(self, gateway: int, commands: list[Command]) -> None:
+    def orders(self, gateway: str, commands: list[Command]) -> None:
         """Do what the sessions of one gateway ask about orders."""
         self.trading.commands(gateway, commands)
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Go on to tell a gateway about orders."""
         self.trading.drained(gateway)
 
-    def left(self, gateway: int) -> None:
+    def left(self, gateway: str) -> None:
         """Forget what this gateway had asked to watch, what it counted, and its sessions."""
         self.trading.left(gateway)
-        self.venues.left(gateway)
+        self.topics.left(gateway)
         self._metrics.pop(gateway, None)
-        self.candles.left(gateway)
 
     def switched(self, changes: list[Change]) -> None:
         """Publish and log who serves what now."""
@@ -197,6 +184,7 @@ class Engine:
             to_supervisor()
             self.sources_changed()
             self._tell_rules()
+            self._memory.note_seq(self.publisher.seq)
             await asyncio.sleep(_BEAT_S)
             self._lag_ms = max(0.0, round((time.monotonic() - due) * 1000, 1))
 
@@ -252,25 +240,31 @@ class Engine:
         )
         self._assembly.book.of(source).apply(update, now_ns)
 
-    def _tell(self, gateway: int, message: ToGateway) -> None:
+    def _tell(self, gateway: str, message: ToGateway) -> None:
         if self.port:
             self.port.send(gateway, message)
 
-    def _tell_orders(self, gateway: int, news: OrderNews) -> bool:
+    def _tell_orders(self, gateway: str, news: OrderNews) -> bool:
         return self.port is None or self.port.tell(gateway, news)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:
             self.port.publish(message)
 
-    def _keep(self, gateway: int, metrics: Metrics) -> None:
-        if len(metrics.families) > MOST_METRICS:
-            raise RefusedError("too_large", f"metrics are at most {MOST_METRICS} bytes")
-        known = self._metrics.get(gateway)
-        if known is None or known.taken_ns < metrics.taken_ns:
-            self._metrics[gateway] = metrics
+    def _on_watch(self, gateway: str, ask: Watch) -> Watched:
+        return self.topics.watch(gateway, ask.keys)
 
-    def _pin(self, ask: Pin) -> None:
+    def _on_topic(self, gateway: str, ask: GetTopic) -> object:
+        return self.topics.get(ask.topic, ask.key)
+
+    def _on_history(self, gateway: str, ask: GetHistory) -> Awaitable[HistoryPage]:
+        self._require(ask.symbol)
+        return answers.page(self._history, ask, self.publisher.epoch, self.publisher.seq)
+
+    def _on_sparks(self, gateway: str, ask: GetSparks) -> Sparks:
+        return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
+
+    def _on_pin(self, gateway: str, ask: Pin) -> None:
         source = None if ask.source == AUTO else ask.source
         if source is not None and source not in self._board.lines:
             known = ", ".join([*self._board.lines, AUTO])
@@ -281,6 +275,34 @@ class Engine:
         self._board.pin_to(source)
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
+
+    def _on_metrics(self, gateway: str, metrics: Metrics) -> None:
+        if len(metrics.families) > MOST_METRICS:
+            raise RefusedError("too_large", f"metrics are at most {MOST_METRICS} bytes")
+        known = self._metrics.get(gateway)
+        if known is None or known.taken_ns < metrics.taken_ns:
+            self._metrics[gateway] = metrics
+
+    def _on_get_metrics(self, gateway: str, ask: GetMetrics) -> list[Metrics]:
+        return list(self._metrics.values())
+
+    def _on_owners(self, gateway: str, ask: GetOwners) -> Awaitable[object]:
+        return answers.later(self.trading.owners)
+
+    def _on_remove_owner(self, gateway: str, ask: RemoveOwner) -> Awaitable[object]:
+        return answers.later(partial(self.trading.remove, ask.owner))
+
+    _ANSWERS: Mapping[type, Callable[..., Any]] = {
+        Watch: _on_watch,
+        GetTopic: _on_topic,
+        GetHistory: _on_history,
+        GetSparks: _on_sparks,
+        Pin: _on_pin,
+        Metrics: _on_metrics,
+        GetMetrics: _on_get_metrics,
+        GetOwners: _on_owners,
+        RemoveOwner: _on_remove_owner,
+    }
 
     def _require(self, symbol: str) -> None:
         if symbol not in self.publisher.instruments:

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,15 @@ log = logging.getLogger(__name__)
 _PIN = "pin"
 _BAN = "ban:"
 _TIMELINE = "timeline"
+_EPOCH = "epoch"
+_SEQ = "seq"
+# `seq` follows the clock in us; so far ahead it is kept, and kept anew when half of that is used up.
+_SEQ_AHEAD = 60_000_000
 _RETRY_S = 10.0
 # The longest ban any venue states; what is stored may have been written by a wrong clock, or by anybody.
 _LONGEST_BAN_MS = 3 * 24 * 3_600_000
 _DIGITS = 15
+_SEQ_DIGITS = 16
 
 
 class Memory:
@@ -39,6 +45,26 @@ class Memory:
             if key.startswith(_BAN) and _is_time(value) and int(value) > now_ms
         }
         self._changed = asyncio.Event()
+
+    @property
+    def epoch(self) -> str:
+        """The name of this installation, made at its first start: it changes only with the whole data."""
+        if _EPOCH not in self._kept:
+            self._kept[_EPOCH] = uuid.uuid4().hex[:16]
+            self._changed.set()
+        return self._kept[_EPOCH]
+
+    @property
+    def seq(self) -> int:
+        """A number that no `seq` of an earlier run was above, whatever the clock was then."""
+        kept = self._kept.get(_SEQ, "0")
+        return int(kept) if kept.isascii() and kept.isdecimal() and len(kept) <= _SEQ_DIGITS else 0
+
+    def note_seq(self, seq: int) -> None:
+        """Keep a number well above `seq`, now and then."""
+        if seq + _SEQ_AHEAD // 2 > self.seq:
+            self._kept[_SEQ] = str(seq + _SEQ_AHEAD)
+            self._changed.set()
 
     @property
     def pin(self) -> str | None:

@@ -25,7 +25,7 @@ def make_orders(
     settings: Settings,
     quotes: Mapping[str, Quote],
     rules: Callable[[str, str], Rules | None],
-    tell: Callable[[int, OrderNews], bool],
+    tell: Callable[[str, OrderNews], bool],
 ) -> Orders:
     """Join the parts on the running event loop; nothing is opened before `run_orders`."""
     path = settings.data_dir / _FILE

@@ -51,15 +51,19 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
         engine.port = port
         log.info(
             "engine started",
-            extra={"epoch": engine.publisher.epoch, "sources": ",".join(assembly.board.lines)},
+            extra={
+                "epoch": engine.publisher.epoch,
+                "run": engine.run,
+                "seq": engine.publisher.seq,
+                "sources": ",".join(assembly.board.lines),
+            },
         )
         await _until_signal(
             connect_to_handler(assembly.board, engine),
             keep_time(clock),
             port.keep(),
             engine.beat(beat),
-            engine.venues.run(),
-            engine.candles.run(),
+            engine.topics.run(),
             history.run(),
             run_orders(engine.trading),
             seed(history, assembly.sources, assembly.carried, assembly.names),

@@ -55,7 +55,9 @@ def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
     if mirror.epoch is None and len(symbols.names) > MOST_UNKNOWN:
         text = f"until the engine is reached at most {MOST_UNKNOWN} symbols can be wished for, or all"
         raise RefusedError("too_many_symbols", text)
-    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, ask.venues, ask.candles)
+    topics = [("venues", "")] if ask.venues else []
+    topics += [("candles", ask.candles)] if ask.candles else []
+    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics))
 
 
 def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
@@ -76,8 +78,8 @@ def settled(mirror: Mirror, wish: Wish) -> tuple[Wish, dict[str, Any] | None]:
         elif not wish.symbols.everything:
             unknown.append(text)
     wish = wish._replace(symbols=Symbols(wish.symbols.everything, frozenset(names)))
-    if wish.watches and len(wish.symbols.among(mirror.quotes)) > MOST_WATCHED:
-        return wish._replace(venues=False, candles=None), _refused("too_many_symbols", [], _TOO_MANY)
+    if wish.topics and len(wish.symbols.among(mirror.quotes)) > MOST_WATCHED:
+        return wish._replace(topics=()), _refused("too_many_symbols", [], _TOO_MANY)
     if not unknown:
         return wish, None
     return wish, _refused(

@@ -18,7 +18,7 @@ from typing import Any
 import crypto_stream
 from crypto_stream import descriptors
 from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
+from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, TopicUpdate
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.gateway.app import MOST_SENT, create_app
 from crypto_stream.gateway.delivery.counters import Counters
@@ -37,7 +37,7 @@ from crypto_stream.gateway.opening import Opening
 from crypto_stream.gateway.order_sessions.house import Limits
 from crypto_stream.gateway.order_sessions.reception import Reception
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
-from crypto_stream.gateway.stream import Stream, Watch
+from crypto_stream.gateway.stream import Stream, Watcher
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
@@ -105,7 +105,7 @@ class Gateway:
             lambda: time.sleep(0),
             settings.patience,
         )
-        self._watch = Watch(self._delivery, self._mirror, self._port)
+        self._watch = Watcher(self._delivery, self._mirror, self._port)
         hub = self._library.Hub()
         limits = Limits(
             *(settings.order_rate, settings.max_subscriptions, settings.patience, settings.max_sessions)
@@ -161,8 +161,8 @@ class Gateway:
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""
-        _spawn("bus", self._port.run, self._receive, self._lose)
-        _spawn("venues", self._watch.run)
+        _spawn("bus", self._port.run, self._receive, self._orders.lose)
+        _spawn("watch", self._watch.run)
         _spawn("status", self._tell_status)
         _spawn("pulse", self._pulse.run)
         _spawn("orders", self._orders.run)
@@ -186,7 +186,10 @@ class Gateway:
                 log.error("the server ended by itself")
                 return 1
             if self._mirror.check(now):
-                self._lost()
+                log.warning("engine unreachable: every quote is shown as stale")
+                self._delivery.flush(0)
+            if self._mirror.settle(now):
+                self._delivery.flush(0)
             if now >= next_beat:
                 next_beat = max(next_beat + _BEAT_S, now)
                 beat()
@@ -242,18 +245,10 @@ class Gateway:
             log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
             self._delivery.restart()
         elif isinstance(message, Switched):
-            self._delivery.switched(message.switch)
-        elif isinstance(message, Quotes | Snapshot | VenuesChanged) or self._mirror.version != version:
+            if (switch := self._mirror.news(message.switch)) is not None:
+                self._delivery.switched(switch)
+        elif isinstance(message, Quotes | Snapshot | TopicUpdate) or self._mirror.version != version:
             self._delivery.flush(0)
-
-    def _lose(self) -> None:
-        self._orders.lose()
-        if self._mirror.lose():
-            self._lost()
-
-    def _lost(self) -> None:
-        log.warning("engine unreachable: every quote is shown as stale")
-        self._delivery.flush(0)
 
     def _flush_for_ever(self, interval_ms: int) -> None:
         """Flush on the beat of the interval; 0 is flushed at each change, here only for who was behind."""

@@ -42,7 +42,8 @@ class History:
     """Build the bars of each instrument from the trades of the source that serves it, keep and give them.
 
     What is closed is stored within a quarter of a second; a killed engine loses no bar that was closed a
-    second before. `closed` is called with each bar that closes; `keeper` tells how the storing goes.
+    second before. The listeners in `closed` are called with each bar that closes; `keeper` tells how the
+    storing goes.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class History:
         self.absences = Absences(clock)
         self.gaps = self.absences.gaps
         self.last_bars: dict[str, Bar] = {}  # of a former life
-        self.closed: Callable[[str, Closed], None] = _nobody
+        self.closed: list[Callable[[str, Closed], None]] = []
         self._reader = reader
         self._recent = Recent(self.series, reader)
         self.keeper = keeper
@@ -293,7 +294,8 @@ class History:
             if each.interval in STORED:
                 self._bars.append(StoredBar(symbol, each.interval, each.bar))
             self._recent.close(symbol, each)
-            self.closed(symbol, each)
+            for listener in self.closed:
+                listener(symbol, each)
 
     def _restore_series(self, symbol: str, before: int, now_ns: int) -> None:
         """Go on after the newest stored bar of those that had ended `before`."""
@@ -315,7 +317,3 @@ class History:
                 else:
                     first = self._first_ms.get(symbol, oldest.time)
                     self._first_ms[symbol] = min(first, oldest.time)
-
-
-def _nobody(_symbol: str, _closed: Closed) -> None:
-    """Stand in until somebody listens."""

@@ -24,7 +24,7 @@ _ROW = 700  # an order, a trade or a position
 class Reader(Protocol):
     """A session as far as it is told something; `owed` is what waits for it, in bytes."""
 
-    gateway: int
+    gateway: str
     number: int
     gone: bool
     owed: int
@@ -52,7 +52,7 @@ class News:
 
     def __init__(
         self,
-        tell: Callable[[int, OrderNews], bool],
+        tell: Callable[[str, OrderNews], bool],
         soon: Callable[[Callable[[], None]], None],
         cut: Callable[[Reader], None],
         answered: Callable[[Reader], None],
@@ -71,8 +71,8 @@ class News:
         self._answered = answered
         self._most = most
         self._most_of_one = most_of_one
-        self._queues: dict[int, deque[_Entry]] = {}
-        self._behind: set[int] = set()
+        self._queues: dict[str, deque[_Entry]] = {}
+        self._behind: set[str] = set()
         self._owing: set[Reader] = set()
         self._called = False
         self._dropped = 0
@@ -106,18 +106,18 @@ class News:
             for gateway, queue in self._queues.items():
                 self._queues[gateway] = deque(entry for entry in queue if not (entry[0] and entry[0].gone))
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Go on to tell a gateway."""
         self._behind.discard(gateway)
         if self._queues.get(gateway):
             self._call()
 
-    def left(self, gateway: int) -> None:
+    def left(self, gateway: str) -> None:
         """Drop what waits for a gateway that is gone."""
         self._queues.pop(gateway, None)
         self._behind.discard(gateway)
 
-    def _queue(self, gateway: int, entry: _Entry) -> None:
+    def _queue(self, gateway: str, entry: _Entry) -> None:
         self._queues.setdefault(gateway, deque()).append(entry)
         self._call()
 

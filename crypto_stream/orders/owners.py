@@ -32,7 +32,7 @@ class Owner:
         self.live: dict[str, Live] = {}
         self.open = 0
         self.address = ""
-        self.gateway = 0
+        self.gateway = ""
         self.told = 0
         self.expires_s: float | None = None
         self.sessions: set[Session] = set()
@@ -51,7 +51,7 @@ class Session:
         *("piece_end", "promises", "waiting"),
     )
 
-    def __init__(self, gateway: int, number: int, owner: Owner, news: News, address: str = "") -> None:
+    def __init__(self, gateway: str, number: int, owner: Owner, news: News, address: str = "") -> None:
         """Begin unattached."""
         self.address = address
         self.owed = 0

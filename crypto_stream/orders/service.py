@@ -51,7 +51,7 @@ class Orders:
         terms: Terms,
         ledger: Ledger,
         clock: Clock,
-        tell: Callable[[int, OrderNews], bool],
+        tell: Callable[[str, OrderNews], bool],
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
 
@@ -66,7 +66,7 @@ class Orders:
         self._journal = Journal()
         self._telling = Telling(self._journal, clock)
         self._requests = Requests(ledger, self._turns, self._broken)
-        self._sessions: dict[tuple[int, int], Session] = {}
+        self._sessions: dict[tuple[str, int], Session] = {}
         self._floor: Floor | None = None
         self._opening: Floor | None = None
         self._trouble: str | None = None
@@ -127,12 +127,12 @@ class Orders:
         if self._floor is not None:
             self._safely(self._floor.quoted, quotes)
 
-    def commands(self, gateway: int, commands: Iterable[Command]) -> None:
+    def commands(self, gateway: str, commands: Iterable[Command]) -> None:
         """Do what the sessions of one gateway ask."""
         for command in commands:
             self._safely(self._command, gateway, command)
 
-    def _command(self, gateway: int, command: Command) -> None:
+    def _command(self, gateway: str, command: Command) -> None:
         if isinstance(command, Attach):
             self._attach(gateway, command)
             return
@@ -146,13 +146,13 @@ class Orders:
         else:
             self._ask(session, command)
 
-    def left(self, gateway: int) -> None:
+    def left(self, gateway: str) -> None:
         """End all sessions of a gateway."""
         for session in [one for one in self._sessions.values() if one.gateway == gateway]:
             self._safely(self._detach, session)
         self._news.left(gateway)
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Go on to tell a gateway, which has read what it was told."""
         self._news.drained(gateway)
 
@@ -226,7 +226,7 @@ class Orders:
 
     # Sessions.
 
-    def _attach(self, gateway: int, command: Attach) -> None:
+    def _attach(self, gateway: str, command: Attach) -> None:
         key = (gateway, command.session)
         if known := self._sessions.get(key):
             self._detach(known)

@@ -19,8 +19,8 @@ class Turns:
         """Begin nothing yet."""
         self._begin = begin
         self._most = most
-        self._under_way: dict[int, Counter[Reader]] = {}
-        self._waiting: dict[int, deque[tuple[Reader, Lookup]]] = {}
+        self._under_way: dict[str, Counter[Reader]] = {}
+        self._waiting: dict[str, deque[tuple[Reader, Lookup]]] = {}
 
     def take(self, reader: Reader, lookup: Lookup) -> None:
         """Begin a lookup now, or when it is its turn."""
@@ -47,7 +47,7 @@ class Turns:
         waiting, self._waiting = self._waiting, {}
         return [lookup for queue in waiting.values() for _, lookup in queue]
 
-    def _go_on(self, gateway: int) -> None:
+    def _go_on(self, gateway: str) -> None:
         under_way = self._under_way.setdefault(gateway, Counter())
         queue = self._waiting.get(gateway, deque())
         while queue and (queue[0][0].gone or under_way.total() < self._most):

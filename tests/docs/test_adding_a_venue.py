@@ -70,7 +70,7 @@ async def test_the_documented_venue_works(tmp_path: Path) -> None:
             chosen, load_sources(chosen), pin=None, bans={}, remember_ban=lambda name, until_ms: None
         )
         feed = Feed(assembly)
-        assembly.accepted = feed.took
+        assembly.accepted.append(feed.took)
         loop = tasks.create_task(connect_to_handler(assembly.board, feed))
         line = assembly.board.lines["acme"]
         await until(lambda: "foousdt" in line.refused)

@@ -31,10 +31,10 @@ async def test_only_a_pin_that_changes_something_is_logged(
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):
-        await engine.answer(1, Pin("auto"))
+        await engine.answer("one", Pin("auto"))
         forgotten = memory.pin
         for source in ("binance", "binance", "synthetic", "auto", "auto"):
-            await engine.answer(1, Pin(source))
+            await engine.answer("one", Pin(source))
 
     assert forgotten is None
     assert [(one.message, vars(one)["source"]) for one in caplog.records] == [

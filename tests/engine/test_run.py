@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from crypto_stream.bus.messages import GetVenues, Pin, VenuesChanged, WatchVenues
+from crypto_stream.bus.messages import GetTopic, Pin, TopicUpdate, Watch, Watched
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import Venues
@@ -71,12 +71,13 @@ async def test_venues_are_answered_and_watched(tmp_path: Path) -> None:
         FakeOKX(SYMBOLS) as okx,
         engine_on(tmp_path, binance, okx) as engine,
     ):
-        venues = msgspec.msgpack.decode(await engine.ask(GetVenues("btcusdt")), type=Venues)
-        before = engine.all(VenuesChanged)
-        await engine.ask(WatchVenues(["ethusdt"]))
-        await until(lambda: len(engine.all(VenuesChanged)) >= 2)
-        watched = {message.venues.symbol for message in engine.all(VenuesChanged)}
-        await engine.ask(WatchVenues([]))
+        venues = msgspec.msgpack.decode(await engine.ask(GetTopic("venues", "btcusdt")), type=Venues)
+        before = engine.all(TopicUpdate)
+        answer = await engine.ask(Watch({"venues": ["ethusdt", "goneusdt"], "weather": ["btcusdt"]}))
+        told = msgspec.msgpack.decode(answer, type=Watched)
+        await until(lambda: len(engine.all(TopicUpdate)) >= 2)
+        watched = {(message.topic, message.key) for message in engine.all(TopicUpdate)}
+        await engine.ask(Watch({}))
         rows = {row.source: row for row in venues.sources}
 
         assert list(rows) == ["binance", "okx"]
@@ -88,7 +89,9 @@ async def test_venues_are_answered_and_watched(tmp_path: Path) -> None:
         assert venues.best_ask == min((row.ask or "" for row in rows.values()), key=float)
         assert rows["okx"].bid != rows["binance"].bid
         assert before == []
-        assert watched == {"ethusdt"}
+        assert [(each.topic, each.key) for each in told.now] == [("venues", "ethusdt")]
+        assert told.unknown == [("venues", "goneusdt"), ("weather", "btcusdt")]
+        assert watched == {("venues", "ethusdt")}
 
 
 async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
@@ -99,8 +102,8 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
         engine_on(tmp_path, binance, okx) as engine,
     ):
         for ask, code in (
-            (GetVenues("goneusdt"), "unknown_symbol"),
-            (WatchVenues(["btcusdt", "goneusdt"]), "unknown_symbol"),
+            (GetTopic("venues", "goneusdt"), "unknown_key"),
+            (GetTopic("weather", "btcusdt"), "unknown_key"),
             (Pin("nowhere"), "unknown_source"),
         ):
             with pytest.raises(RefusedError) as refusal:
@@ -195,7 +198,7 @@ async def test_a_pair_that_no_venue_trades_is_shown_stale_with_the_venues_word(t
             seen = len(_of(engine, "ethusdt"))
             await until(lambda: len(_of(engine, "ethusdt")) > seen + 20)
             quotes = _of(engine, "ethusdt")[seen:]
-            answer = await engine.ask(GetVenues("ethusdt"))
+            answer = await engine.ask(GetTopic("venues", "ethusdt"))
             venues = msgspec.msgpack.decode(answer, type=Venues)
 
     assert all(quote.stale and quote.source == "binance" for quote in quotes)

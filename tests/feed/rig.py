@@ -82,7 +82,7 @@ async def fed(
     remember = bans.__setitem__
     assembly = Assembly(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
     feed = Feed(assembly, bans=bans)
-    assembly.accepted = feed.took
+    assembly.accepted.append(feed.took)
     async with asyncio.TaskGroup() as tasks:
         loop = tasks.create_task(connect_to_handler(assembly.board, feed))
         try:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.bus.messages import Quotes, VenuesChanged
+from crypto_stream.bus.frames import encode_value
+from crypto_stream.bus.messages import Quotes, TopicUpdate
 from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
@@ -326,17 +327,17 @@ def test_a_switch_is_told_to_who_watches_one_of_its_symbols(house: House) -> Non
 def test_venues_go_to_who_asked_for_them(house: House) -> None:
     """At its interval, the newest per symbol; what is known comes with the subscription."""
     _, plain = house.viewer("plain", Wish(BTC, 100))
-    _, first = house.viewer("first", Wish(BTC, 100, venues=True))
-    for serving in ("okx", "binance"):
+    _, first = house.viewer("first", Wish(BTC, 100, topics=(("venues", ""),)))
+    for number, serving in enumerate(("okx", "binance")):
         rows = Venues("btcusdt", serving, False, None, "1", "okx", "2", "okx", [])
-        house.mirror.receive(VenuesChanged(rows), 0.0)
+        house.mirror.receive(TopicUpdate("venues", "btcusdt", number, encode_value(rows)), 0.0)
 
     house.delivery.flush(100)
     second = Pipe()
     viewer = Viewer("second", second)
     house.delivery.admit(viewer)
     house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Wish(BTC, 100, venues=True))
+    house.delivery.grant(viewer, Wish(BTC, 100, topics=(("venues", ""),)))
 
     assert [(name, rows["serving"]) for name, rows in first.take()] == [("venues", "binance")]
     assert [name for name, _ in second.take()] == ["hello", "status", "snapshot", "venues"]

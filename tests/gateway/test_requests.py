@@ -68,8 +68,8 @@ def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None
 
     second = subscription(mirror, first, ({"symbols": ["eth-usdt"], "candles": None},))
 
-    assert first == Wish(Symbols(False, frozenset({"btcusdt"})), 100, True, False)
-    assert second == Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250, False, False)
+    assert first == Wish(Symbols(False, frozenset({"btcusdt"})), 100, True)
+    assert second == Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_interval_may_be_written_as_a_float(given: float, served: int) -> Non
 def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
     """What is left keeps its interval; taking away what was not there changes nothing."""
     mirror = full()
-    present = Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True, False)
+    present = Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True)
 
     one = cancellation(mirror, present, ({"symbols": ["BTCUSDT", "ticker_00"]},))
     none = cancellation(mirror, present, ({"symbols": "all"},))
@@ -108,7 +108,7 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     wish = subscription(mirror, None, ({"symbols": fewer, "venues": True},))
 
     assert refused.value.code == "too_many_symbols"
-    assert wish.venues
+    assert wish.topics == (("venues", ""),)
 
 
 def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -> None:

@@ -73,7 +73,7 @@ class Machine(RuleBasedStateMachine):
         keeper = AtOnce(self.writer, [PAIR, WALK], KEEP_MS)
         self.history = History([PAIR, WALK], self.reader, keeper, self.clock)
         self.history.restore()
-        self.history.closed = self.closes
+        self.history.closed.append(self.closes)
         for symbol, source in ((PAIR, VENUE), (WALK, SYNTHETIC)):
             self.history.switched(symbol, source, "it is live")
         self.second = self.clock.now_ms() // SECOND - 1

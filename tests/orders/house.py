@@ -158,8 +158,8 @@ class House:
     def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
-        self.told: dict[tuple[int, int], list[Told]] = {}
-        self.behind: set[int] = set()  # gateways that do not read
+        self.told: dict[tuple[str, int], list[Told]] = {}
+        self.behind: set[str] = set()  # gateways that do not read
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
@@ -212,29 +212,29 @@ class House:
             if not self._run():
                 time.sleep(0.001)
 
-    def attach(self, session: int, owner: str, *, anonymous: bool = False, gateway: int = 1) -> None:
+    def attach(self, session: int, owner: str, *, anonymous: bool = False, gateway: str = "one") -> None:
         self.told[gateway, session] = []
         self.orders.commands(gateway, [Attach(session, owner, anonymous)])
         self.settle()
 
-    def detach(self, session: int, gateway: int = 1) -> None:
+    def detach(self, session: int, gateway: str = "one") -> None:
         self.orders.commands(gateway, [Detach(session)])
         self.settle()
 
-    def place(self, session: int, ticket: Ticket, gateway: int = 1) -> Told | None:
+    def place(self, session: int, ticket: Ticket, gateway: str = "one") -> Told | None:
         """Place an order; return the answer, None while the disk stands still."""
         return self.ask(Place(session, next(self._refs), ticket), gateway)
 
-    def placed(self, session: int, ticket: Ticket, gateway: int = 1) -> Order:
+    def placed(self, session: int, ticket: Ticket, gateway: str = "one") -> Order:
         """Place an order that is accepted."""
         answer = self.place(session, ticket, gateway)
         assert isinstance(answer, Happened), answer
         return answer.report.order
 
-    def cancel(self, session: int, order_id: str, gateway: int = 1) -> Told | None:
+    def cancel(self, session: int, order_id: str, gateway: str = "one") -> Told | None:
         return self.ask(Cancel(session, next(self._refs), order_id), gateway)
 
-    def listed(self, session: int, gateway: int = 1) -> list[Order]:
+    def listed(self, session: int, gateway: str = "one") -> list[Order]:
         answer = self.ask(ListOrders(session, next(self._refs)), gateway)
         assert isinstance(answer, Listed), answer
         return answer.orders
@@ -244,7 +244,7 @@ class House:
         assert isinstance(answer, Traded), answer
         return answer
 
-    def receive(self, session: int, seq: int, gateway: int = 1) -> None:
+    def receive(self, session: int, seq: int, gateway: str = "one") -> None:
         self.orders.commands(gateway, [Received(session, seq)])
         self.settle()
 
@@ -258,22 +258,22 @@ class House:
         """Let nothing live serve an instrument."""
         self.quote(replace(self.quotes[symbol], stale=True))
 
-    def reports(self, session: int, gateway: int = 1) -> list[Report]:
+    def reports(self, session: int, gateway: str = "one") -> list[Report]:
         """Return the reports a session was told, each time it was told."""
         return [one.report for one in self.told[gateway, session] if isinstance(one, Happened)]
 
     def failures(self, session: int) -> list[str]:
         """Return the codes of what was refused."""
-        return [one.code for one in self.told[1, session] if isinstance(one, Failed)]
+        return [one.code for one in self.told["one", session] if isinstance(one, Failed)]
 
-    def ask(self, command: Ask, gateway: int = 1) -> Told | None:
+    def ask(self, command: Ask, gateway: str = "one") -> Told | None:
         """Ask as a session does; return the answer, None while the disk stands still."""
         self.orders.commands(gateway, [command])
         self.settle()
         told = self.told[gateway, command.session]
         return next((one for one in told if one.ref == command.ref), None)
 
-    def _tell(self, gateway: int, news: OrderNews) -> bool:
+    def _tell(self, gateway: str, news: OrderNews) -> bool:
         for one in news.news:
             self.told[gateway, one.session].append(one)
         return gateway not in self.behind

@@ -11,7 +11,7 @@ from crypto_stream.gateway.delivery.wishes import Wish
 class Channel:
     """Viewers with the same wish: each of its frames is encoded once for all of them.
 
-    `sent` and `extras_sent` (venues, bars) are the mirror's version at the last flush.
+    `sent` (quotes) and `extras_sent` (topics) are the mirror's version at the last flush.
     """
 
     __slots__ = ("extras_sent", "members", "sent", "wish")

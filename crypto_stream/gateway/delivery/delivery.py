@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import asdict
 
 from crypto_stream.gateway.delivery.channels import Channel, Channels
 from crypto_stream.gateway.delivery.counters import Counters
@@ -231,7 +230,7 @@ class Delivery:
             self._owe(viewer, since)
 
     def _flush_extras(self, channel: Channel) -> None:
-        if not (channel.wish.venues or channel.wish.candles):
+        if not channel.wish.topics:
             return
         since, channel.extras_sent = channel.extras_sent, self._mirror.version
         frames = self._extras(channel, since)
@@ -239,16 +238,15 @@ class Delivery:
             self._offer_all(frames, channel.members)
 
     def _extras(self, channel: Channel, since: int) -> Named:
-        """Give what changed after `since` of the per-source quotes and bars that the channel wishes for."""
-        mirror, wish = self._mirror, channel.wish
-        frames: Named = []
-        for symbol in self._symbols(channel) if wish.venues or wish.candles else ():
-            if wish.venues and mirror.venue_versions.get(symbol, 0) > since:
-                frames.append(("venues", event("venues", mirror.venues[symbol])))
-            watched = mirror.bars.get((symbol, wish.candles)) if wish.candles else None
-            if watched is not None and (bars := watched.since(since)):
-                frames.append(("candles", event("candles", {"epoch": mirror.epoch, **asdict(bars)})))
-        return frames
+        """Give what changed after `since` of the topics that the channel wishes for."""
+        if not channel.wish.topics:
+            return []
+        topics = self._mirror.topics
+        news = (
+            (topic, topics.since(topic, key, since))
+            for topic, key in channel.wish.keys(self._symbols(channel))
+        )
+        return [(topic, event(topic, payload)) for topic, payload in news if payload is not None]
 
     def _quotes_frame(self, channel: Channel, symbols: Iterable[str], since: int) -> Any:
         self._counters.encoded += 1

@@ -52,15 +52,20 @@ EVERYTHING = Symbols(True)
 
 
 class Wish(NamedTuple):
-    """What a viewer gets; viewers with equal wishes share a channel."""
+    """What a viewer gets; viewers with equal wishes share a channel.
+
+    `topics` are wished for of every symbol, each with what of it: `("candles", "1m")`.
+    """
 
     symbols: Symbols
     interval_ms: int = 250
     delta: bool = False
-    venues: bool = False
-    candles: str | None = None
+    topics: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def watches(self) -> bool:
-        """Say whether the engine must be asked for more than quotes."""
-        return self.venues or self.candles is not None
+    def keys(self, symbols: Iterable[str]) -> list[tuple[str, str]]:
+        """List the topics' keys of `symbols`, those of one symbol beside each other."""
+        return [
+            (topic, f"{symbol}/{part}" if part else symbol)
+            for symbol in symbols
+            for topic, part in self.topics
+        ]

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.messages import GetVenues
+from crypto_stream.bus.messages import GetTopic
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
@@ -130,7 +130,7 @@ def _engine(mirror: Mirror) -> dict[str, object]:
 
 def _ask_venues(port: GatewayPort, symbol: str) -> Venues:
     try:
-        return msgspec.msgpack.decode(port.ask(GetVenues(symbol)), type=Venues)
+        return msgspec.msgpack.decode(port.ask(GetTopic("venues", symbol)), type=Venues)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

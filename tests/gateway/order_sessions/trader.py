@@ -85,18 +85,18 @@ async def trading(url: str, query: str = "", path: str = "/ws") -> AsyncIterator
         yield Trader(connection)
 
 
-def asked(engine: Engine, kind: type[_Kind]) -> list[tuple[int, _Kind]]:
+def asked(engine: Engine, kind: type[_Kind]) -> list[tuple[str, _Kind]]:
     """List the commands of one kind so far, each with its gateway."""
     return [(gateway, command) for gateway, command in engine.commands if isinstance(command, kind)]
 
 
-async def next_asked(engine: Engine, kind: type[_Kind], number: int = 1) -> tuple[int, _Kind]:
+async def next_asked(engine: Engine, kind: type[_Kind], number: int = 1) -> tuple[str, _Kind]:
     """Wait until so many commands of one kind have come, return the last with its gateway."""
     await until(lambda: len(asked(engine, kind)) >= number)
     return asked(engine, kind)[number - 1]
 
 
-async def attached(engine: Engine, number: int = 1) -> tuple[int, Attach]:
+async def attached(engine: Engine, number: int = 1) -> tuple[str, Attach]:
     """Wait until so many sessions have attached, return the last one."""
     return await next_asked(engine, Attach, number)
 

@@ -58,8 +58,9 @@ _STATUS_S = 5.0
 _STATUS_CHANGED_S = 0.25
 _TICK_S = 0.25
 _BEAT_S = 1.0
-# Seconds the farewell to viewers may take before the process ends.
+# Seconds that the farewell to viewers, and the answers to what was asked, may take before the process ends.
 _FAREWELL_S = 0.5
+_ANSWERS_S = 2.0
 
 
 def main(
@@ -202,13 +203,17 @@ class Gateway:
         return 0
 
     def stop(self) -> None:
-        """Accept no more, say goodbye to everybody, leave the bus."""
+        """Accept no more, say goodbye to everybody, answer what was asked, leave the bus."""
         self._server.stop()
         self._stream.close()
         self._orders.close()
-        deadline = time.monotonic() + _FAREWELL_S
-        while (self._delivery.viewers or self._orders.busy()) and time.monotonic() < deadline:
+        began = time.monotonic()
+        while (took := time.monotonic() - began) < _ANSWERS_S:
+            takes_leave = took < _FAREWELL_S and (self._delivery.viewers or self._orders.busy())
+            if not (takes_leave or self._connections.busy):
+                break
             time.sleep(0.01)
+            self._connections.end_waiting()
         self._port.close()
         time.sleep(0.05)  # what is in the sockets' queues gets out
 

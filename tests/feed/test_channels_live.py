@@ -65,7 +65,8 @@ async def test_calm_is_no_lack(rate: float) -> None:
         running(binance, okx) as feed,
     ):
         await until(lambda: feed.served() == {"binance"})
-        binance.calm("xrpusdt")
+        for venue in (binance, okx):
+            venue.calm("xrpusdt")
         begun = time.monotonic()
         # Longer than `stale_after`, shorter than what may be called silence: 30 pauses of OKX are 6 s.
         await until(lambda: time.monotonic() - begun > STALE_S + 2)

@@ -96,14 +96,23 @@ def test_an_answer_that_is_not_taken_ends() -> None:
 
 
 def test_at_the_end_only_those_that_wait_are_ended() -> None:
-    """What is being answered may come to its end."""
+    """What is being answered may come to its end, and who is new may ask; both are waited for."""
     house = House()
     house.enter("working").work()
-    house.enter("waiting")
+    waiting = house.enter("waiting")
+    waiting.work()
+    waiting.wait()
+    new = house.enter("new")
 
     house.all.end_waiting()
+    ended, busy = [*house.ended], house.all.busy
+    new.work()
+    new.wait()
+    house.all.end_waiting()
 
-    assert house.ended == ["waiting"]
+    assert ended == ["waiting"]
+    assert busy
+    assert house.ended == ["waiting", "new"]
 
 
 def test_who_has_left_is_held_by_nobody() -> None:

@@ -331,6 +331,28 @@ async def test_listed_origins_may_read_and_connect_and_others_may_not(bus: Path)
 
 
 @SERVERS
+async def test_at_a_stop_who_has_just_come_is_answered(bus: Path, server: str) -> None:
+    """Whose first request is on its way, or half there, gets the answer; who was answered before is ended."""
+    asked = b"GET /courses HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with Engine(bus), running(bus, server=server) as gateway:
+        await gateway.ready()
+        async with raw(gateway.url) as new, raw(gateway.url) as half, raw(gateway.url) as served:
+            await half.send(asked[:20])
+            await served.send(asked)
+            await served.head()
+            gateway.process.send_signal(signal.SIGTERM)
+            await served.ended()
+            await new.send(asked)
+            await half.send(asked[20:])
+            heads = [await new.head(), await half.head()]
+            async with asyncio.timeout(DEADLINE_S):
+                status = await gateway.process.wait()
+
+    assert [head[:12] for head in heads] == ["HTTP/1.1 200"] * 2
+    assert status == 0
+
+
+@SERVERS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_says_goodbye_and_ends_with_status_0(
     bus: Path, server: str, number: signal.Signals

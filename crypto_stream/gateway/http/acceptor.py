@@ -52,7 +52,7 @@ class Acceptor:
             time.sleep(0)  # a crowd at the door would let nobody else run
 
     def stop(self) -> None:
-        """Accept no more, end what waits; what is being answered ends with the process."""
+        """Accept no more, end what waits for one more request."""
         self.running = False
         self._listener.close()
         self._connections.end_waiting()

@@ -72,10 +72,19 @@ class Connections:
                 return
             self._end(seat, "slow_reader")
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody is being answered, or may be about to ask for the first time."""
+        return bool(self._waiting or self._working)
+
     def end_waiting(self) -> None:
-        """End all that wait, as the server does."""
+        """End those that wait for one more request, as the server does.
+
+        Who has not asked anything yet is left: its request may be on its way.
+        """
         for seat in list(self._waiting):
-            self._end(seat, "shutdown")
+            if seat.served or seat.recently():
+                self._end(seat, "shutdown")
 
     def _hold(self, seat: Seat, size: int) -> None:
         self._held += size - seat.held
@@ -101,14 +110,14 @@ def _gone() -> bool:
 class Seat:
     """One connection's place among all."""
 
-    __slots__ = ("_all", "_gone", "end", "ended", "held", "recently")
+    __slots__ = ("_all", "_gone", "end", "ended", "held", "recently", "served")
 
     def __init__(
         self, everything: Connections, end: Callable[[], object], recently: Callable[[], bool]
     ) -> None:
         """Belong to `everything`."""
         self._all = everything
-        self._gone = self.ended = False
+        self._gone = self.ended = self.served = False
         self.end: Callable[[], object] = end
         self.recently = recently
         self.held = 0
@@ -123,6 +132,7 @@ class Seat:
 
     def work(self) -> None:
         """Begin to be answered."""
+        self.served = True
         self._all._waiting.pop(self, None)
         if self.ended:
             return

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
+    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
     "ticker": {"ticker", "tickers"},
 }
 
@@ -227,7 +227,9 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
 def _an_hour_ago(data: dict[str, Any]) -> None:
     for name in {"E", "T", "ts"} & data.keys():
         data[name] = type(data[name])(int(data[name]) - 3_600_000)
-    if "timestamp" in data:
+    if "microtimestamp" in data:
+        data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
+    elif "timestamp" in data:
         earlier = datetime.fromisoformat(data["timestamp"]) - timedelta(hours=1)
         data["timestamp"] = earlier.isoformat()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from crypto_stream.bus.messages import Ask, Snapshot, ToGateway
@@ -12,7 +12,6 @@ MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer one is a broken peer
 SILENCE_S = 5.0  # the engine beats each second; this long without a word and its prices are live no more
 WATCH_AGAIN_S = 10.0  # a gateway says again what it watches
 WATCH_FORGOTTEN_S = 30.0  # what was not said again for so long is watched no more
-MOST_METRICS = 256 * 1024  # bytes of what one gateway counts; more is refused
 
 
 class EnginePort(Protocol):
@@ -23,6 +22,9 @@ class EnginePort(Protocol):
 
     def send(self, gateway: str, message: ToGateway) -> None:
         """Hand `message` to one gateway without waiting; nothing happens when it has left."""
+
+    async def keep(self) -> None:
+        """Look after what the bus needs outside of this process, for ever."""
 
     def tell(self, gateway: str, news: OrderNews) -> bool:
         """Hand order news to one gateway, never skipped; False: give no more before `Backend.drained`."""
@@ -44,14 +46,14 @@ class Backend(Protocol):
         """Go on to tell a gateway, which has read what it was told."""
 
     def left(self, gateway: str) -> None:
-        """Forget what this gateway had asked to watch and handed over, and its sessions."""
+        """Forget what this gateway had asked to watch, and its sessions."""
 
 
 class GatewayPort(Protocol):
     """A gateway's end: blocking calls on plain sockets and threads, which green servers make green."""
 
-    def run(self, receive: Callable[[ToGateway], None], reset: Callable[[], None]) -> None:
-        """Connect, deliver, reconnect for ever.
+    def run(self, receive: Callable[[Sequence[ToGateway]], None], reset: Callable[[], None]) -> None:
+        """Connect, deliver, reconnect for ever; `receive` gets all that one read brought, at once.
 
         `reset` is called when what was asked may be lost: a connection has ended, or none can be had. What
         was received stays true until nothing came for SILENCE_S.

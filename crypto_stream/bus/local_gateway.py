@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crypto_stream.backoff import Backoff
@@ -38,7 +38,7 @@ class LocalGatewayPort:
         self._sending = threading.Lock()
         self._closed = False
 
-    def run(self, receive: Callable[[ToGateway], None], reset: Callable[[], None]) -> None:
+    def run(self, receive: Callable[[Sequence[ToGateway]], None], reset: Callable[[], None]) -> None:
         """Connect, deliver, reconnect for ever; `reset` is called when what was asked may be lost."""
         backoff = Backoff(*_RECONNECT_S)
         while not self._closed:
@@ -97,17 +97,19 @@ class LocalGatewayPort:
         self._socket = connected
         return connected
 
-    def _read(self, connected: socket.socket, receive: Callable[[ToGateway], None]) -> None:
+    def _read(self, connected: socket.socket, receive: Callable[[Sequence[ToGateway]], None]) -> None:
         splitter = Splitter()
         while data := connected.recv(_READ_BYTES):
+            came: list[ToGateway] = []
             for body in splitter.feed(data):
                 message = decode_to_gateway(body)
-                if isinstance(message, Answer):
-                    if waiting := self._waiting.get(message.id):
-                        waiting.answer = message
-                        waiting.done.set()
-                else:
-                    receive(message)
+                if not isinstance(message, Answer):
+                    came.append(message)
+                elif waiting := self._waiting.get(message.id):
+                    waiting.answer = message
+                    waiting.done.set()
+            if came:
+                receive(came)
 
     def _send(self, frame: bytes) -> None:
         with self._sending:

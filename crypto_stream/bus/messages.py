@@ -211,22 +211,6 @@ class Pin(msgspec.Struct, frozen=True, tag="pin"):
     source: str
 
 
-class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
-    """What one of several gateways counts, for the others to show too; answered with None.
-
-    `families` is opaque to the engine and at most MOST_METRICS long; of one gateway the newest `taken_ns`
-    (its monotonic clock) is kept while it is connected.
-    """
-
-    gateway: str
-    taken_ns: int
-    families: bytes
-
-
-class GetMetrics(msgspec.Struct, frozen=True, tag="get_metrics"):
-    """Ask for what every connected gateway counts; answered with a list of `Metrics`."""
-
-
 class GetOwners(msgspec.Struct, frozen=True, tag="get_owners"):
     """Ask for the 1,000 owners of orders with most active ones; answered with a list of `OwnerKept`."""
 
@@ -237,7 +221,7 @@ class RemoveOwner(msgspec.Struct, frozen=True, tag="remove_owner"):
     owner: str
 
 
-Ask = GetTopic | Watch | GetHistory | GetSparks | Pin | Metrics | GetMetrics | GetOwners | RemoveOwner
+Ask = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
 
 
 class Request(msgspec.Struct, frozen=True, tag="request"):

@@ -13,18 +13,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from crypto_stream.bus.interface import MOST_METRICS, EnginePort
+from crypto_stream.bus.interface import EnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
     GetHistory,
-    GetMetrics,
     GetOwners,
     GetSparks,
     GetTopic,
     HistoryCounts,
     HistoryPage,
-    Metrics,
     Pin,
     RemoveOwner,
     RulesChanged,
@@ -75,7 +73,6 @@ class Engine:
         self._board = assembly.board
         self._memory = memory
         self._lag_ms = 0.0
-        self._metrics: dict[str, Metrics] = {}
         self._rules_told: dict[str, Mapping[str, Rules]] = {
             name: line.listing.rules for name, line in self._board.lines.items()
         }
@@ -135,10 +132,9 @@ class Engine:
         self.trading.drained(gateway)
 
     def left(self, gateway: str) -> None:
-        """Forget what this gateway had asked to watch, what it counted, and its sessions."""
+        """Forget what this gateway had asked to watch, and its sessions."""
         self.trading.left(gateway)
         self.topics.left(gateway)
-        self._metrics.pop(gateway, None)
 
     def switched(self, changes: list[Change]) -> None:
         """Publish and log who serves what now."""
@@ -276,16 +272,6 @@ class Engine:
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
 
-    def _on_metrics(self, gateway: str, metrics: Metrics) -> None:
-        if len(metrics.families) > MOST_METRICS:
-            raise RefusedError("too_large", f"metrics are at most {MOST_METRICS} bytes")
-        known = self._metrics.get(gateway)
-        if known is None or known.taken_ns < metrics.taken_ns:
-            self._metrics[gateway] = metrics
-
-    def _on_get_metrics(self, gateway: str, ask: GetMetrics) -> list[Metrics]:
-        return list(self._metrics.values())
-
     def _on_owners(self, gateway: str, ask: GetOwners) -> Awaitable[object]:
         return answers.later(self.trading.owners)
 
@@ -298,8 +284,6 @@ class Engine:
         GetHistory: _on_history,
         GetSparks: _on_sparks,
         Pin: _on_pin,
-        Metrics: _on_metrics,
-        GetMetrics: _on_get_metrics,
         GetOwners: _on_owners,
         RemoveOwner: _on_remove_owner,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.local_engine import LocalEnginePort
+from crypto_stream.bus.backends import engine_port
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.memory import Memory, locked
@@ -29,7 +29,7 @@ from crypto_stream.feed.record import FileRecorder
 from crypto_stream.feed.sources import Venue
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
-from crypto_stream.storage.sqlite import SqliteStateStore
+from crypto_stream.storage.backends import state_store
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     """Run the engine until SIGTERM or SIGINT."""
     sources = load_sources(settings)
     clock = EngineClock(MachineClocks(), live_venues(sources), left_anchor(settings))
-    memory = Memory(SqliteStateStore(settings.data_dir / "state.db"), clock.now_ms())
+    memory = Memory(state_store(settings.data_dir), clock.now_ms())
     assembly = Assembly(
         settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban, clock=clock
     )
     history = open_history(settings, assembly.instruments, clock)
     assembly.recall(history.last_bars)
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
-    async with LocalEnginePort(bus_path, engine) as port:
+    async with engine_port(bus_path, engine) as port:
         engine.port = port
         log.info(
             "engine started",

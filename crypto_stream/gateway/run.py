@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
@@ -17,8 +17,8 @@ from typing import Any
 
 import crypto_stream
 from crypto_stream import descriptors
-from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, TopicUpdate
+from crypto_stream.bus.backends import gateway_port
+from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.gateway.app import MOST_SENT, create_app
 from crypto_stream.gateway.delivery.counters import Counters
@@ -96,7 +96,7 @@ class Gateway:
         self._mirror = Mirror()
         self._first = True  # nothing was heard of the engine yet
         self._counters = Counters()
-        self._port = LocalGatewayPort(bus_path)
+        self._port = gateway_port(bus_path)
         self._delivery = Delivery(
             self._mirror,
             self._counters,
@@ -113,7 +113,9 @@ class Gateway:
         )
         self._orders = OrderSessions(self._mirror, self._port, hub, limits)
         counted = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
-        self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None
+        self._shared = (
+            SharedMetrics(name, counted, bus_path.with_name("metrics")) if settings.workers > 1 else None
+        )
         presence = Presence(settings.max_per_address)
         entrance = Entrance(hub, self._counters, presence=presence, most_received=MOST_SENT)
         door = Door(entrance, self._counters, compression=settings.compression)
@@ -129,7 +131,7 @@ class Gateway:
             admission=Admission(
                 *(settings.max_viewers + _UNJOINED, presence, self._counters),
                 full=self._full,
-                polling=settings.workers == 1,
+                polling=settings.workers == 1 if settings.polling is None else settings.polling,
             ),
         )
         self._app.wsgi_app = Reception(  # type: ignore[method-assign]
@@ -235,8 +237,15 @@ class Gateway:
         now_ms = time.time_ns() // 1_000_000
         return {"time": now_ms, "verdict": self._mirror.verdict(), "sources": states}
 
-    def _receive(self, message: ToGateway) -> None:
+    def _receive(self, messages: Sequence[ToGateway]) -> None:
+        """Take what one read of the bus brought; what it changes is flushed once."""
         version = self._mirror.version
+        for message in messages:
+            self._take(message)
+        if self._mirror.version != version:
+            self._delivery.flush(0)
+
+    def _take(self, message: ToGateway) -> None:
         new_epoch = self._mirror.receive(message, time.monotonic())
         if isinstance(message, Snapshot):
             self._watch.refresh()
@@ -249,11 +258,8 @@ class Gateway:
                 self._stream.settle()
             log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
             self._delivery.restart()
-        elif isinstance(message, Switched):
-            if (switch := self._mirror.news(message.switch)) is not None:
-                self._delivery.switched(switch)
-        elif isinstance(message, Quotes | Snapshot | TopicUpdate) or self._mirror.version != version:
-            self._delivery.flush(0)
+        elif isinstance(message, Switched) and (switch := self._mirror.news(message.switch)) is not None:
+            self._delivery.switched(switch)
 
     def _flush_for_ever(self, interval_ms: int) -> None:
         """Flush on the beat of the interval; 0 is flushed at each change, here only for who was behind."""

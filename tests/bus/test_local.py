@@ -65,7 +65,7 @@ class Gateway:
         self.received: list[ToGateway] = []
         self.resets = 0
         self.port = LocalGatewayPort(path, silence_s)
-        self._thread = threading.Thread(target=self.port.run, args=(self.received.append, self._on_reset))
+        self._thread = threading.Thread(target=self.port.run, args=(self.received.extend, self._on_reset))
         self._thread.start()
 
     def _on_reset(self) -> None:

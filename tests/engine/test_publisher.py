@@ -88,7 +88,7 @@ async def test_at_the_start_nothing_is_known() -> None:
 
 
 async def test_each_published_change_is_one_step() -> None:
-    """What came in one turn is one change; each changed quote has a higher number, which follows the clock."""
+    """What came in one turn is one change; each changed quote has a higher number, by the clock."""
     begun_us = time.time_ns() // 1000
     desk = Desk()
     desk.serve("one")

@@ -36,6 +36,9 @@ class Disk:
         self.stays_untidy: Exception | None = None
         self.free = threading.Event()
 
+    def prepare(self) -> None:
+        """Be there already."""
+
     def write(self, batch: Batch) -> None:
         if self.refuses is not None:
             self.refused += 1

@@ -9,6 +9,7 @@ import msgspec
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.topics import TOPICS
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.instruments import LONGEST, likely
 
@@ -29,6 +30,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delta: bool = False
     candles: str | None = None
     venues: bool = False
+    topics: list[str] = []
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +59,10 @@ def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
         raise RefusedError("too_many_symbols", text)
     topics = [("venues", "")] if ask.venues else []
     topics += [("candles", ask.candles)] if ask.candles else []
-    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics))
+    others = tuple(sorted({_other(text) for text in ask.topics}))
+    if len(others) > MOST_WATCHED:
+        raise RefusedError("too_many_topics", f"topics are at most {MOST_WATCHED}")
+    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
 
 
 def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
@@ -85,6 +90,15 @@ def settled(mirror: Mirror, wish: Wish) -> tuple[Wish, dict[str, Any] | None]:
     return wish, _refused(
         "unknown_symbol", sorted(unknown), f"no instrument {', '.join(sorted(unknown)[:5])}"
     )
+
+
+def _other(text: str) -> tuple[str, str]:
+    """Read `TOPIC/KEY` of a topic that is of no instrument."""
+    topic, _, key = text.partition("/")
+    if topic not in TOPICS or TOPICS[topic].of_instruments or not 0 < len(key) <= LONGEST:
+        known = ", ".join(f"{name}/…" for name, served in TOPICS.items() if not served.of_instruments)
+        raise RefusedError("unknown_topic", f"no topic {text[:40]!r}; there are: {known or 'none'}")
+    return topic, key
 
 
 def _refused(code: str, symbols: list[str], reason: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Stream:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
         channel = self._delivery.channels.of(viewer_id)
         self._delivery.leave(viewer_id)
-        if channel and channel.wish.topics:
+        if channel and channel.wish.watches:
             self._watch.refresh()
         log.info("client left", extra={"client": viewer_id, "reason": reason})
 
@@ -127,7 +127,7 @@ class Stream:
         if self._mirror.epoch is None:
             known = sorted(wish.symbols.names)
         apply(viewer, wish)
-        if wish.topics or (present and present.topics):
+        if wish.watches or (present and present.watches):
             self._watch.refresh()
         return {
             "ok": True,
@@ -196,6 +196,6 @@ class Watcher:
         return {
             key
             for channel in self._delivery.channels
-            if channel.wish.topics
+            if channel.wish.watches
             for key in channel.wish.keys(channel.wish.symbols.among(self._mirror.quotes))
         }

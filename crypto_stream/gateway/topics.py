@@ -95,12 +95,14 @@ class JoinedBars:
 class Served(NamedTuple):
     """How one topic is served: the `form` of its payload, and who holds it.
 
-    `lost` makes of a payload what is shown while the engine is unreachable; None: it stays as it was.
+    `lost` makes of a payload what is shown while the engine is unreachable; None: it stays as it was. One
+    that is not `of_instruments` has keys of its own, which viewers name.
     """
 
     form: Any = Any
     hold: Callable[[], Held] = Newest
     lost: Callable[[Any], Any] | None = None
+    of_instruments: bool = True
 
 
 def _lost_venues(venues: Venues) -> Venues:

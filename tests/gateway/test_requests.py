@@ -145,3 +145,23 @@ def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], co
         subscription(Mirror(), None, ({"symbols": symbols},))
 
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "text", ["weather/london", "venues/btcusdt", "candles/btcusdt/1m", "movers", "", "/"]
+)
+def test_topics_that_there_are_not_are_refused(text: str) -> None:
+    """Also those of instruments, which are wished for with symbols."""
+    with pytest.raises(RefusedError, match="no topic") as refused:
+        subscription(full(), None, ({"symbols": [], "topics": [text]},))
+
+    assert refused.value.code == "unknown_topic"
+
+
+def test_a_wish_names_the_keys_of_its_topics() -> None:
+    """Of each symbol, and those that are of none."""
+    wish = Wish(Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),))
+
+    assert wish.keys(["btcusdt"]) == [("venues", "btcusdt"), ("candles", "btcusdt/1m"), ("movers", "hour")]
+    assert Wish(Symbols(), others=(("movers", "hour"),)).watches
+    assert not Wish(Symbols()).watches

@@ -230,7 +230,7 @@ class Delivery:
             self._owe(viewer, since)
 
     def _flush_extras(self, channel: Channel) -> None:
-        if not channel.wish.topics:
+        if not channel.wish.watches:
             return
         since, channel.extras_sent = channel.extras_sent, self._mirror.version
         frames = self._extras(channel, since)
@@ -239,7 +239,7 @@ class Delivery:
 
     def _extras(self, channel: Channel, since: int) -> Named:
         """Give what changed after `since` of the topics that the channel wishes for."""
-        if not channel.wish.topics:
+        if not channel.wish.watches:
             return []
         topics = self._mirror.topics
         news = (

@@ -54,18 +54,26 @@ EVERYTHING = Symbols(True)
 class Wish(NamedTuple):
     """What a viewer gets; viewers with equal wishes share a channel.
 
-    `topics` are wished for of every symbol, each with what of it: `("candles", "1m")`.
+    `topics` are wished for of every symbol, each with what of it: `("candles", "1m")`; `others` are topics
+    that are of no instrument, with their keys.
     """
 
     symbols: Symbols
     interval_ms: int = 250
     delta: bool = False
     topics: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def watches(self) -> bool:
+        """Whether the engine must be asked for more than quotes."""
+        return bool(self.topics or self.others)
 
     def keys(self, symbols: Iterable[str]) -> list[tuple[str, str]]:
-        """List the topics' keys of `symbols`, those of one symbol beside each other."""
-        return [
+        """List the topics' keys where these are the symbols, those of one symbol beside each other."""
+        of_each = [
             (topic, f"{symbol}/{part}" if part else symbol)
-            for symbol in symbols
+            for symbol in (symbols if self.topics else ())
             for topic, part in self.topics
         ]
+        return [*of_each, *self.others]

@@ -27,9 +27,9 @@ from crypto_stream.market.orders import ExecType, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.service import Orders
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
@@ -59,7 +59,7 @@ class Bench:
         stock(folder / "orders.db", _tickets(symbols, orders))
         clock = LoopClock()
         loop = asyncio.get_running_loop()
-        ledger = Ledger(
+        ledger = StoreWriter(
             SqliteOrderWriter(folder / "orders.db"),
             SqliteOrderReader(folder / "orders.db"),
             loop.call_soon_threadsafe,

@@ -47,7 +47,7 @@ def backup(folder: Path, data_dir: Path | None) -> None:
 @data_dir
 def restore(folder: Path, data_dir: Path | None) -> None:
     """Put a backup back in place of what is kept, which is put aside; the engine must be stopped."""
-    from crypto_stream.engine.memory import locked
+    from crypto_stream.engine.persisted_state import locked
     from crypto_stream.storage.sqlite_backup import restore as put_back
 
     place = _settings(data_dir).data_dir

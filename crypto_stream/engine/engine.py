@@ -36,7 +36,7 @@ from crypto_stream.bus.orders import Command, OrderNews
 from crypto_stream.engine import answers
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
-from crypto_stream.engine.memory import Memory
+from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.topics import Topics
@@ -44,8 +44,8 @@ from crypto_stream.engine.venues import VenueQuotes
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.channels import Lack
 from crypto_stream.feed.failover import Change
-from crypto_stream.history.day import Figures
 from crypto_stream.history.history import History
+from crypto_stream.history.rolling_24h import Figures
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
@@ -67,7 +67,9 @@ MakeOrders = Callable[
 class Engine:
     """Answer the bus and tell it what changes: the `Backend` of the bus and the `Listener` of the feed."""
 
-    def __init__(self, assembly: Assembly, memory: Memory, history: History, make_orders: MakeOrders) -> None:
+    def __init__(
+        self, assembly: Assembly, memory: PersistedState, history: History, make_orders: MakeOrders
+    ) -> None:
         """Join the parts; `port` is set before anything runs. Orders get quotes, rules, and whom to tell."""
         self._assembly = assembly
         self._board = assembly.board

@@ -10,9 +10,9 @@ from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.service import Orders
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.settings import Settings
 from crypto_stream.storage.backends import order_stores
 
@@ -35,7 +35,7 @@ def make_orders(
         *(settings.order_latency, settings.seed, settings.order_outcomes, most),
         *(settings.max_sessions, settings.keep_owners),
     )
-    ledger = Ledger(*order_stores(settings.data_dir), post)
+    ledger = StoreWriter(*order_stores(settings.data_dir), post)
     return Orders(quotes, rules, terms, ledger, LoopClock(), tell)
 
 

@@ -15,11 +15,11 @@ from typing import Any
 from crypto_stream import descriptors
 from crypto_stream.bus.backends import engine_port
 from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.backfill import seed
 from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.memory import Memory, locked
 from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.past import left_anchor, open_history
-from crypto_stream.engine.seeding import seed
+from crypto_stream.engine.persisted_state import PersistedState, locked
 from crypto_stream.engine.timekeeping import MachineClocks, keep_time, live_venues
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
@@ -40,7 +40,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     """Run the engine until SIGTERM or SIGINT."""
     sources = load_sources(settings)
     clock = EngineClock(MachineClocks(), live_venues(sources), left_anchor(settings))
-    memory = Memory(state_store(settings.data_dir), clock.now_ms())
+    memory = PersistedState(state_store(settings.data_dir), clock.now_ms())
     assembly = Assembly(
         settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban, clock=clock
     )

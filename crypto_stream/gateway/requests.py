@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols, round_up
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.topics import TOPICS
 from crypto_stream.market.bars import INTERVALS
@@ -42,7 +42,7 @@ class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _Payload = TypeVar("_Payload", Subscribe, Unsubscribe)
 
 
-def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
+def subscription(mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]) -> Subscription:
     """Judge a `subscribe`; return the whole new wish, or raise RefusedError and nothing has changed."""
     ask = _read(Subscribe, payload)
     if ask.candles is not None and ask.candles not in INTERVALS:
@@ -62,17 +62,17 @@ def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
     others = tuple(sorted({_other(text) for text in ask.topics}))
     if len(others) > MOST_WATCHED:
         raise RefusedError("too_many_topics", f"topics are at most {MOST_WATCHED}")
-    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
+    return Subscription(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
 
 
-def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
+def cancellation(mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]) -> Subscription:
     """Judge an `unsubscribe`; return what is left of the wish, or raise RefusedError."""
     symbols = _symbols(mirror, _read(Unsubscribe, payload).symbols)
-    present = present or Wish(Symbols())
+    present = present or Subscription(Symbols())
     return present._replace(symbols=present.symbols.minus(symbols))
 
 
-def settled(mirror: Mirror, wish: Wish) -> tuple[Wish, dict[str, Any] | None]:
+def settled(mirror: Mirror, wish: Subscription) -> tuple[Subscription, dict[str, Any] | None]:
     """Judge a wish that was taken before any instrument was known; return what is served, and what is not."""
     names: set[str] = set()
     unknown = []

@@ -21,25 +21,25 @@ from crypto_stream.bus.backends import gateway_port
 from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.gateway.app import MOST_SENT, create_app
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
-from crypto_stream.gateway.delivery.door import Door, Entrance
+from crypto_stream.gateway.delivery.heartbeat import Heartbeat
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
-from crypto_stream.gateway.delivery.pulse import Pulse
-from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
-from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
+from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
+from crypto_stream.gateway.delivery.upgrades import EngineioUpgrade, Upgrades
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.http.line import Line
+from crypto_stream.gateway.http_cache.responder import Respond, Responder, respond_never
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.opening import Opening
-from crypto_stream.gateway.order_sessions.house import Limits
-from crypto_stream.gateway.order_sessions.reception import Reception
+from crypto_stream.gateway.order_sessions.limits import Limits
+from crypto_stream.gateway.order_sessions.routing import OrderRouting
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.stream import Stream, Watcher
+from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
-from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
 from crypto_stream.gateway.web.mounted import Mounted
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
@@ -95,7 +95,7 @@ class Gateway:
         self._library: Any = importlib.import_module(f"crypto_stream.gateway.servers.{settings.server}")
         self._mirror = Mirror()
         self._first = True  # nothing was heard of the engine yet
-        self._counters = Counters()
+        self._counters = DeliveryMetrics()
         self._port = gateway_port(bus_path)
         self._delivery = Delivery(
             self._mirror,
@@ -117,8 +117,8 @@ class Gateway:
             SharedMetrics(name, counted, bus_path.with_name("metrics")) if settings.workers > 1 else None
         )
         presence = Presence(settings.max_per_address)
-        entrance = Entrance(hub, self._counters, presence=presence, most_received=MOST_SENT)
-        door = Door(entrance, self._counters, compression=settings.compression)
+        entrance = Upgrades(hub, self._counters, presence=presence, most_received=MOST_SENT)
+        door = EngineioUpgrade(entrance, self._counters, compression=settings.compression)
         token = settings.admin_token
         self._app, socketio, shelf, self._sessions = create_app(
             self._mirror,
@@ -128,13 +128,13 @@ class Gateway:
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
             websocket=door,
-            admission=Admission(
+            admission=AdmissionRules(
                 *(settings.max_viewers + _UNJOINED, presence, self._counters),
                 full=self._full,
                 polling=settings.workers == 1 if settings.polling is None else settings.polling,
             ),
         )
-        self._app.wsgi_app = Reception(  # type: ignore[method-assign]
+        self._app.wsgi_app = OrderRouting(  # type: ignore[method-assign]
             *(self._app.wsgi_app, entrance, self._orders),
             *(settings.origins, settings.max_viewers, self._delivery.viewers),
             self._counters.refusals,
@@ -147,9 +147,9 @@ class Gateway:
         self._app.wsgi_app = opening.around(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
         if settings.root_path:
             self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
-        road: Road = no_road
+        road: Respond = respond_never
         if settings.prebuilt:
-            fast = FastRoad(
+            fast = Responder(
                 shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
             )
             road = lambda came: None if opening.early() else fast(came)  # noqa: E731
@@ -158,7 +158,7 @@ class Gateway:
         line = Line(hub, self._library.Pause)
         self._manners = Manners(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line)
         door.environs = socketio.server.environ
-        self._pulse = Pulse(socketio.server.eio)
+        self._pulse = Heartbeat(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers, settings.viewer_rate, self._orders)
 

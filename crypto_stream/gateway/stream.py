@@ -15,10 +15,10 @@ from flask_socketio import SocketIO
 from crypto_stream.bus.interface import WATCH_AGAIN_S, GatewayPort
 from crypto_stream.bus.messages import Watch, Watched
 from crypto_stream.errors import BusError, RefusedError
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.delivery.subscriptions import Subscription
 from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
-from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import close_transport, pipe_of
@@ -32,7 +32,12 @@ class Stream:
     """The Socket.IO side of the gateway: turn events into wishes and acknowledge each."""
 
     def __init__(
-        self, socketio: SocketIO, delivery: Delivery, mirror: Mirror, counters: Counters, watch: Watcher
+        self,
+        socketio: SocketIO,
+        delivery: Delivery,
+        mirror: Mirror,
+        counters: DeliveryMetrics,
+        watch: Watcher,
     ) -> None:
         """Serve `socketio`; `register` makes it start."""
         self._socketio = socketio
@@ -119,7 +124,7 @@ class Stream:
         channel = self._delivery.channels.of(viewer.id)
         present = channel.wish if channel else None
         try:
-            wish: Wish = judge(self._mirror, present, payload)
+            wish: Subscription = judge(self._mirror, present, payload)
         except RefusedError as refused:
             self._counters.refused_events[refused.code] += 1
             return refusal(refused.code, str(refused))

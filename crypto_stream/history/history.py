@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from crypto_stream.history.absences import Absences
 from crypto_stream.history.answers import Answers
 from crypto_stream.history.below import NEAR_MS, Kept, LeftOut
-from crypto_stream.history.day import STEP, Figures
 from crypto_stream.history.early import Early
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
-from crypto_stream.history.keeper import Keeper
-from crypto_stream.history.pages import Present
 from crypto_stream.history.past import read_past
 from crypto_stream.history.queries import FOREVER_MS, Plan
+from crypto_stream.history.reader import Present
 from crypto_stream.history.recent import Recent
+from crypto_stream.history.rolling_24h import STEP, Figures
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
-from crypto_stream.history.standstill import Lived, Standstill
+from crypto_stream.history.suspension import Lived, Suspension
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -50,9 +50,9 @@ class History:
         self,
         symbols: Iterable[str],
         reader: HistoryReader,
-        keeper: Keeper,
+        keeper: WriterThread,
         clock: EngineClock,
-        standstill: Standstill | None = None,
+        standstill: Suspension | None = None,
     ) -> None:
         """Begin without a past; `restore` brings it."""
         self.clock = clock
@@ -64,7 +64,7 @@ class History:
         self._reader = reader
         self._recent = Recent(self.series, reader)
         self.keeper = keeper
-        self._standstill = standstill or Standstill(self.clock.clocks.running_ns)
+        self._standstill = standstill or Suspension(self.clock.clocks.running_ns)
         self._lived = Lived()
         self._synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
         self._left_out = LeftOut()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place, Told
 from crypto_stream.orders.matching import Live
-from crypto_stream.orders.news import News
+from crypto_stream.orders.outbox import Outbox
 
 Ask = Place | Cancel | ListOrders | ListTrades
 
@@ -51,7 +51,7 @@ class Session:
         *("piece_end", "promises", "waiting"),
     )
 
-    def __init__(self, gateway: str, number: int, owner: Owner, news: News, address: str = "") -> None:
+    def __init__(self, gateway: str, number: int, owner: Owner, news: Outbox, address: str = "") -> None:
         """Begin unattached."""
         self.address = address
         self.owed = 0

@@ -7,13 +7,13 @@ from functools import partial
 
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place
 from crypto_stream.errors import RefusedError
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.guard import guarded
-from crypto_stream.orders.items import Lookup
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.lookups import answer
 from crypto_stream.orders.owners import Ask, Cause, Promise, Session
+from crypto_stream.orders.recovery import guarded
+from crypto_stream.orders.state import State
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.turns import Turns
+from crypto_stream.orders.writes import Lookup
 from crypto_stream.storage.interface import OrderReader
 
 UNAVAILABLE = "store_unavailable"
@@ -23,7 +23,7 @@ _MOST_READING = 64  # answers one session may wait for that are read from the di
 class Requests:
     """Do what a session asks that is attached to a floor."""
 
-    def __init__(self, ledger: Ledger, turns: Turns, broken: Callable[[], None]) -> None:
+    def __init__(self, ledger: StoreWriter, turns: Turns, broken: Callable[[], None]) -> None:
         """Read and write over `ledger`, reading in `turns`.
 
         `broken` hears of a fault that leaves an order half done.
@@ -32,13 +32,13 @@ class Requests:
         self._turns = turns
         self._broken = broken
 
-    def do(self, floor: Floor, session: Session, command: Ask) -> None:
+    def do(self, floor: State, session: Session, command: Ask) -> None:
         """Do what is asked; a fault of ours is an answer too."""
         refuse = partial(session.fail, command.ref, UNAVAILABLE, "a fault of this server, see its log")
         if not guarded(refuse, partial(self._do, floor, session, command)) and isinstance(command, Cancel):
             self._broken()  # a new order changes nothing before it is handed to the disk
 
-    def _do(self, floor: Floor, session: Session, command: Ask) -> None:
+    def _do(self, floor: State, session: Session, command: Ask) -> None:
         if isinstance(command, Place):
             self._place(floor, session, command)
         elif isinstance(command, Cancel) and (live := session.owner.live.get(command.order_id)):
@@ -50,7 +50,7 @@ class Requests:
         else:
             self._look_up(session, command)
 
-    def _place(self, floor: Floor, session: Session, command: Place) -> None:
+    def _place(self, floor: State, session: Session, command: Place) -> None:
         try:
             if behind := self._ledger.behind:
                 raise RefusedError(UNAVAILABLE, behind)

@@ -12,19 +12,19 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.exchange import Offers, offers_left
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.guard import GuardedClock, guarded
-from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
-from crypto_stream.orders.journal import Journal
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
-from crypto_stream.orders.news import News, Reader
+from crypto_stream.orders.metrics import OrderLog
+from crypto_stream.orders.outbox import Outbox, Reader
 from crypto_stream.orders.owners import Ask, Cause, Owner, Session
+from crypto_stream.orders.recovery import GuardedClock, guarded
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
+from crypto_stream.orders.simulator import Offers, offers_left
+from crypto_stream.orders.state import State
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.telling import Telling
 from crypto_stream.orders.tending import Tending
 from crypto_stream.orders.turns import Turns
+from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound, OwnerKept
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Orders:
         quotes: Mapping[str, Quote],
         rules: Callable[[str, str], Rules | None],
         terms: Terms,
-        ledger: Ledger,
+        ledger: StoreWriter,
         clock: Clock,
         tell: Callable[[str, OrderNews], bool],
     ) -> None:
@@ -58,17 +58,17 @@ class Orders:
         `tell` says whether the gateway takes more now; if not, `drained` says when it does.
         """
         guarded_clock = GuardedClock(clock, self._broken)
-        self._make_floor = partial(Floor, quotes, rules, terms, guarded_clock, ledger.put)
+        self._make_floor = partial(State, quotes, rules, terms, guarded_clock, ledger.put)
         self._ledger = ledger
         self._clock = clock
         self._turns = Turns(ledger.put)
-        self._news = News(tell, clock.soon, self._cut_slow, self._turns.done)
-        self._journal = Journal()
+        self._news = Outbox(tell, clock.soon, self._cut_slow, self._turns.done)
+        self._journal = OrderLog()
         self._telling = Telling(self._journal, clock)
         self._requests = Requests(ledger, self._turns, self._broken)
         self._sessions: dict[tuple[str, int], Session] = {}
-        self._floor: Floor | None = None
-        self._opening: Floor | None = None
+        self._floor: State | None = None
+        self._opening: State | None = None
         self._trouble: str | None = None
         self._offers: Offers = {}
         self._early = 0
@@ -201,7 +201,7 @@ class Orders:
             self._note(FAULT, hopeless=False)
             self._ledger.abandon(FAULT)
 
-    def _ready(self, floor: Floor) -> None:
+    def _ready(self, floor: State) -> None:
         """Trade again, and let sessions in."""
         self._floor, self._opening = floor, None
         if self._trouble is not None:
@@ -238,7 +238,7 @@ class Orders:
         elif self._trouble is not None:
             session.fail(0, UNAVAILABLE, self._trouble)
 
-    def _join(self, floor: Floor, session: Session) -> None:
+    def _join(self, floor: State, session: Session) -> None:
         """Have the session told what it missed, then all that happens; one too many is cut."""
         try:
             owner = floor.join(session)
@@ -261,12 +261,12 @@ class Orders:
         self._detach(session)
         self._news.end(session, code, reason)
 
-    def _read_on(self, floor: Floor, session: Session, after: int) -> None:
+    def _read_on(self, floor: State, session: Session, after: int) -> None:
         session.piece_end = 0
         joined = partial(self._safely, self._joined, floor, session)
         self._ledger.put(OwnerRead(session.owner.name, joined, after))
 
-    def _joined(self, floor: Floor, session: Session, found: OwnerFound) -> None:
+    def _joined(self, floor: State, session: Session, found: OwnerFound) -> None:
         if floor is not self._floor or session.gone:
             return
         told = session.owner.told
@@ -289,7 +289,7 @@ class Orders:
         if self._floor is not None:
             self._floor.leave(session)
 
-    def _turn(self, floor: Floor, session: Session, seq: int) -> None:
+    def _turn(self, floor: State, session: Session, seq: int) -> None:
         """Go on to the next piece of a long absence, when this one is read."""
         if 0 < session.piece_end <= seq:
             self._read_on(floor, session, seq)

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.items import OwnerRead, Removal, UnusedRead
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.owners import Session
+from crypto_stream.orders.state import State
+from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.writes import OwnerRead, Removal, UnusedRead
 from crypto_stream.storage.interface import OwnerFound
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,9 @@ _WHY = "this client_id and all its orders were removed by the operator"
 class Tending:
     """Remove owners; how long one was unused is counted while the engine runs, by no wall clock."""
 
-    def __init__(self, ledger: Ledger, keep_days: float, cut: Callable[[Session, str, str], None]) -> None:
+    def __init__(
+        self, ledger: StoreWriter, keep_days: float, cut: Callable[[Session, str, str], None]
+    ) -> None:
         """Keep unused owners for so many days of running, 0: for ever; `cut` ends a session."""
         self._ledger = ledger
         self._keep_s = keep_days * _DAY_S
@@ -32,7 +34,7 @@ class Tending:
         self._cut = cut
         self._next_s: float | None = None
 
-    def tick(self, floor: Floor, now_s: float) -> None:
+    def tick(self, floor: State, now_s: float) -> None:
         """Look, each hour, who has not been used for long; note who is used now."""
         if self._next_s is None:
             self._next_s = now_s + _FIRST_S
@@ -46,7 +48,7 @@ class Tending:
             self._ledger.put(UnusedRead(self._keep_s, lambda names: self._expire(floor, names)))
 
     def remove(
-        self, floor: Floor, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]
+        self, floor: State, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]
     ) -> None:
         """Remove an owner and tell how many active orders it had, or that there is none of this name."""
 
@@ -68,7 +70,7 @@ class Tending:
 
         self._ledger.put(OwnerRead(name, known))
 
-    def _expire(self, floor: Floor, names: list[str]) -> None:
+    def _expire(self, floor: State, names: list[str]) -> None:
         gone = 0
         for name in names:
             owner = floor.owners.get(name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 
-from crypto_stream.orders.items import Lookup
-from crypto_stream.orders.news import Reader
+from crypto_stream.orders.outbox import Reader
+from crypto_stream.orders.writes import Lookup
 
 # Answers of one gateway that are being read, or wait for it to take them.
 MOST_AT_ONCE = 8

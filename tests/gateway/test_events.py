@@ -14,7 +14,7 @@ import socketio
 from engineio.socket import Socket
 from socketio.packet import Packet
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError
 from crypto_stream.gateway.events import Events, judge
 from crypto_stream.log_throttle import LogThrottle
@@ -170,7 +170,7 @@ class Server:
         self.called: list[tuple[Any, ...]] = []
         self.sent: list[Packet] = []
         self.now = 0.0
-        self.counters = Counters()
+        self.counters = DeliveryMetrics()
         self.server = socketio.Server(async_mode="threading", async_handlers=False)
         self.server.on("subscribe", lambda *given: self.called.append(given[1:]))
         self.server.on("disconnect", lambda *given: self.called.append(("left", *given)))

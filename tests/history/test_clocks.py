@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from crypto_stream.history.history import History
-from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import Question
 from crypto_stream.history.series import Closed
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -33,7 +33,7 @@ STEPS = st.sampled_from([2 * HOUR, -2 * HOUR, 40 * DAY, -DAY, 3 * SECOND, -3 * S
 ALL = Range(0, 2**62, 100_000, newest=False)
 
 
-class AtOnce(Keeper):
+class AtOnce(WriterThread):
     """Write each batch before anything else happens."""
 
     def put(self, batch: Batch) -> None:

@@ -17,9 +17,9 @@ from crypto_stream.engine.past import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
-from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import MOST_BARS, Question
-from crypto_stream.history.standstill import Standstill
+from crypto_stream.history.suspension import Suspension
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -258,9 +258,9 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     path = tmp_path / "history.db"
     writer = SqliteHistoryWriter(path)
     writer.prepare()
-    keeper = Keeper(writer, [SYMBOL], {})
+    keeper = WriterThread(writer, [SYMBOL], {})
     clock = EngineClock(MachineClocks())
-    history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Standstill(lambda: clock_ns))
+    history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Suspension(lambda: clock_ns))
     with living(history):
         serve(history)
         take(history, trade(at - stood_s * 1000, "1"))

@@ -32,11 +32,11 @@ from crypto_stream.bus.orders import (
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
-from crypto_stream.orders.items import Lookup
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.owners import Ask
 from crypto_stream.orders.service import Orders
+from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.writes import Lookup
 from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -163,7 +163,7 @@ class House:
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
-        self.ledger = Ledger(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
+        self.ledger = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
             self.quotes, lambda _source, _symbol: rules, terms, self.ledger, self.clock, self._tell
         )

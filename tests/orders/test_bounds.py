@@ -8,7 +8,7 @@ import pytest
 
 from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
 from crypto_stream.orders.ceilings import Most
-from crypto_stream.orders.news import News
+from crypto_stream.orders.outbox import Outbox
 from crypto_stream.orders.owners import Owner, Session
 from crypto_stream.orders.turns import MOST_AT_ONCE
 from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
@@ -177,7 +177,7 @@ def test_the_session_for_which_most_waits_is_cut_first() -> None:
         cut.append(session)
         session.end()
 
-    news = News(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
+    news = Outbox(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
     small, large = (Session("one", number, Owner("me", anonymous=False), news) for number in (1, 2))
     small.fail(1, "first", "the gateway is behind from now on")
     _run(calls)

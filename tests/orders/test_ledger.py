@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Side, Ticket
-from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
-from crypto_stream.orders.ledger import Ledger
+from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.storage.interface import (
     CorruptError,
     OrderBatch,
@@ -136,9 +136,9 @@ class Heard:
 
 
 @contextmanager
-def writing(memory: Memory) -> Iterator[tuple[Ledger, Heard]]:
+def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
     heard = Heard()
-    ledger = Ledger(memory, memory, heard.calls.put, RETRY_S, slow_s=0.0)
+    ledger = StoreWriter(memory, memory, heard.calls.put, RETRY_S, slow_s=0.0)
     ledger.start(heard)
     try:
         yield ledger, heard

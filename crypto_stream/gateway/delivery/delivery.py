@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from crypto_stream.gateway.delivery.channels import Channel, Channels
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import event
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.snapshots import Snapshots
+from crypto_stream.gateway.delivery.subscriptions import Subscription
 from crypto_stream.gateway.delivery.viewers import MOST_OWED, MOST_WAITING, PATIENCE_S, Viewer
-from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.market.status import Switch
 
@@ -37,7 +37,7 @@ class Delivery:
     def __init__(
         self,
         mirror: Mirror,
-        counters: Counters,
+        counters: DeliveryMetrics,
         hello: Callable[[], Any],
         status: Callable[[], Any],
         clock: Callable[[], float],
@@ -81,7 +81,7 @@ class Delivery:
         viewer.pipe.mute(True)
         return True
 
-    def grant(self, viewer: Viewer, wish: Wish) -> None:
+    def grant(self, viewer: Viewer, wish: Subscription) -> None:
         """Move the viewer to the channel of `wish` and send it a snapshot."""
         with self._turn:
             if viewer.id in self.viewers:
@@ -94,7 +94,7 @@ class Delivery:
                 else:
                     self._give_snapshot(viewer, channel)
 
-    def settle(self, judge: Callable[[Wish], tuple[Wish, Mapping[str, Any] | None]]) -> None:
+    def settle(self, judge: Callable[[Subscription], tuple[Subscription, Mapping[str, Any] | None]]) -> None:
         """Move every viewer to the channel of what `judge` makes of its wish; tell it what was refused."""
         with self._turn:
             for channel in self.channels:
@@ -105,7 +105,7 @@ class Delivery:
                     if refused is not None and viewer is not None:
                         self._put(viewer, "refused", event("refused", refused))
 
-    def narrow(self, viewer: Viewer, wish: Wish) -> None:
+    def narrow(self, viewer: Viewer, wish: Subscription) -> None:
         """Move the viewer to the channel of a smaller `wish`; what it was still to get comes at once."""
         with self._turn:
             old = self.channels.of(viewer.id)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.log_throttle import LogThrottle
 
@@ -24,7 +24,7 @@ class Acceptor:
     """Accept on a listening green socket, and serve each connection in a green thread of its own."""
 
     def __init__(
-        self, listener: Any, connections: Connections, counters: Counters, throttle: LogThrottle
+        self, listener: Any, connections: Connections, counters: DeliveryMetrics, throttle: LogThrottle
     ) -> None:
         """Prepare; `run` does it."""
         self.running = True

@@ -9,16 +9,16 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
-from crypto_stream.gateway.delivery.wire import Wire
+from crypto_stream.gateway.delivery.websocket import WebSocket
+from crypto_stream.gateway.order_sessions.acknowledgements import Acknowledgements
 from crypto_stream.gateway.order_sessions.commands import NAMES, Engines, command
-from crypto_stream.gateway.order_sessions.house import Client, House
+from crypto_stream.gateway.order_sessions.limits import Client, SessionHost
 from crypto_stream.gateway.order_sessions.market_data import Subscription
-from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, WITHIN_S, Pace
-from crypto_stream.gateway.order_sessions.receipts import Receipts
-from crypto_stream.gateway.order_sessions.unanswered import ANSWER_S, MOST_LISTS, Unanswered, Waiting
-from crypto_stream.orders import replies
-from crypto_stream.orders.fields import Form, RequestId
-from crypto_stream.orders.messages import (
+from crypto_stream.gateway.order_sessions.pending import ANSWER_S, MOST_LISTS, Pending, PendingCommand
+from crypto_stream.gateway.order_sessions.rate_limit import MOST_REFUSED, WITHIN_S, RateLimit
+from crypto_stream.orders.wire import replies
+from crypto_stream.orders.wire.fields import Form, RequestId
+from crypto_stream.orders.wire.messages import (
     Ask,
     BadAskError,
     GetOrders,
@@ -29,7 +29,7 @@ from crypto_stream.orders.messages import (
     Unsubscribe,
     read,
 )
-from crypto_stream.orders.replies import Style
+from crypto_stream.orders.wire.replies import Style
 
 # Bytes that may wait for a client that does not read; then it is cut, and its reports stay untold.
 MOST_OWED = 8 * 1024 * 1024
@@ -42,7 +42,7 @@ _UNKNOWN_OUTCOME = (
 _MOST_CODE = "rate_limited"
 
 
-class OrderSession(Wire):
+class OrderSession(WebSocket):
     """Carry one client's messages. What it must not miss waits for it, at most `MOST_OWED` bytes.
 
     `number` names it on the bus, `style` is how it is answered. A report is acknowledged to the engine once
@@ -55,7 +55,7 @@ class OrderSession(Wire):
     )
 
     def __init__(
-        self, descriptor: int, hub: Hub, bounds: Bounds, number: int, client: Client, house: House
+        self, descriptor: int, hub: Hub, bounds: Bounds, number: int, client: Client, house: SessionHost
     ) -> None:
         """Serve `client`; messages longer than the `bounds` end the connection with 1009."""
         super().__init__(descriptor, hub, [], bounds)
@@ -65,11 +65,11 @@ class OrderSession(Wire):
         self.style = Style(False, client.extended)
         self.why = ""
         self._house = house
-        self._pace = Pace(house.limits.rate, house.clock())
+        self._pace = RateLimit(house.limits.rate, house.clock())
         self._forms: dict[str, Form] = {}
         self._subscriptions: dict[str, Subscription] = {}
-        self._unanswered = Unanswered()
-        self._receipts = Receipts()
+        self._unanswered = Pending()
+        self._receipts = Acknowledgements()
         self._began = False
         self._owed_most = 0
         self._next_beat_s = house.clock() + HEARTBEAT_S
@@ -264,12 +264,12 @@ class OrderSession(Wire):
             self.refuse("engine_unreachable", f"the engine was lost; {_UNKNOWN_OUTCOME}", one.request_id)
         self.hold(False)
 
-    def _trades(self, told: Traded, answered: Waiting) -> bytes:
+    def _trades(self, told: Traded, answered: PendingCommand) -> bytes:
         return replies.trades_list(
             self.style, told.trades, told.positions, answered.form, self._form, answered.request_id
         )
 
-    def _answered(self, ref: int) -> Waiting | None:
+    def _answered(self, ref: int) -> PendingCommand | None:
         answered = self._unanswered.take(ref)
         if answered is not None and self._unanswered.eased():
             self.hold(False)

@@ -13,8 +13,8 @@ from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import Pin
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.answers import NEVER, json_answer
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import NEVER, json_answer
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)

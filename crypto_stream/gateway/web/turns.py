@@ -8,8 +8,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
-from crypto_stream.gateway.web.answers import Prebuilt
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import Prebuilt
 
 # Seconds for which an answer serves equal questions: a chart notices by `seq` and `previous` what it lacks.
 _KEPT_S = 0.25

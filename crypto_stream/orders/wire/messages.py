@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import Kind, Outcome, Side, Ticket, TimeInForce
-from crypto_stream.orders import fields
-from crypto_stream.orders.fields import Find, Form, Number, RequestId, refused, shown
+from crypto_stream.orders.wire import fields
+from crypto_stream.orders.wire.fields import Find, Form, Number, RequestId, refused, shown
 
 
 class Subscribe(NamedTuple):

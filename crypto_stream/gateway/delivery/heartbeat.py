@@ -15,7 +15,7 @@ _TICK_S = 0.1
 _EXCUSES = 2
 
 
-class Pulse:
+class Heartbeat:
     """Ping each session after a quiet interval and end those that do not answer.
 
     Takes the place of engine.io's `_send_ping` threads and of its service task. Each session has one entry

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.connect import FULL
 from crypto_stream.gateway.web.headers import Wsgi
@@ -68,7 +68,7 @@ _SCRIPT = _problem(
 )
 
 
-class Admission(NamedTuple):
+class AdmissionRules(NamedTuple):
     """How many engine.io sessions may be open, in all and of one address, and whether they may poll.
 
     `full` says that there is no room for one more viewer.
@@ -76,7 +76,7 @@ class Admission(NamedTuple):
 
     most: int
     presence: Presence
-    counters: Counters
+    counters: DeliveryMetrics
     full: Callable[[], bool]
     polling: bool = True
 
@@ -97,7 +97,7 @@ class Known(Protocol):
         """Note that a poll was answered."""
 
 
-class Gate:
+class Admission:
     """Answer for engine.io where it must not begin a session; each refusal is counted by its code.
 
     400 to pages that may not connect, to clients of another protocol, to polling by script, and to polling
@@ -106,7 +106,7 @@ class Gate:
     these; a refusal by Socket.IO itself would be final for them.
     """
 
-    def __init__(self, app: Wsgi, sessions: Known, admission: Admission, origins: Sequence[str]) -> None:
+    def __init__(self, app: Wsgi, sessions: Known, admission: AdmissionRules, origins: Sequence[str]) -> None:
         """Wrap `app`."""
         self._app = app
         self._origins = origins

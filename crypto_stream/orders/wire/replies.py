@@ -11,8 +11,8 @@ import msgspec
 from crypto_stream.market.exact import plain, subtract
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Rules, Status
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.fields import AFTER_POINT, Form, RequestId
-from crypto_stream.orders.messages import camel_case
+from crypto_stream.orders.wire.fields import AFTER_POINT, Form, RequestId
+from crypto_stream.orders.wire.messages import camel_case
 
 # An average is the one number that cannot always be exact: it is rounded to as many digits as a price has.
 _ROUNDING = Context(prec=1_000, rounding=ROUND_HALF_EVEN)

@@ -7,25 +7,25 @@ from collections.abc import Callable, Sequence
 
 from werkzeug.http import http_date
 
-from crypto_stream.gateway.delivery.counters import Counters
-from crypto_stream.gateway.fast.head import END, MOST, Plain, plain
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.http_cache.request import END, MOST, CacheableRequest, cacheable
 from crypto_stream.gateway.web.headers import of_every_answer
 from crypto_stream.gateway.web.mounted import inside
-from crypto_stream.gateway.web.shelf import Shelf
+from crypto_stream.gateway.web.response_cache import ResponseCache
 
 # Different heads whose reading is remembered (4 MB at most), and answers kept ready to send (4 MB at most).
 _HEADS = 1000
 _READY = 64
 
 # What came → bytes of its first request, and the answer; None: it is not for this road.
-Road = Callable[[bytes], tuple[int, bytes] | None]
+Respond = Callable[[bytes], tuple[int, bytes] | None]
 
 
-def no_road(_came: bytes) -> None:
+def respond_never(_came: bytes) -> None:
     """Answer nothing: every request takes the ordinary road."""
 
 
-class FastRoad:
+class Responder:
     """Answer simple requests for what is on the shelf.
 
     Call it with what came on a connection, which must begin where a request begins. An answer is ready until
@@ -35,9 +35,9 @@ class FastRoad:
 
     def __init__(
         self,
-        shelf: Shelf,
+        shelf: ResponseCache,
         origins: Sequence[str],
-        counters: Counters,
+        counters: DeliveryMetrics,
         kept_alive: bytes,
         root_path: str = "",
     ) -> None:
@@ -47,8 +47,8 @@ class FastRoad:
         self._counters = counters
         self._last = _lines(of_every_answer(origins))
         self._kept_alive = kept_alive
-        self._heads: dict[bytes, Plain | None] = {}
-        self._ready: dict[Plain, bytes | None] = {}
+        self._heads: dict[bytes, CacheableRequest | None] = {}
+        self._ready: dict[CacheableRequest, bytes | None] = {}
         self._whole: dict[bytes, tuple[int, bytes]] = {}
         self._of: tuple[int, tuple[int, int]] = (0, (0, 0))
 
@@ -81,13 +81,13 @@ class FastRoad:
             self._whole[came] = end, answer
         return end, answer
 
-    def _read(self, head: bytes) -> Plain | None:
+    def _read(self, head: bytes) -> CacheableRequest | None:
         if len(self._heads) >= _HEADS:
             self._heads.clear()
-        read = self._heads[head] = plain(head)
+        read = self._heads[head] = cacheable(head)
         return read
 
-    def _build(self, asked: Plain, now: int) -> bytes | None:
+    def _build(self, asked: CacheableRequest, now: int) -> bytes | None:
         if len(self._ready) >= _READY:
             self._ready.clear()
         found = self._shelf.find(inside(self._root_path, asked.path), asked.prefers_json)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import crypto_stream
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.answers import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.gateway.web.mounted import to_root
 from crypto_stream.gateway.web.openapi import DESCRIPTION
+from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.market.instruments import Catalogue
 
 # Larger files are read from disk for each request.
@@ -18,7 +18,7 @@ _MOST_OF_A_FILE = 64 * 1024
 _STATIC = "/static/"
 
 
-class Shelf:
+class ResponseCache:
     """Prebuilt answers, each made at the first request after what it shows has changed.
 
     At most two per instrument and one per page and file are held. Files are found once, at the start; what

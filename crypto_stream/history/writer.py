@@ -20,7 +20,7 @@ _TIDY_EVERY_S = 5.0
 _LOST = "the history could not be stored"
 
 
-class Keeper:
+class WriterThread:
     """Write batches in their order, on one thread.
 
     While the disk refuses, at most `MOST_WAITING` bars wait; then the oldest are lost: counted, and later

@@ -8,27 +8,29 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from crypto_stream.gateway.delivery.bounds import Bounds, Parts
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.turns import Turns
-from crypto_stream.gateway.delivery.wire import Wire
+from crypto_stream.gateway.delivery.websocket import WebSocket
 
 # What Flask needs of the request that opened a session, for each of its events.
 _KEPT = (
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
     *("REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "wsgi.url_scheme", "flask.app", "saved_session"),
 )
-_Wire = TypeVar("_Wire", bound=Wire)
+_Wire = TypeVar("_Wire", bound=WebSocket)
 _CROWDED = HTTPStatus.TOO_MANY_REQUESTS
 
 
-class Entrance:
+class Upgrades:
     """What every WebSocket of this gateway comes through: the handshake, detaching."""
 
-    def __init__(self, hub: Hub, counters: Counters, *, presence: Presence, most_received: int) -> None:
+    def __init__(
+        self, hub: Hub, counters: DeliveryMetrics, *, presence: Presence, most_received: int
+    ) -> None:
         """Count who comes by address in `presence`; messages have `most_received` bytes."""
         self.hub = hub
         self.open = 0
@@ -73,10 +75,10 @@ class Entrance:
             self._presence.leave(address)
 
 
-class Door:
+class EngineioUpgrade:
     """The class in engine.io's `websocket` slot, as one object."""
 
-    def __init__(self, entrance: Entrance, counters: Counters, *, compression: bool) -> None:
+    def __init__(self, entrance: Upgrades, counters: DeliveryMetrics, *, compression: bool) -> None:
         """Let viewers in through `entrance`."""
         self.environs: dict[str, dict[str, Any]] = {}
         self._entrance = entrance

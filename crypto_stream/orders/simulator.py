@@ -39,7 +39,7 @@ def offers_left(taken: Iterable[Taken]) -> Offers:
     return {symbol: (Offer(bids), Offer(asks)) for symbol, (bids, asks) in known.items()}
 
 
-class Exchange:
+class Simulator:
     """Decide what becomes of orders; every clock is handed in."""
 
     def __init__(self, symbols: Iterable[str], offers: Offers) -> None:

@@ -51,7 +51,7 @@ class Symbols(NamedTuple):
 EVERYTHING = Symbols(True)
 
 
-class Wish(NamedTuple):
+class Subscription(NamedTuple):
     """What a viewer gets; viewers with equal wishes share a channel.
 
     `topics` are wished for of every symbol, each with what of it: `("candles", "1m")`; `others` are topics

@@ -22,7 +22,7 @@ class Figures(NamedTuple):
     low: str
 
 
-class Day:
+class Rolling24h:
     """The bars of the last 24 h, and what is newer than the last of them."""
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ def weight(told: Told) -> int:
 _Entry = tuple[Reader | None, Told, bool]
 
 
-class News:
+class Outbox:
     """Gather what gateways are told in one turn of the event loop, in its order.
 
     `tell` says whether the gateway takes more at once; if not, `drained` is called when it does.

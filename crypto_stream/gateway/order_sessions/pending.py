@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from crypto_stream.orders.fields import Form, RequestId
+from crypto_stream.orders.wire.fields import Form, RequestId
 
 # Commands of one session that may wait for the engine; then no more is read from the client.
 MOST_UNANSWERED = 256
@@ -14,7 +14,7 @@ MOST_LISTS = 4
 ANSWER_S = 10.0
 
 
-class Waiting(NamedTuple):
+class PendingCommand(NamedTuple):
     """One command: what the client calls it, when it is overdue, what it calls the instrument of a list."""
 
     request_id: RequestId
@@ -23,7 +23,7 @@ class Waiting(NamedTuple):
     is_list: bool
 
 
-class Unanswered:
+class Pending:
     """The commands of one session by their number (`ref`), which counts from 1, oldest first."""
 
     __slots__ = ("_lists", "_refs", "_waiting")
@@ -31,28 +31,28 @@ class Unanswered:
     def __init__(self) -> None:
         """Begin with none."""
         self._refs = self._lists = 0
-        self._waiting: dict[int, Waiting] = {}
+        self._waiting: dict[int, PendingCommand] = {}
 
     def add(self, request_id: RequestId, now_s: float, form: Form | None, *, is_list: bool) -> int:
         """Remember a command; return its number."""
         self._refs += 1
         self._lists += is_list
-        self._waiting[self._refs] = Waiting(request_id, now_s + ANSWER_S, form, is_list)
+        self._waiting[self._refs] = PendingCommand(request_id, now_s + ANSWER_S, form, is_list)
         return self._refs
 
-    def take(self, ref: int) -> Waiting | None:
+    def take(self, ref: int) -> PendingCommand | None:
         """Forget a command that is answered; return what was known of it."""
         taken = self._waiting.pop(ref, None)
         if taken is not None:
             self._lists -= taken.is_list
         return taken
 
-    def take_overdue(self, now_s: float) -> list[Waiting]:
+    def take_overdue(self, now_s: float) -> list[PendingCommand]:
         """Forget the commands that wait for too long."""
         overdue = [ref for ref, one in self._waiting.items() if one.due_s <= now_s]
         return [taken for ref in overdue if (taken := self.take(ref))]
 
-    def take_all(self) -> list[Waiting]:
+    def take_all(self) -> list[PendingCommand]:
         """Forget every command."""
         taken, self._waiting, self._lists = self._waiting, {}, 0
         return list(taken.values())

@@ -12,16 +12,16 @@ from uuid import uuid4 as new_uuid
 from flask import Blueprint, Response, request
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.door import Entrance
 from crypto_stream.gateway.delivery.handshake import Answer
-from crypto_stream.gateway.order_sessions.house import Client
+from crypto_stream.gateway.delivery.upgrades import Upgrades
+from crypto_stream.gateway.order_sessions.limits import Client
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.refusals import Refusals
 from crypto_stream.gateway.web.headers import Wsgi
 from crypto_stream.gateway.web.origins import allowed, refusal
 from crypto_stream.gateway.web.problems import ProblemError
-from crypto_stream.orders.fields import uuid
+from crypto_stream.orders.wire.fields import uuid
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ def order_gateway() -> Blueprint:
     return blueprint
 
 
-class Reception:
+class OrderRouting:
     """Let WebSockets in at `/ws`; everything else, and whom it refuses, goes on to `app`."""
 
     def __init__(
         self,
         app: Wsgi,
-        entrance: Entrance,
+        entrance: Upgrades,
         sessions: OrderSessions,
         origins: Sequence[str],
         most: int,

@@ -13,11 +13,11 @@ from websockets.frames import Frame as Incoming
 from websockets.protocol import Protocol as Frames
 from websockets.protocol import Side, State
 
-from crypto_stream.gateway.delivery.assembly import Assembly
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.close_codes import fault
 from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
+from crypto_stream.gateway.delivery.messages import MessageAssembly
 from crypto_stream.gateway.listener import prepare
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _INFLATING = 40_000
 CLOSE_S = 5.0
 
 
-class Wire(_socket.socket):
+class WebSocket(_socket.socket):
     """One WebSocket after its handshake; a subclass says what becomes of what it `received`.
 
     Owns the socket. What it cannot write at once waits in `_owed`: the rest of a frame, then what was `put`
@@ -62,7 +62,7 @@ class Wire(_socket.socket):
         self._hub = hub
         self._bounds = bounds
         self._kept = 0
-        self._assembly = Assembly()
+        self._assembly = MessageAssembly()
         self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=bounds.message, logger=_quiet)
         self._frames.extensions = extensions
         self._deflate = bool(extensions)

@@ -17,12 +17,12 @@ from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Ceilings
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.exchange import Exchange, Offers, Verdict
-from crypto_stream.orders.items import Decided
 from crypto_stream.orders.limits import Terms, check, too_many_sessions
 from crypto_stream.orders.matching import Live, live_order
 from crypto_stream.orders.owners import Owner, Session
+from crypto_stream.orders.simulator import Offers, Simulator, Verdict
 from crypto_stream.orders.transitions import changed, traded
+from crypto_stream.orders.writes import Decided
 from crypto_stream.storage.interface import OrdersFound
 
 STAYS_S = 60.0  # an anonymous owner's orders outlive its last session by so much
@@ -31,7 +31,7 @@ LEFT = "its connection had been gone for 60 s"
 _LOADED_AT_ONCE = 2_000
 
 
-class Floor:
+class State:
     """Accept, trade and end orders."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Floor:
         self._terms = terms
         self._clock = clock
         self._put = put
-        self._exchange = Exchange(quotes, offers)
+        self._exchange = Simulator(quotes, offers)
         self._random = random.Random()
         self._new_id = _Ids()
         self._rank = 0

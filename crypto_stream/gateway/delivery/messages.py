@@ -15,7 +15,7 @@ _SMALL_S = 10.0
 _SMALL_COSTS_S = 0.005
 
 
-class Assembly:
+class MessageAssembly:
     """The message of which a part has come. Its size is bounded by who reads the frames."""
 
     __slots__ = ("_part", "_small", "_small_since_s")

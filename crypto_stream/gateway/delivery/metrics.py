@@ -39,7 +39,7 @@ class Histogram:
 
 
 @dataclass
-class Counters:
+class DeliveryMetrics:
     """Totals since the start of this gateway."""
 
     flushes: Counter[int] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Counters:
 
 
 @dataclass
-class OrderCounters:
+class OrderMetrics:
     """What order sessions count: totals since the start of this gateway.
 
     `sessions` and `subscriptions` are open now, `owed` are the bytes that wait for slow clients now.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from crypto_stream.gateway.delivery.hub import Hub
-from crypto_stream.gateway.fast.road import Road
+from crypto_stream.gateway.http_cache.responder import Respond
 
 # Bytes read at once; requests for this road are shorter.
 _CHUNK = 16 * 1024
@@ -25,14 +25,16 @@ class Pause(Protocol):
         """Let it go on, now; for callbacks of the hub, once for each `wait`."""
 
 
-class Desk:
+class CacheConnection:
     """Answer the simple requests of one connection.
 
     Only what needs its green thread wakes it: a request for the ordinary road, a client that does not take
     its answer, the end. Between two simple requests nothing is switched and no watch is changed.
     """
 
-    def __init__(self, connection: Any, bare: Any, road: Road, hub: Hub, pause: Callable[[], Pause]) -> None:
+    def __init__(
+        self, connection: Any, bare: Any, road: Respond, hub: Hub, pause: Callable[[], Pause]
+    ) -> None:
         """Serve a green socket, of which `bare` is the real, non-blocking one; `pause` makes pauses."""
         self._connection = connection
         self._receive = bare.recv

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from crypto_stream.bus.orders import Command
-from crypto_stream.gateway.delivery.counters import OrderCounters
+from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.order_sessions.market_data import MarketData
 from crypto_stream.market.instruments import Instrument
 
@@ -31,11 +31,11 @@ class Client(NamedTuple):
     address: str = ""
 
 
-class House(Protocol):
+class SessionHost(Protocol):
     """The gateway as its sessions see it; `up` says whether the engine can be asked."""
 
     limits: Limits
-    counters: OrderCounters
+    counters: OrderMetrics
     market: MarketData
     up: bool
 

@@ -11,7 +11,7 @@ _MADE_UP_MS = 30_000
 _BLOCKED_NS = 1_000_000_000
 
 
-class Standstill:
+class Suspension:
     """Look at the clock whenever something runs, and see how long nothing did.
 
     `clock_ns` is to go on while the machine sleeps.

@@ -15,7 +15,7 @@ _SECOND_S = 1.0
 _SHOWN = 8
 
 
-class Journal:
+class OrderLog:
     """Count what happened to orders and log it; what is not logged is told by its number."""
 
     def __init__(self) -> None:

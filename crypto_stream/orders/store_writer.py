@@ -12,7 +12,16 @@ from functools import partial
 
 from crypto_stream.market.orders import ExecType, Report
 from crypto_stream.orders.faults import Faults
-from crypto_stream.orders.items import Decided, Item, Listener, Lookup, OwnerRead, Removal, Stored, UnusedRead
+from crypto_stream.orders.writes import (
+    Decided,
+    Item,
+    Listener,
+    Lookup,
+    OwnerRead,
+    Removal,
+    Stored,
+    UnusedRead,
+)
 from crypto_stream.storage.interface import CorruptError, OrderBatch, OrderReader, OrderWriter, UnusableError
 
 log = logging.getLogger(__name__)
@@ -31,7 +40,7 @@ _MOST_USED = 1_000  # owners that wait to be noted as used; it is done along wit
 _MOST_SEQS = 100_000
 
 
-class Ledger:
+class StoreWriter:
     """Write what is decided, all that waits in one transaction, on one thread; read on another.
 
     Every item has its result, in order, handed to the event loop by `post`. After a failure everything fails

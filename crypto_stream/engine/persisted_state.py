@@ -32,7 +32,7 @@ _DIGITS = 15
 _SEQ_DIGITS = 16
 
 
-class Memory:
+class PersistedState:
     """Keep the pin and the bans, written to the store soon after each change."""
 
     def __init__(self, store: StateStore, now_ms: int) -> None:

@@ -35,7 +35,7 @@ _IGNORED = {
 _READ = {"host", "accept", "accept-encoding", "connection", "if-none-match"}
 
 
-class Plain(NamedTuple):
+class CacheableRequest(NamedTuple):
     """All that the answer to a simple request can depend on, besides the state of the world."""
 
     path: str
@@ -46,7 +46,7 @@ class Plain(NamedTuple):
     keep_alive: bool
 
 
-def plain(head: bytes) -> Plain | None:
+def cacheable(head: bytes) -> CacheableRequest | None:
     """Read one whole head, its empty line included; None where it is not certainly simple."""
     if len(head) > MOST or not head.isascii() or not head.endswith(END):
         return None
@@ -63,7 +63,7 @@ def plain(head: bytes) -> Plain | None:
     if any(one is not None and not _ACCEPT.fullmatch(one) for one in (accept, encoding)):
         return None
     kinds = parse_accept_header(accept, MIMEAccept)
-    return Plain(
+    return CacheableRequest(
         asked[2],
         asked[1] == "HEAD",
         kinds["application/json"] > kinds["text/html"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 ASK_S = 0.1
 
 
-class Receipts:
+class Acknowledgements:
     """Remember the newest report that was sent, asked for, and received by the client, each by its seq."""
 
     __slots__ = ("_asked", "_next_s", "_received", "_sent")

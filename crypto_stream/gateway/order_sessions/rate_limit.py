@@ -7,7 +7,7 @@ MOST_REFUSED = 1_000
 WITHIN_S = 10.0
 
 
-class Pace:
+class RateLimit:
     """Allow `rate` messages a second, and a second's worth at once after a pause (a token bucket)."""
 
     __slots__ = ("_at_s", "_left", "_rate", "_refused", "_since_s")

@@ -95,8 +95,8 @@ def _writing(seconds: float) -> Row:
         history = open_history(Settings(data_dir=Path(place)), _SYMBOLS, EngineClock(MachineClocks()))
         used = asyncio.run(_drive(history, seconds))
         late = sum(series.late for series in history.series.values())
-        if late or history.keeper.trouble:
-            raise RuntimeError(f"{late} trades came late, trouble {history.keeper.trouble}")
+        if late or history.writer.trouble:
+            raise RuntimeError(f"{late} trades came late, trouble {history.writer.trouble}")
     return used
 
 

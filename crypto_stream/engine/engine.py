@@ -165,13 +165,13 @@ class Engine:
         self._publish(
             Beat(
                 *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
-                history_trouble=history.keeper.trouble,
+                history_trouble=history.writer.trouble,
                 orders_trouble=self.trading.trouble,
                 feed_troubles=self._assembly.failover.troubles(),
                 bars_trouble=history.trouble,
                 clock_trouble=history.clock.trouble,
                 orders=self.trading.counts(),
-                history=HistoryCounts(history.late_trades, history.keeper.backlog, history.keeper.lost),
+                history=HistoryCounts(history.late_trades, history.writer.backlog, history.writer.lost),
             )
         )
 

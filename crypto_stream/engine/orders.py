@@ -35,8 +35,8 @@ def make_orders(
         *(settings.order_latency, settings.seed, settings.order_outcomes, most),
         *(settings.max_sessions, settings.keep_owners),
     )
-    ledger = StoreWriter(*order_stores(settings.data_dir), post)
-    return Orders(quotes, rules, terms, ledger, LoopClock(), tell)
+    store = StoreWriter(*order_stores(settings.data_dir), post)
+    return Orders(quotes, rules, terms, store, LoopClock(), tell)
 
 
 async def run_orders(orders: Orders) -> None:

@@ -22,13 +22,13 @@ class Answers:
     def __init__(
         self,
         reader: HistoryReader,
-        keeper: WriterThread,
+        writer: WriterThread,
         clock: EngineClock,
         present: Callable[[str, Plan], Present],
     ) -> None:
         """Read what is on the disk; `present` gives what is not, of a symbol for what is planned."""
         self._reader = reader
-        self._keeper = keeper
+        self._keeper = writer
         self._clock = clock
         self._present = present
         self._reading = Reading()

@@ -47,11 +47,11 @@ class Session:
     """
 
     __slots__ = (
-        *("_line", "_news", "address", "attached", "gateway", "gone", "number", "owed", "owner"),
+        *("_line", "_outbox", "address", "attached", "gateway", "gone", "number", "owed", "owner"),
         *("piece_end", "promises", "waiting"),
     )
 
-    def __init__(self, gateway: str, number: int, owner: Owner, news: Outbox, address: str = "") -> None:
+    def __init__(self, gateway: str, number: int, owner: Owner, outbox: Outbox, address: str = "") -> None:
         """Begin unattached."""
         self.address = address
         self.owed = 0
@@ -63,28 +63,28 @@ class Session:
         self.gone = False
         self.waiting: deque[Ask] = deque()
         self.promises = 0
-        self._news = news
+        self._outbox = outbox
         self._line: deque[Told | Promise] = deque()
 
     def tell(self, told: Told, *, promised: bool = False) -> None:
         """Tell it now, or after the answers it was promised before."""
         if self.gone:
             return
-        self._news.charge(self, told)
+        self._outbox.charge(self, told)
         if self._line:
             self._line.append(told)
         else:
-            self._news.add(self, told, promised=promised)
+            self._outbox.add(self, told, promised=promised)
 
     def charge(self, told: Told) -> None:
         """Count something that is told when it is its turn."""
-        self._news.charge(self, told)
+        self._outbox.charge(self, told)
 
     def end(self) -> None:
         """Be told nothing more."""
         self.gone, self.attached = True, False
         self._line.clear()
-        self._news.forget(self)
+        self._outbox.forget(self)
 
     def fail(self, ref: int, code: str, reason: str) -> None:
         """Refuse a command."""
@@ -105,7 +105,7 @@ class Session:
                     return
                 head = head.answer
             line.popleft()
-            self._news.add(self, head, promised=promised)
+            self._outbox.add(self, head, promised=promised)
 
 
 class Promise:

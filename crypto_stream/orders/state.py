@@ -1,7 +1,7 @@
 """All that is in memory of one opening of the store: owners, active orders, the exchange.
 
-What is decided here is handed to the ledger and told when it is on disk. When the disk refuses, the whole
-floor is thrown away and a new one made of what is kept: memory is never ahead of the disk for good.
+What is decided here is handed to the store and told when it is on disk. When the disk refuses, the whole
+state is thrown away and a new one made of what is kept: memory is never ahead of the disk for good.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class State:
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
 
-        `offers` is what a former floor left of these quotes: nothing is offered twice.
+        `offers` is what a former state left of these quotes: nothing is offered twice.
         """
         self.owners: dict[str, Owner] = {}
         self._ceilings = Ceilings(terms.max_open)

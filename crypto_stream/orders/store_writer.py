@@ -69,7 +69,7 @@ class StoreWriter:
         self._retry_s = retry_s
         self._most_waiting = most_waiting
         self._slow_s = slow_s
-        self._news = threading.Condition()
+        self._outbox = threading.Condition()
         self._items: deque[Item] = deque()
         self._told: dict[str, int] = {}
         self._used: set[str] = set()
@@ -94,27 +94,27 @@ class StoreWriter:
 
     def stop(self, seconds: float) -> None:
         """Write what waits, for at most so long, and end."""
-        with self._news:
+        with self._outbox:
             self._ending = True
-            self._news.notify_all()
+            self._outbox.notify_all()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(seconds)
 
     def put(self, item: Item) -> None:
         """Have it written or read after all that was put before; never waits for the disk."""
-        with self._news:
+        with self._outbox:
             self._items.append(item)
-            self._news.notify_all()
+            self._outbox.notify_all()
 
     def told(self, owner: str, seq: int) -> None:
         """Remember that `owner` was told its reports up to `seq`."""
-        with self._news:
+        with self._outbox:
             self._told[owner] = max(seq, self._told.get(owner, 0))
 
     def used(self, owner: str) -> None:
         """Remember that somebody uses an owner now."""
-        with self._news:
+        with self._outbox:
             self._used.add(owner)
 
     def abandon(self, reason: str) -> None:
@@ -122,10 +122,10 @@ class StoreWriter:
 
         After many that followed each other it is not opened again: it would go on for ever.
         """
-        with self._news:
+        with self._outbox:
             fault = self._faults.note(reason, time.monotonic())
             self._doubt = self._doubt or fault
-            self._news.notify_all()
+            self._outbox.notify_all()
 
     @property
     def behind(self) -> str | None:
@@ -142,12 +142,12 @@ class StoreWriter:
 
     def forget(self, *, reopen: bool) -> list[Item]:
         """Give up, after a failure, what was put in since, and return it; open again if that is of use."""
-        with self._news:
+        with self._outbox:
             late, self._items = list(self._items), deque()
             self._told.clear()
             self._used.clear()
             self._wanted = reopen
-            self._news.notify_all()
+            self._outbox.notify_all()
         return late
 
     def _run(self) -> None:
@@ -164,8 +164,8 @@ class StoreWriter:
     def _open(self) -> bool:
         """Open what is kept as soon as that is wanted and works; False at the end."""
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._wanted or self._ending)
+            with self._outbox:
+                self._outbox.wait_for(lambda: self._wanted or self._ending)
                 if self._ending:
                     return False
             try:
@@ -173,9 +173,9 @@ class StoreWriter:
             except OSError as error:
                 hopeless = isinstance(error, CorruptError | UnusableError)
                 self._post(partial(self._listener.refused, str(error), hopeless=hopeless))
-                with self._news:
+                with self._outbox:
                     self._wanted = not hopeless
-                    self._news.wait_for(lambda: self._ending, self._retry_s)
+                    self._outbox.wait_for(lambda: self._ending, self._retry_s)
                 continue
             self._wanted = False
             self._seqs.clear()
@@ -196,15 +196,15 @@ class StoreWriter:
             except OSError as error:
                 self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
                 if error is self._doubt:
-                    with self._news:
-                        self._news.wait_for(lambda: self._ending, self._faults.pause_s)
+                    with self._outbox:
+                        self._outbox.wait_for(lambda: self._ending, self._faults.pause_s)
                 return
             if self._ending and not self._items:
                 return
 
     def _next(self) -> tuple[list[Item], dict[str, int]]:
-        with self._news:
-            self._news.wait_for(lambda: self._items or self._ending or self._doubt, _TOLD_EVERY_S)
+        with self._outbox:
+            self._outbox.wait_for(lambda: self._items or self._ending or self._doubt, _TOLD_EVERY_S)
             items: list[Item] = []
             while self._items and len(items) < _MOST_AT_ONCE:
                 items.append(self._items.popleft())
@@ -224,7 +224,7 @@ class StoreWriter:
                 anonymous = frozenset(
                     one.report.order.owner for one in stored if one.decided.anonymous and not one.known
                 )
-                with self._news:
+                with self._outbox:
                     used, self._used = frozenset(self._used), set()
                 taken = {
                     (one.decided.taken.symbol, one.decided.taken.source, one.decided.taken.side): (
@@ -294,7 +294,7 @@ class StoreWriter:
         return last + 1
 
     def _fail(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
-        with self._news:
+        with self._outbox:
             items, self._items = [*items, *self._items], deque()
             self._wanted = False
         self._post(partial(self._listener.failed, items, reason, hopeless=hopeless))
@@ -306,9 +306,9 @@ class StoreWriter:
             except OSError as error:
                 self._post(partial(lookup.failed, str(error)))
                 if isinstance(error, CorruptError):
-                    with self._news:
+                    with self._outbox:
                         self._doubt = error
-                        self._news.notify_all()
+                        self._outbox.notify_all()
             except Exception:  # a fault of ours costs this one answer
                 log.exception("orders could not be read")
                 self._post(partial(lookup.failed, "a fault of this server, see its log"))

@@ -21,16 +21,16 @@ class Telling:
         self._journal = journal
         self._clock = clock
 
-    def tell(self, floor: State, result: Stored) -> None:
+    def tell(self, state: State, result: Stored) -> None:
         """Tell the sessions of the owner, and let a new order go to the market."""
         decided, report, known = result
-        owner = floor.owners.get(report.order.owner)
+        owner = state.owners.get(report.order.owner)
         if known:
-            floor.withdraw(decided.order.owner)
+            state.withdraw(decided.order.owner)
             self._answer(result)
             return
         if report.exec_type is ExecType.NEW:
-            floor.accept(report.order)
+            state.accept(report.order)
         for session in owner.sessions if owner is not None else ():
             if session.attached:
                 session.tell(Happened(session.number, _ref(decided, session), report, self.store))

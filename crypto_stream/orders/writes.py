@@ -1,4 +1,4 @@
-"""What is handed to the ledger, and what comes back."""
+"""What is handed to the store, and what comes back."""
 
 from __future__ import annotations
 

@@ -163,9 +163,9 @@ class House:
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
-        self.ledger = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
+        self.store = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
-            self.quotes, lambda _source, _symbol: rules, terms, self.ledger, self.clock, self._tell
+            self.quotes, lambda _source, _symbol: rules, terms, self.store, self.clock, self._tell
         )
 
     def start(self) -> None:
@@ -175,7 +175,7 @@ class House:
     def stop(self) -> None:
         """End in order: what is decided is written, nobody hears of it any more."""
         self.disk.free.set()
-        self.ledger.stop(DEADLINE_S)
+        self.store.stop(DEADLINE_S)
 
     def kill(self) -> None:
         """End as `kill -9` does: what is not on disk never will be."""
@@ -295,7 +295,7 @@ class House:
         """Wait until both threads did all they were given; say whether anything came of it."""
         ours: list[object] = []
         passed: list[object] = []
-        self.ledger.put(
+        self.store.put(
             Lookup(lambda: ours.append(1), lambda _reader: lambda: passed.append(1), passed.append)
         )
         ran = 0
@@ -315,7 +315,7 @@ class House:
 
 @contextmanager
 def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> Iterator[House]:
-    """Run the service as long as the block lasts; `limits` are those of the ledger."""
+    """Run the service as long as the block lasts; `limits` are those of the store."""
     one = House(path, terms, rules, **limits)
     one.start()
     try:

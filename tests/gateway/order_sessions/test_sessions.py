@@ -285,7 +285,7 @@ def test_commands_without_an_answer_are_bounded_and_none_is_lost() -> None:
     """Past 256 nothing more is read until half of them are answered."""
     with seated() as one:
         one.house.limits = Limits(10_000, 3, PATIENCE_S)
-        one.session._pace = RateLimit(10_000, one.house.now_s)
+        one.session._rate = RateLimit(10_000, one.house.now_s)
         one.send(*[PLACE] * (MOST_UNANSWERED + 50))
         held = len(one.house.asked)
         refs = [command.ref for command in one.house.asked if isinstance(command, Place)]

@@ -13,7 +13,6 @@ class Backoff:
     """
 
     def __init__(self, first_s: float, most_s: float, chance: Callable[[], float] | None = None) -> None:
-        """Begin with the first delay."""
         self._first_s = first_s
         self._most_s = most_s
         self._chance = chance

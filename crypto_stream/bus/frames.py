@@ -29,7 +29,6 @@ class Splitter:
     """Cut a stream of bytes, fed in any pieces, into message bodies; holds at most one unfinished message."""
 
     def __init__(self) -> None:
-        """Start at a message's beginning."""
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:

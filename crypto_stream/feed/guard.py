@@ -38,7 +38,6 @@ class JumpGuard:
     """
 
     def __init__(self, book: Book, percent: float) -> None:
-        """Begin without any last price."""
         self._book = book
         self._percent = Decimal(str(percent))
         self._former: dict[str, Reference] = {}

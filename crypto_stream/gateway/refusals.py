@@ -14,7 +14,6 @@ class Refusals:
     """Count and log; shown at /metrics."""
 
     def __init__(self) -> None:
-        """Count nothing yet."""
         self.by_reason: Counter[str] = Counter()
         self._throttle = LogThrottle()
 

@@ -23,7 +23,6 @@ class Recent:
     """The last hour and day of each instrument; those of a former life are read in the background."""
 
     def __init__(self, symbols: Iterable[str], reader: HistoryReader) -> None:
-        """Begin without a past."""
         self._reader = reader
         self._days = {symbol: Rolling24h() for symbol in symbols}
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self._days}

@@ -26,7 +26,6 @@ class Rolling24h:
     """The bars of the last 24 h, and what is newer than the last of them."""
 
     def __init__(self) -> None:
-        """Begin without a past."""
         self._bars: deque[Bar] = deque()
         self._past: Figures | None = None
 

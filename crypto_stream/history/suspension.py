@@ -18,7 +18,6 @@ class Suspension:
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        """Begin now."""
         self._clock_ns = clock_ns
         self._looked_ns = clock_ns()
         self._settled_ns = self._looked_ns
@@ -44,7 +43,6 @@ class Lived:
     """
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.ns = 0
         self._before_ns: int | None = None
 

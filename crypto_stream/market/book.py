@@ -35,7 +35,6 @@ class Entry:
     )
 
     def __init__(self) -> None:
-        """Know nothing."""
         self.price: str | None = None
         self.bid: str | None = None
         self.bid_size: str | None = None
@@ -99,7 +98,6 @@ class SourceBook:
     """One source's part of the book."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self.entries: dict[str, Entry] = {}
         self.dropped: Counter[str] = Counter()
         self.received_ns: int | None = None
@@ -163,7 +161,6 @@ class Book:
     """The newest quote per (source, instrument)."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._sources: dict[str, SourceBook] = {}
 
     def of(self, source: str) -> SourceBook:

@@ -35,7 +35,6 @@ class Channels:
     )
 
     def __init__(self) -> None:
-        """Know nothing."""
         self.top_ns = self.trades_ns = self.day_ns = self.told_ns = 0
         self.traded_ns = self.topped_ns = self.day_due_ns = 0
         self.pause_ns: float | None = None

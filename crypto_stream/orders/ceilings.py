@@ -26,7 +26,6 @@ class Ceilings:
     """
 
     def __init__(self, most: Most) -> None:
-        """Count nothing yet."""
         self.active = 0
         self._most = most
         self._counts: Counter[Hashable] = Counter()

@@ -19,7 +19,6 @@ class OrderLog:
     """Count what happened to orders and log it; what is not logged is told by its number."""
 
     def __init__(self) -> None:
-        """Begin with nothing counted."""
         self.placed = 0
         self.filled = 0
         self.cancelled = 0

@@ -26,7 +26,6 @@ class Owner:
     )
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
-        """Begin without orders and sessions."""
         self.name = name
         self.anonymous = anonymous
         self.live: dict[str, Live] = {}
@@ -52,7 +51,6 @@ class Session:
     )
 
     def __init__(self, gateway: str, number: int, owner: Owner, outbox: Outbox, address: str = "") -> None:
-        """Begin unattached."""
         self.address = address
         self.owed = 0
         self.gateway = gateway
@@ -114,7 +112,6 @@ class Promise:
     __slots__ = ("_begun", "_session", "answer")
 
     def __init__(self, session: Session) -> None:
-        """Belong to one session."""
         self._session = session
         self._begun = False
         self.answer: Told | None = None

@@ -16,7 +16,6 @@ class Telling:
     """Tell what was stored, and note it in the journal; `store` is the identity of what is open."""
 
     def __init__(self, journal: OrderLog, clock: Clock) -> None:
-        """Tell nothing yet."""
         self.store = ""
         self._journal = journal
         self._clock = clock

@@ -16,7 +16,6 @@ class Turns:
     """Let so many lookups of each gateway begin at once; one is done when its answer was taken."""
 
     def __init__(self, begin: Callable[[Lookup], None], most: int = MOST_AT_ONCE) -> None:
-        """Begin nothing yet."""
         self._begin = begin
         self._most = most
         self._under_way: dict[str, Counter[Reader]] = {}

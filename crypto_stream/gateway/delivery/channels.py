@@ -28,7 +28,6 @@ class Channels:
     """All channels, by wish, by interval and by viewer."""
 
     def __init__(self) -> None:
-        """Start without any."""
         self._by_wish: dict[Subscription, Channel] = {}
         self._by_interval: dict[int, dict[Subscription, Channel]] = {}
         self._by_viewer: dict[str, Channel] = {}

@@ -21,7 +21,6 @@ class MessageAssembly:
     __slots__ = ("_part", "_small", "_small_since_s")
 
     def __init__(self) -> None:
-        """Begin without a part."""
         self._part: tuple[Opcode, bytearray] | None = None
         self._small = 0
         self._small_since_s = 0.0

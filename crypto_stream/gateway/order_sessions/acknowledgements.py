@@ -16,7 +16,6 @@ class Acknowledgements:
     __slots__ = ("_asked", "_next_s", "_received", "_sent")
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._sent = self._asked = self._received = 0
         self._next_s = 0.0
 

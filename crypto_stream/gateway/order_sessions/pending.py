@@ -29,7 +29,6 @@ class Pending:
     __slots__ = ("_lists", "_refs", "_waiting")
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._refs = self._lists = 0
         self._waiting: dict[int, PendingCommand] = {}
 

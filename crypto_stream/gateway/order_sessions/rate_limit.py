@@ -13,7 +13,6 @@ class RateLimit:
     __slots__ = ("_at_s", "_left", "_rate", "_refused", "_since_s")
 
     def __init__(self, rate: int, now_s: float) -> None:
-        """Begin with a full bucket."""
         self._rate = rate
         self._left = float(rate)
         self._at_s = self._since_s = now_s

@@ -67,7 +67,6 @@ class Pause:
     """Lets the green thread that made it wait (`fast.desk`)."""
 
     def __init__(self) -> None:
-        """Belong to the running green thread."""
         self._thread = gevent.getcurrent()
 
     def wait(self, seconds: float) -> bool:

@@ -33,7 +33,6 @@ class ProblemError(CryptoStreamError):
     """
 
     def __init__(self, status: int, code: str, detail: str, near: Sequence[str] = (), **more: Any) -> None:
-        """Keep them."""
         super().__init__(detail)
         self.status = status
         self.code = code

@@ -28,7 +28,6 @@ class Turns:
     """Let in as many questions at once as are good for all: `most` in all, `per_address` of one address."""
 
     def __init__(self, most: int, per_address: int) -> None:
-        """Let nobody in yet."""
         self._most = most
         self._per_address = per_address
         self._of: Counter[str] = Counter()

@@ -54,6 +54,7 @@ from crypto_stream.market.orders import Rules
 
 __all__ = [
     "ARRIVAL",
+    "MOST_FRAME_BYTES",
     "TOPICS",
     "UNREADABLE",
     "Acked",
@@ -99,6 +100,9 @@ VenueTime = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 BarTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
 # Of a list that a venue's REST interface gives: more would be nonsense, and too much work in one piece.
 VenueList = msgspec.Meta(max_length=20_000)
+
+# Bytes of the largest frame that a handler may ask for.
+MOST_FRAME_BYTES = 16 * 1024 * 1024
 
 # The best bid and ask; trades; the figures of the last 24 hours.
 Topic = Literal["top", "trades", "day"]

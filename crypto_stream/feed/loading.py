@@ -8,7 +8,7 @@ import importlib.util
 import ipaddress
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -16,14 +16,13 @@ from typing import Any
 
 from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
 from crypto_stream.feed import recordings
-from crypto_stream.feed.handler import Instrument, Limits, Rules
+from crypto_stream.feed.handler import MOST_FRAME_BYTES, Instrument, Limits, Rules
 from crypto_stream.feed.names import read_names, read_without
 from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Source, Venue
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
 _PACKAGE = "handlers"
-_REPLAY = "replay:"
 # Settings of every venue, beside the handler's own.
 _COMMON_OPTIONS = ("url", "rest_url", "without", "names")
 _ADDRESS = re.compile(
@@ -58,14 +57,23 @@ def load_source(name: str, folder: Path | None, options: Mapping[str, str]) -> S
 
 
 def load_sources(settings: Settings) -> list[Source]:
-    """Load every source the settings name, best first; UsageError in one line for what cannot be."""
+    """Load every source the settings name, best first; UsageError in one line for what cannot be.
+
+    A source is named by its handler, or by its kind and what that needs: `replay:binance:FILE`.
+    """
     sources: list[Source] = []
     for word in settings.sources:
-        if word.startswith(_REPLAY):
-            sources.append(_load_replay(word, settings))
-        else:
+        kind, named, argument = word.partition(":")
+        if not named:
             sources.append(
                 load_source(word, settings.handlers_dir, _options_of(word, settings.handler_options))
+            )
+        elif kind in _NAMED:
+            sources.append(_NAMED[kind](argument, settings))
+        else:
+            known = ", ".join(f"{each}:…" for each in _NAMED)
+            raise SettingError(
+                f"sources: {word!r} is not allowed: {kind!r} is no kind of source; known: {known}"
             )
     names = [source.name for source in sources]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -74,16 +82,16 @@ def load_sources(settings: Settings) -> list[Source]:
     return sources
 
 
-def _load_replay(word: str, settings: Settings) -> Source:
-    venue_name, found, file = word.removeprefix(_REPLAY).partition(":")
-    if not found or not file:
-        raise SettingError(f"sources: {word!r} is not allowed: write replay:VENUE:FILE")
+def _load_replay(argument: str, settings: Settings) -> Source:
+    venue_name, _, file = argument.partition(":")
+    if not file:
+        raise SettingError(f"sources: 'replay:{argument}' is not allowed: write replay:VENUE:FILE")
     venue = load_source(venue_name, settings.handlers_dir, _options_of(venue_name, settings.handler_options))
     if not isinstance(venue, Venue):
         raise RecordingError(f"sources: {venue.name!r} is no venue; only a venue's recording can be replayed")
     recordings.check(Path(file))
     return Recording(
-        name=f"{_REPLAY}{venue.name}",
+        name=f"replay:{venue.name}",
         found=file,
         without=venue.without,
         names=venue.names,
@@ -91,6 +99,10 @@ def _load_replay(word: str, settings: Settings) -> Source:
         file=Path(file),
         speed=settings.replay_speed,
     )
+
+
+# Kinds of source that need more than a handler's name.
+_NAMED: Mapping[str, Callable[[str, Settings], Source]] = {"replay": _load_replay}
 
 
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
@@ -220,8 +232,13 @@ def _check_shape(name: str, file: Path, module: ModuleType) -> None:
     rules = getattr(module, "RULES", {})
     if not isinstance(rules, dict) or not all(isinstance(each, Rules) for each in rules.values()):
         raise BrokenHandlerError(f"handler {name} ({file}): RULES must map symbols to Rules")
-    if not isinstance(getattr(module, "LIMITS", Limits()), Limits):
+    limits = getattr(module, "LIMITS", Limits())
+    if not isinstance(limits, Limits):
         raise BrokenHandlerError(f"handler {name} ({file}): LIMITS must be made by Limits(...)")
+    if not 0 < limits.frame_bytes <= MOST_FRAME_BYTES:
+        raise BrokenHandlerError(
+            f"handler {name} ({file}): frame_bytes of LIMITS must be above 0, at most {MOST_FRAME_BYTES:,}"
+        )
     for part in _FUNCTIONS:
         if not callable(getattr(module, part, _nothing)):
             raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,10 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
         ("RULES = {'x': '0.1'}", "RULES must map symbols to Rules"),
         ("Reader = 1", "Reader must be a function"),
         ("LIMITS = 5", "LIMITS must be made by Limits"),
+        (
+            "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(frame_bytes=17 * 1024 * 1024)",
+            "frame_bytes of LIMITS must be above 0, at most 16,777,216",
+        ),
     ],
 )
 def test_handler_of_the_wrong_kind_is_one_line(tmp_path: Path, line: str, message: str) -> None:
@@ -284,3 +289,19 @@ def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
     (source,) = load_sources(chosen)
 
     assert list(source.urls) == ["ws://127.0.0.1:5"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("bridge:one", "'bridge' is no kind of source; known: replay:…"),
+        (":x", "'' is no kind of source"),
+        ("replay:", "write replay:VENUE:FILE"),
+        ("replay:binance", "write replay:VENUE:FILE"),
+        ("replay:binance:", "write replay:VENUE:FILE"),
+    ],
+)
+def test_a_source_is_named_by_its_handler_or_by_its_kind(word: str, message: str) -> None:
+    """Anything else is one line that says what there is."""
+    with pytest.raises(SettingError, match=re.escape(message)):
+        load_sources(load({"sources": word}))

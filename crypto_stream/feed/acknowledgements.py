@@ -1,4 +1,4 @@
-"""Which requests were sent, and what became of them. Pure."""
+"""Which requests were sent and not acknowledged yet. Pure."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class _Pending:
 
 
 class Acknowledgements:
-    """Follow each sent request until the venue acknowledged or refused all of it.
+    """Track each sent request until the venue has acknowledged or refused all of it.
 
-    Data of an instrument counts as acknowledgement of all that was asked of it: venues send data before the
-    acknowledgement, or none at all.
+    A request is overdue `deadline_ns` after it was sent, and abandoned after `most_attempts`. Data of an
+    instrument acknowledges every request for it: some venues send data before the acknowledgement, or send
+    no acknowledgement at all.
     """
 
     def __init__(self, deadline_ns: int, most_attempts: int = 3) -> None:
-        """Call a request overdue `deadline_ns` after it was sent, at most `most_attempts` times."""
         self._deadline_ns = deadline_ns
         self._most_attempts = most_attempts
         self._attempts: dict[frozenset[Wanted], int] = {}
         self._pending: list[_Pending] = []
 
     def __len__(self) -> int:
-        """Return how many requests still wait."""
+        """Return how many requests are still pending."""
         return len(self._pending)
 
     def sent(self, request: Request, now_ns: int) -> None:
-        """Remember that `request` went out; one without keys awaits nothing."""
+        """Note that `request` was sent; one without keys expects no acknowledgement."""
         if not request.keys:
             return
         attempt = self._attempts.get(frozenset(request.wanted), 0) + 1
@@ -58,7 +58,7 @@ class Acknowledgements:
         self._keep(lambda pending: bool(_missing(pending)))
 
     def refused(self, key: str) -> tuple[Wanted, ...]:
-        """Note a refusal and return what its request wanted; an empty key means the oldest one waiting."""
+        """Note a refusal and return what its request wanted; an empty key means the oldest pending one."""
         for pending in self._pending:
             if key in pending.keys or not key:
                 pending.keys.discard(key)
@@ -68,17 +68,17 @@ class Acknowledgements:
         return ()
 
     def overdue(self, now_ns: int) -> tuple[list[Wanted], list[Wanted]]:
-        """Take out what was not acknowledged in time: what to ask for again, and what is given up."""
+        """Remove what was not acknowledged in time: what to request again, and what is abandoned."""
         again: list[Wanted] = []
-        given_up: list[Wanted] = []
+        abandoned: list[Wanted] = []
         late = [pending for pending in self._pending if now_ns - pending.sent_ns >= self._deadline_ns]
         for pending in late:
             self._pending.remove(pending)
-            (again if pending.attempts < self._most_attempts else given_up).extend(_missing(pending))
-        return again, given_up
+            (again if pending.attempts < self._most_attempts else abandoned).extend(_missing(pending))
+        return again, abandoned
 
     def _keep(self, waits: Callable[[_Pending], bool]) -> None:
-        """Take out what was acknowledged; its attempts are forgotten."""
+        """Keep only what still waits; the attempts of the rest are forgotten."""
         for pending in self._pending:
             if not waits(pending):
                 self._attempts.pop(frozenset(pending.request.wanted), None)
@@ -90,7 +90,7 @@ def _missing(pending: _Pending) -> list[Wanted]:
 
 
 def halves(wanted: tuple[Wanted, ...]) -> list[tuple[Wanted, ...]]:
-    """Cut a refused batch in two, to find what the venue refuses in it; one instrument is not cut."""
+    """Split a refused batch in two, to find what the venue refuses in it; one instrument stays whole."""
     symbols = list(dict.fromkeys(each.instrument.symbol for each in wanted))
     first = set(symbols[: len(symbols) // 2])
     parts = (

@@ -293,7 +293,7 @@ class Reading(Protocol):
 
 
 class Running(Protocol):
-    """What `events()` gets of the session it is run for."""
+    """What `events()` may know of the session it runs for."""
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -301,13 +301,13 @@ class Running(Protocol):
 
     @property
     def seed(self) -> int | None:
-        """The seed of everything random, None for a different run each time."""
+        """The seed of all randomness, None for a different run each time."""
 
-    def last_price(self, symbol: str) -> str | None:
-        """Tell the last price this source gave, before a restart too; None where there is none."""
+    def last_price(self, symbol: str, /) -> str | None:
+        """Return the last price this source gave, before a restart too; None where there is none."""
 
     def now_ms(self) -> int:
-        """Tell the present, in ms since the epoch, by the engine's clock: it may go back."""
+        """Return the time, in ms since the epoch, by the engine's clock: it may go back."""
 
 
 def exact(number: msgspec.Raw) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from decimal import Decimal
 
 import httpx
@@ -92,6 +92,14 @@ class Listing:
         }
         if rules != self.rules:
             self.rules = rules
+
+    def missing(self, carried: Set[str], heard_of: Set[str]) -> dict[str, str]:
+        """Return why some of the `carried` have no market; what gives data has one, unless it is halted.
+
+        The list can be older than a pair.
+        """
+        symbols = (self.unlisted.keys() & carried) - (heard_of - self.halted.keys())
+        return {symbol: self.unlisted[symbol] for symbol in symbols}
 
     def told(self, symbol: str, word: str) -> None:
         """Take what a frame says of one instrument: why it does not trade, or nothing where it does again."""

@@ -38,6 +38,22 @@ def read_names(text: str, setting: str) -> dict[str, str]:
     return names
 
 
+class _Currencies:
+    """What a venue's names of currencies are here, where a person said that some are called otherwise."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._ours = {theirs: ours for ours, theirs in names.items()}
+        # What it calls as we call ours, which has another name there, is another coin.
+        self._others = names.keys() - self._ours.keys()
+
+    def ours(self, base: str, quote: str) -> tuple[str, str] | None:
+        """Return a pair by our names; None where one of its currencies is another coin."""
+        base, quote = base.upper(), quote.upper()
+        if base in self._others or quote in self._others:
+            return None
+        return self._ours.get(base, base), self._ours.get(quote, quote)
+
+
 class Names:
     """The venue's ids of instruments, and back.
 
@@ -60,7 +76,7 @@ class Names:
         self._ids: dict[str, str] = {}
         self._instruments = {each.symbol: each for each in instruments}
         self._by_pair = {(each.base, each.quote): each for each in instruments if each.base and each.quote}
-        self._ours = {theirs: ours for ours, theirs in names.items()}
+        self._currencies = _Currencies(names)
         for instrument in instruments:
             named = venue_id(renamed(instrument, names))
             if named is None:
@@ -83,7 +99,10 @@ class Names:
         """Learn ids from the venue's whole list; return what it says of our instruments, by symbol."""
         found: dict[str, Listed] = {}
         for each in listed:
-            base, quote = (self._ours.get(part.upper(), part.upper()) for part in (each.base, each.quote))
+            split = self._currencies.ours(each.base, each.quote)
+            if split is None:
+                continue
+            base, quote = split
             unsplit = self._instruments.get(fold(base + quote))
             if unsplit is not None and unsplit.base is not None:
                 unsplit = None  # another pair of this joined name
@@ -111,15 +130,16 @@ class Discovered(Mapping[str, Instrument]):
         """Read ids by `pair_of`, name currencies as we do, and take `known` instruments as they are."""
         self._pair_of = pair_of
         self._known = known
-        self._ours = {theirs: ours for ours, theirs in names.items()}
+        self._currencies = _Currencies(names)
         self._found: dict[str, Instrument] = {}
 
     def __getitem__(self, venue_id: str) -> Instrument:
         if venue_id not in self._found:
-            split = self._pair_of(venue_id)
+            theirs = self._pair_of(venue_id)
+            split = None if theirs is None else self._currencies.ours(*theirs)
             if split is None:
                 raise KeyError(venue_id)
-            base, quote = (self._ours.get(part.upper(), part.upper()) for part in split)
+            base, quote = split
             symbol = fold(base + quote)
             if len(self._found) >= _MOST_FOUND:
                 self._found.clear()

@@ -18,7 +18,7 @@ from websockets.http11 import Response
 from websockets.protocol import Event
 
 from crypto_stream.errors import ProxyError, VenueError
-from crypto_stream.feed.retry import refusal
+from crypto_stream.feed.refusals import refusal
 from crypto_stream.proxies import proxy_for, shown
 
 _CLOSE_S = 1.0  # for a polite close; then the transport is aborted

@@ -1,4 +1,4 @@
-"""A source's sessions, one after the other (two while it moves), and when to try again."""
+"""A source that is kept connected: its state, its sessions one after the other, and what people see of it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,25 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from crypto_stream.backoff import Backoff
-from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.hosts import Hosts
+from crypto_stream.errors import VenueError
 from crypto_stream.feed.listing import Listing
-from crypto_stream.feed.retry import ConnectBudget
+from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolicy
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
+from crypto_stream.feed.sessions import Sessions
+from crypto_stream.feed.states import SOURCE_BEGINS, after, of_source
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
 
 log = logging.getLogger(__name__)
 
-# Data must have flowed this long before the delays begin anew: greeting and hanging up is no success.
-_PROVEN_NS = 5_000_000_000
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 60.0
-
 
 class ReconnectingSource:
-    """Keep one source connected while it is wanted; know its state at any moment.
+    """Keep one source connected while it is wanted; its state is known at any moment.
 
-    `remember(name, until_ms)` is told of bans, whose end must outlive a restart. All methods but `run`
-    return at once. Times ending in `_s` and `_ns` are monotonic, in `_ms` wall clock.
+    `remember(name, until_ms)` is called with a ban that must outlive a restart; `banned_until_ms` is what an
+    earlier call left. Several connections of one source share the list and the budget of the `first`. All
+    methods but `run` return at once. Times in `_s` and `_ns` are monotonic, in `_ms` wall clock.
     """
 
     def __init__(
@@ -40,10 +37,6 @@ class ReconnectingSource:
         banned_until_ms: int = 0,
         first: ReconnectingSource | None = None,
     ) -> None:
-        """Stay off until wanted, and unconnected until a remembered ban is over.
-
-        Of several connections of one source all share the list and the budget of the `first`.
-        """
         source = config.source
         self.name = source.name
         self.carries = frozenset(instrument.symbol for instrument in config.carried)
@@ -59,21 +52,20 @@ class ReconnectingSource:
         self._changed = config.changed
         self._config = config._replace(changed=self._on_session, on_status=self._on_status)
         self._remember = remember
-        self._backoff = Backoff(_FIRST_RETRY_S, _LONGEST_RETRY_S, random.random)
-        self._budget: ConnectBudget = first._budget if first else ConnectBudget(source.limits.attempts)
         self._wake = asyncio.Event()
-        self._wanted = False
-        self._finished = False
-        self._lost = False
-        self._session: FeedSession | None = None
-        self._successor: FeedSession | None = None
-        self._generation = 0
-        self._hosts = Hosts(source.urls, config.look_again_ns / 1e9)
-        # What a new connection at another host has to prove itself.
-        self._trial_ns = round(config.connect_s * 1e9) + config.ack_ns + config.stale_after_ns
-        self._retry_s = time.monotonic() + max(0, banned_until_ms - config.now_ms()) / 1000
+        self._own_state = self._noted = SOURCE_BEGINS
+        self._sessions = Sessions(self._config, self.carries)
+        self.budget: ConnectBudget = first.budget if first else ConnectBudget(source.limits.attempts)
+        now_s = time.monotonic()
+        self.budget.bar(now_s + max(0, banned_until_ms - config.now_ms()) / 1000)
+        self._retry = RetryPolicy(
+            source.urls,
+            self.budget,
+            look_again_s=config.look_again_ns / 1e9,
+            now_s=now_s,
+            chance=random.random,
+        )
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
-        self._noted: SourceState = "off"
 
     def of(self, symbol: str) -> ReconnectingSource:
         """Return the connection that carries an instrument: there is only this one."""
@@ -81,39 +73,28 @@ class ReconnectingSource:
 
     @property
     def state(self) -> SourceState:
-        """Where the source stands."""
-        if self._finished:
-            return "ended"
-        if not self._wanted:
-            return "off"
-        if self._session is None:
-            # Lost until tried again, however soon that is: every look in between must see it.
-            return "lost" if self._lost or time.monotonic() < self._retry_s else "connecting"
-        return self._session.state
+        """The state of the source; see `states`."""
+        serving = self._sessions.serving
+        return of_source(self._own_state, serving.state if serving else None)
 
     @property
     def reason(self) -> str | None:
-        """Why it stands there; None while it is live."""
-        if self._finished:
+        """Why it is in that state; None while it is live."""
+        state, serving = self.state, self._sessions.serving
+        if state == "ended":
             return "the recording is over"
-        if not self._wanted:
+        if state == "off":
             return "not needed now"
-        if self._session is None:
+        if serving is None:
             return self._retry_reason
-        return self._session.reason or (
-            self._retry_reason if self.state == "connecting" and self.failed else None
-        )
+        return serving.reason or (self._retry_reason if state == "connecting" and self.failed else None)
 
     @property
     def refused(self) -> Mapping[str, str]:
         """Why it does not carry some of the instruments asked for."""
-        listing = self.listing
-        missing = listing.unlisted.keys() & self.carries
-        if self._session:
-            # A list can be older than the pair: what gives data is not missing there.
-            missing -= self._session.heard_of - listing.halted.keys()
-        refused = self._session.refused if self._session else {}
-        return {**{symbol: listing.unlisted[symbol] for symbol in missing}, **refused}
+        if (serving := self._sessions.serving) is None:
+            return self.listing.missing(self.carries, frozenset())
+        return {**self.listing.missing(self.carries, serving.heard_of), **serving.refused}
 
     @property
     def halted(self) -> Mapping[str, str]:
@@ -121,71 +102,66 @@ class ReconnectingSource:
         return self.listing.halted
 
     def want(self, wanted: bool) -> None:
-        """Connect from now on, or hang up."""
-        if wanted != self._wanted:
-            self._wanted = wanted
-            self._lost = False
+        """Connect from now on, or disconnect."""
+        before = self.state
+        if wanted == (before != "off"):
+            return
+        may_try = self._sessions.serving is not None or time.monotonic() >= self._retry.due_s
+        self._own_state = after(before, ("wanted" if may_try else "barred") if wanted else "unwanted")
+        if self.state != before:
             self._wake.set()
             self._note()
 
     def check(self, now_ns: int) -> None:
         """Let the sessions judge silence, acknowledgements and age."""
-        for session in (self._session, self._successor):
-            if session:
-                session.check(now_ns)
-        if self._session and len(self._config.source.urls) > 1:
-            self._judge_host(self._session, now_ns)
+        self._sessions.check(now_ns)
+        if self._sessions.serving and len(self._config.source.urls) > 1:
+            self._judge_host(self._sessions.serving, now_ns)
 
     def resubscribe(self, symbols: Sequence[str]) -> None:
-        """Ask for instruments anew that fell silent, whole or in part, on a live connection."""
+        """Resubscribe to instruments that fell silent, in whole or in part, on a live connection."""
         extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
         log.warning("instruments went silent, resubscribing", extra=extra)
-        if self._session:
-            self._session.resubscribe(symbols)
+        if self._sessions.serving:
+            self._sessions.serving.resubscribe(symbols)
 
     def move(self, reason: str) -> None:
-        """Open a new connection; the present one goes when that is live."""
-        if self._session:
-            self._session.move(reason)
+        """Open a new connection, which replaces the present one once it is live."""
+        if self._sessions.serving:
+            self._sessions.serving.move(reason)
 
     def status(self, now_ns: int, *, pin: str | None, serving: int) -> SourceStatus:
         """Describe the source for people and programs."""
-        received_ns = self._config.book.received_ns
-        waiting = self._session is None and self._wanted and not self._finished
+        config, session, state = self._config, self._sessions.serving, self.state
+        received_ns = config.book.received_ns
+        waiting = session is None and state not in ("off", "ended")
         return SourceStatus(
-            self.name,
-            self.state,
-            self.since_ms,
-            self.name == pin,
-            self.reason,
-            self.last_error,
-            None if received_ns is None else (now_ns - received_ns) // 1_000_000,
-            self.reconnects,
-            serving,
-            len(self.carries),
-            self._session.address if self._session else None,
-            _wall_ms() + round((self._retry_s - time.monotonic()) * 1000) if waiting else None,
-            dict(self._config.counts),
-            dict(self._config.book.dropped),
-            dict(self.refused),
-            sum(not instrument.synthetic for instrument in self._config.carried),
-            asked_again=self._asked_again(now_ns),
-            left_out=list(self._config.left_out),
+            name=self.name,
+            state=state,
+            since=self.since_ms,
+            pinned=self.name == pin,
+            reason=self.reason,
+            last_error=self.last_error,
+            age_ms=None if received_ns is None else (now_ns - received_ns) // 1_000_000,
+            reconnects=self.reconnects,
+            serving=serving,
+            carries=len(self.carries),
+            url=self._sessions.address,
+            retry_at=_wall_ms(self._retry.due_s - time.monotonic()) if waiting else None,
+            frames=dict(config.counts),
+            dropped=dict(config.book.dropped),
+            refused=dict(self.refused),
+            real=sum(not instrument.synthetic for instrument in config.carried),
+            asked_again=self._asked_again(session, now_ns) if session else {},
+            left_out=list(config.left_out),
         )
 
-    def _asked_again(self, now_ns: int) -> dict[str, int]:
-        if not self._session:
-            return {}
-        wall_ms, times = _wall_ms(), self._session.asked_again()
+    def _asked_again(self, session: FeedSession, now_ns: int) -> dict[str, int]:
+        wall_ms, times = _wall_ms(), session.asked_again()
         return {symbol: wall_ms + (at_ns - now_ns) // 1_000_000 for symbol, at_ns in times.items()}
 
-    def _on_listed(self, symbols: list[str]) -> None:
-        """Ask for instruments that the venue now lists, or trades again."""
-        if self._session and (carried := [symbol for symbol in symbols if symbol in self.carries]):
-            self._session.resubscribe(carried)
-
     async def run(self) -> None:
-        """Keep the source as wanted, for ever."""
+        """Keep the source connected while it is wanted, for ever."""
         async with asyncio.TaskGroup() as tasks:
             if self._is_first:
                 tasks.create_task(self.listing.follow())
@@ -197,122 +173,92 @@ class ReconnectingSource:
                 self._wake.clear()
 
     def _step(self, tasks: asyncio.TaskGroup, now_s: float) -> float | None:
-        """Look at the sessions, begin and end them as needed; return the seconds until the next look."""
-        if self._session and self._session.done:
-            self._on_end(self._session, now_s)
-        if self._successor and self._successor.done:
-            self._on_failed_move(self._successor, now_s)
-        if not self._wanted or self._finished:
-            self._stop_all()
+        """Begin, replace and end sessions as needed; return the seconds to the next step, where known."""
+        sessions = self._sessions
+        while sessions.serving and sessions.serving.done:  # a successor may have ended in the same moment
+            self._on_end(sessions.serving, now_s)
+        if sessions.successor and sessions.successor.done:
+            self._on_failed_move(sessions.successor, now_s)
+        if self.state in ("off", "ended"):
+            sessions.stop()
             return None
-        if self._session and self._successor and self._takes_over(self._session, self._successor):
+        if sessions.hand_over():
             log.info("source moved to its new connection", extra={"source": self.name})
-            self._session.stop()
-            self._session, self._successor = self._successor, None
-            self._session.is_successor = False
-        pause = max(self._retry_s - now_s, self._budget.delay(now_s))
-        if self._session is None:
-            if pause > 0:
-                return pause
-            self._lost = False
-            self._session = self._begin(tasks, now_s)
-            self.unbroken_since_ns = self._session.started_ns
-        elif self._session.wants_move and not self._successor:
-            if pause > 0:
-                return pause
-            log.info(
-                "source moves to a new connection",
-                extra={"source": self.name, "reason": self._session.wants_move},
-            )
-            self._successor = self._begin(tasks, now_s)
-            self._successor.is_successor = True
+        if sessions.serving is None or (sessions.serving.wants_move and not sessions.successor):
+            if (delay_s := self._retry.delay(now_s)) > 0:
+                return delay_s
+            self._begin(tasks, sessions.serving, now_s)
         self._note()
         return None
 
-    def _begin(self, tasks: asyncio.TaskGroup, now_s: float) -> FeedSession:
-        self._generation += 1
-        self._budget.spend(now_s)
-        session = FeedSession(self._config, self._hosts.choose(now_s), self._generation)
-        session.start(tasks)
-        return session
+    def _begin(self, tasks: asyncio.TaskGroup, serving: FeedSession | None, now_s: float) -> None:
+        """Open a connection: a new one to move to while another is `serving`."""
+        if serving:
+            extra = {"source": self.name, "reason": serving.wants_move}
+            log.info("source moves to a new connection", extra=extra)
+        else:
+            self._own_state = after(self.state, "attempt")
+        session = self._sessions.begin(tasks, self._retry.attempt(now_s))
+        if not serving:
+            self.unbroken_since_ns = session.started_ns
 
     def _judge_host(self, session: FeedSession, now_ns: int) -> None:
         """Leave a host that refuses everything; try the first one again while another gives only part."""
         if self.carries and self.carries <= session.refused.keys():
             session.abort(f"this host refuses every instrument: {next(iter(session.refused.values()))}")
             return
-        trial = self._successor
-        if trial and trial.address != session.address and now_ns - trial.started_ns > self._trial_ns:
-            trial.abort("it gives no more than the present host")
-        whole = session.state != "live" or session.heard_of >= self.carries - self.listing.unlisted.keys()
-        if not trial and self._hosts.look_again(session.address, now_ns / 1e9, whole=whole):
+        complete = session.state != "live" or session.heard_of >= self.carries - self.listing.unlisted.keys()
+        if not self._sessions.successor and self._retry.tries_first_host(
+            session.address, now_ns / 1e9, complete=complete
+        ):
             session.move("only part of the instruments is given here: the first host is tried again")
 
-    def _takes_over(self, session: FeedSession, successor: FeedSession) -> bool:
-        """Say whether `successor` is as good; at another host it must give as much."""
-        if successor.address == session.address:
-            return successor.state == "live"
-        return successor.state == "live" and not (session.heard_of - successor.heard_of) & self.carries
-
     def _on_end(self, session: FeedSession, now_s: float) -> None:
-        """Account for the end of the serving session; a successor under way takes its place."""
-        self._session, self._successor = self._successor, None
-        if self._session:
-            self._session.is_successor = False
-            self.unbroken_since_ns = self._session.started_ns
-            log.info(
-                "connection ended during the move", extra={"source": self.name, "reason": str(session.error)}
-            )
+        """Account for the end of the serving session; a successor under way replaces it."""
+        if successor := self._sessions.successor:
+            self.unbroken_since_ns = successor.started_ns
+            why = str(session.error)
+            log.info("connection ended during the move", extra={"source": self.name, "reason": why})
         elif session.error:
-            self.failed = self._lost = True
-            before = self.last_error
+            self._own_state = after(self.state, "failed")
+            self.failed = True
+            # That a venue cannot be reached is a warning once; that it still cannot is no news.
+            news = session.state != "connecting" or self.last_error != str(session.error)
             self._plan_retry(session, session.error, now_s)
             self.reconnects += 1
-            # A venue that cannot be reached says so once; that it still cannot is no news for a terminal.
-            news = session.state != "connecting" or self.last_error != before
             extra = {"source": self.name, "reason": self._retry_reason, "url": session.address}
             log.log(logging.WARNING if news else logging.INFO, "source lost", extra=extra)
-        elif self._wanted:
-            self._finished = True
-            log.info("source ended", extra={"source": self.name, "frames": self._config.counts.total()})
+        else:
+            self._own_state = after(self.state, "finished")
+            if self.state == "ended":
+                log.info("source ended", extra={"source": self.name, "frames": self._config.counts.total()})
+        self._sessions.drop_serving()
         self._note()
 
     def _on_failed_move(self, successor: FeedSession, now_s: float) -> None:
-        self._successor = None
-        if self._session and successor.address != self._session.address:
-            self._session.wants_move = None
-            self._hosts.stay(self._session.address)
-            if isinstance(successor.error, RetryLaterError):
-                self._hosts.bar(successor.address, now_s + successor.error.seconds)
-            extra = {"source": self.name, "url": successor.address, "reason": str(successor.error)}
+        self._sessions.drop_successor()
+        serving, error = self._sessions.serving, successor.error
+        if serving and successor.address != serving.address:
+            serving.wants_move = None
+            ban_s = self._retry.trial_failed(successor.address, error, now_s, present=serving.address)
+            self._remember_ban(ban_s)
+            extra = {"source": self.name, "url": successor.address, "reason": str(error)}
             log.info("the first host is no better", extra=extra)
-        elif successor.error:
-            self._plan_retry(successor, successor.error, now_s)
+        elif error:
+            self._plan_retry(successor, error, now_s)
 
     def _plan_retry(self, session: FeedSession, error: VenueError, now_s: float) -> None:
-        """Decide when the next attempt is due, and at which host."""
-        if session.live_ns > _PROVEN_NS:
-            self._backoff.reset()
-        seconds = self._backoff.next_delay()
-        reason = self.last_error = str(error)
-        if not session.heard_of & self.carries:  # this host never answered as it should: the next may
-            self._hosts.leave(session.address)
-        if isinstance(error, RetryLaterError):
-            if error.next_host:
-                self._hosts.bar(session.address, now_s + error.seconds)
-            asked = self._hosts.delay(now_s) if error.next_host else error.seconds
-            seconds = max(seconds, asked)
-            if error.breaker and asked:
-                self._remember(self.name, self._config.now_ms() + round(asked * 1000))
-            reason += f", next try at {_clock(_wall_ms() + round(seconds * 1000))}"
-        self._retry_s = now_s + seconds
-        self._retry_reason = reason
+        """Decide when and where the next attempt is made, and say so in the reason."""
+        connected = Connected(session.live_ns / 1e9, bool(session.heard_of & self.carries))
+        retry = self._retry.failed(session.address, error, now_s, connected)
+        self._remember_ban(retry.ban_s)
+        self._retry_reason = self.last_error = str(error)
+        if retry.asked_to_wait:
+            self._retry_reason += f", next try at {_clock(_wall_ms(retry.delay_s))}"
 
-    def _stop_all(self) -> None:
-        for session in (self._session, self._successor):
-            if session and not session.done:
-                session.stop()
-        self._session = self._successor = None
+    def _remember_ban(self, ban_s: float) -> None:
+        if ban_s:
+            self._remember(self.name, self._config.now_ms() + round(ban_s * 1000))
 
     def _on_session(self) -> None:
         self._wake.set()
@@ -322,15 +268,20 @@ class ReconnectingSource:
         self.listing.told(symbol, word)
         self._changed()
 
+    def _on_listed(self, symbols: list[str]) -> None:
+        """Resubscribe to instruments that the venue now lists, or trades again."""
+        serving = self._sessions.serving
+        if serving and (carried := [symbol for symbol in symbols if symbol in self.carries]):
+            serving.resubscribe(carried)
+
     def _note(self) -> None:
-        """Keep what depends on changes of state, log them, and tell the loop that decides."""
+        """Note and log a change of state, and tell the loop that decides."""
         before, state = self._noted, self.state
         if state != before:
             self._noted, self.since_ms = state, _wall_ms()
             if state == "live":
                 self.live_since_ns = time.monotonic_ns()
-                url = self._session.address if self._session else None
-                log.info("source live", extra={"source": self.name, "url": url})
+                log.info("source live", extra={"source": self.name, "url": self._sessions.address})
             elif state == "stale":
                 self.failed = True
                 self.unbroken_since_ns = time.monotonic_ns()
@@ -339,8 +290,9 @@ class ReconnectingSource:
         self._changed()
 
 
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _wall_ms(in_s: float = 0.0) -> int:
+    """Return the wall clock's time, or what it will be `in_s` from now."""
+    return time.time_ns() // 1_000_000 + round(in_s * 1000)
 
 
 def _clock(wall_ms: int) -> str:

@@ -1,9 +1,9 @@
-"""What all sessions of a source share."""
+"""What all sessions of a source have in common."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crypto_stream.feed.connection import Recorder
@@ -15,13 +15,14 @@ from crypto_stream.market.book import SourceBook
 
 
 class SessionConfig(NamedTuple):
-    """Times in ns; `accepted` hears each event that the book took.
+    """The settings and collaborators of a session; also the `Running` that a generator's `events` gets.
 
-    `watched` is the venue's busy instrument, subscribed unpublished so that a calm set of pairs is no alarm.
-    `look_again_ns`: after so long the first host is tried again where another gives only part.
-    `on_status` hears what frames say of an instrument's trading: its symbol, and the venue's word. `now_ms`
-    is our clock. `last_price` tells what the source last said of a symbol, before a restart too. `left_out`
-    is what the source has no room for.
+    `accepted` is called with each event that the book took. `watched` is the venue's busy instrument, which
+    is subscribed but not published, so that a calm set of pairs raises no alarm. `look_again_ns` is how long
+    another host may give only part before the first one is tried again. `on_status` is called with a symbol
+    and the venue's word for the status of its trading. `now_ms` is the engine's clock. `last_price` returns
+    the last price the source gave of a symbol, before a restart too. `left_out` are the symbols that the
+    source has no room for.
     """
 
     source: Source
@@ -43,3 +44,8 @@ class SessionConfig(NamedTuple):
     recorder: Recorder | None
     left_out: Sequence[str] = ()
     on_status: Callable[[str, str], None] | None = None
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The handler's own settings."""
+        return self.source.options

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import httpx
 import msgspec
@@ -29,6 +29,7 @@ from crypto_stream.feed.handler import (
     Reading,
     Request,
     Rules,
+    Running,
 )
 from crypto_stream.feed.names import Discovered
 from crypto_stream.feed.recordings import Speed, instruments_of, play
@@ -49,8 +50,8 @@ class Session(Protocol):
         """Who keeps the frames."""
 
     @property
-    def options(self) -> Mapping[str, str]:
-        """The handler's own settings."""
+    def running(self) -> Running:
+        """What a generator may know of the session."""
 
     @property
     def by_id(self) -> Mapping[str, Instrument]:
@@ -137,7 +138,7 @@ class Venue(Source, frozen=True, kw_only=True):
         async with (
             open_connection(
                 session.address,
-                await self._opening(session),
+                await self._opening(session.connect_s),
                 self.limits,
                 connect_s=session.connect_s,
                 sent=session.sent,
@@ -156,13 +157,13 @@ class Venue(Source, frozen=True, kw_only=True):
             finally:
                 sender.cancel()
 
-    async def _opening(self, session: Session) -> Opening:
+    async def _opening(self, connect_s: float) -> Opening:
         if self.opening is None:
             return Opening("/")
         url = self.rest.url if self.rest else ""
         try:
-            async with asyncio.timeout(session.connect_s), rest_client(url) as http:
-                return await self.opening(http, session.options)
+            async with asyncio.timeout(connect_s), rest_client(url) as http:
+                return await self.opening(http, self.options)
         except (httpx.HTTPError, MalformedFrame, TimeoutError) as error:
             raise VenueError(f"no opening: {str(error) or type(error).__name__}") from None
 
@@ -197,12 +198,12 @@ class Poller(Source, frozen=True, kw_only=True):
 class Generator(Source, frozen=True, kw_only=True):
     """A handler that makes its events itself."""
 
-    events: Callable[[Any, Sequence[Instrument]], AsyncGenerator[Event]]
+    events: Callable[[Running, Sequence[Instrument]], AsyncGenerator[Event]]
 
     async def run(self, session: Session) -> None:
         """Take what it makes."""
         session.opened(None)
-        async with aclosing(self.events(session, session.instruments)) as events:
+        async with aclosing(self.events(session.running, session.instruments)) as events:
             async for event in events:
                 session.take(event)
         raise VenueError("the handler ended by itself")

@@ -1,4 +1,4 @@
-"""One source whose instruments are shared out over several connections, because one takes only so many."""
+"""One source whose instruments are spread over several connections, because one carries only so many."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from crypto_stream.feed.reconnect import ReconnectingSource
+from crypto_stream.feed.states import of_connections
 from crypto_stream.market.status import SourceState, SourceStatus
-
-# The source stands where the worst of its connections does.
-_WORST_FIRST: tuple[SourceState, ...] = ("lost", "stale", "connecting", "connected", "live", "ended", "off")
 
 
 class SplitSource:
     """Several connections of one source, each with its share of the instruments.
 
-    What is decided about one instrument is decided by the facts of its own connection (`of`); what concerns
-    the whole source goes by the worst.
+    The `shares` have one book, one list and one budget of attempts. Decisions about one instrument go by the
+    facts of its own connection (`of`), those about the whole source by the worst connection.
     """
 
     def __init__(self, shares: Sequence[ReconnectingSource]) -> None:
-        """Join connections that have one book, one list and one budget of attempts."""
         self.name = shares[0].name
         self.listing = shares[0].listing
         self.carries = frozenset[str]().union(*(share.carries for share in shares))
@@ -36,12 +33,12 @@ class SplitSource:
 
     @property
     def state(self) -> SourceState:
-        """Where the source stands."""
+        """The state of the source: that of its worst connection."""
         return self._worst().state
 
     @property
     def reason(self) -> str | None:
-        """Why it stands there, and how many of its connections do."""
+        """Why it is in that state, and how many of its connections are."""
         worst = self._worst()
         count = sum(share.state == worst.state for share in self._shares)
         if worst.reason is None or count == len(self._shares):
@@ -50,17 +47,17 @@ class SplitSource:
 
     @property
     def failed(self) -> bool:
-        """Whether any connection ever was stale or lost."""
+        """Whether any connection was ever stale or lost."""
         return any(share.failed for share in self._shares)
 
     @property
     def live_since_ns(self) -> int:
-        """When the present live time of all of them began."""
+        """Since when all of them have been live."""
         return max(share.live_since_ns for share in self._shares)
 
     @property
     def unbroken_since_ns(self) -> int:
-        """Since when no data of any can have been missed."""
+        """Since when no data of any of them can have been missed."""
         return max(share.unbroken_since_ns for share in self._shares)
 
     @property
@@ -82,11 +79,11 @@ class SplitSource:
 
     @property
     def reconnects(self) -> int:
-        """How often any of them was lost."""
+        """How often any of them was lost, in all."""
         return sum(share.reconnects for share in self._shares)
 
     def want(self, wanted: bool) -> None:
-        """Connect from now on, or hang up."""
+        """Connect from now on, or disconnect."""
         for share in self._shares:
             share.want(wanted)
 
@@ -96,13 +93,13 @@ class SplitSource:
             share.check(now_ns)
 
     def resubscribe(self, symbols: Sequence[str]) -> None:
-        """Ask for instruments anew, each over its connection."""
+        """Resubscribe to instruments, each over its own connection."""
         for share in self._shares:
             if asked := [symbol for symbol in symbols if symbol in share.carries]:
                 share.resubscribe(asked)
 
     def move(self, reason: str) -> None:
-        """Open new connections; the present ones go when those are live."""
+        """Open new connections, which replace the present ones once they are live."""
         for share in self._shares:
             share.move(reason)
 
@@ -124,13 +121,14 @@ class SplitSource:
         )
 
     async def run(self) -> None:
-        """Keep all of them as wanted, for ever."""
+        """Keep all of them connected while they are wanted, for ever."""
         async with asyncio.TaskGroup() as tasks:
             for share in self._shares:
                 tasks.create_task(share.run())
 
     def _worst(self) -> ReconnectingSource:
-        return min(self._shares, key=lambda share: _WORST_FIRST.index(share.state))
+        worst = of_connections(share.state for share in self._shares)
+        return next(share for share in self._shares if share.state == worst)
 
 
 KeptSource = ReconnectingSource | SplitSource

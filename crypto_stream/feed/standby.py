@@ -8,7 +8,7 @@ from typing import Literal
 from crypto_stream.feed.facts import Facts
 
 _DOWN = ("stale", "lost", "ended")
-_TURN_NS = 1_000_000_000  # while all are down, each has the turn at least so long
+_TURN_NS = 1_000_000_000  # while all are down, each one's turn lasts at least this long
 
 
 class Standby:
@@ -31,10 +31,10 @@ class Standby:
         at_a_loss: Collection[tuple[str, ...]] = (),
         short: Collection[str] = (),
     ) -> set[str]:
-        """Return the names to connect now; a pinned source is always among them.
+        """Return the names of the sources to connect now, always including a pinned one.
 
-        Of a chain that is `at_a_loss`, because those connected may not serve, every source is wanted.
-        `short` are live sources that cannot be relied on, as they do not give all that they should.
+        Every source of a chain that is `at_a_loss` is wanted, because those connected may not serve. `short`
+        are live sources that cannot be relied on, because they do not give everything they should.
         """
         self._short = short
         names: set[str] = set()
@@ -48,7 +48,7 @@ class Standby:
         return names | ({pin} if pin else set())
 
     def _with_standby(self, chain: tuple[str, ...], enough: int, now_ns: int, facts: Facts) -> list[str]:
-        """Take from the front until `enough` of those taken can be relied on."""
+        """Take sources from the front until `enough` of them can be relied on."""
         taken: list[str] = []
         for name in chain:
             if enough == 0:
@@ -58,12 +58,12 @@ class Standby:
         return taken
 
     def _can_be_relied_on(self, name: str, now_ns: int, facts: Facts) -> bool:
-        line = facts[name]
+        source = facts[name]
         if name in self._short:
             return False
-        if not line.failed:
-            return line.state not in _DOWN
-        return line.state == "live" and now_ns - line.live_since_ns >= self._failback_after_ns
+        if not source.failed:
+            return source.state not in _DOWN
+        return source.state == "live" and now_ns - source.live_since_ns >= self._failback_after_ns
 
     def _whose_turn(self, chain: tuple[str, ...], now_ns: int, facts: Facts) -> str:
         turn, since_ns = self._turns[chain]

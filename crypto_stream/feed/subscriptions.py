@@ -1,4 +1,4 @@
-"""What a session asks of its venue: subscriptions, until each is acknowledged, refused or given up."""
+"""A session's subscriptions at its venue, until each one is acknowledged, refused or abandoned."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from crypto_stream.feed.acknowledgements import Acknowledgements, halves
 from crypto_stream.feed.connection import Connection
 from crypto_stream.feed.handler import TOPICS, Reading, Refused, Request, Resync, Wanted
 from crypto_stream.feed.names import Names
-from crypto_stream.feed.retries import Retries
+from crypto_stream.feed.resubscriptions import Resubscriptions
 from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.market.instruments import Instrument, few
 
 log = logging.getLogger(__name__)
 
-# Words of a refusal that will pass, for handlers that do not say so themselves.
+# Words of a temporary refusal, for handlers that do not flag one themselves.
 _PASSING = re.compile(
     r"too many (requests|messages)|too frequent|rate.?limit|try again|(again|try|retry)\W.{0,20}later"
     r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
@@ -30,10 +30,10 @@ _Make = Callable[[Sequence[Wanted]], list[Request]]
 
 
 class Asked(NamedTuple):
-    """Of whom a session asks for which `instruments`, called as in `names`.
+    """What a session subscribes to at its `source`: `instruments`, by the venue's ids in `names`.
 
-    A request has at most `request_bytes`. That one of `watched` is refused is nobody's business: no person
-    asked for it.
+    A request has at most `request_bytes`. A refusal of one of `watched` is not reported: no person asked
+    for it.
     """
 
     source: str
@@ -44,82 +44,81 @@ class Asked(NamedTuple):
 
 
 class Subscriptions:
-    """Subscribe a connection to instruments.
+    """Subscribe a connection to instruments; `on_bug` is called with an error in the handler's requests.
 
-    `refused` says of which symbols the venue gives nothing, and why. All of which nothing came is asked for
-    again, see `Retries`.
+    `refused` says for which symbols the venue sends nothing, and why. Whatever brought no data is requested
+    again, see `Resubscriptions`.
     """
 
-    def __init__(self, asked: Asked, ack_ns: int, broken: Callable[[Exception], None]) -> None:
-        """Prepare to ask; `broken` hears of a bug in the handler, which makes the requests."""
+    def __init__(self, asked: Asked, ack_ns: int, on_bug: Callable[[Exception], None]) -> None:
         self.refused: dict[str, str] = {}
         self._asked = asked
         self._acks = Acknowledgements(ack_ns)
-        self._retries = Retries()
-        self._throttle = LogThrottle()  # the same refusal is no news for a minute
-        self._broken = broken
+        self._resubscriptions = Resubscriptions()
+        self._throttle = LogThrottle()  # the same refusal is logged once a minute
+        self._on_bug = on_bug
         self._connection: Connection | None = None
         self._reader: Reading | None = None
 
     @property
     def answered(self) -> bool:
-        """Say whether nothing that was sent still waits for its acknowledgement."""
+        """Whether everything sent so far was acknowledged or refused."""
         return not self._acks
 
     @property
     def all_refused(self) -> bool:
-        """Say whether there is nothing that the venue did not refuse."""
+        """Whether the venue refused every instrument."""
         return self._asked.instruments.keys() <= self.refused.keys()
 
     def begin(self, connection: Connection, reader: Reading) -> None:
-        """Ask for everything over `connection`, in the words of `reader`."""
+        """Subscribe to everything over `connection`, with the requests that `reader` makes."""
         self._connection, self._reader = connection, reader
         self._subscribe(self._wanted(self._asked.instruments))
 
     def again(self, symbols: Iterable[str]) -> None:
-        """Ask for `symbols` anew: what fell silent is first given up, then asked for again."""
+        """Resubscribe to `symbols`: what fell silent is unsubscribed first."""
         self._again(self._wanted(symbols))
 
     def resync(self, lost: Resync) -> None:
-        """Ask anew for the one topic of which something was lost."""
+        """Resubscribe to the one topic that lost something."""
         self._again([each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic])
 
     def all_again(self) -> None:
-        """Ask anew for all that was not refused.
+        """Resubscribe to everything that was not refused.
 
-        A round begins when the last one is out: else rounds would only queue up behind each other.
+        This does nothing while the previous round is still being sent: rounds would only queue up.
         """
         if not (self._connection and self._connection.asking):
             self.again([symbol for symbol in self._asked.instruments if symbol not in self.refused])
 
     def sent(self, request: Request) -> None:
-        """Notice that a request went out."""
+        """Note that a request was sent."""
         now_ns = time.monotonic_ns()
         self._acks.sent(request, now_ns)
         if request.keys:
-            self._retries.asked(_symbols(request.wanted), now_ns)
+            self._resubscriptions.requested(_symbols(request.wanted), now_ns)
 
     def asked_again(self) -> Mapping[str, int]:
-        """Tell when each refused symbol is asked for again, on the monotonic clock in ns."""
-        times = {symbol: self._retries.at(symbol) for symbol in self.refused}
+        """Return when each refused symbol is requested again, on the monotonic clock in ns."""
+        times = {symbol: self._resubscriptions.due_ns(symbol) for symbol in self.refused}
         return {symbol: at_ns for symbol, at_ns in times.items() if at_ns is not None}
 
     def seen(self, symbol: str) -> None:
-        """Notice data of `symbol`: it is as good as an acknowledgement."""
+        """Note data of `symbol`, which counts as an acknowledgement."""
         if self._acks:
             self._acks.seen(symbol)
-        if self._retries:
-            self._retries.given(symbol)
+        if self._resubscriptions:
+            self._resubscriptions.received(symbol)
         self.refused.pop(symbol, None)
 
     def acked(self, key: str) -> None:
-        """Notice an acknowledgement."""
+        """Note an acknowledgement."""
         self._acks.acked(key)
 
     def refuse(self, event: Refused) -> None:
-        """Blame the instrument the venue names; halve a refused batch until only the culprit is left.
+        """Blame the instrument that the venue names; halve a refused batch until the culprit is found.
 
-        A refusal that names nothing is that of the oldest request; one that will pass blames nobody.
+        A refusal that names nothing belongs to the oldest request; a temporary one blames no instrument.
         """
         now_ns = time.monotonic_ns()
         wanted = self._acks.refused(event.key)
@@ -128,7 +127,7 @@ class Subscriptions:
             symbols = (event.instrument.symbol,)
         passing = event.passing or _PASSING.search(event.reason) is not None
         if passing:
-            self._retries.passing(symbols, now_ns)
+            self._resubscriptions.refused_for_now(symbols, now_ns)
         elif len(symbols) == 1:
             self.refused[symbols[0]] = event.reason
         else:
@@ -138,24 +137,24 @@ class Subscriptions:
         self._say(what, event.reason, symbols)
 
     def chase(self, now_ns: int) -> None:
-        """Ask again for what was not acknowledged, or gave nothing; give up what was never acknowledged."""
-        again, given_up = self._acks.overdue(now_ns)
+        """Request again what was not acknowledged or brought no data; abandon what never was acknowledged."""
+        again, abandoned = self._acks.overdue(now_ns)
         if again:
             self._subscribe(again)
-        for symbol in _symbols(given_up):
+        for symbol in _symbols(abandoned):
             self.refused[symbol] = "subscription never acknowledged"
-        if given_up:
+        if abandoned:
             reason = "subscription never acknowledged"
-            self._say("subscription refused", reason, _symbols(given_up))
+            self._say("subscription refused", reason, _symbols(abandoned))
         if self._connection is None or self._connection.asking:
             return
-        if due := self._retries.due(now_ns):
+        if due := self._resubscriptions.due(now_ns):
             extra = {"source": self._asked.source, "symbols": few(due)}
             log.info("asking again for what gave nothing", extra=extra)
             self.again(due)
 
     def _wanted(self, symbols: Iterable[str]) -> list[Wanted]:
-        """List all topics of instruments; one whose id is not known yet is refused until it is."""
+        """List all topics of instruments; one whose id is not known yet counts as refused until it is."""
         wanted: list[Wanted] = []
         for symbol in symbols:
             if (instrument := self._asked.instruments.get(symbol)) is None:
@@ -170,14 +169,15 @@ class Subscriptions:
 
     def _again(self, wanted: Sequence[Wanted]) -> None:
         if self._connection and wanted:
-            # A venue that gave nothing has nothing to take back, and might refuse to.
-            given = [
+            # What the venue refused has no subscription to end; asking to might be refused as well.
+            subscribed = [
                 each
                 for each in wanted
-                if (symbol := each.instrument.symbol) not in self.refused and not self._retries.waits(symbol)
+                if (symbol := each.instrument.symbol) not in self.refused
+                and not self._resubscriptions.is_refused_for_now(symbol)
             ]
-            if given and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
-                self._ask(unsubscribe, given)
+            if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
+                self._ask(unsubscribe, subscribed)
             self._subscribe(wanted)
 
     def _subscribe(self, wanted: Sequence[Wanted]) -> None:
@@ -185,18 +185,18 @@ class Subscriptions:
         self._ask(self._reader.subscribe, wanted)
 
     def _ask(self, make: _Make, wanted: Sequence[Wanted]) -> None:
-        """Queue what the handler makes; a bug of it ends this source, whoever asked."""
+        """Queue the requests the handler makes; a bug in it ends this source, whoever the caller is."""
         assert self._connection is not None
         try:
             self._connection.ask(_bounded(make, wanted, self._asked.request_bytes))
         except Exception as bug:
             log.exception("error in a handler", extra={"source": self._asked.source})
-            self._broken(bug)
+            self._on_bug(bug)
 
     def _say(self, what: str, reason: str, symbols: Sequence[str]) -> None:
-        """Log a venue's sentence, once a minute for each symbol, or batch of them."""
+        """Log a venue's sentence, once a minute for each symbol or batch of symbols."""
         about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
-        # Of a refused batch the watched one may be the culprit: the halves will tell.
+        # The watched instrument may be the culprit of a refused batch: halving it will tell.
         asked = not symbols or self._asked.watched.isdisjoint(symbols)
         news = asked and self._throttle.due(about)
         extra = {"source": self._asked.source, "symbol": few(symbols), "reason": reason}
@@ -208,7 +208,7 @@ def _symbols(wanted: Iterable[Wanted]) -> tuple[str, ...]:
 
 
 def _bounded(make: _Make, wanted: Sequence[Wanted], most_bytes: int) -> list[Request]:
-    """Have requests made of at most `most_bytes`, of one topic of one instrument each if need be."""
+    """Make requests of at most `most_bytes` each, down to one topic of one instrument if need be."""
     requests: list[Request] = []
     for request in make(wanted):
         pieces = -(-len(request.text.encode()) // most_bytes)

@@ -170,7 +170,7 @@ async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_ag
         running(binance, okx, standby=0) as feed,
     ):
         for line in feed.assembly.board.lines.values():
-            line.of("btcusdt")._backoff = Backoff(0.5, 60.0, lambda: 1e-9)
+            line.of("btcusdt")._retry._backoff = Backoff(0.5, 60.0, lambda: 1e-9)
         served = []
         for venue in (binance, okx, binance, okx, binance):
             await until(lambda venue=venue: feed.served() == {venue.name}, 3 * SCALE)  # type: ignore[misc]
@@ -194,7 +194,7 @@ async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:
         tasks = len(asyncio.all_tasks())
         for _ in range(50):
             cut_at, connects = time.monotonic_ns(), len(binance.connects)
-            line.of("btcusdt")._backoff.reset()
+            line.of("btcusdt")._retry._backoff.reset()
             binance.cut_all()
             await until(lambda cut=cut_at: feed.received("binance") > cut and line.state == "live")  # type: ignore[misc]
             assert len(binance.connects) > connects

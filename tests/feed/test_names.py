@@ -9,7 +9,10 @@ import pytest
 
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.errors import SettingError
+from crypto_stream.feed.handler import Listed
 from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.names import Names
+from crypto_stream.market.instruments import pair
 from crypto_stream.settings import load
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.assembled import assembled, recording
@@ -40,6 +43,25 @@ async def test_a_currency_by_another_name_is_asked_for_so_and_served_as_ours() -
             assert set(feed.assembly.instruments) == {PAIR, "btcusdt", "goneusdt"}
             assert any('"neiroctousdt@aggTrade"' in request for request in binance.requests)
             assert not any('"neirousdt@' in request for request in binance.requests)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_list_with_both_coins_ours_is_the_one_that_was_named(order: int) -> None:
+    """In whatever order they stand there; two that changed names with each other are both found."""
+    listed = [Listed("NEIROCTOUSDT", "NEIROCTO", "USDT"), Listed("NEIROUSDT", "NEIRO", "USDT")][::order]
+    one = Names("venue", lambda _: None, [pair("NEIRO-USDT")], {"NEIRO": "NEIROCTO"})
+    both = Names(
+        "venue",
+        lambda _: None,
+        [pair("NEIRO-USDT"), pair("NEIROCTO-USDT")],
+        {"NEIRO": "NEIROCTO", "NEIROCTO": "NEIRO"},
+    )
+    found = one.take(listed)
+    both.take(listed)
+
+    assert {symbol: each.id for symbol, each in found.items()} == {PAIR: "NEIROCTOUSDT"}
+    assert one.id_of(PAIR) == "NEIROCTOUSDT"
+    assert (both.id_of(PAIR), both.id_of("neiroctousdt")) == ("NEIROCTOUSDT", "NEIROUSDT")
 
 
 async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:

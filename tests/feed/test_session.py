@@ -215,7 +215,9 @@ async def test_a_busy_pair_that_nobody_asked_for_is_not_shown_as_refused(
         async with assembled(source_of(fake), sources=fake.name, pairs="ethusdt") as feed:
             line = feed.assembly.board.lines[fake.name]
             await until(lambda: feed.serving("ethusdt") == fake.name)
-            await until(lambda: (session := line.of("btcusdt")._session) and session._subscriptions.refused)
+            await until(
+                lambda: (session := line.of("btcusdt")._sessions.serving) and session._subscriptions.refused
+            )
 
             assert line.refused == {}
             assert line.status(0, pin=None, serving=1).refused == {}

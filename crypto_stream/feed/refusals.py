@@ -1,14 +1,12 @@
-"""When a venue may be tried again. Pure: the caller brings the clock."""
+"""What an HTTP status says that refuses a WebSocket, and how long to stay away. Pure."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.handler import Budget
 
 _NOT_AVAILABLE_S = 600.0  # HTTP 451: not from here; the venue will not change its mind soon
 _BANNED_S = 120.0  # HTTP 403 and 418 without a stated end: Binance's shortest ban
@@ -16,27 +14,8 @@ _BUSY_S = 30.0  # HTTP 429 without a stated end
 _LONGEST_S = 3 * 24 * 3600.0  # the longest ban any venue states
 
 
-class ConnectBudget:
-    """Keep all attempts at one venue within its limit, counted over a sliding window."""
-
-    def __init__(self, budget: Budget) -> None:
-        """Allow what `budget` says."""
-        self._budget = budget
-        self._attempts: deque[float] = deque(maxlen=budget.attempts)
-
-    def delay(self, now_s: float) -> float:
-        """Return the seconds until one more attempt is within the budget."""
-        if len(self._attempts) < self._budget.attempts:
-            return 0.0
-        return max(0.0, self._attempts[0] + self._budget.seconds - now_s)
-
-    def spend(self, now_s: float) -> None:
-        """Count one attempt."""
-        self._attempts.append(now_s)
-
-
 def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError:
-    """Turn the HTTP status of a refused upgrade into what to do about it; `now_s` by the wall clock."""
+    """Return the error for the HTTP status of a refused upgrade; `now_s` is by the wall clock."""
     stated = _retry_after(headers, now_s)
     if status == 451:
         reason = "HTTP 451: this venue is not available from here"
@@ -53,7 +32,7 @@ def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError
 
 
 def _retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Read seconds or a date (RFC 9110, 10.2.3), which is told by the venue's clock where that is known."""
+    """Read seconds or a date (RFC 9110, 10.2.3), which is by the venue's own clock if that is known."""
     text = _header(headers, "Retry-After")
     if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_S)
@@ -64,7 +43,7 @@ def _retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
-    """Return a header's text, empty where it is missing or stands there twice."""
+    """Return a header's text, empty if it is missing or repeated."""
     try:
         return headers.get(name, "").strip()
     except LookupError:

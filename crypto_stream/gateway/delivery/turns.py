@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 # Seconds of work in a row, then whatever else is due has its turn.
-SLICE_S = 0.001
+SLICE_S = 0.0003
 # Bytes of messages that may wait for their turn, of all viewers together.
 MOST_WAITING = 8 * 1024 * 1024
 

@@ -12,7 +12,7 @@ from crypto_stream.gateway.http_cache.connection import Pause
 
 
 class Line:
-    """Let the green threads of connections go on one after the other, a few milliseconds in a row.
+    """Let the green threads of connections go on one after the other, part of a millisecond in a row.
 
     A hub wakes all whose sockets can be read in one go: thousands of handshakes would keep it for seconds.
     """

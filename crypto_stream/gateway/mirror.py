@@ -73,14 +73,15 @@ class Mirror:
         self._sources: list[SourceStatus] = []
         self._heard_s = 0.0
         self._run: str | None = None
+        self._listing: tuple[str, ...] = ()
         # After a restart of the engine: what was live before and not yet again, and how long that may take.
         self._awaited: set[str] = set()
         self._awaited_until_s = 0.0
         self._sources_s = 0.0
 
     def receive(self, message: ToGateway, now_s: float) -> bool:
-        """Take one message of the engine; True when it begins a new epoch."""
-        epoch = self.epoch
+        """Take one message of the engine; True when viewers must begin anew: other data, or instruments."""
+        before = (self.epoch, self._listing)
         revived, self.alive = not self.alive, True
         if revived:
             self._verdict = None
@@ -89,7 +90,7 @@ class Mirror:
         self._heard_s = now_s
         if revived or isinstance(message, Snapshot):
             self._show(self._given.values())
-        return self.epoch != epoch
+        return (self.epoch, self._listing) != before
 
     def lose(self) -> bool:
         """Show everything as stale: the engine is gone; True when this is news."""
@@ -220,6 +221,7 @@ class Mirror:
         self._run = message.run
         self.epoch, self.seq = message.epoch, message.seq
         self.catalogue = Catalogue(message.instruments)
+        self._listing = tuple(one.symbol for one in message.instruments)
         self._given = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
         self._rules = dict(message.rules)

@@ -246,17 +246,19 @@ class Gateway:
             self._delivery.flush(0)
 
     def _take(self, message: ToGateway) -> None:
-        new_epoch = self._mirror.receive(message, time.monotonic())
+        is_other = self._mirror.receive(message, time.monotonic())
         if isinstance(message, Snapshot):
             self._watch.refresh()
             self._orders.attach()
         elif isinstance(message, OrderNews):
             self._orders.tell(message.news)
-        if new_epoch:
+        if is_other:
             if self._first:
                 self._first = False
                 self._stream.settle()
-            log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
+            log.info(
+                "other data or instruments", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq}
+            )
             self._delivery.restart()
         elif isinstance(message, Switched) and (switch := self._mirror.news(message.switch)) is not None:
             self._delivery.switched(switch)

@@ -241,6 +241,15 @@ def test_an_engine_that_dies_again_and_again_gives_no_pause_without_end() -> Non
     assert (early, late) == (False, True)
 
 
+def test_other_instruments_after_a_restart_are_told() -> None:
+    """Though the installation is the same: viewers must learn what there is now."""
+    mirror = full()
+    fewer = msgspec.structs.replace(snapshot(seq=10), run="r2", instruments=INSTRUMENTS[:2])
+
+    assert mirror.receive(fewer, 1.0)
+    assert not mirror.receive(fewer, 2.0)
+
+
 def test_a_switch_that_shows_nothing_new_is_left_out() -> None:
     """A new run begins without sources: to who sees binance's price, binance serving it is no news."""
     mirror = full()

@@ -114,12 +114,12 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
 
 
 async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
-    """A pin switches at once, holds in the next life, and `auto` undoes it; a new life has a new epoch."""
+    """A pin switches at once, holds in the next run, and `auto` undoes it; the numbers go on."""
     async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
         async with engine_on(tmp_path, binance, okx) as engine:
             await engine.ask(Pin("okx"))
             await until(lambda: engine.serving("okx"))
-            first = engine.snapshot.epoch
+            first, last_seq = engine.snapshot, engine.quotes[-1].seq
             switches = engine.switches
             status = await engine.stop()
         options = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in (binance, okx)}
@@ -128,7 +128,7 @@ async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
         ) as again:
             await until(lambda: again.serving("okx") and again.serving("synthetic", "ticker_00"))
             pinned = again.snapshot.pin
-            second = again.snapshot.epoch
+            second = again.snapshot
             served = {quote.source for quote in again.quotes if not quote.stale}
             await again.ask(Pin("auto"))
             await until(lambda: again.serving("binance"))
@@ -137,7 +137,9 @@ async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
     assert ("binance", "okx") in switches
     assert pinned == "okx"
     assert "binance" not in served
-    assert first != second
+    assert first.epoch == second.epoch
+    assert first.run != second.run
+    assert last_seq < min(quote.seq for quote in second.quotes)
 
 
 async def test_lost_venue_is_replaced_on_the_bus(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_venues_of_a_lost_engine_are_stale() -> None:
 
 
 def test_instruments_that_are_gone_are_shown_no_more() -> None:
-    """A new epoch with fewer instruments takes the others away."""
+    """A snapshot with fewer instruments takes the others away."""
     mirror = full()
     fewer = Snapshot("e2", 1, INSTRUMENTS[:1], [quote(INSTRUMENTS[0], 1)], [SOURCE], None, {})
 

@@ -136,7 +136,7 @@ class Delivery:
             self._breathe()  # reading a busy bus alone would let nobody else run
 
     def restart(self) -> None:
-        """Tell everybody of a new epoch: `hello`, then a snapshot."""
+        """Tell everybody of other data, or instruments: `hello`, then a snapshot."""
         with self._turn:
             hello = event("hello", self._hello())
             for channel in self.channels:

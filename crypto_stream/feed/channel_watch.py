@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -28,6 +28,15 @@ class Round(NamedTuple):
     chains: Mapping[str, Sequence[str]]
     is_live: Callable[[str, str], bool]
     comparable: Callable[[str, str, str], bool]
+
+
+class _Live(NamedTuple):
+    """A source that is live for an instrument: what it gave, since when it can, which channels it owes."""
+
+    entry: Entry
+    begun_ns: int
+    live_since_ns: int
+    owed: list[Channel]
 
 
 class ChannelWatch:
@@ -134,27 +143,27 @@ class ChannelWatch:
     def _judge(self, symbol: str, this: Round) -> list[Lack]:
         chain = this.chains.get(symbol, ())
         live = {
-            name: entry
+            name: self._live(name, symbol, entry, this)
             for name in chain
             if this.is_live(name, symbol) and (entry := self._book.entry(name, symbol)) is not None
         }
         news: list[Lack] = []
-        is_overdue = False
-        for name, entry in live.items():
-            owed = self._owed(name, symbol)
-            begun_ns = this.facts[name].of(symbol).unbroken_since_ns
+        self.overdue.discard(symbol)
+        for name, (entry, begun_ns, _, owed) in live.items():
             if overdue(entry, this.now_ns, begun_ns, self._limits, owed):
-                is_overdue = True
+                self.overdue.add(symbol)
                 others = _Others(partial(self._others, name, symbol, live, this))
                 found = lacks(entry, others, this.now_ns, begun_ns, self._limits, owed)
                 news += self._keep(name, symbol, found, this.now_ns)
-        self._plan(symbol, live, this)
-        self.overdue.discard(symbol)
-        if is_overdue:
-            self.overdue.add(symbol)
+        self._plan(symbol, live.values(), this.now_ns)
+        if symbol in self.overdue:
             for name in chain:
                 self._book.of(name).awaited.add(symbol)
         return news
+
+    def _live(self, name: str, symbol: str, entry: Entry, this: Round) -> _Live:
+        line = this.facts[name].of(symbol)
+        return _Live(entry, line.unbroken_since_ns, line.live_since_ns, self._owed(name, symbol))
 
     def _keep(self, name: str, symbol: str, found: Mapping[Channel, int], now_ns: int) -> list[Lack]:
         for channel, since_ns in found.items():
@@ -162,30 +171,27 @@ class ChannelWatch:
             self._noticed[name, symbol, channel] = now_ns
         return [Lack(name, symbol, channel, since_ns) for channel, since_ns in found.items()]
 
-    def _plan(self, symbol: str, live: Mapping[str, Entry], this: Round) -> None:
+    def _plan(self, symbol: str, live: Collection[_Live], now_ns: int) -> None:
         """Have `symbol` judged again when time alone may change what was found."""
-        pauses = [pause for entry in live.values() if (pause := entry.channels.pause_ns) is not None]
-        times = (
-            at_ns
-            for name, entry in live.items()
-            for at_ns in turning_points(
-                mine=entry,
-                pauses=pauses,
-                begun_ns=this.facts[name].of(symbol).unbroken_since_ns,
-                limits=self._limits,
-                owed=self._owed(name, symbol),
-            )
-            if at_ns > this.now_ns
+        pauses = [pause for each in live if (pause := each.entry.channels.pause_ns) is not None]
+        next_ns = min(
+            (
+                at_ns
+                for entry, begun_ns, _, owed in live
+                for at_ns in turning_points(entry, pauses, begun_ns, self._limits, owed)
+                if at_ns > now_ns
+            ),
+            default=None,
         )
-        if (next_ns := min(times, default=None)) is not None:
+        if next_ns is not None:
             self._deadlines.add(symbol, next_ns)
 
-    def _others(self, name: str, symbol: str, live: Mapping[str, Entry], this: Round) -> Iterator[Other]:
-        for other, entry in live.items():
+    def _others(self, name: str, symbol: str, live: Mapping[str, _Live], this: Round) -> Iterator[Other]:
+        for other, (entry, _, live_since_ns, _) in live.items():
             if other != name:
                 yield Other(
                     entry,
-                    this.facts[other].of(symbol).live_since_ns,
+                    live_since_ns,
                     self.since(other, symbol, "trades") is None,
                     partial(this.comparable, symbol, name, other),
                 )

@@ -73,7 +73,7 @@ class FailoverLoop:
         self._wake.set()
 
     def remove(self, symbol: str) -> None:
-        """Serve an instrument no more."""
+        """Serve an instrument no more; who reads `serving` by its symbol must have let go of it before."""
         chain = self.failover.chains[symbol]
         self.failover.remove(symbol)
         self.standby.remove(chain)

@@ -180,7 +180,10 @@ class Book:
 
     def of(self, source: str) -> SourceBook:
         """Return the part of `source`, made at first use."""
-        return self._sources.setdefault(source, SourceBook())
+        part = self._sources.get(source)
+        if part is None:
+            part = self._sources[source] = SourceBook()
+        return part
 
     def entry(self, source: str, symbol: str) -> Entry | None:
         """Return what `source` has said about `symbol`, or None."""

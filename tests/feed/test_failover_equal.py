@@ -48,7 +48,7 @@ class Both(RuleBasedStateMachine):
         self.mine = Failover(CHAINS, book, LIMITS, ("walk",), JumpGuard(book, 5))
         self.full = FullScan(CHAINS, book, LIMITS, ("walk",), JumpGuard(book, 5))
         self.pin: str | None = None
-        self.levels = dict.fromkeys(SOURCES, 100)
+        self.levels = dict.fromkeys(SOURCES, (100, 100, 1))  # now one, now the other, each so many looks
         self.generation = 0
         self.key = self.looks = 0
         self.calm = set[str]()
@@ -107,9 +107,14 @@ class Both(RuleBasedStateMachine):
                 failover.add(symbol, SPARE[symbol])
         self.look()
 
-    @rule(name=NAMES, level=st.sampled_from(LEVELS), moves=st.booleans())
-    def trades_at(self, name: str, level: int, moves: bool) -> None:
-        self.levels[name] = level
+    @rule(
+        name=NAMES,
+        levels=st.tuples(st.sampled_from(LEVELS), st.sampled_from(LEVELS)),
+        looks=st.sampled_from([7, 40, 300]),
+        moves=st.booleans(),
+    )
+    def trades_at(self, name: str, levels: tuple[int, int], looks: int, moves: bool) -> None:
+        self.levels[name] = (*levels, looks)
         (self.calm.discard if moves else self.calm.add)(name)
 
     @rule(
@@ -142,7 +147,8 @@ class Both(RuleBasedStateMachine):
     def say(self, name: str, symbol: str, what: What) -> None:
         self.key += 1
         moves = name not in self.calm
-        price = self.levels[name] + (self.key % 7) / 100 * moves
+        *levels, looks = self.levels[name]
+        price = levels[self.looks // looks % 2] + (self.key % 7) / 100 * moves
         instrument, text = named(symbol), str(price)
         event: Trade | Update
         if what == "trade":

@@ -10,10 +10,10 @@ from functools import partial
 
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
-from crypto_stream.feed.connect_to_handler import Switchboard
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.facts import Limits
 from crypto_stream.feed.failover import Failover
+from crypto_stream.feed.failover_loop import FailoverLoop
 from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.judge import Judge
 from crypto_stream.feed.names import Names
@@ -129,7 +129,7 @@ class Assembly:
             )
             for source in self.sources
         }
-        self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
+        self.board = FailoverLoop(lines, self.failover, standby, pin if pin in lines else None)
 
     def _known(self, instrument: Instrument, source: str) -> Instrument:
         """Return the instrument as published; SettingError where it is synthetic for one source alone."""

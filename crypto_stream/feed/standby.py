@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Literal
 
@@ -18,10 +19,26 @@ class Standby:
         self, chains: Iterable[tuple[str, ...]], count: int | Literal["all"], failback_after_ns: int
     ) -> None:
         """Serve the distinct `chains`, best source first; 0: one source of a chain at a time, in a loop."""
-        self._turns = dict.fromkeys((chain for chain in chains if chain), (0, -_TURN_NS))
+        self._carried: Counter[tuple[str, ...]] = Counter()
+        self._turns: dict[tuple[str, ...], tuple[int, int]] = {}
+        for chain in chains:
+            self.add(chain)
         self._count = count
         self._short: Collection[str] = ()
         self._failback_after_ns = failback_after_ns
+
+    def add(self, chain: tuple[str, ...]) -> None:
+        """Serve one more instrument of this chain."""
+        if chain:
+            self._carried[chain] += 1
+            self._turns.setdefault(chain, (0, -_TURN_NS))
+
+    def remove(self, chain: tuple[str, ...]) -> None:
+        """Serve one instrument less of this chain; with the last one the chain goes."""
+        self._carried[chain] -= 1
+        if self._carried[chain] <= 0:
+            del self._carried[chain]
+            self._turns.pop(chain, None)
 
     def wanted(
         self,

@@ -291,3 +291,35 @@ def test_a_zero_price_is_no_best() -> None:
     """Zero is a venue's way of saying that a side is empty: it is never the best ask."""
     assert best([("a", "0.00000000"), ("b", "5")], highest=False) == ("b", "5")
     assert best([("a", "0.00000000")], highest=False) == (None, None)
+
+
+def test_what_is_awaited_arrives_once() -> None:
+    """The next accepted event of an awaited symbol is noted; a dropped one and one of others are not."""
+    book = SourceBook()
+    book.apply(Trade(named("btcusdt"), "trades", 5, None, "1", None), 1)
+    book.awaited.update({"btcusdt", "xrpusdt"})
+    book.apply(Trade(named("btcusdt"), "trades", 5, None, "1", None), 2)
+    book.apply(Trade(named("ethusdt"), "trades", 5, None, "1", None), 2)
+    dropped = set(book.arrived)
+    book.apply(Trade(named("btcusdt"), "trades", 6, None, "1", None), 3)
+
+    assert dropped == set()
+    assert book.arrived == {"btcusdt"}
+    assert book.awaited == {"xrpusdt"}
+
+
+def test_a_source_gives_what_it_ever_gave_of_anything() -> None:
+    """Each kind of channel counts from its first data on; a price alone is none of them."""
+    book = SourceBook()
+    given = []
+    events: list[Update | Trade] = [
+        Update(named("btcusdt"), "last", 1, price="1"),
+        Update(named("btcusdt"), "top", 1, bid="1", bid_size="1"),
+        Update(named("ethusdt"), "day", 1, price="1", slow=True),
+        Trade(named("ethusdt"), "trades", 1, None, "1", None),
+    ]
+    for number, event in enumerate(events, 1):
+        book.apply(event, number)
+        given.append(set(book.gives))
+
+    assert given == [set(), {"top"}, {"top", "day"}, {"top", "day", "trades"}]

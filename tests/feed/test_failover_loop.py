@@ -49,6 +49,20 @@ def test_late_look_judges_nothing_for_a_second() -> None:
     assert judged == [0.0, 0.1, 1.0, 4.0, 4.1, 4.2]
 
 
+async def test_an_instrument_comes_and_goes_while_the_loop_runs() -> None:
+    """Added, it is served by the sources that give it; removed, its sources go on with the others."""
+    async with two_venues() as (_binance, _okx, feed):
+        board = feed.assembly.board
+        chain = board.failover.chains["xrpusdt"]
+        board.remove("xrpusdt")
+        gone = dict(board.failover.serving)
+        board.add("xrpusdt", chain)
+        await until(lambda: feed.serving("xrpusdt") == "binance")
+
+        assert "xrpusdt" not in gone
+        assert [(change.symbol, change.after) for change in feed.changes] == [("xrpusdt", "binance")]
+
+
 async def test_blocked_loop_costs_no_source() -> None:
     """Our own pause, longer than any silence limit, makes no source stale and moves nothing."""
     async with two_venues() as (_binance, _okx, feed):

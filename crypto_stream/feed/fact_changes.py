@@ -66,8 +66,8 @@ class FactChanges:
             if now.halted != connection.halted:
                 before, connection.halted = connection.halted, dict(now.halted)
                 found |= symbols & _differing(before, connection.halted)
-            if unserved:
-                found |= symbols & unserved & self._said_anew(connection, state)
+            if unserved and (anew := self._said_anew(connection, state)):
+                found |= anew & symbols & unserved
         return found
 
     def _said_anew(self, connection: _Connection, state: str) -> Set[str]:

@@ -311,14 +311,14 @@ def test_what_is_awaited_arrives_once() -> None:
 def test_a_source_gives_what_it_ever_gave_of_anything() -> None:
     """Each kind of channel counts from its first data on; a price alone is none of them."""
     book = SourceBook()
-    given = []
     events: list[Update | Trade] = [
         Update(named("btcusdt"), "last", 1, price="1"),
         Update(named("btcusdt"), "top", 1, bid="1", bid_size="1"),
         Update(named("ethusdt"), "day", 1, price="1", slow=True),
         Trade(named("ethusdt"), "trades", 1, None, "1", None),
     ]
-    for number, event in enumerate(events, 1):
+    given = []
+    for number, event in enumerate(events, start=1):
         book.apply(event, number)
         given.append(set(book.gives))
 

@@ -54,10 +54,27 @@ class Both(RuleBasedStateMachine):
         self.calm = set[str]()
         self.pace: dict[tuple[str, str, What], int | None] = dict.fromkeys(TALK, 4)
 
-    @initialize()
-    def begins(self) -> None:
+    @initialize(pace=st.sampled_from([4, 30, None, None]), whats=st.sets(st.sampled_from(WHATS), min_size=1))
+    def begins(self, pace: int | None, whats: set[What]) -> None:
+        """All say something once, then all go on, or nothing but what a rule lets them say."""
         self.comes(set(SOURCES))
-        self.time_passes(20)
+        for key in TALK:
+            self.pace[key] = pace
+            if key[2] in whats:
+                self.say(*key)
+        self.look()
+
+    @rule(
+        names=st.lists(NAMES, min_size=1, max_size=3),
+        symbol=SYMBOLS,
+        what=st.sampled_from(WHATS),
+        looks=st.sampled_from([1, 2, 12, 31, 52, 110]),
+    )
+    def one_after_the_other_speaks(self, names: list[str], symbol: str, what: What, looks: int) -> None:
+        for name in names:
+            if (name, symbol, what) in TALK and self.world.lines[name].state == "live":
+                self.say(name, symbol, what)
+            self.time_passes(looks)
 
     @rule(names=st.sets(NAMES, min_size=1))
     def comes(self, names: set[str]) -> None:
@@ -130,7 +147,7 @@ class Both(RuleBasedStateMachine):
             if key[0] in names and key[1] in symbols and key[2] in whats:
                 self.pace[key] = every
 
-    @rule(looks=st.sampled_from([1, 5, 30, 90, 400]))
+    @rule(looks=st.sampled_from([1, 5, 30, 90, 310, 650]))
     def time_passes(self, looks: int) -> None:
         for _ in range(looks):
             self.world.now = round(self.world.now + 0.1, 1)
@@ -205,3 +222,91 @@ def known(failover: Failover | FullScan) -> dict[str, Any]:
 
 Both.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestBoth = Both.TestCase
+
+
+def quiet(*names: str) -> Both:
+    """Make a world whose sources said all once, of btcusdt and ethusdt, and say no more."""
+    both = Both()
+    both.pace = dict.fromkeys(TALK)
+    both.calm = set(SOURCES)
+    both.comes(set(names))
+    for name, symbol, what in TALK:
+        if name in names and symbol in ("btcusdt", "ethusdt"):
+            both.say(name, symbol, what)
+    both.look()
+    return both
+
+
+def test_probation_ends_though_nothing_comes() -> None:
+    """The better source returns when its time is over, without an event to remind of it."""
+    both = quiet("one", "two")
+    both.time_passes(350)
+    both.goes("one", "lost", "cut")
+    both.comes({"one"})
+    both.say("one", "btcusdt", "trade")
+    both.time_passes(295)
+    early = both.mine.serving["btcusdt"]
+    both.time_passes(10)
+
+    assert early == "two"
+    assert both.mine.serving["btcusdt"] == "one"
+
+
+def test_age_allows_a_price_though_nothing_comes() -> None:
+    """A held source serves once the last price is old enough: 6 % after 1.44 hours."""
+    both = quiet("one", "two")
+    both.levels["two"] = (106, 106, 1)
+    for what in WHATS:
+        both.say("two", "btcusdt", what)
+    both.goes("one", "lost", "cut")
+    served = []
+    for _ in range(60):
+        served.append(both.mine.serving["btcusdt"])
+        both.nothing_looks(100.0)
+
+    assert served.index("two") in range(50, 55)
+
+
+def lacking_trades() -> Both:
+    """Let the only source of btcusdt give all but trades, until that is noticed."""
+    both = quiet("one")
+    both.calm.clear()
+    for key in TALK:
+        if key[:2] == ("one", "btcusdt") and key[2] != "trade":
+            both.pace[key] = 4
+    both.time_passes(900)
+    assert both.mine.watch.why("one", "btcusdt") == "no trades although it is traded"
+    return both
+
+
+def test_a_channel_that_lacked_is_whole_with_its_first_data() -> None:
+    """Also where the other channels went on all the time."""
+    both = lacking_trades()
+    both.say("one", "btcusdt", "trade")
+    both.look()
+
+    assert ("one", "btcusdt") not in both.mine.watch.lacking
+
+
+def test_a_new_connection_may_give_what_lacked() -> None:
+    """It begins without a lack, also while it is not live yet."""
+    both = lacking_trades()
+    both.goes("one", "lost", "cut")
+    both.time_passes(10)
+    both.begins_anew("one", connects=True)
+
+    assert ("one", "btcusdt") not in both.mine.watch.lacking
+
+
+def test_what_a_source_gives_of_one_it_owes_of_all() -> None:
+    """With its first top of book anywhere, all those without one are judged at once."""
+    both = Both()
+    both.pace = {key: 4 if key[0] == "two" or key[2] == "trade" else None for key in TALK}
+    both.comes({"one", "two"})
+    both.time_passes(173)
+    before = dict(both.mine.watch.lacking)
+    both.say("one", "solusdt", "top")
+    both.time_passes(12)
+
+    assert before == {}
+    assert "top" in both.mine.watch.lacking["one", "btcusdt"]

@@ -210,14 +210,17 @@ class Gateway:
         self._stream.close()
         self._orders.close()
         began = time.monotonic()
-        while (took := time.monotonic() - began) < _ANSWERS_S:
-            takes_leave = took < _FAREWELL_S and (self._delivery.viewers or self._orders.busy())
-            if not (takes_leave or self._connections.busy):
-                break
-            time.sleep(0.01)
+        while self._has_company(time.monotonic() - began):
             self._connections.end_waiting()
+            time.sleep(0.01)
         self._port.close()
         time.sleep(0.05)  # what is in the sockets' queues gets out
+
+    def _has_company(self, after_s: float) -> bool:
+        """Say whether anybody is still there who may take so long to be seen off, or answered."""
+        if after_s < _FAREWELL_S and (self._delivery.viewers or self._orders.busy()):
+            return True
+        return after_s < _ANSWERS_S and self._connections.busy
 
     def _full(self) -> bool:
         return self._stream.full()

@@ -16,8 +16,9 @@ from tests.waiting import SCALE
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
-# Deadlines in ms. A gateway gives an engine up 5 s after its last word; the rest is for loaded machines.
-STALE_WITHIN = 20_000 * SCALE
+# Deadlines in ms. A gateway gives an engine up 5 s after its last word, a page its gateway after 6 s; the
+# rest is for loaded machines, and yet less than the 15 s after which the supervisor kills what hangs.
+STALE_WITHIN = 12_000
 BACK_WITHIN = 30_000 * SCALE
 FRESH = re.compile(r"^[0-4]\.\d s ago$")
 

@@ -52,10 +52,9 @@ class Acceptor:
             time.sleep(0)  # a crowd at the door would let nobody else run
 
     def stop(self) -> None:
-        """Accept no more, end what waits for one more request."""
+        """Accept no more; what is open goes on."""
         self.running = False
         self._listener.close()
-        self._connections.end_waiting()
 
     def _wait(self, why: str) -> None:
         self._counters.accept_pauses += 1

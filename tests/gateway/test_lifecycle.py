@@ -117,10 +117,11 @@ async def test_a_silent_engine_is_unreachable_within_six_seconds(
         await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
 
         engine.silent = True
-        elsewhere = bus.rename(bus.with_name("elsewhere"))
+        elsewhere = bus.with_name("elsewhere")
+        os.rename(bus, elsewhere)
         await until(lambda: any(one["stale"] for quotes in viewer.all("quotes") for one in quotes))
         engine.silent = False
-        elsewhere.rename(bus)
+        os.rename(elsewhere, bus)
         await until(lambda: not viewer.all("quotes")[-1][0]["stale"])
 
 

@@ -84,20 +84,20 @@ class Feed:
             reasons={},
         )
 
-    async def answer(self, gateway: int, ask: Ask) -> Any:
+    async def answer(self, gateway: str, ask: Ask) -> Any:
         """Give boards an empty hour; refuse the rest: nothing is asked in a measurement."""
         if isinstance(ask, GetSparks):
             return Sparks("benchmark", self.seq, 60_000, {})
         raise RefusedError("benchmark", "this engine only publishes")
 
-    def orders(self, gateway: int, commands: list[Command]) -> None:
+    def orders(self, gateway: str, commands: list[Command]) -> None:
         """Fail: no viewer of a measurement trades."""
         raise RuntimeError("this engine only publishes")
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Nothing waits for a gateway."""
 
-    def left(self, gateway: int) -> None:
+    def left(self, gateway: str) -> None:
         """Nothing is remembered of a gateway."""
 
     def status(self) -> SourceStatus:

@@ -33,6 +33,7 @@ from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Range
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
+from tests.instruments import named
 
 _SYMBOLS = [f"ticker_{number:02d}" for number in range(100)]
 _HOUR_MS = 3_600_000
@@ -94,8 +95,8 @@ def _writing(seconds: float) -> Row:
         history = open_history(Settings(data_dir=Path(place)), _SYMBOLS, EngineClock(MachineClocks()))
         used = asyncio.run(_drive(history, seconds))
         late = sum(series.late for series in history.series.values())
-        if late or history.keeper.trouble:
-            raise RuntimeError(f"{late} trades came late, trouble {history.keeper.trouble}")
+        if late or history.writer.trouble:
+            raise RuntimeError(f"{late} trades came late, trouble {history.writer.trouble}")
     return used
 
 
@@ -125,7 +126,7 @@ async def _drive(history: History, seconds: float) -> Row:
 async def _second(history: History, moment: int) -> None:
     for number, symbol in enumerate(_SYMBOLS):
         price = str((moment // 1000 + number) % 601 - 300)
-        history.take("synthetic", Trade(symbol, "walk", moment, moment, price, None), "synthetic")
+        history.take("synthetic", Trade(named(symbol), "walk", moment, moment, price, None), "synthetic")
     await asyncio.sleep(1 - time.time() % 1)
 
 

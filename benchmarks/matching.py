@@ -27,9 +27,9 @@ from crypto_stream.market.orders import ExecType, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.service import Orders
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
@@ -59,7 +59,7 @@ class Bench:
         stock(folder / "orders.db", _tickets(symbols, orders))
         clock = LoopClock()
         loop = asyncio.get_running_loop()
-        ledger = Ledger(
+        ledger = StoreWriter(
             SqliteOrderWriter(folder / "orders.db"),
             SqliteOrderReader(folder / "orders.db"),
             loop.call_soon_threadsafe,
@@ -71,7 +71,7 @@ class Bench:
         """Load what is kept and attach every owner."""
         self.service.start()
         attach = [Attach(number, f"owner-{number}", False) for number in range(_OWNERS)]
-        self.service.commands(1, attach)
+        self.service.commands("one", attach)
         await self.settled()
 
     async def settled(self) -> None:
@@ -95,7 +95,7 @@ class Bench:
             self.quotes[quote.symbol] = quote
         self.service.quoted(quotes)
 
-    def _told(self, gateway: int, news: OrderNews) -> bool:
+    def _told(self, gateway: str, news: OrderNews) -> bool:
         """Do as a gateway and its clients: say what was received, place anew what was filled."""
         commands: list[Command] = []
         for told in news.news:

@@ -100,22 +100,25 @@ def _time(make: Callable[[list[str]], Play], frames: list[str], seconds: float) 
 
 
 def _ours(frames: list[str], *, compose: bool = False) -> Play:
+    from crypto_stream.feed.handler import Update
     from crypto_stream.feed.loading import load_source
-    from crypto_stream.feed.source import Update
+    from crypto_stream.feed.names import Discovered
+    from crypto_stream.feed.sources import Venue
     from crypto_stream.market.book import SourceBook
-    from crypto_stream.market.instruments import pair
 
-    parse = load_source("binance", None, {}).parse
-    assert parse is not None
+    source = load_source("binance", None, {})
+    assert isinstance(source, Venue)
     raw = [frame.encode() for frame in frames]  # our connection reads bytes
-    names = {event.symbol for one in raw for event in parse(one) if isinstance(event, Update)}
-    instruments = {name: pair(name) for name in names}
+    found = Discovered(source.pair_of, {}, {})
+    seen = [event for one in raw for event in source.reader(found).read(one) if isinstance(event, Update)]
+    read_frame = source.reader({each: found[each] for each in found}).read
+    instruments = {event.symbol: event.instrument for event in seen}
 
     def play() -> int:
         book, read = SourceBook(), 0
         for frame in raw:
             now = time.monotonic_ns()
-            for event in parse(frame):
+            for event in read_frame(frame):
                 assert isinstance(event, Update)
                 book.apply(event, now)
                 if compose:

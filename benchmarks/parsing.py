@@ -9,10 +9,11 @@ import sys
 import timeit
 from pathlib import Path
 
-from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.handler import UNREADABLE, Trade, Update
 from crypto_stream.feed.loading import load_source
-from crypto_stream.feed.replay import read
-from crypto_stream.feed.source import Trade, Update
+from crypto_stream.feed.names import Discovered
+from crypto_stream.feed.recordings import read
+from crypto_stream.feed.sources import Venue
 from crypto_stream.market.book import SourceBook
 
 _ROUNDS = 5
@@ -20,16 +21,16 @@ _ROUNDS = 5
 
 def main(venue: str, file: Path) -> None:
     """Play the frames through parser and a fresh book in each round."""
-    parse = load_source(venue, None, {}).parse
-    assert parse is not None
-    frames = [recorded.frame for recorded in read(file)]
+    source = load_source(venue, None, {})
+    assert isinstance(source, Venue)
+    frames = [recorded.frame for recorded in read(file) if recorded.frame is not None]
 
     def play() -> None:
-        book = SourceBook()
+        book, reader = SourceBook(), source.reader(Discovered(source.pair_of, {}, {}))
         for number, frame in enumerate(frames):
             try:
-                events = parse(frame)
-            except MalformedFrame:
+                events = list(reader.read(frame))
+            except UNREADABLE:
                 continue
             for event in events:
                 if isinstance(event, (Update, Trade)):

@@ -50,6 +50,10 @@ class RetryLaterError(VenueError):
         self.breaker = breaker
 
 
+class ImpossibleEventError(CryptoStreamError):
+    """An event came that cannot happen in the present state: a bug of ours; the text names both."""
+
+
 class BusError(CryptoStreamError):
     """The engine cannot be reached or did not answer in time."""
 

@@ -47,8 +47,9 @@ class Settings(BaseModel):
     server: Literal["eventlet", "gevent"] = Field(
         "eventlet", description="Green-thread server of the gateway."
     )
-    workers: int = Field(
-        1, ge=1, le=64, description="Gateway processes of run, all on the one port; above 1 no polling."
+    workers: int = Field(1, ge=1, le=64, description="Gateway processes of run, all on the one port.")
+    polling: bool | None = Field(
+        None, description="Whether viewers may poll; empty: only where one gateway has the port alone."
     )
     standby: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."

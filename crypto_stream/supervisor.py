@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
+from crypto_stream.backoff import Backoff
 from crypto_stream.logs import LINE_LIMIT, is_line
 
 INHERITED = "CRYPTO_STREAM_INHERITED"  # environment variable that tells a process which half it is, as JSON
@@ -65,7 +66,7 @@ class Child:
         self._program = program
         self._limits = limits
         self._take = take
-        self._delay_s = limits.first_delay_s
+        self._backoff = Backoff(limits.first_delay_s, limits.longest_delay_s)
         self._rest = b""
         self._started = self._heard = 0.0
         self._beaten = False
@@ -157,13 +158,12 @@ class Child:
         os.close(self.pipe)
         self.process = None
         if now - self._started >= self._limits.good_life_s:
-            self._delay_s = self._limits.first_delay_s
+            self._backoff.reset()
 
     def put_off(self, now: float) -> float:
         """Put the next start off, twice as long each time; return the seconds."""
-        delay = self._delay_s
+        delay = self._backoff.next_delay()
         self.restart_at = now + delay
-        self._delay_s = min(delay * 2, self._limits.longest_delay_s)
         return delay
 
 

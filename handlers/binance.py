@@ -8,37 +8,40 @@ figures each second). One connection takes 1024 streams, so at most 341 symbols.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from crypto_stream.feed.source import (
+from crypto_stream.feed.handler import (
     Acked,
+    Bar,
     BarTime,
     Budget,
     Event,
     Ignored,
     Instrument,
+    Limits,
     Listed,
-    MalformedFrame,
     Moving,
+    Opening,
     Refused,
     Request,
     Rules,
-    Symbols,
+    Topic,
     Trade,
     Update,
     VenueKey,
     VenueList,
     VenueTime,
+    Wanted,
     read_each,
     reading,
 )
-from crypto_stream.market.bars import Bar, given
+from crypto_stream.market.bars import given
 from crypto_stream.market.decimals import decimal_text, four_decimal_texts, price_of_trade
-from crypto_stream.market.instruments import fold
+from crypto_stream.market.instruments import split_symbol
 
 if TYPE_CHECKING:
     import httpx
@@ -51,14 +54,16 @@ URLS = [
 ]
 REST_URL = "https://data-api.binance.vision"
 BUSY = "btcusdt"
-MAX_INSTRUMENTS = 340  # three streams each, 1024 streams a connection, one more for BUSY
-# 5 messages in any rolling second, pongs included: 0.3 s apart leaves room for those.
-PACE_S = 0.3
-MAX_AGE_S = 23 * 3600.0  # the venue cuts at 24 h
-CONNECTS = Budget(300, 300.0)
+LIMITS = Limits(
+    instruments=340,  # three streams each, 1024 streams a connection, one more for BUSY
+    connections=5,
+    pace_s=0.3,  # 5 messages in any rolling second, pongs included: this leaves room for those
+    max_age_s=23 * 3600.0,  # the venue cuts at 24 h
+    attempts=Budget(300, 300.0),
+)
 
-_STREAMS = ("bookTicker", "aggTrade", "ticker")
-_PER_REQUEST = 100  # symbols; a longer list makes a frame of more than 8 kB
+_STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "aggTrade", "day": "ticker"}
+_PER_REQUEST = 300  # streams; a longer list makes a frame of more than 8 kB
 # Unknown trouble, disconnected, too many requests, timeout, overloaded: errors.md of the same documents.
 _PASSING = frozenset({-1000, -1001, -1003, -1007, -1008, -1015, -1034})
 
@@ -133,6 +138,8 @@ class _Filter(Struct, gc=False):
 class _Unruled(Struct):
     symbol: str
     status: str
+    baseAsset: str = ""  # noqa: N815
+    quoteAsset: str = ""  # noqa: N815
 
 
 class _Symbol(_Unruled):
@@ -146,6 +153,8 @@ class _ExchangeInfo(Struct):
 # open time, five numbers, close time, quote volume, trades, and what nobody needs
 _Kline = tuple[BarTime, str, str, str, str, str, BarTime, str, int, str, str, str]
 
+_Instruments = Mapping[str, Instrument]
+
 _combined = msgspec.json.Decoder(_Combined).decode
 _plain = msgspec.json.Decoder(_Plain).decode
 _book_ticker = msgspec.json.Decoder(_BookTicker).decode
@@ -156,57 +165,74 @@ _symbol = msgspec.json.Decoder(_Symbol).decode
 _unruled = msgspec.json.Decoder(_Unruled).decode
 
 
-def _symbol_of(name: str) -> str:
-    if symbol := fold(name):
-        return symbol
-    raise ValueError("no symbol")
+def venue_id(pair: Instrument) -> str | None:
+    """Return the venue's id of a pair."""
+    return f"{pair.base}{pair.quote}" if pair.base and pair.quote else pair.symbol.upper()
 
 
-_symbols = Symbols(_symbol_of)
+def pair_of(venue_id: str) -> tuple[str, str] | None:
+    """Read base and quote out of an id, which has no mark between them: a guess, where there is no list."""
+    base, quote = split_symbol(venue_id)
+    return (base, quote) if base and quote else None
 
 
-def url(base: str, instruments: Sequence[Instrument]) -> str:
-    """Return the address of combined streams; the streams themselves are asked for by `subscribe`."""
-    return f"{base.rstrip('/')}/stream"
+async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
+    """Return the path of combined streams; the streams themselves are asked for by `subscribe`."""
+    return Opening("/stream")
 
 
-def subscribe(instruments: Sequence[Instrument]) -> list[Request]:
-    """Ask for three streams per instrument, 100 instruments in one message; one acknowledgement each.
+class Reader:
+    """Reads the frames of one connection; nothing of them depends on earlier ones."""
 
-    {"method":"SUBSCRIBE","params":["btcusdt@bookTicker","btcusdt@aggTrade","btcusdt@ticker"],"id":1}
-    An unknown symbol is acknowledged like any other and stays silent.
-    """
-    return _requests("SUBSCRIBE", instruments)
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        """Know `instruments` by the venue's id."""
+        self._instruments = instruments
 
+    def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Ask for streams, 300 in one message, with one acknowledgement.
 
-def unsubscribe(instruments: Sequence[Instrument]) -> list[Request]:
-    """Take back what `subscribe` asked for: the same message with `UNSUBSCRIBE`."""
-    return [request._replace(keys=()) for request in _requests("UNSUBSCRIBE", instruments)]
+        {"method":"SUBSCRIBE","params":["btcusdt@bookTicker","btcusdt@aggTrade","btcusdt@ticker"],"id":1}
+        An unknown symbol is acknowledged like any other and stays silent.
+        """
+        return _requests("SUBSCRIBE", wanted)
 
+    def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Take back what `subscribe` asked for: the same message with `UNSUBSCRIBE`."""
+        return [request._replace(keys=()) for request in _requests("UNSUBSCRIBE", wanted)]
 
-def parse(frame: bytes) -> list[Event]:
-    """Read one frame, in combined mode (wrapped, what we ask for) or in raw mode.
+    def read(self, frame: bytes) -> list[Event]:
+        """Read one frame, in combined mode (wrapped, what we ask for) or in raw mode.
 
-    {"stream":"btcusdt@bookTicker","data":{...}} or the bare payload; acknowledgements and errors are bare:
-    {"result":null,"id":1} · {"error":{"code":2,"msg":"Invalid request: ..."},"id":1} · {"code":2,"msg":"..."}
-    Raises MalformedFrame, nothing else.
-    """
-    try:
+        {"stream":"btcusdt@bookTicker","data":{...}} or the bare payload; answers and errors are bare:
+        {"result":null,"id":1} · {"error":{"code":2,"msg":"Invalid request: ..."},"id":1} ·
+        {"code":2,"msg":"..."}
+        """
         try:
             wrapped = _combined(frame)
         except msgspec.ValidationError:
-            return [_read_plain(frame)]
+            return [self._read_plain(frame)]
         stream = wrapped.stream
         channel = stream.partition("@")[2]
-        if reader := _READERS.get(channel or stream):
-            return [reader(wrapped.data)]
+        if read := _READERS.get(channel or stream):
+            return [read(self._instruments, wrapped.data)]
         # Streams of all symbols begin with `!`.
         return [Ignored((stream if stream.startswith("!") else channel or stream)[:40])]
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"binance: {error}") from None
+
+    def _read_plain(self, frame: bytes) -> Event:
+        """Read a frame without wrapper: a payload of raw mode, or an answer to a request."""
+        if frame.lstrip()[:1] == b"[":
+            _any(frame)
+            return Ignored("array")
+        plain = _plain(frame)
+        if plain.e is not None:
+            read = _READERS.get(plain.e)
+            return read(self._instruments, frame) if read else Ignored(plain.e[:40])
+        if plain.u:
+            return _read_book_ticker(self._instruments, frame)
+        return Ignored("depth") if plain.lastUpdateId else _read_answer(plain)
 
 
-async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
+async def instruments(http: httpx.AsyncClient) -> list[Listed]:
     """Fetch the listed symbols: "" for a tradable one, else the venue's word (`HALT`, `BREAK`).
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/general-endpoints (exchangeInfo)
@@ -218,23 +244,26 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     with reading("binance exchangeInfo"):
         listed = msgspec.json.decode(answer.content, type=_ExchangeInfo)
         entries = read_each(listed.symbols, _symbol, _unruled)
-    return {
-        fold(item.symbol): Listed(
+    return [
+        Listed(
+            item.symbol,
+            *pair,
             "" if item.status == "TRADING" else item.status,
             _rules(item.filters) if isinstance(item, _Symbol) else Rules(),
         )
         for item in entries
-    }
+        if (pair := (item.baseAsset, item.quoteAsset) if item.baseAsset else pair_of(item.symbol))
+    ]
 
 
-async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
+async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
     """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is not finished.
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (klines)
     [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499644799999,
       "2434.19055334",308,"1756.87402397","28.46694368","0"]]
     """
-    asked = {"symbol": instrument.symbol.upper(), "interval": interval, "limit": "1000"}
+    asked = {"symbol": venue_id, "interval": interval, "limit": "1000"}
     answer = await http.get("/api/v3/klines", params=asked)
     answer.raise_for_status()
     with reading("binance klines"):
@@ -267,41 +296,43 @@ def _rules(filters: Sequence[_Filter]) -> Rules:
     )
 
 
-def _requests(method: str, instruments: Sequence[Instrument]) -> list[Request]:
+def _requests(method: str, wanted: Sequence[Wanted]) -> list[Request]:
     requests = []
-    for start in range(0, len(instruments), _PER_REQUEST):
-        symbols = tuple(each.symbol for each in instruments[start : start + _PER_REQUEST])
-        params = [f"{symbol}@{stream}" for symbol in symbols for stream in _STREAMS]
+    for start in range(0, len(wanted), _PER_REQUEST):
+        part = tuple(wanted[start : start + _PER_REQUEST])
+        params = [f"{each.id.lower()}@{_STREAMS[each.topic]}" for each in part]
         # The id follows from the content: equal requests share it, different ones do not, no counter is kept.
         number = zlib.crc32(f"{method} {params}".encode())
         message = {"method": method, "params": params, "id": number}
-        requests.append(Request(msgspec.json.encode(message).decode(), (str(number),), symbols))
+        requests.append(Request(msgspec.json.encode(message).decode(), (str(number),), part))
     return requests
 
 
-def _read_book_ticker(payload: bytes | Raw) -> Event:
+def _read_book_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """Read the top of book; it carries no time.
 
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
     """
     top = _book_ticker(payload)
+    if (instrument := instruments.get(top.s)) is None:
+        return _not_asked(top.s)
     bid, bid_size, ask, ask_size = four_decimal_texts(top.b, top.B, top.a, top.A)
-    symbol = _symbols[top.s]
-    return Update(symbol, "bookTicker", top.u, None, UNSET, bid, bid_size, ask, ask_size)
+    return Update(instrument, "bookTicker", top.u, None, UNSET, bid, bid_size, ask, ask_size)
 
 
-def _read_agg_trade(payload: bytes | Raw) -> Event:
+def _read_agg_trade(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """Read one taker order's trade.
 
     {"e":"aggTrade","E":1616176861895,"s":"BTCUSDT","a":640283266,"p":"58942.01000000","q":"0.00035600",
      "f":716849523,"l":716849523,"T":1616176861893,"m":false,"M":true}
     """
     trade = _agg_trade(payload)
-    price, symbol = price_of_trade(trade.p), _symbols[trade.s]
-    return Trade(symbol, "aggTrade", trade.a, trade.T, price, decimal_text(trade.q))
+    if (instrument := instruments.get(trade.s)) is None:
+        return _not_asked(trade.s)
+    return Trade(instrument, "aggTrade", trade.a, trade.T, price_of_trade(trade.p), decimal_text(trade.q))
 
 
-def _read_ticker(payload: bytes | Raw) -> Event:
+def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """Read the rolling 24 h figures; `v` is the volume in base, `q` (not used) in quote.
 
     {"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009",
@@ -309,15 +340,17 @@ def _read_ticker(payload: bytes | Raw) -> Event:
      "v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}
     """
     day = _ticker(payload)
-    at, symbol = day.E, _symbols[day.s]
+    if (instrument := instruments.get(day.s)) is None:
+        return _not_asked(day.s)
+    at = day.E
     price, bid, bid_size, ask, ask_size = map(decimal_text, (day.c, day.b, day.B, day.a, day.A))
     first, high, low, volume = map(decimal_text, (day.o, day.h, day.l, day.v))
     return Update(
-        symbol, "ticker", at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
+        instrument, "ticker", at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
     )
 
 
-def _read_shutdown(payload: bytes | Raw) -> Event:
+def _read_shutdown(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """Read the announcement of a shutdown: {"e":"serverShutdown","E":1770123456789}."""
     if not isinstance(_any(payload), dict):
         raise ValueError("serverShutdown of an unknown shape")
@@ -325,7 +358,7 @@ def _read_shutdown(payload: bytes | Raw) -> Event:
 
 
 # By the stream's name in combined mode, by the event's in raw mode.
-_READERS: dict[str, Callable[[bytes | Raw], Event]] = {
+_READERS: dict[str, Callable[[_Instruments, bytes | Raw], Event]] = {
     "bookTicker": _read_book_ticker,
     "aggTrade": _read_agg_trade,
     "ticker": _read_ticker,
@@ -335,18 +368,10 @@ _READERS: dict[str, Callable[[bytes | Raw], Event]] = {
 }
 
 
-def _read_plain(frame: bytes) -> Event:
-    """Read a frame without wrapper: a payload of raw mode, or an answer to a request."""
-    if frame.lstrip()[:1] == b"[":
-        _any(frame)
-        return Ignored("array")
-    plain = _plain(frame)
-    if plain.e is not None:
-        reader = _READERS.get(plain.e)
-        return reader(frame) if reader else Ignored(plain.e[:40])
-    if plain.u:
-        return _read_book_ticker(frame)
-    return Ignored("depth") if plain.lastUpdateId else _read_answer(plain)
+def _not_asked(venue_id: str) -> Ignored:
+    if not venue_id:
+        raise ValueError("no symbol")
+    return Ignored("not_asked")
 
 
 def _read_answer(plain: _Plain) -> Event:

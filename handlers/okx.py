@@ -2,45 +2,47 @@
 
 Document: https://www.okx.com/docs-v5/en/#order-book-trading-market-data (WebSocket channels) and
 https://www.okx.com/docs-v5/en/#overview-websocket. Three channels per instrument: `bbo-tbt` (best bid and
-ask), `trades`, `tickers` (24 h figures). The venue's ids are `BTC-USDT`: an instrument whose base is unknown
-cannot be asked for and is left out.
+ask), `trades`, `tickers` (24 h figures). The venue's ids are `BTC-USDT`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from crypto_stream.feed.source import (
+from crypto_stream.feed.handler import (
     Acked,
+    Bar,
     Budget,
     Event,
     Ignored,
     Instrument,
     Keepalive,
+    Limits,
     Listed,
     MalformedFrame,
     Moving,
+    Opening,
     Pong,
     Refused,
     Request,
     Rules,
-    Symbols,
+    Topic,
     Trade,
     Update,
     VenueKey,
     VenueList,
     VenueTime,
+    Wanted,
     read_each,
     reading,
 )
-from crypto_stream.market.bars import Bar, given
+from crypto_stream.market.bars import given
 from crypto_stream.market.decimals import decimal_text, price_of_trade
-from crypto_stream.market.instruments import fold
 
 if TYPE_CHECKING:
     import httpx
@@ -49,14 +51,15 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.okx.com", "wss://wseea.okx.com", "wss://wsus.okx.com"]
 REST_URL = "https://www.okx.com"
 BUSY = "btcusdt"
-# 480 requests an hour, and a request carries many arguments: few and slow.
-PACE_S = 0.5
-KEEPALIVE = Keepalive("ping", 20.0)  # the venue cuts after 30 s of silence
-CONNECTS = Budget(3, 1.0)
+LIMITS = Limits(
+    pace_s=0.5,  # 480 requests an hour, and a request carries many arguments: few and slow
+    keepalive=Keepalive("ping", 20.0),  # the venue cuts after 30 s of silence
+    attempts=Budget(3, 1.0),
+)
 
-_CHANNELS = ("tickers", "bbo-tbt", "trades")
+_CHANNELS: dict[Topic, str] = {"day": "tickers", "top": "bbo-tbt", "trades": "trades"}
 _BARS = {"1m": "1m", "1h": "1H"}
-_PER_REQUEST = 60  # instruments: about 10 kB of the 64 kB a request may have
+_PER_REQUEST = 180  # channels: about 10 kB of the 64 kB a request may have
 _LONGEST_ECHO = 10_000
 _SERVICE_UPGRADE = "64008"
 # Too many requests, busy, in maintenance: https://www.okx.com/docs-v5/en/#error-code
@@ -151,60 +154,88 @@ _tops = msgspec.json.Decoder(list[_TopItem], strict=False).decode
 _trades = msgspec.json.Decoder(list[_TradeItem], strict=False).decode
 
 
-def _symbol_of(name: str) -> str:
-    """Return the symbol of a venue's id, empty for what is no spot pair (`BTC-USDT-SWAP`, or no id)."""
-    parts = name.split("-")
-    return fold(name) if len(parts) == 2 and all(parts) else ""
+def venue_id(pair: Instrument) -> str | None:
+    """Return the venue's id of a pair."""
+    return f"{pair.base}-{pair.quote}" if pair.base and pair.quote else None
 
 
-_symbols = Symbols(_symbol_of)
+def pair_of(venue_id: str) -> tuple[str, str] | None:
+    """Read base and quote out of an id; None for what is no spot pair (`BTC-USDT-SWAP`)."""
+    base, _, quote = venue_id.partition("-")
+    return (base, quote) if base and quote and "-" not in quote else None
 
 
-def url(base: str, instruments: Sequence[Instrument]) -> str:
-    """Return the address of the public channels."""
-    return f"{base.rstrip('/')}/ws/v5/public"
+async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
+    """Return the path of the public channels."""
+    return Opening("/ws/v5/public")
 
 
-def subscribe(instruments: Sequence[Instrument]) -> list[Request]:
-    """Ask for three channels per instrument, 60 instruments in one message; each argument is acknowledged.
+class Reader:
+    """Reads the frames of one connection; nothing of them depends on earlier ones."""
 
-    {"op":"subscribe","args":[{"channel":"tickers","instId":"BTC-USDT"},{"channel":"bbo-tbt", ...}]}
-    """
-    return _requests("subscribe", instruments)
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        """Know `instruments` by the venue's id."""
+        self._instruments = instruments
 
+    def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Ask for channels, 180 in one message; each is acknowledged.
 
-def unsubscribe(instruments: Sequence[Instrument]) -> list[Request]:
-    """Take back what `subscribe` asked for; nobody waits for its answers."""
-    return [request._replace(keys=()) for request in _requests("unsubscribe", instruments)]
+        {"op":"subscribe","args":[{"channel":"tickers","instId":"BTC-USDT"},{"channel":"bbo-tbt", ...}]}
+        """
+        return _requests("subscribe", wanted)
 
+    def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Take back what `subscribe` asked for; nobody waits for the answers."""
+        return [request._replace(keys=()) for request in _requests("unsubscribe", wanted)]
 
-def parse(frame: bytes) -> list[Event]:
-    """Read one frame: a push, a word about the connection, or the text `pong`.
+    def read(self, frame: bytes) -> list[Event]:
+        """Read one frame: a push, a word about the connection, or the text `pong`.
 
-    {"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{...}]}
-    {"event":"subscribe","arg":{"channel":"tickers","instId":"BTC-USDT"},"connId":"accb8e21"}
-    Raises MalformedFrame, nothing else.
-    """
-    if frame == b"pong":
-        return [Pong()]
-    try:
+        {"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{...}]}
+        {"event":"subscribe","arg":{"channel":"tickers","instId":"BTC-USDT"},"connId":"accb8e21"}
+        """
+        if frame == b"pong":
+            return [Pong()]
         try:
             push = _push(frame)
         except msgspec.ValidationError:
-            return [_read_word(_word(frame))]
+            return [self._read_word(_word(frame))]
         arg = push.arg
-        symbol = _symbols[arg.instId]
-        if not symbol:
-            return [Ignored("not_spot" if arg.instId else arg.channel[:40])]
+        instrument = self._instruments.get(arg.instId)
+        if instrument is None:
+            return [Ignored("not_asked" if arg.instId else arg.channel[:40])]
         if arg.channel not in _READERS:
             return [Ignored(arg.channel[:40])]
         items, read = _READERS[arg.channel]
-        return [read(symbol, item) for item in items(push.data)] or [Ignored(arg.channel)]
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"okx: {error}") from None
+        return [read(instrument, item) for item in items(push.data)] or [Ignored(arg.channel)]
+
+    def _read_word(self, word: _Word) -> Event:
+        """Read an acknowledgement, an error or a notice; the order of their fields varies.
+
+        A code that will pass names nothing, an echo of the request nobody.
+        {"event":"error","code":"60018","msg":"Wrong URL or channel:tickers,instId:BTC-X doesn't exist. ..."}
+        {"event":"notice","code":"64008","msg":"The connection will soon be closed for a service ..."}
+        """
+        if word.event in {"subscribe", "unsubscribe"} and word.arg:
+            mark = "" if word.event == "subscribe" else "unsubscribe:"
+            return Acked(f"{mark}{word.arg.channel}:{word.arg.instId}")
+        if word.event == "error":
+            reason = f"code {word.code}: {word.msg[:200]}"
+            if word.code in _PASSING:
+                return Refused("", reason, passing=True)
+            named = _NAMED.findall(word.msg[:_LONGEST_ECHO])
+            # What is not understood comes back whole: the first pair of many in such an echo is not to blame.
+            is_cut = "args" in word.msg and "]" not in word.msg[:_LONGEST_ECHO]
+            if is_cut or len({name for _, name in named}) != 1:
+                return Refused("", reason)
+            channel, name = named[0]
+            return Refused(f"{channel}:{name}", reason, self._instruments.get(name))
+        if word.event == "notice" and word.code == _SERVICE_UPGRADE:
+            return Moving(f"OKX: {word.msg[:200]}")
+        return Ignored(f"event:{word.event}"[:40])
 
 
-async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
+async def instruments(http: httpx.AsyncClient) -> list[Listed]:
     """Fetch the listed spot pairs: "" for a tradable one, else the venue's word (`suspend`, `preopen`).
 
     https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments
@@ -212,12 +243,16 @@ async def instruments(http: httpx.AsyncClient) -> dict[str, Listed]:
     rows = await _rows(http, "public/instruments", {"instType": "SPOT"})
     with reading("okx instruments"):
         entries = read_each(rows, _item, _unruled)
-    return {
-        fold(item.instId): Listed(
-            "" if item.state == "live" else item.state, _rules(item) if isinstance(item, _Item) else Rules()
+    return [
+        Listed(
+            item.instId,
+            *pair,
+            "" if item.state == "live" else item.state,
+            _rules(item) if isinstance(item, _Item) else Rules(),
         )
         for item in entries
-    }
+        if (pair := pair_of(item.instId))
+    ]
 
 
 def _rules(item: _Item) -> Rules:
@@ -237,14 +272,14 @@ def _rules(item: _Item) -> Rules:
     )
 
 
-async def candles(http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
+async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
     """Fetch the newest 300 bars of "1m" or "1h", oldest first; the last one may not be finished.
 
     https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks
     {"code":"0","msg":"","data":[["1597026383085","3.721","3.743","3.677","3.708","8422410","22698348.04828491",
       "12698348.04828491","1"]]}, newest first; trades are not counted.
     """
-    asked = {"instId": f"{instrument.base}-{instrument.quote}", "bar": _BARS[interval], "limit": "300"}
+    asked = {"instId": venue_id, "bar": _BARS[interval], "limit": "300"}
     rows = await _rows(http, "market/candles", asked)
     with reading("okx candles"):
         return [given(int(row[0]), row[1:6], None, "okx") for row in map(_candle, reversed(rows))]
@@ -262,19 +297,18 @@ async def _rows(http: httpx.AsyncClient, path: str, asked: dict[str, str]) -> li
     return listed.data
 
 
-def _requests(operation: str, instruments: Sequence[Instrument]) -> list[Request]:
-    named = [(each.symbol, f"{each.base}-{each.quote}") for each in instruments if each.base and each.quote]
+def _requests(operation: str, wanted: Sequence[Wanted]) -> list[Request]:
     requests = []
-    for start in range(0, len(named), _PER_REQUEST):
-        part = named[start : start + _PER_REQUEST]
-        args = [{"channel": channel, "instId": name} for _, name in part for channel in _CHANNELS]
+    for start in range(0, len(wanted), _PER_REQUEST):
+        part = tuple(wanted[start : start + _PER_REQUEST])
+        args = [{"channel": _CHANNELS[each.topic], "instId": each.id} for each in part]
         keys = tuple(f"{arg['channel']}:{arg['instId']}" for arg in args)
         text = msgspec.json.encode({"op": operation, "args": args}).decode()
-        requests.append(Request(text, keys, tuple(symbol for symbol, _ in part)))
+        requests.append(Request(text, keys, part))
     return requests
 
 
-def _read_ticker(symbol: str, one: _TickerItem) -> Event:
+def _read_ticker(instrument: Instrument, one: _TickerItem) -> Event:
     """Read the 24 h figures; `vol24h` is the volume in base on spot, `volCcy24h` (not used) in quote.
 
     [{"instType":"SPOT","instId":"BTC-USDT","last":"9999.99","lastSz":"0.1","askPx":"9999.99","askSz":"11",
@@ -286,11 +320,11 @@ def _read_ticker(symbol: str, one: _TickerItem) -> Event:
     ask, ask_size = map(decimal_text, (one.askPx, one.askSz))
     first, high, low, volume = map(decimal_text, (one.open24h, one.high24h, one.low24h, one.vol24h))
     return Update(
-        symbol, channel, at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
+        instrument, channel, at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
     )
 
 
-def _read_top(symbol: str, top: _TopItem) -> Event:
+def _read_top(instrument: Instrument, top: _TopItem) -> Event:
     """Read the best bid and ask, each [price, size, "0", orders]; a side without orders is an empty list.
 
     [{"asks":[["111.06","55154","0","2"]],"bids":[["111.05","57745","0","2"]],"ts":"1670324386802",
@@ -299,7 +333,7 @@ def _read_top(symbol: str, top: _TopItem) -> Event:
     bid, bid_size = _level(top.bids)
     ask, ask_size = _level(top.asks)
     key = top.ts if top.seqId is None else top.seqId
-    return Update(symbol, "bbo-tbt", key, top.ts, UNSET, bid, bid_size, ask, ask_size)
+    return Update(instrument, "bbo-tbt", key, top.ts, UNSET, bid, bid_size, ask, ask_size)
 
 
 def _level(side: list[list[str]]) -> tuple[str | None, str | None]:
@@ -310,7 +344,7 @@ def _level(side: list[list[str]]) -> tuple[str | None, str | None]:
     return decimal_text(side[0][0]), decimal_text(side[0][1])
 
 
-def _read_trade(symbol: str, trade: _TradeItem) -> Event:
+def _read_trade(instrument: Instrument, trade: _TradeItem) -> Event:
     """Read one trade; older frames lack `count`, `source` and `seqId`.
 
     [{"instId":"BTC-USDT","tradeId":"130639474","px":"42219.9","sz":"0.12060306","side":"buy",
@@ -321,38 +355,12 @@ def _read_trade(symbol: str, trade: _TradeItem) -> Event:
     key = trade.tradeId
     if key is None:
         key = trade.ts if trade.seqId is None else trade.seqId
-    return Trade(symbol, "trades", key, trade.ts, price_of_trade(trade.px), decimal_text(trade.sz))
+    return Trade(instrument, "trades", key, trade.ts, price_of_trade(trade.px), decimal_text(trade.sz))
 
 
 # By channel: what splits a push into its items, and what reads one of them.
-_READERS: dict[str, tuple[Callable[[Raw], Sequence[Any]], Callable[[str, Any], Event]]] = {
+_READERS: dict[str, tuple[Callable[[Raw], Sequence[Any]], Callable[[Instrument, Any], Event]]] = {
     "tickers": (_tickers, _read_ticker),
     "bbo-tbt": (_tops, _read_top),
     "trades": (_trades, _read_trade),
 }
-
-
-def _read_word(word: _Word) -> Event:
-    """Read an acknowledgement, an error or a notice; the order of their fields varies.
-
-    A code that will pass names nothing, an echo of the request nobody.
-    {"event":"error","code":"60018","msg":"Wrong URL or channel:tickers,instId:BTC-XXX doesn't exist. ..."}
-    {"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. ..."}
-    """
-    if word.event in {"subscribe", "unsubscribe"} and word.arg:
-        mark = "" if word.event == "subscribe" else "unsubscribe:"
-        return Acked(f"{mark}{word.arg.channel}:{word.arg.instId}")
-    if word.event == "error":
-        reason = f"code {word.code}: {word.msg[:200]}"
-        if word.code in _PASSING:
-            return Refused("", reason, passing=True)
-        named = _NAMED.findall(word.msg[:_LONGEST_ECHO])
-        # What is not understood comes back whole: the first pair of many in such an echo is not to blame.
-        is_cut = "args" in word.msg and "]" not in word.msg[:_LONGEST_ECHO]
-        if is_cut or len({name for _, name in named}) != 1:
-            return Refused("", reason)
-        channel, name = named[0]
-        return Refused(f"{channel}:{name}", reason, fold(name))
-    if word.event == "notice" and word.code == _SERVICE_UPGRADE:
-        return Moving(f"OKX: {word.msg[:200]}")
-    return Ignored(f"event:{word.event}"[:40])

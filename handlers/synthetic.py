@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from crypto_stream.feed.source import Event, Instrument, Rules, Running, Trade, Update
+from crypto_stream.feed.handler import Event, Instrument, Rules, Running, Trade, Update
 
 SYNTHETIC = True
 
@@ -155,31 +155,30 @@ def make_walk(symbol: str, seed: int | None, options: Mapping[str, str], last: s
     return walk
 
 
-async def events(connection: Running, instruments: Sequence[Instrument]) -> AsyncGenerator[Event]:
+async def events(running: Running, instruments: Sequence[Instrument]) -> AsyncGenerator[Event]:
     """Yield a trade and a top of book per instrument: the start at once, then each step on the whole second.
 
     Times are that second in ms, by the engine's clock. Seconds that a blocked loop missed follow at once, up
     to 30; of a longer pause the last 30. Where the clock goes back by up to a minute the steps go on ahead of
     it, a tenth slower until it has caught up; where by more, they go on at its new time.
     """
-    check_options(connection.options)
-    options = {**OPTIONS, **connection.options}
-    symbols = [each.symbol for each in instruments]
-    walks = {
-        symbol: make_walk(symbol, connection.seed, options, connection.last_price(symbol))
-        for symbol in symbols
-    }
-    second = connection.now_ms() // 1000
+    check_options(running.options)
+    options = {**OPTIONS, **running.options}
+    walks = [
+        (each, make_walk(each.symbol, running.seed, options, running.last_price(each.symbol)))
+        for each in instruments
+    ]
+    second = running.now_ms() // 1000
     keys = itertools.count(time.monotonic_ns() // 1_000_000)  # their times may go back, their order may not
-    for event in _told(walks, second, next(keys)):
+    for event in _said(walks, second, next(keys)):
         yield event
     while True:
-        await asyncio.sleep(until_next(second, connection.now_ms() / 1000))
-        moments = due(second, connection.now_ms() / 1000)
+        await asyncio.sleep(until_next(second, running.now_ms() / 1000))
+        moments = due(second, running.now_ms() / 1000)
         for moment in moments:
-            for walk in walks.values():
+            for _, walk in walks:
                 walk.step()
-            for event in _told(walks, moment, next(keys)):
+            for event in _said(walks, moment, next(keys)):
                 yield event
         second = moments[-1]
 
@@ -203,12 +202,14 @@ def due(second: int, now: float) -> range:
     return range(max(second + 1, last - _MOST_CAUGHT_UP + 1), last + 1)
 
 
-def _told(walks: Mapping[str, Walk], second: int, key: int) -> Iterator[Event]:
+def _said(walks: Sequence[tuple[Instrument, Walk]], second: int, key: int) -> Iterator[Event]:
     time_ms = second * 1000
-    for symbol, walk in walks.items():
+    for instrument, walk in walks:
         at = walk.now()
-        yield Trade(symbol, "walk", key, time_ms, at.price, None)
-        yield Update(symbol, "top", key, time_ms, bid=at.bid, bid_size=at.size, ask=at.ask, ask_size=at.size)
+        yield Trade(instrument, "walk", key, time_ms, at.price, None)
+        yield Update(
+            instrument, "top", key, time_ms, bid=at.bid, bid_size=at.size, ask=at.ask, ask_size=at.size
+        )
 
 
 def _halves(number: int) -> str:

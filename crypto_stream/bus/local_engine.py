@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from crypto_stream.addresses import own_folder
-from crypto_stream.bus.frames import Splitter, decode_to_engine, encode_frame, encode_value
+from crypto_stream.bus.codec import decode_to_engine, encode_value
+from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import Backend
 from crypto_stream.bus.messages import Answer, GetHistory, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands, OrderNews
@@ -47,7 +48,7 @@ class LocalEnginePort:
         self._path = path
         self._most_unread = most_unread
         self._backend = backend
-        self._links: dict[int, _Link] = {}
+        self._links: dict[str, _Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._own: int | None = None
@@ -108,12 +109,12 @@ class LocalEnginePort:
             for link in self._links.values():
                 link.push(frame)
 
-    def send(self, gateway: int, message: ToGateway) -> None:
+    def send(self, gateway: str, message: ToGateway) -> None:
         """Hand `message` to one gateway; nothing happens when it has left."""
         if link := self._links.get(gateway):
             link.push(encode_frame(message))
 
-    def tell(self, gateway: int, news: OrderNews) -> bool:
+    def tell(self, gateway: str, news: OrderNews) -> bool:
         """Hand order news to one gateway, never skipped; False: give no more before it has read."""
         link = self._links.get(gateway)
         return link is None or link.tell(encode_frame(news))
@@ -123,9 +124,9 @@ class LocalEnginePort:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        number = next(self._numbers)
-        link = self._links[number] = _Link(number, writer, self._backend, self._most_unread)
-        log.info("gateway connected to the bus", extra={"link": number})
+        name = f"link-{next(self._numbers)}"
+        link = self._links[name] = _Link(name, writer, self._backend, self._most_unread)
+        log.info("gateway connected to the bus", extra={"link": name})
         try:
             link.push_snapshot()
             async with asyncio.TaskGroup() as tasks:
@@ -133,21 +134,21 @@ class LocalEnginePort:
                     tasks.create_task(work)
                     for work in (link.refresh_when_drained(), link.tell_when_drained())
                 ]
-                await self._read(number, reader, link, tasks)
+                await self._read(name, reader, link, tasks)
                 for task in waiting:
                     task.cancel()
         except* (OSError, BusError) as group:
-            log.warning("gateway dropped", extra={"link": number, "reason": str(group.exceptions[0])})
+            log.warning("gateway dropped", extra={"link": name, "reason": str(group.exceptions[0])})
         finally:
-            del self._links[number]
-            self._backend.left(number)
+            del self._links[name]
+            self._backend.left(name)
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-            log.info("gateway left the bus", extra={"link": number})
+            log.info("gateway left the bus", extra={"link": name})
 
     async def _read(
-        self, number: int, reader: asyncio.StreamReader, link: _Link, tasks: asyncio.TaskGroup
+        self, name: str, reader: asyncio.StreamReader, link: _Link, tasks: asyncio.TaskGroup
     ) -> None:
         splitter = Splitter()
         under_way = 0
@@ -156,7 +157,7 @@ class LocalEnginePort:
             nonlocal under_way
             under_way += 1
             try:
-                link.write(encode_frame(await self._answer(number, request, under_way > _AT_ONCE)))
+                link.write(encode_frame(await self._answer(name, request, under_way > _AT_ONCE)))
             finally:
                 under_way -= 1
 
@@ -164,16 +165,16 @@ class LocalEnginePort:
             for body in splitter.feed(data):
                 message = decode_to_engine(body)
                 if isinstance(message, OrderCommands):
-                    self._backend.orders(number, message.commands)
+                    self._backend.orders(name, message.commands)
                     continue
                 tasks.create_task(work(message))
 
-    async def _answer(self, number: int, request: Request, crowded: bool) -> Answer:
+    async def _answer(self, name: str, request: Request, crowded: bool) -> Answer:
         try:
             if crowded and isinstance(request.ask, GetHistory):
                 raise RefusedError("busy", "the engine is asked too much of the history at once")
             async with asyncio.timeout(request.within_s * _OURS):
-                value = await self._backend.answer(number, request.ask)
+                value = await self._backend.answer(name, request.ask)
             return Answer(request.id, encode_value(value))
         except RefusedError as refused:
             return Answer(request.id, code=refused.code, reason=str(refused))
@@ -184,9 +185,9 @@ class LocalEnginePort:
 class _Link:
     """One connected gateway, seen from the engine."""
 
-    def __init__(self, number: int, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
+    def __init__(self, name: str, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
         self.writer = writer
-        self._number = number
+        self._name = name
         self._backend = backend
         self._most_unread = most_unread
         self._behind = asyncio.Event()
@@ -227,4 +228,4 @@ class _Link:
             await self._unread.wait()
             await self.writer.drain()
             self._unread.clear()
-            self._backend.drained(self._number)
+            self._backend.drained(self._name)

@@ -9,18 +9,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from crypto_stream.bus.frames import Splitter, decode_to_gateway, encode_frame
+from crypto_stream.backoff import Backoff
+from crypto_stream.bus.codec import decode_to_gateway
+from crypto_stream.bus.frames import Splitter, encode_frame
+from crypto_stream.bus.interface import SILENCE_S
 from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands
 from crypto_stream.errors import BusError, RefusedError
 
 log = logging.getLogger(__name__)
 
-# The engine beats each second; this long without a byte and it is given up.
-SILENCE_S = 5.0
 _RECONNECT_S = (0.05, 1.0)
 _READ_BYTES = 256 * 1024
 
@@ -38,18 +39,17 @@ class LocalGatewayPort:
         self._sending = threading.Lock()
         self._closed = False
 
-    def run(self, receive: Callable[[ToGateway], None], lost: Callable[[], None]) -> None:
-        """Connect, deliver, reconnect for ever; `lost` is called when the engine cannot be reached."""
-        pause = _RECONNECT_S[0]
+    def run(self, receive: Callable[[Sequence[ToGateway]], None], reset: Callable[[], None]) -> None:
+        """Connect, deliver, reconnect for ever; `reset` is called when what was asked may be lost."""
+        backoff = Backoff(*_RECONNECT_S)
         while not self._closed:
             try:
                 connected = self._connect()
             except OSError:
-                lost()
-                time.sleep(pause)
-                pause = min(pause * 2, _RECONNECT_S[1])
+                reset()
+                time.sleep(backoff.next_delay())
                 continue
-            pause = _RECONNECT_S[0]
+            backoff.reset()
             try:
                 self._read(connected, receive)
             except (OSError, BusError) as error:
@@ -58,7 +58,7 @@ class LocalGatewayPort:
             finally:
                 self._disconnect()
             if not self._closed:
-                lost()
+                reset()
 
     def close(self) -> None:
         """End `run` soon; every waiting `ask` fails."""
@@ -98,17 +98,19 @@ class LocalGatewayPort:
         self._socket = connected
         return connected
 
-    def _read(self, connected: socket.socket, receive: Callable[[ToGateway], None]) -> None:
+    def _read(self, connected: socket.socket, receive: Callable[[Sequence[ToGateway]], None]) -> None:
         splitter = Splitter()
         while data := connected.recv(_READ_BYTES):
+            came: list[ToGateway] = []
             for body in splitter.feed(data):
                 message = decode_to_gateway(body)
-                if isinstance(message, Answer):
-                    if waiting := self._waiting.get(message.id):
-                        waiting.answer = message
-                        waiting.done.set()
-                else:
-                    receive(message)
+                if not isinstance(message, Answer):
+                    came.append(message)
+                elif waiting := self._waiting.get(message.id):
+                    waiting.answer = message
+                    waiting.done.set()
+            if came:
+                receive(came)
 
     def _send(self, frame: bytes) -> None:
         with self._sending:

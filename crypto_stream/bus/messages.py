@@ -5,6 +5,8 @@ Orders go their own way beside it (`orders`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from crypto_stream.bus.orders import OrderCommands, OrderNews
@@ -12,32 +14,34 @@ from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Switch, Timeline, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Timeline
 
 
-class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
     """Everything a gateway must know: the first message of a connection, and again after it fell behind.
 
-    `epoch` is one life of the engine; `reasons` says why a stale instrument is stale, by symbol. `rules` are
-    those of orders, by source and symbol: an instrument's are those of the source of its quote.
+    `epoch` names the installation, `run` this run of the engine; `seq` grows over both. `reasons` says why a
+    stale instrument is stale, by symbol. `rules` are those of orders, by source and symbol: an instrument's
+    are those of the source of its quote.
     """
 
     epoch: str
     seq: int
     instruments: list[Instrument]
-    quotes: list[Quote]
+    quotes: Sequence[Quote]
     sources: list[SourceStatus]
     pin: str | None
     reasons: dict[str, str]
     rules: dict[str, dict[str, Rules]] = {}
     timeline: Timeline = Timeline(0)
+    run: str = ""
 
 
-class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
+class Quotes(msgspec.Struct, frozen=True, array_like=True, tag="quotes"):
     """Quotes that changed, newest only; `seq` is the newest of them. `reasons` only for those stale."""
 
     seq: int
-    quotes: list[Quote]
+    quotes: Sequence[Quote]
     reasons: dict[str, str] = {}
 
 
@@ -66,7 +70,7 @@ class HistoryCounts(msgspec.Struct, frozen=True):
     lost: int
 
 
-class Beat(msgspec.Struct, frozen=True, tag="beat"):
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
 
     `history_trouble` says why bars are not stored, `bars_trouble` whose trades make none, `orders_trouble`
@@ -87,32 +91,36 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     clock_trouble: str | None = None
 
 
-class Switched(msgspec.Struct, frozen=True, tag="switched"):
+class Switched(msgspec.Struct, frozen=True, array_like=True, tag="switched"):
     """Instruments changed the source that serves them."""
 
     switch: Switch
 
 
-class RulesChanged(msgspec.Struct, frozen=True, tag="rules"):
+class RulesChanged(msgspec.Struct, frozen=True, array_like=True, tag="rules"):
     """All that a source demands of orders now, by symbol."""
 
     source: str
     rules: dict[str, Rules]
 
 
-class VenuesChanged(msgspec.Struct, frozen=True, tag="venues"):
-    """The per-source quotes of a watched instrument."""
+class TopicUpdate(msgspec.Struct, frozen=True, array_like=True, tag="topic"):
+    """The news of one key of a topic, in the topic's own form; a higher `version` is newer."""
 
-    venues: Venues
+    topic: str
+    key: str
+    version: int
+    payload: msgspec.Raw
 
 
-class LiveBars(msgspec.Struct, frozen=True, tag="bars"):
-    """Bars of a watched series that changed: those closed since the last message, and the open one.
+class LiveBars(msgspec.Struct, frozen=True):
+    """Bars of a series that changed: those closed since the last message, and the open one.
 
     `previous` is the time of the bar before the first of them, None where that is not known: who has another
     one before it has missed something. `gap` tells since when no source is live. State as of `seq`.
     """
 
+    epoch: str
     symbol: str
     interval: str
     seq: int
@@ -121,7 +129,7 @@ class LiveBars(msgspec.Struct, frozen=True, tag="bars"):
     gap: Gap | None
 
 
-class Answer(msgspec.Struct, frozen=True, tag="answer"):
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
     """The answer to the request of the same id; either `value` or `code` and `reason`."""
 
     id: int
@@ -130,25 +138,30 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     reason: str | None = None
 
 
-class GetVenues(msgspec.Struct, frozen=True, tag="get_venues"):
-    """Ask for the per-source quotes of one instrument; answered with `Venues`."""
+class GetTopic(msgspec.Struct, frozen=True, array_like=True, tag="get_topic"):
+    """Ask for the present state of one key of a topic; answered in the topic's own form."""
 
-    symbol: str
-
-
-class WatchVenues(msgspec.Struct, frozen=True, tag="watch_venues"):
-    """Replace the set of instruments whose `VenuesChanged` this gateway wants; answered with None."""
-
-    symbols: list[str]
+    topic: str
+    key: str
 
 
-class WatchBars(msgspec.Struct, frozen=True, tag="watch_bars"):
-    """Replace the series (symbol, interval) whose `LiveBars` this gateway wants; answered with None."""
+class Watch(msgspec.Struct, frozen=True, array_like=True, tag="watch"):
+    """Replace the keys, by topic, whose updates this gateway wants; answered with `Watched`.
 
-    series: list[tuple[str, str]]
+    Said again every WATCH_AGAIN_S, and forgotten after WATCH_FORGOTTEN_S without.
+    """
+
+    keys: dict[str, list[str]]
 
 
-class GetHistory(msgspec.Struct, frozen=True, tag="get_history"):
+class Watched(msgspec.Struct, frozen=True):
+    """The present state of every key that is new to this gateway, and the keys that there are not."""
+
+    now: list[TopicUpdate]
+    unknown: list[tuple[str, str]]
+
+
+class GetHistory(msgspec.Struct, frozen=True, array_like=True, tag="get_history"):
     """Ask for bars; `points` instead of `interval` picks the finest with at most so many. Answered with
     `HistoryPage`, refused with `bad_parameter`, `unknown_symbol` or `history_unavailable`.
     """
@@ -162,7 +175,7 @@ class GetHistory(msgspec.Struct, frozen=True, tag="get_history"):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """Bars and gaps of one range, oldest first, as of `seq` in this life of the engine.
+    """Bars and gaps of one range, oldest first, as of `seq`.
 
     `older` (with it as `to`) and `newer` (as `from`) fetch the next page where there is one.
     """
@@ -178,7 +191,7 @@ class HistoryPage(msgspec.Struct, frozen=True):
     gaps: list[Gap]
 
 
-class GetSparks(msgspec.Struct, frozen=True, tag="get_sparks"):
+class GetSparks(msgspec.Struct, frozen=True, array_like=True, tag="get_sparks"):
     """Ask for the last hour of every instrument; answered with `Sparks`."""
 
 
@@ -194,53 +207,26 @@ class Sparks(msgspec.Struct, frozen=True):
     sparks: dict[str, list[tuple[int, str]]]
 
 
-class Pin(msgspec.Struct, frozen=True, tag="pin"):
+class Pin(msgspec.Struct, frozen=True, array_like=True, tag="pin"):
     """Pin a source (`auto` unpins); answered with None, refused for an unknown source."""
 
     source: str
 
 
-class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
-    """What one of several gateways counts, for the others to show too; answered with None.
-
-    `families` is opaque to the engine and at most MOST_METRICS long; of one gateway the newest `taken_ns`
-    (its monotonic clock) is kept while it is connected.
-    """
-
-    gateway: str
-    taken_ns: int
-    families: bytes
-
-
-class GetMetrics(msgspec.Struct, frozen=True, tag="get_metrics"):
-    """Ask for what every connected gateway counts; answered with a list of `Metrics`."""
-
-
-class GetOwners(msgspec.Struct, frozen=True, tag="get_owners"):
+class GetOwners(msgspec.Struct, frozen=True, array_like=True, tag="get_owners"):
     """Ask for the 1,000 owners of orders with most active ones; answered with a list of `OwnerKept`."""
 
 
-class RemoveOwner(msgspec.Struct, frozen=True, tag="remove_owner"):
+class RemoveOwner(msgspec.Struct, frozen=True, array_like=True, tag="remove_owner"):
     """Remove an owner with all its orders; answered with how many were active, or `unknown_owner`."""
 
     owner: str
 
 
-Ask = (
-    GetVenues
-    | WatchVenues
-    | WatchBars
-    | GetHistory
-    | GetSparks
-    | Pin
-    | Metrics
-    | GetMetrics
-    | GetOwners
-    | RemoveOwner
-)
+Ask = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
 
 
-class Request(msgspec.Struct, frozen=True, tag="request"):
+class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     """One question of a gateway; `id` grows per connection; after `within_s` nobody waits for the answer."""
 
     id: int
@@ -248,5 +234,5 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
     within_s: float = 5.0
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | VenuesChanged | LiveBars | Answer | OrderNews
+ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderNews
 ToEngine = Request | OrderCommands

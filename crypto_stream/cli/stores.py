@@ -15,7 +15,7 @@ from crypto_stream.cli.target import with_options
 from crypto_stream.settings import Settings, load
 
 if TYPE_CHECKING:
-    from crypto_stream.bus.local_gateway import LocalGatewayPort
+    from crypto_stream.bus.interface import GatewayPort
     from crypto_stream.bus.messages import Ask
 
 _DAY_S = 86_400
@@ -47,7 +47,7 @@ def backup(folder: Path, data_dir: Path | None) -> None:
 @data_dir
 def restore(folder: Path, data_dir: Path | None) -> None:
     """Put a backup back in place of what is kept, which is put aside; the engine must be stopped."""
-    from crypto_stream.engine.memory import locked
+    from crypto_stream.engine.persisted_state import locked
     from crypto_stream.storage.sqlite_backup import restore as put_back
 
     place = _settings(data_dir).data_dir
@@ -115,11 +115,11 @@ def _asked(data_dir: Path | None, ask: Ask) -> bytes:
 
 
 @contextmanager
-def _port(settings: Settings) -> Iterator[LocalGatewayPort]:
+def _port(settings: Settings) -> Iterator[GatewayPort]:
     from crypto_stream.addresses import bus_path
-    from crypto_stream.bus.local_gateway import LocalGatewayPort
+    from crypto_stream.bus.backends import gateway_port
 
-    port = LocalGatewayPort(bus_path(settings.data_dir, settings.runtime_dir))
+    port = gateway_port(bus_path(settings.data_dir, settings.runtime_dir))
     settled = threading.Event()
 
     def settle(*_: Any) -> None:

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.http11 import Response
 
+from crypto_stream.backoff import Backoff
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.client.messages import Answer, Request, Update, decode, encode
 from crypto_stream.proxies import proxy_for
@@ -100,15 +101,14 @@ class Link:
 
     async def run(self) -> NoReturn:
         """Read the connection, and open the next one when it ended, until cancelled."""
-        wait_s = _FIRST_S
+        backoff = Backoff(_FIRST_S, _MOST_S, random.random)
         while True:
             if self._socket is not None:
                 since_s = time.monotonic()
                 await self._converse(self._socket)
                 if time.monotonic() - since_s > _MOST_S:
-                    wait_s = _FIRST_S
-            await asyncio.sleep(random.random() * wait_s)
-            wait_s = min(wait_s * 2, _MOST_S)
+                    backoff.reset()
+            await asyncio.sleep(backoff.next_delay())
             try:
                 await self.connect(timeout_s=2 * _MOST_S)
             except UnreachableError as error:

@@ -20,7 +20,6 @@ class Known:
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._store: str | None = None
         self._seq = 0
         self._newest: dict[int, str] = {}
@@ -88,7 +87,6 @@ class QuoteQueue:
     """The newest quote of each instrument; a newer one takes the place of one that nobody took yet."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._newest: dict[str, MarketData] = {}
         self._closed = False
         self._came = asyncio.Event()

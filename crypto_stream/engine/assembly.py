@@ -10,22 +10,23 @@ from functools import partial
 
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
-from crypto_stream.feed.connect_to_handler import Switchboard
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.facts import Limits
 from crypto_stream.feed.failover import Failover
+from crypto_stream.feed.failover_loop import FailoverLoop
 from crypto_stream.feed.guard import JumpGuard, former
 from crypto_stream.feed.judge import Judge
-from crypto_stream.feed.line import Line
-from crypto_stream.feed.naming import named, ours
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.names import Names
+from crypto_stream.feed.reconnect import ReconnectingSource
+from crypto_stream.feed.session_config import SessionConfig
+from crypto_stream.feed.sources import Recording, Source
+from crypto_stream.feed.split import KeptSource, SplitSource
 from crypto_stream.feed.standby import Standby
-from crypto_stream.feed.terms import Terms
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
-from crypto_stream.market.instruments import Instrument, few, is_synthetic, pair
+from crypto_stream.market.instruments import Instrument, Instruments, few, is_synthetic, pair
 from crypto_stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -33,24 +34,23 @@ log = logging.getLogger(__name__)
 
 def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrument]:
     """Return the configured real pairs; recordings alone bring their own unless a person named pairs."""
-    venues = [source for source in sources if source.carries is None and source.scan is None]
+    venues = [source for source in sources if source.carries is None and not isinstance(source, Recording)]
     if not venues and not settings.explicit_pairs:
         return []
-    pairs: dict[str, Instrument] = {}
+    pairs = Instruments()
     for text in settings.pairs:
         try:
-            instrument = pair(text)
+            pairs.add(pair(text))
         except ValueError as error:
             raise SettingError(f"pairs: {error}") from None
-        pairs.setdefault(instrument.symbol, instrument)
     return list(pairs.values())
 
 
 def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool) -> list[Instrument]:
     """Return what `source` carries: its own list, its recording's, or the pairs; less what it is without."""
     carried = list(pairs) if source.carries is None else list(source.carries)
-    if source.scan is not None:
-        carried = [each for each in ours(source, source.scan()) if not is_synthetic(each.symbol)]
+    if isinstance(source, Recording):
+        carried = [each for each in source.scan() if not is_synthetic(each.symbol)]
         if only_pairs:
             wanted = {instrument.symbol for instrument in pairs}
             carried = [instrument for instrument in carried if instrument.symbol in wanted]
@@ -101,37 +101,42 @@ class Assembly:
         self.clock = clock or EngineClock(MachineClocks())
         self.book = Book()
         self._last_prices: dict[str, str] = {}
-        self.instruments: dict[str, Instrument] = {instrument.symbol: instrument for instrument in pairs}
-        self.accepted: Callable[[str, Update | Trade], None] = _nobody
+        self.instruments = Instruments(pairs)
+        self.accepted: list[Callable[[str, Update | Trade], None]] = []
         chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
         wanted = {
             source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
         }
-        self.carried = allotted(wanted, {source.name: source.max_instruments for source in sources})
+        self.carried = allotted(wanted, {source.name: source.limits.most for source in sources})
         self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
         for source in sources:
-            for instrument in self.carried[source.name]:
-                known = self.instruments.setdefault(instrument.symbol, instrument)
-                if known.synthetic != instrument.synthetic:
-                    raise SettingError(
-                        f"pairs: {known.symbol} is real for one source and synthetic for {source.name}"
-                    )
-                chains.setdefault(known.symbol, []).append(source.name)
+            known = [self._known(each, source.name) for each in self.carried[source.name]]
+            self.carried[source.name] = known
+            for instrument in known:
+                chains.setdefault(instrument.symbol, []).append(source.name)
         limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
         synthetic = [source.name for source in sources if source.synthetic]
         self.guard = JumpGuard(self.book, settings.jump_guard)
         self.failover = Failover(chains, self.book, limits, always=synthetic, guard=self.guard)
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
-        self.sources = [named(source, self.carried[source.name]) for source in sources]
+        self.sources = list(sources)
+        self.names: dict[str, Names] = {}
         lines = {
-            source.name: Line(
-                self._terms(settings, source, self.carried[source.name], recorder),
+            source.name: self._kept(
+                self._session_config(settings, source, self.carried[source.name], recorder),
                 remember_ban,
                 bans.get(source.name, 0),
             )
             for source in self.sources
         }
-        self.board = Switchboard(lines, self.failover, standby, pin if pin in lines else None)
+        self.board = FailoverLoop(lines, self.failover, standby, pin if pin in lines else None)
+
+    def _known(self, instrument: Instrument, source: str) -> Instrument:
+        """Return the instrument as published; SettingError where it is synthetic for one source alone."""
+        known = self.instruments.get(instrument.symbol)
+        if known is not None and known.synthetic != instrument.synthetic:
+            raise SettingError(f"pairs: {known.symbol} is real for one source and synthetic for {source}")
+        return self.instruments.add(instrument)
 
     def recall(self, last_bars: Mapping[str, Bar]) -> None:
         """Take the newest bar of each instrument that a former life left, before anything runs."""
@@ -142,19 +147,37 @@ class Assembly:
                 at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
                 self.guard.restore(symbol, former(bar.source, bar.close, at_ns))
 
-    def _terms(
+    def _kept(
+        self, config: SessionConfig, remember_ban: Callable[[str, int], None], banned_until_ms: int
+    ) -> KeptSource:
+        """Keep a source connected, over as many connections as its instruments need."""
+        at_once = config.source.limits.instruments or len(config.carried) or 1
+        parts = [config.carried[at : at + at_once] for at in range(0, len(config.carried), at_once)]
+        first = ReconnectingSource(
+            config._replace(carried=parts[0] if parts else config.carried), remember_ban, banned_until_ms
+        )
+        rest = [
+            ReconnectingSource(config._replace(carried=part), remember_ban, banned_until_ms, first)
+            for part in parts[1:]
+        ]
+        return SplitSource([first, *rest]) if rest else first
+
+    def _session_config(
         self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None
-    ) -> Terms:
+    ) -> SessionConfig:
         known = {instrument.symbol for instrument in carried}
         watched = [pair(source.busy)] if source.busy and source.busy not in known else []
-        return Terms(
+        named = Names(source.name, source.venue_id, [*carried, *watched], source.names)
+        self.names[source.name] = named
+        return SessionConfig(
             source=source,
             carried=carried,
             watched=watched,
+            names=named,
             book=self.book.of(source.name),
             judge=Judge(
                 self.book.of(source.name),
-                live=source.frames is None and not source.synthetic,
+                live=source.of_now and not source.synthetic,
                 synthetic=source.synthetic,
             ),
             counts=Counter(),
@@ -179,7 +202,8 @@ class Assembly:
         self.board.changed()
 
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
-        self.accepted(source, event)
+        for listener in self.accepted:
+            listener(source, event)
 
 
 def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instrument]) -> list[str]:
@@ -190,10 +214,6 @@ def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instr
         extra = {"source": source, "carries": len(carried), "left_out": len(left), "symbols": few(left)}
         log.warning("more pairs than a venue carries, the rest is left to the others", extra=extra)
     return left
-
-
-def _nobody(source: str, event: Update | Trade) -> None:
-    """Stand in until somebody listens."""
 
 
 def _ns(seconds: float) -> int:

@@ -5,45 +5,47 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 from msgspec.structs import replace
 
-from crypto_stream.bus.interface import MOST_METRICS
-from crypto_stream.bus.local_engine import LocalEnginePort
+from crypto_stream.bus.interface import EnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
     GetHistory,
-    GetMetrics,
     GetOwners,
     GetSparks,
-    GetVenues,
+    GetTopic,
     HistoryCounts,
-    Metrics,
+    HistoryPage,
     Pin,
     RemoveOwner,
     RulesChanged,
     Snapshot,
+    Sparks,
     ToGateway,
-    WatchBars,
-    WatchVenues,
+    Watch,
+    Watched,
 )
 from crypto_stream.bus.orders import Command, OrderNews
 from crypto_stream.engine import answers
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
-from crypto_stream.engine.memory import Memory
+from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.timeline import TimelineKeeper
-from crypto_stream.engine.venues import VenueWatch
+from crypto_stream.engine.topics import Topics
+from crypto_stream.engine.venues import VenueQuotes
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.channels import Lack
 from crypto_stream.feed.failover import Change
-from crypto_stream.history.day import Figures
 from crypto_stream.history.history import History
+from crypto_stream.history.rolling_24h import Figures
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
@@ -58,100 +60,83 @@ AUTO = "auto"
 _NO_RULES = Rules()
 
 MakeOrders = Callable[
-    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[int, OrderNews], bool]], Orders
+    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[str, OrderNews], bool]], Orders
 ]
 
 
 class Engine:
     """Answer the bus and tell it what changes: the `Backend` of the bus and the `Listener` of the feed."""
 
-    def __init__(self, assembly: Assembly, memory: Memory, history: History, make_orders: MakeOrders) -> None:
+    def __init__(
+        self, assembly: Assembly, memory: PersistedState, history: History, make_orders: MakeOrders
+    ) -> None:
         """Join the parts; `port` is set before anything runs. Orders get quotes, rules, and whom to tell."""
         self._assembly = assembly
         self._board = assembly.board
         self._memory = memory
         self._lag_ms = 0.0
-        self._metrics: dict[int, Metrics] = {}
         self._rules_told: dict[str, Mapping[str, Rules]] = {
             name: line.listing.rules for name, line in self._board.lines.items()
         }
-        self.port: LocalEnginePort | None = None
+        self.port: EnginePort | None = None
+        self.run = uuid.uuid4().hex[:16]
         self.publisher = Publisher(
-            assembly.instruments.values(), assembly.book, assembly.failover, self._publish
+            assembly.instruments,
+            assembly.book,
+            assembly.failover,
+            self._publish,
+            epoch=memory.epoch,
+            seq=memory.seq,
         )
-        self._timeline = TimelineKeeper(memory.timeline, self.publisher.epoch, _wall_ms())
+        self._timeline = TimelineKeeper(memory.timeline, self.run, _wall_ms())
         memory.set_timeline(self._timeline.text())
         self._history = history
         self._figured: dict[str, Figures] = {}
-        self.candles = Candles(history, lambda: self.publisher.seq, self._tell)
-        self.venues = VenueWatch(assembly.failover, self._board.lines, assembly.book, self._tell)
-        assembly.accepted = self._accepted
+        self.topics = Topics(
+            [
+                VenueQuotes(assembly.failover, self._board.lines, assembly.book),
+                Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
+            ],
+            self._tell,
+        )
+        assembly.accepted.append(self._accepted)
         self._board.lacking = self._lacking
         self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
-        self.publisher.published = self.trading.quoted
+        self.publisher.published.append(self.trading.quoted)
 
     def snapshot(self) -> Snapshot:
         """Return the whole present state."""
         publisher = self.publisher
         return Snapshot(
-            publisher.epoch,
-            publisher.seq,
-            list(publisher.instruments.values()),
-            list(publisher.quotes.values()),
-            self._statuses(),
-            self._board.pin,
-            publisher.reasons(publisher.quotes),
-            {name: dict(line.listing.rules) for name, line in self._board.lines.items()},
-            self._timeline.timeline(),
+            epoch=publisher.epoch,
+            run=self.run,
+            seq=publisher.seq,
+            instruments=list(publisher.instruments.values()),
+            quotes=list(publisher.quotes.values()),
+            sources=self._statuses(),
+            pin=self._board.pin,
+            reasons=publisher.reasons(publisher.quotes),
+            rules={name: dict(line.listing.rules) for name, line in self._board.lines.items()},
+            timeline=self._timeline.timeline(),
         )
 
-    async def answer(self, gateway: int, ask: Ask) -> Any:
+    async def answer(self, gateway: str, ask: Ask) -> Any:
         """Answer one request of a gateway."""
-        if isinstance(ask, WatchVenues):
-            for symbol in ask.symbols:
-                self._require(symbol)
-            self.venues.watch(gateway, ask.symbols)
-        elif isinstance(ask, WatchBars):
-            self.candles.watch(gateway, ask.series)
-        elif isinstance(ask, Metrics):
-            self._keep(gateway, ask)
-        elif isinstance(ask, Pin):
-            self._pin(ask)
-        else:
-            return await self._told(ask)
-        return None
+        answer = self._ANSWERS[type(ask)](self, gateway, ask)
+        return await answer if isawaitable(answer) else answer
 
-    async def _told(
-        self, ask: GetVenues | GetHistory | GetSparks | GetMetrics | GetOwners | RemoveOwner
-    ) -> Any:
-        if isinstance(ask, GetVenues):
-            self._require(ask.symbol)
-            return self.venues.of(ask.symbol)
-        if isinstance(ask, GetHistory):
-            self._require(ask.symbol)
-            return await answers.page(self._history, ask, self.publisher.epoch, self.publisher.seq)
-        if isinstance(ask, GetSparks):
-            return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
-        if isinstance(ask, GetMetrics):
-            return list(self._metrics.values())
-        if isinstance(ask, GetOwners):
-            return await answers.later(self.trading.owners)
-        return await answers.later(partial(self.trading.remove, ask.owner))
-
-    def orders(self, gateway: int, commands: list[Command]) -> None:
+    def orders(self, gateway: str, commands: list[Command]) -> None:
         """Do what the sessions of one gateway ask about orders."""
         self.trading.commands(gateway, commands)
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Go on to tell a gateway about orders."""
         self.trading.drained(gateway)
 
-    def left(self, gateway: int) -> None:
-        """Forget what this gateway had asked to watch, what it counted, and its sessions."""
+    def left(self, gateway: str) -> None:
+        """Forget what this gateway had asked to watch, and its sessions."""
         self.trading.left(gateway)
-        self.venues.left(gateway)
-        self._metrics.pop(gateway, None)
-        self.candles.left(gateway)
+        self.topics.left(gateway)
 
     def switched(self, changes: list[Change]) -> None:
         """Publish and log who serves what now."""
@@ -180,13 +165,13 @@ class Engine:
         self._publish(
             Beat(
                 *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
-                history_trouble=history.keeper.trouble,
+                history_trouble=history.writer.trouble,
                 orders_trouble=self.trading.trouble,
                 feed_troubles=self._assembly.failover.troubles(),
                 bars_trouble=history.trouble,
                 clock_trouble=history.clock.trouble,
                 orders=self.trading.counts(),
-                history=HistoryCounts(history.late_trades, history.keeper.backlog, history.keeper.lost),
+                history=HistoryCounts(history.late_trades, history.writer.backlog, history.writer.lost),
             )
         )
 
@@ -197,6 +182,7 @@ class Engine:
             to_supervisor()
             self.sources_changed()
             self._tell_rules()
+            self._memory.note_seq(self.publisher.seq)
             await asyncio.sleep(_BEAT_S)
             self._lag_ms = max(0.0, round((time.monotonic() - due) * 1000, 1))
 
@@ -242,7 +228,9 @@ class Engine:
         self._figured[symbol] = figures
         now_ns = time.monotonic_ns()
         update = Update(
-            *(symbol, "bars", now_ns),
+            instrument=self._assembly.instruments[symbol],
+            channel="bars",
+            key=now_ns,
             open_24h=figures.open,
             high_24h=figures.high,
             low_24h=figures.low,
@@ -250,25 +238,31 @@ class Engine:
         )
         self._assembly.book.of(source).apply(update, now_ns)
 
-    def _tell(self, gateway: int, message: ToGateway) -> None:
+    def _tell(self, gateway: str, message: ToGateway) -> None:
         if self.port:
             self.port.send(gateway, message)
 
-    def _tell_orders(self, gateway: int, news: OrderNews) -> bool:
+    def _tell_orders(self, gateway: str, news: OrderNews) -> bool:
         return self.port is None or self.port.tell(gateway, news)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:
             self.port.publish(message)
 
-    def _keep(self, gateway: int, metrics: Metrics) -> None:
-        if len(metrics.families) > MOST_METRICS:
-            raise RefusedError("too_large", f"metrics are at most {MOST_METRICS} bytes")
-        known = self._metrics.get(gateway)
-        if known is None or known.taken_ns < metrics.taken_ns:
-            self._metrics[gateway] = metrics
+    def _on_watch(self, gateway: str, ask: Watch) -> Watched:
+        return self.topics.watch(gateway, ask.keys)
 
-    def _pin(self, ask: Pin) -> None:
+    def _on_topic(self, gateway: str, ask: GetTopic) -> object:
+        return self.topics.get(ask.topic, ask.key)
+
+    def _on_history(self, gateway: str, ask: GetHistory) -> Awaitable[HistoryPage]:
+        self._require(ask.symbol)
+        return answers.page(self._history, ask, self.publisher.epoch, self.publisher.seq)
+
+    def _on_sparks(self, gateway: str, ask: GetSparks) -> Sparks:
+        return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
+
+    def _on_pin(self, gateway: str, ask: Pin) -> None:
         source = None if ask.source == AUTO else ask.source
         if source is not None and source not in self._board.lines:
             known = ", ".join([*self._board.lines, AUTO])
@@ -279,6 +273,22 @@ class Engine:
         self._board.pin_to(source)
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
+
+    def _on_owners(self, gateway: str, ask: GetOwners) -> Awaitable[object]:
+        return answers.later(self.trading.owners)
+
+    def _on_remove_owner(self, gateway: str, ask: RemoveOwner) -> Awaitable[object]:
+        return answers.later(partial(self.trading.remove, ask.owner))
+
+    _ANSWERS: Mapping[type, Callable[..., Any]] = {
+        Watch: _on_watch,
+        GetTopic: _on_topic,
+        GetHistory: _on_history,
+        GetSparks: _on_sparks,
+        Pin: _on_pin,
+        GetOwners: _on_owners,
+        RemoveOwner: _on_remove_owner,
+    }
 
     def _require(self, symbol: str) -> None:
         if symbol not in self.publisher.instruments:

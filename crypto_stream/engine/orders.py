@@ -10,14 +10,12 @@ from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.service import Orders
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.settings import Settings
-from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
-from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
+from crypto_stream.storage.backends import order_stores
 
-_FILE = "orders.db"
 _TICK_S = 1.0
 
 
@@ -25,10 +23,9 @@ def make_orders(
     settings: Settings,
     quotes: Mapping[str, Quote],
     rules: Callable[[str, str], Rules | None],
-    tell: Callable[[int, OrderNews], bool],
+    tell: Callable[[str, OrderNews], bool],
 ) -> Orders:
     """Join the parts on the running event loop; nothing is opened before `run_orders`."""
-    path = settings.data_dir / _FILE
     post = asyncio.get_running_loop().call_soon_threadsafe
     most = Most(
         *(settings.max_open_orders, settings.max_open_per_address),
@@ -38,8 +35,8 @@ def make_orders(
         *(settings.order_latency, settings.seed, settings.order_outcomes, most),
         *(settings.max_sessions, settings.keep_owners),
     )
-    ledger = Ledger(SqliteOrderWriter(path), SqliteOrderReader(path), post)
-    return Orders(quotes, rules, terms, ledger, LoopClock(), tell)
+    store = StoreWriter(*order_stores(settings.data_dir), post)
+    return Orders(quotes, rules, terms, store, LoopClock(), tell)
 
 
 async def run_orders(orders: Orders) -> None:

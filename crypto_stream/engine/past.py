@@ -7,23 +7,22 @@ from collections.abc import Iterable
 
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
-from crypto_stream.history.keeper import Keeper
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.clock import Anchor, EngineClock
 from crypto_stream.settings import Settings
+from crypto_stream.storage.backends import history_stores
 from crypto_stream.storage.interface import CorruptError, UnusableError
-from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
-from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 
 log = logging.getLogger(__name__)
 
 _HOUR_MS = 3_600_000
-_FILE = "history.db"
 
 
 def left_anchor(settings: Settings) -> Anchor | None:
     """Read what the clocks showed when an engine last lived; None where that is not known."""
     try:
-        return SqliteHistoryReader(settings.data_dir / _FILE).anchor()
+        _, reader = history_stores(settings.data_dir)
+        return reader.anchor()
     except OSError:
         return None  # what is wrong is said by who opens it to write
 
@@ -34,8 +33,7 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
     Raises SettingError when the directory cannot be used.
     """
     symbols = list(symbols)
-    path = settings.data_dir / _FILE
-    writer = SqliteHistoryWriter(path)
+    writer, _ = history_stores(settings.data_dir)
     writer.prepare()
     keep_ms = {
         interval: round(hours * _HOUR_MS)
@@ -48,7 +46,8 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
     }
 
     def fresh() -> History:
-        return History(symbols, SqliteHistoryReader(path), Keeper(writer, symbols, keep_ms), clock)
+        _, reader = history_stores(settings.data_dir)
+        return History(symbols, reader, WriterThread(writer, symbols, keep_ms), clock)
 
     history = fresh()
     try:

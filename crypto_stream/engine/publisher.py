@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from crypto_stream.bus.messages import Quotes, Switched, ToGateway
 from crypto_stream.feed.failover import Change, Failover
 from crypto_stream.market.book import Book, Entry
 from crypto_stream.market.events import Trade, Update
-from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.instruments import Instruments
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import Switch
 
@@ -21,36 +20,35 @@ _UNKNOWN = Entry()
 class Publisher:
     """Publish each instrument's newest quote once per turn of the event loop, whatever came in that turn.
 
-    `epoch` names this life of the engine, `seq` counts published changes in it. A price always keeps the
-    source it came from: when nothing live serves an instrument, its last quote stays, `stale`. `published`
-    is called with the quotes of each turn.
+    `epoch` names the installation, `seq` grows with every published change: it follows the clock in us, so
+    that it grows over restarts as well. A price always keeps the
+    source it came from: when nothing live serves an instrument, its last quote stays, `stale`. The listeners
+    in `published` are called with the quotes of each turn.
     """
 
     def __init__(
         self,
-        instruments: Iterable[Instrument],
+        instruments: Instruments,
         book: Book,
         failover: Failover,
         publish: Callable[[ToGateway], None],
+        *,
+        epoch: str,
+        seq: int,
     ) -> None:
-        """Begin with quotes of which nothing is known."""
-        self.epoch = uuid.uuid4().hex[:16]
-        self.seq = 0
+        """Begin with quotes of which nothing is known, above `seq`."""
+        self.epoch = epoch
+        self.seq = seq
         self.quotes: dict[str, Quote] = {}
-        self.published: Callable[[list[Quote]], None] = _nobody
-        self._instruments = {instrument.symbol: instrument for instrument in instruments}
+        self.published: list[Callable[[list[Quote]], None]] = []
+        self.instruments = instruments
         self._book = book
         self._failover = failover
         self._publish = publish
         self._source: dict[str, str] = {}
         self._dirty: set[str] = set()
-        for symbol in self._instruments:
+        for symbol in self.instruments:
             self._compose(symbol, _wall_ms(), time.monotonic_ns())
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        """All published instruments by symbol."""
-        return self._instruments
 
     def accepted(self, source: str, event: Update | Trade) -> None:
         """Publish soon, if `source` serves the event's instrument."""
@@ -80,7 +78,7 @@ class Publisher:
 
     def adopt(self) -> None:
         """Give instruments that nothing has served yet the first price known of them, stale as it is."""
-        for symbol in self._instruments.keys() - self._source.keys():
+        for symbol in self.instruments.keys() - self._source.keys():
             held = self._failover.held.get(symbol, ())
             known = (
                 name
@@ -104,18 +102,19 @@ class Publisher:
     def _flush(self) -> None:
         now_ms, now_ns = _wall_ms(), time.monotonic_ns()
         dirty, self._dirty = self._dirty, set()
-        quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self._instruments]
+        quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self.instruments]
         if quotes:
             self._publish(Quotes(self.seq, quotes, self.reasons(quote.symbol for quote in quotes)))
-            self.published(quotes)
+            for listener in self.published:
+                listener(quotes)
 
     def _compose(self, symbol: str, now_ms: int, now_ns: int) -> Quote:
         source = self._source.get(symbol)
         entry = self._book.entry(source, symbol) if source else None
         received = None if entry is None else now_ms - (now_ns - entry.received_ns) // 1_000_000
-        self.seq += 1
+        self.seq = max(self.seq + 1, time.time_ns() // 1000)
         quote = self.quotes[symbol] = (entry or _UNKNOWN).quote(
-            self._instruments[symbol],
+            self.instruments[symbol],
             source,
             received=received,
             published=now_ms,
@@ -123,10 +122,6 @@ class Publisher:
             stale=self._failover.serving[symbol] is None,
         )
         return quote
-
-
-def _nobody(_quotes: list[Quote]) -> None:
-    """Stand in until somebody listens."""
 
 
 def _wall_ms() -> int:

@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.local_engine import LocalEnginePort
+from crypto_stream.bus.backends import engine_port
 from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.backfill import seed
 from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.memory import Memory, locked
 from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.past import left_anchor, open_history
-from crypto_stream.engine.seeding import seed
+from crypto_stream.engine.persisted_state import PersistedState, locked
 from crypto_stream.engine.timekeeping import MachineClocks, keep_time, live_venues
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.record import FileRecorder
+from crypto_stream.feed.sources import Venue
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
-from crypto_stream.storage.sqlite import SqliteStateStore
+from crypto_stream.storage.backends import state_store
 
 log = logging.getLogger(__name__)
 
@@ -39,29 +40,33 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     """Run the engine until SIGTERM or SIGINT."""
     sources = load_sources(settings)
     clock = EngineClock(MachineClocks(), live_venues(sources), left_anchor(settings))
-    memory = Memory(SqliteStateStore(settings.data_dir / "state.db"), clock.now_ms())
+    memory = PersistedState(state_store(settings.data_dir), clock.now_ms())
     assembly = Assembly(
         settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban, clock=clock
     )
     history = open_history(settings, assembly.instruments, clock)
     assembly.recall(history.last_bars)
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
-    async with LocalEnginePort(bus_path, engine) as port:
+    async with engine_port(bus_path, engine) as port:
         engine.port = port
         log.info(
             "engine started",
-            extra={"epoch": engine.publisher.epoch, "sources": ",".join(assembly.board.lines)},
+            extra={
+                "epoch": engine.publisher.epoch,
+                "run": engine.run,
+                "seq": engine.publisher.seq,
+                "sources": ",".join(assembly.board.lines),
+            },
         )
         await _until_signal(
             connect_to_handler(assembly.board, engine),
             keep_time(clock),
             port.keep(),
             engine.beat(beat),
-            engine.venues.run(),
-            engine.candles.run(),
+            engine.topics.run(),
             history.run(),
             run_orders(engine.trading),
-            seed(history, assembly.sources, assembly.carried),
+            seed(history, assembly.sources, assembly.carried, assembly.names),
             memory.run(),
         )
     log.info("engine stopped")
@@ -78,7 +83,7 @@ def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
 
 def record(settings: Settings, file: Path) -> int:
     """Record the raw frames of the one configured venue to `file` until SIGTERM or SIGINT."""
-    venues = [source for source in load_sources(settings) if source.url is not None]
+    venues = [source for source in load_sources(settings) if isinstance(source, Venue)]
     if len(venues) != 1:
         names = ", ".join(source.name for source in venues) or "none"
         raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Generator, Source
 from crypto_stream.market.clock import Boot, EngineClock
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class MachineClocks:
 
 def live_venues(sources: Iterable[Source]) -> list[str]:
     """Name the sources whose times are of now: neither recordings nor what is made by our own clock."""
-    return [source.name for source in sources if source.frames is None and source.events is None]
+    return [source.name for source in sources if source.of_now and not isinstance(source, Generator)]
 
 
 async def keep_time(clock: EngineClock) -> None:

@@ -20,13 +20,13 @@ MOST_STARTS = 50
 class TimelineKeeper:
     """Note switches and starts, bounded; pure but for a warning about a kept text that cannot be read."""
 
-    def __init__(self, kept: str | None, epoch: str, now_ms: int) -> None:
+    def __init__(self, kept: str | None, run: str, now_ms: int) -> None:
         """Go on with what a former run kept, and note this run's start."""
         former = _read(kept)
         self._since = min(former.since, now_ms) if former else now_ms
         self._switches = deque(former.switches if former else (), maxlen=MOST_SWITCHES)
         self._starts = deque(former.starts if former else (), maxlen=MOST_STARTS)
-        self._starts.append(Start(now_ms, epoch))
+        self._starts.append(Start(now_ms, run))
 
     def note(self, switch: Switch) -> None:
         """Add the newest switch."""

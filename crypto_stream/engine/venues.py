@@ -1,64 +1,53 @@
-"""Every source's own quote of an instrument, and the best bid and ask among the live ones."""
+"""The topic of every source's own quote of an instrument, and the best bid and ask among the live ones."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from crypto_stream.bus.messages import VenuesChanged
 from crypto_stream.feed.failover import Failover
-from crypto_stream.feed.line import Line
+from crypto_stream.feed.split import KeptSource
 from crypto_stream.market.book import Book, best
 from crypto_stream.market.status import VenueRow, Venues
 
-_EVERY_S = 0.25
 
+class VenueQuotes:
+    """Keys are symbols; updates are `Venues`, whole. Ages alone are no news."""
 
-class VenueWatch:
-    """Tell each gateway of the instruments it watches, several times a second, when something changed."""
+    name = "venues"
 
-    def __init__(
-        self,
-        failover: Failover,
-        lines: Mapping[str, Line],
-        book: Book,
-        send: Callable[[int, VenuesChanged], None],
-    ) -> None:
-        """Watch nothing yet; `send` hands a message to one gateway."""
+    def __init__(self, failover: Failover, lines: Mapping[str, KeptSource], book: Book) -> None:
+        """Describe what `failover` decides over `lines`."""
         self._failover = failover
         self._lines = lines
         self._book = book
-        self._send = send
-        self._watched: dict[int, list[str]] = {}
         self._told: dict[str, Venues] = {}
 
-    def watch(self, gateway: int, symbols: list[str]) -> None:
-        """Replace what `gateway` watches; all of it is told anew."""
-        for symbol in symbols:
-            self._told.pop(symbol, None)
-        self._watched[gateway] = symbols
+    def knows(self, key: str) -> bool:
+        """Say whether there is such an instrument."""
+        return key in self._failover.chains
 
-    def left(self, gateway: int) -> None:
-        """Forget what this gateway watched."""
-        self._watched.pop(gateway, None)
+    def begin(self, key: str) -> Venues:
+        """Describe the instrument at every source, and compare from now on."""
+        found = self.now(key)
+        self._told[key] = _without_ages(found)
+        return found
 
-    async def run(self) -> None:
-        """Tell of changes, for ever."""
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            for symbol in set().union(*self._watched.values()):
-                venues = self.of(symbol)
-                if _without_ages(venues) == self._told.get(symbol):
-                    continue
-                self._told[symbol] = _without_ages(venues)
-                for gateway, symbols in self._watched.items():
-                    if symbol in symbols:
-                        self._send(gateway, VenuesChanged(venues))
+    def news(self, key: str) -> Venues | None:
+        """Describe it where something but its age has changed."""
+        found = self.now(key)
+        if _without_ages(found) == self._told.get(key):
+            return None
+        self._told[key] = _without_ages(found)
+        return found
 
-    def of(self, symbol: str) -> Venues:
+    def end(self, key: str) -> None:
+        """Compare no more."""
+        self._told.pop(key, None)
+
+    def now(self, symbol: str) -> Venues:
         """Describe `symbol` at every source of its chain that is connected or has said something about it."""
         failover, lines = self._failover, self._lines
         now_ns = time.monotonic_ns()
@@ -82,7 +71,12 @@ def _without_ages(venues: Venues) -> Venues:
 
 
 def _row(
-    symbol: str, line: Line, failover: Failover, lines: Mapping[str, Line], book: Book, now_ns: int
+    symbol: str,
+    line: KeptSource,
+    failover: Failover,
+    lines: Mapping[str, KeptSource],
+    book: Book,
+    now_ns: int,
 ) -> VenueRow | None:
     entry = book.entry(line.name, symbol)
     if entry is None:

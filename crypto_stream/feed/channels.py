@@ -7,12 +7,13 @@ repeats, frames that cannot be read, trades that are too old for their bars.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import ceil
 from typing import NamedTuple
 
-from crypto_stream.feed.facts import Limits, Lines
-from crypto_stream.market.book import Book, Entry
-from crypto_stream.market.channels import CHANNELS, LAG_NS, Channel
+from crypto_stream.feed.facts import Limits
+from crypto_stream.market.book import Entry
+from crypto_stream.market.channels import LAG_NS, Channel
 
 WHAT: Mapping[Channel, str] = {
     "top": "no top of book although it moves",
@@ -21,8 +22,7 @@ WHAT: Mapping[Channel, str] = {
 }
 # How bad it is: prices and bars first, figures of the day after.
 HEAVY = 2
-_WEIGHT: Mapping[Channel, int] = {"top": HEAVY, "trades": HEAVY, "day": 1}
-_LOOKS = 5  # in the time after which a silent channel may be called so
+WEIGHT: Mapping[Channel, int] = {"top": HEAVY, "trades": HEAVY, "day": 1}
 _DAY_TIMES = 3  # some venues give the 24 h figures every few seconds only
 # Silence of so many usual pauses of another venue is no chance; more where our own figures show no trade.
 _PAUSES, _MANY_PAUSES = 10, 30
@@ -41,20 +41,29 @@ class Lack(NamedTuple):
     served: bool = False
 
 
+def _always() -> bool:
+    return True
+
+
 class Other(NamedTuple):
-    """Another source that is live for the instrument, since `live_since_ns`."""
+    """Another source that is live for the instrument, since `live_since_ns`.
+
+    What it shows counts only where it is `comparable`, which takes long to find out and is asked last.
+    """
 
     entry: Entry
     live_since_ns: int
     gives_trades: bool
+    comparable: Callable[[], bool] = _always
 
 
 def lacks(
-    mine: Entry, others: Sequence[Other], now_ns: int, begun_ns: int, limits: Limits, owed: Iterable[Channel]
+    mine: Entry, others: Iterable[Other], now_ns: int, begun_ns: int, limits: Limits, owed: Iterable[Channel]
 ) -> dict[Channel, int]:
     """Map each of the `owed` channels that should have given something to the time of its last data.
 
-    `begun_ns` is when the connection began: nothing can be missed from before.
+    `begun_ns` is when the connection began: nothing can be missed from before. The `others` are gone through
+    only where a channel needs them, perhaps twice.
     """
     found: dict[Channel, int] = {}
     for channel in owed:
@@ -66,103 +75,37 @@ def lacks(
     return found
 
 
-class ChannelWatch:
-    """Know which channels lack; `lacking` maps (source, symbol) to each of them and since when."""
-
-    def __init__(self, book: Book, limits: Limits) -> None:
-        """Begin with nothing lacking."""
-        self.lacking: dict[tuple[str, str], dict[Channel, int]] = {}
-        self._book = book
-        self._limits = limits
-        self._noticed: dict[tuple[str, str, Channel], int] = {}
-        self._looked_ns: int | None = None
-        self._gives: dict[str, set[Channel]] = {}
-
-    def weight(self, source: str, symbol: str) -> int:
-        """Say how bad what lacks is; 0 where nothing does."""
-        return sum(_WEIGHT[channel] for channel in self.lacking.get((source, symbol), ()))
-
-    def since(self, source: str, symbol: str, channel: Channel) -> int | None:
-        """Tell since when a channel lacks, None where it does not."""
-        return self.lacking.get((source, symbol), {}).get(channel)
-
-    def why(self, source: str, symbol: str) -> str | None:
-        """Say what lacks; None where nothing does."""
-        found = self.lacking.get((source, symbol))
-        return ", ".join(WHAT[channel] for channel in CHANNELS if channel in found) if found else None
-
-    def whys(self, source: str) -> dict[str, str]:
-        """Say of which symbols a source lacks what."""
-        return {symbol: self.why(of, symbol) or "" for of, symbol in self.lacking if of == source}
-
-    def forgive(self, lines: Lines) -> dict[tuple[str, str], int]:
-        """Take out what gives data again, or had a new connection since.
-
-        Return when those that are whole again gave their data.
-        """
-        whole: dict[tuple[str, str], int] = {}
-        for key, found in list(self.lacking.items()):
-            source, symbol = key
-            entry, begun_ns = self._book.entry(source, symbol), lines[source].unbroken_since_ns
-            for channel in list(found):
-                noticed_ns = self._noticed[*key, channel]
-                given_ns = entry.channels.last_ns(channel) if entry else 0
-                if given_ns > noticed_ns or begun_ns > noticed_ns:
-                    del found[channel], self._noticed[*key, channel]
-                    whole[key] = max(given_ns, whole.get(key, 0))
-            if not found:
-                del self.lacking[key]
-        return {key: given_ns for key, given_ns in whole.items() if key not in self.lacking}
-
-    def look(
-        self,
-        now_ns: int,
-        chains: Mapping[str, Sequence[str]],
-        lines: Lines,
-        is_live: Callable[[str, str], bool],
-        comparable: Callable[[str, str, str], bool],
-    ) -> list[Lack]:
-        """Judge every channel of every live source, a few times in each `stale_after`; return what is new.
-
-        Another source says something of an instrument (symbol, source, other) where it is `comparable`.
-        """
-        looked_ns = self._looked_ns
-        if looked_ns is not None and now_ns - looked_ns < self._limits.stale_after // _LOOKS:
-            return []
-        self._looked_ns = now_ns
-        news: list[Lack] = []
-        for symbol, chain in chains.items():
-            live = {
-                name: entry
-                for name in chain
-                if is_live(name, symbol) and (entry := self._book.entry(name, symbol)) is not None
-            }
-            for name, entry in live.items():
-                others = [
-                    Other(
-                        live[other], lines[other].live_since_ns, self.since(other, symbol, "trades") is None
-                    )
-                    for other in live
-                    if other != name and comparable(symbol, name, other)
-                ]
-                begun_ns = lines[name].unbroken_since_ns
-                owed = self._owed(name, entry)
-                for channel, since_ns in lacks(entry, others, now_ns, begun_ns, self._limits, owed).items():
-                    if self.since(name, symbol, channel) is None:
-                        self.lacking.setdefault((name, symbol), {})[channel] = since_ns
-                        self._noticed[name, symbol, channel] = now_ns
-                        news.append(Lack(name, symbol, channel, since_ns))
-        return news
-
-    def _owed(self, source: str, entry: Entry) -> set[Channel]:
-        """Say which channels a source owes: trades, because bars are made of them, and what it ever gave."""
-        gives = self._gives.setdefault(source, {"trades"})
-        if len(gives) < len(CHANNELS):
-            gives.update(channel for channel in CHANNELS if entry.channels.last_ns(channel))
-        return gives
+def overdue(mine: Entry, now_ns: int, begun_ns: int, limits: Limits, owed: Iterable[Channel]) -> bool:
+    """Say whether one of the `owed` channels is silent for so long that any event may show it to lack."""
+    last_ns = mine.channels.last_ns
+    return any(now_ns - max(last_ns(channel), begun_ns) >= limits.stale_after for channel in owed)
 
 
-def _lacks_trades(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
+def turning_points(
+    mine: Entry, pauses: Iterable[float], begun_ns: int, limits: Limits, owed: Iterable[Channel]
+) -> Iterator[int]:
+    """Tell the times, past ones too, at which what `lacks` says may change although nothing comes.
+
+    `pauses` are the usual ones of all sources; one time too many does no harm.
+    """
+    channels = mine.channels
+    for channel in owed:
+        since_ns = max(channels.last_ns(channel), begun_ns)
+        overdue_ns = since_ns + limits.stale_after
+        yield overdue_ns
+        if channel == "top":
+            yield max(overdue_ns, channels.topped_ns + LAG_NS)
+        elif channel == "day":
+            yield max(overdue_ns, channels.day_due_ns + _DAY_TIMES * limits.stale_after)
+        else:
+            yield max(overdue_ns, channels.traded_ns + LAG_NS)
+            yield max(overdue_ns, since_ns + limits.quiet_after)
+            for pause in pauses:
+                yield max(overdue_ns, since_ns + ceil(_PAUSES * pause))
+                yield max(overdue_ns, since_ns + ceil(_MANY_PAUSES * pause))
+
+
+def _lacks_trades(mine: Entry, others: Iterable[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
     if _is_shown(channels.traded_ns, since_ns, now_ns):
         return True
@@ -171,31 +114,35 @@ def _lacks_trades(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: i
     if shows_none and silence < limits.quiet_after:
         return False
     compared = shows_none
-    for entry, live_since_ns, gives_trades in others:
+    for entry, live_since_ns, gives_trades, comparable in others:
         pause_ns, traded_ns = entry.channels.pause_ns, entry.channels.trades_ns
         # Trades at one price are calm: without a bar of them nobody misses anything.
         latest_ns = min(traded_ns, entry.moved_ns)
         if pause_ns is None or not gives_trades or latest_ns <= max(after_ns, live_since_ns + LAG_NS):
             continue
-        if silence >= pauses * pause_ns:
-            return True
-        compared = True
+        if (long := silence >= pauses * pause_ns) or not compared:
+            if not comparable():
+                continue
+            if long:
+                return True
+            compared = True
     # Where nobody can tell, a price that moves for long without a trade is none to make bars of.
     return not compared and silence >= limits.quiet_after and mine.moved_ns > after_ns
 
 
-def _lacks_top(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
+def _lacks_top(mine: Entry, others: Iterable[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
     if _is_shown(channels.topped_ns, since_ns, now_ns):
         return True
     if channels.tell_top and channels.told_ns > after_ns:
         return False
     return channels.trades_ns > after_ns and any(
-        entry.moved_ns > max(after_ns, live_since_ns + LAG_NS) for entry, live_since_ns, _ in others
+        other.entry.moved_ns > max(after_ns, other.live_since_ns + LAG_NS) and other.comparable()
+        for other in others
     )
 
 
-def _lacks_day(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
+def _lacks_day(mine: Entry, others: Iterable[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     due_ns = mine.channels.day_due_ns
     return due_ns > since_ns and now_ns - due_ns >= _DAY_TIMES * limits.stale_after
 
@@ -205,7 +152,7 @@ def _is_shown(shown_ns: int, since_ns: int, now_ns: int) -> bool:
     return shown_ns > since_ns and now_ns - shown_ns >= LAG_NS
 
 
-_JUDGES: Mapping[Channel, Callable[[Entry, Sequence[Other], int, int, Limits], bool]] = {
+_JUDGES: Mapping[Channel, Callable[[Entry, Iterable[Other], int, int, Limits], bool]] = {
     "top": _lacks_top,
     "trades": _lacks_trades,
     "day": _lacks_day,

@@ -6,42 +6,42 @@ Everything a venue or the network can do ends here as a VenueError whose text is
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
 
 from crypto_stream.errors import VenueError
+from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
 from crypto_stream.feed.opening import VenueSocket, open_socket
-from crypto_stream.feed.source import Instrument, Keepalive, Request, Source
-
-_AT_ONCE = 50  # frames read before others have their turn: one read of the socket may bring thousands
 
 
 class Recorder(Protocol):
     """Takes raw frames as they come and go."""
 
     def write(self, kind: str, text: str) -> None:
-        """Keep one frame; `kind` is connect, send or recv."""
+        """Keep what was done; `kind` is connect or send."""
+
+    def received(self, frame: bytes) -> None:
+        """Keep one frame."""
 
 
 class Connection:
-    """An open connection. `run` must run beside the reading of `frames`; it sends and pings."""
+    """An open connection. `run` must run beside `read`; it sends and pings."""
 
     def __init__(
         self,
         socket: VenueSocket,
-        source: Source,
+        limits: Limits,
         sent: Callable[[Request], None],
         recorder: Recorder | None,
     ) -> None:
         """Report each request to `sent` at the moment it goes out."""
         self._socket = socket
-        self._source = source
+        self._limits = limits
         self._sent = sent
         self._recorder = recorder
         # Bounded by those who ask: everything once, then what is dead or late, each after a pause.
@@ -55,6 +55,11 @@ class Connection:
         self._requests.extend(requests)
         self._more.set()
 
+    def reply(self, text: str) -> None:
+        """Answer what the venue itself asked, before anything that is queued."""
+        self._requests.appendleft(Request(text))
+        self._more.set()
+
     @property
     def asking(self) -> bool:
         """Whether requests still wait to be sent."""
@@ -65,25 +70,26 @@ class Connection:
         self._fault = self._fault or reason
         self._socket.transport.abort()
 
-    async def frames(self) -> AsyncGenerator[bytes]:
-        """Yield every frame's payload until the connection ends; then raise VenueError with the reason."""
-        try:
-            for number in itertools.count(1):
-                frame = await self._socket.recv(decode=False)
-                self._frame_s = time.monotonic()
-                if self._recorder:
-                    self._recorder.write("recv", frame.decode("utf-8", "replace"))
-                yield frame
-                if not number % _AT_ONCE:
-                    await asyncio.sleep(0)
-        except ConnectionClosed as closed:
-            raise VenueError(self._fault or self._socket.fault or _why_closed(closed)) from None
+    async def read(self, take: Callable[[bytes], None]) -> None:
+        """Have `take` called with every frame until the connection ends; VenueError then says why.
+
+        What `take` raises itself ends the connection too.
+        """
+
+        def received(frame: bytes) -> None:
+            self._frame_s = time.monotonic()
+            if self._recorder:
+                self._recorder.received(frame)
+            take(frame)
+
+        await self._socket.deliver(received)
+        raise VenueError(self._fault or self._socket.fault or _why_closed(self._socket))
 
     async def run(self) -> None:
         """Send what is queued and keep the connection alive, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send_paced())
-            tasks.create_task(self._keep_alive(self._source.keepalive))
+            tasks.create_task(self._keep_alive(self._limits.keepalive))
 
     async def _send_paced(self) -> None:
         while True:
@@ -93,31 +99,34 @@ class Connection:
                 if not await self._send(request.text):
                     return
                 self._sent(request)
-                await asyncio.sleep(self._source.pace_s)
+                await asyncio.sleep(self._limits.pace_s)
             self._more.clear()
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
-        """Ping after silence; a venue that does not answer within as long again is given up."""
-        idle_s = keepalive.idle_s
+        """Ping after silence, or always; a venue that gives no frame within as long again is given up."""
+        every_s = keepalive.every_s
+        due_s = time.monotonic() + every_s
         while True:
-            idle = time.monotonic() - self._frame_s
-            if idle < idle_s:
-                await asyncio.sleep(idle_s - idle)
+            if not keepalive.always:
+                due_s = self._frame_s + every_s
+            if (wait_s := due_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
                 continue
+            due_s = time.monotonic() + every_s
             try:
                 answered = await (
-                    self._ping() if keepalive.text is None else self._ask_for_pong(keepalive.text)
+                    self._ping() if keepalive.text is None else self._ask_for_pong(_text(keepalive))
                 )
             except ConnectionClosed:
                 return  # the reader is told why
             if not answered:
-                self.abort(f"no answer to a ping within {idle_s:g} s")
+                self.abort(f"no answer to a ping within {every_s:g} s")
                 return
 
     async def _ping(self) -> bool:
         pong = await self._socket.ping()
         try:
-            async with asyncio.timeout(self._source.keepalive.idle_s):
+            async with asyncio.timeout(self._limits.keepalive.every_s):
                 await pong
         except TimeoutError:
             return False
@@ -127,7 +136,7 @@ class Connection:
     async def _ask_for_pong(self, text: str) -> bool:
         before = self._frame_s
         await self._send(text)
-        await asyncio.sleep(self._source.keepalive.idle_s)
+        await asyncio.sleep(self._limits.keepalive.every_s)
         return self._frame_s > before
 
     async def _send(self, text: str) -> bool:
@@ -142,28 +151,37 @@ class Connection:
 
 @asynccontextmanager
 async def open_connection(
-    source: Source,
     address: str,
-    instruments: Sequence[Instrument],
+    opening: Opening,
+    limits: Limits,
     *,
     connect_s: float,
     sent: Callable[[Request], None],
     recorder: Recorder | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect to one host of a venue within `connect_s`; VenueError says why it could not be."""
-    assert source.url is not None
-    url = source.url(address, instruments)
+    url = address.rstrip("/") + opening.path
     if recorder:
         recorder.write("connect", url)
-    socket = await open_socket(url, connect_s=connect_s)
+    socket = await open_socket(
+        url, headers=opening.headers, most_bytes=limits.frame_bytes, connect_s=connect_s
+    )
     try:
-        yield Connection(socket, source, sent, recorder)
+        connection = Connection(socket, limits, sent, recorder)
+        connection.ask([Request(text) for text in opening.greeting])
+        yield connection
     finally:
         await socket.close()
 
 
-def _why_closed(closed: ConnectionClosed) -> str:
-    if closed.rcvd is None:
+def _text(keepalive: Keepalive) -> str:
+    text = keepalive.text
+    return text() if callable(text) else text or ""
+
+
+def _why_closed(socket: VenueSocket) -> str:
+    closed = socket.protocol.close_rcvd
+    if closed is None:
         return "connection cut (1006)"
-    reason = f" {closed.rcvd.reason}" if closed.rcvd.reason else ""
-    return f"closed by the venue ({closed.rcvd.code}{reason})"
+    reason = f" {closed.reason}" if closed.reason else ""
+    return f"closed by the venue ({closed.code}{reason})"

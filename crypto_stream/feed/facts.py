@@ -8,8 +8,11 @@ from typing import NamedTuple, Protocol
 from crypto_stream.market.status import SourceState
 
 
-class LineFacts(Protocol):
+class SourceFacts(Protocol):
     """What must be known of a source to decide; times on the monotonic clock, in ns."""
+
+    def of(self, symbol: str) -> SourceFacts:
+        """Return the facts of the connection that carries an instrument."""
 
     @property
     def state(self) -> SourceState:
@@ -40,7 +43,7 @@ class LineFacts(Protocol):
         """Which instruments the venue itself says do not trade now, in its own words."""
 
 
-Lines = Mapping[str, LineFacts]
+Facts = Mapping[str, SourceFacts]
 
 
 class Limits(NamedTuple):

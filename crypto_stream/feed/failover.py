@@ -1,23 +1,22 @@
-"""Which source serves which instrument. Pure: facts in, decisions out."""
+"""Which source serves which instrument, and why. Pure: facts in, decisions out."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from crypto_stream.feed.channels import HEAVY, ChannelWatch, Lack
-from crypto_stream.feed.facts import Limits, Lines
+from crypto_stream.feed.agenda import Agenda
+from crypto_stream.feed.channel_watch import Round
+from crypto_stream.feed.channels import HEAVY, Lack
+from crypto_stream.feed.chooser import NOT_CARRIED as NOT_CARRIED
+from crypto_stream.feed.chooser import Case, Chooser, Ready
+from crypto_stream.feed.facts import Facts, Limits
 from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.feed.repeats import Repeats
-from crypto_stream.feed.silence import Silence
 from crypto_stream.market.book import Book
-from crypto_stream.market.status import SourceState
 
-# What is still missing where a state alone says too little.
-_WAITS_FOR: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
 _MOST_SAID = 10
-NOT_CARRIED = "not carried by the pinned source"
 
 
 class Held(NamedTuple):
@@ -54,7 +53,8 @@ class Decision(NamedTuple):
 class Failover:
     """Keep each instrument served by the first source of its chain that is live for it and lacks nothing.
 
-    Where all lack something, by the one that lacks least.
+    Where all lack something, by the one that lacks least. A round costs what has changed since the last one,
+    and what falls due; instruments to which nothing happened are not looked at (see `Agenda`).
 
     `chains` maps symbols to sources, best first; no pin excludes a source in `always`. The present result:
     `serving`, `reasons` (why nothing serves it), `stands_in` (whose values are shown, stale, as its venue
@@ -70,51 +70,73 @@ class Failover:
         guard: JumpGuard | None = None,
     ) -> None:
         """Begin with nothing served; without a guard any price may follow any other."""
-        self.chains = {symbol: tuple(chain) for symbol, chain in chains.items()}
-        self.serving: dict[str, str | None] = dict.fromkeys(self.chains)
-        self.reasons: dict[str, str] = dict.fromkeys(self.chains, "no data yet")
+        self.chains: dict[str, tuple[str, ...]] = {}
+        self.serving: dict[str, str | None] = {}
+        self.reasons: dict[str, str] = {}
         self.stands_in: dict[str, str] = {}
-        self.held: dict[str, dict[str, str]] = {}
         self.guard = guard or JumpGuard(book, 0)
-        self._limits = limits
+        self._chooser = Chooser(book, limits, self.guard)
+        self.silence, self.watch, self.held = self._chooser.silence, self._chooser.watch, self._chooser.held
         self._always = frozenset(always)
-        self._began: dict[str, int] = {}  # symbol → when it was first served, where no former life had
-        self._revived: dict[tuple[str, str], int] = {}
-        self.silence = Silence(book, limits)
-        self._repeats = Repeats(
-            limits.quiet_after, Counter(name for each in self.chains.values() for name in each)
-        )
-        self.watch = ChannelWatch(book, limits)
-        self._watched = {
-            symbol: tuple(name for name in chain if name not in self._always)
-            for symbol, chain in self.chains.items()
-        }
+        self._agenda = Agenda(book, self.silence, self.watch)
+        self._repeats = Repeats(limits.quiet_after)
+        self._unserved: set[str] = set()
+        self._watched: dict[str, tuple[str, ...]] = {}
+        self._order: dict[str, int] = {}
+        self._added = 0
+        for symbol, chain in chains.items():
+            self.add(symbol, chain)
 
-    def decide(self, now_ns: int, lines: Lines, pin: str | None = None) -> Decision:
-        """Look at every instrument once; with `pin` only that source may serve real instruments."""
-        changes: list[Change] = []
-        held: list[Held] = []
-        self._revive(lines)
-        lacks = self._lacks(now_ns, lines)
-        for symbol, chain in self.chains.items():
-            allowed = self._allowed(chain, pin)
-            current = self.serving[symbol]
-            if current is not None:
-                self.silence.look(now_ns, symbol, chain, current, lines, self.guard.comparable)
-            ready, doubts = self._ready(symbol, allowed, now_ns, lines, pin)
-            held += self._hold(symbol, doubts)
-            chosen = self._choose(symbol, ready, now_ns, lines)
-            if chosen != current:
-                reason = self._explain(symbol, allowed, chosen, lines, pin)
-                changes.append(Change(symbol, current, chosen, reason))
-                self.serving[symbol] = chosen
-                if chosen is not None:
-                    self._serves(symbol, chosen, now_ns)
-            if chosen is None:
-                self.reasons[symbol] = self._why_none(symbol, allowed, lines, pin)
-            self._let_stand_in(symbol, chosen, ready)
-        again = self._repeats.due(now_ns, {**self.silence.dead, **self.watch.lacking})
-        return Decision(changes, again, held, lacks, self._repeats.moves(again, self.watch.lacking))
+    def add(self, symbol: str, chain: Sequence[str]) -> None:
+        """Carry another instrument, from the next round on; ValueError where it is carried already.
+
+        A source that gave data of it since it connected can serve it at once.
+        """
+        if symbol in self.chains:
+            raise ValueError(f"{symbol} is there already")
+        self.chains[symbol] = tuple(chain)
+        self._watched[symbol] = tuple(name for name in chain if name not in self._always)
+        self.serving[symbol] = None
+        self.reasons[symbol] = "no data yet"
+        self._unserved.add(symbol)
+        self._order[symbol] = self._added = self._added + 1
+        self._repeats.carried.update(chain)
+        self._agenda.add(symbol, self.chains[symbol])
+
+    def remove(self, symbol: str) -> None:
+        """Carry an instrument no more; KeyError where it is not carried. No change tells of it.
+
+        Its last price is kept: should it come back, it is still the same coin.
+        """
+        chain = self.chains.pop(symbol)
+        for known in (self._watched, self.serving, self.reasons, self._order):
+            del known[symbol]
+        self.stands_in.pop(symbol, None)
+        self._unserved.discard(symbol)
+        self._repeats.carried.subtract(chain)
+        for name in chain:
+            self._repeats.over((name, symbol))
+        self._agenda.remove(symbol)
+        self._chooser.forget(symbol, chain)
+
+    def decide(self, now_ns: int, facts: Facts, pin: str | None = None) -> Decision:
+        """Go round once; with `pin` only that source may serve real instruments.
+
+        `facts` are those of the same sources each time.
+        """
+        due = self._agenda.due(now_ns, facts, pin, self.serving, self._unserved)
+        for symbol in due:
+            self._revive(symbol, facts)
+        self.watch.note(due)
+        decision = Decision([], [], [], self._lacks(now_ns, facts), [])
+        due.update(lack.symbol for lack in decision.lacks)
+        for symbol in sorted(due, key=self._order.__getitem__):
+            self._decide(self._case(symbol, now_ns, facts, pin), decision)
+        again = self._repeats.due(now_ns)
+        again.sort(key=lambda key: self._order[key[1]])
+        decision.resubscribe.extend(again)
+        decision.move.extend(self._repeats.moves(again, self.watch.lacking))
+        return decision
 
     def short(self) -> set[str]:
         """Name the sources that serve an instrument without its prices or trades."""
@@ -126,23 +148,11 @@ class Failover:
 
     def why_lacking(self, source: str | None, symbol: str) -> str | None:
         """Say what `source` does not give of `symbol` although it should; None where it lacks nothing."""
-        why = self.watch.why(source, symbol) if source else None
-        return f"{source}: {why}" if why else None
+        return self._chooser.why_lacking(source, symbol)
 
-    def why_not(self, name: str, symbol: str, lines: Lines) -> str | None:
+    def why_not(self, name: str, symbol: str, facts: Facts) -> str | None:
         """Say why `name` is not live for `symbol`, or what of it is lacking; None where all is well."""
-        line = lines[name]
-        if symbol in line.halted:
-            return line.halted[symbol]
-        if self.is_live(name, symbol, lines):
-            return self.held.get(symbol, {}).get(name) or self.watch.why(name, symbol)
-        if symbol in line.refused:
-            return line.refused[symbol]
-        if line.state != "live":
-            return line.reason or _WAITS_FOR.get(line.state, line.state)
-        if (name, symbol) in self.silence.dead:
-            return "no data of this instrument although the source is live"
-        return "no data of this instrument yet"
+        return self._chooser.why_not(name, symbol, facts)
 
     def at_a_loss(self) -> set[tuple[str, ...]]:
         """Name the chains of instruments whose live sources may not serve: every other one is needed."""
@@ -153,105 +163,84 @@ class Failover:
         """Say in sentences who is held back, the first ten."""
         held = [
             f"{name} is held back for {symbol}: {reason}"
-            for symbol, doubts in self.held.items()
-            for name, reason in doubts.items()
+            for symbol in sorted(self.held, key=self._order.__getitem__)
+            for name, reason in self.held[symbol].items()
         ]
         more = len(held) - _MOST_SAID
         return held if more <= 0 else [*held[:_MOST_SAID], f"and {more} more held back"]
 
-    def is_live(self, source: str, symbol: str, lines: Lines) -> bool:
+    def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
         """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
-        return self.silence.is_live(source, symbol, lines)
+        return self.silence.is_live(source, symbol, facts)
 
-    def doubt(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
+    def doubt(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
         """Say why `name`, live, would not serve `symbol` next: halted there, or perhaps another coin."""
-        return lines[name].halted.get(symbol) or self._objection(name, symbol, lines, now_ns)
+        halted = facts[name].of(symbol).halted.get(symbol)
+        return halted or self._chooser.objection(name, self._case(symbol, now_ns, facts, None))
 
-    def _allowed(self, chain: tuple[str, ...], pin: str | None) -> tuple[str, ...]:
-        if pin is None:
-            return chain
-        return tuple(name for name in chain if name == pin or name in self._always)
+    def _case(self, symbol: str, now_ns: int, facts: Facts, pin: str | None) -> Case:
+        chain = allowed = self.chains[symbol]
+        if pin is not None:
+            allowed = tuple(name for name in chain if name == pin or name in self._always)
+        return Case(
+            symbol=symbol,
+            chain=chain,
+            allowed=allowed,
+            current=self.serving[symbol],
+            now_ns=now_ns,
+            facts=facts,
+            pin=pin,
+        )
 
-    def _lacks(self, now_ns: int, lines: Lines) -> list[Lack]:
-        def live(source: str, symbol: str) -> bool:
-            return self._trades(source, symbol, lines)
-
-        news = self.watch.look(now_ns, self._watched, lines, live, self.guard.comparable)
-        return [lack._replace(served=self.serving[lack.symbol] == lack.source) for lack in news]
-
-    def _revive(self, lines: Lines) -> None:
-        self._revived.update(self.watch.forgive(lines))
-        self._revived.update(self.silence.forgive())
-        self._repeats.keep({**self.silence.dead, **self.watch.lacking})
-
-    def _ready(
-        self, symbol: str, allowed: tuple[str, ...], now_ns: int, lines: Lines, pin: str | None
-    ) -> tuple[dict[str, bool], dict[str, str]]:
-        """List who could serve, best first, and whether its venue trades it; and why others are in doubt.
-
-        Who stands behind the one that will serve is not looked at.
-        """
-        ready: dict[str, bool] = {}
-        doubts: dict[str, str] = {}
-        current = self.serving[symbol]
-        keeps = current in allowed and self._trades(current, symbol, lines)
-        for name in allowed:
-            if not self.is_live(name, symbol, lines):
-                continue
-            trusted = name in (current, pin) or self._comes_up_late(name, symbol, now_ns, lines)
-            if not trusted and (doubt := self._objection(name, symbol, lines, now_ns)):
-                doubts[name] = doubt
-                continue
-            trades = ready[name] = self._trades(name, symbol, lines)
-            if trades and (name == current or not keeps) and not self.watch.weight(name, symbol):
-                break
-        return ready, doubts
-
-    def _trades(self, name: str, symbol: str, lines: Lines) -> bool:
-        """Say whether `name` is live for `symbol` and its venue trades it."""
-        return symbol not in lines[name].halted and self.is_live(name, symbol, lines)
-
-    def _objection(self, name: str, symbol: str, lines: Lines, now_ns: int) -> str | None:
-        others = (each for each in self.chains[symbol] if each != name and self._trades(each, symbol, lines))
-        return self.guard.objection(symbol, name, others, now_ns)
-
-    def _hold(self, symbol: str, doubts: Mapping[str, str]) -> list[Held]:
-        """Remember who is in doubt, each with its first reason; return who newly is."""
-        before = self.held.pop(symbol, {})
-        if doubts:
-            self.held[symbol] = {name: before.get(name, reason) for name, reason in doubts.items()}
-        return [Held(name, symbol, reason) for name, reason in doubts.items() if name not in before]
-
-    def _comes_up_late(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
-        """Say whether `name` is the better source that was a moment slower at the very first start.
-
-        Which of two coins is meant is then for the order of the settings to say, not for chance.
-        """
-        current, began_ns = self.serving[symbol], self._began.get(symbol)
-        if current is None or began_ns is None or lines[name].failed:
-            return False
+    def _revive(self, symbol: str, facts: Facts) -> None:
         chain = self.chains[symbol]
-        return chain.index(name) < chain.index(current) and now_ns - began_ns < self._limits.failback_after
+        back = self.watch.forgive(symbol, chain, facts) | self.silence.forgive(symbol, chain)
+        self._chooser.revived.update(back)
+        for key in back:
+            if key not in self.silence.dead and key not in self.watch.lacking:
+                self._repeats.over(key)
 
-    def _serves(self, symbol: str, name: str, now_ns: int) -> None:
-        if not self.guard.knows(symbol):
-            self._began[symbol] = now_ns
-        self.guard.serves(symbol, name)
+    def _lacks(self, now_ns: int, facts: Facts) -> list[Lack]:
+        live = partial(self._chooser.trades, facts=facts)
+        found = self.watch.look(Round(now_ns, facts, self._watched, live, self.guard.comparable))
+        for lack in found:
+            self._repeats.wants((lack.source, lack.symbol))
+        found.sort(key=lambda lack: self._order[lack.symbol])
+        return [lack._replace(served=self.serving[lack.symbol] == lack.source) for lack in found]
 
-    def _choose(self, symbol: str, ready: Mapping[str, bool], now_ns: int, lines: Lines) -> str | None:
-        trading = self._least_lacking(symbol, (name for name, trades in ready.items() if trades))
-        current = self.serving[symbol]
-        for name in trading:
-            if name == current:
-                return name
-            if current not in trading or self._proven(name, symbol, now_ns, lines):
-                return name
-        return None
+    def _decide(self, case: Case, decision: Decision) -> None:
+        """Decide about one instrument, and when to do so next."""
+        symbol, chooser = case.symbol, self._chooser
+        self._judge_silence(case)
+        ready = chooser.ready(case)
+        newly_held = chooser.hold(symbol, ready.doubts)
+        decision.held.extend(Held(name, symbol, reason) for name, reason in newly_held.items())
+        chosen = chooser.choose(case, ready.trades)
+        if chosen != case.current:
+            decision.changes.append(Change(symbol, case.current, chosen, chooser.explain(case, chosen)))
+            self.serving[symbol] = chosen
+            self._agenda.look_again(symbol)  # who serves now is judged by other rules than who may
+            if chosen is not None:
+                chooser.serves(symbol, chosen, case.now_ns)
+        if chosen is None:
+            self.reasons[symbol] = chooser.why_none(case)
+            self._unserved.add(symbol)
+        else:
+            self._unserved.discard(symbol)
+        self._let_stand_in(symbol, chosen, ready.trades)
+        self._plan(case, chosen, ready)
 
-    def _least_lacking(self, symbol: str, names: Iterable[str]) -> list[str]:
-        weights = {name: self.watch.weight(name, symbol) for name in names}
-        least = min(weights.values(), default=0)
-        return [name for name, weight in weights.items() if weight == least]
+    def _judge_silence(self, case: Case) -> None:
+        if case.current is not None and self.silence.look(
+            now_ns=case.now_ns,
+            symbol=case.symbol,
+            chain=case.chain,
+            serving=case.current,
+            facts=case.facts,
+            comparable=self.guard.comparable,
+        ):
+            self._repeats.wants((case.current, case.symbol))
+            self.watch.note((case.symbol,))
 
     def _let_stand_in(self, symbol: str, chosen: str | None, ready: Mapping[str, bool]) -> None:
         """Where nobody trades the instrument, show what the first venue says that halted it."""
@@ -261,31 +250,16 @@ class Failover:
         else:
             self.stands_in[symbol] = name
 
-    def _proven(self, name: str, symbol: str, now_ns: int, lines: Lines) -> bool:
-        """Say whether a better source has been well long enough to serve again; one that never failed has."""
-        line = lines[name]
-        if line.failed and now_ns - line.live_since_ns < self._limits.failback_after:
-            return False
-        revived_ns = self._revived.get((name, symbol))
-        return revived_ns is None or now_ns - revived_ns >= self._limits.failback_after
-
-    def _explain(
-        self, symbol: str, allowed: tuple[str, ...], chosen: str | None, lines: Lines, pin: str | None
-    ) -> str:
-        current = self.serving[symbol]
-        if chosen is None:
-            return self._why_none(symbol, allowed, lines, pin)
-        if current is None:
-            return f"{chosen} is live"
-        if current not in allowed:
-            return f"pinned to {pin}"
-        if why := self.why_lacking(current, symbol):
-            return why
-        if allowed.index(chosen) < allowed.index(current):
-            return f"{chosen} is preferred and live"
-        return f"{current}: {self.why_not(current, symbol, lines)}"
-
-    def _why_none(self, symbol: str, allowed: tuple[str, ...], lines: Lines, pin: str | None) -> str:
-        if not allowed:
-            return NOT_CARRIED if pin else "no source carries it"
-        return "; ".join(f"{name}: {self.why_not(name, symbol, lines)}" for name in allowed)
+    def _plan(self, case: Case, chosen: str | None, ready: Ready) -> None:
+        """Say which events and which times may change what was decided."""
+        symbol, chain, facts = case.symbol, case.chain, case.facts
+        is_silent = chosen is not None and self.silence.follow(case.now_ns, symbol, chosen)
+        heeded = [
+            name
+            for name in chain
+            if is_silent
+            or ready.compared
+            or (facts[name].of(symbol).state == "live" and not self.is_live(name, symbol, facts))
+        ]
+        points = self._chooser.turning_points(case, chosen, ready.doubts)
+        self._agenda.plan(symbol, chain, heeded, (at_ns for at_ns in points if at_ns > case.now_ns))

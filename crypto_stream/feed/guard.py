@@ -38,7 +38,6 @@ class JumpGuard:
     """
 
     def __init__(self, book: Book, percent: float) -> None:
-        """Begin without any last price."""
         self._book = book
         self._percent = Decimal(str(percent))
         self._former: dict[str, Reference] = {}
@@ -78,6 +77,18 @@ class JumpGuard:
             f"its price {_short(price)} is {_short(distance)} % away from {whose}'s last price "
             f"{_short(last.price)}, and no second source confirms it (jump_guard allows {_short(allowed)} %)"
         )
+
+    def asks(self) -> bool:
+        """Say whether prices matter at all."""
+        return bool(self._percent)
+
+    def allowed_ns(self, symbol: str, name: str) -> int | None:
+        """Tell when the last price will be so old that `name` may serve; None where age does not matter."""
+        last, price = self._reference(symbol), middle(self._book.entry(name, symbol))
+        if last is None or price is None or not self._percent:
+            return None
+        hours = (_percent_apart(last.price, price) / self._percent) ** 2
+        return last.at_ns + int(hours * _HOUR_NS)
 
     def agree(self, symbol: str, one: str, other: str) -> bool:
         """Say whether two sources' prices are within the guard's distance of each other."""

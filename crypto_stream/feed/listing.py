@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Set
 from decimal import Decimal
 
 import httpx
 from msgspec.structs import asdict
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.handler import Listed
+from crypto_stream.feed.names import Names
 from crypto_stream.feed.rest import rest_client
-from crypto_stream.feed.source import Listed, Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.decimals import decimal_text
 from crypto_stream.market.orders import Rules
 
@@ -27,13 +29,17 @@ class Listing:
 
     `unlisted` says why some have no market there, by symbol: those that are `halted` among them, which it
     lists, but does not trade now. `rules` is what it demands of orders: another object whenever something in
-    it changed. `relisted` is told what has a market where it had none before.
+    it changed. Those of `relisted` are told what has a market where it had none before.
     """
 
     def __init__(
-        self, source: Source, carried: Iterable[str], every_s: float = _EVERY_S, retry_s: float = _RETRY_S
+        self,
+        source: Source,
+        names: Names,
+        every_s: float = _EVERY_S,
+        retry_s: float = _RETRY_S,
     ) -> None:
-        """Begin with what the source itself knows.
+        """Begin with what the source itself knows; `names` learns the ids that the list tells.
 
         Ask `every_s`, after a failure, and while something has no market, `retry_s`.
         """
@@ -41,10 +47,11 @@ class Listing:
         self.halted: dict[str, str] = {}
         self.rules: Mapping[str, Rules] = source.rules
         self._source = source
+        self._names = names
         self._every_s = every_s
         self._retry_s = retry_s
-        self._carried = frozenset(carried)
-        self.relisted: Callable[[list[str]], None] = _nobody
+        self._carried = names.symbols
+        self.relisted: list[Callable[[list[str]], None]] = []
 
     async def follow(self) -> None:
         """Keep it up to date, for ever.
@@ -52,14 +59,14 @@ class Listing:
         A list that cannot be had changes nothing: subscriptions and first data decide then, and orders are
         taken by the rules known before, or by none.
         """
-        source = self._source
-        if source.instruments is None or source.rest_url is None:
+        source, rest = self._source, self._source.rest
+        if rest is None or rest.instruments is None:
             return
         while True:
             pause = self._every_s
             try:
-                async with rest_client(source.rest_url) as http:
-                    self.take(await source.instruments(http))
+                async with rest_client(rest.url) as http:
+                    self.take(self._names.take(await rest.instruments(http)))
                     if self.unlisted:
                         pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
@@ -73,18 +80,26 @@ class Listing:
             await asyncio.sleep(pause)
 
     def take(self, listed: Mapping[str, Listed]) -> None:
-        """Take a whole list of the venue's."""
+        """Take what a whole list of the venue's says of our instruments, by symbol."""
         missing = set(self.unlisted)
         for symbol in self._carried:
             self._note(symbol, _why(listed, symbol))
         if back := sorted(missing - self.unlisted.keys()):
-            self.relisted(back)
+            self._tell(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
         rules = {
             symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
         }
         if rules != self.rules:
             self.rules = rules
+
+    def missing(self, carried: Set[str], heard_of: Set[str]) -> dict[str, str]:
+        """Return why some of the `carried` have no market; what gives data has one, unless it is halted.
+
+        The list can be older than a pair.
+        """
+        symbols = (self.unlisted.keys() & carried) - (heard_of - self.halted.keys())
+        return {symbol: self.unlisted[symbol] for symbol in symbols}
 
     def told(self, symbol: str, word: str) -> None:
         """Take what a frame says of one instrument: why it does not trade, or nothing where it does again."""
@@ -96,7 +111,11 @@ class Listing:
         if word:
             self.halted[symbol] = word
         elif was_out:
-            self.relisted([symbol])
+            self._tell([symbol])
+
+    def _tell(self, symbols: list[str]) -> None:
+        for listener in self.relisted:
+            listener(symbols)
 
     def _note(self, symbol: str, why: str) -> None:
         if why != self.unlisted.get(symbol, ""):
@@ -114,10 +133,6 @@ class Listing:
             extra = {"source": self._source.name, "symbol": symbol, "reason": str(error) or repr(error)}
             log.warning("rules of orders not understood", extra=extra)
             return Rules()
-
-
-def _nobody(symbols: list[str]) -> None:
-    """Stand in until somebody listens."""
 
 
 def _why(listed: Mapping[str, Listed], symbol: str) -> str:

@@ -8,21 +8,21 @@ import importlib.util
 import ipaddress
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError
-from crypto_stream.feed.naming import read_names, read_without
-from crypto_stream.feed.replay import replay_source
-from crypto_stream.feed.source import Instrument, Rules, Source
+from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
+from crypto_stream.feed import recordings
+from crypto_stream.feed.handler import MOST_FRAME_BYTES, Instrument, Limits, Rules
+from crypto_stream.feed.names import read_names, read_without
+from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Source, Venue
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
 _PACKAGE = "handlers"
-_REPLAY = "replay:"
 # Settings of every venue, beside the handler's own.
 _COMMON_OPTIONS = ("url", "rest_url", "without", "names")
 _ADDRESS = re.compile(
@@ -57,14 +57,23 @@ def load_source(name: str, folder: Path | None, options: Mapping[str, str]) -> S
 
 
 def load_sources(settings: Settings) -> list[Source]:
-    """Load every source the settings name, best first; UsageError in one line for what cannot be."""
+    """Load every source the settings name, best first; UsageError in one line for what cannot be.
+
+    A source is named by its handler, or by its kind and what that needs: `replay:binance:FILE`.
+    """
     sources: list[Source] = []
     for word in settings.sources:
-        if word.startswith(_REPLAY):
-            sources.append(_load_replay(word, settings))
-        else:
+        kind, named, argument = word.partition(":")
+        if not named:
             sources.append(
                 load_source(word, settings.handlers_dir, _options_of(word, settings.handler_options))
+            )
+        elif kind in _NAMED:
+            sources.append(_NAMED[kind](argument, settings))
+        else:
+            known = ", ".join(f"{each}:…" for each in _NAMED)
+            raise SettingError(
+                f"sources: {word!r} is not allowed: {kind!r} is no kind of source; known: {known}"
             )
     names = [source.name for source in sources]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -73,12 +82,27 @@ def load_sources(settings: Settings) -> list[Source]:
     return sources
 
 
-def _load_replay(word: str, settings: Settings) -> Source:
-    venue_name, found, file = word.removeprefix(_REPLAY).partition(":")
-    if not found or not file:
-        raise SettingError(f"sources: {word!r} is not allowed: write replay:VENUE:FILE")
+def _load_replay(argument: str, settings: Settings) -> Source:
+    venue_name, _, file = argument.partition(":")
+    if not file:
+        raise SettingError(f"sources: 'replay:{argument}' is not allowed: write replay:VENUE:FILE")
     venue = load_source(venue_name, settings.handlers_dir, _options_of(venue_name, settings.handler_options))
-    return replay_source(venue, Path(file), settings.replay_speed)
+    if not isinstance(venue, Venue):
+        raise RecordingError(f"sources: {venue.name!r} is no venue; only a venue's recording can be replayed")
+    recordings.check(Path(file))
+    return Recording(
+        name=f"replay:{venue.name}",
+        found=file,
+        without=venue.without,
+        names=venue.names,
+        venue=venue,
+        file=Path(file),
+        speed=settings.replay_speed,
+    )
+
+
+# Kinds of source that need more than a handler's name.
+_NAMED: Mapping[str, Callable[[str, Settings], Source]] = {"replay": _load_replay}
 
 
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
@@ -123,6 +147,39 @@ def _import(name: str, file: Path) -> ModuleType:
 
 
 def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str, str]) -> Source:
+    own = _own_options(name, module, options)
+    kind = next((kind for kind, parts in _KINDS.items() if hasattr(module, parts[0])), Venue)
+    if missing := [part for part in _KINDS[kind] if not hasattr(module, part)]:
+        raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
+    _check_shape(name, file, module)
+    _check_instruments(name, file, module)
+    common: dict[str, Any] = {
+        "name": name,
+        "found": str(file),
+        "options": MappingProxyType(own),
+        "carries": getattr(module, "INSTRUMENTS", None),
+        "synthetic": getattr(module, "SYNTHETIC", False),
+        "rules": getattr(module, "RULES", {}),
+        "limits": getattr(module, "LIMITS", Limits()),
+        "busy": getattr(module, "BUSY", None),
+        "rest": _rest(name, module, options),
+        **_said_of_pairs(name, options),
+    }
+    if kind is Generator:
+        return Generator(**common, events=module.events)
+    if kind is Poller:
+        return Poller(**common, every_s=module.EVERY_S, poll=module.poll, identify=module.venue_id)
+    return Venue(
+        **common,
+        urls=_urls(name, module, options),
+        reader=module.Reader,
+        identify=module.venue_id,
+        pair_of=module.pair_of,
+        opening=getattr(module, "opening", None),
+    )
+
+
+def _own_options(name: str, module: ModuleType, options: Mapping[str, str]) -> dict[str, str]:
     defaults = dict(getattr(module, "OPTIONS", {}))
     for option in options:
         if option not in defaults and option not in _COMMON_OPTIONS:
@@ -136,30 +193,23 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
             check(own)
         except ValueError as error:
             raise SettingError(f"CRYPTO_STREAM_{name.upper()}: {error}") from None
-    events = getattr(module, "events", None)
-    if events is None:
-        missing = [part for part in ("URLS", "url", "subscribe", "parse") if not hasattr(module, part)]
-        if missing:
-            raise BrokenHandlerError(f"handler {name} ({file}) does not define {', '.join(missing)}")
-    _check_shape(name, file, module)
-    _check_instruments(name, file, module)
-    urls = (
-        [word.strip() for word in options["url"].split(",")]
-        if options.get("url")
-        else getattr(module, "URLS", [])
-    )
+    return own
+
+
+def _urls(name: str, module: ModuleType, options: Mapping[str, str]) -> tuple[str, ...]:
+    given = options.get("url")
+    urls = [word.strip() for word in given.split(",")] if given else module.URLS
     for url in urls:
         _check_address(f"CRYPTO_STREAM_{name.upper()}_URL", url, ("ws", "wss"))
-    rest_url = options.get("rest_url") or getattr(module, "REST_URL", None)
-    if rest_url:
-        _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", rest_url, ("http", "https"))
-    optional = {
-        field: getattr(module, constant) for field, constant in _OPTIONAL.items() if hasattr(module, constant)
-    }
-    return Source(
-        name=name, found=str(file), urls=tuple(urls), rest_url=rest_url, events=events,
-        options=MappingProxyType(own), **_said_of_pairs(name, options), **optional,
-    )  # fmt: skip
+    return tuple(urls)
+
+
+def _rest(name: str, module: ModuleType, options: Mapping[str, str]) -> Rest | None:
+    url = options.get("rest_url") or getattr(module, "REST_URL", None)
+    if not url:
+        return None
+    _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", url, ("http", "https"))
+    return Rest(url, getattr(module, "instruments", None), getattr(module, "candles", None))
 
 
 def _said_of_pairs(name: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -182,18 +232,22 @@ def _check_shape(name: str, file: Path, module: ModuleType) -> None:
     rules = getattr(module, "RULES", {})
     if not isinstance(rules, dict) or not all(isinstance(each, Rules) for each in rules.values()):
         raise BrokenHandlerError(f"handler {name} ({file}): RULES must map symbols to Rules")
-    for part in (
-        "url",
-        "subscribe",
-        "unsubscribe",
-        "parse",
-        "events",
-        "instruments",
-        "candles",
-        "check_options",
-    ):
+    limits = getattr(module, "LIMITS", Limits())
+    if not isinstance(limits, Limits):
+        raise BrokenHandlerError(f"handler {name} ({file}): LIMITS must be made by Limits(...)")
+    if not 0 < limits.frame_bytes <= MOST_FRAME_BYTES:
+        raise BrokenHandlerError(
+            f"handler {name} ({file}): frame_bytes of LIMITS must be above 0, at most {MOST_FRAME_BYTES:,}"
+        )
+    for part in _FUNCTIONS:
         if not callable(getattr(module, part, _nothing)):
             raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
+
+
+_FUNCTIONS = (
+    *("Reader", "venue_id", "pair_of", "opening", "events", "poll"),
+    *("instruments", "candles", "check_options"),
+)
 
 
 def _nothing() -> None:
@@ -210,22 +264,11 @@ def _check_instruments(name: str, file: Path, module: ModuleType) -> None:
             )
 
 
-_OPTIONAL = {
-    "parse": "parse",
-    "url": "url",
-    "subscribe": "subscribe",
-    "unsubscribe": "unsubscribe",
-    "instruments": "instruments",
-    "candles": "candles",
-    "carries": "INSTRUMENTS",
-    "rules": "RULES",
-    "busy": "BUSY",
-    "max_instruments": "MAX_INSTRUMENTS",
-    "pace_s": "PACE_S",
-    "keepalive": "KEEPALIVE",
-    "max_age_s": "MAX_AGE_S",
-    "connects": "CONNECTS",
-    "synthetic": "SYNTHETIC",
+# What each kind of handler must define; the first of each tells the kinds apart.
+_KINDS: dict[type[Source], tuple[str, ...]] = {
+    Generator: ("events", "INSTRUMENTS"),
+    Poller: ("poll", "EVERY_S", "REST_URL", "venue_id"),
+    Venue: ("Reader", "URLS", "venue_id", "pair_of"),
 }
 
 

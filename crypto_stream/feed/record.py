@@ -12,6 +12,8 @@ import msgspec
 
 from crypto_stream.errors import RecordingError
 
+BINARY = "recv-hex"  # a received frame that is no text, as hexadecimal digits
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -38,9 +40,16 @@ class FileRecorder:
         with contextlib.suppress(OSError):  # told by `flush`
             self._file.close()
 
+    def received(self, frame: bytes) -> None:
+        """Keep a received frame whole: what is no text is kept as hexadecimal digits."""
+        self.frames += 1
+        try:
+            self.write("recv", frame.decode())
+        except UnicodeDecodeError:
+            self.write(BINARY, frame.hex())
+
     def write(self, kind: str, text: str) -> None:
-        """Keep one frame; `kind` is connect, send or recv. A disk that refuses is told by `flush`."""
-        self.frames += kind == "recv"
+        """Keep what was connected to or sent. A disk that refuses is told by `flush`."""
         line = _encoder.encode((time.time(), kind, text)) + b"\n"
         try:
             self._file.write(line)

@@ -23,13 +23,13 @@ _PIECE = 1024 * 1024  # bytes unpacked before others have their turn
 async def rest_client(
     base_url: str, *, timeout_s: float = _TIMEOUT_S, most_bytes: int = MOST_BYTES
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Open a client for one venue; everything that goes wrong is an httpx.HTTPError.
+    """Open a client for one venue (none: ""); everything that goes wrong is an httpx.HTTPError.
 
     An answer that takes longer than `timeout_s` in all, or has more than `most_bytes` (unpacked), is one.
     Redirects are not followed: a venue's address is a setting.
     """
     try:
-        proxy = proxy_for(base_url)
+        proxy = proxy_for(base_url) if base_url else None
     except ProxyError as error:
         raise httpx.ProxyError(str(error)) from None
     transport = _Bounded(proxy, timeout_s, most_bytes)

@@ -14,19 +14,19 @@ from prometheus_client import CollectorRegistry
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.gateway.members import Members
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.order_sessions.reception import order_gateway
+from crypto_stream.gateway.order_sessions.routing import order_gateway
 from crypto_stream.gateway.sessions import Sessions, without_waiting
-from crypto_stream.gateway.sparing import Sparing
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
+from crypto_stream.gateway.web.admission import Admission, AdmissionRules
 from crypto_stream.gateway.web.api import api
 from crypto_stream.gateway.web.connect import connect
-from crypto_stream.gateway.web.gate import Admission, Gate
 from crypto_stream.gateway.web.headers import Headers
 from crypto_stream.gateway.web.history import history
 from crypto_stream.gateway.web.origins import allowed
 from crypto_stream.gateway.web.pages import pages
-from crypto_stream.gateway.web.shelf import Shelf
+from crypto_stream.gateway.web.response_cache import ResponseCache
+from crypto_stream.log_throttle import LogThrottle
 
 ROOT = Path(__file__).resolve().parents[2]
 # Bytes a client may send at once, in a request or a frame: its largest wish is a list of symbols.
@@ -42,8 +42,8 @@ def create_app(
     origins: Sequence[str],
     async_mode: str,
     websocket: Any,
-    admission: Admission,
-) -> tuple[Flask, SocketIO, Shelf, Sessions]:
+    admission: AdmissionRules,
+) -> tuple[Flask, SocketIO, ResponseCache, Sessions]:
     """Make the application, its Socket.IO server, which has no event yet, its prebuilt answers, its sessions.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
@@ -54,7 +54,7 @@ def create_app(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     problems.install(app)
-    shelf = Shelf(
+    shelf = ResponseCache(
         mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
     )
     app.register_blueprint(api(mirror, port, registry, shelf))
@@ -63,7 +63,7 @@ def create_app(
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())
     app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
-    quiet = _sparing(logging.getLogger("crypto_stream.gateway.engineio"))
+    quiet = _throttle(logging.getLogger("crypto_stream.gateway.engineio"))
     socketio = SocketIO(
         app,
         async_mode=async_mode,
@@ -80,7 +80,7 @@ def create_app(
     queue = without_waiting(engine._async["queue"])
     engine._async = {**engine._async, "websocket": websocket, "queue": queue}
     sessions = Sessions(socketio.server, admission.presence, admission.counters)
-    gate = Gate(app.wsgi_app, sessions, admission, origins)
+    gate = Admission(app.wsgi_app, sessions, admission, origins)
     app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
     return app, socketio, shelf, sessions
 
@@ -93,13 +93,13 @@ class _Failures(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._sparing = Sparing()
+        self._throttle = LogThrottle()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.exc_info is not None and self._sparing.due(record.msg)
+        return record.exc_info is not None and self._throttle.due(record.msg)
 
 
-def _sparing(logger: logging.Logger) -> logging.Logger:
+def _throttle(logger: logging.Logger) -> logging.Logger:
     logger.setLevel(logging.ERROR)  # engine.io tells of every packet at INFO
     if not logger.filters:
         logger.addFilter(_Failures())

@@ -13,10 +13,10 @@ from socketio.packet import ACK, CONNECT_ERROR
 from websockets.frames import CloseCode
 
 from crypto_stream.gateway.delivery import packets
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import Asked, PacketError
 from crypto_stream.gateway.delivery.polling import Posts
-from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, WITHIN_S, Pace
+from crypto_stream.gateway.order_sessions.rate_limit import MOST_REFUSED, WITHIN_S, RateLimit
 from crypto_stream.gateway.pipes import close_transport
 
 _Refusal = dict[str, Any]
@@ -54,7 +54,7 @@ class Events:
         self,
         server: Any,
         known: Collection[str],
-        counters: Counters,
+        counters: DeliveryMetrics,
         *,
         rate: int,
         takes: Callable[[str], bool],
@@ -94,7 +94,7 @@ class Sender:
         """Judge what comes over an `engineio.socket.Socket`."""
         self._events = events
         self._connection = proxy(connection)  # which holds us: a circle would outlive it for a while
-        self.pace = Pace(events.rate, events.clock())
+        self.pace = RateLimit(events.rate, events.clock())
 
     def admits(self, text: str, *, busy: bool) -> bool:
         """Say whether a message is to be kept until its turn; else it was answered. Never waits.

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from crypto_stream.bus.interface import SILENCE_S
 from crypto_stream.bus.messages import (
     Beat,
     HistoryCounts,
-    LiveBars,
     OrderCounts,
     Quotes,
     RulesChanged,
     Snapshot,
     Switched,
     ToGateway,
-    VenuesChanged,
+    TopicUpdate,
 )
-from crypto_stream.gateway.bars import WatchedBars
+from crypto_stream.gateway.topics import Topics
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
 from crypto_stream.market.instruments import Catalogue, few
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.market.status import SourceStatus, Switch, Timeline, Venues
+from crypto_stream.market.status import SourceStatus, Switch, Timeline
 
-# The engine beats each second; this long without a word and its prices are no longer live.
-SILENCE_S = 5.0
 # Switches of sources that are shown; older ones are forgotten.
 MOST_SWITCHES = 100
 # When a beat is later than this the sources' ages grow: until then they are as the engine measured them.
@@ -41,9 +39,8 @@ class Mirror:
     """Newest quotes, sources and instruments, as the engine sent them, or stale while it is unreachable.
 
     `quotes` are as shown to people. Each change of a shown quote gives it a higher `versions[symbol]`, so
-    that everybody finds what is new since `version` was last looked at; `venue_versions` likewise.
-    `bars` are the watched series, by symbol and interval; `timeline` is the engine's over its restarts,
-    as of the last snapshot, `switches` that of now.
+    that everybody finds what is new since `version` was last looked at; what `topics` hold likewise.
+    `timeline` is the engine's over its restarts, as of the last snapshot, `switches` that of now.
     """
 
     def __init__(self) -> None:
@@ -60,9 +57,7 @@ class Mirror:
         self.rules_version = 0
         self.quotes: dict[str, Quote] = {}
         self.versions: dict[str, int] = {}
-        self.venues: dict[str, Venues] = {}
-        self.venue_versions: dict[str, int] = {}
-        self.bars: dict[tuple[str, str], WatchedBars] = {}
+        self.topics = Topics()
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.feed_troubles: list[str] = []
@@ -77,67 +72,61 @@ class Mirror:
         self._reasons: dict[str, str] = {}
         self._sources: list[SourceStatus] = []
         self._heard_s = 0.0
+        self._run: str | None = None
+        self._listing: tuple[str, ...] = ()
+        # After a restart of the engine: what was live before and not yet again, and how long that may take.
+        self._awaited: set[str] = set()
+        self._awaited_until_s = 0.0
         self._sources_s = 0.0
 
     def receive(self, message: ToGateway, now_s: float) -> bool:
-        """Take one message of the engine; True when it begins a new epoch."""
-        self._heard_s = now_s
+        """Take one message of the engine; True when viewers must begin anew: other data, or instruments."""
+        before = (self.epoch, self._listing)
         revived, self.alive = not self.alive, True
         if revived:
             self._verdict = None
-        new = False
-        if isinstance(message, Snapshot):
-            new = self._replace(message)
-            self._take_sources(message.sources, message.pin, now_s)
-        elif isinstance(message, Quotes):
-            self._merge(message)
-            self._show(message.quotes)
-        elif isinstance(message, Beat):
-            self._take_sources(message.sources, message.pin, now_s)
-            self.lag_ms = message.lag_ms
-            self.history_trouble = message.history_trouble
-            self.orders_trouble = message.orders_trouble
-            self.feed_troubles = message.feed_troubles
-            self.bars_trouble = message.bars_trouble
-            self.clock_trouble = message.clock_trouble
-            self.order_counts = message.orders
-            self.history_counts = message.history
-        elif isinstance(message, Switched):
-            self.switches.append(message.switch)
-        elif isinstance(message, RulesChanged):
-            self._rules[message.source] = message.rules
-            self.rules_version += 1
-        elif isinstance(message, VenuesChanged):
-            self._show_venues(message.venues)
-        elif isinstance(message, LiveBars):
-            self.version += 1
-            series = (message.symbol, message.interval)
-            self.bars.setdefault(series, WatchedBars()).join(message, self.version)
+        if (take := self._TAKES.get(type(message))) is not None:
+            take(self, message, now_s)
+        self._heard_s = now_s
         if revived or isinstance(message, Snapshot):
             self._show(self._given.values())
-        return new
+        return (self.epoch, self._listing) != before
 
     def lose(self) -> bool:
         """Show everything as stale: the engine is gone; True when this is news."""
         if not self.alive:
             return False
         self.alive, self._verdict = False, None
+        self._awaited.clear()
         self._show(self._given.values())
-        for venues in list(self.venues.values()):
-            rows = [msgspec.structs.replace(row, stale=True, serving=False) for row in venues.sources]
-            self._show_venues(
-                Venues(venues.symbol, None, True, UNREACHABLE, None, None, None, None, rows),
-            )
+        self.version += 1
+        self.topics.lose(self.version)
         return True
 
     def check(self, now_s: float) -> bool:
         """Lose the engine after 5 s without a word; True when this is news."""
         return self.alive and now_s - self._heard_s > SILENCE_S and self.lose()
 
-    def forget_venues(self, symbol: str) -> None:
-        """Drop the per-source quotes of an instrument that nobody watches any more: they would grow old."""
-        self.venues.pop(symbol, None)
-        self.venue_versions.pop(symbol, None)
+    def settle(self, now_s: float) -> bool:
+        """Show as stale what a restarted engine has not served in time; True when this is news."""
+        if not self._awaited or now_s < self._awaited_until_s:
+            return False
+        before = self.version
+        self._awaited.clear()
+        self._show(self._given.values())
+        return self.version != before
+
+    def news(self, switch: Switch) -> Switch | None:
+        """Leave out of a switch what viewers see so already: a restarted engine begins with no source."""
+
+        def known(symbol: str) -> bool:
+            shown = self.quotes.get(symbol)
+            return shown is not None and not shown.stale and shown.source == switch.to
+
+        if switch.from_ is not None or switch.to is None:
+            return switch
+        symbols = [symbol for symbol in switch.symbols if not known(symbol)]
+        return msgspec.structs.replace(switch, symbols=symbols) if symbols else None
 
     def reason(self, symbol: str) -> str | None:
         """Say why the quote of `symbol` is stale; None while it is not."""
@@ -217,33 +206,69 @@ class Mirror:
             found += [f"{one.name}: {why}: {few(of)}" for why, of in symbols.items()]
         return found
 
-    def _replace(self, message: Snapshot) -> bool:
-        new = message.epoch != self.epoch
+    def _on_snapshot(self, message: Snapshot, now_s: float) -> None:
         self._verdict = None
         self.timeline = message.timeline
         self.switches = deque(message.timeline.switches, maxlen=MOST_SWITCHES)
         self.version += 1  # quotes may vanish, which no quote's own version tells
+        if message.epoch != self.epoch:
+            self.topics.clear()
+            self._awaited.clear()
+        elif message.run != self._run:
+            if not self._awaited:  # else of the first of several restarts
+                self._awaited_until_s = self._heard_s + SILENCE_S
+            self._awaited |= {symbol for symbol, quote in self.quotes.items() if not quote.stale}
+        self._run = message.run
         self.epoch, self.seq = message.epoch, message.seq
         self.catalogue = Catalogue(message.instruments)
+        self._listing = tuple(one.symbol for one in message.instruments)
         self._given = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
         self._rules = dict(message.rules)
         self.rules_version += 1
         for symbol in self.quotes.keys() - self._given.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
-        if new:
-            self.venues.clear()
-            self.venue_versions.clear()
-            self.bars.clear()
-        return new
+        self._take_sources(message.sources, message.pin, now_s)
 
-    def _merge(self, message: Quotes) -> None:
+    def _on_quotes(self, message: Quotes, now_s: float) -> None:
         self.seq = max(self.seq, message.seq)
         for quote in message.quotes:
             self._given[quote.symbol] = quote
             if not quote.stale:
                 self._reasons.pop(quote.symbol, None)
         self._reasons.update(message.reasons)
+        self._show(message.quotes)
+
+    def _on_beat(self, message: Beat, now_s: float) -> None:
+        self._take_sources(message.sources, message.pin, now_s)
+        self.lag_ms = message.lag_ms
+        self.history_trouble = message.history_trouble
+        self.orders_trouble = message.orders_trouble
+        self.feed_troubles = message.feed_troubles
+        self.bars_trouble = message.bars_trouble
+        self.clock_trouble = message.clock_trouble
+        self.order_counts = message.orders
+        self.history_counts = message.history
+
+    def _on_switched(self, message: Switched, now_s: float) -> None:
+        self.switches.append(message.switch)
+
+    def _on_rules(self, message: RulesChanged, now_s: float) -> None:
+        self._rules[message.source] = message.rules
+        self.rules_version += 1
+
+    def _on_topic(self, message: TopicUpdate, now_s: float) -> None:
+        self.version += 1
+        self.topics.take(message, self.version)
+
+    _TAKES: Mapping[type, Callable[..., None]] = {
+        Snapshot: _on_snapshot,
+        Quotes: _on_quotes,
+        Beat: _on_beat,
+        Switched: _on_switched,
+        RulesChanged: _on_rules,
+        TopicUpdate: _on_topic,
+    }
 
     def _take_sources(self, sources: list[SourceStatus], pin: str | None, now_s: float) -> None:
         if pin != self.pin:
@@ -254,6 +279,10 @@ class Mirror:
         """Bring the shown quotes to what is given, and stale while the engine is unreachable."""
         for quote in given:
             shown = self.quotes.get(quote.symbol)
+            if quote.symbol in self._awaited:
+                if quote.stale:
+                    continue
+                self._awaited.discard(quote.symbol)
             if not self.alive and not quote.stale:
                 if shown is None or not shown.stale or shown.seq != quote.seq:
                     self._put(msgspec.structs.replace(quote, stale=True))
@@ -275,11 +304,6 @@ class Mirror:
                     versions[at] = self.version
         self.quotes[quote.symbol] = quote
         self.versions[quote.symbol] = self.version
-
-    def _show_venues(self, venues: Venues) -> None:
-        self.version += 1
-        self.venues[venues.symbol] = venues
-        self.venue_versions[venues.symbol] = self.version
 
 
 def _places(step: str) -> int:

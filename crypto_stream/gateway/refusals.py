@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -14,13 +14,12 @@ class Refusals:
     """Count and log; shown at /metrics."""
 
     def __init__(self) -> None:
-        """Count nothing yet."""
         self.by_reason: Counter[str] = Counter()
-        self._sparing = Sparing()
+        self._throttle = LogThrottle()
 
     def note(self, reason: str, detail: str, address: object) -> None:
         """Note one refusal; `reason` is one of a few codes, `detail` a sentence that says what to change."""
         self.by_reason[reason] += 1
-        if self._sparing.due(reason):  # by the reason alone: a client can vary all the rest
+        if self._throttle.due(reason):  # by the reason alone: a client can vary all the rest
             extra = {"reason": reason, "address": address, "detail": detail}
             log.warning("a connection is refused", extra={**extra, "so_far": self.by_reason[reason]})

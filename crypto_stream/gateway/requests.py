@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish, round_up
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols, round_up
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.topics import TOPICS
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.instruments import LONGEST, likely
 
@@ -29,6 +30,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delta: bool = False
     candles: str | None = None
     venues: bool = False
+    topics: list[str] = []
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +42,7 @@ class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _Payload = TypeVar("_Payload", Subscribe, Unsubscribe)
 
 
-def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
+def subscription(mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]) -> Subscription:
     """Judge a `subscribe`; return the whole new wish, or raise RefusedError and nothing has changed."""
     ask = _read(Subscribe, payload)
     if ask.candles is not None and ask.candles not in INTERVALS:
@@ -55,17 +57,22 @@ def subscription(mirror: Mirror, present: Wish | None, payload: tuple[object, ..
     if mirror.epoch is None and len(symbols.names) > MOST_UNKNOWN:
         text = f"until the engine is reached at most {MOST_UNKNOWN} symbols can be wished for, or all"
         raise RefusedError("too_many_symbols", text)
-    return Wish(symbols, round_up(int(ask.interval_ms)), ask.delta, ask.venues, ask.candles)
+    topics = [("venues", "")] if ask.venues else []
+    topics += [("candles", ask.candles)] if ask.candles else []
+    others = tuple(sorted({_other(text) for text in ask.topics}))
+    if len(others) > MOST_WATCHED:
+        raise RefusedError("too_many_topics", f"topics are at most {MOST_WATCHED}")
+    return Subscription(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
 
 
-def cancellation(mirror: Mirror, present: Wish | None, payload: tuple[object, ...]) -> Wish:
+def cancellation(mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]) -> Subscription:
     """Judge an `unsubscribe`; return what is left of the wish, or raise RefusedError."""
     symbols = _symbols(mirror, _read(Unsubscribe, payload).symbols)
-    present = present or Wish(Symbols())
+    present = present or Subscription(Symbols())
     return present._replace(symbols=present.symbols.minus(symbols))
 
 
-def settled(mirror: Mirror, wish: Wish) -> tuple[Wish, dict[str, Any] | None]:
+def settled(mirror: Mirror, wish: Subscription) -> tuple[Subscription, dict[str, Any] | None]:
     """Judge a wish that was taken before any instrument was known; return what is served, and what is not."""
     names: set[str] = set()
     unknown = []
@@ -76,13 +83,22 @@ def settled(mirror: Mirror, wish: Wish) -> tuple[Wish, dict[str, Any] | None]:
         elif not wish.symbols.everything:
             unknown.append(text)
     wish = wish._replace(symbols=Symbols(wish.symbols.everything, frozenset(names)))
-    if wish.watches and len(wish.symbols.among(mirror.quotes)) > MOST_WATCHED:
-        return wish._replace(venues=False, candles=None), _refused("too_many_symbols", [], _TOO_MANY)
+    if wish.topics and len(wish.symbols.among(mirror.quotes)) > MOST_WATCHED:
+        return wish._replace(topics=()), _refused("too_many_symbols", [], _TOO_MANY)
     if not unknown:
         return wish, None
     return wish, _refused(
         "unknown_symbol", sorted(unknown), f"no instrument {', '.join(sorted(unknown)[:5])}"
     )
+
+
+def _other(text: str) -> tuple[str, str]:
+    """Read `TOPIC/KEY` of a topic that is of no instrument."""
+    topic, _, key = text.partition("/")
+    if topic not in TOPICS or TOPICS[topic].of_instruments or not 0 < len(key) <= LONGEST:
+        known = ", ".join(f"{name}/…" for name, served in TOPICS.items() if not served.of_instruments)
+        raise RefusedError("unknown_topic", f"no topic {text[:40]!r}; there are: {known or 'none'}")
+    return topic, key
 
 
 def _refused(code: str, symbols: list[str], reason: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from types import FrameType
@@ -17,33 +17,33 @@ from typing import Any
 
 import crypto_stream
 from crypto_stream import descriptors
-from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Quotes, Snapshot, Switched, ToGateway, VenuesChanged
+from crypto_stream.bus.backends import gateway_port
+from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.gateway.app import MOST_SENT, create_app
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
-from crypto_stream.gateway.delivery.door import Door, Entrance
+from crypto_stream.gateway.delivery.heartbeat import Heartbeat
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
-from crypto_stream.gateway.delivery.pulse import Pulse
-from crypto_stream.gateway.delivery.wishes import INTERVALS_MS
-from crypto_stream.gateway.fast.road import FastRoad, Road, no_road
+from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
+from crypto_stream.gateway.delivery.upgrades import EngineioUpgrade, Upgrades
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.http.line import Line
+from crypto_stream.gateway.http_cache.responder import Respond, Responder, respond_never
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.opening import Opening
-from crypto_stream.gateway.order_sessions.house import Limits
-from crypto_stream.gateway.order_sessions.reception import Reception
+from crypto_stream.gateway.order_sessions.limits import Limits
+from crypto_stream.gateway.order_sessions.routing import OrderRouting
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
-from crypto_stream.gateway.sparing import Sparing
-from crypto_stream.gateway.stream import Stream, Watch
+from crypto_stream.gateway.stream import Stream, Watcher
+from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
-from crypto_stream.gateway.web.gate import Admission
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
 from crypto_stream.gateway.web.mounted import Mounted
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
+from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -95,8 +95,8 @@ class Gateway:
         self._library: Any = importlib.import_module(f"crypto_stream.gateway.servers.{settings.server}")
         self._mirror = Mirror()
         self._first = True  # nothing was heard of the engine yet
-        self._counters = Counters()
-        self._port = LocalGatewayPort(bus_path)
+        self._counters = DeliveryMetrics()
+        self._port = gateway_port(bus_path)
         self._delivery = Delivery(
             self._mirror,
             self._counters,
@@ -106,17 +106,19 @@ class Gateway:
             lambda: time.sleep(0),
             settings.patience,
         )
-        self._watch = Watch(self._delivery, self._mirror, self._port)
+        self._watch = Watcher(self._delivery, self._mirror, self._port)
         hub = self._library.Hub()
         limits = Limits(
             *(settings.order_rate, settings.max_subscriptions, settings.patience, settings.max_sessions)
         )
         self._orders = OrderSessions(self._mirror, self._port, hub, limits)
         counted = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
-        self._shared = SharedMetrics(name, counted, self._port) if settings.workers > 1 else None
+        self._shared = (
+            SharedMetrics(name, counted, bus_path.with_name("metrics")) if settings.workers > 1 else None
+        )
         presence = Presence(settings.max_per_address)
-        entrance = Entrance(hub, self._counters, presence=presence, most_received=MOST_SENT)
-        door = Door(entrance, self._counters, compression=settings.compression)
+        entrance = Upgrades(hub, self._counters, presence=presence, most_received=MOST_SENT)
+        door = EngineioUpgrade(entrance, self._counters, compression=settings.compression)
         token = settings.admin_token
         self._app, socketio, shelf, self._sessions = create_app(
             self._mirror,
@@ -126,13 +128,13 @@ class Gateway:
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
             websocket=door,
-            admission=Admission(
+            admission=AdmissionRules(
                 *(settings.max_viewers + _UNJOINED, presence, self._counters),
                 full=self._full,
-                polling=settings.workers == 1,
+                polling=settings.workers == 1 if settings.polling is None else settings.polling,
             ),
         )
-        self._app.wsgi_app = Reception(  # type: ignore[method-assign]
+        self._app.wsgi_app = OrderRouting(  # type: ignore[method-assign]
             *(self._app.wsgi_app, entrance, self._orders),
             *(settings.origins, settings.max_viewers, self._delivery.viewers),
             self._counters.refusals,
@@ -145,25 +147,25 @@ class Gateway:
         self._app.wsgi_app = opening.around(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
         if settings.root_path:
             self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
-        road: Road = no_road
+        road: Respond = respond_never
         if settings.prebuilt:
-            fast = FastRoad(
+            fast = Responder(
                 shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
             )
             road = lambda came: None if opening.early() else fast(came)  # noqa: E731
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         line = Line(hub, self._library.Pause)
-        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, Sparing(), line)
+        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line)
         door.environs = socketio.server.environ
-        self._pulse = Pulse(socketio.server.eio)
+        self._pulse = Heartbeat(socketio.server.eio)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers, settings.viewer_rate, self._orders)
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""
-        _spawn("bus", self._port.run, self._receive, self._lose)
-        _spawn("venues", self._watch.run)
+        _spawn("bus", self._port.run, self._receive, self._orders.lose)
+        _spawn("watch", self._watch.run)
         _spawn("status", self._tell_status)
         _spawn("pulse", self._pulse.run)
         _spawn("orders", self._orders.run)
@@ -187,7 +189,10 @@ class Gateway:
                 log.error("the server ended by itself")
                 return 1
             if self._mirror.check(now):
-                self._lost()
+                log.warning("engine unreachable: every quote is shown as stale")
+                self._delivery.flush(0)
+            if self._mirror.settle(now):
+                self._delivery.flush(0)
             if now >= next_beat:
                 next_beat = max(next_beat + _BEAT_S, now)
                 beat()
@@ -235,33 +240,31 @@ class Gateway:
         now_ms = time.time_ns() // 1_000_000
         return {"time": now_ms, "verdict": self._mirror.verdict(), "sources": states}
 
-    def _receive(self, message: ToGateway) -> None:
+    def _receive(self, messages: Sequence[ToGateway]) -> None:
+        """Take what one read of the bus brought; what it changes is flushed once."""
         version = self._mirror.version
-        new_epoch = self._mirror.receive(message, time.monotonic())
+        for message in messages:
+            self._take(message)
+        if self._mirror.version != version:
+            self._delivery.flush(0)
+
+    def _take(self, message: ToGateway) -> None:
+        is_other = self._mirror.receive(message, time.monotonic())
         if isinstance(message, Snapshot):
             self._watch.refresh()
             self._orders.attach()
         elif isinstance(message, OrderNews):
             self._orders.tell(message.news)
-        if new_epoch:
+        if is_other:
             if self._first:
                 self._first = False
                 self._stream.settle()
-            log.info("new epoch", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq})
+            log.info(
+                "other data or instruments", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq}
+            )
             self._delivery.restart()
-        elif isinstance(message, Switched):
-            self._delivery.switched(message.switch)
-        elif isinstance(message, Quotes | Snapshot | VenuesChanged) or self._mirror.version != version:
-            self._delivery.flush(0)
-
-    def _lose(self) -> None:
-        self._orders.lose()
-        if self._mirror.lose():
-            self._lost()
-
-    def _lost(self) -> None:
-        log.warning("engine unreachable: every quote is shown as stale")
-        self._delivery.flush(0)
+        elif isinstance(message, Switched) and (switch := self._mirror.news(message.switch)) is not None:
+            self._delivery.switched(switch)
 
     def _flush_for_ever(self, interval_ms: int) -> None:
         """Flush on the beat of the interval; 0 is flushed at each change, here only for who was behind."""

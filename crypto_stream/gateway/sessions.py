@@ -9,7 +9,7 @@ from typing import Any
 
 from engineio.packet import NOOP, Packet
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 
 # Seconds a session may take until it has joined a namespace and, unless it is a WebSocket, polled once.
@@ -26,7 +26,11 @@ class Sessions:
     """
 
     def __init__(
-        self, server: Any, presence: Presence, counters: Counters, clock: Callable[[], float] = time.monotonic
+        self,
+        server: Any,
+        presence: Presence,
+        counters: DeliveryMetrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Follow those of a `socketio.Server`; `sweep` ends what is due."""
         self._server = server

@@ -1,27 +1,29 @@
-"""Socket.IO: who comes and goes, what viewers ask, and the watch on per-source quotes they wish for."""
+"""Socket.IO: who comes and goes, what viewers ask, and the watch on the topics they wish for."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sized
 from typing import Any
 
+import msgspec
 from flask import request
 from flask_socketio import SocketIO
 
-from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.messages import WatchBars, WatchVenues
+from crypto_stream.bus.interface import WATCH_AGAIN_S, GatewayPort
+from crypto_stream.bus.messages import Watch, Watched
 from crypto_stream.errors import BusError, RefusedError
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.delivery.subscriptions import Subscription
 from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
-from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import close_transport, pipe_of
 from crypto_stream.gateway.requests import cancellation, settled, subscription
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,12 @@ class Stream:
     """The Socket.IO side of the gateway: turn events into wishes and acknowledge each."""
 
     def __init__(
-        self, socketio: SocketIO, delivery: Delivery, mirror: Mirror, counters: Counters, watch: Watch
+        self,
+        socketio: SocketIO,
+        delivery: Delivery,
+        mirror: Mirror,
+        counters: DeliveryMetrics,
+        watch: Watcher,
     ) -> None:
         """Serve `socketio`; `register` makes it start."""
         self._socketio = socketio
@@ -38,7 +45,7 @@ class Stream:
         self._mirror = mirror
         self._counters = counters
         self._watch = watch
-        self._sparing = Sparing()
+        self._throttle = LogThrottle()
 
     def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
         """Answer the events of the default namespace, `rate` a second of each viewer.
@@ -100,7 +107,7 @@ class Stream:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
         channel = self._delivery.channels.of(viewer_id)
         self._delivery.leave(viewer_id)
-        if channel and channel.wish.venues:
+        if channel and channel.wish.watches:
             self._watch.refresh()
         log.info("client left", extra={"client": viewer_id, "reason": reason})
 
@@ -117,7 +124,7 @@ class Stream:
         channel = self._delivery.channels.of(viewer.id)
         present = channel.wish if channel else None
         try:
-            wish: Wish = judge(self._mirror, present, payload)
+            wish: Subscription = judge(self._mirror, present, payload)
         except RefusedError as refused:
             self._counters.refused_events[refused.code] += 1
             return refusal(refused.code, str(refused))
@@ -140,7 +147,7 @@ class Stream:
         return viewer is not None and not self._delivery.overfull(viewer)
 
     def _broken(self, error: Exception) -> dict[str, Any]:
-        if self._sparing.due(type(error).__name__):
+        if self._throttle.due(type(error).__name__):
             log.error("a viewer's event failed", exc_info=error)
         return refusal("internal_error", "the gateway failed; this is its fault, not yours")
 
@@ -149,8 +156,8 @@ class Stream:
         return pipe_of(server.eio.sockets[server.manager.eio_sid_from_sid(viewer_id, "/")])
 
 
-class Watch:
-    """Keep the engine told which per-source quotes and which bars the viewers of this gateway wish for."""
+class Watcher:
+    """Keep the engine told which topics the viewers of this gateway wish for."""
 
     def __init__(self, delivery: Delivery, mirror: Mirror, port: GatewayPort) -> None:
         """Ask through `port`; `run` does it, one request at a time."""
@@ -164,37 +171,36 @@ class Watch:
         self._due.set()
 
     def run(self) -> None:
-        """Tell the engine whenever due, for ever; what fails is told again after the next reconnect."""
-        venues: set[str] = set()
-        series: set[tuple[str, str]] = set()
+        """Tell the engine whenever due, and now and then again, for ever."""
+        keys: set[tuple[str, str]] = set()
         while True:
-            self._due.wait()
+            self._due.wait(WATCH_AGAIN_S if keys else None)
             self._due.clear()
-            venues_before, series_before = venues, series
-            venues, series = self._wanted()
-            if venues or venues_before:
-                self._ask(WatchVenues(sorted(venues)))
-            if series or series_before:
-                self._ask(WatchBars(sorted(series)))
-            for symbol in self._mirror.venues.keys() - venues:
-                self._mirror.forget_venues(symbol)
-            for gone in self._mirror.bars.keys() - series:
-                del self._mirror.bars[gone]
+            before, keys = keys, self._wanted()
+            if keys or before:
+                self._ask(keys)
+            self._mirror.topics.keep(keys)
 
-    def _ask(self, ask: WatchVenues | WatchBars) -> None:
+    def _ask(self, keys: set[tuple[str, str]]) -> None:
+        by_topic: dict[str, list[str]] = {}
+        for topic, key in sorted(keys):
+            by_topic.setdefault(topic, []).append(key)
         try:
-            self._port.ask(ask)
+            told = msgspec.msgpack.decode(self._port.ask(Watch(by_topic)), type=Watched)
         except (BusError, RefusedError) as error:
-            log.warning("watch request failed", extra={"what": type(ask).__name__, "reason": str(error)})
+            log.warning("watch request failed", extra={"reason": str(error)})
+            return
+        if told.unknown:
+            log.info("the engine has no such keys", extra={"keys": str(told.unknown[:10])})
+        if told.now:
+            for update in told.now:
+                self._mirror.receive(update, time.monotonic())
+            self._delivery.flush(0)
 
-    def _wanted(self) -> tuple[set[str], set[tuple[str, str]]]:
-        venues: set[str] = set()
-        series: set[tuple[str, str]] = set()
-        for channel in self._delivery.channels:
-            wish = channel.wish
-            symbols = wish.symbols.among(self._mirror.quotes) if wish.watches else ()
-            if wish.venues:
-                venues.update(symbols)
-            if wish.candles:
-                series.update((symbol, wish.candles) for symbol in symbols)
-        return venues, series
+    def _wanted(self) -> set[tuple[str, str]]:
+        return {
+            key
+            for channel in self._delivery.channels
+            if channel.wish.watches
+            for key in channel.wish.keys(channel.wish.symbols.among(self._mirror.quotes))
+        }

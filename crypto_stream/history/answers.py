@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from crypto_stream.history.keeper import Keeper
-from crypto_stream.history.pages import Page, Present, first_times, read_page
 from crypto_stream.history.queries import Plan, Question, plan
+from crypto_stream.history.reader import Page, Present, first_times, read_page
 from crypto_stream.history.reading import Reading
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import CorruptError, HistoryReader
 
@@ -22,13 +22,13 @@ class Answers:
     def __init__(
         self,
         reader: HistoryReader,
-        keeper: Keeper,
+        writer: WriterThread,
         clock: EngineClock,
         present: Callable[[str, Plan], Present],
     ) -> None:
         """Read what is on the disk; `present` gives what is not, of a symbol for what is planned."""
         self._reader = reader
-        self._keeper = keeper
+        self._keeper = writer
         self._clock = clock
         self._present = present
         self._reading = Reading()

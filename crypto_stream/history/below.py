@@ -37,7 +37,6 @@ class Below:
     __slots__ = ("_first_ns", "_kept", "_last_ns", "_trades")
 
     def __init__(self) -> None:
-        """Begin without any."""
         self._kept: deque[Kept] = deque(maxlen=_MOST_KEPT)
         self._first_ns = self._last_ns = 0
         self._trades = 0
@@ -75,7 +74,6 @@ class LeftOut:
     """The instruments whose trades come below their closed bars, said in the log when that lasts."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._below: dict[str, Below] = {}
         self._lasting: set[str] = set()
 

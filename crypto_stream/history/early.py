@@ -14,7 +14,6 @@ class Early:
     """Keep the trades of the last second: at most 1,000 of an instrument and source, the newest."""
 
     def __init__(self) -> None:
-        """Begin without any."""
         self._came: dict[str, dict[str, deque[tuple[int, Trade]]]] = {}
 
     def keep(self, source: str, trade: Trade, now_ns: int) -> None:

@@ -20,7 +20,6 @@ class Gaps:
     """
 
     def __init__(self) -> None:
-        """Begin without gaps."""
         self.open: dict[str, Gap] = {}
         self._changed: list[tuple[str, Gap]] = []
 

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from crypto_stream.history.absences import Absences
 from crypto_stream.history.answers import Answers
 from crypto_stream.history.below import NEAR_MS, Kept, LeftOut
-from crypto_stream.history.day import STEP, Figures
 from crypto_stream.history.early import Early
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
-from crypto_stream.history.keeper import Keeper
-from crypto_stream.history.pages import Present
 from crypto_stream.history.past import read_past
 from crypto_stream.history.queries import FOREVER_MS, Plan
+from crypto_stream.history.reader import Present
 from crypto_stream.history.recent import Recent
+from crypto_stream.history.rolling_24h import STEP, Figures
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
-from crypto_stream.history.standstill import Lived, Standstill
+from crypto_stream.history.suspension import Lived, Suspension
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -42,16 +42,17 @@ class History:
     """Build the bars of each instrument from the trades of the source that serves it, keep and give them.
 
     What is closed is stored within a quarter of a second; a killed engine loses no bar that was closed a
-    second before. `closed` is called with each bar that closes; `keeper` tells how the storing goes.
+    second before. The listeners in `closed` are called with each bar that closes; `writer` tells how the
+    storing goes.
     """
 
     def __init__(
         self,
         symbols: Iterable[str],
         reader: HistoryReader,
-        keeper: Keeper,
+        writer: WriterThread,
         clock: EngineClock,
-        standstill: Standstill | None = None,
+        standstill: Suspension | None = None,
     ) -> None:
         """Begin without a past; `restore` brings it."""
         self.clock = clock
@@ -59,11 +60,11 @@ class History:
         self.absences = Absences(clock)
         self.gaps = self.absences.gaps
         self.last_bars: dict[str, Bar] = {}  # of a former life
-        self.closed: Callable[[str, Closed], None] = _nobody
+        self.closed: list[Callable[[str, Closed], None]] = []
         self._reader = reader
         self._recent = Recent(self.series, reader)
-        self.keeper = keeper
-        self._standstill = standstill or Standstill(self.clock.clocks.running_ns)
+        self.writer = writer
+        self._suspension = standstill or Suspension(self.clock.clocks.running_ns)
         self._lived = Lived()
         self._synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
         self._left_out = LeftOut()
@@ -76,7 +77,7 @@ class History:
         self._ahead: set[str] = set()
         self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
         self._has_past: set[tuple[str, str]] = set()
-        self.ask = Answers(reader, keeper, clock, self._present).ask
+        self.ask = Answers(reader, writer, clock, self._present).ask
 
     @property
     def late_trades(self) -> int:
@@ -165,7 +166,7 @@ class History:
 
     async def run(self) -> None:
         """Close what is due and hand it to the disk, for ever; what is left is written at the end."""
-        self.keeper.start()
+        self.writer.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._recent.run())
@@ -174,12 +175,12 @@ class History:
                     self.tick()
         finally:
             self.tick()
-            self.keeper.stop(_ENDS_WITHIN_S)
+            self.writer.stop(_ENDS_WITHIN_S)
 
     def tick(self) -> None:
         """Close what is due although no trade came, and have all that is new written."""
         now_ns = self._now_ns()
-        if not self._standstill.settling:  # else trades that wait to be read would come too late
+        if not self._suspension.settling:  # else trades that wait to be read would come too late
             for symbol, series in self.series.items():
                 self._keep(symbol, series.tick(now_ns))
         self.absences.tick(now_ns)
@@ -209,16 +210,16 @@ class History:
         now_ms = clock.now_ms()
         anchor = clock.anchor()
         by = None if clock.disputed else Retention(min(now_ms, anchor.wall_ms), clock.steady)
-        self.keeper.put(Batch(bars, self.gaps.changed(), now_ms, asides, anchor, by))
+        self.writer.put(Batch(bars, self.gaps.changed(), now_ms, asides, anchor, by))
 
     def _present(self, symbol: str, planned: Plan) -> Present:
         """Gather what a reading thread joins with the disk: the state of this moment."""
         series, stored = self.series[symbol], planned.stored
         return Present(
             series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
-            [*self.keeper.waiting(symbol, stored), *self._unsent(symbol, stored)],
+            [*self.writer.waiting(symbol, stored), *self._unsent(symbol, stored)],
             series.live(planned.interval),
-            [*self.keeper.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
+            [*self.writer.waiting_gaps(symbol), *self.gaps.unwritten(symbol)],
         )
 
     def _unsent(self, symbol: str, interval: str) -> list[Bar]:
@@ -275,7 +276,7 @@ class History:
 
     def _now_ns(self) -> int:
         """Tell how long this process has lived, and notice where it, or its machine, stood still."""
-        stood_ms = self._standstill.look()
+        stood_ms = self._suspension.look()
         now_ns = self._lived.count(self.clock.clocks.monotonic_ns())
         if stood_ms:
             self.absences.stood_still(stood_ms, lambda symbol: self.series[symbol].told_to)
@@ -293,11 +294,12 @@ class History:
             if each.interval in STORED:
                 self._bars.append(StoredBar(symbol, each.interval, each.bar))
             self._recent.close(symbol, each)
-            self.closed(symbol, each)
+            for listener in self.closed:
+                listener(symbol, each)
 
     def _restore_series(self, symbol: str, before: int, now_ns: int) -> None:
         """Go on after the newest stored bar of those that had ended `before`."""
-        past = read_past(self._reader, symbol, before, lambda name: self.keeper.waiting(symbol, name))
+        past = read_past(self._reader, symbol, before, lambda name: self.writer.waiting(symbol, name))
         self.series[symbol].restore(past, now_ns)
         newest = next((past[name][-1] for name in STORED if past[name]), None)
         if newest is not None:
@@ -315,7 +317,3 @@ class History:
                 else:
                     first = self._first_ms.get(symbol, oldest.time)
                     self._first_ms[symbol] = min(first, oldest.time)
-
-
-def _nobody(_symbol: str, _closed: Closed) -> None:
-    """Stand in until somebody listens."""

@@ -22,7 +22,6 @@ class Reading:
     """
 
     def __init__(self) -> None:
-        """Let nobody wait yet."""
         self._free = asyncio.Semaphore(_AT_ONCE)
         self._rested_s = [0.0] * _AT_ONCE  # when each free turn has rested; a heap
 

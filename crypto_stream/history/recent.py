@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from crypto_stream.history.day import STEP, Day, Figures
+from crypto_stream.history.rolling_24h import STEP, Figures, Rolling24h
 from crypto_stream.history.series import Closed
 from crypto_stream.market.bars import INTERVALS, Bar, folded
 from crypto_stream.storage.interface import HistoryReader, Range
@@ -23,9 +23,8 @@ class Recent:
     """The last hour and day of each instrument; those of a former life are read in the background."""
 
     def __init__(self, symbols: Iterable[str], reader: HistoryReader) -> None:
-        """Begin without a past."""
         self._reader = reader
-        self._days = {symbol: Day() for symbol in symbols}
+        self._days = {symbol: Rolling24h() for symbol in symbols}
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self._days}
         # Symbol → time of the newest bar from before, and of the first step of the day that is of now.
         self._unread: dict[str, tuple[int, int]] = {}
@@ -34,7 +33,7 @@ class Recent:
 
     def restore(self, symbol: str, newest: int, ours: int) -> None:
         """Begin anew, after a bar that began `newest`; steps of the day from `ours` on will be told."""
-        self._days[symbol] = Day()
+        self._days[symbol] = Rolling24h()
         self._minutes[symbol].clear()
         self._unread[symbol] = (newest, ours)
         self._unknown.add(symbol)

@@ -33,7 +33,6 @@ class Series:
     __slots__ = ("_at_ms", "_at_ns", "_closed_to", "_longer", "_newest", "_second", "late", "previous")
 
     def __init__(self) -> None:
-        """Begin before everything."""
         self.late = 0
         self.previous: dict[str, int] = {}  # interval → time of the newest closed bar
         self._second: Fold | None = None

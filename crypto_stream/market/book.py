@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from msgspec import UNSET
 
-from crypto_stream.market.channels import Channels
+from crypto_stream.market.channels import Channel, Channels
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote, day_change
@@ -34,8 +34,8 @@ class Entry:
         *("top_time", "top_ns", "top_slow", "top_channel", "channels"),
     )
 
-    def __init__(self) -> None:
-        """Know nothing."""
+    def __init__(self, gives: set[Channel] | None = None) -> None:
+        """Begin empty; `gives` collects which channels the source has."""
         self.price: str | None = None
         self.bid: str | None = None
         self.bid_size: str | None = None
@@ -57,7 +57,7 @@ class Entry:
         self.top_slow = True
         self.top_channel = ""
         self.sequences: dict[str, Sequence] = {}
-        self.channels = Channels()
+        self.channels = Channels(gives)
         self.trade_sequences: dict[str, TradeSequence] = {}
 
     def quote(
@@ -96,10 +96,17 @@ class Entry:
 
 
 class SourceBook:
-    """One source's part of the book."""
+    """One source's part of the book.
+
+    `gives` are the channels that the source ever gave, of whatever instrument. A symbol in `awaited` goes
+    over to `arrived` with its next accepted event: so the failover, which alone waits, need not look at
+    everything, and an event that it does not wait for costs one look into a set.
+    """
 
     def __init__(self) -> None:
-        """Start empty."""
+        self.gives: set[Channel] = set()
+        self.awaited: set[str] = set()
+        self.arrived: set[str] = set()
         self.entries: dict[str, Entry] = {}
         self.dropped: Counter[str] = Counter()
         self.received_ns: int | None = None
@@ -109,9 +116,10 @@ class SourceBook:
 
         A trade that is merely out of order is taken, once; it is the newest price only by the venue's time.
         """
-        entry = self.entries.get(event.symbol)
+        symbol = event.symbol
+        entry = self.entries.get(symbol)
         if entry is None:
-            entry = self.entries[event.symbol] = Entry()
+            entry = self.entries[symbol] = Entry(self.gives)
         if isinstance(event, Trade):
             if not self._apply_trade(entry, event, received_ns, generation):
                 return False
@@ -133,6 +141,9 @@ class SourceBook:
         time = event.time
         if time is not None and (entry.time is None or time > entry.time):
             entry.time = time
+        if symbol in self.awaited:
+            self.awaited.discard(symbol)
+            self.arrived.add(symbol)
         return True
 
     def _apply_trade(self, entry: Entry, trade: Trade, received_ns: int, generation: int) -> bool:
@@ -163,12 +174,14 @@ class Book:
     """The newest quote per (source, instrument)."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._sources: dict[str, SourceBook] = {}
 
     def of(self, source: str) -> SourceBook:
         """Return the part of `source`, made at first use."""
-        return self._sources.setdefault(source, SourceBook())
+        part = self._sources.get(source)
+        if part is None:
+            part = self._sources[source] = SourceBook()
+        return part
 
     def entry(self, source: str, symbol: str) -> Entry | None:
         """Return what `source` has said about `symbol`, or None."""

@@ -26,16 +26,16 @@ class Channels:
     a newer key are none. The 24 h figures came last at `told_ns`. At `traded_ns` another channel
     first showed a trade that is later than the last one given, at `topped_ns` another top of book; at
     `day_due_ns` came the first trade that the 24 h figures do not hold. `pause_ns` is the usual time between
-    two trades, None before the second.
+    two trades, None before the second. `gives` collects which channels there are.
     """
 
     __slots__ = (
         *("top_ns", "trades_ns", "day_ns", "told_ns", "traded_ns", "topped_ns", "day_due_ns", "pause_ns"),
-        *("_trades_before_ns", "_top", "_day", "_generation"),
+        *("_trades_before_ns", "_top", "_day", "_generation", "_gives"),
     )
 
-    def __init__(self) -> None:
-        """Know nothing."""
+    def __init__(self, gives: set[Channel] | None = None) -> None:
+        self._gives = set[Channel]() if gives is None else gives
         self.top_ns = self.trades_ns = self.day_ns = self.told_ns = 0
         self.traded_ns = self.topped_ns = self.day_due_ns = 0
         self.pause_ns: float | None = None
@@ -69,6 +69,8 @@ class Channels:
                 top is None or event.bid != top.bid or event.ask != top.ask
                 or event.bid_size != top.bid_size or event.ask_size != top.ask_size
             ):  # fmt: skip
+                if top is None:
+                    self._gives.add("top")
                 self.top_ns, self._top = received_ns, event
 
     def useless_trade(self) -> None:
@@ -85,7 +87,9 @@ class Channels:
 
     def _took_trade(self, trade: Trade, received_ns: int) -> None:
         last_ns = self._trades_before_ns = self.trades_ns
-        if last_ns:
+        if not last_ns:
+            self._gives.add("trades")
+        else:
             passed, usual = received_ns - last_ns, self.pause_ns
             self.pause_ns = passed if usual is None else usual + (passed - usual) / _SHARE
         self.trades_ns = received_ns
@@ -101,6 +105,8 @@ class Channels:
 
     def _took_day(self, day: Update, received_ns: int) -> None:
         before, came_ns = self._day, self.told_ns
+        if before is None:
+            self._gives.add("day")
         # Figures without a volume may stay the same while trades go on.
         if before is None or _figures_of(day) != _figures_of(before) or not isinstance(day.volume_24h, str):
             self.day_ns = received_ns

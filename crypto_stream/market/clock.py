@@ -85,7 +85,6 @@ class EngineClock:
     """
 
     def __init__(self, clocks: Clocks, timekeepers: Sequence[str] = (), left: Anchor | None = None) -> None:
-        """Begin now."""
         self.notes: deque[Note] = deque(maxlen=10)
         self.confirmed = False  # a venue speaks for this clock
         self.clocks = clocks

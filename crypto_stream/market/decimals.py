@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Context, Decimal
 
 # Longer ones are no prices; the bound keeps a venue's nonsense out of arithmetic and out of memory.
 _LONGEST = 40
@@ -10,6 +11,8 @@ _ANY_FORM = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?")
 
 _PLAIN = r"[0-9]{1,20}\.[0-9]{1,19}"
 _FOUR_PLAIN = re.compile(f"{_PLAIN} {_PLAIN} {_PLAIN} {_PLAIN}").fullmatch
+
+_EXACT = Context(prec=200)  # of two numbers of at most 40 characters, exponents of two digits included
 
 Text = str | None
 
@@ -35,6 +38,11 @@ def price_of_trade(text: str) -> str:
     if price := decimal_text(text):
         return price
     raise ValueError("a trade without a price")
+
+
+def difference(text: str, less: str) -> str:
+    """Return `text` less `less`, to the last digit."""
+    return f"{_EXACT.subtract(Decimal(text), Decimal(less)):f}"
 
 
 def four_decimal_texts(bid: str, bid_size: str, ask: str, ask_size: str) -> tuple[Text, Text, Text, Text]:

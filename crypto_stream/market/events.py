@@ -5,15 +5,21 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from crypto_stream.market.instruments import Instrument
+
+# The key of an event whose venue says no order: it is the order of arrival.
+ARRIVAL = -1
+
 
 class Update(msgspec.Struct, frozen=True, gc=False):
     """Carry only the fields one frame gives; every number is the venue's own text.
 
-    `key` is the venue's own order within (symbol, channel): what is not newer is dropped. `time` is the
-    venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster channels.
+    `key` is the venue's own order within (symbol, channel), or ARRIVAL: what is not newer is dropped. `time`
+    is the venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster
+    channels.
     """
 
-    symbol: str
+    instrument: Instrument
     channel: str
     key: int
     time: int | None = None
@@ -28,13 +34,23 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     volume_24h: str | UnsetType | None = UNSET
     slow: bool = False
 
+    @property
+    def symbol(self) -> str:
+        """The instrument's symbol."""
+        return self.instrument.symbol
+
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade; `key` is its id where ids grow per symbol, `size` None where the venue gives none."""
 
-    symbol: str
+    instrument: Instrument
     channel: str
     key: int
     time: int | None
     price: str
     size: str | None
+
+    @property
+    def symbol(self) -> str:
+        """The instrument's symbol."""
+        return self.instrument.symbol

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -37,6 +37,10 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
     base: str | None
     quote: str | None
     synthetic: bool = False
+
+
+# Told what came and what went.
+Listener = Callable[[Sequence[Instrument], Sequence[Instrument]], None]
 
 
 def fold(text: str) -> str:
@@ -89,14 +93,70 @@ def pair(text: str) -> Instrument:
     return Instrument(symbol, *split_symbol(symbol))
 
 
+class Instruments(Mapping[str, Instrument]):
+    """The instruments there are, by symbol; whoever needs to know when one comes or goes listens.
+
+    The identity of a pair is its base and its quote. Its symbol is both, joined; where another pair has that
+    symbol already (AR/BUSD and ARB/USD), the later one's is dashed: `arb-usd`.
+    """
+
+    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+        """Begin with `instruments`, in the given order."""
+        self.listeners: list[Listener] = []
+        self._by_symbol: dict[str, Instrument] = {}
+        self._symbols: dict[tuple[str, str], str] = {}
+        for instrument in instruments:
+            self.add(instrument)
+
+    def __getitem__(self, symbol: str) -> Instrument:
+        return self._by_symbol[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_symbol)
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)
+
+    def add(self, instrument: Instrument) -> Instrument:
+        """Add an instrument where it is not there yet, and return it with the symbol that it has here."""
+        identity = _identity(instrument)
+        if (known := self._symbols.get(identity)) is not None:
+            return self._by_symbol[known]
+        if instrument.symbol in self._by_symbol:
+            dashed = "-".join(part.lower() for part in identity)
+            instrument = msgspec.structs.replace(instrument, symbol=dashed)
+        self._symbols[identity] = instrument.symbol
+        self._by_symbol[instrument.symbol] = instrument
+        self._tell([instrument], [])
+        return instrument
+
+    def remove(self, symbol: str) -> None:
+        """Remove an instrument; one that is not there changes nothing."""
+        if (instrument := self._by_symbol.pop(symbol, None)) is not None:
+            del self._symbols[_identity(instrument)]
+            self._tell([], [instrument])
+
+    def _tell(self, came: list[Instrument], went: list[Instrument]) -> None:
+        for listener in self.listeners:
+            listener(came, went)
+
+
+def _identity(instrument: Instrument) -> tuple[str, str]:
+    """Return base and quote; of what cannot be split, and of a synthetic instrument, its symbol alone."""
+    if instrument.synthetic or instrument.base is None or instrument.quote is None:
+        return instrument.symbol, ""
+    return instrument.base, instrument.quote
+
+
 class Catalogue:
     """Hold the known instruments; look them up by any usual spelling."""
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
-        """Keep `instruments` in the given order; the first of two with one symbol wins."""
+        """Keep `instruments` in the given order; the first of two with one joined symbol is found by it."""
         self._by_key: dict[str, Instrument] = {}
         for instrument in instruments:
-            self._by_key.setdefault(fold(instrument.symbol), instrument)
+            key = fold(instrument.symbol)
+            self._by_key.setdefault(instrument.symbol if key in self._by_key else key, instrument)
         self._by_part: dict[str, list[str]] = {}
         self._size: dict[str, int] = {}
         for key in self._by_key:
@@ -112,8 +172,8 @@ class Catalogue:
         return len(self._by_key)
 
     def find(self, text: str) -> Instrument | None:
-        """Find the instrument that `text` spells, or None."""
-        return self._by_key.get(fold(text))
+        """Find the instrument that `text` spells, or None; the exact symbol goes before other spellings."""
+        return self._by_key.get(text.strip().casefold()) or self._by_key.get(fold(text))
 
     def near(self, text: str, most: int = 5) -> list[str]:
         """List up to `most` known symbols that look like `text`, best first.

@@ -71,7 +71,6 @@ class TradeSequence:
     __slots__ = ("_known", "_least", "_sequence")
 
     def __init__(self) -> None:
-        """Start before everything."""
         self._sequence = Sequence()
         self._known: set[int] = set()  # the greatest ids that came
         self._least: list[int] = []  # the same ones as a heap

@@ -51,10 +51,10 @@ class Switch(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The engine was started, as `epoch`."""
+    """The engine was started; `run` names what began then."""
 
     time: int
-    epoch: str
+    run: str
 
 
 class Timeline(msgspec.Struct, frozen=True):

@@ -26,7 +26,6 @@ class Ceilings:
     """
 
     def __init__(self, most: Most) -> None:
-        """Count nothing yet."""
         self.active = 0
         self._most = most
         self._counts: Counter[Hashable] = Counter()
@@ -52,7 +51,7 @@ class Ceilings:
         self.active += change
         self._add(owner, change)
 
-    def move(self, owner: Owner, address: str, gateway: int) -> None:
+    def move(self, owner: Owner, address: str, gateway: str) -> None:
         """Count an owner's orders where it is now."""
         self._add(owner, -owner.open)
         owner.address, owner.gateway = address, gateway

@@ -28,7 +28,6 @@ class LoopClock:
     """The clocks of this machine and of the running event loop."""
 
     def __init__(self) -> None:
-        """Use the loop that runs now."""
         self._loop = asyncio.get_running_loop()
 
     def now_ms(self) -> int:

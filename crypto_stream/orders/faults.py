@@ -15,7 +15,6 @@ class Faults:
     """Count those that followed each other; `pause_s` is the pause after the newest."""
 
     def __init__(self, least_s: float) -> None:
-        """Pause at least so long."""
         self.pause_s = 0.0
         self._least_s = least_s
         self._newest_s = -math.inf

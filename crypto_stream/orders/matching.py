@@ -74,7 +74,6 @@ class Offer:
     __slots__ = ("fresh", "key", "known", "left", "price", "source")
 
     def __init__(self, known: Mapping[str, Left] | None = None) -> None:
-        """Begin with nothing to trade."""
         self.known: dict[str, Left] = dict(known or {})
         self.key: tuple[str | None, str | None, str | None] | None = None
         self.fresh = False

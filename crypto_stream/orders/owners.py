@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place, Told
 from crypto_stream.orders.matching import Live
-from crypto_stream.orders.news import News
+from crypto_stream.orders.outbox import Outbox
 
 Ask = Place | Cancel | ListOrders | ListTrades
 
@@ -26,13 +26,12 @@ class Owner:
     )
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
-        """Begin without orders and sessions."""
         self.name = name
         self.anonymous = anonymous
         self.live: dict[str, Live] = {}
         self.open = 0
         self.address = ""
-        self.gateway = 0
+        self.gateway = ""
         self.told = 0
         self.expires_s: float | None = None
         self.sessions: set[Session] = set()
@@ -47,12 +46,11 @@ class Session:
     """
 
     __slots__ = (
-        *("_line", "_news", "address", "attached", "gateway", "gone", "number", "owed", "owner"),
+        *("_line", "_outbox", "address", "attached", "gateway", "gone", "number", "owed", "owner"),
         *("piece_end", "promises", "waiting"),
     )
 
-    def __init__(self, gateway: int, number: int, owner: Owner, news: News, address: str = "") -> None:
-        """Begin unattached."""
+    def __init__(self, gateway: str, number: int, owner: Owner, outbox: Outbox, address: str = "") -> None:
         self.address = address
         self.owed = 0
         self.gateway = gateway
@@ -63,28 +61,28 @@ class Session:
         self.gone = False
         self.waiting: deque[Ask] = deque()
         self.promises = 0
-        self._news = news
+        self._outbox = outbox
         self._line: deque[Told | Promise] = deque()
 
     def tell(self, told: Told, *, promised: bool = False) -> None:
         """Tell it now, or after the answers it was promised before."""
         if self.gone:
             return
-        self._news.charge(self, told)
+        self._outbox.charge(self, told)
         if self._line:
             self._line.append(told)
         else:
-            self._news.add(self, told, promised=promised)
+            self._outbox.add(self, told, promised=promised)
 
     def charge(self, told: Told) -> None:
         """Count something that is told when it is its turn."""
-        self._news.charge(self, told)
+        self._outbox.charge(self, told)
 
     def end(self) -> None:
         """Be told nothing more."""
         self.gone, self.attached = True, False
         self._line.clear()
-        self._news.forget(self)
+        self._outbox.forget(self)
 
     def fail(self, ref: int, code: str, reason: str) -> None:
         """Refuse a command."""
@@ -105,7 +103,7 @@ class Session:
                     return
                 head = head.answer
             line.popleft()
-            self._news.add(self, head, promised=promised)
+            self._outbox.add(self, head, promised=promised)
 
 
 class Promise:
@@ -114,7 +112,6 @@ class Promise:
     __slots__ = ("_begun", "_session", "answer")
 
     def __init__(self, session: Session) -> None:
-        """Belong to one session."""
         self._session = session
         self._begun = False
         self.answer: Told | None = None

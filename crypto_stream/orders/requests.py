@@ -1,4 +1,4 @@
-"""What sessions ask, done on the floor or answered from the disk: each request gets its answer."""
+"""What sessions ask, done on the state or answered from the disk: each request gets its answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import partial
 
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place
 from crypto_stream.errors import RefusedError
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.guard import guarded
-from crypto_stream.orders.items import Lookup
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.lookups import answer
 from crypto_stream.orders.owners import Ask, Cause, Promise, Session
+from crypto_stream.orders.recovery import guarded
+from crypto_stream.orders.state import State
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.turns import Turns
+from crypto_stream.orders.writes import Lookup
 from crypto_stream.storage.interface import OrderReader
 
 UNAVAILABLE = "store_unavailable"
@@ -21,28 +21,28 @@ _MOST_READING = 64  # answers one session may wait for that are read from the di
 
 
 class Requests:
-    """Do what a session asks that is attached to a floor."""
+    """Do what a session asks that is attached to a state."""
 
-    def __init__(self, ledger: Ledger, turns: Turns, broken: Callable[[], None]) -> None:
-        """Read and write over `ledger`, reading in `turns`.
+    def __init__(self, store: StoreWriter, turns: Turns, broken: Callable[[], None]) -> None:
+        """Read and write over `store`, reading in `turns`.
 
         `broken` hears of a fault that leaves an order half done.
         """
-        self._ledger = ledger
+        self._store = store
         self._turns = turns
         self._broken = broken
 
-    def do(self, floor: Floor, session: Session, command: Ask) -> None:
+    def do(self, state: State, session: Session, command: Ask) -> None:
         """Do what is asked; a fault of ours is an answer too."""
         refuse = partial(session.fail, command.ref, UNAVAILABLE, "a fault of this server, see its log")
-        if not guarded(refuse, partial(self._do, floor, session, command)) and isinstance(command, Cancel):
+        if not guarded(refuse, partial(self._do, state, session, command)) and isinstance(command, Cancel):
             self._broken()  # a new order changes nothing before it is handed to the disk
 
-    def _do(self, floor: Floor, session: Session, command: Ask) -> None:
+    def _do(self, state: State, session: Session, command: Ask) -> None:
         if isinstance(command, Place):
-            self._place(floor, session, command)
+            self._place(state, session, command)
         elif isinstance(command, Cancel) and (live := session.owner.live.get(command.order_id)):
-            floor.cancel(live, Cause(session, command.ref))
+            state.cancel(live, Cause(session, command.ref))
         elif session.promises >= _MOST_READING:
             session.fail(
                 command.ref, "rate_limited", f"at most {_MOST_READING} answers may be under way; wait for one"
@@ -50,11 +50,11 @@ class Requests:
         else:
             self._look_up(session, command)
 
-    def _place(self, floor: Floor, session: Session, command: Place) -> None:
+    def _place(self, state: State, session: Session, command: Place) -> None:
         try:
-            if behind := self._ledger.behind:
+            if behind := self._store.behind:
                 raise RefusedError(UNAVAILABLE, behind)
-            floor.place(session.owner, command.ticket, Cause(session, command.ref))
+            state.place(session.owner, command.ticket, Cause(session, command.ref))
         except RefusedError as refused:
             session.fail(command.ref, refused.code, str(refused))
 

@@ -12,19 +12,19 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.exchange import Offers, offers_left
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.guard import GuardedClock, guarded
-from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
-from crypto_stream.orders.journal import Journal
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
-from crypto_stream.orders.news import News, Reader
+from crypto_stream.orders.metrics import OrderLog
+from crypto_stream.orders.outbox import Outbox, Reader
 from crypto_stream.orders.owners import Ask, Cause, Owner, Session
+from crypto_stream.orders.recovery import GuardedClock, guarded
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
+from crypto_stream.orders.simulator import Offers, offers_left
+from crypto_stream.orders.state import State
+from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.telling import Telling
 from crypto_stream.orders.tending import Tending
 from crypto_stream.orders.turns import Turns
+from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound, OwnerKept
 
 log = logging.getLogger(__name__)
@@ -49,64 +49,64 @@ class Orders:
         quotes: Mapping[str, Quote],
         rules: Callable[[str, str], Rules | None],
         terms: Terms,
-        ledger: Ledger,
+        store: StoreWriter,
         clock: Clock,
-        tell: Callable[[int, OrderNews], bool],
+        tell: Callable[[str, OrderNews], bool],
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
 
         `tell` says whether the gateway takes more now; if not, `drained` says when it does.
         """
         guarded_clock = GuardedClock(clock, self._broken)
-        self._make_floor = partial(Floor, quotes, rules, terms, guarded_clock, ledger.put)
-        self._ledger = ledger
+        self._make_floor = partial(State, quotes, rules, terms, guarded_clock, store.put)
+        self._store = store
         self._clock = clock
-        self._turns = Turns(ledger.put)
-        self._news = News(tell, clock.soon, self._cut_slow, self._turns.done)
-        self._journal = Journal()
+        self._turns = Turns(store.put)
+        self._outbox = Outbox(tell, clock.soon, self._cut_slow, self._turns.done)
+        self._journal = OrderLog()
         self._telling = Telling(self._journal, clock)
-        self._requests = Requests(ledger, self._turns, self._broken)
-        self._sessions: dict[tuple[int, int], Session] = {}
-        self._floor: Floor | None = None
-        self._opening: Floor | None = None
+        self._requests = Requests(store, self._turns, self._broken)
+        self._sessions: dict[tuple[str, int], Session] = {}
+        self._state: State | None = None
+        self._opening: State | None = None
         self._trouble: str | None = None
         self._offers: Offers = {}
         self._early = 0
         self._lost: str | None = None
-        self._tending = Tending(ledger, terms.keep_days, self._cut)
+        self._tending = Tending(store, terms.keep_days, self._cut)
 
     @property
     def trouble(self) -> str | None:
         """Say why orders are not accepted now, or what is missing of them; None while all is well."""
-        return self._trouble or self._ledger.stuck or self._lost
+        return self._trouble or self._store.stuck or self._lost
 
     def counts(self) -> OrderCounts:
         """Return what is active and what has happened in this life of the engine."""
-        active = self._floor.active if self._floor else 0
-        told = (self._news.waiting, self._news.cuts)
-        return self._journal.counts(active, self._ledger.commits, self._ledger.commit_s, *told)
+        active = self._state.active if self._state else 0
+        told = (self._outbox.waiting, self._outbox.cuts)
+        return self._journal.counts(active, self._store.commits, self._store.commit_s, *told)
 
     def start(self) -> None:
         """Open what is kept; sessions that come before that wait."""
-        self._ledger.start(self)
+        self._store.start(self)
 
     def stop(self) -> None:
         """Have written what is decided, and end."""
-        self._ledger.stop(_ENDS_WITHIN_S)
+        self._store.stop(_ENDS_WITHIN_S)
         self._journal.tell_unsaid()
 
     def tick(self) -> None:
         """Do what is due each second."""
         self._journal.tell_unsaid()
-        if self._floor is not None:
-            self._safely(self._tending.tick, self._floor, self._clock.now_s())
+        if self._state is not None:
+            self._safely(self._tending.tick, self._state, self._clock.now_s())
 
     def remove(self, owner: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]) -> None:
         """Remove an owner with all its orders; `done` hears how many were active."""
-        if self._floor is None:
+        if self._state is None:
             refuse(RefusedError(UNAVAILABLE, self._trouble or "the orders are still being loaded"))
         else:
-            self._safely(self._tending.remove, self._floor, owner, done, refuse)
+            self._safely(self._tending.remove, self._state, owner, done, refuse)
 
     def owners(self, done: Callable[[list[OwnerKept]], None], refuse: Callable[[RefusedError], None]) -> None:
         """List the owners with most active orders."""
@@ -117,22 +117,22 @@ class Orders:
         def failed(reason: str) -> None:
             refuse(RefusedError(UNAVAILABLE, reason))
 
-        if self._floor is None:
+        if self._state is None:
             failed(self._trouble or "the orders are still being loaded")
         else:
-            self._ledger.put(Lookup(lambda: None, read, failed))
+            self._store.put(Lookup(lambda: None, read, failed))
 
     def quoted(self, quotes: Iterable[Quote]) -> None:
         """Trade with quotes that were just published."""
-        if self._floor is not None:
-            self._safely(self._floor.quoted, quotes)
+        if self._state is not None:
+            self._safely(self._state.quoted, quotes)
 
-    def commands(self, gateway: int, commands: Iterable[Command]) -> None:
+    def commands(self, gateway: str, commands: Iterable[Command]) -> None:
         """Do what the sessions of one gateway ask."""
         for command in commands:
             self._safely(self._command, gateway, command)
 
-    def _command(self, gateway: int, command: Command) -> None:
+    def _command(self, gateway: str, command: Command) -> None:
         if isinstance(command, Attach):
             self._attach(gateway, command)
             return
@@ -146,25 +146,25 @@ class Orders:
         else:
             self._ask(session, command)
 
-    def left(self, gateway: int) -> None:
+    def left(self, gateway: str) -> None:
         """End all sessions of a gateway."""
         for session in [one for one in self._sessions.values() if one.gateway == gateway]:
             self._safely(self._detach, session)
-        self._news.left(gateway)
+        self._outbox.left(gateway)
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Go on to tell a gateway, which has read what it was told."""
-        self._news.drained(gateway)
+        self._outbox.drained(gateway)
 
-    # What the ledger tells.
+    # What the store tells.
 
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
         self._telling.store, self._lost = found.store, self._lost or found.lost
         if not self._offers:
             self._offers = offers_left(found.taken)
-        floor = self._opening = self._make_floor(self._offers)
-        self._safely(floor.load, found, partial(self._ready, floor))
+        state = self._opening = self._make_floor(self._offers)
+        self._safely(state.load, found, partial(self._ready, state))
 
     def refused(self, reason: str, *, hopeless: bool) -> None:
         """Say, once, that the store cannot be opened."""
@@ -172,13 +172,13 @@ class Orders:
 
     def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
         """Forget everything that is not on disk, answer what waited for it, begin anew."""
-        if (floor := self._floor or self._opening) is not None:
-            self._offers = floor.close()
-        self._floor = self._opening = None
+        if (state := self._state or self._opening) is not None:
+            self._offers = state.close()
+        self._state = self._opening = None
         self._note(reason, hopeless=hopeless)
         for session in self._sessions.values():
             session.attached, session.piece_end = False, 0
-        for item in [*items, *self._ledger.forget(reopen=not hopeless), *self._turns.give_up()]:
+        for item in [*items, *self._store.forget(reopen=not hopeless), *self._turns.give_up()]:
             if isinstance(item, Decided) and isinstance(item.cause, Cause):
                 item.cause.session.fail(item.cause.ref, UNAVAILABLE, reason)
             elif isinstance(item, Lookup):
@@ -187,7 +187,7 @@ class Orders:
     def stored(self, results: list[Stored]) -> None:
         """Tell what is on disk now, and let new orders go to the market."""
         for result in results:
-            if self._floor is None or not self._safely(self._telling.tell, self._floor, result):
+            if self._state is None or not self._safely(self._telling.tell, self._state, result):
                 self._telling.answer_late(result)
 
     def _safely(self, call: Callable[..., object], *values: object) -> bool:
@@ -195,20 +195,20 @@ class Orders:
 
     def _broken(self) -> None:
         """Go back to what is on disk after a fault of ours: what is in memory may be half done."""
-        if (floor := self._floor or self._opening) is not None:
-            self._offers = floor.close()
-            self._floor = self._opening = None
+        if (state := self._state or self._opening) is not None:
+            self._offers = state.close()
+            self._state = self._opening = None
             self._note(FAULT, hopeless=False)
-            self._ledger.abandon(FAULT)
+            self._store.abandon(FAULT)
 
-    def _ready(self, floor: Floor) -> None:
+    def _ready(self, state: State) -> None:
         """Trade again, and let sessions in."""
-        self._floor, self._opening = floor, None
+        self._state, self._opening = state, None
         if self._trouble is not None:
-            log.info("orders are accepted again", extra={"active": floor.active})
+            log.info("orders are accepted again", extra={"active": state.active})
         self._trouble = None
         for session in list(self._sessions.values()):
-            self._join(floor, session)
+            self._join(state, session)
 
     def _note(self, reason: str, *, hopeless: bool) -> None:
         """Say why orders cannot be accepted, and refuse what waits for them."""
@@ -226,27 +226,27 @@ class Orders:
 
     # Sessions.
 
-    def _attach(self, gateway: int, command: Attach) -> None:
+    def _attach(self, gateway: str, command: Attach) -> None:
         key = (gateway, command.session)
         if known := self._sessions.get(key):
             self._detach(known)
         owner = Owner(command.owner, anonymous=command.anonymous)
-        session = Session(gateway, command.session, owner, self._news, command.address)
+        session = Session(gateway, command.session, owner, self._outbox, command.address)
         self._sessions[key] = session
-        if self._floor is not None:
-            self._join(self._floor, session)
+        if self._state is not None:
+            self._join(self._state, session)
         elif self._trouble is not None:
             session.fail(0, UNAVAILABLE, self._trouble)
 
-    def _join(self, floor: Floor, session: Session) -> None:
+    def _join(self, state: State, session: Session) -> None:
         """Have the session told what it missed, then all that happens; one too many is cut."""
         try:
-            owner = floor.join(session)
+            owner = state.join(session)
         except RefusedError as refused:
             self._cut(session, refused.code, str(refused))
             return
-        self._ledger.used(owner.name)
-        self._read_on(floor, session, owner.told)
+        self._store.used(owner.name)
+        self._read_on(state, session, owner.told)
 
     def _cut_slow(self, reader: Reader) -> None:
         if (session := self._sessions.get((reader.gateway, reader.number))) is not None:
@@ -259,15 +259,15 @@ class Orders:
     def _cut(self, session: Session, code: str, reason: str) -> None:
         """End a session here; its gateway tells its client why."""
         self._detach(session)
-        self._news.end(session, code, reason)
+        self._outbox.end(session, code, reason)
 
-    def _read_on(self, floor: Floor, session: Session, after: int) -> None:
+    def _read_on(self, state: State, session: Session, after: int) -> None:
         session.piece_end = 0
-        joined = partial(self._safely, self._joined, floor, session)
-        self._ledger.put(OwnerRead(session.owner.name, joined, after))
+        joined = partial(self._safely, self._joined, state, session)
+        self._store.put(OwnerRead(session.owner.name, joined, after))
 
-    def _joined(self, floor: Floor, session: Session, found: OwnerFound) -> None:
-        if floor is not self._floor or session.gone:
+    def _joined(self, state: State, session: Session, found: OwnerFound) -> None:
+        if state is not self._state or session.gone:
             return
         told = session.owner.told
         for report in found.untold:
@@ -275,40 +275,40 @@ class Orders:
                 session.tell(Happened(session.number, 0, report, self._telling.store))
         if len(found.untold) == MOST_UNTOLD:
             session.piece_end = found.untold[-1].seq
-            self._turn(floor, session, told)
+            self._turn(state, session, told)
             return
         session.attached = True
         for command in self._taken_early(session):
-            self._requests.do(floor, session, command)
+            self._requests.do(state, session, command)
 
     def _detach(self, session: Session) -> None:
         del self._sessions[session.gateway, session.number]
         self._taken_early(session)
         session.end()
         self._turns.left(session)
-        if self._floor is not None:
-            self._floor.leave(session)
+        if self._state is not None:
+            self._state.leave(session)
 
-    def _turn(self, floor: Floor, session: Session, seq: int) -> None:
+    def _turn(self, state: State, session: Session, seq: int) -> None:
         """Go on to the next piece of a long absence, when this one is read."""
         if 0 < session.piece_end <= seq:
-            self._read_on(floor, session, seq)
+            self._read_on(state, session, seq)
 
     def _received(self, session: Session, seq: int) -> None:
         owner = session.owner
         if (session.attached or session.piece_end) and seq > owner.told:
             owner.told = seq
-            self._ledger.told(owner.name, seq)
-        if self._floor is not None:
-            self._turn(self._floor, session, seq)
+            self._store.told(owner.name, seq)
+        if self._state is not None:
+            self._turn(self._state, session, seq)
 
     # What they ask.
 
     def _ask(self, session: Session, command: Ask) -> None:
         if self._trouble is not None:
             session.fail(command.ref, UNAVAILABLE, self._trouble)
-        elif self._floor is not None and session.attached:
-            self._requests.do(self._floor, session, command)
+        elif self._state is not None and session.attached:
+            self._requests.do(self._state, session, command)
         elif len(session.waiting) < _MOST_EARLY and self._early < _MOST_EARLY_IN_ALL:
             self._early += 1
             session.waiting.append(command)

@@ -5,32 +5,31 @@ from __future__ import annotations
 from crypto_stream.bus.orders import Happened
 from crypto_stream.market.orders import ExecType
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.items import Decided, Stored
-from crypto_stream.orders.journal import Journal
 from crypto_stream.orders.lookups import resent
+from crypto_stream.orders.metrics import OrderLog
 from crypto_stream.orders.owners import Cause, Session
+from crypto_stream.orders.state import State
+from crypto_stream.orders.writes import Decided, Stored
 
 
 class Telling:
     """Tell what was stored, and note it in the journal; `store` is the identity of what is open."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
-        """Tell nothing yet."""
+    def __init__(self, journal: OrderLog, clock: Clock) -> None:
         self.store = ""
         self._journal = journal
         self._clock = clock
 
-    def tell(self, floor: Floor, result: Stored) -> None:
+    def tell(self, state: State, result: Stored) -> None:
         """Tell the sessions of the owner, and let a new order go to the market."""
         decided, report, known = result
-        owner = floor.owners.get(report.order.owner)
+        owner = state.owners.get(report.order.owner)
         if known:
-            floor.withdraw(decided.order.owner)
+            state.withdraw(decided.order.owner)
             self._answer(result)
             return
         if report.exec_type is ExecType.NEW:
-            floor.accept(report.order)
+            state.accept(report.order)
         for session in owner.sessions if owner is not None else ():
             if session.attached:
                 session.tell(Happened(session.number, _ref(decided, session), report, self.store))

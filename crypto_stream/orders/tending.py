@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.orders.floor import Floor
-from crypto_stream.orders.items import OwnerRead, Removal, UnusedRead
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.owners import Session
+from crypto_stream.orders.state import State
+from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.writes import OwnerRead, Removal, UnusedRead
 from crypto_stream.storage.interface import OwnerFound
 
 log = logging.getLogger(__name__)
@@ -24,34 +24,36 @@ _WHY = "this client_id and all its orders were removed by the operator"
 class Tending:
     """Remove owners; how long one was unused is counted while the engine runs, by no wall clock."""
 
-    def __init__(self, ledger: Ledger, keep_days: float, cut: Callable[[Session, str, str], None]) -> None:
+    def __init__(
+        self, store: StoreWriter, keep_days: float, cut: Callable[[Session, str, str], None]
+    ) -> None:
         """Keep unused owners for so many days of running, 0: for ever; `cut` ends a session."""
-        self._ledger = ledger
+        self._store = store
         self._keep_s = keep_days * _DAY_S
         self._why = f"nobody had used its owner for {keep_days:g} days"
         self._cut = cut
         self._next_s: float | None = None
 
-    def tick(self, floor: Floor, now_s: float) -> None:
+    def tick(self, state: State, now_s: float) -> None:
         """Look, each hour, who has not been used for long; note who is used now."""
         if self._next_s is None:
             self._next_s = now_s + _FIRST_S
         if now_s < self._next_s:
             return
         self._next_s = now_s + _EVERY_S
-        for owner in floor.owners.values():
+        for owner in state.owners.values():
             if owner.sessions:
-                self._ledger.used(owner.name)
+                self._store.used(owner.name)
         if self._keep_s:
-            self._ledger.put(UnusedRead(self._keep_s, lambda names: self._expire(floor, names)))
+            self._store.put(UnusedRead(self._keep_s, lambda names: self._expire(state, names)))
 
     def remove(
-        self, floor: Floor, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]
+        self, state: State, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]
     ) -> None:
         """Remove an owner and tell how many active orders it had, or that there is none of this name."""
 
         def known(found: OwnerFound) -> None:
-            owner = floor.owners.get(name)
+            owner = state.owners.get(name)
             if not found.last_seq and owner is None:
                 refuse(RefusedError("unknown_owner", f"there is no owner {name}"))
                 return
@@ -60,23 +62,23 @@ class Tending:
             if owner is not None and owner.open > len(
                 owner.live
             ):  # what is on its way to the disk comes first
-                self._ledger.put(OwnerRead(name, known))
+                self._store.put(OwnerRead(name, known))
                 return
-            cancelled = floor.clear(name, "its owner was removed")
-            self._ledger.put(Removal(name, lambda: done(cancelled)))
+            cancelled = state.clear(name, "its owner was removed")
+            self._store.put(Removal(name, lambda: done(cancelled)))
             log.warning("owner removed", extra={"owner": name[:8], "active": cancelled})
 
-        self._ledger.put(OwnerRead(name, known))
+        self._store.put(OwnerRead(name, known))
 
-    def _expire(self, floor: Floor, names: list[str]) -> None:
+    def _expire(self, state: State, names: list[str]) -> None:
         gone = 0
         for name in names:
-            owner = floor.owners.get(name)
+            owner = state.owners.get(name)
             if owner is not None and (owner.sessions or owner.open > len(owner.live)):
-                self._ledger.used(name)
+                self._store.used(name)
                 continue
-            floor.clear(name, self._why)
-            self._ledger.put(Removal(name, _nothing))
+            state.clear(name, self._why)
+            self._store.put(Removal(name, _nothing))
             gone += 1
         if gone:
             log.warning("owners removed that nobody had used for long", extra={"owners": gone})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 
-from crypto_stream.orders.items import Lookup
-from crypto_stream.orders.news import Reader
+from crypto_stream.orders.outbox import Reader
+from crypto_stream.orders.writes import Lookup
 
 # Answers of one gateway that are being read, or wait for it to take them.
 MOST_AT_ONCE = 8
@@ -16,11 +16,10 @@ class Turns:
     """Let so many lookups of each gateway begin at once; one is done when its answer was taken."""
 
     def __init__(self, begin: Callable[[Lookup], None], most: int = MOST_AT_ONCE) -> None:
-        """Begin nothing yet."""
         self._begin = begin
         self._most = most
-        self._under_way: dict[int, Counter[Reader]] = {}
-        self._waiting: dict[int, deque[tuple[Reader, Lookup]]] = {}
+        self._under_way: dict[str, Counter[Reader]] = {}
+        self._waiting: dict[str, deque[tuple[Reader, Lookup]]] = {}
 
     def take(self, reader: Reader, lookup: Lookup) -> None:
         """Begin a lookup now, or when it is its turn."""
@@ -47,7 +46,7 @@ class Turns:
         waiting, self._waiting = self._waiting, {}
         return [lookup for queue in waiting.values() for _, lookup in queue]
 
-    def _go_on(self, gateway: int) -> None:
+    def _go_on(self, gateway: str) -> None:
         under_way = self._under_way.setdefault(gateway, Counter())
         queue = self._waiting.get(gateway, deque())
         while queue and (queue[0][0].gone or under_way.total() < self._most):

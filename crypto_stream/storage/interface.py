@@ -74,6 +74,9 @@ class Batch(NamedTuple):
 class HistoryWriter(Protocol):
     """The one writer of the history, on one thread. Every call may raise OSError: try again later."""
 
+    def prepare(self) -> None:
+        """Open what is kept, made where there is none; SettingError if a person must change something."""
+
     def write(self, batch: Batch) -> None:
         """Keep the batch, all or nothing. A bar that is already kept stays as it is; a gap is replaced."""
 

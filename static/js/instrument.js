@@ -159,7 +159,7 @@ const live = new Live(
     replaced: news,
     hello(_, restarted) {
       if (!restarted) return;
-      changes.remark('The engine was restarted.');
+      changes.remark('The server has other data from now on.');
       venues = null;
       figure?.repair();
     },

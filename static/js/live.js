@@ -46,11 +46,12 @@ import { ServerClock } from './clock.js';
  * @property {(symbols: string[]) => void} quotes these quotes are new
  * @property {() => void} replaced every quote was replaced by a snapshot
  * @property {(link: Link, reason: string) => void} link the connection's health or the server's verdict changed
- * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: another life of the engine
+ * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: another installation, with other data
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
  * @property {(candles: import('./bars.js').Candles) => void} [candles]
  * @property {(change: Switch) => void} [source]
+ * @property {Record<string, (payload: any) => void>} [topics] further topics, by name
  */
 
 /** `status` comes every 5 s, so a longer silence means that something between here and there is broken. */
@@ -159,9 +160,10 @@ export class Live {
       this.judge(status.verdict, status.time);
       this.#page.status?.(status.sources);
     });
-    socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
-    socket.on('candles', (/** @type {import('./bars.js').Candles} */ candles) => this.#page.candles?.(candles));
-    socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
+    for (const name of /** @type {const} */ (['venues', 'candles', 'source'])) {
+      socket.on(name, (/** @type {any} */ payload) => this.#page[name]?.(payload));
+    }
+    for (const [topic, take] of Object.entries(this.#page.topics ?? {})) socket.on(topic, take);
   }
 
   /** Find out, now and then, why no connection comes about. */

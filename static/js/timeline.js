@@ -9,7 +9,7 @@ import { age } from './words.js';
 import { when } from './zone.js';
 
 /** @typedef {import('./live.js').Switch} Switch */
-/** @typedef {{time: number, epoch: string}} Start of the engine */
+/** @typedef {{time: number, run: string}} Start of the engine */
 
 /** More symbols than this are counted instead of named. */
 const NAMED = 4;
@@ -55,8 +55,8 @@ export class Timeline {
   }
 
   /** @param {Start} start @param {boolean} again whether an earlier one is known */
-  #start({ time, epoch }, again) {
-    const what = make('p', {}, make('strong', {}, again ? 'Engine restarted' : 'Engine started'), ' ', make('code', { class: 'soft' }, epoch));
+  #start({ time, run }, again) {
+    const what = make('p', {}, make('strong', {}, again ? 'Engine restarted' : 'Engine started'), ' ', make('code', { class: 'soft' }, run));
     return { time, element: make('li', { 'data-kind': 'started' }, this.#head(time), what) };
   }
 

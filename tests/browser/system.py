@@ -147,17 +147,21 @@ class System:
         """The token that the start has left in the data directory."""
         return (self._folder / "data" / "admin-token").read_text().strip()
 
-    def child(self, half: str) -> int:
-        """Return the process id of the `engine` or `gateway`."""
+    def children(self, half: str) -> list[int]:
+        """List the process ids of the `engine` or `gateway` that there are now."""
         found = subprocess.run(
             ["pgrep", "-P", str(self._run.pid), "-f", f"crypto_stream {half}"],
             capture_output=True,
             text=True,
             check=False,
         )
-        pids = found.stdout.split()
-        assert len(pids) == 1, (half, found, list(self._run.lines)[-20:])
-        return int(pids[0])
+        return [int(pid) for pid in found.stdout.split()]
+
+    def child(self, half: str) -> int:
+        """Return the process id of the `engine` or `gateway`."""
+        pids = self.children(half)
+        assert len(pids) == 1, (half, pids, list(self._run.lines)[-20:])
+        return pids[0]
 
     def kill(self, half: str) -> int:
         """Kill a half at once, as a crash would; return what its process id was."""

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from crypto_stream.bus.codec import VERSION
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetVenues, Pin, Quotes, Snapshot, ToGateway
+from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetTopic, Pin, Quotes, Snapshot, ToGateway
 from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
 from tests.waiting import DEADLINE_S, SCALE, until
@@ -27,18 +28,18 @@ class Engine:
 
     def __init__(self) -> None:
         self.snapshots = 0
-        self.gone: list[int] = []
-        self.drained_gateways: list[int] = []
-        self.commands: list[tuple[int, Command]] = []
+        self.gone: list[str] = []
+        self.drained_gateways: list[str] = []
+        self.commands: list[tuple[str, Command]] = []
         self.given_up = 0
 
     def snapshot(self) -> Snapshot:
         self.snapshots += 1
         return Snapshot("e1", self.snapshots, [], [], [], None, {})
 
-    async def answer(self, gateway: int, ask: Ask) -> Any:
-        if isinstance(ask, GetVenues):
-            return {"symbol": ask.symbol}
+    async def answer(self, gateway: str, ask: Ask) -> Any:
+        if isinstance(ask, GetTopic):
+            return {"symbol": ask.key}
         if isinstance(ask, Pin):
             raise RefusedError("unknown_source", f"no source {ask.source}")
         try:
@@ -48,13 +49,13 @@ class Engine:
             raise
         return None
 
-    def orders(self, gateway: int, commands: list[Command]) -> None:
+    def orders(self, gateway: str, commands: list[Command]) -> None:
         self.commands += [(gateway, command) for command in commands]
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         self.drained_gateways.append(gateway)
 
-    def left(self, gateway: int) -> None:
+    def left(self, gateway: str) -> None:
         self.gone.append(gateway)
 
 
@@ -63,13 +64,13 @@ class Gateway:
 
     def __init__(self, path: Path, silence_s: float = DEADLINE_S) -> None:
         self.received: list[ToGateway] = []
-        self.lost = 0
+        self.resets = 0
         self.port = LocalGatewayPort(path, silence_s)
-        self._thread = threading.Thread(target=self.port.run, args=(self.received.append, self._on_lost))
+        self._thread = threading.Thread(target=self.port.run, args=(self.received.extend, self._on_reset))
         self._thread.start()
 
-    def _on_lost(self) -> None:
-        self.lost += 1
+    def _on_reset(self) -> None:
+        self.resets += 1
 
     def close(self) -> None:
         self.port.close()
@@ -114,7 +115,7 @@ async def test_snapshot_comes_first_then_changes(port: LocalEnginePort, gateway:
 
 async def test_answers_and_refusals_come_back(gateway: Gateway) -> None:
     """A request is answered with its value, or with the code and reason of its refusal."""
-    answer = await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
+    answer = await asyncio.to_thread(gateway.port.ask, GetTopic("venues", "btcusdt"))
     with pytest.raises(RefusedError) as refusal:
         await asyncio.to_thread(gateway.port.ask, Pin("nowhere"))
 
@@ -143,7 +144,7 @@ async def test_orders_and_short_questions_overtake_slow_ones(
     await until(lambda: codes.count("busy") == 300 - 256)
     gateway.port.send(OrderCommands([Cancel(1, 1, "o")]))
     await until(lambda: engine.commands)
-    answer = await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
+    answer = await asyncio.to_thread(gateway.port.ask, GetTopic("venues", "btcusdt"))
 
     assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
     assert len(codes) == 300 - 256
@@ -173,7 +174,7 @@ async def test_order_commands_and_their_news_keep_their_order(
     news = [OrderNews([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
     for one in news:
         port.tell(number, one)
-        port.tell(number + 1, one)
+        port.tell(f"{number}0", one)
     await until(lambda: len(gateway.received) == 10)
 
     assert engine.commands == [(number, command) for command in asked]
@@ -213,10 +214,10 @@ async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, eng
     gateway = Gateway(tmp_path / "bus.sock")
     async with LocalEnginePort(tmp_path / "bus.sock", engine):
         await until(lambda: len(gateway.received) == 1)
-    lost_before = gateway.lost
-    await until(lambda: gateway.lost > lost_before)
+    resets_before = gateway.resets
+    await until(lambda: gateway.resets > resets_before)
     with pytest.raises(BusError):
-        await asyncio.to_thread(gateway.port.ask, GetVenues("btcusdt"))
+        await asyncio.to_thread(gateway.port.ask, GetTopic("venues", "btcusdt"))
     async with LocalEnginePort(tmp_path / "bus.sock", engine):
         await until(lambda: len(gateway.received) == 2)
         await asyncio.to_thread(gateway.close)
@@ -226,12 +227,12 @@ async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, eng
 
 
 async def test_silent_engine_is_given_up(tmp_path: Path) -> None:
-    """An engine that accepts but says nothing counts as lost after the silence limit."""
+    """An engine that accepts but says nothing is left after the silence limit."""
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "bus.sock"))
         silent.listen()
         gateway = Gateway(tmp_path / "bus.sock", silence_s=0.1)
-        await until(lambda: gateway.lost >= 2)
+        await until(lambda: gateway.resets >= 2)
         await asyncio.to_thread(gateway.close)
 
     assert gateway.received == []
@@ -260,7 +261,13 @@ async def test_nonsense_from_a_gateway_harms_no_other(
     tmp_path: Path, port: LocalEnginePort, gateway: Gateway
 ) -> None:
     """Bytes that are no message end that gateway's connection and nothing else."""
-    for nonsense in (b"\x00\x00\x00\x01\xff", b"\xff\xff\xff\xff", encode_frame(Quotes(1, []))):
+    ours = bytes([VERSION])
+    for nonsense in (
+        ours + b"\x00\x00\x00\x01\xff",
+        ours + b"\xff\xff\xff\xff",
+        b"\xff" * 5,
+        encode_frame(Quotes(1, [])),
+    ):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "bus.sock")
         writer.write(nonsense)
         async with asyncio.timeout(DEADLINE_S):
@@ -269,4 +276,4 @@ async def test_nonsense_from_a_gateway_harms_no_other(
     port.publish(Quotes(7, []))
     await until(lambda: len(gateway.received) == 2)
 
-    assert gateway.lost == 0
+    assert gateway.resets == 0

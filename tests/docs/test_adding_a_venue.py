@@ -25,26 +25,35 @@ class Acme:
     def __init__(self) -> None:
         self.connections: list[ServerConnection] = []
         self.number = 0
+        self.pongs: list[int] = []
 
     async def serve(self, connection: ServerConnection) -> None:
         self.connections.append(connection)
+        await connection.send('{"ping":5}')
         async for text in connection:
-            topic = json.loads(text)["subscribe"]
+            said = json.loads(text)
+            if "pong" in said:
+                self.pongs.append(said["pong"])
+            topic = said.get("subscribe")
+            if topic is None:
+                continue
             known = topic.endswith(("BTC_USDT", "ETH_USDT"))
             await connection.send(
                 json.dumps({"ack": topic} if known else {"refused": topic, "why": "no such pair"})
             )
 
-    async def send(self, topic: str, **data: object) -> None:
+    async def send(self, topic: str, **data: str) -> None:
+        """Send a frame of one topic; `data` is JSON already: numbers keep their zeros."""
         self.number += 1
-        frame = {
-            "topic": topic,
-            "pair": "ETH_USDT",
-            "n": self.number,
-            "t": time.time_ns() // 1_000_000,
+        fields = {
+            "topic": f'"{topic}"',
+            "pair": '"ETH_USDT"',
+            "n": str(self.number),
+            "t": str(time.time_ns() // 1_000_000),
             **data,
         }
-        await self.connections[-1].send(json.dumps(frame))
+        text = ",".join(f'"{name}":{value}' for name, value in fields.items())
+        await self.connections[-1].send(f"{{{text}}}")
 
 
 async def test_the_documented_venue_works(tmp_path: Path) -> None:
@@ -61,12 +70,12 @@ async def test_the_documented_venue_works(tmp_path: Path) -> None:
             chosen, load_sources(chosen), pin=None, bans={}, remember_ban=lambda name, until_ms: None
         )
         feed = Feed(assembly)
-        assembly.accepted = feed.took
+        assembly.accepted.append(feed.took)
         loop = tasks.create_task(connect_to_handler(assembly.board, feed))
         line = assembly.board.lines["acme"]
         await until(lambda: "foousdt" in line.refused)
         await acme.send("trade", price="3000.10", size="2")
-        await acme.send("top", bid=["3000.0", "1.50"], ask=None)
+        await acme.send("top", bid="[3000.0,1.50]", ask="null")
         await until(lambda: (entry := assembly.book.entry("acme", "ethusdt")) is not None and entry.bid)
         refused = dict(line.refused)
         await acme.connections[-1].close()
@@ -81,4 +90,5 @@ async def test_the_documented_venue_works(tmp_path: Path) -> None:
     assert entry is not None
     assert (entry.price, entry.bid, entry.bid_size, entry.ask) == ("3000.20", "3000.0", "1.50", None)
     assert refused == {"foousdt": "no such pair"}
+    assert acme.pongs == [5, 5]
     assert line.status(0, pin=None, serving=1).frames["novelty"] == 1

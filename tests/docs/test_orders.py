@@ -18,10 +18,11 @@ from websockets.asyncio.client import connect
 
 from crypto_stream.cli.orders import order
 from crypto_stream.gateway.app import MOST_SENT
-from crypto_stream.gateway.order_sessions import market_data, pace, session, unanswered
+from crypto_stream.gateway.order_sessions import market_data, pending, rate_limit, session
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Side, Status, TimeInForce
-from crypto_stream.orders import fields, lookups
-from crypto_stream.orders.messages import BadAskError, read
+from crypto_stream.orders import lookups
+from crypto_stream.orders.wire import fields
+from crypto_stream.orders.wire.messages import BadAskError, read
 from crypto_stream.settings import Settings
 from tests.docs.transcript import Replay, conversations
 from tests.process.programs import ROOT, clean_environment
@@ -158,7 +159,7 @@ def test_every_field_from_the_server_is_documented(extended: bool) -> None:
 def _codes() -> set[str]:
     """Return the codes that the code refuses with: texts handed to what makes a refusal."""
     found = set()
-    for folder in ("orders", "gateway/order_sessions"):
+    for folder in ("orders", "orders/wire", "gateway/order_sessions"):
         for path in (ROOT / "crypto_stream" / folder).glob("*.py"):
             tree = ast.parse(path.read_text("utf-8"))
             constants = {
@@ -211,7 +212,7 @@ def test_limits_are_those_of_the_code() -> None:
     default = {name: field.default for name, field in Settings.model_fields.items()}
     figures = [
         f"{default['order_rate']} a second (`order_rate`)",
-        f"{pace.MOST_REFUSED:,} such refusals within {pace.WITHIN_S:g} s",
+        f"{rate_limit.MOST_REFUSED:,} such refusals within {rate_limit.WITHIN_S:g} s",
         f"{default['max_open_orders']:,} (`max_open_orders`)",
         f"{default['max_open_per_address']:,} (`max_open_per_address`)",
         f"{default['max_open_per_gateway']:,} (`max_open_per_gateway`)",
@@ -219,7 +220,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['max_sessions']} (`max_sessions`)",
         f"{default['max_subscriptions']} (`max_subscriptions`)",
         f"{MOST_SENT // 1024} kB ({MOST_SENT} bytes)",
-        f"{unanswered.MOST_UNANSWERED}, lists {unanswered.MOST_LISTS}",
+        f"{pending.MOST_UNANSWERED}, lists {pending.MOST_LISTS}",
         f"{default['patience']:g} s (`patience`), or {session.MOST_OWED // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
         f"at most one update each {market_data.INTERVAL_S * 1000:g} ms",

@@ -40,7 +40,7 @@ class Engine:
         self.process = process
         self.received: list[ToGateway] = []
         self.port = LocalGatewayPort(bus)
-        self._thread = threading.Thread(target=self.port.run, args=(self.received.append, _ignore))
+        self._thread = threading.Thread(target=self.port.run, args=(self.received.extend, _ignore))
         self._thread.start()
 
     async def ask(self, ask: Ask) -> bytes:

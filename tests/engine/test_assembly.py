@@ -10,8 +10,9 @@ import pytest
 
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.errors import SettingError
+from crypto_stream.feed.handler import Limits
 from crypto_stream.feed.loading import load_source, load_sources
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.settings import load
 from tests.feed.assembled import recording
@@ -60,7 +61,7 @@ def test_wrong_pairs_are_one_line(text: str) -> None:
 
 def test_more_pairs_than_a_venue_carries_are_refused() -> None:
     """A venue that says how many instruments fit on its connection is not asked for more."""
-    source = msgspec.structs.replace(load_source("binance", None, {}), max_instruments=2)
+    source = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=2))
 
     assert assembled(source, pairs="btcusdt,ethusdt").failover.chains
     with pytest.raises(SettingError, match="3 are too many: binance carries 2"):
@@ -69,7 +70,7 @@ def test_more_pairs_than_a_venue_carries_are_refused() -> None:
 
 def test_what_one_venue_has_no_room_for_is_carried_by_others(caplog: pytest.LogCaptureFixture) -> None:
     """The first pairs, as they were written, stay with the preferred venue; the rest is said to be left."""
-    binance = msgspec.structs.replace(load_source("binance", None, {}), max_instruments=2)
+    binance = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=2))
     okx = load_source("okx", None, {})
     assembly = assembled(binance, okx, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt,adausdt")
     status = assembly.board.lines["binance"].status(0, pin=None, serving=0)
@@ -87,8 +88,8 @@ def test_what_one_venue_has_no_room_for_is_carried_by_others(caplog: pytest.LogC
 
 def test_venues_of_little_room_share_what_there_is() -> None:
     """What nobody carries yet comes first; only what none has room for is too much."""
-    one = msgspec.structs.replace(load_source("binance", None, {}), max_instruments=2)
-    two = msgspec.structs.replace(load_source("okx", None, {}), max_instruments=2)
+    one = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=2))
+    two = msgspec.structs.replace(load_source("okx", None, {}), limits=Limits(instruments=2))
     assembly = assembled(one, two, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt")
 
     assert assembly.failover.chains == {
@@ -114,9 +115,8 @@ def test_recording_alone_brings_its_own_instruments(tmp_path: Path) -> None:
 
 def test_real_and_synthetic_never_share_a_symbol() -> None:
     """A symbol that one source carries as real and another as synthetic is refused."""
-    walk = Source(
-        "walk", "here", (), None, carries=[Instrument("btcusdt", None, None, synthetic=True)], synthetic=True
-    )
+    btc = Instrument("btcusdt", None, None, synthetic=True)
+    walk = Source(name="walk", found="here", carries=[btc], synthetic=True)
 
     with pytest.raises(SettingError, match="btcusdt is real for one source and synthetic for walk"):
         assembled(load_source("binance", None, {}), walk, pairs="btcusdt")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.bus.messages import LiveBars
-from crypto_stream.engine.candles import MOST_WATCHED, Candles
+from crypto_stream.bus.interface import WATCH_FORGOTTEN_S
+from crypto_stream.bus.messages import LiveBars, TopicUpdate, Watched
+from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.past import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
+from crypto_stream.engine.topics import MOST_WATCHED, Topics
 from crypto_stream.errors import RefusedError
 from crypto_stream.history.history import History
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
@@ -24,26 +27,32 @@ SYMBOL = "btcusdt"
 
 
 class Told:
-    """Candles over a history without a past, and what each gateway is told."""
+    """The topic of candles over a history without a past, and what each gateway is told."""
 
     def __init__(self, folder: Path) -> None:
         self.history: History = open_history(
             Settings(data_dir=folder), [SYMBOL, "ethusdt"], EngineClock(MachineClocks())
         )
-        self.messages: dict[int, list[LiveBars]] = {1: [], 2: []}
-        self.seq = 0
-        self.candles = Candles(self.history, lambda: self.seq, self._take)
+        self.messages: dict[str, list[LiveBars]] = {"one": [], "two": []}
+        self.topics = Topics([Candles(self.history, "e1", lambda: 0)], self._take)
         self.base_ms = time.time_ns() // 86_400_000_000_000 * 86_400_000
         self.now_ns = time.monotonic_ns()
 
-    def _take(self, gateway: int, message: LiveBars) -> None:
-        self.messages[gateway].append(message)
+    def _take(self, gateway: str, update: TopicUpdate) -> None:
+        self.messages[gateway].append(msgspec.msgpack.decode(update.payload, type=LiveBars))
+
+    def watch(self, gateway: str, *keys: str) -> Watched:
+        """Watch series, and take what the answer brings as a gateway does."""
+        told = self.topics.watch(gateway, {"candles": keys})
+        for update in told.now:
+            self._take(gateway, update)
+        return told
 
     def trade(self, later_ms: int, price: str = "1", symbol: str = SYMBOL) -> None:
         """Take a trade so long after midnight."""
         self.history.take("binance", trade(self.base_ms + later_ms, price, symbol=symbol), "binance")
 
-    def newest(self, gateway: int = 1) -> tuple[list[int], int | None]:
+    def newest(self, gateway: str = "one") -> tuple[list[int], int | None]:
         """Return times of the newest message's bars and `previous`, both since midnight."""
         message = self.messages[gateway][-1]
         previous = None if message.previous is None else message.previous - self.base_ms
@@ -59,22 +68,22 @@ def test_who_begins_to_watch_is_told_at_once(told: Told) -> None:
     """The open bar, and which one was closed before it."""
     for later in (0, 1000, 2000):
         told.trade(later)
-    told.candles.watch(1, [(SYMBOL, "1s")])
+    told.watch("one", f"{SYMBOL}/1s")
 
     assert told.newest() == ([2000], 1000)
-    assert [bar.closed for bar in told.messages[1][0].bars] == [False]
+    assert [bar.closed for bar in told.messages["one"][0].bars] == [False]
 
 
 def test_bars_that_closed_are_told_as_closed_with_the_open_one(told: Told) -> None:
     """None is left out, however many close between two messages; `previous` is what was told before."""
     told.trade(0)
-    told.candles.watch(1, [(SYMBOL, "1s")])
+    told.watch("one", f"{SYMBOL}/1s")
     for later in (1000, 2000, 5000):
         told.trade(later)
-    told.candles.tell()
+    told.topics.tell()
     told.trade(6000)
-    told.candles.tell()
-    first, second = told.messages[1][1:]
+    told.topics.tell()
+    first, second = told.messages["one"][1:]
 
     assert [(bar.time - told.base_ms, bar.closed) for bar in first.bars] == [
         *((0, True), (1000, True), (2000, True)),
@@ -86,24 +95,26 @@ def test_bars_that_closed_are_told_as_closed_with_the_open_one(told: Told) -> No
 
 
 def test_what_did_not_change_is_not_told_again(told: Told) -> None:
-    """Nor is anything of a series that nobody watches."""
+    """Nor is anything of a series that nobody watches, nor to who watches on what it watched before."""
     told.trade(0)
-    told.candles.watch(1, [(SYMBOL, "1s")])
-    told.candles.tell()
+    told.watch("one", f"{SYMBOL}/1s")
+    told.topics.tell()
     told.trade(500, symbol="ethusdt")
-    told.candles.tell()
+    told.topics.tell()
+    again = told.watch("one", f"{SYMBOL}/1s")
 
-    assert len(told.messages[1]) == 1
+    assert len(told.messages["one"]) == 1
+    assert again.now == []
 
 
 def test_a_gap_is_told_when_it_begins_and_when_it_ends(told: Told) -> None:
     """Though no bar changes."""
-    told.candles.watch(1, [(SYMBOL, "1m")])
+    told.watch("one", f"{SYMBOL}/1m")
     told.history.switched(SYMBOL, None, "lost")
-    told.candles.tell()
+    told.topics.tell()
     told.history.switched(SYMBOL, "okx", "it is live")
-    told.candles.tell()
-    _, begun, ended = [message.gap for message in told.messages[1]]
+    told.topics.tell()
+    _, begun, ended = [message.gap for message in told.messages["one"]]
 
     assert isinstance(begun, Gap)
     assert (begun.to, begun.reason) == (None, "lost")
@@ -112,37 +123,74 @@ def test_a_gap_is_told_when_it_begins_and_when_it_ends(told: Told) -> None:
 
 def test_each_gateway_is_told_of_what_it_watches(told: Told) -> None:
     """A new wish takes the place of the old one; who has left is told nothing."""
-    told.candles.watch(1, [(SYMBOL, "1s")])
-    told.candles.watch(2, [(SYMBOL, "1m")])
-    told.candles.watch(1, [("ethusdt", "1s")])
-    told.candles.left(2)
-    told.messages = {1: [], 2: []}
+    told.watch("one", f"{SYMBOL}/1s")
+    told.watch("two", f"{SYMBOL}/1m")
+    told.watch("one", "ethusdt/1s")
+    told.topics.left("two")
+    told.messages = {"one": [], "two": []}
     told.trade(0)
     told.trade(0, symbol="ethusdt")
-    told.candles.tell()
+    told.topics.tell()
 
-    assert [message.symbol for message in told.messages[1]] == ["ethusdt"]
-    assert told.messages[2] == []
+    assert [message.symbol for message in told.messages["one"]] == ["ethusdt"]
+    assert told.messages["two"] == []
 
 
-@pytest.mark.parametrize(
-    ("series", "code"),
-    [
-        ([("nothing", "1s")], "unknown_series"),
-        ([(SYMBOL, "2s")], "unknown_series"),
-        ([(f"s{number}", "1s") for number in range(MOST_WATCHED + 1)], "too_many_series"),
-    ],
-)
-def test_a_wish_that_cannot_be_changes_nothing(told: Told, series: list[tuple[str, str]], code: str) -> None:
-    """It is refused by its code; what was watched before is watched on."""
-    told.candles.watch(1, [(SYMBOL, "1s")])
-    with pytest.raises(RefusedError) as refused:
-        told.candles.watch(1, series)
+@pytest.mark.parametrize("key", ["nothing/1s", f"{SYMBOL}/2s", SYMBOL, "", "/"])
+def test_what_there_is_not_is_named_and_the_rest_is_watched(told: Told, key: str) -> None:
+    """One key that there is not spoils nothing: instruments come and go."""
+    answer = told.watch("one", f"{SYMBOL}/1s", key)
     told.trade(0)
-    told.candles.tell()
+    told.topics.tell()
 
-    assert refused.value.code == code
+    assert answer.unknown == [("candles", key)]
     assert told.newest()[0] == [0]
+    with pytest.raises(RefusedError, match="there is no candles"):
+        told.topics.get("candles", key)
+
+
+def test_more_keys_than_a_gateway_may_watch_change_nothing(told: Told) -> None:
+    """They are refused; what was watched before is watched on."""
+    told.watch("one", f"{SYMBOL}/1s")
+    with pytest.raises(RefusedError, match=str(MOST_WATCHED)) as refused:
+        told.watch("one", *(f"s{number}/1s" for number in range(MOST_WATCHED + 1)))
+    told.trade(0)
+    told.topics.tell()
+
+    assert refused.value.code == "too_many_keys"
+    assert told.newest()[0] == [0]
+
+
+def test_what_is_not_said_again_is_forgotten(told: Told) -> None:
+    """A gateway that has gone without a word costs nothing after half a minute."""
+    now_s = 0.0
+    topics = Topics([Candles(told.history, "e1", lambda: 0)], told._take, clock=lambda: now_s)
+    topics.watch("one", {"candles": [f"{SYMBOL}/1s"]})
+    now_s = WATCH_FORGOTTEN_S - 1
+    topics.watch("two", {"candles": [f"{SYMBOL}/1m"]})
+    topics.tell()
+    now_s = WATCH_FORGOTTEN_S + 1
+    topics.tell()
+    told.trade(0)
+    topics.tell()
+
+    assert told.messages["one"] == []
+    assert len(told.messages["two"]) == 1
+
+
+def test_asking_once_keeps_nothing(told: Told) -> None:
+    """The present state of a key that nobody watches is given, and what closes is not collected for it."""
+    told.trade(0)
+    state = told.topics.get("candles", f"{SYMBOL}/1s")
+    for later in range(1000, 100_000, 1000):
+        told.trade(later)
+    told.watch("one", f"{SYMBOL}/1s")
+    told.trade(100_000)
+    told.topics.tell()
+
+    assert isinstance(state, LiveBars)
+    assert len(state.bars) == 1
+    assert told.newest()[0] == [99_000, 100_000]
 
 
 class Follower:
@@ -183,10 +231,10 @@ def test_who_gets_every_message_has_every_bar(
         trades.append(trade(told.base_ms + at, str(1 + at % 7)))
         told.history.take("binance", trades[-1], "binance")
         if then == "tell":
-            told.candles.tell()
+            told.topics.tell()
         elif then == "watch":
-            told.candles.watch(data.draw(st.sampled_from([1, 2])), [(SYMBOL, interval)])
-    told.candles.tell()
+            told.watch(data.draw(st.sampled_from(["one", "two"])), f"{SYMBOL}/{interval}")
+    told.topics.tell()
     everything = plainly(trades, INTERVALS[interval])
 
     for messages in told.messages.values():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.engine.memory import Memory, locked
+from crypto_stream.engine.persisted_state import PersistedState, locked
 from crypto_stream.errors import SettingError
 from crypto_stream.storage.sqlite import SqliteStateStore
 from tests.waiting import DEADLINE_S, until
@@ -18,7 +18,7 @@ from tests.waiting import DEADLINE_S, until
 HOLDER = """
 import sys
 from pathlib import Path
-from crypto_stream.engine.memory import locked
+from crypto_stream.engine.persisted_state import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> SqliteStateStore:
     return SqliteStateStore(tmp_path / "state.db")
 
 
-async def kept(store: SqliteStateStore, memory: Memory, expected: dict[str, str]) -> None:
+async def kept(store: SqliteStateStore, memory: PersistedState, expected: dict[str, str]) -> None:
     """Run `memory` until the store holds `expected`."""
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(memory.run())
@@ -46,11 +46,11 @@ def now_ms() -> int:
 async def test_pin_and_bans_survive(store: SqliteStateStore) -> None:
     """A pin and a ban are there again in the next life, under the same source."""
     until_ms = time.time_ns() // 1_000_000 + 600_000
-    memory = Memory(store, now_ms())
+    memory = PersistedState(store, now_ms())
     memory.set_pin("okx")
     memory.set_ban("binance", until_ms)
     await kept(store, memory, {"pin": "okx", "ban:binance": str(until_ms)})
-    again = Memory(store, now_ms())
+    again = PersistedState(store, now_ms())
 
     assert again.pin == "okx"
     assert again.bans == {"binance": until_ms}
@@ -59,23 +59,23 @@ async def test_pin_and_bans_survive(store: SqliteStateStore) -> None:
 async def test_unpinned_stays_unpinned(store: SqliteStateStore) -> None:
     """A pin that was undone is gone in the next life too."""
     store.save({"pin": "okx"})
-    memory = Memory(store, now_ms())
+    memory = PersistedState(store, now_ms())
     memory.set_pin(None)
     await kept(store, memory, {})
 
-    assert Memory(store, now_ms()).pin is None
+    assert PersistedState(store, now_ms()).pin is None
 
 
 async def test_a_change_right_before_the_end_is_kept(store: SqliteStateStore) -> None:
     """What was set in the last moment before the engine ends is written all the same."""
-    memory = Memory(store, now_ms())
+    memory = PersistedState(store, now_ms())
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(memory.run())
         await asyncio.sleep(0)
         memory.set_pin("okx")
         running.cancel()
 
-    assert Memory(store, now_ms()).pin == "okx"
+    assert PersistedState(store, now_ms()).pin == "okx"
 
 
 def test_bans_that_are_over_are_forgotten(store: SqliteStateStore) -> None:
@@ -83,7 +83,7 @@ def test_bans_that_are_over_are_forgotten(store: SqliteStateStore) -> None:
     now = now_ms()
     store.save({"ban:old": str(now - 1), "ban:new": str(now + 60_000), "ban:odd": "soon"})
 
-    assert Memory(store, now).bans == {"new": now + 60_000}
+    assert PersistedState(store, now).bans == {"new": now + 60_000}
 
 
 @pytest.mark.parametrize("until", ["32503680000000", "9" * 400])
@@ -92,7 +92,7 @@ def test_a_ban_that_no_venue_would_state_is_cut(store: SqliteStateStore, until: 
     store.save({"ban:okx": until})
     now = now_ms()
 
-    assert Memory(store, now).bans.get("okx", 0) <= now + 3 * 24 * 3_600_000
+    assert PersistedState(store, now).bans.get("okx", 0) <= now + 3 * 24 * 3_600_000
 
 
 async def test_disk_that_refuses_costs_no_running_engine(
@@ -101,7 +101,7 @@ async def test_disk_that_refuses_costs_no_running_engine(
     """A pin that cannot be written holds in this life, and the log says so."""
     store = SqliteStateStore(tmp_path / "gone" / "state.db")
     (tmp_path / "gone").mkdir()
-    memory = Memory(store, now_ms())
+    memory = PersistedState(store, now_ms())
     (tmp_path / "gone" / "state.db").unlink()
     (tmp_path / "gone").rmdir()
     async with asyncio.TaskGroup() as tasks:

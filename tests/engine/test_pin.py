@@ -10,9 +10,9 @@ import pytest
 
 from crypto_stream.bus.messages import Pin
 from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.memory import Memory
 from crypto_stream.engine.orders import make_orders
 from crypto_stream.engine.past import open_history
+from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore
 from tests.engine.test_assembly import assembled
@@ -24,17 +24,17 @@ async def test_only_a_pin_that_changes_something_is_logged(
     """One line for each change; the pin of a source that is gone is forgotten without a word."""
     store = SqliteStateStore(tmp_path / "state.db")
     store.save({"pin": "gone"})
-    memory = Memory(store, 0)
+    memory = PersistedState(store, 0)
     assembly = assembled(sources="binance,synthetic", pin=memory.pin)
     settings = Settings(data_dir=tmp_path)
     history = open_history(settings, assembly.instruments, assembly.clock)
     engine = Engine(assembly, memory, history, partial(make_orders, settings))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):
-        await engine.answer(1, Pin("auto"))
+        await engine.answer("one", Pin("auto"))
         forgotten = memory.pin
         for source in ("binance", "binance", "synthetic", "auto", "auto"):
-            await engine.answer(1, Pin(source))
+            await engine.answer("one", Pin(source))
 
     assert forgotten is None
     assert [(one.message, vars(one)["source"]) for one in caplog.records] == [

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from crypto_stream.bus.messages import GetVenues, Pin, VenuesChanged, WatchVenues
+from crypto_stream.bus.messages import GetTopic, Pin, TopicUpdate, Watch, Watched
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import Venues
@@ -40,7 +40,7 @@ def _states(engine: Engine) -> dict[str, str]:
 
 
 async def test_engine_tells_a_gateway_everything(tmp_path: Path) -> None:
-    """Snapshot first, then quotes numbered without a gap, a beat each second; SIGTERM ends it with 0."""
+    """Snapshot first, then quotes whose numbers only grow, a beat each second; SIGTERM ends it with 0."""
     async with (
         FakeBinance(SYMBOLS) as binance,
         FakeOKX(SYMBOLS) as okx,
@@ -54,8 +54,9 @@ async def test_engine_tells_a_gateway_everything(tmp_path: Path) -> None:
         assert not (tmp_path / "bus").exists()
         assert [each.symbol for each in snapshot.instruments][:3] == ["btcusdt", "ethusdt", "ticker_00"]
         assert len(snapshot.quotes) == len(snapshot.instruments) == 105
-        assert {quote.seq for quote in snapshot.quotes} <= set(range(1, snapshot.seq + 1))
-        assert [quote.seq for quote in quotes] == list(range(snapshot.seq + 1, quotes[-1].seq + 1))
+        numbers = [max(quote.seq for quote in snapshot.quotes), *(quote.seq for quote in quotes)]
+        assert numbers[0] == snapshot.seq
+        assert numbers == sorted(set(numbers))
         assert all(status.name in ("binance", "okx", "synthetic") for status in snapshot.sources)
         assert all(quote.synthetic == (quote.source == "synthetic") for quote in quotes if quote.source)
         gaps = [
@@ -71,12 +72,13 @@ async def test_venues_are_answered_and_watched(tmp_path: Path) -> None:
         FakeOKX(SYMBOLS) as okx,
         engine_on(tmp_path, binance, okx) as engine,
     ):
-        venues = msgspec.msgpack.decode(await engine.ask(GetVenues("btcusdt")), type=Venues)
-        before = engine.all(VenuesChanged)
-        await engine.ask(WatchVenues(["ethusdt"]))
-        await until(lambda: len(engine.all(VenuesChanged)) >= 2)
-        watched = {message.venues.symbol for message in engine.all(VenuesChanged)}
-        await engine.ask(WatchVenues([]))
+        venues = msgspec.msgpack.decode(await engine.ask(GetTopic("venues", "btcusdt")), type=Venues)
+        before = engine.all(TopicUpdate)
+        answer = await engine.ask(Watch({"venues": ["ethusdt", "goneusdt"], "weather": ["btcusdt"]}))
+        told = msgspec.msgpack.decode(answer, type=Watched)
+        await until(lambda: len(engine.all(TopicUpdate)) >= 2)
+        watched = {(message.topic, message.key) for message in engine.all(TopicUpdate)}
+        await engine.ask(Watch({}))
         rows = {row.source: row for row in venues.sources}
 
         assert list(rows) == ["binance", "okx"]
@@ -88,7 +90,9 @@ async def test_venues_are_answered_and_watched(tmp_path: Path) -> None:
         assert venues.best_ask == min((row.ask or "" for row in rows.values()), key=float)
         assert rows["okx"].bid != rows["binance"].bid
         assert before == []
-        assert watched == {"ethusdt"}
+        assert [(each.topic, each.key) for each in told.now] == [("venues", "ethusdt")]
+        assert told.unknown == [("venues", "goneusdt"), ("weather", "btcusdt")]
+        assert watched == {("venues", "ethusdt")}
 
 
 async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
@@ -99,8 +103,8 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
         engine_on(tmp_path, binance, okx) as engine,
     ):
         for ask, code in (
-            (GetVenues("goneusdt"), "unknown_symbol"),
-            (WatchVenues(["btcusdt", "goneusdt"]), "unknown_symbol"),
+            (GetTopic("venues", "goneusdt"), "unknown_key"),
+            (GetTopic("weather", "btcusdt"), "unknown_key"),
             (Pin("nowhere"), "unknown_source"),
         ):
             with pytest.raises(RefusedError) as refusal:
@@ -111,12 +115,12 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
 
 
 async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
-    """A pin switches at once, holds in the next life, and `auto` undoes it; a new life has a new epoch."""
+    """A pin switches at once, holds in the next run, and `auto` undoes it; the numbers go on."""
     async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
         async with engine_on(tmp_path, binance, okx) as engine:
             await engine.ask(Pin("okx"))
             await until(lambda: engine.serving("okx"))
-            first = engine.snapshot.epoch
+            first, last_seq = engine.snapshot, engine.quotes[-1].seq
             switches = engine.switches
             status = await engine.stop()
         options = {fake.name: {"url": fake.url, "rest_url": fake.rest_url} for fake in (binance, okx)}
@@ -125,7 +129,7 @@ async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
         ) as again:
             await until(lambda: again.serving("okx") and again.serving("synthetic", "ticker_00"))
             pinned = again.snapshot.pin
-            second = again.snapshot.epoch
+            second = again.snapshot
             served = {quote.source for quote in again.quotes if not quote.stale}
             await again.ask(Pin("auto"))
             await until(lambda: again.serving("binance"))
@@ -134,7 +138,9 @@ async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
     assert ("binance", "okx") in switches
     assert pinned == "okx"
     assert "binance" not in served
-    assert first != second
+    assert first.epoch == second.epoch
+    assert first.run != second.run
+    assert last_seq < min(quote.seq for quote in second.quotes)
 
 
 async def test_lost_venue_is_replaced_on_the_bus(tmp_path: Path) -> None:
@@ -195,7 +201,7 @@ async def test_a_pair_that_no_venue_trades_is_shown_stale_with_the_venues_word(t
             seen = len(_of(engine, "ethusdt"))
             await until(lambda: len(_of(engine, "ethusdt")) > seen + 20)
             quotes = _of(engine, "ethusdt")[seen:]
-            answer = await engine.ask(GetVenues("ethusdt"))
+            answer = await engine.ask(GetTopic("venues", "ethusdt"))
             venues = msgspec.msgpack.decode(answer, type=Venues)
 
     assert all(quote.stale and quote.source == "binance" for quote in quotes)

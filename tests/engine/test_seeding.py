@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from crypto_stream.engine.backfill import seed
 from crypto_stream.engine.past import open_history
-from crypto_stream.engine.seeding import seed
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.loading import load_sources
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.names import Names
+from crypto_stream.feed.sources import Rest, Source
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
-from crypto_stream.market.instruments import Instrument, pair
+from crypto_stream.market.instruments import pair
 from crypto_stream.settings import Settings
 from tests.fakes import FakeBinance, FakeOKX
 from tests.history.clocks import SetClocks
+from tests.instruments import named
 from tests.waiting import DEADLINE_S
 
 MINUTE = 60_000
@@ -39,7 +42,7 @@ def given(time: int, source: str = "binance:candles") -> Bar:
 def began(folder: Path) -> History:
     """Open a history whose first trade of btcusdt was at NOW."""
     history = open_history(Settings(data_dir=folder), ["btcusdt"], EngineClock(MachineClocks()))
-    history.take("binance", Trade("btcusdt", "trades", 1, NOW, "1", "1"), "binance")
+    history.take("binance", Trade(named("btcusdt"), "trades", 1, NOW, "1", "1"), "binance")
     return history
 
 
@@ -103,7 +106,7 @@ async def test_both_venues_give_their_candles(venue: Any, name: str, tmp_path: P
         (source,) = load_sources(settings)
         history = open_history(settings, ["btcusdt"], EngineClock(MachineClocks()))
         async with asyncio.timeout(DEADLINE_S):
-            await seed(history, [source], {name: [BTC]})
+            await seed(history, [source], {name: [BTC]}, names(source))
         page = await history.ask("btcusdt", NOTHING)
 
     assert [bar.source for bar in page.bars] == [f"{name}:candles"]
@@ -118,14 +121,20 @@ class Venue:
         self._name = name
         self._error = error
 
-    async def candles(self, _http: httpx.AsyncClient, _instrument: object, interval: str) -> list[Bar]:
+    async def candles(self, _http: httpx.AsyncClient, _venue_id: str, interval: str) -> list[Bar]:
         self.asked.append(interval)
         if self._error:
             raise self._error
         return [given(NOW - 60 * MINUTE, f"{self._name}:candles")]
 
     def source(self) -> Source:
-        return Source(self._name, "here", [], "http://127.0.0.1:9", candles=self.candles)
+        return Source(name=self._name, found="here", rest=Rest("http://127.0.0.1:9", candles=self.candles))
+
+
+def names(*sources: Source, symbols: Sequence[str] = ("btcusdt",)) -> dict[str, Names]:
+    """Name instruments as each source does."""
+    carried = [pair(symbol) for symbol in symbols]
+    return {source.name: Names(source.name, source.venue_id, carried, {}) for source in sources}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +145,8 @@ async def test_the_next_venue_is_asked_when_one_gives_nothing(error: Exception, 
     history = began(tmp_path)
     broken, well = Venue("binance", error), Venue("okx")
     async with asyncio.timeout(DEADLINE_S):
-        await seed(history, [broken.source(), well.source()], {"binance": [BTC], "okx": [BTC]})
+        sources = [broken.source(), well.source()]
+        await seed(history, sources, {"binance": [BTC], "okx": [BTC]}, names(*sources))
 
     assert (broken.asked, well.asked) == (["1h"], ["1h", "1m"])
     assert (await history.ask("btcusdt", NOTHING)).bars[0].source == "okx:candles"
@@ -151,17 +161,23 @@ async def test_one_instrument_that_fails_costs_itself_alone(error: Exception, tm
     history = open_history(Settings(data_dir=tmp_path), symbols, EngineClock(MachineClocks()))
     asked: list[tuple[str, str]] = []
 
-    async def candles(_http: httpx.AsyncClient, instrument: Instrument, interval: str) -> list[Bar]:
-        asked.append((instrument.symbol, interval))
-        if instrument.symbol == "ethusdt":
+    async def candles(_http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
+        asked.append((venue_id, interval))
+        if venue_id == "ethusdt":
             raise error
         return [given(NOW - 60 * MINUTE)]
 
     well = Venue("okx")
-    broken = Source("binance", "here", [], "http://127.0.0.1:9", candles=candles)
+    broken = Source(name="binance", found="here", rest=Rest("http://127.0.0.1:9", candles=candles))
     carried = [pair(symbol) for symbol in symbols]
     async with asyncio.timeout(DEADLINE_S):
-        await seed(history, [broken, well.source()], {"binance": carried, "okx": carried})
+        sources = [broken, well.source()]
+        await seed(
+            history,
+            sources,
+            {"binance": carried, "okx": carried},
+            names(*sources, symbols=symbols),
+        )
 
     assert [symbol for symbol, _ in asked] == ["btcusdt", "btcusdt", "ethusdt", "xrpusdt", "xrpusdt"]
     assert well.asked == ["1h", "1m"]

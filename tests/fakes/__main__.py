@@ -7,15 +7,13 @@ import asyncio
 import signal
 import sys
 
-from tests.fakes import FakeBinance, FakeOKX
-
-_VENUES = {"binance": FakeBinance, "okx": FakeOKX}
+from tests.fakes import FAKES
 
 
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m tests.fakes", description=__doc__)
-    parser.add_argument("venue", choices=_VENUES)
+    parser.add_argument("venue", choices=FAKES)
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes any free one")
     parser.add_argument("--symbols", default="btcusdt,ethusdt,xrpusdt", help="symbols, separated by commas")
     parser.add_argument("--rate", type=float, default=20.0, help="top-of-book changes per second and symbol")
@@ -31,7 +29,7 @@ async def _serve(given: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     symbols = given.symbols.split(",")
-    made = _VENUES[given.venue](symbols, rate=given.rate, port=given.port, price=given.price, seed=given.seed)
+    made = FAKES[given.venue](symbols, rate=given.rate, port=given.port, price=given.price, seed=given.seed)
     async with made as fake:
         await fake.fault(given.fault, given.fault_symbol)
         sys.stdout.write(f"{fake.port}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt"},
-    "trade": {"aggTrade", "trades"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
+    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
     "ticker": {"ticker", "tickers"},
 }
 
@@ -210,7 +211,7 @@ class Burst(Fault):
 
 
 def payload_of(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a data frame that holds the values, of either venue."""
+    """Return the part of a data frame that holds the values, of any venue."""
     data: Any = message.get("data", message)
     payload: dict[str, Any] = data[0] if isinstance(data, list) else data
     return payload
@@ -226,10 +227,15 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
 def _an_hour_ago(data: dict[str, Any]) -> None:
     for name in {"E", "T", "ts"} & data.keys():
         data[name] = type(data[name])(int(data[name]) - 3_600_000)
+    if "microtimestamp" in data:
+        data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
+    elif "timestamp" in data:
+        earlier = datetime.fromisoformat(data["timestamp"]) - timedelta(hours=1)
+        data["timestamp"] = earlier.isoformat()
 
 
 def _replaced(value: object) -> Callable[[dict[str, Any]], object]:
-    return lambda data: data.update({key: value for key in data if key not in {"s", "instId", "e"}})
+    return lambda data: data.update({key: value for key in data if key not in {"s", "instId", "e", "symbol"}})
 
 
 _WRONG: list[Callable[[dict[str, Any]], object]] = [

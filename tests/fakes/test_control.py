@@ -26,8 +26,8 @@ async def test_rest_lists_what_the_handlers_read() -> None:
         async with httpx.AsyncClient(base_url=two.rest_url) as http:
             other = await okx.instruments(http)
 
-    assert {symbol: each.state for symbol, each in listed.items()} == {"btcusdt": "", "ethusdt": "HALT"}
-    assert {symbol: each.state for symbol, each in other.items()} == {"btcusdt": "preopen"}
+    assert {each.id: each.state for each in listed} == {"BTCUSDT": "", "ETHUSDT": "HALT"}
+    assert {each.id: each.state for each in other} == {"BTC-USDT": "preopen"}
 
 
 async def test_the_process_is_controlled_over_its_own_port() -> None:

@@ -10,10 +10,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from crypto_stream.feed.source import MalformedFrame
+from crypto_stream.feed.handler import UNREADABLE
 from handlers import binance, okx
 from tests.fakes import FakeBinance, FakeOKX, FakeVenue
-from tests.fakes.peers import BTC, ETH, drain, open_binance, receive
+from tests.fakes.peers import BTC, ETH, address, asking, drain, open_binance, receive
+from tests.handlers.reading import reader
 from tests.waiting import DEADLINE_S, until
 
 
@@ -49,8 +50,8 @@ async def test_binance_acknowledges_and_sends_all_three_streams(fake: FakeBinanc
 
 async def test_okx_pushes_before_it_acknowledges_each_argument(okx_fake: FakeOKX) -> None:
     """OKX sends the state of a channel before its acknowledgement, and one acknowledgement per argument."""
-    client = await connect(okx.url(okx_fake.url, []))
-    await client.send(okx.subscribe([BTC])[0].text)
+    client = await connect(address(okx, okx_fake))
+    await client.send(asking(okx, BTC).text)
     first = await receive(client)
     acked: list[str] = []
     while len(acked) < 3:
@@ -164,14 +165,14 @@ async def test_spoiled_data_leaves_the_connection_open_with_good_frames(
     handler: Any = binance if venue is FakeBinance else okx
     async with venue(["btcusdt"], rate=50) as fake:
         await fake.fault(fault)
-        client = await connect(handler.url(fake.url, []))
-        await client.send(handler.subscribe([BTC])[0].text)
-        good = 0
+        client = await connect(address(handler, fake))
+        await client.send(asking(handler, BTC).text)
+        one, good = reader(handler), 0
         async with asyncio.timeout(DEADLINE_S):
             while good < 10:
                 try:
-                    events = handler.parse(await client.recv(decode=False))
-                except MalformedFrame:
+                    events = list(one.read(await client.recv(decode=False)))
+                except UNREADABLE:
                     continue
                 good += getattr(events[0], "symbol", None) == "btcusdt"
         await client.close()
@@ -200,7 +201,7 @@ async def test_error_ack_names_the_request(fake: FakeBinance) -> None:
     frame = await receive(client)
     await client.close()
 
-    assert frame["id"] == int(binance.subscribe([BTC, ETH])[0].keys[0])
+    assert frame["id"] == int(asking(binance, BTC, ETH).keys[0])
     assert frame["error"]["code"] == 2
 
 
@@ -208,7 +209,7 @@ async def test_accept_and_close_closes_every_connection(fake: FakeBinance) -> No
     """Each connection is accepted and then closed at once; each is counted."""
     await fake.fault("accept-and-close")
     for _ in range(3):
-        client = await connect(binance.url(fake.url, []))
+        client = await connect(address(binance, fake))
         await client.wait_closed()
 
     assert len(fake.connects) == 3

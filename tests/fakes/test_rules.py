@@ -12,15 +12,15 @@ from websockets.exceptions import ConnectionClosed
 
 from handlers import binance, okx
 from tests.fakes import FakeBinance, FakeOKX
-from tests.fakes.peers import BTC, ETH, drain, receive
+from tests.fakes.peers import BTC, ETH, address, asking, drain, receive
 from tests.waiting import until
 
 
 async def test_okx_refuses_an_unknown_instrument_and_answers_pings() -> None:
     """An unknown instrument gets error 60018; the text ping gets pong; silence gets close code 4004."""
     async with FakeOKX(["btcusdt"], rate=0, idle_s=0.3) as fake:
-        client = await connect(okx.url(fake.url, []))
-        await client.send(okx.subscribe([ETH])[0].text)
+        client = await connect(address(okx, fake))
+        await client.send(asking(okx, ETH).text)
         error = await receive(client)
         await client.send("ping")
         answers = {await client.recv() for _ in range(3)}
@@ -36,7 +36,7 @@ async def test_okx_refuses_an_unknown_instrument_and_answers_pings() -> None:
 async def test_binance_cuts_who_sends_more_than_five_messages_a_second() -> None:
     """The sixth message within one second closes the connection with 1008."""
     async with FakeBinance(["btcusdt"], rate=50) as fake:
-        client = await connect(binance.url(fake.url, []))
+        client = await connect(address(binance, fake))
         for number in range(6):
             await client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
         _, closed = await drain(client)
@@ -50,9 +50,9 @@ async def test_binance_notes_too_many_connects() -> None:
     """The 301st connect within five minutes is noted."""
     async with FakeBinance([], rate=0) as fake:
         fake.connects.extend([time.monotonic()] * 299)
-        await (await connect(binance.url(fake.url, []))).close()
+        await (await connect(address(binance, fake))).close()
         before = list(fake.violations)
-        await (await connect(binance.url(fake.url, []))).close()
+        await (await connect(address(binance, fake))).close()
 
     assert before == []
     assert fake.violations == ["more than 300 connects in 5 minutes"]
@@ -61,7 +61,7 @@ async def test_binance_notes_too_many_connects() -> None:
 async def test_a_pong_that_does_not_come_cuts() -> None:
     """Binance pings; a client that does not answer within the time is cut and noted."""
     async with FakeBinance(["btcusdt"], rate=0, ping_s=0.05, pong_s=0.2) as fake:
-        client = await connect(binance.url(fake.url, []))
+        client = await connect(address(binance, fake))
         client.transport.pause_reading()
         await until(lambda: fake.violations)
         client.transport.abort()
@@ -73,9 +73,9 @@ async def test_okx_refuses_too_many_operations() -> None:
     """The 481st subscribe or unsubscribe of a connection is refused with 60014 and noted."""
     frames: list[Any] = []
     async with FakeOKX(["btcusdt"], rate=0) as fake:
-        client = await connect(okx.url(fake.url, []), max_queue=None)
+        client = await connect(address(okx, fake), max_queue=None)
         for _ in range(481):
-            await client.send(okx.unsubscribe([BTC])[0].text)
+            await client.send(asking(okx, BTC, verb="unsubscribe").text)
         while not frames or frames[-1]["event"] != "error":
             frames.append(await receive(client))
         await client.close()

@@ -10,16 +10,18 @@ from typing import Any
 import msgspec
 
 from crypto_stream.feed.connection import Recorder
+from crypto_stream.feed.handler import Limits
 from crypto_stream.feed.loading import load_source, load_sources
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Source
 from tests.fakes.venue import FakeVenue
 from tests.feed.rig import Feed, fed, settings
 
 
 def source_of(fake: FakeVenue, **changed: Any) -> Source:
-    """Load the handler of a fake venue with its address; `changed` replaces fields of the source."""
+    """Load the handler of a fake venue with its address; `changed` replaces parts of it or its limits."""
     source = load_source(fake.name, None, {"url": fake.url, "rest_url": fake.rest_url})
-    return msgspec.structs.replace(source, **changed)
+    limits = {name: changed.pop(name) for name in Limits._fields if name in changed}
+    return msgspec.structs.replace(source, limits=source.limits._replace(**limits), **changed)
 
 
 @contextlib.asynccontextmanager

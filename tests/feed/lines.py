@@ -11,6 +11,7 @@ from crypto_stream.feed.failover import Failover
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade
 from crypto_stream.market.status import SourceState
+from tests.instruments import named
 
 S = 1_000_000_000
 LIMITS = Limits(stale_after=5 * S, quiet_after=60 * S, failback_after=30 * S)
@@ -27,6 +28,10 @@ class Facts:
     unbroken_since_ns: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     halted: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, symbol: str) -> Facts:
+        """Return itself: one connection carries all."""
+        return self
 
 
 class World:
@@ -60,7 +65,7 @@ class World:
     def tell(self, name: str, symbol: str = "btcusdt", price: str = "1") -> None:
         """Let a source give a trade."""
         self._key += 1
-        self.book.of(name).apply(Trade(symbol, "trades", self._key, None, price, None), self.now_ns)
+        self.book.of(name).apply(Trade(named(symbol), "trades", self._key, None, price, None), self.now_ns)
 
     def move(self, name: str, symbol: str = "btcusdt") -> None:
         """Let a source give a trade at a price of its own."""

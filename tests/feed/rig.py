@@ -13,7 +13,7 @@ from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
-from crypto_stream.feed.source import Source
+from crypto_stream.feed.sources import Source
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.settings import Settings, load
 from tests.fakes import FakeBinance, FakeOKX
@@ -82,7 +82,7 @@ async def fed(
     remember = bans.__setitem__
     assembly = Assembly(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
     feed = Feed(assembly, bans=bans)
-    assembly.accepted = feed.took
+    assembly.accepted.append(feed.took)
     async with asyncio.TaskGroup() as tasks:
         loop = tasks.create_task(connect_to_handler(assembly.board, feed))
         try:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from crypto_stream.feed.source import Listed
+from crypto_stream.feed.handler import Listed
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.rig import SYMBOLS, Feed, running
 from tests.waiting import SCALE, until
@@ -94,7 +94,7 @@ async def test_what_the_list_shows_anew_is_asked_for_at_once() -> None:
             await until(lambda: "ethusdt" in line.refused and line.listing.rules)
             line.listing._note("ethusdt", "not listed")
             await venue.fault("none")
-            line.listing.take({symbol: Listed("") for symbol in ("btcusdt", "ethusdt")})
+            line.listing.take({f"{each}usdt": Listed(each, each, "USDT") for each in ("btc", "eth")})
             await until(lambda: feed.received("binance", "ethusdt"))
 
             assert line.refused == {}

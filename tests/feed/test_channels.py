@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.channels import Other, lacks
+from crypto_stream.feed.channels import Other, lacks, turning_points
 from crypto_stream.market.book import Entry
 from crypto_stream.market.channels import CHANNELS
 from crypto_stream.market.events import Trade, Update
 from tests.feed.lines import LIMITS, S, World
+from tests.instruments import named
 
 STEPS = st.lists(st.tuples(st.sampled_from(["top", "trade", "day"]), st.floats(0.05, 3.0)), max_size=60)
 
@@ -22,11 +25,11 @@ def fed(steps: list[tuple[str, float]], without: str = "") -> tuple[Entry, float
         number += what == "trade"
         event: Trade | Update
         if what == "trade":
-            event = Trade("x", "trades", number, 1, str(number), "1")
+            event = Trade(named("x"), "trades", number, 1, str(number), "1")
         elif what == "top":
-            event = Update("x", "top", 1, bid=str(now), bid_size="1", ask=str(now + 1), ask_size="1")
+            event = Update(named("x"), "top", 1, bid=str(now), bid_size="1", ask=str(now + 1), ask_size="1")
         else:
-            event = Update("x", "day", 1, price=str(number), volume_24h=str(number), slow=True)
+            event = Update(named("x"), "day", 1, price=str(number), volume_24h=str(number), slow=True)
         if what != without:
             entry.channels.took(event, round(now * S), 1)
     return entry, now
@@ -72,7 +75,7 @@ def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: f
     """Ten of its usual pauses without one trade here."""
     mine, other = Entry(), Entry()
     for number in range(trades):
-        event = Trade("x", "trades", number, 1, str(number), "1")
+        event = Trade(named("x"), "trades", number, 1, str(number), "1")
         at = round((100 + number * pause) * S)
         other.channels.took(event, at, 1)
         other.moved_ns = at
@@ -81,6 +84,25 @@ def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: f
 
     assert bool(found) <= (trades >= 10)
     assert bool(found) or trades <= 11 or trades * pause <= 5
+
+
+@given(STEPS, STEPS, st.sampled_from(["", "top", "trade", "day"]))
+def test_time_alone_changes_nothing_between_turning_points(
+    steps: list[tuple[str, float]], theirs: list[tuple[str, float]], without: str
+) -> None:
+    """From each time that is told to just before the next one the same lacks, where nothing comes."""
+    (mine, now), (other, later) = fed(steps, without), fed(theirs)
+    mine.moved_ns, other.moved_ns = round(now * S), other.channels.trades_ns
+    others = [Other(other, 0, gives_trades=True)]
+    pauses = [pause for each in (mine, other) if (pause := each.channels.pause_ns) is not None]
+    first = round(max(now, later) * S)
+    told = {at for at in turning_points(mine, pauses, 0, LIMITS, CHANNELS) if at > first}
+    times = [first, *sorted(told), first + 10**6 * S]
+
+    for since, until in pairwise(times):
+        assert lacks(mine, others, since, 0, LIMITS, CHANNELS) == lacks(
+            mine, others, until - 1, 0, LIMITS, CHANNELS
+        )
 
 
 def test_a_source_that_lacks_is_left_and_returned_to() -> None:
@@ -94,8 +116,10 @@ def test_a_source_that_lacks_is_left_and_returned_to() -> None:
             entry, key = world.book.of(name), second
             price = str(second)
             if name == "two" or not 20 <= second < 60:
-                entry.apply(Trade("btcusdt", "trades", key, key, price, "1"), world.now_ns)
-            entry.apply(Update("btcusdt", "day", key, key, price, volume_24h=price, slow=True), world.now_ns)
+                entry.apply(Trade(named("btcusdt"), "trades", key, key, price, "1"), world.now_ns)
+            entry.apply(
+                Update(named("btcusdt"), "day", key, key, price, volume_24h=price, slow=True), world.now_ns
+            )
         world.decide()
         served.append(world.serving())
 
@@ -114,9 +138,9 @@ def test_where_all_lack_the_one_that_lacks_least_serves() -> None:
         for name in ("one", "two"):
             entry, price = world.book.of(name), str(second)
             if name == "two" or second < 20:
-                entry.apply(Trade("btcusdt", "trades", second, second, price, "1"), world.now_ns)
+                entry.apply(Trade(named("btcusdt"), "trades", second, second, price, "1"), world.now_ns)
             if name == "one" or second < 20:
-                day = Update("btcusdt", "day", second, second, price, volume_24h=price, slow=True)
+                day = Update(named("btcusdt"), "day", second, second, price, volume_24h=price, slow=True)
                 entry.apply(day, world.now_ns)
         world.decide()
 

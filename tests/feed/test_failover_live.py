@@ -8,11 +8,13 @@ import time
 
 import pytest
 
-from crypto_stream.feed.backoff import Backoff
-from crypto_stream.feed.source import Event, InstrumentStatus
+from crypto_stream.backoff import Backoff
+from crypto_stream.feed.handler import Event, InstrumentStatus
+from handlers import binance as binance_handler
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import STALE_S, SYMBOLS, running, two_venues
+from tests.instruments import named
 from tests.waiting import SCALE, until
 
 MUST_SWITCH = [
@@ -168,7 +170,7 @@ async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_ag
         running(binance, okx, standby=0) as feed,
     ):
         for line in feed.assembly.board.lines.values():
-            line._backoff = Backoff(lambda: 1e-9)
+            line.of("btcusdt")._retry._backoff = Backoff(0.5, 60.0, lambda: 1e-9)
         served = []
         for venue in (binance, okx, binance, okx, binance):
             await until(lambda venue=venue: feed.served() == {venue.name}, 3 * SCALE)  # type: ignore[misc]
@@ -192,7 +194,7 @@ async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:
         tasks = len(asyncio.all_tasks())
         for _ in range(50):
             cut_at, connects = time.monotonic_ns(), len(binance.connects)
-            line._backoff.reset()
+            line.of("btcusdt")._retry._backoff.reset()
             binance.cut_all()
             await until(lambda cut=cut_at: feed.received("binance") > cut and line.state == "live")  # type: ignore[misc]
             assert len(binance.connects) > connects
@@ -284,14 +286,14 @@ async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None
 async def test_what_a_frame_calls_halted_is_served_by_another_until_a_frame_says_that_it_trades() -> None:
     """The venue's word stands in /sources as what its list says would."""
     async with FakeBinance(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
-        sound = source_of(binance)
         words: list[str] = []
 
-        def parse(frame: bytes) -> list[Event]:
-            assert sound.parse is not None
-            return [*(InstrumentStatus("btcusdt", words.pop()) for _ in words[:1]), *sound.parse(frame)]
+        class Reader(binance_handler.Reader):
+            def read(self, frame: bytes) -> list[Event]:
+                said = [InstrumentStatus(named("btcusdt"), words.pop()) for _ in words[:1]]
+                return [*said, *super().read(frame)]
 
-        async with assembled(source_of(binance, parse=parse), source_of(okx), pairs="btcusdt") as feed:
+        async with assembled(source_of(binance, reader=Reader), source_of(okx), pairs="btcusdt") as feed:
             line = feed.assembly.board.lines["binance"]
             await until(lambda: feed.serving() == "binance" and feed.received("okx") and line.listing.rules)
             words.append("HALT")

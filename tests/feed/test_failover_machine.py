@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from crypto_stream.feed.failover import Failover
 from crypto_stream.market.status import SourceState
+from tests.feed.full_scan.failover import Failover as FullScan
 from tests.feed.lines import LIMITS, World
 
 CHAINS = {
@@ -28,7 +28,7 @@ class Sources(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(CHAINS, always=("walk",))
-        self.twin = Failover(CHAINS, self.world.book, LIMITS, ("walk",))
+        self.twin = FullScan(CHAINS, self.world.book, LIMITS, ("walk",))
         self.pin: str | None = None
 
     @rule(name=NAMES)
@@ -68,7 +68,7 @@ class Sources(RuleBasedStateMachine):
             assert serving in live if live else serving is None
             if serving and not any(world.lines[name].failed for name in live):
                 best = live[0]
-                assert serving == best or (best, symbol) in failover._revived
+                assert serving == best or (best, symbol) in failover._chooser.revived
         assert {change[0]: change[2] for change in changes} == {
             symbol: serving for symbol, serving in failover.serving.items() if serving != before[symbol]
         }

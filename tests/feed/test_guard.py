@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crypto_stream.feed.failover import Failover, Held
 from crypto_stream.feed.guard import JumpGuard, former, middle
@@ -170,6 +172,25 @@ def test_the_last_price_of_a_former_life_counts_less_the_older_it_is(hours: floa
 
     assert (world.serving(PAIR) is None) is held
     assert foreign.serving(PAIR) is None
+
+
+@given(st.decimals("0.01", "10000", places=2), st.decimals("0.01", "10000", places=2), st.integers(0, 10**16))
+def test_the_guard_knows_when_age_will_allow_a_price(first: Decimal, second: Decimal, age_ns: int) -> None:
+    """Until a moment before that time it objects, from a moment after it does not."""
+    world = Coins("one", "two")
+    at_ns = world.now_ns - age_ns
+    world.guard.restore(PAIR, former("one", str(first), at_ns))
+    world.says("two", str(second))
+    allowed_ns = world.guard.allowed_ns(PAIR, "two")
+    assert allowed_ns is not None
+    near_ns = allowed_ns - at_ns <= 3600 * S  # within the hour the band is the setting
+    early, late = (
+        world.guard.objection(PAIR, "two", (), allowed_ns + moment)
+        for moment in (-1 - (allowed_ns - at_ns) // 10**12, 1 + (allowed_ns - at_ns) // 10**12)
+    )
+
+    assert near_ns or early is not None
+    assert late is None
 
 
 def test_another_coins_moves_do_not_make_a_calm_pair_dead() -> None:

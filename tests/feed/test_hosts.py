@@ -47,18 +47,18 @@ def test_the_first_host_is_tried_again_while_another_gives_only_part() -> None:
     """After a while, then after ever longer ones; never while all is well, or at the first host itself."""
     hosts = Hosts(_ALL, 60)
     hosts.leave("one")
-    asked = [now for now in range(0, 1000, 10) if hosts.look_again("two", now, whole=False)]
+    asked = [now for now in range(0, 1000, 10) if hosts.look_again("two", now, complete=False)]
 
     assert asked == [60, 180, 420, 900]
-    assert not any(hosts.look_again("two", now, whole=True) for now in range(1000, 9000, 10))
-    assert not any(hosts.look_again("one", now, whole=False) for now in range(1000, 9000, 10))
+    assert not any(hosts.look_again("two", now, complete=True) for now in range(1000, 9000, 10))
+    assert not any(hosts.look_again("one", now, complete=False) for now in range(1000, 9000, 10))
 
 
 def test_a_trial_that_failed_leaves_the_present_host_the_next_one() -> None:
     """The next connection goes where the data came from."""
     hosts = Hosts(_ALL, 60)
     hosts.leave("one")
-    tried = [hosts.look_again("two", now, whole=False) for now in (0.0, 60.0)]
+    tried = [hosts.look_again("two", now, complete=False) for now in (0.0, 60.0)]
     first = hosts.choose(60.0)
     hosts.stay("two")
 
@@ -75,7 +75,7 @@ def test_without_a_host_there_is_nothing_to_choose() -> None:
 
     assert hosts.choose(0.0) is None
     assert hosts.delay(0.0) == 0.0
-    assert not hosts.look_again(None, 1000.0, whole=False)
+    assert not hosts.look_again(None, 1000.0, complete=False)
 
 
 @given(st.lists(st.tuples(st.sampled_from(_ALL), st.floats(0, 100)), max_size=20), st.floats(0, 100))

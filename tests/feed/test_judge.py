@@ -13,6 +13,7 @@ from msgspec import UNSET
 from crypto_stream.feed.judge import Judge
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.events import Trade, Update
+from tests.instruments import named
 
 NOW = 1_790_000_000_000
 S = 1_000_000_000
@@ -39,19 +40,19 @@ class Court:
 
 def trade(price: str = "100", *, key: Any = 1, time: Any = NOW, size: Any = "1") -> Trade:
     """Make a trade."""
-    return Trade("btcusdt", "trades", key, time, price, size)
+    return Trade(named("btcusdt"), "trades", key, time, price, size)
 
 
 def top(
     bid: Any = "99.95", ask: Any = "100.05", *, key: Any = 1, time: Any = None, size: Any = "1"
 ) -> Update:
     """Make a top of book."""
-    return Update("btcusdt", "top", key, time, bid=bid, bid_size=size, ask=ask, ask_size=size)
+    return Update(named("btcusdt"), "top", key, time, bid=bid, bid_size=size, ask=ask, ask_size=size)
 
 
 def day(price: str, *, key: int = NOW, time: int = NOW, high: str = "110") -> Update:
     """Make a day's figures."""
-    return Update("btcusdt", "ticker", key, time, price, open_24h="90", high_24h=high, slow=True)
+    return Update(named("btcusdt"), "ticker", key, time, price, open_24h="90", high_24h=high, slow=True)
 
 
 @pytest.mark.parametrize("price", ["0", "0.000", "-5", "-0", "9" * 40, "1" + "0" * 18, "0." + "0" * 30 + "1"])
@@ -96,7 +97,7 @@ def test_nothing_is_below_zero(name: str) -> None:
     """Neither side of the book, no amount, no figure of the day."""
     fields: dict[str, Any] = {name: "-1"}
 
-    assert Court().allow(Update("btcusdt", "top", 1, None, **fields)) is None
+    assert Court().allow(Update(named("btcusdt"), "top", 1, None, **fields)) is None
 
 
 def test_synthetic_prices_may_be_anything() -> None:
@@ -219,7 +220,7 @@ def test_a_days_figures_are_kept_without_a_price_that_cannot_be() -> None:
 @given(
     st.builds(
         Update,
-        symbol=st.just("btcusdt"),
+        instrument=st.just(named("btcusdt")),
         channel=st.text(max_size=60),
         key=st.integers(-(2**65), 2**65),
         time=st.none() | st.integers(-(2**65), 2**65) | st.integers(NOW - DAY, NOW + DAY),

@@ -9,8 +9,11 @@ import httpx
 import pytest
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.handler import Listed, Rules
 from crypto_stream.feed.listing import Listing
-from crypto_stream.feed.source import Listed, Rules, Source
+from crypto_stream.feed.names import Names
+from crypto_stream.feed.sources import Rest, Source
+from crypto_stream.market.instruments import pair
 from handlers import synthetic
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.rig import running
@@ -19,9 +22,20 @@ from tests.waiting import until
 RULES = Rules("0.01", "0.00001", "0.00001", "5")
 
 
+def names(source: Source) -> Names:
+    """Name btcusdt as the source does."""
+    return Names(source.name, source.venue_id, [pair("BTC-USDT")], {})
+
+
 def listing(**given: Any) -> Listing:
     """Make the listing of a source that carries btcusdt."""
-    return Listing(Source("acme", "here", [], None, **given), ["btcusdt"])
+    source = Source(name="acme", found="here", **given)
+    return Listing(source, names(source))
+
+
+def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
+    """Make an entry of a venue's list."""
+    return Listed(symbol.upper(), symbol[:-4].upper(), symbol[-4:].upper(), state, rules)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +55,7 @@ def listing(**given: Any) -> Listing:
 def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
     """What is empty or 0 binds nobody; where one number is nonsense, none of that instrument binds."""
     listed = listing()
-    listed.take({"btcusdt": Listed("", given), "ethusdt": Listed("", RULES)})
+    listed.take({"btcusdt": listed_as("btcusdt", "", given), "ethusdt": listed_as("ethusdt", "", RULES)})
 
     assert listed.rules == {"btcusdt": kept}
     assert listed.unlisted == {}
@@ -50,11 +64,11 @@ def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -
 def test_rules_are_another_object_only_when_they_changed() -> None:
     """Who shows them compares objects, each hour the same list costs nobody anything."""
     listed = listing()
-    listed.take({"btcusdt": Listed("", RULES)})
+    listed.take({"btcusdt": listed_as("btcusdt", "", RULES)})
     first = listed.rules
-    listed.take({"btcusdt": Listed("HALT", RULES)})
+    listed.take({"btcusdt": listed_as("btcusdt", "HALT", RULES)})
     same = listed.rules
-    listed.take({"btcusdt": Listed("", Rules(tick="0.1"))})
+    listed.take({"btcusdt": listed_as("btcusdt", "", Rules(tick="0.1"))})
 
     assert same is first
     assert listed.rules == {"btcusdt": Rules(tick="0.1")}
@@ -63,7 +77,8 @@ def test_rules_are_another_object_only_when_they_changed() -> None:
 
 def test_synthetic_rules_are_known_at_once() -> None:
     """A source that has no REST interface says what it knows."""
-    listed = Listing(Source("synthetic", "here", [], None, rules=synthetic.RULES), ["eurrub"])
+    source = Source(name="synthetic", found="here", rules=synthetic.RULES)
+    listed = Listing(source, names(source))
 
     assert listed.rules["eurrub"] == Rules(tick="0.01")
     assert listed.rules["eurusd"] == Rules(tick="0.0001")
@@ -96,23 +111,23 @@ async def test_a_list_that_fails_later_leaves_the_rules(
     error: Exception,
 ) -> None:
     """A refusal or nonsense after a good answer changes nothing; the next good answer counts."""
-    answers: list[Exception | dict[str, Listed]] = [
+    answers: list[Exception | list[Listed]] = [
         error,
-        {"btcusdt": Listed("", RULES)},
+        [listed_as("btcusdt")],
         error,
-        {"btcusdt": Listed("", Rules(tick="0.5"))},
+        [listed_as("btcusdt", "", Rules(tick="0.5"))],
     ]
     seen: list[dict[str, Rules]] = []
 
-    async def instruments(_http: Any) -> dict[str, Listed]:
+    async def instruments(_http: Any) -> list[Listed]:
         seen.append(dict(listed.rules))
         answer = answers[min(len(seen), len(answers)) - 1]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    source = Source("acme", "here", [], "http://127.0.0.1:9", instruments=instruments)
-    listed = Listing(source, ["btcusdt"], every_s=0.01, retry_s=0.01)
+    source = Source(name="acme", found="here", rest=Rest("http://127.0.0.1:9", instruments))
+    listed = Listing(source, names(source), every_s=0.01, retry_s=0.01)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(listed.follow())
         await until(lambda: len(seen) > len(answers))

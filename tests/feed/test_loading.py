@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crypto_stream.errors import BrokenHandlerError, SettingError, UnknownHandlerError, UsageError
+from crypto_stream.feed.handler import Keepalive
 from crypto_stream.feed.loading import known_handlers, load_source, load_sources
-from crypto_stream.feed.source import Keepalive
 from crypto_stream.settings import load
 from tests.fakes import FakeBinance
 from tests.feed.assembled import assembled, recording
@@ -20,36 +21,51 @@ NEW_VENUE = '''
 
 import json
 
-from crypto_stream.feed.source import Acked, Ignored, Keepalive, MalformedFrame, Request, Trade
+from crypto_stream.feed.handler import Acked, Ignored, Keepalive, Limits, Opening, Request, Trade
 
 URLS = ["ws://127.0.0.1:9"]
-KEEPALIVE = Keepalive(None, 7.0)
-PACE_S = 0.01
+LIMITS = Limits(pace_s=0.01, keepalive=Keepalive(None, 7.0))
 OPTIONS = {"greeting": "hello"}
 
 
-def url(base, instruments):
-    return f"{base}/stream"
+def venue_id(pair):
+    return pair.symbol.upper()
 
 
-def subscribe(instruments):
-    names = [f"{each.symbol}@aggTrade" for each in instruments]
-    text = json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1})
-    return [Request(text, ("1",), tuple(each.symbol for each in instruments))]
+def pair_of(venue_id):
+    return venue_id[:-4], venue_id[-4:]
 
 
-def parse(frame):
-    try:
+async def opening(http, options):
+    return Opening("/stream")
+
+
+class Reader:
+    def __init__(self, instruments):
+        self.instruments = instruments
+
+    def subscribe(self, wanted):
+        names = [f"{each.id.lower()}@aggTrade" for each in wanted if each.topic == "trades"]
+        text = json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1})
+        return [Request(text, ("1",), tuple(wanted))]
+
+    def read(self, frame):
         message = json.loads(frame)
-    except ValueError as error:
-        raise MalformedFrame(str(error)) from None
-    if "id" in message:
-        return [Acked(str(message["id"]))]
-    trade = message["data"]
-    if trade.get("e") != "aggTrade":
-        return [Ignored("other")]
-    return [Trade(trade["s"].lower(), "trades", trade["a"], trade["T"], trade["p"], trade["q"])]
+        if "id" in message:
+            return [Acked(str(message["id"]))]
+        trade = message["data"]
+        if trade.get("e") != "aggTrade":
+            return [Ignored("other")]
+        instrument = self.instruments[trade["s"]]
+        return [Trade(instrument, "trades", trade["a"], trade["T"], trade["p"], trade["q"])]
 '''
+# The least that is a venue.
+BARE_VENUE = """
+URLS = ["ws://nowhere:1"]
+def venue_id(pair): return pair.symbol
+def pair_of(venue_id): return None
+class Reader: pass
+"""
 
 
 def handler(folder: Path, name: str, text: str = NEW_VENUE) -> Path:
@@ -71,7 +87,8 @@ def test_files_are_the_registration(tmp_path: Path) -> None:
     handler(tmp_path, "_private")
     known = known_handlers(tmp_path)
 
-    assert {"binance", "okx", "synthetic", "venue_a"} == set(known)
+    assert set(known_handlers()) | {"venue_a"} == set(known)
+    assert {"binance", "bybit", "kraken", "okx", "synthetic"} < set(known)
     assert known["binance"].parent.name == "handlers"
     assert known["venue_a"] == tmp_path / "venue_a.py"
 
@@ -84,7 +101,8 @@ def test_unknown_handler_lists_the_known_ones() -> None:
         load_source("zzz", None, {})
 
     assert str(near.value) == (
-        "sources: 'binanse' is no handler; did you mean binance? known: binance, okx, synthetic"
+        "sources: 'binanse' is no handler; did you mean binance? "
+        f"known: {', '.join(sorted(known_handlers()))}"
     )
     assert "did you mean" not in str(far.value)
 
@@ -110,9 +128,9 @@ def test_broken_handler_is_not_unknown(tmp_path: Path, name: str, text: str) -> 
 
 def test_missing_parts_are_named(tmp_path: Path) -> None:
     """A module that lacks what the source interface asks for is told what."""
-    folder = handler(tmp_path, "half_venue", "URLS = []\ndef url(base, instruments): return base\n")
+    folder = handler(tmp_path, "half_venue", "URLS = []\ndef venue_id(pair): return None\n")
 
-    with pytest.raises(BrokenHandlerError, match="does not define subscribe, parse"):
+    with pytest.raises(BrokenHandlerError, match="does not define Reader, pair_of"):
         load_source("half_venue", folder, {})
 
 
@@ -128,7 +146,7 @@ def test_symbol_is_real_or_synthetic_for_good(tmp_path: Path, instrument: str, s
     """No venue carries a reserved symbol, and no synthetic source a real instrument."""
     name = f"odd_{abs(hash(instrument)) % 10**9}"
     text = (
-        "from crypto_stream.feed.source import Instrument\n"
+        "from crypto_stream.feed.handler import Instrument\n"
         f"INSTRUMENTS = [{instrument}]\nSYNTHETIC = {synthetic}\n"
         "async def events(connection, instruments):\n    yield None\n"
     )
@@ -151,7 +169,7 @@ async def test_new_venue_is_one_file(tmp_path: Path) -> None:
             (source,) = feed.assembly.sources
 
             assert source.options == {"greeting": "good day"}
-            assert source.keepalive == Keepalive(None, 7.0)
+            assert source.limits.keepalive == Keepalive(None, 7.0)
             assert source.found == str(tmp_path / "my_venue.py")
             assert fake.violations == []
 
@@ -247,18 +265,17 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
         ("URLS = 5", "URLS must be a list of addresses"),
         ("INSTRUMENTS = ['x']", "INSTRUMENTS must be a list of Instrument"),
         ("RULES = {'x': '0.1'}", "RULES must map symbols to Rules"),
-        ("parse = 1", "parse must be a function"),
+        ("Reader = 1", "Reader must be a function"),
+        ("LIMITS = 5", "LIMITS must be made by Limits"),
+        (
+            "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(frame_bytes=17 * 1024 * 1024)",
+            "frame_bytes of LIMITS must be above 0, at most 16,777,216",
+        ),
     ],
 )
 def test_handler_of_the_wrong_kind_is_one_line(tmp_path: Path, line: str, message: str) -> None:
     """A handler whose parts are not what the source interface says is refused with the part's name."""
-    text = f"""
-URLS = []
-def url(base, instruments): return base
-def subscribe(instruments): return []
-def parse(frame): return []
-{line}
-"""
+    text = f"{BARE_VENUE}{line}\n"
     folder = handler(tmp_path, f"wrong{abs(hash(line))}", text)
     with pytest.raises(BrokenHandlerError, match=message):
         load_source(f"wrong{abs(hash(line))}", folder, {})
@@ -266,15 +283,25 @@ def parse(frame): return []
 
 def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
     """CRYPTO_STREAM_MY_VENUE_URL is the address of `my_venue`, though it could be read otherwise."""
-    text = """
-URLS = ["ws://nowhere:1"]
-def url(base, instruments): return base
-def subscribe(instruments): return []
-def parse(frame): return []
-"""
-    folder = handler(tmp_path, "my_venue", text)
+    folder = handler(tmp_path, "my_venue", BARE_VENUE)
     chosen = load({"sources": "my_venue", "handlers_dir": str(folder)})
     chosen = chosen.model_copy(update={"handler_options": {"my": {"venue_url": "ws://127.0.0.1:5"}}})
     (source,) = load_sources(chosen)
 
     assert list(source.urls) == ["ws://127.0.0.1:5"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("bridge:one", "'bridge' is no kind of source; known: replay:…"),
+        (":x", "'' is no kind of source"),
+        ("replay:", "write replay:VENUE:FILE"),
+        ("replay:binance", "write replay:VENUE:FILE"),
+        ("replay:binance:", "write replay:VENUE:FILE"),
+    ],
+)
+def test_a_source_is_named_by_its_handler_or_by_its_kind(word: str, message: str) -> None:
+    """Anything else is one line that says what there is."""
+    with pytest.raises(SettingError, match=re.escape(message)):
+        load_sources(load({"sources": word}))

@@ -11,7 +11,7 @@ import pytest
 
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.record import FileRecorder
-from crypto_stream.feed.replay import read
+from crypto_stream.feed.recordings import read
 from tests.fakes import FakeBinance, FakeOKX
 from tests.fakes.venue import FakeVenue
 from tests.feed.assembled import assembled, source_of
@@ -38,7 +38,7 @@ def test_lines_are_time_kind_and_text(tmp_path: Path) -> None:
     with FileRecorder(tmp_path / "f") as recorder:
         recorder.write("connect", "ws://host")
         recorder.write("send", "ping")
-        recorder.write("recv", 'p\u00f6ng "\n')
+        recorder.received('p\u00f6ng "\n'.encode())
     lines = [msgspec.json.decode(line) for line in (tmp_path / "f").read_bytes().splitlines()]
 
     assert [line[1:] for line in lines] == [
@@ -48,7 +48,17 @@ def test_lines_are_time_kind_and_text(tmp_path: Path) -> None:
     ]
     assert all(begun - 1 <= line[0] <= time.time() + 1 for line in lines)
     assert recorder.frames == 1
-    assert [recorded.frame for recorded in read(tmp_path / "f")] == ['p\u00f6ng "\n'.encode()]
+    assert [recorded.frame for recorded in read(tmp_path / "f")] == [None, 'p\u00f6ng "\n'.encode()]
+
+
+def test_binary_frames_are_kept_whole(tmp_path: Path) -> None:
+    """Any bytes are read back as they came."""
+    frames = [b"\x1f\x8b\x08\x00", b"", "é".encode(), bytes(range(256))]
+    with FileRecorder(tmp_path / "f") as recorder:
+        for frame in frames:
+            recorder.received(frame)
+
+    assert [recorded.frame for recorded in read(tmp_path / "f")] == frames
 
 
 def test_no_recording_is_overwritten(tmp_path: Path) -> None:

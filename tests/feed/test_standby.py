@@ -135,3 +135,17 @@ def test_a_source_that_gives_only_part_is_not_relied_on() -> None:
     assert at_a_time.wanted(world.now_ns + 2 * S, world.lines, short={"one"}) == {"two"}
     assert with_one.wanted(world.now_ns, world.lines) == {"one", "two"}
     assert with_one.wanted(world.now_ns, world.lines, short={"one"}) == {"one", "two", "three"}
+
+
+def test_a_chain_goes_with_its_last_instrument() -> None:
+    """Sources of which no instrument is left are not wanted; those of one that came are."""
+    standby = Standby([("one",), ("two",), ("two",)], 1, FAILBACK)
+    standby.remove(("two",))
+    one_left = standby.wanted(0, lines())
+    standby.remove(("two",))
+    none_left = standby.wanted(0, lines())
+    standby.add(("three", "four"))
+
+    assert one_left == {"one", "two"}
+    assert none_left == {"one"}
+    assert standby.wanted(0, lines()) == {"one", "three", "four"}

@@ -7,8 +7,8 @@ import asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
 from crypto_stream.feed.connection import open_connection
-from tests.fakes import FakeBinance
-from tests.feed.assembled import source_of
+from crypto_stream.feed.handler import Limits, Opening
+from tests.waiting import until
 
 _FRAMES = 5_000
 
@@ -32,17 +32,15 @@ async def test_others_have_their_turn_while_a_thousand_frames_wait() -> None:
 
     async with serve(flood, "127.0.0.1", 0, compression=None) as server, asyncio.TaskGroup() as tasks:
         port = next(iter(server.sockets)).getsockname()[1]
-        source = source_of(FakeBinance([]), max_age_s=None)
         opened = open_connection(
-            source, f"ws://127.0.0.1:{port}", [], connect_s=5.0, sent=lambda request: None
+            f"ws://127.0.0.1:{port}", Opening("/"), Limits(), connect_s=5.0, sent=lambda request: None
         )
         async with opened as connection:
             running = tasks.create_task(others())
-            read = 0
-            async for _ in connection.frames():
-                read += 1
-                if read == _FRAMES + 1:
-                    break
+            read: list[bytes] = []
+            reading = tasks.create_task(connection.read(read.append))
+            await until(lambda: len(read) == _FRAMES + 1)
+            reading.cancel()
             running.cancel()
 
     assert turns >= _FRAMES // 50

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.feed.source import Event, Trade, Update
+from crypto_stream.feed.handler import Event, Trade, Update
+from handlers import binance as binance_handler
 from tests.fakes import FakeBinance, FakeOKX
 from tests.fakes.venue import FakeVenue
 from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import Feed, running
+from tests.instruments import named
 from tests.waiting import SCALE, until
 
 PAIR = "btcusdt"
@@ -163,14 +165,13 @@ async def test_a_count_begun_anew_on_the_connection_is_followed() -> None:
 async def test_a_handler_without_bounds_is_safe_too() -> None:
     """Whatever its events carry: the feed checks them, and what follows is served."""
     async with FakeBinance([PAIR]) as fake:
-        sound = source_of(fake)
         odd = _odd_events()
 
-        def parse(frame: bytes) -> list[Event]:
-            assert sound.parse is not None
-            return [*(odd.pop() for _ in odd[:1]), *sound.parse(frame)]
+        class Reader(binance_handler.Reader):
+            def read(self, frame: bytes) -> list[Event]:
+                return [*(odd.pop() for _ in odd[:1]), *super().read(frame)]
 
-        async with assembled(source_of(fake, parse=parse), pairs=PAIR) as feed:
+        async with assembled(source_of(fake, reader=Reader), pairs=PAIR) as feed:
             await until(lambda: feed.serving(PAIR) == "binance")
             await until(lambda: not odd)
             await goes_on(feed, fake)
@@ -183,11 +184,11 @@ async def test_a_handler_without_bounds_is_safe_too() -> None:
 def _odd_events() -> list[Event]:
     year_9999 = 253_402_300_799_000
     return [
-        Trade(PAIR, "aggTrade", year_9999, year_9999, "1", "1"),
-        Trade(PAIR, "aggTrade", 2**80, None, "1", "1"),
-        Trade(PAIR, "aggTrade", 1, None, "no price", "1"),
-        Trade(PAIR, "aggTrade", 2, None, "1", "one"),
-        Update(PAIR, "bookTicker", -1, None, bid="1"),
-        Update(PAIR, "bookTicker", year_9999, year_9999, bid="1"),
-        Update(PAIR, "x" * 1000, 1, None, bid="1"),
+        Trade(named(PAIR), "aggTrade", year_9999, year_9999, "1", "1"),
+        Trade(named(PAIR), "aggTrade", 2**80, None, "1", "1"),
+        Trade(named(PAIR), "aggTrade", 1, None, "no price", "1"),
+        Trade(named(PAIR), "aggTrade", 2, None, "1", "one"),
+        Update(named(PAIR), "bookTicker", -2, None, bid="1"),
+        Update(named(PAIR), "bookTicker", year_9999, year_9999, bid="1"),
+        Update(named(PAIR), "x" * 1000, 1, None, bid="1"),
     ]

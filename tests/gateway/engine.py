@@ -10,13 +10,14 @@ from typing import Any, Self
 
 import msgspec
 
+from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,
     Beat,
     GetHistory,
     GetSparks,
-    GetVenues,
+    GetTopic,
     HistoryCounts,
     HistoryPage,
     LiveBars,
@@ -26,9 +27,9 @@ from crypto_stream.bus.messages import (
     Snapshot,
     Sparks,
     Switched,
-    VenuesChanged,
-    WatchBars,
-    WatchVenues,
+    TopicUpdate,
+    Watch,
+    Watched,
 )
 from crypto_stream.bus.orders import Command, OrderNews, Told
 from crypto_stream.errors import RefusedError
@@ -74,8 +75,11 @@ def page(*bars: Bar, gaps: Sequence[Gap] = (Gap(500, 900, "lost"),)) -> HistoryP
 class Engine:
     """Serve the bus at `path` as one epoch; use as `async with`. Beats each 0.2 s unless `silent`."""
 
-    def __init__(self, path: Path, epoch: str = "e1", instruments: list[Instrument] = INSTRUMENTS) -> None:
+    def __init__(
+        self, path: Path, epoch: str = "e1", instruments: list[Instrument] = INSTRUMENTS, run: str = "r1"
+    ) -> None:
         self.epoch = epoch
+        self.run = run
         self.seq = len(instruments)
         self.instruments = instruments
         self.quotes = {one.symbol: quote(one, at) for at, one in enumerate(instruments, 1)}
@@ -83,8 +87,9 @@ class Engine:
         self.reasons: dict[str, str] = {}
         self.pin: str | None = None
         self.asked: list[Ask] = []
-        self.commands: list[tuple[int, Command]] = []
+        self.commands: list[tuple[str, Command]] = []
         self.gateways_left = 0
+        self.updates = 0
         self.silent = False
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
@@ -133,14 +138,23 @@ class Engine:
         """Return the whole present state."""
         quotes = list(self.quotes.values())
         return Snapshot(
-            self.epoch, self.seq, self.instruments, quotes, self.sources(), self.pin, dict(self.reasons)
+            self.epoch,
+            self.seq,
+            self.instruments,
+            quotes,
+            self.sources(),
+            self.pin,
+            dict(self.reasons),
+            run=self.run,
         )
 
-    async def answer(self, _gateway: int, ask: Ask) -> Any:
+    async def answer(self, _gateway: str, ask: Ask) -> Any:
         """Answer as the real engine does."""
         self.asked.append(ask)
-        if isinstance(ask, GetVenues):
-            return self.venues(ask.symbol)
+        if isinstance(ask, GetTopic):
+            return self.venues(ask.key)
+        if isinstance(ask, Watch):
+            return Watched([], [])
         if isinstance(ask, GetHistory):
             await self.may_read.wait()
             if isinstance(self.page, RefusedError):
@@ -154,18 +168,18 @@ class Engine:
             self.pin = None if ask.source == "auto" else ask.source
         return None
 
-    def orders(self, gateway: int, commands: list[Command]) -> None:
+    def orders(self, gateway: str, commands: list[Command]) -> None:
         """Keep what sessions asked, for a test to look at and to answer by `tell`."""
         self.commands += [(gateway, command) for command in commands]
 
-    def tell(self, gateway: int, *news: Told) -> None:
+    def tell(self, gateway: str, *news: Told) -> None:
         """Answer sessions of a gateway."""
         self._port.tell(gateway, OrderNews(list(news)))
 
-    def drained(self, gateway: int) -> None:
+    def drained(self, gateway: str) -> None:
         """Have nothing more to tell."""
 
-    def left(self, _gateway: int) -> None:
+    def left(self, _gateway: str) -> None:
         """Count gateways that went away."""
         self.gateways_left += 1
 
@@ -190,23 +204,26 @@ class Engine:
 
     def publish_venues(self, symbol: str, price: str) -> None:
         """Publish new per-source quotes."""
-        self._port.publish(VenuesChanged(self.venues(symbol, price)))
+        self.publish_update("venues", symbol, self.venues(symbol, price))
 
     def publish_bars(self, seq: int, previous: int | None, *bars: Bar, symbol: str = "btcusdt") -> None:
         """Publish bars of one second."""
-        self._port.publish(LiveBars(symbol, "1s", seq, previous, list(bars), None))
+        bars_now = LiveBars(self.epoch, symbol, "1s", seq, previous, list(bars), None)
+        self.publish_update("candles", f"{symbol}/1s", bars_now)
 
-    def watched_bars(self) -> list[tuple[str, str]] | None:
-        """Return which series gateways asked last to watch, None before they did."""
-        return next((ask.series for ask in reversed(self.asked) if isinstance(ask, WatchBars)), None)
+    def publish_update(self, topic: str, key: str, payload: object) -> None:
+        """Publish the next update of a topic."""
+        self.updates += 1
+        self._port.publish(TopicUpdate(topic, key, self.updates, encode_value(payload)))
 
     def refresh(self) -> None:
         """Publish a whole snapshot again."""
         self._port.publish(self.snapshot())
 
-    def watched(self) -> list[str] | None:
-        """Return what gateways asked last to watch, None before they did."""
-        return next((ask.symbols for ask in reversed(self.asked) if isinstance(ask, WatchVenues)), None)
+    def watched(self, topic: str = "venues") -> list[str] | None:
+        """Return which keys of a topic gateways asked last to watch, None before they did."""
+        asked = next((ask.keys for ask in reversed(self.asked) if isinstance(ask, Watch)), None)
+        return None if asked is None else asked.get(topic, [])
 
     def _beat(self) -> None:
         if not self.silent:

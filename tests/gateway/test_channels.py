@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.gateway.delivery.channels import Channels
-from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 
 WISHES = st.builds(
-    Wish,
+    Subscription,
     st.sampled_from([EVERYTHING, Symbols(False, frozenset({"a"})), Symbols(False, frozenset({"a", "b"}))]),
     st.sampled_from([0, 100]),
     st.booleans(),
@@ -20,10 +20,10 @@ STEPS = st.lists(st.tuples(st.sampled_from("vwxyz"), st.one_of(st.none(), WISHES
 
 @given(STEPS)
 def test_a_viewer_is_in_exactly_the_channel_of_its_newest_wish(
-    steps: list[tuple[str, Wish | None]],
+    steps: list[tuple[str, Subscription | None]],
 ) -> None:
     """After any moves: one channel per wish, its members exactly those who wish it, none empty."""
-    channels, expected = Channels(), dict[str, Wish]()
+    channels, expected = Channels(), dict[str, Subscription]()
     for viewer, wish in steps:
         if wish is None:
             channels.remove(viewer)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.bus.messages import Quotes, VenuesChanged
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.bus.codec import encode_value
+from crypto_stream.bus.messages import Quotes, TopicUpdate
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
-from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
 from crypto_stream.market.status import Switch, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 from tests.gateway.test_mirror import full, snapshot
@@ -61,7 +62,7 @@ class House:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.mirror = full()
-        self.counters = Counters()
+        self.counters = DeliveryMetrics()
         self.breaths = 0
         self.delivery = Delivery(
             self.mirror,
@@ -77,7 +78,7 @@ class House:
         self.breaths += 1
 
     def viewer(
-        self, name: str = "v", wish: Wish | None = None, *, polls: bool = False
+        self, name: str = "v", wish: Subscription | None = None, *, polls: bool = False
     ) -> tuple[Viewer, Pipe]:
         """Connect a viewer, greeted, subscribed and with nothing waiting."""
         pipe = Pipe(polls=polls)
@@ -118,7 +119,7 @@ def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: Ho
     house.delivery.admit(viewer)
     house.delivery.greet(viewer)
     house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Wish(BTC, 100))
+    house.delivery.grant(viewer, Subscription(BTC, 100))
 
     (hello, payload), (status, states), (name, quotes) = pipe.take()
     assert (hello, payload) == ("hello", {"epoch": "e1"})
@@ -129,7 +130,7 @@ def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: Ho
 
 def test_one_message_per_interval_with_the_newest_of_each_symbol(house: House) -> None:
     """However often symbols change, a flush sends each once, and the next flush nothing."""
-    _, pipe = house.viewer(wish=Wish(EVERYTHING, 100))
+    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 100))
     for price in ("101", "102", "103"):
         house.change(price)
         house.change(price + "0", at=1)
@@ -144,7 +145,7 @@ def test_one_message_per_interval_with_the_newest_of_each_symbol(house: House) -
 
 def test_only_the_interval_that_is_due_is_flushed(house: House) -> None:
     """A viewer of one interval gets nothing on another one's beat."""
-    _, pipe = house.viewer(wish=Wish(EVERYTHING, 1000))
+    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 1000))
     house.change("101")
 
     house.delivery.flush(100)
@@ -154,7 +155,7 @@ def test_only_the_interval_that_is_due_is_flushed(house: House) -> None:
 
 def test_members_of_a_channel_share_one_encoded_frame(house: House) -> None:
     """The frame is encoded once however many viewers wish the same."""
-    pipes = [house.viewer(str(number), Wish(EVERYTHING, 100))[1] for number in range(5)]
+    pipes = [house.viewer(str(number), Subscription(EVERYTHING, 100))[1] for number in range(5)]
     before = house.counters.encoded
     house.change("101")
 
@@ -166,7 +167,7 @@ def test_members_of_a_channel_share_one_encoded_frame(house: House) -> None:
 
 def test_delta_carries_symbol_seq_and_only_what_changed(house: House) -> None:
     """Fields that stayed the same are left out."""
-    _, pipe = house.viewer(wish=Wish(BTC, 100, delta=True))
+    _, pipe = house.viewer(wish=Subscription(BTC, 100, delta=True))
     house.change("101")
 
     house.delivery.flush(100)
@@ -179,12 +180,12 @@ def test_delta_carries_symbol_seq_and_only_what_changed(house: House) -> None:
 
 def test_a_viewer_that_joins_a_delta_channel_in_the_middle_ends_up_with_the_truth(house: House) -> None:
     """A field that went there and back since the channel's last flush is told to the newcomer too."""
-    house.viewer("first", Wish(BTC, 100, delta=True))
+    house.viewer("first", Subscription(BTC, 100, delta=True))
     house.change("101")
     newcomer = Pipe()
     viewer = Viewer("second", newcomer)
     house.delivery.admit(viewer)
-    house.delivery.grant(viewer, Wish(BTC, 100, delta=True))
+    house.delivery.grant(viewer, Subscription(BTC, 100, delta=True))
     house.delivery.greet(viewer)
     house.change("100.00")
 
@@ -197,8 +198,8 @@ def test_a_viewer_that_joins_a_delta_channel_in_the_middle_ends_up_with_the_trut
 
 def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
     """At most one frame waits, the others are skipped; drained, it gets one snapshot of the newest."""
-    _, pipe = house.viewer(wish=Wish(BTC, 100))
-    _, other = house.viewer("other", Wish(BTC, 100))
+    _, pipe = house.viewer(wish=Subscription(BTC, 100))
+    _, other = house.viewer("other", Subscription(BTC, 100))
     pipe.reads = False
 
     for number in range(5):
@@ -222,7 +223,7 @@ def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
 
 def test_thirty_seconds_behind_is_the_end(house: House) -> None:
     """Who takes nothing for 30 s is cut and counted, not before."""
-    viewer, pipe = house.viewer(wish=Wish(BTC, 100))
+    viewer, pipe = house.viewer(wish=Subscription(BTC, 100))
     pipe.reads = False
     house.stuff()
 
@@ -239,7 +240,7 @@ def test_thirty_seconds_behind_is_the_end(house: House) -> None:
 
 def test_reading_again_ends_the_countdown(house: House) -> None:
     """Thirty seconds count from the last time it was behind."""
-    _, pipe = house.viewer(wish=Wish(BTC, 100))
+    _, pipe = house.viewer(wish=Subscription(BTC, 100))
     pipe.reads = False
     house.stuff()
     house.now_s = PATIENCE_S - 1
@@ -254,7 +255,7 @@ def test_reading_again_ends_the_countdown(house: House) -> None:
 @pytest.mark.parametrize("delta", [False, True])
 def test_a_polling_viewer_gets_one_newest_message_per_poll(house: House, delta: bool) -> None:
     """Between two polls only one `quotes` waits; what changed meanwhile comes with the next, no snapshot."""
-    _, pipe = house.viewer(wish=Wish(EVERYTHING, 100, delta=delta), polls=True)
+    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 100, delta=delta), polls=True)
     for number, price in enumerate(("101", "102", "103")):
         house.change(price)
         house.change(price + "0", at=1 if number else 2)
@@ -274,11 +275,11 @@ def test_a_polling_viewer_gets_one_newest_message_per_poll(house: House, delta: 
 
 def test_after_unsubscribing_what_was_still_to_come_of_the_rest_comes(house: House) -> None:
     """Leaving a symbol loses no change of the others, and nothing of it comes any more."""
-    viewer, pipe = house.viewer(wish=Wish(EVERYTHING, 5000))
+    viewer, pipe = house.viewer(wish=Subscription(EVERYTHING, 5000))
     house.change("101")
     house.change("201", at=1)
 
-    house.delivery.narrow(viewer, Wish(EVERYTHING.minus(BTC), 5000))
+    house.delivery.narrow(viewer, Subscription(EVERYTHING.minus(BTC), 5000))
     house.change("102")
     house.change("202", at=1)
     house.delivery.flush(5000)
@@ -292,10 +293,10 @@ def test_after_unsubscribing_what_was_still_to_come_of_the_rest_comes(house: Hou
 
 def test_a_new_epoch_brings_hello_and_then_a_snapshot_to_everybody(house: House) -> None:
     """Also to who is behind, once it has drained; the unsubscribed get hello alone."""
-    _, slow = house.viewer("slow", Wish(BTC, 100))
+    _, slow = house.viewer("slow", Subscription(BTC, 100))
     slow.reads = False
     house.stuff()
-    _, quick = house.viewer("quick", Wish(BTC, 100))
+    _, quick = house.viewer("quick", Subscription(BTC, 100))
     _, idle = house.viewer("idle")
 
     house.mirror.receive(snapshot("e2", seq=1, price="7"), 0.0)
@@ -313,8 +314,8 @@ def test_a_new_epoch_brings_hello_and_then_a_snapshot_to_everybody(house: House)
 
 def test_a_switch_is_told_to_who_watches_one_of_its_symbols(house: House) -> None:
     """With only the symbols that viewer has."""
-    _, btc = house.viewer("btc", Wish(BTC, 100))
-    _, eth = house.viewer("eth", Wish(Symbols(False, frozenset({"ethusdt"})), 100))
+    _, btc = house.viewer("btc", Subscription(BTC, 100))
+    _, eth = house.viewer("eth", Subscription(Symbols(False, frozenset({"ethusdt"})), 100))
 
     house.delivery.switched(Switch(["btcusdt", "ticker_00"], "binance", None, "lost", 1))
 
@@ -325,18 +326,18 @@ def test_a_switch_is_told_to_who_watches_one_of_its_symbols(house: House) -> Non
 
 def test_venues_go_to_who_asked_for_them(house: House) -> None:
     """At its interval, the newest per symbol; what is known comes with the subscription."""
-    _, plain = house.viewer("plain", Wish(BTC, 100))
-    _, first = house.viewer("first", Wish(BTC, 100, venues=True))
-    for serving in ("okx", "binance"):
+    _, plain = house.viewer("plain", Subscription(BTC, 100))
+    _, first = house.viewer("first", Subscription(BTC, 100, topics=(("venues", ""),)))
+    for number, serving in enumerate(("okx", "binance")):
         rows = Venues("btcusdt", serving, False, None, "1", "okx", "2", "okx", [])
-        house.mirror.receive(VenuesChanged(rows), 0.0)
+        house.mirror.receive(TopicUpdate("venues", "btcusdt", number, encode_value(rows)), 0.0)
 
     house.delivery.flush(100)
     second = Pipe()
     viewer = Viewer("second", second)
     house.delivery.admit(viewer)
     house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Wish(BTC, 100, venues=True))
+    house.delivery.grant(viewer, Subscription(BTC, 100, topics=(("venues", ""),)))
 
     assert [(name, rows["serving"]) for name, rows in first.take()] == [("venues", "binance")]
     assert [name for name, _ in second.take()] == ["hello", "status", "snapshot", "venues"]
@@ -362,7 +363,7 @@ def test_who_subscribes_again_and_again_has_one_snapshot_waiting(house: House) -
     viewer, pipe = house.viewer()
     pipe.reads = False
     for _ in range(60):
-        house.delivery.grant(viewer, Wish(BTC, 5000))
+        house.delivery.grant(viewer, Subscription(BTC, 5000))
     waiting = [name for name, _ in pipe.take()]
     house.change("101")
     house.delivery.flush(0)
@@ -375,7 +376,9 @@ def test_different_wishes_keep_few_snapshots(house: House) -> None:
     """What each viewer was sent is not kept for everybody."""
     for number in range(200):
         viewer, _ = house.viewer(str(number))
-        house.delivery.grant(viewer, Wish(Symbols(False, frozenset({"btcusdt", f"other{number}"})), 100))
+        house.delivery.grant(
+            viewer, Subscription(Symbols(False, frozenset({"btcusdt", f"other{number}"})), 100)
+        )
 
     assert len(house.delivery._snapshots._kept) <= 32
 
@@ -383,7 +386,7 @@ def test_different_wishes_keep_few_snapshots(house: House) -> None:
 def test_a_large_flush_lets_others_run(house: House) -> None:
     """The green hub gets a turn every few hundred viewers."""
     for number in range(450):
-        house.viewer(str(number), Wish(BTC, 100))
+        house.viewer(str(number), Subscription(BTC, 100))
     house.change("101")
 
     house.delivery.flush(100)

@@ -13,9 +13,9 @@ from engineio.socket import Socket
 from flask import Flask
 from flask_socketio import SocketIO
 
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import Frame
-from crypto_stream.gateway.delivery.pulse import Pulse
+from crypto_stream.gateway.delivery.heartbeat import Heartbeat
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
 
 
@@ -34,7 +34,7 @@ class House:
     def __init__(self) -> None:
         self.clock = Clock()
         self.engine = engineio.Server(async_mode="threading", ping_interval=25, ping_timeout=20)
-        self.pulse = Pulse(self.engine, self.clock)
+        self.pulse = Heartbeat(self.engine, self.clock)
         self.gone: list[tuple[str, str]] = []
         self.engine.on("disconnect", lambda sid, reason: self.gone.append((sid, reason)))
 
@@ -181,7 +181,7 @@ def test_a_session_has_what_a_queue_and_a_pipe_need(name: str) -> None:
 
 def test_histograms_count_cumulatively() -> None:
     """As Prometheus wants them: each bucket holds all below."""
-    counters = Counters()
+    counters = DeliveryMetrics()
 
     for seconds in (0.0005, 0.001, 0.3, 99.0):
         counters.latency(0, seconds)

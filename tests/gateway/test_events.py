@@ -14,10 +14,10 @@ import socketio
 from engineio.socket import Socket
 from socketio.packet import Packet
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError
 from crypto_stream.gateway.events import Events, judge
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running
 from tests.gateway.raw import Raw, raw, text
@@ -170,7 +170,7 @@ class Server:
         self.called: list[tuple[Any, ...]] = []
         self.sent: list[Packet] = []
         self.now = 0.0
-        self.counters = Counters()
+        self.counters = DeliveryMetrics()
         self.server = socketio.Server(async_mode="threading", async_handlers=False)
         self.server.on("subscribe", lambda *given: self.called.append(given[1:]))
         self.server.on("disconnect", lambda *given: self.called.append(("left", *given)))
@@ -243,14 +243,14 @@ async def test_who_goes_on_beyond_its_pace_is_closed() -> None:
 async def test_each_kind_of_trouble_is_logged_once_a_minute() -> None:
     """A viewer that causes it thousands of times fills neither the log nor the memory."""
     now = [5.0]
-    sparing = Sparing(lambda: now[0])
+    throttle = LogThrottle(60.0, lambda: now[0])
 
-    first = [sparing.due(kind) for kind in ("a", "a", "b", "a")]
+    first = [throttle.due(kind) for kind in ("a", "a", "b", "a")]
     now[0] += 59.9
-    early = sparing.due("a")
+    early = throttle.due("a")
     now[0] += 0.2
-    later = [sparing.due("a"), sparing.due("a")]
-    many = sum(sparing.due(str(number)) for number in range(5000))
+    later = [throttle.due("a"), throttle.due("a")]
+    many = sum(throttle.due(str(number)) for number in range(5000))
 
     assert (first, early, later, many) == ([True, False, True, False], False, [True, False], 5000)
-    assert len(sparing._next) <= 1000
+    assert len(throttle._next) <= 1000

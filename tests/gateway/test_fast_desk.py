@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from crypto_stream.gateway.fast.desk import Desk
+from crypto_stream.gateway.http_cache.connection import CacheConnection
 from tests.gateway.wired import Hub
 
 IDLE_S = 60.0
@@ -78,9 +78,11 @@ class Green:
                 self.client_read += len(self._client.recv(1 << 20))
 
 
-def desk(server: socket.socket, client: socket.socket, *steps: Callable[[], object] | None) -> Desk:
+def desk(
+    server: socket.socket, client: socket.socket, *steps: Callable[[], object] | None
+) -> CacheConnection:
     hub, coming = Hub(), iter(steps)
-    return Desk(Green(server, client), server, road, hub, lambda: Pause(hub, coming))
+    return CacheConnection(Green(server, client), server, road, hub, lambda: Pause(hub, coming))
 
 
 def everything(client: socket.socket) -> bytes:

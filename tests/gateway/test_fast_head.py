@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.fast.head import MOST, Plain, plain
+from crypto_stream.gateway.http_cache.request import MOST, CacheableRequest, cacheable
 
 SIMPLE = b"GET /courses HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
 CHROMIUM = (
@@ -26,9 +26,9 @@ def with_fields(*fields: bytes) -> bytes:
 
 def test_a_browsers_head_is_simple() -> None:
     """All that its answer depends on is read."""
-    read = plain(CHROMIUM)
+    read = cacheable(CHROMIUM)
 
-    assert read == Plain("/btcusdt", False, False, True, "0123abc-gzip", True)
+    assert read == CacheableRequest("/btcusdt", False, False, True, "0123abc-gzip", True)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_a_browsers_head_is_simple() -> None:
 )
 def test_what_fields_say_is_read_as_flask_reads_it(field: bytes, want: dict[str, object]) -> None:
     """One value each, parsed by the same library."""
-    read = plain(with_fields(field))
+    read = cacheable(with_fields(field))
 
-    assert read == Plain("/courses", False, False, False, None, False)._replace(**want)  # type: ignore[arg-type]
+    assert read == CacheableRequest("/courses", False, False, False, None, False)._replace(**want)  # type: ignore[arg-type]
 
 
 NOT_SIMPLE = {
@@ -125,13 +125,13 @@ NOT_SIMPLE = {
 @pytest.mark.parametrize("head", NOT_SIMPLE.values(), ids=NOT_SIMPLE.keys())
 def test_whatever_is_not_certainly_simple_is_left_alone(head: bytes) -> None:
     """What two parsers could read in two ways, and what the application looks at elsewhere."""
-    assert plain(head) is None
+    assert cacheable(head) is None
 
 
 @given(st.binary(max_size=200), st.integers(0, len(CHROMIUM)), st.integers(0, 20))
 def test_no_change_of_a_head_is_a_fault(noise: bytes, at: int, cut: int) -> None:
     """Read or left alone, never an error; what is read has one Host and nothing of a body."""
     head = CHROMIUM[:at] + noise + CHROMIUM[at + cut :]
-    read = plain(head)
+    read = cacheable(head)
 
     assert read is None or (head.lower().count(b"\nhost:") == 1 and b"\ncontent-length" not in head.lower())

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from crypto_stream.bus.messages import Quotes, Snapshot
-from crypto_stream.gateway.delivery.counters import Counters
-from crypto_stream.gateway.fast.road import FastRoad
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.http_cache.responder import Responder
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.shelf import Shelf
+from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, quote
 from tests.gateway.test_fast_head import SIMPLE, with_fields
@@ -29,12 +29,12 @@ def mirror() -> Mirror:
 
 
 @pytest.fixture
-def shelf(mirror: Mirror, tmp_path: Path) -> Shelf:
+def shelf(mirror: Mirror, tmp_path: Path) -> ResponseCache:
     """Make a shelf whose pages name their template and instruments; one file lies in its folder."""
     (tmp_path / "js").mkdir()
     (tmp_path / FILE).write_text(SAYING * 20)
     (tmp_path / "js" / "large.js").write_text(SAYING * 1000)
-    return Shelf(
+    return ResponseCache(
         mirror, lambda name, **context: f"{name} {context.get('instruments')} {SAYING * 20}", tmp_path
     )
 
@@ -55,7 +55,7 @@ PATHS = ["/courses", "/courses/btcusdt", "/btcusdt", "/", "/docs", "/openapi.jso
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_answer_is_built_once_while_nothing_changes(shelf: Shelf, path: str) -> None:
+def test_an_answer_is_built_once_while_nothing_changes(shelf: ResponseCache, path: str) -> None:
     """The very same object, for who prefers JSON and for who does not."""
     for prefers_json in (True, False):
         first = shelf.find(path, prefers_json)
@@ -64,7 +64,7 @@ def test_an_answer_is_built_once_while_nothing_changes(shelf: Shelf, path: str) 
         assert shelf.find(path, prefers_json) is first
 
 
-def test_a_change_makes_quotes_anew_and_leaves_pages(shelf: Shelf, mirror: Mirror) -> None:
+def test_a_change_makes_quotes_anew_and_leaves_pages(shelf: ResponseCache, mirror: Mirror) -> None:
     """One changed quote: what shows quotes is rebuilt, what does not is not."""
     before = [shelf.find(path, False) for path in PATHS]
     mirror.receive(Quotes(4, [quote(INSTRUMENTS[0], 4, "7.5")], {}), 0.0)
@@ -77,7 +77,7 @@ def test_a_change_makes_quotes_anew_and_leaves_pages(shelf: Shelf, mirror: Mirro
     assert ("Stream-Seq", "4") in after[1].headers(False, "")
 
 
-def test_a_snapshot_without_an_instrument_takes_it_away(shelf: Shelf, mirror: Mirror) -> None:
+def test_a_snapshot_without_an_instrument_takes_it_away(shelf: ResponseCache, mirror: Mirror) -> None:
     """From /courses, its own paths and the pages that list it, though no other quote changed."""
     for path in PATHS:
         shelf.find(path, False)
@@ -93,7 +93,7 @@ def test_a_snapshot_without_an_instrument_takes_it_away(shelf: Shelf, mirror: Mi
     assert shelf.find("/courses/ticker_00", False) is None
 
 
-def test_a_new_epoch_is_told_though_all_quotes_are_the_same(shelf: Shelf, mirror: Mirror) -> None:
+def test_a_new_epoch_is_told_though_all_quotes_are_the_same(shelf: ResponseCache, mirror: Mirror) -> None:
     """`Stream-Epoch` is of the newest snapshot."""
     shelf.courses()
     mirror.receive(snapshot(epoch="e2"), 0.0)
@@ -101,7 +101,7 @@ def test_a_new_epoch_is_told_though_all_quotes_are_the_same(shelf: Shelf, mirror
     assert ("Stream-Epoch", "e2") in shelf.courses().headers(False, "")
 
 
-def test_a_lost_engine_makes_every_answer_stale(shelf: Shelf, mirror: Mirror) -> None:
+def test_a_lost_engine_makes_every_answer_stale(shelf: ResponseCache, mirror: Mirror) -> None:
     """/courses becomes 503 at once."""
     before = shelf.courses().status
     mirror.lose()
@@ -112,15 +112,15 @@ def test_a_lost_engine_makes_every_answer_stale(shelf: Shelf, mirror: Mirror) ->
 @pytest.mark.parametrize(
     "path", ["/static/js/large.js", "/static/../settings.py", "/static/js", "/static/", "/nope"]
 )
-def test_what_is_large_or_not_there_is_not_on_the_shelf(shelf: Shelf, path: str) -> None:
+def test_what_is_large_or_not_there_is_not_on_the_shelf(shelf: ResponseCache, path: str) -> None:
     """Only names found in the folder are looked up: no path can leave it."""
     assert shelf.find(path, False) is None
 
 
-def test_the_fast_road_keeps_answers_and_heads_bounded(shelf: Shelf) -> None:
+def test_the_fast_road_keeps_answers_and_heads_bounded(shelf: ResponseCache) -> None:
     """Any number of different heads and tags is answered; what is remembered of them stays small."""
-    counters = Counters()
-    road = FastRoad(shelf, (), counters, b"")
+    counters = DeliveryMetrics()
+    road = Responder(shelf, (), counters, b"")
     for number in range(3000):
         assert road(with_fields(b'If-None-Match: "%d"' % number)) is not None
         assert road(with_fields(b"Frobnicate: %d" % number)) is None
@@ -130,9 +130,9 @@ def test_the_fast_road_keeps_answers_and_heads_bounded(shelf: Shelf) -> None:
     assert len(road._ready) <= 64
 
 
-def test_a_change_within_the_second_is_answered_at_once(shelf: Shelf, mirror: Mirror) -> None:
+def test_a_change_within_the_second_is_answered_at_once(shelf: ResponseCache, mirror: Mirror) -> None:
     """What was ready to be sent is not sent any more."""
-    road = FastRoad(shelf, (), Counters(), b"")
+    road = Responder(shelf, (), DeliveryMetrics(), b"")
     road(SIMPLE)
     mirror.receive(Quotes(4, [quote(INSTRUMENTS[0], 4, "7.5")], {}), 0.0)
 

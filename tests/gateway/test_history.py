@@ -161,13 +161,13 @@ async def test_a_history_that_is_not_stored_is_said_where_readiness_is_asked(
 async def test_live_bars_come_to_who_asked_for_them(viewer: Viewer, engine: Engine) -> None:
     """From the subscription on: the bars that changed, and which one comes before them."""
     await viewer.subscribe(symbols=["btcusdt", "ethusdt"], interval_ms=0, candles="1s")
-    await until(lambda: engine.watched_bars() == [("btcusdt", "1s"), ("ethusdt", "1s")])
+    await until(lambda: engine.watched("candles") == ["btcusdt/1s", "ethusdt/1s"])
     engine.publish_bars(10, 4000, bar(5000, closed=False))
     await until(lambda: len(viewer.all("candles")) == 1)
     engine.publish_bars(11, 4000, bar(5000), bar(6000, closed=False))
     await until(lambda: len(viewer.all("candles")) == 2)
     await viewer.subscribe(symbols=[], interval_ms=0)
-    await until(lambda: engine.watched_bars() == [])
+    await until(lambda: engine.watched("candles") == [])
 
     first, second = viewer.all("candles")
     assert {name: first[name] for name in ("symbol", "interval", "epoch", "seq", "previous", "gap")} == {
@@ -195,7 +195,7 @@ async def test_who_did_not_ask_gets_no_bars(viewer: Viewer, engine: Engine) -> N
 async def test_slow_intervals_lose_no_bar(viewer: Viewer, engine: Engine) -> None:
     """What closes between two flushes comes together with the next one."""
     await viewer.subscribe(symbols=["ethusdt"], interval_ms=500, candles="1s")
-    await until(lambda: engine.watched_bars() == [("ethusdt", "1s")])
+    await until(lambda: engine.watched("candles") == ["ethusdt/1s"])
     for number in range(5):
         before = (number - 1) * 1000 if number else None
         engine.publish_bars(number, before, bar(number * 1000), symbol="ethusdt")

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http.connections import ANSWER_S, Connections, Seat
 
 
@@ -16,7 +16,7 @@ class House:
 
     def __init__(self, most: int = 3, most_held: int = 100, elsewhere: int = 0) -> None:
         self.now = 0.0
-        self.counters = Counters()
+        self.counters = DeliveryMetrics()
         self.elsewhere = elsewhere
         self.all = Connections(most, self.counters, lambda: self.elsewhere, lambda: self.now, most_held)
         self.ended: list[str] = []

@@ -6,10 +6,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, VenuesChanged
+from crypto_stream.bus.codec import encode_value
+from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, TopicUpdate
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.market.status import SourceStatus, VenueRow, Venues
+from crypto_stream.market.status import SourceStatus, Switch, VenueRow, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 
 SOURCE = SourceStatus("binance", "live", 0, False, None, None, 100, 0, 2, 2)
@@ -129,19 +130,19 @@ def test_venues_of_a_lost_engine_are_stale() -> None:
     """Per-source quotes are no better than the engine that sent them."""
     mirror = full()
     row = VenueRow("binance", "live", True, False, "1", "1", "1", "2", "1", 1, 5)
-    mirror.receive(
-        VenuesChanged(Venues("btcusdt", "binance", False, None, "1", "binance", "2", "binance", [row])), 1.0
-    )
+    venues = Venues("btcusdt", "binance", False, None, "1", "binance", "2", "binance", [row])
+    mirror.receive(TopicUpdate("venues", "btcusdt", 1, encode_value(venues)), 1.0)
 
     mirror.lose()
 
-    shown = mirror.venues["btcusdt"]
+    shown = mirror.topics.since("venues", "btcusdt", 0)
+    assert isinstance(shown, Venues)
     assert (shown.stale, shown.reason, shown.best_bid) == (True, UNREACHABLE, None)
     assert [one.stale for one in shown.sources] == [True]
 
 
 def test_instruments_that_are_gone_are_shown_no_more() -> None:
-    """A new epoch with fewer instruments takes the others away."""
+    """A snapshot with fewer instruments takes the others away."""
     mirror = full()
     fewer = Snapshot("e2", 1, INSTRUMENTS[:1], [quote(INSTRUMENTS[0], 1)], [SOURCE], None, {})
 
@@ -185,3 +186,78 @@ def test_who_applies_deltas_from_any_moment_sees_what_is_shown(steps: list[tuple
                 seen = mirror.version
 
     assert view == {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed()}
+
+
+def restarted(*, live: bool) -> Snapshot:
+    """Make the first word of another run: nothing serves yet, or all is live again."""
+    return msgspec.structs.replace(
+        snapshot(seq=10), run="r2", quotes=[quote(one, 9, stale=not live) for one in INSTRUMENTS]
+    )
+
+
+def test_a_restart_of_the_engine_is_a_pause() -> None:
+    """What was live stays as it is until the new run serves it again: no quote was stale meanwhile."""
+    mirror = full()
+    before, version = dict(mirror.quotes), mirror.version
+    new_epoch = mirror.receive(restarted(live=False), 3.0)
+    shown, settled = dict(mirror.quotes), mirror.settle(3.1)
+    changed = mirror.changed(before, version)
+    mirror.receive(Quotes(11, [quote(INSTRUMENTS[0], 11, "101.00")]), 3.5)
+
+    assert not new_epoch
+    assert not settled
+    assert shown == before
+    assert changed == []
+    assert mirror.verdict().state == "live"
+    assert mirror.quotes["btcusdt"].price == "101.00"
+
+
+def test_what_a_restarted_engine_does_not_serve_in_time_is_stale() -> None:
+    """Five seconds after the last word of the run before; also what it served and lost again, at once."""
+    mirror = full()
+    mirror.receive(Beat(0, [SOURCE], None, 0.5), 2.0)
+    mirror.receive(restarted(live=False), 3.0)
+    mirror.receive(Quotes(11, [quote(INSTRUMENTS[0], 11, "101.00")]), 3.5)
+    mirror.receive(Quotes(12, [quote(INSTRUMENTS[0], 12, stale=True)]), 3.6)
+    first = mirror.quotes["btcusdt"].stale
+    early, waiting = mirror.settle(6.9), mirror.quotes["ethusdt"].stale
+    late = mirror.settle(7.0)
+
+    assert first
+    assert not early
+    assert not waiting
+    assert late
+    assert all(one.stale for one in mirror.quotes.values())
+
+
+def test_an_engine_that_dies_again_and_again_gives_no_pause_without_end() -> None:
+    """The time runs from the first restart on."""
+    mirror = full()
+    for at in range(1, 5):
+        mirror.receive(msgspec.structs.replace(restarted(live=False), run=f"r{at + 1}"), float(at))
+    early = mirror.settle(4.9)
+    late = mirror.settle(5.0)
+
+    assert (early, late) == (False, True)
+
+
+def test_other_instruments_after_a_restart_are_told() -> None:
+    """Though the installation is the same: viewers must learn what there is now."""
+    mirror = full()
+    fewer = msgspec.structs.replace(snapshot(seq=10), run="r2", instruments=INSTRUMENTS[:2])
+
+    assert mirror.receive(fewer, 1.0)
+    assert not mirror.receive(fewer, 2.0)
+
+
+def test_a_switch_that_shows_nothing_new_is_left_out() -> None:
+    """A new run begins without sources: to who sees binance's price, binance serving it is no news."""
+    mirror = full()
+    begun = Switch(["btcusdt", "ethusdt"], None, "binance", "binance is live", 1)
+    other = Switch(["btcusdt"], None, "okx", "okx is live", 1)
+    lost = Switch(["btcusdt"], "binance", None, "lost", 1)
+    mixed = Switch(["btcusdt", "ticker_00"], None, "binance", "binance is live", 1)
+
+    assert mirror.news(begun) is None
+    assert [mirror.news(one) for one in (other, lost)] == [other, lost]
+    assert mirror.news(mixed) == msgspec.structs.replace(mixed, symbols=["ticker_00"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.wishes import EVERYTHING, Symbols, Wish
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.requests import MOST_WATCHED, cancellation, settled, subscription
 from crypto_stream.market.instruments import Instrument
@@ -68,8 +68,8 @@ def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None
 
     second = subscription(mirror, first, ({"symbols": ["eth-usdt"], "candles": None},))
 
-    assert first == Wish(Symbols(False, frozenset({"btcusdt"})), 100, True, False)
-    assert second == Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250, False, False)
+    assert first == Subscription(Symbols(False, frozenset({"btcusdt"})), 100, True)
+    assert second == Subscription(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_interval_may_be_written_as_a_float(given: float, served: int) -> Non
 def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
     """What is left keeps its interval; taking away what was not there changes nothing."""
     mirror = full()
-    present = Wish(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True, False)
+    present = Subscription(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True)
 
     one = cancellation(mirror, present, ({"symbols": ["BTCUSDT", "ticker_00"]},))
     none = cancellation(mirror, present, ({"symbols": "all"},))
@@ -108,7 +108,7 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     wish = subscription(mirror, None, ({"symbols": fewer, "venues": True},))
 
     assert refused.value.code == "too_many_symbols"
-    assert wish.venues
+    assert wish.topics == (("venues", ""),)
 
 
 def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -> None:
@@ -145,3 +145,23 @@ def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], co
         subscription(Mirror(), None, ({"symbols": symbols},))
 
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "text", ["weather/london", "venues/btcusdt", "candles/btcusdt/1m", "movers", "", "/"]
+)
+def test_topics_that_there_are_not_are_refused(text: str) -> None:
+    """Also those of instruments, which are wished for with symbols."""
+    with pytest.raises(RefusedError, match="no topic") as refused:
+        subscription(full(), None, ({"symbols": [], "topics": [text]},))
+
+    assert refused.value.code == "unknown_topic"
+
+
+def test_a_wish_names_the_keys_of_its_topics() -> None:
+    """Of each symbol, and those that are of none."""
+    wish = Subscription(Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),))
+
+    assert wish.keys(["btcusdt"]) == [("venues", "btcusdt"), ("candles", "btcusdt/1m"), ("movers", "hour")]
+    assert Subscription(Symbols(), others=(("movers", "hour"),)).watches
+    assert not Subscription(Symbols()).watches

@@ -1,23 +1,15 @@
-"""Figures of gateways that share a port: of every kind, through a real engine, and without it."""
+"""Figures of gateways that share a port: of every kind, and without a folder to share them in."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
-from tests.engine.process import running
-from tests.waiting import DEADLINE_S, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="function")
 ALONE = [
     "# HELP viewers Viewers of any kind.",
     "# TYPE viewers gauge",
@@ -43,34 +35,19 @@ def _counted(viewers: int) -> CollectorRegistry:
     return own
 
 
-async def _lines(shared: SharedMetrics) -> list[str]:
-    """Scrape as /metrics does, in a thread because the bus's calls block."""
-    text = await asyncio.wait_for(asyncio.to_thread(generate_latest, shared), DEADLINE_S)
+def _lines(shared: SharedMetrics) -> list[str]:
+    """Scrape as /metrics does."""
+    text = generate_latest(shared)
     return [line for line in text.decode().splitlines() if "_created" not in line]
 
 
-@asynccontextmanager
-async def _connected(bus: Path) -> AsyncIterator[LocalGatewayPort]:
-    """Be a further gateway on the bus."""
-    heard = threading.Event()
-    port = LocalGatewayPort(bus)
-    thread = threading.Thread(target=port.run, args=(lambda _: heard.set(), lambda: None))
-    thread.start()
-    try:
-        await until(heard.is_set)
-        yield port
-    finally:
-        port.close()
-        await asyncio.to_thread(thread.join, DEADLINE_S)
-
-
-async def test_figures_of_every_kind_are_merged_family_by_family(tmp_path: Path) -> None:
+def test_figures_of_every_kind_are_merged_family_by_family(tmp_path: Path) -> None:
     """Each family comes once, with each gateway's samples as they were and the label `gateway`."""
-    async with running(tmp_path, {}, sources="synthetic") as engine, _connected(tmp_path / "bus") as other:
-        first = SharedMetrics("gateway-1", _counted(1), engine.port)
-        second = SharedMetrics("gateway-2", _counted(2), other)
-        await _lines(first)
-        lines = await _lines(second)
+    folder = tmp_path / "metrics"
+    first = SharedMetrics("gateway-1", _counted(1), folder)
+    second = SharedMetrics("gateway-2", _counted(2), folder)
+    _lines(first)
+    lines = _lines(second)
 
     mine = [line for line in lines if "gateway-2" not in line]
     theirs = [line.replace("gateway-2", "gateway-1") for line in lines if "gateway-1" not in line]
@@ -81,12 +58,41 @@ async def test_figures_of_every_kind_are_merged_family_by_family(tmp_path: Path)
     assert len(lines) == len(set(lines))
 
 
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-async def test_without_the_engine_a_gateway_shows_its_own(fault: signal.Signals, tmp_path: Path) -> None:
-    """An engine that died or hangs makes no scrape fail or wait for long."""
-    async with running(tmp_path, {}, sources="synthetic") as engine:
-        shared = SharedMetrics("gateway-1", _counted(1), engine.port)
-        engine.process.send_signal(fault)
-        lines = await _lines(shared)
+def test_no_counter_goes_back_when_another_gateway_answers(tmp_path: Path) -> None:
+    """Who answers a scrape writes its own first, so the next one has nothing older."""
+    counted = [CollectorRegistry(), CollectorRegistry()]
+    counters = [Counter("asked", "Asked.", registry=own) for own in counted]
+    shared = [SharedMetrics(f"gateway-{at}", own, tmp_path / "m") for at, own in enumerate(counted)]
+    seen: list[float] = []
+    for at in range(20):
+        for counter in counters:
+            counter.inc()
+        seen.append(
+            sum(float(line.split()[1]) for line in _lines(shared[at % 2]) if line.startswith("asked"))
+        )
 
-    assert lines == ALONE
+    assert seen == sorted(seen)
+
+
+def test_who_is_gone_is_left_out(tmp_path: Path) -> None:
+    """A file that was not written for five seconds is nobody's; damaged ones and strangers' are let be."""
+    folder = tmp_path / "metrics"
+    _lines(SharedMetrics("gateway-2", _counted(2), folder))
+    old = folder / "gateway-2.metrics"
+    name, at_ns, families = msgspec.msgpack.decode(old.read_bytes())
+    old.write_bytes(msgspec.msgpack.encode([name, at_ns - 6 * 10**9, families]))
+    (folder / "gateway-3.metrics").write_bytes(b"nonsense")
+    (folder / "gateway-4.metrics").mkdir()
+
+    assert _lines(SharedMetrics("gateway-1", _counted(1), folder)) == ALONE
+
+
+def test_where_nothing_can_be_written_a_gateway_shows_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and no scrape fails."""
+    (tmp_path / "metrics").write_text("a file")
+    shared = SharedMetrics("gateway-1", _counted(1), tmp_path / "metrics")
+
+    assert [_lines(shared) for _ in range(3)] == [ALONE] * 3
+    assert [record.message for record in caplog.records] == ["metrics are not shared"]

@@ -34,7 +34,7 @@ def test_the_engine_keeps_the_timeline() -> None:
     mirror.receive(Switched(Switch(["btcusdt"], "binance", "okx", "lost", 9)), 0.0)
 
     assert [one.time for one in mirror.switches] == [8, 9]
-    assert [one.epoch for one in mirror.timeline.starts] == ["e1", "e2"]
+    assert [one.run for one in mirror.timeline.starts] == ["e1", "e2"]
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -10,8 +10,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from crypto_stream.bus.orders import Cancel
-from crypto_stream.gateway.web.answers import Prebuilt
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import Prebuilt
 from crypto_stream.gateway.web.turns import Shared, Turns
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway

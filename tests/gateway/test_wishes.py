@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.delivery.wishes import EVERYTHING, INTERVALS_MS, Symbols, round_up
+from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, INTERVALS_MS, Symbols, round_up
 
 UNIVERSE = ["a", "b", "c", "later"]
 SETS = st.builds(Symbols, st.booleans(), st.frozensets(st.sampled_from(UNIVERSE)))

@@ -15,7 +15,7 @@ from websockets.protocol import Protocol, Side, State
 
 from crypto_stream.gateway.delivery.bounds import Bounds, Parts
 from crypto_stream.gateway.delivery.turns import Turns
-from crypto_stream.gateway.delivery.wire import Wire
+from crypto_stream.gateway.delivery.websocket import WebSocket
 
 MOST = 64 * 1024
 
@@ -77,7 +77,7 @@ class Hub:
         return lambda: self._watched.pop(key)
 
 
-class Heard(Wire):
+class Heard(WebSocket):
     """A wire that keeps what it hears."""
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension]) -> None:

@@ -9,19 +9,21 @@ import httpx
 import pytest
 from msgspec import UNSET
 
-from crypto_stream.feed.source import (
+from crypto_stream.feed.handler import (
     Acked,
     Event,
     Ignored,
-    Instrument,
     MalformedFrame,
     Moving,
     Refused,
     Trade,
     Update,
 )
+from crypto_stream.market.instruments import pair
 from handlers import binance
 from tests.fakes import FakeBinance
+from tests.handlers import reading
+from tests.handlers.reading import UNREADABLE_ERRORS, by_symbol, wanted
 
 TOP = {
     "u": 400900217,
@@ -46,7 +48,7 @@ DAY = {
 
 def read(message: object) -> Event:
     """Parse one message, which must give exactly one event."""
-    events = binance.parse(json.dumps(message, ensure_ascii=False).encode())
+    events = reading.read(binance, json.dumps(message, ensure_ascii=False).encode())
 
     assert len(events) == 1
     return events[0]
@@ -61,7 +63,15 @@ def wrapped(stream: str, data: object) -> dict[str, object]:
 def test_book_ticker_gives_the_top_of_book(message: dict[str, object]) -> None:
     """bookTicker has sizes, the key `u` and no time; in raw mode its keys tell it."""
     expected = Update(
-        "bnbusdt", "bookTicker", 400900217, None, UNSET, "25.35190000", "31.21000000", "25.36520000", "40.66"
+        pair("BNB-USDT"),
+        "bookTicker",
+        400900217,
+        None,
+        UNSET,
+        "25.35190000",
+        "31.21000000",
+        "25.36520000",
+        "40.66",
     )
 
     assert read(message) == expected
@@ -70,7 +80,7 @@ def test_book_ticker_gives_the_top_of_book(message: dict[str, object]) -> None:
 @pytest.mark.parametrize("message", [TRADE, wrapped("btcusdt@aggTrade", TRADE)])
 def test_agg_trade_gives_a_trade(message: dict[str, object]) -> None:
     """AggTrade has id, price, size and the trade's time, not the event's."""
-    expected = Trade("btcusdt", "aggTrade", 640283266, 1616176861893, "58942.01000000", "0.00035600")
+    expected = Trade(pair("BTC-USDT"), "aggTrade", 640283266, 1616176861893, "58942.01000000", "0.00035600")
 
     assert read(message) == expected
 
@@ -79,8 +89,8 @@ def test_agg_trade_gives_a_trade(message: dict[str, object]) -> None:
 def test_ticker_gives_the_24_hour_figures(message: dict[str, object]) -> None:
     """Ticker is slow, its key is the event time, its volume that of the base, its price the last one."""
     expected = Update(
-        "bnbbtc", "ticker", 1672515782136, 1672515782136, "0.0025", "0.0024", "10", "0.0026", "100", "0.0010",
-        "0.0030", "0.0009", "10000", slow=True,
+        pair("BNB-BTC"), "ticker", 1672515782136, 1672515782136, "0.0025", "0.0024", "10", "0.0026", "100",
+        "0.0010", "0.0030", "0.0009", "10000", slow=True,
     )  # fmt: skip
 
     assert read(message) == expected
@@ -161,9 +171,9 @@ def test_what_we_do_not_use_is_counted_by_its_channel(message: object, channel: 
     ],
 )  # fmt: skip
 def test_shapes_that_are_none_are_malformed(frame: bytes) -> None:
-    """What is no message of the venue raises MalformedFrame with a reason."""
-    with pytest.raises(MalformedFrame, match=r"^binance: .+"):
-        binance.parse(frame)
+    """What is no message of the venue cannot be read, for a reason."""
+    with pytest.raises(UNREADABLE_ERRORS, match=r".+"):
+        reading.read(binance, frame)
 
 
 @pytest.mark.parametrize(
@@ -184,47 +194,47 @@ def test_wrong_values_are_malformed(data: dict[str, object], field: str, value: 
     )
     broken = {**data, field: value}
 
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(UNREADABLE_ERRORS):
         read(wrapped(stream, broken))
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(UNREADABLE_ERRORS):
         read(broken)
 
 
 @pytest.mark.parametrize(("data", "field"), [(TOP, "b"), (TOP, "u"), (TRADE, "p"), (TRADE, "a"), (DAY, "v")])
 def test_a_missing_field_is_malformed(data: dict[str, object], field: str) -> None:
     """A field we need must be there."""
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(UNREADABLE_ERRORS):
         read({key: value for key, value in data.items() if key != field})
 
 
 def test_one_request_asks_for_three_streams_of_a_hundred_symbols() -> None:
     """250 instruments make three messages, each with an id of its own that the key repeats."""
-    instruments = [Instrument(f"sym{number}", None, None) for number in range(250)]
-    requests = binance.subscribe(instruments)
+    asked = wanted(binance, *(f"SYM{number}-USDT" for number in range(250)))
+    requests = reading.reader(binance).subscribe(asked)
     messages = [json.loads(request.text) for request in requests]
 
     assert [len(message["params"]) for message in messages] == [300, 300, 150]
-    assert messages[0]["params"][:3] == ["sym0@bookTicker", "sym0@aggTrade", "sym0@ticker"]
+    assert messages[0]["params"][:3] == [f"sym0usdt@{name}" for name in ("bookTicker", "aggTrade", "ticker")]
     assert {message["method"] for message in messages} == {"SUBSCRIBE"}
     assert [(str(message["id"]),) for message in messages] == [request.keys for request in requests]
     assert len({request.keys for request in requests}) == 3
-    assert [symbol for request in requests for symbol in request.symbols] == [
-        each.symbol for each in instruments
-    ]
+    assert [each for request in requests for each in request.wanted] == asked
 
 
 def test_unsubscribing_has_another_id() -> None:
     """The acknowledgement of an UNSUBSCRIBE is never taken for that of the SUBSCRIBE."""
-    instrument = Instrument("btcusdt", "BTC", "USDT")
-    back = binance.unsubscribe([instrument])[0]
+    btc, asker = wanted(binance, "BTC-USDT"), reading.reader(binance)
+    back = asker.unsubscribe(btc)[0]
 
     assert json.loads(back.text)["method"] == "UNSUBSCRIBE"
-    assert back.keys != binance.subscribe([instrument])[0].keys
+    assert back.keys != asker.subscribe(btc)[0].keys
 
 
-def test_the_address_is_that_of_combined_streams() -> None:
-    """The path is added to any base address; the data-only host comes first."""
-    assert binance.url("ws://127.0.0.1:9/", []) == "ws://127.0.0.1:9/stream"
+async def test_the_address_is_that_of_combined_streams() -> None:
+    """The data-only host comes first."""
+    async with httpx.AsyncClient() as http:
+        assert (await binance.opening(http, {})).path == "/stream"
+
     assert binance.URLS[0] == "wss://data-stream.binance.vision"
 
 
@@ -237,7 +247,7 @@ async def test_a_server_that_knows_no_option_is_asked_without_it() -> None:
 
     async with Affiliate(["btcusdt"]) as venue, httpx.AsyncClient(base_url=venue.rest_url) as http:
         venue.states["btcusdt"] = "BREAK"
-        listed = await binance.instruments(http)
+        listed = by_symbol(binance, await binance.instruments(http))
 
     assert listed["btcusdt"].state == "BREAK"
 

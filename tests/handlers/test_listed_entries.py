@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.source import Listed
+from crypto_stream.feed.handler import Listed
 from handlers import binance, okx
+from tests.handlers.reading import by_symbol
 
 GOOD_BINANCE = {
     "symbol": "BTCUSDT",
@@ -29,8 +30,7 @@ async def listed(handler: Any, entries: list[Any]) -> dict[str, Listed]:
     body = {"symbols": entries} if handler is binance else {"code": "0", "msg": "", "data": entries}
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=body))
     async with httpx.AsyncClient(base_url="http://venue", transport=transport) as http:
-        found: dict[str, Listed] = await handler.instruments(http)
-        return found
+        return by_symbol(handler, await handler.instruments(http))
 
 
 @pytest.mark.parametrize(

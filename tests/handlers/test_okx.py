@@ -8,7 +8,7 @@ import httpx
 import pytest
 from msgspec import UNSET
 
-from crypto_stream.feed.source import (
+from crypto_stream.feed.handler import (
     Acked,
     Event,
     Ignored,
@@ -21,8 +21,13 @@ from crypto_stream.feed.source import (
     Update,
 )
 from crypto_stream.market.book import SourceBook
+from crypto_stream.market.instruments import pair
 from handlers import okx
 from tests.fakes import FakeOKX
+from tests.handlers import reading
+from tests.handlers.reading import UNREADABLE_ERRORS, wanted
+
+BTC = pair("BTC-USDT")
 
 DAY = {
     "instType": "SPOT", "instId": "BTC-USDT", "last": "9999.99", "lastSz": "0.1", "askPx": "9999.98",
@@ -48,13 +53,13 @@ def push(channel: str, *items: object, name: str = "BTC-USDT") -> dict[str, obje
 
 def read(message: object) -> list[Event]:
     """Parse one message."""
-    return okx.parse(json.dumps(message).encode())
+    return reading.read(okx, json.dumps(message).encode())
 
 
 def test_tickers_give_the_24_hour_figures() -> None:
     """Tickers is slow, its key and time are `ts`, its volume that of the base."""
     expected = Update(
-        "btcusdt", "tickers", 1597026383085, 1597026383085, "9999.99", "8888.88", "5", "9999.98", "11",
+        BTC, "tickers", 1597026383085, 1597026383085, "9999.99", "8888.88", "5", "9999.98", "11",
         "9000",
         "10000", "8888", "2222", slow=True,
     )  # fmt: skip
@@ -68,7 +73,7 @@ def test_bbo_gives_the_top_of_book() -> None:
     one, two = read(push("bbo-tbt", TOP)) + read(push("bbo-tbt", old))
 
     assert one == Update(
-        "btcusdt", "bbo-tbt", 363996337, 1670324386802, UNSET, "111.05", "57745", "111.06", "55154"
+        BTC, "bbo-tbt", 363996337, 1670324386802, UNSET, "111.05", "57745", "111.06", "55154"
     )
     assert isinstance(two, Update)
     assert two.key == 1670324386802
@@ -95,7 +100,7 @@ def test_trades_of_one_moment_are_all_kept() -> None:
     first, second = read(push("trades", TRADE, {**TRADE, "tradeId": "130639475", "px": "42220"}))
     book = SourceBook()
 
-    assert first == Trade("btcusdt", "trades", 130639474, 1630048897897, "42219.9", "0.12060306")
+    assert first == Trade(BTC, "trades", 130639474, 1630048897897, "42219.9", "0.12060306")
     assert isinstance(first, Trade)
     assert isinstance(second, Trade)
     assert [book.apply(first, 1), book.apply(second, 2)] == [True, True]
@@ -124,10 +129,10 @@ def test_a_trade_without_an_id_has_another_key(gone: set[str], key: int) -> None
         ({"event": "notice", "code": "1", "msg": "?"}, Ignored("event:notice")),
         ({"event": "channel-conn-count", "connCount": "1"}, Ignored("event:channel-conn-count")),
         (push("books", {}, name="BTC-USDT"), Ignored("books")),
-        (push("tickers", DAY, name="BTC-USDT-SWAP"), Ignored("not_spot")),
-        (push("books", {}, name="BTC-USD-220527"), Ignored("not_spot")),
-        (push("tickers", DAY, name="BTC"), Ignored("not_spot")),
-        (push("tickers", DAY, name="BTC-"), Ignored("not_spot")),
+        (push("tickers", DAY, name="BTC-USDT-SWAP"), Ignored("not_asked")),
+        (push("books", {}, name="BTC-USD-220527"), Ignored("not_asked")),
+        (push("tickers", DAY, name="BTC"), Ignored("not_asked")),
+        (push("tickers", DAY, name="BTC-"), Ignored("not_asked")),
         ({"arg": {"channel": "status"}, "data": [{}]}, Ignored("status")),
         (push("trades"), Ignored("trades")),
     ],
@@ -138,31 +143,31 @@ def test_words_and_what_we_do_not_use(message: object, expected: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "symbol"),
+    ("text", "key", "named"),
     [
         ("Wrong URL or channel:index-tickers, instId:NEAR-USDT doesn't exist. Please",
-         "index-tickers:NEAR-USDT", "nearusdt"),
-        ("Subscribe failed, wrong URL or channel:bbo-tbt,instId:A-B doesn't exist. ", "bbo-tbt:A-B", "ab"),
+         "index-tickers:NEAR-USDT", "NEAR-USDT"),
+        ("Subscribe failed, wrong URL or channel:bbo-tbt,instId:A-B doesn't exist. ", "bbo-tbt:A-B", "A-B"),
         ('Invalid request: {"args":[{ "channel" : "tickers", "instId" : "LTC-USD"}]}', "tickers:LTC-USD",
-         "ltcusd"),
+         "LTC-USD"),
         ('Invalid request: {"op":"subscribe","args":[{"channel":"tickers","instId":"A-B"},'
-         '{"channel":"trades","instId":"A-B"}]}', "tickers:A-B", "ab"),
+         '{"channel":"trades","instId":"A-B"}]}', "tickers:A-B", "A-B"),
         ('Invalid request: {"op":"subscribe","args":[{"channel":"tickers","instId":"A-B"},'
          '{"channel":"tickers","instId":"C-D"}]}', "", None),
         ('Invalid request: {"op":"subscribe","args":[{"channel":"tickers","instId":"A-B"},{"chan', "", None),
         ("Invalid OK-ACCESS-SIGN", "", None),
     ],
 )  # fmt: skip
-def test_an_error_is_matched_to_what_it_names(text: str, key: str, symbol: str | None) -> None:
+def test_an_error_is_matched_to_what_it_names(text: str, key: str, named: str | None) -> None:
     """Channel and id stand only inside the sentence, in changing words; without them the key is empty."""
     (event,) = read({"event": "error", "msg": text, "code": "60018", "connId": "94d38802"})
 
-    assert event == Refused(key, f"code 60018: {text}", symbol)
+    assert event == Refused(key, f"code 60018: {text}", pair(named) if named else None)
 
 
 def test_pong_is_no_json() -> None:
     """The answer to our text ping is the bare word."""
-    assert okx.parse(b"pong") == [Pong()]
+    assert reading.read(okx, b"pong") == [Pong()]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +181,9 @@ def test_pong_is_no_json() -> None:
     ],
 )  # fmt: skip
 def test_shapes_that_are_none_are_malformed(frame: bytes) -> None:
-    """What is no message of the venue raises MalformedFrame with a reason."""
-    with pytest.raises(MalformedFrame, match=r"^okx: .+"):
-        okx.parse(frame)
+    """What is no message of the venue cannot be read, for a reason."""
+    with pytest.raises(UNREADABLE_ERRORS, match=r".+"):
+        reading.read(okx, frame)
 
 
 @pytest.mark.parametrize(
@@ -195,50 +200,56 @@ def test_shapes_that_are_none_are_malformed(frame: bytes) -> None:
 )  # fmt: skip
 def test_wrong_values_are_malformed(channel: str, item: dict[str, object], field: str, value: object) -> None:
     """A field of another type, no number, or out of range makes the frame malformed."""
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(UNREADABLE_ERRORS):
         read(push(channel, {**item, field: value}))
 
 
 def test_one_bad_item_costs_its_frame() -> None:
     """A frame is read whole or not at all."""
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(UNREADABLE_ERRORS):
         read(push("trades", TRADE, {**TRADE, "px": "x"}))
 
 
 def test_requests_are_batched_and_keyed_per_argument() -> None:
-    """70 instruments make two requests below 64 KB, a key per argument; one without a base is left out."""
-    instruments = [Instrument(f"a{number}usdt", f"A{number}", "USDT") for number in range(70)]
-    requests = okx.subscribe([*instruments, Instrument("mystery", None, None)])
+    """70 instruments make two requests below 64 KB, with a key per argument."""
+    asked = wanted(okx, *(f"A{number}-USDT" for number in range(70)))
+    requests = reading.reader(okx).subscribe(asked)
     first = json.loads(requests[0].text)
 
     assert [len(request.keys) for request in requests] == [180, 30]
     assert all(len(request.text) < 64 * 1024 for request in requests)
     assert first["op"] == "subscribe"
-    assert first["args"][0] == {"channel": "tickers", "instId": "A0-USDT"}
-    assert requests[0].keys[:3] == ("tickers:A0-USDT", "bbo-tbt:A0-USDT", "trades:A0-USDT")
-    assert [symbol for request in requests for symbol in request.symbols] == [
-        each.symbol for each in instruments
-    ]
-    assert okx.subscribe([Instrument("mystery", None, None)]) == []
+    assert first["args"][0] == {"channel": "bbo-tbt", "instId": "A0-USDT"}
+    assert requests[0].keys[:3] == ("bbo-tbt:A0-USDT", "trades:A0-USDT", "tickers:A0-USDT")
+    assert [each for request in requests for each in request.wanted] == asked
+
+
+def test_a_pair_whose_base_is_unknown_has_no_id() -> None:
+    """Nothing can be asked of it."""
+    assert okx.venue_id(Instrument("mystery", None, None)) is None
 
 
 def test_every_request_is_acknowledged_by_its_own_keys() -> None:
     """The answers to a subscription carry exactly the keys we wait for; an unsubscription's carry others."""
     answers = {}
-    for make in (okx.subscribe, okx.unsubscribe):
-        request = make([Instrument("btcusdt", "BTC", "USDT")])[0]
+    btc, asker = wanted(okx, "BTC-USDT"), reading.reader(okx)
+    for make in (asker.subscribe, asker.unsubscribe):
+        request = make(btc)[0]
         sent = json.loads(request.text)
         answers[sent["op"]] = [read({"event": sent["op"], "arg": each})[0] for each in sent["args"]]
-    keys = okx.subscribe([Instrument("btcusdt", "BTC", "USDT")])[0].keys
+    keys = asker.subscribe(btc)[0].keys
 
     assert answers["subscribe"] == [Acked(key) for key in keys]
     assert not set(map(str, answers["subscribe"])) & set(map(str, answers["unsubscribe"]))
-    assert okx.unsubscribe([Instrument("btcusdt", "BTC", "USDT")])[0].keys == ()
+    assert asker.unsubscribe(btc)[0].keys == ()
 
 
-def test_no_default_address_uses_the_retired_port() -> None:
+async def test_no_default_address_uses_the_retired_port() -> None:
     """8443 is switched off: the defaults are on 443."""
-    assert okx.url(okx.URLS[0], []) == "wss://ws.okx.com/ws/v5/public"
+    async with httpx.AsyncClient() as http:
+        opening = await okx.opening(http, {})
+
+    assert okx.URLS[0] + opening.path == "wss://ws.okx.com/ws/v5/public"
     assert len(okx.URLS) > 1
     assert not any("8443" in url for url in okx.URLS)
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.feed.source import Event, Ignored, MalformedFrame, Trade, Update
+from crypto_stream.feed.handler import UNREADABLE, Event, Ignored, Trade, Update
 from crypto_stream.market.book import SourceBook
 from handlers import binance, okx
+from tests.handlers import reading
 
 Figures = dict[str, tuple[str | None, str | None, str | None]]
 HANDLERS: dict[str, Any] = {"binance": binance, "okx": okx}
@@ -55,11 +56,11 @@ def label(event: Event) -> str:
 def played(file: Path, handler: Any) -> tuple[Counter[str], Figures]:
     """Feed a file through parser and book; return the counts and the final figures."""
     counts: Counter[str] = Counter()
-    book = SourceBook()
+    book, reader = SourceBook(), reading.reader(handler)
     for number, text in enumerate(received(file)):
         try:
-            events = handler.parse(text.encode())
-        except MalformedFrame:
+            events = list(reader.read(text.encode()))
+        except UNREADABLE:
             counts["malformed"] += 1
             continue
         counts[label(events[0])] += 1
@@ -147,7 +148,7 @@ def recompute_okx(file: Path) -> tuple[Counter[str], Figures]:
             continue
         channel, name = message["arg"]["channel"], message["arg"].get("instId", "")
         spot = len(name.split("-")) == 2
-        counts[channel if spot or not name else "not_spot"] += 1
+        counts[channel if spot or not name else "not_asked"] += 1
         symbol = name.replace("-", "").lower()
         for item in message["data"] if spot else []:
             if channel == "tickers" and state.newer(symbol, channel, int(item["ts"])):

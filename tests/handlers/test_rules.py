@@ -14,10 +14,11 @@ import pytest
 from msgspec.structs import asdict
 
 from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.source import Listed, Rules
+from crypto_stream.feed.handler import Listed, Rules
 from handlers import binance, okx
 from tests.fakes import FakeBinance, FakeOKX
 from tests.fakes.venue import FakeVenue
+from tests.handlers.reading import by_symbol
 
 OLD_BINANCE = "binance-exchangeInfo-20211012.json.gz"
 NEW_BINANCE = "binance-exchangeInfo-excerpt-2024plus.json.gz"
@@ -43,7 +44,7 @@ async def asked(kind: type[FakeVenue], handler: ModuleType, body: object) -> dic
 
     async with Answering([]) as venue, httpx.AsyncClient(base_url=venue.rest_url) as http:
         try:
-            listed: dict[str, Listed] = await handler.instruments(http)
+            listed = by_symbol(handler, await handler.instruments(http))
         except MalformedFrame as error:
             malformed = error
         else:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.source import Event, Instrument, Trade, Update
+from crypto_stream.feed.handler import Event, Instrument, Trade, Update
 from handlers import synthetic
 from tests.waiting import DEADLINE_S
 

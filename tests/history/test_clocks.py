@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from crypto_stream.history.history import History
-from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import Question
 from crypto_stream.history.series import Closed
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -22,6 +22,7 @@ from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 from handlers.synthetic import due
 from tests.history.clocks import MS, SetClocks
+from tests.instruments import named
 
 PAIR, WALK = "btcusdt", "ticker_00"
 VENUE, SYNTHETIC = "binance", "synthetic"
@@ -32,7 +33,7 @@ STEPS = st.sampled_from([2 * HOUR, -2 * HOUR, 40 * DAY, -DAY, 3 * SECOND, -3 * S
 ALL = Range(0, 2**62, 100_000, newest=False)
 
 
-class AtOnce(Keeper):
+class AtOnce(WriterThread):
     """Write each batch before anything else happens."""
 
     def put(self, batch: Batch) -> None:
@@ -72,7 +73,7 @@ class Machine(RuleBasedStateMachine):
         keeper = AtOnce(self.writer, [PAIR, WALK], KEEP_MS)
         self.history = History([PAIR, WALK], self.reader, keeper, self.clock)
         self.history.restore()
-        self.history.closed = self.closes
+        self.history.closed.append(self.closes)
         for symbol, source in ((PAIR, VENUE), (WALK, SYNTHETIC)):
             self.history.switched(symbol, source, "it is live")
         self.second = self.clock.now_ms() // SECOND - 1
@@ -92,10 +93,10 @@ class Machine(RuleBasedStateMachine):
             self.truth += SECOND
             self.clocks.pass_by(SECOND)
             self.clock.look()
-            self.take(VENUE, Trade(PAIR, "trades", self.truth, self.truth, "5", "1"))
+            self.take(VENUE, Trade(named(PAIR), "trades", self.truth, self.truth, "5", "1"))
             self.traded[start(self.truth, SECOND)] = self.traded.get(start(self.truth, SECOND), 0) + 1
             for moment in due(self.second, self.clock.now_ms() / SECOND):
-                self.take(SYNTHETIC, Trade(WALK, "walk", moment, moment * SECOND, "5", None))
+                self.take(SYNTHETIC, Trade(named(WALK), "walk", moment, moment * SECOND, "5", None))
                 self.second = moment
             self.history.tick()
             self.settled_s += 1

@@ -17,9 +17,9 @@ from crypto_stream.engine.past import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
-from crypto_stream.history.keeper import Keeper
 from crypto_stream.history.queries import MOST_BARS, Question
-from crypto_stream.history.standstill import Standstill
+from crypto_stream.history.suspension import Suspension
+from crypto_stream.history.writer import WriterThread
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -44,7 +44,7 @@ def opened(folder: Path, *symbols: str) -> History:
 @contextmanager
 def living(history: History) -> Iterator[History]:
     """Let the thread write for as long as the block lasts; then all that was handed over is written."""
-    keeper = history.keeper
+    keeper = history.writer
     keeper.start()
     try:
         yield history
@@ -101,7 +101,7 @@ def test_whatever_is_asked_at_any_time_is_all_the_trades(
     kept: list[Trade] = []
     at, dead_until = wall_ms() // 1000 * 1000, 0
     history = opened(folder)
-    history.keeper.start()
+    history.writer.start()
     for later, price, size, then in steps:
         at = max(at + later, dead_until)
         one = trade(at, price, size)
@@ -112,16 +112,16 @@ def test_whatever_is_asked_at_any_time_is_all_the_trades(
         if then == "kill":
             dead_until = at // 1000 * 1000 + 1000
             kept = [held for held in kept if (held.time or 0) // 1000 != at // 1000]
-            history.keeper.stop(DEADLINE_S)
+            history.writer.stop(DEADLINE_S)
             history = opened(folder)
-            history.keeper.start()
+            history.writer.start()
     try:
         for interval, length in INTERVALS.items():
             bars = ask(history, EVERYTHING._replace(interval=interval))
             assert [numbers(bar) for bar in bars] == plainly(kept, length), interval
             assert all(bar.closed for bar in bars[:-1])
     finally:
-        history.keeper.stop(DEADLINE_S)
+        history.writer.stop(DEADLINE_S)
 
 
 def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
@@ -258,9 +258,9 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     path = tmp_path / "history.db"
     writer = SqliteHistoryWriter(path)
     writer.prepare()
-    keeper = Keeper(writer, [SYMBOL], {})
+    keeper = WriterThread(writer, [SYMBOL], {})
     clock = EngineClock(MachineClocks())
-    history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Standstill(lambda: clock_ns))
+    history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Suspension(lambda: clock_ns))
     with living(history):
         serve(history)
         take(history, trade(at - stood_s * 1000, "1"))

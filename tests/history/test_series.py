@@ -10,6 +10,7 @@ from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.events import Trade
 from tests.history.trading import SECOND, in_order, numbers, plainly, trade
+from tests.instruments import named
 
 FOREVER = 10**18
 
@@ -127,7 +128,7 @@ def test_a_late_trade_is_counted_and_changes_nothing(late: int) -> None:
 def test_a_trade_without_a_time_makes_no_bar() -> None:
     """There is no bar it could belong to."""
     series = Series()
-    assert series.trade(Trade("btcusdt", "trades", 1, None, "5", None), "binance", 0) == []
+    assert series.trade(Trade(named("btcusdt"), "trades", 1, None, "5", None), "binance", 0) == []
     assert series.live("1s") is None
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import Trade
+from tests.instruments import named
 
 SECOND = 1_000_000_000  # ns
 PRICES = st.decimals("0.0001", "99999", allow_nan=False, places=4).map(lambda price: format(price, "f"))
@@ -17,7 +18,7 @@ SIZES = st.one_of(st.none(), PRICES)
 
 def trade(time: int, price: str = "1", size: str | None = None, symbol: str = "btcusdt") -> Trade:
     """Make a trade at `time` ms."""
-    return Trade(symbol, "trades", time, time, price, size)
+    return Trade(named(symbol), "trades", time, time, price, size)
 
 
 @st.composite

@@ -15,6 +15,7 @@ from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.exact import EXACT
 from crypto_stream.market.instruments import pair
 from crypto_stream.market.quotes import day_change
+from tests.instruments import named
 
 S = 1_000_000_000
 PARTS = (
@@ -35,18 +36,18 @@ PRICES = st.decimals("0.00000001", "1000000", places=8).map(lambda number: forma
 def top(key: int, bid: str | None, ask: str | None, time: int | None = None) -> Update:
     """Make the top of book of a fast channel."""
     bid_size, ask_size = None if bid is None else "1", None if ask is None else "2"
-    return Update("btcusdt", "top", key, time, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
+    return Update(named("btcusdt"), "top", key, time, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
 def trade(key: int, price: str, time: int | None = None) -> Trade:
     """Make a trade of a fast channel."""
-    return Trade("btcusdt", "trades", key, time, price, "0.5")
+    return Trade(named("btcusdt"), "trades", key, time, price, "0.5")
 
 
 def ticker(key: int, price: str, bid: str, ask: str, time: int | None = None) -> Update:
     """Make the slow 24 h ticker."""
     day = {"open_24h": "100", "high_24h": "120", "low_24h": "90", "volume_24h": "1234.50"}
-    return Update("btcusdt", "ticker", key, time, price, bid, "3", ask, "4", slow=True, **day)
+    return Update(named("btcusdt"), "ticker", key, time, price, bid, "3", ask, "4", slow=True, **day)
 
 
 def state(book: SourceBook) -> dict[str, object]:
@@ -69,7 +70,8 @@ def test_channels_keep_their_own_order() -> None:
     """One channel's keys say nothing about another channel's, nor one symbol's about another's."""
     book = SourceBook()
     book.apply(top(1_000_000, "1", "2"), 1)
-    taken = [book.apply(trade(1, "1.5"), 2), book.apply(replace(top(1, "7", "8"), symbol="ethusdt"), 3)]
+    other = replace(top(1, "7", "8"), instrument=named("ethusdt"))
+    taken = [book.apply(trade(1, "1.5"), 2), book.apply(other, 3)]
 
     assert taken == [True, True]
     assert book.entries["btcusdt"].price == "1.5"
@@ -114,7 +116,7 @@ def test_empty_side_is_none() -> None:
     """A side without orders is None, its size too; a side that is not given stays as it was."""
     book = SourceBook()
     book.apply(top(1, "10", "11"), 1)
-    book.apply(Update("btcusdt", "top", 2, bid=None, bid_size=None), 2)
+    book.apply(Update(named("btcusdt"), "top", 2, bid=None, bid_size=None), 2)
 
     assert (state(book)["bid"], state(book)["bid_size"]) == (None, None)
     assert (state(book)["ask"], state(book)["ask_size"]) == ("11", "2")
@@ -280,7 +282,7 @@ def test_fields_not_given_change_nothing() -> None:
     book = SourceBook()
     book.apply(ticker(1, "105", "104", "106", 1000), 1)
     before = state(book)
-    book.apply(Update("btcusdt", "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
+    book.apply(Update(named("btcusdt"), "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
 
     assert state(book) == {**before, "volume_24h": "9", "time": 2000}
 
@@ -289,3 +291,35 @@ def test_a_zero_price_is_no_best() -> None:
     """Zero is a venue's way of saying that a side is empty: it is never the best ask."""
     assert best([("a", "0.00000000"), ("b", "5")], highest=False) == ("b", "5")
     assert best([("a", "0.00000000")], highest=False) == (None, None)
+
+
+def test_what_is_awaited_arrives_once() -> None:
+    """The next accepted event of an awaited symbol is noted; a dropped one and one of others are not."""
+    book = SourceBook()
+    book.apply(Trade(named("btcusdt"), "trades", 5, None, "1", None), 1)
+    book.awaited.update({"btcusdt", "xrpusdt"})
+    book.apply(Trade(named("btcusdt"), "trades", 5, None, "1", None), 2)
+    book.apply(Trade(named("ethusdt"), "trades", 5, None, "1", None), 2)
+    dropped = set(book.arrived)
+    book.apply(Trade(named("btcusdt"), "trades", 6, None, "1", None), 3)
+
+    assert dropped == set()
+    assert book.arrived == {"btcusdt"}
+    assert book.awaited == {"xrpusdt"}
+
+
+def test_a_source_gives_what_it_ever_gave_of_anything() -> None:
+    """Each kind of channel counts from its first data on; a price alone is none of them."""
+    book = SourceBook()
+    events: list[Update | Trade] = [
+        Update(named("btcusdt"), "last", 1, price="1"),
+        Update(named("btcusdt"), "top", 1, bid="1", bid_size="1"),
+        Update(named("ethusdt"), "day", 1, price="1", slow=True),
+        Trade(named("ethusdt"), "trades", 1, None, "1", None),
+    ]
+    given = []
+    for number, event in enumerate(events, start=1):
+        book.apply(event, number)
+        given.append(set(book.gives))
+
+    assert given == [set(), {"top"}, {"top", "day"}, {"top", "day", "trades"}]

@@ -8,6 +8,7 @@ import pytest
 
 from crypto_stream.market.channels import Channels
 from crypto_stream.market.events import Trade, Update
+from tests.instruments import named
 
 S = 1_000_000_000
 
@@ -23,14 +24,14 @@ class Told:
         self.channels.took(event, round(second * S), generation)
 
     def trade(self, second: float, price: str = "10") -> None:
-        self.at(second, Trade("x", "trades", 1, 1, price, "1"))
+        self.at(second, Trade(named("x"), "trades", 1, 1, price, "1"))
 
     def top(self, second: float, bid: str = "9", ask: str = "11") -> None:
-        self.at(second, Update("x", "top", 1, bid=bid, bid_size="1", ask=ask, ask_size="1"))
+        self.at(second, Update(named("x"), "top", 1, bid=bid, bid_size="1", ask=ask, ask_size="1"))
 
     def day(self, second: float, generation: int = 1, **given: Any) -> None:
         values = {"price": "10", "bid": "9", "ask": "11", "volume_24h": "100", **given}
-        self.at(second, Update("x", "day", 1, slow=True, **values), generation)
+        self.at(second, Update(named("x"), "day", 1, slow=True, **values), generation)
 
 
 @pytest.mark.parametrize("shows", [{"price": "11"}, {"volume_24h": "101"}])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from crypto_stream.market.instruments import (
     Catalogue,
     Instrument,
+    Instruments,
     fold,
     is_synthetic,
     pair,
@@ -157,3 +158,26 @@ def test_what_looks_alike_is_found_among_thousands_without_looking_at_all() -> N
 
     assert catalogue.near("1234usd")[0] == "1234usdt"
     assert len(catalogue.near("usdt" * 10)) <= 5
+
+
+def test_pairs_of_one_joined_name_have_addresses_of_their_own() -> None:
+    """AR/BUSD is not ARB/USD; the later one is dashed, and found so; who listens hears what came and went."""
+    heard: list[tuple[list[str], list[str]]] = []
+    instruments = Instruments()
+    instruments.listeners.append(
+        lambda came, went: heard.append(([each.symbol for each in came], [each.symbol for each in went]))
+    )
+    first = instruments.add(pair("AR-BUSD"))
+    second = instruments.add(pair("ARB-USD"))
+    again = instruments.add(pair("ARB/USD"))
+    catalogue = Catalogue(instruments.values())
+
+    assert (first.symbol, second.symbol, second.base, second.quote) == ("arbusd", "arb-usd", "ARB", "USD")
+    assert again is second
+    assert [catalogue.find(text) for text in ("arbusd", "AR-BUSD", "ARB-USD", "arb/usd")] == [
+        first, first, second, first
+    ]  # fmt: skip
+    instruments.remove("arbusd")
+    instruments.remove("nothing")
+    assert instruments.add(pair("AR-BUSD")).symbol == "arbusd"
+    assert heard == [(["arbusd"], []), (["arb-usd"], []), ([], ["arbusd"]), (["arbusd"], [])]

@@ -32,11 +32,11 @@ from crypto_stream.bus.orders import (
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.ceilings import Most
-from crypto_stream.orders.items import Lookup
-from crypto_stream.orders.ledger import Ledger
 from crypto_stream.orders.limits import Terms
 from crypto_stream.orders.owners import Ask
 from crypto_stream.orders.service import Orders
+from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.writes import Lookup
 from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -158,14 +158,14 @@ class House:
     def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
-        self.told: dict[tuple[int, int], list[Told]] = {}
-        self.behind: set[int] = set()  # gateways that do not read
+        self.told: dict[tuple[str, int], list[Told]] = {}
+        self.behind: set[str] = set()  # gateways that do not read
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
-        self.ledger = Ledger(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
+        self.store = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
-            self.quotes, lambda _source, _symbol: rules, terms, self.ledger, self.clock, self._tell
+            self.quotes, lambda _source, _symbol: rules, terms, self.store, self.clock, self._tell
         )
 
     def start(self) -> None:
@@ -175,7 +175,7 @@ class House:
     def stop(self) -> None:
         """End in order: what is decided is written, nobody hears of it any more."""
         self.disk.free.set()
-        self.ledger.stop(DEADLINE_S)
+        self.store.stop(DEADLINE_S)
 
     def kill(self) -> None:
         """End as `kill -9` does: what is not on disk never will be."""
@@ -212,29 +212,29 @@ class House:
             if not self._run():
                 time.sleep(0.001)
 
-    def attach(self, session: int, owner: str, *, anonymous: bool = False, gateway: int = 1) -> None:
+    def attach(self, session: int, owner: str, *, anonymous: bool = False, gateway: str = "one") -> None:
         self.told[gateway, session] = []
         self.orders.commands(gateway, [Attach(session, owner, anonymous)])
         self.settle()
 
-    def detach(self, session: int, gateway: int = 1) -> None:
+    def detach(self, session: int, gateway: str = "one") -> None:
         self.orders.commands(gateway, [Detach(session)])
         self.settle()
 
-    def place(self, session: int, ticket: Ticket, gateway: int = 1) -> Told | None:
+    def place(self, session: int, ticket: Ticket, gateway: str = "one") -> Told | None:
         """Place an order; return the answer, None while the disk stands still."""
         return self.ask(Place(session, next(self._refs), ticket), gateway)
 
-    def placed(self, session: int, ticket: Ticket, gateway: int = 1) -> Order:
+    def placed(self, session: int, ticket: Ticket, gateway: str = "one") -> Order:
         """Place an order that is accepted."""
         answer = self.place(session, ticket, gateway)
         assert isinstance(answer, Happened), answer
         return answer.report.order
 
-    def cancel(self, session: int, order_id: str, gateway: int = 1) -> Told | None:
+    def cancel(self, session: int, order_id: str, gateway: str = "one") -> Told | None:
         return self.ask(Cancel(session, next(self._refs), order_id), gateway)
 
-    def listed(self, session: int, gateway: int = 1) -> list[Order]:
+    def listed(self, session: int, gateway: str = "one") -> list[Order]:
         answer = self.ask(ListOrders(session, next(self._refs)), gateway)
         assert isinstance(answer, Listed), answer
         return answer.orders
@@ -244,7 +244,7 @@ class House:
         assert isinstance(answer, Traded), answer
         return answer
 
-    def receive(self, session: int, seq: int, gateway: int = 1) -> None:
+    def receive(self, session: int, seq: int, gateway: str = "one") -> None:
         self.orders.commands(gateway, [Received(session, seq)])
         self.settle()
 
@@ -258,22 +258,22 @@ class House:
         """Let nothing live serve an instrument."""
         self.quote(replace(self.quotes[symbol], stale=True))
 
-    def reports(self, session: int, gateway: int = 1) -> list[Report]:
+    def reports(self, session: int, gateway: str = "one") -> list[Report]:
         """Return the reports a session was told, each time it was told."""
         return [one.report for one in self.told[gateway, session] if isinstance(one, Happened)]
 
     def failures(self, session: int) -> list[str]:
         """Return the codes of what was refused."""
-        return [one.code for one in self.told[1, session] if isinstance(one, Failed)]
+        return [one.code for one in self.told["one", session] if isinstance(one, Failed)]
 
-    def ask(self, command: Ask, gateway: int = 1) -> Told | None:
+    def ask(self, command: Ask, gateway: str = "one") -> Told | None:
         """Ask as a session does; return the answer, None while the disk stands still."""
         self.orders.commands(gateway, [command])
         self.settle()
         told = self.told[gateway, command.session]
         return next((one for one in told if one.ref == command.ref), None)
 
-    def _tell(self, gateway: int, news: OrderNews) -> bool:
+    def _tell(self, gateway: str, news: OrderNews) -> bool:
         for one in news.news:
             self.told[gateway, one.session].append(one)
         return gateway not in self.behind
@@ -295,7 +295,7 @@ class House:
         """Wait until both threads did all they were given; say whether anything came of it."""
         ours: list[object] = []
         passed: list[object] = []
-        self.ledger.put(
+        self.store.put(
             Lookup(lambda: ours.append(1), lambda _reader: lambda: passed.append(1), passed.append)
         )
         ran = 0
@@ -315,7 +315,7 @@ class House:
 
 @contextmanager
 def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> Iterator[House]:
-    """Run the service as long as the block lasts; `limits` are those of the ledger."""
+    """Run the service as long as the block lasts; `limits` are those of the store."""
     one = House(path, terms, rules, **limits)
     one.start()
     try:

@@ -26,7 +26,7 @@ def absent(tmp_path: Path) -> Iterator[House]:
         one.quote(a_quote(ask="100", bid="99"))
         one.attach(1, "ann")
         ticket = limit(Side.BUY, "1", "50")
-        one.orders.commands(1, [Place(1, ref, ticket) for ref in range(1, MISSED + 1)])
+        one.orders.commands("one", [Place(1, ref, ticket) for ref in range(1, MISSED + 1)])
         one.settle()
         assert len(one.reports(1)) == MISSED
         one.detach(1)
@@ -63,7 +63,7 @@ def test_what_happens_meanwhile_comes_in_its_turn(absent: House) -> None:
     assert asked is None
     assert [report.seq for report in reports] == list(range(1, MISSED + 3))
     assert [report.exec_type for report in reports[-2:]] == [ExecType.TRADE, ExecType.NEW]
-    assert isinstance(absent.told[1, 2][-1], Happened)
+    assert isinstance(absent.told["one", 2][-1], Happened)
 
 
 def test_two_sessions_of_one_owner_read_each_at_its_own_pace(absent: House) -> None:

@@ -8,19 +8,19 @@ import pytest
 
 from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
 from crypto_stream.orders.ceilings import Most
-from crypto_stream.orders.news import News
+from crypto_stream.orders.outbox import Outbox
 from crypto_stream.orders.owners import Owner, Session
 from crypto_stream.orders.turns import MOST_AT_ONCE
 from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
 
 
-def _attach(one: House, session: int, owner: str, address: str, gateway: int = 1) -> None:
+def _attach(one: House, session: int, owner: str, address: str, gateway: str = "one") -> None:
     one.told[gateway, session] = []
     one.orders.commands(gateway, [Attach(session, owner, anonymous=False, address=address)])
     one.settle()
 
 
-def _code(one: House, session: int, gateway: int = 1) -> str:
+def _code(one: House, session: int, gateway: str = "one") -> str:
     answer = one.place(session, limit(BUY, "1", "90"), gateway)
     return answer.code if isinstance(answer, Failed) else "placed"
 
@@ -56,15 +56,15 @@ def test_a_ceiling_of_one_address_or_gateway_is_none_of_another(path: Path) -> N
         one.quote(LIVE)
         _attach(one, 1, "anna", "192.0.2.1")
         _attach(one, 2, "bert", "192.0.2.2")
-        _attach(one, 3, "carl", "192.0.2.1", gateway=2)
+        _attach(one, 3, "carl", "192.0.2.1", gateway="two")
         codes = [_code(one, 1), _code(one, 1), _code(one, 1), _code(one, 2), _code(one, 2)]
-        elsewhere = _code(one, 3, gateway=2)
+        elsewhere = _code(one, 3, gateway="two")
         one.detach(1)
-        one.detach(3, gateway=2)
+        one.detach(3, gateway="two")
     with house(path, TERMS._replace(max_open=most)) as one:
         one.quote(LIVE)
-        _attach(one, 3, "carl", "192.0.2.1", gateway=2)
-        unknown = [_code(one, 3, gateway=2), _code(one, 3, gateway=2)]
+        _attach(one, 3, "carl", "192.0.2.1", gateway="two")
+        unknown = [_code(one, 3, gateway="two"), _code(one, 3, gateway="two")]
         _attach(one, 1, "anna", "192.0.2.1")
         again = _code(one, 1)
 
@@ -81,7 +81,7 @@ def test_an_owner_has_so_many_sessions(path: Path) -> None:
         for number in (1, 2, 3):
             one.attach(number, "me")
         one.attach(4, "you")
-        cut = one.told[1, 3]
+        cut = one.told["one", 3]
         one.detach(1)
         one.attach(5, "me")
         one.placed(5, limit(BUY, "1", "90"))
@@ -98,12 +98,12 @@ def test_who_has_too_many_sessions_at_a_start_keeps_as_many_as_there_may_be(path
     """Those that came before the orders were loaded are counted too."""
     one = House(path, TERMS._replace(max_sessions=2))
     for number in (1, 2, 3):
-        one.told[1, number] = []
-        one.orders.commands(1, [Attach(number, "me", anonymous=False)])
+        one.told["one", number] = []
+        one.orders.commands("one", [Attach(number, "me", anonymous=False)])
     one.start()
     one.stop()
 
-    assert [len(one.told[1, number]) for number in (1, 2, 3)] == [0, 0, 1]
+    assert [len(one.told["one", number]) for number in (1, 2, 3)] == [0, 0, 1]
 
 
 def test_a_gateway_that_does_not_read_holds_up_no_other_and_little_memory(path: Path) -> None:
@@ -112,20 +112,20 @@ def test_a_gateway_that_does_not_read_holds_up_no_other_and_little_memory(path: 
         one.quote(LIVE)
         for number in range(1, 21):
             one.attach(number, "crowd")
-        one.attach(1, "other", gateway=2)
-        one.behind.add(1)
+        one.attach(1, "other", gateway="two")
+        one.behind.add("one")
         for _ in range(40):
             commands = [Place(1, 0, limit(BUY, "1", "90"))] * 250
-            one.orders.commands(1, commands)
+            one.orders.commands("one", commands)
             one.settle()
         waiting = one.orders.counts().waiting
         cuts = one.orders.counts().cuts
-        other = one.placed(1, limit(BUY, "1", "90"), gateway=2)
-        told = one.reports(1, gateway=2)
+        other = one.placed(1, limit(BUY, "1", "90"), gateway="two")
+        told = one.reports(1, gateway="two")
         one.behind.clear()
-        one.orders.drained(1)
+        one.orders.drained("one")
         one.settle()
-        ended = [number for number in range(1, 21) if isinstance(one.told[1, number][-1], Cut)]
+        ended = [number for number in range(1, 21) if isinstance(one.told["one", number][-1], Cut)]
         one.attach(30, "crowd")
         missed = one.reports(30)
 
@@ -141,20 +141,22 @@ def test_lists_are_read_a_few_at_a_time_and_not_for_who_has_left(path: Path) -> 
         one.quote(LIVE)
         for number in range(1, 31):
             one.attach(number, f"owner {number}")
-        one.attach(1, "other", gateway=2)
-        one.behind.add(1)
+        one.attach(1, "other", gateway="two")
+        one.behind.add("one")
         one.placed(1, limit(BUY, "1", "90"))
-        one.orders.commands(1, [ListOrders(number, 7) for number in range(1, 31)])
+        one.orders.commands("one", [ListOrders(number, 7) for number in range(1, 31)])
         one.settle()
         read = one.orders.counts().waiting
-        other = one.listed(1, gateway=2)
-        one.orders.commands(1, [ListOrders(30, 8)])
+        other = one.listed(1, gateway="two")
+        one.orders.commands("one", [ListOrders(30, 8)])
         for number in range(1, 30):
             one.detach(number)
         one.behind.clear()
-        one.orders.drained(1)
+        one.orders.drained("one")
         one.settle()
-        lists = [told for number in range(1, 31) for told in one.told[1, number] if isinstance(told, Listed)]
+        lists = [
+            told for number in range(1, 31) for told in one.told["one", number] if isinstance(told, Listed)
+        ]
 
     assert 0 < read < (MOST_AT_ONCE + 2) * 1_000
     assert other == []
@@ -167,7 +169,7 @@ def test_the_session_for_which_most_waits_is_cut_first() -> None:
     given: list[OrderNews] = []
     cut: list[Session] = []
 
-    def tell(_gateway: int, news: OrderNews) -> bool:
+    def tell(_gateway: str, news: OrderNews) -> bool:
         given.append(news)
         return False
 
@@ -175,15 +177,15 @@ def test_the_session_for_which_most_waits_is_cut_first() -> None:
         cut.append(session)
         session.end()
 
-    news = News(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
-    small, large = (Session(1, number, Owner("me", anonymous=False), news) for number in (1, 2))
+    news = Outbox(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
+    small, large = (Session("one", number, Owner("me", anonymous=False), news) for number in (1, 2))
     small.fail(1, "first", "the gateway is behind from now on")
     _run(calls)
     small.fail(2, "x", "y")
     for ref in range(80):
         large.fail(ref, "x", "y")
     _run(calls)
-    news.drained(1)
+    news.drained("one")
     _run(calls)
 
     assert cut == [large]
@@ -206,4 +208,4 @@ def test_happened_is_what_most_of_the_news_are(path: Path) -> None:
             one.placed(1, limit(BUY, "1", "90"))
 
         for number in range(1, 21):
-            assert [type(told) for told in one.told[1, number]] == [Happened] * 30
+            assert [type(told) for told in one.told["one", number]] == [Happened] * 30

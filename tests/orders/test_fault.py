@@ -94,12 +94,12 @@ def test_who_asked_before_a_fault_is_answered_after_it(path: Path) -> None:
     with house(path) as one:
         resting(one)
         one.disk.free.clear()
-        one.orders.commands(1, [Place(1, 777, limit(BUY, "1", "90"))])
+        one.orders.commands("one", [Place(1, 777, limit(BUY, "1", "90"))])
         one.until(lambda: one.disk.waits)
         one.orders.quoted([NONSENSE])
         one.disk.free.set()
         one.mend()
-        answers = [told for told in one.told[1, 1] if told.ref == 777]
+        answers = [told for told in one.told["one", 1] if told.ref == 777]
         orders = one.listed(1)
 
     assert len(answers) == 1

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Report, Side, Status, Ticket
-from crypto_stream.orders.journal import MOST_LINES, Journal
+from crypto_stream.orders.metrics import MOST_LINES, OrderLog
 
 OWNER = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 
@@ -25,7 +25,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
     """Placed, filled in part and whole, cancelled, rejected; each is counted."""
-    journal = Journal()
+    journal = OrderLog()
     for exec_type, status in (
         (ExecType.NEW, Status.ACTIVE),
         (ExecType.TRADE, Status.ACTIVE),
@@ -48,7 +48,7 @@ def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
 
 def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) -> None:
     """At most 50 lines a second, then one that says how many were not shown; nothing is lost silently."""
-    journal = Journal()
+    journal = OrderLog()
     for at in range(5_000):
         journal.note(report(), at / 1_000)
     journal.tell_unsaid()
@@ -63,7 +63,7 @@ def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) 
 
 def test_the_log_lets_nobody_in(logged: pytest.LogCaptureFixture) -> None:
     """Whoever knows an owner's name owns its orders: only its beginning is logged."""
-    Journal().note(report(), 1.0)
+    OrderLog().note(report(), 1.0)
 
     assert vars(logged.records[0])["owner"] == OWNER[:8]
     assert OWNER not in str(vars(logged.records[0]))

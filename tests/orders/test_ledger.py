@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Side, Ticket
-from crypto_stream.orders.items import Decided, Item, Lookup, OwnerRead, Stored
-from crypto_stream.orders.ledger import Ledger
+from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
 from crypto_stream.storage.interface import (
     CorruptError,
     OrderBatch,
@@ -102,7 +102,7 @@ class Memory:
 
 @dataclass
 class Heard:
-    """Notes what the ledger tells, in its order; plays the event loop."""
+    """Notes what the store tells, in its order; plays the event loop."""
 
     calls: queue.SimpleQueue[Callable[[], object]] = field(default_factory=queue.SimpleQueue)
     opens: list[OrdersFound] = field(default_factory=list)
@@ -136,15 +136,15 @@ class Heard:
 
 
 @contextmanager
-def writing(memory: Memory) -> Iterator[tuple[Ledger, Heard]]:
+def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
     heard = Heard()
-    ledger = Ledger(memory, memory, heard.calls.put, RETRY_S, slow_s=0.0)
-    ledger.start(heard)
+    store = StoreWriter(memory, memory, heard.calls.put, RETRY_S, slow_s=0.0)
+    store.start(heard)
     try:
-        yield ledger, heard
+        yield store, heard
     finally:
         memory.free.set()
-        ledger.stop(DEADLINE_S)
+        store.stop(DEADLINE_S)
 
 
 def new(number: int, owner: str = "me", name: str | None = None) -> Decided:
@@ -165,12 +165,12 @@ def lookup(heard: Heard, note: str) -> Lookup:
 def test_all_that_waits_is_written_together() -> None:
     """While one transaction is under way the next one gathers."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         memory.free.clear()
-        ledger.put(new(1))
-        heard.until(lambda: ledger.stuck)
+        store.put(new(1))
+        heard.until(lambda: store.stuck)
         for number in range(2, 102):
-            ledger.put(new(number))
+            store.put(new(number))
         told_early = list(heard.results)
         memory.free.set()
         heard.until(lambda: len(heard.results) == 101)
@@ -178,18 +178,18 @@ def test_all_that_waits_is_written_together() -> None:
     assert told_early == []
     assert [len(batch.reports) for batch in memory.batches] == [1, 100]
     assert [one.report.seq for one in heard.results] == list(range(1, 102))
-    assert ledger.commits == 2
+    assert store.commits == 2
 
 
 def test_each_owner_has_its_own_numbers() -> None:
     """They go on where the store's end; every report is numbered once."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         for number in range(30):
-            ledger.put(new(number, f"owner{number % 3}"))
+            store.put(new(number, f"owner{number % 3}"))
         heard.until(lambda: len(heard.results) == 30)
-    with writing(memory) as (ledger, heard):
-        ledger.put(new(30, "owner1"))
+    with writing(memory) as (store, heard):
+        store.put(new(30, "owner1"))
         heard.until(lambda: heard.results)
 
     assert [report.seq for report in memory.reports if report.order.owner == "owner1"] == list(range(1, 12))
@@ -198,12 +198,12 @@ def test_each_owner_has_its_own_numbers() -> None:
 def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
     """A report is either in it, or told after it, however the disk cuts the batches."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         found: list[tuple[OwnerFound, int]] = []
         for number in range(300):
-            ledger.put(new(number))
+            store.put(new(number))
             if number % 10 == 0:
-                ledger.put(OwnerRead("me", lambda one: found.append((one, len(heard.results)))))
+                store.put(OwnerRead("me", lambda one: found.append((one, len(heard.results)))))
         heard.until(lambda: len(found) == 30 and len(heard.results) == 300)
 
     assert all(len(one.untold) == one.last_seq == told for one, told in found)
@@ -212,10 +212,10 @@ def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
 def test_a_lookup_sees_all_that_was_put_before_it() -> None:
     """That was told before it begins, and what comes later is not held up by it."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         for number in range(50):
-            ledger.put(new(number))
-            ledger.put(lookup(heard, f"o{number}"))
+            store.put(new(number))
+            store.put(lookup(heard, f"o{number}"))
         heard.until(lambda: sum(isinstance(note, tuple) and len(note) == 3 for note in heard.notes) == 50)
 
     for number in range(50):
@@ -228,14 +228,14 @@ def test_a_lookup_sees_all_that_was_put_before_it() -> None:
 def test_a_name_that_is_taken_makes_no_order() -> None:
     """Neither one of long ago nor one of the same batch; others' names are free."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
-        ledger.put(new(1, name="a"))
+    with writing(memory) as (store, heard):
+        store.put(new(1, name="a"))
         heard.until(lambda: heard.results)
         memory.free.clear()
-        ledger.put(new(2))
-        heard.until(lambda: ledger.stuck)
+        store.put(new(2))
+        heard.until(lambda: store.stuck)
         for item in (new(3, name="a"), new(4, name="b"), new(5, name="b"), new(6, "you", name="a")):
-            ledger.put(item)
+            store.put(item)
         memory.free.set()
         heard.until(lambda: len(heard.results) == 6)
 
@@ -253,19 +253,19 @@ def test_a_name_that_is_taken_makes_no_order() -> None:
 def test_after_a_failure_nothing_is_written_until_the_listener_knows() -> None:
     """What was put in the meantime was decided on what was lost: it comes back, none of it is written."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
         memory.refuses = OSError("disk full")
-        ledger.put(new(1))
-        ledger.put(lookup(heard, "o1"))
+        store.put(new(1))
+        store.put(lookup(heard, "o1"))
         heard.until(lambda: heard.failures)
         memory.refuses = None
-        ledger.put(new(2))
+        store.put(new(2))
         time.sleep(RETRY_S * 4)
         before = memory.opened
-        late = ledger.forget(reopen=True)
+        late = store.forget(reopen=True)
         heard.until(lambda: len(heard.opens) == 2)
-        ledger.put(new(3))
+        store.put(new(3))
         heard.until(lambda: heard.results)
 
     items = [item for failure, _, _ in heard.failures for item in failure]
@@ -279,8 +279,8 @@ def test_a_store_that_cannot_be_opened_is_tried_again() -> None:
     """For ever, and said each time; what waits is kept."""
     memory = Memory()
     memory.refuses = OSError("locked")
-    with writing(memory) as (ledger, heard):
-        ledger.put(new(1))
+    with writing(memory) as (store, heard):
+        store.put(new(1))
         heard.until(lambda: len(heard.refusals) >= 3)
         memory.refuses = None
         heard.until(lambda: heard.results)
@@ -292,16 +292,16 @@ def test_a_store_that_cannot_be_opened_is_tried_again() -> None:
 def test_a_corrupt_store_is_never_opened_again(reading: bool) -> None:
     """Whoever meets it, the writer or a reader: a person must mend it."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
         if reading:
             memory.unreadable = CorruptError("malformed")
-            ledger.put(lookup(heard, "o1"))
+            store.put(lookup(heard, "o1"))
         else:
             memory.refuses = CorruptError("malformed")
-            ledger.put(new(1))
+            store.put(new(1))
         heard.until(lambda: heard.failures)
-        ledger.forget(reopen=not heard.failures[0][2])
+        store.forget(reopen=not heard.failures[0][2])
         memory.refuses = None
         time.sleep(RETRY_S * 4)
 
@@ -312,12 +312,12 @@ def test_a_corrupt_store_is_never_opened_again(reading: bool) -> None:
 def test_what_cannot_be_read_costs_one_answer() -> None:
     """The disk's refusal is handed on; others are still answered."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         memory.unreadable = OSError("busy")
-        ledger.put(lookup(heard, "o1"))
+        store.put(lookup(heard, "o1"))
         heard.until(lambda: ("o1", "busy") in heard.notes)
         memory.unreadable = None
-        ledger.put(lookup(heard, "o2"))
+        store.put(lookup(heard, "o2"))
         heard.until(lambda: ("read", "o2", False) in heard.notes)
 
     assert heard.failures == []
@@ -326,12 +326,12 @@ def test_what_cannot_be_read_costs_one_answer() -> None:
 def test_what_was_told_is_written_soon_without_a_change() -> None:
     """Alone after a quarter of a second, along with the next change before that; the highest counts."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
-        ledger.told("me", 3)
-        ledger.told("me", 2)
+    with writing(memory) as (store, heard):
+        store.told("me", 3)
+        store.told("me", 2)
         heard.until(lambda: memory.batches)
-        ledger.put(new(1))
-        ledger.told("you", 4)
+        store.put(new(1))
+        store.told("you", 4)
         heard.until(lambda: any(batch.told.get("you") for batch in memory.batches))
 
     assert memory.batches[0] == OrderBatch([], {"me": 3}, frozenset())
@@ -340,10 +340,10 @@ def test_what_was_told_is_written_soon_without_a_change() -> None:
 def test_at_the_end_what_waits_is_written() -> None:
     """Stopping waits for the disk, and everything decided is kept."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
         for number in range(5_000):
-            ledger.put(new(number))
+            store.put(new(number))
 
     assert len(memory.reports) == 5_000
 
@@ -351,10 +351,10 @@ def test_at_the_end_what_waits_is_written() -> None:
 def test_a_fault_of_ours_stops_orders_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """The engine goes on; whoever asks is refused, with a word about the log."""
     memory = Memory()
-    with writing(memory) as (ledger, heard):
+    with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
         memory.batches = None  # type: ignore[assignment]
-        ledger.put(new(1))
+        store.put(new(1))
         heard.until(lambda: heard.failures)
 
     assert heard.failures[0][2]

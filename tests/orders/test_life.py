@@ -96,7 +96,7 @@ class Life(RuleBasedStateMachine):
         for session in leaving:
             self.reference.leave(session)
         if all_of_them:
-            self.house.orders.left(1)
+            self.house.orders.left("one")
             self.house.settle()
         else:
             self.house.detach(leaving[0])
@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
         code, same = self._expected(owner, ticket)
         known = {one.order_id for one in self.reader.orders(owner, 1000)}
         self.house.disk.free.clear()
-        self.house.orders.commands(1, [Place(session, 1, ticket)])
+        self.house.orders.commands("one", [Place(session, 1, ticket)])
         self._die(stored)
         new = [one for one in self.reader.orders(owner, 1000) if one.order_id not in known]
 
@@ -314,7 +314,7 @@ class Life(RuleBasedStateMachine):
         """Return all reports a session was told, but those of before that answered an order sent again."""
         return [
             one.report
-            for one in self.house.told[1, session]
+            for one in self.house.told["one", session]
             if isinstance(one, Happened) and one.ref not in self.again
         ]
 

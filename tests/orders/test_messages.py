@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Kind, Side, Ticket, TimeInForce
-from crypto_stream.orders.fields import AFTER_POINT, BEFORE_POINT, NUMBERED, Form
-from crypto_stream.orders.messages import (
+from crypto_stream.orders.wire.fields import AFTER_POINT, BEFORE_POINT, NUMBERED, Form
+from crypto_stream.orders.wire.messages import (
     Asked,
     BadAskError,
     CancelOrder,

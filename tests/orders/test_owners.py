@@ -39,7 +39,7 @@ def test_every_session_of_an_owner_is_told_everything(path: Path) -> None:
         order = one.placed(1, limit(BUY, "1", "90"))
         one.cancel(2, order.order_id)
 
-        told = [[(one_of.ref > 0) for one_of in one.told[1, number]] for number in (1, 2)]
+        told = [[(one_of.ref > 0) for one_of in one.told["one", number]] for number in (1, 2)]
         assert told == [[True, False], [False, True]]
         assert one.reports(1) == one.reports(2)
 
@@ -71,9 +71,9 @@ def test_an_owner_has_so_many_active_orders(path: Path) -> None:
         one.quote(LIVE)
         one.attach(1, "me")
         one.attach(2, "you")
-        one.orders.commands(1, [Place(1, ref, limit(BUY, "1", "90")) for ref in (901, 902, 903)])
+        one.orders.commands("one", [Place(1, ref, limit(BUY, "1", "90")) for ref in (901, 902, 903)])
         one.settle()
-        refused = [told for told in one.told[1, 1] if isinstance(told, Failed)]
+        refused = [told for told in one.told["one", 1] if isinstance(told, Failed)]
         one.cancel(1, one.reports(1)[0].order.order_id)
 
         assert [(told.ref, told.code, "2" in told.reason) for told in refused] == [
@@ -131,13 +131,13 @@ def test_a_gateway_that_leaves_takes_its_sessions_along(path: Path) -> None:
     """Those of others stay, also under the same number."""
     with house(path) as one:
         one.quote(LIVE)
-        one.attach(1, "me", gateway=1)
-        one.attach(1, "me", gateway=2)
-        one.orders.left(1)
-        one.placed(1, limit(BUY, "1", "90"), gateway=2)
+        one.attach(1, "me", gateway="one")
+        one.attach(1, "me", gateway="two")
+        one.orders.left("one")
+        one.placed(1, limit(BUY, "1", "90"), gateway="two")
 
-        assert one.reports(1, gateway=1) == []
-        assert [report.seq for report in one.reports(1, gateway=2)] == [1]
+        assert one.reports(1, gateway="one") == []
+        assert [report.seq for report in one.reports(1, gateway="two")] == [1]
 
 
 def test_answers_and_reports_keep_their_order(path: Path) -> None:
@@ -149,11 +149,11 @@ def test_answers_and_reports_keep_their_order(path: Path) -> None:
         for number in range(20):
             asks += [Place(1, 900 + number, limit(BUY, "1", "90")), ListOrders(1, 500 + number)]
         for ask in asks:
-            one.orders.commands(1, [ask])
+            one.orders.commands("one", [ask])
         one.settle()
 
         told_before = 0
-        for told in one.told[1, 1]:
+        for told in one.told["one", 1]:
             if isinstance(told, Happened):
                 told_before += 1
             elif not isinstance(told, Failed):
@@ -166,12 +166,12 @@ def test_nobody_reads_without_an_end(path: Path) -> None:
     with house(path) as one:
         one.attach(1, "me")
         one.disk.free.clear()
-        one.orders.commands(1, [ListOrders(1, 500 + number) for number in range(65)])
+        one.orders.commands("one", [ListOrders(1, 500 + number) for number in range(65)])
         one.disk.free.set()
         one.settle()
 
         assert one.failures(1) == ["rate_limited"]
-        assert len(one.told[1, 1]) == 65
+        assert len(one.told["one", 1]) == 65
 
 
 def test_an_order_that_is_stored_too_late_ends_at_once(path: Path) -> None:
@@ -266,7 +266,7 @@ def test_an_owner_is_removed_at_a_persons_wish(path: Path) -> None:
         one.orders.remove("me", removed.append, lambda error: refused.append(error.code))
         one.orders.remove("nobody", removed.append, lambda error: refused.append(error.code))
         one.settle()
-        cut = one.told[1, 1][-1]
+        cut = one.told["one", 1][-1]
         listed: list[OwnerKept] = []
         one.orders.owners(listed.extend, lambda error: refused.append(error.code))
         one.settle()

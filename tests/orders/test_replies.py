@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.replies import Style, error, execution, orders_list, success, update_around
+from crypto_stream.orders.wire.replies import Style, error, execution, orders_list, success, update_around
 
 ID = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 PLAIN, EXTENDED = Style(camel=False, extended=False), Style(camel=False, extended=True)

@@ -103,11 +103,11 @@ def test_a_name_given_twice_at_once_is_one_order(path: Path) -> None:
         one.quote(LIVE)
         one.attach(1, "me")
         ticket = Ticket("btcusdt", BUY, "1", "90", client_order_id="mine")
-        one.orders.commands(1, [Place(1, 901, ticket), Place(1, 902, ticket)])
+        one.orders.commands("one", [Place(1, 901, ticket), Place(1, 902, ticket)])
         one.settle()
 
         assert [
-            (told.ref, report.seq) for told, report in zip(one.told[1, 1], one.reports(1), strict=True)
+            (told.ref, report.seq) for told, report in zip(one.told["one", 1], one.reports(1), strict=True)
         ] == [
             (901, 1),
             (902, 1),

@@ -107,10 +107,10 @@ def test_what_is_asked_before_the_orders_are_loaded_waits(path: Path) -> None:
     """A session may come and ask while the engine still starts."""
     one = House(path)
     one.quotes["btcusdt"] = LIVE
-    one.told[1, 1] = []
+    one.told["one", 1] = []
     with_attach = [*[Place(1, ref, limit(BUY, "1", "90")) for ref in range(1, 31)]]
-    one.orders.commands(1, [Attach(1, "me", False)])
-    one.orders.commands(1, with_attach)
+    one.orders.commands("one", [Attach(1, "me", False)])
+    one.orders.commands("one", with_attach)
     one.start()
     try:
         assert [report.seq for report in one.reports(1)] == list(range(1, 31))
@@ -121,9 +121,9 @@ def test_what_is_asked_before_the_orders_are_loaded_waits(path: Path) -> None:
 def test_who_asks_too_much_before_the_orders_are_loaded_is_refused(path: Path) -> None:
     """1,000 commands of a session wait; more are told to come back."""
     one = House(path)
-    one.told[1, 1] = []
-    one.orders.commands(1, [Attach(1, "me", anonymous=False)])
-    one.orders.commands(1, [ListOrders(1, ref) for ref in range(1, 1_003)])
+    one.told["one", 1] = []
+    one.orders.commands("one", [Attach(1, "me", anonymous=False)])
+    one.orders.commands("one", [ListOrders(1, ref) for ref in range(1, 1_003)])
     one.start()
     try:
         assert one.failures(1).count("starting") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +37,11 @@ async def page(http: httpx.AsyncClient, symbol: str, **asked: Any) -> Json:
             await asyncio.sleep(0.05)
 
 
+def starts(log: str) -> list[int]:
+    """Read the `seq` at which each run of the engine began out of a program's log."""
+    return [int(found) for found in re.findall(r"engine started .*\bseq=(\d+)", log)]
+
+
 async def whole(http: httpx.AsyncClient, symbol: str, interval: str) -> tuple[list[Json], list[Json]]:
     """Fetch all bars and gaps of a series, oldest first, page by page from the newest on."""
     bars: list[Json] = []
@@ -59,19 +65,14 @@ class Watcher:
         self.closed: dict[tuple[str, int], tuple[Json, int]] = {}
         self.changed: list[tuple[Json, Json, int]] = []  # told so (when), then otherwise
         self.prices: dict[tuple[str, int], tuple[str, int]] = {}  # by symbol and the quote's time
-        self.epochs: list[str] = []
         self.events: asyncio.Queue[Json] = asyncio.Queue()
         self.client = socketio.AsyncClient(reconnection=False, http_session=session)
-        self.client.on("hello", self._on_hello)
         self.client.on("quotes", self._on_quotes)
         self.client.on("candles", self._on_candles)
 
-    def told_in(self, epoch: str) -> int:
-        """Count the closed bars told in one life of the engine."""
-        return sum(bar["epoch"] == epoch for bar, _ in self.closed.values())
-
-    async def _on_hello(self, hello: Json) -> None:
-        self.epochs.append(hello["epoch"])
+    def told_since(self, seq: int) -> int:
+        """Count the closed bars told as of this `seq` or later."""
+        return sum(bar["seq"] >= seq for bar, _ in self.closed.values())
 
     async def _on_quotes(self, quotes: list[Json]) -> None:
         now_ms = time.time_ns() // 1_000_000
@@ -84,9 +85,9 @@ class Watcher:
         for bar in live["bars"]:
             if bar["closed"]:
                 before, told_ms = self.closed.setdefault(
-                    (live["symbol"], bar["time"]), ({**bar, "epoch": live["epoch"]}, now_ms)
+                    (live["symbol"], bar["time"]), ({**bar, "seq": live["seq"]}, now_ms)
                 )
-                if {**before, "epoch": ""} != {**bar, "epoch": ""}:
+                if {**before, "seq": 0} != {**bar, "seq": 0}:
                     self.changed.append((before, bar, told_ms))
         self.events.put_nowait(live)
 
@@ -158,6 +159,9 @@ class Chart:
     def _missed(self, live: Json) -> bool:
         if not live["bars"] or live["bars"][0]["time"] <= max(self.bars, default=-1):
             return False
+        last = self.bars[max(self.bars)] if self.bars else None
+        if last is not None and not last["closed"]:
+            return True  # it was never heard closed
         before = self.bars.get(live["previous"])
         return before is None or not before["closed"]
 

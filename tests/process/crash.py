@@ -14,6 +14,7 @@ import random
 import signal
 import sqlite3
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.process.charts import Json, Watcher, run, watching, whole
+from tests.process.charts import Json, Watcher, run, starts, watching, whole
 from tests.process.programs import Running, address, program
 from tests.process.rounds import command
 from tests.waiting import SCALE, until
@@ -41,6 +42,7 @@ class Told(NamedTuple):
     seconds: Watcher
     minutes: Watcher
     kills: list[int]
+    starts: list[int]  # the `seq` at which each run began
     over_http: dict[tuple[str, str], list[Json]]
 
     def must_outlive(self, symbol: str, second: int) -> bool:
@@ -54,12 +56,12 @@ class Told(NamedTuple):
         return following is None or closed_ms + _OUTLIVES_MS < following
 
     def told_in_time(self, bar: Json, told_ms: int) -> bool:
-        """Say whether a bar was told a second before the kill that ended the life it was told in.
+        """Say whether a bar was told a second before the kill that ended the run it was told in.
 
         What a viewer reads a moment after a kill was sent before it.
         """
-        life = self.seconds.epochs.index(bar["epoch"])
-        return life == len(self.kills) or told_ms + _OUTLIVES_MS < self.kills[life]
+        run = bisect_right(self.starts, bar["seq"]) - 1
+        return run == len(self.kills) or told_ms + _OUTLIVES_MS < self.kills[run]
 
 
 class Stored(NamedTuple):
@@ -97,13 +99,13 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
         ):
             kills: list[int] = []
             for number in range(rounds):
-                await _lives(seconds, number)
+                await _lives(running, seconds, number)
                 await asyncio.sleep(_until_kill(chance))
                 kills.append(time.time_ns() // 1_000_000)
                 os.kill(running.pids("engine")[-1], signal.SIGKILL)
                 say(f"[{number + 1}/{rounds}] killed, {len(seconds.closed)} bars told so far")
                 await until(lambda: len(running.pids("engine")) == len(kills) + 1, 30 * SCALE)
-            await _lives(seconds, rounds)
+            await _lives(running, seconds, rounds)
             over_http = {
                 (symbol, interval): (await whole(http, symbol, interval))[0]
                 for symbol in WATCHED
@@ -111,7 +113,7 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
             }
         _stop(running)
     stored = _stored(folder / "data" / "history.db")
-    told = Told(seconds, minutes, kills, over_http)
+    told = Told(seconds, minutes, kills, starts(running.log), over_http)
     return Report(
         len(kills),
         sum(map(len, stored.bars.values())),
@@ -121,10 +123,10 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
     )
 
 
-async def _lives(watcher: Watcher, restarts: int) -> None:
-    """Wait until the engine of this life has closed bars."""
-    await until(lambda: len(watcher.epochs) == restarts + 1, 40 * SCALE)
-    await until(lambda: watcher.told_in(watcher.epochs[-1]) >= len(WATCHED), 20 * SCALE)
+async def _lives(running: Running, watcher: Watcher, restarts: int) -> None:
+    """Wait until the engine of this run has closed bars."""
+    await until(lambda: len(starts(running.log)) == restarts + 1, 40 * SCALE)
+    await until(lambda: watcher.told_since(starts(running.log)[-1]) >= len(WATCHED), 20 * SCALE)
 
 
 def _until_kill(chance: random.Random) -> float:
@@ -203,7 +205,7 @@ def _other_bars(told: Told) -> Iterator[str]:
         for (symbol, at), (bar, told_ms) in watcher.closed.items():
             if told.told_in_time(bar, told_ms):
                 found = {one["time"]: one for one in told.over_http[symbol, watcher.interval]}.get(at)
-                if found != {name: bar[name] for name in bar if name != "epoch"}:
+                if found != {name: bar[name] for name in bar if name != "seq"}:
                     yield f"{symbol} {watcher.interval}: told {bar} at {told_ms}, later {found}"
         for before, after, told_ms in watcher.changed:
             if told.told_in_time(before, told_ms):

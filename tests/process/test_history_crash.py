@@ -31,15 +31,14 @@ async def test_what_is_judged_is_what_closed_a_second_before_the_kill_of_its_lif
     """A message read a moment after a kill is of the killed life; a bar closes at the next step, or late."""
     async with aiohttp.ClientSession() as session:
         seconds = Watcher(session, "1s")
-        told = Told(seconds, Watcher(session, "1m"), [10_100, 20_000], {})
-        seconds.epochs = ["first", "second", "third"]
+        told = Told(seconds, Watcher(session, "1m"), [10_100, 20_000], [100, 200, 300], {})
         seconds.prices = {("soon", 9_000): ("1", 9_010), ("late", 9_000): ("1", 9_150)}
 
-        assert told.told_in_time({"epoch": "first"}, 9_099)
-        assert not told.told_in_time({"epoch": "first"}, 9_100)
-        assert not told.told_in_time({"epoch": "first"}, 10_103)
-        assert told.told_in_time({"epoch": "second"}, 10_103)
-        assert told.told_in_time({"epoch": "third"}, 30_000)
+        assert told.told_in_time({"seq": 199}, 9_099)
+        assert not told.told_in_time({"seq": 100}, 9_100)
+        assert not told.told_in_time({"seq": 199}, 10_103)
+        assert told.told_in_time({"seq": 200}, 10_103)
+        assert told.told_in_time({"seq": 300}, 30_000)
         assert told.must_outlive("soon", 8_000)
         assert not told.must_outlive("late", 8_000)
         assert told.must_outlive("never", 7_000)

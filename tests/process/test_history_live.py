@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.charts import Chart, Watcher, run, watching, whole
+from tests.process.charts import Chart, Watcher, run, starts, watching, whole
 from tests.process.programs import Running, address, program
 from tests.waiting import SCALE, until
 
@@ -95,13 +95,13 @@ async def test_a_chart_that_joins_live_bars_is_the_history(tmp_path: Path, inter
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_chart_outlives_a_restart_of_the_engine(tmp_path: Path, fault: signal.Signals) -> None:
-    """The new life is noticed by its epoch; what was closed a second before the end stays as it was."""
+    """What was closed a second before the end stays as it was; what was missed is noticed."""
     async with keeping(tmp_path, "1s") as desk:
         await until(lambda: desk.joined(4), 60 * SCALE)
         before = {symbol: dict(chart.bars) for symbol, chart in desk.charts.items()}
         ended_ms = time.time_ns() // 1_000_000
         os.kill(desk.running.pids("engine")[0], fault)
-        await until(lambda: len(desk.watcher.epochs) == 2, 40 * SCALE)
+        await until(lambda: len(starts(desk.running.log)) == 2, 40 * SCALE)
         joined = {symbol: chart.joined for symbol, chart in desk.charts.items()}
         await until(
             lambda: all(chart.joined >= joined[symbol] + 4 for symbol, chart in desk.charts.items()),
@@ -113,7 +113,7 @@ async def test_a_chart_outlives_a_restart_of_the_engine(tmp_path: Path, fault: s
         for symbol, chart in desk.charts.items():
             lost = [at for at, bar in before[symbol].items() if bar["closed"] and chart.bars.get(at) != bar]
             assert [at for at in lost if at + 1000 < ended_ms - 1000] == []
-            assert "epoch" in chart.fetched
+            assert set(chart.fetched[1:]) <= {"missed"}
             assert len(chart.fetched) <= 4
             assert [bar["time"] for bar, _ in chart.contradictions if bar and bar["time"] not in lost] == []
 
@@ -123,7 +123,7 @@ async def test_a_restart_is_one_gap(tmp_path: Path) -> None:
     async with keeping(tmp_path, "1s") as desk:
         await until(lambda: desk.joined(3), 60 * SCALE)
         os.kill(desk.running.pids("engine")[0], signal.SIGKILL)
-        await until(lambda: len(desk.watcher.epochs) == 2, 40 * SCALE)
+        await until(lambda: len(starts(desk.running.log)) == 2, 40 * SCALE)
         before = desk.charts[SYMBOLS[0]].joined
         await until(lambda: desk.charts[SYMBOLS[0]].joined >= before + 2, 40 * SCALE)
         bars, gaps = await whole(desk.http, SYMBOLS[0], "1s")

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,8 +22,10 @@ import pytest_asyncio
 import socketio
 from prometheus_client.parser import text_string_to_metric_families
 
+from crypto_stream.bus.interface import SILENCE_S
 from tests.fakes import FakeBinance
 from tests.gateway.process import Viewer, viewing
+from tests.process.charts import starts
 from tests.process.programs import Running, address, admin, alive, command, program
 from tests.waiting import DEADLINE_S, SCALE, until
 
@@ -56,12 +59,16 @@ class Service:
         return str(line.findall(self.running.log)[0])
 
     async def viewers(self, stack: AsyncExitStack) -> dict[str, list[Viewer]]:
-        """Connect viewers of everything until each gateway has one; return them by gateway."""
+        """Connect viewers of everything until each gateway has one; return them by gateway.
+
+        Who came before its gateway had its engine begins anew, and is not one of them.
+        """
         found: defaultdict[str, list[Viewer]] = defaultdict(list)
         while found.keys() != BOTH:
             viewer = await stack.enter_async_context(viewing(self.url))
             await viewer.subscribe(symbols="all", interval_ms=0)
-            found[await self.whose(viewer)].append(viewer)
+            if viewer.all("hello")[0]["epoch"] is not None:
+                found[await self.whose(viewer)].append(viewer)
         return found
 
 
@@ -237,21 +244,39 @@ def _times(viewer: Viewer) -> list[int]:
 
 
 @SERVERS
-async def test_a_new_engine_is_told_to_the_viewers_of_every_gateway(server: str, tmp_path: Path) -> None:
-    """After kill -9 of the engine all get hello with the one new epoch, a snapshot and live quotes."""
+async def test_a_restart_of_the_engine_is_a_pause_for_the_viewers_of_every_gateway(
+    server: str, tmp_path: Path
+) -> None:
+    """After kill -9 of the engine quotes go on: within 5 s none was stale, no `seq` goes back, no hello."""
     async with (
         serving(tmp_path, "--sources", "synthetic", "--server", server) as service,
         AsyncExitStack() as stack,
     ):
         viewers = [each[0] for each in (await service.viewers(stack)).values()]
+        marks = [len(viewer.got) for viewer in viewers]
+        killed_s = time.monotonic()
         os.kill(service.pid("engine"), signal.SIGKILL)
-        await until(lambda: all(len(viewer.all("hello")) == 2 for viewer in viewers), 40 * SCALE)
-        await until(lambda: all(_stale(viewer, "ticker_00") is False for viewer in viewers))
-        epochs = [[hello["epoch"] for hello in viewer.all("hello")] for viewer in viewers]
+        await until(lambda: len(starts(service.running.log)) == 2, 40 * SCALE)
+        begun = starts(service.running.log)[1]
+        for viewer in viewers:
+            await until(lambda viewer=viewer: _newest_seq(viewer) > begun)  # type: ignore[misc]
+        paused_s = time.monotonic() - killed_s
+        told = [viewer.got[mark:] for viewer, mark in zip(viewers, marks, strict=True)]
+        quotes = [[one for name, each in events if name == "quotes" for one in each] for events in told]
 
-        assert epochs[0] == epochs[1]
-        assert len(set(epochs[0])) == 2
+        assert not {"hello", "snapshot"} & {name for events in told for name, _ in events}
+        if paused_s < SILENCE_S:
+            assert not any(one["stale"] for each in quotes for one in each)
+            assert "source" not in {name for events in told for name, _ in events}
+        for each in quotes:
+            for symbol in {one["symbol"] for one in each}:
+                numbers = [one["seq"] for one in each if one["symbol"] == symbol]
+                assert numbers == sorted(numbers)
         assert not any(viewer.gone.is_set() for viewer in viewers)
+
+
+def _newest_seq(viewer: Viewer) -> int:
+    return max((one["seq"] for quotes in viewer.all("quotes") for one in quotes), default=0)
 
 
 @SERVERS

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from crypto_stream.gateway.delivery.wishes import Wish
+from crypto_stream.gateway.delivery.subscriptions import Subscription
 
 
 class Channel:
     """Viewers with the same wish: each of its frames is encoded once for all of them.
 
-    `sent` and `extras_sent` (venues, bars) are the mirror's version at the last flush.
+    `sent` (quotes) and `extras_sent` (topics) are the mirror's version at the last flush.
     """
 
     __slots__ = ("extras_sent", "members", "sent", "wish")
 
-    def __init__(self, wish: Wish, version: int) -> None:
+    def __init__(self, wish: Subscription, version: int) -> None:
         """Begin with no member, everything up to `version` taken as sent."""
         self.wish = wish
         self.members: dict[str, Any] = {}  # each with its pipe, in the order of joining
@@ -28,9 +28,8 @@ class Channels:
     """All channels, by wish, by interval and by viewer."""
 
     def __init__(self) -> None:
-        """Start without any."""
-        self._by_wish: dict[Wish, Channel] = {}
-        self._by_interval: dict[int, dict[Wish, Channel]] = {}
+        self._by_wish: dict[Subscription, Channel] = {}
+        self._by_interval: dict[int, dict[Subscription, Channel]] = {}
         self._by_viewer: dict[str, Channel] = {}
 
     def __iter__(self) -> Iterator[Channel]:
@@ -47,7 +46,7 @@ class Channels:
         """List the channels of one interval."""
         return list(self._by_interval.get(interval_ms, {}).values())
 
-    def place(self, viewer: str, wish: Wish, version: int, pipe: Any = None) -> Channel:
+    def place(self, viewer: str, wish: Subscription, version: int, pipe: Any = None) -> Channel:
         """Move the viewer with its pipe into the channel of `wish`; a new channel begins at `version`."""
         self.remove(viewer)
         channel = self._by_wish.get(wish)

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import asdict
 
 from crypto_stream.gateway.delivery.channels import Channel, Channels
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import event
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.snapshots import Snapshots
+from crypto_stream.gateway.delivery.subscriptions import Subscription
 from crypto_stream.gateway.delivery.viewers import MOST_OWED, MOST_WAITING, PATIENCE_S, Viewer
-from crypto_stream.gateway.delivery.wishes import Wish
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.market.status import Switch
 
@@ -38,7 +37,7 @@ class Delivery:
     def __init__(
         self,
         mirror: Mirror,
-        counters: Counters,
+        counters: DeliveryMetrics,
         hello: Callable[[], Any],
         status: Callable[[], Any],
         clock: Callable[[], float],
@@ -82,7 +81,7 @@ class Delivery:
         viewer.pipe.mute(True)
         return True
 
-    def grant(self, viewer: Viewer, wish: Wish) -> None:
+    def grant(self, viewer: Viewer, wish: Subscription) -> None:
         """Move the viewer to the channel of `wish` and send it a snapshot."""
         with self._turn:
             if viewer.id in self.viewers:
@@ -95,7 +94,7 @@ class Delivery:
                 else:
                     self._give_snapshot(viewer, channel)
 
-    def settle(self, judge: Callable[[Wish], tuple[Wish, Mapping[str, Any] | None]]) -> None:
+    def settle(self, judge: Callable[[Subscription], tuple[Subscription, Mapping[str, Any] | None]]) -> None:
         """Move every viewer to the channel of what `judge` makes of its wish; tell it what was refused."""
         with self._turn:
             for channel in self.channels:
@@ -106,7 +105,7 @@ class Delivery:
                     if refused is not None and viewer is not None:
                         self._put(viewer, "refused", event("refused", refused))
 
-    def narrow(self, viewer: Viewer, wish: Wish) -> None:
+    def narrow(self, viewer: Viewer, wish: Subscription) -> None:
         """Move the viewer to the channel of a smaller `wish`; what it was still to get comes at once."""
         with self._turn:
             old = self.channels.of(viewer.id)
@@ -137,7 +136,7 @@ class Delivery:
             self._breathe()  # reading a busy bus alone would let nobody else run
 
     def restart(self) -> None:
-        """Tell everybody of a new epoch: `hello`, then a snapshot."""
+        """Tell everybody of other data, or instruments: `hello`, then a snapshot."""
         with self._turn:
             hello = event("hello", self._hello())
             for channel in self.channels:
@@ -231,7 +230,7 @@ class Delivery:
             self._owe(viewer, since)
 
     def _flush_extras(self, channel: Channel) -> None:
-        if not (channel.wish.venues or channel.wish.candles):
+        if not channel.wish.watches:
             return
         since, channel.extras_sent = channel.extras_sent, self._mirror.version
         frames = self._extras(channel, since)
@@ -239,16 +238,15 @@ class Delivery:
             self._offer_all(frames, channel.members)
 
     def _extras(self, channel: Channel, since: int) -> Named:
-        """Give what changed after `since` of the per-source quotes and bars that the channel wishes for."""
-        mirror, wish = self._mirror, channel.wish
-        frames: Named = []
-        for symbol in self._symbols(channel) if wish.venues or wish.candles else ():
-            if wish.venues and mirror.venue_versions.get(symbol, 0) > since:
-                frames.append(("venues", event("venues", mirror.venues[symbol])))
-            watched = mirror.bars.get((symbol, wish.candles)) if wish.candles else None
-            if watched is not None and (bars := watched.since(since)):
-                frames.append(("candles", event("candles", {"epoch": mirror.epoch, **asdict(bars)})))
-        return frames
+        """Give what changed after `since` of the topics that the channel wishes for."""
+        if not channel.wish.watches:
+            return []
+        topics = self._mirror.topics
+        news = (
+            (topic, topics.since(topic, key, since))
+            for topic, key in channel.wish.keys(self._symbols(channel))
+        )
+        return [(topic, event(topic, payload)) for topic, payload in news if payload is not None]
 
     def _quotes_frame(self, channel: Channel, symbols: Iterable[str], since: int) -> Any:
         self._counters.encoded += 1

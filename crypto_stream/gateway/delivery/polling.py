@@ -10,7 +10,7 @@ from engineio.exceptions import EngineIOError
 from engineio.packet import MESSAGE, Packet
 
 from crypto_stream.gateway.delivery import packets
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError
 from crypto_stream.gateway.delivery.session import take
 
@@ -22,7 +22,7 @@ class Posts:
     that went away keeps its session and its connection for ever.
     """
 
-    def __init__(self, connection: Any, counters: Counters) -> None:
+    def __init__(self, connection: Any, counters: DeliveryMetrics) -> None:
         """Serve an `engineio.socket.Socket`."""
         self._connection = proxy(connection)  # which holds us: a circle would outlive it for a while
         self._counters = counters

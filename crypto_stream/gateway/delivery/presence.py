@@ -10,7 +10,6 @@ class Presence:
     """Count what each address holds, at most `most`; one host's IPv6 addresses (a /64) are one address."""
 
     def __init__(self, most: int) -> None:
-        """Begin with nobody."""
         self.most = most
         self._held: Counter[str] = Counter()
 

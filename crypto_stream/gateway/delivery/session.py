@@ -13,12 +13,12 @@ from websockets.frames import CloseCode
 
 from crypto_stream.gateway.delivery import packets
 from crypto_stream.gateway.delivery.bounds import Bounds
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import BINARY, TEXT, Frame, framed
 from crypto_stream.gateway.delivery.hub import Hub
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError
 from crypto_stream.gateway.delivery.viewers import MOST_OWED
-from crypto_stream.gateway.delivery.wire import Wire
+from crypto_stream.gateway.delivery.websocket import WebSocket
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _MOST_BYTES = 64 * 1024
 UPGRADE_S = 10.0
 
 
-class Session(Wire):
+class Session(WebSocket):
     """Carry one `engineio.socket.Socket` over one WebSocket; also the viewer's pipe.
 
     What arrives is handled one after the other, in turn with what all other clients sent: Socket.IO's
@@ -50,7 +50,7 @@ class Session(Wire):
         bounds: Bounds,
         connection: Any,
         request: dict[str, Any],
-        counters: Counters,
+        counters: DeliveryMetrics,
         left: Callable[[], None],
     ) -> None:
         """Serve `connection`, opened by `request`; `left` is called when the WebSocket has ended."""

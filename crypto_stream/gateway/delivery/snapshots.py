@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.frames import Frame, event
-from crypto_stream.gateway.delivery.wishes import Symbols
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.delivery.subscriptions import Symbols
 from crypto_stream.gateway.mirror import Mirror
 
 # Snapshots kept, each of other symbols; a viewer of all hundred instruments needs 100 kB for its own.
@@ -14,7 +14,7 @@ _MOST = 32
 class Snapshots:
     """Keep the newest snapshot of each of the sets of symbols that were asked for last."""
 
-    def __init__(self, mirror: Mirror, counters: Counters) -> None:
+    def __init__(self, mirror: Mirror, counters: DeliveryMetrics) -> None:
         """Show the quotes of `mirror`."""
         self._mirror = mirror
         self._counters = counters

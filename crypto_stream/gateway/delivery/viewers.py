@@ -48,7 +48,6 @@ class Viewer:
     )
 
     def __init__(self, viewer: str, pipe: Pipe) -> None:
-        """Owe nothing."""
         self.id = viewer
         self.pipe = pipe
         self.greeted = self.has_unread = False

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http.connections import Connections
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +23,15 @@ _CLOSED = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 class Acceptor:
     """Accept on a listening green socket, and serve each connection in a green thread of its own."""
 
-    def __init__(self, listener: Any, connections: Connections, counters: Counters, sparing: Sparing) -> None:
+    def __init__(
+        self, listener: Any, connections: Connections, counters: DeliveryMetrics, throttle: LogThrottle
+    ) -> None:
         """Prepare; `run` does it."""
         self.running = True
         self._listener = listener
         self._connections = connections
         self._counters = counters
-        self._sparing = sparing
+        self._throttle = throttle
 
     def run(self, spawn: Callable[..., object], serve: Callable[[Any, Any], object]) -> None:
         """Accept until `stop`; `spawn(call, …)` returns at once, `serve(connection, address)` at the end."""
@@ -56,7 +58,7 @@ class Acceptor:
 
     def _wait(self, why: str) -> None:
         self._counters.accept_pauses += 1
-        if self._sparing.due("accept"):
+        if self._throttle.due("accept"):
             log.warning("no room for more connections: new ones wait", extra={"reason": why})
         time.sleep(_PAUSE_S)
 

@@ -20,7 +20,6 @@ class Chunks:
     """Collect the body from what `feed` is given; `done` at its end, `overfull` beyond `most` bytes."""
 
     def __init__(self, most: int) -> None:
-        """Begin before the first chunk."""
         self.body = bytearray()
         self.done = self.overfull = False
         self._most = most

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 
 # Bytes of requests that are not whole yet, of all connections together.
 MOST_HELD = 8 * 1024 * 1024
@@ -23,7 +23,7 @@ class Connections:
     def __init__(
         self,
         most: int,
-        counters: Counters,
+        counters: DeliveryMetrics,
         elsewhere: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         most_held: int = MOST_HELD,

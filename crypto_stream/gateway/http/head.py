@@ -31,7 +31,6 @@ class BadRequestError(CryptoStreamError):
     """A request that is refused before anything reads it: its HTTP status, a stable code, a sentence."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
-        """Keep them."""
         super().__init__(detail)
         self.status = status
         self.code = code

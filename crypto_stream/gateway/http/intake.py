@@ -11,16 +11,16 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from crypto_stream.gateway.delivery.counters import Counters
 from crypto_stream.gateway.delivery.hub import Hub
-from crypto_stream.gateway.fast.desk import Desk, Pause
-from crypto_stream.gateway.fast.road import Road
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.head import BadRequestError, bad
 from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.http.reader import Request, RequestReader
-from crypto_stream.gateway.order_sessions.pace import Pace
-from crypto_stream.gateway.sparing import Sparing
+from crypto_stream.gateway.http_cache.connection import CacheConnection, Pause
+from crypto_stream.gateway.http_cache.responder import Respond
+from crypto_stream.gateway.order_sessions.rate_limit import RateLimit
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Manners(NamedTuple):
     """What all connections of a gateway share."""
 
-    road: Road
+    road: Respond
     connections: Connections
-    counters: Counters
+    counters: DeliveryMetrics
     most_body: int
-    sparing: Sparing
+    throttle: LogThrottle
     line: Line
 
 
@@ -62,13 +62,13 @@ class Intake:
         self._connection = connection
         self._address = address
         self._manners = manners
-        self._desk = Desk(connection, bare, manners.road, hub, pause)
+        self._desk = CacheConnection(connection, bare, manners.road, hub, pause)
         self._seat = manners.connections.enter(self._end, self._desk.was_used)
         self._bare = bare
         self._reader = RequestReader(0)
         self._rest = b""
         self._whole = True
-        self._pace: Pace | None = None
+        self._pace: RateLimit | None = None
 
     def next(self) -> bytes:
         """Wait for the next request that is not simple, and return all of it; b"" at the end.
@@ -116,7 +116,7 @@ class Intake:
     def _slow_down(self) -> None:
         """Wait where requests come too fast."""
         if self._pace is None:
-            self._pace = Pace(_RATE, time.monotonic())
+            self._pace = RateLimit(_RATE, time.monotonic())
             return
         while not self._pace.allows(time.monotonic()):
             time.sleep(1 / _RATE)
@@ -165,9 +165,9 @@ class Intake:
         return data
 
     def _refuse(self, refused: BadRequestError) -> None:
-        counters, sparing = self._manners.counters, self._manners.sparing
+        counters, throttle = self._manners.counters, self._manners.throttle
         counters.refused_requests[refused.code] += 1
-        if sparing.due(refused.code):
+        if throttle.due(refused.code):
             about = {"address": self._address, "code": refused.code, "why": refused.detail}
             log.info("requests refused", extra={**about, "count": counters.refused_requests[refused.code]})
         with suppress(OSError):

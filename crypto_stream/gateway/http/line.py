@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.turns import SLICE_S
-from crypto_stream.gateway.fast.desk import Pause
+from crypto_stream.gateway.http_cache.connection import Pause
 
 
 class Line:

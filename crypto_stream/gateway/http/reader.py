@@ -35,7 +35,6 @@ class RequestReader:
     """Read one request; its body may have `most` bytes."""
 
     def __init__(self, most: int) -> None:
-        """Begin where a request begins."""
         self.head: Head | None = None
         self._most = most
         self._buffer = bytearray()

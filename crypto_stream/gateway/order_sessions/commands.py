@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_stream.bus.orders import Cancel, Command, ListOrders, ListTrades, Place
-from crypto_stream.orders.messages import (
+from crypto_stream.orders.wire.messages import (
     Ask,
     CancelOrder,
     GetOrders,

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.frames import TEXT, Sendable, framed
+from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.orders.fields import Form
-from crypto_stream.orders.replies import Style, update_around
+from crypto_stream.orders.wire.fields import Form
+from crypto_stream.orders.wire.replies import Style, update_around
 
 # Seconds from one look at the quotes to the next: a changed one is sent once in it.
 INTERVAL_S = 0.25
@@ -66,7 +66,7 @@ class MarketData:
     def __init__(
         self,
         mirror: Mirror,
-        counters: OrderCounters,
+        counters: OrderMetrics,
         breathe: Callable[[], None],
         most: int = MOST_SUBSCRIPTIONS,
     ) -> None:

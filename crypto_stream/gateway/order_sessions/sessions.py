@@ -12,11 +12,11 @@ from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.orders import Command, Cut, OrderCommands, Told
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
-from crypto_stream.gateway.delivery.counters import OrderCounters
 from crypto_stream.gateway.delivery.hub import Hub
+from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.opening import Opening
-from crypto_stream.gateway.order_sessions.house import Client, Limits
+from crypto_stream.gateway.order_sessions.limits import Client, Limits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.verdict import UNREACHABLE
@@ -50,7 +50,7 @@ class OrderSessions:
         most_owed: int = MOST_OWED_IN_ALL,
     ) -> None:
         """Serve nobody yet; `run` does what time brings."""
-        self.counters = OrderCounters()
+        self.counters = OrderMetrics()
         self.limits = limits
         self.clock = clock
         self.up = False

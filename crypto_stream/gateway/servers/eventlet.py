@@ -64,7 +64,6 @@ class Pause:
     """Lets the green thread that made it wait (`fast.desk`)."""
 
     def __init__(self) -> None:
-        """Belong to the running green thread."""
         self._thread = eventlet.getcurrent()
 
     def wait(self, seconds: float) -> bool:
@@ -86,7 +85,7 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
         """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.sparing)
+        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.throttle)
         self._wsgi = eventlet.wsgi.Server(
             listener,
             listener.getsockname(),

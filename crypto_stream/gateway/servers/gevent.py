@@ -67,7 +67,6 @@ class Pause:
     """Lets the green thread that made it wait (`fast.desk`)."""
 
     def __init__(self) -> None:
-        """Belong to the running green thread."""
         self._thread = gevent.getcurrent()
 
     def wait(self, seconds: float) -> bool:
@@ -90,7 +89,7 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
         """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.sparing)
+        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.throttle)
         self._wsgi = WSGIServer(
             listener, app, log=None, error_log=_library, handler_class=partial(_Connection, manners)
         )

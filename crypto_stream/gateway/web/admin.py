@@ -13,9 +13,9 @@ from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import Pin
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.sparing import Sparing
-from crypto_stream.gateway.web.answers import NEVER, json_answer
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import NEVER, json_answer
+from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _WHO_MAY = (
 def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
     """Make the blueprint of `POST /sources/active`; it needs `token`, wherever a request comes from."""
     blueprint = Blueprint("admin", __name__)
-    sparing = Sparing()
+    throttle = LogThrottle()
 
     @blueprint.post("/sources/active")
     def pin() -> Response:
@@ -36,7 +36,7 @@ def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
             _judge(token)
         except ProblemError as refused:
             address = request.remote_addr or ""
-            if sparing.due(address):  # whoever guesses tokens may not fill the log
+            if throttle.due(address):  # whoever guesses tokens may not fill the log
                 log.warning("pin refused", extra={"address": address, "code": refused.code})
             raise
         source = _source()

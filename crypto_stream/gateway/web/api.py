@@ -9,14 +9,14 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.messages import GetVenues
+from crypto_stream.bus.messages import GetTopic
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.gateway.web.answers import NEVER, answer, json_answer, reply
 from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import ProblemError
-from crypto_stream.gateway.web.shelf import Shelf
+from crypto_stream.gateway.web.response_cache import ResponseCache
+from crypto_stream.gateway.web.responses import NEVER, answer, json_answer, reply
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import Venues
 
@@ -33,7 +33,7 @@ def find(mirror: Mirror, text: str) -> Instrument:
     )
 
 
-def quote_answer(shelf: Shelf, instrument: Instrument, by_accept: bool = False) -> Response:
+def quote_answer(shelf: ResponseCache, instrument: Instrument, by_accept: bool = False) -> Response:
     """Answer one quote; `by_accept` where the client could have had a page instead."""
     quote = shelf.course(instrument.symbol, by_accept)
     if quote is None:
@@ -46,7 +46,7 @@ def _no_parameters() -> None:
     given()
 
 
-def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: Shelf) -> Blueprint:
+def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: ResponseCache) -> Blueprint:
     """Make the blueprint of everything that answers JSON or metrics."""
     blueprint = Blueprint("api", __name__)
 
@@ -130,7 +130,7 @@ def _engine(mirror: Mirror) -> dict[str, object]:
 
 def _ask_venues(port: GatewayPort, symbol: str) -> Venues:
     try:
-        return msgspec.msgpack.decode(port.ask(GetVenues(symbol)), type=Venues)
+        return msgspec.msgpack.decode(port.ask(GetTopic("venues", symbol)), type=Venues)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Response, request
 
-from crypto_stream.gateway.web.answers import NEVER, json_answer
 from crypto_stream.gateway.web.origins import allowed, refusal
 from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import NEVER, json_answer
 
 FULL = "This gateway has as many viewers as it takes (max_viewers); try again later."
 

@@ -13,12 +13,12 @@ from flask import Blueprint, Response, request
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetHistory, GetSparks, HistoryPage, Sparks
 from crypto_stream.errors import BusError, RefusedError
-from crypto_stream.gateway.delivery.counters import Counters
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.answers import Prebuilt, json_prebuilt, reply
 from crypto_stream.gateway.web.api import find
 from crypto_stream.gateway.web.parameters import given, moment, number, wrong
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, reply
 from crypto_stream.gateway.web.turns import Shared, Turns, busy
 from crypto_stream.market.bars import Bar
 
@@ -30,7 +30,7 @@ _AT_ONCE = 64
 _OF_ONE_ADDRESS = 32
 
 
-def history(mirror: Mirror, port: GatewayPort, counters: Counters) -> Blueprint:
+def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blueprint:
     """Make the blueprint of the history; questions refused as too many are counted."""
     blueprint = Blueprint("history", __name__)
     turns, shared = Turns(_AT_ONCE, _OF_ONE_ADDRESS), Shared()

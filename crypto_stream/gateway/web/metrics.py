@@ -15,8 +15,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from crypto_stream.gateway.delivery.counters import Counters, OrderCounters
 from crypto_stream.gateway.delivery.delivery import Delivery
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics, OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.market.status import SourceStatus
 
@@ -130,7 +130,7 @@ class EngineMetrics(Collector):
 class GatewayMetrics(Collector):
     """What this gateway counts."""
 
-    def __init__(self, delivery: Delivery, counters: Counters, orders: OrderCounters) -> None:
+    def __init__(self, delivery: Delivery, counters: DeliveryMetrics, orders: OrderMetrics) -> None:
         """Read all of them at each scrape."""
         self._delivery = delivery
         self._counters = counters

@@ -42,8 +42,11 @@ _PROBLEM = {
 _QUOTE, _SOURCE, _SWITCH, _VENUES, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
-    "Stream-Epoch": {"description": "One life of the engine.", "schema": {"type": "string"}},
-    "Stream-Seq": {"description": "Newest published change in it.", "schema": {"type": "integer"}},
+    "Stream-Epoch": {
+        "description": "The installation: another one means other data.",
+        "schema": {"type": "string"},
+    },
+    "Stream-Seq": {"description": "Newest published change.", "schema": {"type": "integer"}},
     "ETag": {"schema": {"type": "string"}},
 }
 

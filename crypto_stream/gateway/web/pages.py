@@ -8,17 +8,17 @@ from flask import Blueprint, Response, redirect, request, send_from_directory
 from werkzeug.wrappers import Response as Redirect
 
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.answers import reply
 from crypto_stream.gateway.web.api import find, quote_answer
 from crypto_stream.gateway.web.mounted import way_back
 from crypto_stream.gateway.web.parameters import given
 from crypto_stream.gateway.web.problems import prefers_json
-from crypto_stream.gateway.web.shelf import Shelf
+from crypto_stream.gateway.web.response_cache import ResponseCache
+from crypto_stream.gateway.web.responses import reply
 
 _PAGES = {"/docs", "/orders", "/status"}
 
 
-def pages(mirror: Mirror, shelf: Shelf, files: Path) -> Blueprint:
+def pages(mirror: Mirror, shelf: ResponseCache, files: Path) -> Blueprint:
     """Make the blueprint of `/`, `/docs`, `/orders`, `/status`, `/<symbol>` and `/static`."""
     blueprint = Blueprint("pages", __name__)
 

@@ -13,8 +13,8 @@ from werkzeug.exceptions import HTTPException
 
 import crypto_stream
 from crypto_stream.errors import CryptoStreamError
-from crypto_stream.gateway.web.answers import HTML, LIVE, NEVER, answer
 from crypto_stream.gateway.web.mounted import way_back
+from crypto_stream.gateway.web.responses import HTML, LIVE, NEVER, answer
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ class ProblemError(CryptoStreamError):
     """
 
     def __init__(self, status: int, code: str, detail: str, near: Sequence[str] = (), **more: Any) -> None:
-        """Keep them."""
         super().__init__(detail)
         self.status = status
         self.code = code

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.messages import GetMetrics, Metrics
-from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.addresses import own_folder
+from crypto_stream.errors import UsageError
 
 log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
-# Seconds the engine may take to answer; a scrape then shows what this gateway counts alone.
-_ANSWER_S = 1.0
+# A gateway that has written nothing for so long is gone, or hangs.
+_GONE_S = 5.0
+_ENDING = ".metrics"
 
 
 class _Family(msgspec.Struct, frozen=True, array_like=True):
@@ -28,59 +30,78 @@ class _Family(msgspec.Struct, frozen=True, array_like=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
-_encoder = msgspec.msgpack.Encoder()
-_families = msgspec.msgpack.Decoder(list[_Family])
-_answer = msgspec.msgpack.Decoder(list[Metrics])
+class _Written(msgspec.Struct, frozen=True, array_like=True):
+    """What one gateway counts; `at_ns` is the machine's monotonic clock."""
+
+    gateway: str
+    at_ns: int
+    families: list[_Family]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Written).decode
 
 
 class SharedMetrics(Collector):
-    """The families of every connected gateway, each sample with the label `gateway`.
+    """The families of every gateway of this machine, each sample with the label `gateway`.
 
-    The engine keeps each gateway's newest ones: handed over each second, and before each scrape, so that
-    no counter ever seems to go back when the next scrape is answered by another gateway. While the engine
-    cannot be reached only our own are shown.
+    Each writes its own to a small file of a folder they share: each second, and before it answers a scrape,
+    so that no counter ever seems to go back when the next scrape is answered by another gateway.
     """
 
-    def __init__(self, name: str, own: Collector, port: GatewayPort) -> None:
-        """Share what `own` collects as that of the gateway `name`; `run` does it."""
+    def __init__(self, name: str, own: Collector, folder: Path) -> None:
+        """Share in `folder` what `own` collects as that of the gateway `name`; `run` does it."""
         self._name = name
         self._own = own
-        self._port = port
+        self._folder = folder
+        self._complaint = ""
 
     def run(self) -> None:
-        """Hand ours over each second, for ever; what fails is done again with newer figures."""
+        """Write ours each second, for ever."""
         while True:
             time.sleep(_EVERY_S)
-            try:
-                self._port.ask(self._taken(), _ANSWER_S)
-            except BusError:
-                continue
-            except RefusedError as refused:
-                log.error("metrics are not shared", extra={"reason": str(refused)})
-                return
+            self._write(self._count())
 
     def collect(self) -> Iterator[Metric]:
         """Give the families of all, each once."""
+        ours = self._count()
+        self._write(ours)
         merged: dict[str, Metric] = {}
-        for one in self._all():
-            for family in _families.decode(one.families):
+        for one in sorted([ours, *self._others()], key=lambda one: one.gateway):
+            for family in one.families:
                 metric = merged.setdefault(family.name, Metric(family.name, family.text, family.kind))
                 for name, labels, value in family.samples:
                     metric.add_sample(name, {"gateway": one.gateway, **labels}, value)
         yield from merged.values()
 
-    def _all(self) -> list[Metrics]:
-        ours = self._taken()
+    def _others(self) -> Iterator[_Written]:
+        due_ns = time.monotonic_ns() - round(_GONE_S * 1e9)
         try:
-            self._port.ask(ours, _ANSWER_S)
-            return sorted(
-                _answer.decode(self._port.ask(GetMetrics(), _ANSWER_S)), key=lambda one: one.gateway
-            )
-        except (BusError, RefusedError):
-            return [ours]
+            files = list(self._folder.glob(f"*{_ENDING}"))
+        except OSError:
+            return
+        for file in files:
+            try:
+                one = _decode(file.read_bytes())
+            except (OSError, msgspec.MsgspecError):  # it went, or is another version's
+                continue
+            if one.gateway != self._name and one.at_ns >= due_ns:
+                yield one
 
-    def _taken(self) -> Metrics:
-        taken_ns = time.monotonic_ns()
+    def _write(self, ours: _Written) -> None:
+        try:
+            own_folder(self._folder)
+            draft = self._folder / f"{self._name}.draft"
+            draft.write_bytes(_encode(ours))
+            os.replace(draft, self._folder / f"{self._name}{_ENDING}")
+            self._complaint = ""
+        except (OSError, UsageError) as error:
+            if str(error) != self._complaint:  # said once: it is tried again each second
+                self._complaint = str(error)
+                log.error("metrics are not shared", extra={"reason": str(error)})
+
+    def _count(self) -> _Written:
+        at_ns = time.monotonic_ns()
         families = [
             _Family(
                 metric.name,
@@ -90,4 +111,4 @@ class SharedMetrics(Collector):
             )
             for metric in self._own.collect()
         ]
-        return Metrics(self._name, taken_ns, _encoder.encode(families))
+        return _Written(self._name, at_ns, families)

@@ -8,8 +8,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
-from crypto_stream.gateway.web.answers import Prebuilt
 from crypto_stream.gateway.web.problems import ProblemError
+from crypto_stream.gateway.web.responses import Prebuilt
 
 # Seconds for which an answer serves equal questions: a chart notices by `seq` and `previous` what it lacks.
 _KEPT_S = 0.25
@@ -28,7 +28,6 @@ class Turns:
     """Let in as many questions at once as are good for all: `most` in all, `per_address` of one address."""
 
     def __init__(self, most: int, per_address: int) -> None:
-        """Let nobody in yet."""
         self._most = most
         self._per_address = per_address
         self._of: Counter[str] = Counter()

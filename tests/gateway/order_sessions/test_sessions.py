@@ -15,13 +15,13 @@ from websockets.protocol import Protocol, Side, State
 
 from crypto_stream.bus.messages import Quotes
 from crypto_stream.bus.orders import Command, Detach, Failed, Happened, Listed, ListOrders, Place, Received
-from crypto_stream.gateway.delivery.counters import OrderCounters
+from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.order_sessions.house import Client, Limits
+from crypto_stream.gateway.order_sessions.limits import Client, Limits
 from crypto_stream.gateway.order_sessions.market_data import MarketData
-from crypto_stream.gateway.order_sessions.pace import MOST_REFUSED, Pace
+from crypto_stream.gateway.order_sessions.pending import ANSWER_S, MOST_LISTS, MOST_UNANSWERED
+from crypto_stream.gateway.order_sessions.rate_limit import MOST_REFUSED, RateLimit
 from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MOST_OWED, OrderSession
-from crypto_stream.gateway.order_sessions.unanswered import ANSWER_S, MOST_LISTS, MOST_UNANSWERED
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
@@ -37,7 +37,7 @@ class House:
 
     def __init__(self) -> None:
         self.limits = Limits(200, 3, PATIENCE_S)
-        self.counters = OrderCounters()
+        self.counters = OrderMetrics()
         self.mirror = Mirror()
         self.market = MarketData(self.mirror, self.counters, lambda: None)
         self.up = True
@@ -285,7 +285,7 @@ def test_commands_without_an_answer_are_bounded_and_none_is_lost() -> None:
     """Past 256 nothing more is read until half of them are answered."""
     with seated() as one:
         one.house.limits = Limits(10_000, 3, PATIENCE_S)
-        one.session._pace = Pace(10_000, one.house.now_s)
+        one.session._rate = RateLimit(10_000, one.house.now_s)
         one.send(*[PLACE] * (MOST_UNANSWERED + 50))
         held = len(one.house.asked)
         refs = [command.ref for command in one.house.asked if isinstance(command, Place)]
@@ -382,7 +382,7 @@ def test_a_refusal_of_the_engine_is_told_with_its_code() -> None:
 
 def test_the_pace_allows_a_seconds_worth_at_once_and_the_rate_in_the_long_run() -> None:
     """Refused messages cost nothing of what is allowed later."""
-    pace = Pace(10, 0.0)
+    pace = RateLimit(10, 0.0)
 
     at_once = [pace.allows(0.0) for _ in range(15)]
     later = [pace.allows(1.0 + number / 100) for number in range(100)]
@@ -394,7 +394,7 @@ def test_the_pace_allows_a_seconds_worth_at_once_and_the_rate_in_the_long_run() 
 @pytest.mark.parametrize(("seconds", "abused"), [(5.0, True), (1_000.0, False)])
 def test_only_many_refusals_in_a_short_time_are_abuse(seconds: float, abused: bool) -> None:
     """A client that is a little too fast for long is only refused."""
-    pace = Pace(1, 0.0)
+    pace = RateLimit(1, 0.0)
     for number in range(2 * MOST_REFUSED):
         pace.allows(number * seconds / (2 * MOST_REFUSED))
 

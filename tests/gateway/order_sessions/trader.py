@@ -76,6 +76,14 @@ class Trader:
                 message: dict[str, Any] = got["message"]
                 return message
 
+    async def one_of_each(self, *numbers: int) -> list[dict[str, Any]]:
+        """Read until a message of each of these types came, in any order; return what is in the newest."""
+        found: dict[int, dict[str, Any]] = {}
+        while not found.keys() >= set(numbers):
+            got = await self.got()
+            found[got["messageType"]] = got["message"]
+        return [found[number] for number in numbers]
+
 
 @asynccontextmanager
 async def trading(url: str, query: str = "", path: str = "/ws") -> AsyncIterator[Trader]:
@@ -85,18 +93,18 @@ async def trading(url: str, query: str = "", path: str = "/ws") -> AsyncIterator
         yield Trader(connection)
 
 
-def asked(engine: Engine, kind: type[_Kind]) -> list[tuple[int, _Kind]]:
+def asked(engine: Engine, kind: type[_Kind]) -> list[tuple[str, _Kind]]:
     """List the commands of one kind so far, each with its gateway."""
     return [(gateway, command) for gateway, command in engine.commands if isinstance(command, kind)]
 
 
-async def next_asked(engine: Engine, kind: type[_Kind], number: int = 1) -> tuple[int, _Kind]:
+async def next_asked(engine: Engine, kind: type[_Kind], number: int = 1) -> tuple[str, _Kind]:
     """Wait until so many commands of one kind have come, return the last with its gateway."""
     await until(lambda: len(asked(engine, kind)) >= number)
     return asked(engine, kind)[number - 1]
 
 
-async def attached(engine: Engine, number: int = 1) -> tuple[int, Attach]:
+async def attached(engine: Engine, number: int = 1) -> tuple[str, Attach]:
     """Wait until so many sessions have attached, return the last one."""
     return await next_asked(engine, Attach, number)
 

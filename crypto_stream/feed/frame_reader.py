@@ -1,0 +1,71 @@
+"""A session's frames, read into events, and its events, checked before the book gets them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from crypto_stream.feed.handler import ARRIVAL, UNREADABLE, Event, Reading, Trade, Update
+from crypto_stream.feed.session_config import SessionConfig
+from crypto_stream.log_throttle import LogThrottle
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 200  # characters of a malformed frame in the log
+_MOST_CHANNELS = 100  # counted by name, because the venue chooses the names
+_LONGEST_NAME = 40
+
+
+class FrameReader:
+    """Read and count one session's frames; drop events that cannot be true or were not asked for.
+
+    `symbols` are those that the session asked for. Every dropped frame and event is counted; the log shows
+    only some of them.
+    """
+
+    def __init__(self, config: SessionConfig, symbols: Collection[str]) -> None:
+        self._config = config
+        self._symbols = symbols
+        self._arrivals = 0
+        self._events_log = LogThrottle()
+        self._frames_log = LogThrottle(every_s=1.0)
+
+    def read(self, reader: Reading, frame: bytes) -> Sequence[Event]:
+        """Return the events of a frame and count it once; a malformed one has none."""
+        counts = self._config.counts
+        try:
+            events = list(reader.read(frame))
+        except UNREADABLE as error:
+            counts["malformed"] += 1
+            self._log_malformed(frame, error)
+            return ()
+        channel = str(events[0].channel)[:_LONGEST_NAME] if events else "empty"
+        counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
+        return events
+
+    def checked(self, event: Update | Trade, received_ns: int) -> Update | Trade | None:
+        """Return what of an event may go into the book, with its key; None for nothing."""
+        config = self._config
+        if event.instrument.symbol not in self._symbols:
+            config.book.dropped["not_asked"] += 1  # otherwise a venue's nonsense could fill our memory
+            return None
+        if event.key == ARRIVAL:
+            self._arrivals = max(self._arrivals + 1, received_ns)
+            event = msgspec.structs.replace(event, key=self._arrivals)
+        allowed = config.judge.allow(event, config.now_ms(), received_ns)
+        if allowed is None:
+            self._log_dropped(event)
+        return allowed
+
+    def _log_dropped(self, event: Update | Trade) -> None:
+        if self._events_log.due("event"):
+            extra = {"source": self._config.source.name, "dropped": dict(self._config.book.dropped)}
+            log.warning("event that cannot be true dropped", extra={**extra, "event": str(event)[:_SHOWN]})
+
+    def _log_malformed(self, frame: bytes, error: Exception) -> None:
+        if self._frames_log.due("frame"):
+            shown = frame[: 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
+            extra = {"source": self._config.source.name, "reason": str(error), "frame": shown}
+            log.warning("malformed frame", extra={**extra, "so_far": self._config.counts["malformed"]})

@@ -1,0 +1,304 @@
+"""What a handler module says: how to ask one venue for its data, and how to read it.
+
+A handler is a module of the `handlers` package (or of a folder named in the settings); its file name is its
+name. It never opens a connection, waits, retries or logs. There are three kinds, by what the module defines.
+
+A venue, read over WebSockets:
+
+    LIMITS = Limits(...)                              # optional: what the venue allows
+    URLS = ["wss://host:port", ...]                   # tried in order; a setting replaces them
+    REST_URL = "https://host"                         # optional
+    def venue_id(pair: Instrument) -> str | None      # the venue's id of a pair; None: only its list knows it
+    def pair_of(venue_id) -> tuple[str, str] | None   # and back; None for what is no spot pair
+    async def opening(http, options) -> Opening       # optional: path, headers, greeting; may fetch a token
+    class Reader:                                     # one for each connection, and may keep its state
+        def __init__(self, instruments: Mapping[str, Instrument])      # by the venue's id
+        def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]
+        def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]        # optional
+        def read(self, frame: bytes) -> Iterable[Event]                # ValueError: malformed
+    async def instruments(http) -> list[Listed]       # optional: what is listed, and the rules of orders
+    async def candles(http, venue_id, interval) -> list[Bar]           # optional: older bars, "1m" and "1h"
+
+A venue, asked over REST:
+
+    EVERY_S = 5.0                                     # seconds from one round to the next
+    async def poll(http, instruments) -> list[Event]  # `instruments` by the venue's id
+    # and REST_URL, venue_id, instruments, candles as above
+
+A generator (the synthetic source):
+
+    INSTRUMENTS = [Instrument, ...]                   # what it carries; venues carry the configured pairs
+    RULES = {symbol: Rules, ...}                      # optional: what it demands of an order's numbers
+    async def events(running, instruments) -> AsyncGenerator[Event]
+
+Each may define OPTIONS = {"name": "default", ...}, settings of its own (`CRYPTO_STREAM_<HANDLER>_<NAME>`),
+and `check_options(options)`, which raises ValueError for a wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.decoding import (
+    BarTime,
+    VenueKey,
+    VenueList,
+    VenueTime,
+    exact,
+    microseconds,
+    read_each,
+    reading,
+)
+from crypto_stream.market.bars import Bar
+from crypto_stream.market.events import ARRIVAL, Trade, Update
+from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.orders import Rules
+
+__all__ = [
+    "ARRIVAL",
+    "MOST_FRAME_BYTES",
+    "TOPICS",
+    "UNREADABLE",
+    "Acked",
+    "Bar",
+    "BarTime",
+    "Budget",
+    "Event",
+    "Ignored",
+    "Instrument",
+    "InstrumentStatus",
+    "Keepalive",
+    "Limits",
+    "Listed",
+    "MalformedFrame",
+    "Moving",
+    "Opening",
+    "Pong",
+    "Refused",
+    "Reply",
+    "Request",
+    "Resync",
+    "Rules",
+    "Running",
+    "Topic",
+    "Trade",
+    "Update",
+    "VenueKey",
+    "VenueList",
+    "VenueStatus",
+    "VenueTime",
+    "Wanted",
+    "exact",
+    "microseconds",
+    "read_each",
+    "reading",
+]
+
+# Bytes of the largest frame that a handler may ask for.
+MOST_FRAME_BYTES = 16 * 1024 * 1024
+
+# The best bid and ask; trades; the figures of the last 24 hours.
+Topic = Literal["top", "trades", "day"]
+TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
+
+# What a reader may raise for a frame that it cannot read; anything else is a bug of its own.
+UNREADABLE = (MalformedFrame, msgspec.DecodeError, ValueError, OverflowError, ArithmeticError, RecursionError)
+
+
+class Wanted(NamedTuple):
+    """One topic of one instrument; `id` is what the venue calls the instrument."""
+
+    id: str
+    instrument: Instrument
+    topic: Topic
+
+
+class Request(NamedTuple):
+    """One message to send, and what it asks for; `keys` are what its acknowledgements will name.
+
+    No key: nobody waits for an answer.
+    """
+
+    text: str
+    keys: tuple[str, ...] = ()
+    wanted: tuple[Wanted, ...] = ()
+
+
+class Acked(msgspec.Struct, frozen=True, gc=False):
+    """The venue accepted what `key` names (a request id or a topic)."""
+
+    channel: ClassVar[str] = "ack"
+    key: str
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """The venue refused what `key` names (empty: it did not say), `instrument` where it is known.
+
+    `passing`: it would take the same request later (too many of them, busy).
+    """
+
+    channel: ClassVar[str] = "refused"
+    key: str
+    reason: str
+    instrument: Instrument | None = None
+    passing: bool = False
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """The venue asked something itself (an application's ping): send `text` at once."""
+
+    channel: ClassVar[str] = "reply"
+    text: str
+
+
+class Resync(msgspec.Struct, frozen=True, gc=False):
+    """Something of one topic was lost, for `reason`: ask for it anew."""
+
+    channel: ClassVar[str] = "resync"
+    instrument: Instrument
+    topic: Topic
+    reason: str
+
+
+class Moving(msgspec.Struct, frozen=True, gc=False):
+    """The venue announced that this connection will end: move to a new one before it does."""
+
+    channel: ClassVar[str] = "moving"
+    reason: str
+
+
+class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
+    """The venue says in its own `word` why an instrument does not trade (`HALT`); empty: it does again."""
+
+    channel: ClassVar[str] = "status"
+    instrument: Instrument
+    word: str
+
+
+class VenueStatus(msgspec.Struct, frozen=True, gc=False):
+    """The whole venue does not trade now, in its own `word` (`maintenance`); empty: it does again."""
+
+    channel: ClassVar[str] = "venue status"
+    word: str
+
+
+class Pong(msgspec.Struct, frozen=True, gc=False):
+    """The venue answered our ping; says nothing about its data."""
+
+    channel: ClassVar[str] = "pong"
+
+
+class Ignored(msgspec.Struct, frozen=True, gc=False):
+    """A frame we do not use; counted under its channel."""
+
+    channel: str
+
+
+Event = (
+    Update
+    | Trade
+    | Acked
+    | Refused
+    | Reply
+    | Resync
+    | Moving
+    | InstrumentStatus
+    | VenueStatus
+    | Pong
+    | Ignored
+)
+
+
+class Keepalive(NamedTuple):
+    """Send `text` after `every_s` without any frame; None sends a WebSocket ping frame instead.
+
+    `always`: also while frames come. `text` may be a function that makes a new one each time.
+    """
+
+    text: str | Callable[[], str] | None
+    every_s: float
+    always: bool = False
+
+
+class Budget(NamedTuple):
+    """At most `attempts` connection attempts in `seconds`, over all hosts of a venue."""
+
+    attempts: int
+    seconds: float
+
+
+class Limits(NamedTuple):
+    """What a venue allows.
+
+    `instruments` of one connection, and so many `connections` of one source; a request each `pace_s` and of
+    at most `request_bytes`; a frame of at most `frame_bytes`; a connection lives for at most `max_age_s`.
+    """
+
+    instruments: int | None = None
+    connections: int = 1
+    pace_s: float = 0.25
+    request_bytes: int = 4_000
+    frame_bytes: int = 1024 * 1024
+    max_age_s: float | None = None
+    attempts: Budget = Budget(60, 60.0)
+    keepalive: Keepalive = Keepalive(None, 20.0)
+
+    @property
+    def most(self) -> int | None:
+        """Instruments of all connections together."""
+        return None if self.instruments is None else self.instruments * self.connections
+
+
+class Opening(NamedTuple):
+    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` sent first."""
+
+    path: str
+    headers: Mapping[str, str] = MappingProxyType({})
+    greeting: Sequence[str] = ()
+
+
+class Listed(NamedTuple):
+    """How a venue lists one pair: its id, its base and quote, aliases resolved (XBT is BTC).
+
+    `state` is "" where it trades, else the venue's word (`HALT`). `rules` are as the venue writes them; a
+    number that is empty or 0 is none.
+    """
+
+    id: str
+    base: str
+    quote: str
+    state: str = ""
+    rules: Rules = Rules()
+
+
+class Reading(Protocol):
+    """A handler's `Reader`: one for each connection. It does no I/O."""
+
+    def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Say what to send, to be given what is wanted."""
+
+    def read(self, frame: bytes) -> Iterable[Event]:
+        """Read one frame; ValueError, or msgspec's DecodeError, for one that cannot be read."""
+
+
+class Running(Protocol):
+    """What `events()` may know of the session it runs for."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The handler's own settings."""
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of all randomness, None for a different run each time."""
+
+    def last_price(self, symbol: str, /) -> str | None:
+        """Return the last price this source gave, before a restart too; None where there is none."""
+
+    def now_ms(self) -> int:
+        """Return the time, in ms since the epoch, by the engine's clock: it may go back."""

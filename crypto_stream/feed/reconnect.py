@@ -1,0 +1,299 @@
+"""A source that is kept connected: its state, its sessions one after the other, and what people see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from crypto_stream.errors import VenueError
+from crypto_stream.feed.listing import Listing
+from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolicy
+from crypto_stream.feed.session import FeedSession
+from crypto_stream.feed.session_config import SessionConfig
+from crypto_stream.feed.sessions import Sessions
+from crypto_stream.feed.states import SOURCE_BEGINS, after, of_source
+from crypto_stream.market.instruments import few
+from crypto_stream.market.status import SourceState, SourceStatus
+
+log = logging.getLogger(__name__)
+
+
+class ReconnectingSource:
+    """Keep one source connected while it is wanted; its state is known at any moment.
+
+    `remember(name, until_ms)` is called with a ban that must outlive a restart; `banned_until_ms` is what an
+    earlier call left. Several connections of one source share the list and the budget of the `first`. All
+    methods but `run` return at once. Times in `_s` and `_ns` are monotonic, in `_ms` wall clock.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        remember: Callable[[str, int], None],
+        banned_until_ms: int = 0,
+        first: ReconnectingSource | None = None,
+    ) -> None:
+        source = config.source
+        self.name = source.name
+        self.carries = frozenset(instrument.symbol for instrument in config.carried)
+        self.failed = False
+        self.live_since_ns = 0
+        self.unbroken_since_ns = 0
+        self.since_ms = _wall_ms()
+        self.last_error: str | None = None
+        self.reconnects = 0
+        self._is_first = first is None
+        self.listing: Listing = first.listing if first else Listing(source, config.names)
+        self.listing.relisted.append(self._on_listed)
+        self._changed = config.changed
+        self._config = config._replace(changed=self._on_session, on_status=self._on_status)
+        self._remember = remember
+        self._wake = asyncio.Event()
+        self._own_state = self._noted = SOURCE_BEGINS
+        self._sessions = Sessions(self._config, self.carries)
+        self.budget: ConnectBudget = first.budget if first else ConnectBudget(source.limits.attempts)
+        now_s = time.monotonic()
+        self.budget.bar(now_s + max(0, banned_until_ms - config.now_ms()) / 1000)
+        self._retry = RetryPolicy(
+            source.urls,
+            self.budget,
+            look_again_s=config.look_again_ns / 1e9,
+            now_s=now_s,
+            chance=random.random,
+        )
+        self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
+
+    def of(self, symbol: str) -> ReconnectingSource:
+        """Return the connection that carries an instrument: there is only this one."""
+        return self
+
+    @property
+    def state(self) -> SourceState:
+        """The state of the source; see `states`."""
+        serving = self._sessions.serving
+        return of_source(self._own_state, serving.state if serving else None)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is in that state; None while it is live."""
+        state, serving = self.state, self._sessions.serving
+        if state == "ended":
+            return "the recording is over"
+        if state == "off":
+            return "not needed now"
+        if serving is None:
+            return self._retry_reason
+        return serving.reason or (self._retry_reason if state == "connecting" and self.failed else None)
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why it does not carry some of the instruments asked for."""
+        if (serving := self._sessions.serving) is None:
+            return self.listing.missing(self.carries, frozenset())
+        return {**self.listing.missing(self.carries, serving.heard_of), **serving.refused}
+
+    @property
+    def halted(self) -> Mapping[str, str]:
+        """Which instruments the venue itself says do not trade now."""
+        return self.listing.halted
+
+    def want(self, wanted: bool) -> None:
+        """Connect from now on, or disconnect."""
+        before = self.state
+        if wanted == (before != "off"):
+            return
+        may_try = self._sessions.serving is not None or time.monotonic() >= self._retry.due_s
+        self._own_state = after(before, ("wanted" if may_try else "barred") if wanted else "unwanted")
+        if self.state != before:
+            self._wake.set()
+            self._note()
+
+    def check(self, now_ns: int) -> None:
+        """Let the sessions judge silence, acknowledgements and age."""
+        self._sessions.check(now_ns)
+        if self._sessions.serving and len(self._config.source.urls) > 1:
+            self._judge_host(self._sessions.serving, now_ns)
+
+    def resubscribe(self, symbols: Sequence[str]) -> None:
+        """Resubscribe to instruments that fell silent, in whole or in part, on a live connection."""
+        extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
+        log.warning("instruments went silent, resubscribing", extra=extra)
+        if self._sessions.serving:
+            self._sessions.serving.resubscribe(symbols)
+
+    def move(self, reason: str) -> None:
+        """Open a new connection, which replaces the present one once it is live."""
+        if self._sessions.serving:
+            self._sessions.serving.move(reason)
+
+    def status(self, now_ns: int, *, pin: str | None, serving: int) -> SourceStatus:
+        """Describe the source for people and programs."""
+        config, session, state = self._config, self._sessions.serving, self.state
+        received_ns = config.book.received_ns
+        waiting = session is None and state not in ("off", "ended")
+        return SourceStatus(
+            name=self.name,
+            state=state,
+            since=self.since_ms,
+            pinned=self.name == pin,
+            reason=self.reason,
+            last_error=self.last_error,
+            age_ms=None if received_ns is None else (now_ns - received_ns) // 1_000_000,
+            reconnects=self.reconnects,
+            serving=serving,
+            carries=len(self.carries),
+            url=self._sessions.address,
+            retry_at=_wall_ms(self._retry.due_s - time.monotonic()) if waiting else None,
+            frames=dict(config.counts),
+            dropped=dict(config.book.dropped),
+            refused=dict(self.refused),
+            real=sum(not instrument.synthetic for instrument in config.carried),
+            asked_again=self._asked_again(session, now_ns) if session else {},
+            left_out=list(config.left_out),
+        )
+
+    def _asked_again(self, session: FeedSession, now_ns: int) -> dict[str, int]:
+        wall_ms, times = _wall_ms(), session.asked_again()
+        return {symbol: wall_ms + (at_ns - now_ns) // 1_000_000 for symbol, at_ns in times.items()}
+
+    async def run(self) -> None:
+        """Keep the source connected while it is wanted, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._is_first:
+                tasks.create_task(self.listing.follow())
+            while True:
+                pause = self._step(tasks, time.monotonic())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                self._wake.clear()
+
+    def _step(self, tasks: asyncio.TaskGroup, now_s: float) -> float | None:
+        """Begin, replace and end sessions as needed; return the seconds to the next step, where known."""
+        sessions = self._sessions
+        while sessions.serving and sessions.serving.done:  # a successor may have ended in the same moment
+            self._on_end(sessions.serving, now_s)
+        if sessions.successor and sessions.successor.done:
+            self._on_failed_move(sessions.successor, now_s)
+        if self.state in ("off", "ended"):
+            sessions.stop()
+            return None
+        if sessions.hand_over():
+            log.info("source moved to its new connection", extra={"source": self.name})
+        if sessions.serving is None or (sessions.serving.wants_move and not sessions.successor):
+            if (delay_s := self._retry.delay(now_s)) > 0:
+                return delay_s
+            self._begin(tasks, sessions.serving, now_s)
+        self._note()
+        return None
+
+    def _begin(self, tasks: asyncio.TaskGroup, serving: FeedSession | None, now_s: float) -> None:
+        """Open a connection: a new one to move to while another is `serving`."""
+        if serving:
+            extra = {"source": self.name, "reason": serving.wants_move}
+            log.info("source moves to a new connection", extra=extra)
+        else:
+            self._own_state = after(self.state, "attempt")
+        session = self._sessions.begin(tasks, self._retry.attempt(now_s))
+        if not serving:
+            self.unbroken_since_ns = session.started_ns
+
+    def _judge_host(self, session: FeedSession, now_ns: int) -> None:
+        """Leave a host that refuses everything; try the first one again while another gives only part."""
+        if self.carries and self.carries <= session.refused.keys():
+            session.abort(f"this host refuses every instrument: {next(iter(session.refused.values()))}")
+            return
+        complete = session.state != "live" or session.heard_of >= self.carries - self.listing.unlisted.keys()
+        if not self._sessions.successor and self._retry.tries_first_host(
+            session.address, now_ns / 1e9, complete=complete
+        ):
+            session.move("only part of the instruments is given here: the first host is tried again")
+
+    def _on_end(self, session: FeedSession, now_s: float) -> None:
+        """Account for the end of the serving session; a successor under way replaces it."""
+        if successor := self._sessions.successor:
+            self.unbroken_since_ns = successor.started_ns
+            why = str(session.error)
+            log.info("connection ended during the move", extra={"source": self.name, "reason": why})
+        elif session.error:
+            self._own_state = after(self.state, "failed")
+            self.failed = True
+            # That a venue cannot be reached is a warning once; that it still cannot is no news.
+            news = session.state != "connecting" or self.last_error != str(session.error)
+            self._plan_retry(session, session.error, now_s)
+            self.reconnects += 1
+            extra = {"source": self.name, "reason": self._retry_reason, "url": session.address}
+            log.log(logging.WARNING if news else logging.INFO, "source lost", extra=extra)
+        else:
+            self._own_state = after(self.state, "finished")
+            if self.state == "ended":
+                log.info("source ended", extra={"source": self.name, "frames": self._config.counts.total()})
+        self._sessions.drop_serving()
+        self._note()
+
+    def _on_failed_move(self, successor: FeedSession, now_s: float) -> None:
+        self._sessions.drop_successor()
+        serving, error = self._sessions.serving, successor.error
+        if serving and successor.address != serving.address:
+            serving.wants_move = None
+            ban_s = self._retry.trial_failed(successor.address, error, now_s, present=serving.address)
+            self._remember_ban(ban_s)
+            extra = {"source": self.name, "url": successor.address, "reason": str(error)}
+            log.info("the first host is no better", extra=extra)
+        elif error:
+            self._plan_retry(successor, error, now_s)
+
+    def _plan_retry(self, session: FeedSession, error: VenueError, now_s: float) -> None:
+        """Decide when and where the next attempt is made, and say so in the reason."""
+        connected = Connected(session.live_ns / 1e9, bool(session.heard_of & self.carries))
+        retry = self._retry.failed(session.address, error, now_s, connected)
+        self._remember_ban(retry.ban_s)
+        self._retry_reason = self.last_error = str(error)
+        if retry.asked_to_wait:
+            self._retry_reason += f", next try at {_clock(_wall_ms(retry.delay_s))}"
+
+    def _remember_ban(self, ban_s: float) -> None:
+        if ban_s:
+            self._remember(self.name, self._config.now_ms() + round(ban_s * 1000))
+
+    def _on_session(self) -> None:
+        self._wake.set()
+        self._note()
+
+    def _on_status(self, symbol: str, word: str) -> None:
+        self.listing.told(symbol, word)
+        self._changed()
+
+    def _on_listed(self, symbols: list[str]) -> None:
+        """Resubscribe to instruments that the venue now lists, or trades again."""
+        serving = self._sessions.serving
+        if serving and (carried := [symbol for symbol in symbols if symbol in self.carries]):
+            serving.resubscribe(carried)
+
+    def _note(self) -> None:
+        """Note and log a change of state, and tell the loop that decides."""
+        before, state = self._noted, self.state
+        if state != before:
+            self._noted, self.since_ms = state, _wall_ms()
+            if state == "live":
+                self.live_since_ns = time.monotonic_ns()
+                log.info("source live", extra={"source": self.name, "url": self._sessions.address})
+            elif state == "stale":
+                self.failed = True
+                self.unbroken_since_ns = time.monotonic_ns()
+                self.last_error = self.reason
+                log.warning("source stale", extra={"source": self.name, "reason": self.reason})
+        self._changed()
+
+
+def _wall_ms(in_s: float = 0.0) -> int:
+    """Return the wall clock's time, or what it will be `in_s` from now."""
+    return time.time_ns() // 1_000_000 + round(in_s * 1000)
+
+
+def _clock(wall_ms: int) -> str:
+    return time.strftime("%H:%M:%S UTC", time.gmtime(wall_ms / 1000))

@@ -1,0 +1,67 @@
+"""When to subscribe again to instruments for which a venue sends nothing; no verdict is permanent. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+FIRST_NS = 30_000_000_000
+_MOST_NS = 300_000_000_000
+_SOON_NS = 2_000_000_000
+# If a venue refuses hundreds of pairs, they are tried again a few at a time.
+_AT_ONCE = 20
+_PAUSE_NS = 10_000_000_000
+
+
+class Resubscriptions:
+    """Subscribe again 30 s after a request that brought no data, then after twice as long, up to 5 minutes.
+
+    After a temporary refusal the first delay is 2 s, and doubles too. Data ends it.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[str, tuple[int, int]] = {}  # symbol → when, and the delay after that
+        self._busy: dict[str, int] = {}  # symbol → the delay after its next temporary refusal
+        self._next_ns = 0
+
+    def __bool__(self) -> bool:
+        """Say whether any symbol still waits for data."""
+        return bool(self._due)
+
+    def requested(self, symbols: Iterable[str], now_ns: int) -> None:
+        """Note that `symbols` were requested; those already scheduled keep their time."""
+        for symbol in symbols:
+            self._due.setdefault(symbol, (now_ns + FIRST_NS, 2 * FIRST_NS))
+
+    def refused_for_now(self, symbols: Iterable[str], now_ns: int) -> None:
+        """Note that the venue refused `symbols` for the moment only."""
+        for symbol in symbols:
+            wait_ns = self._busy.get(symbol, _SOON_NS)
+            self._busy[symbol] = min(2 * wait_ns, _MOST_NS)
+            self._due[symbol] = (now_ns + wait_ns, 2 * FIRST_NS)
+
+    def received(self, symbol: str) -> None:
+        """Note data of `symbol`: it needs no further request."""
+        self._due.pop(symbol, None)
+        self._busy.pop(symbol, None)
+
+    def due_ns(self, symbol: str) -> int | None:
+        """Return when `symbol` is requested again; None if it need not be."""
+        found = self._due.get(symbol)
+        return found[0] if found else None
+
+    def due(self, now_ns: int) -> list[str]:
+        """Return the symbols to request now, the longest waiting first, and schedule their next attempt."""
+        due = sorted((at_ns, symbol) for symbol, (at_ns, _) in self._due.items() if at_ns <= now_ns)
+        soon = [symbol for _, symbol in due if symbol in self._busy]
+        rest = [symbol for _, symbol in due if symbol not in self._busy]
+        if rest and now_ns >= self._next_ns:
+            self._next_ns = now_ns + _PAUSE_NS
+            soon += rest[:_AT_ONCE]
+        for symbol in soon:
+            wait_ns = self._due[symbol][1]
+            self._due[symbol] = (now_ns + wait_ns, min(2 * wait_ns, _MOST_NS))
+        return soon
+
+    def is_refused_for_now(self, symbol: str) -> bool:
+        """Say whether the venue's last word on `symbol` was a temporary refusal."""
+        return symbol in self._busy

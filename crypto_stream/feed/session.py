@@ -1,0 +1,295 @@
+"""One session of a source: a single connection's life, from the attempt to its end.
+
+Generators and recordings have sessions as well, without a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+
+from crypto_stream.errors import VenueError
+from crypto_stream.feed.connection import Connection, Recorder
+from crypto_stream.feed.frame_reader import FrameReader
+from crypto_stream.feed.handler import (
+    Acked,
+    Event,
+    Instrument,
+    InstrumentStatus,
+    Moving,
+    Reading,
+    Refused,
+    Reply,
+    Request,
+    Resync,
+    Running,
+    Trade,
+    Update,
+    VenueStatus,
+)
+from crypto_stream.feed.liveness import Liveness
+from crypto_stream.feed.session_config import SessionConfig
+from crypto_stream.feed.subscriptions import Asked, Subscriptions
+from crypto_stream.market.status import SourceState
+
+log = logging.getLogger(__name__)
+
+_LONGEST_WORD = 40  # of a venue's word for the status of its trading
+
+
+class FeedSession:
+    """Run one connection to `address` and keep its state; `changed` of the config hears of every change.
+
+    `error` says why it ended, None when it ended as it should; what that makes of its source is for the
+    source to say. `generation` numbers the sessions of a source.
+    """
+
+    def __init__(self, config: SessionConfig, address: str | None, generation: int) -> None:
+        self.config = config
+        self.address = address
+        self.error: VenueError | None = None
+        self.done = False
+        self.wants_move: str | None = None
+        # While the old connection still runs, its copy of each event is received first; a successor's copy
+        # counts as data all the same.
+        self.is_successor = False
+        self._heard_of: set[str] = set()
+        self.started_ns = time.monotonic_ns()
+        self._instruments = [*config.carried, *config.watched]
+        self._known = {each.symbol: each for each in self._instruments}
+        asked = Asked(
+            source=config.source.name,
+            instruments=self._known,
+            names=config.names,
+            request_bytes=config.source.limits.request_bytes,
+            watched=frozenset(each.symbol for each in config.watched),
+        )
+        self._subscriptions = Subscriptions(asked, config.ack_ns, self._on_bug)
+        self._frames = FrameReader(config, self._known)
+        self._generation = generation
+        self._connection: Connection | None = None
+        self._liveness = Liveness(config.stale_after_ns)
+        self._move_at_ns: int | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> SourceState:
+        """The state of the connection, from `connecting` to `stale`."""
+        return self._liveness.state
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is in that state; None where that needs no reason."""
+        return self._liveness.reason
+
+    @property
+    def live_ns(self) -> int:
+        """For how long data was received."""
+        return self._liveness.live_ns
+
+    @property
+    def heard_of(self) -> Set[str]:
+        """The symbols of which data was received."""
+        return self._heard_of
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """For which configured symbols the venue sends nothing, and why."""
+        refused = self._subscriptions.refused
+        watched = {each.symbol for each in self.config.watched}
+        return {symbol: why for symbol, why in refused.items() if symbol not in watched}
+
+    def asked_again(self) -> Mapping[str, int]:
+        """Return when each refused symbol is requested again, on the monotonic clock in ns."""
+        return self._subscriptions.asked_again()
+
+    @property
+    def by_id(self) -> Mapping[str, Instrument]:
+        """The instruments of the session by the venue's id."""
+        return self.config.names.by_id
+
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        """The instruments of the session."""
+        return self._instruments
+
+    @property
+    def connect_s(self) -> float:
+        """How many seconds opening a connection may take."""
+        return self.config.connect_s
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The recorder of the frames, if there is one."""
+        return self.config.recorder
+
+    @property
+    def running(self) -> Running:
+        """What a generator may know of the session."""
+        return self.config
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin the session as one of `tasks`."""
+        self._task = tasks.create_task(self._run())
+
+    def abort(self, reason: str) -> None:
+        """End at once, for `reason`."""
+        self.error = self.error or VenueError(reason)
+        self.stop()
+
+    def stop(self) -> None:
+        """End at once, without an error."""
+        if self._connection and self.state != "live":
+            self._connection.abort("stopped")  # nobody answers the close handshake then
+        if self._task:
+            self._task.cancel()
+
+    def resubscribe(self, symbols: Sequence[str]) -> None:
+        """Resubscribe to `symbols`."""
+        self._subscriptions.again(symbols)
+
+    def move(self, reason: str) -> None:
+        """Ask for another connection to take over."""
+        if not self.wants_move and self.config.source.of_now:
+            self.wants_move = reason
+            self.config.changed()
+
+    def check(self, now_ns: int) -> None:
+        """Judge silence, overdue acknowledgements and age; called several times a second."""
+        if self._liveness.is_silent(now_ns):
+            self._liveness.silence(all_refused=self._subscriptions.all_refused)
+            self.config.changed()
+            self._subscriptions.all_again()
+        elif self._liveness.is_overdue(now_ns) and not self.done and self.config.source.of_now:
+            # A recording is silent where its venue was: it turns stale, but goes on.
+            self.abort(f"{self.reason}, given up")
+        if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
+            self.move("the connection reached its age")
+        self._subscriptions.chase(now_ns)
+
+    async def _run(self) -> None:
+        source = self.config.source
+        try:
+            await source.run(self)
+        except VenueError as error:
+            self.fail(error)
+        except Exception as bug:
+            log.exception("error in a handler", extra={"source": source.name})
+            self.error = self._blame(bug)
+        finally:
+            self.done = True
+            self.config.changed()
+
+    # The following methods are for the source's `run`.
+
+    def begin(self, connection: Connection, reader: Reading) -> None:
+        """Subscribe over `connection`, with the requests that `reader` makes."""
+        self._subscriptions.begin(connection, reader)
+
+    def sent(self, request: Request) -> None:
+        """Note that a request was sent."""
+        self._subscriptions.sent(request)
+
+    def fail(self, error: VenueError) -> None:
+        """Note why the session ends; the first reason counts."""
+        self.error = self.error or error
+
+    def read(self, reader: Reading, frame: bytes) -> None:
+        """Read one frame and handle its events; a malformed one has none."""
+        received_ns = time.monotonic_ns()
+        for event in self._frames.read(reader, frame):
+            self._handle(event, received_ns)
+
+    def take(self, event: Event) -> None:
+        """Handle one event that came without a frame."""
+        self._handle(event, time.monotonic_ns())
+
+    def opened(self, connection: Connection | None) -> None:
+        """Note that data may come from now on; without a connection nothing has to be acknowledged."""
+        self._connection = connection
+        now_ns = time.monotonic_ns()
+        self._liveness.opened(now_ns)
+        if max_age_s := self.config.source.limits.max_age_s:
+            # The random part keeps connections that began together from ending together.
+            self._move_at_ns = now_ns + int(max_age_s * (1 - 0.05 * random.random()) * 1e9)
+        if connection is None:
+            self._acknowledged()
+
+    def _on_bug(self, bug: Exception) -> None:
+        self.error = self._blame(bug)
+        self.stop()
+
+    def _blame(self, bug: Exception) -> VenueError:
+        while isinstance(bug, ExceptionGroup):
+            bug = bug.exceptions[0]
+        return VenueError(f"error in handler {self.config.source.name}, see the log: {bug!r}")
+
+    def _handle(self, event: Event, received_ns: int) -> None:
+        if isinstance(event, (Update, Trade)):
+            self._handle_data(event, received_ns)
+        elif (handle := self._HANDLERS.get(type(event))) is not None:
+            handle(self, event, received_ns)
+
+    def _handle_data(self, event: Update | Trade, received_ns: int) -> None:
+        if (allowed := self._frames.checked(event, received_ns)) is None:
+            return
+        taken = self.config.book.apply(allowed, received_ns, self._generation)
+        if taken or self.is_successor:
+            self._note_data(event.symbol, received_ns)
+        if taken:
+            self.config.accepted(allowed)
+
+    def _on_acked(self, event: Acked, received_ns: int) -> None:
+        self._subscriptions.acked(event.key)
+        self._liveness.answered(received_ns)
+        if self._subscriptions.answered:
+            self._acknowledged()
+
+    def _on_refused(self, event: Refused, received_ns: int) -> None:
+        self._liveness.answered(received_ns)
+        self._subscriptions.refuse(event)
+
+    def _on_reply(self, event: Reply, received_ns: int) -> None:
+        if self._connection:
+            self._connection.reply(event.text)
+
+    def _on_resync(self, event: Resync, received_ns: int) -> None:
+        self._subscriptions.resync(event)
+
+    def _on_moving(self, event: Moving, received_ns: int) -> None:
+        self.move(event.reason)
+
+    def _on_status(self, event: InstrumentStatus, received_ns: int) -> None:
+        if self.config.on_status:
+            self.config.on_status(event.instrument.symbol, event.word[:_LONGEST_WORD])
+
+    def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
+        if self.config.on_status:
+            for instrument in self.config.carried:
+                self.config.on_status(instrument.symbol, event.word[:_LONGEST_WORD])
+
+    _HANDLERS: Mapping[type, Callable[..., None]] = {
+        Acked: _on_acked,
+        Refused: _on_refused,
+        Reply: _on_reply,
+        Resync: _on_resync,
+        Moving: _on_moving,
+        InstrumentStatus: _on_status,
+        VenueStatus: _on_venue_status,
+    }
+
+    def _note_data(self, symbol: str, received_ns: int) -> None:
+        changed = self._liveness.data(received_ns)
+        self._subscriptions.seen(symbol)
+        if symbol not in self._heard_of:  # from now on this source can serve it
+            self._heard_of.add(symbol)
+            changed = True
+        if changed:
+            self.config.changed()
+
+    def _acknowledged(self) -> None:
+        if self._liveness.acknowledged():
+            self.config.changed()

@@ -1,0 +1,221 @@
+"""A session's subscriptions at its venue, until each one is acknowledged, refused or abandoned."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from crypto_stream.feed.acknowledgements import Acknowledgements, halves
+from crypto_stream.feed.connection import Connection
+from crypto_stream.feed.handler import TOPICS, Reading, Refused, Request, Resync, Wanted
+from crypto_stream.feed.names import Names
+from crypto_stream.feed.resubscriptions import Resubscriptions
+from crypto_stream.log_throttle import LogThrottle
+from crypto_stream.market.instruments import Instrument, few
+
+log = logging.getLogger(__name__)
+
+# Words of a temporary refusal, for handlers that do not flag one themselves.
+_PASSING = re.compile(
+    r"too many (requests|messages)|too frequent|rate.?limit|try again|(again|try|retry)\W.{0,20}later"
+    r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
+    re.IGNORECASE,
+)
+_UNNAMED = "what the venue calls it is not known yet"
+
+_Make = Callable[[Sequence[Wanted]], list[Request]]
+
+
+class Asked(NamedTuple):
+    """What a session subscribes to at its `source`: `instruments`, by the venue's ids in `names`.
+
+    A request has at most `request_bytes`. A refusal of one of `watched` is not reported: no person asked
+    for it.
+    """
+
+    source: str
+    instruments: Mapping[str, Instrument]
+    names: Names
+    request_bytes: int
+    watched: frozenset[str] = frozenset()
+
+
+class Subscriptions:
+    """Subscribe a connection to instruments; `on_bug` is called with an error in the handler's requests.
+
+    `refused` says for which symbols the venue sends nothing, and why. Whatever brought no data is requested
+    again, see `Resubscriptions`.
+    """
+
+    def __init__(self, asked: Asked, ack_ns: int, on_bug: Callable[[Exception], None]) -> None:
+        self.refused: dict[str, str] = {}
+        self._asked = asked
+        self._acks = Acknowledgements(ack_ns)
+        self._resubscriptions = Resubscriptions()
+        self._throttle = LogThrottle()  # the same refusal is logged once a minute
+        self._on_bug = on_bug
+        self._connection: Connection | None = None
+        self._reader: Reading | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether everything sent so far was acknowledged or refused."""
+        return not self._acks
+
+    @property
+    def all_refused(self) -> bool:
+        """Whether the venue refused every instrument."""
+        return self._asked.instruments.keys() <= self.refused.keys()
+
+    def begin(self, connection: Connection, reader: Reading) -> None:
+        """Subscribe to everything over `connection`, with the requests that `reader` makes."""
+        self._connection, self._reader = connection, reader
+        self._subscribe(self._wanted(self._asked.instruments))
+
+    def again(self, symbols: Iterable[str]) -> None:
+        """Resubscribe to `symbols`: what fell silent is unsubscribed first."""
+        self._again(self._wanted(symbols))
+
+    def resync(self, lost: Resync) -> None:
+        """Resubscribe to the one topic that lost something."""
+        self._again([each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic])
+
+    def all_again(self) -> None:
+        """Resubscribe to everything that was not refused.
+
+        This does nothing while the previous round is still being sent: rounds would only queue up.
+        """
+        if not (self._connection and self._connection.asking):
+            self.again([symbol for symbol in self._asked.instruments if symbol not in self.refused])
+
+    def sent(self, request: Request) -> None:
+        """Note that a request was sent."""
+        now_ns = time.monotonic_ns()
+        self._acks.sent(request, now_ns)
+        if request.keys:
+            self._resubscriptions.requested(_symbols(request.wanted), now_ns)
+
+    def asked_again(self) -> Mapping[str, int]:
+        """Return when each refused symbol is requested again, on the monotonic clock in ns."""
+        times = {symbol: self._resubscriptions.due_ns(symbol) for symbol in self.refused}
+        return {symbol: at_ns for symbol, at_ns in times.items() if at_ns is not None}
+
+    def seen(self, symbol: str) -> None:
+        """Note data of `symbol`, which counts as an acknowledgement."""
+        if self._acks:
+            self._acks.seen(symbol)
+        if self._resubscriptions:
+            self._resubscriptions.received(symbol)
+        self.refused.pop(symbol, None)
+
+    def acked(self, key: str) -> None:
+        """Note an acknowledgement."""
+        self._acks.acked(key)
+
+    def refuse(self, event: Refused) -> None:
+        """Blame the instrument that the venue names; halve a refused batch until the culprit is found.
+
+        A refusal that names nothing belongs to the oldest request; a temporary one blames no instrument.
+        """
+        now_ns = time.monotonic_ns()
+        wanted = self._acks.refused(event.key)
+        symbols = _symbols(wanted)
+        if event.instrument is not None and event.instrument.symbol in self._asked.instruments:
+            symbols = (event.instrument.symbol,)
+        passing = event.passing or _PASSING.search(event.reason) is not None
+        if passing:
+            self._resubscriptions.refused_for_now(symbols, now_ns)
+        elif len(symbols) == 1:
+            self.refused[symbols[0]] = event.reason
+        else:
+            for part in halves(wanted):
+                self._subscribe(part)
+        what = "asked to wait with a request" if passing else "subscription refused"
+        self._say(what, event.reason, symbols)
+
+    def chase(self, now_ns: int) -> None:
+        """Request again what was not acknowledged or brought no data; abandon what never was acknowledged."""
+        again, abandoned = self._acks.overdue(now_ns)
+        if again:
+            self._subscribe(again)
+        for symbol in _symbols(abandoned):
+            self.refused[symbol] = "subscription never acknowledged"
+        if abandoned:
+            reason = "subscription never acknowledged"
+            self._say("subscription refused", reason, _symbols(abandoned))
+        if self._connection is None or self._connection.asking:
+            return
+        if due := self._resubscriptions.due(now_ns):
+            extra = {"source": self._asked.source, "symbols": few(due)}
+            log.info("asking again for what gave nothing", extra=extra)
+            self.again(due)
+
+    def _wanted(self, symbols: Iterable[str]) -> list[Wanted]:
+        """List all topics of instruments; one whose id is not known yet counts as refused until it is."""
+        wanted: list[Wanted] = []
+        for symbol in symbols:
+            if (instrument := self._asked.instruments.get(symbol)) is None:
+                continue
+            if (named := self._asked.names.id_of(symbol)) is None:
+                self.refused.setdefault(symbol, _UNNAMED)
+                continue
+            if self.refused.get(symbol) == _UNNAMED:
+                del self.refused[symbol]
+            wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
+        return wanted
+
+    def _again(self, wanted: Sequence[Wanted]) -> None:
+        if self._connection and wanted:
+            # What the venue refused has no subscription to end; asking to might be refused as well.
+            subscribed = [
+                each
+                for each in wanted
+                if (symbol := each.instrument.symbol) not in self.refused
+                and not self._resubscriptions.is_refused_for_now(symbol)
+            ]
+            if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
+                self._ask(unsubscribe, subscribed)
+            self._subscribe(wanted)
+
+    def _subscribe(self, wanted: Sequence[Wanted]) -> None:
+        assert self._reader is not None
+        self._ask(self._reader.subscribe, wanted)
+
+    def _ask(self, make: _Make, wanted: Sequence[Wanted]) -> None:
+        """Queue the requests the handler makes; a bug in it ends this source, whoever the caller is."""
+        assert self._connection is not None
+        try:
+            self._connection.ask(_bounded(make, wanted, self._asked.request_bytes))
+        except Exception as bug:
+            log.exception("error in a handler", extra={"source": self._asked.source})
+            self._on_bug(bug)
+
+    def _say(self, what: str, reason: str, symbols: Sequence[str]) -> None:
+        """Log a venue's sentence, once a minute for each symbol or batch of symbols."""
+        about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
+        # The watched instrument may be the culprit of a refused batch: halving it will tell.
+        asked = not symbols or self._asked.watched.isdisjoint(symbols)
+        news = asked and self._throttle.due(about)
+        extra = {"source": self._asked.source, "symbol": few(symbols), "reason": reason}
+        log.log(logging.WARNING if news else logging.DEBUG, what, extra=extra)
+
+
+def _symbols(wanted: Iterable[Wanted]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.instrument.symbol for each in wanted))
+
+
+def _bounded(make: _Make, wanted: Sequence[Wanted], most_bytes: int) -> list[Request]:
+    """Make requests of at most `most_bytes` each, down to one topic of one instrument if need be."""
+    requests: list[Request] = []
+    for request in make(wanted):
+        pieces = -(-len(request.text.encode()) // most_bytes)
+        count = -(-len(request.wanted) // pieces)
+        if pieces == 1 or len(request.wanted) <= 1:
+            requests.append(request)
+            continue
+        for start in range(0, len(request.wanted), count):
+            requests += _bounded(make, request.wanted[start : start + count], most_bytes)
+    return requests

@@ -1,0 +1,79 @@
+"""What a viewer may wish for: symbols, interval, whole quotes or changes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+INTERVALS_MS = (0, 100, 250, 500, 1000, 2000, 5000)
+
+
+def round_up(interval_ms: int) -> int:
+    """Take the next interval that is served; what is longer than all of them gets the longest."""
+    return next((served for served in INTERVALS_MS if served >= interval_ms), INTERVALS_MS[-1])
+
+
+class Symbols(NamedTuple):
+    """A set of symbols: those in `names`, or, with `everything`, all but those, later ones included."""
+
+    everything: bool = False
+    names: frozenset[str] = frozenset()
+
+    def plus(self, other: Symbols) -> Symbols:
+        """Join both sets."""
+        if self.everything and other.everything:
+            return Symbols(True, self.names & other.names)
+        if self.everything:
+            return Symbols(True, self.names - other.names)
+        if other.everything:
+            return Symbols(True, other.names - self.names)
+        return Symbols(False, self.names | other.names)
+
+    def minus(self, other: Symbols) -> Symbols:
+        """Leave out what is in `other`."""
+        if self.everything and other.everything:
+            return Symbols(False, other.names - self.names)
+        if self.everything:
+            return Symbols(True, self.names | other.names)
+        if other.everything:
+            return Symbols(False, self.names & other.names)
+        return Symbols(False, self.names - other.names)
+
+    def has(self, symbol: str) -> bool:
+        """Say whether `symbol` is in the set."""
+        return (symbol in self.names) != self.everything
+
+    def among(self, known: Iterable[str]) -> list[str]:
+        """List the `known` symbols that are in the set, in their order."""
+        return [symbol for symbol in known if self.has(symbol)]
+
+
+EVERYTHING = Symbols(True)
+
+
+class Subscription(NamedTuple):
+    """What a viewer gets; viewers with equal wishes share a channel.
+
+    `topics` are wished for of every symbol, each with what of it: `("candles", "1m")`; `others` are topics
+    that are of no instrument, with their keys.
+    """
+
+    symbols: Symbols
+    interval_ms: int = 250
+    delta: bool = False
+    topics: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def watches(self) -> bool:
+        """Whether the engine must be asked for more than quotes."""
+        return bool(self.topics or self.others)
+
+    def keys(self, symbols: Iterable[str]) -> list[tuple[str, str]]:
+        """List the topics' keys where these are the symbols, those of one symbol beside each other."""
+        of_each = [
+            (topic, f"{symbol}/{part}" if part else symbol)
+            for symbol in (symbols if self.topics else ())
+            for topic, part in self.topics
+        ]
+        return [*of_each, *self.others]

@@ -1,0 +1,292 @@
+"""What clients of the order gateway send: from text to typed asks. Pure; `replies` is the other way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from crypto_stream.errors import RefusedError
+from crypto_stream.market.orders import Kind, Outcome, Side, Ticket, TimeInForce
+from crypto_stream.orders.wire import fields
+from crypto_stream.orders.wire.fields import Find, Form, Number, RequestId, refused, shown
+
+
+class Subscribe(NamedTuple):
+    """Send the newest quotes of an instrument, which the client calls `form`."""
+
+    symbol: str
+    form: Form
+
+
+class Unsubscribe(NamedTuple):
+    """End a subscription."""
+
+    subscription_id: str
+
+
+class PlaceOrder(NamedTuple):
+    """Place an order in an instrument, which the client calls `form`."""
+
+    ticket: Ticket
+    form: Form
+
+
+class CancelOrder(NamedTuple):
+    """Cancel an order."""
+
+    order_id: str
+
+
+class GetOrders(NamedTuple):
+    """List the owner's orders."""
+
+
+class GetTrades(NamedTuple):
+    """List the owner's trades in one instrument (None: in none), and its positions in all."""
+
+    symbol: str | None = None
+    form: Form | None = None
+
+
+class Identify(NamedTuple):
+    """Say who owns the orders of this connection."""
+
+    client_id: str
+
+
+Ask = Subscribe | Unsubscribe | PlaceOrder | CancelOrder | GetOrders | GetTrades | Identify
+
+
+class Asked(NamedTuple):
+    """One message: what it asks, its request_id, and whether its keys are camelCase (None: no key tells)."""
+
+    ask: Ask
+    request_id: RequestId
+    camel: bool | None
+
+
+class BadAskError(RefusedError):
+    """A message asks for nothing that could be done; what else could be read of it is kept."""
+
+    def __init__(
+        self, code: str, reason: str, request_id: RequestId = None, camel: bool | None = None
+    ) -> None:
+        """Keep a stable code and the sentence, the request_id and the style of the keys."""
+        super().__init__(code, reason)
+        self.request_id = request_id
+        self.camel = camel
+
+
+class _TwiceError(ValueError):
+    """A key stands twice in one object."""
+
+
+class _Shape(NamedTuple):
+    """The fields a message may have, and those it may have in the extended mode alone."""
+
+    plain: frozenset[str]
+    extended: frozenset[str]
+
+
+def _shape(plain: str, extended: str = "") -> _Shape:
+    return _Shape(frozenset(plain.split()), frozenset(f"request_id {extended}".split()))
+
+
+_ORDERED = "type time_in_force client_order_id outcome"
+_SHAPES = {
+    "1": _shape("instrument"),
+    "2": _shape("subscription_id"),
+    "3": _shape("instrument side amount price", _ORDERED),
+    "4": _shape("order_id"),
+    "5": _shape(""),
+    "6": _shape("", "instrument"),
+    "7": _shape("", "client_id"),
+}
+_ONLY_EXTENDED = frozenset({"6", "7"})
+_SIDES = {"1": Side.BUY, "2": Side.SELL, "buy": Side.BUY, "sell": Side.SELL}
+_KINDS = {one.value: one for one in Kind}
+_TIMES_IN_FORCE = {one.value: one for one in TimeInForce}
+_OUTCOMES = {one.value: one for one in Outcome}
+
+
+def camel_case(name: str) -> str:
+    """Write a snake_case name in camelCase."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+_NAMES = {name for shape in _SHAPES.values() for name in shape.plain | shape.extended}
+# Every spelling of a key: its field, and whether it is camelCase (None where both are the same).
+_SPELLINGS: dict[str, tuple[str, bool | None]] = {
+    **{camel_case(name): (name, True) for name in _NAMES},
+    **{name: (name, False if "_" in name else None) for name in _NAMES},
+}
+
+
+def read(text: str, find: Find, *, extended: bool) -> Asked:
+    """Read one message; raise BadAskError, whose sentence names what is wrong, when it is none of ours."""
+    number, message = _envelope(_loaded(text), extended)
+    given: dict[str, Any] = {}
+    camel: bool | None = None
+    request_id: RequestId = None
+    try:
+        for key, value in message.items():
+            name, told = _SPELLINGS.get(key, (key, None))
+            camel = camel if told is None else told
+            if name in given:
+                raise refused(f"{name} is given twice, as {name} and {camel_case(name)}")
+            given[name] = value
+        if extended:
+            request_id = fields.request_id(given.pop("request_id", None))
+        _check_names(given, _SHAPES[number], extended)
+        return Asked(_READERS[number](given, find), request_id, camel)
+    except RefusedError as error:
+        raise BadAskError(error.code, str(error), request_id, camel) from None
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return _decoder.decode(text)
+    except _TwiceError as error:
+        raise BadAskError("bad_message", str(error)) from None
+    except json.JSONDecodeError as error:
+        raise BadAskError("bad_json", f"this is no JSON: {error.msg} (character {error.pos})") from None
+    except ValueError as error:
+        raise BadAskError("bad_json", f"this is no JSON: {error}") from None
+    except RecursionError:
+        raise BadAskError("bad_json", "the JSON is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _TwiceError(f"the key {shown(name)} is given twice")
+            seen.add(name)
+    return made
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=Number, parse_int=Number, parse_constant=_no_number
+)
+
+
+def _envelope(value: Any, extended: bool) -> tuple[str, dict[str, Any]]:
+    """Give the type's number, as text, and the message."""
+    if not isinstance(value, dict):
+        raise BadAskError("bad_message", f"a message must be an object, not {shown(value)}")
+    for key in value:
+        if key not in {"messageType", "message_type", "message"}:
+            raise BadAskError("bad_message", f"unknown key {shown(key)} beside messageType and message")
+    if "messageType" in value and "message_type" in value:
+        raise BadAskError("bad_message", "messageType is given twice, as messageType and message_type")
+    for name in ("messageType", "message"):
+        if name not in value and (name == "message" or "message_type" not in value):
+            raise BadAskError("bad_message", f"{name} is missing")
+    number = value.get("messageType", value.get("message_type"))
+    if not isinstance(number, Number):
+        raise BadAskError("bad_message", f"messageType must be an integer, not {shown(number)}")
+    if number not in _SHAPES or (number in _ONLY_EXTENDED and not extended):
+        known = [one for one in _SHAPES if extended or one not in _ONLY_EXTENDED]
+        raise BadAskError("unknown_type", f"messageType {shown(number)} is not one of {', '.join(known)}")
+    message = value["message"]
+    if not isinstance(message, dict):
+        raise BadAskError("bad_message", f"message must be an object, not {shown(message)}")
+    return str(number), message
+
+
+def _check_names(given: dict[str, Any], shape: _Shape, extended: bool) -> None:
+    for name in given.keys() - shape.plain:
+        if name not in shape.extended:
+            allowed = sorted(shape.plain | shape.extended if extended else shape.plain)
+            known = f"known: {', '.join(allowed)}" if allowed else "it has none"
+            raise refused(f"{shown(name)} is no field of this message; {known}")
+        if not extended:
+            raise refused(f"{name} is a field of the extended mode alone: /ws?mode=extended")
+        if given[name] is None:
+            del given[name]
+
+
+def _needed(given: dict[str, Any], name: str) -> Any:
+    if name not in given:
+        raise refused(f"{name} is missing")
+    return given[name]
+
+
+def _subscribe(given: dict[str, Any], find: Find) -> Ask:
+    return Subscribe(*fields.instrument(_needed(given, "instrument"), find))
+
+
+def _unsubscribe(given: dict[str, Any], _find: Find) -> Ask:
+    return Unsubscribe(fields.uuid(_needed(given, "subscription_id"), "subscription_id"))
+
+
+def _place(given: dict[str, Any], find: Find) -> Ask:
+    symbol, form = fields.instrument(_needed(given, "instrument"), find)
+    side = fields.choice(_needed(given, "side"), "side", _SIDES)
+    amount = fields.decimal(_needed(given, "amount"), "amount")
+    kind = fields.choice(given["type"], "type", _KINDS) if "type" in given else Kind.LIMIT
+    price = None
+    if kind is Kind.LIMIT:
+        price = fields.decimal(_needed(given, "price"), "price")
+    elif given.get("price") is not None:
+        raise refused("price is not for a market order, which takes any")
+    name = given.get("client_order_id")
+    ticket = Ticket(
+        *(symbol, side, amount, price, kind, _time_in_force(given, kind)),
+        None if name is None else fields.client_order_id(name),
+        _outcome(given, kind),
+    )
+    return PlaceOrder(ticket, form)
+
+
+def _time_in_force(given: dict[str, Any], kind: Kind) -> TimeInForce:
+    """Read it; a market order waits for nothing."""
+    if "time_in_force" not in given:
+        return TimeInForce.GTC if kind is Kind.LIMIT else TimeInForce.IOC
+    found = fields.choice(given["time_in_force"], "time_in_force", _TIMES_IN_FORCE)
+    if kind is Kind.MARKET and found is TimeInForce.GTC:
+        raise refused("time_in_force of a market order must be ioc or fok: it does not wait")
+    return found
+
+
+def _outcome(given: dict[str, Any], kind: Kind) -> Outcome | None:
+    if "outcome" not in given:
+        return None
+    if kind is Kind.MARKET:
+        raise refused("outcome is only for a limit order, which has a price to fill at")
+    return fields.choice(given["outcome"], "outcome", _OUTCOMES)
+
+
+def _cancel(given: dict[str, Any], _find: Find) -> Ask:
+    return CancelOrder(fields.uuid(_needed(given, "order_id"), "order_id"))
+
+
+def _get_orders(_given: dict[str, Any], _find: Find) -> Ask:
+    return GetOrders()
+
+
+def _get_trades(given: dict[str, Any], find: Find) -> Ask:
+    return GetTrades(*fields.instrument(given["instrument"], find)) if "instrument" in given else GetTrades()
+
+
+def _identify(given: dict[str, Any], _find: Find) -> Ask:
+    return Identify(fields.uuid(_needed(given, "client_id"), "client_id"))
+
+
+_READERS: dict[str, Callable[[dict[str, Any], Find], Ask]] = {
+    "1": _subscribe,
+    "2": _unsubscribe,
+    "3": _place,
+    "4": _cancel,
+    "5": _get_orders,
+    "6": _get_trades,
+    "7": _identify,
+}

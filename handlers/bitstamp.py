@@ -1,0 +1,330 @@
+"""Bitstamp v2, public spot market data.
+
+Documents: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
+Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which the
+first is taken, and `live_trades`. There is no channel of 24 h figures. The venue's ids are `btcusd`; a pair
+that it does not have is acknowledged and then silent. Perpetual markets (`btcusd-perp`) come over the same
+socket and are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Raw, Struct
+
+from crypto_stream.feed.handler import (
+    Acked,
+    Bar,
+    Event,
+    Ignored,
+    Instrument,
+    Limits,
+    Listed,
+    Moving,
+    Refused,
+    Request,
+    Rules,
+    Topic,
+    Trade,
+    Update,
+    VenueKey,
+    VenueList,
+    Wanted,
+    read_each,
+    reading,
+)
+from crypto_stream.market.bars import given
+from crypto_stream.market.decimals import decimal_text, price_of_trade
+from crypto_stream.market.instruments import split_symbol
+
+if TYPE_CHECKING:
+    import httpx
+
+URLS = ["wss://ws.bitstamp.net:443"]
+REST_URL = "https://www.bitstamp.net"
+BUSY = "btcusd"
+LIMITS = Limits(
+    instruments=500,  # 1,024 channels, two of each instrument
+    pace_s=0.1,  # the limit is not published
+    request_bytes=511,  # a longer message ends the connection: "read limited at 513 bytes"
+    max_age_s=89 * 86_400.0,  # the venue closes after 90 days
+)
+
+_CHANNELS: dict[Topic, str] = {"top": "order_book", "trades": "live_trades"}
+_ENABLED = "Enabled"
+_SPOT = "SPOT"
+_STEPS = {"1m": "60", "1h": "3600"}
+_MOST_BARS = "1000"
+_MS = 1000
+
+_Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
+_Seconds = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)]
+_Level = tuple[str, str]  # price, amount
+
+
+class _Push(Struct):
+    event: str
+    channel: str = ""
+    data: Raw = Raw()
+
+
+class _Book(Struct, gc=False):
+    microtimestamp: VenueKey
+    bids: list[_Level]
+    asks: list[_Level]
+
+
+class _Trade(Struct, gc=False):
+    id: VenueKey
+    amount_str: str
+    price_str: str
+    microtimestamp: VenueKey
+
+
+class _Error(Struct):
+    message: str = ""
+
+
+class _Unruled(Struct, gc=False):
+    name: str
+    market_symbol: str
+    trading: str = _ENABLED
+    market_type: str = _SPOT
+
+
+class _Market(_Unruled, gc=False):
+    base_decimals: _Places | None = None
+    counter_decimals: _Places | None = None
+    minimum_order_value: str = ""
+
+
+class _Candle(Struct, gc=False):
+    timestamp: _Seconds
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+class _Candles(Struct):
+    ohlc: Annotated[list[_Candle], VenueList]
+
+
+class _Answer(Struct):
+    """What is asked for, or why it is not given."""
+
+    data: _Candles | None = None
+    reason: object = ""
+
+
+# Integers stand in texts: "1789457617906487".
+_push = msgspec.json.Decoder(_Push).decode
+_book = msgspec.json.Decoder(_Book, strict=False).decode
+_trade = msgspec.json.Decoder(_Trade, strict=False).decode
+_error = msgspec.json.Decoder(_Error).decode
+_rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
+_market = msgspec.json.Decoder(_Market).decode
+_unruled = msgspec.json.Decoder(_Unruled).decode
+_answer = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
+def venue_id(pair: Instrument) -> str | None:
+    """Return the venue's id of a pair."""
+    return f"{pair.base}{pair.quote}".lower() if pair.base and pair.quote else None
+
+
+def pair_of(venue_id: str) -> tuple[str, str] | None:
+    """Read base and quote out of an id, which has no mark between them: a guess, where there is no list."""
+    base, quote = split_symbol(venue_id)
+    return (base, quote) if base and quote else None
+
+
+class Reader:
+    """Reads the frames of one connection; nothing of them depends on earlier ones."""
+
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        """Know `instruments` by the venue's id."""
+        self._instruments = instruments
+
+    def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Ask for one channel in each message, prices before trades; the channel is acknowledged by its name.
+
+        {"event":"bts:subscribe","data":{"channel":"order_book_btcusd"}}
+        """
+        return [
+            Request(_said("bts:subscribe", channel), (channel,), (each,))
+            for each, channel in _channels(wanted)
+        ]
+
+    def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Take back what `subscribe` asked for; nobody waits for the answers."""
+        return [
+            Request(_said("bts:unsubscribe", channel), (), (each,)) for each, channel in _channels(wanted)
+        ]
+
+    def read(self, frame: bytes) -> list[Event]:
+        """Read one frame: a push of a channel, or a word of the venue.
+
+        {"data":{...},"channel":"order_book_btcusd","event":"data"}
+        """
+        push = _push(frame)
+        kind, _, named = push.channel.rpartition("_")
+        if push.event.startswith("bts:"):
+            return [self._read_word(push, named)]
+        read = _READERS.get((push.event, kind))
+        if read is None:
+            return [Ignored((kind or push.event or "unknown")[:40])]
+        instrument = self._instruments.get(named)
+        return [Ignored("not_asked") if instrument is None else read(instrument, push.data)]
+
+    def _read_word(self, push: _Push, named: str) -> Event:
+        """Read an answer, or the announcement of an end; an error does not say what it is about.
+
+        {"event":"bts:subscription_succeeded","channel":"order_book_btcusd","data":{}}
+        {"event":"bts:error","channel":"","data":{"code":null,"message":"Invalid channel provided."}}
+        {"event":"bts:request_reconnect","channel":"","data":null}
+        """
+        if push.event == "bts:subscription_succeeded":
+            return Acked(push.channel)
+        if push.event == "bts:error":
+            reason = _error(push.data).message[:200] or push.event
+            return Refused(push.channel, reason, self._instruments.get(named))
+        if push.event == "bts:request_reconnect":
+            return Moving("Bitstamp asks for a new connection")
+        return Ignored(push.event[:40])
+
+
+def _channels(wanted: Sequence[Wanted]) -> list[tuple[Wanted, str]]:
+    """List what can be had, and the channel of each; the venue has none of the 24 h figures."""
+    return [
+        (each, f"{channel}_{each.id}")
+        for topic, channel in _CHANNELS.items()
+        for each in wanted
+        if each.topic == topic
+    ]
+
+
+def _said(event: str, channel: str) -> str:
+    return msgspec.json.encode({"event": event, "data": {"channel": channel}}).decode()
+
+
+def _read_book(instrument: Instrument, data: Raw) -> Event:
+    """Read the top of the book; the venue says that a book may be crossed for a moment.
+
+    {"timestamp":"1789457617","microtimestamp":"1789457617906487","bids":[["77188","0.41122"],...],
+     "asks":[["77189","0.41124"],...]}
+    """
+    book = _book(data)
+    key = book.microtimestamp
+    bid, bid_size = _best(book.bids)
+    ask, ask_size = _best(book.asks)
+    return Update(
+        instrument,
+        "order_book",
+        key,
+        key // _MS,
+        bid=bid,
+        bid_size=bid_size,
+        ask=ask,
+        ask_size=ask_size,
+    )
+
+
+def _best(side: list[_Level]) -> tuple[str | None, str | None]:
+    """Return price and amount of the first level; None where the side is empty."""
+    if not side:
+        return None, None
+    price, amount = side[0]
+    return decimal_text(price), decimal_text(amount)
+
+
+def _read_trade(instrument: Instrument, data: Raw) -> Event:
+    """Read one trade: `price` and `amount` have lost their zeros, and `timestamp` is not always in seconds.
+
+    {"id":216000477,"timestamp":"1641343699","amount":0.0792,"amount_str":"0.07920000","price":3805.44,
+     "price_str":"3805.44","type":0,"microtimestamp":"1641343699596000","buy_order_id":1443875737346049,
+     "sell_order_id":1443875731320832}
+    """
+    trade = _trade(data)
+    return Trade(
+        instrument,
+        "live_trades",
+        trade.id,
+        trade.microtimestamp // _MS,
+        price_of_trade(trade.price_str),
+        decimal_text(trade.amount_str),
+    )
+
+
+# By the event and the channel without its instrument.
+_READERS: dict[tuple[str, str], Callable[[Instrument, Raw], Event]] = {
+    ("data", "order_book"): _read_book,
+    ("trade", "live_trades"): _read_trade,
+}
+
+
+async def instruments(http: httpx.AsyncClient) -> list[Listed]:
+    """Fetch the listed spot markets: "" for a tradable one, else the venue's word (`Disabled`).
+
+    https://www.bitstamp.net/api/#tag/Market-info (markets)
+    """
+    answer = await http.get("/api/v2/markets/")
+    answer.raise_for_status()
+    with reading("bitstamp markets"):
+        entries = read_each(_rows(answer.content), _market, _unruled)
+    return [
+        Listed(
+            item.market_symbol,
+            base,
+            quote,
+            "" if item.trading == _ENABLED else item.trading,
+            _rules(item) if isinstance(item, _Market) else Rules(),
+        )
+        for item in entries
+        if item.market_type == _SPOT
+        for base, _, quote in [item.name.partition("/")]
+        if base and quote
+    ]
+
+
+def _rules(item: _Market) -> Rules:
+    """Read what orders must keep to: decimals are counted.
+
+    {"name":"BTC/USD","market_symbol":"btcusd","base_decimals":8,"counter_decimals":2,
+     "minimum_order_value":"10","trading":"Enabled","market_type":"SPOT"}
+    """
+    return Rules(
+        tick=_step(item.counter_decimals),
+        lot=_step(item.base_decimals),
+        min_notional=item.minimum_order_value,
+    )
+
+
+def _step(places: int | None) -> str:
+    return "" if places is None else f"{Decimal(1).scaleb(-places):f}"
+
+
+async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
+    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is not finished.
+
+    https://www.bitstamp.net/api/#tag/Market-info (ohlc)
+    {"data":{"ohlc":[{"close":"7170.66","high":"7170.66","low":"7164.21","open":"7164.21",
+      "timestamp":"1577836200","volume":"0.08549090"}],"pair":"BTC/USD"}}
+    """
+    asked = {"step": _STEPS[interval], "limit": _MOST_BARS}
+    answer = await http.get(f"/api/v2/ohlc/{venue_id}/", params=asked)
+    answer.raise_for_status()
+    with reading("bitstamp ohlc"):
+        found = _answer(answer.content)
+        if found.data is None:
+            raise ValueError(f"{found.reason}"[:200] or "no bars in the answer")
+        return [
+            given(each.timestamp * _MS, numbers, None, "bitstamp")
+            for each in found.data.ohlc
+            for numbers in [(each.open, each.high, each.low, each.close, each.volume)]
+        ]

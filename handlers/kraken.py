@@ -1,0 +1,373 @@
+"""Kraken v2, public spot market data.
+
+Documents: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker (and .../trade, .../ping).
+Two channels per instrument: `ticker` at each change of the best bid or ask, which has the 24 h figures too,
+and `trade`. Numbers are JSON numbers. The venue's ids are `BTC/USD`; its list writes XBT and XDG for BTC and
+DOGE, which the socket refuses.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Raw, Struct
+
+from crypto_stream.feed.handler import (
+    Acked,
+    Bar,
+    Budget,
+    Event,
+    Ignored,
+    Instrument,
+    Keepalive,
+    Limits,
+    Listed,
+    MalformedFrame,
+    Opening,
+    Pong,
+    Refused,
+    Request,
+    Rules,
+    Topic,
+    Trade,
+    Update,
+    VenueKey,
+    VenueStatus,
+    Wanted,
+    exact,
+    microseconds,
+    read_each,
+    reading,
+)
+from crypto_stream.market.bars import given
+from crypto_stream.market.decimals import difference
+
+if TYPE_CHECKING:
+    import httpx
+
+URLS = ["wss://ws.kraken.com:443"]
+REST_URL = "https://api.kraken.com"
+BUSY = "btcusd"
+LIMITS = Limits(
+    pace_s=0.2,  # the limit is not published
+    attempts=Budget(150, 600.0),  # who tries more often is shut out for ten minutes
+    keepalive=Keepalive('{"method":"ping"}', 5.0),  # a heartbeat comes each second in which nothing else does
+)
+
+_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade"}
+_MORE: dict[str, dict[str, object]] = {"ticker": {"event_trigger": "bbo"}, "trade": {"snapshot": False}}
+_PER_REQUEST = 100  # symbols
+_OURS = {"XBT": "BTC", "XDG": "DOGE"}
+_ONLINE = "online"
+_MINUTES = {"1m": "1", "1h": "60"}
+_MS = 1000
+
+
+_Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
+
+
+class _Push(Struct):
+    channel: str
+    data: Raw = Raw()
+
+
+class _Ticker(Struct, gc=False):
+    symbol: str
+    bid: Raw
+    bid_qty: Raw
+    ask: Raw
+    ask_qty: Raw
+    last: Raw
+    volume: Raw
+    low: Raw
+    high: Raw
+    change: Raw
+    timestamp: datetime
+
+
+class _Trade(Struct, gc=False):
+    symbol: str
+    price: Raw
+    qty: Raw
+    trade_id: VenueKey
+    timestamp: datetime
+
+
+class _Status(Struct):
+    system: str
+
+
+class _Subscribed(Struct):
+    symbol: str = ""
+
+
+class _Word(Struct):
+    """The answer to a request."""
+
+    method: str
+    success: bool = True
+    result: _Subscribed | None = None
+    error: str = ""
+    symbol: str = ""
+    req_id: int | None = None
+
+
+class _Unruled(Struct, gc=False):
+    wsname: str
+    status: str = _ONLINE
+
+
+class _Pair(_Unruled, gc=False):
+    tick_size: str = ""
+    pair_decimals: _Places | None = None
+    lot_decimals: _Places | None = None
+    ordermin: str = ""
+    costmin: str = ""
+
+
+class _Answer(Struct):
+    error: list[str]
+    result: Annotated[dict[str, Raw], msgspec.Meta(max_length=20_000)] = {}
+
+
+# time in s, open, high, low, close, mean, volume, trades
+_Candle = tuple[Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)], str, str, str, str, str, str, int]
+
+_push = msgspec.json.Decoder(_Push).decode
+_word = msgspec.json.Decoder(_Word).decode
+_tickers = msgspec.json.Decoder(list[_Ticker]).decode
+_trades = msgspec.json.Decoder(list[_Trade]).decode
+_statuses = msgspec.json.Decoder(list[_Status]).decode
+_pair = msgspec.json.Decoder(_Pair).decode
+_unruled = msgspec.json.Decoder(_Unruled).decode
+_candles = msgspec.json.Decoder(list[_Candle]).decode
+
+
+def venue_id(pair: Instrument) -> str | None:
+    """Return the venue's id of a pair."""
+    return f"{pair.base}/{pair.quote}" if pair.base and pair.quote else None
+
+
+def pair_of(venue_id: str) -> tuple[str, str] | None:
+    """Read base and quote out of an id."""
+    base, _, quote = venue_id.partition("/")
+    return (base, quote) if base and quote and "/" not in quote else None
+
+
+async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
+    """Return the path of the public channels."""
+    return Opening("/v2")
+
+
+class Reader:
+    """Reads the frames of one connection, and numbers its requests."""
+
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        """Know `instruments` by the venue's id."""
+        self._instruments = instruments
+        self._numbers = itertools.count(1)
+        self._readers: dict[str, Callable[[Raw], list[Event]]] = {
+            "ticker": self._read_tickers,
+            "trade": self._read_trades,
+            "status": _read_status,
+        }
+
+    def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Ask for channels, 100 symbols in one message; each symbol is acknowledged.
+
+        {"method":"subscribe","params":{"channel":"ticker","symbol":["BTC/USD"],"event_trigger":"bbo"},"req_id":1}
+        """
+        return self._requests("subscribe", wanted)
+
+    def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Take back what `subscribe` asked for; nobody waits for the answers."""
+        return [request._replace(keys=()) for request in self._requests("unsubscribe", wanted)]
+
+    def read(self, frame: bytes) -> list[Event]:
+        """Read one frame: a push, or the answer to a request.
+
+        {"channel":"ticker","type":"update","data":[{...}]} · {"channel":"heartbeat"}
+        {"method":"subscribe","req_id":1,"result":{"channel":"ticker","symbol":"BTC/USD",...},"success":true,...}
+        """
+        try:
+            push = _push(frame)
+        except msgspec.ValidationError:
+            return [self._read_word(_word(frame))]
+        read = self._readers.get(push.channel)
+        return (read(push.data) if read else []) or [Ignored(push.channel[:40])]
+
+    def _requests(self, method: str, wanted: Sequence[Wanted]) -> list[Request]:
+        requests = []
+        for channel, more in _MORE.items():
+            of_channel = [each for each in wanted if _CHANNELS[each.topic] == channel]
+            ids = list(dict.fromkeys(each.id for each in of_channel))
+            for start in range(0, len(ids), _PER_REQUEST):
+                part = ids[start : start + _PER_REQUEST]
+                number = next(self._numbers)
+                params = {"channel": channel, "symbol": part, **more}
+                text = msgspec.json.encode({"method": method, "params": params, "req_id": number}).decode()
+                asked = set(part)
+                requests.append(
+                    Request(
+                        text,
+                        tuple(f"{number}:{each}" for each in part),
+                        tuple(each for each in of_channel if each.id in asked),
+                    )
+                )
+        return requests
+
+    def _read_tickers(self, data: Raw) -> list[Event]:
+        events: list[Event] = []
+        for item in _tickers(data):
+            if instrument := self._instruments.get(item.symbol):
+                events += _read_ticker(instrument, item)
+            else:
+                events.append(Ignored("not_asked"))
+        return events
+
+    def _read_trades(self, data: Raw) -> list[Event]:
+        return [
+            _read_trade(instrument, item)
+            if (instrument := self._instruments.get(item.symbol))
+            else Ignored("not_asked")
+            for item in _trades(data)
+        ]
+
+    def _read_word(self, word: _Word) -> Event:
+        """Read an answer; a refusal says `subscribe` also where it refuses to unsubscribe.
+
+        {"error":"Currency pair not supported X/USD","method":"subscribe","success":false,"symbol":"X/USD",
+         "req_id":2}
+        """
+        if word.method == "pong":
+            return Pong()
+        number = "" if word.req_id is None else word.req_id
+        if not word.success:
+            key = f"{number}:{word.symbol}" if word.symbol else ""
+            return Refused(key, word.error[:200], self._instruments.get(word.symbol))
+        if word.method == "subscribe" and word.result:
+            return Acked(f"{number}:{word.result.symbol}")
+        return Ignored(f"method:{word.method}"[:40])
+
+
+def _read_ticker(instrument: Instrument, ticker: _Ticker) -> list[Event]:
+    """Read the top of book and the 24 h figures; `volume` is in base, `change` from 24 h ago in quote.
+
+    {"symbol":"BTC/USD","bid":63297.7,"bid_qty":5.75119051,"ask":63297.8,"ask_qty":0.36977971,"last":63297.8,
+     "volume":1020.88387727,"vwap":63685.7,"low":63250,"high":64409.2,"change":0.7,"change_pct":0,"trades":47535,
+     "timestamp":"2026-08-12T19:29:00.921195Z"}
+    """
+    key = microseconds(ticker.timestamp)
+    time = key // _MS
+    last, change = exact(ticker.last), exact(ticker.change)
+    return [
+        Update(
+            instrument,
+            "ticker",
+            key,
+            time,
+            bid=exact(ticker.bid),
+            bid_size=exact(ticker.bid_qty),
+            ask=exact(ticker.ask),
+            ask_size=exact(ticker.ask_qty),
+        ),
+        Update(
+            instrument,
+            "day",
+            key,
+            time,
+            last,
+            open_24h=difference(last, change) if last and change else None,
+            high_24h=exact(ticker.high),
+            low_24h=exact(ticker.low),
+            volume_24h=exact(ticker.volume),
+            slow=True,
+        ),
+    ]
+
+
+def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
+    """Read one trade.
+
+    {"symbol":"BTC/USD","side":"buy","price":83744.3,"qty":0.00044780,"ord_type":"limit","trade_id":109116693,
+     "timestamp":"2026-09-25T17:48:26.844359Z"}
+    """
+    price = exact(trade.price)
+    if price is None:
+        raise ValueError("a trade without a price")
+    time = microseconds(trade.timestamp) // _MS
+    return Trade(instrument, "trade", trade.trade_id, time, price, exact(trade.qty))
+
+
+def _read_status(data: Raw) -> list[Event]:
+    """Read how the venue is: `online`, `maintenance`, `cancel_only`, `post_only`.
+
+    [{"version":"2.0.10","system":"online","api_version":"v2","connection_id":8423536080466635000}]
+    """
+    return [VenueStatus("" if one.system == _ONLINE else one.system) for one in _statuses(data)]
+
+
+async def instruments(http: httpx.AsyncClient) -> list[Listed]:
+    """Fetch the listed pairs: "" for a tradable one, else the venue's word (`cancel_only`).
+
+    https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs
+    """
+    found = await _asked(http, "AssetPairs", {})
+    with reading("kraken AssetPairs"):
+        entries = read_each(list(found.values()), _pair, _unruled)
+    return [
+        Listed(
+            f"{base}/{quote}",
+            base,
+            quote,
+            "" if item.status == _ONLINE else item.status,
+            _rules(item) if isinstance(item, _Pair) else Rules(),
+        )
+        for item in entries
+        if (split := pair_of(item.wsname))
+        for base, quote in [(_OURS.get(split[0], split[0]), _OURS.get(split[1], split[1]))]
+    ]
+
+
+def _rules(item: _Pair) -> Rules:
+    """Read what orders must keep to.
+
+    {"wsname":"XBT/USD","status":"online","tick_size":"0.1","lot_decimals":8,"ordermin":"0.00005","costmin":"0.5"}
+    """
+    tick, lot = item.tick_size or _step(item.pair_decimals), _step(item.lot_decimals)
+    return Rules(tick=tick, lot=lot, min_amount=item.ordermin, min_notional=item.costmin)
+
+
+def _step(places: int | None) -> str:
+    return "" if places is None else f"{Decimal(1).scaleb(-places):f}"
+
+
+async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
+    """Fetch the newest 720 bars of "1m" or "1h", oldest first; the last one is not finished.
+
+    https://docs.kraken.com/api/docs/rest-api/get-ohlc-data
+    {"error":[],"result":{"BTC/USD":[[1616662740,"52591.9","52599.9","52591.8","52599.9","52599.1","0.11091626",5]],
+      "last":1616662680}}
+    """
+    found = await _asked(http, "OHLC", {"pair": venue_id, "interval": _MINUTES[interval]})
+    with reading("kraken OHLC"):
+        rows = next((raw for name, raw in found.items() if name != "last"), None)
+        if rows is None:
+            raise ValueError("no bars in the answer")
+        return [given(row[0] * _MS, (*row[1:5], row[6]), row[7], "kraken") for row in _candles(rows)]
+
+
+async def _asked(http: httpx.AsyncClient, path: str, params: Mapping[str, str]) -> dict[str, Raw]:
+    """Fetch one answer; errors come with HTTP 200 and a list of words."""
+    answer = await http.get(f"/0/public/{path}", params=params)
+    answer.raise_for_status()
+    with reading(f"kraken {path}"):
+        found = msgspec.json.decode(answer.content, type=_Answer)
+    if found.error:
+        raise MalformedFrame(f"kraken {path}: {', '.join(found.error)[:200]}")
+    return found.result

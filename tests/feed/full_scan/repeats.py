@@ -1,0 +1,43 @@
+"""When to ask again for what is silent or lacks something, and when only a new connection may help. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+
+Key = tuple[str, str]  # source, symbol
+
+# The second, twelfth … request for what lacks comes with a new connection.
+_MOVE_AT, _MOVE_EVERY = 2, 10
+
+
+class Repeats:
+    """Count the requests for each (source, symbol) since it was found wanting."""
+
+    def __init__(self, every_ns: int, carried: Mapping[str, int]) -> None:
+        """Ask at once, then each `every_ns`; `carried` says how many instruments each source carries."""
+        self._every_ns = every_ns
+        self._carried = carried
+        self._asked: dict[Key, int] = {}
+        self._times: dict[Key, int] = {}
+
+    def keep(self, wanting: Set[Key] | Mapping[Key, object]) -> None:
+        """Forget what is not wanting any more."""
+        for key in [key for key in self._asked if key not in wanting]:
+            del self._asked[key], self._times[key]
+
+    def due(self, now_ns: int, wanting: Iterable[Key]) -> list[Key]:
+        """List what to subscribe anew now."""
+        due = [
+            key for key in wanting if key not in self._asked or now_ns - self._asked[key] >= self._every_ns
+        ]
+        for key in due:
+            self._times[key] = self._times.get(key, 0) + 1
+        self._asked.update(dict.fromkeys(due, now_ns))
+        return due
+
+    def moves(self, again: Iterable[Key], lacking: Iterable[Key]) -> list[str]:
+        """List sources that lack something of most instruments although it was subscribed anew."""
+        due = {source for source, symbol in again if self._times[source, symbol] % _MOVE_EVERY == _MOVE_AT}
+        lacks = Counter(source for source, _ in lacking)
+        return [source for source in sorted(due) if 2 * lacks[source] > self._carried[source]]

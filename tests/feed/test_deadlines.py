@@ -1,0 +1,50 @@
+"""When each of many is due: everything at its time, nothing twice, nothing early."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.feed.deadlines import Deadlines
+
+KEYS = st.sampled_from(["a", "b", "c"])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), KEYS, st.integers(0, 30)),
+        st.tuples(st.just("discard"), KEYS, st.just(0)),
+        st.tuples(st.just("due"), st.just(""), st.integers(1, 5)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_each_falls_due_at_its_earliest_deadline(steps: list[tuple[str, str, int]]) -> None:
+    """Whatever came and went, exactly those are due whose earliest deadline has passed, in order."""
+    deadlines = Deadlines[str]()
+    plain: dict[str, int] = {}
+    now = 0
+    for what, key, number in steps:
+        if what == "add":
+            deadlines.add(key, now + number)
+            plain[key] = min(plain.get(key, now + number), now + number)
+        elif what == "discard":
+            deadlines.discard(key)
+            plain.pop(key, None)
+        else:
+            now += number
+            expected = sorted((at, each) for each, at in plain.items() if at <= now)
+
+            assert deadlines.due(now) == [each for _, each in expected]
+            for _, each in expected:
+                del plain[each]
+
+
+def test_a_deadline_is_not_put_off() -> None:
+    """A later one changes nothing; who has time left is asked when the earlier one falls due."""
+    deadlines = Deadlines[str]()
+    deadlines.add("a", 5)
+    deadlines.add("a", 9)
+
+    assert deadlines.due(5) == ["a"]
+    assert deadlines.due(9) == []

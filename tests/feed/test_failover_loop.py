@@ -1,0 +1,95 @@
+"""The loop that decides: it judges nobody for our own pauses, and rests when nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.feed.connect_to_handler import connect_to_handler
+from crypto_stream.feed.loading import load_sources
+from tests.fakes import FakeBinance
+from tests.feed.rig import STALE_S, SYMBOLS, Feed, settings, two_venues
+from tests.waiting import until
+
+S = 1_000_000_000
+
+
+class Counting(Feed):
+    """A feed that counts how often its sources changed."""
+
+    told = 0
+
+    def sources_changed(self) -> None:
+        """Count."""
+        self.told += 1
+
+
+def offline(**given: Any) -> Counting:
+    """Make a feed of which nothing runs."""
+    chosen = settings(sources="binance,okx").model_copy(update=given)
+    bans: dict[str, int] = {}
+    assembly = Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+    return Counting(assembly)
+
+
+def test_late_look_judges_nothing_for_a_second() -> None:
+    """After a look that came late nothing is judged for one second, then all is as usual."""
+    feed = offline()
+    board = feed.assembly.board
+    judged: list[float] = []
+    for at in (0.0, 0.1, 1.0, 3.0, 3.5, 3.9, 4.0, 4.1, 4.2):
+        for line in board.lines.values():
+            line.want(False)
+        board.look(round((100 + at) * S), feed)
+        if any(line.state != "off" for line in board.lines.values()):
+            judged.append(at)
+
+    assert judged == [0.0, 0.1, 1.0, 4.0, 4.1, 4.2]
+
+
+async def test_an_instrument_comes_and_goes_while_the_loop_runs() -> None:
+    """Added, it is served by the sources that give it; removed, its sources go on with the others."""
+    async with two_venues() as (_binance, _okx, feed):
+        board = feed.assembly.board
+        chain = board.failover.chains["xrpusdt"]
+        board.remove("xrpusdt")
+        gone = dict(board.failover.serving)
+        board.add("xrpusdt", chain)
+        await until(lambda: feed.serving("xrpusdt") == "binance")
+
+        assert "xrpusdt" not in gone
+        assert [(change.symbol, change.after) for change in feed.changes] == [("xrpusdt", "binance")]
+
+
+async def test_blocked_loop_costs_no_source() -> None:
+    """Our own pause, longer than any silence limit, makes no source stale and moves nothing."""
+    async with two_venues() as (_binance, _okx, feed):
+        time.sleep(1.2 + 2 * STALE_S)  # noqa: ASYNC251 - blocking the loop is what is rehearsed
+        states = set[str]()
+        begun = time.monotonic_ns()
+
+        def fresh() -> bool:
+            states.update(line.state for line in feed.assembly.board.lines.values())
+            return feed.received("binance") > begun + 1.2 * S
+
+        await until(fresh)
+
+        assert feed.changes == []
+        assert states == {"live"}
+
+
+async def test_two_lost_venues_one_at_a_time_cost_no_busy_loop() -> None:
+    """With standby 0 and nobody there, turns go on at the pace of the looks, not as fast as they can."""
+    async with FakeBinance(SYMBOLS) as venue:
+        gone = {"url": venue.url, "rest_url": venue.rest_url}
+    feed = offline(standby=0, handler_options={"binance": gone, "okx": gone})
+    async with asyncio.TaskGroup() as tasks:
+        loop = tasks.create_task(connect_to_handler(feed.assembly.board, feed))
+        await until(lambda: all(line.reconnects for line in feed.assembly.board.lines.values()))
+        told = feed.told
+        await asyncio.sleep(1.0)
+        loop.cancel()
+
+    assert feed.told - told <= 30

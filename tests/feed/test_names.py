@@ -1,0 +1,143 @@
+"""What a person says of one venue: pairs left out of it, and currencies that it calls otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_stream.engine.assembly import Assembly
+from crypto_stream.errors import SettingError
+from crypto_stream.feed.handler import Listed
+from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.names import Names
+from crypto_stream.market.instruments import pair
+from crypto_stream.settings import load
+from tests.fakes import FakeBinance, FakeOKX
+from tests.feed.assembled import assembled, recording
+from tests.waiting import until
+
+PAIR = "neirousdt"
+TRADE = '{"e":"aggTrade","E":1,"s":"NEIROCTOUSDT","a":1,"p":"1","q":"1","T":1}'
+FRAME = f'{{"stream":"neiroctousdt@aggTrade","data":{TRADE}}}'
+
+
+def told(fake: FakeBinance | FakeOKX, **more: str) -> dict[str, str]:
+    """Make the options of a fake venue's handler."""
+    return {"url": fake.url, "rest_url": fake.rest_url, **more}
+
+
+async def test_a_currency_by_another_name_is_asked_for_so_and_served_as_ours() -> None:
+    """The venue hears its own name in every request; quotes, rules and refusals come back under ours."""
+    async with FakeBinance(["NEIROCTO-USDT", "btcusdt"]) as binance:
+        options = {"binance": told(binance, names="NEIRO=NEIROCTO")}
+        async with assembled(
+            sources="binance", pairs="NEIRO-USDT,btcusdt,gone-usdt", handler_options=options
+        ) as feed:
+            line = feed.assembly.board.lines["binance"]
+            await until(lambda: feed.serving(PAIR) == feed.serving("btcusdt") == "binance")
+            await until(lambda: PAIR in line.listing.rules and "goneusdt" in line.refused)
+
+            assert line.refused == {"goneusdt": "not listed"}
+            assert set(feed.assembly.instruments) == {PAIR, "btcusdt", "goneusdt"}
+            assert any('"neiroctousdt@aggTrade"' in request for request in binance.requests)
+            assert not any('"neirousdt@' in request for request in binance.requests)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_list_with_both_coins_ours_is_the_one_that_was_named(order: int) -> None:
+    """In whatever order they stand there; two that changed names with each other are both found."""
+    listed = [Listed("NEIROCTOUSDT", "NEIROCTO", "USDT"), Listed("NEIROUSDT", "NEIRO", "USDT")][::order]
+    one = Names("venue", lambda _: None, [pair("NEIRO-USDT")], {"NEIRO": "NEIROCTO"})
+    both = Names(
+        "venue",
+        lambda _: None,
+        [pair("NEIRO-USDT"), pair("NEIROCTO-USDT")],
+        {"NEIRO": "NEIROCTO", "NEIROCTO": "NEIRO"},
+    )
+    found = one.take(listed)
+    both.take(listed)
+
+    assert {symbol: each.id for symbol, each in found.items()} == {PAIR: "NEIROCTOUSDT"}
+    assert one.id_of(PAIR) == "NEIROCTOUSDT"
+    assert (both.id_of(PAIR), both.id_of("neiroctousdt")) == ("NEIROCTOUSDT", "NEIROUSDT")
+
+
+async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
+    """A venue may trade both; what it calls as we call ours is another coin there."""
+    async with FakeBinance(["NEIROCTO-USDT", "NEIRO-USDT"]) as binance:
+        options = {"binance": told(binance, names="NEIRO=NEIROCTO")}
+        async with assembled(sources="binance", pairs="NEIRO-USDT", handler_options=options) as feed:
+            await until(lambda: feed.serving(PAIR) == "binance")
+            for client in binance.clients:
+                client.streams.add(("aggTrade", PAIR))
+            await binance.push(PAIR, price="77")
+            line = feed.assembly.board.lines["binance"]
+            await until(lambda: line.status(0, pin=None, serving=0).frames.get("not_asked"))
+
+            assert all(getattr(event, "price", None) != "77.00000000" for _, event in feed.events)
+
+
+async def test_a_pair_left_out_of_a_venue_is_not_asked_of_it() -> None:
+    """The others carry it; the venue carries the rest."""
+    async with FakeBinance([PAIR, "btcusdt"]) as binance, FakeOKX([PAIR, "btcusdt"]) as okx:
+        options = {"binance": told(binance), "okx": told(okx, without="NEIRO-USDT")}
+        async with assembled(
+            sources="binance,okx", pairs="NEIRO-USDT,btcusdt", handler_options=options
+        ) as feed:
+            await until(lambda: feed.received("okx", "btcusdt") and feed.serving(PAIR) == "binance")
+
+            assert feed.assembly.failover.chains == {PAIR: ("binance",), "btcusdt": ("binance", "okx")}
+            assert not any("NEIRO" in request for request in okx.requests)
+
+
+def test_both_can_be_written_in_the_file_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables and lists in the file, text in the environment."""
+    file = tmp_path / "crypto_stream.toml"
+    file.write_text('[binance.names]\nNEIRO = "NEIROCTO"\nBTC = "XBT"\n[okx]\nwithout = ["NEIRO-USDT"]\n')
+    monkeypatch.setenv("CRYPTO_STREAM_OKX_NAMES", "NEIRO=NEIROETH")
+    binance, okx, _ = load_sources(load({}, file))
+
+    assert dict(binance.names) == {"NEIRO": "NEIROCTO", "BTC": "XBT"}
+    assert okx.without == {PAIR}
+    assert dict(okx.names) == {"NEIRO": "NEIROETH"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"names": "NEIRO"}, "write NEIRO=NEIROCTO"),
+        ({"names": "A=C,B=C"}, "C stands for two currencies"),
+        ({"without": "b%c"}, "'b%c' is no pair"),
+    ],
+)
+def test_what_is_no_name_is_one_line(options: dict[str, str], said: str) -> None:
+    """The setting, the value, what to write."""
+    chosen = load({"sources": "binance"}).model_copy(update={"handler_options": {"binance": options}})
+    with pytest.raises(SettingError, match=r"^CRYPTO_STREAM_BINANCE_(NAMES|WITHOUT): ") as error:
+        load_sources(chosen)
+
+    assert said in str(error.value)
+
+
+def test_two_pairs_of_one_name_there_are_one_line() -> None:
+    """Which of them its frames are about could not be told."""
+    chosen = load({"sources": "binance", "pairs": "NEIRO-USDT,NEIROCTO-USDT"})
+    chosen = chosen.model_copy(update={"handler_options": {"binance": {"names": "NEIRO=NEIROCTO"}}})
+    bans: dict[str, int] = {}
+    with pytest.raises(SettingError, match="two pairs would both be NEIROCTOUSDT"):
+        Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+
+
+async def test_a_recording_is_read_by_its_venues_names(tmp_path: Path) -> None:
+    """What was recorded under the venue's name is shown under ours."""
+    file = recording(tmp_path / "frames.jsonl", [(None, FRAME)])
+    options = {"binance": {"names": "NEIRO=NEIROCTO"}}
+    named: dict[str, Any] = {"handler_options": options, "explicit_pairs": False}
+    async with assembled(sources=f"replay:binance:{file}", **named) as feed:
+        await until(lambda: feed.received("replay:binance", PAIR))
+
+        assert list(feed.assembly.instruments) == [PAIR]

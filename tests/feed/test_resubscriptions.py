@@ -1,0 +1,51 @@
+"""When what gives nothing is asked for anew: always again, never in a storm."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.feed.resubscriptions import Resubscriptions
+
+S = 1_000_000_000
+SYMBOLS = st.lists(st.integers(0, 60).map(str), min_size=1, max_size=60, unique=True)
+
+
+@given(SYMBOLS, st.sets(st.integers(0, 60).map(str)))
+def test_everything_without_data_is_asked_for_again_for_ever(symbols: list[str], silent: set[str]) -> None:
+    """Each at least every ten minutes; what gives data never; at most 20 in ten seconds."""
+    resubscriptions = Resubscriptions()
+    resubscriptions.requested(symbols, 0)
+    for symbol in set(symbols) - silent:
+        resubscriptions.received(symbol)
+    last = dict.fromkeys(set(symbols) & silent, 0)
+    for second in range(1, 3000):
+        due = resubscriptions.due(second * S)
+        resubscriptions.requested(due, second * S)
+        assert set(due) <= silent
+        assert len(due) <= 20
+        last.update(dict.fromkeys(due, second))
+        assert all(second - at <= 600 for at in last.values())
+
+
+def test_the_waits_grow() -> None:
+    """30 s, a minute, two, four, then every five minutes."""
+    resubscriptions = Resubscriptions()
+    resubscriptions.requested(["a"], 0)
+    asked = [second for second in range(1500) if resubscriptions.due(second * S)]
+
+    assert asked == [30, 90, 210, 450, 750, 1050, 1350]
+
+
+def test_a_passing_refusal_is_soon_over() -> None:
+    """2 s, 4 s and so on while it goes on; all of a request at once."""
+    resubscriptions = Resubscriptions()
+    symbols = [str(number) for number in range(100)]
+    asked = []
+    for second in range(40):
+        if second == 0 or (due := resubscriptions.due(second * S)):
+            asked.append(second)
+            assert second == 0 or len(due) == 100
+            resubscriptions.refused_for_now(symbols, second * S)
+
+    assert asked == [0, 2, 6, 14, 30]

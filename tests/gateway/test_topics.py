@@ -1,0 +1,156 @@
+"""What a gateway holds of the topics it watches: of bars without a hole, of others the newest."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_stream.bus.codec import encode_value
+from crypto_stream.bus.messages import LiveBars, TopicUpdate
+from crypto_stream.errors import BusError
+from crypto_stream.gateway.topics import JoinedBars, Topics
+from crypto_stream.market.bars import Bar, Gap
+
+
+def bar(time: int, close: int = 0, *, closed: bool = True) -> Bar:
+    return Bar(time, "0", "9", "0", str(close), None, 1, "synthetic", closed)
+
+
+def message(seq: int, previous: int | None, *bars: Bar, gap: Gap | None = None) -> LiveBars:
+    return LiveBars("e1", "ticker_00", "1s", seq, previous, list(bars), gap)
+
+
+@st.composite
+def tellings(draw: st.DrawFn) -> list[LiveBars]:
+    """Draw what an engine tells: in each message the bars closed since the one before, and the open one."""
+    told, live = [], 0
+    for seq, more in enumerate(draw(st.lists(st.integers(0, 6), min_size=1, max_size=12)), 1):
+        times = range(live, live + more + 1)
+        bars = [bar(time, seq, closed=time < times[-1]) for time in times]
+        told.append(message(seq, live - 1 if live else None, *bars))
+        live += more
+    return told
+
+
+@given(tellings(), st.data())
+def test_a_viewer_gets_everything_or_sees_that_it_has_not(told: list[LiveBars], data: st.DataObject) -> None:
+    """Whatever the gateway and the viewer miss: no hole passes unseen, and no old bar is the last."""
+    watched, viewer, seen = JoinedBars(), dict[int, Bar](), 0
+    newest: dict[int, Bar] = {}
+    for version, one in enumerate(told, 1):
+        newest |= {each.time: each for each in one.bars}
+        if data.draw(st.booleans(), label="the gateway gets it"):
+            watched.join(one, version)
+        if not data.draw(st.booleans(), label="the viewer is served"):
+            continue
+        news = watched.since(seen)
+        seen = version
+        if news is None:
+            continue
+        assert [each.time for each in news.bars] == sorted(each.time for each in news.bars)
+        last = max(viewer, default=None)
+        first = news.bars[0].time
+        if last is not None and first > last and news.previous != last:
+            viewer.clear()  # it has missed something and knows it: it begins anew
+        viewer |= {each.time: each for each in news.bars}
+        times = sorted(viewer)
+
+        assert times == list(range(times[0], times[-1] + 1))
+        assert viewer[times[-1]].time <= max(newest)
+    watched.join(told[-1], len(told) + 1)
+    final = watched.since(0)
+    assert final is not None
+    assert final.bars[-1] == newest[max(newest)]
+
+
+def test_nothing_is_new_until_something_came() -> None:
+    """A series that is watched but not yet told of has no news, nor what was told before."""
+    watched = JoinedBars()
+    before = watched.since(0)
+    watched.join(message(1, None, bar(5)), 7)
+
+    assert before is None
+    assert watched.since(7) is None
+    assert watched.since(6) == message(1, None, bar(5))
+
+
+def test_only_what_changed_is_given_with_the_bar_before_it() -> None:
+    """Who has everything up to a version gets what came after it."""
+    watched = JoinedBars()
+    watched.join(message(1, 3, bar(4), bar(5, closed=False)), 1)
+    watched.join(message(2, 4, bar(5), bar(6, closed=False)), 2)
+
+    assert watched.since(1) == message(2, 4, bar(5), bar(6, closed=False))
+    assert watched.since(0) == message(2, 3, bar(4), bar(5), bar(6, closed=False))
+
+
+def test_a_message_that_does_not_follow_takes_the_place_of_all() -> None:
+    """The gateway missed one: what it held ends before a hole."""
+    watched = JoinedBars()
+    watched.join(message(1, None, bar(1)), 1)
+    watched.join(message(2, 8, bar(9)), 2)
+
+    assert watched.since(0) == message(2, 8, bar(9))
+
+
+def test_a_gap_alone_is_news() -> None:
+    """No bar changed, but nothing is live any more."""
+    watched = JoinedBars()
+    watched.join(message(1, None, bar(1)), 1)
+    watched.join(message(2, 1, gap=Gap(2000, None, "lost")), 2)
+
+    assert watched.since(1) == message(2, 1, gap=Gap(2000, None, "lost"))
+
+
+def test_few_bars_are_held() -> None:
+    """The oldest are forgotten, and stay known as what comes before."""
+    watched = JoinedBars()
+    watched.join(message(1, None, *(bar(time) for time in range(100))), 1)
+    news = watched.since(0)
+
+    assert news is not None
+    assert len(news.bars) < 10
+    assert news.previous == news.bars[0].time - 1
+
+
+def test_an_open_bar_of_a_run_that_ended_is_not_kept() -> None:
+    """The engine was killed with it: the next one's bars follow on the last that was closed."""
+    watched = JoinedBars()
+    watched.join(message(1, 3, bar(4), bar(5, closed=False)), 1)
+    watched.join(message(2, 4, bar(7, closed=False)), 2)
+
+    assert watched.since(0) == message(2, 3, bar(4), bar(7, closed=False))
+    assert watched.since(1) == message(2, 4, bar(7, closed=False))
+
+
+def test_an_older_update_changes_nothing() -> None:
+    """An answer and a message may overtake each other: the higher version stays."""
+    topics = Topics()
+    topics.take(TopicUpdate("candles", "ticker_00/1s", 7, encode_value(message(2, 1, bar(2)))), 1)
+    topics.take(TopicUpdate("candles", "ticker_00/1s", 6, encode_value(message(1, None, bar(1)))), 2)
+
+    assert topics.since("candles", "ticker_00/1s", 0) == message(2, 1, bar(2))
+    assert topics.since("candles", "ticker_00/1s", 1) is None
+
+
+def test_what_nobody_watches_any_more_is_forgotten() -> None:
+    """Also how new it was: an engine that begins anew may count from below."""
+    topics = Topics()
+    topics.take(TopicUpdate("candles", "ticker_00/1s", 7, encode_value(message(2, 1, bar(2)))), 1)
+    topics.keep(set())
+    gone = topics.since("candles", "ticker_00/1s", 0)
+    topics.take(TopicUpdate("candles", "ticker_00/1s", 6, encode_value(message(1, None, bar(1)))), 2)
+
+    assert gone is None
+    assert topics.since("candles", "ticker_00/1s", 0) == message(1, None, bar(1))
+
+
+def test_an_update_of_another_form_is_an_error_of_the_bus() -> None:
+    """The connection ends with it; one of a topic that this gateway does not know is let pass."""
+    topics = Topics()
+    topics.take(TopicUpdate("weather", "london", 1, encode_value("rain")), 1)
+    with pytest.raises(BusError, match="candles"):
+        topics.take(TopicUpdate("candles", "ticker_00/1s", 1, encode_value("rain")), 2)
+
+    assert topics.since("weather", "london", 0) is None

@@ -52,6 +52,7 @@ from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus
 from crypto_stream.orders.service import Orders
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Engine:
             epoch=memory.epoch,
             seq=memory.seq,
         )
-        self._timeline = TimelineKeeper(memory.timeline, self.run, _wall_ms())
+        self._timeline = TimelineKeeper(memory.timeline, self.run, wall_ms())
         memory.set_timeline(self._timeline.text())
         self._history = history
         self._figured: dict[str, Figures] = {}
@@ -164,7 +165,7 @@ class Engine:
         history = self._history
         self._publish(
             Beat(
-                *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
+                *(wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
                 history_trouble=history.writer.trouble,
                 orders_trouble=self.trading.trouble,
                 feed_troubles=self._assembly.failover.troubles(),
@@ -304,7 +305,3 @@ class Engine:
             )
             for name, line in self._board.lines.items()
         ]
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -9,7 +9,8 @@ from functools import partial
 from crypto_stream.history.queries import Plan, Question, plan
 from crypto_stream.history.reader import Page, Present, first_times, read_page
 from crypto_stream.history.reading import Reading
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
+from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import CorruptError, HistoryReader
 
@@ -22,7 +23,7 @@ class Answers:
     def __init__(
         self,
         reader: HistoryReader,
-        writer: WriterThread,
+        writer: BarWriter,
         clock: EngineClock,
         present: Callable[[str, Plan], Present],
     ) -> None:
@@ -32,7 +33,7 @@ class Answers:
         self._clock = clock
         self._present = present
         self._reading = Reading()
-        self._unreadable = False
+        self._trouble = TroubleLog(log, "history cannot be read", "history can be read again")
 
     async def ask(self, symbol: str, question: Question) -> Page:
         """Answer with the state of this moment; what closes while the disk is read is left out.
@@ -44,17 +45,10 @@ class Answers:
         except OSError as error:
             if isinstance(error, CorruptError):
                 self._keeper.doubt(str(error))
-            self._note_readable(str(error))
+            self._trouble.fails(str(error))
             raise
-        self._note_readable(None)
+        self._trouble.works()
         return page
-
-    def _note_readable(self, trouble: str | None) -> None:
-        if trouble and not self._unreadable:
-            log.warning("history cannot be read", extra={"reason": trouble})
-        elif self._unreadable and not trouble:
-            log.info("history can be read again")
-        self._unreadable = trouble is not None
 
     async def _page(self, symbol: str, question: Question) -> Page:
         find_first = partial(first_times, self._reader, symbol)

@@ -18,7 +18,7 @@ from crypto_stream.history.recent import Recent
 from crypto_stream.history.rolling_24h import STEP, Figures
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
 from crypto_stream.history.suspension import Lived, Suspension
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -50,7 +50,7 @@ class History:
         self,
         symbols: Iterable[str],
         reader: HistoryReader,
-        writer: WriterThread,
+        writer: BarWriter,
         clock: EngineClock,
         standstill: Suspension | None = None,
     ) -> None:

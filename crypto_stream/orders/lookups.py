@@ -1,13 +1,66 @@
-"""Answers out of what is on the disk: lists, trades, what became of an order, one that was sent again."""
+"""What is read from the disk beside the writing: lists, trades, what became of an order."""
 
 from __future__ import annotations
 
-from crypto_stream.bus.orders import Cancel, Failed, Happened, Listed, ListOrders, ListTrades, Told, Traded
-from crypto_stream.market.orders import Order, Report, Status
-from crypto_stream.storage.interface import OrderReader
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from crypto_stream.bus.orders import Cancel, Failed, Listed, ListOrders, ListTrades, Told, Traded
+from crypto_stream.market.orders import Status
+from crypto_stream.orders.writes import Lookup
+from crypto_stream.storage.interface import CorruptError, OrderReader
+
+log = logging.getLogger(__name__)
 
 MOST_CLOSED = 1_000  # ended orders of a list
 MOST_TRADES = 1_000
+
+
+class LookupThread:
+    """Read one lookup after the other; what comes of each is handed to the event loop by `post`."""
+
+    def __init__(
+        self,
+        reader: OrderReader,
+        post: Callable[[Callable[[], object]], object],
+        doubt: Callable[[OSError], None],
+    ) -> None:
+        """Use `reader` from the thread alone; `doubt` hears that what is kept is corrupt."""
+        self._reader = reader
+        self._post = post
+        self._doubt = doubt
+        self._lookups: queue.SimpleQueue[Lookup | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="orders reader", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Read what waits, for at most so long, and end."""
+        self._lookups.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def put(self, lookup: Lookup) -> None:
+        """Have it read; how many wait is bounded by who asks."""
+        self._lookups.put(lookup)
+
+    def _run(self) -> None:
+        while (lookup := self._lookups.get()) is not None:
+            try:
+                self._post(lookup.read(self._reader))
+            except OSError as error:
+                self._post(partial(lookup.failed, str(error)))
+                if isinstance(error, CorruptError):
+                    self._doubt(error)
+            except Exception:  # a fault of ours costs this one answer
+                log.exception("orders could not be read")
+                self._post(partial(lookup.failed, "a fault of this server, see its log"))
+        self._reader.close()
 
 
 def answer(reader: OrderReader, owner: str, command: Cancel | ListOrders | ListTrades) -> Told:
@@ -26,12 +79,3 @@ def answer(reader: OrderReader, owner: str, command: Cancel | ListOrders | ListT
     return Failed(
         session, ref, "not_active", f"order_id: the order is {order.status.name.lower()}, not active"
     )
-
-
-def resent(session: int, ref: int, order: Order, newest: Report, store: str) -> Told:
-    """Answer a new order whose name its owner has used before: how that one stands, if it is the same."""
-    if newest.order.ticket == order.ticket:
-        return Happened(session, ref, newest, store)
-    name, known = order.ticket.client_order_id, newest.order.order_id
-    reason = f"client_order_id: {name!r} is the name of another order, {known}"
-    return Failed(session, ref, "duplicate_client_order_id", reason)

@@ -298,7 +298,7 @@ class Orders:
         owner = session.owner
         if (session.attached or session.piece_end) and seq > owner.told:
             owner.told = seq
-            self._store.told(owner.name, seq)
+            self._store.received(owner.name, seq)
         if self._state is not None:
             self._turn(self._state, session, seq)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from crypto_stream.bus.orders import Happened
-from crypto_stream.market.orders import ExecType
+from crypto_stream.bus.orders import Failed, Happened, Told
+from crypto_stream.market.orders import ExecType, Order, Report
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.lookups import resent
 from crypto_stream.orders.metrics import OrderLog
 from crypto_stream.orders.owners import Cause, Session
 from crypto_stream.orders.state import State
@@ -45,9 +44,18 @@ class Telling:
         """Answer who asked for it, if somebody did."""
         if isinstance(cause := result.decided.cause, Cause):
             number, order = cause.session.number, result.decided.order
-            cause.session.tell(resent(number, cause.ref, order, result.report, self.store))
+            cause.session.tell(_resent(number, cause.ref, order, result.report, self.store))
 
 
 def _ref(decided: Decided, session: Session) -> int:
     cause = decided.cause
     return cause.ref if isinstance(cause, Cause) and cause.session is session else 0
+
+
+def _resent(session: int, ref: int, order: Order, newest: Report, store: str) -> Told:
+    """Answer a new order whose name its owner has used before: how that one stands, if it is the same."""
+    if newest.order.ticket == order.ticket:
+        return Happened(session, ref, newest, store)
+    name, known = order.ticket.client_order_id, newest.order.order_id
+    reason = f"client_order_id: {name!r} is the name of another order, {known}"
+    return Failed(session, ref, "duplicate_client_order_id", reason)

@@ -19,7 +19,7 @@ from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import MOST_BARS, Question
 from crypto_stream.history.suspension import Suspension
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -258,7 +258,7 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     path = tmp_path / "history.db"
     writer = SqliteHistoryWriter(path)
     writer.prepare()
-    keeper = WriterThread(writer, [SYMBOL], {})
+    keeper = BarWriter(writer, [SYMBOL], {})
     clock = EngineClock(MachineClocks())
     history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Suspension(lambda: clock_ns))
     with living(history):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.storage.interface import EVERY, Batch, Retention, StoredBar
 from tests.waiting import DEADLINE_S
@@ -92,8 +92,8 @@ def wait_for(condition: object) -> None:
 
 
 @contextmanager
-def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[WriterThread]:
-    keeper = WriterThread(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
+def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[BarWriter]:
+    keeper = BarWriter(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
     keeper.start()
     try:
         yield keeper

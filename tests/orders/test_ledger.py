@@ -327,11 +327,11 @@ def test_what_was_told_is_written_soon_without_a_change() -> None:
     """Alone after a quarter of a second, along with the next change before that; the highest counts."""
     memory = Memory()
     with writing(memory) as (store, heard):
-        store.told("me", 3)
-        store.told("me", 2)
+        store.received("me", 3)
+        store.received("me", 2)
         heard.until(lambda: memory.batches)
         store.put(new(1))
-        store.told("you", 4)
+        store.received("you", 4)
         heard.until(lambda: any(batch.told.get("you") for batch in memory.batches))
 
     assert memory.batches[0] == OrderBatch([], {"me": 3}, frozenset())

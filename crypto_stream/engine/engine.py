@@ -223,7 +223,7 @@ class Engine:
 
     def _figure(self, source: str, symbol: str) -> None:
         """Give a synthetic instrument, of which no venue tells, the 24 h figures of its own bars."""
-        figures = self._history.figures(symbol)
+        figures = self._history.recent.figures(symbol)
         if figures is None or figures == self._figured.get(symbol):
             return
         self._figured[symbol] = figures

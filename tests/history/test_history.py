@@ -369,13 +369,13 @@ async def test_the_last_day_is_recalled_after_the_start(tmp_path: Path) -> None:
     minute = wall_ms() // 300_000 * 300_000
     life(tmp_path, *(trade(minute - 60_000 * back, str(100 + back)) for back in range(90, -1, -1)))
     history = opened(tmp_path)
-    unread = history.figures(SYMBOL)
+    unread = history.recent.figures(SYMBOL)
     run = asyncio.get_running_loop().create_task(history.run())
-    await until(lambda: len(history.spark(SYMBOL)) >= 59 and history.figures(SYMBOL))
+    await until(lambda: len(history.recent.spark(SYMBOL)) >= 59 and history.recent.figures(SYMBOL))
     serve(history)
     take(history, trade(wall_ms() + 1000, "50"))
-    figures = history.figures(SYMBOL)
-    spark = history.spark(SYMBOL)
+    figures = history.recent.figures(SYMBOL)
+    spark = history.recent.spark(SYMBOL)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run

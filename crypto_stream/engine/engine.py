@@ -32,7 +32,7 @@ from crypto_stream.bus.messages import (
     Watch,
     Watched,
 )
-from crypto_stream.bus.orders import Command, OrderNews
+from crypto_stream.bus.orders import OrderNews
 from crypto_stream.engine import answers
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
@@ -103,6 +103,8 @@ class Engine:
         assembly.accepted.append(self._accepted)
         self._board.lacking = self._lacking
         self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
+        self.orders = self.trading.commands
+        self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
 
     def snapshot(self) -> Snapshot:
@@ -125,14 +127,6 @@ class Engine:
         """Answer one request of a gateway."""
         answer = self._ANSWERS[type(ask)](self, gateway, ask)
         return await answer if isawaitable(answer) else answer
-
-    def orders(self, gateway: str, commands: list[Command]) -> None:
-        """Do what the sessions of one gateway ask about orders."""
-        self.trading.commands(gateway, commands)
-
-    def drained(self, gateway: str) -> None:
-        """Go on to tell a gateway about orders."""
-        self.trading.drained(gateway)
 
     def left(self, gateway: str) -> None:
         """Forget what this gateway had asked to watch, and its sessions."""

@@ -1,15 +1,17 @@
-"""What is read from the disk beside the writing: lists, trades, what became of an order."""
+"""What is read from the disk beside the writing: whose turn it is, the thread that reads, the answers."""
 
 from __future__ import annotations
 
 import logging
 import queue
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
 from crypto_stream.bus.orders import Cancel, Failed, Listed, ListOrders, ListTrades, Told, Traded
 from crypto_stream.market.orders import Status
+from crypto_stream.orders.outbox import Reader
 from crypto_stream.orders.writes import Lookup
 from crypto_stream.storage.interface import CorruptError, OrderReader
 
@@ -17,6 +19,56 @@ log = logging.getLogger(__name__)
 
 MOST_CLOSED = 1_000  # ended orders of a list
 MOST_TRADES = 1_000
+# Answers of one gateway that are being read, or wait for it to take them: lists are long.
+MOST_AT_ONCE = 8
+
+
+class LookupLimiter:
+    """Let so many lookups of each gateway begin at once; one is done when its answer was taken."""
+
+    def __init__(self, begin: Callable[[Lookup], None], most: int = MOST_AT_ONCE) -> None:
+        self._begin = begin
+        self._most = most
+        self._under_way: dict[str, Counter[Reader]] = {}
+        self._waiting: dict[str, deque[tuple[Reader, Lookup]]] = {}
+
+    def take(self, reader: Reader, lookup: Lookup) -> None:
+        """Begin a lookup now, or when it is its turn."""
+        self._waiting.setdefault(reader.gateway, deque()).append((reader, lookup))
+        self._go_on(reader.gateway)
+
+    def done(self, reader: Reader) -> None:
+        """Let the next one begin in the place of one of this session."""
+        under_way = self._under_way.get(reader.gateway)
+        if under_way is not None and under_way[reader]:
+            under_way[reader] -= 1
+            if not under_way[reader]:
+                del under_way[reader]
+            self._go_on(reader.gateway)
+
+    def left(self, reader: Reader) -> None:
+        """Forget a session that has ended: what it waited for is not read any more."""
+        if under_way := self._under_way.get(reader.gateway):
+            under_way.pop(reader, None)
+        self._go_on(reader.gateway)
+
+    def take_back(self) -> list[Lookup]:
+        """Give up every lookup that has not begun, and return them."""
+        waiting, self._waiting = self._waiting, {}
+        return [lookup for queue in waiting.values() for _, lookup in queue]
+
+    def _go_on(self, gateway: str) -> None:
+        under_way = self._under_way.setdefault(gateway, Counter())
+        queue = self._waiting.get(gateway, deque())
+        while queue and (queue[0][0].gone or under_way.total() < self._most):
+            reader, lookup = queue.popleft()
+            if not reader.gone:
+                under_way[reader] += 1
+                self._begin(lookup)
+        if not queue:
+            self._waiting.pop(gateway, None)
+            if not under_way:
+                self._under_way.pop(gateway, None)
 
 
 class LookupThread:

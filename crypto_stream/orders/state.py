@@ -15,13 +15,14 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import plain
 from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.ceilings import Ceilings
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.limits import Terms, check, too_many_sessions
+from crypto_stream.orders.limits import OpenOrders
 from crypto_stream.orders.matching import Live, live_order
 from crypto_stream.orders.owners import Owner, Session
+from crypto_stream.orders.recovery import Guard
 from crypto_stream.orders.simulator import Offers, Simulator, Verdict
 from crypto_stream.orders.transitions import changed, traded
+from crypto_stream.orders.validation import Terms, check, too_many_sessions
 from crypto_stream.orders.writes import Decided
 from crypto_stream.storage.interface import OrdersFound
 
@@ -40,19 +41,22 @@ class State:
         rules: Callable[[str, str], Rules | None],
         terms: Terms,
         clock: Clock,
+        safely: Guard,
         put: Callable[[Decided], None],
         offers: Offers,
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
 
-        `offers` is what a former state left of these quotes: nothing is offered twice.
+        What `clock` calls back is called `safely`. `offers` is what a former state left of these quotes:
+        nothing is offered twice.
         """
         self.owners: dict[str, Owner] = {}
-        self._ceilings = Ceilings(terms.max_open)
+        self._open = OpenOrders(terms.max_open)
         self._quotes = quotes
         self._rules = rules
         self._terms = terms
         self._clock = clock
+        self._safely = safely
         self._put = put
         self._exchange = Simulator(quotes, offers)
         self._random = random.Random()
@@ -64,7 +68,7 @@ class State:
     @property
     def active(self) -> int:
         """Count the active orders, those on their way to the disk too."""
-        return self._ceilings.active
+        return self._open.active
 
     def load(self, found: OrdersFound, ready: Callable[[], None]) -> None:
         """Take over what is kept, piece by piece, then trade, and say that it is `ready`."""
@@ -92,7 +96,7 @@ class State:
         quote = self._quotes.get(ticket.symbol)
         if quote is None:
             raise RefusedError("unknown_instrument", f"instrument: {ticket.symbol!r} is none here")
-        self._ceilings.check(owner)
+        self._open.check(owner)
         check(ticket, quote, self._rules(quote.source or "", ticket.symbol), self._terms)
         rank, now_ms = self._rank, self._clock.now_ms()
         self._rank += 1
@@ -100,7 +104,7 @@ class State:
             *(self._new_id(now_ms), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
             changed_ms=now_ms,
         )
-        self._ceilings.count(owner, +1)
+        self._open.count(owner, +1)
         self._put(Decided(self._new_id(), ExecType.NEW, order, cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
@@ -110,12 +114,12 @@ class State:
         self._exchange.send(live, self._due_s(order))
         self._wake()
         if owner.expires_s is not None and owner.expires_s <= self._clock.now_s():
-            self._clock.soon(partial(self._expire, owner, owner.expires_s))
+            self._clock.soon(partial(self._safely, self._expire, owner, owner.expires_s))
 
     def withdraw(self, name: str) -> None:
         """Take back the room of an order that turned out to be known to the owner of this name."""
         owner = self.owners[name]
-        self._ceilings.count(owner, -1)
+        self._open.count(owner, -1)
         self._release(owner)
 
     def cancel(self, live: Live, cause: object, reason: str | None = None) -> None:
@@ -136,7 +140,7 @@ class State:
         if len(owner.sessions) >= self._terms.max_sessions:
             raise RefusedError("too_many_sessions", too_many_sessions(self._terms.max_sessions))
         owner.sessions.add(session)
-        self._ceilings.move(owner, session.address, session.gateway)
+        self._open.move(owner, session.address, session.gateway)
         owner.expires_s = None
         session.owner = owner
         return owner
@@ -153,7 +157,7 @@ class State:
     def _left(self, owner: Owner) -> None:
         if owner.anonymous and not owner.sessions:
             owner.expires_s = self._clock.now_s() + STAYS_S
-            self._clock.at(owner.expires_s, partial(self._expire, owner, owner.expires_s))
+            self._clock.at(owner.expires_s, partial(self._safely, self._expire, owner, owner.expires_s))
 
     def _release(self, owner: Owner) -> None:
         """Forget an owner of whom nothing is open."""
@@ -166,13 +170,13 @@ class State:
         now_ms = self._clock.now_ms()
         for order in found.active[at : at + _LOADED_AT_ONCE]:
             owner = self.owner(order.owner, anonymous=order.owner in found.anonymous)
-            self._ceilings.count(owner, +1)
+            self._open.count(owner, +1)
             live = self._take(owner, order)
             if order.due_ms > now_ms or not self._exchange.restore(live):
                 self._exchange.send(live, self._due_s(order))
         at += _LOADED_AT_ONCE
         if at < len(found.active):
-            self._clock.soon(partial(self._load, found, at, ready))
+            self._clock.soon(partial(self._safely, self._load, found, at, ready))
             return
         for owner in self.owners.values():
             self._left(owner)
@@ -217,7 +221,7 @@ class State:
     def _drop(self, live: Live) -> None:
         owner = self.owners[live.order.owner]
         del owner.live[live.order.order_id]
-        self._ceilings.count(owner, -1)
+        self._open.count(owner, -1)
         self._release(owner)
 
     def _expire(self, owner: Owner, at_s: float) -> None:
@@ -231,7 +235,7 @@ class State:
         due_s = self._exchange.next_due_s
         if due_s is not None and (self._wakes_s is None or due_s < self._wakes_s):
             self._wakes_s = due_s
-            self._clock.at(due_s, partial(self._arrive, due_s))
+            self._clock.at(due_s, partial(self._safely, self._arrive, due_s))
 
     def _arrive(self, woken_s: float) -> None:
         if self._closed or self._wakes_s != woken_s:

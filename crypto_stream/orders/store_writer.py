@@ -43,9 +43,9 @@ Post = Callable[[Callable[[], object]], object]
 class StoreWriter:
     """Write what is decided, all that waits in one transaction; what is read comes after it, in order.
 
-    Every item has its result, in order, handed to the event loop by `post`. After a failure everything fails
-    until the listener, which knows by then, calls `forget`. What waits is bounded by who puts it in: see
-    `behind`.
+    Every item that is `put` has its result, in order, handed to the event loop by `post`. After a failure
+    everything fails until the listener, which knows by then, calls `forget`. What waits is bounded by who
+    puts it in: see `behind`.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class StoreWriter:
         self._used: set[str] = set()
         self._notes_lock = threading.Lock()  # of the two above
         self._thread = WriterThread(self, "orders", most_waiting, Backoff(retry_s, retry_s), idle_s=_IDLE_S)
+        self.put = self._thread.put
         self._lookups = LookupThread(reader, post, self._thread.doubt)
 
     def start(self, listener: Listener) -> None:
@@ -83,10 +84,6 @@ class StoreWriter:
         """Write what waits, for at most so long, and end."""
         self._thread.stop(seconds)
         self._lookups.stop(seconds)
-
-    def put(self, item: Item) -> None:
-        """Have it written or read after all that was put before; never waits for the disk."""
-        self._thread.put(item)
 
     def received(self, owner: str, seq: int) -> None:
         """Remember that `owner` has read its reports up to `seq`."""

@@ -1,4 +1,4 @@
-"""What is on the disk, told: to all sessions of its owner, and to who asked for it."""
+"""What is on the disk, sent: to all sessions of its owner, and to who asked for it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from crypto_stream.orders.state import State
 from crypto_stream.orders.writes import Decided, Stored
 
 
-class Telling:
-    """Tell what was stored, and note it in the journal; `store` is the identity of what is open."""
+class Notifier:
+    """Send what was stored, and have it logged; `store` is the identity of what is open."""
 
-    def __init__(self, journal: OrderLog, clock: Clock) -> None:
+    def __init__(self, order_log: OrderLog, clock: Clock) -> None:
         self.store = ""
-        self._journal = journal
+        self._log = order_log
         self._clock = clock
 
-    def tell(self, state: State, result: Stored) -> None:
-        """Tell the sessions of the owner, and let a new order go to the market."""
+    def notify(self, state: State, result: Stored) -> None:
+        """Send it to the sessions of the owner, and let a new order go to the market."""
         decided, report, known = result
         owner = state.owners.get(report.order.owner)
         if known:
@@ -31,20 +31,20 @@ class Telling:
             state.accept(report.order)
         for session in owner.sessions if owner is not None else ():
             if session.attached:
-                session.tell(Happened(session.number, _ref(decided, session), report, self.store))
-        self._journal.note(report, self._clock.now_s())
+                session.send(Happened(session.number, _ref(decided, session), report, self.store))
+        self._log.note(report, self._clock.now_s())
 
     def answer_late(self, result: Stored) -> None:
         """Answer who asked for what was written as memory was thrown away; others hear of it later."""
         self._answer(result)
         if not result.known:
-            self._journal.note(result.report, self._clock.now_s())
+            self._log.note(result.report, self._clock.now_s())
 
     def _answer(self, result: Stored) -> None:
         """Answer who asked for it, if somebody did."""
         if isinstance(cause := result.decided.cause, Cause):
             number, order = cause.session.number, result.decided.order
-            cause.session.tell(_resent(number, cause.ref, order, result.report, self.store))
+            cause.session.send(_resent(number, cause.ref, order, result.report, self.store))
 
 
 def _ref(decided: Decided, session: Session) -> int:

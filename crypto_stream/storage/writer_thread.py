@@ -210,7 +210,8 @@ class WriterThread(Generic[_Item]):
     def _goes_on(self, error: OSError) -> bool:
         """Have the failure noticed, and wait until the store is to be opened again; False at the end."""
         with self._news:
-            pause_s = self._pause_s if error is self._doubt else 0.0
+            doubted = error is self._doubt
+            pause_s = self._pause_s if doubted else 0.0
             self._held, self._in_hand = True, 0  # before anybody hears of it and may resume
         self.trouble = str(error)
         if self._store.failed(error, fatal=isinstance(error, FATAL)):
@@ -218,7 +219,7 @@ class WriterThread(Generic[_Item]):
             pause_s = max(pause_s, self._backoff.next_delay())
             self.resume()
         with self._news:
-            if self._ending:
+            if self._ending and not doubted:
                 return False
             self._news.wait_for(lambda: self._ending, pause_s)
             self._news.wait_for(lambda: self._ending or not self._held)

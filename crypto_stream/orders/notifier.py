@@ -24,7 +24,7 @@ class Notifier:
         decided, report, known = result
         owner = state.owners.get(report.order.owner)
         if known:
-            state.withdraw(decided.order.owner)
+            state.withdraw(decided.report.order.owner)
             self._answer(result)
             return
         if report.exec_type is ExecType.NEW:
@@ -43,7 +43,7 @@ class Notifier:
     def _answer(self, result: Stored) -> None:
         """Answer who asked for it, if somebody did."""
         if isinstance(cause := result.decided.cause, Cause):
-            number, order = cause.session.number, result.decided.order
+            number, order = cause.session.number, result.decided.report.order
             cause.session.send(_resent(number, cause.ref, order, result.report, self.store))
 
 

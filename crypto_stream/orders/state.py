@@ -13,7 +13,7 @@ from functools import partial
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import plain
-from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
+from crypto_stream.market.orders import ExecType, Order, Report, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.limits import OpenOrders
@@ -105,7 +105,7 @@ class State:
             changed_ms=now_ms,
         )
         self._open.count(owner, +1)
-        self._put(Decided(self._new_id(), ExecType.NEW, order, cause, owner.anonymous))
+        self._put(Decided(self._report(ExecType.NEW, order), cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
         """Let an order that is now on disk go on its way to the market."""
@@ -200,23 +200,26 @@ class State:
         live.order = traded(live.order, amount, price, self._clock.now_ms())
         if live.order.status is not Status.ACTIVE:
             self._drop(live)
-        self._put(
-            Decided(
-                *(self._new_id(), ExecType.TRADE, live.order),
-                last_amount=plain(amount),
-                last_price=plain(price),
-                source=verdict.source,
-                reason=verdict.reason,
-                taken=verdict.taken,
-            )
+        report = self._report(
+            ExecType.TRADE,
+            live.order,
+            last_amount=plain(amount),
+            last_price=plain(price),
+            source=verdict.source,
+            reason=verdict.reason,
         )
+        self._put(Decided(report, taken=verdict.taken))
 
     def _end(self, verdict: Verdict, cause: object) -> None:
         live = verdict.live
         live.order = changed(live.order, verdict.exec_type, self._clock.now_ms())
         self._exchange.leave(live)
         self._drop(live)
-        self._put(Decided(self._new_id(), verdict.exec_type, live.order, cause, reason=verdict.reason))
+        self._put(Decided(self._report(verdict.exec_type, live.order, reason=verdict.reason), cause))
+
+    def _report(self, exec_type: ExecType, order: Order, **details: str | None) -> Report:
+        """Make a report of an order as it is now; its seq is given when it is written."""
+        return Report(0, self._new_id(), exec_type, order.changed_ms, order, **details)
 
     def _drop(self, live: Live) -> None:
         owner = self.owners[live.order.owner]

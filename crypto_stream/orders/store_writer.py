@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from msgspec.structs import replace
+
 from crypto_stream.backoff import Backoff
-from crypto_stream.market.orders import ExecType, Report
+from crypto_stream.market.orders import ExecType
 from crypto_stream.orders.faults import Faults
 from crypto_stream.orders.lookups import LookupThread
 from crypto_stream.orders.writes import (
@@ -230,17 +232,7 @@ class StoreWriter:
             if name is not None and name in taken:
                 stored.append(Stored(one, taken[name], known=True))
                 continue
-            report = Report(
-                seq=self._seq(one.order.owner),
-                exec_id=one.exec_id,
-                exec_type=one.exec_type,
-                time=one.order.changed_ms,
-                order=one.order,
-                last_amount=one.last_amount,
-                last_price=one.last_price,
-                source=one.source,
-                reason=one.reason,
-            )
+            report = replace(one.report, seq=self._seq(one.report.order.owner))
             if name is not None:
                 taken[name] = report
             stored.append(Stored(one, report, known=False))
@@ -256,5 +248,5 @@ class StoreWriter:
 
 def _name(one: Decided) -> tuple[str, str] | None:
     """Return what the owner of a new order named it."""
-    name = one.order.ticket.client_order_id
-    return None if name is None or one.exec_type is not ExecType.NEW else (one.order.owner, name)
+    order, name = one.report.order, one.report.order.ticket.client_order_id
+    return None if name is None or one.report.exec_type is not ExecType.NEW else (order.owner, name)

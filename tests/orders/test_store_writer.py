@@ -154,7 +154,8 @@ def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
 
 def new(number: int, owner: str = "me", name: str | None = None) -> Decided:
     ticket = Ticket("btcusdt", Side.BUY, "1", "2", client_order_id=name)
-    return Decided(f"e{number}", ExecType.NEW, Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5))
+    order = Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5)
+    return Decided(Report(0, f"e{number}", ExecType.NEW, 5, order))
 
 
 def lookup(heard: Heard, note: str) -> Lookup:
@@ -409,7 +410,7 @@ def test_a_full_disk_keeps_what_was_told_and_nothing_else(tmp_path: Path) -> Non
     ((items, reason, hopeless),) = heard.failures
     assert (len(items), hopeless) == (3_000 - before, False)
     assert "full" in reason
-    assert found == [(one.report.seq, one.decided.exec_id) for one in heard.results]
+    assert found == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]
     assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
 
 
@@ -445,4 +446,4 @@ def test_a_hundred_thousand_changes_are_each_written_once(tmp_path: Path) -> Non
 
     assert behind is not None
     assert len(back) + len(heard.results) == 100_000
-    assert kept(path) == [(one.report.seq, one.decided.exec_id) for one in heard.results]
+    assert kept(path) == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from crypto_stream.engine.backfill import seed
-from crypto_stream.engine.past import open_history
+from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.loading import load_sources

@@ -1,4 +1,4 @@
-"""The history as a start finds it."""
+"""The history as the engine runs it: what a start finds, opened."""
 
 from __future__ import annotations
 

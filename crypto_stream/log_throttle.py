@@ -37,18 +37,28 @@ class TroubleLog:
     """
 
     def __init__(
-        self, log: logging.Logger, fails: str, works: str | None = None, *, level: int = logging.WARNING
+        self,
+        log: logging.Logger,
+        fails: str,
+        works: str | None = None,
+        *,
+        level: int = logging.WARNING,
+        each_reason: bool = False,
     ) -> None:
-        """Log the texts `fails`, at `level`, and `works`, if it is worth a line."""
+        """Log the texts `fails`, at `level`, and `works`, if it is worth a line.
+
+        With `each_reason` it is logged again whenever the reason is another one.
+        """
         self.reason: str | None = None
         self._log = log
         self._fails = fails
         self._works = works
         self._level = level
+        self._each_reason = each_reason
 
     def fails(self, reason: str) -> None:
         """Take why it does not work."""
-        if self.reason is None:
+        if self.reason is None or (self._each_reason and reason != self.reason):
             self._log.log(self._level, self._fails, extra={"reason": reason})
         self.reason = reason
 

@@ -12,7 +12,7 @@ from crypto_stream.history.pages import Page, Pages
 from crypto_stream.history.queries import FOREVER_MS, Question
 from crypto_stream.history.recorder import Recorder
 from crypto_stream.history.series import CLOSES_AFTER_MS
-from crypto_stream.history.suspension import Lived, Suspension
+from crypto_stream.history.suspension import Suspension, Uptime
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, STORED, Bar
 from crypto_stream.market.clock import EngineClock
@@ -57,7 +57,7 @@ class History:
         self._pages = Pages(reader, writer, self.recorder, self.gaps)
         self._reader = reader
         self._suspension = suspension or Suspension(clock.clocks.running_ns)
-        self._lived = Lived()
+        self._uptime = Uptime()
         self._alive_ms = 0
 
     @property
@@ -165,7 +165,7 @@ class History:
     def _now_ns(self) -> int:
         """Tell how long this process has lived, and notice where it, or its machine, was suspended."""
         suspended_ms = self._suspension.look()
-        now_ns = self._lived.count(self.clock.clocks.monotonic_ns())
+        now_ns = self._uptime.count(self.clock.clocks.monotonic_ns())
         if suspended_ms:
             self.outages.suspended(suspended_ms, lambda symbol: self.series[symbol].newest_end)
         return now_ns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from crypto_stream.history.gaps import CLOCK_SET, STOOD_STILL, Gaps
+from crypto_stream.history.gaps import CLOCK_SET, SUSPENDED, Gaps
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import Aside
 
@@ -88,7 +88,7 @@ class Outages:
         for symbol, source in self._serving.items():
             if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
                 since_ms = self._time_at(source) - ms
-                self.gaps.begin(symbol, max(since_ms, newest_end(symbol)), STOOD_STILL)
+                self.gaps.begin(symbol, max(since_ms, newest_end(symbol)), SUSPENDED)
                 self._until_trade.add(symbol)
 
     def tick(self, now_ns: int) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from crypto_stream.bus.messages import OrderCounts
 from crypto_stream.bus.orders import Attach, Command, Detach, Happened, OrderNews, Received
 from crypto_stream.errors import RefusedError
+from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
@@ -70,7 +71,13 @@ class Orders:
         self._sessions: dict[tuple[str, int], Session] = {}
         self._state: State | None = None
         self._opening: State | None = None
-        self._trouble: str | None = None
+        self._trouble = TroubleLog(
+            log,
+            "orders are not accepted, prices go on",
+            "orders are accepted again",
+            level=logging.ERROR,
+            each_reason=True,
+        )
         self._offers: Offers = {}
         self._early = 0
         self._lost: str | None = None
@@ -79,7 +86,7 @@ class Orders:
     @property
     def trouble(self) -> str | None:
         """Say why orders are not accepted now, or what is missing of them; None while all is well."""
-        return self._trouble or self._store.stuck or self._lost
+        return self._trouble.reason or self._store.stuck or self._lost
 
     def counts(self) -> OrderCounts:
         """Return what is active and what has happened in this life of the engine."""
@@ -110,7 +117,7 @@ class Orders:
     def remove(self, owner: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]) -> None:
         """Remove an owner with all its orders; `done` hears how many were active."""
         if self._state is None:
-            refuse(RefusedError(UNAVAILABLE, self._trouble or "the orders are still being loaded"))
+            refuse(RefusedError(UNAVAILABLE, self._trouble.reason or "the orders are still being loaded"))
         else:
             self._safely(self._removal.remove, self._state, owner, done, refuse)
 
@@ -124,7 +131,7 @@ class Orders:
             refuse(RefusedError(UNAVAILABLE, reason))
 
         if self._state is None:
-            failed(self._trouble or "the orders are still being loaded")
+            failed(self._trouble.reason or "the orders are still being loaded")
         else:
             self._store.put(Lookup(lambda: None, read, failed))
 
@@ -203,9 +210,7 @@ class Orders:
     def _ready(self, state: State) -> None:
         """Trade again, and let sessions in."""
         self._state, self._opening = state, None
-        if self._trouble is not None:
-            log.info("orders are accepted again", extra={"active": state.active})
-        self._trouble = None
+        self._trouble.works(active=state.active)
         for session in list(self._sessions.values()):
             self._join(state, session)
 
@@ -215,9 +220,8 @@ class Orders:
             reason += (
                 "; orders.db is never replaced by itself: mend it, or move it away, and restart the engine"
             )
-        if reason != self._trouble:
-            log.error("orders are not accepted, prices go on", extra={"reason": reason})
-        first, self._trouble = self._trouble is None, reason
+        first = self._trouble.reason is None
+        self._trouble.fails(reason)
         for session in [one for one in self._sessions.values() if first and not one.attached]:
             session.fail(0, UNAVAILABLE, reason)
             for command in self._taken_early(session):
@@ -234,8 +238,8 @@ class Orders:
         self._sessions[key] = session
         if self._state is not None:
             self._join(self._state, session)
-        elif self._trouble is not None:
-            session.fail(0, UNAVAILABLE, self._trouble)
+        elif self._trouble.reason is not None:
+            session.fail(0, UNAVAILABLE, self._trouble.reason)
 
     def _join(self, state: State, session: Session) -> None:
         """Have the session told what it missed, then all that happens; one too many is cut."""
@@ -304,8 +308,8 @@ class Orders:
     # What they ask.
 
     def _ask(self, session: Session, command: Ask) -> None:
-        if self._trouble is not None:
-            session.fail(command.ref, UNAVAILABLE, self._trouble)
+        if self._trouble.reason is not None:
+            session.fail(command.ref, UNAVAILABLE, self._trouble.reason)
         elif self._state is not None and session.attached:
             self._requests.do(self._state, session, command)
         elif len(session.waiting) < _MOST_EARLY and self._early < _MOST_EARLY_IN_ALL:

@@ -39,7 +39,7 @@ _MOST_OWNERS = 1_000
 
 
 class Orders:
-    """Keep sessions, do what they ask, tell them what happened: reports to all sessions of an owner.
+    """Keep sessions, do what they ask, send them what happened: reports to all sessions of an owner.
 
     Everything is called on the event loop. While the store cannot be used, `trouble` says why, commands are
     refused with `store_unavailable`, and nothing trades.
@@ -242,7 +242,7 @@ class Orders:
             session.fail(0, UNAVAILABLE, self._trouble.reason)
 
     def _join(self, state: State, session: Session) -> None:
-        """Have the session told what it missed, then all that happens; one too many is cut."""
+        """Have the session sent what it missed, then all that happens; one too many is cut."""
         try:
             owner = state.join(session)
         except RefusedError as refused:

@@ -1,6 +1,6 @@
 """All that is in memory of one opening of the store: owners, active orders, the exchange.
 
-What is decided here is handed to the store and told when it is on disk. When the disk refuses, the whole
+What is decided here is handed to the store and sent when it is on disk. When the disk refuses, the whole
 state is thrown away and a new one made of what is kept: memory is never ahead of the disk for good.
 """
 

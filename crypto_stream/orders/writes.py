@@ -36,7 +36,7 @@ class OwnerRead(NamedTuple):
 class Lookup(NamedTuple):
     """Read after all that was decided before, beside what comes later.
 
-    `begin` runs when that is told; `read`, on a thread, returns what to do with what it has found.
+    `begin` runs when that was sent; `read`, on a thread, returns what to do with what it has found.
     """
 
     begin: Callable[[], None]

@@ -25,11 +25,11 @@ from benchmarks.stock import stock
 from crypto_stream.bus.orders import Attach, Command, Happened, OrderNews, Place, Received
 from crypto_stream.market.orders import ExecType, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
-from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.validation import Terms
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
@@ -59,13 +59,13 @@ class Bench:
         stock(folder / "orders.db", _tickets(symbols, orders))
         clock = LoopClock()
         loop = asyncio.get_running_loop()
-        ledger = StoreWriter(
+        store = StoreWriter(
             SqliteOrderWriter(folder / "orders.db"),
             SqliteOrderReader(folder / "orders.db"),
             loop.call_soon_threadsafe,
         )
-        terms = Terms(_LATENCY_MS, 1, False, Most(*4 * [1_000_000]), max_sessions=1_000)
-        self.service = Orders(self.quotes, _no_rules, terms, ledger, clock, self._told)
+        terms = Terms(_LATENCY_MS, 1, False, OrderLimits(*4 * [1_000_000]), max_sessions=1_000)
+        self.service = Orders(self.quotes, _no_rules, terms, store, clock, self._told)
 
     async def open(self) -> None:
         """Load what is kept and attach every owner."""

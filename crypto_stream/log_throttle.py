@@ -1,11 +1,12 @@
-"""A log that a stranger cannot fill."""
+"""Logs that nobody can fill: neither a stranger, nor trouble that lasts."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
-# Kinds remembered at once; then all are forgotten, and each may be told once more.
+# Kinds remembered at once; then all are forgotten, and each may be logged once more.
 _MOST = 1000
 
 
@@ -27,3 +28,42 @@ class LogThrottle:
             self._next.clear()
         self._next[kind] = now + self._every_s
         return True
+
+
+class TroubleLog:
+    """Log once that something does not work, and once that it works again.
+
+    `reason` says why it does not work now, None: it does.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        fails: str,
+        works: str | None = None,
+        *,
+        level: int = logging.WARNING,
+        each_reason: bool = False,
+    ) -> None:
+        """Log the texts `fails`, at `level`, and `works`, if it is worth a line.
+
+        With `each_reason` it is logged again whenever the reason is another one.
+        """
+        self.reason: str | None = None
+        self._log = log
+        self._fails = fails
+        self._works = works
+        self._level = level
+        self._each_reason = each_reason
+
+    def fails(self, reason: str) -> None:
+        """Take why it does not work."""
+        if self.reason is None or (self._each_reason and reason != self.reason):
+            self._log.log(self._level, self._fails, extra={"reason": reason})
+        self.reason = reason
+
+    def works(self, **details: object) -> None:
+        """Take that it works; `details` are logged where it did not."""
+        if self.reason is not None and self._works is not None:
+            self._log.info(self._works, extra=details)
+        self.reason = None

@@ -18,6 +18,7 @@ from crypto_stream.bus.interface import Backend
 from crypto_stream.bus.messages import Answer, GetHistory, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError, UsageError
+from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class LocalEnginePort:
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._own: int | None = None
-        self._complaint = ""
+        self._trouble = TroubleLog(
+            log, "the socket of the bus cannot be made", level=logging.ERROR, each_reason=True
+        )
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -74,9 +77,7 @@ class LocalEnginePort:
                 await self._listen()
                 log.warning("the socket of the bus was gone and is made anew", extra={"path": self._path})
             except (OSError, UsageError) as error:
-                if str(error) != self._complaint:  # told once: it is tried again each second
-                    self._complaint = str(error)
-                    log.error("the socket of the bus cannot be made", extra={"reason": str(error)})
+                self._trouble.fails(str(error))
 
     async def _listen(self) -> None:
         own_folder(self._path.parent)
@@ -84,7 +85,7 @@ class LocalEnginePort:
         self._server = await asyncio.start_unix_server(self._serve, self._path)
         self._path.chmod(0o600)
         self._own = self._inode()
-        self._complaint = ""
+        self._trouble.works()
 
     def _inode(self) -> int | None:
         try:

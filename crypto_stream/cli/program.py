@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from crypto_stream.cli.stores import backup, owner, restore
 from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option, with_options
 from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
+from crypto_stream.wall_clock import wall_ms
 
 if TYPE_CHECKING:
     from crypto_stream.client import Client
@@ -257,7 +257,7 @@ def _watch_screen(client: Client, symbols: tuple[str, ...]) -> None:
             for quote in known.values()
         ]
         height = shutil.get_terminal_size().lines
-        click.echo(screen.screenful(shown, time.time_ns() // 1_000_000, status, height), nl=False)
+        click.echo(screen.screenful(shown, wall_ms(), status, height), nl=False)
 
 
 def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
@@ -270,4 +270,4 @@ def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
             click.echo(f"{client.url}: not connected, trying again", err=True)
         connected = view.connected
         for quote in view.quotes:
-            click.echo(screen.plain_line(quote, time.time_ns() // 1_000_000))
+            click.echo(screen.plain_line(quote, wall_ms()))

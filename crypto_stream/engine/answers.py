@@ -28,7 +28,7 @@ async def page(history: History, ask: GetHistory, epoch: str, seq: int) -> Histo
 
 def sparks(history: History, epoch: str, seq: int) -> Sparks:
     """Give the course of each instrument's last minutes."""
-    courses = {symbol: history.spark(symbol) for symbol in history.series}
+    courses = {symbol: history.recent.spark(symbol) for symbol in history.series}
     return Sparks(epoch, seq, INTERVALS["1m"], courses)
 
 

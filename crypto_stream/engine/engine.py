@@ -32,7 +32,7 @@ from crypto_stream.bus.messages import (
     Watch,
     Watched,
 )
-from crypto_stream.bus.orders import Command, OrderNews
+from crypto_stream.bus.orders import OrderNews
 from crypto_stream.engine import answers
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
@@ -52,6 +52,7 @@ from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus
 from crypto_stream.orders.service import Orders
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Engine:
             epoch=memory.epoch,
             seq=memory.seq,
         )
-        self._timeline = TimelineKeeper(memory.timeline, self.run, _wall_ms())
+        self._timeline = TimelineKeeper(memory.timeline, self.run, wall_ms())
         memory.set_timeline(self._timeline.text())
         self._history = history
         self._figured: dict[str, Figures] = {}
@@ -102,6 +103,8 @@ class Engine:
         assembly.accepted.append(self._accepted)
         self._board.lacking = self._lacking
         self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
+        self.orders = self.trading.commands
+        self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
 
     def snapshot(self) -> Snapshot:
@@ -124,14 +127,6 @@ class Engine:
         """Answer one request of a gateway."""
         answer = self._ANSWERS[type(ask)](self, gateway, ask)
         return await answer if isawaitable(answer) else answer
-
-    def orders(self, gateway: str, commands: list[Command]) -> None:
-        """Do what the sessions of one gateway ask about orders."""
-        self.trading.commands(gateway, commands)
-
-    def drained(self, gateway: str) -> None:
-        """Go on to tell a gateway about orders."""
-        self.trading.drained(gateway)
 
     def left(self, gateway: str) -> None:
         """Forget what this gateway had asked to watch, and its sessions."""
@@ -164,7 +159,7 @@ class Engine:
         history = self._history
         self._publish(
             Beat(
-                *(_wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
+                *(wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
                 history_trouble=history.writer.trouble,
                 orders_trouble=self.trading.trouble,
                 feed_troubles=self._assembly.failover.troubles(),
@@ -222,7 +217,7 @@ class Engine:
 
     def _figure(self, source: str, symbol: str) -> None:
         """Give a synthetic instrument, of which no venue tells, the 24 h figures of its own bars."""
-        figures = self._history.figures(symbol)
+        figures = self._history.recent.figures(symbol)
         if figures is None or figures == self._figured.get(symbol):
             return
         self._figured[symbol] = figures
@@ -304,7 +299,3 @@ class Engine:
             )
             for name, line in self._board.lines.items()
         ]
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

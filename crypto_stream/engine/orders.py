@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.ceilings import Most
 from crypto_stream.orders.clock import LoopClock
-from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.validation import Terms
 from crypto_stream.settings import Settings
 from crypto_stream.storage.backends import order_stores
 
@@ -27,7 +27,7 @@ def make_orders(
 ) -> Orders:
     """Join the parts on the running event loop; nothing is opened before `run_orders`."""
     post = asyncio.get_running_loop().call_soon_threadsafe
-    most = Most(
+    most = OrderLimits(
         *(settings.max_open_orders, settings.max_open_per_address),
         *(settings.max_open_per_gateway, settings.max_open_in_all),
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crypto_stream.errors import SettingError
 from crypto_stream.leftovers import hint
+from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.private_files import make_private
 from crypto_stream.storage.interface import StateStore
 
@@ -45,6 +46,9 @@ class PersistedState:
             if key.startswith(_BAN) and _is_time(value) and int(value) > now_ms
         }
         self._changed = asyncio.Event()
+        self._log = TroubleLog(
+            log, "pin and bans cannot be stored", "pin and bans are stored again", level=logging.ERROR
+        )
 
     @property
     def epoch(self) -> str:
@@ -113,8 +117,9 @@ class PersistedState:
         try:
             self._store.save(dict(self._kept))
         except OSError as error:
-            log.error("pin and bans cannot be stored", extra={"reason": str(error)})
+            self._log.fails(str(error))
             return False
+        self._log.works()
         return True
 
 

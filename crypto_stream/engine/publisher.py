@@ -13,6 +13,7 @@ from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.instruments import Instruments
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import Switch
+from crypto_stream.wall_clock import wall_ms
 
 _UNKNOWN = Entry()
 
@@ -48,7 +49,7 @@ class Publisher:
         self._source: dict[str, str] = {}
         self._dirty: set[str] = set()
         for symbol in self.instruments:
-            self._compose(symbol, _wall_ms(), time.monotonic_ns())
+            self._compose(symbol, wall_ms(), time.monotonic_ns())
 
     def accepted(self, source: str, event: Update | Trade) -> None:
         """Publish soon, if `source` serves the event's instrument."""
@@ -67,7 +68,7 @@ class Publisher:
                 self._source[symbol] = shown
             groups.setdefault((before, after, reason), []).append(symbol)
             self._mark(symbol)
-        now_ms = _wall_ms()
+        now_ms = wall_ms()
         switches = [
             Switch(symbols, before, after, reason, now_ms)
             for (before, after, reason), symbols in groups.items()
@@ -100,7 +101,7 @@ class Publisher:
         self._dirty.add(symbol)
 
     def _flush(self) -> None:
-        now_ms, now_ns = _wall_ms(), time.monotonic_ns()
+        now_ms, now_ns = wall_ms(), time.monotonic_ns()
         dirty, self._dirty = self._dirty, set()
         quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self.instruments]
         if quotes:
@@ -122,7 +123,3 @@ class Publisher:
             stale=self._failover.serving[symbol] is None,
         )
         return quote
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

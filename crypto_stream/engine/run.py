@@ -17,8 +17,8 @@ from crypto_stream.bus.backends import engine_port
 from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.backfill import seed
 from crypto_stream.engine.engine import Engine
+from crypto_stream.engine.history import left_anchor, open_history
 from crypto_stream.engine.orders import make_orders, run_orders
-from crypto_stream.engine.past import left_anchor, open_history
 from crypto_stream.engine.persisted_state import PersistedState, locked
 from crypto_stream.engine.timekeeping import MachineClocks, keep_time, live_venues
 from crypto_stream.errors import RecordingError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crypto_stream.feed.sources import Generator, Source
 from crypto_stream.market.clock import Boot, EngineClock
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ class MachineClocks:
 
     def wall_ms(self) -> int:
         """Return ms since the epoch, as somebody set them."""
-        return time.time_ns() // 1_000_000
+        return wall_ms()
 
     def monotonic_ns(self) -> int:
         """Return a time that nobody sets, for durations."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crypto_stream.backoff import Backoff
+
 _LONGEST_PAUSE_S = 3600.0
 
 
@@ -19,7 +21,7 @@ class Hosts:
         self._addresses = tuple(addresses)
         self._at = 0
         self._barred: dict[str, float] = {}
-        self._look_again_s = self._pause_s = look_again_s
+        self._pauses = Backoff(look_again_s, _LONGEST_PAUSE_S)
         self._look_s: float | None = None
 
     def choose(self, now_s: float) -> str | None:
@@ -57,14 +59,14 @@ class Hosts:
         `complete`: it gives everything that was asked for. After a yes `choose` returns the first host.
         """
         if complete or address is None or address == self._addresses[0]:
-            self._look_s, self._pause_s = None, self._look_again_s
+            self._look_s = None
+            self._pauses.reset()
             return False
         if self._look_s is None:
-            self._look_s = now_s + self._pause_s
+            self._look_s = now_s + self._pauses.next_delay()
         if now_s < self._look_s or self._barred.get(self._addresses[0], 0.0) > now_s:
             return False
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        self._look_s = now_s + self._pause_s
+        self._look_s = now_s + self._pauses.next_delay()
         self._at = 0
         return True
 

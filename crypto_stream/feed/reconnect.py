@@ -18,6 +18,7 @@ from crypto_stream.feed.sessions import Sessions
 from crypto_stream.feed.states import SOURCE_BEGINS, after, of_source
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class ReconnectingSource:
         self.failed = False
         self.live_since_ns = 0
         self.unbroken_since_ns = 0
-        self.since_ms = _wall_ms()
+        self.since_ms = wall_ms()
         self.last_error: str | None = None
         self.reconnects = 0
         self._is_first = first is None
@@ -147,7 +148,7 @@ class ReconnectingSource:
             serving=serving,
             carries=len(self.carries),
             url=self._sessions.address,
-            retry_at=_wall_ms(self._retry.due_s - time.monotonic()) if waiting else None,
+            retry_at=_wall_ms_in(self._retry.due_s - time.monotonic()) if waiting else None,
             frames=dict(config.counts),
             dropped=dict(config.book.dropped),
             refused=dict(self.refused),
@@ -157,8 +158,8 @@ class ReconnectingSource:
         )
 
     def _asked_again(self, session: FeedSession, now_ns: int) -> dict[str, int]:
-        wall_ms, times = _wall_ms(), session.asked_again()
-        return {symbol: wall_ms + (at_ns - now_ns) // 1_000_000 for symbol, at_ns in times.items()}
+        now_ms, times = wall_ms(), session.asked_again()
+        return {symbol: now_ms + (at_ns - now_ns) // 1_000_000 for symbol, at_ns in times.items()}
 
     async def run(self) -> None:
         """Keep the source connected while it is wanted, for ever."""
@@ -254,7 +255,7 @@ class ReconnectingSource:
         self._remember_ban(retry.ban_s)
         self._retry_reason = self.last_error = str(error)
         if retry.asked_to_wait:
-            self._retry_reason += f", next try at {_clock(_wall_ms(retry.delay_s))}"
+            self._retry_reason += f", next try at {_clock(_wall_ms_in(retry.delay_s))}"
 
     def _remember_ban(self, ban_s: float) -> None:
         if ban_s:
@@ -278,7 +279,7 @@ class ReconnectingSource:
         """Note and log a change of state, and tell the loop that decides."""
         before, state = self._noted, self.state
         if state != before:
-            self._noted, self.since_ms = state, _wall_ms()
+            self._noted, self.since_ms = state, wall_ms()
             if state == "live":
                 self.live_since_ns = time.monotonic_ns()
                 log.info("source live", extra={"source": self.name, "url": self._sessions.address})
@@ -290,10 +291,9 @@ class ReconnectingSource:
         self._changed()
 
 
-def _wall_ms(in_s: float = 0.0) -> int:
-    """Return the wall clock's time, or what it will be `in_s` from now."""
-    return time.time_ns() // 1_000_000 + round(in_s * 1000)
+def _wall_ms_in(seconds: float) -> int:
+    return wall_ms() + round(seconds * 1000)
 
 
-def _clock(wall_ms: int) -> str:
-    return time.strftime("%H:%M:%S UTC", time.gmtime(wall_ms / 1000))
+def _clock(at_ms: int) -> str:
+    return time.strftime("%H:%M:%S UTC", time.gmtime(at_ms / 1000))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from crypto_stream.backoff import Backoff
+
 FIRST_NS = 30_000_000_000
 _MOST_NS = 300_000_000_000
 _SOON_NS = 2_000_000_000
@@ -19,8 +21,8 @@ class Resubscriptions:
     """
 
     def __init__(self) -> None:
-        self._due: dict[str, tuple[int, int]] = {}  # symbol → when, and the delay after that
-        self._busy: dict[str, int] = {}  # symbol → the delay after its next temporary refusal
+        self._due: dict[str, tuple[int, Backoff]] = {}  # symbol → when, and the delays after that
+        self._busy: dict[str, Backoff] = {}  # symbol → the delays after its next temporary refusals
         self._next_ns = 0
 
     def __bool__(self) -> bool:
@@ -30,14 +32,15 @@ class Resubscriptions:
     def requested(self, symbols: Iterable[str], now_ns: int) -> None:
         """Note that `symbols` were requested; those already scheduled keep their time."""
         for symbol in symbols:
-            self._due.setdefault(symbol, (now_ns + FIRST_NS, 2 * FIRST_NS))
+            if symbol not in self._due:
+                delays = Backoff(FIRST_NS, _MOST_NS)
+                self._due[symbol] = (now_ns + round(delays.next_delay()), delays)
 
     def refused_for_now(self, symbols: Iterable[str], now_ns: int) -> None:
         """Note that the venue refused `symbols` for the moment only."""
         for symbol in symbols:
-            wait_ns = self._busy.get(symbol, _SOON_NS)
-            self._busy[symbol] = min(2 * wait_ns, _MOST_NS)
-            self._due[symbol] = (now_ns + wait_ns, 2 * FIRST_NS)
+            busy = self._busy.setdefault(symbol, Backoff(_SOON_NS, _MOST_NS))
+            self._due[symbol] = (now_ns + round(busy.next_delay()), Backoff(2 * FIRST_NS, _MOST_NS))
 
     def received(self, symbol: str) -> None:
         """Note data of `symbol`: it needs no further request."""
@@ -58,8 +61,8 @@ class Resubscriptions:
             self._next_ns = now_ns + _PAUSE_NS
             soon += rest[:_AT_ONCE]
         for symbol in soon:
-            wait_ns = self._due[symbol][1]
-            self._due[symbol] = (now_ns + wait_ns, min(2 * wait_ns, _MOST_NS))
+            delays = self._due[symbol][1]
+            self._due[symbol] = (now_ns + round(delays.next_delay()), delays)
         return soon
 
     def is_refused_for_now(self, symbol: str) -> bool:

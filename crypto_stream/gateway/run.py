@@ -45,6 +45,7 @@ from crypto_stream.gateway.web.mounted import Mounted
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,7 @@ class Gateway:
     def _status(self) -> dict[str, Any]:
         sources = self._mirror.sources(time.monotonic())
         states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         return {"time": now_ms, "verdict": self._mirror.verdict(), "sources": states}
 
     def _receive(self, messages: Sequence[ToGateway]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from crypto_stream.market.bars import Gap
 
 STOPPED = "the engine was not running"
-STOOD_STILL = "the engine stood still, as when its machine sleeps"
+SUSPENDED = "the engine stood still, as when its machine sleeps"
 CLOCK_SET = "the clock was set ahead"
 NONE_LIVE = "no source was live"
 NOT_CONFIGURED = "the instrument was not among the configured ones"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from crypto_stream.history.rolling_24h import STEP, Figures, Rolling24h
-from crypto_stream.history.series import Closed
+from crypto_stream.history.series import Closed, Series
 from crypto_stream.market.bars import INTERVALS, Bar, folded
 from crypto_stream.storage.interface import HistoryReader, Range
 
@@ -22,9 +22,10 @@ _DAY_MS = INTERVALS["1d"]
 class Recent:
     """The last hour and day of each instrument; those of a former life are read in the background."""
 
-    def __init__(self, symbols: Iterable[str], reader: HistoryReader) -> None:
+    def __init__(self, series: Mapping[str, Series], reader: HistoryReader) -> None:
+        self._series = series
         self._reader = reader
-        self._days = {symbol: Rolling24h() for symbol in symbols}
+        self._days = {symbol: Rolling24h() for symbol in series}
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self._days}
         # Symbol → time of the newest bar from before, and of the first step of the day that is of now.
         self._unread: dict[str, tuple[int, int]] = {}
@@ -32,7 +33,7 @@ class Recent:
         self._wanted = asyncio.Event()
 
     def restore(self, symbol: str, newest: int, ours: int) -> None:
-        """Begin anew, after a bar that began `newest`; steps of the day from `ours` on will be told."""
+        """Begin anew, after a bar that began `newest`; steps of the day from `ours` on will close."""
         self._days[symbol] = Rolling24h()
         self._minutes[symbol].clear()
         self._unread[symbol] = (newest, ours)
@@ -50,17 +51,19 @@ class Recent:
         elif closed.interval == STEP:
             self._days[symbol].close(closed.bar)
 
-    def spark(self, symbol: str, live: Bar | None) -> list[tuple[int, str]]:
-        """Give the last price of each minute of the last hour with the open one: (time, price)."""
-        points = [
-            (bar.time, bar.close) for bar in (*self._minutes[symbol], *([] if live is None else [live]))
-        ]
+    def spark(self, symbol: str) -> list[tuple[int, str]]:
+        """Give the last price of each minute of the last hour: (time, price), oldest first."""
+        live = self._series[symbol].live("1m")
+        bars = (*self._minutes[symbol], *([] if live is None else [live]))
+        points = [(bar.time, bar.close) for bar in bars]
         since = points[-1][0] - _HOUR_MS if points else 0
         return [point for point in points if point[0] > since]
 
-    def figures(self, symbol: str, live: Bar | None) -> Figures | None:
-        """Give the 24 h figures with the open step of the day; None until the day before is read."""
-        return None if symbol in self._unknown else self._days[symbol].figures(live)
+    def figures(self, symbol: str) -> Figures | None:
+        """Give the 24 h figures of an instrument's own bars; None until the day before is read."""
+        if symbol in self._unknown:
+            return None
+        return self._days[symbol].figures(self._series[symbol].live(STEP))
 
     async def run(self) -> None:
         """Read the last day of each instrument, for ever: so much that nobody should wait for it."""

@@ -78,8 +78,8 @@ class Series:
         return self._closed_to if self._second is None else self._second.time
 
     @property
-    def told_to(self) -> int:
-        """When the newest bar of a second ends, closed or not."""
+    def newest_end(self) -> int:
+        """When the newest bar of a second ends (ms), closed or not."""
         return self._closed_to if self._second is None else self._second.time + _SECOND
 
     def clock(self, now_ns: int) -> int | None:

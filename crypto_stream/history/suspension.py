@@ -1,11 +1,11 @@
-"""Whether this process stood still, as when its machine sleeps or somebody stopped it; time without that."""
+"""Whether this process was suspended, as when its machine sleeps or somebody stops it; time without that."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# So long a standstill is made up for: by what the venues' sockets hold, and by the walks.
+# So long a suspension is made up for: by what the venues' sockets hold, and by the walks.
 _MADE_UP_MS = 30_000
 # After so long a one it is read first what came meanwhile, for as long again, before a clock decides.
 _BLOCKED_NS = 1_000_000_000
@@ -24,7 +24,7 @@ class Suspension:
 
     @property
     def settling(self) -> bool:
-        """Say whether what came during a standstill may still be unread."""
+        """Say whether what came during a suspension may still be unread."""
         return self._looked_ns < self._settled_ns
 
     def look(self) -> int:
@@ -32,11 +32,11 @@ class Suspension:
         before_ns, self._looked_ns = self._looked_ns, self._clock_ns()
         if self._looked_ns - before_ns > _BLOCKED_NS:
             self._settled_ns = self._looked_ns + _BLOCKED_NS
-        stood_ms = (self._looked_ns - before_ns) // 1_000_000
-        return stood_ms if stood_ms > _MADE_UP_MS else 0
+        suspended_ms = (self._looked_ns - before_ns) // 1_000_000
+        return suspended_ms if suspended_ms > _MADE_UP_MS else 0
 
 
-class Lived:
+class Uptime:
     """Count the time in which this process ran: by so much at least every venue's clock has gone on.
 
     A jump of the clock that is handed in, forwards or back, counts a second at most.

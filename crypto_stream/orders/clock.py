@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Protocol
+
+from crypto_stream.wall_clock import wall_ms
 
 
 class Clock(Protocol):
@@ -32,7 +33,7 @@ class LoopClock:
 
     def now_ms(self) -> int:
         """Return ms since the epoch."""
-        return time.time_ns() // 1_000_000
+        return wall_ms()
 
     def now_s(self) -> float:
         """Return the loop's own time, which its timers are measured by."""

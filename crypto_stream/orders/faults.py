@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from crypto_stream.backoff import Backoff
 from crypto_stream.storage.interface import UnusableError
 
 # Pauses grow up to this, and begin anew when there was no fault for so long.
@@ -16,15 +17,17 @@ class Faults:
 
     def __init__(self, least_s: float) -> None:
         self.pause_s = 0.0
-        self._least_s = least_s
+        self._pauses = Backoff(least_s, _CALM_S)
         self._newest_s = -math.inf
         self._count = 0
 
     def note(self, reason: str, now_s: float) -> OSError:
         """Count a fault; return what is wrong now: UnusableError where they would go on for ever."""
-        calm = now_s - self._newest_s > _CALM_S
-        self.pause_s = self._least_s if calm else min(2 * self.pause_s, _CALM_S)
-        self._count = 1 if calm else self._count + 1
+        if now_s - self._newest_s > _CALM_S:
+            self._count = 0
+            self._pauses.reset()
+        self.pause_s = self._pauses.next_delay()
+        self._count += 1
         self._newest_s = now_s
         if self._count < MOST_FAULTS:
             return OSError(reason)

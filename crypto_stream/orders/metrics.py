@@ -16,7 +16,7 @@ _SHOWN = 8
 
 
 class OrderLog:
-    """Count what happened to orders and log it; what is not logged is told by its number."""
+    """Count what happened to orders and log it; what is not logged is logged by its number."""
 
     def __init__(self) -> None:
         self.placed = 0
@@ -25,16 +25,16 @@ class OrderLog:
         self.rejected = 0
         self._began_s = float("-inf")
         self._lines = 0
-        self._unsaid = 0
+        self._omitted = 0
 
     def note(self, report: Report, now_s: float) -> None:
         """Take a report that is on disk."""
         event = self._count(report)
         if now_s - self._began_s >= _SECOND_S:
-            self.tell_unsaid()
+            self.log_omitted()
             self._began_s, self._lines = now_s, 0
         if self._lines >= MOST_LINES:
-            self._unsaid += 1
+            self._omitted += 1
             return
         self._lines += 1
         order = report.order
@@ -50,11 +50,11 @@ class OrderLog:
         }
         log.info(event, extra=details)
 
-    def tell_unsaid(self) -> None:
+    def log_omitted(self) -> None:
         """Say how many events were not logged; to be called each second."""
-        if self._unsaid:
-            log.info("more happened to orders than is logged", extra={"events": self._unsaid})
-            self._unsaid = 0
+        if self._omitted:
+            log.info("more happened to orders than is logged", extra={"events": self._omitted})
+            self._omitted = 0
 
     def counts(
         self, active: int, commits: int, commit_s: float, waiting: int = 0, cuts: int = 0

@@ -1,7 +1,7 @@
-"""What gateways are told about orders: batched per turn of the event loop, bounded in all.
+"""What gateways are sent about orders: batched per turn of the event loop, bounded in all.
 
-A gateway that reads slowly holds up nobody else: what it is to be told waits here. Past the bound those
-sessions are cut for which most waits; nothing is lost, their reports are told when their owners are back.
+A gateway that reads slowly holds up nobody else: what it is to be sent waits here. Past the bound those
+sessions are cut for which most waits; nothing is lost, their reports are sent when their owners are back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROW = 700  # an order, a trade or a position
 
 
 class Reader(Protocol):
-    """A session as far as it is told something; `owed` is what waits for it, in bytes."""
+    """A session as far as it is sent something; `owed` is what waits for it, in bytes."""
 
     gateway: str
     number: int
@@ -30,14 +30,14 @@ class Reader(Protocol):
     owed: int
 
 
-def weight(told: Told) -> int:
-    """Estimate the bytes of memory that something told takes."""
-    if isinstance(told, Happened):
+def weight(item: Told) -> int:
+    """Estimate the bytes of memory that it takes."""
+    if isinstance(item, Happened):
         return _ONE + _ROW
-    if isinstance(told, Listed):
-        return _ONE + _ROW * len(told.orders)
-    if isinstance(told, Traded):
-        return _ONE + _ROW * (len(told.trades) + len(told.positions))
+    if isinstance(item, Listed):
+        return _ONE + _ROW * len(item.orders)
+    if isinstance(item, Traded):
+        return _ONE + _ROW * (len(item.trades) + len(item.positions))
     return _ONE
 
 
@@ -45,27 +45,27 @@ _Entry = tuple[Reader | None, Told, bool]
 
 
 class Outbox:
-    """Gather what gateways are told in one turn of the event loop, in its order.
+    """Gather what gateways are sent in one turn of the event loop, in its order.
 
-    `tell` says whether the gateway takes more at once; if not, `drained` is called when it does.
+    `send` says whether the gateway takes more at once; if not, `drained` is called when it does.
     """
 
     def __init__(
         self,
-        tell: Callable[[str, OrderNews], bool],
+        send: Callable[[str, OrderNews], bool],
         soon: Callable[[Callable[[], None]], None],
         cut: Callable[[Reader], None],
         answered: Callable[[Reader], None],
         most: int = MOST_WAITING,
         most_of_one: int = MOST_OF_ONE,
     ) -> None:
-        """Hand it to `tell` when `soon` calls back; `cut` ends a session for which too much waits.
+        """Hand it to `send` when `soon` calls back; `cut` ends a session for which too much waits.
 
         `answered` hears of each promised answer that a gateway took.
         """
         self.waiting = 0
         self.cuts = 0
-        self._tell = tell
+        self._send = send
         self._soon = soon
         self._cut = cut
         self._answered = answered
@@ -77,21 +77,21 @@ class Outbox:
         self._called = False
         self._dropped = 0
 
-    def charge(self, reader: Reader, told: Told) -> None:
-        """Count what is to be told to a session, from now until it is told or the session ends."""
-        size = weight(told)
+    def charge(self, reader: Reader, item: Told) -> None:
+        """Count what is to be sent to a session, from now until it is sent or the session ends."""
+        size = weight(item)
         reader.owed += size
         self.waiting += size
         self._owing.add(reader)
         if self.waiting > self._most or reader.owed > self._most_of_one:
             self._call()
 
-    def add(self, reader: Reader, told: Told, *, promised: bool = False) -> None:
-        """Tell a session what was charged before, in this turn or when its gateway takes it."""
-        self._queue(reader.gateway, (reader, told, promised))
+    def add(self, reader: Reader, item: Told, *, promised: bool = False) -> None:
+        """Send a session what was charged before, in this turn or when its gateway takes it."""
+        self._queue(reader.gateway, (reader, item, promised))
 
     def end(self, reader: Reader, code: str, reason: str) -> None:
-        """Tell nothing more to a session but why it has ended."""
+        """Send nothing more to a session but why it has ended."""
         self.forget(reader)
         self._queue(reader.gateway, (None, Cut(reader.number, code, reason), False))
 
@@ -107,7 +107,7 @@ class Outbox:
                 self._queues[gateway] = deque(entry for entry in queue if not (entry[0] and entry[0].gone))
 
     def drained(self, gateway: str) -> None:
-        """Go on to tell a gateway."""
+        """Go on to send to a gateway."""
         self._behind.discard(gateway)
         if self._queues.get(gateway):
             self._call()
@@ -131,7 +131,7 @@ class Outbox:
         for gateway in [one for one in self._queues if one not in self._behind]:
             queue = self._queues[gateway]
             while queue and gateway not in self._behind:
-                if (news := self._taken(queue)) and not self._tell(gateway, OrderNews(news)):
+                if (news := self._taken(queue)) and not self._send(gateway, OrderNews(news)):
                     self._behind.add(gateway)
             if not queue:
                 del self._queues[gateway]
@@ -141,12 +141,12 @@ class Outbox:
         """Take out what one message may hold."""
         taken: list[Told] = []
         while queue and len(taken) < _MOST_AT_ONCE:
-            reader, told, promised = queue.popleft()
+            reader, item, promised = queue.popleft()
             if reader is None:
-                taken.append(told)
+                taken.append(item)
             elif not reader.gone:
-                taken.append(told)
-                size = weight(told)
+                taken.append(item)
+                size = weight(item)
                 reader.owed -= size
                 self.waiting -= size
                 if not reader.owed:

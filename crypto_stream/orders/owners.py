@@ -1,4 +1,4 @@
-"""Owners and their sessions, as far as they are in memory: what is open, and what is told in which order."""
+"""Owners and their sessions, as far as they are in memory: what is open, and what is sent in which order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Owner:
     """One owner with something open: a session, or an order.
 
     `live` are its active orders by order_id, on disk all of them; `open` counts these and those on their way
-    there, `address` and `gateway` say where its newest session came from. `told` is the newest report that a
-    client has read in this life of the engine; at `expires_s` the orders of an anonymous owner without a
-    session are cancelled.
+    there, `address` and `gateway` say where its newest session came from. `received` is the newest report
+    that a client has read in this life of the engine; at `expires_s` the orders of an anonymous owner without
+    a session are cancelled.
     """
 
     __slots__ = (
-        *("address", "anonymous", "expires_s", "gateway", "live", "name", "open", "sessions", "told"),
+        *("address", "anonymous", "expires_s", "gateway", "live", "name", "open", "received", "sessions"),
     )
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
@@ -32,7 +32,7 @@ class Owner:
         self.open = 0
         self.address = ""
         self.gateway = ""
-        self.told = 0
+        self.received = 0
         self.expires_s: float | None = None
         self.sessions: set[Session] = set()
 
@@ -41,8 +41,8 @@ class Session:
     """One connection of an owner.
 
     Until it is `attached` what it asks waits in `waiting`, which the service bounds. What it missed in a long
-    absence it is told in pieces: the next one when it has read up to `piece_end` (0: this is the last).
-    `owner` is set anew each time the orders are loaded. `owed` is what it has not been told yet, in bytes.
+    absence it is sent in pieces: the next one when it has read up to `piece_end` (0: this is the last).
+    `owner` is set anew each time the orders are loaded. `owed` is what it has not been sent yet, in bytes.
     """
 
     __slots__ = (
@@ -64,36 +64,44 @@ class Session:
         self._outbox = outbox
         self._line: deque[Told | Promise] = deque()
 
-    def tell(self, told: Told, *, promised: bool = False) -> None:
-        """Tell it now, or after the answers it was promised before."""
+    def send(self, item: Told, *, promised: bool = False) -> None:
+        """Send it now, or after the answers that were promised before."""
         if self.gone:
             return
-        self._outbox.charge(self, told)
+        self._outbox.charge(self, item)
         if self._line:
-            self._line.append(told)
+            self._line.append(item)
         else:
-            self._outbox.add(self, told, promised=promised)
+            self._outbox.add(self, item, promised=promised)
 
-    def charge(self, told: Told) -> None:
-        """Count something that is told when it is its turn."""
-        self._outbox.charge(self, told)
+    def keep(self, promise: Promise, answer: Told) -> None:
+        """Send a promised answer in its place, if that was taken, and all that waited for it."""
+        self.promises -= 1
+        if self.gone:
+            return
+        if not promise.begun:
+            self.send(answer, promised=True)
+            return
+        promise.answer = answer
+        self._outbox.charge(self, answer)
+        self._flush()
 
     def end(self) -> None:
-        """Be told nothing more."""
+        """Be sent nothing more."""
         self.gone, self.attached = True, False
         self._line.clear()
         self._outbox.forget(self)
 
     def fail(self, ref: int, code: str, reason: str) -> None:
         """Refuse a command."""
-        self.tell(Failed(self.number, ref, code, reason))
+        self.send(Failed(self.number, ref, code, reason))
 
     def hold(self, promise: Promise) -> None:
-        """Tell nothing more before this promise is kept."""
+        """Send nothing more before this promise is kept."""
         self._line.append(promise)
 
-    def flush(self) -> None:
-        """Tell what no promise holds up any more."""
+    def _flush(self) -> None:
+        """Send what no promise holds up any more."""
         line = self._line
         while line:
             head = line[0]
@@ -109,32 +117,23 @@ class Session:
 class Promise:
     """An answer that is still being read: from `begin` on, what comes after it waits for it."""
 
-    __slots__ = ("_begun", "_session", "answer")
+    __slots__ = ("_session", "answer", "begun")
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._begun = False
+        self.begun = False
         self.answer: Told | None = None
         session.promises += 1
 
     def begin(self) -> None:
         """Take the place of the answer."""
         if not self._session.gone:
-            self._begun = True
+            self.begun = True
             self._session.hold(self)
 
     def keep(self, answer: Told) -> None:
         """Give the answer."""
-        self.answer = answer
-        session = self._session
-        session.promises -= 1
-        if session.gone:
-            return
-        if self._begun:
-            session.charge(answer)
-            session.flush()
-        else:
-            session.tell(answer, promised=True)
+        self._session.keep(self, answer)
 
 
 class Cause(NamedTuple):

@@ -9,23 +9,24 @@ from functools import partial
 from crypto_stream.bus.messages import OrderCounts
 from crypto_stream.bus.orders import Attach, Command, Detach, Happened, OrderNews, Received
 from crypto_stream.errors import RefusedError
+from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.lookups import LookupLimiter
 from crypto_stream.orders.metrics import OrderLog
+from crypto_stream.orders.notifier import Notifier
 from crypto_stream.orders.outbox import Outbox, Reader
+from crypto_stream.orders.owner_removal import OwnerRemoval
 from crypto_stream.orders.owners import Ask, Cause, Owner, Session
-from crypto_stream.orders.recovery import GuardedClock, guarded
+from crypto_stream.orders.recovery import Guard
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
 from crypto_stream.orders.simulator import Offers, offers_left
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.telling import Telling
-from crypto_stream.orders.tending import Tending
-from crypto_stream.orders.turns import Turns
+from crypto_stream.orders.validation import Terms
 from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
-from crypto_stream.storage.interface import MOST_UNTOLD, OrderReader, OrdersFound, OwnerFound, OwnerKept
+from crypto_stream.storage.interface import MOST_UNREAD, OrderReader, OrdersFound, OwnerFound, OwnerKept
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ _MOST_OWNERS = 1_000
 
 
 class Orders:
-    """Keep sessions, do what they ask, tell them what happened: reports to all sessions of an owner.
+    """Keep sessions, do what they ask, send them what happened: reports to all sessions of an owner.
 
     Everything is called on the event loop. While the store cannot be used, `trouble` says why, commands are
     refused with `store_unavailable`, and nothing trades.
@@ -51,40 +52,52 @@ class Orders:
         terms: Terms,
         store: StoreWriter,
         clock: Clock,
-        tell: Callable[[str, OrderNews], bool],
+        send: Callable[[str, OrderNews], bool],
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
 
-        `tell` says whether the gateway takes more now; if not, `drained` says when it does.
+        `send` says whether the gateway takes more now; if not, `drained` says when it does.
         """
-        guarded_clock = GuardedClock(clock, self._broken)
-        self._make_floor = partial(State, quotes, rules, terms, guarded_clock, store.put)
+        self._safely = Guard(self._broken)
+        self._new_state = partial(State, quotes, rules, terms, clock, self._safely, store.put)
         self._store = store
         self._clock = clock
-        self._turns = Turns(store.put)
-        self._outbox = Outbox(tell, clock.soon, self._cut_slow, self._turns.done)
-        self._journal = OrderLog()
-        self._telling = Telling(self._journal, clock)
-        self._requests = Requests(store, self._turns, self._broken)
+        self._limiter = LookupLimiter(store.put)
+        self._outbox = Outbox(send, clock.soon, self._cut_slow, self._limiter.done)
+        self.drained = self._outbox.drained
+        self._log = OrderLog()
+        self._notifier = Notifier(self._log, clock)
+        self._requests = Requests(store, self._limiter, self._broken)
         self._sessions: dict[tuple[str, int], Session] = {}
         self._state: State | None = None
         self._opening: State | None = None
-        self._trouble: str | None = None
+        self._trouble = TroubleLog(
+            log,
+            "orders are not accepted, prices go on",
+            "orders are accepted again",
+            level=logging.ERROR,
+            each_reason=True,
+        )
         self._offers: Offers = {}
         self._early = 0
         self._lost: str | None = None
-        self._tending = Tending(store, terms.keep_days, self._cut)
+        self._removal = OwnerRemoval(store, terms.keep_days, self._cut)
 
     @property
     def trouble(self) -> str | None:
         """Say why orders are not accepted now, or what is missing of them; None while all is well."""
-        return self._trouble or self._store.stuck or self._lost
+        return self._trouble.reason or self._store.stuck or self._lost
 
     def counts(self) -> OrderCounts:
         """Return what is active and what has happened in this life of the engine."""
         active = self._state.active if self._state else 0
-        told = (self._outbox.waiting, self._outbox.cuts)
-        return self._journal.counts(active, self._store.commits, self._store.commit_s, *told)
+        return self._log.counts(
+            active,
+            commits=self._store.commits,
+            commit_s=self._store.commit_s,
+            waiting=self._outbox.waiting,
+            cuts=self._outbox.cuts,
+        )
 
     def start(self) -> None:
         """Open what is kept; sessions that come before that wait."""
@@ -93,20 +106,20 @@ class Orders:
     def stop(self) -> None:
         """Have written what is decided, and end."""
         self._store.stop(_ENDS_WITHIN_S)
-        self._journal.tell_unsaid()
+        self._log.log_omitted()
 
     def tick(self) -> None:
         """Do what is due each second."""
-        self._journal.tell_unsaid()
+        self._log.log_omitted()
         if self._state is not None:
-            self._safely(self._tending.tick, self._state, self._clock.now_s())
+            self._safely(self._removal.tick, self._state, self._clock.now_s())
 
     def remove(self, owner: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]) -> None:
         """Remove an owner with all its orders; `done` hears how many were active."""
         if self._state is None:
-            refuse(RefusedError(UNAVAILABLE, self._trouble or "the orders are still being loaded"))
+            refuse(RefusedError(UNAVAILABLE, self._trouble.reason or "the orders are still being loaded"))
         else:
-            self._safely(self._tending.remove, self._state, owner, done, refuse)
+            self._safely(self._removal.remove, self._state, owner, done, refuse)
 
     def owners(self, done: Callable[[list[OwnerKept]], None], refuse: Callable[[RefusedError], None]) -> None:
         """List the owners with most active orders."""
@@ -118,7 +131,7 @@ class Orders:
             refuse(RefusedError(UNAVAILABLE, reason))
 
         if self._state is None:
-            failed(self._trouble or "the orders are still being loaded")
+            failed(self._trouble.reason or "the orders are still being loaded")
         else:
             self._store.put(Lookup(lambda: None, read, failed))
 
@@ -152,18 +165,14 @@ class Orders:
             self._safely(self._detach, session)
         self._outbox.left(gateway)
 
-    def drained(self, gateway: str) -> None:
-        """Go on to tell a gateway, which has read what it was told."""
-        self._outbox.drained(gateway)
-
     # What the store tells.
 
     def opened(self, found: OrdersFound) -> None:
         """Begin with what is kept."""
-        self._telling.store, self._lost = found.store, self._lost or found.lost
+        self._notifier.store, self._lost = found.store, self._lost or found.lost
         if not self._offers:
             self._offers = offers_left(found.taken)
-        state = self._opening = self._make_floor(self._offers)
+        state = self._opening = self._new_state(self._offers)
         self._safely(state.load, found, partial(self._ready, state))
 
     def refused(self, reason: str, *, hopeless: bool) -> None:
@@ -178,7 +187,7 @@ class Orders:
         self._note(reason, hopeless=hopeless)
         for session in self._sessions.values():
             session.attached, session.piece_end = False, 0
-        for item in [*items, *self._store.forget(reopen=not hopeless), *self._turns.give_up()]:
+        for item in [*items, *self._store.forget(reopen=not hopeless), *self._limiter.take_back()]:
             if isinstance(item, Decided) and isinstance(item.cause, Cause):
                 item.cause.session.fail(item.cause.ref, UNAVAILABLE, reason)
             elif isinstance(item, Lookup):
@@ -187,11 +196,8 @@ class Orders:
     def stored(self, results: list[Stored]) -> None:
         """Tell what is on disk now, and let new orders go to the market."""
         for result in results:
-            if self._state is None or not self._safely(self._telling.tell, self._state, result):
-                self._telling.answer_late(result)
-
-    def _safely(self, call: Callable[..., object], *values: object) -> bool:
-        return guarded(self._broken, partial(call, *values))
+            if self._state is None or not self._safely(self._notifier.notify, self._state, result):
+                self._notifier.answer_late(result)
 
     def _broken(self) -> None:
         """Go back to what is on disk after a fault of ours: what is in memory may be half done."""
@@ -204,9 +210,7 @@ class Orders:
     def _ready(self, state: State) -> None:
         """Trade again, and let sessions in."""
         self._state, self._opening = state, None
-        if self._trouble is not None:
-            log.info("orders are accepted again", extra={"active": state.active})
-        self._trouble = None
+        self._trouble.works(active=state.active)
         for session in list(self._sessions.values()):
             self._join(state, session)
 
@@ -216,9 +220,8 @@ class Orders:
             reason += (
                 "; orders.db is never replaced by itself: mend it, or move it away, and restart the engine"
             )
-        if reason != self._trouble:
-            log.error("orders are not accepted, prices go on", extra={"reason": reason})
-        first, self._trouble = self._trouble is None, reason
+        first = self._trouble.reason is None
+        self._trouble.fails(reason)
         for session in [one for one in self._sessions.values() if first and not one.attached]:
             session.fail(0, UNAVAILABLE, reason)
             for command in self._taken_early(session):
@@ -235,18 +238,18 @@ class Orders:
         self._sessions[key] = session
         if self._state is not None:
             self._join(self._state, session)
-        elif self._trouble is not None:
-            session.fail(0, UNAVAILABLE, self._trouble)
+        elif self._trouble.reason is not None:
+            session.fail(0, UNAVAILABLE, self._trouble.reason)
 
     def _join(self, state: State, session: Session) -> None:
-        """Have the session told what it missed, then all that happens; one too many is cut."""
+        """Have the session sent what it missed, then all that happens; one too many is cut."""
         try:
             owner = state.join(session)
         except RefusedError as refused:
             self._cut(session, refused.code, str(refused))
             return
         self._store.used(owner.name)
-        self._read_on(state, session, owner.told)
+        self._read_on(state, session, owner.received)
 
     def _cut_slow(self, reader: Reader) -> None:
         if (session := self._sessions.get((reader.gateway, reader.number))) is not None:
@@ -269,13 +272,13 @@ class Orders:
     def _joined(self, state: State, session: Session, found: OwnerFound) -> None:
         if state is not self._state or session.gone:
             return
-        told = session.owner.told
-        for report in found.untold:
-            if report.seq > told:
-                session.tell(Happened(session.number, 0, report, self._telling.store))
-        if len(found.untold) == MOST_UNTOLD:
-            session.piece_end = found.untold[-1].seq
-            self._turn(state, session, told)
+        received = session.owner.received
+        for report in found.unread:
+            if report.seq > received:
+                session.send(Happened(session.number, 0, report, self._notifier.store))
+        if len(found.unread) == MOST_UNREAD:
+            session.piece_end = found.unread[-1].seq
+            self._next_piece(state, session, received)
             return
         session.attached = True
         for command in self._taken_early(session):
@@ -285,28 +288,28 @@ class Orders:
         del self._sessions[session.gateway, session.number]
         self._taken_early(session)
         session.end()
-        self._turns.left(session)
+        self._limiter.left(session)
         if self._state is not None:
             self._state.leave(session)
 
-    def _turn(self, state: State, session: Session, seq: int) -> None:
+    def _next_piece(self, state: State, session: Session, seq: int) -> None:
         """Go on to the next piece of a long absence, when this one is read."""
         if 0 < session.piece_end <= seq:
             self._read_on(state, session, seq)
 
     def _received(self, session: Session, seq: int) -> None:
         owner = session.owner
-        if (session.attached or session.piece_end) and seq > owner.told:
-            owner.told = seq
-            self._store.told(owner.name, seq)
+        if (session.attached or session.piece_end) and seq > owner.received:
+            owner.received = seq
+            self._store.received(owner.name, seq)
         if self._state is not None:
-            self._turn(self._state, session, seq)
+            self._next_piece(self._state, session, seq)
 
     # What they ask.
 
     def _ask(self, session: Session, command: Ask) -> None:
-        if self._trouble is not None:
-            session.fail(command.ref, UNAVAILABLE, self._trouble)
+        if self._trouble.reason is not None:
+            session.fail(command.ref, UNAVAILABLE, self._trouble.reason)
         elif self._state is not None and session.attached:
             self._requests.do(self._state, session, command)
         elif len(session.waiting) < _MOST_EARLY and self._early < _MOST_EARLY_IN_ALL:

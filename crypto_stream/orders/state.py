@@ -1,6 +1,6 @@
 """All that is in memory of one opening of the store: owners, active orders, the exchange.
 
-What is decided here is handed to the store and told when it is on disk. When the disk refuses, the whole
+What is decided here is handed to the store and sent when it is on disk. When the disk refuses, the whole
 state is thrown away and a new one made of what is kept: memory is never ahead of the disk for good.
 """
 
@@ -13,15 +13,16 @@ from functools import partial
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.exact import plain
-from crypto_stream.market.orders import ExecType, Order, Rules, Status, Ticket
+from crypto_stream.market.orders import ExecType, Order, Report, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.ceilings import Ceilings
 from crypto_stream.orders.clock import Clock
-from crypto_stream.orders.limits import Terms, check, too_many_sessions
+from crypto_stream.orders.limits import OpenOrders
 from crypto_stream.orders.matching import Live, live_order
 from crypto_stream.orders.owners import Owner, Session
+from crypto_stream.orders.recovery import Guard
 from crypto_stream.orders.simulator import Offers, Simulator, Verdict
 from crypto_stream.orders.transitions import changed, traded
+from crypto_stream.orders.validation import Terms, check, too_many_sessions
 from crypto_stream.orders.writes import Decided
 from crypto_stream.storage.interface import OrdersFound
 
@@ -40,19 +41,22 @@ class State:
         rules: Callable[[str, str], Rules | None],
         terms: Terms,
         clock: Clock,
+        safely: Guard,
         put: Callable[[Decided], None],
         offers: Offers,
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` are asked by source and symbol.
 
-        `offers` is what a former state left of these quotes: nothing is offered twice.
+        What `clock` calls back is called `safely`. `offers` is what a former state left of these quotes:
+        nothing is offered twice.
         """
         self.owners: dict[str, Owner] = {}
-        self._ceilings = Ceilings(terms.max_open)
+        self._open = OpenOrders(terms.max_open)
         self._quotes = quotes
         self._rules = rules
         self._terms = terms
         self._clock = clock
+        self._safely = safely
         self._put = put
         self._exchange = Simulator(quotes, offers)
         self._random = random.Random()
@@ -64,7 +68,7 @@ class State:
     @property
     def active(self) -> int:
         """Count the active orders, those on their way to the disk too."""
-        return self._ceilings.active
+        return self._open.active
 
     def load(self, found: OrdersFound, ready: Callable[[], None]) -> None:
         """Take over what is kept, piece by piece, then trade, and say that it is `ready`."""
@@ -92,7 +96,7 @@ class State:
         quote = self._quotes.get(ticket.symbol)
         if quote is None:
             raise RefusedError("unknown_instrument", f"instrument: {ticket.symbol!r} is none here")
-        self._ceilings.check(owner)
+        self._open.check(owner)
         check(ticket, quote, self._rules(quote.source or "", ticket.symbol), self._terms)
         rank, now_ms = self._rank, self._clock.now_ms()
         self._rank += 1
@@ -100,8 +104,8 @@ class State:
             *(self._new_id(now_ms), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
             changed_ms=now_ms,
         )
-        self._ceilings.count(owner, +1)
-        self._put(Decided(self._new_id(), ExecType.NEW, order, cause, owner.anonymous))
+        self._open.count(owner, +1)
+        self._put(Decided(self._report(ExecType.NEW, order), cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
         """Let an order that is now on disk go on its way to the market."""
@@ -110,12 +114,12 @@ class State:
         self._exchange.send(live, self._due_s(order))
         self._wake()
         if owner.expires_s is not None and owner.expires_s <= self._clock.now_s():
-            self._clock.soon(partial(self._expire, owner, owner.expires_s))
+            self._clock.soon(partial(self._safely, self._expire, owner, owner.expires_s))
 
     def withdraw(self, name: str) -> None:
         """Take back the room of an order that turned out to be known to the owner of this name."""
         owner = self.owners[name]
-        self._ceilings.count(owner, -1)
+        self._open.count(owner, -1)
         self._release(owner)
 
     def cancel(self, live: Live, cause: object, reason: str | None = None) -> None:
@@ -136,7 +140,7 @@ class State:
         if len(owner.sessions) >= self._terms.max_sessions:
             raise RefusedError("too_many_sessions", too_many_sessions(self._terms.max_sessions))
         owner.sessions.add(session)
-        self._ceilings.move(owner, session.address, session.gateway)
+        self._open.move(owner, session.address, session.gateway)
         owner.expires_s = None
         session.owner = owner
         return owner
@@ -153,7 +157,7 @@ class State:
     def _left(self, owner: Owner) -> None:
         if owner.anonymous and not owner.sessions:
             owner.expires_s = self._clock.now_s() + STAYS_S
-            self._clock.at(owner.expires_s, partial(self._expire, owner, owner.expires_s))
+            self._clock.at(owner.expires_s, partial(self._safely, self._expire, owner, owner.expires_s))
 
     def _release(self, owner: Owner) -> None:
         """Forget an owner of whom nothing is open."""
@@ -166,13 +170,13 @@ class State:
         now_ms = self._clock.now_ms()
         for order in found.active[at : at + _LOADED_AT_ONCE]:
             owner = self.owner(order.owner, anonymous=order.owner in found.anonymous)
-            self._ceilings.count(owner, +1)
+            self._open.count(owner, +1)
             live = self._take(owner, order)
             if order.due_ms > now_ms or not self._exchange.restore(live):
                 self._exchange.send(live, self._due_s(order))
         at += _LOADED_AT_ONCE
         if at < len(found.active):
-            self._clock.soon(partial(self._load, found, at, ready))
+            self._clock.soon(partial(self._safely, self._load, found, at, ready))
             return
         for owner in self.owners.values():
             self._left(owner)
@@ -196,28 +200,31 @@ class State:
         live.order = traded(live.order, amount, price, self._clock.now_ms())
         if live.order.status is not Status.ACTIVE:
             self._drop(live)
-        self._put(
-            Decided(
-                *(self._new_id(), ExecType.TRADE, live.order),
-                last_amount=plain(amount),
-                last_price=plain(price),
-                source=verdict.source,
-                reason=verdict.reason,
-                taken=verdict.taken,
-            )
+        report = self._report(
+            ExecType.TRADE,
+            live.order,
+            last_amount=plain(amount),
+            last_price=plain(price),
+            source=verdict.source,
+            reason=verdict.reason,
         )
+        self._put(Decided(report, taken=verdict.taken))
 
     def _end(self, verdict: Verdict, cause: object) -> None:
         live = verdict.live
         live.order = changed(live.order, verdict.exec_type, self._clock.now_ms())
         self._exchange.leave(live)
         self._drop(live)
-        self._put(Decided(self._new_id(), verdict.exec_type, live.order, cause, reason=verdict.reason))
+        self._put(Decided(self._report(verdict.exec_type, live.order, reason=verdict.reason), cause))
+
+    def _report(self, exec_type: ExecType, order: Order, **details: str | None) -> Report:
+        """Make a report of an order as it is now; its seq is given when it is written."""
+        return Report(0, self._new_id(), exec_type, order.changed_ms, order, **details)
 
     def _drop(self, live: Live) -> None:
         owner = self.owners[live.order.owner]
         del owner.live[live.order.order_id]
-        self._ceilings.count(owner, -1)
+        self._open.count(owner, -1)
         self._release(owner)
 
     def _expire(self, owner: Owner, at_s: float) -> None:
@@ -231,7 +238,7 @@ class State:
         due_s = self._exchange.next_due_s
         if due_s is not None and (self._wakes_s is None or due_s < self._wakes_s):
             self._wakes_s = due_s
-            self._clock.at(due_s, partial(self._arrive, due_s))
+            self._clock.at(due_s, partial(self._safely, self._arrive, due_s))
 
     def _arrive(self, woken_s: float) -> None:
         if self._closed or self._wakes_s != woken_s:

@@ -1,17 +1,18 @@
-"""The thread that writes orders and the thread that reads them; nothing is told before it is on disk."""
+"""What is decided about orders, on its way to the disk and back; nothing is sent before it is on the disk."""
 
 from __future__ import annotations
 
-import logging
-import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from crypto_stream.market.orders import ExecType, Report
+from msgspec.structs import replace
+
+from crypto_stream.backoff import Backoff
+from crypto_stream.market.orders import ExecType
 from crypto_stream.orders.faults import Faults
+from crypto_stream.orders.lookups import LookupThread
 from crypto_stream.orders.writes import (
     Decided,
     Item,
@@ -22,37 +23,38 @@ from crypto_stream.orders.writes import (
     Stored,
     UnusedRead,
 )
-from crypto_stream.storage.interface import CorruptError, OrderBatch, OrderReader, OrderWriter, UnusableError
-
-log = logging.getLogger(__name__)
+from crypto_stream.storage.interface import OrderBatch, OrderReader, OrderWriter
+from crypto_stream.storage.writer_thread import WriterThread
 
 # Changes written in one transaction: some tens of milliseconds.
 _MOST_AT_ONCE = 2_000
 # Changes that wait for the disk; past that no order is accepted.
 _MOST_WAITING = 50_000
 _SLOW_S = 5.0
-# What owners were told is written along with changes, or alone after so long: forgotten, it is told twice.
-_TOLD_EVERY_S = 0.25
+# What owners received is written along with changes, or alone after so long: forgotten, it is sent twice.
+_IDLE_S = 0.25
 _RETRY_S = 1.0
 _MOST_UNUSED = 100  # owners found at once
 _MOST_USED = 1_000  # owners that wait to be noted as used; it is done along with other changes
 # Owners whose newest seq is remembered; then all are forgotten and read again.
 _MOST_SEQS = 100_000
 
+Post = Callable[[Callable[[], object]], object]
+
 
 class StoreWriter:
-    """Write what is decided, all that waits in one transaction, on one thread; read on another.
+    """Write what is decided, all that waits in one transaction; what is read comes after it, in order.
 
-    Every item has its result, in order, handed to the event loop by `post`. After a failure everything fails
-    until the listener, which knows by then, calls `forget`. What waits is bounded by who puts it in: see
-    `behind`. `commits` and `commit_s` count the transactions and the seconds they took.
+    Every item that is `put` has its result, in order, handed to the event loop by `post`. After a failure
+    everything fails until the listener, which knows by then, calls `forget`. What waits is bounded by who
+    puts it in: see `behind`.
     """
 
     def __init__(
         self,
-        writer: OrderWriter,
+        store: OrderWriter,
         reader: OrderReader,
-        post: Callable[[Callable[[], object]], object],
+        post: Post,
         retry_s: float = _RETRY_S,
         most_waiting: int = _MOST_WAITING,
         slow_s: float = _SLOW_S,
@@ -61,60 +63,38 @@ class StoreWriter:
 
         More than `most_waiting` changes are too many; no answer for `slow_s` is worth a word.
         """
-        self.commits = 0
-        self.commit_s = 0.0
-        self._writer = writer
-        self._reader = reader
+        self._store = store
         self._post = post
-        self._retry_s = retry_s
-        self._most_waiting = most_waiting
         self._slow_s = slow_s
-        self._outbox = threading.Condition()
-        self._items: deque[Item] = deque()
-        self._told: dict[str, int] = {}
-        self._used: set[str] = set()
-        self._seqs: dict[str, int] = {}
-        self._doubt: OSError | None = None
         self._faults = Faults(retry_s)
-        self._wanted = False
-        self._ending = False
-        self._busy_since: float | None = None
-        self._lookups: queue.SimpleQueue[Lookup | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, name="orders", daemon=True),
-            threading.Thread(target=self._read_for_ever, name="orders reader", daemon=True),
-        ]
+        self._is_open = False
+        self._seqs: dict[str, int] = {}
+        self._received: dict[str, int] = {}
+        self._used: set[str] = set()
+        self._notes_lock = threading.Lock()  # of the two above
+        self._thread = WriterThread(self, "orders", most_waiting, Backoff(retry_s, retry_s), idle_s=_IDLE_S)
+        self.put = self._thread.put
+        self._lookups = LookupThread(reader, post, self._thread.doubt)
 
     def start(self, listener: Listener) -> None:
         """Open what is kept and begin to write; `listener` hears of it."""
         self._listener = listener
-        self._wanted = True
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
+        self._lookups.start()
 
     def stop(self, seconds: float) -> None:
         """Write what waits, for at most so long, and end."""
-        with self._outbox:
-            self._ending = True
-            self._outbox.notify_all()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(seconds)
+        self._thread.stop(seconds)
+        self._lookups.stop(seconds)
 
-    def put(self, item: Item) -> None:
-        """Have it written or read after all that was put before; never waits for the disk."""
-        with self._outbox:
-            self._items.append(item)
-            self._outbox.notify_all()
-
-    def told(self, owner: str, seq: int) -> None:
-        """Remember that `owner` was told its reports up to `seq`."""
-        with self._outbox:
-            self._told[owner] = max(seq, self._told.get(owner, 0))
+    def received(self, owner: str, seq: int) -> None:
+        """Remember that `owner` has read its reports up to `seq`."""
+        with self._notes_lock:
+            self._received[owner] = max(seq, self._received.get(owner, 0))
 
     def used(self, owner: str) -> None:
         """Remember that somebody uses an owner now."""
-        with self._outbox:
+        with self._notes_lock:
             self._used.add(owner)
 
     def abandon(self, reason: str) -> None:
@@ -122,144 +102,120 @@ class StoreWriter:
 
         After many that followed each other it is not opened again: it would go on for ever.
         """
-        with self._outbox:
-            fault = self._faults.note(reason, time.monotonic())
-            self._doubt = self._doubt or fault
-            self._outbox.notify_all()
+        fault = self._faults.note(reason, time.monotonic())
+        self._thread.doubt(fault, self._faults.pause_s)
+
+    def forget(self, *, reopen: bool) -> list[Item]:
+        """Give up, after a failure, what was put in since, and return it; open again if that is of use."""
+        late = self._thread.take_back()
+        with self._notes_lock:
+            self._received.clear()
+            self._used.clear()
+        if reopen:
+            self._thread.resume()
+        return late
+
+    @property
+    def commits(self) -> int:
+        """Count the transactions."""
+        return self._thread.commits
+
+    @property
+    def commit_s(self) -> float:
+        """Sum up the seconds that they took."""
+        return self._thread.commit_s
 
     @property
     def behind(self) -> str | None:
         """Say that too much waits for the disk; None while it does not."""
-        waiting = len(self._items)
-        return f"the disk is behind, {waiting} changes wait for it" if waiting > self._most_waiting else None
+        return f"the disk is behind, {len(self._thread)} changes wait for it" if self._thread.full else None
 
     @property
     def stuck(self) -> str | None:
         """Say for how long the disk has not answered; None while that is not long."""
-        since = self._busy_since
-        seconds = 0.0 if since is None else time.monotonic() - since
+        seconds = self._thread.busy_s
         return f"the disk has not answered for {seconds:.0f} s" if seconds > self._slow_s else None
 
-    def forget(self, *, reopen: bool) -> list[Item]:
-        """Give up, after a failure, what was put in since, and return it; open again if that is of use."""
-        with self._outbox:
-            late, self._items = list(self._items), deque()
-            self._told.clear()
-            self._used.clear()
-            self._wanted = reopen
-            self._outbox.notify_all()
-        return late
+    # What the thread asks for.
 
-    def _run(self) -> None:
-        try:
-            while self._open():
-                self._write_on()
-        except Exception:  # a fault of ours: prices go on, and this is said
-            log.exception("orders are no longer stored")
-            self._fail([], "the thread that writes orders has ended, see the log", hopeless=True)
-        finally:
-            self._lookups.put(None)
-            self._writer.close()
+    def open(self) -> None:
+        """Open what is kept, and say what is there."""
+        self._is_open = False
+        found = self._store.open()
+        self._is_open = True
+        self._seqs.clear()
+        self._post(partial(self._listener.opened, found))
 
-    def _open(self) -> bool:
-        """Open what is kept as soon as that is wanted and works; False at the end."""
-        while True:
-            with self._outbox:
-                self._outbox.wait_for(lambda: self._wanted or self._ending)
-                if self._ending:
-                    return False
-            try:
-                found = self._writer.open()
-            except OSError as error:
-                hopeless = isinstance(error, CorruptError | UnusableError)
-                self._post(partial(self._listener.refused, str(error), hopeless=hopeless))
-                with self._outbox:
-                    self._wanted = not hopeless
-                    self._outbox.wait_for(lambda: self._ending, self._retry_s)
-                continue
-            self._wanted = False
-            self._seqs.clear()
-            self._doubt = None
-            self._post(partial(self._listener.opened, found))
-            return True
+    def batch(self, waiting: Iterable[Item]) -> list[Item]:
+        """Take all, up to a bound and to a removal: what its owner does after that is numbered anew."""
+        items: list[Item] = []
+        for item in waiting:
+            items.append(item)
+            if len(items) == _MOST_AT_ONCE or isinstance(item, Removal):
+                break
+        return items
 
-    def _write_on(self) -> None:
-        """Write what comes until the end, or until the disk refuses."""
-        while True:
-            items, told = self._next()
-            try:
-                if self._doubt is not None:
-                    raise self._doubt
-                self._work(items, told)
-                if not items:
-                    self._writer.tidy()
-            except OSError as error:
-                self._fail(items, str(error), hopeless=isinstance(error, CorruptError | UnusableError))
-                if error is self._doubt:
-                    with self._outbox:
-                        self._outbox.wait_for(lambda: self._ending, self._faults.pause_s)
-                return
-            if self._ending and not self._items:
-                return
-
-    def _next(self) -> tuple[list[Item], dict[str, int]]:
-        with self._outbox:
-            self._outbox.wait_for(lambda: self._items or self._ending or self._doubt, _TOLD_EVERY_S)
-            items: list[Item] = []
-            while self._items and len(items) < _MOST_AT_ONCE:
-                items.append(self._items.popleft())
-                if isinstance(items[-1], Removal):
-                    break  # what its owner does after that is numbered anew
-            told, self._told = self._told, {}
-        return items, told
-
-    def _work(self, items: list[Item], told: dict[str, int]) -> None:
-        """Write the changes together, then read: what is read holds them all, and is told after them."""
-        self._busy_since = began = time.monotonic()
-        try:
-            stored = self._numbered([item for item in items if isinstance(item, Decided)])
-            reports = [one.report for one in stored if not one.known]
-            asks = any(isinstance(item, UnusedRead) for item in items)
-            if reports or told or asks or len(self._used) > _MOST_USED:
-                anonymous = frozenset(
-                    one.report.order.owner for one in stored if one.decided.anonymous and not one.known
-                )
-                with self._outbox:
-                    used, self._used = frozenset(self._used), set()
-                taken = {
-                    (one.decided.taken.symbol, one.decided.taken.source, one.decided.taken.side): (
-                        one.decided.taken
-                    )
-                    for one in stored
-                    if one.decided.taken is not None
-                }
-                self._writer.write(OrderBatch(reports, told, anonymous, used, tuple(taken.values())))
-                self.commits += 1
-                self.commit_s += time.monotonic() - began
-            asked = [item for item in items if isinstance(item, OwnerRead)]
-            found = [(item, self._writer.owner(item.owner, item.after)) for item in asked]
-            rest = self._tended(items)
-        finally:
-            self._busy_since = None
+    def write(self, batch: list[Item]) -> bool:
+        """Write the changes together, then read: what is read holds them all, and is sent after them."""
+        stored = self._numbered([item for item in batch if isinstance(item, Decided)])
+        committed = self._commit(stored, at_once=any(isinstance(item, UnusedRead) for item in batch))
+        calls = self._read(batch)
         if stored:
             self._post(partial(self._listener.stored, stored))
-        for item, owner in found:
-            self._post(partial(item.done, owner))
-        for call in rest:
+        for call in calls:
             self._post(call)
-        for lookup in items:
-            if isinstance(lookup, Lookup):
-                self._post(lookup.begin)
-                self._lookups.put(lookup)
+        for item in batch:
+            if isinstance(item, Lookup):
+                self._post(item.begin)
+                self._lookups.put(item)
+        if not batch:
+            self._store.tidy()
+        return committed
 
-    def _tended(self, items: list[Item]) -> list[Callable[[], object]]:
-        """Find unused owners and remove those that are to go; return what is to be called of it."""
-        calls: list[Callable[[], object]] = []
-        for item in items:
+    def failed(self, error: OSError, *, fatal: bool) -> bool:
+        """Hand back all that waits, as it was decided on what is not on the disk; opening is tried again."""
+        reason = str(error)
+        if self._is_open:
+            items = self._thread.take_back()
+            self._post(partial(self._listener.failed, items, reason, hopeless=fatal))
+            return False
+        self._post(partial(self._listener.refused, reason, hopeless=fatal))
+        return not fatal
+
+    def close(self) -> None:
+        """Give back the file."""
+        self._store.close()
+
+    def _commit(self, stored: list[Stored], *, at_once: bool) -> bool:
+        """Write the new reports, and what was noted of owners; alone only what cannot wait."""
+        new = [one for one in stored if not one.known]
+        with self._notes_lock:
+            if not (new or self._received or at_once or len(self._used) > _MOST_USED):
+                return False
+            received, self._received = self._received, {}
+            used, self._used = frozenset(self._used), set()
+        anonymous = frozenset(one.report.order.owner for one in new if one.decided.anonymous)
+        taken = {
+            (one.decided.taken.symbol, one.decided.taken.source, one.decided.taken.side): one.decided.taken
+            for one in stored
+            if one.decided.taken is not None
+        }
+        reports = [one.report for one in new]
+        self._store.write(OrderBatch(reports, received, anonymous, used, tuple(taken.values())))
+        return True
+
+    def _read(self, batch: list[Item]) -> list[Callable[[], object]]:
+        """Read and remove what is to be; return what to call then: what was read of owners first."""
+        calls: list[Callable[[], object]] = [
+            partial(item.done, self._store.owner(item.owner, item.after))
+            for item in batch
+            if isinstance(item, OwnerRead)
+        ]
+        for item in batch:
             if isinstance(item, UnusedRead):
-                calls.append(partial(item.done, self._writer.unused(item.seconds, _MOST_UNUSED)))
+                calls.append(partial(item.done, self._store.unused(item.seconds, _MOST_UNUSED)))
             elif isinstance(item, Removal):
-                self._writer.remove(item.owner)
+                self._store.remove(item.owner)
                 self._seqs.pop(item.owner, None)
                 calls.append(item.done)
         return calls
@@ -270,17 +226,13 @@ class StoreWriter:
             self._seqs.clear()
         names = [_name(one) for one in decided]
         given = [name for name in names if name is not None]
-        taken = self._writer.named(given) if given else {}
+        taken = self._store.named(given) if given else {}
         stored: list[Stored] = []
         for one, name in zip(decided, names, strict=True):
             if name is not None and name in taken:
                 stored.append(Stored(one, taken[name], known=True))
                 continue
-            order = one.order
-            report = Report(
-                *(self._seq(order.owner), one.exec_id, one.exec_type, order.changed_ms, order),
-                *(one.last_amount, one.last_price, one.source, one.reason),
-            )
+            report = replace(one.report, seq=self._seq(one.report.order.owner))
             if name is not None:
                 taken[name] = report
             stored.append(Stored(one, report, known=False))
@@ -289,33 +241,12 @@ class StoreWriter:
     def _seq(self, owner: str) -> int:
         last = self._seqs.get(owner)
         if last is None:
-            last = self._writer.owner(owner).last_seq
+            last = self._store.owner(owner).last_seq
         self._seqs[owner] = last + 1
         return last + 1
-
-    def _fail(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
-        with self._outbox:
-            items, self._items = [*items, *self._items], deque()
-            self._wanted = False
-        self._post(partial(self._listener.failed, items, reason, hopeless=hopeless))
-
-    def _read_for_ever(self) -> None:
-        while (lookup := self._lookups.get()) is not None:
-            try:
-                self._post(lookup.read(self._reader))
-            except OSError as error:
-                self._post(partial(lookup.failed, str(error)))
-                if isinstance(error, CorruptError):
-                    with self._outbox:
-                        self._doubt = error
-                        self._outbox.notify_all()
-            except Exception:  # a fault of ours costs this one answer
-                log.exception("orders could not be read")
-                self._post(partial(lookup.failed, "a fault of this server, see its log"))
-        self._reader.close()
 
 
 def _name(one: Decided) -> tuple[str, str] | None:
     """Return what the owner of a new order named it."""
-    name = one.order.ticket.client_order_id
-    return None if name is None or one.exec_type is not ExecType.NEW else (one.order.owner, name)
+    order, name = one.report.order, one.report.order.ticket.client_order_id
+    return None if name is None or one.report.exec_type is not ExecType.NEW else (order.owner, name)

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from crypto_stream.market.orders import ExecType, Order, Report
+from crypto_stream.market.orders import Report
 from crypto_stream.storage.interface import OrderReader, OrdersFound, OwnerFound, Taken
 
 
 class Decided(NamedTuple):
-    """A change of an order that was decided and is to be kept; its owner's next report.
+    """A change of an order that was decided and is to be kept: a report whose seq is still to come.
 
     `cause` comes back with the result. `anonymous` counts for a new order: nobody can come back as its owner.
     `taken` is what a trade has left of the displayed size.
     """
 
-    exec_id: str
-    exec_type: ExecType
-    order: Order
+    report: Report
     cause: object = None
     anonymous: bool = False
-    last_amount: str | None = None
-    last_price: str | None = None
-    source: str | None = None
-    reason: str | None = None
     taken: Taken | None = None
 
 
@@ -42,7 +36,7 @@ class OwnerRead(NamedTuple):
 class Lookup(NamedTuple):
     """Read after all that was decided before, beside what comes later.
 
-    `begin` runs when that is told; `read`, on a thread, returns what to do with what it has found.
+    `begin` runs when that was sent; `read`, on a thread, returns what to do with what it has found.
     """
 
     begin: Callable[[], None]

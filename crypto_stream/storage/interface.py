@@ -157,14 +157,14 @@ class OrdersFound(NamedTuple):
     taken: Sequence[Taken] = ()
 
 
-MOST_UNTOLD = 1_000  # reports read at once
+MOST_UNREAD = 1_000  # reports read at once
 
 
 class OwnerFound(NamedTuple):
-    """What is known of an owner: its newest report's seq (0: none yet) and the oldest it was not told."""
+    """What is known of an owner: its newest report's seq (0: none yet) and the oldest it has not read."""
 
     last_seq: int
-    untold: list[Report]
+    unread: list[Report]
 
 
 class OwnerKept(NamedTuple):
@@ -178,14 +178,15 @@ class OwnerKept(NamedTuple):
 
 
 class OrderBatch(NamedTuple):
-    """What is written together: reports with their orders, oldest first, and what owners were told (seq).
+    """What is written together: reports with their orders, oldest first, and up to which seq owners have
+    read theirs.
 
     `anonymous` are owners of this batch that nobody can come back as, `used` those that somebody uses now;
     `taken` is what was traded with.
     """
 
     reports: Sequence[Report]
-    told: Mapping[str, int]
+    read: Mapping[str, int]
     anonymous: frozenset[str]
     used: frozenset[str] = frozenset()
     taken: Sequence[Taken] = ()
@@ -204,7 +205,7 @@ class OrderWriter(Protocol):
         """Keep the batch, all or nothing; on disk (synchronous) when this returns."""
 
     def owner(self, owner: str, after: int = 0) -> OwnerFound:
-        """Return what is known of an owner, of its reports the oldest MOST_UNTOLD beyond seq `after`."""
+        """Return what is known of an owner, of its reports the oldest MOST_UNREAD beyond seq `after`."""
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         """Return the newest reports of those orders that exist, by owner and client_order_id.

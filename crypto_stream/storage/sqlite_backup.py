@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from crypto_stream.storage.interface import UnusableError
 from crypto_stream.storage.sqlite_file import connect, parts
 from crypto_stream.storage.sqlite_order_mark import mark_path
 from crypto_stream.storage.sqlite_tables import Tables, upgrade, version
+from crypto_stream.wall_clock import wall_ms
 
 FILES: Mapping[str, Tables] = MappingProxyType(
     {tables.name: tables for tables in (sqlite_order_rows.TABLES, sqlite_history.TABLES, sqlite.TABLES)}
@@ -66,7 +66,7 @@ def restore(data_dir: Path, folder: Path) -> tuple[dict[str, int], Path | None]:
         for name in names:
             _draft(data_dir / name).unlink(missing_ok=True)
         raise
-    aside = data_dir / f"before-restore-{time.time_ns() // 1_000_000}"
+    aside = data_dir / f"before-restore-{wall_ms()}"
     moved = False
     for name in names:
         path = data_dir / name

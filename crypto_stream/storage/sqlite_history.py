@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from crypto_stream.market.bars import INTERVALS, start, stretch
 from crypto_stream.storage.interface import Aside, Batch, CorruptError, Retention, UnusableError
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 from crypto_stream.storage.sqlite_tables import Tables, upgrade
+from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class SqliteHistoryWriter:
         Raises UnusableError when it cannot be renamed.
         """
         self.close()
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{time.time_ns() // 1_000_000}")
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{wall_ms()}")
         try:
             for part, renamed in zip(parts(self._path), parts(aside), strict=True):
                 if part.exists():

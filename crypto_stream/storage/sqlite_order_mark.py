@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from crypto_stream.log_throttle import TroubleLog
+
 log = logging.getLogger(__name__)
 
 _SYNC_S = 1.0
@@ -40,7 +42,7 @@ class Mark:
         self.path = mark_path(path)
         self._file: int | None = None
         self._synced_s = 0.0
-        self._failed = False
+        self._log = TroubleLog(log, "the mark of the orders cannot be written", level=logging.ERROR)
 
     def read(self) -> Marked | None:
         """Return what was marked last, None where nothing was; what cannot be read is said."""
@@ -68,11 +70,9 @@ class Mark:
                 os.fdatasync(self._file) if hasattr(os, "fdatasync") else os.fsync(self._file)
                 self._synced_s = time.monotonic()
         except OSError as error:
-            if not self._failed:
-                log.error("the mark of the orders cannot be written", extra={"reason": str(error)})
-            self._failed = True
+            self._log.fails(str(error))
         else:
-            self._failed = False
+            self._log.works()
 
     def close(self) -> None:
         """Bring it to the disk and close it."""

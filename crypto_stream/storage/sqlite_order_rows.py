@@ -77,7 +77,7 @@ PUT_OWNER = (
     "ON CONFLICT (name) DO UPDATE SET last_seq = excluded.last_seq RETURNING id"
 )
 # After an older file was put back, somebody may know of reports that have yet to happen.
-PUT_TOLD = "UPDATE owners SET told = max(told, min(?, last_seq)) WHERE name = ?"
+PUT_READ = "UPDATE owners SET told = max(told, min(?, last_seq)) WHERE name = ?"
 PUT_USED = "UPDATE owners SET used_s = ? WHERE name = ?"
 PUT_TAKEN = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?)"
 GET_TAKEN = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from crypto_stream.market.exact import add, multiply, plain
 from crypto_stream.market.orders import ExecType, Report, Side
 from crypto_stream.storage.interface import (
-    MOST_UNTOLD,
+    MOST_UNREAD,
     OrderBatch,
     OrdersFound,
     OwnerFound,
@@ -32,9 +32,9 @@ from crypto_stream.storage.sqlite_order_rows import (
     OWNER_ID,
     PUT_ORDER,
     PUT_POSITION,
+    PUT_READ,
     PUT_REPORT,
     PUT_TAKEN,
-    PUT_TOLD,
     REPORTS,
     TABLES,
     reports,
@@ -93,19 +93,19 @@ class SqliteOrderWriter:
             database.executemany(PUT_ORDER, [self._order_row(each, owners) for each in newest.values()])
             database.executemany(PUT_REPORT, [self._report_row(each, owners) for each in batch.reports])
             self._add_trades(database, batch.reports, owners)
-            database.executemany(PUT_TOLD, [(seq, owner) for owner, seq in batch.told.items()])
+            database.executemany(PUT_READ, [(seq, owner) for owner, seq in batch.read.items()])
             database.executemany(PUT_TAKEN, [self._taken_row(each) for each in batch.taken])
         self._marked = marked
         self._mark.put(marked)
 
     def owner(self, owner: str, after: int = 0) -> OwnerFound:
-        """Return what is known of an owner, of its reports the oldest MOST_UNTOLD beyond seq `after`."""
+        """Return what is known of an owner, of its reports the oldest MOST_UNREAD beyond seq `after`."""
         with reading(self._path):
             database = self._usable()
             row = database.execute("SELECT last_seq, told FROM owners WHERE name = ?", (owner,)).fetchone()
             if row is None:
                 return OwnerFound(0, [])
-            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MOST_UNTOLD}"
+            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MOST_UNREAD}"
             return OwnerFound(row[0], reports(database, query, (owner, max(row[1], after))))
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crypto_stream.bus.interface import WATCH_FORGOTTEN_S
 from crypto_stream.bus.messages import LiveBars, TopicUpdate, Watched
 from crypto_stream.engine.candles import Candles
-from crypto_stream.engine.past import open_history
+from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.engine.topics import MOST_WATCHED, Topics
 from crypto_stream.errors import RefusedError

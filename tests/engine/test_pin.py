@@ -10,8 +10,8 @@ import pytest
 
 from crypto_stream.bus.messages import Pin
 from crypto_stream.engine.engine import Engine
+from crypto_stream.engine.history import open_history
 from crypto_stream.engine.orders import make_orders
-from crypto_stream.engine.past import open_history
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from crypto_stream.engine.backfill import seed
-from crypto_stream.engine.past import open_history
+from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.loading import load_sources
@@ -64,7 +64,7 @@ async def test_only_whole_bars_from_before_the_first_trade_are_kept(tmp_path: Pa
         (-MINUTE, "binance:candles", True),
         (0, "binance", False),
     ]
-    assert history.spark("btcusdt") == [(NOW - 2 * MINUTE, "1.5"), (NOW - MINUTE, "1.5"), (NOW, "1")]
+    assert history.recent.spark("btcusdt") == [(NOW - 2 * MINUTE, "1.5"), (NOW - MINUTE, "1.5"), (NOW, "1")]
 
 
 def test_a_wrong_clock_finishes_no_bar_of_a_venue(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question
 from crypto_stream.history.series import Closed
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -33,13 +33,12 @@ STEPS = st.sampled_from([2 * HOUR, -2 * HOUR, 40 * DAY, -DAY, 3 * SECOND, -3 * S
 ALL = Range(0, 2**62, 100_000, newest=False)
 
 
-class AtOnce(WriterThread):
+class AtOnce(BarWriter):
     """Write each batch before anything else happens."""
 
     def put(self, batch: Batch) -> None:
         """Write and forget as the thread would."""
-        assert self._write(batch)
-        self._prune(batch.retention)
+        assert self.write([batch])
 
 
 class Machine(RuleBasedStateMachine):

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.engine.past import open_history
+from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import MOST_BARS, Question
 from crypto_stream.history.suspension import Suspension
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -258,7 +258,7 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     path = tmp_path / "history.db"
     writer = SqliteHistoryWriter(path)
     writer.prepare()
-    keeper = WriterThread(writer, [SYMBOL], {})
+    keeper = BarWriter(writer, [SYMBOL], {})
     clock = EngineClock(MachineClocks())
     history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Suspension(lambda: clock_ns))
     with living(history):
@@ -369,13 +369,13 @@ async def test_the_last_day_is_recalled_after_the_start(tmp_path: Path) -> None:
     minute = wall_ms() // 300_000 * 300_000
     life(tmp_path, *(trade(minute - 60_000 * back, str(100 + back)) for back in range(90, -1, -1)))
     history = opened(tmp_path)
-    unread = history.figures(SYMBOL)
+    unread = history.recent.figures(SYMBOL)
     run = asyncio.get_running_loop().create_task(history.run())
-    await until(lambda: len(history.spark(SYMBOL)) >= 59 and history.figures(SYMBOL))
+    await until(lambda: len(history.recent.spark(SYMBOL)) >= 59 and history.recent.figures(SYMBOL))
     serve(history)
     take(history, trade(wall_ms() + 1000, "50"))
-    figures = history.figures(SYMBOL)
-    spark = history.spark(SYMBOL)
+    figures = history.recent.figures(SYMBOL)
+    spark = history.recent.spark(SYMBOL)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run

@@ -31,11 +31,11 @@ from crypto_stream.bus.orders import (
 )
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.ceilings import Most
-from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.owners import Ask
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
+from crypto_stream.orders.validation import Terms
 from crypto_stream.orders.writes import Lookup
 from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
@@ -44,7 +44,7 @@ from tests.waiting import DEADLINE_S
 
 SYMBOLS = ("btcusdt", "ethusdt")
 BEGIN_MS = 1_800_000_000_000
-TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=Most(50))
+TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
 BUY, SELL = Side.BUY, Side.SELL
 LATEST_MS = 150  # the longest latency of an order
 NEW = (1, ExecType.NEW, Status.ACTIVE)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
-from crypto_stream.orders.ceilings import Most
+from crypto_stream.orders.limits import OrderLimits
+from crypto_stream.orders.lookups import MOST_AT_ONCE
 from crypto_stream.orders.outbox import Outbox
 from crypto_stream.orders.owners import Owner, Session
-from crypto_stream.orders.turns import MOST_AT_ONCE
 from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
 
 
@@ -28,12 +28,12 @@ def _code(one: House, session: int, gateway: str = "one") -> str:
 @pytest.mark.parametrize(
     ("most", "setting"),
     [
-        (Most(of_owner=50, of_address=3), "max_open_per_address"),
-        (Most(of_owner=50, of_gateway=3), "max_open_per_gateway"),
-        (Most(of_owner=50, in_all=3), "max_open_in_all"),
+        (OrderLimits(of_owner=50, of_address=3), "max_open_per_address"),
+        (OrderLimits(of_owner=50, of_gateway=3), "max_open_per_gateway"),
+        (OrderLimits(of_owner=50, in_all=3), "max_open_in_all"),
     ],
 )
-def test_many_owner_names_are_no_way_round_a_ceiling(path: Path, most: Most, setting: str) -> None:
+def test_many_owner_names_are_no_way_round_a_limit(path: Path, most: OrderLimits, setting: str) -> None:
     """The fourth order is refused whoever places it; the sentence names the setting, an end makes room."""
     with house(path, TERMS._replace(max_open=most)) as one:
         one.quote(LIVE)
@@ -49,9 +49,9 @@ def test_many_owner_names_are_no_way_round_a_ceiling(path: Path, most: Most, set
         assert _code(one, 4) == "placed"
 
 
-def test_a_ceiling_of_one_address_or_gateway_is_none_of_another(path: Path) -> None:
+def test_a_limit_of_one_address_or_gateway_is_none_of_another(path: Path) -> None:
     """Where an owner last connected from is where its orders count, also after a start."""
-    most = Most(of_owner=50, of_address=2, of_gateway=3)
+    most = OrderLimits(of_owner=50, of_address=2, of_gateway=3)
     with house(path, TERMS._replace(max_open=most)) as one:
         one.quote(LIVE)
         _attach(one, 1, "anna", "192.0.2.1")
@@ -108,7 +108,7 @@ def test_who_has_too_many_sessions_at_a_start_keeps_as_many_as_there_may_be(path
 
 def test_a_gateway_that_does_not_read_holds_up_no_other_and_little_memory(path: Path) -> None:
     """What waits for it is bounded; then its sessions are cut, and their reports told when they return."""
-    with house(path, TERMS._replace(max_open=Most(10_000))) as one:
+    with house(path, TERMS._replace(max_open=OrderLimits(10_000))) as one:
         one.quote(LIVE)
         for number in range(1, 21):
             one.attach(number, "crowd")

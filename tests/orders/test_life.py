@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import Kind, Outcome, Report, Side, Ticket, TimeInForce
-from crypto_stream.orders.ceilings import Most
+from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.transitions import leaves
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -59,7 +59,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "orders.db"
-        self.house = House(self.path, TERMS._replace(max_open=Most(MOST_OPEN)))
+        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MOST_OPEN)))
         self.house.start()
         self.reference = Reference(self.house.clock.ms)
         self.reference.shown = {symbol: Shown(None, 0, 0, None, stale=True) for symbol in SYMBOLS}
@@ -255,8 +255,8 @@ class Life(RuleBasedStateMachine):
             events = self.reference.events.get(owner, [])
             received = self.received.get(owner, 0)
             assert found.last_seq == len(events)
-            assert [report.seq for report in found.untold] == list(range(received + 1, len(events) + 1))
-            assert [_event(report) for report in found.untold] == events[received:]
+            assert [report.seq for report in found.unread] == list(range(received + 1, len(events) + 1))
+            assert [_event(report) for report in found.unread] == events[received:]
         writer.close()
         shutil.rmtree(self.folder)
 
@@ -299,7 +299,7 @@ class Life(RuleBasedStateMachine):
 
     def _revive(self) -> None:
         now_ms = self.house.clock.ms
-        self.house = House(self.path, TERMS._replace(max_open=Most(MOST_OPEN)))
+        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MOST_OPEN)))
         self.house.clock.ms = now_ms
         self.again.clear()  # its commands are numbered anew
         self.house.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crypto_stream.bus.orders import Cut, Failed, Happened, ListOrders, Place
 from crypto_stream.market.orders import ExecType, Status
-from crypto_stream.orders.ceilings import Most
+from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.owners import Ask
 from crypto_stream.storage.interface import OwnerKept
 from tests.orders.house import BUY, LATEST_MS, LIVE, TERMS, House, a_quote, house, limit
@@ -67,7 +67,7 @@ def test_reports_wait_for_their_owner(path: Path) -> None:
 
 def test_an_owner_has_so_many_active_orders(path: Path) -> None:
     """One more is refused with the limit, those on their way to the disk count; an end makes room."""
-    with house(path, TERMS._replace(max_open=Most(2))) as one:
+    with house(path, TERMS._replace(max_open=OrderLimits(2))) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.attach(2, "you")

@@ -8,8 +8,8 @@ import pytest
 
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Status, Ticket, TimeInForce
-from crypto_stream.orders.ceilings import Most
-from crypto_stream.orders.limits import Terms
+from crypto_stream.orders.limits import OrderLimits
+from crypto_stream.orders.validation import Terms
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, TERMS, a_quote, house, limit, said
 
 
@@ -237,7 +237,9 @@ def test_latencies_repeat_with_the_seed(path: Path, tmp_path: Path) -> None:
     """Each order has its own between half and one and a half of the middle one; a seed makes them repeat."""
     lives = []
     for number, seed in enumerate((7, 7, 8)):
-        with house(tmp_path / f"{number}.db", Terms(100, seed, outcomes=False, max_open=Most(50))) as one:
+        with house(
+            tmp_path / f"{number}.db", Terms(100, seed, outcomes=False, max_open=OrderLimits(50))
+        ) as one:
             one.quote(LIVE)
             one.attach(1, "me")
             orders = [one.placed(1, limit(BUY, "1", "90")) for _ in range(20)]

@@ -21,7 +21,7 @@ from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketD
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.instruments import Instrument
-from crypto_stream.orders.limits import too_many_sessions
+from crypto_stream.orders.validation import too_many_sessions
 
 log = logging.getLogger(__name__)
 

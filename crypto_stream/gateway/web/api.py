@@ -19,6 +19,7 @@ from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.responses import NEVER, answer, json_answer, reply
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import Venues
+from crypto_stream.wall_clock import wall_ms
 
 
 def find(mirror: Mirror, text: str) -> Instrument:
@@ -70,7 +71,7 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: R
         timeline = mirror.timeline
         return json_answer(
             {
-                "time": time.time_ns() // 1_000_000,
+                "time": wall_ms(),
                 "verdict": mirror.verdict(),
                 "engine": _engine(mirror),
                 "pinned": mirror.pin,

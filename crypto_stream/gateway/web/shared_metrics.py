@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from crypto_stream.addresses import own_folder
 from crypto_stream.errors import UsageError
+from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class SharedMetrics(Collector):
         self._name = name
         self._own = own
         self._folder = folder
-        self._complaint = ""
+        self._trouble = TroubleLog(log, "metrics are not shared", level=logging.ERROR, each_reason=True)
 
     def run(self) -> None:
         """Write ours each second, for ever."""
@@ -94,11 +95,9 @@ class SharedMetrics(Collector):
             draft = self._folder / f"{self._name}.draft"
             draft.write_bytes(_encode(ours))
             os.replace(draft, self._folder / f"{self._name}{_ENDING}")
-            self._complaint = ""
+            self._trouble.works()
         except (OSError, UsageError) as error:
-            if str(error) != self._complaint:  # said once: it is tried again each second
-                self._complaint = str(error)
-                log.error("metrics are not shared", extra={"reason": str(error)})
+            self._trouble.fails(str(error))
 
     def _count(self) -> _Written:
         at_ns = time.monotonic_ns()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,9 @@ from crypto_stream.storage.interface import (
     OwnerFound,
     OwnerKept,
 )
+from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
+from tests.small_disk import small_disk
 from tests.waiting import DEADLINE_S
 
 RETRY_S = 0.005
@@ -64,7 +69,7 @@ class Memory:
 
     def owner(self, owner: str, after: int = 0) -> OwnerFound:
         reports = [report for report in self.reports if report.order.owner == owner]
-        told = max((batch.told.get(owner, 0) for batch in self.batches), default=0)
+        told = max((batch.read.get(owner, 0) for batch in self.batches), default=0)
         return OwnerFound(len(reports), [report for report in reports if report.seq > max(told, after)])
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
@@ -149,7 +154,8 @@ def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
 
 def new(number: int, owner: str = "me", name: str | None = None) -> Decided:
     ticket = Ticket("btcusdt", Side.BUY, "1", "2", client_order_id=name)
-    return Decided(f"e{number}", ExecType.NEW, Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5))
+    order = Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5)
+    return Decided(Report(0, f"e{number}", ExecType.NEW, 5, order))
 
 
 def lookup(heard: Heard, note: str) -> Lookup:
@@ -206,7 +212,7 @@ def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
                 store.put(OwnerRead("me", lambda one: found.append((one, len(heard.results)))))
         heard.until(lambda: len(found) == 30 and len(heard.results) == 300)
 
-    assert all(len(one.untold) == one.last_seq == told for one, told in found)
+    assert all(len(one.unread) == one.last_seq == told for one, told in found)
 
 
 def test_a_lookup_sees_all_that_was_put_before_it() -> None:
@@ -327,12 +333,12 @@ def test_what_was_told_is_written_soon_without_a_change() -> None:
     """Alone after a quarter of a second, along with the next change before that; the highest counts."""
     memory = Memory()
     with writing(memory) as (store, heard):
-        store.told("me", 3)
-        store.told("me", 2)
+        store.received("me", 3)
+        store.received("me", 2)
         heard.until(lambda: memory.batches)
         store.put(new(1))
-        store.told("you", 4)
-        heard.until(lambda: any(batch.told.get("you") for batch in memory.batches))
+        store.received("you", 4)
+        heard.until(lambda: any(batch.read.get("you") for batch in memory.batches))
 
     assert memory.batches[0] == OrderBatch([], {"me": 3}, frozenset())
 
@@ -360,3 +366,84 @@ def test_a_fault_of_ours_stops_orders_and_is_said(caplog: pytest.LogCaptureFixtu
     assert heard.failures[0][2]
     assert "log" in heard.failures[0][1]
     assert caplog.records[0].exc_info is not None
+
+
+@contextmanager
+def on_file(path: Path) -> Iterator[tuple[StoreWriter, Heard]]:
+    """Write to a real file, which was opened."""
+    heard = Heard()
+    store = StoreWriter(SqliteOrderWriter(path), SqliteOrderReader(path), heard.calls.put, RETRY_S)
+    store.start(heard)
+    try:
+        heard.until(lambda: heard.opens)
+        yield store, heard
+    finally:
+        store.stop(DEADLINE_S)
+
+
+def kept(path: Path) -> list[tuple[int, str]]:
+    """Read seq and execution of all reports."""
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT seq, exec_id FROM reports ORDER BY seq").fetchall()
+
+
+def test_a_full_disk_keeps_what_was_told_and_nothing_else(tmp_path: Path) -> None:
+    """A real one: what it had no room for comes back whole; with room again the numbers have no hole."""
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk.folder / "orders.db"
+        with on_file(path) as (store, heard):
+            store.put(new(0))
+            heard.until(lambda: heard.results)
+            disk.fill()
+            for number in range(1, 3_000):
+                store.put(new(number))
+            heard.until(lambda: heard.failures)
+            store.forget(reopen=True)
+            heard.until(lambda: heard.refusals or len(heard.opens) == 2)
+            disk.empty()
+            heard.until(lambda: len(heard.opens) == 2)
+            before = len(heard.results)
+            store.put(new(3_000))
+            heard.until(lambda: len(heard.results) > before)
+        found = kept(path)
+
+    ((items, reason, hopeless),) = heard.failures
+    assert (len(items), hopeless) == (3_000 - before, False)
+    assert "full" in reason
+    assert found == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]
+    assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
+
+
+def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
+    """What waits comes back, with the word that a person has to look; no file is begun."""
+    path = tmp_path / "orders.db"
+    with on_file(path) as (store, heard):
+        store.put(new(1))
+        heard.until(lambda: heard.results)
+        for part in tmp_path.glob("orders.db*"):
+            part.unlink()
+        store.put(new(2))
+        heard.until(lambda: heard.failures)
+
+    ((items, reason, hopeless),) = heard.failures
+    assert ([type(item) for item in items], hopeless) == ([Decided], True)
+    assert "moved or deleted" in reason
+    assert not path.exists()
+
+
+def test_a_hundred_thousand_changes_are_each_written_once(tmp_path: Path) -> None:
+    """More than may wait: who puts them is told so, and nothing is lost."""
+    path = tmp_path / "orders.db"
+    with on_file(path) as (store, heard):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for number in range(100_000):
+                store.put(new(number))
+            behind = store.behind
+            other.execute("ROLLBACK")
+        heard.until(lambda: heard.failures or len(heard.results) == 100_000)
+        back = [item for items, _, _ in heard.failures for item in items] + store.forget(reopen=False)
+
+    assert behind is not None
+    assert len(back) + len(heard.results) == 100_000
+    assert kept(path) == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, Retention, StoredBar
+from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter, Range, Retention, StoredBar
+from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
+from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
+from tests.small_disk import small_disk
 from tests.waiting import DEADLINE_S
 
 RETRY_S = 0.005
@@ -92,24 +97,24 @@ def wait_for(condition: object) -> None:
 
 
 @contextmanager
-def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[WriterThread]:
-    keeper = WriterThread(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
-    keeper.start()
+def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[BarWriter]:
+    writer = BarWriter(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
+    writer.start()
     try:
-        yield keeper
+        yield writer
     finally:
         disk.refuses = None
         disk.free.set()
-        keeper.stop(DEADLINE_S)
+        writer.stop(DEADLINE_S)
         assert disk.closed
 
 
 def test_a_disk_that_is_slow_to_tidy_holds_up_no_bar() -> None:
     """Tidying waits for the disk on a thread of its own."""
     disk = Disk()
-    with keeping(disk) as keeper:
+    with keeping(disk) as writer:
         wait_for(lambda: disk.tidied)
-        keeper.put(batch(1))
+        writer.put(batch(1))
         wait_for(lambda: disk.times)
         tidied_when_written = disk.tidied
 
@@ -134,26 +139,26 @@ def test_what_could_not_be_tidied_is_tried_again(caplog: pytest.LogCaptureFixtur
 def test_batches_are_written_in_their_order() -> None:
     """Once each; at the end all of them are."""
     disk = Disk()
-    with keeping(disk) as keeper:
+    with keeping(disk) as writer:
         for second in range(50):
-            keeper.put(batch(second))
+            writer.put(batch(second))
 
     assert disk.times == [second * 1000 for second in range(50)]
-    assert keeper.lost == 0
+    assert writer.lost == 0
 
 
 def test_what_is_refused_waits_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """The trouble is told while it lasts; then everything is written, and that is said as well."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with caplog.at_level(logging.INFO), keeping(disk) as keeper:
+    with caplog.at_level(logging.INFO), keeping(disk) as writer:
         for second in range(5):
-            keeper.put(batch(second))
+            writer.put(batch(second))
         wait_for(lambda: disk.refused > 3)
-        during = keeper.trouble, [one.time for one in keeper.waiting("ticker_00", "1s")]
+        during = writer.trouble, [one.time for one in writer.waiting("ticker_00", "1s")]
         disk.refuses = None
         wait_for(lambda: len(disk.times) == 5)
-        wait_for(lambda: keeper.trouble is None)
+        wait_for(lambda: writer.trouble is None)
 
     assert during == ("disk full", [0, 1000, 2000, 3000, 4000])
     assert disk.times == [0, 1000, 2000, 3000, 4000]
@@ -169,28 +174,28 @@ def test_waiting_bars_are_those_of_one_series() -> None:
     disk.refuses = OSError("locked")
     other = StoredBar("ticker_01", "1s", bar(9).bar)
     longer = StoredBar("ticker_00", "1m", bar(0).bar)
-    with keeping(disk) as keeper:
-        keeper.put(Batch([bar(1), other, longer, bar(2)], (), 1))
+    with keeping(disk) as writer:
+        writer.put(Batch([bar(1), other, longer, bar(2)], (), 1))
 
-        assert [one.time for one in keeper.waiting("ticker_00", "1s")] == [1000, 2000]
-        assert [one.time for one in keeper.waiting("ticker_01", "1s")] == [9000]
+        assert [one.time for one in writer.waiting("ticker_00", "1s")] == [1000, 2000]
+        assert [one.time for one in writer.waiting("ticker_01", "1s")] == [9000]
 
 
 def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
     """Counted, and one gap of all instruments covers just them."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with keeping(disk, most=20) as keeper:
+    with keeping(disk, most=20) as writer:
         for second in range(100):
-            keeper.put(batch(second))
-        waiting = len(keeper.waiting("ticker_00", "1s"))
-        backlog = keeper.backlog
+            writer.put(batch(second))
+        waiting = len(writer.waiting("ticker_00", "1s"))
+        backlog = writer.backlog
         disk.refuses = None
-        wait_for(lambda: 99_000 in disk.times and keeper.backlog == 0)
+        wait_for(lambda: 99_000 in disk.times and writer.backlog == 0)
 
     missing = sorted(set(range(0, 100_000, 1000)) - set(disk.times))
     assert waiting == backlog <= 20
-    assert keeper.lost == len(missing) == 100 - waiting
+    assert writer.lost == len(missing) == 100 - waiting
     assert disk.gaps() == {(EVERY, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
 
 
@@ -198,29 +203,29 @@ def test_batches_without_bars_are_bounded_too() -> None:
     """An engine without a live source says each second that it lives."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with keeping(disk, most=20) as keeper:
+    with keeping(disk, most=20) as writer:
         for _ in range(1000):
-            keeper.put(batch())
+            writer.put(batch())
         disk.refuses = None
 
     assert len(disk.batches) <= 20
-    assert keeper.lost == 0
+    assert writer.lost == 0
 
 
 def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
     """Though the batch with its end was lost: else it would be open for ever."""
     disk = Disk()
-    with keeping(disk, most=30) as keeper:
-        keeper.put(batch(gaps=(("btcusdt", Gap(10, None, "lost")),)))
+    with keeping(disk, most=30) as writer:
+        writer.put(batch(gaps=(("btcusdt", Gap(10, None, "lost")),)))
         wait_for(lambda: disk.batches)
         disk.refuses = OSError("disk full")
         for second in range(100):
             ended = (("btcusdt", Gap(10, 20, "lost")),) if second == 5 else ()
-            keeper.put(batch(second, gaps=ended))
+            writer.put(batch(second, gaps=ended))
         disk.refuses = None
 
     assert disk.gaps()["btcusdt", 10] == Gap(10, 20, "lost")
-    assert keeper.lost > 50
+    assert writer.lost > 50
 
 
 @settings(max_examples=40, deadline=None)
@@ -229,17 +234,17 @@ def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int
     """Whatever the disk does and however much comes at once."""
     disk = Disk()
     put: list[int] = []
-    with keeping(disk, most=15) as keeper:
+    with keeping(disk, most=15) as writer:
         for bars, gaps, refuses in steps:
             disk.refuses = OSError("full") if refuses else None
             seconds = range(len(put), len(put) + bars)
             told = tuple(("btcusdt", Gap(len(put) * 10 + place, None, "x")) for place in range(gaps))
-            keeper.put(batch(*seconds, gaps=told))
+            writer.put(batch(*seconds, gaps=told))
             put += seconds
 
     missing = sorted(set(put) - {at // 1000 for at in disk.times})
     assert disk.times == [second * 1000 for second in put if second not in missing]
-    assert keeper.lost == len(missing)
+    assert writer.lost == len(missing)
     holes = [gap for (symbol, _), gap in disk.gaps().items() if symbol == EVERY]
     assert all(any(gap.from_ <= at * 1000 and (gap.to or 0) > at * 1000 for gap in holes) for at in missing)
 
@@ -247,9 +252,9 @@ def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int
 def test_each_series_is_pruned_in_its_turn() -> None:
     """One after each batch: old bars never pile up, and no batch waits for all of it."""
     disk = Disk()
-    with keeping(disk, keep_ms={"1s": 7, "1m": 9}) as keeper:
+    with keeping(disk, keep_ms={"1s": 7, "1m": 9}) as writer:
         for second in range(5):
-            keeper.put(batch(second))
+            writer.put(batch(second))
 
     series = [(symbol, *kept) for symbol in ("ticker_00", "ticker_01") for kept in (("1s", 7), ("1m", 9))]
     assert disk.pruned == [*series, series[0]]
@@ -258,10 +263,10 @@ def test_each_series_is_pruned_in_its_turn() -> None:
 def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
     """Once, on the thread that writes."""
     disk = Disk()
-    with keeping(disk) as keeper:
-        keeper.doubt("malformed")
-        keeper.put(batch(1))
-        keeper.put(batch(2))
+    with keeping(disk) as writer:
+        writer.doubt("malformed")
+        writer.put(batch(1))
+        writer.put(batch(2))
 
     assert disk.checked == ["malformed"]
     assert disk.times == [1000, 2000]
@@ -271,12 +276,82 @@ def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCapt
     """Prices go on, memory stays bounded, and everybody is told."""
     disk = Disk()
     disk.refuses = ValueError("a bug")
-    with keeping(disk, most=20) as keeper:
-        keeper.put(batch(0))
-        wait_for(lambda: keeper.trouble)
+    with keeping(disk, most=20) as writer:
+        writer.put(batch(0))
+        wait_for(lambda: writer.trouble)
         for second in range(100):
-            keeper.put(batch(second))
+            writer.put(batch(second))
 
-        assert len(keeper.waiting("ticker_00", "1s")) <= 20
-    assert keeper.trouble == "the thread that writes has ended, see the log"
+        assert len(writer.waiting("ticker_00", "1s")) <= 20
+    assert writer.trouble == "the thread that writes has ended, see the log"
     assert "a bug" in caplog.text
+
+
+@contextmanager
+def writing(store: HistoryWriter, most: int = 1000) -> Iterator[BarWriter]:
+    """Write to a real file until the end of the block."""
+    writer = BarWriter(store, [], {}, most, RETRY_S, RETRY_S)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop(DEADLINE_S)
+
+
+def stored(path: Path) -> tuple[list[int], list[Gap]]:
+    """Read the times of all bars, and the gaps of the instrument."""
+    reader, everything = SqliteHistoryReader(path), Range(0, 2**62, 100_000, newest=False)
+    bars = reader.bars("ticker_00", "1s", everything)
+    return [one.time for one in bars], reader.gaps("ticker_00", 0, 2**62)
+
+
+def test_what_a_full_disk_had_no_room_for_is_in_the_file_or_in_the_gap(tmp_path: Path) -> None:
+    """A real disk, that has room again: the oldest are lost, and the file says which."""
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk.folder / "history.db"
+        with writing(SqliteHistoryWriter(path), most=50) as writer:
+            writer.put(batch(0))
+            wait_for(lambda: not writer.backlog)
+            disk.fill()
+            for second in range(1, 10_000):
+                writer.put(batch(second))
+            wait_for(lambda: writer.trouble)
+            disk.empty()
+            wait_for(lambda: not writer.backlog)
+        times, gaps = stored(path)
+
+    missing = sorted(set(range(0, 10_000_000, 1000)) - set(times))
+    assert writer.lost == len(missing) > 0
+    assert times == sorted(times)
+    assert [(gap.from_, gap.to) for gap in gaps] == [(missing[0], missing[-1] + 1000)]
+
+
+def test_a_file_that_somebody_holds_gets_every_bar_when_it_is_free(tmp_path: Path) -> None:
+    """A backup, or a person with a shell, may hold it for seconds."""
+    path = tmp_path / "history.db"
+    with writing(SqliteHistoryWriter(path)) as writer:
+        writer.put(batch(0))
+        wait_for(lambda: not writer.backlog)
+        with closing(sqlite3.connect(path, timeout=DEADLINE_S, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.put(batch(1))
+            writer.put(batch(2))
+            wait_for(lambda: writer.trouble)
+            other.execute("ROLLBACK")
+        wait_for(lambda: writer.trouble is None)
+
+    assert stored(path) == ([0, 1000, 2000], [])
+
+
+def test_a_file_that_was_removed_is_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is written to a file without a name would be lost."""
+    path = tmp_path / "history.db"
+    with writing(SqliteHistoryWriter(path)) as writer:
+        writer.put(batch(0))
+        wait_for(lambda: not writer.backlog)
+        for part in tmp_path.glob("history.db*"):
+            part.unlink()
+        writer.put(batch(1))
+
+    assert stored(path) == ([1000], [])
+    assert "history file gone, a new one begun" in [record.message for record in caplog.records]

@@ -21,7 +21,7 @@ REMOVED = "owner_removed"
 _WHY = "this client_id and all its orders were removed by the operator"
 
 
-class Tending:
+class OwnerRemoval:
     """Remove owners; how long one was unused is counted while the engine runs, by no wall clock."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Tending:
     def remove(
         self, state: State, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]
     ) -> None:
-        """Remove an owner and tell how many active orders it had, or that there is none of this name."""
+        """Remove an owner; `done` hears how many active orders it had, `refuse` that there is no such one."""
 
         def known(found: OwnerFound) -> None:
             owner = state.owners.get(name)
@@ -86,4 +86,4 @@ class Tending:
 
 
 def _nothing() -> None:
-    """Tell nobody."""
+    """Call nobody back."""

@@ -1,4 +1,4 @@
-"""The history as a start finds it."""
+"""The history as the engine runs it: what a start finds, opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
-from crypto_stream.history.writer import WriterThread
+from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.clock import Anchor, EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.backends import history_stores
@@ -47,7 +47,7 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
 
     def fresh() -> History:
         _, reader = history_stores(settings.data_dir)
-        return History(symbols, reader, WriterThread(writer, symbols, keep_ms), clock)
+        return History(symbols, reader, BarWriter(writer, symbols, keep_ms), clock)
 
     history = fresh()
     try:

@@ -25,7 +25,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
     """Placed, filled in part and whole, cancelled, rejected; each is counted."""
-    journal = OrderLog()
+    order_log = OrderLog()
     for exec_type, status in (
         (ExecType.NEW, Status.ACTIVE),
         (ExecType.TRADE, Status.ACTIVE),
@@ -33,7 +33,7 @@ def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
         (ExecType.CANCELED, Status.CANCELLED),
         (ExecType.REJECTED, Status.REJECTED),
     ):
-        journal.note(report(exec_type, status), 1.0)
+        order_log.note(report(exec_type, status), 1.0)
 
     assert [record.message for record in logged.records] == [
         "order placed",
@@ -42,23 +42,23 @@ def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
         "order cancelled",
         "order rejected",
     ]
-    counts = journal.counts(0, 0, 0.0)
+    counts = order_log.counts(0, 0, 0.0)
     assert (counts.placed, counts.filled, counts.cancelled, counts.rejected) == (1, 1, 1, 1)
 
 
 def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) -> None:
     """At most 50 lines a second, then one that says how many were not shown; nothing is lost silently."""
-    journal = OrderLog()
+    order_log = OrderLog()
     for at in range(5_000):
-        journal.note(report(), at / 1_000)
-    journal.tell_unsaid()
+        order_log.note(report(), at / 1_000)
+    order_log.log_omitted()
 
     lines = [record for record in logged.records if record.message == "order placed"]
     unsaid = [record for record in logged.records if record.message != "order placed"]
     assert len(lines) == 5 * MOST_LINES
     assert len(unsaid) == 5
     assert sum(vars(record)["events"] for record in unsaid) + len(lines) == 5_000
-    assert journal.placed == 5_000
+    assert order_log.placed == 5_000
 
 
 def test_the_log_lets_nobody_in(logged: pytest.LogCaptureFixture) -> None:

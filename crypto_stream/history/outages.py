@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from crypto_stream.history.gaps import CLOCK_SET, STOOD_STILL, Gaps
+from crypto_stream.history.gaps import CLOCK_SET, SUSPENDED, Gaps
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import Aside
 
@@ -14,6 +14,8 @@ _FRESH_MS = 2_000  # what a venue tells first can be hours old
 _CLOCKS_DIFFER_MS = 600_000
 # So long a source that serves may take to tell its time, before a gap is ended by our clock.
 _TELLS_WITHIN_NS = 5_000_000_000
+# Until the first source may be live, the stop of the former life is why there are no prices.
+_START_NS = 2_000_000_000
 
 
 class _Ending(NamedTuple):
@@ -24,17 +26,21 @@ class _Ending(NamedTuple):
     first: list[int]
 
 
-class Absences:
+class Outages:
     """Begin and end the gaps of all instruments; `beyond` gathers what a clock that was ahead had told."""
 
     def __init__(self, clock: EngineClock) -> None:
-        """Begin with nobody serving and no gap."""
         self.gaps = Gaps()
         self.beyond: list[Aside] = []
         self._clock = clock
         self._serving: dict[str, str | None] = {}
         self._ending: dict[str, _Ending] = {}
         self._until_trade: set[str] = set()  # symbols whose open gap ends with their next trade
+        self._began: tuple[int, int] | None = None  # ms and ns of the start, while that is new
+
+    def begin(self, now_ms: int, now_ns: int) -> None:
+        """Notice that this life begins."""
+        self._began = (now_ms, now_ns)
 
     def switched(
         self, symbol: str, source: str | None, reason: str, early: Iterable[int], now_ns: int
@@ -74,22 +80,28 @@ class Absences:
         self.gaps.begin(symbol, from_ms, CLOCK_SET)
         self.gaps.end(symbol, to_ms)
 
-    def stood_still(self, ms: int, told_to: Callable[[str], int]) -> None:
+    def suspended(self, ms: int, newest_end: Callable[[str], int]) -> None:
         """Begin a gap of every instrument that is served, but by a recording: that waited too.
 
-        `told_to` says when an instrument's newest bar ends: what has a bar is in no gap.
+        `newest_end` says when an instrument's newest bar ends: what has a bar is in no gap.
         """
         for symbol, source in self._serving.items():
             if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
                 since_ms = self._time_at(source) - ms
-                self.gaps.begin(symbol, max(since_ms, told_to(symbol)), STOOD_STILL)
+                self.gaps.begin(symbol, max(since_ms, newest_end(symbol)), SUSPENDED)
                 self._until_trade.add(symbol)
 
     def tick(self, now_ns: int) -> None:
-        """End the gaps of instruments that are served again, as soon as their source tells its time."""
+        """End the gaps of instruments that are served again, as soon as their source tells its time.
+
+        The gaps of a start that has become old are no longer of the stop before it.
+        """
         for symbol, ending in list(self._ending.items()):
             if self._clock.tells(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
                 self._end(symbol, now_ns)
+        if self._began is not None and now_ns - self._began[1] > _START_NS:
+            self.gaps.started(self._began[0])
+            self._began = None
 
     def forget(self, symbol: str, at_ms: int, *, bars: bool) -> None:
         """Forget gaps, and bars with `bars`, from `at_ms` on: a clock that was ahead told them."""

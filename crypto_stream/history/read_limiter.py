@@ -1,4 +1,4 @@
-"""Turns of reading the history: a few at once, each resting as long as it read."""
+"""How much of a core reading the history may take: a few reads at once, each resting as long as it took."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _AT_ONCE = 2
 _LONGEST_REST_S = 1.0  # a disk that hung for a minute was no work
 
 
-class Reading:
-    """Turns of reading on threads, in the order they were asked for: in sum half of a core at most.
+class ReadLimiter:
+    """Read on threads, in the order it was asked for: in sum half of a core at most.
 
     Who waits can be cancelled and costs nothing then; what was begun keeps its turn until its thread is done,
     so that a disk that hangs never holds more than two threads.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crypto_stream.history.reading import Reading
+from crypto_stream.history.read_limiter import ReadLimiter
 from tests.waiting import until
 
 
@@ -30,7 +30,7 @@ class Disk:
 
 async def test_two_read_at_once_and_the_rest_wait_their_turn() -> None:
     """All are answered in the end."""
-    reading, disk = Reading(), Disk()
+    reading, disk = ReadLimiter(), Disk()
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(reading(disk)) for _ in range(6)]
         await until(lambda: disk.begun == 2)
@@ -45,7 +45,7 @@ async def test_two_read_at_once_and_the_rest_wait_their_turn() -> None:
 
 async def test_who_gives_up_costs_nothing_and_a_hanging_thread_keeps_its_turn() -> None:
     """Cancelled while it waits: never begun. Cancelled while it reads: its thread still counts."""
-    reading, disk = Reading(), Disk()
+    reading, disk = ReadLimiter(), Disk()
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(reading(disk)) for _ in range(6)]
         await until(lambda: disk.begun == 2)
@@ -64,7 +64,7 @@ async def test_who_gives_up_costs_nothing_and_a_hanging_thread_keeps_its_turn() 
 
 async def test_a_question_that_cannot_be_prepared_gives_its_turn_back() -> None:
     """Its error is the asker's; the next one reads."""
-    reading, disk = Reading(), Disk()
+    reading, disk = ReadLimiter(), Disk()
     disk.go_on.set()
 
     def fail() -> Callable[[], int]:

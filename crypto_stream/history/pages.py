@@ -1,0 +1,122 @@
+"""Pages of the history: what is on the disk joined with what is not yet, as of one moment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from crypto_stream.history.gaps import Gaps
+from crypto_stream.history.queries import FOREVER_MS, Plan, Question, answer, plan
+from crypto_stream.history.read_limiter import ReadLimiter
+from crypto_stream.history.recorder import Recorder
+from crypto_stream.history.writer import BarWriter
+from crypto_stream.log_throttle import TroubleLog
+from crypto_stream.market.bars import INTERVALS, STORED, Bar, Gap
+from crypto_stream.storage.interface import CorruptError, HistoryReader
+
+log = logging.getLogger(__name__)
+
+
+class Page(NamedTuple):
+    """Bars and gaps of one question, oldest first; where an older and a newer page begin."""
+
+    interval: str
+    bars: list[Bar]
+    gaps: list[Gap]
+    older: int | None
+    newer: int | None
+
+
+class Pending(NamedTuple):
+    """What is not on the disk, at one moment: closed bars and gaps that wait, the open bar.
+
+    A gap may be there twice: the later state counts. Closed bars of the stored series end at `boundary` (ms);
+    what closes later is not of this moment.
+    """
+
+    boundary: int
+    bars: Sequence[Bar]
+    live: Bar | None
+    gaps: Sequence[Gap]
+
+
+class Pages:
+    """Answer questions, and say once when the history cannot be read and once when it can be again."""
+
+    def __init__(self, reader: HistoryReader, writer: BarWriter, recorder: Recorder, gaps: Gaps) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._recorder = recorder
+        self._gaps = gaps
+        self._limiter = ReadLimiter()
+        self._trouble = TroubleLog(log, "history cannot be read", "history can be read again")
+
+    async def ask(self, symbol: str, question: Question, now_ms: int) -> Page:
+        """Answer with the state of this moment; what closes while the disk is read is left out.
+
+        Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
+        """
+        try:
+            find_first = partial(_first_times, self._reader, symbol)
+            first = await self._limiter(lambda: find_first) if question.points else {}
+            planned = plan(question, first, now_ms)
+            page = await self._limiter(
+                lambda: partial(
+                    _read_page, self._reader, symbol, question, planned, self._pending(symbol, planned)
+                )
+            )
+        except OSError as error:
+            if isinstance(error, CorruptError):
+                self._writer.doubt(str(error))
+            self._trouble.fails(str(error))
+            raise
+        self._trouble.works()
+        return page
+
+    def _pending(self, symbol: str, planned: Plan) -> Pending:
+        """Gather what a reading thread joins with the disk: the state of this moment."""
+        series, stored = self._recorder.series[symbol], planned.stored
+        return Pending(
+            series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
+            [*self._writer.waiting(symbol, stored), *self._recorder.unwritten_of(symbol, stored)],
+            series.live(planned.interval),
+            [*self._writer.waiting_gaps(symbol), *self._gaps.unwritten(symbol)],
+        )
+
+
+def _first_times(reader: HistoryReader, symbol: str) -> dict[str, int]:
+    """Read the time of the oldest bar of each stored interval that has one."""
+    found = {name: reader.first(symbol, name) for name in STORED}
+    return {name: at for name, at in found.items() if at is not None}
+
+
+def _read_page(reader: HistoryReader, symbol: str, question: Question, plan: Plan, pending: Pending) -> Page:
+    """Read what is planned and join it with what is pending; OSError when the history cannot be read."""
+    wanted = plan.range
+    rows = reader.bars(symbol, plan.stored, wanted._replace(to_ms=min(wanted.to_ms, pending.boundary)))
+    waiting = (bar for bar in pending.bars if wanted.from_ms <= bar.time < wanted.to_ms)
+    known = {bar.time: bar for bar in (*waiting, *rows)}
+    merged = [known[at] for at in sorted(known)]
+    merged = merged[-wanted.limit :] if wanted.newest else merged[: wanted.limit]
+    bars, more = answer(plan, merged, pending.live)
+    more = more and bool(bars)
+    newer = bars[-1].time + INTERVALS[plan.interval] if more and not wanted.newest else None
+    # Gaps reach as far as the bars do on the side where the limit cut them.
+    begin = question.from_ms if question.from_ms is not None else bars[0].time if bars else 0
+    end = newer or (FOREVER_MS if question.to_ms is None else question.to_ms)
+    return Page(
+        interval=plan.interval,
+        bars=bars,
+        gaps=_gaps(reader, symbol, begin, end, pending.gaps),
+        older=bars[0].time if more and wanted.newest else None,
+        newer=newer,
+    )
+
+
+def _gaps(reader: HistoryReader, symbol: str, begin: int, end: int, waiting: Sequence[Gap]) -> list[Gap]:
+    """Read the gaps that reach into a time, with those that wait."""
+    found = {gap.from_: gap for gap in reader.gaps(symbol, begin, end)}
+    found |= {gap.from_: gap for gap in waiting}
+    return [gap for _, gap in sorted(found.items()) if gap.from_ < end and (gap.to is None or gap.to > begin)]

@@ -1,0 +1,198 @@
+"""Bars of all instruments, recorded from the trades of the source that serves each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from crypto_stream.history.backfill import Backfill
+from crypto_stream.history.held_trades import NEAR_MS, EarlyTrades, HeldTrade, LateTrades
+from crypto_stream.history.outages import Outages
+from crypto_stream.history.recent import Recent
+from crypto_stream.history.rolling_24h import STEP
+from crypto_stream.history.series import Closed, Series
+from crypto_stream.history.writer import BarWriter
+from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
+from crypto_stream.market.clock import EngineClock
+from crypto_stream.market.events import Trade
+from crypto_stream.market.instruments import is_synthetic
+from crypto_stream.storage.interface import HistoryReader, Range, StoredBar
+
+log = logging.getLogger(__name__)
+
+# A trade further ahead of every clock than this has a wrong time: it would close all bars until then.
+_MOST_AHEAD_MS = INTERVALS["1d"]
+# Of each stored interval, what a series goes on from: since the newest bar's day, hour and minute began.
+_SINCE = {"1h": "1d", "1m": "1h", "1s": "1m"}
+_MOST_READ = 100_000
+
+
+class Recorder:
+    """Let each trade into its bar, and gather what closes until it is written.
+
+    The listeners in `closed` are called with each bar that closes. `recent` and `backfill` learn what they
+    are to know, `outages` which trades end a gap.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        reader: HistoryReader,
+        writer: BarWriter,
+        clock: EngineClock,
+        outages: Outages,
+    ) -> None:
+        self.series = {symbol: Series() for symbol in symbols}
+        self.synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
+        self.last_bars: dict[str, Bar] = {}  # of a former life
+        self.closed: list[Callable[[str, Closed], None]] = []
+        self.unwritten: list[StoredBar] = []
+        self.recent = Recent(self.series, reader)
+        self.backfill = Backfill(reader, clock)
+        self.late = LateTrades()
+        self._early = EarlyTrades()
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._outages = outages
+        self._rewound: list[str] = []
+        self._ahead: set[str] = set()
+
+    def record(self, source: str, trade: Trade, serving: str | None, now_ns: int) -> bool:
+        """Take a trade; only those of the `serving` source make bars.
+
+        False: it could be of use to no bar, as it has no time, or its bar has closed.
+        """
+        if serving == source:
+            return self.fold(source, trade, now_ns)
+        if serving is None:
+            self._early.hold(HeldTrade(source, trade, now_ns))
+        return trade.time is not None
+
+    def early(self, symbol: str, source: str | None, now_ns: int) -> list[HeldTrade]:
+        """Give, once, what came in the last second of a source that serves from now on."""
+        return self._early.take(symbol, source, now_ns)
+
+    def fold(self, source: str, trade: Trade, now_ns: int) -> bool:
+        """Let a trade of the serving source into its bar; False where there is none for it."""
+        symbol, time = trade.symbol, trade.time
+        series = self.series[symbol]
+        if time is None:
+            return False
+        if time < series.floor:
+            return self._take_late(source, trade, now_ns)
+        known_ms = series.clock(now_ns) or 0
+        if time > max(self._clock.now_ms(), known_ms) + _MOST_AHEAD_MS:
+            self._leave_out(source, trade)
+            return False
+        self.late.on_time(symbol)
+        self.backfill.traded(symbol, time)
+        self._outages.traded(symbol, time)
+        if symbol in self.synthetic and series.begun and time > known_ms + NEAR_MS:
+            self._outages.leapt(symbol, known_ms, time)
+        self._close(symbol, series.trade(trade, source, now_ns))
+        return True
+
+    def close_due(self, now_ns: int) -> None:
+        """Close what is due although no trade came."""
+        for symbol, series in self.series.items():
+            self._close(symbol, series.tick(now_ns))
+
+    def look(self) -> None:
+        """Notice, and log, whose trades lie below their closed bars."""
+        self.late.look()
+        if self._rewound:
+            extra = {"instruments": len(self._rewound), "symbols": ",".join(self._rewound[:10])}
+            log.warning("bars lay in the future, they go on at the present", extra=extra)
+            self._rewound.clear()
+
+    def precede(self, symbol: str, interval: str, bars: Sequence[Bar]) -> None:
+        """Take a venue's bars from before the first moment."""
+        self.unwritten += [StoredBar(symbol, interval, bar) for bar in bars]
+        if interval == "1m":
+            self.recent.precede(symbol, bars)
+
+    def unwritten_of(self, symbol: str, interval: str) -> list[Bar]:
+        """List the closed bars of one series that the writer has not got yet."""
+        return [bar for of, kind, bar in self.unwritten if of == symbol and kind == interval]
+
+    def restore(self, symbol: str, before: int, now_ns: int) -> None:
+        """Go on after the newest stored bar of those that had ended `before` (ms). Blocking."""
+        past = _read_past(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
+        self.series[symbol].restore(past, now_ns)
+        newest = next((past[name][-1] for name in STORED if past[name]), None)
+        if newest is not None:
+            self.last_bars[symbol] = newest
+        began = before if newest is None else newest.time
+        self.recent.restore(symbol, began, self.series[symbol].boundary(STEP))
+        self.backfill.restore(symbol)
+
+    def _take_late(self, source: str, trade: Trade, now_ns: int) -> bool:
+        """Take a trade that is older than what is closed: it is late, unless that lies in the future."""
+        series = self.series[trade.symbol]
+        series.late += 1
+        held = self.late.hold(HeldTrade(source, trade, now_ns), series.floor, self._clock.now_ms())
+        if held:
+            self._rewind(trade.symbol, held, now_ns)
+        return bool(held)
+
+    def _rewind(self, symbol: str, held: Sequence[HeldTrade], now_ns: int) -> None:
+        """Go on from where the trades are; bars beyond that were made by a clock that was wrong.
+
+        They are put aside if a venue confirms the present, else they stay where they are: nobody can tell.
+        """
+        at = start(min(one.trade.time or 0 for one in held), INTERVALS["1s"])
+        late = self.series[symbol].late - len(held)
+        if self._clock.confirmed:
+            self.unwritten = [
+                one
+                for one in self.unwritten
+                if one.symbol != symbol or one.bar.time + INTERVALS[one.interval] <= at
+            ]
+            self._outages.forget(symbol, at, bars=True)
+        self.series[symbol] = Series()
+        self.series[symbol].late = late
+        self.restore(symbol, at, now_ns)
+        self._rewound.append(symbol)
+        for one in held:
+            self.fold(one.source, one.trade, now_ns)
+
+    def _leave_out(self, source: str, trade: Trade) -> None:
+        """Take no trade from the future: it would close every bar until then."""
+        if trade.symbol not in self._ahead:
+            self._ahead.add(trade.symbol)
+            extra = {"source": source, "symbol": trade.symbol, "time": trade.time}
+            log.warning("trades with a time in the future are left out of the bars", extra=extra)
+
+    def _close(self, symbol: str, closed: Iterable[Closed]) -> None:
+        for each in closed:
+            if each.interval in STORED:
+                self.unwritten.append(StoredBar(symbol, each.interval, each.bar))
+            self.recent.close(symbol, each)
+            for listener in self.closed:
+                listener(symbol, each)
+
+
+def _read_past(
+    reader: HistoryReader, symbol: str, before: int, waiting: Callable[[str], Sequence[Bar]]
+) -> Mapping[str, list[Bar]]:
+    """Read the bars that had ended at `before` (ms), of the day, the hour and the minute of the newest.
+
+    `waiting` gives those of an interval that are not on the disk yet. OSError when it cannot be read.
+    """
+    newest = max((_newest(reader, symbol, name, before, waiting(name)) for name in STORED), default=-1)
+    if newest < 0:
+        return {name: [] for name in STORED}
+    past = {}
+    for name, since in _SINCE.items():
+        begin, end = start(newest, INTERVALS[since]), before - INTERVALS[name] + 1
+        rows = reader.bars(symbol, name, Range(begin, max(end, begin), _MOST_READ, newest=False))
+        known = {bar.time: bar for bar in (*waiting(name), *rows) if begin <= bar.time < end}
+        past[name] = [known[at] for at in sorted(known)]
+    return past
+
+
+def _newest(reader: HistoryReader, symbol: str, interval: str, before: int, waiting: Sequence[Bar]) -> int:
+    end = before - INTERVALS[interval] + 1
+    found = reader.bars(symbol, interval, Range(0, max(end, 0), 1, newest=True))
+    return max((bar.time for bar in (*found, *waiting) if bar.time < end), default=-1)

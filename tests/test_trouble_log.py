@@ -1,0 +1,42 @@
+"""Trouble that lasts is one line in the log, however often it is met, and its end is another one."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from crypto_stream.log_throttle import TroubleLog
+
+log = logging.getLogger("crypto_stream.test")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
+    return [(record.message, vars(record).get("reason")) for record in caplog.records]
+
+
+def test_trouble_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever its reason is meanwhile; where there was none nothing is logged."""
+    with caplog.at_level(logging.INFO):
+        trouble = TroubleLog(log, "it fails", "it works again")
+        trouble.works()
+        for reason in ("full", "full", "locked"):
+            trouble.fails(reason)
+        during = trouble.reason
+        trouble.works()
+        trouble.works()
+        trouble.fails("full")
+
+    assert lines(caplog) == [("it fails", "full"), ("it works again", None), ("it fails", "full")]
+    assert during == "locked"
+
+
+def test_another_reason_can_be_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """But the same one never is."""
+    trouble = TroubleLog(log, "it fails", level=logging.ERROR, each_reason=True)
+    for reason in ("full", "full", "locked", "locked"):
+        trouble.fails(reason)
+    trouble.works()
+
+    assert lines(caplog) == [("it fails", "full"), ("it fails", "locked")]
+    assert trouble.reason is None

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crypto_stream.addresses import own_folder
+from crypto_stream.addresses import make_private_folder
 from crypto_stream.bus.codec import decode_to_engine, encode_value
 from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import Backend
@@ -79,7 +79,7 @@ class LocalEnginePort:
                     log.error("the socket of the bus cannot be made", extra={"reason": str(error)})
 
     async def _listen(self) -> None:
-        own_folder(self._path.parent)
+        make_private_folder(self._path.parent)
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
         self._path.chmod(0o600)

@@ -263,11 +263,11 @@ def _watch_screen(client: Client, symbols: tuple[str, ...]) -> None:
 def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
     from crypto_stream import screen
 
-    click.echo(screen.plain_heading())
+    click.echo(screen.log_heading())
     connected = True
     for view in client.watch(symbols):
         if connected and not view.connected:
             click.echo(f"{client.url}: not connected, trying again", err=True)
         connected = view.connected
         for quote in view.quotes:
-            click.echo(screen.plain_line(quote, time.time_ns() // 1_000_000))
+            click.echo(screen.log_line(quote, time.time_ns() // 1_000_000))

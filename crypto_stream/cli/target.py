@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from crypto_stream.admin_token import read_token
 from crypto_stream.errors import UsageError
-from crypto_stream.leftovers import running_at
-from crypto_stream.proof import read_token
+from crypto_stream.orphans import running_address
 from crypto_stream.settings import load
 
 
@@ -43,7 +43,7 @@ def address(url: str | None, data_dir: Path | None = None) -> str:
     if url:
         return url
     settings = load({} if data_dir is None else {"data_dir": data_dir})
-    if running := running_at(settings.data_dir):
+    if running := running_address(settings.data_dir):
         return running
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     return f"http://{host}:{settings.port}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crypto_stream.errors import SettingError
-from crypto_stream.leftovers import hint
+from crypto_stream.orphans import stopped_hint
 from crypto_stream.private_files import make_private
 from crypto_stream.storage.interface import StateStore
 
@@ -137,7 +137,7 @@ def locked(data_dir: Path) -> Iterator[None]:
         os.close(lock)
         raise SettingError(
             f"data_dir: {str(data_dir)!r} is in use by another engine (pid {owner}); "
-            f"stop it or choose another --data-dir{hint(int(owner)) if owner.isdecimal() else ''}"
+            f"stop it or choose another --data-dir{stopped_hint(int(owner)) if owner.isdecimal() else ''}"
         ) from None
     try:
         os.ftruncate(lock, 0)

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crypto_stream.admin_token import NAME, make_token, read_token
 from crypto_stream.errors import UsageError
-from crypto_stream.proof import NAME, make_token, read_token
 from tests.process.nginx import nginx
 from tests.process.programs import address, command, program
 from tests.waiting import DEADLINE_S, SCALE, until

@@ -39,7 +39,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, four_decimal_texts, price_of_trade
 from crypto_stream.market.instruments import split_symbol
 
@@ -268,7 +268,7 @@ async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list
     answer.raise_for_status()
     with reading("binance klines"):
         rows = msgspec.json.decode(answer.content, type=list[_Kline])
-        return [given(row[0], row[1:6], row[8], "binance") for row in rows]
+        return [venue_bar(row[0], row[1:6], row[8], "binance") for row in rows]
 
 
 def _rules(filters: Sequence[_Filter]) -> Rules:

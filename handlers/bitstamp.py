@@ -37,7 +37,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
 from crypto_stream.market.instruments import split_symbol
 
@@ -116,7 +116,7 @@ class _Candles(Struct):
 
 
 class _Answer(Struct):
-    """What is asked for, or why it is not given."""
+    """What is asked for, or why it is not venue_bar."""
 
     data: _Candles | None = None
     reason: object = ""
@@ -324,7 +324,7 @@ async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list
         if found.data is None:
             raise ValueError(f"{found.reason}"[:200] or "no bars in the answer")
         return [
-            given(each.timestamp * _MS, numbers, None, "bitstamp")
+            venue_bar(each.timestamp * _MS, numbers, None, "bitstamp")
             for each in found.data.ohlc
             for numbers in [(each.open, each.high, each.low, each.close, each.volume)]
         ]

@@ -41,7 +41,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
 from crypto_stream.market.instruments import split_symbol
 
@@ -360,7 +360,7 @@ async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list
     asked = {"symbol": venue_id, "interval": _MINUTES[interval], "limit": "1000"}
     rows = await _rows(http, "kline", asked)
     with reading("bybit kline"):
-        return [given(row[0], row[1:6], None, "bybit") for row in map(_candle, reversed(rows))]
+        return [venue_bar(row[0], row[1:6], None, "bybit") for row in map(_candle, reversed(rows))]
 
 
 async def _rows(http: httpx.AsyncClient, path: str, asked: Mapping[str, str]) -> list[Raw]:

@@ -44,7 +44,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import difference
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list
         rows = next((raw for name, raw in found.items() if name != "last"), None)
         if rows is None:
             raise ValueError("no bars in the answer")
-        return [given(row[0] * _MS, (*row[1:5], row[6]), row[7], "kraken") for row in _candles(rows)]
+        return [venue_bar(row[0] * _MS, (*row[1:5], row[6]), row[7], "kraken") for row in _candles(rows)]
 
 
 async def _asked(http: httpx.AsyncClient, path: str, params: Mapping[str, str]) -> dict[str, Raw]:

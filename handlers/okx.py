@@ -41,7 +41,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list
     asked = {"instId": venue_id, "bar": _BARS[interval], "limit": "300"}
     rows = await _rows(http, "market/candles", asked)
     with reading("okx candles"):
-        return [given(int(row[0]), row[1:6], None, "okx") for row in map(_candle, reversed(rows))]
+        return [venue_bar(int(row[0]), row[1:6], None, "okx") for row in map(_candle, reversed(rows))]
 
 
 async def _rows(http: httpx.AsyncClient, path: str, asked: dict[str, str]) -> list[Raw]:

@@ -39,7 +39,7 @@ async def seed(
     """
     asked = [source for source in sources if source.rest is not None and source.rest.candles is not None]
     for _ in range(_LOOKS):
-        if any(history.clock.tells(source.name) for source in asked):
+        if any(history.clock.knows_time_of(source.name) for source in asked):
             break
         await asyncio.sleep(_PAUSE_S)
     while True:

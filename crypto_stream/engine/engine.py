@@ -215,7 +215,7 @@ class Engine:
         symbol = event.symbol
         if isinstance(event, Trade) and symbol in self._history.series:
             if not self._history.take(source, event, self._assembly.failover.serving[symbol]):
-                self._assembly.book.of(source).useless_trade(symbol)
+                self._assembly.book.of(source).retract_trade(symbol)
             if self._assembly.instruments[symbol].synthetic:
                 self._figure(source, symbol)
         self.publisher.accepted(source, event)

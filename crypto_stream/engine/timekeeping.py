@@ -50,7 +50,7 @@ def live_venues(sources: Iterable[Source]) -> list[str]:
 async def keep_time(clock: EngineClock) -> None:
     """Look at the clocks, for ever."""
     while True:
-        clock.look()
+        clock.check()
         while clock.notes:
             note = clock.notes.popleft()
             log.log(

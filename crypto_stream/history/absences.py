@@ -47,7 +47,7 @@ class Absences:
             self.gaps.begin(symbol, self._time_at(before), reason)
             return
         self._ending[symbol] = _Ending(source, now_ns, list(early))
-        if self._clock.tells(source):
+        if self._clock.knows_time_of(source):
             self._end(symbol, now_ns)
 
     def traded(self, symbol: str, time: int) -> None:
@@ -88,7 +88,7 @@ class Absences:
     def tick(self, now_ns: int) -> None:
         """End the gaps of instruments that are served again, as soon as their source tells its time."""
         for symbol, ending in list(self._ending.items()):
-            if self._clock.tells(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
+            if self._clock.knows_time_of(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
                 self._end(symbol, now_ns)
 
     def forget(self, symbol: str, at_ms: int, *, bars: bool) -> None:

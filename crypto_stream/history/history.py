@@ -19,7 +19,7 @@ from crypto_stream.history.rolling_24h import STEP, Figures
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
 from crypto_stream.history.suspension import Lived, Suspension
 from crypto_stream.history.writer import WriterThread
-from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar, start
+from crypto_stream.market.bars import CANDLES_SUFFIX, INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.market.instruments import is_synthetic
@@ -135,7 +135,7 @@ class History:
         """
         now_ns = self._now_ns()
         if trade.time is not None:
-            self.clock.heard(source, trade.time)
+            self.clock.observe_trade(source, trade.time)
         if serving == source:
             return self._fold(source, trade, now_ns)
         if serving is None:
@@ -312,7 +312,7 @@ class History:
         """See where the stored bars begin, and which of them a venue gave."""
         for interval in STORED:
             for oldest in self._reader.bars(symbol, interval, Range(0, FOREVER_MS, 1, newest=False)):
-                if oldest.source.endswith(GIVEN):
+                if oldest.source.endswith(CANDLES_SUFFIX):
                     self._has_past.add((symbol, interval))
                 else:
                     first = self._first_ms.get(symbol, oldest.time)

@@ -72,9 +72,9 @@ def test_a_wrong_clock_finishes_no_bar_of_a_venue(tmp_path: Path) -> None:
     clocks = SetClocks(NOW + 120 * MINUTE)
     clock = EngineClock(clocks, ["binance"])
     for second in range(5):
-        clock.heard("binance", NOW + MINUTE // 2 + second * 1000)
+        clock.observe_trade("binance", NOW + MINUTE // 2 + second * 1000)
         clocks.pass_by(1000)
-        clock.look()
+        clock.check()
     history = open_history(Settings(data_dir=tmp_path), ["btcusdt"], clock)
 
     assert history.seed("btcusdt", "1m", [given(NOW - MINUTE), given(NOW)]) == 1

@@ -111,7 +111,7 @@ def test_both_can_be_written_in_the_file_and_in_the_environment(
     [
         ({"names": "NEIRO"}, "write NEIRO=NEIROCTO"),
         ({"names": "A=C,B=C"}, "C stands for two currencies"),
-        ({"without": "b%c"}, "'b%c' is no pair"),
+        ({"without": "b%c"}, "'b%c' is not a pair"),
     ],
 )
 def test_what_is_no_name_is_one_line(options: dict[str, str], said: str) -> None:

@@ -24,7 +24,7 @@ import psutil
 from benchmarks.past import Make, fill, pair, ticker
 from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options
 from benchmarks.system import crypto_stream, get
-from crypto_stream.engine.past import open_history
+from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.history.history import History
 from crypto_stream.history.queries import Question

@@ -16,7 +16,7 @@ from crypto_stream.settings import Settings, load
 
 if TYPE_CHECKING:
     from crypto_stream.bus.interface import GatewayPort
-    from crypto_stream.bus.messages import Ask
+    from crypto_stream.bus.messages import RequestBody
 
 _DAY_S = 86_400
 _ANSWER_S = 30.0
@@ -99,14 +99,14 @@ def remove_owner(owner_id: str, data_dir: Path | None) -> None:
     click.echo(f"Removed {owner_id}; {active} of its orders were active.")
 
 
-def _asked(data_dir: Path | None, ask: Ask) -> bytes:
+def _asked(data_dir: Path | None, ask: RequestBody) -> bytes:
     """Ask the engine that uses the data directory; UsageError when none does."""
     from crypto_stream.errors import BusError, UsageError
 
     settings = _settings(data_dir)
     try:
         with _port(settings) as port:
-            return port.ask(ask, _ANSWER_S)
+            return port.request(ask, _ANSWER_S)
     except BusError as error:
         raise UsageError(
             f"no engine answers for {settings.data_dir}: {error}; "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Ask, Beat, Quotes, Snapshot, Switched, ToGateway
+from crypto_stream.bus.messages import Beat, Quotes, RequestBody, Snapshot, Switched, ToGateway
 from crypto_stream.market.quotes import Quote
 from crypto_stream.settings import load, serialize
 from tests.waiting import DEADLINE_S, until
@@ -43,9 +43,9 @@ class Engine:
         self._thread = threading.Thread(target=self.port.run, args=(self.received.extend, _ignore))
         self._thread.start()
 
-    async def ask(self, ask: Ask) -> bytes:
-        """Ask as a gateway does."""
-        return await asyncio.to_thread(self.port.ask, ask, DEADLINE_S)
+    async def request(self, body: RequestBody) -> bytes:
+        """Send a request as a gateway does."""
+        return await asyncio.to_thread(self.port.request, body, DEADLINE_S)
 
     async def stop(self) -> int:
         """End it with SIGTERM, return its status."""

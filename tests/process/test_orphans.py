@@ -118,7 +118,7 @@ async def test_a_deleted_socket_of_the_bus_is_made_anew(tmp_path: Path, gone: st
             os.kill(running.pids("gateway-1")[-1], signal.SIGKILL)
             await until(lambda: running.log.count("gateway connected to the bus") == 2, 20 * SCALE)
 
-            assert "the socket of the bus was gone and is made anew" in running.log
+            assert "the bus's socket was deleted and has been recreated" in running.log
             assert runtime.stat().st_mode & 0o777 == 0o700
     finally:
         shutil.rmtree(runtime, ignore_errors=True)

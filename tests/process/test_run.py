@@ -179,7 +179,7 @@ async def test_a_second_start_is_refused(tmp_path: Path) -> None:
         on_log = _refused(tmp_path)
 
         assert on_port.startswith(f"Error: port: {port} on 127.0.0.1 is in use")
-        assert "; stop what listens there, or " in on_port
+        assert "; stop that process, or " in on_port
         assert on_data.startswith("engine: error: ")
         assert str(tmp_path / "data") in on_data
         assert on_log.startswith(f"Error: log-file: '{tmp_path / 'app.log'}' is written by another running")

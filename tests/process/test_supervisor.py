@@ -45,7 +45,7 @@ async def test_a_child_that_never_beats_is_killed_after_the_start_limit(tmp_path
 
 async def test_restarts_wait_longer_each_time(tmp_path: Path) -> None:
     """A child that dies at once is started again after waits that double up to the longest."""
-    limits = {"first_delay_s": 0.01, "longest_delay_s": 0.04}
+    limits = {"first_delay_s": 0.01, "max_delay_s": 0.04}
     with program(stand_ins(tmp_path, "crashes", **limits), tmp_path) as supervisor:
         await until(lambda: supervisor.log.count("crashes ended") >= 4)
         ends = [line.split("next_start_in_s=")[1] for line in supervisor.log.splitlines() if "_in_s=" in line]

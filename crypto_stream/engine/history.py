@@ -1,4 +1,4 @@
-"""The history as a start finds it."""
+"""Opening of the history in the data directory, and of the clocks' state at the end of the previous run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ log = logging.getLogger(__name__)
 _HOUR_MS = 3_600_000
 
 
-def left_anchor(settings: Settings) -> Anchor | None:
-    """Read what the clocks showed when an engine last lived; None where that is not known."""
+def previous_anchor(settings: Settings) -> Anchor | None:
+    """Return all clocks at the end of the engine's previous run; None if unknown."""
     try:
         _, reader = history_stores(settings.data_dir)
         return reader.anchor()
     except OSError:
-        return None  # what is wrong is said by who opens it to write
+        return None  # reported when the history is opened
 
 
 def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock) -> History:
-    """Open what is kept in the data directory; what is corrupt is put aside.
+    """Open the history in the data directory; a corrupt database is moved aside.
 
-    Raises SettingError when the directory cannot be used.
+    Raises SettingError if the directory cannot be used.
     """
     symbols = list(symbols)
     writer, _ = history_stores(settings.data_dir)
@@ -45,11 +45,11 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
         if hours
     }
 
-    def fresh() -> History:
+    def create() -> History:
         _, reader = history_stores(settings.data_dir)
         return History(symbols, reader, WriterThread(writer, symbols, keep_ms), clock)
 
-    history = fresh()
+    history = create()
     try:
         history.restore()
     except CorruptError as error:
@@ -57,8 +57,8 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
             writer.put_aside(str(error))
         except UnusableError as unusable:
             raise SettingError(f"data_dir: {unusable}") from None
-        history = fresh()
+        history = create()
     except OSError as error:
-        log.error("history cannot be read, begun without its past", extra={"reason": str(error)})
-        history = fresh()
+        log.error("history cannot be read, starting without it", extra={"reason": str(error)})
+        history = create()
     return history

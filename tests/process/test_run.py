@@ -238,7 +238,7 @@ async def test_the_commands_reach_a_running_program(tmp_path: Path) -> None:
         refused = command("switch", "nobody", "--url", url, *data)
         unknown = command("watch", "nothing", "--url", url)
 
-        assert pinned.stdout.startswith("Pinned: synthetic alone serves")
+        assert pinned.stdout.startswith("Pinned: only synthetic serves")
         assert Client(url).sources().pinned == "synthetic"
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
         assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)

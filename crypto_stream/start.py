@@ -16,10 +16,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from crypto_stream import __version__, addresses, admin_token, logs, orphans, systemd
+from crypto_stream.child_process import INHERITED, Program
 from crypto_stream.errors import UsageError
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.settings import Settings, serialize
-from crypto_stream.supervisor import INHERITED, Program, Supervisor
+from crypto_stream.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 _VENDOR = Path(__file__).parent.parent / "static" / "vendor"

@@ -288,20 +288,13 @@ def _rules(filters: Sequence[_Filter]) -> Rules:
     price, market = by_type.get("PRICE_FILTER", none), by_type.get("MARKET_LOT_SIZE", none)
     min_applies_to_market = notional.applyMinToMarket or notional.applyToMarket
     return Rules(
-        tick=price.tickSize,
-        lot=lot.stepSize,
-        min_amount=lot.minQty,
-        min_notional=notional.minNotional,
-        max_amount=lot.maxQty,
-        min_price=price.minPrice,
-        max_price=price.maxPrice,
-        max_notional=notional.maxNotional,
-        market_lot=market.stepSize,
-        market_min_amount=market.minQty,
-        market_max_amount=market.maxQty,
+        tick=price.tickSize, min_price=price.minPrice, max_price=price.maxPrice,
+        lot=lot.stepSize, min_amount=lot.minQty, max_amount=lot.maxQty,
+        min_notional=notional.minNotional, max_notional=notional.maxNotional,
+        market_lot=market.stepSize, market_min_amount=market.minQty, market_max_amount=market.maxQty,
         market_min_notional=notional.minNotional if min_applies_to_market else "",
         market_max_notional=notional.maxNotional if notional.applyMaxToMarket else "",
-    )
+    )  # fmt: skip
 
 
 def _requests(method: str, wanted: Sequence[Wanted]) -> list[Request]:
@@ -325,15 +318,7 @@ def _read_book_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
     if (instrument := instruments.get(top.s)) is None:
         return _not_subscribed(top.s)
     bid, bid_size, ask, ask_size = four_decimal_texts(top.b, top.B, top.a, top.A)
-    return Update(
-        instrument=instrument,
-        channel="bookTicker",
-        key=top.u,
-        bid=bid,
-        bid_size=bid_size,
-        ask=ask,
-        ask_size=ask_size,
-    )
+    return Update(instrument, "bookTicker", key=top.u, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
 def _read_agg_trade(instruments: _Instruments, payload: bytes | Raw) -> Event:
@@ -345,14 +330,8 @@ def _read_agg_trade(instruments: _Instruments, payload: bytes | Raw) -> Event:
     trade = _agg_trade(payload)
     if (instrument := instruments.get(trade.s)) is None:
         return _not_subscribed(trade.s)
-    return Trade(
-        instrument=instrument,
-        channel="aggTrade",
-        key=trade.a,
-        time=trade.T,
-        price=price_of_trade(trade.p),
-        size=decimal_text(trade.q),
-    )
+    price, size = price_of_trade(trade.p), decimal_text(trade.q)
+    return Trade(instrument, "aggTrade", key=trade.a, time=trade.T, price=price, size=size)
 
 
 def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
@@ -365,22 +344,12 @@ def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
     day = _ticker(payload)
     if (instrument := instruments.get(day.s)) is None:
         return _not_subscribed(day.s)
+    text = decimal_text
     return Update(
-        instrument=instrument,
-        channel="ticker",
-        key=day.E,
-        time=day.E,
-        price=decimal_text(day.c),
-        bid=decimal_text(day.b),
-        bid_size=decimal_text(day.B),
-        ask=decimal_text(day.a),
-        ask_size=decimal_text(day.A),
-        open_24h=decimal_text(day.o),
-        high_24h=decimal_text(day.h),
-        low_24h=decimal_text(day.l),
-        volume_24h=decimal_text(day.v),
-        slow=True,
-    )
+        instrument, "ticker", key=day.E, time=day.E, slow=True,
+        price=text(day.c), bid=text(day.b), bid_size=text(day.B), ask=text(day.a), ask_size=text(day.A),
+        open_24h=text(day.o), high_24h=text(day.h), low_24h=text(day.l), volume_24h=text(day.v),
+    )  # fmt: skip
 
 
 def _read_shutdown(instruments: _Instruments, payload: bytes | Raw) -> Event:

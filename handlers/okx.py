@@ -317,22 +317,13 @@ def _read_ticker(instrument: Instrument, day: _TickerItem) -> Event:
       "bidPx":"8888.88","bidSz":"5","open24h":"9000","high24h":"10000","low24h":"8888.88","volCcy24h":"2222",
       "vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"1597026383085"}]
     """
+    text = decimal_text
     return Update(
-        instrument=instrument,
-        channel="tickers",
-        key=day.ts,
-        time=day.ts,
-        price=decimal_text(day.last),
-        bid=decimal_text(day.bidPx),
-        bid_size=decimal_text(day.bidSz),
-        ask=decimal_text(day.askPx),
-        ask_size=decimal_text(day.askSz),
-        open_24h=decimal_text(day.open24h),
-        high_24h=decimal_text(day.high24h),
-        low_24h=decimal_text(day.low24h),
-        volume_24h=decimal_text(day.vol24h),
-        slow=True,
-    )
+        instrument, "tickers", key=day.ts, time=day.ts, slow=True, price=text(day.last),
+        bid=text(day.bidPx), bid_size=text(day.bidSz), ask=text(day.askPx), ask_size=text(day.askSz),
+        open_24h=text(day.open24h), high_24h=text(day.high24h), low_24h=text(day.low24h),
+        volume_24h=text(day.vol24h),
+    )  # fmt: skip
 
 
 def _read_top(instrument: Instrument, top: _TopItem) -> Event:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from crypto_stream import logs
-from crypto_stream.supervisor import INHERITED, Program, Supervisor, Timeouts
+from crypto_stream.child_process import INHERITED, Program, Timeouts
+from crypto_stream.supervisor import Supervisor
 
 _log = logging.getLogger("crypto_stream.stand_in")
 _BEAT_S = 0.05

@@ -223,7 +223,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{pending.MOST_UNANSWERED}, lists {pending.MOST_LISTS}",
         f"{default['patience']:g} s (`patience`), or {session.MOST_OWED // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
-        f"at most one update each {market_data.INTERVAL_S * 1000:g} ms",
+        f"at most one update every {market_data.INTERVAL_S * 1000:g} ms",
         f"`order_latency`, {default['order_latency']:g} ms",
         f"at most {fields.BEFORE_POINT} digits before and {fields.AFTER_POINT} after the point",
         f"text of up to {fields.MOST_ID} characters",

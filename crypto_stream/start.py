@@ -38,14 +38,8 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
     listeners = addresses.listen_shared(settings.host, settings.port, settings.workers)
     web = addresses.web_address(listeners[0])
     engine = Program("engine", _command("engine"), _inherited("engine", settings))
-    file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
-    terminal = logs.Terminal("supervisor")
+    write = _open_log(settings)
     notifier = systemd.Notifier()
-    logs.configure(settings.log_level, file, terminal)
-
-    def write(line: str) -> None:
-        file.line(line)
-        terminal.line(line)
 
     def on_serving() -> None:
         gateways = f"; {settings.workers} gateways" if settings.workers > 1 else ""
@@ -70,6 +64,19 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
             Path(engine.inherited["bus"]).parent.rmdir()
     _log.info("stop", extra={"status": status})
     return status
+
+
+def _open_log(settings: Settings) -> Callable[[str], None]:
+    """Open the log file; return the function that writes a line of another process to file and terminal."""
+    file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
+    terminal = logs.Terminal("supervisor")
+    logs.configure(settings.log_level, file, terminal)
+
+    def write(line: str) -> None:
+        file.line(line)
+        terminal.line(line)
+
+    return write
 
 
 def become_engine(settings: Settings, echo: Callable[[str], None]) -> None:

@@ -35,19 +35,10 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
     symbols = list(symbols)
     writer, _ = history_stores(settings.data_dir)
     writer.prepare()
-    keep_ms = {
-        interval: round(hours * _HOUR_MS)
-        for interval, hours in {
-            "1s": settings.keep_1s,
-            "1m": settings.keep_1m,
-            "1h": settings.keep_1h,
-        }.items()
-        if hours
-    }
 
     def create() -> History:
         _, reader = history_stores(settings.data_dir)
-        return History(symbols, reader, WriterThread(writer, symbols, keep_ms), clock)
+        return History(symbols, reader, WriterThread(writer, symbols, _keep_ms(settings)), clock)
 
     history = create()
     try:
@@ -62,3 +53,9 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
         log.error("history cannot be read, starting without it", extra={"reason": str(error)})
         history = create()
     return history
+
+
+def _keep_ms(settings: Settings) -> dict[str, int]:
+    """Return how long the bars of each interval are kept; those without a limit are left out."""
+    hours = {"1s": settings.keep_1s, "1m": settings.keep_1m, "1h": settings.keep_1h}
+    return {interval: round(limit * _HOUR_MS) for interval, limit in hours.items() if limit}

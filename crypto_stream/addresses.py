@@ -47,7 +47,7 @@ def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError):
-        raise UsageError(f"host: '{host}' is neither an address nor a name of this machine") from None
+        raise UsageError(f"host: '{host}' is not an address or name of this machine") from None
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

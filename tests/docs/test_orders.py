@@ -184,7 +184,7 @@ def _codes() -> set[str]:
 
 def test_every_code_is_documented() -> None:
     """The table of codes names exactly those that the code refuses with."""
-    documented = {code.strip("`") for code in _rows("What ErrorInfo says", "The extended mode")}
+    documented = {code.strip("`") for code in _rows("Error codes", "In the extended mode")}
 
     assert documented == _codes()
 

@@ -32,7 +32,7 @@ def test_a_port_can_be_had_once() -> None:
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid", "a" * 70])
 def test_a_host_that_is_not_this_machine_is_named(host: str) -> None:
     """A host that cannot be listened on is one line with the setting's name."""
-    with pytest.raises(UsageError, match=f"host: '{host}' is neither an address nor a name"):
+    with pytest.raises(UsageError, match=f"host: '{host}' is not an address"):
         listen(host, 0)
 
 

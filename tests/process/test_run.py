@@ -182,7 +182,7 @@ async def test_a_second_start_is_refused(tmp_path: Path) -> None:
         assert "; stop that process, or " in on_port
         assert on_data.startswith("engine: error: ")
         assert str(tmp_path / "data") in on_data
-        assert on_log.startswith(f"Error: log-file: '{tmp_path / 'app.log'}' is written by another running")
+        assert on_log.startswith(f"Error: log-file: '{tmp_path / 'app.log'}' is being written by another")
         assert len(Client(url).courses()) == 103
 
 

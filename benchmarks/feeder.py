@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from crypto_stream.bus.local_engine import LocalEnginePort
-from crypto_stream.bus.messages import Ask, Beat, GetSparks, Quotes, Snapshot, Sparks
+from crypto_stream.bus.messages import Beat, GetSparks, Quotes, RequestBody, Snapshot, Sparks
 from crypto_stream.bus.orders import Command
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.instruments import Instrument, is_synthetic, split_symbol
@@ -84,7 +84,7 @@ class Feed:
             reasons={},
         )
 
-    async def answer(self, gateway: str, ask: Ask) -> Any:
+    async def answer(self, gateway: str, ask: RequestBody) -> Any:
         """Give boards an empty hour; refuse the rest: nothing is asked in a measurement."""
         if isinstance(ask, GetSparks):
             return Sparks("benchmark", self.seq, 60_000, {})

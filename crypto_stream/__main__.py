@@ -1,9 +1,9 @@
-"""Where every process begins: a half that was told what it is, or a command of a person.
+"""Entry point of every process: a command typed by a user, or the engine or a gateway.
 
-A half is this program started anew with CRYPTO_STREAM_INHERITED in its environment, JSON of: `half`,
-`name`, `settings`, `bus` (path of the socket between the halves), for a gateway `listener` and `family` (a
-descriptor and its address family), and, where a supervisor started it, `log` (descriptor of its pipe) and
-`hang_s`. A half that runs alone writes its own log.
+An engine or gateway finds CRYPTO_STREAM_INHERITED in its environment, a JSON object: `role` ("engine" or
+"gateway"), `name`, `settings`, `bus` (path of the socket between engine and gateways), for a gateway
+`listener` and `family` (a file descriptor and its address family), and, when a supervisor started it, `log`
+(file descriptor of its log pipe) and `hang_s`. Without a supervisor the process writes its own log file.
 """
 
 from __future__ import annotations
@@ -18,59 +18,59 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run what this process was started for and exit with its status."""
-    told = os.environ.pop("CRYPTO_STREAM_INHERITED", None)
-    if told is None:
+    """Run a command, an engine or a gateway, and exit with its status."""
+    inherited = os.environ.pop("CRYPTO_STREAM_INHERITED", None)
+    if inherited is None:
         from crypto_stream import secret_options
 
-        secret_options.hide()
+        secret_options.move_to_environment()
         from crypto_stream.cli import main as command
 
         sys.exit(command())
     import json
 
-    sys.exit(_half(json.loads(told)))
+    sys.exit(_run_role(json.loads(inherited)))
 
 
-def _half(told: dict[str, Any]) -> int:
+def _run_role(inherited: dict[str, Any]) -> int:
     import gc
     import importlib
 
-    importlib.import_module("crypto_stream.descriptors")  # before its `poll` is patched away
-    if told["half"] == "gateway":  # its first statement patches: nothing else may be imported before it
-        importlib.import_module(f"crypto_stream.gateway.servers.{told['settings']['server']}")
+    importlib.import_module("crypto_stream.descriptors")  # must import `poll` before it is monkey-patched
+    if inherited["role"] == "gateway":  # this module monkey-patches first, so nothing else may precede it
+        importlib.import_module(f"crypto_stream.gateway.servers.{inherited['settings']['server']}")
     import logging
     import socket
     from pathlib import Path
 
     from crypto_stream.errors import UsageError
-    from crypto_stream.settings import take_over
+    from crypto_stream.settings import deserialize
 
-    settings = take_over(told["settings"])
-    beat = _start_log(told, settings)
+    settings = deserialize(inherited["settings"])
+    beat = _start_log(inherited, settings)
     try:
-        half = importlib.import_module(f"crypto_stream.{told['half']}.run")
-        # The garbage collector need not look through the code again and again: everybody waits for it, 50 ms.
+        module = importlib.import_module(f"crypto_stream.{inherited['role']}.run")
+        # Exclude the loaded modules from garbage collection: scanning them pauses everything for 50 ms.
         gc.collect()
         gc.freeze()
-        if told["half"] == "engine":
-            return int(half.main(settings, Path(told["bus"]), beat))
-        # The family must be said: a green socket takes any descriptor for IPv4 and would misread addresses.
-        listener = socket.socket(told["family"], socket.SOCK_STREAM, fileno=told["listener"])
-        return int(half.main(settings, Path(told["bus"]), listener, beat, told["name"]))
+        if inherited["role"] == "engine":
+            return int(module.main(settings, Path(inherited["bus"]), beat))
+        # Pass the family explicitly: a green socket assumes IPv4 and would misread IPv6 addresses.
+        listener = socket.socket(inherited["family"], socket.SOCK_STREAM, fileno=inherited["listener"])
+        return int(module.main(settings, Path(inherited["bus"]), listener, beat, inherited["name"]))
     except UsageError as error:
         logging.getLogger(__package__).error("%s", error)
         return 2
 
 
-def _start_log(told: dict[str, Any], settings: Settings) -> Callable[[], None]:
-    """Log to the supervisor or, alone, to a file beside its; return the function that says "I live"."""
+def _start_log(inherited: dict[str, Any], settings: Settings) -> Callable[[], None]:
+    """Log to the supervisor's pipe or, without one, to a file of our own; return the heartbeat function."""
     from crypto_stream import logs
     from crypto_stream.errors import UsageError
 
-    name = told["name"]
-    if "log" in told:
-        pipe = logs.PipeHandler(told["log"], name, told["hang_s"])
+    name = inherited["name"]
+    if "log" in inherited:
+        pipe = logs.PipeHandler(inherited["log"], name, inherited["hang_s"])
         logs.configure(settings.log_level, pipe)
         return pipe.beat
     path = settings.log_file.with_suffix(f".{name}{settings.log_file.suffix}")

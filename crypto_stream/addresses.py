@@ -1,4 +1,4 @@
-"""Where a program listens: the port for the world, the short path of the socket between its halves."""
+"""Where the program listens: the public port, and the socket between the engine and its gateways."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import sys
 from pathlib import Path
 
 from crypto_stream.errors import UsageError
-from crypto_stream.leftovers import hint, listener_of
+from crypto_stream.orphans import pid_listening_on, stopped_hint
 
-# What fits into sockaddr_un.sun_path beside its final zero byte.
-LONGEST_PATH = 103 if sys.platform == "darwin" else 107
+# The size of sockaddr_un.sun_path without its terminating zero byte.
+MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 _BACKLOG = 4096
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the port; raise UsageError that says what to do when it cannot be had.
+    """Listen on the port; raise UsageError, saying what to do, if that is impossible.
 
-    Without SO_REUSEPORT, so that two programs can never share a port in silence. Accepted connections inherit
+    Without SO_REUSEPORT, so that two programs never share a port unnoticed. Accepted connections inherit
     TCP_NODELAY.
     """
-    return _opened(host, port, shared=False)
+    return _listen(host, port, shared=False)
 
 
-def listen_together(host: str, port: int, number: int) -> list[socket.socket]:
-    """Open the port `number` times, for as many processes; raise UsageError when it cannot be had.
+def listen_shared(host: str, port: int, number: int) -> list[socket.socket]:
+    """Listen on the port `number` times, once per process; raise UsageError if that is impossible.
 
-    The kernel deals connections out among the listeners, dead processes' included as long as theirs is open.
-    The first one is had exclusively before it begins to share: a port in use is an error here too.
+    The kernel distributes connections among all open listeners, including those of dead processes. The
+    first listener binds exclusively and shares afterwards, so a port in use is still an error.
     """
     first = listen(host, port)
     if number == 1:
         return [first]
     first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     address, port = first.getsockname()[:2]
-    return [first, *(_opened(address, port, shared=True) for _ in range(number - 1))]
+    return [first, *(_listen(address, port, shared=True) for _ in range(number - 1))]
 
 
-def _opened(host: str, port: int, *, shared: bool) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -58,60 +58,58 @@ def _opened(host: str, port: int, *, shared: bool) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise UsageError(_why(host, port, error)) from None
+        raise UsageError(_explain(host, port, error)) from None
     listener.set_inheritable(True)
     return listener
 
 
-def _why(host: str, port: int, error: OSError) -> str:
+def _explain(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        pid = listener_of(port)
-        who = f" by process {pid}{hint(pid)}" if pid else ""
-        return (
-            f"port: {port} on {host} is in use{who}; stop what listens there, or choose another with --port"
-        )
+        pid = pid_listening_on(port)
+        who = f" by process {pid}{stopped_hint(pid)}" if pid else ""
+        return f"port: {port} on {host} is in use{who}; stop that process, or choose another port with --port"
     if error.errno == errno.EACCES:
-        return f"port: {port} needs more rights; choose one from 1024 on with --port"
+        return f"port: {port} needs more privileges; choose one from 1024 up with --port"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"host: '{host}' is not an address of this machine; 127.0.0.1 and 0.0.0.0 always are"
     return f"port: {port} on {host} cannot be opened: {error.strerror}"
 
 
 def web_address(listener: socket.socket) -> str:
-    """Return the http:// address a person on this machine can open."""
+    """Return the http:// URL that a browser on this machine can open."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def bus_path(data_dir: Path, runtime_dir: Path | None) -> Path:
-    """Return the socket between the halves, the same for one data directory in every process.
+    """Return the path of the bus's socket: all processes with the same data directory get the same one.
 
-    Its folder is made (mode 0700, ours alone); UsageError when it cannot be used or the path is too long.
+    Creates its private folder. Raises UsageError if that cannot be used or the path is too long.
     """
     if runtime_dir is None:
-        mark = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
-        runtime_dir = Path(os.environ.get("TMPDIR", "/tmp")) / f"crypto-stream-{os.geteuid()}-{mark}"
+        digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
+        runtime_dir = Path(os.environ.get("TMPDIR", "/tmp")) / f"crypto-stream-{os.geteuid()}-{digest}"
     path = runtime_dir.absolute() / "bus"
     length = len(os.fsencode(path))
-    if length > LONGEST_PATH:
+    if length > MAX_SOCKET_PATH:
         raise UsageError(
-            f"runtime-dir: '{runtime_dir}' makes a socket path of {length} bytes, at most {LONGEST_PATH}"
+            f"runtime-dir: '{runtime_dir}' makes a socket path of {length} bytes, at most {MAX_SOCKET_PATH}"
             " are possible; choose a shorter one with --runtime-dir"
         )
-    own_folder(runtime_dir)
+    make_private_folder(runtime_dir)
     return path
 
 
-def own_folder(runtime_dir: Path) -> None:
-    """Make the folder of the sockets, ours alone; UsageError when it is not."""
+def make_private_folder(runtime_dir: Path) -> None:
+    """Create the folder of the sockets with mode 0700; raise UsageError if it is not ours alone."""
     try:
         runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = runtime_dir.lstat()
     except OSError as error:
-        raise UsageError(f"runtime-dir: '{runtime_dir}' cannot be made: {error.strerror}") from None
+        raise UsageError(f"runtime-dir: '{runtime_dir}' cannot be created: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise UsageError(
-            f"runtime-dir: '{runtime_dir}' must be a folder that is yours alone (mode 0700);"
+            f"runtime-dir: '{runtime_dir}' must be a folder that only you can access (mode 0700);"
             " choose another with --runtime-dir"
         )

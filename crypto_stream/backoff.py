@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Pure: the caller brings the chance."""
+"""How long to wait before the next attempt. Pure: the caller supplies the randomness."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Delays that double from `first` up to `most`, in the caller's unit.
+    """Exponential backoff: delays double from `first` up to `maximum`, in the caller's unit.
 
-    With `chance`, uniform in [0, 1), each is drawn between 0 and that: full jitter, so that many who were
-    cut at once do not come back at once.
+    With `jitter`, a function returning a number in [0, 1), each delay is drawn between 0 and that bound (full
+    jitter), so that many clients disconnected together do not all reconnect together.
     """
 
-    __slots__ = ("_bound", "_chance", "_first", "_most")
+    __slots__ = ("_bound", "_first", "_jitter", "_maximum")
 
-    def __init__(self, first: float, most: float, chance: Callable[[], float] | None = None) -> None:
+    def __init__(self, first: float, maximum: float, jitter: Callable[[], float] | None = None) -> None:
         self._first = self._bound = first
-        self._most = most
-        self._chance = chance
+        self._maximum = maximum
+        self._jitter = jitter
 
     def next_delay(self) -> float:
         """Return how long to wait before the next attempt, and double the bound."""
-        bound, self._bound = self._bound, min(self._bound * 2, self._most)
-        return bound if self._chance is None else self._chance() * bound
+        bound, self._bound = self._bound, min(self._bound * 2, self._maximum)
+        return bound if self._jitter is None else self._jitter() * bound
 
     def reset(self) -> None:
-        """Begin anew: an attempt was a success."""
+        """Start from the first delay again after an attempt has succeeded."""
         self._bound = self._first

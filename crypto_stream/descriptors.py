@@ -1,6 +1,6 @@
-"""What this process may do with descriptors: how many at once, and which takes bytes without waiting.
+"""File descriptors: how many this process may have open, and whether one is writable without blocking.
 
-Imported before a green server patches `select`: its `poll` would be gone, or would wait.
+Imported before a green server monkey-patches `select`, which removes `poll` or makes it block.
 """
 
 from __future__ import annotations
@@ -9,32 +9,35 @@ import resource
 from contextlib import suppress
 from select import PIPE_BUF, POLLOUT, poll
 
-AT_ONCE = PIPE_BUF  # bytes that a descriptor with room takes without waiting (POSIX)
-# macOS says "unlimited" of the hard limit, and takes no more than this.
-_DARWIN = 10_240
+ATOMIC_WRITE_BYTES = PIPE_BUF  # a writable descriptor accepts this many bytes without blocking (POSIX)
+# macOS reports an unlimited hard limit but accepts no more than this.
+_DARWIN_LIMIT = 10_240
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of open files to the hard one, as far as the system lets us; return what holds.
+    """Raise the soft limit of open files to the hard limit, or as far as allowed; return the new limit.
 
-    Login shells and service managers give 1,024, so that old programs with `select` work; ours have none.
+    Login shells and service managers default to 1,024 for the sake of programs that call `select`; we do not.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limit in (hard, max(soft, _DARWIN)):
+    for limit in (hard, max(soft, _DARWIN_LIMIT)):
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
             break
-    return most()
+    return open_file_limit()
 
 
-def most() -> int:
-    """Return how many may be open."""
+def open_file_limit() -> int:
+    """Return how many files this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 30 if soft == resource.RLIM_INFINITY else soft
 
 
-def has_room(descriptor: int) -> bool:
-    """Say whether AT_ONCE bytes go out now. Its mode is shared with whoever started us, and stays."""
-    asked = poll()
-    asked.register(descriptor, POLLOUT)
-    return any(events & POLLOUT for _, events in asked.poll(0))
+def is_writable(descriptor: int) -> bool:
+    """Return whether ATOMIC_WRITE_BYTES can be written now.
+
+    Making the descriptor non-blocking instead would change it for the process that started us, too.
+    """
+    poller = poll()
+    poller.register(descriptor, POLLOUT)
+    return any(events & POLLOUT for _, events in poller.poll(0))

@@ -2,23 +2,23 @@
 
 
 class CryptoStreamError(Exception):
-    """Be the root: catching it catches whatever this project raises on purpose."""
+    """Base class of everything this project raises on purpose."""
 
 
 class UsageError(CryptoStreamError):
-    """Say in one line what the person who starts the program must change; the program ends with status 2."""
+    """The user must change something; the text says what, in one line. The program exits with status 2."""
 
 
 class SettingError(UsageError):
-    """A setting has a value that is not allowed; the text names setting, value and what is allowed."""
+    """A setting has an invalid value; the text names the setting, the value and what is allowed."""
 
 
 class UnknownHandlerError(UsageError):
-    """No handler has this name; the text lists the known ones."""
+    """There is no handler of this name; the text lists the known ones."""
 
 
 class BrokenHandlerError(UsageError):
-    """A handler module exists but cannot be imported or lacks what the source interface asks for."""
+    """A handler module cannot be imported, or does not implement the source interface."""
 
 
 class RecordingError(UsageError):
@@ -26,24 +26,24 @@ class RecordingError(UsageError):
 
 
 class ProxyError(UsageError):
-    """The proxy that the environment names cannot be used; the text names it and what to change."""
+    """The proxy named in the environment cannot be used; the text names it and what to change."""
 
 
-class MalformedFrame(CryptoStreamError):  # noqa: N818 - the name the source interface promises
-    """One frame of a venue cannot be read; it costs that frame and nothing else."""
+class MalformedFrame(CryptoStreamError):  # noqa: N818 - part of the documented source interface
+    """A frame from a venue cannot be parsed; only that frame is lost."""
 
 
 class VenueError(CryptoStreamError):
-    """A venue ended or refused a connection; the text is the reason shown to people."""
+    """A venue closed or refused a connection; the text is the reason shown to users."""
 
 
 class RetryLaterError(VenueError):
-    """A venue refused the connection and said, or is known, to want no new one for a while."""
+    """A venue refused the connection, and it is stated or known that it wants no new one for a while."""
 
     def __init__(
         self, reason: str, seconds: float, *, next_host: bool = False, breaker: bool = False
     ) -> None:
-        """Keep `seconds` to wait; `next_host`: another may be tried at once; `breaker`: a ban to remember."""
+        """Wait `seconds`; `next_host`: another host may be tried at once; `breaker`: remember it as a ban."""
         super().__init__(reason)
         self.seconds = seconds
         self.next_host = next_host
@@ -51,7 +51,7 @@ class RetryLaterError(VenueError):
 
 
 class ImpossibleEventError(CryptoStreamError):
-    """An event came that cannot happen in the present state: a bug of ours; the text names both."""
+    """An event arrived that is impossible in the current state: a bug of ours; the text names both."""
 
 
 class BusError(CryptoStreamError):
@@ -62,6 +62,6 @@ class RefusedError(CryptoStreamError):
     """The engine understood a request and refused it; `code` is stable, the text is for people."""
 
     def __init__(self, code: str, reason: str) -> None:
-        """Keep the stable `code` beside the sentence for people."""
+        """Create it with the stable `code` and a sentence for people."""
         super().__init__(reason)
         self.code = code

@@ -1,4 +1,4 @@
-"""Logs that nobody can fill: neither a stranger, nor trouble that lasts."""
+"""Logs that nobody can fill: neither a client, nor trouble that lasts."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import logging
 import time
 from collections.abc import Callable
 
-# Kinds remembered at once; then all are forgotten, and each may be logged once more.
-_MOST = 1000
+# At most this many kinds are tracked; beyond that all are forgotten, and each may be logged once more.
+_MAX_KINDS = 1000
 
 
 class LogThrottle:
-    """Say of each kind of trouble, once in `every_s`, that it is to be logged."""
+    """Allow one log line per kind every `every_s` seconds; `clock` returns seconds."""
 
     def __init__(self, every_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the time in seconds from `clock`."""
         self._every_s = every_s
         self._clock = clock
         self._next: dict[str, float] = {}
 
     def due(self, kind: str) -> bool:
-        """Return True for the first of its kind within that time."""
+        """Return whether a line of this `kind` is to be logged now."""
         now = self._clock()
         if now < self._next.get(kind, now):
             return False
-        if len(self._next) >= _MOST:
+        if len(self._next) >= _MAX_KINDS:
             self._next.clear()
         self._next[kind] = now + self._every_s
         return True

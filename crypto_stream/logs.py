@@ -1,9 +1,9 @@
-"""One line per event: a half writes it to its pipe, the supervisor alone writes it to the log file.
+"""One line per event: engine and gateways write it to a pipe, and only the supervisor writes the log file.
 
     2026-01-31T12:00:00.123Z WARNING engine crypto_stream.feed connection lost source=okx reason="HTTP 503"
 
-Time (UTC), level, process, logger, message, details. A trace is the detail `trace`, its line ends written as
-`\\n`, so that one event stays one line and is found by `grep`. An empty line in a pipe is a beat.
+Time (UTC), level, process, logger, message, details. A traceback is the detail `trace` with its line breaks
+written as `\\n`, so that an event remains one line for `grep`. An empty line in a pipe is a heartbeat.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import fcntl
 import json
 import logging
 import os
-import posix  # its `write` is never patched; a green `os.write` would wait where ours must not
+import posix  # unlike `os.write`, which a green server replaces, `posix.write` never blocks for the pipe
 import re
 import signal
 import stat
@@ -25,43 +25,44 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
-from crypto_stream.descriptors import AT_ONCE, has_room
+from crypto_stream.descriptors import ATOMIC_WRITE_BYTES, is_writable
 from crypto_stream.errors import UsageError
 
-LINE_LIMIT = 32_000  # characters of one line; what is longer is cut
-BUFFER_LIMIT = 1_000_000  # bytes a half keeps while its pipe is full; what comes then is lost and counted
-ORPHAN_S = 5.0  # seconds an orphan has for a clean end before the kernel ends it
+LINE_LIMIT = 32_000  # characters per line; longer ones are truncated
+BUFFER_LIMIT = 1_000_000  # bytes buffered while the pipe is full; further lines are dropped and counted
+ORPHAN_S = 5.0  # seconds an orphaned process has to shut down before the kernel kills it
 
 _LOG_MODE = 0o640
 
-_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "line"}
-# Only our own loggers follow the log level; a library that tells each request at INFO stays quiet.
+_STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "line"}
+# Only our own loggers follow the log level: some libraries log every request at INFO.
 _OURS = ("crypto_stream", "handlers")
-
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ")
 
 
 def is_line(text: str) -> bool:
-    """Say whether `text` was written by a LineFormatter."""
+    """Return whether `text` was written by a LineFormatter."""
     return _LINE.match(text) is not None
 
 
 class LineFormatter(logging.Formatter):
-    """Write a record as one line, details that are None left out; a finished `line` passes as it is."""
+    """Format a record as one line, omitting details that are None; a formatted `line` is passed through."""
 
     def __init__(self, process: str) -> None:
-        """Name the process as each of its lines shall."""
+        """Write `process` into each line."""
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line without its end."""
+        """Return the line without a line break."""
         if (line := getattr(record, "line", None)) is not None:
             return str(line)
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         details = {
-            key: value for key, value in record.__dict__.items() if key not in _PLAIN and value is not None
+            key: value
+            for key, value in record.__dict__.items()
+            if key not in _STANDARD_FIELDS and value is not None
         }
         if record.exc_info:
             details["trace"] = self.formatException(record.exc_info)
@@ -74,7 +75,7 @@ class LineFormatter(logging.Formatter):
 def _message(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
-    except (TypeError, ValueError):  # arguments that do not fit the text must not cost the event
+    except (TypeError, ValueError):  # mismatched arguments must not lose the event
         text = f"{record.msg} {record.args}"
     if text.isprintable():
         return text
@@ -89,14 +90,14 @@ def _value(value: object) -> str:
 
 
 class PipeHandler(logging.Handler):
-    """Hand lines and beats to the supervisor without ever waiting for it.
+    """Send lines and heartbeats to the supervisor without ever blocking.
 
-    Up to BUFFER_LIMIT bytes wait while the pipe is full; then new lines are lost, and their number is told
-    by a line of its own (`lost=N`) as soon as there is room again.
+    Up to BUFFER_LIMIT bytes are buffered while the pipe is full; beyond that new lines are dropped, and a
+    line with their number (`lost=N`) follows as soon as there is room again.
     """
 
     def __init__(self, fd: int, process: str, hang_s: float) -> None:
-        """Write to `fd`; the kernel ends this process when it gives no beat for `hang_s` seconds."""
+        """Write to `fd`; the kernel kills this process if `beat` is not called for `hang_s` seconds."""
         super().__init__()
         os.set_blocking(fd, False)
         self.setFormatter(LineFormatter(process))
@@ -107,7 +108,7 @@ class PipeHandler(logging.Handler):
         self._orphan = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record; called by logging."""
+        """Write one record; called by logging."""
         line = f"{self.format(record)}\n".encode(errors="backslashreplace")
         if len(self._pending) + len(line) > BUFFER_LIMIT:
             self._lost += 1
@@ -116,17 +117,17 @@ class PipeHandler(logging.Handler):
         self._write()
 
     def beat(self) -> None:
-        """Say "I live", each second; ask this process to end by SIGTERM when the supervisor is gone."""
+        """Send a heartbeat, each second; send SIGTERM to this process if the supervisor is gone."""
         with self.lock:  # type: ignore[union-attr] # a handler's lock is None only after createLock was overridden
             if not self._orphan:
-                # Where no supervisor is left to notice that we hang, the kernel does.
+                # If the supervisor is gone it cannot notice that we hang; this timer's signal kills us then.
                 signal.setitimer(signal.ITIMER_REAL, self._hang_s)
             if self._pending != b"\n" and not self._pending.endswith(b"\n\n"):
                 self._pending += b"\n"
             self._write()
 
     def flush(self) -> None:
-        """Write what the pipe takes now; called by logging at the end of the process."""
+        """Write as much as the pipe accepts now; called by logging when the process exits."""
         with self.lock:  # type: ignore[union-attr] # as above
             self._write()
 
@@ -137,13 +138,13 @@ class PipeHandler(logging.Handler):
             except BlockingIOError:
                 return
             except BrokenPipeError:
-                self._end()
+                self._shut_down()
                 return
         if self._lost:
             lost, self._lost = self._lost, 0
             self.emit(_record(logging.WARNING, "log lines lost, the pipe was full", lost=lost))
 
-    def _end(self) -> None:
+    def _shut_down(self) -> None:
         self._pending.clear()
         if not self._orphan:
             self._orphan = True
@@ -152,70 +153,70 @@ class PipeHandler(logging.Handler):
 
 
 class LogFile(RotatingFileHandler):
-    """The log file with its one writer; rotated by size, `count` old files are kept.
+    """The log file, written by one process only; rotated by size, with `count` old files kept.
 
-    Its group may read it, nobody else. It is never opened through a link that somebody put in its place.
+    Readable by owner and group only. Never opened through a symbolic link that somebody put in its place.
     """
 
     def __init__(self, path: Path, size: int, count: int, process: str) -> None:
-        """Open `path`; raise UsageError when it cannot be written or another program writes it."""
+        """Open `path`; raise UsageError if it cannot be written or another program is writing it."""
         try:
             super().__init__(path, maxBytes=size, backupCount=count, encoding="utf-8")
         except BlockingIOError:
             raise UsageError(
-                f"log-file: '{path}' is written by another running Crypto Stream; stop that one, or start"
+                f"log-file: '{path}' is being written by another Crypto Stream; stop that one, or start"
                 " this one with its own --data-dir and --log-file"
             ) from None
         except OSError as error:
             why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
             raise UsageError(f"log-file: '{path}' cannot be written ({why}); name a file that can") from None
         self.setFormatter(LineFormatter(process))
-        self._complaint = ""
+        self._last_error = ""
 
     def line(self, text: str) -> None:
-        """Write a line that a half has finished."""
+        """Write a line that another process has formatted."""
         self.handle(logging.makeLogRecord({"line": text}))
 
     def _open(self) -> TextIOWrapper:
-        # Without O_NONBLOCK the opening of a FIFO that nobody reads would wait for ever.
+        # O_NONBLOCK: opening a FIFO that nobody reads would otherwise block for ever.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.baseFilename, flags, _LOG_MODE)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "it is no regular file")
+                raise OSError(errno.EINVAL, "it is not a regular file")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if stat.S_IMODE(found.st_mode) & ~_LOG_MODE and found.st_uid == os.geteuid():
-                os.fchmod(descriptor, _LOG_MODE)  # made by an older version, for everybody to read
+                os.fchmod(descriptor, _LOG_MODE)  # an older version created it readable by everybody
         except OSError:
             os.close(descriptor)
             raise
         return TextIOWrapper(FileIO(descriptor, "a"), encoding="utf-8", write_through=True)
 
     def doRollover(self) -> None:  # noqa: N802 - logging's own name
-        """Begin a new file; where no old one shall be kept, empty this one (logging would let it grow)."""
+        """Start a new file; without backups, truncate this one (the base class would let it grow)."""
         if self.backupCount:
             super().doRollover()
         elif self.stream is not None:
             self.stream.truncate(0)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Say once per cause that the file cannot be written; the program goes on."""
-        complaint = f"{self.baseFilename} cannot be written: {sys.exc_info()[1]}"
-        if complaint != self._complaint:
-            self._complaint = complaint
-            _show(complaint)
+        """Show on the terminal, once per cause, that the file cannot be written, and continue."""
+        text = f"{self.baseFilename} cannot be written: {sys.exc_info()[1]}"
+        if text != self._last_error:
+            self._last_error = text
+            _stderr.line(text)
 
 
-# What is logged here, at any level, also reaches the terminal: how far long work has come.
+# Whatever is logged here, at any level, is also shown on the terminal: the progress of long operations.
 PROGRESS = "crypto_stream.progress"
 
 
 class Terminal(logging.Handler):
-    """Show warnings and worse, and progress, to the person who started the program; no time, no trace."""
+    """Show warnings, errors and progress on the terminal, without time and traceback."""
 
     def __init__(self, process: str, level: int = logging.WARNING) -> None:
-        """Show what `process` logs from `level` on, and finished lines of others, on standard error."""
+        """Show what `process` logs at `level` or above, on standard error."""
         super().__init__(level)
         self.setFormatter(LineFormatter(process))
 
@@ -224,38 +225,35 @@ class Terminal(logging.Handler):
         self.line(self.format(record))
 
     def line(self, text: str) -> None:
-        """Show a finished line if its level is high enough."""
+        """Show a line formatted by this or another process, if its level is high enough."""
         _, level, process, logger, rest = (*text.split(" ", 4), "", "", "", "")[:5]
         if logging.getLevelNamesMapping().get(level, 0) >= self.level or logger == PROGRESS:
-            _show(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}")
+            _stderr.line(f"{process}: {level.lower()}: {rest.split(' trace=')[0]}")
 
 
-class _Shown:
-    """Standard error, for which nobody ever waits: what does not go out at once is left out and counted."""
+class _StandardError:
+    """Standard error, never blocking: lines that cannot be written at once are dropped and counted."""
 
     def __init__(self) -> None:
         self._lost = 0
 
     def line(self, text: str) -> None:
-        """Show a line, if there is room for it now."""
-        with suppress(OSError, ValueError):  # the terminal may be gone; that must end nobody
-            if not has_room(sys.stderr.fileno()):
+        """Write a line if it can be written without blocking."""
+        with suppress(OSError, ValueError):  # the terminal may be gone, which is not fatal
+            if not is_writable(sys.stderr.fileno()):
                 self._lost += 1
                 return
             lost, self._lost = self._lost, 0
-            told = f"({lost} lines were not shown: nobody read them)\n" if lost else ""
-            posix.write(sys.stderr.fileno(), f"{told}{text}\n".encode(errors="backslashreplace")[:AT_ONCE])
+            notice = f"({lost} lines were not shown: the terminal was blocked)\n" if lost else ""
+            data = f"{notice}{text}\n".encode(errors="backslashreplace")
+            posix.write(sys.stderr.fileno(), data[:ATOMIC_WRITE_BYTES])
 
 
-_shown = _Shown()
-
-
-def _show(line: str) -> None:
-    _shown.line(line)
+_stderr = _StandardError()
 
 
 def configure(level: str, *handlers: logging.Handler) -> None:
-    """Send what this process logs to `handlers`: ours from `level` on, libraries' warnings, crashes."""
+    """Send our log records from `level` up, libraries' warnings and crashes to `handlers`."""
     root = logging.getLogger()
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     root.handlers[:] = handlers

@@ -1,4 +1,4 @@
-"""Which proxy an address is asked through, as http_proxy, https_proxy, all_proxy and no_proxy say."""
+"""Which proxy to use for a URL, according to http_proxy, https_proxy, all_proxy and no_proxy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.request import getproxies
 
 from crypto_stream.errors import ProxyError
 
-# What is looked up for each scheme, the most specific first. A WebSocket goes through whatever carries TLS.
+# The variables for each scheme, most specific first. A WebSocket may use any proxy that can tunnel TLS.
 _VARIABLES = {
     "http": ("http", "all"),
     "https": ("https", "all"),
@@ -17,14 +17,14 @@ _VARIABLES = {
     "wss": ("wss", "socks", "https", "all"),
 }
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
-# Each of our two clients needs a package of its own to speak SOCKS: websockets the first, httpx the second.
+# The packages that websockets (the first) and httpx (the second) need for SOCKS.
 _SOCKS_PACKAGES = {"python_socks": "python-socks[asyncio]", "socksio": "socksio"}
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy's URL for `url` (http, https, ws or wss), None where it is asked directly.
+    """Return the proxy's URL for `url` (http, https, ws or wss), or None for a direct connection.
 
-    This machine is always asked directly. ProxyError says what to change where the proxy cannot be used.
+    Loopback addresses are always direct. Raises ProxyError, saying what to change, if the proxy is unusable.
     """
     target = urlsplit(url)
     configured = getproxies()
@@ -36,14 +36,14 @@ def proxy_for(url: str) -> str | None:
     return None
 
 
-def shown(proxy: str) -> str:
-    """Write a proxy for people: without its user and password."""
+def redacted(proxy: str) -> str:
+    """Return a proxy's URL without user and password, for display."""
     parts = urlsplit(proxy)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether `host`, a name or an address without brackets, is this machine."""
+    """Return whether `host`, a name or an address without brackets, is this machine."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -61,7 +61,7 @@ def _is_direct(target: SplitResult, no_proxy: str) -> bool:
 
 
 def _excludes(entry: str, host: str, port: int) -> bool:
-    """Say whether an entry of no_proxy (`*`, a domain, address or network, with or without port) means it."""
+    """Return whether an entry of no_proxy (`*`, a domain, address or network, port optional) matches."""
     if entry == "*":
         return True
     address = _address(host)
@@ -79,23 +79,23 @@ def _excludes(entry: str, host: str, port: int) -> bool:
 
 
 def _checked(text: str, name: str) -> str:
-    """Return a proxy that can be used, with its scheme; `name` is the variable's, without `_proxy`."""
+    """Return the proxy with its scheme, after checking it; `name` is the variable's name without `_proxy`."""
     proxy = text if "://" in text else f"http://{text}"
     variable = f"{name}_proxy"
     try:
         parts = urlsplit(proxy)
         usable = parts.hostname is not None and (parts.port is None or parts.port > 0)
     except ValueError:
-        raise ProxyError(f"{variable} is no address of a proxy: write http://host:port") from None
+        raise ProxyError(f"{variable} is not the address of a proxy: write http://host:port") from None
     if parts.scheme not in ("http", "https", *_SOCKS):
-        raise ProxyError(f"{variable}: a proxy is http, https or socks5, not {parts.scheme!r}")
+        raise ProxyError(f"{variable}: the proxy must be http, https or socks5, not {parts.scheme!r}")
     if not usable:
-        raise ProxyError(f"{variable} is no address of a proxy: write http://host:port")
+        raise ProxyError(f"{variable} is not the address of a proxy: write http://host:port")
     if parts.scheme in _SOCKS:
         missing = [pip for module, pip in _SOCKS_PACKAGES.items() if importlib.util.find_spec(module) is None]
         if missing:
             raise ProxyError(
-                f"{variable} is the SOCKS proxy {shown(proxy)}, for which packages are missing: "
+                f"{variable} is the SOCKS proxy {redacted(proxy)}, for which packages are missing: "
                 f"install them with .venv/bin/pip install {' '.join(missing)}, or list the host in no_proxy"
             )
     return proxy

@@ -22,12 +22,12 @@ _RIGHT = {
     "AT",
     "PROFIT",
 }
-_WIDTHS = (12, 14, 14, 14, 12, 7, 5)  # of plain lines, whose columns cannot be measured in advance
+_WIDTHS = (12, 14, 14, 14, 12, 7, 5)  # of log lines, whose columns cannot be measured in advance
 _NOTHING = "-"
 
 
 def age_text(age_ms: int | None) -> str:
-    """Return an age as a person reads it: 0.4 s, 12 s, 3 min, 2 h."""
+    """Return an age in a readable form: 0.4 s, 12 s, 3 min, 2 h."""
     if age_ms is None:
         return _NOTHING
     seconds = max(age_ms, 0) / 1000
@@ -39,7 +39,7 @@ def age_text(age_ms: int | None) -> str:
 
 
 def cells(quote: Quote, now_ms: int) -> tuple[str, ...]:
-    """Return the quote's cells under HEADINGS."""
+    """Return a quote's row in a table with HEADINGS."""
     age = None if quote.received is None else now_ms - quote.received
     return (
         quote.symbol,
@@ -53,27 +53,27 @@ def cells(quote: Quote, now_ms: int) -> tuple[str, ...]:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return lines with columns as wide as they must be; numbers stand on the right."""
+    """Return the lines of a table whose columns fit their contents; numbers are right-aligned."""
     lines = [headings, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [_line(headings, line, widths) for line in lines]
 
 
-def plain_line(quote: Quote, now_ms: int) -> str:
-    """Return one changed quote as a line of a log."""
+def log_line(quote: Quote, now_ms: int) -> str:
+    """Return a changed quote as one line of a log."""
     time = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%H:%M:%S")
     return f"{time}  {_line(HEADINGS, cells(quote, now_ms), _WIDTHS)}"
 
 
-def plain_heading() -> str:
-    """Return the headings over `plain_line`."""
+def log_heading() -> str:
+    """Return the headings above the lines of `log_line`."""
     return f"{'TIME UTC':8}  {_line(HEADINGS, HEADINGS, _WIDTHS)}"
 
 
 def screenful(quotes: Iterable[Quote], now_ms: int, status: str, height: int) -> str:
-    """Return what paints the whole terminal anew without flicker: status, headings, as many rows as fit."""
+    """Return the text that redraws the whole terminal without flicker: status, and as many rows as fit."""
     lines = [status, *table(HEADINGS, [cells(quote, now_ms) for quote in quotes])]
-    hidden = len(lines) - (height - 2)  # a line for the rest, a line for the cursor
+    hidden = len(lines) - (height - 2)  # one line for the "… more" note, one for the cursor
     if hidden > 1:
         lines = [*lines[:-hidden], f"… and {hidden} more; name the ones to see"]
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"

@@ -1,4 +1,4 @@
-"""Options that carry a secret are hidden at once: all users of a machine may list processes' arguments."""
+"""Move secrets from command-line options to the environment: any user can list a process's arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Only a process's owner may read its environment.
+# A process's environment can be read by its owner only.
 _VARIABLES = {
     "--admin-token": "CRYPTO_STREAM_ADMIN_TOKEN",
     "--token": "CRYPTO_STREAM_ADMIN_TOKEN",
@@ -14,15 +14,15 @@ _VARIABLES = {
 }
 
 
-def hide() -> None:
-    """Start this program anew with its secrets in the environment, where it has some in its arguments."""
+def move_to_environment() -> None:
+    """Replace this process by one with its secrets in the environment, if there are any in its arguments."""
     arguments, secrets = without_secrets(sys.orig_argv[1:])
     if secrets:
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **secrets})
 
 
 def without_secrets(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the other arguments, and the secrets by the names of their environment variables."""
+    """Return the arguments that are not secret, and the secrets by environment variable."""
     kept: list[str] = []
     secrets: dict[str, str] = {}
     left = iter(arguments)
@@ -36,6 +36,6 @@ def without_secrets(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
             secrets[_VARIABLES[option]] = value
         elif (following := next(left, None)) is not None:
             secrets[_VARIABLES[option]] = following
-        else:  # its value is missing: the command will say so
+        else:  # its value is missing: leave the error to the command
             kept.append(argument)
     return kept, secrets

@@ -1,4 +1,4 @@
-"""Kinds of settings that need reading: lists, origins, networks, a path; ValueError says what to write."""
+"""Types of settings that need parsing: lists, origins, networks, a path; ValueError says what is allowed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _upper(value: object) -> object:
 
 
 def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Write each as browsers send it, so that it can match."""
+    """Normalize each to what browsers send, so that it can match."""
     return tuple(dict.fromkeys(word if word == "*" else normal_origin(word) for word in words))
 
 
@@ -37,7 +37,7 @@ def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
         try:
             ipaddress.ip_network(word)
         except ValueError:
-            raise ValueError(f"{word!r} is no network; write 127.0.0.1 or 10.0.0.0/8") from None
+            raise ValueError(f"{word!r} is not a network; write 127.0.0.1 or 10.0.0.0/8") from None
     return words
 
 

@@ -1,4 +1,4 @@
-"""How the halves are started: one road, whether a person starts one or the supervisor both."""
+"""Start the engine and gateways: all of them under a supervisor, or one of them in place of this process."""
 
 from __future__ import annotations
 
@@ -8,93 +8,98 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from crypto_stream import __version__, addresses, leftovers, logs, proof, systemd
+from crypto_stream import __version__, addresses, admin_token, logs, orphans, systemd
+from crypto_stream.child_process import INHERITED, Program
 from crypto_stream.errors import UsageError
 from crypto_stream.feed.loading import load_sources
-from crypto_stream.settings import Settings, hand_over
-from crypto_stream.supervisor import INHERITED, Program, Supervisor
+from crypto_stream.settings import Settings, serialize
+from crypto_stream.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 _VENDOR = Path(__file__).parent.parent / "static" / "vendor"
 _SCRIPTS = ("socket.io.esm.min.js", "lightweight-charts.standalone.production.mjs")
 
 
-def run_all(settings: Settings, say: Callable[[str], None]) -> int:
-    """Run engine, gateways and supervisor until a signal; `say` tells a person that all of it serves.
+def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
+    """Run engine, gateways and supervisor until a signal; `echo` prints a line once all of them are serving.
 
-    Returns the exit status; raises UsageError in one line for what cannot be started as the settings say.
+    Returns the exit status; raises UsageError, in one line, if they cannot be started with these settings.
     """
     load_sources(settings)
     check_gateway(settings)
-    left = leftovers.end_leftovers(settings.data_dir)
-    listeners = addresses.listen_together(settings.host, settings.port, settings.workers)
+    ended = orphans.end_orphans(settings.data_dir)
+    listeners = addresses.listen_shared(settings.host, settings.port, settings.workers)
     web = addresses.web_address(listeners[0])
-    programs = [
-        Program("engine", _command("engine"), _told("engine", settings, None)),
-        *(
-            Program(
-                f"gateway-{number}", _command("gateway"), _told("gateway", settings, each), [each.fileno()]
-            )
-            for number, each in enumerate(listeners, 1)
-        ),
-    ]
-    file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
-    terminal = logs.Terminal("supervisor")
+    engine = Program("engine", _command("engine"), _inherited("engine", settings))
+    write = _open_log(settings)
     notifier = systemd.Notifier()
-    logs.configure(settings.log_level, file, terminal)
 
-    def take(line: str) -> None:
-        file.line(line)
-        terminal.line(line)
-
-    def serving() -> None:
+    def on_serving() -> None:
         gateways = f"; {settings.workers} gateways" if settings.workers > 1 else ""
         about = f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; Ctrl-C ends it"
-        say(f"Crypto Stream {__version__} serves {web} ({about})")
+        echo(f"Crypto Stream {__version__} serves {web} ({about})")
         _log.info("serving", extra={"address": web})
         notifier.ready(f"serves {web}")
 
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
-    for pid in left:
+    for pid in ended:
         _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
-    leftovers.announce(settings.data_dir, web)
-    roster = leftovers.Roster(settings.data_dir)
-    status = Supervisor(programs, take, serving, note=roster.note, beat=notifier.beat).run()
+    orphans.publish_address(settings.data_dir, web)
+    status = Supervisor(
+        [engine, *_gateways(settings, listeners)],
+        write,
+        on_serving,
+        on_processes=orphans.ProcessList(settings.data_dir).update,
+        beat=notifier.beat,
+    ).run()
     if settings.runtime_dir is None:
-        with suppress(OSError):  # a socket in it belongs to somebody who lives
-            Path(programs[0].told["bus"]).parent.rmdir()
+        with suppress(OSError):  # not empty: another process is using a socket in it
+            Path(engine.inherited["bus"]).parent.rmdir()
     _log.info("stop", extra={"status": status})
     return status
 
 
-def become_engine(settings: Settings, say: Callable[[str], None]) -> None:
+def _open_log(settings: Settings) -> Callable[[str], None]:
+    """Open the log file; return the function that writes a line of another process to file and terminal."""
+    file = logs.LogFile(settings.log_file, settings.log_size, settings.log_count, "supervisor")
+    terminal = logs.Terminal("supervisor")
+    logs.configure(settings.log_level, file, terminal)
+
+    def write(line: str) -> None:
+        file.line(line)
+        terminal.line(line)
+
+    return write
+
+
+def become_engine(settings: Settings, echo: Callable[[str], None]) -> None:
     """Replace this process by the engine."""
     load_sources(settings)
-    told = _told("engine", settings, None)
-    say(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); Ctrl-C ends it")
-    _become("engine", told)
+    inherited = _inherited("engine", settings)
+    echo(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); Ctrl-C ends it")
+    _become("engine", inherited)
 
 
-def become_gateway(settings: Settings, say: Callable[[str], None]) -> None:
-    """Replace this process by a gateway on a port of its own, whatever `workers` says of `run`."""
+def become_gateway(settings: Settings, echo: Callable[[str], None]) -> None:
+    """Replace this process by a single gateway on its own port; `workers` applies to `run` only."""
     check_gateway(settings)
     listener = addresses.listen(settings.host, settings.port)
-    told = _told("gateway", settings.model_copy(update={"workers": 1}), listener)
+    inherited = _inherited("gateway", settings.model_copy(update={"workers": 1}), listener)
     web = addresses.web_address(listener)
-    leftovers.announce(settings.data_dir, web)
-    say(f"Crypto Stream {__version__} gateway at {web}; Ctrl-C ends it")
-    _become("gateway", told)
+    orphans.publish_address(settings.data_dir, web)
+    echo(f"Crypto Stream {__version__} gateway at {web}; Ctrl-C ends it")
+    _become("gateway", inherited)
 
 
 def check_gateway(settings: Settings, vendor: Path = _VENDOR) -> None:
-    """Raise UsageError when the green server, or the scripts of the pages in `vendor`, are not installed."""
+    """Raise UsageError if the green server, or the pages' scripts in `vendor`, are not installed."""
     if importlib.util.find_spec(settings.server) is None:
         install = f"{sys.executable} -m pip install {settings.server}"
         raise UsageError(f"server: {settings.server!r} is not installed; run: {install}")
@@ -102,22 +107,34 @@ def check_gateway(settings: Settings, vendor: Path = _VENDOR) -> None:
         raise UsageError("the scripts of the pages are not installed yet; run: make setup")
 
 
-def _command(half: str) -> list[str]:
-    return [sys.executable, "-m", "crypto_stream", half]
+def _gateways(settings: Settings, listeners: Sequence[socket.socket]) -> list[Program]:
+    return [
+        Program(
+            name=f"gateway-{number}",
+            command=_command("gateway"),
+            inherited=_inherited("gateway", settings, listener),
+            fds=[listener.fileno()],
+        )
+        for number, listener in enumerate(listeners, 1)
+    ]
 
 
-def _told(half: str, settings: Settings, listener: socket.socket | None) -> dict[str, Any]:
-    token = settings.admin_token or SecretStr(proof.make_token(settings.data_dir))
+def _command(role: str) -> list[str]:
+    return [sys.executable, "-m", "crypto_stream", role]
+
+
+def _inherited(role: str, settings: Settings, listener: socket.socket | None = None) -> dict[str, Any]:
+    token = settings.admin_token or SecretStr(admin_token.make_token(settings.data_dir))
     settings = settings.model_copy(update={"admin_token": token})
     return {
-        "half": half,
-        "name": half,
-        "settings": hand_over(settings),
+        "role": role,
+        "name": role,
+        "settings": serialize(settings),
         "bus": str(addresses.bus_path(settings.data_dir, settings.runtime_dir)),
         "listener": None if listener is None else listener.fileno(),
         "family": None if listener is None else int(listener.family),
     }
 
 
-def _become(half: str, told: dict[str, Any]) -> None:
-    os.execve(sys.executable, _command(half), {**os.environ, INHERITED: json.dumps(told)})
+def _become(role: str, inherited: dict[str, Any]) -> None:
+    os.execve(sys.executable, _command(role), {**os.environ, INHERITED: json.dumps(inherited)})

@@ -1,4 +1,4 @@
-"""Tells systemd that this program serves and lives, as sd_notify(3) says; nobody where it does not ask."""
+"""Readiness and watchdog notifications for systemd, as described in sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-_EVERY_S = 1.0
+_BEAT_S = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Writes to the socket that systemd names in NOTIFY_SOCKET, which no other process is told of."""
+    """Send notifications to systemd; do nothing when it did not ask for them.
+
+    The variables are removed from `environ`, so that child processes do not notify systemd as well.
+    """
 
     def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
-        """Take the socket's address out of `environ`."""
         self._address = environ.pop("NOTIFY_SOCKET", "")
         environ.pop("WATCHDOG_PID", None)
         self._watched = bool(environ.pop("WATCHDOG_USEC", ""))
         self._next_s = 0.0
 
     def ready(self, status: str) -> None:
-        """Say that all of it serves; `status` is a line for `systemctl status`."""
+        """Report that the program is serving; `status` is shown by `systemctl status`."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def beat(self) -> None:
-        """Say that we live, at most once a second; for a unit with WatchdogSec."""
+        """Send a watchdog heartbeat, at most once a second, if the unit has WatchdogSec."""
         now = time.monotonic()
         if self._watched and now >= self._next_s:
-            self._next_s = now + _EVERY_S
+            self._next_s = now + _BEAT_S
             self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
@@ -43,4 +45,4 @@ class Notifier:
                 sender.setblocking(False)
                 sender.sendto(text.encode(), address)
         except OSError as error:
-            log.debug("systemd cannot be told", extra={"error": error})
+            log.debug("systemd cannot be notified", extra={"error": error})

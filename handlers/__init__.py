@@ -1,1 +1,1 @@
-"""One file per venue; the file's name is the venue's name. See docs/adding-a-venue.md."""
+"""One handler per venue, named after it. See docs/adding-a-venue.md."""

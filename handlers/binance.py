@@ -1,8 +1,8 @@
 """Binance spot, public market data.
 
-Documents: https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md and rest-api.md.
-Three streams per symbol: `bookTicker` (top of book at every change), `aggTrade` (trades), `ticker` (24 h
-figures each second). One connection takes 1024 streams, so at most 341 symbols.
+Documentation: https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md,
+rest-api.md. Three streams per symbol: `bookTicker` (top of book at each change), `aggTrade` (trades),
+`ticker` (24 h figures each second). A connection may have 1024 streams, so at most 341 symbols.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import Raw, Struct
 
 from crypto_stream.feed.handler import (
     Acked,
@@ -39,14 +39,14 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, four_decimal_texts, price_of_trade
 from crypto_stream.market.instruments import split_symbol
 
 if TYPE_CHECKING:
     import httpx
 
-# The data-only host serves no user data and is the least restricted; the others are the full ones.
+# The first host serves market data only and is the least restricted; the others serve everything.
 URLS = [
     "wss://data-stream.binance.vision",
     "wss://stream.binance.com:9443",
@@ -55,17 +55,17 @@ URLS = [
 REST_URL = "https://data-api.binance.vision"
 BUSY = "btcusdt"
 LIMITS = Limits(
-    instruments=340,  # three streams each, 1024 streams a connection, one more for BUSY
+    instruments=340,  # three streams each, 1024 streams per connection, one reserved for BUSY
     connections=5,
-    pace_s=0.3,  # 5 messages in any rolling second, pongs included: this leaves room for those
-    max_age_s=23 * 3600.0,  # the venue cuts at 24 h
+    pace_s=0.3,  # 5 messages per second are allowed, including our pongs
+    max_age_s=23 * 3600.0,  # the venue disconnects after 24 h
     attempts=Budget(300, 300.0),
 )
 
 _STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "aggTrade", "day": "ticker"}
-_PER_REQUEST = 300  # streams; a longer list makes a frame of more than 8 kB
-# Unknown trouble, disconnected, too many requests, timeout, overloaded: errors.md of the same documents.
-_PASSING = frozenset({-1000, -1001, -1003, -1007, -1008, -1015, -1034})
+_PER_REQUEST = 300  # streams, so that a frame has less than 8 kB
+# Unknown error, disconnected, too many requests, timeout, overloaded: see errors.md.
+_TRANSIENT = frozenset({-1000, -1001, -1003, -1007, -1008, -1015, -1034})
 
 
 class _Combined(Struct, gc=False):
@@ -100,7 +100,7 @@ class _Ticker(Struct, gc=False):
     A: str
     o: str
     h: str
-    l: str  # noqa: E741 - the venue's name of the low price
+    l: str  # noqa: E741 - the venue's name for the low price
     v: str
 
 
@@ -109,8 +109,8 @@ class _Fault(Struct):
     msg: str = ""
 
 
-class _Plain(_Fault):
-    """Whatever a frame without the `stream` wrapper may be; which fields are there decides."""
+class _Unwrapped(_Fault):
+    """A frame without the `stream` wrapper; its fields tell what it is."""
 
     e: str | None = None
     u: Raw = Raw()
@@ -135,14 +135,14 @@ class _Filter(Struct, gc=False):
     applyMaxToMarket: bool = False  # noqa: N815
 
 
-class _Unruled(Struct):
+class _WithoutRules(Struct):
     symbol: str
     status: str
     baseAsset: str = ""  # noqa: N815
     quoteAsset: str = ""  # noqa: N815
 
 
-class _Symbol(_Unruled):
+class _Symbol(_WithoutRules):
     filters: list[_Filter] = []
 
 
@@ -150,19 +150,19 @@ class _ExchangeInfo(Struct):
     symbols: Annotated[list[Raw], VenueList]
 
 
-# open time, five numbers, close time, quote volume, trades, and what nobody needs
+# open time, open, high, low, close, volume, close time, quote volume, number of trades, unused
 _Kline = tuple[BarTime, str, str, str, str, str, BarTime, str, int, str, str, str]
 
 _Instruments = Mapping[str, Instrument]
 
 _combined = msgspec.json.Decoder(_Combined).decode
-_plain = msgspec.json.Decoder(_Plain).decode
+_unwrapped = msgspec.json.Decoder(_Unwrapped).decode
 _book_ticker = msgspec.json.Decoder(_BookTicker).decode
 _agg_trade = msgspec.json.Decoder(_AggTrade).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _any = msgspec.json.Decoder().decode
 _symbol = msgspec.json.Decoder(_Symbol).decode
-_unruled = msgspec.json.Decoder(_Unruled).decode
+_without_rules = msgspec.json.Decoder(_WithoutRules).decode
 
 
 def venue_id(pair: Instrument) -> str | None:
@@ -171,85 +171,85 @@ def venue_id(pair: Instrument) -> str | None:
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:
-    """Read base and quote out of an id, which has no mark between them: a guess, where there is no list."""
+    """Split an id into base and quote; without a separator this is a guess, used if there is no listing."""
     base, quote = split_symbol(venue_id)
     return (base, quote) if base and quote else None
 
 
 async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
-    """Return the path of combined streams; the streams themselves are asked for by `subscribe`."""
+    """Return the path for combined streams; `subscribe` then requests the streams."""
     return Opening("/stream")
 
 
 class Reader:
-    """Reads the frames of one connection; nothing of them depends on earlier ones."""
+    """Parses the frames of one connection, each independently; `instruments` are by the venue's id."""
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
-        """Know `instruments` by the venue's id."""
         self._instruments = instruments
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Ask for streams, 300 in one message, with one acknowledgement.
+        """Request streams, up to 300 per message; the venue acknowledges each message.
 
         {"method":"SUBSCRIBE","params":["btcusdt@bookTicker","btcusdt@aggTrade","btcusdt@ticker"],"id":1}
-        An unknown symbol is acknowledged like any other and stays silent.
+        An unknown symbol is acknowledged like any other, but never sends data.
         """
         return _requests("SUBSCRIBE", wanted)
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Take back what `subscribe` asked for: the same message with `UNSUBSCRIBE`."""
+        """Cancel what `subscribe` requested: the same message with `UNSUBSCRIBE`."""
         return [request._replace(keys=()) for request in _requests("UNSUBSCRIBE", wanted)]
 
     def read(self, frame: bytes) -> list[Event]:
-        """Read one frame, in combined mode (wrapped, what we ask for) or in raw mode.
+        """Parse a frame, of combined mode (wrapped, which we request) or of raw mode.
 
-        {"stream":"btcusdt@bookTicker","data":{...}} or the bare payload; answers and errors are bare:
+        {"stream":"btcusdt@bookTicker","data":{...}} or the payload alone; responses are never wrapped:
         {"result":null,"id":1} · {"error":{"code":2,"msg":"Invalid request: ..."},"id":1} ·
         {"code":2,"msg":"..."}
         """
         try:
             wrapped = _combined(frame)
         except msgspec.ValidationError:
-            return [self._read_plain(frame)]
+            return [self._read_unwrapped(frame)]
         stream = wrapped.stream
         channel = stream.partition("@")[2]
         if read := _READERS.get(channel or stream):
             return [read(self._instruments, wrapped.data)]
-        # Streams of all symbols begin with `!`.
+        # The names of streams for all symbols begin with `!`.
         return [Ignored((stream if stream.startswith("!") else channel or stream)[:40])]
 
-    def _read_plain(self, frame: bytes) -> Event:
-        """Read a frame without wrapper: a payload of raw mode, or an answer to a request."""
+    def _read_unwrapped(self, frame: bytes) -> Event:
+        """Parse a frame without wrapper: a payload of raw mode, or the response to a request."""
         if frame.lstrip()[:1] == b"[":
             _any(frame)
             return Ignored("array")
-        plain = _plain(frame)
-        if plain.e is not None:
-            read = _READERS.get(plain.e)
-            return read(self._instruments, frame) if read else Ignored(plain.e[:40])
-        if plain.u:
+        message = _unwrapped(frame)
+        if message.e is not None:
+            read = _READERS.get(message.e)
+            return read(self._instruments, frame) if read else Ignored(message.e[:40])
+        if message.u:
             return _read_book_ticker(self._instruments, frame)
-        return Ignored("depth") if plain.lastUpdateId else _read_answer(plain)
+        return Ignored("depth") if message.lastUpdateId else _read_response(message)
 
 
 async def instruments(http: httpx.AsyncClient) -> list[Listed]:
-    """Fetch the listed symbols: "" for a tradable one, else the venue's word (`HALT`, `BREAK`).
+    """Fetch the listed symbols; their state is "" if tradable, else the venue's (`HALT`, `BREAK`).
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/general-endpoints (exchangeInfo)
     """
     answer = await http.get("/api/v3/exchangeInfo", params={"showPermissionSets": "false"})
-    if answer.status_code == 400:  # the affiliates' servers do not know the option, which only saves bytes
+    if answer.status_code == 400:  # affiliated exchanges do not support this option, which only saves bytes
         answer = await http.get("/api/v3/exchangeInfo")
     answer.raise_for_status()
     with reading("binance exchangeInfo"):
         listed = msgspec.json.decode(answer.content, type=_ExchangeInfo)
-        entries = read_each(listed.symbols, _symbol, _unruled)
+        entries = read_each(listed.symbols, _symbol, _without_rules)
     return [
         Listed(
-            item.symbol,
-            *pair,
-            "" if item.status == "TRADING" else item.status,
-            _rules(item.filters) if isinstance(item, _Symbol) else Rules(),
+            id=item.symbol,
+            base=pair[0],
+            quote=pair[1],
+            state="" if item.status == "TRADING" else item.status,
+            rules=_rules(item.filters) if isinstance(item, _Symbol) else Rules(),
         )
         for item in entries
         if (pair := (item.baseAsset, item.quoteAsset) if item.baseAsset else pair_of(item.symbol))
@@ -257,43 +257,44 @@ async def instruments(http: httpx.AsyncClient) -> list[Listed]:
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
-    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is not finished.
+    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is still open.
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (klines)
     [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499644799999,
       "2434.19055334",308,"1756.87402397","28.46694368","0"]]
     """
-    asked = {"symbol": venue_id, "interval": interval, "limit": "1000"}
-    answer = await http.get("/api/v3/klines", params=asked)
+    params = {"symbol": venue_id, "interval": interval, "limit": "1000"}
+    answer = await http.get("/api/v3/klines", params=params)
     answer.raise_for_status()
     with reading("binance klines"):
         rows = msgspec.json.decode(answer.content, type=list[_Kline])
-        return [given(row[0], row[1:6], row[8], "binance") for row in rows]
+        return [venue_bar(row[0], row[1:6], row[8], "binance") for row in rows]
 
 
 def _rules(filters: Sequence[_Filter]) -> Rules:
-    """Read what orders must keep to; older servers say MIN_NOTIONAL for NOTIONAL.
+    """Parse the rules for orders; older servers call NOTIONAL MIN_NOTIONAL.
 
     [{"filterType":"PRICE_FILTER","minPrice":"0.01","maxPrice":"1000000.00","tickSize":"0.01000000"},
      {"filterType":"LOT_SIZE","minQty":"0.00001000","maxQty":"9000.0","stepSize":"0.00001000"},
      {"filterType":"MARKET_LOT_SIZE","minQty":"0.00000000","maxQty":"116.3","stepSize":"0.00000000"},
      {"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true,"maxNotional":"9000000.0",
       "applyMaxToMarket":false,"avgPriceMins":5}, ...]
-    Left out are rules that go by the venue's own averages (PERCENT_PRICE) or by an account's other orders.
+    Rules that depend on the venue's averages (PERCENT_PRICE) or on an account's other orders are ignored.
     """
-    named = {each.filterType: each for each in filters}
+    by_type = {each.filterType: each for each in filters}
     none = _Filter("")
-    lot = named.get("LOT_SIZE", none)
-    notional = named.get("NOTIONAL") or named.get("MIN_NOTIONAL", none)
-    price, market = named.get("PRICE_FILTER", none), named.get("MARKET_LOT_SIZE", none)
-    least_of_market = notional.applyMinToMarket or notional.applyToMarket
+    lot = by_type.get("LOT_SIZE", none)
+    notional = by_type.get("NOTIONAL") or by_type.get("MIN_NOTIONAL", none)
+    price, market = by_type.get("PRICE_FILTER", none), by_type.get("MARKET_LOT_SIZE", none)
+    min_applies_to_market = notional.applyMinToMarket or notional.applyToMarket
     return Rules(
-        *(price.tickSize, lot.stepSize, lot.minQty, notional.minNotional),
-        *(lot.maxQty, price.minPrice, price.maxPrice, notional.maxNotional),
-        *(market.stepSize, market.minQty, market.maxQty),
-        notional.minNotional if least_of_market else "",
-        notional.maxNotional if notional.applyMaxToMarket else "",
-    )
+        tick=price.tickSize, min_price=price.minPrice, max_price=price.maxPrice,
+        lot=lot.stepSize, min_amount=lot.minQty, max_amount=lot.maxQty,
+        min_notional=notional.minNotional, max_notional=notional.maxNotional,
+        market_lot=market.stepSize, market_min_amount=market.minQty, market_max_amount=market.maxQty,
+        market_min_notional=notional.minNotional if min_applies_to_market else "",
+        market_max_notional=notional.maxNotional if notional.applyMaxToMarket else "",
+    )  # fmt: skip
 
 
 def _requests(method: str, wanted: Sequence[Wanted]) -> list[Request]:
@@ -301,7 +302,7 @@ def _requests(method: str, wanted: Sequence[Wanted]) -> list[Request]:
     for start in range(0, len(wanted), _PER_REQUEST):
         part = tuple(wanted[start : start + _PER_REQUEST])
         params = [f"{each.id.lower()}@{_STREAMS[each.topic]}" for each in part]
-        # The id follows from the content: equal requests share it, different ones do not, no counter is kept.
+        # An id derived from the content spares us a counter; only equal requests share it.
         number = zlib.crc32(f"{method} {params}".encode())
         message = {"method": method, "params": params, "id": number}
         requests.append(Request(msgspec.json.encode(message).decode(), (str(number),), part))
@@ -309,31 +310,32 @@ def _requests(method: str, wanted: Sequence[Wanted]) -> list[Request]:
 
 
 def _read_book_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
-    """Read the top of book; it carries no time.
+    """Parse the top of book, which has no time.
 
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
     """
     top = _book_ticker(payload)
     if (instrument := instruments.get(top.s)) is None:
-        return _not_asked(top.s)
+        return _not_subscribed(top.s)
     bid, bid_size, ask, ask_size = four_decimal_texts(top.b, top.B, top.a, top.A)
-    return Update(instrument, "bookTicker", top.u, None, UNSET, bid, bid_size, ask, ask_size)
+    return Update(instrument, "bookTicker", key=top.u, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
 def _read_agg_trade(instruments: _Instruments, payload: bytes | Raw) -> Event:
-    """Read one taker order's trade.
+    """Parse an aggregate trade: all fills of one taker order at one price.
 
     {"e":"aggTrade","E":1616176861895,"s":"BTCUSDT","a":640283266,"p":"58942.01000000","q":"0.00035600",
      "f":716849523,"l":716849523,"T":1616176861893,"m":false,"M":true}
     """
     trade = _agg_trade(payload)
     if (instrument := instruments.get(trade.s)) is None:
-        return _not_asked(trade.s)
-    return Trade(instrument, "aggTrade", trade.a, trade.T, price_of_trade(trade.p), decimal_text(trade.q))
+        return _not_subscribed(trade.s)
+    price, size = price_of_trade(trade.p), decimal_text(trade.q)
+    return Trade(instrument, "aggTrade", key=trade.a, time=trade.T, price=price, size=size)
 
 
 def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
-    """Read the rolling 24 h figures; `v` is the volume in base, `q` (not used) in quote.
+    """Parse the rolling 24 h figures; `v` is the volume in base, `q` (not used) in quote.
 
     {"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009",
      "c":"0.0025","Q":"10","b":"0.0024","B":"10","a":"0.0026","A":"100","o":"0.0010","h":"0.0025","l":"0.0010",
@@ -341,23 +343,23 @@ def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """
     day = _ticker(payload)
     if (instrument := instruments.get(day.s)) is None:
-        return _not_asked(day.s)
-    at = day.E
-    price, bid, bid_size, ask, ask_size = map(decimal_text, (day.c, day.b, day.B, day.a, day.A))
-    first, high, low, volume = map(decimal_text, (day.o, day.h, day.l, day.v))
+        return _not_subscribed(day.s)
+    text = decimal_text
     return Update(
-        instrument, "ticker", at, at, price, bid, bid_size, ask, ask_size, first, high, low, volume, slow=True
-    )
+        instrument, "ticker", key=day.E, time=day.E, slow=True,
+        price=text(day.c), bid=text(day.b), bid_size=text(day.B), ask=text(day.a), ask_size=text(day.A),
+        open_24h=text(day.o), high_24h=text(day.h), low_24h=text(day.l), volume_24h=text(day.v),
+    )  # fmt: skip
 
 
 def _read_shutdown(instruments: _Instruments, payload: bytes | Raw) -> Event:
-    """Read the announcement of a shutdown: {"e":"serverShutdown","E":1770123456789}."""
+    """Parse the announcement of a shutdown: {"e":"serverShutdown","E":1770123456789}."""
     if not isinstance(_any(payload), dict):
-        raise ValueError("serverShutdown of an unknown shape")
+        raise ValueError("serverShutdown of unknown structure")
     return Moving("Binance announced the shutdown of this server")
 
 
-# By the stream's name in combined mode, by the event's in raw mode.
+# By the name of the stream (combined mode) or of the event (raw mode).
 _READERS: dict[str, Callable[[_Instruments, bytes | Raw], Event]] = {
     "bookTicker": _read_book_ticker,
     "aggTrade": _read_agg_trade,
@@ -368,18 +370,18 @@ _READERS: dict[str, Callable[[_Instruments, bytes | Raw], Event]] = {
 }
 
 
-def _not_asked(venue_id: str) -> Ignored:
+def _not_subscribed(venue_id: str) -> Ignored:
     if not venue_id:
         raise ValueError("no symbol")
     return Ignored("not_asked")
 
 
-def _read_answer(plain: _Plain) -> Event:
-    """Read the answer to a request, which names only the request's id; errors come in two shapes."""
-    key = "" if plain.id is None else str(plain.id)
-    if plain.error is not None or plain.code is not None:
-        fault = plain.error or plain
-        return Refused(key, f"code {fault.code}: {fault.msg[:200]}", passing=fault.code in _PASSING)
-    if plain.result and key:
+def _read_response(message: _Unwrapped) -> Event:
+    """Parse the response to a request, identified by its id; errors have two possible structures."""
+    key = "" if message.id is None else str(message.id)
+    if message.error is not None or message.code is not None:
+        fault = message.error or message
+        return Refused(key, f"code {fault.code}: {fault.msg[:200]}", passing=fault.code in _TRANSIENT)
+    if message.result and key:
         return Acked(key)
-    raise ValueError("no known shape")
+    raise ValueError("unknown structure")

@@ -1,10 +1,10 @@
 """Bitstamp v2, public spot market data.
 
-Documents: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
-Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which the
-first is taken, and `live_trades`. There is no channel of 24 h figures. The venue's ids are `btcusd`; a pair
-that it does not have is acknowledged and then silent. Perpetual markets (`btcusd-perp`) come over the same
-socket and are left alone.
+Documentation: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
+Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which we
+use the first, and `live_trades`. There are no 24 h figures. The venue's ids look like `btcusd`; an unknown
+pair is acknowledged, but never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
 from crypto_stream.market.instruments import split_symbol
 
@@ -48,17 +48,17 @@ URLS = ["wss://ws.bitstamp.net:443"]
 REST_URL = "https://www.bitstamp.net"
 BUSY = "btcusd"
 LIMITS = Limits(
-    instruments=500,  # 1,024 channels, two of each instrument
+    instruments=500,  # at most 1,024 channels, two per instrument
     pace_s=0.1,  # the limit is not published
-    request_bytes=511,  # a longer message ends the connection: "read limited at 513 bytes"
-    max_age_s=89 * 86_400.0,  # the venue closes after 90 days
+    request_bytes=511,  # the venue disconnects after a longer message: "read limited at 513 bytes"
+    max_age_s=89 * 86_400.0,  # the venue disconnects after 90 days
 )
 
 _CHANNELS: dict[Topic, str] = {"top": "order_book", "trades": "live_trades"}
 _ENABLED = "Enabled"
 _SPOT = "SPOT"
 _STEPS = {"1m": "60", "1h": "3600"}
-_MOST_BARS = "1000"
+_MAX_BARS = "1000"
 _MS = 1000
 
 _Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
@@ -89,14 +89,14 @@ class _Error(Struct):
     message: str = ""
 
 
-class _Unruled(Struct, gc=False):
+class _WithoutRules(Struct, gc=False):
     name: str
     market_symbol: str
     trading: str = _ENABLED
     market_type: str = _SPOT
 
 
-class _Market(_Unruled, gc=False):
+class _Market(_WithoutRules, gc=False):
     base_decimals: _Places | None = None
     counter_decimals: _Places | None = None
     minimum_order_value: str = ""
@@ -116,20 +116,20 @@ class _Candles(Struct):
 
 
 class _Answer(Struct):
-    """What is asked for, or why it is not given."""
+    """The data, or the reason why there is none."""
 
     data: _Candles | None = None
     reason: object = ""
 
 
-# Integers stand in texts: "1789457617906487".
+# Not strict: some integers are strings, "1789457617906487".
 _push = msgspec.json.Decoder(_Push).decode
 _book = msgspec.json.Decoder(_Book, strict=False).decode
 _trade = msgspec.json.Decoder(_Trade, strict=False).decode
 _error = msgspec.json.Decoder(_Error).decode
 _rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
 _market = msgspec.json.Decoder(_Market).decode
-_unruled = msgspec.json.Decoder(_Unruled).decode
+_without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _answer = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
@@ -139,51 +139,50 @@ def venue_id(pair: Instrument) -> str | None:
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:
-    """Read base and quote out of an id, which has no mark between them: a guess, where there is no list."""
+    """Split an id into base and quote; without a separator this is a guess, used if there is no listing."""
     base, quote = split_symbol(venue_id)
     return (base, quote) if base and quote else None
 
 
 class Reader:
-    """Reads the frames of one connection; nothing of them depends on earlier ones."""
+    """Parses the frames of one connection, each independently; `instruments` are by the venue's id."""
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
-        """Know `instruments` by the venue's id."""
         self._instruments = instruments
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Ask for one channel in each message, prices before trades; the channel is acknowledged by its name.
+        """Request one channel per message, prices before trades; acknowledgements name the channel.
 
         {"event":"bts:subscribe","data":{"channel":"order_book_btcusd"}}
         """
         return [
-            Request(_said("bts:subscribe", channel), (channel,), (each,))
+            Request(_message("bts:subscribe", channel), (channel,), (each,))
             for each, channel in _channels(wanted)
         ]
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Take back what `subscribe` asked for; nobody waits for the answers."""
+        """Cancel what `subscribe` requested; the responses are not awaited."""
         return [
-            Request(_said("bts:unsubscribe", channel), (), (each,)) for each, channel in _channels(wanted)
+            Request(_message("bts:unsubscribe", channel), (), (each,)) for each, channel in _channels(wanted)
         ]
 
     def read(self, frame: bytes) -> list[Event]:
-        """Read one frame: a push of a channel, or a word of the venue.
+        """Parse a frame: data of a channel, or a response or notice.
 
         {"data":{...},"channel":"order_book_btcusd","event":"data"}
         """
         push = _push(frame)
         kind, _, named = push.channel.rpartition("_")
         if push.event.startswith("bts:"):
-            return [self._read_word(push, named)]
+            return [self._read_response(push, named)]
         read = _READERS.get((push.event, kind))
         if read is None:
             return [Ignored((kind or push.event or "unknown")[:40])]
         instrument = self._instruments.get(named)
         return [Ignored("not_asked") if instrument is None else read(instrument, push.data)]
 
-    def _read_word(self, push: _Push, named: str) -> Event:
-        """Read an answer, or the announcement of an end; an error does not say what it is about.
+    def _read_response(self, push: _Push, named: str) -> Event:
+        """Parse a response, or the request to reconnect; errors do not name the channel.
 
         {"event":"bts:subscription_succeeded","channel":"order_book_btcusd","data":{}}
         {"event":"bts:error","channel":"","data":{"code":null,"message":"Invalid channel provided."}}
@@ -200,7 +199,7 @@ class Reader:
 
 
 def _channels(wanted: Sequence[Wanted]) -> list[tuple[Wanted, str]]:
-    """List what can be had, and the channel of each; the venue has none of the 24 h figures."""
+    """Return what is available, with the channel; there is none for 24 h figures."""
     return [
         (each, f"{channel}_{each.id}")
         for topic, channel in _CHANNELS.items()
@@ -209,12 +208,12 @@ def _channels(wanted: Sequence[Wanted]) -> list[tuple[Wanted, str]]:
     ]
 
 
-def _said(event: str, channel: str) -> str:
+def _message(event: str, channel: str) -> str:
     return msgspec.json.encode({"event": event, "data": {"channel": channel}}).decode()
 
 
 def _read_book(instrument: Instrument, data: Raw) -> Event:
-    """Read the top of the book; the venue says that a book may be crossed for a moment.
+    """Parse the top of the book; according to the venue it may be crossed for a moment.
 
     {"timestamp":"1789457617","microtimestamp":"1789457617906487","bids":[["77188","0.41122"],...],
      "asks":[["77189","0.41124"],...]}
@@ -224,10 +223,10 @@ def _read_book(instrument: Instrument, data: Raw) -> Event:
     bid, bid_size = _best(book.bids)
     ask, ask_size = _best(book.asks)
     return Update(
-        instrument,
-        "order_book",
-        key,
-        key // _MS,
+        instrument=instrument,
+        channel="order_book",
+        key=key,
+        time=key // _MS,
         bid=bid,
         bid_size=bid_size,
         ask=ask,
@@ -236,7 +235,7 @@ def _read_book(instrument: Instrument, data: Raw) -> Event:
 
 
 def _best(side: list[_Level]) -> tuple[str | None, str | None]:
-    """Return price and amount of the first level; None where the side is empty."""
+    """Return price and amount of the first level; None if the side is empty."""
     if not side:
         return None, None
     price, amount = side[0]
@@ -244,7 +243,7 @@ def _best(side: list[_Level]) -> tuple[str | None, str | None]:
 
 
 def _read_trade(instrument: Instrument, data: Raw) -> Event:
-    """Read one trade: `price` and `amount` have lost their zeros, and `timestamp` is not always in seconds.
+    """Parse a trade. `price` and `amount` have lost trailing zeros; `timestamp` is not always in seconds.
 
     {"id":216000477,"timestamp":"1641343699","amount":0.0792,"amount_str":"0.07920000","price":3805.44,
      "price_str":"3805.44","type":0,"microtimestamp":"1641343699596000","buy_order_id":1443875737346049,
@@ -252,16 +251,16 @@ def _read_trade(instrument: Instrument, data: Raw) -> Event:
     """
     trade = _trade(data)
     return Trade(
-        instrument,
-        "live_trades",
-        trade.id,
-        trade.microtimestamp // _MS,
-        price_of_trade(trade.price_str),
-        decimal_text(trade.amount_str),
+        instrument=instrument,
+        channel="live_trades",
+        key=trade.id,
+        time=trade.microtimestamp // _MS,
+        price=price_of_trade(trade.price_str),
+        size=decimal_text(trade.amount_str),
     )
 
 
-# By the event and the channel without its instrument.
+# By event and channel without the instrument.
 _READERS: dict[tuple[str, str], Callable[[Instrument, Raw], Event]] = {
     ("data", "order_book"): _read_book,
     ("trade", "live_trades"): _read_trade,
@@ -269,21 +268,21 @@ _READERS: dict[tuple[str, str], Callable[[Instrument, Raw], Event]] = {
 
 
 async def instruments(http: httpx.AsyncClient) -> list[Listed]:
-    """Fetch the listed spot markets: "" for a tradable one, else the venue's word (`Disabled`).
+    """Fetch the listed spot markets; their state is "" if tradable, else the venue's (`Disabled`).
 
     https://www.bitstamp.net/api/#tag/Market-info (markets)
     """
     answer = await http.get("/api/v2/markets/")
     answer.raise_for_status()
     with reading("bitstamp markets"):
-        entries = read_each(_rows(answer.content), _market, _unruled)
+        entries = read_each(_rows(answer.content), _market, _without_rules)
     return [
         Listed(
-            item.market_symbol,
-            base,
-            quote,
-            "" if item.trading == _ENABLED else item.trading,
-            _rules(item) if isinstance(item, _Market) else Rules(),
+            id=item.market_symbol,
+            base=base,
+            quote=quote,
+            state="" if item.trading == _ENABLED else item.trading,
+            rules=_rules(item) if isinstance(item, _Market) else Rules(),
         )
         for item in entries
         if item.market_type == _SPOT
@@ -293,7 +292,7 @@ async def instruments(http: httpx.AsyncClient) -> list[Listed]:
 
 
 def _rules(item: _Market) -> Rules:
-    """Read what orders must keep to: decimals are counted.
+    """Parse the rules for orders; steps are given as a number of decimals.
 
     {"name":"BTC/USD","market_symbol":"btcusd","base_decimals":8,"counter_decimals":2,
      "minimum_order_value":"10","trading":"Enabled","market_type":"SPOT"}
@@ -310,21 +309,21 @@ def _step(places: int | None) -> str:
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
-    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is not finished.
+    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is still open.
 
     https://www.bitstamp.net/api/#tag/Market-info (ohlc)
     {"data":{"ohlc":[{"close":"7170.66","high":"7170.66","low":"7164.21","open":"7164.21",
       "timestamp":"1577836200","volume":"0.08549090"}],"pair":"BTC/USD"}}
     """
-    asked = {"step": _STEPS[interval], "limit": _MOST_BARS}
-    answer = await http.get(f"/api/v2/ohlc/{venue_id}/", params=asked)
+    params = {"step": _STEPS[interval], "limit": _MAX_BARS}
+    answer = await http.get(f"/api/v2/ohlc/{venue_id}/", params=params)
     answer.raise_for_status()
     with reading("bitstamp ohlc"):
         found = _answer(answer.content)
         if found.data is None:
             raise ValueError(f"{found.reason}"[:200] or "no bars in the answer")
         return [
-            given(each.timestamp * _MS, numbers, None, "bitstamp")
+            venue_bar(each.timestamp * _MS, numbers, None, "bitstamp")
             for each in found.data.ohlc
             for numbers in [(each.open, each.high, each.low, each.close, each.volume)]
         ]

@@ -1,8 +1,8 @@
 """Bybit v5, public spot market data.
 
-Documents: https://bybit-exchange.github.io/docs/v5/ws/connect and .../v5/websocket/public/ticker, orderbook,
-trade. Three topics per instrument: `orderbook.1` (best bid and ask), `publicTrade`, `tickers` (24 h figures,
-without bid and ask on spot). The order of a frame's fields differs between products.
+Documentation: https://bybit-exchange.github.io/docs/v5/ws/connect and .../v5/websocket/public/ticker,
+orderbook, trade. Three topics per instrument: `orderbook.1` (best bid and ask), `publicTrade`, `tickers`
+(24 h figures, without bid and ask on spot). The order of a frame's fields differs between products.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
 from crypto_stream.market.instruments import split_symbol
 
@@ -52,11 +52,13 @@ URLS = ["wss://stream.bybit.com:443"]
 REST_URL = "https://api.bybit.com"
 BUSY = "btcusdt"
 LIMITS = Limits(
-    instruments=250,  # what a connection asks for may have 21,000 characters
+    instruments=250,  # a connection's topics may have 21,000 characters in total
     connections=5,
     pace_s=0.1,
     attempts=Budget(500, 300.0),
-    keepalive=Keepalive('{"op":"ping"}', 20.0),  # the venue cuts after ten minutes without ping and data
+    keepalive=Keepalive(
+        '{"op":"ping"}', 20.0
+    ),  # the venue disconnects after ten minutes without ping or data
 )
 
 _TOPICS: dict[Topic, str] = {"top": "orderbook.1", "trades": "publicTrade", "day": "tickers"}
@@ -95,8 +97,8 @@ class _Trade(Struct, gc=False):
     v: str
 
 
-class _Word(Struct):
-    """The answer to a request."""
+class _Response(Struct):
+    """The response to a request."""
 
     op: str
     success: bool = True
@@ -104,7 +106,7 @@ class _Word(Struct):
     req_id: str = ""
 
 
-class _Unruled(Struct):
+class _WithoutRules(Struct):
     symbol: str
     baseCoin: str  # noqa: N815
     quoteCoin: str  # noqa: N815
@@ -125,7 +127,7 @@ class _Price(Struct, gc=False):
     tickSize: str = ""  # noqa: N815
 
 
-class _Item(_Unruled):
+class _Item(_WithoutRules):
     lotSizeFilter: _LotSize = msgspec.field(default_factory=_LotSize)  # noqa: N815
     priceFilter: _Price = msgspec.field(default_factory=_Price)  # noqa: N815
 
@@ -144,13 +146,13 @@ class _Answer(Struct):
 _Candle = tuple[BarTime, str, str, str, str, str, str]
 
 _push = msgspec.json.Decoder(_Push).decode
-_word = msgspec.json.Decoder(_Word).decode
+_response = msgspec.json.Decoder(_Response).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _top = msgspec.json.Decoder(_Top).decode
-# Not strict: ids are numbers in quotes. Fields typed as text stay text in this mode, too.
+# Not strict: ids are numbers in quotes. Fields typed as str remain strings in this mode.
 _trades = msgspec.json.Decoder(list[_Trade], strict=False).decode
 _item = msgspec.json.Decoder(_Item).decode
-_unruled = msgspec.json.Decoder(_Unruled).decode
+_without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _candle = msgspec.json.Decoder(_Candle, strict=False).decode
 
 _Side = list[tuple[str, str]]
@@ -163,7 +165,7 @@ def venue_id(pair: Instrument) -> str | None:
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:
-    """Read base and quote out of an id, which has no mark between them: a guess, where there is no list."""
+    """Split an id into base and quote; without a separator this is a guess, used if there is no listing."""
     base, quote = split_symbol(venue_id)
     return (base, quote) if base and quote else None
 
@@ -174,26 +176,25 @@ async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Openin
 
 
 class Reader:
-    """Reads the frames of one connection, and numbers its requests."""
+    """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id."""
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
-        """Know `instruments` by the venue's id."""
         self._instruments = instruments
         self._numbers = itertools.count(1)
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Ask for topics, 10 in one message, with one acknowledgement.
+        """Request topics, up to 10 per message; the venue acknowledges each message.
 
         {"req_id":"1","op":"subscribe","args":["orderbook.1.BTCUSDT","publicTrade.BTCUSDT","tickers.BTCUSDT"]}
         """
         return self._requests("subscribe", wanted)
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Take back what `subscribe` asked for; nobody waits for the answers."""
+        """Cancel what `subscribe` requested; the responses are not awaited."""
         return [request._replace(keys=()) for request in self._requests("unsubscribe", wanted)]
 
     def read(self, frame: bytes) -> list[Event]:
-        """Read one frame: a push, or the answer to a request.
+        """Parse a frame: data of a topic, or the response to a request.
 
         {"topic":"tickers.BTCUSDT","ts":1682083233096,"type":"snapshot","cs":792472763,"data":{...}}
         {"success":true,"ret_msg":"subscribe","conn_id":"13ac3a8f","req_id":"4000001","op":"subscribe"}
@@ -201,7 +202,7 @@ class Reader:
         try:
             push = _push(frame)
         except msgspec.ValidationError:
-            return [_read_word(_word(frame))]
+            return [_read_response(_response(frame))]
         name, _, venue_id = push.topic.rpartition(".")
         read = _READERS.get(name)
         if read is None:
@@ -223,7 +224,7 @@ class Reader:
 
 
 def _read_ticker(instrument: Instrument, push: _Push) -> list[Event]:
-    """Read the 24 h figures; `volume24h` is in base.
+    """Parse the 24 h figures; `volume24h` is in base.
 
     {"symbol":"BTCUSDT","lastPrice":"27579.99","highPrice24h":"35000","lowPrice24h":"26900",
      "prevPrice24h":"29005.97","volume24h":"240.62801","turnover24h":"6905439.32","price24hPcnt":"-0.0492",...}
@@ -231,11 +232,11 @@ def _read_ticker(instrument: Instrument, push: _Push) -> list[Event]:
     day = _ticker(push.data)
     return [
         Update(
-            instrument,
-            "tickers",
-            push.ts,
-            push.ts,
-            decimal_text(day.lastPrice),
+            instrument=instrument,
+            channel="tickers",
+            key=push.ts,
+            time=push.ts,
+            price=decimal_text(day.lastPrice),
             open_24h=decimal_text(day.prevPrice24h),
             high_24h=decimal_text(day.highPrice24h),
             low_24h=decimal_text(day.lowPrice24h),
@@ -246,22 +247,21 @@ def _read_ticker(instrument: Instrument, push: _Push) -> list[Event]:
 
 
 def _read_top(instrument: Instrument, push: _Push) -> list[Event]:
-    """Read the best bid and ask, told again after 3 s without a change; `cts` is the matching engine's time.
+    """Parse the best bid and ask, repeated after 3 s without a change; `cts` is the matching engine's time.
 
     {"s":"BTCUSDT","b":[["65140.4","0.885797"]],"a":[["65140.5","0.47"]],"u":62505425,"seq":112488545865}
-    Its own number `u` begins anew with the venue's service, and the copies have that of the change.
+    The update id `u` cannot be the key: it restarts with the venue's service and does not count repetitions.
     """
     top = _top(push.data)
-    whole = push.type == "snapshot"
-    bid, bid_size = _best(top.b, whole)
-    ask, ask_size = _best(top.a, whole)
-    time = push.ts if push.cts is None else push.cts
+    is_snapshot = push.type == "snapshot"
+    bid, bid_size = _best(top.b, is_snapshot)
+    ask, ask_size = _best(top.a, is_snapshot)
     return [
         Update(
-            instrument,
-            "orderbook.1",
-            push.ts,
-            time,
+            instrument=instrument,
+            channel="orderbook.1",
+            key=push.ts,
+            time=push.ts if push.cts is None else push.cts,
             bid=bid,
             bid_size=bid_size,
             ask=ask,
@@ -270,23 +270,30 @@ def _read_top(instrument: Instrument, push: _Push) -> list[Event]:
     ]
 
 
-def _best(side: _Side, whole: bool) -> tuple[_Text, _Text]:
-    """Return price and size; a side that a change does not mention stays as it was."""
-    if not side and not whole:
+def _best(side: _Side, is_snapshot: bool) -> tuple[_Text, _Text]:
+    """Return price and size; a side that is missing in a delta is unchanged."""
+    if not side and not is_snapshot:
         return UNSET, UNSET
     for price, size in side:
-        if size.strip("0."):  # a size of zero takes a level away
+        if size.strip("0."):  # a size of zero deletes a level
             return decimal_text(price), decimal_text(size)
     return None, None
 
 
 def _read_trades(instrument: Instrument, push: _Push) -> list[Event]:
-    """Read trades, oldest first; several can share `seq`, but not `i`.
+    """Parse trades, oldest first; several may have the same `seq`, but `i` is unique.
 
     [{"i":"2100000000019296063","T":1682084122521,"p":"27200","v":"0.000221","S":"Buy","s":"BTCUSDT","BT":false}]
     """
     return [
-        Trade(instrument, "publicTrade", each.i, each.T, price_of_trade(each.p), decimal_text(each.v))
+        Trade(
+            instrument=instrument,
+            channel="publicTrade",
+            key=each.i,
+            time=each.T,
+            price=price_of_trade(each.p),
+            size=decimal_text(each.v),
+        )
         for each in _trades(push.data)
     ]
 
@@ -298,40 +305,40 @@ _READERS: dict[str, Callable[[Instrument, _Push], list[Event]]] = {
 }
 
 
-def _read_word(word: _Word) -> Event:
-    """Read an answer; that to a ping has the operation `ping` too.
+def _read_response(response: _Response) -> Event:
+    """Parse a response; one to a ping has the operation `ping` or `pong`.
 
     {"success":false,"ret_msg":"args size >10","conn_id":"...","req_id":"2","op":"subscribe"}
     """
-    if word.op in {"ping", "pong"}:
+    if response.op in {"ping", "pong"}:
         return Pong()
-    if word.op != "subscribe":
-        return Ignored(f"op:{word.op}"[:40])
-    return Acked(word.req_id) if word.success else Refused(word.req_id, word.ret_msg[:200])
+    if response.op != "subscribe":
+        return Ignored(f"op:{response.op}"[:40])
+    return Acked(response.req_id) if response.success else Refused(response.req_id, response.ret_msg[:200])
 
 
 async def instruments(http: httpx.AsyncClient) -> list[Listed]:
-    """Fetch the listed spot pairs: "" for a tradable one, else the venue's word (`PreLaunch`).
+    """Fetch the listed spot pairs; their state is "" if tradable, else the venue's (`PreLaunch`).
 
     https://bybit-exchange.github.io/docs/v5/market/instrument
     """
-    rows = await _rows(http, "instruments-info", {})
+    rows = await _fetch(http, "instruments-info", {})
     with reading("bybit instruments-info"):
-        entries = read_each(rows, _item, _unruled)
+        entries = read_each(rows, _item, _without_rules)
     return [
         Listed(
-            item.symbol,
-            item.baseCoin,
-            item.quoteCoin,
-            "" if item.status == "Trading" else item.status,
-            _rules(item) if isinstance(item, _Item) else Rules(),
+            id=item.symbol,
+            base=item.baseCoin,
+            quote=item.quoteCoin,
+            state="" if item.status == "Trading" else item.status,
+            rules=_rules(item) if isinstance(item, _Item) else Rules(),
         )
         for item in entries
     ]
 
 
 def _rules(item: _Item) -> Rules:
-    """Read what orders must keep to.
+    """Parse the rules for orders.
 
     {"lotSizeFilter":{"basePrecision":"0.000001","minOrderQty":"0.000001","maxLimitOrderQty":"230",
      "maxMarketOrderQty":"120","minOrderAmt":"5","maxOrderAmt":"8000000"},"priceFilter":{"tickSize":"0.1"}}
@@ -351,21 +358,21 @@ def _rules(item: _Item) -> Rules:
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
-    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is not finished.
+    """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is still open.
 
     https://bybit-exchange.github.io/docs/v5/market/kline
-    [["1670608800000","17071","17073","17027","17055.5","268611","15.74462667"]], newest first; trades are not
-    counted.
+    [["1670608800000","17071","17073","17027","17055.5","268611","15.74462667"]], newest first, without a
+    number of trades.
     """
-    asked = {"symbol": venue_id, "interval": _MINUTES[interval], "limit": "1000"}
-    rows = await _rows(http, "kline", asked)
+    params = {"symbol": venue_id, "interval": _MINUTES[interval], "limit": "1000"}
+    rows = await _fetch(http, "kline", params)
     with reading("bybit kline"):
-        return [given(row[0], row[1:6], None, "bybit") for row in map(_candle, reversed(rows))]
+        return [venue_bar(row[0], row[1:6], None, "bybit") for row in map(_candle, reversed(rows))]
 
 
-async def _rows(http: httpx.AsyncClient, path: str, asked: Mapping[str, str]) -> list[Raw]:
-    """Fetch one list of the spot market; errors come with HTTP 200 and a code."""
-    answer = await http.get(f"/v5/market/{path}", params={"category": "spot", **asked})
+async def _fetch(http: httpx.AsyncClient, path: str, params: Mapping[str, str]) -> list[Raw]:
+    """Fetch a list of the spot market; errors have HTTP status 200 and a code."""
+    answer = await http.get(f"/v5/market/{path}", params={"category": "spot", **params})
     answer.raise_for_status()
     with reading(f"bybit {path}"):
         listed = msgspec.json.decode(answer.content, type=_Answer)

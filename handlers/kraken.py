@@ -1,9 +1,9 @@
 """Kraken v2, public spot market data.
 
-Documents: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker (and .../trade, .../ping).
-Two channels per instrument: `ticker` at each change of the best bid or ask, which has the 24 h figures too,
-and `trade`. Numbers are JSON numbers. The venue's ids are `BTC/USD`; its list writes XBT and XDG for BTC and
-DOGE, which the socket refuses.
+Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker, .../trade, .../ping.
+Two channels per instrument: `ticker`, sent at each change of the best bid or ask and including the 24 h
+figures, and `trade`. Numbers are JSON numbers. The venue's ids look like `BTC/USD`; its REST interface calls
+BTC XBT and DOGE XDG, which the WebSocket does not accept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from crypto_stream.feed.handler import (
     read_each,
     reading,
 )
-from crypto_stream.market.bars import given
+from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import difference
 
 if TYPE_CHECKING:
@@ -55,18 +55,20 @@ REST_URL = "https://api.kraken.com"
 BUSY = "btcusd"
 LIMITS = Limits(
     pace_s=0.2,  # the limit is not published
-    attempts=Budget(150, 600.0),  # who tries more often is shut out for ten minutes
-    keepalive=Keepalive('{"method":"ping"}', 5.0),  # a heartbeat comes each second in which nothing else does
+    attempts=Budget(150, 600.0),  # more attempts are punished by a ban of ten minutes
+    keepalive=Keepalive('{"method":"ping"}', 5.0),  # the venue's own heartbeat comes in each idle second
 )
 
 _CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade"}
-_MORE: dict[str, dict[str, object]] = {"ticker": {"event_trigger": "bbo"}, "trade": {"snapshot": False}}
+_EXTRA_PARAMS: dict[str, dict[str, object]] = {
+    "ticker": {"event_trigger": "bbo"},
+    "trade": {"snapshot": False},
+}
 _PER_REQUEST = 100  # symbols
-_OURS = {"XBT": "BTC", "XDG": "DOGE"}
+_ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _ONLINE = "online"
 _MINUTES = {"1m": "1", "1h": "60"}
 _MS = 1000
-
 
 _Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
 
@@ -106,8 +108,8 @@ class _Subscribed(Struct):
     symbol: str = ""
 
 
-class _Word(Struct):
-    """The answer to a request."""
+class _Response(Struct):
+    """The response to a request."""
 
     method: str
     success: bool = True
@@ -117,12 +119,12 @@ class _Word(Struct):
     req_id: int | None = None
 
 
-class _Unruled(Struct, gc=False):
+class _WithoutRules(Struct, gc=False):
     wsname: str
     status: str = _ONLINE
 
 
-class _Pair(_Unruled, gc=False):
+class _Pair(_WithoutRules, gc=False):
     tick_size: str = ""
     pair_decimals: _Places | None = None
     lot_decimals: _Places | None = None
@@ -135,16 +137,16 @@ class _Answer(Struct):
     result: Annotated[dict[str, Raw], msgspec.Meta(max_length=20_000)] = {}
 
 
-# time in s, open, high, low, close, mean, volume, trades
+# time in s, open, high, low, close, volume-weighted average, volume, number of trades
 _Candle = tuple[Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)], str, str, str, str, str, str, int]
 
 _push = msgspec.json.Decoder(_Push).decode
-_word = msgspec.json.Decoder(_Word).decode
+_response = msgspec.json.Decoder(_Response).decode
 _tickers = msgspec.json.Decoder(list[_Ticker]).decode
 _trades = msgspec.json.Decoder(list[_Trade]).decode
 _statuses = msgspec.json.Decoder(list[_Status]).decode
 _pair = msgspec.json.Decoder(_Pair).decode
-_unruled = msgspec.json.Decoder(_Unruled).decode
+_without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _candles = msgspec.json.Decoder(list[_Candle]).decode
 
 
@@ -154,7 +156,7 @@ def venue_id(pair: Instrument) -> str | None:
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:
-    """Read base and quote out of an id."""
+    """Split an id into base and quote."""
     base, _, quote = venue_id.partition("/")
     return (base, quote) if base and quote and "/" not in quote else None
 
@@ -165,10 +167,9 @@ async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Openin
 
 
 class Reader:
-    """Reads the frames of one connection, and numbers its requests."""
+    """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id."""
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
-        """Know `instruments` by the venue's id."""
         self._instruments = instruments
         self._numbers = itertools.count(1)
         self._readers: dict[str, Callable[[Raw], list[Event]]] = {
@@ -178,18 +179,18 @@ class Reader:
         }
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Ask for channels, 100 symbols in one message; each symbol is acknowledged.
+        """Request channels, up to 100 symbols per message; each symbol is acknowledged.
 
         {"method":"subscribe","params":{"channel":"ticker","symbol":["BTC/USD"],"event_trigger":"bbo"},"req_id":1}
         """
         return self._requests("subscribe", wanted)
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Take back what `subscribe` asked for; nobody waits for the answers."""
+        """Cancel what `subscribe` requested; the responses are not awaited."""
         return [request._replace(keys=()) for request in self._requests("unsubscribe", wanted)]
 
     def read(self, frame: bytes) -> list[Event]:
-        """Read one frame: a push, or the answer to a request.
+        """Parse a frame: data of a channel, or the response to a request.
 
         {"channel":"ticker","type":"update","data":[{...}]} · {"channel":"heartbeat"}
         {"method":"subscribe","req_id":1,"result":{"channel":"ticker","symbol":"BTC/USD",...},"success":true,...}
@@ -197,13 +198,13 @@ class Reader:
         try:
             push = _push(frame)
         except msgspec.ValidationError:
-            return [self._read_word(_word(frame))]
+            return [self._read_response(_response(frame))]
         read = self._readers.get(push.channel)
         return (read(push.data) if read else []) or [Ignored(push.channel[:40])]
 
     def _requests(self, method: str, wanted: Sequence[Wanted]) -> list[Request]:
         requests = []
-        for channel, more in _MORE.items():
+        for channel, more in _EXTRA_PARAMS.items():
             of_channel = [each for each in wanted if _CHANNELS[each.topic] == channel]
             ids = list(dict.fromkeys(each.id for each in of_channel))
             for start in range(0, len(ids), _PER_REQUEST):
@@ -211,12 +212,12 @@ class Reader:
                 number = next(self._numbers)
                 params = {"channel": channel, "symbol": part, **more}
                 text = msgspec.json.encode({"method": method, "params": params, "req_id": number}).decode()
-                asked = set(part)
+                included = set(part)
                 requests.append(
                     Request(
                         text,
                         tuple(f"{number}:{each}" for each in part),
-                        tuple(each for each in of_channel if each.id in asked),
+                        tuple(each for each in of_channel if each.id in included),
                     )
                 )
         return requests
@@ -238,25 +239,25 @@ class Reader:
             for item in _trades(data)
         ]
 
-    def _read_word(self, word: _Word) -> Event:
-        """Read an answer; a refusal says `subscribe` also where it refuses to unsubscribe.
+    def _read_response(self, response: _Response) -> Event:
+        """Parse a response; a refused unsubscription has the method `subscribe`, too.
 
         {"error":"Currency pair not supported X/USD","method":"subscribe","success":false,"symbol":"X/USD",
          "req_id":2}
         """
-        if word.method == "pong":
+        if response.method == "pong":
             return Pong()
-        number = "" if word.req_id is None else word.req_id
-        if not word.success:
-            key = f"{number}:{word.symbol}" if word.symbol else ""
-            return Refused(key, word.error[:200], self._instruments.get(word.symbol))
-        if word.method == "subscribe" and word.result:
-            return Acked(f"{number}:{word.result.symbol}")
-        return Ignored(f"method:{word.method}"[:40])
+        number = "" if response.req_id is None else response.req_id
+        if not response.success:
+            key = f"{number}:{response.symbol}" if response.symbol else ""
+            return Refused(key, response.error[:200], self._instruments.get(response.symbol))
+        if response.method == "subscribe" and response.result:
+            return Acked(f"{number}:{response.result.symbol}")
+        return Ignored(f"method:{response.method}"[:40])
 
 
 def _read_ticker(instrument: Instrument, ticker: _Ticker) -> list[Event]:
-    """Read the top of book and the 24 h figures; `volume` is in base, `change` from 24 h ago in quote.
+    """Parse top of book and 24 h figures; `volume` is in base, `change` since 24 h ago in quote.
 
     {"symbol":"BTC/USD","bid":63297.7,"bid_qty":5.75119051,"ask":63297.8,"ask_qty":0.36977971,"last":63297.8,
      "volume":1020.88387727,"vwap":63685.7,"low":63250,"high":64409.2,"change":0.7,"change_pct":0,"trades":47535,
@@ -267,21 +268,21 @@ def _read_ticker(instrument: Instrument, ticker: _Ticker) -> list[Event]:
     last, change = exact(ticker.last), exact(ticker.change)
     return [
         Update(
-            instrument,
-            "ticker",
-            key,
-            time,
+            instrument=instrument,
+            channel="ticker",
+            key=key,
+            time=time,
             bid=exact(ticker.bid),
             bid_size=exact(ticker.bid_qty),
             ask=exact(ticker.ask),
             ask_size=exact(ticker.ask_qty),
         ),
         Update(
-            instrument,
-            "day",
-            key,
-            time,
-            last,
+            instrument=instrument,
+            channel="day",
+            key=key,
+            time=time,
+            price=last,
             open_24h=difference(last, change) if last and change else None,
             high_24h=exact(ticker.high),
             low_24h=exact(ticker.low),
@@ -292,7 +293,7 @@ def _read_ticker(instrument: Instrument, ticker: _Ticker) -> list[Event]:
 
 
 def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
-    """Read one trade.
+    """Parse a trade.
 
     {"symbol":"BTC/USD","side":"buy","price":83744.3,"qty":0.00044780,"ord_type":"limit","trade_id":109116693,
      "timestamp":"2026-09-25T17:48:26.844359Z"}
@@ -300,12 +301,18 @@ def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
     price = exact(trade.price)
     if price is None:
         raise ValueError("a trade without a price")
-    time = microseconds(trade.timestamp) // _MS
-    return Trade(instrument, "trade", trade.trade_id, time, price, exact(trade.qty))
+    return Trade(
+        instrument=instrument,
+        channel="trade",
+        key=trade.trade_id,
+        time=microseconds(trade.timestamp) // _MS,
+        price=price,
+        size=exact(trade.qty),
+    )
 
 
 def _read_status(data: Raw) -> list[Event]:
-    """Read how the venue is: `online`, `maintenance`, `cancel_only`, `post_only`.
+    """Parse the state of the venue: `online`, `maintenance`, `cancel_only`, `post_only`.
 
     [{"version":"2.0.10","system":"online","api_version":"v2","connection_id":8423536080466635000}]
     """
@@ -313,29 +320,29 @@ def _read_status(data: Raw) -> list[Event]:
 
 
 async def instruments(http: httpx.AsyncClient) -> list[Listed]:
-    """Fetch the listed pairs: "" for a tradable one, else the venue's word (`cancel_only`).
+    """Fetch the listed pairs; their state is "" if tradable, else the venue's (`cancel_only`).
 
     https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs
     """
-    found = await _asked(http, "AssetPairs", {})
+    found = await _fetch(http, "AssetPairs", {})
     with reading("kraken AssetPairs"):
-        entries = read_each(list(found.values()), _pair, _unruled)
+        entries = read_each(list(found.values()), _pair, _without_rules)
     return [
         Listed(
-            f"{base}/{quote}",
-            base,
-            quote,
-            "" if item.status == _ONLINE else item.status,
-            _rules(item) if isinstance(item, _Pair) else Rules(),
+            id=f"{base}/{quote}",
+            base=base,
+            quote=quote,
+            state="" if item.status == _ONLINE else item.status,
+            rules=_rules(item) if isinstance(item, _Pair) else Rules(),
         )
         for item in entries
         if (split := pair_of(item.wsname))
-        for base, quote in [(_OURS.get(split[0], split[0]), _OURS.get(split[1], split[1]))]
+        for base, quote in [(_ALIASES.get(split[0], split[0]), _ALIASES.get(split[1], split[1]))]
     ]
 
 
 def _rules(item: _Pair) -> Rules:
-    """Read what orders must keep to.
+    """Parse the rules for orders.
 
     {"wsname":"XBT/USD","status":"online","tick_size":"0.1","lot_decimals":8,"ordermin":"0.00005","costmin":"0.5"}
     """
@@ -348,22 +355,22 @@ def _step(places: int | None) -> str:
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
-    """Fetch the newest 720 bars of "1m" or "1h", oldest first; the last one is not finished.
+    """Fetch the newest 720 bars of "1m" or "1h", oldest first; the last one is still open.
 
     https://docs.kraken.com/api/docs/rest-api/get-ohlc-data
     {"error":[],"result":{"BTC/USD":[[1616662740,"52591.9","52599.9","52591.8","52599.9","52599.1","0.11091626",5]],
       "last":1616662680}}
     """
-    found = await _asked(http, "OHLC", {"pair": venue_id, "interval": _MINUTES[interval]})
+    found = await _fetch(http, "OHLC", {"pair": venue_id, "interval": _MINUTES[interval]})
     with reading("kraken OHLC"):
         rows = next((raw for name, raw in found.items() if name != "last"), None)
         if rows is None:
             raise ValueError("no bars in the answer")
-        return [given(row[0] * _MS, (*row[1:5], row[6]), row[7], "kraken") for row in _candles(rows)]
+        return [venue_bar(row[0] * _MS, (*row[1:5], row[6]), row[7], "kraken") for row in _candles(rows)]
 
 
-async def _asked(http: httpx.AsyncClient, path: str, params: Mapping[str, str]) -> dict[str, Raw]:
-    """Fetch one answer; errors come with HTTP 200 and a list of words."""
+async def _fetch(http: httpx.AsyncClient, path: str, params: Mapping[str, str]) -> dict[str, Raw]:
+    """Fetch a result; errors have HTTP status 200 and a list of messages."""
     answer = await http.get(f"/0/public/{path}", params=params)
     answer.raise_for_status()
     with reading(f"kraken {path}"):

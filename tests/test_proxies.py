@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.errors import ProxyError
-from crypto_stream.proxies import proxy_for, shown
+from crypto_stream.proxies import proxy_for, redacted
 
 _PROXY = "http://proxy.example:3128"
 
@@ -113,10 +113,10 @@ def test_no_proxy_names_addresses_and_networks(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("ftp://p.example:1", "https_proxy: a proxy is http, https or socks5, not 'ftp'"),
-        ("http://", "https_proxy is no address of a proxy"),
-        ("http://p.example:port", "https_proxy is no address of a proxy"),
-        ("http://[::1", "https_proxy is no address of a proxy"),
+        ("ftp://p.example:1", "https_proxy: the proxy must be http, https or socks5, not 'ftp'"),
+        ("http://", "https_proxy is not the address of a proxy"),
+        ("http://p.example:port", "https_proxy is not the address of a proxy"),
+        ("http://[::1", "https_proxy is not the address of a proxy"),
         (
             "socks5://user:secret@p.example:1080",
             "SOCKS proxy socks5://p.example:1080, for which packages are missing",
@@ -141,7 +141,7 @@ def test_a_proxy_without_a_scheme_speaks_http(environment: pytest.MonkeyPatch) -
     environment.setenv("https_proxy", "proxy.example:3128")
 
     assert proxy_for("https://a.example") == _PROXY
-    assert shown("http://user:secret@proxy.example:3128") == _PROXY
+    assert redacted("http://user:secret@proxy.example:3128") == _PROXY
 
 
 @given(st.text(alphabet="ab.:[]/*19,- \t", max_size=20))

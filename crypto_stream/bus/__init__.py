@@ -1,1 +1,1 @@
-"""The line between engine and gateways: an interface, its messages, one file per way of carrying them."""
+"""The bus between the engine and its gateways: its interface, messages, and implementations."""

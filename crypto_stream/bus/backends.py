@@ -1,4 +1,4 @@
-"""Which bus carries the messages: the one place that knows the ways there are."""
+"""The choice of the bus's implementation; nothing else imports one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from crypto_stream.bus.interface import Backend, EnginePort, GatewayPort
 
 
 def engine_port(path: Path, backend: Backend) -> AbstractAsyncContextManager[EnginePort]:
-    """Return the engine's end, to be used as `async with`."""
-    from crypto_stream.bus.local_engine import LocalEnginePort  # asyncio: no gateway imports it
+    """Return the engine's end, to be entered by `async with`."""
+    from crypto_stream.bus.local_engine import LocalEnginePort  # imports asyncio: not for gateways
 
     return LocalEnginePort(path, backend)
 

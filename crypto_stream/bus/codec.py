@@ -1,7 +1,7 @@
-"""Messages of the bus as msgpack, and back; every bus carries these bytes. No I/O here.
+"""Encoding of the bus's messages as msgpack, the same for all implementations. No I/O here.
 
-Messages and their quotes are arrays, half the size of maps: the order of the fields is the protocol. Who
-changes it raises VERSION, which every bus says beside each message.
+Messages and quotes are encoded as arrays, half the size of maps, so the order of their fields is part of the
+protocol. Whenever that changes, VERSION must be incremented; it is sent with each message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION = 1
 
 
 class _Row(Quote, frozen=True, gc=False, array_like=True):
-    """A quote without the names of its fields: `Quote` itself is JSON for people, with them."""
+    """A quote as an array; `Quote` itself is encoded with field names, for JSON."""
 
 
 class _Quotes(Quotes, frozen=True, array_like=True, tag="quotes", kw_only=True):
@@ -49,7 +49,7 @@ _to_engine = msgspec.msgpack.Decoder(ToEngine)
 
 
 def encode_value(value: object) -> msgspec.Raw:
-    """Encode an answer's value."""
+    """Encode the value of an answer or update."""
     return msgspec.Raw(_encoder.encode(value))
 
 
@@ -62,7 +62,7 @@ def encode(message: ToGateway | ToEngine) -> bytes:
 
 
 def decode_to_gateway(body: bytes) -> ToGateway:
-    """Decode what the engine sent; BusError when it is no message."""
+    """Decode a message from the engine; raise BusError if that is impossible."""
     try:
         message: ToGateway = _to_gateway.decode(body)
     except msgspec.MsgspecError as error:
@@ -74,7 +74,7 @@ def decode_to_gateway(body: bytes) -> ToGateway:
 
 
 def decode_to_engine(body: bytes) -> ToEngine:
-    """Decode what a gateway sent; BusError when it is no message."""
+    """Decode a message from a gateway; raise BusError if that is impossible."""
     try:
         message: ToEngine = _to_engine.decode(body)
     except msgspec.MsgspecError as error:

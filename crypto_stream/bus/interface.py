@@ -1,69 +1,69 @@
-"""The bus as both halves see it; each way of carrying it is a file beside this one."""
+"""The interface of the bus between the engine and its gateways; each implementation has files of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from crypto_stream.bus.messages import Ask, Snapshot, ToGateway
+from crypto_stream.bus.messages import RequestBody, Snapshot, ToGateway
 from crypto_stream.bus.orders import Command, OrderCommands, OrderNews
 
-MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer one is a broken peer
-SILENCE_S = 5.0  # the engine beats each second; this long without a word and its prices are live no more
-WATCH_AGAIN_S = 10.0  # a gateway says again what it watches
-WATCH_FORGOTTEN_S = 30.0  # what was not said again for so long is watched no more
+MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer message means that the peer is broken
+SILENCE_S = 5.0  # after this long without the engine's heartbeat (one per second) prices are no longer live
+WATCH_REFRESH_S = 10.0  # a gateway repeats what it watches this often
+WATCH_EXPIRES_S = 30.0  # after this long without a repetition a gateway's watches end
 
 
 class EnginePort(Protocol):
     """The engine's end, on asyncio."""
 
     def publish(self, message: ToGateway) -> None:
-        """Hand `message` to every gateway without waiting; one that is behind gets a new Snapshot later."""
+        """Queue `message` for all gateways; a gateway that is too far behind gets a new Snapshot instead."""
 
     def send(self, gateway: str, message: ToGateway) -> None:
-        """Hand `message` to one gateway without waiting; nothing happens when it has left."""
+        """Queue `message` for one gateway, unless it has disconnected."""
 
-    async def keep(self) -> None:
-        """Look after what the bus needs outside of this process, for ever."""
+    async def keep_socket(self) -> None:
+        """Keep the bus reachable until cancelled."""
 
-    def tell(self, gateway: str, news: OrderNews) -> bool:
-        """Hand order news to one gateway, never skipped; False: give no more before `Backend.drained`."""
+    def send_orders(self, gateway: str, news: OrderNews) -> bool:
+        """Queue order news for one gateway, never skipped; if False, wait for `Backend.drained`."""
 
 
 class Backend(Protocol):
-    """What the engine's end asks of the engine."""
+    """What the engine's end needs from the engine."""
 
     def snapshot(self) -> Snapshot:
-        """Return the whole present state."""
+        """Return the complete current state."""
 
-    async def answer(self, gateway: str, ask: Ask) -> Any:
-        """Answer one request of a gateway; RefusedError carries code and reason back."""
+    async def answer(self, gateway: str, request: RequestBody) -> Any:
+        """Answer one request of a gateway; a RefusedError is returned to the gateway."""
 
     def orders(self, gateway: str, commands: list[Command]) -> None:
-        """Take what the sessions of one gateway ask about orders; what is to be told follows by `tell`."""
+        """Execute order commands of one gateway's sessions; results are sent by `EnginePort.send_orders`."""
 
     def drained(self, gateway: str) -> None:
-        """Go on to tell a gateway, which has read what it was told."""
+        """Continue sending order news to a gateway, which has read everything so far."""
 
     def left(self, gateway: str) -> None:
-        """Forget what this gateway had asked to watch, and its sessions."""
+        """Forget the sessions of a disconnected gateway and what it watched."""
 
 
 class GatewayPort(Protocol):
-    """A gateway's end: blocking calls on plain sockets and threads, which green servers make green."""
+    """A gateway's end: blocking sockets and threads, which green servers replace by their own."""
 
     def run(self, receive: Callable[[Sequence[ToGateway]], None], reset: Callable[[], None]) -> None:
-        """Connect, deliver, reconnect for ever; `receive` gets all that one read brought, at once.
+        """Connect, receive and reconnect until closed; `receive` gets all messages of one read at once.
 
-        `reset` is called when what was asked may be lost: a connection has ended, or none can be had. What
-        was received stays true until nothing came for SILENCE_S.
+        `reset` is called when requests may have been lost: a connection has ended, or cannot be opened.
+        What was received before remains valid until SILENCE_S have passed.
         """
 
-    def ask(self, ask: Ask, timeout_s: float = 5.0) -> bytes:
-        """Send one request, return its answer as msgpack; raise BusError (no answer) or RefusedError."""
+    def request(self, body: RequestBody, timeout_s: float = 5.0) -> bytes:
+        """Send one request, return the answer as msgpack; raise BusError (no answer) or RefusedError."""
 
     def send(self, commands: OrderCommands) -> None:
-        """Send what sessions ask about orders; raise BusError when the engine cannot be reached."""
+        """Send order commands of sessions; raise BusError if the engine cannot be reached."""
 
     def close(self) -> None:
-        """End `run` soon; every waiting `ask` fails."""
+        """Make `run` return soon; pending requests fail."""

@@ -1,4 +1,4 @@
-"""The engine's end of the bus on one machine: a Unix socket that it serves."""
+"""The engine's end of the bus on a single machine: a server on a Unix socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crypto_stream.addresses import own_folder
+from crypto_stream.addresses import make_private_folder
 from crypto_stream.bus.codec import decode_to_engine, encode_value
 from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import Backend
@@ -22,69 +22,66 @@ from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
 
-# Bytes a gateway may leave unread before state messages are skipped for it (it gets a Snapshot instead).
-_BEHIND_BYTES = 4 * 1024 * 1024
-# Bytes a gateway may leave unread before order news, which are never skipped, wait at their sender.
-_UNREAD_NEWS_BYTES = 1024 * 1024
-# Requests of one gateway under way at once, most of them for the history; further ones are refused. Nothing
-# waits in the socket: behind it could be an order.
-_AT_ONCE = 256
-# Share of a request's time that the engine may use: the rest is for the way back.
-_OURS = 0.9
+# With more unsent bytes than this a gateway gets no state messages, but a Snapshot once it has caught up.
+_MAX_UNSENT_STATE = 4 * 1024 * 1024
+# With more unsent bytes than this, order news, which are never skipped, are held back by their sender.
+_MAX_UNSENT_ORDERS = 1024 * 1024
+# Concurrent requests per gateway; beyond that requests for history are refused. They are not left in the
+# socket, since an order could be waiting behind them.
+_MAX_CONCURRENT = 256
+# The fraction of a request's timeout that the engine may use; the rest is for sending the answer.
+_ENGINE_SHARE = 0.9
 _READ_BYTES = 256 * 1024
-_LOOK_S = 1.0  # between two looks whether the socket is still there
+_CHECK_S = 1.0  # interval of checking that the socket still exists
 
 
 class LocalEnginePort:
-    """The engine's end: serve gateways on a Unix socket. Use as `async with`.
+    """The engine's end: serves gateways on a Unix socket. Use as `async with`.
 
-    Each gateway's unsent bytes are bounded: past the bound state is skipped and, when it has drained,
-    replaced by one Snapshot. Answers are never skipped. Nor are order news: past `most_unread` bytes they
-    wait at their sender until the gateway has read. What it sends is read at once, however many of its
-    requests are under way.
+    Each gateway's unsent bytes are bounded: beyond the bound, state is skipped and replaced by one Snapshot
+    once the gateway has caught up. Answers are never skipped, nor are order news: beyond `max_unsent` bytes
+    their sender holds them back. A gateway's messages are read at once, however many of its requests are
+    being processed.
     """
 
-    def __init__(self, path: Path, backend: Backend, most_unread: int = _UNREAD_NEWS_BYTES) -> None:
-        """Serve `backend` at `path`; a socket left there by a dead engine is replaced."""
+    def __init__(self, path: Path, backend: Backend, max_unsent: int = _MAX_UNSENT_ORDERS) -> None:
+        """Serve `backend` at `path`, replacing a socket that a dead engine left there."""
         self._path = path
-        self._most_unread = most_unread
+        self._max_unsent = max_unsent
         self._backend = backend
         self._links: dict[str, _Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
-        self._own: int | None = None
+        self._own_inode: int | None = None
         self._trouble = TroubleLog(
-            log, "the socket of the bus cannot be made", level=logging.ERROR, each_reason=True
+            log, "the bus's socket cannot be created", level=logging.ERROR, each_reason=True
         )
 
     async def __aenter__(self) -> Self:
         await self._listen()
         return self
 
-    async def keep(self) -> None:
-        """Keep the socket where gateways look for it, for ever: cleaners of temporary files may delete it.
-
-        They leave alone what was touched lately.
-        """
+    async def keep_socket(self) -> None:
+        """Touch the socket file, lest cleaners of temporary files delete it, and recreate it if they did."""
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_CHECK_S)
             try:
-                if self._inode() == self._own:
+                if self._inode() == self._own_inode:
                     os.utime(self._path)
                     os.utime(self._path.parent)
                     continue
                 self._server.close()
                 await self._listen()
-                log.warning("the socket of the bus was gone and is made anew", extra={"path": self._path})
+                log.warning("the bus's socket was deleted and has been recreated", extra={"path": self._path})
             except (OSError, UsageError) as error:
                 self._trouble.fails(str(error))
 
     async def _listen(self) -> None:
-        own_folder(self._path.parent)
+        make_private_folder(self._path.parent)
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
         self._path.chmod(0o600)
-        self._own = self._inode()
+        self._own_inode = self._inode()
         self._trouble.works()
 
     def _inode(self) -> int | None:
@@ -104,21 +101,21 @@ class LocalEnginePort:
         self._path.unlink(missing_ok=True)
 
     def publish(self, message: ToGateway) -> None:
-        """Hand `message` to every gateway without waiting."""
+        """Queue `message` for all gateways."""
         if self._links:
             frame = encode_frame(message)
             for link in self._links.values():
                 link.push(frame)
 
     def send(self, gateway: str, message: ToGateway) -> None:
-        """Hand `message` to one gateway; nothing happens when it has left."""
+        """Queue `message` for one gateway, unless it has disconnected."""
         if link := self._links.get(gateway):
             link.push(encode_frame(message))
 
-    def tell(self, gateway: str, news: OrderNews) -> bool:
-        """Hand order news to one gateway, never skipped; False: give no more before it has read."""
+    def send_orders(self, gateway: str, news: OrderNews) -> bool:
+        """Queue order news for one gateway, never skipped; if False, send no more before it has drained."""
         link = self._links.get(gateway)
-        return link is None or link.tell(encode_frame(news))
+        return link is None or link.send_orders(encode_frame(news))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -126,18 +123,18 @@ class LocalEnginePort:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         name = f"link-{next(self._numbers)}"
-        link = self._links[name] = _Link(name, writer, self._backend, self._most_unread)
+        link = self._links[name] = _Link(name, writer, self._backend, self._max_unsent)
         log.info("gateway connected to the bus", extra={"link": name})
         try:
             link.push_snapshot()
             async with asyncio.TaskGroup() as tasks:
-                waiting = [
-                    tasks.create_task(work)
-                    for work in (link.refresh_when_drained(), link.tell_when_drained())
+                background = [
+                    tasks.create_task(link.snapshot_when_drained()),
+                    tasks.create_task(link.report_when_drained()),
                 ]
                 await self._read(name, reader, link, tasks)
-                for task in waiting:
-                    task.cancel()
+                for each in background:
+                    each.cancel()
         except* (OSError, BusError) as group:
             log.warning("gateway dropped", extra={"link": name, "reason": str(group.exceptions[0])})
         finally:
@@ -152,15 +149,15 @@ class LocalEnginePort:
         self, name: str, reader: asyncio.StreamReader, link: _Link, tasks: asyncio.TaskGroup
     ) -> None:
         splitter = Splitter()
-        under_way = 0
+        running = 0
 
-        async def work(request: Request) -> None:
-            nonlocal under_way
-            under_way += 1
+        async def respond(request: Request) -> None:
+            nonlocal running
+            running += 1
             try:
-                link.write(encode_frame(await self._answer(name, request, under_way > _AT_ONCE)))
+                link.write(encode_frame(await self._answer(name, request, running > _MAX_CONCURRENT)))
             finally:
-                under_way -= 1
+                running -= 1
 
         while data := await reader.read(_READ_BYTES):
             for body in splitter.feed(data):
@@ -168,31 +165,31 @@ class LocalEnginePort:
                 if isinstance(message, OrderCommands):
                     self._backend.orders(name, message.commands)
                     continue
-                tasks.create_task(work(message))
+                tasks.create_task(respond(message))
 
-    async def _answer(self, name: str, request: Request, crowded: bool) -> Answer:
+    async def _answer(self, name: str, request: Request, overloaded: bool) -> Answer:
         try:
-            if crowded and isinstance(request.ask, GetHistory):
-                raise RefusedError("busy", "the engine is asked too much of the history at once")
-            async with asyncio.timeout(request.within_s * _OURS):
-                value = await self._backend.answer(name, request.ask)
+            if overloaded and isinstance(request.body, GetHistory):
+                raise RefusedError("busy", "too many requests for history at once")
+            async with asyncio.timeout(request.within_s * _ENGINE_SHARE):
+                value = await self._backend.answer(name, request.body)
             return Answer(request.id, encode_value(value))
         except RefusedError as refused:
             return Answer(request.id, code=refused.code, reason=str(refused))
         except TimeoutError:
-            return Answer(request.id, code="busy", reason="the engine has too much to do to answer in time")
+            return Answer(request.id, code="busy", reason="the engine is too busy to answer in time")
 
 
 class _Link:
     """One connected gateway, seen from the engine."""
 
-    def __init__(self, name: str, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
+    def __init__(self, name: str, writer: asyncio.StreamWriter, backend: Backend, max_unsent: int) -> None:
         self.writer = writer
         self._name = name
         self._backend = backend
-        self._most_unread = most_unread
-        self._behind = asyncio.Event()
-        self._unread = asyncio.Event()
+        self._max_unsent = max_unsent
+        self._skipping_state = asyncio.Event()
+        self._holding_orders = asyncio.Event()
         writer.transport.set_write_buffer_limits(high=64 * 1024)
 
     def write(self, frame: bytes) -> None:
@@ -200,33 +197,33 @@ class _Link:
             self.writer.write(frame)
 
     def push(self, frame: bytes) -> None:
-        if self._behind.is_set():
+        if self._skipping_state.is_set():
             return
-        if self.writer.transport.get_write_buffer_size() > _BEHIND_BYTES:
-            self._behind.set()
-            log.warning("a gateway reads too slowly; it gets a new snapshot when it has caught up")
+        if self.writer.transport.get_write_buffer_size() > _MAX_UNSENT_STATE:
+            self._skipping_state.set()
+            log.warning("a gateway reads too slowly; it will get a new snapshot when it has caught up")
             return
         self.write(frame)
 
-    def tell(self, frame: bytes) -> bool:
+    def send_orders(self, frame: bytes) -> bool:
         self.write(frame)
-        if self.writer.transport.get_write_buffer_size() > self._most_unread:
-            self._unread.set()
-        return not self._unread.is_set()
+        if self.writer.transport.get_write_buffer_size() > self._max_unsent:
+            self._holding_orders.set()
+        return not self._holding_orders.is_set()
 
     def push_snapshot(self) -> None:
         self.write(encode_frame(self._backend.snapshot()))
 
-    async def refresh_when_drained(self) -> None:
+    async def snapshot_when_drained(self) -> None:
         while True:
-            await self._behind.wait()
+            await self._skipping_state.wait()
             await self.writer.drain()
-            self._behind.clear()
+            self._skipping_state.clear()
             self.push_snapshot()
 
-    async def tell_when_drained(self) -> None:
+    async def report_when_drained(self) -> None:
         while True:
-            await self._unread.wait()
+            await self._holding_orders.wait()
             await self.writer.drain()
-            self._unread.clear()
+            self._holding_orders.clear()
             self._backend.drained(self._name)

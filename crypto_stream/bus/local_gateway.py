@@ -1,4 +1,4 @@
-"""A gateway's end of the bus on one machine: a client of the engine's Unix socket."""
+"""A gateway's end of the bus on a single machine: a client of the engine's Unix socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crypto_stream.backoff import Backoff
 from crypto_stream.bus.codec import decode_to_gateway
 from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import SILENCE_S
-from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
+from crypto_stream.bus.messages import Answer, Request, RequestBody, ToGateway
 from crypto_stream.bus.orders import OrderCommands
 from crypto_stream.errors import BusError, RefusedError
 
@@ -27,20 +27,20 @@ _READ_BYTES = 256 * 1024
 
 
 class LocalGatewayPort:
-    """A gateway's end: blocking calls on plain sockets and threads, which green servers make green."""
+    """A gateway's end: blocking sockets and threads, which green servers replace by their own."""
 
     def __init__(self, path: Path, silence_s: float = SILENCE_S) -> None:
-        """Connect to the engine at `path`, give it up after `silence_s` without a byte."""
+        """Connect to the engine at `path`; a connection without data for `silence_s` is closed."""
         self._path = path
         self._silence_s = silence_s
         self._socket: socket.socket | None = None
         self._ids = itertools.count(1)
-        self._waiting: dict[int, _Waiting] = {}
+        self._pending: dict[int, _PendingRequest] = {}
         self._sending = threading.Lock()
         self._closed = False
 
     def run(self, receive: Callable[[Sequence[ToGateway]], None], reset: Callable[[], None]) -> None:
-        """Connect, deliver, reconnect for ever; `reset` is called when what was asked may be lost."""
+        """Connect, receive and reconnect until closed; `reset` is called when requests may have been lost."""
         backoff = Backoff(*_RECONNECT_S)
         while not self._closed:
             try:
@@ -61,30 +61,30 @@ class LocalGatewayPort:
                 reset()
 
     def close(self) -> None:
-        """End `run` soon; every waiting `ask` fails."""
+        """Make `run` return soon; pending requests fail."""
         self._closed = True
         self._disconnect()
 
-    def ask(self, ask: Ask, timeout_s: float = 5.0) -> bytes:
-        """Send one request, return its answer as msgpack; raise BusError (no answer) or RefusedError."""
-        waiting = _Waiting()
+    def request(self, body: RequestBody, timeout_s: float = 5.0) -> bytes:
+        """Send one request, return the answer as msgpack; raise BusError (no answer) or RefusedError."""
+        pending = _PendingRequest()
         number = next(self._ids)
-        self._waiting[number] = waiting
+        self._pending[number] = pending
         try:
-            self._send(encode_frame(Request(number, ask, timeout_s)))
-            if not waiting.done.wait(timeout_s):
+            self._send(encode_frame(Request(number, body, timeout_s)))
+            if not pending.done.wait(timeout_s):
                 raise BusError(f"the engine did not answer within {timeout_s:g} s")
         finally:
-            del self._waiting[number]
-        answer = waiting.answer
+            del self._pending[number]
+        answer = pending.answer
         if answer is None:
-            raise BusError("the engine went away before it answered")
+            raise BusError("the engine disconnected before it answered")
         if answer.code is not None:
             raise RefusedError(answer.code, answer.reason or answer.code)
         return bytes(answer.value)
 
     def send(self, commands: OrderCommands) -> None:
-        """Send what sessions ask about orders; raise BusError when the engine cannot be reached."""
+        """Send order commands of sessions; raise BusError if the engine cannot be reached."""
         self._send(encode_frame(commands))
 
     def _connect(self) -> socket.socket:
@@ -101,16 +101,16 @@ class LocalGatewayPort:
     def _read(self, connected: socket.socket, receive: Callable[[Sequence[ToGateway]], None]) -> None:
         splitter = Splitter()
         while data := connected.recv(_READ_BYTES):
-            came: list[ToGateway] = []
+            messages: list[ToGateway] = []
             for body in splitter.feed(data):
                 message = decode_to_gateway(body)
                 if not isinstance(message, Answer):
-                    came.append(message)
-                elif waiting := self._waiting.get(message.id):
-                    waiting.answer = message
-                    waiting.done.set()
-            if came:
-                receive(came)
+                    messages.append(message)
+                elif pending := self._pending.get(message.id):
+                    pending.answer = message
+                    pending.done.set()
+            if messages:
+                receive(messages)
 
     def _send(self, frame: bytes) -> None:
         with self._sending:
@@ -120,7 +120,7 @@ class LocalGatewayPort:
             try:
                 connected.sendall(frame)
             except OSError as error:
-                with contextlib.suppress(OSError):  # half a frame may be out: nothing may follow it
+                with contextlib.suppress(OSError):  # part of a frame may have been sent: nothing may follow
                     connected.shutdown(socket.SHUT_RDWR)
                 raise BusError(f"the engine cannot be reached: {error}") from None
 
@@ -128,14 +128,14 @@ class LocalGatewayPort:
         connected, self._socket = self._socket, None
         if connected:
             with contextlib.suppress(OSError):  # the engine may have closed it first
-                connected.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads it; close alone does not
+                connected.shutdown(socket.SHUT_RDWR)  # unlike close, this wakes a thread that is reading
             connected.close()
-        for waiting in list(self._waiting.values()):
-            waiting.done.set()
+        for pending in list(self._pending.values()):
+            pending.done.set()
 
 
-class _Waiting:
-    """One unanswered request."""
+class _PendingRequest:
+    """A request without an answer yet."""
 
     def __init__(self) -> None:
         self.done = threading.Event()

@@ -1,6 +1,6 @@
-"""What crosses the bus. State goes engine → gateway, requests gateway → engine, each answered once.
+"""The messages of the bus: state (engine → gateway), and requests (gateway → engine), each answered once.
 
-Orders go their own way beside it (`orders`).
+Messages about orders are in `orders`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from crypto_stream.market.status import SourceStatus, Switch, Timeline
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
-    """Everything a gateway must know: the first message of a connection, and again after it fell behind.
+    """The complete state: the first message of a connection, repeated after a gateway has fallen behind.
 
-    `epoch` names the installation, `run` this run of the engine; `seq` grows over both. `reasons` says why a
-    stale instrument is stale, by symbol. `rules` are those of orders, by source and symbol: an instrument's
-    are those of the source of its quote.
+    `epoch` identifies the data directory and `run` this run of the engine; `seq` increases over restarts,
+    too. `reasons` says why stale instruments are stale, by symbol. `rules` for orders are by source and
+    symbol; the source of an instrument's quote determines which apply.
     """
 
     epoch: str
@@ -38,7 +38,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
 
 
 class Quotes(msgspec.Struct, frozen=True, array_like=True, tag="quotes"):
-    """Quotes that changed, newest only; `seq` is the newest of them. `reasons` only for those stale."""
+    """The newest quotes that changed; `seq` is the highest of them, `reasons` say why some are stale."""
 
     seq: int
     quotes: Sequence[Quote]
@@ -46,9 +46,10 @@ class Quotes(msgspec.Struct, frozen=True, array_like=True, tag="quotes"):
 
 
 class OrderCounts(msgspec.Struct, frozen=True):
-    """How many orders are active, and what happened in this life of the engine; `commit_s` in all.
+    """The number of active orders, and totals since the engine was started.
 
-    `waiting` are the bytes of news that wait for gateways, `cuts` the sessions cut because of that.
+    `commit_s` is the total duration of `commits`, `waiting` the bytes of order news queued for gateways, and
+    `cuts` the number of sessions ended because their queue was too long.
     """
 
     active: int
@@ -63,7 +64,7 @@ class OrderCounts(msgspec.Struct, frozen=True):
 
 
 class HistoryCounts(msgspec.Struct, frozen=True):
-    """What became of trades and bars in this life of the engine, and how many bars wait for the disk now."""
+    """Late trades and lost bars since the engine was started, and bars waiting to be written."""
 
     late_trades: int
     waiting: int
@@ -71,11 +72,12 @@ class HistoryCounts(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
-    """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
+    """The engine's heartbeat, each second and whenever a source changes state; `lag_ms` is its event loop's.
 
-    `history_trouble` says why bars are not stored, `bars_trouble` whose trades make none, `orders_trouble`
-    why no order is accepted, `clock_trouble` what is wrong with the machine's clock; None while all is well.
-    `feed_troubles` are sentences on what the feed holds back.
+    Sentences about problems, None if there are none: `history_trouble` says why bars are not stored,
+    `bars_trouble` which instruments' trades cannot be made into bars, `orders_trouble` why orders are not
+    accepted, `clock_trouble` what is wrong with the machine's clock, `feed_troubles` which sources are held
+    back.
     """
 
     time: int
@@ -92,20 +94,20 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
 
 
 class Switched(msgspec.Struct, frozen=True, array_like=True, tag="switched"):
-    """Instruments changed the source that serves them."""
+    """Instruments switched from one source to another."""
 
     switch: Switch
 
 
 class RulesChanged(msgspec.Struct, frozen=True, array_like=True, tag="rules"):
-    """All that a source demands of orders now, by symbol."""
+    """All rules of a source for orders, by symbol."""
 
     source: str
     rules: dict[str, Rules]
 
 
 class TopicUpdate(msgspec.Struct, frozen=True, array_like=True, tag="topic"):
-    """The news of one key of a topic, in the topic's own form; a higher `version` is newer."""
+    """The changes of a topic's key, in the topic's own format; a higher `version` is newer."""
 
     topic: str
     key: str
@@ -114,10 +116,10 @@ class TopicUpdate(msgspec.Struct, frozen=True, array_like=True, tag="topic"):
 
 
 class LiveBars(msgspec.Struct, frozen=True):
-    """Bars of a series that changed: those closed since the last message, and the open one.
+    """The bars of a series that changed: those closed since the last message, and the open one, as of `seq`.
 
-    `previous` is the time of the bar before the first of them, None where that is not known: who has another
-    one before it has missed something. `gap` tells since when no source is live. State as of `seq`.
+    `previous` is the time of the bar before the first of them, None if unknown; a receiver whose last bar is
+    another one has missed something. `gap` is the current gap, if no source is live.
     """
 
     epoch: str
@@ -130,7 +132,7 @@ class LiveBars(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
-    """The answer to the request of the same id; either `value` or `code` and `reason`."""
+    """The answer to the request with the same id: `value`, or `code` and `reason` of a refusal."""
 
     id: int
     value: msgspec.Raw = msgspec.Raw(b"\xc0")  # msgpack null
@@ -139,31 +141,33 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
 
 
 class GetTopic(msgspec.Struct, frozen=True, array_like=True, tag="get_topic"):
-    """Ask for the present state of one key of a topic; answered in the topic's own form."""
+    """Get the current state of a topic's key; answered in the topic's own format."""
 
     topic: str
     key: str
 
 
 class Watch(msgspec.Struct, frozen=True, array_like=True, tag="watch"):
-    """Replace the keys, by topic, whose updates this gateway wants; answered with `Watched`.
+    """Replace the keys, by topic, that this gateway watches; answered with `Watched`.
 
-    Said again every WATCH_AGAIN_S, and forgotten after WATCH_FORGOTTEN_S without.
+    To be repeated every WATCH_REFRESH_S; expires after WATCH_EXPIRES_S.
     """
 
     keys: dict[str, list[str]]
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """The present state of every key that is new to this gateway, and the keys that there are not."""
+    """The current state of all keys that the gateway did not watch before, and the keys that do not exist."""
 
     now: list[TopicUpdate]
     unknown: list[tuple[str, str]]
 
 
 class GetHistory(msgspec.Struct, frozen=True, array_like=True, tag="get_history"):
-    """Ask for bars; `points` instead of `interval` picks the finest with at most so many. Answered with
-    `HistoryPage`, refused with `bad_parameter`, `unknown_symbol` or `history_unavailable`.
+    """Get bars; answered with `HistoryPage`.
+
+    With `points` instead of `interval`, the shortest interval that gives at most so many bars is chosen.
+    Refused with `bad_parameter`, `unknown_symbol` or `history_unavailable`.
     """
 
     symbol: str
@@ -175,9 +179,9 @@ class GetHistory(msgspec.Struct, frozen=True, array_like=True, tag="get_history"
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """Bars and gaps of one range, oldest first, as of `seq`.
+    """Bars and gaps of a range, oldest first, as of `seq`.
 
-    `older` (with it as `to`) and `newer` (as `from`) fetch the next page where there is one.
+    If there are further pages, they begin with `older` as `to` and with `newer` as `from`.
     """
 
     symbol: str
@@ -192,13 +196,13 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class GetSparks(msgspec.Struct, frozen=True, array_like=True, tag="get_sparks"):
-    """Ask for the last hour of every instrument; answered with `Sparks`."""
+    """Get the sparklines of all instruments; answered with `Sparks`."""
 
 
 class Sparks(msgspec.Struct, frozen=True):
-    """The last price of each minute of the last hour, oldest first, by symbol: [time, price].
+    """The closing prices of the last hour's minutes, oldest first, by symbol: [time, price].
 
-    Minutes without a trade are left out; the newest one is still open.
+    Minutes without a trade are omitted; the newest one is still open.
     """
 
     epoch: str
@@ -208,29 +212,29 @@ class Sparks(msgspec.Struct, frozen=True):
 
 
 class Pin(msgspec.Struct, frozen=True, array_like=True, tag="pin"):
-    """Pin a source (`auto` unpins); answered with None, refused for an unknown source."""
+    """Pin a source (`auto` unpins); answered with None, refused if the source is unknown."""
 
     source: str
 
 
 class GetOwners(msgspec.Struct, frozen=True, array_like=True, tag="get_owners"):
-    """Ask for the 1,000 owners of orders with most active ones; answered with a list of `OwnerKept`."""
+    """Get the 1,000 owners with most active orders; answered with a list of `OwnerKept`."""
 
 
 class RemoveOwner(msgspec.Struct, frozen=True, array_like=True, tag="remove_owner"):
-    """Remove an owner with all its orders; answered with how many were active, or `unknown_owner`."""
+    """Remove an owner with all its orders; answered with the number of active ones, or `unknown_owner`."""
 
     owner: str
 
 
-Ask = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
+RequestBody = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
-    """One question of a gateway; `id` grows per connection; after `within_s` nobody waits for the answer."""
+    """A gateway's request; `id` increases per connection; after `within_s` the answer is no longer wanted."""
 
     id: int
-    ask: Ask
+    body: RequestBody
     within_s: float = 5.0
 
 

@@ -1,7 +1,7 @@
-"""What crosses the bus about orders: commands to the engine, `Told` back; neither is ever dropped.
+"""The messages of the bus about orders: commands to the engine, `Told` back; neither is ever dropped.
 
-A gateway numbers its sessions; `session` is such a number, unique in one connection of the bus. After that
-connection broke, everything without an answer is unknown, and the gateway attaches its sessions anew.
+`session` is a gateway's number of a client session, unique within one connection of the bus. If that
+connection breaks, the outcome of unanswered commands is unknown, and the gateway attaches its sessions again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from crypto_stream.market.orders import Order, Position, Report, Ticket
 
 
 class Attach(msgspec.Struct, frozen=True, array_like=True, tag="attach"):
-    """A session of `owner` is open: tell it first what it has not been told, then all that happens.
+    """A session of `owner` was opened: send it the reports it has not received yet, then all new ones.
 
-    The open orders of an `anonymous` owner are cancelled 60 s after its last session has left. `address` is
-    the client's: orders are limited for each. Not answered; refused with `Failed` (`ref` 0) when the store
-    cannot be read, with `Cut` when the owner has too many sessions.
+    The active orders of an `anonymous` owner are cancelled 60 s after its last session has ended. `address`
+    is the client's, for the limit of orders per address. Not answered, but refused with `Failed` (`ref` 0) if
+    the store cannot be read, and with `Cut` if the owner has too many sessions.
     """
 
     session: int
@@ -40,7 +40,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True, tag="place"):
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
-    """Cancel an order; answered with the `Happened` that tells so, or `Failed`."""
+    """Cancel an order; answered with the `Happened` that reports it, or `Failed`."""
 
     session: int
     ref: int
@@ -48,16 +48,16 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
 
 
 class ListOrders(msgspec.Struct, frozen=True, array_like=True, tag="list_orders"):
-    """Ask for the owner's orders: all active ones, and the newest 1,000 others. Answered with `Listed`."""
+    """Get the owner's orders: all active ones and the newest 1,000 others; answered with `Listed`."""
 
     session: int
     ref: int
 
 
 class ListTrades(msgspec.Struct, frozen=True, array_like=True, tag="list_trades"):
-    """Ask for the owner's newest 1,000 trades of one instrument, and what all trades come to.
+    """Get the owner's newest 1,000 trades in one instrument, and all positions; answered with `Traded`.
 
-    Answered with `Traded`; `symbol` None: no trades, positions alone.
+    With `symbol` None: positions only.
     """
 
     session: int
@@ -66,7 +66,7 @@ class ListTrades(msgspec.Struct, frozen=True, array_like=True, tag="list_trades"
 
 
 class Received(msgspec.Struct, frozen=True, array_like=True, tag="received"):
-    """The client has read all reports up to `seq`; not answered."""
+    """The client has acknowledged all reports up to `seq`; not answered."""
 
     session: int
     seq: int
@@ -76,9 +76,9 @@ Command = Attach | Detach | Place | Cancel | ListOrders | ListTrades | Received
 
 
 class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
-    """One report for one session; `ref` names the command that caused it, 0 for none of this session.
+    """One report for one session; `ref` is the command that caused it, 0 if that was none of this session.
 
-    `store` is the identity of what is kept: in another one `seq` is counted anew.
+    `store` identifies the database of orders: in another one `seq` starts from 1 again.
     """
 
     session: int
@@ -88,7 +88,7 @@ class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
-    """A command was refused and has changed nothing."""
+    """A command was refused and changed nothing."""
 
     session: int
     ref: int
@@ -105,7 +105,7 @@ class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
 
 
 class Traded(msgspec.Struct, frozen=True, array_like=True, tag="traded"):
-    """The owner's trades, oldest first, and its positions in every instrument it ever traded."""
+    """The owner's trades, oldest first, and its positions in all instruments it ever traded."""
 
     session: int
     ref: int
@@ -114,7 +114,7 @@ class Traded(msgspec.Struct, frozen=True, array_like=True, tag="traded"):
 
 
 class Cut(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
-    """The engine has ended a session: its client is told why, and its connection closed."""
+    """The engine has ended a session; the gateway sends the reason to the client and disconnects it."""
 
     session: int
     code: str
@@ -126,12 +126,12 @@ Told = Happened | Failed | Listed | Traded | Cut
 
 
 class OrderCommands(msgspec.Struct, frozen=True, array_like=True, tag="order_commands"):
-    """What the sessions of one gateway asked in one turn, in the order of each session."""
+    """Commands of one gateway's sessions, those of each session in their order."""
 
     commands: list[Command]
 
 
 class OrderNews(msgspec.Struct, frozen=True, array_like=True, tag="order_news"):
-    """What sessions of one gateway are told, in their order."""
+    """Messages for sessions of one gateway, in their order."""
 
     news: list[Told]

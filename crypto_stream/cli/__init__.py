@@ -1,4 +1,4 @@
-"""The commands of a person: `program` runs one, `orders` has those about orders."""
+"""The command-line program."""
 
 from crypto_stream.cli.program import default_text, main
 

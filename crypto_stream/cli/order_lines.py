@@ -28,29 +28,29 @@ _CSV_FIELDS = (
 _NOTHING = "-"
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _EXACT = Context(prec=200)
-_SHOWN_DIGITS = Decimal("0.00000001")  # of an average, which may have no end
+_AVERAGE_PRECISION = Decimal("0.00000001")  # an average may have infinitely many digits
 
 
 def text(number: Decimal | None) -> str:
-    """Return a decimal without exponent and without zeros too many."""
+    """Return a decimal without exponent and superfluous zeros."""
     if number is None:
         return _NOTHING
-    plain = f"{number:f}"
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    digits = f"{number:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def sentence(order: Order, reason: str | None = None) -> str:
-    """Return an order in one line; the first word is its id."""
+    """Return an order as one line that begins with its id."""
     price = "at the market" if order.price is None else f"at {text(order.price)}"
     filled = f"filled {text(order.cum_amount)}"
     if order.avg_price is not None:
         filled += f" at {text(_rounded(order.avg_price))}"
-    wish = f"{_word(order.side)} {text(order.amount)} {order.instrument} {price}"
-    return f"{order.order_id} {_word(order.status)}: {wish}, {filled}" + (f" ({reason})" if reason else "")
+    terms = f"{_word(order.side)} {text(order.amount)} {order.instrument} {price}"
+    return f"{order.order_id} {_word(order.status)}: {terms}, {filled}" + (f" ({reason})" if reason else "")
 
 
 def event(report: Report) -> str:
-    """Return a report as a line of a log: when, then what happened."""
+    """Return a report as a line of a log: the time, then what happened."""
     when = datetime.fromtimestamp(report.time / 1000, UTC).strftime("%H:%M:%S")
     happened = _word(report.status) if report.exec_type is ExecType.CANCELED else report.exec_type
     line = f"{when}  {happened:9}  {sentence(report.order, report.reason)}"
@@ -62,7 +62,7 @@ def event(report: Report) -> str:
 
 
 def order_cells(order: Order) -> Sequence[str]:
-    """Return an order's cells under ORDER_HEADINGS."""
+    """Return an order's row in a table with ORDER_HEADINGS."""
     created = order.creation_time or order.change_time
     kind = order.kind if order.kind is Kind.MARKET else f"{order.kind} {order.time_in_force}"
     return (
@@ -80,7 +80,7 @@ def order_cells(order: Order) -> Sequence[str]:
 
 
 def orders_csv(orders: Iterable[Order]) -> str:
-    """Return orders as CSV with a line of headings; decimals exact, times in ms, nothing for unknown."""
+    """Return orders as CSV with a header line; decimals are exact, times in ms, unknown values empty."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(_CSV_FIELDS)
@@ -91,9 +91,9 @@ def orders_csv(orders: Iterable[Order]) -> str:
 
 
 def position_cells(position: Position, quotes: Mapping[str, Quote]) -> Sequence[str]:
-    """Return a position's cells under POSITION_HEADINGS; its profit is marked to the live quote.
+    """Return a position's row in a table with POSITION_HEADINGS; its profit is marked to the live quote.
 
-    `quotes` are known by the folded form of their symbols.
+    The keys of `quotes` are folded symbols.
     """
     return (
         position.instrument,
@@ -107,14 +107,14 @@ def position_cells(position: Position, quotes: Mapping[str, Quote]) -> Sequence[
 
 
 def _profit_text(position: Position, quote: Quote | None) -> str:
-    """Show the profit as the page does: at a stale price too, marked so."""
+    """Return the profit as the web page shows it; one at a stale price is marked."""
     profit = text(_profit(position, quote))
     stale = position.amount != 0 and (quote is None or quote.stale)
     return f"{profit} STALE" if stale else profit
 
 
 def _profit(position: Position, quote: Quote | None) -> Decimal | None:
-    """Value what is held at the price it could be traded at; None where that is not known, or not above 0."""
+    """Mark the position to the price at which it could be closed; None if that is unknown or not above 0."""
     gained = _EXACT.subtract(position.sold_value, position.bought_value)
     if position.amount == 0:
         return gained
@@ -131,7 +131,7 @@ def _average(value: Decimal, amount: Decimal) -> str:
 def _rounded(number: Decimal | None) -> Decimal | None:
     if number is None or -int(number.as_tuple().exponent) <= 8:
         return number
-    return number.quantize(_SHOWN_DIGITS, context=_EXACT)
+    return number.quantize(_AVERAGE_PRECISION, context=_EXACT)
 
 
 def _word(choice: Enum) -> str:
@@ -145,5 +145,5 @@ def _csv_cell(cell: object) -> str:
         return _word(cell)
     if isinstance(cell, Decimal):
         return f"{cell:f}"
-    # A spreadsheet would run it: an order's name is whatever its client wrote.
+    # Clients choose the names of orders; a spreadsheet would execute one that looks like a formula.
     return f"'{cell}" if str(cell).startswith(_FORMULAS) else str(cell)

@@ -1,4 +1,4 @@
-"""The commands. Every option of `run` is a setting and every setting is an option of it."""
+"""The main commands. Each setting is an option of `run` and the other commands that load settings."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from crypto_stream.client import Client
     from crypto_stream.market.quotes import Quote
 
-# Other imports stand in the commands: each command loads what it needs and starts quickly.
+# Further imports are in the commands, so that each starts quickly.
 
 
 def main() -> int:
-    """Run one command and return its exit status; whatever a person must change is one line."""
+    """Run one command and return its exit status; errors are printed as one line."""
     try:
         return cli.main(prog_name=PROGRAM, standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -45,7 +45,7 @@ def main() -> int:
         return 1
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it, like `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 2
@@ -62,7 +62,7 @@ for _command in (order, backup, restore, owner):
 
 
 def default_text(name: str) -> str:
-    """Return a setting's default as a person would write it."""
+    """Return a setting's default as a user would write it."""
     default = Settings.model_fields[name].get_default(call_default_factory=True)
     if isinstance(default, tuple):
         return ",".join(default) or "none"
@@ -70,7 +70,7 @@ def default_text(name: str) -> str:
 
 
 def allowed_text(annotation: object, description: str) -> str:
-    """Return what a setting of this type may be; the description of a float begins with its unit."""
+    """Return the allowed values of a setting; the description of a float must begin with its unit."""
     words: dict[object, str] = {
         int: "INTEGER",
         float: description.split()[0].strip(",").upper(),
@@ -86,7 +86,7 @@ def _leaves(annotation: object) -> list[Any]:
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for every setting and `--config`; it is called with the loaded Settings."""
+    """Add an option per setting and `--config` to a command, which then receives the loaded Settings."""
 
     @functools.wraps(command)
     def call(config: Path | None, **given: Any) -> Any:
@@ -113,32 +113,32 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @with_settings
 def run(settings: Settings) -> int:
-    """Run everything on this machine: engine, gateway and a supervisor that keeps them alive."""
+    """Run everything on this machine: engine, gateways and a supervisor that restarts them."""
     from crypto_stream.start import run_all
 
-    return run_all(settings, _say)
+    return run_all(settings, _echo)
 
 
 @cli.command()
 @with_settings
 def engine(settings: Settings) -> None:
-    """Run the engine alone: sources, failover, book; gateways with the same data directory find it."""
+    """Run only the engine: sources, failover, book; gateways with the same data directory find it."""
     from crypto_stream.start import become_engine
 
-    become_engine(settings, _say)
+    become_engine(settings, _echo)
 
 
 @cli.command()
 @with_settings
 def gateway(settings: Settings) -> None:
-    """Run a gateway alone: pages, API and viewers of the engine with the same data directory."""
+    """Run only a gateway: pages, API and viewers, for the engine with the same data directory."""
     from crypto_stream.start import become_gateway
 
-    become_gateway(settings, _say)
+    become_gateway(settings, _echo)
 
 
-def _say(line: str) -> None:
-    with suppress(OSError):  # nobody may be reading; that is no reason not to serve
+def _echo(line: str) -> None:
+    with suppress(OSError):  # a closed standard output must not prevent serving
         click.echo(line)
         sys.stdout.flush()
 
@@ -146,7 +146,7 @@ def _say(line: str) -> None:
 @cli.command()
 @with_settings
 def sources(settings: Settings) -> None:
-    """List the known handlers: where each was found and which instruments it carries."""
+    """List the known handlers, where they were found and which instruments they carry."""
     from crypto_stream import screen
     from crypto_stream.feed.loading import known_handlers, load_source
 
@@ -182,7 +182,7 @@ def record(settings: Settings, file: Path) -> int:
 
 
 def _client(url: str | None, token: str | None = None, data_dir: Path | None = None) -> Client:
-    """Make a client of the gateway at `url`, by default of the one that runs here."""
+    """Create a client for the gateway at `url`, by default for the one running on this machine."""
     from crypto_stream.client import Client
 
     return Client(address(url, data_dir), token)
@@ -192,18 +192,16 @@ def _client(url: str | None, token: str | None = None, data_dir: Path | None = N
 @click.argument("source")
 @url_option
 @data_dir_option
-@click.option(
-    "--token", help="Admin token. [the setting admin_token, else the one kept in the data directory]"
-)
+@click.option("--token", help="Admin token. [the setting admin_token, else the one in the data directory]")
 def switch(source: str, url: str | None, data_dir: Path | None, token: str | None) -> None:
-    """Pin SOURCE on a running gateway: it alone serves then; "auto" undoes it."""
+    """Pin SOURCE on a running gateway, so that only it serves; "auto" undoes it."""
     from crypto_stream import screen
 
     missing: UsageError | None = None
     if not token:
         try:
             token = admin_token(data_dir, url)
-        except UsageError as error:  # worth a word only if the server is there and asks for it
+        except UsageError as error:  # reported only if the server requires a token
             missing = error
     client = _client(url, token, data_dir)
     try:
@@ -214,7 +212,7 @@ def switch(source: str, url: str | None, data_dir: Path | None, token: str | Non
         click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
     else:
         undo = with_options("switch auto", url=url, data_dir=data_dir)
-        click.echo(f"Pinned: {source} alone serves; undo it with: {undo}")
+        click.echo(f"Pinned: only {source} serves; undo it with: {undo}")
     rows = [(each.name, each.state, each.reason or "") for each in client.sources().sources]
     for line in screen.table(("SOURCE", "STATE", "REASON"), rows):
         click.echo(line)
@@ -223,7 +221,7 @@ def switch(source: str, url: str | None, data_dir: Path | None, token: str | Non
 @cli.command()
 @data_dir_option
 def token(data_dir: Path | None) -> None:
-    """Print the admin token of this machine: pages and programs that pin a source ask for it."""
+    """Print the admin token of this machine, which pages and programs need to pin a source."""
     click.echo(admin_token(data_dir))
 
 
@@ -231,7 +229,7 @@ def token(data_dir: Path | None) -> None:
 @click.argument("symbols", nargs=-1)
 @url_option
 def watch(symbols: tuple[str, ...], url: str | None) -> None:
-    """Show live quotes of a running gateway; all of them without a SYMBOL. Ctrl-C ends it."""
+    """Show live quotes of a running gateway, by default of all instruments. Ctrl-C ends it."""
     client = _client(url)
     try:
         if sys.stdout.isatty():
@@ -263,11 +261,11 @@ def _watch_screen(client: Client, symbols: tuple[str, ...]) -> None:
 def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
     from crypto_stream import screen
 
-    click.echo(screen.plain_heading())
+    click.echo(screen.log_heading())
     connected = True
     for view in client.watch(symbols):
         if connected and not view.connected:
             click.echo(f"{client.url}: not connected, trying again", err=True)
         connected = view.connected
         for quote in view.quotes:
-            click.echo(screen.plain_line(quote, wall_ms()))
+            click.echo(screen.log_line(quote, wall_ms()))

@@ -1,4 +1,4 @@
-"""The commands about what is kept: a backup while it runs, and back; owners of orders, and their removal."""
+"""The commands about the data directory: backup and restore, and listing and removing owners of orders."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from crypto_stream.settings import Settings, load
 
 if TYPE_CHECKING:
     from crypto_stream.bus.interface import GatewayPort
-    from crypto_stream.bus.messages import Ask
+    from crypto_stream.bus.messages import RequestBody
 
 _DAY_S = 86_400
-_ANSWER_S = 30.0
+_TIMEOUT_S = 30.0
 
 data_dir = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Folder of what is kept. [data_dir of the settings]"
+    "--data-dir", type=click.Path(path_type=Path), help="The data directory. [data_dir of the settings]"
 )
 
 
@@ -34,51 +34,54 @@ def _settings(given: Path | None) -> Settings:
 @click.argument("folder", type=click.Path(path_type=Path))
 @data_dir
 def backup(folder: Path, data_dir: Path | None) -> None:
-    """Copy orders, history and state to a new FOLDER, each as of one moment, checked, while it runs."""
+    """Copy orders, history and state to a new FOLDER and check them; the program may be running.
+
+    Each database is copied as of one moment.
+    """
     from crypto_stream.storage.sqlite_backup import backup as copy
 
-    _tell("copied", copy(_settings(data_dir).data_dir, folder))
-    back = with_options(f"restore {shlex.quote(str(folder))}", data_dir=data_dir)
-    click.echo(f"Put it back, while it is stopped, with: {back}")
+    _print_sizes("copied", copy(_settings(data_dir).data_dir, folder))
+    command = with_options(f"restore {shlex.quote(str(folder))}", data_dir=data_dir)
+    click.echo(f"To restore it, stop the program and run: {command}")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @data_dir
 def restore(folder: Path, data_dir: Path | None) -> None:
-    """Put a backup back in place of what is kept, which is put aside; the engine must be stopped."""
+    """Restore a backup from FOLDER, moving the present data aside; the engine must be stopped."""
     from crypto_stream.engine.persisted_state import locked
     from crypto_stream.storage.sqlite_backup import restore as put_back
 
     place = _settings(data_dir).data_dir
     with locked(place):
         sizes, aside = put_back(place, folder)
-    _tell("restored", sizes)
+    _print_sizes("restored", sizes)
     if aside is not None:
         click.echo(f"What was there before is kept in {aside}")
 
 
-def _tell(done: str, sizes: Mapping[str, int]) -> None:
+def _print_sizes(done: str, sizes: Mapping[str, int]) -> None:
     for name, size in sizes.items():
         click.echo(f"{name} {done} and checked, {size:,} bytes")
 
 
 @click.group()
 def owner() -> None:
-    """List and remove owners of orders; only who may use the data directory can."""
+    """List and remove owners of orders; requires access to the data directory."""
 
 
 @owner.command("list")
 @data_dir
 def list_owners(data_dir: Path | None) -> None:
-    """List the 1,000 owners with most active orders: whoever knows one's id can trade as it."""
+    """List the 1,000 owners with most active orders; whoever knows an owner's id can trade as that owner."""
     import msgspec
 
     from crypto_stream import screen
     from crypto_stream.bus.messages import GetOwners
     from crypto_stream.storage.interface import OwnerKept
 
-    found = msgspec.msgpack.decode(_asked(data_dir, GetOwners()), type=list[OwnerKept])
+    found = msgspec.msgpack.decode(_request(data_dir, GetOwners()), type=list[OwnerKept])
     rows = [
         (each.owner, str(each.active), str(each.reports), f"{each.unused_s / _DAY_S:.1f}") for each in found
     ]
@@ -95,22 +98,22 @@ def remove_owner(owner_id: str, data_dir: Path | None) -> None:
 
     from crypto_stream.bus.messages import RemoveOwner
 
-    active = msgspec.msgpack.decode(_asked(data_dir, RemoveOwner(owner_id)), type=int)
+    active = msgspec.msgpack.decode(_request(data_dir, RemoveOwner(owner_id)), type=int)
     click.echo(f"Removed {owner_id}; {active} of its orders were active.")
 
 
-def _asked(data_dir: Path | None, ask: Ask) -> bytes:
-    """Ask the engine that uses the data directory; UsageError when none does."""
+def _request(data_dir: Path | None, body: RequestBody) -> bytes:
+    """Send a request to the engine that uses the data directory; raise UsageError if none answers."""
     from crypto_stream.errors import BusError, UsageError
 
     settings = _settings(data_dir)
     try:
         with _port(settings) as port:
-            return port.ask(ask, _ANSWER_S)
+            return port.request(body, _TIMEOUT_S)
     except BusError as error:
         raise UsageError(
             f"no engine answers for {settings.data_dir}: {error}; "
-            "start it, or name its folder with --data-dir"
+            "start it, or name its data directory with --data-dir"
         ) from None
 
 
@@ -120,16 +123,16 @@ def _port(settings: Settings) -> Iterator[GatewayPort]:
     from crypto_stream.bus.backends import gateway_port
 
     port = gateway_port(bus_path(settings.data_dir, settings.runtime_dir))
-    settled = threading.Event()
+    ready = threading.Event()  # connected, or failed to connect
 
-    def settle(*_: Any) -> None:
-        settled.set()
+    def set_ready(*_: Any) -> None:
+        ready.set()
 
-    reading = threading.Thread(target=port.run, args=(settle, settle), daemon=True)
-    reading.start()
+    reader = threading.Thread(target=port.run, args=(set_ready, set_ready), daemon=True)
+    reader.start()
     try:
-        settled.wait(_ANSWER_S)
+        ready.wait(_TIMEOUT_S)
         yield port
     finally:
         port.close()
-        reading.join()
+        reader.join()

@@ -1,4 +1,4 @@
-"""Which running gateway a command means, and what proves that it may change something there."""
+"""Which running gateway a command addresses, and the admin token for it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import click
 
+from crypto_stream.admin_token import read_token
 from crypto_stream.errors import UsageError
-from crypto_stream.leftovers import running_at
-from crypto_stream.proof import read_token
+from crypto_stream.orphans import running_address
 from crypto_stream.settings import load
 
 
 def _as_called(arguments: Sequence[str]) -> str:
-    """Write the program as this person called it: what we suggest must run as it stands."""
+    """Return the program as the user called it, so that suggested commands can be pasted."""
     number = arguments.index("-m") + 2 if "-m" in arguments[:-1] else 1
     program, *rest = arguments[:number]
     folder = f"{os.getcwd()}{os.sep}"
@@ -29,28 +29,28 @@ def _as_called(arguments: Sequence[str]) -> str:
 PROGRAM = _as_called(sys.orig_argv)
 
 url_option = click.option(
-    "--url", help="Address of the gateway. [the one that runs on this folder's data directory]"
+    "--url", help="Address of the gateway. [the one that uses this folder's data directory]"
 )
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Folder of the server in which its admin token is kept. [data_dir of the settings]",
+    help="Data directory of the server, with its admin token. [data_dir of the settings]",
 )
 
 
 def address(url: str | None, data_dir: Path | None = None) -> str:
-    """Return `url`, by default the address of what runs on the data directory, else that of the settings."""
+    """Return `url`, else the address of what runs on the data directory, else that of the settings."""
     if url:
         return url
     settings = load({} if data_dir is None else {"data_dir": data_dir})
-    if running := running_at(settings.data_dir):
+    if running := running_address(settings.data_dir):
         return running
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     return f"http://{host}:{settings.port}"
 
 
 def with_options(command: str, **given: object) -> str:
-    """Write a command of ours for a person, with the options that were given: it must run as it stands."""
+    """Return a command of ours with the options that were given, ready to be pasted."""
     options = [
         f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in given.items() if value
     ]
@@ -58,19 +58,19 @@ def with_options(command: str, **given: object) -> str:
 
 
 def admin_token(data_dir: Path | None, url: str | None = None) -> str:
-    """Return the admin token of the settings, else the one kept in `data_dir`, by default theirs.
+    """Return the admin token of the settings, else the one in the data directory.
 
-    UsageError where there is none, or where the server at `url` is another machine: it may not learn ours.
+    Raises UsageError if there is none, or if `url` is another machine, to which ours must not be sent.
     """
     settings = load({} if data_dir is None else {"data_dir": data_dir})
     if settings.admin_token:
         return settings.admin_token.get_secret_value()
-    if url is not None and not _is_here(url):
+    if url is not None and not _is_local(url):
         raise UsageError(f"admin_token: {url} is another machine; give its token with --token")
     return read_token(settings.data_dir)
 
 
-def _is_here(url: str) -> bool:
+def _is_local(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

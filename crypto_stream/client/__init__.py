@@ -1,4 +1,4 @@
-"""The typed clients of a running gateway: `Client` for prices and sources, `OrderClient` for orders."""
+"""Typed clients for a running gateway: `Client` for prices and sources, `OrderClient` for orders."""
 
 from crypto_stream.client.errors import OrderError, UnreachableError
 from crypto_stream.client.messages import MarketData, Order, Position, Report, Trade

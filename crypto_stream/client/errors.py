@@ -1,4 +1,4 @@
-"""What a client of a gateway raises, beside RefusedError."""
+"""Exceptions of the clients, in addition to RefusedError."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from crypto_stream.errors import CryptoStreamError
 
 
 class UnreachableError(CryptoStreamError):
-    """No gateway answers at this address."""
+    """No gateway can be reached at this address."""
 
 
 class OrderError(CryptoStreamError):
-    """A request about orders was refused, or stayed without an answer (`no_answer`).
+    """A request about orders was refused or not answered (`no_answer`).
 
     `code` is stable (docs/orders.md lists them), `reason` is for people. After `no_answer` and
-    `engine_unreachable` it is not known whether it was done: place it again with `client_order_id`.
+    `engine_unreachable` the outcome is unknown: place the order again with the same `client_order_id`.
     """
 
     def __init__(self, code: str, reason: str, client_order_id: str | None = None) -> None:
-        """Keep code and reason; `client_order_id` is that of the order that was to be placed."""
+        """Create it; `client_order_id` is that of the order that was to be placed."""
         super().__init__(reason)
         self.code = code
         self.reason = reason

@@ -1,6 +1,6 @@
-"""What the order gateway says in its extended mode, as typed values; decimals are Decimal, times ms.
+"""The messages of the order protocol's extended mode, typed; decimals are Decimal, times in ms.
 
-Pure: docs/orders.md describes every message and field.
+Pure. docs/orders.md describes all messages and fields.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import msgspec
 
 from crypto_stream.market.orders import ExecType, Kind, Side, Status, TimeInForce
 
-_EXACT = Context(prec=200)  # more digits than all trades of an instrument come to
+_EXACT = Context(prec=200)  # enough for the sums of all trades in an instrument
 
 
 class Request(IntEnum):
-    """The messages a client sends; the numbers are those of the wire."""
+    """The messages that a client sends; the numbers are those of the wire protocol."""
 
     SUBSCRIBE = 1
     UNSUBSCRIBE = 2
@@ -29,10 +29,10 @@ class Request(IntEnum):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One order as of its newest change; `creation_time` is None where only a later report told of it.
+    """An order as of its newest change; `creation_time` is None if it is known from a later report only.
 
-    `amount` = `cum_amount` + `leaves_amount`, always; `price` is None for a market order, `avg_price` until
-    something traded.
+    `amount` = `cum_amount` + `leaves_amount`, always. `price` is None for a market order, `avg_price` until
+    the first trade.
     """
 
     order_id: str
@@ -52,10 +52,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of one of the owner's orders (ExecutionReport); `seq` counts them from 1 in each `store`.
+    """A change of one of the owner's orders (ExecutionReport); `seq` counts them from 1 in each `store`.
 
-    A trade has `last_amount`, `last_price` and the `source` whose quote filled it; `reason` says why an order
-    ended without its owner's wish.
+    A trade has `last_amount`, `last_price` and the `source` whose quote filled it; `reason` explains an end
+    that the owner did not ask for.
     """
 
     seq: int
@@ -103,7 +103,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade of one of the owner's orders; `source` is whose quote filled it."""
+    """A trade of one of the owner's orders; `source` is the source of the quote that filled it."""
 
     exec_id: str
     order_id: str
@@ -116,7 +116,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """What the owner's trades of one instrument come to; values are sums of amount times price."""
+    """The sums of the owner's trades in one instrument; values are sums of amount times price."""
 
     instrument: str
     bought_amount: Decimal
@@ -126,15 +126,15 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def amount(self) -> Decimal:
-        """What is held; below 0 when more was sold than bought."""
+        """The amount held; negative if more was sold than bought."""
         return _EXACT.subtract(self.bought_amount, self.sold_amount)
 
 
 class MarketData(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest top of book of one instrument, named as it was subscribed; None where it is not known.
+    """The newest top of book of an instrument, named as in the subscription; None where unknown.
 
-    `min_amount` is the lot ("0": not known), `max_amount` the displayed size. While it is `stale` nothing can
-    be traded, and there is neither price nor size.
+    `min_amount` is the lot (0 if unknown), `max_amount` the displayed size. While it is `stale` nothing can
+    be traded, and there are neither prices nor sizes.
     """
 
     instrument: str
@@ -155,7 +155,7 @@ class Success(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """A message was refused and has changed nothing."""
+    """A message was refused and changed nothing."""
 
     reason: str
     code: str
@@ -181,7 +181,7 @@ class Update(msgspec.Struct, frozen=True):
 
     @property
     def newest(self) -> MarketData | None:
-        """The last of the quotes, if there is one."""
+        """The last of the quotes, or None."""
         if not self.quotes:
             return None
         return MarketData(instrument=self.instrument, **msgspec.structs.asdict(self.quotes[-1]))
@@ -222,17 +222,17 @@ _decoder = msgspec.json.Decoder(_Envelope)
 
 
 def encode(request: Request, message: Mapping[str, Any]) -> str:
-    """Write a message as a text frame; what is None is left out, decimals become plain text."""
-    given = {key: _plain(value) for key, value in message.items() if value is not None}
+    """Encode a message as a text frame; values of None are omitted, decimals have no exponent."""
+    given = {key: _without_exponent(value) for key, value in message.items() if value is not None}
     return msgspec.json.encode({"messageType": int(request), "message": given}).decode()
 
 
-def _plain(value: object) -> object:
+def _without_exponent(value: object) -> object:
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def decode(frame: str | bytes) -> Answer | Update | None:
-    """Read a frame; None for an unknown type (of a newer server), msgspec.DecodeError for nonsense."""
+    """Decode a frame; return None if its type is unknown (a newer server), raise DecodeError if malformed."""
     envelope = _decoder.decode(frame)
     kind = _TYPES.get(envelope.type)
     return None if kind is None else msgspec.json.decode(envelope.message, type=kind)

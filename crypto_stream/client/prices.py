@@ -1,4 +1,4 @@
-"""Prices and sources of a running gateway, for programs without an event loop."""
+"""Client for the prices and sources of a running gateway, with blocking calls."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
 from crypto_stream.proxies import proxy_for
 
-# socketio brings two HTTP clients and takes longer to import than all else: only who watches waits for it.
+# socketio is imported only by `watch`: it takes longer to import than everything else.
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
 _Answer = TypeVar("_Answer")
 
 
 class SourceState(msgspec.Struct, frozen=True):
-    """One source as GET /sources tells it; times and ages in ms, None where not known."""
+    """One source in the answer of GET /sources; times and ages in ms, None where unknown."""
 
     name: str
     state: str
@@ -38,57 +38,57 @@ class SourceState(msgspec.Struct, frozen=True):
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """The answer of GET /sources; `pinned` is the source that alone may serve, None without a pin."""
+    """The answer of GET /sources; `pinned` is the pinned source or None."""
 
     pinned: str | None
     sources: list[SourceState]
 
 
 class View(NamedTuple):
-    """What a viewer knows newly: quotes that changed (newest only), and whether it is connected."""
+    """An update of a viewer: the newest quotes that changed, and whether it is connected."""
 
     connected: bool
     quotes: list[Quote]
 
 
 class Client:
-    """Ask one gateway; every answer comes within `timeout_s` seconds or as an error."""
+    """A client of one gateway; calls return within `timeout_s` seconds or raise an error."""
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 5.0) -> None:
-        """Talk to `url` (http://host:port); `token` is the admin token where the gateway has one."""
+        """Use the gateway at `url` (http://host:port); `token`, the admin token, is needed to pin."""
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
 
     def courses(self) -> list[Quote]:
-        """Return the newest quote of every instrument, also where all of them are stale."""
-        return self._ask("GET", "/courses", list[Quote], also=503)
+        """Return the newest quotes of all instruments, even if all are stale."""
+        return self._request("GET", "/courses", list[Quote], accepted=503)
 
     def course(self, symbol: str) -> Quote:
-        """Return the newest quote of one instrument; RefusedError for one that does not exist."""
-        return self._ask("GET", f"/courses/{symbol}", Quote)
+        """Return the newest quote of one instrument; raise RefusedError if it does not exist."""
+        return self._request("GET", f"/courses/{symbol}", Quote)
 
     def sources(self) -> Sources:
-        """Return the pin and the state of every source."""
-        return self._ask("GET", "/sources", Sources)
+        """Return the pin and the state of all sources."""
+        return self._request("GET", "/sources", Sources)
 
     def switch(self, source: str) -> None:
-        """Pin `source`, `auto` unpins; RefusedError for an unknown one or without the right to do it."""
-        self._ask("POST", "/sources/active", Any, body={"source": source})
+        """Pin `source` (`auto` unpins); raise RefusedError if it is unknown or the token is wrong."""
+        self._request("POST", "/sources/active", Any, body={"source": source})
 
     def watch(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[View]:
-        """Yield what changes, at least once a second, for ever; connect anew when the gateway was gone.
+        """Yield changes at least once a second, for ever, reconnecting whenever the connection ends.
 
-        No symbols: all. RefusedError when one does not exist. What is not fetched in time is replaced by
-        newer quotes: never more than one per symbol waits.
+        Without `symbols`: of all instruments. Raises RefusedError if one does not exist. Unread quotes are
+        replaced by newer ones, so at most one per symbol is waiting.
         """
         from socketio.exceptions import SocketIOError
 
-        wishes = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
         while True:
             viewer = _Viewer(proxy_for(self.url))
             try:
-                viewer.connect(self.url, wishes, self._timeout_s)
+                viewer.connect(self.url, subscription, self._timeout_s)
                 while viewer.connected:
                     yield View(connected=True, quotes=viewer.wait(1.0))
             except SocketIOError as error:
@@ -98,8 +98,8 @@ class Client:
             yield View(connected=False, quotes=[])
             time.sleep(_RETRY_S)
 
-    def _ask(
-        self, method: str, path: str, kind: type[_Answer], *, body: Any = None, also: int = 200
+    def _request(
+        self, method: str, path: str, kind: type[_Answer], *, body: Any = None, accepted: int = 200
     ) -> _Answer:
         try:
             transport = httpx.HTTPTransport(proxy=proxy_for(self.url))
@@ -107,14 +107,14 @@ class Client:
                 answer = http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(f"no answer from {self.url}: {error}; is it running?") from None
-        if answer.is_success or answer.status_code == also:
+        if answer.is_success or answer.status_code == accepted:
             with suppress(msgspec.DecodeError):
                 return msgspec.json.decode(answer.content or b"null", type=kind)
         raise _problem(answer)
 
 
 def _problem(answer: httpx.Response) -> RefusedError:
-    """Read an error's `application/problem+json`, or say what came instead."""
+    """Turn an `application/problem+json`, or an unexpected answer, into an exception."""
     with suppress(json.JSONDecodeError, KeyError, TypeError):
         problem = answer.json()
         return RefusedError(problem["code"], problem.get("detail") or problem["title"])
@@ -124,8 +124,8 @@ def _problem(answer: httpx.Response) -> RefusedError:
 
 
 def _proxy_options(proxy: str | None) -> dict[str, Any]:
-    """Write a proxy as websocket-client's options, which would else read the environment by other rules."""
-    if proxy is None:  # it hears of exceptions only together with a proxy
+    """Return a proxy as websocket-client's options; it would read the environment by rules of its own."""
+    if proxy is None:  # websocket-client heeds `http_no_proxy` only if a proxy is given
         return {"http_proxy_host": "none", "http_no_proxy": ["*"]}
     parts = urlsplit(proxy)
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
@@ -139,7 +139,7 @@ def _proxy_options(proxy: str | None) -> dict[str, Any]:
 
 
 class _Viewer:
-    """One connection: its events come on the library's threads, `wait` hands them to ours."""
+    """One connection: events arrive on the library's threads, `wait` passes them to the caller's."""
 
     def __init__(self, proxy: str | None) -> None:
         import socketio
@@ -149,23 +149,23 @@ class _Viewer:
         self._io = socketio.Client(
             reconnection=False, handle_sigint=False, websocket_extra_options=_proxy_options(proxy)
         )
-        self._io.on("snapshot", self._take)
-        self._io.on("quotes", self._take)
+        self._io.on("snapshot", self._on_quotes)
+        self._io.on("quotes", self._on_quotes)
 
     @property
     def connected(self) -> bool:
         return bool(self._io.connected)
 
-    def connect(self, url: str, wishes: dict[str, Any], timeout_s: float) -> None:
-        """Connect and subscribe; SocketIOError when nobody answers, RefusedError when we are refused."""
-        place = f"{urlsplit(url).path}/socket.io".strip("/")  # perhaps under a path of a proxy
-        self._io.connect(url, transports=["websocket"], socketio_path=place, wait_timeout=timeout_s)
-        answer = self._io.call("subscribe", wishes, timeout=timeout_s)
+    def connect(self, url: str, subscription: dict[str, Any], timeout_s: float) -> None:
+        """Connect and subscribe; raise SocketIOError if nobody answers, RefusedError if refused."""
+        path = f"{urlsplit(url).path}/socket.io".strip("/")  # the URL may contain a proxy's path prefix
+        self._io.connect(url, transports=["websocket"], socketio_path=path, wait_timeout=timeout_s)
+        answer = self._io.call("subscribe", subscription, timeout=timeout_s)
         if not answer.get("ok"):
             raise RefusedError(str(answer.get("code")), str(answer.get("reason")))
 
     def wait(self, seconds: float) -> list[Quote]:
-        """Return the newest quote of each symbol that changed, none if that takes longer than `seconds`."""
+        """Wait up to `seconds` for changes; return the newest quote of each symbol that changed."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest, seconds)
             newest, self._newest = self._newest, {}
@@ -174,7 +174,7 @@ class _Viewer:
     def close(self) -> None:
         self._io.disconnect()
 
-    def _take(self, payload: object) -> None:
+    def _on_quotes(self, payload: object) -> None:
         quotes = msgspec.convert(payload, list[Quote])
         with self._changed:
             self._newest.update((quote.symbol, quote) for quote in quotes)

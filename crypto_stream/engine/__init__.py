@@ -1,1 +1,1 @@
-"""The asyncio half: sources, failover, book and bus put together. What must be right lives here, once."""
+"""The engine process (asyncio): connects sources, failover, book, history, orders and the bus."""

@@ -1,4 +1,4 @@
-"""Answers to what gateways ask of the history, and the wait for one that comes later."""
+"""Answers to gateways' requests for history, and awaiting an answer that arrives by callback."""
 
 from __future__ import annotations
 
@@ -13,27 +13,38 @@ from crypto_stream.history.queries import Question
 from crypto_stream.market.bars import INTERVALS
 
 
-async def page(history: History, ask: GetHistory, epoch: str, seq: int) -> HistoryPage:
-    """Read one page of bars; it may show more than the state `seq`, never less."""
-    question = Question(ask.interval, ask.points, ask.from_ms, ask.to_ms, ask.limit)
+async def page(history: History, request: GetHistory, epoch: str, seq: int) -> HistoryPage:
+    """Read one page of bars; it includes at least everything up to `seq`."""
+    question = Question(request.interval, request.points, request.from_ms, request.to_ms, request.limit)
     try:
-        found = await history.ask(ask.symbol, question)
+        found = await history.ask(request.symbol, question)
     except OSError:
-        raise RefusedError("history_unavailable", "the history cannot be read now; prices go on") from None
+        raise RefusedError(
+            "history_unavailable", "the history cannot be read now; prices are not affected"
+        ) from None
     return HistoryPage(
-        *(ask.symbol, found.interval, INTERVALS[found.interval], epoch, seq),
-        *(found.older, found.newer, found.bars, found.gaps),
+        symbol=request.symbol,
+        interval=found.interval,
+        interval_ms=INTERVALS[found.interval],
+        epoch=epoch,
+        seq=seq,
+        older=found.older,
+        newer=found.newer,
+        bars=found.bars,
+        gaps=found.gaps,
     )
 
 
 def sparks(history: History, epoch: str, seq: int) -> Sparks:
-    """Give the course of each instrument's last minutes."""
-    courses = {symbol: history.recent.spark(symbol) for symbol in history.series}
-    return Sparks(epoch, seq, INTERVALS["1m"], courses)
+    """Return the sparkline of every instrument."""
+    lines = {symbol: history.recent.spark(symbol) for symbol in history.series}
+    return Sparks(epoch, seq, INTERVALS["1m"], lines)
 
 
-async def later(begin: Callable[[Callable[[Any], None], Callable[[RefusedError], None]], None]) -> Any:
-    """Begin what calls back when it is done or refused, and wait for that."""
+async def from_callbacks(
+    begin: Callable[[Callable[[Any], None], Callable[[RefusedError], None]], None],
+) -> Any:
+    """Call `begin(done, refuse)` and await the value passed to `done` or the error passed to `refuse`."""
     answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def done(value: Any) -> None:

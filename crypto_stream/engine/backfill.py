@@ -1,4 +1,4 @@
-"""Bars from before our first moment: what the venues' REST interfaces give, marked as theirs."""
+"""Backfill: bars from before the first recorded trade, fetched from the venues' REST interfaces."""
 
 from __future__ import annotations
 
@@ -18,61 +18,63 @@ from crypto_stream.market.instruments import Instrument
 log = logging.getLogger(__name__)
 
 _INTERVALS = ("1h", "1m")
-_PAUSE_S = 0.25  # between two requests: a tenth of what the venues allow
+_PAUSE_S = 0.25  # between two requests: a tenth of the rate that venues allow
 _RETRY_S = 600.0
-_LOOKS = 20  # in pauses: so long the venues may take to tell their time
-# So many instruments in a row without an answer, and the venue has none now.
-_MOST_FAILURES = 5
-_NO_MORE = frozenset({403, 418, 429, 451})
+_MAX_CLOCK_PAUSES = 20  # to wait until a venue's clock is known
+# After this many failed instruments in a row the venue is given up until the next retry.
+_MAX_FAILURES = 5
+_BLOCKED = frozenset({403, 418, 429, 451})
 
 
-async def seed(
+async def backfill(
     history: History,
     sources: Sequence[Source],
     carried: Mapping[str, Sequence[Instrument]],
     names: Mapping[str, Names],
 ) -> None:
-    """Fetch what was before the first moment of each real instrument, best source first, until all have it.
+    """Fetch older bars of each real instrument, from the preferred source first, until none is missing.
 
-    Nothing waits for it; it waits a moment for the venues' time, which tells which bars are finished.
-    What no venue gives now is asked for again after ten minutes, at the latest.
+    Runs in the background. First waits briefly until a venue's clock is known, which decides whether a bar is
+    closed. Whatever no venue delivers is requested again ten minutes later.
     """
-    asked = [source for source in sources if source.rest is not None and source.rest.candles is not None]
-    for _ in range(_LOOKS):
-        if any(history.clock.tells(source.name) for source in asked):
+    venues = [source for source in sources if source.rest is not None and source.rest.candles is not None]
+    for _ in range(_MAX_CLOCK_PAUSES):
+        if any(history.clock.knows_time_of(source.name) for source in venues):
             break
         await asyncio.sleep(_PAUSE_S)
     while True:
-        for source in asked:
-            await _seed_from(source, history, carried.get(source.name, ()), names[source.name])
-        if not any(_missing(history, each) for source in asked for each in carried.get(source.name, ())):
+        for source in venues:
+            await _backfill_from(source, history, carried.get(source.name, ()), names[source.name])
+        if not any(_missing(history, each) for source in venues for each in carried.get(source.name, ())):
             return
         await asyncio.sleep(_RETRY_S)
 
 
-async def _seed_from(source: Source, history: History, carried: Sequence[Instrument], names: Names) -> None:
+async def _backfill_from(
+    source: Source, history: History, carried: Sequence[Instrument], names: Names
+) -> None:
     assert source.rest is not None
     counts: list[int | None] = []
     try:
         async with rest_client(source.rest.url) as http:
             for instrument in carried:
-                named = names.id_of(instrument.symbol)
-                if named and _missing(history, instrument):
-                    counts.append(await _seed_one(source, history, http, instrument, named))
-                if counts[-_MOST_FAILURES:] == [None] * _MOST_FAILURES:
+                venue_id = names.id_of(instrument.symbol)
+                if venue_id and _missing(history, instrument):
+                    counts.append(await _backfill_one(source, history, http, instrument, venue_id))
+                if counts[-_MAX_FAILURES:] == [None] * _MAX_FAILURES:
                     break
-    except httpx.HTTPError as error:  # of the venue, not of one instrument
+    except httpx.HTTPError as error:  # concerns the venue, not one instrument
         log.info("no older bars", extra={"source": source.name, "reason": str(error) or repr(error)})
     if count := sum(each or 0 for each in counts):
         log.info("older bars fetched", extra={"source": source.name, "bars": count})
 
 
-async def _seed_one(
-    source: Source, history: History, http: httpx.AsyncClient, instrument: Instrument, named: str
+async def _backfill_one(
+    source: Source, history: History, http: httpx.AsyncClient, instrument: Instrument, venue_id: str
 ) -> int | None:
-    """Fetch one instrument's past, and count its bars; None where that fails, which costs it alone.
+    """Fetch one instrument's older bars and return their number; None if that fails for this instrument.
 
-    Raises httpx.HTTPError where the venue cannot be reached, or wants no more requests.
+    Raises httpx.HTTPError if the venue cannot be reached or refuses further requests.
     """
     assert source.rest is not None
     assert source.rest.candles is not None
@@ -80,17 +82,17 @@ async def _seed_one(
     extra = {"source": source.name, "symbol": instrument.symbol}
     try:
         for interval in _missing(history, instrument):
-            bars = await source.rest.candles(http, named, interval)
+            bars = await source.rest.candles(http, venue_id, interval)
             count = (count or 0) + history.seed(instrument.symbol, interval, bars)
             await asyncio.sleep(_PAUSE_S)
         return count
     except (httpx.ConnectError, httpx.ProxyError):
         raise
     except (httpx.HTTPError, MalformedFrame) as error:
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _NO_MORE:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _BLOCKED:
             raise
         log.info("no older bars", extra={**extra, "reason": str(error) or repr(error)})
-    except Exception:  # a handler's bug; prices go on without the past
+    except Exception:  # a bug in a handler must not stop the engine
         log.exception("error in a handler", extra=extra)
     await asyncio.sleep(_PAUSE_S)
     return None

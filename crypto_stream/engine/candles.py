@@ -1,4 +1,4 @@
-"""The topic of live bars: of a series, what closed since the last update, and the open bar."""
+"""The topic of live bars: the bars of a series that closed since the last update, and the open bar."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from crypto_stream.market.bars import INTERVALS, Bar
 
 
 class Candles:
-    """Keys are `symbol/interval`; updates are `LiveBars`.
+    """Keys are `symbol/interval`, updates are `LiveBars`.
 
-    Every update holds the bars closed since the one before and the open one, so who gets all of them knows
-    all; what somebody misses shows in `previous`.
+    Each update contains the bars closed since the previous update and the open one, so whoever receives all
+    updates has all bars. A missed update shows in `previous`.
     """
 
     name = "candles"
 
     def __init__(self, history: History, epoch: str, seq: Callable[[], int]) -> None:
-        """Listen to `history`; `seq` is the state's number."""
+        """Listen to `history`; `seq` returns the current sequence number."""
         self._history = history
         self._epoch = epoch
         self._seq = seq
         self._closed: dict[str, list[Bar]] = {}
-        self._told: dict[str, LiveBars] = {}
+        self._sent: dict[str, LiveBars] = {}
         history.closed.append(self._on_closed)
 
-    def knows(self, key: str) -> bool:
-        """Say whether there are bars of this series."""
+    def has(self, key: str) -> bool:
+        """Return whether this series exists."""
         symbol, _, interval = key.partition("/")
         return symbol in self._history.series and interval in INTERVALS
 
-    def now(self, key: str) -> LiveBars:
-        """Give the open bar."""
+    def current(self, key: str) -> LiveBars:
+        """Return the open bar."""
         return self._live(key, [])
 
-    def begin(self, key: str) -> LiveBars:
-        """Give the open bar, and collect what closes from now on."""
-        found = self._told[key] = self.now(key)
+    def start(self, key: str) -> LiveBars:
+        """Return the open bar, and collect closed bars from now on."""
+        found = self._sent[key] = self.current(key)
         return found
 
-    def news(self, key: str) -> LiveBars | None:
-        """Give what closed since the last update, and the open bar."""
+    def changes(self, key: str) -> LiveBars | None:
+        """Return the bars closed since the last update, and the open bar; None if nothing has changed."""
         found = self._live(key, self._closed.pop(key, []))
-        told = self._told[key]
-        if (told.bars, told.gap) == (found.bars, found.gap):
+        sent = self._sent[key]
+        if (sent.bars, sent.gap) == (found.bars, found.gap):
             return None
-        self._told[key] = found
+        self._sent[key] = found
         return found
 
-    def end(self, key: str) -> None:
-        """Collect no more of this series."""
-        self._told.pop(key, None)
+    def stop(self, key: str) -> None:
+        """Stop collecting bars of this series."""
+        self._sent.pop(key, None)
         self._closed.pop(key, None)
 
     def _live(self, key: str, closed: list[Bar]) -> LiveBars:
@@ -66,12 +66,12 @@ class Candles:
         return LiveBars(self._epoch, symbol, interval, self._seq(), previous, bars, gap)
 
     def _before(self, key: str, time: int) -> int | None:
-        """Tell which bar those who were told last have before the one at `time`."""
-        told = self._told[key]
-        earlier = [bar.time for bar in told.bars if bar.time < time]
-        return earlier[-1] if earlier else told.previous
+        """Return the time of the last bar before `time` that was already sent."""
+        sent = self._sent[key]
+        earlier = [bar.time for bar in sent.bars if bar.time < time]
+        return earlier[-1] if earlier else sent.previous
 
     def _on_closed(self, symbol: str, closed: Closed) -> None:
         key = f"{symbol}/{closed.interval}"
-        if key in self._told:
+        if key in self._sent:
             self._closed.setdefault(key, []).append(closed.bar)

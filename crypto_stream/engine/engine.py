@@ -1,4 +1,4 @@
-"""The engine's face: it answers the bus, and tells it what changes in the feed."""
+"""The engine: answers gateways' requests, and publishes what changes in the feed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from crypto_stream.bus.interface import EnginePort
 from crypto_stream.bus.messages import (
-    Ask,
     Beat,
     GetHistory,
     GetOwners,
@@ -25,6 +24,7 @@ from crypto_stream.bus.messages import (
     HistoryPage,
     Pin,
     RemoveOwner,
+    RequestBody,
     RulesChanged,
     Snapshot,
     Sparks,
@@ -34,8 +34,8 @@ from crypto_stream.bus.messages import (
 )
 from crypto_stream.bus.orders import OrderNews
 from crypto_stream.engine import answers
-from crypto_stream.engine.assembly import Assembly
 from crypto_stream.engine.candles import Candles
+from crypto_stream.engine.composition import Composition
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.publisher import Publisher
 from crypto_stream.engine.timeline import TimelineKeeper
@@ -66,49 +66,51 @@ MakeOrders = Callable[
 
 
 class Engine:
-    """Answer the bus and tell it what changes: the `Backend` of the bus and the `Listener` of the feed."""
+    """The `Backend` of the bus and the `Listener` of the feed."""
 
     def __init__(
-        self, assembly: Assembly, memory: PersistedState, history: History, make_orders: MakeOrders
+        self, feed: Composition, state: PersistedState, history: History, make_orders: MakeOrders
     ) -> None:
-        """Join the parts; `port` is set before anything runs. Orders get quotes, rules, and whom to tell."""
-        self._assembly = assembly
-        self._board = assembly.board
-        self._memory = memory
+        """Connect the parts; `port` must be set before anything runs.
+
+        `make_orders` takes the quotes, the rules by source and symbol, and a function that sends order news.
+        """
+        self._feed = feed
+        self._state = state
         self._lag_ms = 0.0
-        self._rules_told: dict[str, Mapping[str, Rules]] = {
-            name: line.listing.rules for name, line in self._board.lines.items()
+        self._sent_rules: dict[str, Mapping[str, Rules]] = {
+            name: source.listing.rules for name, source in feed.loop.lines.items()
         }
         self.port: EnginePort | None = None
         self.run = uuid.uuid4().hex[:16]
         self.publisher = Publisher(
-            assembly.instruments,
-            assembly.book,
-            assembly.failover,
+            feed.instruments,
+            feed.book,
+            feed.failover,
             self._publish,
-            epoch=memory.epoch,
-            seq=memory.seq,
+            epoch=state.epoch,
+            seq=state.seq,
         )
-        self._timeline = TimelineKeeper(memory.timeline, self.run, wall_ms())
-        memory.set_timeline(self._timeline.text())
+        self._timeline = TimelineKeeper(state.timeline, self.run, wall_ms())
+        state.set_timeline(self._timeline.text())
         self._history = history
-        self._figured: dict[str, Figures] = {}
+        self._last_figures: dict[str, Figures] = {}
         self.topics = Topics(
             [
-                VenueQuotes(assembly.failover, self._board.lines, assembly.book),
+                VenueQuotes(feed.failover, feed.loop.lines, feed.book),
                 Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
             ],
-            self._tell,
+            self._send,
         )
-        assembly.accepted.append(self._accepted)
-        self._board.lacking = self._lacking
-        self.trading = make_orders(self.publisher.quotes, self.rules, self._tell_orders)
+        feed.accepted.append(self._on_accepted)
+        feed.loop.lacking = self._on_lacking
+        self.trading = make_orders(self.publisher.quotes, self.rules, self._send_orders)
         self.orders = self.trading.commands
         self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
 
     def snapshot(self) -> Snapshot:
-        """Return the whole present state."""
+        """Return the complete current state."""
         publisher = self.publisher
         return Snapshot(
             epoch=publisher.epoch,
@@ -117,27 +119,27 @@ class Engine:
             instruments=list(publisher.instruments.values()),
             quotes=list(publisher.quotes.values()),
             sources=self._statuses(),
-            pin=self._board.pin,
+            pin=self._feed.loop.pin,
             reasons=publisher.reasons(publisher.quotes),
-            rules={name: dict(line.listing.rules) for name, line in self._board.lines.items()},
+            rules={name: dict(source.listing.rules) for name, source in self._feed.loop.lines.items()},
             timeline=self._timeline.timeline(),
         )
 
-    async def answer(self, gateway: str, ask: Ask) -> Any:
+    async def answer(self, gateway: str, request: RequestBody) -> Any:
         """Answer one request of a gateway."""
-        answer = self._ANSWERS[type(ask)](self, gateway, ask)
+        answer = self._ANSWERS[type(request)](self, gateway, request)
         return await answer if isawaitable(answer) else answer
 
     def left(self, gateway: str) -> None:
-        """Forget what this gateway had asked to watch, and its sessions."""
+        """Forget the sessions of this gateway and what it watched."""
         self.trading.left(gateway)
-        self.topics.left(gateway)
+        self.topics.remove(gateway)
 
     def switched(self, changes: list[Change]) -> None:
-        """Publish and log who serves what now."""
+        """Publish and log which source serves what now."""
         for change in changes:
             self._history.switched(change.symbol, change.after, change.reason)
-            self._note_starved(change.symbol, change.after, time.monotonic_ns())
+            self._begin_gap_if_no_trades(change.symbol, change.after, time.monotonic_ns())
         for switch in self.publisher.switched(changes):
             self._timeline.note(switch)
             symbols = switch.symbols
@@ -151,18 +153,21 @@ class Engine:
                     "symbols": few(symbols),
                 },
             )
-        self._memory.set_timeline(self._timeline.text())
+        self._state.set_timeline(self._timeline.text())
 
     def sources_changed(self) -> None:
-        """Tell gateways at once."""
-        self.publisher.adopt()
+        """Publish the state of the sources at once."""
+        self.publisher.adopt_first_prices()
         history = self._history
         self._publish(
             Beat(
-                *(wall_ms(), self._statuses(), self._board.pin, self._lag_ms),
+                time=wall_ms(),
+                sources=self._statuses(),
+                pin=self._feed.loop.pin,
+                lag_ms=self._lag_ms,
                 history_trouble=history.writer.trouble,
                 orders_trouble=self.trading.trouble,
-                feed_troubles=self._assembly.failover.troubles(),
+                feed_troubles=self._feed.failover.troubles(),
                 bars_trouble=history.trouble,
                 clock_trouble=history.clock.trouble,
                 orders=self.trading.counts(),
@@ -171,59 +176,59 @@ class Engine:
         )
 
     async def beat(self, to_supervisor: Callable[[], None]) -> None:
-        """Say each second that the engine lives, and how late its loop runs."""
+        """Send a heartbeat to gateways and supervisor each second, and measure the lag of the event loop."""
         while True:
             due = time.monotonic() + _BEAT_S
             to_supervisor()
             self.sources_changed()
-            self._tell_rules()
-            self._memory.note_seq(self.publisher.seq)
+            self._publish_changed_rules()
+            self._state.note_seq(self.publisher.seq)
             await asyncio.sleep(_BEAT_S)
             self._lag_ms = max(0.0, round((time.monotonic() - due) * 1000, 1))
 
     def rules(self, source: str, symbol: str) -> Rules:
-        """Tell what `source` demands of an order in `symbol`."""
-        line = self._board.lines.get(source)
-        return line.listing.rules.get(symbol, _NO_RULES) if line else _NO_RULES
+        """Return the rules of `source` for orders in `symbol`."""
+        found = self._feed.loop.lines.get(source)
+        return found.listing.rules.get(symbol, _NO_RULES) if found else _NO_RULES
 
-    def _lacking(self, lacks: list[Lack]) -> None:
-        """Begin a gap where there are no trades to make bars of, though the instrument is served."""
+    def _on_lacking(self, lacks: list[Lack]) -> None:
         for lack in lacks:
             if lack.channel == "trades" and lack.served:
-                self._note_starved(lack.symbol, lack.source, lack.since_ns)
+                self._begin_gap_if_no_trades(lack.symbol, lack.source, lack.since_ns)
         self.sources_changed()
 
-    def _note_starved(self, symbol: str, source: str | None, since_ns: int) -> None:
-        failover = self._assembly.failover
+    def _begin_gap_if_no_trades(self, symbol: str, source: str | None, since_ns: int) -> None:
+        """Begin a gap in the history if `source`, which serves the instrument, delivers no trades of it."""
+        failover = self._feed.failover
         if source and failover.watch.since(source, symbol, "trades") is not None:
             self._history.starved(
                 symbol, time.monotonic_ns() - since_ns, failover.why_lacking(source, symbol) or ""
             )
 
-    def _tell_rules(self) -> None:
-        for name, line in self._board.lines.items():
-            if self._rules_told[name] is not (rules := line.listing.rules):
-                self._rules_told[name] = rules
+    def _publish_changed_rules(self) -> None:
+        for name, source in self._feed.loop.lines.items():
+            if self._sent_rules[name] is not (rules := source.listing.rules):
+                self._sent_rules[name] = rules
                 self._publish(RulesChanged(name, dict(rules)))
 
-    def _accepted(self, source: str, event: Update | Trade) -> None:
+    def _on_accepted(self, source: str, event: Update | Trade) -> None:
         symbol = event.symbol
         if isinstance(event, Trade) and symbol in self._history.series:
-            if not self._history.take(source, event, self._assembly.failover.serving[symbol]):
-                self._assembly.book.of(source).useless_trade(symbol)
-            if self._assembly.instruments[symbol].synthetic:
-                self._figure(source, symbol)
+            if not self._history.take(source, event, self._feed.failover.serving[symbol]):
+                self._feed.book.of(source).retract_trade(symbol)
+            if self._feed.instruments[symbol].synthetic:
+                self._update_synthetic_figures(source, symbol)
         self.publisher.accepted(source, event)
 
-    def _figure(self, source: str, symbol: str) -> None:
-        """Give a synthetic instrument, of which no venue tells, the 24 h figures of its own bars."""
+    def _update_synthetic_figures(self, source: str, symbol: str) -> None:
+        """Compute a synthetic instrument's 24 h figures from its bars, since no venue delivers any."""
         figures = self._history.recent.figures(symbol)
-        if figures is None or figures == self._figured.get(symbol):
+        if figures is None or figures == self._last_figures.get(symbol):
             return
-        self._figured[symbol] = figures
+        self._last_figures[symbol] = figures
         now_ns = time.monotonic_ns()
         update = Update(
-            instrument=self._assembly.instruments[symbol],
+            instrument=self._feed.instruments[symbol],
             channel="bars",
             key=now_ns,
             open_24h=figures.open,
@@ -231,49 +236,50 @@ class Engine:
             low_24h=figures.low,
             slow=True,
         )
-        self._assembly.book.of(source).apply(update, now_ns)
+        self._feed.book.of(source).apply(update, now_ns)
 
-    def _tell(self, gateway: str, message: ToGateway) -> None:
+    def _send(self, gateway: str, message: ToGateway) -> None:
         if self.port:
             self.port.send(gateway, message)
 
-    def _tell_orders(self, gateway: str, news: OrderNews) -> bool:
-        return self.port is None or self.port.tell(gateway, news)
+    def _send_orders(self, gateway: str, news: OrderNews) -> bool:
+        return self.port is None or self.port.send_orders(gateway, news)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:
             self.port.publish(message)
 
-    def _on_watch(self, gateway: str, ask: Watch) -> Watched:
-        return self.topics.watch(gateway, ask.keys)
+    def _on_watch(self, gateway: str, request: Watch) -> Watched:
+        return self.topics.watch(gateway, request.keys)
 
-    def _on_topic(self, gateway: str, ask: GetTopic) -> object:
-        return self.topics.get(ask.topic, ask.key)
+    def _on_topic(self, gateway: str, request: GetTopic) -> object:
+        return self.topics.get(request.topic, request.key)
 
-    def _on_history(self, gateway: str, ask: GetHistory) -> Awaitable[HistoryPage]:
-        self._require(ask.symbol)
-        return answers.page(self._history, ask, self.publisher.epoch, self.publisher.seq)
+    def _on_history(self, gateway: str, request: GetHistory) -> Awaitable[HistoryPage]:
+        self._require(request.symbol)
+        return answers.page(self._history, request, self.publisher.epoch, self.publisher.seq)
 
-    def _on_sparks(self, gateway: str, ask: GetSparks) -> Sparks:
+    def _on_sparks(self, gateway: str, request: GetSparks) -> Sparks:
         return answers.sparks(self._history, self.publisher.epoch, self.publisher.seq)
 
-    def _on_pin(self, gateway: str, ask: Pin) -> None:
-        source = None if ask.source == AUTO else ask.source
-        if source is not None and source not in self._board.lines:
-            known = ", ".join([*self._board.lines, AUTO])
+    def _on_pin(self, gateway: str, request: Pin) -> None:
+        source = None if request.source == AUTO else request.source
+        loop = self._feed.loop
+        if source is not None and source not in loop.lines:
+            known = ", ".join([*loop.lines, AUTO])
             raise RefusedError("unknown_source", f"unknown source {source!r}; known: {known}")
-        self._memory.set_pin(source)  # even if unchanged: it forgets the pin of a source that is gone
-        if source == self._board.pin:
+        self._state.set_pin(source)  # even if unchanged: it may replace the pin of a source that is gone
+        if source == loop.pin:
             return
-        self._board.pin_to(source)
+        loop.pin_to(source)
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
 
-    def _on_owners(self, gateway: str, ask: GetOwners) -> Awaitable[object]:
-        return answers.later(self.trading.owners)
+    def _on_owners(self, gateway: str, request: GetOwners) -> Awaitable[object]:
+        return answers.from_callbacks(self.trading.owners)
 
-    def _on_remove_owner(self, gateway: str, ask: RemoveOwner) -> Awaitable[object]:
-        return answers.later(partial(self.trading.remove, ask.owner))
+    def _on_remove_owner(self, gateway: str, request: RemoveOwner) -> Awaitable[object]:
+        return answers.from_callbacks(partial(self.trading.remove, request.owner))
 
     _ANSWERS: Mapping[type, Callable[..., Any]] = {
         Watch: _on_watch,
@@ -291,11 +297,12 @@ class Engine:
 
     def _statuses(self) -> list[SourceStatus]:
         now_ns = time.monotonic_ns()
-        serving = list(self._assembly.failover.serving.values())
+        failover, loop = self._feed.failover, self._feed.loop
+        serving = list(failover.serving.values())
         return [
             replace(
-                line.status(now_ns, pin=self._board.pin, serving=serving.count(name)),
-                lacking=self._assembly.failover.watch.whys(name),
+                source.status(now_ns, pin=loop.pin, serving=serving.count(name)),
+                lacking=failover.watch.whys(name),
             )
-            for name, line in self._board.lines.items()
+            for name, source in loop.lines.items()
         ]

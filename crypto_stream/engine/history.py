@@ -1,4 +1,4 @@
-"""The history as the engine runs it: what a start finds, opened."""
+"""Opening of the history in the data directory, and of the clocks' state at the end of the previous run."""
 
 from __future__ import annotations
 
@@ -18,38 +18,29 @@ log = logging.getLogger(__name__)
 _HOUR_MS = 3_600_000
 
 
-def left_anchor(settings: Settings) -> Anchor | None:
-    """Read what the clocks showed when an engine last lived; None where that is not known."""
+def previous_anchor(settings: Settings) -> Anchor | None:
+    """Return all clocks at the end of the engine's previous run; None if unknown."""
     try:
         _, reader = history_stores(settings.data_dir)
         return reader.anchor()
     except OSError:
-        return None  # what is wrong is said by who opens it to write
+        return None  # reported when the history is opened
 
 
 def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock) -> History:
-    """Open what is kept in the data directory; what is corrupt is put aside.
+    """Open the history in the data directory; a corrupt database is moved aside.
 
-    Raises SettingError when the directory cannot be used.
+    Raises SettingError if the directory cannot be used.
     """
     symbols = list(symbols)
     writer, _ = history_stores(settings.data_dir)
     writer.prepare()
-    keep_ms = {
-        interval: round(hours * _HOUR_MS)
-        for interval, hours in {
-            "1s": settings.keep_1s,
-            "1m": settings.keep_1m,
-            "1h": settings.keep_1h,
-        }.items()
-        if hours
-    }
 
-    def fresh() -> History:
+    def create() -> History:
         _, reader = history_stores(settings.data_dir)
-        return History(symbols, reader, BarWriter(writer, symbols, keep_ms), clock)
+        return History(symbols, reader, BarWriter(writer, symbols, _keep_ms(settings)), clock)
 
-    history = fresh()
+    history = create()
     try:
         history.restore()
     except CorruptError as error:
@@ -57,8 +48,14 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
             writer.put_aside(str(error))
         except UnusableError as unusable:
             raise SettingError(f"data_dir: {unusable}") from None
-        history = fresh()
+        history = create()
     except OSError as error:
-        log.error("history cannot be read, begun without its past", extra={"reason": str(error)})
-        history = fresh()
+        log.error("history cannot be read, starting without it", extra={"reason": str(error)})
+        history = create()
     return history
+
+
+def _keep_ms(settings: Settings) -> dict[str, int]:
+    """Return how long the bars of each interval are kept; those without a limit are left out."""
+    hours = {"1s": settings.keep_1s, "1m": settings.keep_1m, "1h": settings.keep_1h}
+    return {interval: round(limit * _HOUR_MS) for interval, limit in hours.items() if limit}

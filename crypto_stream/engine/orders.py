@@ -1,4 +1,4 @@
-"""Orders as the engine runs them: on its quotes, kept in the data directory."""
+"""Creation and running of the order service, on the engine's quotes and a store in the data directory."""
 
 from __future__ import annotations
 
@@ -23,24 +23,29 @@ def make_orders(
     settings: Settings,
     quotes: Mapping[str, Quote],
     rules: Callable[[str, str], Rules | None],
-    tell: Callable[[str, OrderNews], bool],
+    send: Callable[[str, OrderNews], bool],
 ) -> Orders:
-    """Join the parts on the running event loop; nothing is opened before `run_orders`."""
-    post = asyncio.get_running_loop().call_soon_threadsafe
-    most = OrderLimits(
-        *(settings.max_open_orders, settings.max_open_per_address),
-        *(settings.max_open_per_gateway, settings.max_open_in_all),
-    )
+    """Create the order service for the running event loop; the store is opened by `run_orders`."""
+    call_soon = asyncio.get_running_loop().call_soon_threadsafe
     terms = Terms(
-        *(settings.order_latency, settings.seed, settings.order_outcomes, most),
-        *(settings.max_sessions, settings.keep_owners),
+        latency_ms=settings.order_latency,
+        seed=settings.seed,
+        outcomes=settings.order_outcomes,
+        max_open=OrderLimits(
+            of_owner=settings.max_open_orders,
+            of_address=settings.max_open_per_address,
+            of_gateway=settings.max_open_per_gateway,
+            in_all=settings.max_open_in_all,
+        ),
+        max_sessions=settings.max_sessions,
+        keep_days=settings.keep_owners,
     )
-    store = StoreWriter(*order_stores(settings.data_dir), post)
-    return Orders(quotes, rules, terms, store, LoopClock(), tell)
+    store = StoreWriter(*order_stores(settings.data_dir), call_soon)
+    return Orders(quotes, rules, terms, store, LoopClock(), send)
 
 
 async def run_orders(orders: Orders) -> None:
-    """Open what is kept, accept and trade, for ever; what is decided is written at the end."""
+    """Open the store, then accept and match orders until cancelled; write what is pending at the end."""
     orders.start()
     try:
         while True:

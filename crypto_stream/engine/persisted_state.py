@@ -1,4 +1,4 @@
-"""What the engine remembers over restarts (pin, bans, timeline), and the lock on its data directory."""
+"""State that survives restarts of the engine (pin, bans, timeline), and the lock on the data directory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crypto_stream.errors import SettingError
-from crypto_stream.leftovers import hint
 from crypto_stream.log_throttle import TroubleLog
+from crypto_stream.orphans import stopped_hint
 from crypto_stream.private_files import make_private
 from crypto_stream.storage.interface import StateStore
 
@@ -24,25 +24,25 @@ _BAN = "ban:"
 _TIMELINE = "timeline"
 _EPOCH = "epoch"
 _SEQ = "seq"
-# `seq` follows the clock in us; so far ahead it is kept, and kept anew when half of that is used up.
+# `seq` follows the clock in µs. A value this far ahead is stored, and again once half of that is used up.
 _SEQ_AHEAD = 60_000_000
 _RETRY_S = 10.0
-# The longest ban any venue states; what is stored may have been written by a wrong clock, or by anybody.
-_LONGEST_BAN_MS = 3 * 24 * 3_600_000
-_DIGITS = 15
+# No venue states a longer ban; a stored one may be wrong, for instance because the clock was.
+_MAX_BAN_MS = 3 * 24 * 3_600_000
+_TIME_DIGITS = 15
 _SEQ_DIGITS = 16
 
 
 class PersistedState:
-    """Keep the pin and the bans, written to the store soon after each change."""
+    """A few values that are written to the store shortly after each change."""
 
     def __init__(self, store: StateStore, now_ms: int) -> None:
-        """Read what a former life left; bans that are over are forgotten, long ones cut to three days."""
+        """Load the values of the previous run; expired bans are dropped, long ones reduced to three days."""
         self._store = store
-        self._kept = store.load()
+        self._values = store.load()
         self.bans = {
-            key.removeprefix(_BAN): min(int(value), now_ms + _LONGEST_BAN_MS)
-            for key, value in self._kept.items()
+            key.removeprefix(_BAN): min(int(value), now_ms + _MAX_BAN_MS)
+            for key, value in self._values.items()
             if key.startswith(_BAN) and _is_time(value) and int(value) > now_ms
         }
         self._changed = asyncio.Event()
@@ -52,53 +52,53 @@ class PersistedState:
 
     @property
     def epoch(self) -> str:
-        """The name of this installation, made at its first start: it changes only with the whole data."""
-        if _EPOCH not in self._kept:
-            self._kept[_EPOCH] = uuid.uuid4().hex[:16]
+        """The random id of this data directory, generated at the first start."""
+        if _EPOCH not in self._values:
+            self._values[_EPOCH] = uuid.uuid4().hex[:16]
             self._changed.set()
-        return self._kept[_EPOCH]
+        return self._values[_EPOCH]
 
     @property
     def seq(self) -> int:
-        """A number that no `seq` of an earlier run was above, whatever the clock was then."""
-        kept = self._kept.get(_SEQ, "0")
-        return int(kept) if kept.isascii() and kept.isdecimal() and len(kept) <= _SEQ_DIGITS else 0
+        """A number that no `seq` of earlier runs has exceeded, whatever their clock."""
+        text = self._values.get(_SEQ, "0")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) <= _SEQ_DIGITS else 0
 
     def note_seq(self, seq: int) -> None:
-        """Keep a number well above `seq`, now and then."""
+        """Store a number well above `seq`, once in a while."""
         if seq + _SEQ_AHEAD // 2 > self.seq:
-            self._kept[_SEQ] = str(seq + _SEQ_AHEAD)
+            self._values[_SEQ] = str(seq + _SEQ_AHEAD)
             self._changed.set()
 
     @property
     def pin(self) -> str | None:
-        """The pinned source, None while the order decides."""
-        return self._kept.get(_PIN)
+        """The pinned source, or None."""
+        return self._values.get(_PIN)
 
     def set_pin(self, source: str | None) -> None:
-        """Remember a pin, or that there is none."""
-        self._kept.pop(_PIN, None)
+        """Store the pin; None removes it."""
+        self._values.pop(_PIN, None)
         if source is not None:
-            self._kept[_PIN] = source
+            self._values[_PIN] = source
         self._changed.set()
 
     @property
     def timeline(self) -> str | None:
-        """What a former run noted, as text; None where it noted nothing."""
-        return self._kept.get(_TIMELINE)
+        """The stored timeline as text; None if there is none."""
+        return self._values.get(_TIMELINE)
 
     def set_timeline(self, text: str) -> None:
-        """Remember the timeline."""
-        self._kept[_TIMELINE] = text
+        """Store the timeline."""
+        self._values[_TIMELINE] = text
         self._changed.set()
 
     def set_ban(self, source: str, until_ms: int) -> None:
-        """Remember until when a venue wants no connection."""
-        self._kept[_BAN + source] = str(until_ms)
+        """Store until when a venue refuses connections."""
+        self._values[_BAN + source] = str(until_ms)
         self._changed.set()
 
     async def run(self) -> None:
-        """Write changes, for ever and at the end; a disk that refuses is tried again."""
+        """Write changes until cancelled, retrying after errors, and once more at the end."""
         try:
             while True:
                 await self._changed.wait()
@@ -115,7 +115,7 @@ class PersistedState:
 
     def _save(self) -> bool:
         try:
-            self._store.save(dict(self._kept))
+            self._store.save(dict(self._values))
         except OSError as error:
             self._log.fails(str(error))
             return False
@@ -124,12 +124,12 @@ class PersistedState:
 
 
 def _is_time(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    return text.isascii() and text.isdecimal() and len(text) <= _TIME_DIGITS
 
 
 @contextlib.contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for one engine; SettingError when another has it or it cannot be used."""
+    """Lock the data directory; raise SettingError if another engine has it or it cannot be used."""
     try:
         make_private(data_dir)
         lock = os.open(data_dir / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -142,7 +142,7 @@ def locked(data_dir: Path) -> Iterator[None]:
         os.close(lock)
         raise SettingError(
             f"data_dir: {str(data_dir)!r} is in use by another engine (pid {owner}); "
-            f"stop it or choose another --data-dir{hint(int(owner)) if owner.isdecimal() else ''}"
+            f"stop it or choose another --data-dir{stopped_hint(int(owner)) if owner.isdecimal() else ''}"
         ) from None
     try:
         os.ftruncate(lock, 0)

@@ -1,4 +1,4 @@
-"""Turn accepted events and decisions into published quotes, numbered and handed to the bus."""
+"""Publication of quotes: accepted events and failover's decisions become numbered quotes on the bus."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _UNKNOWN = Entry()
 
 
 class Publisher:
-    """Publish each instrument's newest quote once per turn of the event loop, whatever came in that turn.
+    """Publish each changed instrument's newest quote once per iteration of the event loop.
 
-    `epoch` names the installation, `seq` grows with every published change: it follows the clock in us, so
-    that it grows over restarts as well. A price always keeps the
-    source it came from: when nothing live serves an instrument, its last quote stays, `stale`. The listeners
-    in `published` are called with the quotes of each turn.
+    `epoch` identifies the data directory. `seq` increases with each published quote; it follows the clock in
+    µs, so that it increases over restarts, too. A quote always names the source of its prices; if no live
+    source serves an instrument, its last quote remains and is `stale`. Functions in `published` receive the
+    quotes of each iteration.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Publisher:
         epoch: str,
         seq: int,
     ) -> None:
-        """Begin with quotes of which nothing is known, above `seq`."""
+        """Start with empty quotes, numbered above `seq`."""
         self.epoch = epoch
         self.seq = seq
         self.quotes: dict[str, Quote] = {}
@@ -52,16 +52,16 @@ class Publisher:
             self._compose(symbol, wall_ms(), time.monotonic_ns())
 
     def accepted(self, source: str, event: Update | Trade) -> None:
-        """Publish soon, if `source` serves the event's instrument."""
+        """Schedule the event's instrument for publication if `source` serves it."""
         symbol = event.symbol
         if self._failover.serving.get(symbol) == source:
             self._mark(symbol)
         elif self._failover.stands_in.get(symbol) == source:
-            self._source[symbol] = source  # a halted market: shown as it is, stale
+            self._source[symbol] = source  # its market is halted: published, but stale
             self._mark(symbol)
 
     def switched(self, changes: list[Change]) -> list[Switch]:
-        """Publish who serves what now, a message per reason, and the quotes that follow; return it."""
+        """Publish and return which source serves what now, grouped by reason; schedule the new quotes."""
         groups: dict[tuple[str | None, str | None, str], list[str]] = {}
         for symbol, before, after, reason in changes:
             if shown := after or self._failover.stands_in.get(symbol):
@@ -70,15 +70,15 @@ class Publisher:
             self._mark(symbol)
         now_ms = wall_ms()
         switches = [
-            Switch(symbols, before, after, reason, now_ms)
+            Switch(symbols=symbols, from_=before, to=after, reason=reason, time=now_ms)
             for (before, after, reason), symbols in groups.items()
         ]
         for switch in switches:
             self._publish(Switched(switch))
         return switches
 
-    def adopt(self) -> None:
-        """Give instruments that nothing has served yet the first price known of them, stale as it is."""
+    def adopt_first_prices(self) -> None:
+        """Publish a first, stale price of instruments that no source has served yet."""
         for symbol in self.instruments.keys() - self._source.keys():
             held = self._failover.held.get(symbol, ())
             known = (
@@ -91,7 +91,7 @@ class Publisher:
                 self._mark(symbol)
 
     def reasons(self, symbols: Iterable[str]) -> dict[str, str]:
-        """Say why the stale ones among `symbols` are stale."""
+        """Return why the stale ones among `symbols` are stale."""
         serving, reasons = self._failover.serving, self._failover.reasons
         return {symbol: reasons[symbol] for symbol in symbols if serving[symbol] is None}
 

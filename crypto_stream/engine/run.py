@@ -1,4 +1,4 @@
-"""The engine: composition root of the asyncio half."""
+"""The engine's main program and composition root, and the recording of frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 from crypto_stream import descriptors
 from crypto_stream.bus.backends import engine_port
-from crypto_stream.engine.assembly import Assembly
-from crypto_stream.engine.backfill import seed
+from crypto_stream.engine.backfill import backfill
+from crypto_stream.engine.composition import Composition
 from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.history import left_anchor, open_history
+from crypto_stream.engine.history import open_history, previous_anchor
 from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.persisted_state import PersistedState, locked
-from crypto_stream.engine.timekeeping import MachineClocks, keep_time, live_venues
+from crypto_stream.engine.timekeeping import MachineClocks, check_clocks, live_venues
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
@@ -39,14 +39,14 @@ _PROGRESS_S = 2.0
 async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> None:
     """Run the engine until SIGTERM or SIGINT."""
     sources = load_sources(settings)
-    clock = EngineClock(MachineClocks(), live_venues(sources), left_anchor(settings))
-    memory = PersistedState(state_store(settings.data_dir), clock.now_ms())
-    assembly = Assembly(
-        settings, sources, pin=memory.pin, bans=memory.bans, remember_ban=memory.set_ban, clock=clock
+    clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(settings))
+    state = PersistedState(state_store(settings.data_dir), clock.now_ms())
+    feed = Composition(
+        settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
     )
-    history = open_history(settings, assembly.instruments, clock)
-    assembly.recall(history.last_bars)
-    engine = Engine(assembly, memory, history, partial(make_orders, settings))
+    history = open_history(settings, feed.instruments, clock)
+    feed.restore_bars(history.last_bars)
+    engine = Engine(feed, state, history, partial(make_orders, settings))
     async with engine_port(bus_path, engine) as port:
         engine.port = port
         log.info(
@@ -55,27 +55,27 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
                 "epoch": engine.publisher.epoch,
                 "run": engine.run,
                 "seq": engine.publisher.seq,
-                "sources": ",".join(assembly.board.lines),
+                "sources": ",".join(feed.loop.lines),
             },
         )
         await _until_signal(
-            connect_to_handler(assembly.board, engine),
-            keep_time(clock),
-            port.keep(),
+            connect_to_handler(feed.loop, engine),
+            check_clocks(clock),
+            port.keep_socket(),
             engine.beat(beat),
             engine.topics.run(),
             history.run(),
             run_orders(engine.trading),
-            seed(history, assembly.sources, assembly.carried, assembly.names),
-            memory.run(),
+            backfill(history, feed.sources, feed.carried, feed.names),
+            state.run(),
         )
     log.info("engine stopped")
 
 
 def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
-    """Run the engine; UsageError for what a person must change, 0 after a wanted end."""
+    """Run the engine until a signal and return 0; raise UsageError if the user must change something."""
     descriptors.raise_limit()
-    os.umask(0o077)  # what the engine writes is nobody else's business
+    os.umask(0o077)  # files that the engine creates are private
     with locked(settings.data_dir):
         _run(serve(settings, bus_path, beat))
     return 0
@@ -88,9 +88,9 @@ def record(settings: Settings, file: Path) -> int:
         names = ", ".join(source.name for source in venues) or "none"
         raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")
     with FileRecorder(file) as recorder:
-        assembly = Assembly(settings, venues, pin=None, bans={}, remember_ban=_forget, recorder=recorder)
+        feed = Composition(settings, venues, pin=None, bans={}, remember_ban=_ignore_ban, recorder=recorder)
         try:
-            _run(_until_signal(connect_to_handler(assembly.board, _Nobody()), _show_progress(recorder)))
+            _run(_until_signal(connect_to_handler(feed.loop, _NullListener()), _log_progress(recorder)))
         except* RecordingError as group:
             raise group.exceptions[0] from None
         recorder.flush()
@@ -98,45 +98,45 @@ def record(settings: Settings, file: Path) -> int:
     return 0
 
 
-class _Nobody:
-    """Listens to the feed where only its frames are wanted."""
+class _NullListener:
+    """Ignores the feed's decisions while only frames are recorded."""
 
     def switched(self, changes: list[Change]) -> None:
-        """Let changes pass."""
+        """Ignore changes."""
 
     def sources_changed(self) -> None:
-        """Let states pass: the lines log them."""
+        """Ignore states, which the connections log themselves."""
 
 
-def _forget(source: str, until_ms: int) -> None:
-    """Remember no ban: a recording keeps nothing but frames."""
+def _ignore_ban(source: str, until_ms: int) -> None:
+    """Store no ban: a recording contains frames only."""
 
 
-async def _show_progress(recorder: FileRecorder) -> None:
+async def _log_progress(recorder: FileRecorder) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_S)
         recorder.flush()
         log.info("recording", extra={"frames": recorder.frames})
 
 
-async def _until_signal(*works: Coroutine[Any, Any, None]) -> None:
-    """Run `works` beside each other until SIGTERM or SIGINT, then end them all."""
+async def _until_signal(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines concurrently until SIGTERM or SIGINT, then cancel them."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(work) for work in works]
+        running = [tasks.create_task(each) for each in coroutines]
         await stop.wait()
         for task in running:
             task.cancel()
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
     if sys.platform == "win32":
-        asyncio.run(work)
+        asyncio.run(main_coroutine)
         return
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+        runner.run(main_coroutine)

@@ -1,4 +1,4 @@
-"""The machine's clocks, and the engine's while it runs: what that notices is said once in the log."""
+"""The machine's clocks, and the task that checks and logs them while the engine runs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.25
+_CHECK_S = 0.25
 
 
 class MachineClocks:
     """The clocks of this machine."""
 
     def wall_ms(self) -> int:
-        """Return ms since the epoch, as somebody set them."""
+        """Return the wall clock's ms since the epoch."""
         return wall_ms()
 
     def monotonic_ns(self) -> int:
-        """Return a time that nobody sets, for durations."""
+        """Return a monotonic time, for durations."""
         return time.monotonic_ns()
 
     def running_ns(self) -> int:
-        """Return CLOCK_BOOTTIME where the system has it."""
+        """Return CLOCK_BOOTTIME if the system has it, else the monotonic time."""
         clock = getattr(time, "CLOCK_BOOTTIME", None)
         return time.monotonic_ns() if clock is None else time.clock_gettime_ns(clock)
 
     def boot(self) -> Boot | None:
-        """Read what Linux tells of its run."""
+        """Return Linux's boot id and uptime; None on other systems."""
         try:
             name = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
             up_s = float(Path("/proc/uptime").read_text("ascii").split()[0])
@@ -44,14 +44,14 @@ class MachineClocks:
 
 
 def live_venues(sources: Iterable[Source]) -> list[str]:
-    """Name the sources whose times are of now: neither recordings nor what is made by our own clock."""
+    """Return the sources with a clock of their own: neither recordings nor generators."""
     return [source.name for source in sources if source.of_now and not isinstance(source, Generator)]
 
 
-async def keep_time(clock: EngineClock) -> None:
-    """Look at the clocks, for ever."""
+async def check_clocks(clock: EngineClock) -> None:
+    """Check the clocks until cancelled, and log what changes."""
     while True:
-        clock.look()
+        clock.check()
         while clock.notes:
             note = clock.notes.popleft()
             log.log(
@@ -59,4 +59,4 @@ async def keep_time(clock: EngineClock) -> None:
                 note.text,
                 extra={"ahead_s": round(note.ahead_ms / 1000, 1)},
             )
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_CHECK_S)

@@ -94,11 +94,11 @@ def turning_points(
         overdue_ns = since_ns + limits.stale_after
         yield overdue_ns
         if channel == "top":
-            yield max(overdue_ns, channels.topped_ns + LAG_NS)
+            yield max(overdue_ns, channels.top_evidence_ns + LAG_NS)
         elif channel == "day":
             yield max(overdue_ns, channels.day_due_ns + _DAY_TIMES * limits.stale_after)
         else:
-            yield max(overdue_ns, channels.traded_ns + LAG_NS)
+            yield max(overdue_ns, channels.trade_evidence_ns + LAG_NS)
             yield max(overdue_ns, since_ns + limits.quiet_after)
             for pause in pauses:
                 yield max(overdue_ns, since_ns + ceil(_PAUSES * pause))
@@ -107,9 +107,9 @@ def turning_points(
 
 def _lacks_trades(mine: Entry, others: Iterable[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
-    if _is_shown(channels.traded_ns, since_ns, now_ns):
+    if _is_shown(channels.trade_evidence_ns, since_ns, now_ns):
         return True
-    shows_none = channels.tell_trades and channels.told_ns > after_ns
+    shows_none = channels.shows_trades and channels.day_received_ns > after_ns
     silence, pauses = now_ns - since_ns, _MANY_PAUSES if shows_none else _PAUSES
     if shows_none and silence < limits.quiet_after:
         return False
@@ -132,9 +132,9 @@ def _lacks_trades(mine: Entry, others: Iterable[Other], now_ns: int, since_ns: i
 
 def _lacks_top(mine: Entry, others: Iterable[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
-    if _is_shown(channels.topped_ns, since_ns, now_ns):
+    if _is_shown(channels.top_evidence_ns, since_ns, now_ns):
         return True
-    if channels.tell_top and channels.told_ns > after_ns:
+    if channels.shows_top and channels.day_received_ns > after_ns:
         return False
     return channels.trades_ns > after_ns and any(
         other.entry.moved_ns > max(after_ns, other.live_since_ns + LAG_NS) and other.comparable()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from crypto_stream.market.bars import GIVEN
+from crypto_stream.market.bars import CANDLES_SUFFIX
 from crypto_stream.market.book import Book, Entry
 
 _HOUR_NS = 3_600_000_000_000
@@ -25,7 +25,7 @@ class Reference(NamedTuple):
 
 def former(source: str, price: str, at_ns: int) -> Reference | None:
     """Make the reference of a stored bar, whose `source` may name several; None where it has no price."""
-    names = tuple(name.removesuffix(GIVEN) for name in source.split("+"))
+    names = tuple(name.removesuffix(CANDLES_SUFFIX) for name in source.split("+"))
     number = Decimal(price)
     return Reference(names, number, at_ns) if number > 0 else None
 

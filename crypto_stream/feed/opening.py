@@ -19,7 +19,7 @@ from websockets.protocol import Event
 
 from crypto_stream.errors import ProxyError, VenueError
 from crypto_stream.feed.refusals import refusal
-from crypto_stream.proxies import proxy_for, shown
+from crypto_stream.proxies import proxy_for, redacted
 
 _CLOSE_S = 1.0  # for a polite close; then the transport is aborted
 _MOST_UNSENT = 1024 * 1024  # bytes that a venue may leave unread: our requests are small, pongs are all else
@@ -186,4 +186,4 @@ def _why_failed(error: Exception, proxy: str | None) -> str:
 
 
 def _through(proxy: str | None) -> str:
-    return f" through the proxy {shown(proxy)}" if proxy else ""
+    return f" through the proxy {redacted(proxy)}" if proxy else ""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from crypto_stream.errors import ProxyError
-from crypto_stream.proxies import proxy_for, shown
+from crypto_stream.proxies import proxy_for, redacted
 
 # Room for some thousand instruments with several kB said of each.
 MOST_BYTES = 32 * 1024 * 1024
@@ -63,7 +63,7 @@ class _Bounded(httpx.AsyncBaseTransport):
             if self._proxy is None:
                 raise
             why = str(error) or repr(error)
-            raise httpx.ProxyError(f"through the proxy {shown(self._proxy)}: {why}") from None
+            raise httpx.ProxyError(f"through the proxy {redacted(self._proxy)}: {why}") from None
 
     async def aclose(self) -> None:
         await self._inner.aclose()

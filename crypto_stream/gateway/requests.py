@@ -14,12 +14,12 @@ from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.instruments import LONGEST, likely
 
 # Instruments whose per-source quotes, or bars, one viewer may watch: each costs the engine messages.
-MOST_WATCHED = 20
+MAX_WATCHED = 20
 # Symbols that one viewer may wish for before it can be said whether they exist.
 MOST_UNKNOWN = 1_000
 
 
-_TOO_MANY = f"venues and candles are served for at most {MOST_WATCHED} symbols"
+_TOO_MANY = f"venues and candles are served for at most {MAX_WATCHED} symbols"
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ def subscription(mirror: Mirror, present: Subscription | None, payload: tuple[ob
     symbols = _symbols(mirror, ask.symbols)
     if present is not None:
         symbols = present.symbols.plus(symbols)
-    if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MOST_WATCHED:
+    if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MAX_WATCHED:
         raise RefusedError("too_many_symbols", _TOO_MANY)
     if mirror.epoch is None and len(symbols.names) > MOST_UNKNOWN:
         text = f"until the engine is reached at most {MOST_UNKNOWN} symbols can be wished for, or all"
@@ -60,8 +60,8 @@ def subscription(mirror: Mirror, present: Subscription | None, payload: tuple[ob
     topics = [("venues", "")] if ask.venues else []
     topics += [("candles", ask.candles)] if ask.candles else []
     others = tuple(sorted({_other(text) for text in ask.topics}))
-    if len(others) > MOST_WATCHED:
-        raise RefusedError("too_many_topics", f"topics are at most {MOST_WATCHED}")
+    if len(others) > MAX_WATCHED:
+        raise RefusedError("too_many_topics", f"topics are at most {MAX_WATCHED}")
     return Subscription(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
 
 
@@ -83,7 +83,7 @@ def settled(mirror: Mirror, wish: Subscription) -> tuple[Subscription, dict[str,
         elif not wish.symbols.everything:
             unknown.append(text)
     wish = wish._replace(symbols=Symbols(wish.symbols.everything, frozenset(names)))
-    if wish.topics and len(wish.symbols.among(mirror.quotes)) > MOST_WATCHED:
+    if wish.topics and len(wish.symbols.among(mirror.quotes)) > MAX_WATCHED:
         return wish._replace(topics=()), _refused("too_many_symbols", [], _TOO_MANY)
     if not unknown:
         return wish, None

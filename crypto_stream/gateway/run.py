@@ -154,7 +154,7 @@ class Gateway:
                 shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
             )
             road = lambda came: None if opening.early() else fast(came)  # noqa: E731
-        most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
+        most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.open_file_limit() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         line = Line(hub, self._library.Pause)
         self._manners = Manners(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line)

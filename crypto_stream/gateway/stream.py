@@ -12,7 +12,7 @@ import msgspec
 from flask import request
 from flask_socketio import SocketIO
 
-from crypto_stream.bus.interface import WATCH_AGAIN_S, GatewayPort
+from crypto_stream.bus.interface import WATCH_REFRESH_S, GatewayPort
 from crypto_stream.bus.messages import Watch, Watched
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.delivery import Delivery
@@ -174,7 +174,7 @@ class Watcher:
         """Tell the engine whenever due, and now and then again, for ever."""
         keys: set[tuple[str, str]] = set()
         while True:
-            self._due.wait(WATCH_AGAIN_S if keys else None)
+            self._due.wait(WATCH_REFRESH_S if keys else None)
             self._due.clear()
             before, keys = keys, self._wanted()
             if keys or before:
@@ -186,7 +186,7 @@ class Watcher:
         for topic, key in sorted(keys):
             by_topic.setdefault(topic, []).append(key)
         try:
-            told = msgspec.msgpack.decode(self._port.ask(Watch(by_topic)), type=Watched)
+            told = msgspec.msgpack.decode(self._port.request(Watch(by_topic)), type=Watched)
         except (BusError, RefusedError) as error:
             log.warning("watch request failed", extra={"reason": str(error)})
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crypto_stream.history.queries import FOREVER_MS
-from crypto_stream.market.bars import GIVEN, INTERVALS, STORED, Bar
+from crypto_stream.market.bars import CANDLES_SUFFIX, INTERVALS, STORED, Bar
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import HistoryReader, Range
 
@@ -41,7 +41,7 @@ class Backfill:
         """See where the stored bars of an instrument begin, and which of them a venue gave. Blocking."""
         for interval in STORED:
             for oldest in self._reader.bars(symbol, interval, Range(0, FOREVER_MS, 1, newest=False)):
-                if oldest.source.endswith(GIVEN):
+                if oldest.source.endswith(CANDLES_SUFFIX):
                     self._known.add((symbol, interval))
                 else:
                     first_ms = self._first_ms.get(symbol, oldest.time)

@@ -104,7 +104,7 @@ class History:
         """
         now_ns = self._now_ns()
         if trade.time is not None:
-            self.clock.heard(source, trade.time)
+            self.clock.observe_trade(source, trade.time)
         return self.recorder.record(source, trade, serving, now_ns)
 
     def starved(self, symbol: str, for_ns: int, reason: str) -> None:

@@ -53,7 +53,7 @@ class Outages:
             self.gaps.begin(symbol, self._time_at(before), reason)
             return
         self._ending[symbol] = _Ending(source, now_ns, list(early))
-        if self._clock.tells(source):
+        if self._clock.knows_time_of(source):
             self._end(symbol, now_ns)
 
     def traded(self, symbol: str, time: int) -> None:
@@ -97,7 +97,7 @@ class Outages:
         The gaps of a start that has become old are no longer of the stop before it.
         """
         for symbol, ending in list(self._ending.items()):
-            if self._clock.tells(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
+            if self._clock.knows_time_of(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
                 self._end(symbol, now_ns)
         if self._began is not None and now_ns - self._began[1] > _START_NS:
             self.gaps.started(self._began[0])

@@ -1,1 +1,1 @@
-"""What flows through the house: instruments, events, quotes, the book. Pure: no I/O, no clock."""
+"""The values the program works with: instruments, events, quotes, the book. Pure: no I/O, no clock."""

@@ -1,4 +1,4 @@
-"""Bars: the trades of one stretch of time, and how trades and bars are folded into longer ones. Pure."""
+"""Bars (candles): trades aggregated over an interval, and shorter bars folded into longer ones. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from crypto_stream.market.decimals import decimal_text
 
-# Milliseconds of every interval that is served, shortest first.
+# Milliseconds of every interval we serve, shortest first.
 INTERVALS = {
     "1s": 1_000,
     "5s": 5_000,
@@ -21,21 +21,21 @@ INTERVALS = {
     "4h": 14_400_000,
     "1d": 86_400_000,
 }
-# The intervals kept; each other one is folded from the longest of these that divides it.
+# The intervals we store; all others are folded from the longest of these that divides them.
 STORED = ("1s", "1m", "1h")
-# How the source of a bar ends that a venue's REST interface gave whole.
-GIVEN = ":candles"
+# Suffix of the `source` of bars taken from a venue's REST interface.
+CANDLES_SUFFIX = ":candles"
 
-# Sums of volumes are exact: a price text has at most 40 characters.
+# Precise enough for exact sums of volumes, which have at most 40 characters each.
 _exact = Context(prec=120)
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """Trades from `time` (ms since the epoch, UTC, inclusive) for one interval; numbers are decimal text.
+    """The trades of one interval beginning at `time` (ms since the epoch, UTC); numbers are decimal text.
 
-    Prices are the venue's own text, `volume` is an exact sum, None where no trade told its size. `trades` is
-    None where a venue's own candle does not count them. `source` names every source the trades came from
-    ("binance+okx"), "binance:candles" for what a venue's REST gave. A `closed` bar never changes again.
+    Prices are the venue's own text. `volume` is an exact sum, or None if no trade had a size. `trades` is
+    None if the bar is a venue's own candle that has no count. `source` names all sources of the trades
+    ("binance+okx"), or "binance:candles" for a venue's candle. A `closed` bar never changes again.
     """
 
     time: int
@@ -50,7 +50,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """No source was live for the instrument from `from` until `to` (ms; None: it still is so)."""
+    """No source was live for the instrument from `from` until `to` (ms; None: until now)."""
 
     from_: int = msgspec.field(name="from")
     to: int | None
@@ -58,12 +58,12 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Fold:
-    """One bar while it grows."""
+    """A bar under construction."""
 
     __slots__ = ("_high", "_low", "_sources", "_volume", "close", "high", "low", "open", "time", "trades")
 
     def __init__(self, time: int) -> None:
-        """Begin without a trade; `time` is the bar's."""
+        """Begin the bar at `time`, without trades."""
         self.time = time
         self.trades: int | None = 0
         self.open = self.high = self.low = self.close = ""
@@ -73,26 +73,34 @@ class Fold:
 
     @property
     def empty(self) -> bool:
-        """Say whether nothing was folded in yet."""
+        """Whether nothing was added yet."""
         return not self._sources
 
     def trade(self, price: str, size: str | None, source: str) -> None:
-        """Fold in one trade."""
+        """Add one trade."""
         self._extend(price, price, price, price)
         self._add(size, 1)
         self._sources[source] = None
 
     def add(self, bar: Bar) -> None:
-        """Fold in a shorter bar that follows all before it."""
+        """Add a shorter bar that is later than everything added before."""
         self._extend(bar.open, bar.high, bar.low, bar.close)
         self._add(bar.volume, bar.trades)
         self._sources.update(dict.fromkeys(bar.source.split("+")))
 
     def bar(self, *, closed: bool) -> Bar:
-        """Give what was folded; there must be something."""
-        volume = None if self._volume is None else format(self._volume, "f")
-        source = "+".join(self._sources)
-        return Bar(self.time, self.open, self.high, self.low, self.close, volume, self.trades, source, closed)
+        """Return the bar; it must not be empty."""
+        return Bar(
+            time=self.time,
+            open=self.open,
+            high=self.high,
+            low=self.low,
+            close=self.close,
+            volume=None if self._volume is None else format(self._volume, "f"),
+            trades=self.trades,
+            source="+".join(self._sources),
+            closed=closed,
+        )
 
     def _extend(self, first: str, high: str, low: str, last: str) -> None:
         highest, lowest = Decimal(high), Decimal(low)
@@ -111,37 +119,46 @@ class Fold:
         self.trades = None if trades is None or self.trades is None else self.trades + trades
 
 
-def given(time: int, numbers: Sequence[str], trades: int | None, venue: str) -> Bar:
-    """Make a bar that a venue's REST interface gave whole; ValueError for what are no numbers.
+def venue_bar(time: int, numbers: Sequence[str], trades: int | None, venue: str) -> Bar:
+    """Make a bar of a venue's own candle; `numbers` are open, high, low, close and volume.
 
-    `numbers`: open, high, low, close, volume.
+    Raises ValueError if they are not numbers or a price is missing.
     """
     open_, high, low, close, volume = (decimal_text(text) for text in numbers)
     if open_ is None or high is None or low is None or close is None:
         raise ValueError("a candle without a price")
-    return Bar(time, open_, high, low, close, volume, trades, venue + GIVEN)
+    return Bar(
+        time=time,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        trades=trades,
+        source=venue + CANDLES_SUFFIX,
+    )
 
 
 def start(time: int, interval_ms: int) -> int:
-    """Return the start of the bar that holds `time`."""
+    """Return the start of the bar that contains `time`."""
     return time - time % interval_ms
 
 
 def stored_for(interval: str) -> str:
-    """Name the stored interval that bars of `interval` are folded from."""
+    """Return the stored interval from which bars of `interval` are folded."""
     return next(name for name in reversed(STORED) if INTERVALS[interval] % INTERVALS[name] == 0)
 
 
-def stretch(stored: str) -> int:
-    """Return ms of the stretch of a stored interval that is forgotten as a whole.
+def retention_block_ms(stored: str) -> int:
+    """Return the length of the blocks in which bars of a stored interval are deleted.
 
-    Every bar that is folded from it, or restored from it while it is open, lies within one.
+    Any longer bar folded from them, and any open bar restored from them, lies within one block.
     """
     return {"1s": INTERVALS["1m"], "1m": INTERVALS["1h"], "1h": INTERVALS["1d"]}[stored]
 
 
 def folded(bars: Iterable[Bar], interval_ms: int) -> Iterator[Bar]:
-    """Fold bars, oldest first, into longer ones; one that holds an open bar is open."""
+    """Fold bars, oldest first, into longer ones; one that contains an open bar is open."""
     fold: Fold | None = None
     closed = True
     for bar in bars:

@@ -13,29 +13,48 @@ from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote, day_change
 from crypto_stream.market.sequence import Sequence, TradeSequence
 
-# An untimed fast channel (Binance bookTicker) is taken for older than the slow ticker after this long.
-_UNTIMED_STANDS_NS = 1_000_000_000
-# The names of channels are the venue's choice: more of one instrument are not followed.
-_MOST_CHANNELS = 20
+# After this silence a fast channel without times (Binance bookTicker) is considered older than the slow one.
+_UNTIMED_VALID_NS = 1_000_000_000
+# The venue chooses the names of channels, so their number per instrument is bounded.
+_MAX_CHANNELS = 20
 
 
 class Entry:
-    """What one source has said about one instrument; read by everybody, written only by `SourceBook`.
+    """The newest values of one instrument at one source; written by `SourceBook` only.
 
-    `received_ns` is when the newest accepted event came and `moved_ns` when price, bid or ask last changed
-    (what was not known before did not change), both on the monotonic clock. `channels` tells them apart.
+    `received_ns` is when the newest accepted event arrived and `moved_ns` when price, bid or ask last changed
+    (the first value is not a change), both on the monotonic clock. `channels` has such times per channel.
+    `price_…` and `top_…` describe the event that the price and the top of book came from.
     """
 
     __slots__ = (
-        *("price", "bid", "bid_size", "ask", "ask_size", "time", "received_ns", "moved_ns"),
-        *("sequences", "trade_sequences"),
-        *("open_24h", "high_24h", "low_24h", "volume_24h"),
-        *("price_time", "price_ns", "price_slow", "price_channel"),
-        *("top_time", "top_ns", "top_slow", "top_channel", "channels"),
+        "ask",
+        "ask_size",
+        "bid",
+        "bid_size",
+        "channels",
+        "high_24h",
+        "low_24h",
+        "moved_ns",
+        "open_24h",
+        "price",
+        "price_channel",
+        "price_ns",
+        "price_slow",
+        "price_time",
+        "received_ns",
+        "sequences",
+        "time",
+        "top_channel",
+        "top_ns",
+        "top_slow",
+        "top_time",
+        "trade_sequences",
+        "volume_24h",
     )
 
     def __init__(self, gives: set[Channel] | None = None) -> None:
-        """Begin empty; `gives` collects which channels the source has."""
+        """Start empty; `gives` collects the channels that the source has."""
         self.price: str | None = None
         self.bid: str | None = None
         self.bid_size: str | None = None
@@ -70,37 +89,39 @@ class Entry:
         seq: int,
         stale: bool,
     ) -> Quote:
-        """Compose the quote the outside sees."""
+        """Compose the quote that is published."""
+        percent, absolute = day_change(self.price, self.open_24h)
         return Quote(
-            instrument.symbol,
-            instrument.base,
-            instrument.quote,
-            source,
-            self.price,
-            self.bid,
-            self.bid_size,
-            self.ask,
-            self.ask_size,
-            self.open_24h,
-            self.high_24h,
-            self.low_24h,
-            self.volume_24h,
-            *day_change(self.price, self.open_24h),
-            self.time,
-            received,
-            published,
-            seq,
-            stale,
-            instrument.synthetic,
+            symbol=instrument.symbol,
+            base=instrument.base,
+            quote=instrument.quote,
+            source=source,
+            price=self.price,
+            bid=self.bid,
+            bid_size=self.bid_size,
+            ask=self.ask,
+            ask_size=self.ask_size,
+            open_24h=self.open_24h,
+            high_24h=self.high_24h,
+            low_24h=self.low_24h,
+            volume_24h=self.volume_24h,
+            change_24h=percent,
+            change_abs_24h=absolute,
+            time=self.time,
+            received=received,
+            published=published,
+            seq=seq,
+            stale=stale,
+            synthetic=instrument.synthetic,
         )
 
 
 class SourceBook:
     """One source's part of the book.
 
-    `gives` are the channels that the source ever gave, of whatever instrument. A symbol in `awaited` goes
-    over to `arrived` with its next accepted event: so the failover, which alone waits, need not look at
-    everything, and an event that it does not wait for costs one look into a set.
+    `gives` contains the channels that the source ever delivered, for any instrument. A symbol in `awaited`
+    moves to `arrived` with its next accepted event: this spares failover from polling all instruments, and
+    costs other events only one set lookup. `dropped` counts rejected events by channel.
     """
 
     def __init__(self) -> None:
@@ -112,9 +133,9 @@ class SourceBook:
         self.received_ns: int | None = None
 
     def apply(self, event: Update | Trade, received_ns: int, generation: int = 0) -> bool:
-        """Merge one event; False when it was not newer than what its channel already gave (counted).
+        """Merge one event; return False, and count it, if it is not newer than its channel's last one.
 
-        A trade that is merely out of order is taken, once; it is the newest price only by the venue's time.
+        A trade that arrives out of order is accepted once, but changes the price only if its time is newer.
         """
         symbol = event.symbol
         entry = self.entries.get(symbol)
@@ -127,17 +148,17 @@ class SourceBook:
             channel = event.channel
             sequence = entry.sequences.get(channel)
             if sequence is None:
-                if len(entry.sequences) >= _MOST_CHANNELS:
+                if len(entry.sequences) >= _MAX_CHANNELS:
                     return self._drop("other")
                 sequence = entry.sequences[channel] = Sequence()
             if not sequence.accepts(event.key, generation, received_ns):
                 return self._drop(channel)
             if event.price is UNSET and not event.slow:
-                _merge_top(entry, event, received_ns)  # by far the most frequent: the top of book alone
+                _merge_top(entry, event, received_ns)  # by far the most frequent event: only the top of book
             else:
                 _merge(entry, event, received_ns)
         entry.received_ns = self.received_ns = received_ns
-        entry.channels.took(event, received_ns, generation)
+        entry.channels.observe(event, received_ns, generation)
         time = event.time
         if time is not None and (entry.time is None or time > entry.time):
             entry.time = time
@@ -150,7 +171,7 @@ class SourceBook:
         channel = trade.channel
         sequence = entry.trade_sequences.get(channel)
         if sequence is None:
-            if len(entry.trade_sequences) >= _MOST_CHANNELS:
+            if len(entry.trade_sequences) >= _MAX_CHANNELS:
                 return self._drop("other")
             sequence = entry.trade_sequences[channel] = TradeSequence()
         arrival = sequence.judge(trade.key, generation, received_ns)
@@ -164,10 +185,10 @@ class SourceBook:
         self.dropped[channel] += 1
         return False
 
-    def useless_trade(self, symbol: str) -> None:
-        """Notice that the trade just applied came too late for its bar."""
+    def retract_trade(self, symbol: str) -> None:
+        """Do not count the trade just applied as activity of its channel: it was too late for its bar."""
         if entry := self.entries.get(symbol):
-            entry.channels.useless_trade()
+            entry.channels.retract_trade()
 
 
 class Book:
@@ -177,36 +198,36 @@ class Book:
         self._sources: dict[str, SourceBook] = {}
 
     def of(self, source: str) -> SourceBook:
-        """Return the part of `source`, made at first use."""
+        """Return the part of `source`, creating it at first use."""
         part = self._sources.get(source)
         if part is None:
             part = self._sources[source] = SourceBook()
         return part
 
     def entry(self, source: str, symbol: str) -> Entry | None:
-        """Return what `source` has said about `symbol`, or None."""
+        """Return the entry of `symbol` at `source`, or None if there is none yet."""
         part = self._sources.get(source)
         return part.entries.get(symbol) if part else None
 
 
 def _is_newer(time: int | None, held: int | None) -> bool:
-    """Say whether another channel's part gives way; within one channel the venue's key has decided."""
+    """Return whether an event of another channel is newer; within one channel its key has decided already."""
     return time is None or held is None or time >= held
 
 
 def _is_later(time: int | None, held: int | None) -> bool:
-    """Say whether a trade whose id is not the newest is later all the same."""
+    """Return whether a trade whose id is not the newest has a later time nevertheless."""
     return time is not None and held is not None and time > held
 
 
 def _slow_wins(time: int | None, held: int | None, held_ns: int, received_ns: int) -> bool:
-    """Say whether the slow ticker is newer than a fast channel's part.
+    """Return whether the slow ticker is newer than what a fast channel delivered.
 
-    Venue times decide; where the fast channel has none, a second of its silence does.
+    The venue's times decide; if one has none, a second of silence of the fast channel does.
     """
     if time is not None and held is not None:
         return time > held
-    return received_ns - held_ns > _UNTIMED_STANDS_NS
+    return received_ns - held_ns > _UNTIMED_VALID_NS
 
 
 def _merge_price(
@@ -263,15 +284,15 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
 
 
 def best(prices: list[tuple[str, str]], *, highest: bool) -> tuple[str, str] | tuple[None, None]:
-    """Pick the best of (source, price text) pairs: the highest bid or the lowest ask; the first of equals.
+    """Return the (source, price) pair with the highest bid or the lowest ask; of equal ones the first.
 
-    A price of zero is a venue's way of saying that this side of its book is empty.
+    A price of zero is ignored: some venues send it when that side of their book is empty.
     """
     found: tuple[str, str] | None = None
     for source, price in prices:
-        mine = Decimal(price)
-        if not mine:
+        number = Decimal(price)
+        if not number:
             continue
-        if found is None or (mine > Decimal(found[1]) if highest else mine < Decimal(found[1])):
+        if found is None or (number > Decimal(found[1]) if highest else number < Decimal(found[1])):
             found = (source, price)
     return found or (None, None)

@@ -1,4 +1,7 @@
-"""What each channel of one instrument at one source gave last, and what it shows of the others. Pure."""
+"""When each channel of an instrument at a source last delivered data, and evidence that another should have.
+
+If the 24 h figures show a new last price but no trade arrived, the trades channel is probably broken. Pure.
+"""
 
 from __future__ import annotations
 
@@ -11,58 +14,72 @@ from crypto_stream.market.events import Trade, Update
 
 Channel = Literal["top", "trades", "day"]
 CHANNELS: tuple[Channel, ...] = ("top", "trades", "day")
-# Trades come in bursts: the usual pause between two is a mean over about so many.
-_SHARE = 8
-# What one channel shows of another within this time after the other's last data may be that very data.
+# Trades come in bursts: the usual pause between two is averaged over about this many.
+_AVERAGED_PAUSES = 8
+# Channels lag behind each other: evidence within this time after a channel's data may be of that same data.
 LAG_NS = 1_000_000_000
 
 _Text = str | UnsetType | None
 
 
 class Channels:
-    """Times on the monotonic clock, in ns; 0 for never. Only what the book took counts.
+    """Times on the monotonic clock, in ns, 0 for never; only events that the book accepted count.
 
-    `top_ns`, `trades_ns` and `day_ns` are when each channel last gave something new: the same values under
-    a newer key are none. The 24 h figures came last at `told_ns`. At `traded_ns` another channel
-    first showed a trade that is later than the last one given, at `topped_ns` another top of book; at
-    `day_due_ns` came the first trade that the 24 h figures do not hold. `pause_ns` is the usual time between
-    two trades, None before the second. `gives` collects which channels there are.
+    - `top_ns`, `trades_ns`, `day_ns`: when the channel last delivered new values
+    - `day_received_ns`: when the 24 h figures were last received, changed or not
+    - `trade_evidence_ns`: when the 24 h figures first showed a trade that was not delivered
+    - `top_evidence_ns`: when another channel first showed a top of book that was not delivered
+    - `day_due_ns`: when the first trade arrived that is not contained in the 24 h figures
+    - `pause_ns`: the usual time between two trades; None before the second trade
+
+    `gives`, which all instruments of a source share, collects the channels that the source has.
     """
 
     __slots__ = (
-        *("top_ns", "trades_ns", "day_ns", "told_ns", "traded_ns", "topped_ns", "day_due_ns", "pause_ns"),
-        *("_trades_before_ns", "_top", "_day", "_generation", "_gives"),
+        "_day",
+        "_generation",
+        "_gives",
+        "_previous_trades_ns",
+        "_top",
+        "day_due_ns",
+        "day_ns",
+        "day_received_ns",
+        "pause_ns",
+        "top_evidence_ns",
+        "top_ns",
+        "trade_evidence_ns",
+        "trades_ns",
     )
 
     def __init__(self, gives: set[Channel] | None = None) -> None:
         self._gives = set[Channel]() if gives is None else gives
-        self.top_ns = self.trades_ns = self.day_ns = self.told_ns = 0
-        self.traded_ns = self.topped_ns = self.day_due_ns = 0
+        self.top_ns = self.trades_ns = self.day_ns = self.day_received_ns = 0
+        self.trade_evidence_ns = self.top_evidence_ns = self.day_due_ns = 0
         self.pause_ns: float | None = None
-        self._trades_before_ns = 0
+        self._previous_trades_ns = 0
         self._top: Update | None = None
         self._day: Update | None = None
         self._generation = 0
 
     @property
-    def tell_trades(self) -> bool:
-        """Say whether the 24 h figures show that there was a trade."""
+    def shows_trades(self) -> bool:
+        """Whether the 24 h figures contain something that changes with each trade."""
         return self._day is not None and (self._day.price, self._day.volume_24h) != (UNSET, UNSET)
 
     @property
-    def tell_top(self) -> bool:
-        """Say whether the 24 h figures come with bid and ask."""
+    def shows_top(self) -> bool:
+        """Whether the 24 h figures contain bid and ask."""
         return self._day is not None and (self._day.bid, self._day.ask) != (UNSET, UNSET)
 
-    def took(self, event: Update | Trade, received_ns: int, generation: int) -> None:
-        """Note an event that the book took; what was shown on an older connection proves nothing on this."""
+    def observe(self, event: Update | Trade, received_ns: int, generation: int) -> None:
+        """Record an event that the book accepted; evidence from an earlier connection is discarded."""
         if generation > self._generation:
             self._generation, self._day = generation, None
-            self.told_ns = self.traded_ns = self.topped_ns = self.day_due_ns = 0
+            self.day_received_ns = self.trade_evidence_ns = self.top_evidence_ns = self.day_due_ns = 0
         if isinstance(event, Trade):
-            self._took_trade(event, received_ns)
+            self._observe_trade(event, received_ns)
         elif event.slow:
-            self._took_day(event, received_ns)
+            self._observe_day(event, received_ns)
         elif event.bid is not UNSET or event.ask is not UNSET:
             top = self._top
             if (
@@ -73,55 +90,55 @@ class Channels:
                     self._gives.add("top")
                 self.top_ns, self._top = received_ns, event
 
-    def useless_trade(self) -> None:
-        """Take the last trade back: it has no time, or came too late for its bar."""
+    def retract_trade(self) -> None:
+        """Do not count the last trade: it has no time, or arrived too late for its bar."""
         if self.day_due_ns == self.trades_ns:
             self.day_due_ns = 0
-        self.trades_ns = self._trades_before_ns
+        self.trades_ns = self._previous_trades_ns
 
     def last_ns(self, channel: Channel) -> int:
-        """Tell when `channel` last gave something new."""
+        """Return when `channel` last delivered new values."""
         if channel == "top":
             return self.top_ns
         return self.trades_ns if channel == "trades" else self.day_ns
 
-    def _took_trade(self, trade: Trade, received_ns: int) -> None:
-        last_ns = self._trades_before_ns = self.trades_ns
+    def _observe_trade(self, trade: Trade, received_ns: int) -> None:
+        last_ns = self._previous_trades_ns = self.trades_ns
         if not last_ns:
             self._gives.add("trades")
         else:
             passed, usual = received_ns - last_ns, self.pause_ns
-            self.pause_ns = passed if usual is None else usual + (passed - usual) / _SHARE
+            self.pause_ns = passed if usual is None else usual + (passed - usual) / _AVERAGED_PAUSES
         self.trades_ns = received_ns
         if received_ns - self.day_ns > LAG_NS and self.day_due_ns <= self.day_ns:
             self.day_due_ns = received_ns
         if self._top and received_ns - self.top_ns > LAG_NS and self._is_beyond(self._top, trade.price):
-            self._show_top(received_ns)
+            self._note_top_evidence(received_ns)
 
     def _is_beyond(self, top: Update, price: str) -> bool:
         at = Decimal(price)
         below = isinstance(top.bid, str) and at < Decimal(top.bid)
         return below or (isinstance(top.ask, str) and at > Decimal(top.ask))
 
-    def _took_day(self, day: Update, received_ns: int) -> None:
-        before, came_ns = self._day, self.told_ns
+    def _observe_day(self, day: Update, received_ns: int) -> None:
+        before, before_ns = self._day, self.day_received_ns
         if before is None:
             self._gives.add("day")
-        # Figures without a volume may stay the same while trades go on.
+        # Without a volume the figures may remain the same in spite of trades.
         if before is None or _figures_of(day) != _figures_of(before) or not isinstance(day.volume_24h, str):
             self.day_ns = received_ns
         if before is not None:
-            # The last price changes by trades only; the volume of 24 h grows by trades only.
+            # Only trades change the last price, and only trades make the 24 h volume grow.
             traded = day.price != before.price or _grew(day.volume_24h, before.volume_24h)
-            if traded and came_ns > self.trades_ns + LAG_NS and self.traded_ns <= self.trades_ns:
-                self.traded_ns = received_ns
-            if (day.bid, day.ask) != (before.bid, before.ask) and came_ns > self.top_ns + LAG_NS:
-                self._show_top(received_ns)
-        self.told_ns, self._day = received_ns, day
+            if traded and before_ns > self.trades_ns + LAG_NS and self.trade_evidence_ns <= self.trades_ns:
+                self.trade_evidence_ns = received_ns
+            if (day.bid, day.ask) != (before.bid, before.ask) and before_ns > self.top_ns + LAG_NS:
+                self._note_top_evidence(received_ns)
+        self.day_received_ns, self._day = received_ns, day
 
-    def _show_top(self, received_ns: int) -> None:
-        if self.topped_ns <= self.top_ns:
-            self.topped_ns = received_ns
+    def _note_top_evidence(self, received_ns: int) -> None:
+        if self.top_evidence_ns <= self.top_ns:
+            self.top_evidence_ns = received_ns
 
 
 def _figures_of(day: Update) -> tuple[_Text, ...]:

@@ -1,4 +1,4 @@
-"""What a venue's frame says about an instrument: the two events the book understands."""
+"""The two market data events that venues' frames are parsed into and the book merges."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from msgspec import UNSET, UnsetType
 
 from crypto_stream.market.instruments import Instrument
 
-# The key of an event whose venue says no order: it is the order of arrival.
+# The key of an event for which the venue gives no order: events are ordered as they arrive.
 ARRIVAL = -1
 
 
 class Update(msgspec.Struct, frozen=True, gc=False):
-    """Carry only the fields one frame gives; every number is the venue's own text.
+    """New values of an instrument, only the fields contained in the frame; numbers are the venue's own text.
 
-    `key` is the venue's own order within (symbol, channel), or ARRIVAL: what is not newer is dropped. `time`
-    is the venue's time in ms. `slow` marks the 24 h ticker, whose price, bid and ask give way to faster
-    channels.
+    `key` is the venue's sequence number within (symbol, channel), or ARRIVAL; an event that is not newer is
+    dropped. `time` is the venue's time in ms. `slow` marks the 24 h ticker: price, bid and ask of faster
+    channels take precedence over its own.
     """
 
     instrument: Instrument
@@ -41,7 +41,7 @@ class Update(msgspec.Struct, frozen=True, gc=False):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One trade; `key` is its id where ids grow per symbol, `size` None where the venue gives none."""
+    """One trade; `key` is its id if ids increase per symbol, `size` is None if the venue does not send it."""
 
     instrument: Instrument
     channel: str

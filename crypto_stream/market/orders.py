@@ -1,6 +1,7 @@
-"""An order and what happened to it: what the bus carries and the store keeps.
+"""Orders and their execution reports, as the bus carries and the store keeps them.
 
-Nothing here can be part of a circle, and there may be a hundred thousand: the garbage collector is kept off.
+There may be a hundred thousand of them and none can be part of a reference cycle, so they are not tracked by
+the garbage collector (`gc=False`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import msgspec
 
 
 class Side(IntEnum):
-    """Which way an order trades; the numbers are those of the wire."""
+    """Buy or sell; the numbers are those of the wire protocol."""
 
     BUY = 1
     SELL = 2
 
 
 class Status(IntEnum):
-    """Where an order is in its life; the numbers are those of the wire. Only an ACTIVE one ever changes."""
+    """The state of an order; the numbers are those of the wire protocol. Only ACTIVE orders ever change."""
 
     ACTIVE = 1
     FILLED = 2
@@ -34,7 +35,11 @@ class Kind(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """How long an order waits (FIX TimeInForce): until cancelled, not at all, or whole or not at all."""
+    """How long an order stays active (FIX TimeInForce).
+
+    Good till cancelled, immediate or cancel (what cannot trade at once is cancelled), fill or kill (the whole
+    order trades at once or nothing does).
+    """
 
     GTC = "gtc"
     IOC = "ioc"
@@ -42,7 +47,7 @@ class TimeInForce(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a tester's order does whatever the market does: fill at its own price, be rejected, rest."""
+    """The scripted outcome of a test order, whatever the market does: fill at its price, reject, rest."""
 
     FILL = "fill"
     REJECT = "reject"
@@ -50,7 +55,7 @@ class Outcome(StrEnum):
 
 
 class ExecType(StrEnum):
-    """What a report tells (FIX ExecType): the order is accepted, traded, cancelled or rejected."""
+    """What a report is about (FIX ExecType): the order was accepted, traded, cancelled or rejected."""
 
     NEW = "new"
     TRADE = "trade"
@@ -59,7 +64,7 @@ class ExecType(StrEnum):
 
 
 class Ticket(msgspec.Struct, frozen=True, gc=False):
-    """What a client asks for; decimals as plain text, above 0. `price` is None exactly for a market order."""
+    """A client's order; decimals as canonical text, above 0. `price` is None for market orders only."""
 
     symbol: str
     side: Side
@@ -74,9 +79,9 @@ class Ticket(msgspec.Struct, frozen=True, gc=False):
 class Order(msgspec.Struct, frozen=True, gc=False):
     """One accepted order as of its newest report.
 
-    `rank` counts all accepted orders, `due_ms` is when it reaches the market (its simulated latency), times
-    are ms since the epoch. `cum_amount` is what has traded and `cum_value` the sum of amount times price of
-    it, both exact; what is left is `ticket.amount` - `cum_amount`, also of an order that has ended.
+    `rank` numbers all accepted orders, `due_ms` is when it reaches the market (after a simulated latency);
+    times are ms since the epoch. `cum_amount` is the amount traded so far and `cum_value` the sum of amount
+    times price of those trades, both exact. The rest is `ticket.amount` - `cum_amount`, even after it ended.
     """
 
     order_id: str
@@ -92,10 +97,10 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
-    """One change of one order, with the order as it is after it; `seq` counts an owner's reports from 1.
+    """One change of an order, with the resulting order; `seq` counts the reports of its owner from 1.
 
     A trade has `last_amount`, `last_price` and the `source` whose quote filled it (None: a scripted outcome);
-    `reason` says why an order ended without its owner's wish.
+    `reason` explains an end that the owner did not ask for.
     """
 
     seq: int
@@ -110,7 +115,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
-    """What an owner's trades of one instrument come to; exact decimals."""
+    """The sums of an owner's trades in one instrument; exact decimals."""
 
     symbol: str
     bought_amount: str = "0"
@@ -120,11 +125,12 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rules(msgspec.Struct, frozen=True, gc=False):
-    """What a venue demands of an order's numbers; None where it does not say.
+    """A venue's rules for the numbers of an order; None where it has none.
 
-    Prices are multiples of `tick` from `min_price` to `max_price`, amounts of `lot` from `min_amount` to
-    `max_amount`; amount times price is from `min_notional` to `max_notional`. Those of price and notional,
-    and `max_amount`, are of limit orders; market orders have those named so, `lot` and `min_amount`.
+    Prices are multiples of `tick` from `min_price` to `max_price`, amounts multiples of `lot` from
+    `min_amount` to `max_amount`, and amount times price lies between `min_notional` and `max_notional`.
+    `lot` and `min_amount` apply to all orders, the `market_…` rules to market orders, and the others to
+    limit orders only.
     """
 
     tick: str | None = None

@@ -1,4 +1,4 @@
-"""The quote: what the outside sees of one instrument at one instant."""
+"""The quote: what is published about one instrument at one instant."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from crypto_stream.market.exact import subtract
 class Quote(msgspec.Struct, frozen=True, gc=False):
     """Top of book, last price and 24 h figures of one instrument from one source.
 
-    Numbers are the venue's text or None; times are ms since the epoch (UTC); `received` and `published` are
-    our own clock, `time` the venue's. `seq` counts published changes within one life of the engine.
+    Numbers are the venue's text or None. Times are ms since the epoch (UTC): `time` by the venue's clock,
+    `received` and `published` by ours. `seq` increases with every published change.
     """
 
     symbol: str
@@ -40,9 +40,9 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 def day_change(price: str | None, opening: str | None) -> tuple[str | None, str | None]:
-    """Compute (price - open) / open in percent with two digits, and price - open exactly; None where unknown.
+    """Return the change since `opening` in percent with two decimals, and exactly; None where unknown.
 
-    Of an open that is not above 0 there is no percentage: a fall would seem a rise.
+    There is no percentage unless `opening` is above 0, as a fall could otherwise look like a rise.
     """
     if price is None or opening is None:
         return None, None

@@ -1,4 +1,4 @@
-"""What the feed says about its sources: values that flow to viewers, log and metrics."""
+"""The state of the feed's sources, as sent to viewers, log and metrics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ SourceState = Literal["off", "connecting", "connected", "live", "stale", "lost",
 
 
 class SourceStatus(msgspec.Struct, frozen=True):
-    """One source at one moment; times are ms since the epoch, ages ms, None where not known.
+    """The state of one source; times are ms since the epoch, ages in ms, None where unknown.
 
-    `reason` says why the state is what it is ("HTTP 451: not available from here, next try in 600 s"),
-    `last_error` keeps the newest failure after it is over. `frames` counts received frames by channel.
-    `real` of the instruments it carries are real pairs: a pin to a source without any serves nobody.
-    `asked_again` says when what was refused is asked for again, `left_out` what it has no room for.
-    `lacking` says of which instruments some channels give nothing although they should.
+    - `reason`: why it is in this state ("HTTP 451: not available from here, next try in 600 s")
+    - `last_error`: the newest failure, even after recovery
+    - `frames`, `dropped`: received frames and rejected events, by channel
+    - `real`: how many of the instruments it carries are real pairs
+    - `refused`, `asked_again`: instruments the venue refused, with reason and time of the next attempt
+    - `left_out`: instruments that exceed what the venue can carry
+    - `lacking`: instruments with a channel that delivers nothing although it should
     """
 
     name: str
@@ -41,7 +43,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
 
 class Switch(msgspec.Struct, frozen=True):
-    """Instruments changed the source that serves them; None on either side is "no live source"."""
+    """Instruments switched from one source to another; None on either side means "no live source"."""
 
     symbols: list[str]
     from_: str | None = msgspec.field(name="from")
@@ -51,14 +53,14 @@ class Switch(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The engine was started; `run` names what began then."""
+    """The engine was started; `run` identifies the run that began then."""
 
     time: int
     run: str
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """What the engine remembers of switches and its own starts since `since`, over restarts, oldest first."""
+    """Switches and engine starts since `since`, oldest first; survives restarts."""
 
     since: int
     switches: list[Switch] = []
@@ -66,10 +68,10 @@ class Timeline(msgspec.Struct, frozen=True):
 
 
 class VenueRow(msgspec.Struct, frozen=True):
-    """One connected source's own quote of an instrument, served or not.
+    """The quote of an instrument at one connected source, whether or not that source is serving.
 
-    `reason` says why it is stale, what of the instrument the source does not give, or why it would not serve
-    it next: its price is too far from the one served. Such a row is not among the best.
+    `reason` says why it is stale, what the source does not deliver, or why it could not serve: its price is
+    too far from the one served, which also excludes it from the best bid and ask.
     """
 
     source: str
@@ -87,10 +89,10 @@ class VenueRow(msgspec.Struct, frozen=True):
 
 
 class Venues(msgspec.Struct, frozen=True):
-    """All sources' own quotes of one instrument, and the best live bid and ask among them.
+    """The quotes of one instrument at all sources, and the best live bid and ask among them.
 
-    `serving` is the source in use or None; `reason` says why the instrument is stale, or what of it the
-    source in use does not give, None while all is well.
+    `serving` is the serving source or None; `reason` says why the instrument is stale, or what the serving
+    source does not deliver, and is None if all is well.
     """
 
     symbol: str

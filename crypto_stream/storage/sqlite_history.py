@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from crypto_stream.errors import SettingError
-from crypto_stream.market.bars import INTERVALS, start, stretch
+from crypto_stream.market.bars import INTERVALS, retention_block_ms, start
 from crypto_stream.storage.interface import Aside, Batch, CorruptError, Retention, UnusableError
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 from crypto_stream.storage.sqlite_tables import Tables, upgrade
@@ -125,7 +125,7 @@ class SqliteHistoryWriter:
                 ).fetchone()
                 if newest is None:
                     return 0
-                keep_from = start(min(newest, by.now_ms) - keep_ms, stretch(interval))
+                keep_from = start(min(newest, by.now_ms) - keep_ms, retention_block_ms(interval))
                 many = _many(database, series, keep_from)
                 if not many or by.steady:
                     database.execute(

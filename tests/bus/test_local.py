@@ -17,7 +17,16 @@ from crypto_stream.bus.codec import VERSION
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Ask, Beat, GetHistory, GetTopic, Pin, Quotes, Snapshot, ToGateway
+from crypto_stream.bus.messages import (
+    Beat,
+    GetHistory,
+    GetTopic,
+    Pin,
+    Quotes,
+    RequestBody,
+    Snapshot,
+    ToGateway,
+)
 from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
 from crypto_stream.errors import BusError, RefusedError
 from tests.waiting import DEADLINE_S, SCALE, until
@@ -37,7 +46,7 @@ class Engine:
         self.snapshots += 1
         return Snapshot("e1", self.snapshots, [], [], [], None, {})
 
-    async def answer(self, gateway: str, ask: Ask) -> Any:
+    async def answer(self, gateway: str, ask: RequestBody) -> Any:
         if isinstance(ask, GetTopic):
             return {"symbol": ask.key}
         if isinstance(ask, Pin):
@@ -115,9 +124,9 @@ async def test_snapshot_comes_first_then_changes(port: LocalEnginePort, gateway:
 
 async def test_answers_and_refusals_come_back(gateway: Gateway) -> None:
     """A request is answered with its value, or with the code and reason of its refusal."""
-    answer = await asyncio.to_thread(gateway.port.ask, GetTopic("venues", "btcusdt"))
+    answer = await asyncio.to_thread(gateway.port.request, GetTopic("venues", "btcusdt"))
     with pytest.raises(RefusedError) as refusal:
-        await asyncio.to_thread(gateway.port.ask, Pin("nowhere"))
+        await asyncio.to_thread(gateway.port.request, Pin("nowhere"))
 
     assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
     assert refusal.value.code == "unknown_source"
@@ -132,7 +141,7 @@ async def test_orders_and_short_questions_overtake_slow_ones(
 
     def ask() -> None:
         try:
-            gateway.port.ask(GetHistory("btcusdt"), DEADLINE_S / 4)
+            gateway.port.request(GetHistory("btcusdt"), DEADLINE_S / 4)
         except RefusedError as refused:
             codes.append(refused.code)
         except BusError:
@@ -144,7 +153,7 @@ async def test_orders_and_short_questions_overtake_slow_ones(
     await until(lambda: codes.count("busy") == 300 - 256)
     gateway.port.send(OrderCommands([Cancel(1, 1, "o")]))
     await until(lambda: engine.commands)
-    answer = await asyncio.to_thread(gateway.port.ask, GetTopic("venues", "btcusdt"))
+    answer = await asyncio.to_thread(gateway.port.request, GetTopic("venues", "btcusdt"))
 
     assert msgspec.msgpack.decode(answer) == {"symbol": "btcusdt"}
     assert len(codes) == 300 - 256
@@ -157,7 +166,7 @@ async def test_orders_and_short_questions_overtake_slow_ones(
 async def test_what_nobody_waits_for_any_more_is_given_up(gateway: Gateway, engine: Engine) -> None:
     """A request carries its time; the engine's work on it ends with that, not later."""
     with pytest.raises(RefusedError, match="in time"):
-        await asyncio.to_thread(gateway.port.ask, GetHistory("btcusdt"), 2.0 * SCALE)
+        await asyncio.to_thread(gateway.port.request, GetHistory("btcusdt"), 2.0 * SCALE)
 
     assert engine.given_up == 1
 
@@ -173,8 +182,8 @@ async def test_order_commands_and_their_news_keep_their_order(
     ((number, _), *_) = engine.commands
     news = [OrderNews([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
     for one in news:
-        port.tell(number, one)
-        port.tell(f"{number}0", one)
+        port.send_orders(number, one)
+        port.send_orders(f"{number}0", one)
     await until(lambda: len(gateway.received) == 10)
 
     assert engine.commands == [(number, command) for command in asked]
@@ -186,7 +195,7 @@ async def test_order_news_wait_at_their_sender_while_a_gateway_does_not_read(
 ) -> None:
     """Past the bound the bus says so, and says when the gateway has read; the link is never cut for it."""
     path = tmp_path / "bus.sock"
-    async with LocalEnginePort(path, engine, most_unread=100_000) as port:
+    async with LocalEnginePort(path, engine, max_unsent=100_000) as port:
         reader, writer = await asyncio.open_unix_connection(path, limit=1)
         try:
             writer.write(encode_frame(OrderCommands([Attach(7, "anna", anonymous=False)])))
@@ -194,13 +203,13 @@ async def test_order_news_wait_at_their_sender_while_a_gateway_does_not_read(
             ((number, _),) = engine.commands
             news = OrderNews([Failed(7, 0, "unknown_order", "x" * 50_000)])
             told = 1
-            while port.tell(number, news) and told < 1_000:
+            while port.send_orders(number, news) and told < 1_000:
                 told += 1
                 await asyncio.sleep(0)
             waited = list(engine.drained_gateways)
             await reader.readexactly(told * 50_000)
             await until(lambda: bool(engine.drained_gateways))
-            taken = port.tell(number, news)
+            taken = port.send_orders(number, news)
         finally:
             await hang_up(writer)
 
@@ -217,7 +226,7 @@ async def test_dead_engine_fails_requests_and_is_found_again(tmp_path: Path, eng
     resets_before = gateway.resets
     await until(lambda: gateway.resets > resets_before)
     with pytest.raises(BusError):
-        await asyncio.to_thread(gateway.port.ask, GetTopic("venues", "btcusdt"))
+        await asyncio.to_thread(gateway.port.request, GetTopic("venues", "btcusdt"))
     async with LocalEnginePort(tmp_path / "bus.sock", engine):
         await until(lambda: len(gateway.received) == 2)
         await asyncio.to_thread(gateway.close)

@@ -219,7 +219,7 @@ async def test_an_address_without_a_gateway_is_unreachable_at_once() -> None:
     """Entering raises, rather than trying for ever, where nobody listens, or no address is given."""
     for url, words in [
         ("http://127.0.0.1:1", "connection refused; is it running"),
-        ("nowhere", "is no address"),
+        ("nowhere", "is not a URL"),
     ]:
         with pytest.raises(UnreachableError, match=words):
             async with OrderClient(url, client_id=CLIENT_ID):
@@ -274,7 +274,7 @@ def _report(seq: int) -> Report:
 
 async def test_of_reports_that_nobody_reads_the_oldest_give_way() -> None:
     """Before the first reading a full queue forgets its oldest reports and holds nobody up."""
-    queue = ReportQueue(most=3)
+    queue = ReportQueue(size=3)
     for seq in range(5):
         await queue.put(_report(seq))
     queue.close()
@@ -284,7 +284,7 @@ async def test_of_reports_that_nobody_reads_the_oldest_give_way() -> None:
 
 async def test_reports_that_are_read_are_never_lost() -> None:
     """Once somebody reads, a full queue holds up who fills it, and every report arrives in order."""
-    queue = ReportQueue(most=2)
+    queue = ReportQueue(size=2)
 
     async def fill() -> None:
         for seq in range(20):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.composition import Composition
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.loading import load_sources
 from tests.feed.rig import Feed, settings
@@ -66,13 +66,13 @@ async def test_the_documented_venue_works(tmp_path: Path) -> None:
         port = next(iter(server.sockets)).getsockname()[1]
         chosen = settings(sources="acme", pairs="ethusdt,foousdt", handlers_dir=str(tmp_path), stale_after=60)
         chosen = chosen.model_copy(update={"handler_options": {"acme": {"url": f"ws://127.0.0.1:{port}"}}})
-        assembly = Assembly(
+        assembly = Composition(
             chosen, load_sources(chosen), pin=None, bans={}, remember_ban=lambda name, until_ms: None
         )
         feed = Feed(assembly)
         assembly.accepted.append(feed.took)
-        loop = tasks.create_task(connect_to_handler(assembly.board, feed))
-        line = assembly.board.lines["acme"]
+        loop = tasks.create_task(connect_to_handler(assembly.loop, feed))
+        line = assembly.loop.lines["acme"]
         await until(lambda: "foousdt" in line.refused)
         await acme.send("trade", price="3000.10", size="2")
         await acme.send("top", bid="[3000.0,1.50]", ask="null")

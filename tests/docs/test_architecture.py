@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-WALKS = TEXT[TEXT.index("## Three walks") : TEXT.index("## Two halves")]
+WALKS = TEXT[TEXT.index("## Three walks") : TEXT.index("## Two processes")]
 STEPS = re.findall(r"^\d+\. `([\w/<>]+\.py)` `([\w.]+)`", WALKS, re.MULTILINE)
 
 

@@ -184,7 +184,7 @@ def _codes() -> set[str]:
 
 def test_every_code_is_documented() -> None:
     """The table of codes names exactly those that the code refuses with."""
-    documented = {code.strip("`") for code in _rows("What ErrorInfo says", "The extended mode")}
+    documented = {code.strip("`") for code in _rows("Error codes", "In the extended mode")}
 
     assert documented == _codes()
 
@@ -223,7 +223,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{pending.MOST_UNANSWERED}, lists {pending.MOST_LISTS}",
         f"{default['patience']:g} s (`patience`), or {session.MOST_OWED // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
-        f"at most one update each {market_data.INTERVAL_S * 1000:g} ms",
+        f"at most one update every {market_data.INTERVAL_S * 1000:g} ms",
         f"`order_latency`, {default['order_latency']:g} ms",
         f"at most {fields.BEFORE_POINT} digits before and {fields.AFTER_POINT} after the point",
         f"text of up to {fields.MOST_ID} characters",

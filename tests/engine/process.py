@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream.bus.local_gateway import LocalGatewayPort
-from crypto_stream.bus.messages import Ask, Beat, Quotes, Snapshot, Switched, ToGateway
+from crypto_stream.bus.messages import Beat, Quotes, RequestBody, Snapshot, Switched, ToGateway
 from crypto_stream.market.quotes import Quote
-from crypto_stream.settings import hand_over, load
+from crypto_stream.settings import load, serialize
 from tests.waiting import DEADLINE_S, until
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +24,10 @@ import json, sys
 from pathlib import Path
 from crypto_stream.engine.run import main
 from crypto_stream.errors import UsageError
-from crypto_stream.settings import take_over
+from crypto_stream.settings import deserialize
 told = json.loads(sys.argv[1])
 try:
-    sys.exit(main(take_over(told["settings"]), Path(told["bus"]), lambda: print("beat", flush=True)))
+    sys.exit(main(deserialize(told["settings"]), Path(told["bus"]), lambda: print("beat", flush=True)))
 except UsageError as error:
     sys.exit(f"usage: {error}")
 """
@@ -43,9 +43,9 @@ class Engine:
         self._thread = threading.Thread(target=self.port.run, args=(self.received.extend, _ignore))
         self._thread.start()
 
-    async def ask(self, ask: Ask) -> bytes:
-        """Ask as a gateway does."""
-        return await asyncio.to_thread(self.port.ask, ask, DEADLINE_S)
+    async def request(self, body: RequestBody) -> bytes:
+        """Send a request as a gateway does."""
+        return await asyncio.to_thread(self.port.request, body, DEADLINE_S)
 
     async def stop(self) -> int:
         """End it with SIGTERM, return its status."""
@@ -97,7 +97,7 @@ def _ignore() -> None:
 def start(folder: Path, options: dict[str, dict[str, str]], **given: Any) -> list[str]:
     """Return the command of an engine whose files are in `folder`."""
     chosen = load({"data_dir": str(folder / "data"), **given}).model_copy(update={"handler_options": options})
-    told = {"settings": hand_over(chosen), "bus": str(folder / "bus")}
+    told = {"settings": serialize(chosen), "bus": str(folder / "bus")}
     return [sys.executable, "-c", PROGRAM, json.dumps(told)]
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.bus.interface import WATCH_FORGOTTEN_S
+from crypto_stream.bus.interface import WATCH_EXPIRES_S
 from crypto_stream.bus.messages import LiveBars, TopicUpdate, Watched
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
-from crypto_stream.engine.topics import MOST_WATCHED, Topics
+from crypto_stream.engine.topics import MAX_WATCHED, Topics
 from crypto_stream.errors import RefusedError
 from crypto_stream.history.history import History
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
@@ -80,9 +80,9 @@ def test_bars_that_closed_are_told_as_closed_with_the_open_one(told: Told) -> No
     told.watch("one", f"{SYMBOL}/1s")
     for later in (1000, 2000, 5000):
         told.trade(later)
-    told.topics.tell()
+    told.topics.send_changes()
     told.trade(6000)
-    told.topics.tell()
+    told.topics.send_changes()
     first, second = told.messages["one"][1:]
 
     assert [(bar.time - told.base_ms, bar.closed) for bar in first.bars] == [
@@ -98,9 +98,9 @@ def test_what_did_not_change_is_not_told_again(told: Told) -> None:
     """Nor is anything of a series that nobody watches, nor to who watches on what it watched before."""
     told.trade(0)
     told.watch("one", f"{SYMBOL}/1s")
-    told.topics.tell()
+    told.topics.send_changes()
     told.trade(500, symbol="ethusdt")
-    told.topics.tell()
+    told.topics.send_changes()
     again = told.watch("one", f"{SYMBOL}/1s")
 
     assert len(told.messages["one"]) == 1
@@ -111,9 +111,9 @@ def test_a_gap_is_told_when_it_begins_and_when_it_ends(told: Told) -> None:
     """Though no bar changes."""
     told.watch("one", f"{SYMBOL}/1m")
     told.history.switched(SYMBOL, None, "lost")
-    told.topics.tell()
+    told.topics.send_changes()
     told.history.switched(SYMBOL, "okx", "it is live")
-    told.topics.tell()
+    told.topics.send_changes()
     _, begun, ended = [message.gap for message in told.messages["one"]]
 
     assert isinstance(begun, Gap)
@@ -126,11 +126,11 @@ def test_each_gateway_is_told_of_what_it_watches(told: Told) -> None:
     told.watch("one", f"{SYMBOL}/1s")
     told.watch("two", f"{SYMBOL}/1m")
     told.watch("one", "ethusdt/1s")
-    told.topics.left("two")
+    told.topics.remove("two")
     told.messages = {"one": [], "two": []}
     told.trade(0)
     told.trade(0, symbol="ethusdt")
-    told.topics.tell()
+    told.topics.send_changes()
 
     assert [message.symbol for message in told.messages["one"]] == ["ethusdt"]
     assert told.messages["two"] == []
@@ -141,7 +141,7 @@ def test_what_there_is_not_is_named_and_the_rest_is_watched(told: Told, key: str
     """One key that there is not spoils nothing: instruments come and go."""
     answer = told.watch("one", f"{SYMBOL}/1s", key)
     told.trade(0)
-    told.topics.tell()
+    told.topics.send_changes()
 
     assert answer.unknown == [("candles", key)]
     assert told.newest()[0] == [0]
@@ -152,10 +152,10 @@ def test_what_there_is_not_is_named_and_the_rest_is_watched(told: Told, key: str
 def test_more_keys_than_a_gateway_may_watch_change_nothing(told: Told) -> None:
     """They are refused; what was watched before is watched on."""
     told.watch("one", f"{SYMBOL}/1s")
-    with pytest.raises(RefusedError, match=str(MOST_WATCHED)) as refused:
-        told.watch("one", *(f"s{number}/1s" for number in range(MOST_WATCHED + 1)))
+    with pytest.raises(RefusedError, match=str(MAX_WATCHED)) as refused:
+        told.watch("one", *(f"s{number}/1s" for number in range(MAX_WATCHED + 1)))
     told.trade(0)
-    told.topics.tell()
+    told.topics.send_changes()
 
     assert refused.value.code == "too_many_keys"
     assert told.newest()[0] == [0]
@@ -166,13 +166,13 @@ def test_what_is_not_said_again_is_forgotten(told: Told) -> None:
     now_s = 0.0
     topics = Topics([Candles(told.history, "e1", lambda: 0)], told._take, clock=lambda: now_s)
     topics.watch("one", {"candles": [f"{SYMBOL}/1s"]})
-    now_s = WATCH_FORGOTTEN_S - 1
+    now_s = WATCH_EXPIRES_S - 1
     topics.watch("two", {"candles": [f"{SYMBOL}/1m"]})
-    topics.tell()
-    now_s = WATCH_FORGOTTEN_S + 1
-    topics.tell()
+    topics.send_changes()
+    now_s = WATCH_EXPIRES_S + 1
+    topics.send_changes()
     told.trade(0)
-    topics.tell()
+    topics.send_changes()
 
     assert told.messages["one"] == []
     assert len(told.messages["two"]) == 1
@@ -186,7 +186,7 @@ def test_asking_once_keeps_nothing(told: Told) -> None:
         told.trade(later)
     told.watch("one", f"{SYMBOL}/1s")
     told.trade(100_000)
-    told.topics.tell()
+    told.topics.send_changes()
 
     assert isinstance(state, LiveBars)
     assert len(state.bars) == 1
@@ -231,10 +231,10 @@ def test_who_gets_every_message_has_every_bar(
         trades.append(trade(told.base_ms + at, str(1 + at % 7)))
         told.history.take("binance", trades[-1], "binance")
         if then == "tell":
-            told.topics.tell()
+            told.topics.send_changes()
         elif then == "watch":
             told.watch(data.draw(st.sampled_from(["one", "two"])), f"{SYMBOL}/{interval}")
-    told.topics.tell()
+    told.topics.send_changes()
     everything = plainly(trades, INTERVALS[interval])
 
     for messages in told.messages.values():

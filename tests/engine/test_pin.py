@@ -15,7 +15,7 @@ from crypto_stream.engine.orders import make_orders
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.settings import Settings
 from crypto_stream.storage.sqlite import SqliteStateStore
-from tests.engine.test_assembly import assembled
+from tests.engine.test_composition import assembled
 
 
 async def test_only_a_pin_that_changes_something_is_logged(

@@ -154,7 +154,7 @@ async def test_what_never_served_is_shown_stale() -> None:
     """An instrument whose source ended before anything served it shows the price that is known, stale."""
     desk = Desk()
     desk.say("two")
-    desk.publisher.adopt()
+    desk.publisher.adopt_first_prices()
     await asyncio.sleep(0)
 
     (quote,) = desk.quotes

@@ -72,13 +72,13 @@ async def test_venues_are_answered_and_watched(tmp_path: Path) -> None:
         FakeOKX(SYMBOLS) as okx,
         engine_on(tmp_path, binance, okx) as engine,
     ):
-        venues = msgspec.msgpack.decode(await engine.ask(GetTopic("venues", "btcusdt")), type=Venues)
+        venues = msgspec.msgpack.decode(await engine.request(GetTopic("venues", "btcusdt")), type=Venues)
         before = engine.all(TopicUpdate)
-        answer = await engine.ask(Watch({"venues": ["ethusdt", "goneusdt"], "weather": ["btcusdt"]}))
+        answer = await engine.request(Watch({"venues": ["ethusdt", "goneusdt"], "weather": ["btcusdt"]}))
         told = msgspec.msgpack.decode(answer, type=Watched)
         await until(lambda: len(engine.all(TopicUpdate)) >= 2)
         watched = {(message.topic, message.key) for message in engine.all(TopicUpdate)}
-        await engine.ask(Watch({}))
+        await engine.request(Watch({}))
         rows = {row.source: row for row in venues.sources}
 
         assert list(rows) == ["binance", "okx"]
@@ -108,7 +108,7 @@ async def test_refusals_name_what_is_wrong(tmp_path: Path) -> None:
             (Pin("nowhere"), "unknown_source"),
         ):
             with pytest.raises(RefusedError) as refusal:
-                await engine.ask(ask)
+                await engine.request(ask)
 
             assert refusal.value.code == code
         assert engine.beats[-1].pin is None
@@ -118,7 +118,7 @@ async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
     """A pin switches at once, holds in the next run, and `auto` undoes it; the numbers go on."""
     async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
         async with engine_on(tmp_path, binance, okx) as engine:
-            await engine.ask(Pin("okx"))
+            await engine.request(Pin("okx"))
             await until(lambda: engine.serving("okx"))
             first, last_seq = engine.snapshot, engine.quotes[-1].seq
             switches = engine.switches
@@ -131,7 +131,7 @@ async def test_pin_is_obeyed_and_survives_a_restart(tmp_path: Path) -> None:
             pinned = again.snapshot.pin
             second = again.snapshot
             served = {quote.source for quote in again.quotes if not quote.stale}
-            await again.ask(Pin("auto"))
+            await again.request(Pin("auto"))
             await until(lambda: again.serving("binance"))
 
     assert status == 0
@@ -201,7 +201,7 @@ async def test_a_pair_that_no_venue_trades_is_shown_stale_with_the_venues_word(t
             seen = len(_of(engine, "ethusdt"))
             await until(lambda: len(_of(engine, "ethusdt")) > seen + 20)
             quotes = _of(engine, "ethusdt")[seen:]
-            answer = await engine.ask(GetTopic("venues", "ethusdt"))
+            answer = await engine.request(GetTopic("venues", "ethusdt"))
             venues = msgspec.msgpack.decode(answer, type=Venues)
 
     assert all(quote.stale and quote.source == "binance" for quote in quotes)

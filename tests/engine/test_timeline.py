@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_stream.engine.timeline import MOST_STARTS, MOST_SWITCHES, MOST_SYMBOLS, TimelineKeeper
+from crypto_stream.engine.timeline import MAX_STARTS, MAX_SWITCHES, MAX_SYMBOLS, TimelineKeeper
 from crypto_stream.market.status import Start, Switch
 
 
@@ -29,18 +29,18 @@ def test_it_goes_on_over_restarts() -> None:
 def test_it_is_bounded() -> None:
     """However often sources switch and the engine starts, only the newest are kept, long lists in sum too."""
     text = None
-    for at in range(MOST_STARTS + 5):
+    for at in range(MAX_STARTS + 5):
         keeper = TimelineKeeper(text, f"e{at}", at)
         text = keeper.text()
-    for at in range(MOST_SWITCHES + 5):
+    for at in range(MAX_SWITCHES + 5):
         keeper.note(switch(at))
     many = keeper.timeline()
-    wide = [f"pair{n}" for n in range(MOST_SYMBOLS // 3)]
+    wide = [f"pair{n}" for n in range(MAX_SYMBOLS // 3)]
     for at in range(8):
         keeper.note(switch(at, *wide))
 
-    assert len(many.switches) == MOST_SWITCHES
-    assert len(many.starts) == MOST_STARTS
+    assert len(many.switches) == MAX_SWITCHES
+    assert len(many.starts) == MAX_STARTS
     assert len(keeper.timeline().switches) == 3
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.composition import Composition
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.failover import Change
@@ -28,7 +28,7 @@ STALE_S = 0.6 * SCALE
 class Feed:
     """A running feed and what it told its listener."""
 
-    assembly: Assembly
+    assembly: Composition
     changes: list[Change] = field(default_factory=list)
     events: list[tuple[str, Update | Trade]] = field(default_factory=list)
     bans: dict[str, int] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Feed:
 
     def state(self, source: str) -> str:
         """Return a source's state."""
-        return self.assembly.board.lines[source].state
+        return self.assembly.loop.lines[source].state
 
     def serving(self, symbol: str = "btcusdt") -> str | None:
         """Return who serves `symbol`."""
@@ -80,11 +80,11 @@ async def fed(
     """Run the feed on `sources` as the settings say."""
     bans: dict[str, int] = {}
     remember = bans.__setitem__
-    assembly = Assembly(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
+    assembly = Composition(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
     feed = Feed(assembly, bans=bans)
     assembly.accepted.append(feed.took)
     async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(connect_to_handler(assembly.board, feed))
+        loop = tasks.create_task(connect_to_handler(assembly.loop, feed))
         try:
             yield feed
         finally:

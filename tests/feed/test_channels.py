@@ -31,7 +31,7 @@ def fed(steps: list[tuple[str, float]], without: str = "") -> tuple[Entry, float
         else:
             event = Update(named("x"), "day", 1, price=str(number), volume_24h=str(number), slow=True)
         if what != without:
-            entry.channels.took(event, round(now * S), 1)
+            entry.channels.observe(event, round(now * S), 1)
     return entry, now
 
 
@@ -77,7 +77,7 @@ def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: f
     for number in range(trades):
         event = Trade(named("x"), "trades", number, 1, str(number), "1")
         at = round((100 + number * pause) * S)
-        other.channels.took(event, at, 1)
+        other.channels.observe(event, at, 1)
         other.moved_ns = at
     now = round((100 + trades * pause) * S)
     found = lacks(mine, [Other(other, 0, gives_trades=True)], now, 100 * S, LIMITS, {"trades"})

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.composition import Composition
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.loading import load_sources
 from tests.fakes import FakeBinance
@@ -30,14 +30,14 @@ def offline(**given: Any) -> Counting:
     """Make a feed of which nothing runs."""
     chosen = settings(sources="binance,okx").model_copy(update=given)
     bans: dict[str, int] = {}
-    assembly = Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+    assembly = Composition(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
     return Counting(assembly)
 
 
 def test_late_look_judges_nothing_for_a_second() -> None:
     """After a look that came late nothing is judged for one second, then all is as usual."""
     feed = offline()
-    board = feed.assembly.board
+    board = feed.assembly.loop
     judged: list[float] = []
     for at in (0.0, 0.1, 1.0, 3.0, 3.5, 3.9, 4.0, 4.1, 4.2):
         for line in board.lines.values():
@@ -52,7 +52,7 @@ def test_late_look_judges_nothing_for_a_second() -> None:
 async def test_an_instrument_comes_and_goes_while_the_loop_runs() -> None:
     """Added, it is served by the sources that give it; removed, its sources go on with the others."""
     async with two_venues() as (_binance, _okx, feed):
-        board = feed.assembly.board
+        board = feed.assembly.loop
         chain = board.failover.chains["xrpusdt"]
         board.remove("xrpusdt")
         gone = dict(board.failover.serving)
@@ -71,7 +71,7 @@ async def test_blocked_loop_costs_no_source() -> None:
         begun = time.monotonic_ns()
 
         def fresh() -> bool:
-            states.update(line.state for line in feed.assembly.board.lines.values())
+            states.update(line.state for line in feed.assembly.loop.lines.values())
             return feed.received("binance") > begun + 1.2 * S
 
         await until(fresh)
@@ -86,8 +86,8 @@ async def test_two_lost_venues_one_at_a_time_cost_no_busy_loop() -> None:
         gone = {"url": venue.url, "rest_url": venue.rest_url}
     feed = offline(standby=0, handler_options={"binance": gone, "okx": gone})
     async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(connect_to_handler(feed.assembly.board, feed))
-        await until(lambda: all(line.reconnects for line in feed.assembly.board.lines.values()))
+        loop = tasks.create_task(connect_to_handler(feed.assembly.loop, feed))
+        await until(lambda: all(line.reconnects for line in feed.assembly.loop.lines.values()))
         told = feed.told
         await asyncio.sleep(1.0)
         loop.cancel()

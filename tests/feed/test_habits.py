@@ -141,7 +141,7 @@ async def test_silence_after_our_ping_ends_the_connection() -> None:
         mute.transport.pause_reading()
         await until(lambda: len(venue.connections) == 2)
 
-        assert "no answer to a ping" in str(feed.assembly.board.lines["habits"].last_error)
+        assert "no answer to a ping" in str(feed.assembly.loop.lines["habits"].last_error)
 
 
 async def test_what_was_lost_is_asked_for_anew_and_nothing_else() -> None:
@@ -206,7 +206,7 @@ async def test_frames_as_large_as_the_handler_allows() -> None:
 async def test_instruments_are_shared_out_over_connections() -> None:
     """Each connection has its share; one that is lost takes only its own instruments with it."""
     async with fed("habits", *PAIRS, stale_after=60) as (venue, feed):
-        source = feed.assembly.board.lines["habits"]
+        source = feed.assembly.loop.lines["habits"]
         assert isinstance(source, SplitSource)
         await until(lambda: feed.state("habits") == "connected")
         for number, of in enumerate(("BTC/USDT", "ETH/USDT", "XRP/USDT", "ADA/USDT"), 1):
@@ -238,7 +238,7 @@ async def test_a_venue_that_is_asked() -> None:
         values = (entry.price, entry.bid, entry.ask)
         venue.refuses = True
         await until(lambda: feed.state("asked") == "lost")
-        why = feed.assembly.board.lines["asked"].last_error
+        why = feed.assembly.loop.lines["asked"].last_error
         venue.refuses = False
         venue.newest = [{"id": "BTC-USDT", "n": 2, "bid": "5.30", "ask": "5.40"}]
         await until(lambda: feed.serving("btcusdt") == "asked")

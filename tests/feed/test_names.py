@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.composition import Composition
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.handler import Listed
 from crypto_stream.feed.loading import load_sources
@@ -35,7 +35,7 @@ async def test_a_currency_by_another_name_is_asked_for_so_and_served_as_ours() -
         async with assembled(
             sources="binance", pairs="NEIRO-USDT,btcusdt,gone-usdt", handler_options=options
         ) as feed:
-            line = feed.assembly.board.lines["binance"]
+            line = feed.assembly.loop.lines["binance"]
             await until(lambda: feed.serving(PAIR) == feed.serving("btcusdt") == "binance")
             await until(lambda: PAIR in line.listing.rules and "goneusdt" in line.refused)
 
@@ -73,7 +73,7 @@ async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
             for client in binance.clients:
                 client.streams.add(("aggTrade", PAIR))
             await binance.push(PAIR, price="77")
-            line = feed.assembly.board.lines["binance"]
+            line = feed.assembly.loop.lines["binance"]
             await until(lambda: line.status(0, pin=None, serving=0).frames.get("not_asked"))
 
             assert all(getattr(event, "price", None) != "77.00000000" for _, event in feed.events)
@@ -111,7 +111,7 @@ def test_both_can_be_written_in_the_file_and_in_the_environment(
     [
         ({"names": "NEIRO"}, "write NEIRO=NEIROCTO"),
         ({"names": "A=C,B=C"}, "C stands for two currencies"),
-        ({"without": "b%c"}, "'b%c' is no pair"),
+        ({"without": "b%c"}, "'b%c' is not a pair"),
     ],
 )
 def test_what_is_no_name_is_one_line(options: dict[str, str], said: str) -> None:
@@ -129,7 +129,7 @@ def test_two_pairs_of_one_name_there_are_one_line() -> None:
     chosen = chosen.model_copy(update={"handler_options": {"binance": {"names": "NEIRO=NEIROCTO"}}})
     bans: dict[str, int] = {}
     with pytest.raises(SettingError, match="two pairs would both be NEIROCTOUSDT"):
-        Assembly(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+        Composition(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
 
 
 async def test_a_recording_is_read_by_its_venues_names(tmp_path: Path) -> None:

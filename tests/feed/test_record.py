@@ -89,7 +89,7 @@ async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_
     async with assembled(sources=f"{name}:{file}", replay_speed="full", explicit_pairs=False) as again:
         await until(lambda: again.state(name) == "ended")
         replayed = again.assembly.book.of(name).entries
-        counts = again.assembly.board.lines[name].status(0, pin=None, serving=0).frames
+        counts = again.assembly.loop.lines[name].status(0, pin=None, serving=0).frames
     kinds = [msgspec.json.decode(line)[1] for line in file.read_bytes().splitlines()]
 
     assert {symbol: [getattr(entry, part) for part in VALUES] for symbol, entry in replayed.items()} == live

@@ -43,7 +43,7 @@ async def test_recording_plays_to_its_end_and_stays_there(tmp_path: Path, speed:
     file = recording(tmp_path / "some.ndjson", FRAMES)
     begun = time.monotonic()
     async with assembled(sources=f"replay:binance:{file}", replay_speed=speed, explicit_pairs=False) as feed:
-        line = feed.assembly.board.lines[NAME]
+        line = feed.assembly.loop.lines[NAME]
         await until(lambda: line.state == "ended" and feed.serving() is None)
         status = line.status(time.monotonic_ns(), pin=None, serving=0)
         entries = feed.assembly.book.of(NAME).entries
@@ -77,7 +77,7 @@ async def test_pause_of_a_recording_ends_nothing(tmp_path: Path) -> None:
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
         await until(lambda: feed.state(NAME) == "stale")
         await until(lambda: feed.state(NAME) == "ended")
-        line = feed.assembly.board.lines[NAME]
+        line = feed.assembly.loop.lines[NAME]
 
         assert line.reconnects == 0
         assert [getattr(event, "key", None) for _source, event in feed.events] == [1, 2]
@@ -90,7 +90,7 @@ async def test_an_announced_shutdown_is_played_like_any_frame(tmp_path: Path) ->
     frames = [(None, top("btcusdt", 1)), (None, notice), (None, top("btcusdt", 2))]
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
         await until(lambda: feed.state(NAME) == "ended")
-        line = feed.assembly.board.lines[NAME]
+        line = feed.assembly.loop.lines[NAME]
 
         assert line.status(0, pin=None, serving=0).frames == {"bookTicker": 2, "moving": 1}
 
@@ -144,7 +144,7 @@ async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
     file = recording(tmp_path / "f", [(1.0, swap), (1.0, trade), (1.0, "pong")])
     async with assembled(sources=f"replay:okx:{file}") as feed:
         await until(lambda: feed.state("replay:okx") == "ended")
-        status = feed.assembly.board.lines["replay:okx"].status(0, pin=None, serving=0)
+        status = feed.assembly.loop.lines["replay:okx"].status(0, pin=None, serving=0)
         entry = feed.assembly.book.entry("replay:okx", "btcusdt")
 
         assert status.frames == {"not_asked": 1, "trades": 1, "pong": 1}

@@ -13,7 +13,6 @@ import msgspec
 from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
-    Ask,
     Beat,
     GetHistory,
     GetSparks,
@@ -24,6 +23,7 @@ from crypto_stream.bus.messages import (
     OrderCounts,
     Pin,
     Quotes,
+    RequestBody,
     Snapshot,
     Sparks,
     Switched,
@@ -86,7 +86,7 @@ class Engine:
         self.states: dict[str, SourceState] = {"binance": "live", "synthetic": "live"}
         self.reasons: dict[str, str] = {}
         self.pin: str | None = None
-        self.asked: list[Ask] = []
+        self.asked: list[RequestBody] = []
         self.commands: list[tuple[str, Command]] = []
         self.gateways_left = 0
         self.updates = 0
@@ -148,7 +148,7 @@ class Engine:
             run=self.run,
         )
 
-    async def answer(self, _gateway: str, ask: Ask) -> Any:
+    async def answer(self, _gateway: str, ask: RequestBody) -> Any:
         """Answer as the real engine does."""
         self.asked.append(ask)
         if isinstance(ask, GetTopic):
@@ -174,7 +174,7 @@ class Engine:
 
     def tell(self, gateway: str, *news: Told) -> None:
         """Answer sessions of a gateway."""
-        self._port.tell(gateway, OrderNews(list(news)))
+        self._port.send_orders(gateway, OrderNews(list(news)))
 
     def drained(self, gateway: str) -> None:
         """Have nothing more to tell."""

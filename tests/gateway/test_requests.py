@@ -9,7 +9,7 @@ import pytest
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.requests import MOST_WATCHED, cancellation, settled, subscription
+from crypto_stream.gateway.requests import MAX_WATCHED, cancellation, settled, subscription
 from crypto_stream.market.instruments import Instrument
 from tests.gateway.engine import quote
 from tests.gateway.test_mirror import full, snapshot
@@ -95,7 +95,7 @@ def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
 def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     """One viewer cannot make the engine send every source's quote of everything."""
     mirror = Mirror()
-    many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(MOST_WATCHED + 1)]
+    many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(MAX_WATCHED + 1)]
     state = snapshot()
     mirror.receive(
         type(state)("e1", 1, many, [quote(one, 1) for one in many], [], None, {}),
@@ -104,7 +104,7 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
 
     with pytest.raises(RefusedError) as refused:
         subscription(mirror, None, ({"symbols": "all", "venues": True},))
-    fewer = [one.symbol for one in many[:MOST_WATCHED]]
+    fewer = [one.symbol for one in many[:MAX_WATCHED]]
     wish = subscription(mirror, None, ({"symbols": fewer, "venues": True},))
 
     assert refused.value.code == "too_many_symbols"

@@ -91,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(seconds):
             self.truth += SECOND
             self.clocks.pass_by(SECOND)
-            self.clock.look()
+            self.clock.check()
             self.take(VENUE, Trade(named(PAIR), "trades", self.truth, self.truth, "5", "1"))
             self.traded[start(self.truth, SECOND)] = self.traded.get(start(self.truth, SECOND), 0) + 1
             for moment in due(self.second, self.clock.now_ms() / SECOND):

@@ -21,7 +21,7 @@ class Told:
         self._key = 0
 
     def at(self, second: float, event: Trade | Update, generation: int = 1) -> None:
-        self.channels.took(event, round(second * S), generation)
+        self.channels.observe(event, round(second * S), generation)
 
     def trade(self, second: float, price: str = "10") -> None:
         self.at(second, Trade(named("x"), "trades", 1, 1, price, "1"))
@@ -42,7 +42,7 @@ def test_figures_of_the_day_show_a_trade_that_was_not_given(shows: dict[str, Any
     told.day(1.5)
     told.day(2.5, **shows)
 
-    assert told.channels.traded_ns == 2.5 * S
+    assert told.channels.trade_evidence_ns == 2.5 * S
 
 
 @pytest.mark.parametrize("shows", [{}, {"volume_24h": "99"}, {"bid": "8"}])
@@ -53,7 +53,7 @@ def test_what_is_no_trade_shows_none(shows: dict[str, Any]) -> None:
     told.day(1.5)
     told.day(2.5, **shows)
 
-    assert told.channels.traded_ns == 0
+    assert told.channels.trade_evidence_ns == 0
 
 
 def test_figures_of_the_last_trade_itself_show_nothing() -> None:
@@ -64,7 +64,7 @@ def test_figures_of_the_last_trade_itself_show_nothing() -> None:
     told.day(1, price="11")
     told.day(2, price="11")
 
-    assert told.channels.traded_ns == 0
+    assert told.channels.trade_evidence_ns == 0
 
 
 def test_another_connection_compares_with_its_own_figures_only() -> None:
@@ -73,7 +73,7 @@ def test_another_connection_compares_with_its_own_figures_only() -> None:
     told.day(5)
     told.day(60, generation=2, price="20")
 
-    assert told.channels.traded_ns == 0
+    assert told.channels.trade_evidence_ns == 0
 
 
 @pytest.mark.parametrize("price", ["8.9", "11.1"])
@@ -82,10 +82,10 @@ def test_a_trade_outside_the_top_of_book_shows_that_it_moved(price: str) -> None
     told = Told()
     told.top(0)
     told.trade(0.9, price)
-    early = told.channels.topped_ns
+    early = told.channels.top_evidence_ns
     told.trade(1.1, price)
 
-    assert (early, told.channels.topped_ns) == (0, round(1.1 * S))
+    assert (early, told.channels.top_evidence_ns) == (0, round(1.1 * S))
 
 
 def test_the_same_values_under_a_newer_key_are_nothing_new() -> None:
@@ -105,6 +105,6 @@ def test_a_useless_trade_is_none() -> None:
     told.trade(1)
     for second in (2, 3, 4):
         told.trade(second)
-        told.channels.useless_trade()
+        told.channels.retract_trade()
 
     assert told.channels.trades_ns == S

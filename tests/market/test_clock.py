@@ -16,8 +16,8 @@ def seconds(clock: EngineClock, clocks: SetClocks, count: int, **venues: int) ->
     for _ in range(count * 4):
         clocks.pass_by(250)
         for name, ahead_ms in venues.items():
-            clock.heard(name, BEGIN + clocks.running // 1_000_000 - 50_000 + ahead_ms)
-        clock.look()
+            clock.observe_trade(name, BEGIN + clocks.running // 1_000_000 - 50_000 + ahead_ms)
+        clock.check()
 
 
 def notes(clock: EngineClock) -> list[tuple[str, int]]:

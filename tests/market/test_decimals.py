@@ -31,7 +31,7 @@ def test_an_empty_text_is_a_value_not_given() -> None:
 )  # fmt: skip
 def test_anything_else_is_refused(text: str) -> None:
     """What is no finite ASCII decimal raises ValueError."""
-    with pytest.raises(ValueError, match="is no decimal number"):
+    with pytest.raises(ValueError, match="is not a decimal number"):
         decimal_text(text)
 
 
@@ -66,7 +66,7 @@ def test_four_at_once_are_what_each_is_alone(texts: tuple[str, str, str, str]) -
     try:
         alone = tuple(decimal_text(text) for text in texts)
     except ValueError:
-        with pytest.raises(ValueError, match="is no decimal number"):
+        with pytest.raises(ValueError, match="is not a decimal number"):
             four_decimal_texts(*texts)
     else:
         assert four_decimal_texts(*texts) == alone

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from crypto_stream import logs
-from crypto_stream.supervisor import INHERITED, Limits, Program, Supervisor
+from crypto_stream.child_process import INHERITED, Program, Timeouts
+from crypto_stream.supervisor import Supervisor
 
 _log = logging.getLogger("crypto_stream.stand_in")
 _BEAT_S = 0.05
@@ -95,7 +96,7 @@ def _supervise(log_file: str, limits: str, behaviours: list[str]) -> int:
     programs = [
         Program(name, [sys.executable, "-m", "tests.process.stand_in", name], {}) for name in behaviours
     ]
-    return Supervisor(programs, file.line, lambda: _log.info("serving"), Limits(**json.loads(limits))).run()
+    return Supervisor(programs, file.line, lambda: _log.info("serving"), Timeouts(**json.loads(limits))).run()
 
 
 if __name__ == "__main__":

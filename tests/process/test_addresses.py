@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.addresses import LONGEST_PATH, bus_path, listen, listen_together, web_address
+from crypto_stream.addresses import MAX_SOCKET_PATH, bus_path, listen, listen_shared, web_address
 from crypto_stream.errors import UsageError
 from crypto_stream.settings import Settings
 from crypto_stream.start import check_gateway
@@ -60,7 +60,7 @@ def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     """The kernel takes no longer path; the line says how long it is and what to do."""
     folder = tmp_path / ("x" * 120)
     with pytest.raises(
-        UsageError, match=rf"runtime-dir: .* at most {LONGEST_PATH} are possible; .*--runtime-dir"
+        UsageError, match=rf"runtime-dir: .* at most {MAX_SOCKET_PATH} are possible; .*--runtime-dir"
     ):
         bus_path(Path("data"), folder)
 
@@ -71,7 +71,7 @@ def test_a_folder_others_may_enter_is_refused() -> None:
     """Nobody else may be able to speak to the engine."""
     with short_folder() as short:
         Path(short).chmod(0o755)
-        with pytest.raises(UsageError, match="must be a folder that is yours alone"):
+        with pytest.raises(UsageError, match="must be a folder that only you can access"):
             bus_path(Path("data"), Path(short))
 
 
@@ -85,7 +85,7 @@ def test_missing_scripts_of_the_pages_name_the_one_command(tmp_path: Path) -> No
 def test_connections_are_dealt_out_among_listeners_of_one_port() -> None:
     """Each of the listeners gets connections, the first included; none is refused or lost."""
     with ExitStack() as stack:
-        listeners = [stack.enter_context(each) for each in listen_together("127.0.0.1", 0, 3)]
+        listeners = [stack.enter_context(each) for each in listen_shared("127.0.0.1", 0, 3)]
         address = listeners[0].getsockname()
         for _ in range(100):
             stack.enter_context(socket.create_connection(address, DEADLINE_S))
@@ -110,8 +110,8 @@ def _accepted(listener: socket.socket) -> int:
 def test_a_shared_port_is_refused_to_a_second_program(number: int) -> None:
     """Listeners that share a port among themselves share it with no other start, of one or many."""
     with ExitStack() as stack:
-        listeners = [stack.enter_context(each) for each in listen_together("127.0.0.1", 0, 3)]
+        listeners = [stack.enter_context(each) for each in listen_shared("127.0.0.1", 0, 3)]
         port = listeners[0].getsockname()[1]
 
         with pytest.raises(UsageError, match=rf"port: {port} on 127\.0\.0\.1 is in use.*; .* --port"):
-            listen_together("127.0.0.1", port, number)
+            listen_shared("127.0.0.1", port, number)

@@ -22,7 +22,9 @@ WHY = "binance: no trades although it is traded"
 
 
 async def bars(engine: Engine) -> HistoryPage:
-    return msgspec.msgpack.decode(await engine.ask(GetHistory(SYMBOL, "1s", limit=5000)), type=HistoryPage)
+    return msgspec.msgpack.decode(
+        await engine.request(GetHistory(SYMBOL, "1s", limit=5000)), type=HistoryPage
+    )
 
 
 @pytest.mark.parametrize("fault", ["silent:trade", "same:trade", "broken:trade", "old:trade"])

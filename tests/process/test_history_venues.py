@@ -40,7 +40,9 @@ async def trading(folder: Path) -> AsyncIterator[tuple[Engine, FakeBinance, Fake
 
 
 async def page(engine: Engine) -> HistoryPage:
-    return msgspec.msgpack.decode(await engine.ask(GetHistory(SYMBOL, "1s", limit=5000)), type=HistoryPage)
+    return msgspec.msgpack.decode(
+        await engine.request(GetHistory(SYMBOL, "1s", limit=5000)), type=HistoryPage
+    )
 
 
 async def until_bars(engine: Engine, source: str, count: int) -> HistoryPage:

@@ -96,9 +96,7 @@ def test_the_file_has_one_writer_also_after_a_rotation(tmp_path: Path) -> None:
     file = _log_file(tmp_path)
     for _ in range(200):
         file.line("x" * 95)
-    with pytest.raises(
-        UsageError, match=r"log-file: '.*app\.log' is written by another running Crypto Stream"
-    ):
+    with pytest.raises(UsageError, match=r"log-file: '.*app\.log' is being written by another Crypto Stream"):
         _log_file(tmp_path)
     file.close()
 

@@ -139,7 +139,9 @@ def test_a_broken_id_file_says_what_to_do(person: Person) -> None:
     done = person.order("list")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"Error: client-id: {person.id_file} holds no UUID; put yours into it, or ")
+    assert done.stderr.startswith(
+        f"Error: client-id: {person.id_file} does not contain a UUID; put yours into it, or "
+    )
     assert person.id_file.read_text() == "nonsense\n"
 
 

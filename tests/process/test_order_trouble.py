@@ -19,7 +19,7 @@ from msgspec import convert
 from websockets.asyncio.client import ClientConnection, connect
 
 from crypto_stream.client.messages import Report as ClientReport
-from crypto_stream.client.queues import Known
+from crypto_stream.client.queues import SeenReports
 from crypto_stream.market.orders import ExecType, Order, Report, Side, Ticket
 from crypto_stream.storage.interface import OrderBatch
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -198,7 +198,7 @@ async def test_a_log_that_is_damaged_before_a_kill_is_said_loudly(tmp_path: Path
 async def test_clients_begin_anew_where_another_store_was_put(tmp_path: Path, older: bool) -> None:
     """orders.db moved away, or an older one put back, while it is stopped: reports come from the first on."""
     data, aside = tmp_path / "data", tmp_path / "older.db"
-    known = Known()
+    known = SeenReports()
     async with visited(tmp_path) as (running, seen):
         first = await seen.place()
         running.process.terminate()

@@ -40,9 +40,9 @@ def test_an_origin_is_kept_as_browsers_send_it(given: str, kept: str) -> None:
         ("https://app.example?x", "write https://app.example"),
         ("https://me@app.example", "write https://app.example"),
         ("https://*.example", "stands alone"),
-        ("https://app.example:x", "no origin"),
-        ("https://app.example:99999", "no origin"),
-        ("https://[::1", "no origin"),
+        ("https://app.example:x", "not an origin"),
+        ("https://app.example:99999", "not an origin"),
+        ("https://[::1", "not an origin"),
     ],
 )
 def test_what_no_browser_sends_is_refused_with_a_sentence(given: str, said: str) -> None:

@@ -179,10 +179,10 @@ async def test_a_second_start_is_refused(tmp_path: Path) -> None:
         on_log = _refused(tmp_path)
 
         assert on_port.startswith(f"Error: port: {port} on 127.0.0.1 is in use")
-        assert "; stop what listens there, or " in on_port
+        assert "; stop that process, or " in on_port
         assert on_data.startswith("engine: error: ")
         assert str(tmp_path / "data") in on_data
-        assert on_log.startswith(f"Error: log-file: '{tmp_path / 'app.log'}' is written by another running")
+        assert on_log.startswith(f"Error: log-file: '{tmp_path / 'app.log'}' is being written by another")
         assert len(Client(url).courses()) == 103
 
 
@@ -238,7 +238,7 @@ async def test_the_commands_reach_a_running_program(tmp_path: Path) -> None:
         refused = command("switch", "nobody", "--url", url, *data)
         unknown = command("watch", "nothing", "--url", url)
 
-        assert pinned.stdout.startswith("Pinned: synthetic alone serves")
+        assert pinned.stdout.startswith("Pinned: only synthetic serves")
         assert Client(url).sources().pinned == "synthetic"
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
         assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)

@@ -49,7 +49,7 @@ def test_a_screenful_has_columns_and_marks_what_is_stale() -> None:
 
 def test_lines_name_the_zone_of_their_times() -> None:
     """Times are UTC wherever it runs, and the heading says so over them."""
-    line, heading = screen.plain_line(_quote("btcusdt"), 3_600_000), screen.plain_heading()
+    line, heading = screen.log_line(_quote("btcusdt"), 3_600_000), screen.log_heading()
 
     assert heading.startswith("TIME UTC  SYMBOL")
     assert line.startswith("01:00:00  btcusdt")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.errors import SettingError
-from crypto_stream.settings import OPTIONS, Settings, hand_over, load, take_over
+from crypto_stream.settings import OPTIONS, Settings, deserialize, load, serialize
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +58,9 @@ def test_venues_have_settings_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_settings_pass_to_another_process_whole() -> None:
     """A half gets every setting as it is, the token too, which is never shown."""
     settings = load({"admin_token": "secret", "standby": "all", "sources": "a,b", "data_dir": "x"})
-    handed = hand_over(settings)
+    handed = serialize(settings)
 
-    assert hand_over(take_over(handed)) == handed
+    assert serialize(deserialize(handed)) == handed
     assert handed["admin_token"] == "secret"
     assert "secret" not in repr(settings)
 

@@ -45,7 +45,7 @@ async def test_a_child_that_never_beats_is_killed_after_the_start_limit(tmp_path
 
 async def test_restarts_wait_longer_each_time(tmp_path: Path) -> None:
     """A child that dies at once is started again after waits that double up to the longest."""
-    limits = {"first_delay_s": 0.01, "longest_delay_s": 0.04}
+    limits = {"first_delay_s": 0.01, "max_delay_s": 0.04}
     with program(stand_ins(tmp_path, "crashes", **limits), tmp_path) as supervisor:
         await until(lambda: supervisor.log.count("crashes ended") >= 4)
         ends = [line.split("next_start_in_s=")[1] for line in supervisor.log.splitlines() if "_in_s=" in line]
@@ -140,24 +140,24 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
     with program(stand_ins(tmp_path, "deaf", stop_s=600.0), tmp_path) as supervisor:
         await until(lambda: "serving" in supervisor.log)
         supervisor.process.send_signal(signal.SIGINT)
-        await until(lambda: "stop asked for" in supervisor.log)
+        await until(lambda: "stopping on" in supervisor.log)
         supervisor.process.send_signal(signal.SIGINT)
 
         assert supervisor.wait() == 0
 
 
-async def test_all_but_the_first_are_renewed_one_after_the_other(tmp_path: Path) -> None:
+async def test_all_but_the_first_are_restarted_one_after_the_other(tmp_path: Path) -> None:
     """SIGUSR1, said twice too: each is restarted once, a deaf one by force, when the one before serves."""
     with program(stand_ins(tmp_path, "polite", "deaf", "other", stop_s=0.2), tmp_path) as supervisor:
         await until(lambda: "serving" in supervisor.log)
         supervisor.process.send_signal(signal.SIGUSR1)
-        await until(lambda: "asked for by SIGUSR1" in supervisor.log)
+        await until(lambda: "restarting the gateways on SIGUSR1" in supervisor.log)
         supervisor.process.send_signal(signal.SIGUSR1)
-        await until(lambda: "other renewed left=0" in supervisor.log)
+        await until(lambda: "other restarted left=0" in supervisor.log)
         told = [
-            "deaf ended to be renewed status=SIGKILL",
-            "deaf renewed",
-            "other ended to be renewed status=0",
+            "deaf ended to be restarted status=SIGKILL",
+            "deaf restarted",
+            "other ended to be restarted status=0",
         ]
         at = [supervisor.log.index(text) for text in told]
 
@@ -172,9 +172,9 @@ async def test_a_stop_ends_a_renewal(tmp_path: Path) -> None:
     with program(stand_ins(tmp_path, "polite", "deaf", stop_s=600.0), tmp_path) as supervisor:
         await until(lambda: "serving" in supervisor.log)
         supervisor.process.send_signal(signal.SIGUSR1)
-        await until(lambda: "asked for by SIGUSR1" in supervisor.log)
+        await until(lambda: "restarting the gateways on SIGUSR1" in supervisor.log)
         supervisor.process.send_signal(signal.SIGTERM)
-        await until(lambda: "stop asked for" in supervisor.log)
+        await until(lambda: "stopping on" in supervisor.log)
         supervisor.process.send_signal(signal.SIGTERM)
         status = supervisor.wait()
 

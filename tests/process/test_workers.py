@@ -367,7 +367,7 @@ async def test_a_renewal_refuses_no_new_connection(tmp_path: Path, server: str) 
         codes = []
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=DEADLINE_S) as client:
-            while "gateway-2 renewed left=0" not in service.running.log:
+            while "gateway-2 restarted left=0" not in service.running.log:
                 codes.append((await client.get("/courses/ticker_00")).status_code)
         await until(lambda: all(one.gone.is_set() for each in viewers.values() for one in each))
         back = await service.viewers(stack)

@@ -41,7 +41,7 @@ def admin(mirror: Mirror, port: GatewayPort, token: str | None) -> Blueprint:
             raise
         source = _source()
         try:
-            port.ask(Pin(source))
+            port.request(Pin(source))
         except RefusedError as refused:
             known = ["auto", *(one.name for one in mirror.sources(0.0))]
             raise ProblemError(400, refused.code, str(refused), parameter="source", allowed=known) from None

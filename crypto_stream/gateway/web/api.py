@@ -131,7 +131,7 @@ def _engine(mirror: Mirror) -> dict[str, object]:
 
 def _ask_venues(port: GatewayPort, symbol: str) -> Venues:
     try:
-        return msgspec.msgpack.decode(port.ask(GetTopic("venues", symbol)), type=Venues)
+        return msgspec.msgpack.decode(port.request(GetTopic("venues", symbol)), type=Venues)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

@@ -73,7 +73,7 @@ def _read(symbol: str, told: Mapping[str, str]) -> GetHistory:
 
 def _answered(port: GatewayPort, asked: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
     try:
-        return msgspec.msgpack.decode(port.ask(asked), type=kind)
+        return msgspec.msgpack.decode(port.request(asked), type=kind)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

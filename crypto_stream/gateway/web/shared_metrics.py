@@ -12,7 +12,7 @@ import msgspec
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from crypto_stream.addresses import own_folder
+from crypto_stream.addresses import make_private_folder
 from crypto_stream.errors import UsageError
 from crypto_stream.log_throttle import TroubleLog
 
@@ -91,7 +91,7 @@ class SharedMetrics(Collector):
 
     def _write(self, ours: _Written) -> None:
         try:
-            own_folder(self._folder)
+            make_private_folder(self._folder)
             draft = self._folder / f"{self._name}.draft"
             draft.write_bytes(_encode(ours))
             os.replace(draft, self._folder / f"{self._name}{_ENDING}")

@@ -155,9 +155,9 @@ class ChannelWatch:
 
 def _lacks_trades(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
-    if _is_shown(channels.traded_ns, since_ns, now_ns):
+    if _is_shown(channels.trade_evidence_ns, since_ns, now_ns):
         return True
-    shows_none = channels.tell_trades and channels.told_ns > after_ns
+    shows_none = channels.shows_trades and channels.day_received_ns > after_ns
     silence, pauses = now_ns - since_ns, _MANY_PAUSES if shows_none else _PAUSES
     if shows_none and silence < limits.quiet_after:
         return False
@@ -177,9 +177,9 @@ def _lacks_trades(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: i
 
 def _lacks_top(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
-    if _is_shown(channels.topped_ns, since_ns, now_ns):
+    if _is_shown(channels.top_evidence_ns, since_ns, now_ns):
         return True
-    if channels.tell_top and channels.told_ns > after_ns:
+    if channels.shows_top and channels.day_received_ns > after_ns:
         return False
     return channels.trades_ns > after_ns and any(
         entry.moved_ns > max(after_ns, live_since_ns + LAG_NS) for entry, live_since_ns, _ in others

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.leftovers import end_leftovers, identify, listener_of
+from crypto_stream.orphans import end_orphans, identify, pid_listening_on
 from tests.process.programs import address, alive, command, program
 from tests.waiting import SCALE, until
 
@@ -82,7 +82,7 @@ def test_a_roster_of_nonsense_names_nobody(tmp_path: Path, content: str) -> None
     """The file is input like any other."""
     (tmp_path / "processes.json").write_text(content)
 
-    assert end_leftovers(tmp_path) == []
+    assert end_orphans(tmp_path) == []
 
 
 def test_a_process_that_only_has_the_same_number_is_left_alone(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_process_that_only_has_the_same_number_is_left_alone(tmp_path: Path) -
         (tmp_path / "processes.json").write_text(
             json.dumps([[1 << 22, "gone"], [known[0], "another boot/1"]])
         )
-        ended = end_leftovers(tmp_path)
+        ended = end_orphans(tmp_path)
         lives = other.poll() is None
         other.kill()
 
@@ -103,7 +103,7 @@ def test_a_process_that_only_has_the_same_number_is_left_alone(tmp_path: Path) -
 
 def test_who_listens_on_a_port_that_nobody_has_is_nobody() -> None:
     """Port 1 is nobody's here."""
-    assert listener_of(1) is None
+    assert pid_listening_on(1) is None
 
 
 @pytest.mark.parametrize("gone", ["socket", "folder"])
@@ -118,7 +118,7 @@ async def test_a_deleted_socket_of_the_bus_is_made_anew(tmp_path: Path, gone: st
             os.kill(running.pids("gateway-1")[-1], signal.SIGKILL)
             await until(lambda: running.log.count("gateway connected to the bus") == 2, 20 * SCALE)
 
-            assert "the socket of the bus was gone and is made anew" in running.log
+            assert "the bus's socket was deleted and has been recreated" in running.log
             assert runtime.stat().st_mode & 0o777 == 0o700
     finally:
         shutil.rmtree(runtime, ignore_errors=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crypto_stream.admin_token import NAME, make_token, read_token
 from crypto_stream.errors import UsageError
-from crypto_stream.proof import NAME, make_token, read_token
 from tests.process.nginx import nginx
 from tests.process.programs import address, command, program
 from tests.waiting import DEADLINE_S, SCALE, until
@@ -54,7 +54,7 @@ async def test_only_the_secret_of_the_data_directory_may_pin(
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert unpinned is None
     assert told.stdout == secret.read_text()
-    assert pinned.stdout.startswith("Pinned: synthetic alone serves")
+    assert pinned.stdout.startswith("Pinned: only synthetic serves")
     assert (elsewhere.returncode, "--data-dir" in elsewhere.stderr) == (2, True)
     assert far.returncode != 0
     assert secret.read_text().strip() not in running.log + running.output

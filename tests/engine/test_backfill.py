@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from crypto_stream.engine.backfill import seed
+from crypto_stream.engine.backfill import backfill
 from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import MalformedFrame
@@ -72,9 +72,9 @@ def test_a_wrong_clock_finishes_no_bar_of_a_venue(tmp_path: Path) -> None:
     clocks = SetClocks(NOW + 120 * MINUTE)
     clock = EngineClock(clocks, ["binance"])
     for second in range(5):
-        clock.heard("binance", NOW + MINUTE // 2 + second * 1000)
+        clock.observe_trade("binance", NOW + MINUTE // 2 + second * 1000)
         clocks.pass_by(1000)
-        clock.look()
+        clock.check()
     history = open_history(Settings(data_dir=tmp_path), ["btcusdt"], clock)
 
     assert history.seed("btcusdt", "1m", [given(NOW - MINUTE), given(NOW)]) == 1
@@ -106,7 +106,7 @@ async def test_both_venues_give_their_candles(venue: Any, name: str, tmp_path: P
         (source,) = load_sources(settings)
         history = open_history(settings, ["btcusdt"], EngineClock(MachineClocks()))
         async with asyncio.timeout(DEADLINE_S):
-            await seed(history, [source], {name: [BTC]}, names(source))
+            await backfill(history, [source], {name: [BTC]}, names(source))
         page = await history.ask("btcusdt", NOTHING)
 
     assert [bar.source for bar in page.bars] == [f"{name}:candles"]
@@ -146,7 +146,7 @@ async def test_the_next_venue_is_asked_when_one_gives_nothing(error: Exception, 
     broken, well = Venue("binance", error), Venue("okx")
     async with asyncio.timeout(DEADLINE_S):
         sources = [broken.source(), well.source()]
-        await seed(history, sources, {"binance": [BTC], "okx": [BTC]}, names(*sources))
+        await backfill(history, sources, {"binance": [BTC], "okx": [BTC]}, names(*sources))
 
     assert (broken.asked, well.asked) == (["1h"], ["1h", "1m"])
     assert (await history.ask("btcusdt", NOTHING)).bars[0].source == "okx:candles"
@@ -172,7 +172,7 @@ async def test_one_instrument_that_fails_costs_itself_alone(error: Exception, tm
     carried = [pair(symbol) for symbol in symbols]
     async with asyncio.timeout(DEADLINE_S):
         sources = [broken, well.source()]
-        await seed(
+        await backfill(
             history,
             sources,
             {"binance": carried, "okx": carried},

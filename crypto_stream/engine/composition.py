@@ -1,4 +1,4 @@
-"""Put the feed together: which instruments there are, which sources carry them, and their lines."""
+"""Compose the feed: which instruments there are, which sources carry them, and the sources' connections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrument]:
-    """Return the configured real pairs; recordings alone bring their own unless a person named pairs."""
+    """Return the configured real pairs; none if there are only recordings and `pairs` was not set."""
     venues = [source for source in sources if source.carries is None and not isinstance(source, Recording)]
     if not venues and not settings.explicit_pairs:
         return []
@@ -47,7 +47,7 @@ def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrume
 
 
 def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool) -> list[Instrument]:
-    """Return what `source` carries: its own list, its recording's, or the pairs; less what it is without."""
+    """Return what `source` carries: its own instruments, its recording's, or `pairs`; minus `without`."""
     carried = list(pairs) if source.carries is None else list(source.carries)
     if isinstance(source, Recording):
         carried = [each for each in source.scan() if not is_synthetic(each.symbol)]
@@ -57,33 +57,33 @@ def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool)
     return [instrument for instrument in carried if instrument.symbol not in source.without]
 
 
-def allotted(
-    carried: Mapping[str, Sequence[Instrument]], most: Mapping[str, int | None]
+def allocate(
+    wanted: Mapping[str, Sequence[Instrument]], capacities: Mapping[str, int | None]
 ) -> dict[str, list[Instrument]]:
-    """Cut what each source carries to the most it can: first what nobody before it carries, then the rest.
+    """Reduce what each source carries to its capacity, preferring instruments no earlier source carries.
 
-    Raises SettingError for a pair that none has room for.
+    Raises SettingError if an instrument fits into no source.
     """
-    cut: dict[str, list[Instrument]] = {}
+    carried: dict[str, list[Instrument]] = {}
     covered: set[str] = set()
-    for name, instruments in carried.items():
-        room = most[name]
-        if room is None or len(instruments) <= room:
-            cut[name] = list(instruments)
+    for name, instruments in wanted.items():
+        capacity = capacities[name]
+        if capacity is None or len(instruments) <= capacity:
+            carried[name] = list(instruments)
         else:
-            first = sorted(instruments, key=lambda each: each.symbol in covered)  # stable: as a person wrote
-            kept = {each.symbol for each in first[:room]}
-            cut[name] = [each for each in instruments if each.symbol in kept]
-        covered.update(each.symbol for each in cut[name])
-    wanted = {each.symbol for instruments in carried.values() for each in instruments}
-    if wanted - covered:
-        limits = ", ".join(f"{name} carries {room}" for name, room in most.items() if room is not None)
-        raise SettingError(f"pairs: {len(wanted)} are too many: {limits}")
-    return cut
+            by_priority = sorted(instruments, key=lambda each: each.symbol in covered)  # a stable sort
+            chosen = {each.symbol for each in by_priority[:capacity]}
+            carried[name] = [each for each in instruments if each.symbol in chosen]
+        covered.update(each.symbol for each in carried[name])
+    symbols = {each.symbol for instruments in wanted.values() for each in instruments}
+    if symbols - covered:
+        limits = ", ".join(f"{name} carries {most}" for name, most in capacities.items() if most is not None)
+        raise SettingError(f"pairs: {len(symbols)} are too many: {limits}")
+    return carried
 
 
-class Assembly:
-    """The feed's parts, ready to run."""
+class Composition:
+    """The feed's parts, connected and ready to run."""
 
     def __init__(
         self,
@@ -96,24 +96,19 @@ class Assembly:
         recorder: Recorder | None = None,
         clock: EngineClock | None = None,
     ) -> None:
-        """Read instruments and chains out of `sources`; `pin` and `bans` are what a former life left."""
+        """Determine instruments and chains from `sources`; `pin` and `bans` are those of the previous run."""
         pairs = wanted_pairs(settings, sources)
         self.clock = clock or EngineClock(MachineClocks())
         self.book = Book()
         self._last_prices: dict[str, str] = {}
         self.instruments = Instruments(pairs)
         self.accepted: list[Callable[[str, Update | Trade], None]] = []
-        chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
         wanted = {
             source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
         }
-        self.carried = allotted(wanted, {source.name: source.limits.most for source in sources})
+        self.carried = allocate(wanted, {source.name: source.limits.most for source in sources})
         self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
-        for source in sources:
-            known = [self._known(each, source.name) for each in self.carried[source.name]]
-            self.carried[source.name] = known
-            for instrument in known:
-                chains.setdefault(instrument.symbol, []).append(source.name)
+        chains = self._build_chains(pairs, sources)
         limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
         synthetic = [source.name for source in sources if source.synthetic]
         self.guard = JumpGuard(self.book, settings.jump_guard)
@@ -121,25 +116,35 @@ class Assembly:
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
-        lines = {
-            source.name: self._kept(
+        connections = {
+            source.name: self._connections(
                 self._session_config(settings, source, self.carried[source.name], recorder),
                 remember_ban,
                 bans.get(source.name, 0),
             )
             for source in self.sources
         }
-        self.board = FailoverLoop(lines, self.failover, standby, pin if pin in lines else None)
+        self.loop = FailoverLoop(connections, self.failover, standby, pin if pin in connections else None)
 
-    def _known(self, instrument: Instrument, source: str) -> Instrument:
-        """Return the instrument as published; SettingError where it is synthetic for one source alone."""
+    def _build_chains(self, pairs: Sequence[Instrument], sources: Sequence[Source]) -> dict[str, list[str]]:
+        """Register what the sources carry; return the sources of each instrument in order of preference."""
+        chains: dict[str, list[str]] = {instrument.symbol: [] for instrument in pairs}
+        for source in sources:
+            known = [self._register(each, source.name) for each in self.carried[source.name]]
+            self.carried[source.name] = known
+            for instrument in known:
+                chains.setdefault(instrument.symbol, []).append(source.name)
+        return chains
+
+    def _register(self, instrument: Instrument, source: str) -> Instrument:
+        """Return the instrument as published; raise SettingError if only some sources call it synthetic."""
         known = self.instruments.get(instrument.symbol)
         if known is not None and known.synthetic != instrument.synthetic:
             raise SettingError(f"pairs: {known.symbol} is real for one source and synthetic for {source}")
         return self.instruments.add(instrument)
 
-    def recall(self, last_bars: Mapping[str, Bar]) -> None:
-        """Take the newest bar of each instrument that a former life left, before anything runs."""
+    def restore_bars(self, last_bars: Mapping[str, Bar]) -> None:
+        """Continue from the newest stored bar of each instrument; to be called before anything runs."""
         now_ns, now_ms = time.monotonic_ns(), self.clock.now_ms()
         for symbol, bar in last_bars.items():
             self._last_prices[symbol] = bar.close
@@ -147,12 +152,12 @@ class Assembly:
                 at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
                 self.guard.restore(symbol, former(bar.source, bar.close, at_ns))
 
-    def _kept(
+    def _connections(
         self, config: SessionConfig, remember_ban: Callable[[str, int], None], banned_until_ms: int
     ) -> KeptSource:
-        """Keep a source connected, over as many connections as its instruments need."""
-        at_once = config.source.limits.instruments or len(config.carried) or 1
-        parts = [config.carried[at : at + at_once] for at in range(0, len(config.carried), at_once)]
+        """Create as many reconnecting connections to a source as its instruments need."""
+        size = config.source.limits.instruments or len(config.carried) or 1
+        parts = [config.carried[at : at + size] for at in range(0, len(config.carried), size)]
         first = ReconnectingSource(
             config._replace(carried=parts[0] if parts else config.carried), remember_ban, banned_until_ms
         )
@@ -199,7 +204,7 @@ class Assembly:
         return self._last_prices.get(symbol) if entry is None else entry.price
 
     def _on_changed(self) -> None:
-        self.board.changed()
+        self.loop.changed()
 
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
         for listener in self.accepted:
@@ -207,12 +212,12 @@ class Assembly:
 
 
 def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instrument]) -> list[str]:
-    """Name what a source has no room for, and say it."""
+    """Return, and log, the instruments that exceed a source's capacity."""
     known = {instrument.symbol for instrument in carried}
     left = [instrument.symbol for instrument in wanted if instrument.symbol not in known]
     if left:
         extra = {"source": source, "carries": len(carried), "left_out": len(left), "symbols": few(left)}
-        log.warning("more pairs than a venue carries, the rest is left to the others", extra=extra)
+        log.warning("more pairs than a venue can carry, leaving the rest to other sources", extra=extra)
     return left
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from crypto_stream.engine.assembly import Assembly
+from crypto_stream.engine.composition import Composition
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.handler import Limits
 from crypto_stream.feed.loading import load_source, load_sources
@@ -22,11 +22,11 @@ TRADE = '{"stream":"%s@aggTrade","data":{"e":"aggTrade","E":1,"s":"%s","a":1,"p"
 
 def assembled(
     *sources: Source, pin: str | None = None, bans: dict[str, int] | None = None, **given: Any
-) -> Assembly:
+) -> Composition:
     """Put together what the settings say; nothing runs."""
     chosen = load(given)
     remembered: dict[str, int] = {}
-    return Assembly(
+    return Composition(
         chosen,
         sources or load_sources(chosen),
         pin=pin,
@@ -44,7 +44,7 @@ def test_chains_follow_the_order_of_the_sources() -> None:
     assert chains["btcusdt"] == chains["ethbtc"] == ("okx", "binance")
     assert chains["ticker_99"] == chains["eurusd"] == ("synthetic",)
     assert len(chains) == len(assembly.instruments) == 2 + 103
-    assert list(assembly.board.lines) == ["okx", "synthetic", "binance"]
+    assert list(assembly.loop.lines) == ["okx", "synthetic", "binance"]
 
 
 def test_one_pair_in_two_spellings_is_one() -> None:
@@ -73,8 +73,8 @@ def test_what_one_venue_has_no_room_for_is_carried_by_others(caplog: pytest.LogC
     binance = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=2))
     okx = load_source("okx", None, {})
     assembly = assembled(binance, okx, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt,adausdt")
-    status = assembly.board.lines["binance"].status(0, pin=None, serving=0)
-    (said,) = [record for record in caplog.records if "more pairs than a venue carries" in record.message]
+    status = assembly.loop.lines["binance"].status(0, pin=None, serving=0)
+    (said,) = [record for record in caplog.records if "more pairs than a venue can carry" in record.message]
 
     assert assembly.failover.chains == {
         "btcusdt": ("binance", "okx"),
@@ -124,17 +124,17 @@ def test_real_and_synthetic_never_share_a_symbol() -> None:
 
 def test_pin_of_a_source_that_is_gone_is_ignored() -> None:
     """A remembered pin of a source that is not configured any more pins nothing."""
-    assert assembled(sources="binance", pin="okx").board.pin is None
-    assert assembled(sources="binance,okx", pin="okx").board.pin == "okx"
+    assert assembled(sources="binance", pin="okx").loop.pin is None
+    assert assembled(sources="binance,okx", pin="okx").loop.pin == "okx"
 
 
 def test_remembered_ban_keeps_its_source_unconnected() -> None:
     """A source banned in a former life is lost from the start, with the end of its ban."""
     far = 4_000_000_000_000
     assembly = assembled(sources="binance,okx", bans={"binance": far})
-    for line in assembly.board.lines.values():
+    for line in assembly.loop.lines.values():
         line.want(True)
-    binance, okx = assembly.board.lines.values()
+    binance, okx = assembly.loop.lines.values()
 
     assert binance.state == "lost"
     assert "banned until" in (binance.reason or "")

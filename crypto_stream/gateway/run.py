@@ -41,7 +41,7 @@ from crypto_stream.gateway.stream import Stream, Watcher
 from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
-from crypto_stream.gateway.web.mounted import Mounted
+from crypto_stream.gateway.web.root_path import RootPath
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
@@ -146,7 +146,7 @@ class Gateway:
         self._orders.opening = opening
         self._app.wsgi_app = opening.around(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
         if settings.root_path:
-            self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
+            self._app.wsgi_app = RootPath(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
         road: Respond = respond_never
         if settings.prebuilt:
             fast = Responder(

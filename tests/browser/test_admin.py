@@ -56,6 +56,6 @@ def test_one_viewer_too_many(browser: Browser, guarded: System) -> None:
     second.page.goto("/ticker_00")
 
     expect(second.page.locator("#link-word")).to_have_text("Refused")
-    expect(second.page.locator("#banner")).to_contain_text("as many viewers as it takes")
+    expect(second.page.locator("#banner")).to_contain_text("reached its limit of viewers")
     first.close()
     second.close()

@@ -93,7 +93,7 @@ def api(
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
         troubles = {
-            "prices": mirror.verdict().words(),
+            "prices": mirror.verdict().summary(),
             "history": mirror.history_trouble,
             "orders": mirror.orders_trouble,
             "bars": mirror.bars_trouble,

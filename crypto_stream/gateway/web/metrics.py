@@ -145,7 +145,7 @@ class GatewayMetrics(Collector):
         orders = self._orders
         yield _gauge("order_sessions", "Open connections to /ws.", orders.sessions)
         yield _gauge("order_subscriptions", "Market data subscriptions on /ws.", orders.subscriptions)
-        yield _gauge("order_owed_bytes", "Bytes queued for slow order clients, at most.", orders.owed)
+        yield _gauge("order_owed_bytes", "Bytes queued for slow order clients, at most.", orders.backlog)
         yield _by("order_messages", "Messages from order clients.", "kind", orders.messages)
         yield _by("order_refusals", "ErrorInfo messages sent to order clients.", "code", orders.refusals)
         yield _total("order_reports", "Execution reports sent to order clients.", orders.reports)

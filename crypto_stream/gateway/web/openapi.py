@@ -8,7 +8,7 @@ import msgspec
 
 import crypto_stream
 from crypto_stream.bus.messages import HistoryPage, Sparks
-from crypto_stream.gateway.mirror import MOST_SWITCHES
+from crypto_stream.gateway.mirror import MAX_SWITCHES
 from crypto_stream.gateway.verdict import Verdict
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.quotes import Quote
@@ -186,7 +186,7 @@ _PATHS: dict[str, Any] = {
                     "properties": {
                         "pinned": _PINNED,
                         "sources": {"type": "array", "items": _SOURCE},
-                        "switches": {"type": "array", "items": _SWITCH, "maxItems": MOST_SWITCHES},
+                        "switches": {"type": "array", "items": _SWITCH, "maxItems": MAX_SWITCHES},
                         "switches_since": {**_MOMENT, "description": "When recording of switches began."},
                         "starts": {"type": "array", "items": _START},
                         "verdict": _VERDICT,

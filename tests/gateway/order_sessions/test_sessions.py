@@ -17,11 +17,11 @@ from crypto_stream.bus.messages import Quotes
 from crypto_stream.bus.orders import Command, Detach, Failed, Happened, Listed, ListOrders, Place, Received
 from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.order_sessions.limits import Client, Limits
+from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import MarketData
-from crypto_stream.gateway.order_sessions.pending import ANSWER_S, MOST_LISTS, MOST_UNANSWERED
-from crypto_stream.gateway.order_sessions.rate_limit import MOST_REFUSED, RateLimit
-from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MOST_OWED, OrderSession
+from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, MAX_PENDING
+from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, RateLimit
+from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MAX_BACKLOG, OrderSession
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
@@ -36,7 +36,7 @@ class House:
     """What a session asks of the gateway, kept for the test to see."""
 
     def __init__(self) -> None:
-        self.limits = Limits(200, 3, PATIENCE_S)
+        self.limits = SessionLimits(200, 3, PATIENCE_S)
         self.counters = OrderMetrics()
         self.mirror = Mirror()
         self.market = MarketData(self.mirror, self.counters, lambda: None)
@@ -65,10 +65,10 @@ class House:
     def ask(self, command: Command) -> None:
         self.asked.append(command)
 
-    def become(self, before: str, owner: str) -> None:
+    def change_owner(self, before: str, owner: str) -> None:
         self.owner = owner
 
-    def owes(self, number: int, size: int) -> None:
+    def note_backlog(self, number: int, size: int) -> None:
         self.owed = size
 
     def ended(self, number: int, reason: str) -> None:
@@ -131,11 +131,11 @@ class Seat:
     def ask(self) -> bool:
         """Have the client asked whether it has its reports, some time after the last question."""
         self.house.now_s += 1.0
-        return self.session.ask_for_receipt(self.house.now_s)
+        return self.session.request_ack(self.house.now_s)
 
     def tell(self, *news: Happened | Failed | Listed) -> None:
         """Tell the session what the engine said."""
-        self.session.give_frames(b"".join(self.session.framed(one) for one in news))
+        self.session.send_frames(b"".join(self.session.frame_for(one) for one in news))
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def test_receipts_are_asked_for_now_and_then() -> None:
         asked = []
         for seq in range(1, 5):
             one.tell(happened(seq))
-            asked.append(one.session.ask_for_receipt(one.house.now_s))
+            asked.append(one.session.request_ack(one.house.now_s))
             one.house.now_s += 0.04
         one.frames()
 
@@ -234,7 +234,7 @@ def test_who_lets_reports_wait_without_bound_is_cut_and_they_stay_untold() -> No
             seq += 1
             one.tell(*(happened(seq, amount="1" * 20) for _ in range(100)))
 
-        assert MOST_OWED / 1_000 < seq * 100 < MOST_OWED / 100
+        assert MAX_BACKLOG / 1_000 < seq * 100 < MAX_BACKLOG / 100
         assert one.house.asked == [Detach(7)]
         assert one.house.counters.disconnected == {"too slow": 1}
 
@@ -284,29 +284,29 @@ def test_a_busy_client_is_not_pinged() -> None:
 def test_commands_without_an_answer_are_bounded_and_none_is_lost() -> None:
     """Past 256 nothing more is read until half of them are answered."""
     with seated() as one:
-        one.house.limits = Limits(10_000, 3, PATIENCE_S)
-        one.session._rate = RateLimit(10_000, one.house.now_s)
-        one.send(*[PLACE] * (MOST_UNANSWERED + 50))
+        one.house.limits = SessionLimits(10_000, 3, PATIENCE_S)
+        one.session._rate_limit = RateLimit(10_000, one.house.now_s)
+        one.send(*[PLACE] * (MAX_PENDING + 50))
         held = len(one.house.asked)
         refs = [command.ref for command in one.house.asked if isinstance(command, Place)]
         one.tell(*(happened(seq, ref) for seq, ref in enumerate(refs, 1)))
         one.settle()
 
-        assert MOST_UNANSWERED <= held < MOST_UNANSWERED + 50
-        assert len(one.house.asked) == MOST_UNANSWERED + 50
+        assert MAX_PENDING <= held < MAX_PENDING + 50
+        assert len(one.house.asked) == MAX_PENDING + 50
 
 
 def test_lists_are_asked_a_few_at_a_time() -> None:
     """One more is refused; the answer to one makes room."""
     listing = '{"messageType":5,"message":{"request_id":1}}'
     with seated() as one:
-        one.send(*[listing] * (MOST_LISTS + 1))
+        one.send(*[listing] * (MAX_LISTS + 1))
         refused = one.messages()
         one.tell(Listed(7, 1, []))
         one.send(listing)
 
         assert [message["message"]["code"] for message in refused] == ["rate_limited"]
-        assert [type(command) for command in one.house.asked] == [ListOrders] * (MOST_LISTS + 1)
+        assert [type(command) for command in one.house.asked] == [ListOrders] * (MAX_LISTS + 1)
         assert [message["messageType"] for message in one.messages()] == [5]
 
 
@@ -314,7 +314,7 @@ def test_a_command_without_an_answer_is_told_unknown_and_a_late_report_is_still_
     """After ten seconds; the report comes without the request it belonged to, a late list not at all."""
     with seated() as one:
         one.send(PLACE.replace('"10"', '"10", "request_id": "r"'), '{"messageType":5,"message":{}}')
-        one.pass_time(ANSWER_S + 1)
+        one.pass_time(ANSWER_TIMEOUT_S + 1)
         told = one.messages()
         one.tell(happened(1, 1), Listed(7, 2, []))
         late = one.messages()
@@ -357,7 +357,7 @@ def test_without_the_engine_commands_are_refused_and_nothing_waits() -> None:
     with seated() as one:
         one.send(PLACE)
         one.house.up = False
-        one.session.lose()
+        one.session.engine_lost()
         one.send(PLACE)
         unknown, refused = one.messages()
         one.session.cut()
@@ -395,7 +395,7 @@ def test_the_pace_allows_a_seconds_worth_at_once_and_the_rate_in_the_long_run() 
 def test_only_many_refusals_in_a_short_time_are_abuse(seconds: float, abused: bool) -> None:
     """A client that is a little too fast for long is only refused."""
     pace = RateLimit(1, 0.0)
-    for number in range(2 * MOST_REFUSED):
-        pace.allows(number * seconds / (2 * MOST_REFUSED))
+    for number in range(2 * MAX_REFUSALS):
+        pace.allows(number * seconds / (2 * MAX_REFUSALS))
 
-    assert pace.abused() is abused
+    assert pace.abusive() is abused

@@ -38,7 +38,7 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
     page.get_by_label("Admin token").fill("open sesame")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#switched")).to_have_text("Only okx serves now, for everybody.")
+    expect(page.locator("#switched")).to_have_text("Only okx serves now, for all viewers.")
     expect(page.locator("#token-form")).to_be_hidden()
     expect(page.locator("#pinned")).to_have_text("Pinned: okx")
     assert page.evaluate("localStorage.length") == 0

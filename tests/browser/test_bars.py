@@ -36,7 +36,7 @@ _FOLLOW = """async (steps) => {
     const wrong = [];
     for (const [n, { live, page, truth }] of steps.entries()) {
         if (live === null) continue;
-        if (bars.join(live) === null) {
+        if (bars.merge(live) === null) {
             bars.begin(page);
             pages += 1;
         }
@@ -72,7 +72,7 @@ def test_open_bar_is_replaced(visit: Visit) -> None:
     page = _page([_bar(1000), _bar(2000, "1.5", closed=False)])
     live = _live([_bar(2000, "1.7"), _bar(3000, "1.8", closed=False)], 1000)
 
-    found = _play(visit, ("begin", page), ("join", live))
+    found = _play(visit, ("begin", page), ("merge", live))
 
     assert found["told"][1] == [2000, 3000]
     assert found["closes"] == {"1000": "1.0", "2000": "1.7", "3000": "1.8"}
@@ -82,7 +82,7 @@ def test_older_than_the_page_is_left(visit: Visit) -> None:
     """Live bars made before the page change nothing."""
     page = _page([_bar(1000), _bar(2000, "1.5", closed=False)], seq=10)
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(2000, "9.9", closed=False)], 1000, seq=9)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(2000, "9.9", closed=False)], 1000, seq=9)))
 
     assert found["told"][1] == []
     assert found["closes"]["2000"] == "1.5"
@@ -92,7 +92,7 @@ def test_closed_bar_never_changes(visit: Visit) -> None:
     """A bar that is closed in the page is not opened again by a live one of the same moment."""
     page = _page([_bar(1000), _bar(2000, "1.5")], seq=10)
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(2000, "1.4", closed=False)], 1000, seq=10)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(2000, "1.4", closed=False)], 1000, seq=10)))
 
     assert found["closes"]["2000"] == "1.5"
 
@@ -100,7 +100,7 @@ def test_closed_bar_never_changes(visit: Visit) -> None:
 @pytest.mark.parametrize("previous", [None, 4000])
 def test_hole_is_noticed(visit: Visit, previous: int | None) -> None:
     """Where the bar before the new ones is not held, a new page is asked for and nothing is taken."""
-    found = _play(visit, ("begin", _page([_bar(2000)])), ("join", _live([_bar(5000)], previous)))
+    found = _play(visit, ("begin", _page([_bar(2000)])), ("merge", _live([_bar(5000)], previous)))
 
     assert found["told"][1] is None
     assert found["times"] == [2000]
@@ -110,7 +110,7 @@ def test_unfinished_bar_is_a_hole(visit: Visit) -> None:
     """A bar that was held open and is past now has an end nobody heard of."""
     page = _page([_bar(2000, closed=False)])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(3000, closed=False)], 2000)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(3000, closed=False)], 2000)))
 
     assert found["told"][1] is None
 
@@ -119,7 +119,7 @@ def test_calm_is_no_hole(visit: Visit) -> None:
     """Without trades there are no bars, and the next one follows on the last however late it is."""
     page = _page([_bar(2000)])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(60_000, closed=False)], 2000)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(60_000, closed=False)], 2000)))
 
     assert found["times"] == [2000, 60_000]
     assert found["empty"] == []
@@ -129,7 +129,7 @@ def test_another_life_of_the_engine_is_noticed(visit: Visit) -> None:
     """Another epoch means a new page, even where the bars seem to follow."""
     live = _live([_bar(3000, closed=False)], 2000, epoch="b", seq=1)
 
-    found = _play(visit, ("begin", _page([_bar(2000)])), ("join", live))
+    found = _play(visit, ("begin", _page([_bar(2000)])), ("merge", live))
 
     assert found["told"][1] is None
 
@@ -138,7 +138,7 @@ def test_time_that_went_back_is_noticed(visit: Visit) -> None:
     """The newest live bar is more than a minute older than what is held: the server's clock was set back."""
     page = _page([_bar(7_200_000), _bar(7_201_000, closed=False)])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(10_000, closed=False)], None)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(10_000, closed=False)], None)))
 
     assert found["told"][1] is None
 
@@ -147,7 +147,7 @@ def test_other_interval_is_left(visit: Visit) -> None:
     """Live bars of the interval that was shown before change nothing."""
     live = _live([_bar(60_000)], 0, interval="1m")
 
-    found = _play(visit, ("begin", _page([_bar(2000)])), ("join", live))
+    found = _play(visit, ("begin", _page([_bar(2000)])), ("merge", live))
 
     assert found["told"][1] == []
     assert found["times"] == [2000]
@@ -162,7 +162,7 @@ def test_older_page_goes_before(visit: Visit) -> None:
         gaps=[{"from": 1500, "to": 1600, "reason": "x"}, {"from": 2500, "to": 3000, "reason": "lost"}],
     )
 
-    found = _play(visit, ("begin", newest), ("precede", older))
+    found = _play(visit, ("begin", newest), ("prepend", older))
 
     assert found["times"] == [1000, 2000, 3000, 4000]
     assert found["closes"]["3000"] == "1.0"
@@ -200,7 +200,7 @@ def test_gap_that_begins_is_told(visit: Visit) -> None:
     """An open gap comes with the live bars and takes no place before bars follow it."""
     gap = {"from": 3100, "to": None, "reason": "connection lost"}
 
-    found = _play(visit, ("begin", _page([_bar(2000), _bar(3000)])), ("join", _live([], 3000, gap=gap)))
+    found = _play(visit, ("begin", _page([_bar(2000), _bar(3000)])), ("merge", _live([], 3000, gap=gap)))
 
     assert found["told"][1] == []
     assert found["gaps"] == [gap]
@@ -211,7 +211,7 @@ def test_gap_that_ends_is_asked_for(visit: Visit) -> None:
     """When an open gap is over its true end is in the history only; until then the next bar ends it."""
     page = _page([_bar(3000)], gaps=[{"from": 3100, "to": None, "reason": "lost"}])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(6000, closed=False)], 3000)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(6000, closed=False)], 3000)))
 
     assert found["told"][1] is None
     assert found["gaps"] == [{"from": 3100, "to": 6000, "reason": "lost"}]
@@ -227,7 +227,7 @@ def test_long_watch_is_bounded(visit: Visit) -> None:
         let most = 0;
         for (let n = 1; n < 50_000; n += 1) {
             const bar = { ...page.bars[0], time: page.bars[0].time + n * 1000 };
-            bars.join({ ...live, previous: bar.time - 1000, bars: [bar] });
+            bars.merge({ ...live, previous: bar.time - 1000, bars: [bar] });
             most = Math.max(most, bars.bars.length);
         }
         return [most, bars.older === bars.bars[0].time];

@@ -83,7 +83,7 @@ def test_search_by_keyboard_alone(live: Open) -> None:
 
     page.keyboard.press("/")
     page.keyboard.type("no such thing")
-    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    expect(page.get_by_text("No matches")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("tr[data-symbol]:visible")).to_have_count(106)
     page.keyboard.type("ticker_07")

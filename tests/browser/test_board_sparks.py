@@ -67,7 +67,7 @@ def test_the_hour_goes_on_and_forgets(visit: Callable[..., Visitor]) -> None:
     body = """
         const [last, now] = given;
         const known = new sparks.Sparks();
-        known.take({ a: Array.from({ length: 60 }, (_, at) => [last - (59 - at) * 60000, String(at)]) });
+        known.replace({ a: Array.from({ length: 60 }, (_, at) => [last - (59 - at) * 60000, String(at)]) });
         const said = ['70', '70', '71'].map((price) => known.note('a', price, now));
         const same = known.hour('a', now).slice(-2);
         known.note('a', '72', now + 60000);
@@ -99,7 +99,7 @@ def test_how_far_it_went(
     visit: Callable[..., Visitor], first: str, last: str, walks: bool, said: str | None
 ) -> None:
     """Prices are compared in percent, exactly; walks through zero by their step."""
-    body = "return sparks.went([[0, given[0]], [1, given[1]]], given[2]);"
+    body = "return sparks.hourChange([[0, given[0]], [1, given[1]]], given[2]);"
 
     assert _run(visit, body, first, last, walks) == said
 

@@ -81,7 +81,7 @@ def test_gateway_frozen(live: Open, system: System) -> None:
     expect(page.locator("#venues .state")).to_have_text("live")
     pid = system.freeze("gateway")
     try:
-        expect(page.locator("#link-word")).to_have_text("No news", timeout=STALE_WITHIN)
+        expect(page.locator("#link-word")).to_have_text("No data", timeout=STALE_WITHIN)
         expect(page.locator("#stale-word")).to_be_visible()
         expect(page.locator("#venues .state")).to_have_text("unknown")
     finally:

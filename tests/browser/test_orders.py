@@ -66,7 +66,7 @@ def orders(visit: Visit) -> Callable[..., Page]:
 def ready(page: Page) -> Page:
     """Wait until quotes and orders have come."""
     expect(page.locator("#link")).to_have_attribute("data-link", "live")
-    expect(page.locator("#no-orders")).not_to_have_text("Waiting for the orders …")
+    expect(page.locator("#no-orders")).not_to_have_text("Loading orders …")
     expect(page.locator("#ask")).not_to_have_text("—")
     expect(page.locator("#stale")).to_be_hidden()
     return page
@@ -345,7 +345,7 @@ def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
     button.click()
     page.get_by_role("button", name="Yes, cancel them").click()
 
-    expect(page.locator("#news")).to_have_text("No order is active any more.")
+    expect(page.locator("#news")).to_have_text("No active orders left.")
     expect(page.locator("#statuses")).to_contain_text("Cancelled 60")
 
 
@@ -357,7 +357,7 @@ def test_a_lost_connection_is_said_and_healed(orders: Callable[..., Page], syste
     page.context.set_offline(True)
     system.kill("gateway")
     expect(page.locator("#link-word")).to_have_text("Offline", timeout=6_000 * SCALE)
-    expect(page.locator("#banner")).to_contain_text("Nothing can be placed")
+    expect(page.locator("#banner")).to_contain_text("Orders cannot be placed")
     expect(page.locator("#stale")).to_be_visible()
     page.locator("#amount").fill("4")
     page.keyboard.press("Enter")
@@ -466,10 +466,10 @@ def test_own_trades_are_marked_in_the_chart(orders: Callable[..., Page], visit: 
     expect(page.locator("#orders .status")).to_have_text("Filled")
     chart = page.context.new_page()
     chart.goto("/eurrub?interval=1s&type=line")
-    expect(chart.locator("#chart-words")).to_contain_text("1 trade of yours.")
+    expect(chart.locator("#chart-words")).to_contain_text("1 of your trades.")
 
     place(page, "4", side="Sell")
-    expect(chart.locator("#chart-words")).to_contain_text("2 trades of yours.")
+    expect(chart.locator("#chart-words")).to_contain_text("2 of your trades.")
     chart.locator("#plot").focus()
     told: set[str] = set()
 

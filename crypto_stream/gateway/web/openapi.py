@@ -71,7 +71,7 @@ _HTML = {"text/html": {"schema": {"type": "string"}}}
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _UNKNOWN = {"404": _problem("No such instrument; `near` lists similar ones.")}
 _UNREACHABLE = {"503": _problem("The engine cannot be reached.")}
-_UNCHANGED = {"304": {"description": "The client has it already (If-None-Match)."}}
+_UNCHANGED = {"304": {"description": "Not modified: the client already has this version (If-None-Match)."}}
 _STATUS = {"type": "object", "properties": {"status": {"type": "string"}}}
 _PINNED = {"type": ["string", "null"], "description": "The pinned source, null while none is."}
 
@@ -124,7 +124,7 @@ _PATHS: dict[str, Any] = {
         "The board: all quotes, live.", {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED}
     ),
     "/{symbol}": _get(
-        "The instrument's page; its quote where the client prefers application/json.",
+        "The instrument's page, or its quote if the client prefers application/json.",
         {
             "200": {
                 "description": "A page, or the quote.",

@@ -43,13 +43,12 @@ export class ChangeList {
 
   /** Add a switch of the source. @param {import('./live.js').Switch} change */
   source(change) {
-    const words = `Source: ${change.from ?? 'none'} → ${change.to ?? 'none'} (${change.reason})`;
-    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(change.time)), make('span', {}, words)));
+    this.remark(`Source: ${change.from ?? 'none'} → ${change.to ?? 'none'} (${change.reason})`, change.time);
   }
 
-  /** Add a remark. @param {string} words */
-  remark(words) {
-    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(Date.now())), make('span', {}, words)));
+  /** Add a remark. @param {string} words @param {number} time ms since the epoch */
+  remark(words, time = Date.now()) {
+    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(time)), make('span', {}, words)));
   }
 
   /** @param {HTMLElement} entry */

@@ -4,13 +4,7 @@
  * @module
  */
 
-import {
-  CandlestickSeries,
-  createChart,
-  createSeriesMarkers,
-  HistogramSeries,
-  LineSeries,
-} from '../vendor/lightweight-charts.standalone.production.mjs';
+import { CandlestickSeries, createChart, createSeriesMarkers, HistogramSeries, LineSeries } from '../vendor/lightweight-charts.standalone.production.mjs';
 import { digitsOf, priceFormat, tick } from './axis.js';
 import { Bands } from './bands.js';
 import { before, switches } from './bars.js';

@@ -210,7 +210,7 @@ export class ChartPanel {
     this.#sayBar();
     const { bars, interval } = this.#bars;
     const first = bars[0];
-    const words = first ? `${bars.length} ${bars.length === 1 ? 'bar' : 'bars'} of ${interval} since ${stamp(first.time)} ${zone()}.` : 'No bars yet.';
+    const words = first ? `${bars.length} bar${bars.length === 1 ? '' : 's'} of ${interval} since ${stamp(first.time)} ${zone()}.` : 'No bars yet.';
     const own = this.#own ? ` ${this.#own} of your trades.` : '';
     write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);

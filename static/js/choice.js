@@ -4,7 +4,7 @@
  * @module
  */
 
-import { getParameter, setParameters } from './urlstate.js';
+import { getParam, setParams } from './urlstate.js';
 
 const INTERVALS = ['1s', '5s', '15s', '1m', '5m', '15m', '1h', '4h', '1d'];
 const TYPES = ['candles', 'line'];
@@ -19,8 +19,8 @@ const TYPES = ['candles', 'line'];
  */
 export function readChoice(usual) {
   const kept = stored(usual.type);
-  const interval = getParameter('interval') || kept.interval;
-  const type = getParameter('type') || kept.type;
+  const interval = getParam('interval') || kept.interval;
+  const type = getParam('type') || kept.type;
   return {
     interval: INTERVALS.includes(interval) ? interval : usual.interval,
     type: TYPES.includes(type) ? type : usual.type,
@@ -57,7 +57,7 @@ export function startChoice(place, choice, key, chosen) {
     button.addEventListener('click', () => {
       if (button.getAttribute('aria-pressed') === 'true') return;
       Object.assign(choice, button.dataset);
-      setParameters(choice);
+      setParams(choice);
       stored(key, choice);
       show();
       chosen();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { getParameter, setParameters } from './urlstate.js';
+import { getParam, setParams } from './urlstate.js';
 import { write } from './paint.js';
 import { fold, matches } from './search.js';
 
@@ -14,7 +14,7 @@ export class Filter {
   #none = /** @type {HTMLElement} */ (document.getElementById('none'));
   #why = /** @type {HTMLElement} */ (document.getElementById('none-why'));
   #chips = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#groups button')]);
-  #group = getParameter('group');
+  #group = getParam('group');
   #place;
 
   /**
@@ -68,7 +68,7 @@ export class Filter {
   /** @param {string} group empty: all */
   #choose(group) {
     this.#group = group;
-    setParameters({ group });
+    setParams({ group });
     this.apply();
   }
 

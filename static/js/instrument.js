@@ -196,9 +196,8 @@ startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (op
 addEventListener('keydown', (event) => {
   const link = neighbours[/** @type {keyof typeof neighbours} */ (event.key)];
   // both together are AltGr
-  if (!link || event.metaKey || event.ctrlKey !== event.altKey) return;
-  if (document.activeElement?.closest('input, textarea, select')) return;
-  link.click();
+  if (event.metaKey || event.ctrlKey !== event.altKey || document.activeElement?.closest('input, textarea, select')) return;
+  link?.click();
 });
 startChoice(node('chart'), choice, usual.type, () => {
   aim();
@@ -206,24 +205,19 @@ startChoice(node('chart'), choice, usual.type, () => {
   panel?.choose();
 });
 // After the first paint: the chart library is larger than everything else.
-requestAnimationFrame(() => {
-  setTimeout(async () => {
-    try {
-      const { ChartPanel } = await import('./chartpanel.js');
-      panel = new ChartPanel(symbol, choice, digits);
-      ask();
-      showOwnTrades();
-    } catch {
-      write(node('chart-note'), 'The chart could not be loaded. Reload the page.');
-    }
-  });
-});
-/** Mark the trades of this browser's account, if it has one, in the chart. */
-async function showOwnTrades() {
+requestAnimationFrame(() => setTimeout(showChart));
+
+/** Load the chart, then mark the trades of this browser's account in it, if it has one. */
+async function showChart() {
+  try {
+    panel = new (await import('./chartpanel.js')).ChartPanel(symbol, choice, digits);
+    ask();
+  } catch {
+    write(node('chart-note'), 'The chart could not be loaded. Reload the page.');
+    return;
+  }
   const account = readAccount();
-  if (!account) return;
-  const { followTrades } = await import('./owntrades.js');
-  followTrades(symbol, account, (trades) => panel?.own(trades));
+  if (account) (await import('./owntrades.js')).followTrades(symbol, account, (trades) => panel?.own(trades));
 }
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);

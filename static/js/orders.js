@@ -5,7 +5,7 @@
  */
 
 import { startAccount } from './accountbox.js';
-import { getParameter } from './urlstate.js';
+import { getParam } from './urlstate.js';
 import { Cancelling } from './cancelling.js';
 import { announce, showBanner, showLink, showTitle } from './link.js';
 import { Live } from './live.js';
@@ -37,7 +37,7 @@ const instruments = new Map(
 );
 const describe = (/** @type {{instrument: string}} */ { instrument }) =>
   instruments.get(fold(instrument)) ?? { symbol: instrument, name: instrument };
-const first = (instruments.get(fold(getParameter('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
+const first = (instruments.get(fold(getParam('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
 
 const orders = new Orders();
 /** @type {import('./positions.js').PositionTable | undefined} loaded with the first position */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { getParameter, setParameters } from './urlstate.js';
+import { getParam, setParams } from './urlstate.js';
 import { OrderRow } from './orderrow.js';
 import { make, node, write } from './paint.js';
 
@@ -45,12 +45,12 @@ export class OrderTable {
     this.#orders = orders;
     this.#describe = describe;
     const heads = /** @type {HTMLElement[]} */ ([...this.#table.querySelectorAll('thead button')]);
-    const sorted = heads.find(({ dataset }) => dataset.column === getParameter('sort')) ?? heads[0];
+    const sorted = heads.find(({ dataset }) => dataset.column === getParam('sort')) ?? heads[0];
     this.#choice = {
-      find: (this.#find.value = getParameter('find')),
-      status: Math.max(0, NAMES.indexOf(getParameter('status'))),
+      find: (this.#find.value = getParam('find')),
+      status: Math.max(0, NAMES.indexOf(getParam('status'))),
       column: sorted.dataset.column ?? '',
-      down: (getParameter('order') || sorted.dataset.first) === 'down',
+      down: (getParam('order') || sorted.dataset.first) === 'down',
     };
     for (const head of heads) head.addEventListener('click', () => this.#sort(head));
     for (const chip of this.#chips) chip.addEventListener('click', () => this.#choose({ status: Number(chip.dataset.status) }));
@@ -97,7 +97,7 @@ export class OrderTable {
     Object.assign(this.#choice, change);
     this.#page = 0;
     const { find, status, column, down } = this.#choice;
-    setParameters({ find, status: NAMES[status], sort: column, order: down ? 'down' : 'up' });
+    setParams({ find, status: NAMES[status], sort: column, order: down ? 'down' : 'up' });
     this.#show();
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { getParameter, setParameters } from './urlstate.js';
+import { getParam, setParams } from './urlstate.js';
 import { compare } from './decimal.js';
 
 /** @typedef {import('./row.js').Row} Row */
@@ -52,10 +52,10 @@ export class Sorting {
     this.#table = table;
     this.#rows = rows;
     const buttons = /** @type {HTMLElement[]} */ ([...table.querySelectorAll('thead button')]);
-    const wanted = buttons.find((button) => button.dataset.column === getParameter('sort'));
+    const wanted = buttons.find((button) => button.dataset.column === getParam('sort'));
     if (wanted) {
       this.#column = wanted.dataset.column ?? '';
-      this.#down = (getParameter('order') || wanted.dataset.first) === 'down';
+      this.#down = (getParam('order') || wanted.dataset.first) === 'down';
     }
     for (const button of buttons) button.addEventListener('click', () => this.#choose(button));
     for (const body of table.tBodies) {
@@ -71,7 +71,7 @@ export class Sorting {
     if (this.#column !== column) [this.#column, this.#down] = [column, begin];
     else if (this.#down === begin) this.#down = !begin;
     else [this.#column, this.#down] = ['', false];
-    setParameters({ sort: this.#column, order: this.#column && (this.#down ? 'down' : 'up') });
+    setParams({ sort: this.#column, order: this.#column && (this.#down ? 'down' : 'up') });
     this.#show();
     this.apply();
   }

@@ -10,7 +10,7 @@
  * @param {string} name
  * @returns {string}
  */
-export function getParameter(name) {
+export function getParam(name) {
   return new URLSearchParams(location.search).get(name) ?? '';
 }
 
@@ -19,7 +19,7 @@ export function getParameter(name) {
  *
  * @param {{[name: string]: string}} values
  */
-export function setParameters(values) {
+export function setParams(values) {
   const parameters = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(values)) {
     if (value) parameters.set(name, value);

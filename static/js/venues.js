@@ -82,8 +82,7 @@ export class VenueTable {
     }
     for (const one of venues.sources) this.#fill(one, venues);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
-    const several = heard && names.length > 1 && bid && ask;
-    const said = several ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
+    const said = heard && names.length > 1 && bid && ask ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
     // Reasons of live rows: incomplete or implausible data. Stale rows are marked as such.
     for (const one of venues.sources) if (heard && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
     write(this.#best, said.join(' '));

@@ -166,7 +166,7 @@ def test_a_stale_market_says_why_it_cannot_trade(orders: Callable[..., Page], sy
 
 
 def test_a_second_outage_has_its_own_reason(orders: Callable[..., Page], system: System) -> None:
-    """What was the reason of the outage before is not repeated, whether prices came between or not."""
+    """The reason of an earlier outage is not repeated, whether or not prices arrived in between."""
     page = orders("btcusdt")
     said = page.locator("#stale")
     system.pin("synthetic")
@@ -267,7 +267,7 @@ def test_a_partial_fill_is_seen_as_progress(orders: Callable[..., Page]) -> None
 
 
 def test_two_tabs_of_one_account(orders: Callable[..., Page]) -> None:
-    """What one tab places the other shows at once, and may cancel; the first hears of it."""
+    """An order placed in one tab appears in the other, which can cancel it; the first tab shows that too."""
     first = orders()
     second = first.context.new_page()
     second.goto("/orders?instrument=eurrub")
@@ -282,7 +282,7 @@ def test_two_tabs_of_one_account(orders: Callable[..., Page]) -> None:
 
 
 def test_another_browser_takes_the_id(orders: Callable[..., Page]) -> None:
-    """Who enters the id shares the account; a wrong one is refused; the former id is told."""
+    """Entering the id shares the account; an invalid one is refused; the previous id is shown."""
     mine, theirs = orders(), orders()
     place(mine, "7", "40")
     before = account(theirs)
@@ -332,7 +332,7 @@ def test_sort_filter_pages_and_csv(orders: Callable[..., Page]) -> None:
 
 
 def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
-    """One press cancels nothing; after the second thought everything active is cancelled."""
+    """One click cancels nothing; after confirmation everything active is cancelled."""
     page = orders()
     seed(page, resting(60))
     button = page.get_by_role("button", name="Cancel all active (60)")
@@ -350,7 +350,7 @@ def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
 
 
 def test_a_lost_connection_is_said_and_healed(orders: Callable[..., Page], system: System) -> None:
-    """Offline nothing is placed and the page says so; back again all is there and can be cancelled."""
+    """Offline nothing is placed and the page says so; after reconnecting, orders can be cancelled."""
     page = orders()
     place(page, "3", "50")
 
@@ -393,7 +393,7 @@ def test_the_engine_is_killed(orders: Callable[..., Page], system: System) -> No
 
 
 def test_an_answer_that_is_lost_places_the_order_once(orders: Callable[..., Page]) -> None:
-    """When the connection breaks before the answer came, the page looks whether the order is there."""
+    """If the connection breaks before the answer, the page checks whether the order exists."""
     page = orders()
     page.evaluate("""() => {
         const send = WebSocket.prototype.send;

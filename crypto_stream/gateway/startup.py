@@ -14,10 +14,19 @@ GRACE_S = 5.0
 _POLL_S = 0.02
 # First path segments that need no engine, or whose pages fill themselves once it connects.
 _NO_WAIT = frozenset(
-    (
-        *("", "healthz", "readyz", "metrics", "static", "docs", "openapi.json"),
-        *("socket.io", "ws", "status", "orders"),
-    )
+    [
+        "",
+        "healthz",
+        "readyz",
+        "metrics",
+        "static",
+        "docs",
+        "openapi.json",
+        "socket.io",
+        "ws",
+        "status",
+        "orders",
+    ]
 )
 
 

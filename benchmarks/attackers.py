@@ -29,7 +29,7 @@ Attack = Callable[[Raw], Awaitable[None]]
 
 
 def flood(data: bytes, path: str = PATH, joining: str = "40", *, reads: bool = True) -> Attack:
-    """Make a client that joins and sends this again and again, and may read what comes."""
+    """Make a client that joins and sends this repeatedly; `reads` says whether it reads."""
 
     async def attack(wire: Raw) -> None:
         await wire.open(text(joining), path)
@@ -48,7 +48,7 @@ def flood(data: bytes, path: str = PATH, joining: str = "40", *, reads: bool = T
 
 
 def unfinished(data: bytes) -> Attack:
-    """Make a client that begins a message and keeps the connection."""
+    """Make a client that begins a message and keeps the connection open."""
 
     async def attack(wire: Raw) -> None:
         await wire.open(text("40") + data)
@@ -73,7 +73,7 @@ def endless(head: bytes, more: bytes, pause_s: float = 0.0) -> Attack:
 
 
 def asking(*requests: bytes) -> Attack:
-    """Make a client that asks one after the other without pause, and reads what it gets."""
+    """Make a client that sends one request after another without pause, and reads the responses."""
 
     async def attack(wire: Raw) -> None:
         for request in itertools.cycle(requests):
@@ -86,7 +86,7 @@ def asking(*requests: bytes) -> Attack:
 
 
 async def posts(wire: Raw) -> None:
-    """Open a session that polls, and post as many packets as go into one body, again and again."""
+    """Open a polling session and repeatedly post as many packets as fit into one body."""
     wire.writer.write(_get(_POLLING))
     opened = await wire.reader.read(1 << 16)
     if found := re.search(rb'"sid":"([^"]+)"', opened):
@@ -98,7 +98,7 @@ async def posts(wire: Raw) -> None:
 
 @contextlib.asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Raw]:
-    """Connect, and cut it in the end: what the other side does not read is not waited for."""
+    """Connect; at the end abort the connection without waiting for unsent data."""
     async with raw(url) as wire:
         try:
             yield wire
@@ -107,7 +107,7 @@ async def connected(url: str) -> AsyncIterator[Raw]:
 
 
 def crowd(number: int, say: Callable[[Raw], Awaitable[object]]) -> Attack:
-    """Make a client that opens so many connections more, says something on each, and keeps them a while."""
+    """Make a client that opens `number` more connections, sends something on each, and keeps them a while."""
 
     async def attack(wire: Raw) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -186,7 +186,7 @@ KINDS: dict[str, Attack] = {
 
 
 async def attack(url: str, kind: str) -> None:
-    """Let some of a kind go on, each on a new connection when it was cut."""
+    """Run several clients of one kind; each reconnects when its connection is closed."""
     async with asyncio.TaskGroup() as tasks:
         for _ in range(_AT_ONCE):
             tasks.create_task(_again(url, KINDS[kind]))
@@ -201,5 +201,5 @@ async def _again(url: str, one: Attack) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(19)  # they have machines of their own: what they take of this one is not the gateway's doing
+    os.nice(19)  # real attackers have their own machines: their CPU use here must not slow the gateway
     asyncio.run(attack(*sys.argv[1:]))

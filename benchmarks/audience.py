@@ -1,4 +1,4 @@
-"""The viewers of a measurement: several processes of them, asked as one."""
+"""The viewers of a measurement: several processes, addressed as one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _READY_S = 120.0
 
 
 class Sighting(NamedTuple):
-    """What all viewers saw since the mark.
+    """What all viewers have seen since the mark.
 
     `arrived`: per viewer "symbol source" → monotonic second of its first fresh quote from there. `now`,
-    `switches` and `outages`: what was seen, as JSON text → by how many viewers. `gaps`: symbol → the longest
+    `switches` and `outages`: JSON text → how many viewers saw it. `gaps`: symbol → the longest
     time in seconds any viewer waited for its next fresh quote.
     """
 
@@ -40,7 +40,7 @@ class Audience:
     """Viewers of one gateway."""
 
     def __init__(self, processes: list[Process]) -> None:
-        """Wait until all of them have their snapshot."""
+        """Wait until every viewer has its snapshot."""
         self._processes = processes
         self.count = sum(json.loads(process.line(_READY_S))["ready"] for process in processes)
 
@@ -69,7 +69,7 @@ class Audience:
 
     def _ask(self, line: str) -> list[Any]:
         for process in self._processes:
-            process.tell(line)
+            process.send_line(line)
         return [json.loads(process.line()) for process in self._processes]
 
 

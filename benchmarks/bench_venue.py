@@ -20,7 +20,7 @@ _PRICE = Decimal(60000)
 
 
 class Venue(FakeBinance):
-    """A fake Binance whose data is made by `step` alone."""
+    """A fake Binance that changes its data only in `step`."""
 
     def __init__(self, symbol: str) -> None:
         """Offer one pair."""
@@ -31,7 +31,7 @@ class Venue(FakeBinance):
         self.writers = self._feed.writers
 
     def begin(self) -> None:
-        """Count steps anew; the first time that somebody listens there is a trade, which gives the price."""
+        """Reset the count of steps; the first time, make a trade, which gives the price."""
         self._feed.begin()
         listening = any(("aggTrade", self._walk.symbol) in client.streams for client in self.clients)
         if listening and not self._traded:
@@ -40,13 +40,13 @@ class Venue(FakeBinance):
             self.publish(self._walk, "trade")
 
     def step(self) -> None:
-        """Change the top of book, for the venue's clients and for the readers of lines."""
+        """Change the top of book and send it to the venue's clients and the TCP readers."""
         self._feed.step()
         self._walk.quote_at(_PRICE + Decimal(self._feed.steps % 1000) / 100, None)
         self.publish(self._walk, "top")
 
     def frames(self, walk: Any, what: str) -> list[tuple[str, str]]:
-        """Make the wrapped frame with the moment of the step as its sizes."""
+        """Make the frame, with the time of the step as its sizes."""
         if what != "top":
             return super().frames(walk, what)
         moment = self._feed.quotes[0].bid_size
@@ -63,7 +63,7 @@ class Venue(FakeBinance):
 
 
 async def main(symbol: str) -> None:
-    """Serve venue and lines, obey standard input until it ends."""
+    """Serve the venue and the lines, and follow the commands on standard input."""
     async with Venue(symbol) as venue, await serve_lines(venue.writers) as lines:
         say([venue.port, lines.sockets[0].getsockname()[1]])
         await obey(venue, venue.step)

@@ -1,7 +1,7 @@
-"""A full board for very many: `python -m benchmarks.board` (about 11 minutes; --quick for a look).
+"""A full board for many clients: `python -m benchmarks.board` (about 11 minutes; --quick for a look).
 
 100 tickers change together once a second and go whole (interval 0) to 10,000 clients of one gateway on one
-core, first plain, then compressed. Feeder and clients share the second core.
+core, first uncompressed, then compressed. Feeder and clients share the second core.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADINGS = (
 @click.option("--seconds", default=300.0, show_default=True, help="Of each run.")
 @click.option("--servers", default="eventlet", show_default=True, help="Green servers, separated by commas.")
 def main(runs: int, quick: bool, only: str, output: Path, clients: int, seconds: float, servers: str) -> None:
-    """Measure plain and compressed in turn, print the table, write the results."""
+    """Measure without and with compression, print the table, write the results."""
     if quick:
         runs, clients, seconds = 1, 20, 2.0
     known = [name for name, server in OURS.items() if server in servers.split(",")]

@@ -119,7 +119,7 @@ def _ours(server: str) -> Iterator[Served]:
 
 
 def _answer(place: Path) -> dict[str, Any]:
-    """Return what our gateway answers: body and headers without those that each server sets itself."""
+    """Return our gateway's response: the body, and the headers that a server does not set by itself."""
     with _ours("eventlet") as ours:
         _, headers, body = _get(ours.port)
     kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
@@ -127,7 +127,7 @@ def _answer(place: Path) -> dict[str, Any]:
 
 
 def _check(port: int, expected: Mapping[str, Any] | None) -> None:
-    """Raise RuntimeError unless /courses is answered with 200 and these bytes, or with three quotes."""
+    """Raise RuntimeError unless /courses responds with 200 and these bytes, or with three quotes."""
     status, headers, body = _get(port)
     if status != 200:
         raise RuntimeError(f"HTTP {status}: {body[:200]!r}")

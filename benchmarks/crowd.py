@@ -1,4 +1,4 @@
-"""Thousands of lean viewers in one process and one epoll loop: `python -m benchmarks.crowd JSON`.
+"""Thousands of minimal viewers in one process and one epoll loop: `python -m benchmarks.crowd JSON`.
 
 JSON: port, count, subscription (null: the server sends without being asked), socketio (false: a bare
 WebSocket), compress (offer permessage-deflate), small (so many of them keep little in the kernel: they will
@@ -28,10 +28,10 @@ from benchmarks.wire import Shot, bounds, inflated, read_event
 
 _READ = 256 * 1024
 _SMALL_BUFFER = 8 * 1024
-_TOGETHER = 100  # handshakes under way at a time
+_TOGETHER = 100  # concurrent handshakes
 _READY_S = 120.0
 _KEPT = 256  # different frames kept for comparison
-_SHOWN = 3  # errors told in full
+_SHOWN = 3  # errors reported in full
 _CLOSE, _PING = 8, 9
 
 
@@ -39,7 +39,7 @@ class Crowd:
     """All viewers of this process."""
 
     def __init__(self, wish: dict[str, Any]) -> None:
-        """Prepare; `connect` opens."""
+        """Prepare; `connect` opens the connections."""
         self._wish = wish
         self._poll = select.epoll()
         self._by_fd: dict[int, Viewer] = {}
@@ -60,7 +60,7 @@ class Crowd:
         return {"marked": len(self.viewers)}
 
     def connect(self) -> None:
-        """Open all viewers, some at a time, until each is ready."""
+        """Connect all viewers, some at a time, until each is ready."""
         deadline = time.monotonic() + _READY_S
         count = self._wish["count"]
         while len(self.viewers) < count or self._waiting:
@@ -71,11 +71,11 @@ class Crowd:
                 raise SystemExit(f"{self._waiting} viewers are not ready: {self.errors[:_SHOWN]}")
 
     def watch(self, fd: int) -> None:
-        """Let `turn` return True when this descriptor can be read."""
+        """Make `turn` return True when this descriptor is readable."""
         self._poll.register(fd, select.EPOLLIN)
 
     def turn(self, seconds: float) -> bool:
-        """Read whatever can be read; True when something else than a viewer has to say something."""
+        """Read from all readable viewers; return True if another descriptor is readable."""
         others = False
         by_fd = self._by_fd
         for fd, _ in self._poll.poll(seconds):
@@ -87,14 +87,14 @@ class Crowd:
         return others
 
     def halt(self, count: int) -> dict[str, Any]:
-        """Let the first `count` read no more."""
+        """Make the first `count` viewers stop reading."""
         for viewer in self.viewers[:count]:
             viewer.halted = True
             self._poll.unregister(viewer.socket.fileno())
         return {"halted": count}
 
     def resume(self) -> dict[str, Any]:
-        """Let those who were halted read again."""
+        """Make the halted viewers read again."""
         for viewer in self.viewers:
             if viewer.halted and not viewer.lost:
                 viewer.snapshots = 0
@@ -102,7 +102,7 @@ class Crowd:
         return {}
 
     def report(self, last: dict[str, list[str]]) -> dict[str, Any]:
-        """Say what was seen since the mark; `last` is what every viewer must have seen by now."""
+        """Report what was seen since the mark; `last` is what every viewer must have seen by now."""
         halted = [viewer for viewer in self.viewers if viewer.halted]
         rest = [viewer for viewer in self.viewers if not viewer.halted]
         errors = list(self.errors)
@@ -163,7 +163,9 @@ class Crowd:
         self._bytes += size
         frame, shot = self._newest
         if shot is not None and size == len(frame) and not viewer.rest and self._buffer.startswith(frame):
-            self._see(viewer, shot, now_us)  # as nearly always: one whole frame that others had before
+            self._see(
+                viewer, shot, now_us
+            )  # the usual case: one complete frame that another viewer had before
             return
         data = bytes(memoryview(self._buffer)[:size])
         if viewer.rest:
@@ -211,7 +213,7 @@ class Crowd:
         viewer.shot = shot
 
     def _again(self, viewer: Viewer, shot: Shot) -> None:
-        """Count what a viewer has already: who joins may get with the next flush what its snapshot said."""
+        """Count a repeated update: after joining, the first flush may repeat the snapshot."""
         if shot.last < viewer.seq:
             self.errors.append(f"seq went back from {viewer.seq} to {shot.last}")
         self._repeated += 1
@@ -231,7 +233,7 @@ class Crowd:
         return rest
 
     def _take(self, viewer: Viewer, frame: bytes, begin: int, now_us: int) -> None:
-        """Look at a frame nobody had before, or that is for one viewer alone."""
+        """Decode a frame that no viewer had before, or that is for one viewer alone."""
         opcode = frame[0] & 0x0F
         payload = inflated(frame[0], frame[begin:])
         if opcode == _CLOSE:
@@ -292,7 +294,7 @@ def _at(ages: list[int], part: float) -> float | None:
 
 
 def main(wish: dict[str, Any]) -> None:
-    """Connect, then answer the lines on standard input until it ends."""
+    """Connect, then answer the commands on standard input."""
     crowd = Crowd(wish)
     crowd.connect()
     _say({"ready": len(crowd.viewers)})

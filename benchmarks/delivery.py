@@ -57,12 +57,12 @@ def main(runs: int, quick: bool, only: str, output: Path, clients: int, seconds:
 
 
 def available() -> list[str]:
-    """Return what can be measured here: Node only where it and its modules are installed."""
+    """Return what can be measured here; the Node peers only if Node and their modules are installed."""
     return [name for name in (*DELIVERY_PEERS, *OURS) if has_node() or not name.startswith("Node")]
 
 
 def measure(name: str, clients: int, rate: float, seconds: float) -> Row:
-    """Deliver one quote at `rate` to all clients for some seconds; raise RuntimeError when a client errs."""
+    """Deliver one quote at `rate` to all clients for some seconds; raise RuntimeError on a client error."""
     with (
         tempfile.TemporaryDirectory(prefix="delivery-") as folder,
         feeder(Path(folder), [SYMBOL]) as feed,
@@ -84,7 +84,7 @@ def measure(name: str, clients: int, rate: float, seconds: float) -> Row:
 
 
 def wish(symbols: list[str] | str) -> Mapping[str, object]:
-    """Return the subscription of our viewers: every change."""
+    """Return our viewers' subscription: every change."""
     return {"symbols": symbols, "interval_ms": 0}
 
 
@@ -96,7 +96,7 @@ def figures(
     theirs_s: float,
     began_s: float,
 ) -> Row:
-    """Work out one run's figures once all is delivered; raise RuntimeError when a client met an error."""
+    """Calculate the figures of one run once everything is delivered; raise RuntimeError on a client error."""
     seen = viewers.settle(end["last"])
     cpu_s, clients_s = server.used().cpu_s - before_s, viewers.cpu_s - theirs_s
     elapsed_s = time.perf_counter() - began_s

@@ -1,4 +1,4 @@
-"""From a venue's frame to the viewers' frames: `python -m benchmarks.end_to_end` (5 minutes; --quick).
+"""Latency from the venue to the viewers: `python -m benchmarks.end_to_end` (5 minutes; --quick).
 
 A fake Binance changes one pair's top of book 40 times a second; 1,000 clients of that pair get every
 change. All of Crypto Stream (engine, gateway, supervisor) runs on the first core, venue and clients on the
@@ -36,7 +36,7 @@ _HEADINGS = (
 @click.option("--clients", default=1000, show_default=True)
 @click.option("--seconds", default=10.0, show_default=True, help="Of each run.")
 def main(runs: int, quick: bool, only: str, output: Path, clients: int, seconds: float) -> None:
-    """Measure every way in turn, print the table, write the results."""
+    """Measure every variant in turn, print the table, write the results."""
     if quick:
         runs, clients, seconds = 1, 20, 1.0
     names = chosen([_BARE, *OURS], only)
@@ -74,7 +74,7 @@ def _serving(name: str, place: Path, venue: Mapping[str, str], feed: Feeder) -> 
         with served(name, place, feed) as peer:
             yield peer
         return
-    feed.start(2)  # quotes to begin with: the source must be live
+    feed.start(2)  # initial quotes: the source must be live
     with whole(place, OURS[name], venue) as ours:
         yield ours
 

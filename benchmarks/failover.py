@@ -1,7 +1,7 @@
 """Measure failover as viewers see it: `python -m benchmarks.failover` (about 11 minutes; --quick for a look).
 
 Fakes of Binance and OKX, the real `crypto_stream run`, viewers that check every frame, all on one machine.
-Times are shown, not judged; the switches are, and one too many or too few makes the exit status 1.
+Times are only reported; but one switch too many or too few makes the exit status 1.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(viewers: int, faults: list[Fault], modes: str, interval_ms: int, quick:
 
 
 def _possible(faults: list[Fault], mode: str) -> list[Fault]:
-    """Leave out what one source at a time cannot notice or serve."""
+    """Leave out the faults that need a second connected source."""
     if mode not in ("warm", "cold"):
         raise click.BadParameter(f"{mode!r}; known: warm, cold", param_hint="--modes")
     return [fault for fault in faults if mode == "warm" or not fault.compared]

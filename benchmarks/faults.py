@@ -1,4 +1,4 @@
-"""The faults that are measured, and what each may and may not cause."""
+"""The measured faults, and what each may cause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CALM = "xrpusdt"
 class Fault(NamedTuple):
     """One fault: steps of control requests to the fake, and the symbols that must move away and back.
 
-    `symbols` empty: no switch may happen. `begins`: the connection is cut, data ends without a word,
+    `symbols` empty: no switch may happen. `begins`: the connection is closed, data silently stops,
     or neither. `compared`: it can only be noticed by comparison with a standby. `both`: it happens at both
     venues alike.
     """
@@ -38,18 +38,18 @@ def _moves_nothing(name: str, fault: str = "") -> Fault:
 
 
 def _while_asking(name: str, fault: str, symbols: tuple[str, ...] = (), *, compared: bool = False) -> Fault:
-    """Make a fault of acknowledgements: an announced shutdown makes the client subscribe anew under it."""
+    """Make a fault of subscription acknowledgements; an announced shutdown causes a new subscription."""
     return Fault(name, ({"fault": fault, "symbol": _ONE}, {"announce": "1"}), symbols, "", compared)
 
 
 FAULTS = (
-    # It ends by itself: while it lasts, nobody can be told to end it.
+    # It ends by itself, because the fake cannot be controlled while it lasts.
     Fault("refuse", ({"fault": "refuse", "seconds": "3"},)),
     _moves("drop"),
     _falls_silent("half-open"),
     _falls_silent("freeze"),
     *(_moves(f"close {code}", f"close:{code}") for code in (1006, 1008, 1011, 1012, 4004)),
-    # With the shortest ban, so that the way back does not take minutes.
+    # With the shortest ban, so that failback does not take minutes.
     *(_moves(f"HTTP {status}", f"http:{status},3") for status in (418, 429, 451)),
     _moves("slow handshake", "slow-handshake:30"),
     Fault(
@@ -69,5 +69,5 @@ FAULTS = (
 
 
 def key(name: str) -> str:
-    """Return how a fault is named on the command line."""
+    """Return the fault's name on the command line."""
     return name.lower().replace(" ", "-").replace(",", "")

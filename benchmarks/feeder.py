@@ -2,7 +2,7 @@
 
 Gateways get them over the real bus (a Unix socket at BUS), the peers as lines of JSON over TCP: the same
 quotes, encoded as the gateway encodes them. All symbols change at each step. `bid_size` is the moment of the
-step, seconds of the monotonic clock, so that whoever reads a frame knows its age.
+step in seconds of the monotonic clock, so that a reader of a frame knows its age.
 
 Prints its TCP port; then `start HZ` begins, `stop` ends and prints {"steps", "seq", "last": {symbol: [price,
 bid_size]}}.
@@ -32,10 +32,10 @@ _SOURCE = "bench"
 
 
 class Feed:
-    """The quotes, and whoever gets them."""
+    """The quotes and their recipients."""
 
     def __init__(self, symbols: list[str]) -> None:
-        """Begin with one quote of each symbol."""
+        """Start with one quote per symbol."""
         self.instruments = [
             Instrument(symbol, *split_symbol(symbol), is_synthetic(symbol)) for symbol in symbols
         ]
@@ -44,7 +44,7 @@ class Feed:
         self.quotes = self._next()
 
     def step(self) -> Quotes:
-        """Change every symbol; hand the line to the peers, return the message for gateways."""
+        """Change every symbol; send the line to the peers and return the message for gateways."""
         self.steps += 1
         self.quotes = self._next()
         line = msgspec.json.encode(self.quotes) + b"\n"
@@ -70,10 +70,10 @@ class Feed:
             quotes.append(_quote(one, self.seq, moment, now_ms))
         return quotes
 
-    # What the bus asks of an engine.
+    # The engine's interface to the bus.
 
     def snapshot(self) -> Snapshot:
-        """Return the present state."""
+        """Return the current state."""
         return Snapshot(
             epoch="benchmark",
             seq=self.seq,
@@ -84,9 +84,9 @@ class Feed:
             reasons={},
         )
 
-    async def answer(self, gateway: str, ask: RequestBody) -> Any:
-        """Give boards an empty hour; refuse the rest: nothing is asked in a measurement."""
-        if isinstance(ask, GetSparks):
+    async def answer(self, gateway: str, request: RequestBody) -> Any:
+        """Return an empty last hour for boards; refuse all other requests."""
+        if isinstance(request, GetSparks):
             return Sparks("benchmark", self.seq, 60_000, {})
         raise RefusedError("benchmark", "this engine only publishes")
 
@@ -95,10 +95,10 @@ class Feed:
         raise RuntimeError("this engine only publishes")
 
     def drained(self, gateway: str) -> None:
-        """Nothing waits for a gateway."""
+        """Do nothing: there is no backlog for gateways."""
 
     def left(self, gateway: str) -> None:
-        """Nothing is remembered of a gateway."""
+        """Do nothing: there is no state per gateway."""
 
     def status(self) -> SourceStatus:
         """Return the one source, live."""
@@ -107,7 +107,7 @@ class Feed:
         return SourceStatus(_SOURCE, "live", now, False, None, None, 0, 0, count, count)
 
     def beat(self) -> Beat:
-        """Make the engine's sign of life."""
+        """Make the engine's heartbeat."""
         return Beat(time.time_ns() // 1_000_000, [self.status()], None, 0.0)
 
 
@@ -139,7 +139,7 @@ def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
 
 
 async def main(bus: Path, symbols: list[str]) -> None:
-    """Serve bus and lines, obey standard input until it ends."""
+    """Serve the bus and the lines, and follow the commands on standard input."""
     feed = Feed(symbols)
     async with LocalEnginePort(bus, feed) as port, await serve_lines(feed.writers) as lines:
         say(lines.sockets[0].getsockname()[1])
@@ -162,7 +162,7 @@ async def serve_lines(writers: set[asyncio.StreamWriter]) -> asyncio.Server:
 
 
 class Steps(Protocol):
-    """What is driven from standard input."""
+    """What is controlled from standard input."""
 
     def begin(self) -> None:
         """Count steps anew."""
@@ -172,7 +172,7 @@ class Steps(Protocol):
 
 
 async def obey(driven: Steps, step: Callable[[], None]) -> None:
-    """Step at the rate that standard input names, until it ends."""
+    """Step at the rate given on standard input, until it is closed."""
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -108,7 +108,7 @@ async def _drive(history: History, seconds: float) -> Row:
         assert writer.ident is not None
         clock = time.pthread_getcpuclockid(writer.ident)
         moment = int(time.time()) * 1000
-        await _second(history, moment)  # names are written, caches are warm
+        await _second(history, moment)  # names are stored and caches are warm
         loop, thread, began = time.thread_time(), time.clock_gettime(clock), time.perf_counter()
         while time.perf_counter() - began < seconds:
             moment += 1000
@@ -131,14 +131,14 @@ async def _second(history: History, moment: int) -> None:
 
 
 def _engine(seconds: float) -> Row:
-    """Read the CPU of every thread of a running engine but its first, on which the loop runs."""
+    """Read the CPU time of every thread of a running engine except the first, which runs the event loop."""
     with (
         tempfile.TemporaryDirectory(prefix="history-") as place,
         crypto_stream(Path(place), "--sources", "synthetic"),
     ):
         ours = psutil.Process().children(recursive=True)
         engine = next(process for process in ours if "engine" in process.cmdline())
-        time.sleep(2)  # what is read once at the start is over
+        time.sleep(2)  # the reads at the start are done
         before, began = _threads(engine), time.perf_counter()
         time.sleep(seconds)
         used = {ident: cpu_s - before.get(ident, 0.0) for ident, cpu_s in _threads(engine).items()}
@@ -162,7 +162,7 @@ def _size(folder: Path) -> int:
 
 
 def _reading(folder: Path, interval: str, back_ms: int, limit: int, times: int) -> Row:
-    """Read the rows of a question as the engine does."""
+    """Read the rows of a request as the engine does."""
     stored = "1s" if interval == "15s" else interval
     reader = SqliteHistoryReader(folder / "history.db")
     wanted = Range(
@@ -172,7 +172,7 @@ def _reading(folder: Path, interval: str, back_ms: int, limit: int, times: int) 
 
 
 def _asking(folder: Path, interval: str, limit: int, times: int) -> Row:
-    """Ask a history, and see how late the loop's clock goes meanwhile."""
+    """Query a history and measure the lag of the event loop meanwhile."""
     history = open_history(Settings(data_dir=folder), _SYMBOLS[:1], EngineClock(MachineClocks()))
     return asyncio.run(_ask_and_look(history, Question(interval, None, None, None, limit), times))
 
@@ -198,7 +198,7 @@ async def _look(stalls: list[float]) -> None:
 
 
 def _over_http(folder: Path, interval: str, limit: int, times: int) -> Row:
-    """Fetch whole answers from a running program, each over a connection of its own."""
+    """Fetch complete responses from a running program, each over a new connection."""
     with _running(folder) as url:
         return _times(times, lambda: get(f"{url}/history/ticker_00?interval={interval}&limit={limit}"))
 

@@ -1,4 +1,4 @@
-"""Crypto Stream under hostile clients: what they cost it in memory, and an honest client in time.
+"""Crypto Stream under hostile clients: the memory they cost it, and the delay they cost an honest client.
 
     python -m benchmarks.hostile --seconds 60
 
@@ -26,13 +26,13 @@ from benchmarks.report import RESULTS, machine, save
 from benchmarks.rounds import chosen
 from benchmarks.system import System, crypto_stream, running
 
-# What a gateway may keep of it, and seconds it has to forget.
+# Memory that a gateway may retain, and the seconds it has to free the rest.
 MOST_KEPT = 20 * 1024 * 1024
 _FORGETS_S = 2.0
 _PAUSE_S = 0.02
 _WARM_S = 3.0
 _ALONE_S = 5.0
-# How often it goes from one system to the other, and seconds at most each time at the other one.
+# How often the honest client alternates between the systems, and its longest stay at the other one.
 _TURNS = 2
 _ELSEWHERE_S = 8.0
 
@@ -52,7 +52,7 @@ class Cost(NamedTuple):
     beside_ms: float
 
     def __str__(self) -> str:
-        """Show it as a line."""
+        """Format as one line."""
         return (
             f"{self.server:9} {self.kind:26} kept {self.gateway_mb:6.1f} MB, engine {self.engine_mb:6.1f} MB"
             f"   p99 {self.alone_ms:6.1f} ms alone, {self.elsewhere_ms:6.1f} elsewhere,"
@@ -61,7 +61,7 @@ class Cost(NamedTuple):
 
 
 def measure(server: str, kind: str, seconds: float) -> Cost:
-    """Let one kind attack a new system."""
+    """Run one kind of attack against a new system."""
     options = ["--sources", "synthetic", "--pairs", "", "--server", server]
     with (
         tempfile.TemporaryDirectory(prefix="hostile-") as folder,
@@ -98,7 +98,7 @@ def _memory(system: System) -> dict[str, int]:
 
 
 def _waits(honest: httpx.Client, seconds: float) -> list[float]:
-    """Ask again and again; return the seconds that each answer took."""
+    """Send requests repeatedly; return the seconds that each response took."""
     took = []
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -121,7 +121,7 @@ def _p99_ms(seconds: list[float]) -> float:
     "--output", type=click.Path(path_type=Path), default=RESULTS / "hostile.json", show_default=True
 )
 def main(seconds: float, servers: str, only: str, output: Path) -> None:
-    """Measure what was asked for; status 1 when a gateway kept more than it may."""
+    """Measure the given kinds; status 1 if a gateway retained too much memory."""
     kinds, costs = chosen(KINDS, only), []
     for server in servers.split(","):
         for kind in kinds:
@@ -129,7 +129,7 @@ def main(seconds: float, servers: str, only: str, output: Path) -> None:
             print(costs[-1], flush=True)
     save(output, {"machine": machine(), "seconds": seconds, "costs": [cost._asdict() for cost in costs]})
     if fat := [f"{cost.server}, {cost.kind}" for cost in costs if cost.gateway_mb * 1e6 > MOST_KEPT]:
-        sys.exit(f"the gateway kept more than {MOST_KEPT / 1e6:.0f} MB: {'; '.join(fat)}")
+        sys.exit(f"the gateway retained more than {MOST_KEPT / 1e6:.0f} MB: {'; '.join(fat)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What one viewer's coming costs: `python -m benchmarks.joins` (about 3 minutes; --quick for a look).
+"""The cost of one viewer joining: `python -m benchmarks.joins` (about 3 minutes; --quick for a look).
 
 2,000 clients connect and join as fast as one process can make them: TCP, WebSocket handshake, the
-namespace's connect, and what the server greets them with. CPU of the server (children included) per client,
+namespace's connect, and the server's first messages. CPU of the server (children included) per client,
 and clients a second. Ours send `hello` and `status`, and a snapshot of one quote where they subscribe.
 """
 
@@ -56,7 +56,7 @@ def _measure(name: str, clients: int) -> Row:
         served(server_name, Path(place), feed) as server,
     ):
         with viewing(server, 1, subscription):
-            pass  # what the first connection alone loads is not the others' share
+            pass  # what the first connection loads is not part of the cost of the others
         time.sleep(0.5)
         used, began = server.used().cpu_s, time.monotonic()
         with viewing(server, clients, subscription):

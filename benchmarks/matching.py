@@ -43,16 +43,16 @@ _BUY, _SELL, _AMOUNT = 9_998, 10_002, "1"  # prices in hundredths
 
 
 class Bench:
-    """The service, its sessions, and what happens."""
+    """The service, its sessions and the counters."""
 
     def __init__(self, folder: Path, orders: int) -> None:
-        """Make a file of open orders and a service on it."""
+        """Make a file of open orders and a service that uses it."""
         self.orders = orders
         self.fills = self.placed = self.failed = 0
         symbols = [f"s{number:02d}usdt" for number in range(_INSTRUMENTS)]
         rounds = [list(_round(symbol)) for symbol in symbols]
         self.quotes = {changes[0].symbol: changes[0] for changes in rounds}
-        # Each instrument in its turn, and not all of them fill in the same one.
+        # Staggered per instrument, so that not all of them fill at the same time.
         self.changes = [
             changes[(turn + place) % _ROUND] for turn in range(_ROUND) for place, changes in enumerate(rounds)
         ]
@@ -65,17 +65,17 @@ class Bench:
             loop.call_soon_threadsafe,
         )
         terms = Terms(_LATENCY_MS, 1, False, OrderLimits(*4 * [1_000_000]), max_sessions=1_000)
-        self.service = Orders(self.quotes, _no_rules, terms, store, clock, self._told)
+        self.service = Orders(self.quotes, _no_rules, terms, store, clock, self._on_news)
 
     async def open(self) -> None:
-        """Load what is kept and attach every owner."""
+        """Load the stored orders and attach every owner."""
         self.service.start()
         attach = [Attach(number, f"owner-{number}", False) for number in range(_OWNERS)]
         self.service.commands("one", attach)
         await self.settled()
 
     async def settled(self) -> None:
-        """Return when as many orders as at first are active; RuntimeError when they do not become so many."""
+        """Wait until as many orders are active as at first; RuntimeError if that takes too long."""
         deadline = time.monotonic() + _SETTLED_S
         while self.active != self.orders or self.placed != self.fills:
             if time.monotonic() > deadline:
@@ -86,17 +86,17 @@ class Bench:
 
     @property
     def active(self) -> int:
-        """How many orders are active."""
+        """The number of active orders."""
         return self.service.counts().active
 
     def take(self, quotes: Sequence[Quote]) -> None:
-        """Hand published quotes over."""
+        """Pass published quotes to the service."""
         for quote in quotes:
             self.quotes[quote.symbol] = quote
         self.service.quoted(quotes)
 
-    def _told(self, gateway: str, news: OrderNews) -> bool:
-        """Do as a gateway and its clients: say what was received, place anew what was filled."""
+    def _on_news(self, gateway: str, news: OrderNews) -> bool:
+        """Act as a gateway and its clients: acknowledge reports, and replace orders that were filled."""
         commands: list[Command] = []
         for told in news.news:
             if not isinstance(told, Happened):
@@ -114,7 +114,7 @@ class Bench:
 
 
 async def run(orders: int, seconds: float, rate: float) -> dict[str, Any]:
-    """Measure first what the changes cost that nobody takes, then the service."""
+    """Measure first the cost of the changes alone, then the service."""
     with tempfile.TemporaryDirectory(prefix="matching-") as place:
         bench = Bench(Path(place), orders)
         began_s, cpu_s = time.perf_counter(), _cpu_s()
@@ -146,7 +146,7 @@ async def run(orders: int, seconds: float, rate: float) -> dict[str, Any]:
 async def feed(
     changes: Sequence[Quote], rate: float, seconds: float, take: Callable[[Sequence[Quote]], None]
 ) -> int:
-    """Hand over changes, again and again, `rate` of them a second; return how many."""
+    """Pass on `rate` changes a second, repeating them; return how many."""
     began = time.perf_counter()
     total = int(rate * seconds)
     number = 0

@@ -1,4 +1,4 @@
-"""The single measurements of `benchmarks.numbers`; each starts what it needs and returns rows of figures."""
+"""The measurements of `benchmarks.numbers`; each starts what it needs and returns rows of figures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PerFrame(NamedTuple):
 
 
 def courses(seconds: float) -> Iterator[Rate]:
-    """Measure /courses with wrk (one thread, 64 connections), many quotes and few, plain and gzip."""
+    """Measure /courses with wrk (one thread, 64 connections), many quotes and few, with and without gzip."""
     with _folder() as folder, crypto_stream(folder, *_SYNTHETIC) as system:
         yield from _courses(system, "synthetic", seconds)
     with (
@@ -90,7 +90,7 @@ def start_up() -> Iterator[tuple[str, float]]:
 
 
 def idle(seconds: float, viewers: int) -> Iterator[Idle]:
-    """Measure CPU and memory with the synthetic source alone, `viewers` watching everything each 250 ms."""
+    """Measure CPU and memory with only the synthetic source; `viewers` watch everything every 250 ms."""
     with _folder() as folder, crypto_stream(folder, *_SYNTHETIC) as system:
         if not viewers:
             yield from _idle(system, 0, seconds)
@@ -165,7 +165,7 @@ def _bytes(text: str) -> float:
 
 
 def _idle(system: System, viewers: int, seconds: float) -> Iterator[Idle]:
-    time.sleep(min(2.0, seconds))  # what belongs to the start
+    time.sleep(min(2.0, seconds))  # exclude the start-up
     before, began = system.usage(), time.perf_counter()
     time.sleep(seconds)
     elapsed = time.perf_counter() - began

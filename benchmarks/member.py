@@ -1,4 +1,4 @@
-"""One viewer of the crowd: its socket, and what it has seen."""
+"""One viewer of the crowd: its socket and what it has seen."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Viewer:
     )
 
     def __init__(self, connected: socket.socket, *, timed: bool) -> None:
-        """Begin before the handshake; who will stop reading is not `timed`."""
+        """Start before the handshake; a viewer that will stop reading is not `timed`."""
         self.socket = connected
         self.timed = timed
         self.rest = b""
@@ -42,9 +42,9 @@ class Viewer:
         self.socket.send(bytes([0x80 | opcode]) + length + b"\0\0\0\0" + payload)
 
     def is_newest(self, last: dict[str, list[str]]) -> bool:
-        """Say whether the last frame showed the last prices."""
+        """Say whether the last frame contained the last prices."""
         return self.shot is not None and self.shot.newest == last
 
     def shown(self) -> str:
-        """Show something of the last frame."""
+        """Return an excerpt of the last frame."""
         return str(self.shot and dict(list(self.shot.newest.items())[:1]))

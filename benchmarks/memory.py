@@ -1,6 +1,6 @@
 """Memory per idle client: `python -m benchmarks.memory` (about 5 minutes; --quick for a look).
 
-2,000 clients connect, join and then hear nothing but pings: resident memory of the server (children included)
+2,000 clients connect, join and then receive nothing but pings: the server's resident memory (with children)
 after minus before, divided by their number. Ours are subscribed to one quote and have its snapshot.
 """
 
@@ -52,7 +52,7 @@ def _measure(name: str, clients: int) -> Row:
     ):
         ours = wish([SYMBOL]) if name in OURS else None
         with viewing(server, 1, ours):
-            pass  # what the first connection alone loads is not the others' share
+            pass  # what the first connection loads is not part of the cost of the others
         time.sleep(min(1.0, clients / 100))
         empty = server.used().rss
         with viewing(server, clients, ours) as viewers:

@@ -1,4 +1,4 @@
-"""Measure plain numbers for later: `python -m benchmarks.numbers` (about 2 minutes; --quick for a look).
+"""Measure some basic numbers: `python -m benchmarks.numbers` (about 2 minutes; --quick for a look).
 
 Requests per second on /courses, start-up, idle CPU and memory, CPU per venue frame; all on this one machine,
 load makers included. Recorded frames are timed where CRYPTO_STREAM_RECORDINGS names their folder.

@@ -36,11 +36,11 @@ from benchmarks.system import System, crypto_stream, free_port, run_command, run
 from crypto_stream.market.orders import Side, Ticket
 
 _CONNECTIONS = 50
-_WARM = 0.2  # of the measured seconds, before them
+_WARM = 0.2  # warm-up, as a share of the measured seconds
 _AIMED_RATE = 5_000.0
 _OPEN = 100_000
-_CHANGES = 10_000.0  # a second, of all instruments together
-# Far from every price: these orders rest.
+_CHANGES = 10_000.0  # a second, over all instruments
+# Far from every price, so that these orders rest.
 _PLACES = [
     {"instrument": "EUR/RUB", "side": 1, "amount": "10", "price": "50"},
     {"instrument": "USD/RUB", "side": 2, "amount": "2.5", "price": "200"},
@@ -94,7 +94,7 @@ def main(runs: int, quick: bool, only: str, output: Path, seconds: float, window
 def _trading(
     *, seconds: float, window: int, options: tuple[str, ...], rate: float, traced: bool = False
 ) -> Row:
-    """Let the traders trade against a running program; void unless every order was answered and is stored."""
+    """Trade against a running program; void unless every order was answered and is stored."""
     with tempfile.TemporaryDirectory(prefix="orders-") as place:
         folder = Path(place)
         with crypto_stream(folder, "--sources", "synthetic", *options) as system:
@@ -116,7 +116,7 @@ def _traded(system: System, folder: Path, seconds: float, window: int, rate: flo
         with _synced(system, folder, traced) as synced:
             before, began = system.usage(), time.perf_counter()
             mine = _cpu_s(trader)
-            process.tell("go")
+            process.send_line("go")
             seen = json.loads(process.line(2 * seconds + 40))
             elapsed = time.perf_counter() - began
             after = system.usage()
@@ -146,7 +146,7 @@ def _synced(system: System, folder: Path, traced: bool) -> Iterator[dict[str, in
         [*command, "-p", str(system.pid("engine"))], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr
-        process.stderr.readline()  # it says that it is attached
+        process.stderr.readline()  # strace reports that it is attached
         try:
             yield counted
         finally:
@@ -159,7 +159,7 @@ def _synced(system: System, folder: Path, traced: bool) -> Iterator[dict[str, in
 
 
 def _matching(seconds: float, count: int) -> Row:
-    """Let a process of its own match, and read what it used."""
+    """Run the matching in a separate process, and read what it used."""
     wish = {"orders": count, "seconds": seconds, "rate": _CHANGES}
     with running(["benchmarks.matching", json.dumps(wish)]) as process:
         row: Row = json.loads(process.line(seconds + 120))
@@ -192,7 +192,7 @@ def _restart(count: int) -> Row:
 
 
 def _accepts(port: int) -> bool:
-    """Say whether an order is accepted at /ws now."""
+    """Say whether /ws accepts an order now."""
     try:
         with connect(f"ws://127.0.0.1:{port}/ws", compression=None, open_timeout=5) as session:
             session.send(json.dumps({"messageType": 3, "message": _PLACES[0]}))

@@ -1,4 +1,4 @@
-"""Does the board grow in a browser? `python -m benchmarks.page` (`make soak-page`, an hour).
+"""Does the board's memory grow in a browser? `python -m benchmarks.page` (`make soak-page`, an hour).
 
 The real gateway, 100 tickers that change 10 times a second, and the board in the machine's Chromium. Each
 turn the page's garbage is collected; then its JavaScript heap, its nodes and its listeners are counted, and
@@ -71,7 +71,7 @@ class Look(NamedTuple):
 @click.option("--growth-mb", default=1.0, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "page.json", show_default=True)
 def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
-    """Watch, judge, print the table; status 1 when something grew."""
+    """Measure, apply the rule, print the table; status 1 if something grew."""
     with (
         tempfile.TemporaryDirectory(prefix="page-") as place,
         feeder(Path(place), _SYMBOLS) as feed,
@@ -105,7 +105,7 @@ def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
 
 
 def grown(looks: list[Look], growth_mb: float) -> list[str]:
-    """Say what grew after the warm-up; empty when nothing did."""
+    """List what grew after the warm-up."""
     rest = looks[round(len(looks) * _WARM_PART) :]
     times = [look.minute for look in rest]
     line = statistics.linear_regression(times, [look.heap_mb for look in rest])

@@ -26,7 +26,7 @@ from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options
 from benchmarks.servers import on_core
 
 _RECORDED = ("spot-20210417.ndjson", "spot-20210814.ndjson", "us-spot-20210405.ndjson")
-_MADE = 2000  # frames written by hand where there is no recording
+_MADE = 2000  # synthetic frames, if there is no recording
 _HEADINGS = ("handler", "µs/frame", "x cryptofeed", "x ccxt", "frames", "rounds", "runs")
 
 Play = Callable[[], int]
@@ -87,9 +87,9 @@ def _measure(name: str, file: Path, seconds: float) -> Row:
 
 
 def _time(make: Callable[[list[str]], Play], frames: list[str], seconds: float) -> Row:
-    """Play all frames again and again; each round begins with an empty book."""
+    """Play all frames repeatedly; each round starts with an empty book."""
     play = make(frames)
-    read = play()  # warm, and counted: every frame must have become a quote
+    read = play()  # a warm-up that also checks that every frame became a quote
     if read != len(frames):
         raise SystemExit(f"{read} of {len(frames)} frames were read")
     rounds, began = 0, time.process_time()
@@ -108,7 +108,7 @@ def _ours(frames: list[str], *, compose: bool = False) -> Play:
 
     source = load_source("binance", None, {})
     assert isinstance(source, Venue)
-    raw = [frame.encode() for frame in frames]  # our connection reads bytes
+    raw = [frame.encode() for frame in frames]  # our connections read bytes
     found = Discovered(source.pair_of, {}, {})
     seen = [event for one in raw for event in source.reader(found).read(one) if isinstance(event, Update)]
     read_frame = source.reader({each: found[each] for each in found}).read
@@ -175,7 +175,7 @@ def _ccxt(frames: list[str]) -> Play:
     venue = ccxt.pro.binance()
     names = {json.loads(frame)["data"]["s"] for frame in frames}
     venue.set_markets([_market(name) for name in names])
-    # ccxt subscribes to raw streams: it gets the same frames without their wrapper, which is less to read.
+    # ccxt subscribes to raw streams, so it gets the frames without their wrapper, which is less to parse.
     bare = [frame[frame.index('"data":') + 7 : -1] for frame in frames]
     url = "wss://stream.binance.com:9443/ws/0"
     client = Client(url, venue.handle_message, lambda *_: None, lambda *_: None, lambda *_: None, {})

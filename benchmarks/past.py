@@ -1,4 +1,4 @@
-"""A history as a long run leaves it: for measuring how large it is and how fast it is asked."""
+"""A history as after a long run, for measuring its size and the speed of queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ticker(time_ms: int, chance: random.Random) -> Bar:
 
 
 def pair(time_ms: int, chance: random.Random) -> Bar:
-    """Make a bar as a busy pair of Binance does: eight digits after each point, an exact volume."""
+    """Make a bar as of a busy Binance pair: eight decimal places, an exact volume."""
     price = chance.uniform(58_000, 64_000)
     first, high, low, last = (f"{price + off:.2f}000000" for off in (0, 9.5, -7.25, 3))
     volume = f"{chance.uniform(0, 20):.5f}000"
@@ -31,7 +31,7 @@ def pair(time_ms: int, chance: random.Random) -> Bar:
 
 
 def fill(path: Path, symbols: list[str], lengths_ms: dict[str, int], make: Make = ticker) -> int:
-    """Write bars without a hole that end now, so many ms of each interval; return how many."""
+    """Write gapless bars up to now, of the given length in ms per interval; return how many."""
     writer = SqliteHistoryWriter(path)
     end_ms = time.time_ns() // 1_000_000
     count = 0

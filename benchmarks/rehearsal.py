@@ -13,7 +13,7 @@ from benchmarks.system import FakeVenue, System, until
 
 HOME, OTHER = "binance", "okx"
 _DEADLINE_S = 30.0
-_SWITCHED_WITHIN_S = 0.3  # of what shows the loss
+_SWITCHED_WITHIN_S = 0.3  # of what reveals the loss
 
 
 class Times(NamedTuple):
@@ -32,7 +32,7 @@ QUICK = Times(stale_after=1.0, failback_after=0.5, watch=0.3, proven=0.5)
 class Outcome(NamedTuple):
     """What one fault did. Seconds count from the moment before the fault was asked for.
 
-    `target_s`: within which the issue wants it, with a standby; None where it sets none.
+    `target_s`: the required time with a standby; None if there is no requirement.
     `median_s` and `worst_s`: until a viewer had fresh quotes of all affected symbols from the other source;
     None where no switch may happen, or none came. `switches`: away and back, summed over symbols, as most
     viewers saw them. `outages`: symbols that nothing served for a moment. `gap_s`: the longest time any
@@ -58,7 +58,7 @@ class Rehearsal:
     def __init__(
         self, system: System, audience: Audience, venues: dict[str, FakeVenue], times: Times, *, warm: bool
     ) -> None:
-        """Join the parts; all viewers must see the home venue soon."""
+        """Connect the parts; all viewers must soon see the home venue."""
         self._system = system
         self._audience = audience
         self._venues = venues
@@ -70,7 +70,7 @@ class Rehearsal:
         until(lambda: self._audience.report().all_served_by(HOME), f"all at {HOME}", _DEADLINE_S, 0.1)
 
     def run(self, fault: Fault) -> Outcome:
-        """Rehearse one fault; what goes wrong is told in the outcome's notes."""
+        """Rehearse one fault; problems are listed in the outcome's notes."""
         notes: list[str] = []
         log_from = self._system.log_end
         self._audience.mark()
@@ -103,13 +103,13 @@ class Rehearsal:
             for step in fault.steps:
                 if "calm" in step:
                     venue.control(calm="0", symbol=step["symbol"])
-                if "announce" in step:  # what was refused is asked for again on a new connection
+                if "announce" in step:  # refused subscriptions are only repeated on a new connection
                     venue.control(announce="1")
 
     def _come_home(self, fault: Fault) -> None:
-        """Wait for the way back (one at a time: only a loss leads there), then see whether it stays so."""
+        """Wait for failback (without a standby, only a loss causes it), then check that it is stable."""
         if fault.symbols and not self._warm:
-            time.sleep(self._times.proven)  # else the other venue would be tried more slowly next time
+            time.sleep(self._times.proven)  # otherwise the next attempt at the other venue would be delayed
             self._venues[OTHER].control(fault="drop")
         self.wait_for_home()
         time.sleep(self._times.proven)

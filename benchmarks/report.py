@@ -1,4 +1,4 @@
-"""What every measurement says: on which machine, how far it is, its table, and its file of results."""
+"""What all measurements report: the machine, the progress, the table and the file of results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGES = ("crypto-stream", "websockets", "eventlet", "flask-socketio", "msgsp
 
 
 def machine() -> dict[str, Any]:
-    """Return what figures depend on: date, system, cores, load of others just now (1 minute), versions."""
+    """Return the conditions of a measurement: date, system, cores, load average (1 minute), versions."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "system": _system(),
@@ -30,7 +30,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return lines as a Markdown table with even columns; numbers stand on the right."""
+    """Return lines as a Markdown table with even columns; numbers are right-aligned."""
     lines = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
     right = [
@@ -57,22 +57,22 @@ def save(path: Path, result: dict[str, Any]) -> None:
 
 
 class Progress:
-    """Say how far it is: one line painted over on a terminal, plain lines of what is done elsewhere."""
+    """Report the progress: in place on a terminal, else one line per finished step."""
 
     def __init__(self, steps: int) -> None:
-        """Expect so many steps."""
+        """Expect this many steps."""
         self._steps = steps
         self._step = 0
         self._painted = sys.stdout.isatty()
 
     def begin(self, what: str) -> None:
-        """Say what is measured now."""
+        """Report which step begins."""
         self._step += 1
         if self._painted:
             print(f"\r\x1b[K[{self._step}/{self._steps}] {what} …", end="", flush=True)
 
     def done(self, line: str) -> None:
-        """Say what came out of the present step."""
+        """Report the result of the current step."""
         start = "\r\x1b[K" if self._painted else ""
         print(f"{start}[{self._step}/{self._steps}] {line}", flush=True)
 

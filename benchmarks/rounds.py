@@ -1,4 +1,4 @@
-"""What the measurements side by side share: rounds in turn, medians, facts of a result, command line."""
+"""What the side-by-side measurements share: rounds, medians, facts about the machine, command line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def options(name: str, *, runs: int = 5) -> Callable[[Callable[..., None]], Call
 
 
 def chosen(names: Iterable[str], only: str) -> list[str]:
-    """Return the names that have one of the words; raise BadParameter when none has."""
+    """Return the names that contain one of the words; raise BadParameter if none does."""
     known = list(names)
     words = [word.strip().lower() for word in only.split(",") if word.strip()]
     found = [name for name in known if not words or any(word in name.lower() for word in words)]
@@ -59,9 +59,9 @@ def chosen(names: Iterable[str], only: str) -> list[str]:
 
 
 def interleaved(names: Sequence[str], runs: int, measure: Callable[[str], Row]) -> list[Row]:
-    """Measure each name once per round, every round beginning with another one; a void row has `error`.
+    """Measure each name once per round, every round starting with a different one; a void row has `error`.
 
-    A run that was void is told and takes no part in the medians.
+    A void run is reported and excluded from the medians.
     """
     progress = Progress(len(names) * runs)
     rows: list[Row] = []
@@ -97,7 +97,7 @@ def medians(names: Sequence[str], rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def shown(cells: Iterable[object]) -> list[str]:
-    """Return figures as a person reads them."""
+    """Format figures for people."""
     return [_shown(cell) for cell in cells]
 
 
@@ -106,7 +106,7 @@ def finish(
 ) -> None:
     """Print the table and write the result with the facts about this machine.
 
-    Raises ClickException (status 1) when something had no valid run.
+    Raises ClickException (status 1) if anything had no valid run.
     """
     print(f"\n{table(headings, [shown(line) for line in lines])}\n")
     machine_then = facts() | {"load_before": result["runs"][0]["load"]}
@@ -136,7 +136,7 @@ def facts() -> dict[str, Any]:
 
 
 def ratio(mine: float | None, other: float | None) -> float | None:
-    """Return how many times the other's figure mine is; None where one is missing."""
+    """Return the ratio of my figure to the other's; None if one is missing."""
     return None if mine is None or not other else mine / other
 
 

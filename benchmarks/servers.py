@@ -1,4 +1,4 @@
-"""Start what is measured, ours or a peer, on the first core; know its processes and what they use."""
+"""Start the measured server, ours or a peer's, on the first core, and measure what its processes use."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Served:
     """A running server."""
 
     def __init__(self, process: Process, port: int, socketio: bool) -> None:
-        """Know its process and how to reach it."""
+        """Keep its process and its port."""
         self.port = port
         self.socketio = socketio
         self.process = psutil.Process(process.pid)
@@ -61,7 +61,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def used(self) -> Used:
-        """Return what it used so far."""
+        """Return what it has used so far."""
         cpu_s, rss = 0.0, 0
         for each in [self.process, *self.process.children(recursive=True)]:
             times = each.cpu_times()
@@ -74,17 +74,17 @@ class Feeder:
     """The process that makes quotes."""
 
     def __init__(self, process: Process, port: int) -> None:
-        """Drive `process`, which gives lines at `port`."""
+        """Control `process`, which serves lines at `port`."""
         self._process = process
         self.port = port
 
     def start(self, rate: float) -> None:
-        """Begin to publish so many steps a second."""
-        self._process.tell(f"start {rate}")
+        """Start publishing at this many steps a second."""
+        self._process.send_line(f"start {rate}")
 
     def stop(self) -> dict[str, Any]:
-        """Publish no more; return steps since `start`, seq and the last values."""
-        self._process.tell("stop")
+        """Stop publishing; return the steps since `start`, seq and the last values."""
+        self._process.send_line("stop")
         answer: dict[str, Any] = json.loads(self._process.line())
         return answer
 
@@ -95,7 +95,7 @@ def on_core(
 ) -> Iterator[Process]:
     """Run a program on one of the two cores of a measurement, or on any.
 
-    `quiet` leaves out its standard error.
+    `quiet` discards its standard error.
     """
     place = "any" if core is None else str(core)
     with running(["benchmarks.on_core", place, *command], environment, logs=quiet) as process:
@@ -160,20 +160,20 @@ def gateway(folder: Path, server: str, *options: str) -> Iterator[Served]:
 def whole(
     folder: Path, server: str, venue: Mapping[str, str], *options: str, core: int | None = SERVER
 ) -> Iterator[Served]:
-    """Run all of Crypto Stream on one pair of the venue, once it gives a fresh quote."""
+    """Run all of Crypto Stream on one pair of the venue; yield once it has a fresh quote."""
     port = free_port()
     command = run_command(folder, port, "--sources", "binance", "--pairs", "btcusdt", "--server", server)
     command += [
         "--quiet-after",
         "3600",
-    ]  # the venue gives a top of book alone: its other channels are no fault
+    ]  # the venue sends only the top of book; its silent channels are not a fault
     with on_core(core, [*_PYTHON, *command, *options], quiet=True, **venue) as process:
         until(lambda: answers(f"http://127.0.0.1:{port}"), "a fresh quote on /courses")
         yield Served(process, port, True)
 
 
 def accepts(port: int) -> bool:
-    """Say whether somebody listens."""
+    """Say whether the port accepts connections."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:

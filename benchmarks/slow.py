@@ -1,8 +1,8 @@
-"""What slow readers do to the others: `python -m benchmarks.slow` (about 15 minutes; --quick for a look).
+"""The effect of slow readers on others: `python -m benchmarks.slow` (about 15 minutes; --quick for a look).
 
 1,000 clients of one quote at 20 Hz; 100 of them stop reading, for 20 s (each must get one snapshot and then
 the newest) and for 60 s (each must be disconnected after 30 s). The other 900 are compared with a run in
-which nobody stops. Those who will stop keep little in their own kernel buffer: a phone out of reach.
+which nobody stops. Those that will stop have small kernel buffers, like a phone out of reach.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNTIL_GONE_S = 15.0
 _LOOK_S = 0.5
 _COUNTED = ("skipped", "caught_up", "disconnected_slow")
 _BEHIND = "viewers_behind"
-_TIMES = ("all_behind_s", "first_cut_s", "all_cut_s")  # since the others stopped
+_TIMES = ("all_behind_s", "first_cut_s", "all_cut_s")  # after the others stopped
 _HEADINGS = (
     *("gateway", "stopped for s", "p50 ms", "p99 ms", "p99 x undisturbed", "others' missing", "skipped"),
     *("one snapshot", "newest", "disconnected", "of", "all behind s", "first cut s", "all cut s"),
@@ -38,7 +38,7 @@ _HEADINGS = (
 
 
 class Size(NamedTuple):
-    """How many watch, how many of them stop."""
+    """How many viewers there are, and how many of them stop."""
 
     clients: int
     stopping: int
@@ -119,7 +119,7 @@ def _watched(server: str, size: Size) -> Iterator[tuple[Feeder, Served, Viewing]
 def _watch(
     running: Served, seconds: float, stopping: int, before: dict[str, float]
 ) -> dict[str, float | None]:
-    """Wait, and see after how long all that stop are behind, and when the first and the last were cut."""
+    """Measure how long until all that stop are behind, and when the first and the last were disconnected."""
     began = time.monotonic()
     seen: dict[str, float | None] = dict.fromkeys(_TIMES)
     while (passed := time.monotonic() - began) < seconds:
@@ -134,7 +134,7 @@ def _watch(
 
 
 def _settled(feed: Feeder, viewers: Viewing) -> dict[str, Any]:
-    """Publish on for a little, stop, and wait until those who drained have the newest."""
+    """Publish a little longer, stop, and wait until those that drained have the newest."""
     time.sleep(_CALM_S)
     last = feed.stop()["last"]
     deadline = time.monotonic() + _UNTIL_GONE_S
@@ -147,7 +147,7 @@ def _settled(feed: Feeder, viewers: Viewing) -> dict[str, Any]:
 
 
 def _counted(running: Served) -> dict[str, float]:
-    """Read what the gateway itself counted."""
+    """Read the gateway's own counters."""
     said = get(f"{running.url}/metrics").decode().splitlines()
     found = dict.fromkeys((*_COUNTED, _BEHIND), 0.0)
     for line in said:

@@ -1,11 +1,11 @@
-"""Does anything grow? `python -m benchmarks.soak` (`make soak`, 20 minutes): 1,000 mixed viewers.
+"""Does memory use grow? `python -m benchmarks.soak` (`make soak`, 20 minutes): 1,000 mixed viewers.
 
 All of Crypto Stream on one pair of a fake Binance that changes 20 times a second. Viewers of every change,
 of every 250 and 1,000 ms, of deltas, some that come and go, some that stop reading now and then. Sampled:
 resident memory and open files of supervisor, engine and gateway.
 
-The rule: the first quarter is warm-up. Through the samples of the rest a straight line is laid by least
-squares; from its begin to its end it must rise by less than --growth-mb and --growth-files in each process.
+The rule: the first quarter is warm-up. A straight line is fitted to the samples of the rest by least
+squares; from its start to its end it must rise by less than --growth-mb and --growth-files in each process.
 Any client error fails, and in the end every viewer must have the newest price.
 """
 
@@ -29,7 +29,7 @@ from benchmarks.viewing import Viewing, viewing
 
 _SYMBOL = "btcusdt"
 _RATE = 20.0
-_TURN_S = 20.0  # in each some come and go, and some stop reading for half of it
+_TURN_S = 20.0  # in each, some viewers come and go, and some stop reading for half of it
 _LEAST_TURNS = 6
 _SAMPLES_A_TURN = 5
 _WARM_PART = 0.25
@@ -37,7 +37,7 @@ _HEADINGS = ("process", "MB at first", "MB at last", "MB risen", "files at last"
 
 
 class Kind(NamedTuple):
-    """A part of the audience: its share in tenths, what it asks for, how it behaves."""
+    """A part of the audience: its share in tenths, its subscription, its behaviour."""
 
     tenths: int
     wish: Mapping[str, object]
@@ -56,7 +56,7 @@ _KINDS = {
 
 
 class Sample(NamedTuple):
-    """One look at one process."""
+    """One sample of one process."""
 
     at_s: float
     rss_mb: float
@@ -67,7 +67,7 @@ Samples = dict[str, list[Sample]]
 
 
 class Growth(NamedTuple):
-    """What the rule says of one process: begin, end and rise of the lines, and whether both are flat."""
+    """The result for one process: start, end and rise of both lines, and whether both are flat."""
 
     first_mb: float
     last_mb: float
@@ -87,7 +87,7 @@ class Growth(NamedTuple):
 def main(
     seconds: float, clients: int, server: str, growth_mb: float, growth_files: float, output: Path
 ) -> None:
-    """Let them watch, judge, print the table; status 1 when something grew or a client met an error."""
+    """Measure, apply the rule, print the table; status 1 if something grew or a client had an error."""
     facts = machine()
     samples, errors = watched(seconds, clients, server)
     judged = {name: growth(each, growth_mb, growth_files) for name, each in samples.items()}
@@ -103,7 +103,7 @@ def main(
 
 
 def growth(samples: Sequence[Sample], most_mb: float, most_files: float) -> Growth:
-    """Judge one process by the rule; `samples` are in order of time, at least two after the warm-up."""
+    """Apply the rule to one process; `samples` are in order of time, at least two after the warm-up."""
     begin_s = samples[0].at_s + (samples[-1].at_s - samples[0].at_s) * _WARM_PART
     kept = [sample for sample in samples if sample.at_s >= begin_s]
     times = [sample.at_s for sample in kept]
@@ -122,11 +122,11 @@ def growth(samples: Sequence[Sample], most_mb: float, most_files: float) -> Grow
 
 
 def watched(seconds: float, clients: int, server: str) -> tuple[Samples, list[str]]:
-    """Run all of it; return samples per process and what went wrong at clients."""
+    """Run everything; return the samples per process and the clients' errors."""
     with ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
         venue, feed = stack.enter_context(bench_venue(_SYMBOL))
-        feed.start(2)  # quotes to begin with: the source must be live
+        feed.start(2)  # initial quotes: the source must be live
         running = stack.enter_context(whole(Path(place), server, venue, core=None))
         feed.start(_RATE)
         staying = {
@@ -141,9 +141,9 @@ def watched(seconds: float, clients: int, server: str) -> tuple[Samples, list[st
 def _turns(
     seconds: float, clients: int, running: Served, staying: Mapping[str, Viewing]
 ) -> tuple[Samples, list[str]]:
-    """Let guests come and the slow stop reading for half of each turn; sample in its last quarter.
+    """Have guests come and slow viewers stop reading for half of each turn; sample in its last quarter.
 
-    So every sample is of the same audience: those who stay, all of them reading.
+    So every sample has the same audience: the permanent viewers, all of them reading.
     """
     processes = _processes(running)
     samples: Samples = {name: [] for name in processes}
@@ -154,7 +154,7 @@ def _turns(
     for turn in range(turns):
         turn_at = begun + turn * turn_s
         for viewers in staying.values():
-            viewers.ask("mark")  # what viewers remember is for one turn only
+            viewers.ask("mark")  # viewers keep records of one turn only
         slow.ask(f"halt {slow.count}")
         with _join(running, "come and go", clients) as guests:
             _sleep_until(turn_at + turn_s / 2)
@@ -181,16 +181,18 @@ def _join(running: Served, name: str, clients: int) -> AbstractContextManager[Vi
 
 
 def _trouble(name: str, seen: Mapping[str, Any]) -> list[str]:
-    """Return what went wrong so far; that the newest is still missing is judged in the end only."""
+    """Return the errors so far; whether the newest is still missing is checked only at the end."""
     if lost := seen["halted"]["lost"]:
         return [f"{name}: {lost} who stopped reading for a moment were disconnected"]
     return [f"{name}: {error}" for error in seen["first_errors"] if not error.startswith("not the last")]
 
 
 def _final(feed: Feeder, staying: Mapping[str, Viewing]) -> list[str]:
-    """Stop the venue; return an error for each kind of which somebody does not get the last change."""
+    """Stop the venue; return an error for each kind with a viewer that did not get the last change."""
     last = feed.stop()["last"]
-    changed = {symbol: [None, bid_size] for symbol, (_, bid_size) in last.items()}  # the price stood still
+    changed = {
+        symbol: [None, bid_size] for symbol, (_, bid_size) in last.items()
+    }  # the price does not change any more
     errors = []
     for name, viewers in staying.items():
         seen = viewers.settle(changed if _KINDS[name].wish.get("delta") else last)

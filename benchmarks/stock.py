@@ -1,4 +1,4 @@
-"""A file of open orders as a long run leaves it: for measuring a start, and matching."""
+"""A file of open orders as after a long run, for measuring the start and matching."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _AT_ONCE = 10_000
 
 
 def stock(path: Path, tickets: Mapping[str, Sequence[Ticket]]) -> int:
-    """Write an active order for each ticket, by owner, all of them told of it; return how many."""
+    """Write an active order for each ticket, by owner, its report acknowledged; return how many."""
     writer = SqliteOrderWriter(path)
     writer.open()
     reports = _reports(tickets)
     count = 0
     while part := list(islice(reports, _AT_ONCE)):
-        writer.write(OrderBatch(part, _told(part), frozenset()))
+        writer.write(OrderBatch(part, _acknowledged(part), frozenset()))
         count += len(part)
     writer.close()
     return count
 
 
 def open_orders(path: Path) -> int:
-    """Return how many active orders a file holds; nobody may be using it."""
+    """Return how many active orders a file contains; it must not be in use."""
     writer = SqliteOrderWriter(path)
     try:
         return len(writer.open().active)
@@ -37,7 +37,7 @@ def open_orders(path: Path) -> int:
         writer.close()
 
 
-def _told(reports: Iterable[Report]) -> dict[str, int]:
+def _acknowledged(reports: Iterable[Report]) -> dict[str, int]:
     return {report.order.owner: report.seq for report in reports}
 
 

@@ -25,14 +25,14 @@ _REFUSING_S = 10.0
 
 
 class Process:
-    """One program that answers by lines on standard output; ended with its children whatever happens."""
+    """A program that answers with lines on standard output; always ended, with its children."""
 
     def __init__(
         self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, *, logs: bool = False
     ) -> None:
-        """Start `python -m ARGUMENTS`; settings of this shell are not handed on.
+        """Start `python -m ARGUMENTS`; this shell's settings are not passed on.
 
-        With `logs` the program keeps a log file, and what it writes to standard error is left out.
+        With `logs` the program writes a log file, and its standard error is discarded.
         """
         plain = {key: value for key, value in os.environ.items() if not key.startswith("CRYPTO_STREAM_")}
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -53,14 +53,14 @@ class Process:
         """The process id."""
         return self._popen.pid
 
-    def tell(self, line: str) -> None:
+    def send_line(self, line: str) -> None:
         """Write one line to its standard input."""
         assert self._popen.stdin
         self._popen.stdin.write(line + "\n")
         self._popen.stdin.flush()
 
     def line(self, seconds: float = 30.0) -> str:
-        """Return its next line; raise RuntimeError when none comes in time."""
+        """Return its next line; raise RuntimeError on a timeout."""
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
@@ -70,7 +70,7 @@ class Process:
         return line
 
     def stop(self) -> None:
-        """End it in good order, or else at once."""
+        """Terminate it, or kill it if that takes too long."""
         self._popen.terminate()
         try:
             self._popen.wait(10)
@@ -102,10 +102,10 @@ def running(
 
 
 class FakeVenue:
-    """A fake venue in a process of its own, controlled over HTTP."""
+    """A fake venue in a separate process, controlled over HTTP."""
 
     def __init__(self, name: str, process: Process) -> None:
-        """Wait until it says its port."""
+        """Wait until it reports its port."""
         self.name = name
         self.port = int(process.line())
 
@@ -119,9 +119,9 @@ class FakeVenue:
         }
 
     def control(self, **query: str) -> float:
-        """Ask for something (`fault`, `symbol`, `calm`); return the monotonic second just before.
+        """Send a control request (`fault`, `symbol`, `calm`); return the monotonic time just before.
 
-        A venue that refuses connections just now is waited for.
+        Waits while the venue refuses connections.
         """
         deadline = time.monotonic() + _REFUSING_S
         while True:
@@ -154,7 +154,7 @@ class System:
     """A running Crypto Stream."""
 
     def __init__(self, process: Process, url: str, log: Path) -> None:
-        """Know the processes of it: supervisor, engine, gateway."""
+        """Find its processes: supervisor, engine, gateway."""
         self.url = url
         self._log = log
         supervisor = psutil.Process(process.pid)
@@ -163,7 +163,7 @@ class System:
             self._processes.update({half: child for half in _HALVES if half in child.cmdline()})
 
     def usage(self) -> dict[str, Usage]:
-        """Return what each process used so far."""
+        """Return what each process has used so far."""
         used = {}
         for name, process in self._processes.items():
             times = process.cpu_times()
@@ -195,7 +195,7 @@ class System:
 def crypto_stream(
     folder: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[System]:
-    """Run Crypto Stream on a free port, its data and log in `folder`, once it gives a fresh quote."""
+    """Run Crypto Stream on a free port, its data and log in `folder`, yield once it has a fresh quote."""
     port = free_port()
     with running(run_command(folder, port, *options), environment, logs=True) as process:
         url = f"http://127.0.0.1:{port}"
@@ -210,14 +210,14 @@ def run_command(folder: Path, port: int, *options: str) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on just now."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def answers(url: str) -> bool:
-    """Say whether /courses answers 200: a fresh quote exists."""
+    """Say whether /courses responds with 200, which means that there is a fresh quote."""
     try:
         return _ask(f"{url}/courses")[0] == 200
     except (OSError, http.client.HTTPException):
@@ -238,7 +238,7 @@ def get_json(url: str) -> Any:
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 30.0, step_s: float = 0.02) -> None:
-    """Return as soon as `condition()` holds; raise RuntimeError naming `what` when it does not in time."""
+    """Wait until `condition()` holds; raise RuntimeError naming `what` on a timeout."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

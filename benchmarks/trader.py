@@ -4,8 +4,8 @@ JSON: port, connections, seconds, warm_s, rate (orders a second over all connect
 beforehand; 0: each connection sends its next order when one is answered), window (orders a connection may
 have unanswered then), places (the `message` of the orders, dealt out over the connections).
 
-Every answer must be an ExecutionReport, active, with an id nobody had before; answers come in the order of a
-connection's orders. The time of an order begins when it was meant to be sent, however late it was. Prints
+Every answer must be an active ExecutionReport with a new id; answers must come in the order of a
+connection's orders. An order's time starts when it was due to be sent, even if it was sent late. Prints
 {"ready": connections}, begins at a line, prints what was seen, and ends at the next line or end of input.
 """
 
@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class Session:
-    """One connection: its order ready to be sent again and again, and when the unanswered ones were due."""
+    """One connection: its encoded order, and when the unanswered ones were due."""
 
     def __init__(self, port: int, place: dict[str, Any]) -> None:
         """Connect."""
@@ -74,7 +74,7 @@ class Session:
         self.socket.setblocking(False)
 
     def send(self, due: list[float]) -> None:
-        """Send an order for each moment in `due`; what the socket does not take waits for the next time."""
+        """Send an order for each time in `due`; what the socket does not accept is sent later."""
         self.due.extend(due)
         self.unsent += self.frame * len(due)
         try:
@@ -104,7 +104,7 @@ class Trader:
         self._from_s = self._to_s = 0.0
 
     def run(self) -> dict[str, Any]:
-        """Send orders for the warm-up and the measured seconds, wait for all answers, say what was seen."""
+        """Send orders for the warm-up and the measured seconds, wait for all answers, return the results."""
         wish = self._wish
         began = time.perf_counter()
         self._from_s = began + wish["warm_s"]
@@ -120,7 +120,7 @@ class Trader:
         return {**self._seen(), "cpu_s": used.user + used.system}
 
     def _at_rate(self, began: float, rate: float) -> None:
-        """Send order N at the moment N / rate, whether or not others have been answered."""
+        """Send order N at time N / rate, whether or not the others have been answered."""
         number = 0
         count = len(self._sessions)
         while (now := time.perf_counter()) < self._to_s:
@@ -135,7 +135,7 @@ class Trader:
             self._turn(max(0.0, began + number / rate - time.perf_counter()), 0)
 
     def _in_turn(self, window: int) -> None:
-        """Keep `window` orders of each connection under way."""
+        """Keep `window` orders of each connection pending."""
         for session in self._sessions:
             session.send([time.perf_counter()] * window)
             self._sent += window
@@ -143,7 +143,7 @@ class Trader:
             self._turn(0.1, 1)
 
     def _turn(self, seconds: float, next_orders: int) -> None:
-        """Read what has come; with `next_orders` each answered order is followed by another."""
+        """Read the answers; with `next_orders` send another order for each."""
         for fd, _ in self._poll.poll(seconds):
             session = self._by_fd[fd]
             try:
@@ -210,7 +210,7 @@ class Trader:
 
 
 def main() -> None:
-    """Connect, wait for a line, trade, tell, wait for a line."""
+    """Connect, wait for a line, trade, print the results, wait for a line."""
     trader = Trader(json.loads(sys.argv[1]))
     print(json.dumps({"ready": trader.count}), flush=True)
     sys.stdin.readline()

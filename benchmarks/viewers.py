@@ -1,4 +1,4 @@
-"""Many lean Socket.IO viewers in one process: `python -m benchmarks.viewers URL COUNT SUBSCRIPTION`.
+"""Many minimal Socket.IO viewers in one process: `python -m benchmarks.viewers URL COUNT SUBSCRIPTION`.
 
 Prints {"ready": COUNT} when every viewer has its snapshot, then answers each line on standard input with one
 line of JSON: `mark` begins a measurement, `report SOURCE` says what the viewers saw since.
@@ -20,13 +20,13 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 _EVENT = msgspec.json.Decoder(tuple[str, msgspec.Raw])
-_CONNECTED_TOGETHER = 50  # handshakes under way at a time
+_CONNECTED_TOGETHER = 50  # concurrent handshakes
 _READY_S = 60.0
-_SHOWN = 3  # errors told in full
+_SHOWN = 3  # errors reported in full
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a viewer looks at in a quote."""
+    """The fields of a quote that a viewer checks."""
 
     symbol: str
     source: str | None
@@ -47,7 +47,7 @@ _HELLO = msgspec.json.Decoder(dict[str, Any])
 
 
 class Sight:
-    """What one viewer knows, and what it saw since the last mark."""
+    """One viewer's state, and what it has seen since the last mark."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
@@ -83,7 +83,7 @@ class Sight:
             self.errors.append(f"{error}: {message[:200]!r}")
 
     def finish(self, now_s: float) -> None:
-        """Count the time since the newest quotes as a gap that lasts."""
+        """Count the time since the newest quotes as a gap that is still open."""
         for symbol, newest_s in self._newest_s.items():
             self.gaps[symbol] = max(self.gaps.get(symbol, 0.0), now_s - newest_s)
 
@@ -103,7 +103,7 @@ class Sight:
                 self._newest_s[symbol] = now_s
 
     def _switched(self, change: Change) -> None:
-        """Count a switch per symbol; one that ends at the source it began with was an outage, no switch."""
+        """Count a switch per symbol; one that returns to its source was an outage, not a switch."""
         for symbol in change.symbols:
             if change.to is None:
                 self.outages[symbol] += 1
@@ -118,15 +118,15 @@ class Sight:
             self._seq.clear()
 
     def settle(self) -> None:
-        """Take what serves now as what the next `source` event is compared with."""
+        """Remember the serving source, with which the next `source` event is compared."""
         self._served.update({symbol: source for symbol, source in self.now.items() if source})
 
 
 class Viewer(asyncio.Protocol):
-    """One connection: Engine.IO 4 over a WebSocket, uncompressed, without a task of its own."""
+    """One connection: Engine.IO 4 over an uncompressed WebSocket, without its own task."""
 
     def __init__(self, url: str, subscription: str) -> None:
-        """Prepare; `ready` is done at the first snapshot, `lost` says that the connection ended."""
+        """Prepare; `ready` is done at the first snapshot, `lost` is set when the connection has ended."""
         parts = urlsplit(url)
         self.sight = Sight()
         self.ready = asyncio.get_running_loop().create_future()
@@ -135,7 +135,7 @@ class Viewer(asyncio.Protocol):
         self._wire = ClientProtocol(parse_uri(f"ws://{parts.netloc}/socket.io/?EIO=4&transport=websocket"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the WebSocket."""
+        """Send the WebSocket handshake."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._wire.send_request(self._wire.connect())
@@ -151,14 +151,14 @@ class Viewer(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Remember that it ended."""
+        """Note that the connection has ended."""
         self.lost = True
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(f"connection ended before a snapshot: {error}"))
 
     def _take(self, text: bytes, now_s: float) -> None:
         kind = text[:2]
-        if text[:1] == b"0":  # the transport is open: join the default namespace
+        if text[:1] == b"0":  # Engine.IO open: join the default namespace
             self._send("40")
         elif text == b"2":  # ping
             self._send("3")
@@ -181,7 +181,7 @@ class Viewer(asyncio.Protocol):
 
 
 async def connect(url: str, count: int, subscription: str) -> list[Viewer]:
-    """Open all viewers, some at a time, and wait for their snapshots."""
+    """Connect all viewers, some at a time, and wait for their snapshots."""
     host, port = urlsplit(url).hostname or "", urlsplit(url).port or 80
     loop = asyncio.get_running_loop()
     viewers: list[Viewer] = []
@@ -207,7 +207,7 @@ def mark(viewers: list[Viewer]) -> dict[str, Any]:
 
 
 def report(viewers: list[Viewer]) -> dict[str, Any]:
-    """Say what the viewers saw since the mark; equal sights are counted, times are one per viewer."""
+    """Report what the viewers have seen since the mark: events with counts, times per viewer."""
     now_s = time.monotonic()
     for viewer in viewers:
         viewer.sight.finish(now_s)
@@ -231,7 +231,7 @@ def _tally(seen: list[Any]) -> dict[str, int]:
 
 
 async def main(url: str, count: int, subscription: str) -> None:
-    """Connect, then answer the lines on standard input until it ends."""
+    """Connect, then answer the commands on standard input."""
     viewers = await connect(url, count, subscription)
     _say({"ready": len(viewers)})
     lines = asyncio.StreamReader()

@@ -1,4 +1,4 @@
-"""The lean viewers of a measurement as one process on the second core, asked over its pipes."""
+"""The viewers of a measurement: one process on the second core, controlled over its pipes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Viewing:
         self.count: int = json.loads(process.line(_READY_S))["ready"]
 
     def ask(self, line: str) -> dict[str, Any]:
-        """Say one line (`mark`, `halt N`, `resume`, `report LAST`) and return the answer."""
-        self._process.tell(line)
+        """Send one command (`mark`, `halt N`, `resume`, `report LAST`) and return the answer."""
+        self._process.send_line(line)
         answer: dict[str, Any] = json.loads(self._process.line(_ANSWER_S))
         return answer
 
@@ -62,7 +62,7 @@ def viewing(
     core: int | None = CLIENTS,
     **wish: object,
 ) -> Iterator[Viewing]:
-    """Connect `count` viewers; `subscription` is what ours ask for, None for peers, who send to everybody."""
+    """Connect `count` viewers; `subscription` is for our gateway, None for peers (they send to all)."""
     given = {"port": server.port, "count": count, "socketio": server.socketio, "subscription": subscription}
     command = [sys.executable, "-m", "benchmarks.crowd", json.dumps({**given, **wish})]
     with on_core(core, command) as process:

@@ -1,4 +1,4 @@
-"""What a lean viewer reads: where a WebSocket frame ends, and what the quotes in it say."""
+"""What a minimal viewer parses: the end of a WebSocket frame, and the quotes in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DEFLATED = 0x40
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What is looked at in a quote; a delta leaves out what did not change."""
+    """The fields of a quote that are checked; a delta leaves out what did not change."""
 
     symbol: str
     seq: int
@@ -23,7 +23,7 @@ _QUOTES = msgspec.json.Decoder(list[Seen])
 
 
 class Shot:
-    """One frame that many viewers get: what it says, decoded once."""
+    """One frame that many viewers get, decoded once."""
 
     __slots__ = ("first", "last", "name", "newest", "stamp_us")
 
@@ -37,20 +37,20 @@ class Shot:
 
 
 def read_event(text: bytes) -> Shot:
-    """Decode `["name", payload]`; raise MsgspecError for what is no such thing."""
+    """Decode `["name", payload]`; raise MsgspecError for anything else."""
     name, payload = _EVENT.decode(text)
     return Shot(name, _QUOTES.decode(payload) if name in ("quotes", "snapshot") else [])
 
 
 def inflated(first: int, payload: bytes) -> bytes:
-    """Return a frame's payload, inflated where its first byte says that it is compressed on its own."""
+    """Return a frame's payload, decompressed if its first byte says so."""
     if not first & _DEFLATED:
         return payload
     return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
 
 
 def bounds(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the payload of the frame at `at` begins and ends; past the data where it is not whole."""
+    """Return where the payload of the frame at `at` begins and ends; beyond the data if it is incomplete."""
     missing = len(data) + 1
     if len(data) - at < 2:
         return missing, missing

@@ -1,6 +1,6 @@
 """Frames per second at saturation with one gateway and with two: `python -m benchmarks.workers` (4 minutes).
 
-A fake Binance changes one pair faster and faster; 1,000 clients want every change. What counts is how many
+A fake Binance changes one pair faster and faster; 1,000 clients want every change. The result is how many
 frames a second really arrive. Nothing is pinned: engine, venue and clients share the cores with the gateways,
 and what each used is in the table. On two cores two gateways cannot have one each.
 """

@@ -47,7 +47,7 @@ def main(
     screenshots: Path | None,
     **limits: float,
 ) -> None:
-    """Run Locust, write its reports, end with its exit code."""
+    """Run Locust, write its reports, exit with its exit code."""
     results.mkdir(parents=True, exist_ok=True)
     report = results / "report.html"
     command = [

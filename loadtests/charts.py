@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 _WIDE = {"width": 1280, "height": 900}
-_DRAWN_MS = 1500  # the charts move in
+_DRAWN_MS = 1500  # the charts are animated
 
 
 def shoot(report: Path, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Users of a running Crypto Stream for Locust: readers over HTTP, viewers over Socket.IO, and what must hold.
+"""Locust users of a running Crypto Stream (HTTP readers, Socket.IO viewers), and the thresholds.
 
-Started by `python -m loadtests`; Locust brings gevent, so it stays in its own process. The thresholds are in
+Started by `python -m loadtests`; Locust needs gevent, so it has its own process. The thresholds are in
 Locust's exit code: requests a second, the 95th percentile of requests, and no failure at all.
 """
 
@@ -21,7 +21,9 @@ _PACE = float(os.environ.get("LOADTEST_PACE", "20"))  # requests a second of one
 _VIEWERS = int(os.environ.get("LOADTEST_VIEWERS", "20"))
 _LEAST_RPS = float(os.environ.get("LOADTEST_RPS", "1500"))
 _MOST_P95_MS = float(os.environ.get("LOADTEST_P95_MS", "50"))
-_SILENCE_S = 15.0  # a viewer that hears nothing for so long has failed; the server says `status` every 5 s
+_SILENCE_S = (
+    15.0  # a viewer that receives nothing for this long has failed; the server sends `status` every 5 s
+)
 _SUBSCRIPTION = {"symbols": ["btcusdt", "ethusdt", "xrpusdt"], "interval_ms": 0}
 
 
@@ -68,7 +70,7 @@ class Viewer(User):
 
     @task
     def watch(self) -> None:
-        """Take one packet; what goes wrong is one failure, and the next task connects anew."""
+        """Handle one packet; an error is one failure, and the next task reconnects."""
         try:
             if self._socket is None:
                 self._connect()
@@ -77,7 +79,7 @@ class Viewer(User):
         except (OSError, ValueError, websocket.WebSocketException) as error:
             self._report("failed", 0.0, 0, error)
             self._socket = None
-            time.sleep(1)  # gevent's: others go on
+            time.sleep(1)  # gevent's sleep: the others continue
 
     def _connect(self) -> None:
         begun = time.perf_counter()
@@ -128,7 +130,7 @@ class Viewer(User):
 
 
 def shortfalls(environment: Environment) -> list[str]:
-    """Say in sentences which thresholds do not hold; requests are judged apart from pushes."""
+    """List the thresholds that do not hold; requests and pushes are checked separately."""
     stats = environment.stats
     requests = StatsEntry(stats, "requests", "GET", use_response_times_cache=False)
     pushes = 0
@@ -150,7 +152,7 @@ def shortfalls(environment: Environment) -> list[str]:
 
 
 def _judge(environment: Environment, **_: object) -> None:
-    """Set the exit code; where Locust has several processes only the first one judges."""
+    """Set the exit code; of several Locust processes, only the first one does."""
     if type(environment.runner).__name__ == "WorkerRunner":
         return
     missed = shortfalls(environment)

@@ -1,4 +1,4 @@
-"""Other people's servers doing the same work, each as small and as stock as its documentation shows it.
+"""Other people's servers doing the same work, each as small as in its documentation.
 
 Delivery peers get lines of JSON (`[quote, …]`) from the feeder and give each line to every client as the
 Socket.IO event `quotes`. HTTP peers answer /courses with the bytes and headers of a file. Arguments: the port

@@ -16,18 +16,18 @@ import uvicorn
 PORT, FEEDER = int(sys.argv[1]), int(sys.argv[2])
 
 server = socketio.AsyncServer(async_mode="asgi")
-tasks: list[Any] = []  # a task that nobody holds may be collected in the middle of its work
+tasks: list[Any] = []  # a task without a reference may be garbage-collected while it runs
 
 
 async def follow() -> None:
-    """Emit each line of the feeder to everybody."""
+    """Emit each line of the feeder to all clients."""
     reader, _ = await asyncio.open_connection("127.0.0.1", FEEDER, limit=1 << 20)
     while line := await reader.readline():
         await server.emit("quotes", json.loads(line))
 
 
 async def start() -> None:
-    """Begin with the server."""
+    """Start with the server."""
     tasks.append(server.start_background_task(follow))
 
 

@@ -1,4 +1,4 @@
-"""The least ASGI application: every request is answered with the bytes of the file named by ANSWER.
+"""The smallest ASGI application: it responds with the bytes of the file named by ANSWER.
 
 Run by uvicorn and by granian as `benchmarks.peers.bare_asgi:app`.
 """
@@ -19,8 +19,8 @@ _END = {"type": "http.response.body", "body": _BODY}
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer."""
+    """Respond."""
     if scope["type"] != "http":
-        raise NotImplementedError(scope["type"])  # no lifespan: servers go on without
+        raise NotImplementedError(scope["type"])  # no lifespan events, which servers accept
     await send(_START)
     await send(_END)

@@ -1,4 +1,4 @@
-"""Plain Flask on eventlet, one view that answers bytes.
+"""Plain Flask on eventlet, one view that returns bytes.
 
 python -m benchmarks.peers.plain_flask PORT ANSWER
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-warnings.simplefilter("ignore")  # eventlet says at every import that it is in bug-fix mode
+warnings.simplefilter("ignore")  # eventlet warns at every import that it is in maintenance mode
 import eventlet  # noqa: E402
 
 eventlet.monkey_patch()
@@ -26,7 +26,7 @@ app = Flask("plain")
 
 @app.get("/courses")
 def courses() -> Response:
-    """Answer the bytes."""
+    """Return the bytes."""
     return Response(BODY, headers=HEADERS)
 
 

@@ -1,4 +1,4 @@
-"""The least that Python can do: one WebSocket frame built per line, one non-blocking `send` per client.
+"""The minimum in Python: one WebSocket frame built per line, one non-blocking `send` per client.
 
 python -m benchmarks.peers.send_loop PORT FEEDER
 """
@@ -15,7 +15,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def main(port: int, feeder: int) -> None:
-    """Serve for ever; a client whose buffer is full loses its connection."""
+    """Serve for ever; disconnect a client whose buffer is full."""
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     feed = socket.create_connection(("127.0.0.1", feeder))
     selector = selectors.DefaultSelector()
@@ -63,7 +63,7 @@ def _accept(listener: socket.socket) -> socket.socket | None:
     request = b""
     while b"\r\n\r\n" not in request:
         data = client.recv(4096)
-        if not data:  # somebody who only looked whether we listen
+        if not data:  # a probe that only checked whether we are listening
             client.close()
             return None
         request += data

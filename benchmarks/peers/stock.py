@@ -10,7 +10,7 @@ import warnings
 
 PORT, FEEDER, MODE = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 if MODE == "eventlet":
-    warnings.simplefilter("ignore")  # eventlet says at every import that it is in bug-fix mode
+    warnings.simplefilter("ignore")  # eventlet warns at every import that it is in maintenance mode
     import eventlet
 
     eventlet.monkey_patch()
@@ -32,7 +32,7 @@ socketio = SocketIO(app, async_mode=MODE)
 
 
 def follow() -> None:
-    """Emit each line of the feeder to everybody."""
+    """Emit each line of the feeder to all clients."""
     with socket.create_connection(("127.0.0.1", FEEDER)) as feed:
         for line in feed.makefile("rb"):
             socketio.emit("quotes", json.loads(line))

@@ -1,1 +1,1 @@
-"""The green half: a mirror of the engine's state and everybody who looks at it. Holds no truth of its own."""
+"""The gateway: a mirror of the engine's state, served to viewers and order clients from green threads."""

@@ -1,4 +1,4 @@
-"""The web application: Flask with its blueprints, Socket.IO beside it, the common headers around both."""
+"""The web application: Flask with its blueprints, Socket.IO, and the WSGI middleware around both."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from flask_socketio import SocketIO
 from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.gateway.members import Members
+from crypto_stream.gateway.client_manager import ClientManager
+from crypto_stream.gateway.engineio_sessions import EngineioSessions, without_join
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.routing import order_gateway
-from crypto_stream.gateway.sessions import Sessions, without_waiting
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.admission import Admission, AdmissionRules
@@ -29,7 +29,7 @@ from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.log_throttle import LogThrottle
 
 ROOT = Path(__file__).resolve().parents[2]
-# Bytes a client may send at once, in a request or a frame: its largest wish is a list of symbols.
+# Largest request or frame of a client in bytes; it must hold a long list of symbols.
 MOST_SENT = 64 * 1024
 
 
@@ -43,32 +43,32 @@ def create_app(
     async_mode: str,
     websocket: Any,
     admission: AdmissionRules,
-) -> tuple[Flask, SocketIO, ResponseCache, Sessions]:
-    """Make the application, its Socket.IO server, which has no event yet, its prebuilt answers, its sessions.
+) -> tuple[Flask, SocketIO, ResponseCache, EngineioSessions]:
+    """Make the application, its Socket.IO server without event handlers, its response cache and sessions.
 
-    `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
-    `admission` bounds engine.io's sessions, those included that never connect to a namespace.
+    `websocket` is the class for engine.io's WebSocket slot; `async_mode` names the green-thread library;
+    `admission` limits engine.io's sessions, including those that never join a namespace.
     """
     app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_SENT
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     problems.install(app)
-    shelf = ResponseCache(
+    responses = ResponseCache(
         mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
     )
-    app.register_blueprint(api(mirror, port, registry, shelf))
+    app.register_blueprint(api(mirror, port, registry, responses))
     app.register_blueprint(connect(origins, admission.full))
     app.register_blueprint(history(mirror, port, admission.counters))
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())
-    app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
+    app.register_blueprint(pages(mirror, responses, ROOT / "static"))
     quiet = _throttle(logging.getLogger("crypto_stream.gateway.engineio"))
     socketio = SocketIO(
         app,
         async_mode=async_mode,
-        client_manager=Members(),
-        async_handlers=False,  # a viewer's requests are answered in their order
+        client_manager=ClientManager(),
+        async_handlers=False,  # a viewer's requests are answered in order
         cors_allowed_origins=lambda origin, environ: allowed(origins, origin, environ),
         cors_credentials=False,
         max_http_buffer_size=MOST_SENT,
@@ -77,18 +77,18 @@ def create_app(
         engineio_logger=quiet,
     )
     engine = socketio.server.eio
-    queue = without_waiting(engine._async["queue"])
+    queue = without_join(engine._async["queue"])
     engine._async = {**engine._async, "websocket": websocket, "queue": queue}
-    sessions = Sessions(socketio.server, admission.presence, admission.counters)
-    gate = Admission(app.wsgi_app, sessions, admission, origins)
-    app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
-    return app, socketio, shelf, sessions
+    sessions = EngineioSessions(socketio.server, admission.presence, admission.counters)
+    admitted = Admission(app.wsgi_app, sessions, admission, origins)
+    app.wsgi_app = Headers(admitted, origins)  # type: ignore[method-assign]
+    return app, socketio, responses, sessions
 
 
-class _Failures(logging.Filter):
-    """Let only failures through, each once a minute: a viewer can cause thousands.
+class _ExceptionsOnly(logging.Filter):
+    """Let only records with a traceback through, each message once a minute: a viewer can cause thousands.
 
-    What has no trace is engine.io telling that a client sent something wrong, which it was answered.
+    The others are engine.io's reports of invalid client messages, which are answered and counted elsewhere.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _Failures(logging.Filter):
 
 
 def _throttle(logger: logging.Logger) -> logging.Logger:
-    logger.setLevel(logging.ERROR)  # engine.io tells of every packet at INFO
+    logger.setLevel(logging.ERROR)  # engine.io logs every packet at INFO
     if not logger.filters:
-        logger.addFilter(_Failures())
+        logger.addFilter(_ExceptionsOnly())
     return logger

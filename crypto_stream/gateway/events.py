@@ -1,4 +1,4 @@
-"""What viewers may send over Socket.IO: every packet, whatever the transport, is judged here."""
+"""Incoming Socket.IO packets, over either transport: checked here, then passed to the event handlers."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from crypto_stream.gateway.delivery import packets
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import Asked, PacketError
 from crypto_stream.gateway.delivery.polling import Posts
-from crypto_stream.gateway.order_sessions.rate_limit import MOST_REFUSED, WITHIN_S, RateLimit
+from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
 from crypto_stream.gateway.pipes import close_transport
 
 _Refusal = dict[str, Any]
-_PLACE = "/"
-# Bytes of a message that cost as much as a message.
-_AS_ONE = 1024
+_DEFAULT_NAMESPACE = "/"
+# For the rate limit, every further kilobyte counts as another message.
+_BYTES_PER_MESSAGE = 1024
 
 
-def judge(known: Collection[str], data: object) -> _Refusal | None:
+def check_event(known: Collection[str], data: object) -> _Refusal | None:
     """Return why an event packet with this data is refused, or None for an event that is `known`.
 
-    A list of what is allowed: Socket.IO keeps `connect`, `disconnect` and `*` in the same table as our
+    An allow list is needed because Socket.IO keeps `connect`, `disconnect` and `*` in the same table as our
     handlers, and would call them for a viewer who sends an event of that name.
     """
     if not isinstance(data, list) or not data or not isinstance(data[0], str):
-        return refusal("bad_payload", "an event is an array that begins with its name, a text")
+        return refusal("bad_payload", "an event must be an array that begins with its name, a string")
     if data[0] not in known:
         return refusal("unknown_event", f"no event {data[0][:40]!r}; known: {', '.join(known)}")
     return None
 
 
 def refusal(code: str, reason: str) -> _Refusal:
-    """Make the acknowledgement of what is refused."""
+    """Make the acknowledgement of a refused event."""
     return {"ok": False, "code": code, "reason": reason}
 
 
 class Events:
-    """Hand the `known` events of the default namespace to the handlers of a `socketio.Server`.
+    """Pass the `known` events of the default namespace to the handlers of a `socketio.Server`.
 
-    Takes the place of Socket.IO's own reading of packets. An event that is refused is acknowledged, a packet
-    that no client sends ends the connection with a code; none is left without either.
+    This replaces Socket.IO's own packet handling. A refused event is always acknowledged; a packet that no
+    real client sends closes the connection with a code.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Events:
         joined: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Allow `rate` messages a second of one viewer; those of a kilobyte and more count by their size.
+        """Allow `rate` messages a second from one viewer; large ones count more, by the kilobyte.
 
-        `takes(viewer)` says whether this viewer is still to be answered, `admits(session)` whether one more
-        may join, `joined(viewer)` is called when its connection to the namespace is complete.
+        `takes(viewer)` says whether the viewer can still take a reply, `admits(session)` whether another
+        viewer may join; `joined(viewer)` is called when a viewer has joined the namespace.
         """
         self.server = server
         self.known = known
@@ -86,43 +86,45 @@ class Events:
 
 
 class Sender:
-    """One engine.io session as a sender of Socket.IO packets; both its transports come here."""
+    """The receiving side of one engine.io session, for both its transports."""
 
-    __slots__ = ("_connection", "_events", "pace")
+    __slots__ = ("_connection", "_events", "rate_limit")
 
     def __init__(self, events: Events, connection: Any) -> None:
-        """Judge what comes over an `engineio.socket.Socket`."""
+        """Handle the packets of an `engineio.socket.Socket`."""
         self._events = events
-        self._connection = proxy(connection)  # which holds us: a circle would outlive it for a while
-        self.pace = RateLimit(events.rate, events.clock())
+        self._connection = proxy(connection)  # it refers to us: avoid a reference cycle
+        self.rate_limit = RateLimit(events.rate, events.clock())
 
     def admits(self, text: str, *, busy: bool) -> bool:
-        """Say whether a message is to be kept until its turn; else it was answered. Never waits.
+        """Say whether to queue a message for `take`; otherwise it has been refused. Never blocks.
 
-        `busy` refuses it whatever the sender's pace. Raises PacketError for who cannot mean well.
+        `busy` refuses it even within the rate limit. Raises PacketError for an abusive sender.
         """
         events = self._events
-        allowed = self.pace.allows(events.clock(), 1 + len(text) // _AS_ONE)
+        allowed = self.rate_limit.allows(events.clock(), 1 + len(text) // _BYTES_PER_MESSAGE)
         if allowed and not busy:
             return True
         events.counters.refused_events["rate_limited"] += 1
-        if self.pace.abused():
-            reason = f"{MOST_REFUSED} messages over the limit of {events.rate} a second in {WITHIN_S:g} s"
+        if self.rate_limit.abusive():
+            reason = (
+                f"{MAX_REFUSALS} messages over the limit of {events.rate} a second in {REFUSALS_WITHIN_S:g} s"
+            )
             raise PacketError(reason, CloseCode.POLICY_VIOLATION)
         number = packets.number_of(text)
         if number is not None:
             reason = (
-                f"at most {events.rate} messages a second of one viewer (viewer_rate): this one was not done"
+                f"at most {events.rate} messages a second per viewer (viewer_rate): this one was not done"
             )
             self._acknowledge(number, refusal("rate_limited", reason))
         return False
 
     def take(self, text: str) -> None:
-        """Do what a message asks; raise PacketError for what no client sends."""
+        """Handle a message; raise PacketError for a packet that no real client sends."""
         asked = packets.read_message(text)
         if asked.kind == packets.CONNECT:
             self._join(asked)
-        elif asked.namespace != _PLACE or not self._viewer():
+        elif asked.namespace != _DEFAULT_NAMESPACE or not self._viewer():
             raise PacketError("join the default namespace first")
         elif asked.kind == packets.DISCONNECT:
             self._connection.receive(EnginePacket(CLOSE))
@@ -131,16 +133,18 @@ class Sender:
 
     def _join(self, asked: Asked) -> None:
         server, session = self._events.server, self._connection.sid
-        if asked.namespace != _PLACE:
+        if asked.namespace != _DEFAULT_NAMESPACE:
             self._refuse_to_join(
                 asked.namespace, f"no namespace {asked.namespace[:40]!r}: use the default one"
             )
         elif self._viewer():
-            self._refuse_to_join(_PLACE, "this connection has joined already")
+            self._refuse_to_join(_DEFAULT_NAMESPACE, "this connection has joined already")
         elif not self._events.admits(session):
-            close_transport(self._connection)  # it comes back; CONNECT_ERROR would be final for it
+            close_transport(self._connection)  # the client reconnects; CONNECT_ERROR would be final for it
         else:
-            server._handle_connect(session, _PLACE, asked.data if isinstance(asked.data, dict) else None)
+            server._handle_connect(
+                session, _DEFAULT_NAMESPACE, asked.data if isinstance(asked.data, dict) else None
+            )
             if viewer := self._viewer():
                 self._events.joined(viewer)
 
@@ -149,9 +153,11 @@ class Sender:
 
     def _event(self, asked: Asked) -> None:
         events = self._events
-        refused = refusal("bad_payload", asked.broken) if asked.broken else judge(events.known, asked.data)
+        refused = (
+            refusal("bad_payload", asked.broken) if asked.broken else check_event(events.known, asked.data)
+        )
         if refused is None:
-            events.server._handle_event(self._connection.sid, _PLACE, asked.number, asked.data)
+            events.server._handle_event(self._connection.sid, _DEFAULT_NAMESPACE, asked.number, asked.data)
             return
         events.counters.refused_events[refused["code"]] += 1
         if asked.number is not None:
@@ -159,8 +165,8 @@ class Sender:
 
     def _viewer(self) -> str | None:
         manager = self._events.server.manager
-        viewer: str | None = manager.sid_from_eio_sid(self._connection.sid, _PLACE)
-        return viewer if manager.is_connected(viewer, _PLACE) else None
+        viewer: str | None = manager.sid_from_eio_sid(self._connection.sid, _DEFAULT_NAMESPACE)
+        return viewer if manager.is_connected(viewer, _DEFAULT_NAMESPACE) else None
 
     def _acknowledge(self, number: int, answer: _Refusal) -> None:
         viewer = self._viewer()
@@ -170,5 +176,6 @@ class Sender:
     def _send(self, kind: int, data: object, **more: Any) -> None:
         server = self._events.server
         server._send_packet(
-            self._connection.sid, server.packet_class(kind, data=data, **{"namespace": _PLACE, **more})
+            self._connection.sid,
+            server.packet_class(kind, data=data, **{"namespace": _DEFAULT_NAMESPACE, **more}),
         )

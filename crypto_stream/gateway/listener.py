@@ -1,18 +1,18 @@
-"""How the sockets of a gateway are set: its listening one, whose accepted ones inherit it, and WebSockets."""
+"""Socket options of a gateway's listening socket (accepted sockets inherit them) and of WebSockets."""
 
 from __future__ import annotations
 
 import _socket
 import socket
 
-# Bytes of unsent data the kernel holds before it says "not writable", so that a slow reader is noticed: an
-# unread loopback socket would swallow 4 MB, minutes of old prices.
-_UNSENT = 16 * 1024
+# Unsent bytes in the kernel at which a socket stops being writable, so that a slow reader is noticed: a
+# loopback socket would otherwise buffer 4 MB, minutes of outdated prices.
+_UNSENT_BYTES = 16 * 1024
 
 
 def prepare(one: socket.socket | _socket.socket) -> None:
-    """Set no Nagle delay, and little hidden in the kernel."""
+    """Disable Nagle's algorithm and limit the unsent bytes in the kernel."""
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    unsent = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if unsent is not None:
-        one.setsockopt(socket.IPPROTO_TCP, unsent, _UNSENT)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        one.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)

@@ -1,4 +1,4 @@
-"""The newest state this gateway knows. Pure: the clock is handed in (monotonic seconds), nothing is sent."""
+"""The gateway's copy of the engine's newest state. Pure: callers pass the time (monotonic seconds)."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Timeline
 
-# Switches of sources that are shown; older ones are forgotten.
-MOST_SWITCHES = 100
-# When a beat is later than this the sources' ages grow: until then they are as the engine measured them.
+# Switches between sources that are kept; older ones are forgotten.
+MAX_SWITCHES = 100
+# The sources' ages are as the engine measured them; they grow here only once a beat is later than this.
 _BEAT_MS = 2000
 _FIELDS = Quote.__struct_fields__
 _NO_RULES = Rules()
 
 
 class Mirror:
-    """Newest quotes, sources and instruments, as the engine sent them, or stale while it is unreachable.
+    """Quotes, sources and instruments as the engine sent them, or stale while it is unreachable.
 
-    `quotes` are as shown to people. Each change of a shown quote gives it a higher `versions[symbol]`, so
-    that everybody finds what is new since `version` was last looked at; what `topics` hold likewise.
-    `timeline` is the engine's over its restarts, as of the last snapshot, `switches` that of now.
+    `quotes` are as shown to viewers, which may differ from what the engine sent last. Each change of a shown
+    quote raises `version` and `versions[symbol]`, so that readers find what is new since the `version` they
+    saw last; the same holds for `topics`. `timeline` covers the engine's restarts up to the last snapshot,
+    `switches` goes on to the present.
     """
 
     def __init__(self) -> None:
-        """Know nothing: no epoch, no instrument, engine unreachable."""
         self.epoch: str | None = None
         self.seq = 0
         self.catalogue = Catalogue()
         self.pin: str | None = None
         self.timeline = Timeline(0)
-        self.switches: deque[Switch] = deque(maxlen=MOST_SWITCHES)
+        self.switches: deque[Switch] = deque(maxlen=MAX_SWITCHES)
         self.alive = False
         self.lag_ms: float | None = None
         self.version = 0
@@ -67,57 +67,64 @@ class Mirror:
         self.history_counts: HistoryCounts | None = None
         self._verdict: Verdict | None = None
         self._rules: dict[str, dict[str, Rules]] = {}
-        self._given: dict[str, Quote] = {}
+        self._received: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
         self._sources: list[SourceStatus] = []
-        self._heard_s = 0.0
+        self._last_message_s = 0.0
         self._run: str | None = None
         self._listing: tuple[str, ...] = ()
-        # After a restart of the engine: what was live before and not yet again, and how long that may take.
-        self._awaited: set[str] = set()
-        self._awaited_until_s = 0.0
+        # After an engine restart: symbols that were live before and are not yet live again. Until the
+        # deadline they are shown as they were.
+        self._recovering: set[str] = set()
+        self._recovering_until_s = 0.0
         self._sources_s = 0.0
 
     def receive(self, message: ToGateway, now_s: float) -> bool:
-        """Take one message of the engine; True when viewers must begin anew: other data, or instruments."""
+        """Apply one message of the engine; True if the data set or the instruments have changed.
+
+        Viewers must then start again from a snapshot.
+        """
         before = (self.epoch, self._listing)
         revived, self.alive = not self.alive, True
         if revived:
             self._verdict = None
-        if (take := self._TAKES.get(type(message))) is not None:
-            take(self, message, now_s)
-        self._heard_s = now_s
+        if (handle := self._HANDLERS.get(type(message))) is not None:
+            handle(self, message, now_s)
+        self._last_message_s = now_s
         if revived or isinstance(message, Snapshot):
-            self._show(self._given.values())
+            self._show(self._received.values())
         return (self.epoch, self._listing) != before
 
-    def lose(self) -> bool:
-        """Show everything as stale: the engine is gone; True when this is news."""
+    def engine_lost(self) -> bool:
+        """Show everything as stale because the engine is unreachable; False if that was known."""
         if not self.alive:
             return False
         self.alive, self._verdict = False, None
-        self._awaited.clear()
-        self._show(self._given.values())
+        self._recovering.clear()
+        self._show(self._received.values())
         self.version += 1
-        self.topics.lose(self.version)
+        self.topics.engine_lost(self.version)
         return True
 
     def check(self, now_s: float) -> bool:
-        """Lose the engine after 5 s without a word; True when this is news."""
-        return self.alive and now_s - self._heard_s > SILENCE_S and self.lose()
+        """Take the engine as lost after 5 s without a message; True if it was lost by this call."""
+        return self.alive and now_s - self._last_message_s > SILENCE_S and self.engine_lost()
 
-    def settle(self, now_s: float) -> bool:
-        """Show as stale what a restarted engine has not served in time; True when this is news."""
-        if not self._awaited or now_s < self._awaited_until_s:
+    def end_recovery(self, now_s: float) -> bool:
+        """Show as stale what a restarted engine has not served in time; True if any quote changed."""
+        if not self._recovering or now_s < self._recovering_until_s:
             return False
         before = self.version
-        self._awaited.clear()
-        self._show(self._given.values())
+        self._recovering.clear()
+        self._show(self._received.values())
         return self.version != before
 
-    def news(self, switch: Switch) -> Switch | None:
-        """Leave out of a switch what viewers see so already: a restarted engine begins with no source."""
+    def unseen_part(self, switch: Switch) -> Switch | None:
+        """Leave out the symbols that viewers already see served by the new source; None if none remain.
+
+        A restarted engine begins without sources, so it reports switches that change nothing for viewers.
+        """
 
         def known(symbol: str) -> bool:
             shown = self.quotes.get(symbol)
@@ -129,25 +136,25 @@ class Mirror:
         return msgspec.structs.replace(switch, symbols=symbols) if symbols else None
 
     def reason(self, symbol: str) -> str | None:
-        """Say why the quote of `symbol` is stale; None while it is not."""
+        """Return why the quote of `symbol` is stale; None while it is not."""
         quote = self.quotes.get(symbol)
         if quote is None or not quote.stale:
             return None
         return self._reasons.get(symbol) if self.alive else UNREACHABLE
 
     def rules(self, symbol: str) -> Rules:
-        """Tell what an order in `symbol` must keep to: what the source of its quote demands."""
+        """Return the trading rules for orders in `symbol`: those of the source that serves its quote."""
         quote = self.quotes.get(symbol)
         return self._rules.get((quote and quote.source) or "", {}).get(symbol, _NO_RULES)
 
     def digits(self, symbol: str) -> tuple[int | None, int | None]:
-        """Tell the digits after the point of a price's and an amount's least step, of the finest source."""
+        """Return the decimal places of prices and of amounts, from the source with the finest steps."""
         known = [rules[symbol] for rules in self._rules.values() if symbol in rules]
         ticks, lots = [one.tick for one in known if one.tick], [one.lot for one in known if one.lot]
-        return max(map(_places, ticks), default=None), max(map(_places, lots), default=None)
+        return max(map(_decimal_places, ticks), default=None), max(map(_decimal_places, lots), default=None)
 
     def listed(self) -> list[Quote]:
-        """List every shown quote, in the order of the instruments."""
+        """List all shown quotes in the order of the instruments."""
         return [self.quotes[one.symbol] for one in self.catalogue if one.symbol in self.quotes]
 
     def changed(self, symbols: Iterable[str], since: int) -> list[str]:
@@ -156,7 +163,7 @@ class Mirror:
         return [symbol for symbol in symbols if versions.get(symbol, 0) > since]
 
     def delta(self, symbol: str, since: int) -> dict[str, Any]:
-        """Give `symbol`, `seq` and every field of its shown quote that changed after `since`."""
+        """Return `symbol`, `seq` and the fields of the shown quote that changed after `since`."""
         quote, versions = self.quotes[symbol], self._field_versions[symbol]
         return {
             name: getattr(quote, name)
@@ -165,7 +172,7 @@ class Mirror:
         }
 
     def sources(self, now_s: float) -> list[SourceStatus]:
-        """List the sources with their ages as of now; all lost while the engine is unreachable."""
+        """List the sources with their current ages; all are lost while the engine is unreachable."""
         passed = max(0, round((now_s - self._sources_s) * 1000) - _BEAT_MS)
         aged = [
             msgspec.structs.replace(one, age_ms=None if one.age_ms is None else one.age_ms + passed)
@@ -176,28 +183,28 @@ class Mirror:
         return [msgspec.structs.replace(one, state="lost", reason=UNREACHABLE, serving=0) for one in aged]
 
     def venues_of_pairs(self) -> list[str]:
-        """Name the sources that carry real pairs, best first."""
+        """List the names of the sources that carry real pairs, in order of preference."""
         return [one.name for one in self._sources if one.real]
 
     def troubles(self, now_s: float) -> list[str]:
-        """Say why this gateway should get no traffic; empty while anything that counts is live."""
+        """List why this gateway is not ready for traffic; empty while at least one price is live."""
         verdict = self.verdict()
         if verdict.serves:
             return []
         if not self.alive:
             return [UNREACHABLE]
-        lame = [one for one in self.sources(now_s) if one.state != "live" and (one.real or not verdict.real)]
-        states = [f"{one.name}: {one.reason or one.state}" for one in lame]
-        return [verdict.words(), *states, *self.feed_troubles]
+        down = [one for one in self.sources(now_s) if one.state != "live" and (one.real or not verdict.real)]
+        states = [f"{one.name}: {one.reason or one.state}" for one in down]
+        return [verdict.summary(), *states, *self.feed_troubles]
 
     def verdict(self) -> Verdict:
-        """Judge whether prices are live, as of now."""
+        """Return whether prices are live now."""
         if self._verdict is None:
             self._verdict = judge(self.quotes.values(), alive=self.alive, pinned=self.pin)
         return self._verdict
 
     def lacking(self) -> list[str]:
-        """Say which sources do not give all that they should, and of which instruments."""
+        """List the sources that do not deliver all data, with the reason and the instruments."""
         found: list[str] = []
         for one in self._sources:
             symbols: dict[str, list[str]] = {}
@@ -209,38 +216,38 @@ class Mirror:
     def _on_snapshot(self, message: Snapshot, now_s: float) -> None:
         self._verdict = None
         self.timeline = message.timeline
-        self.switches = deque(message.timeline.switches, maxlen=MOST_SWITCHES)
-        self.version += 1  # quotes may vanish, which no quote's own version tells
+        self.switches = deque(message.timeline.switches, maxlen=MAX_SWITCHES)
+        self.version += 1  # quotes may disappear, which no version of a quote shows
         if message.epoch != self.epoch:
             self.topics.clear()
-            self._awaited.clear()
+            self._recovering.clear()
         elif message.run != self._run:
-            if not self._awaited:  # else of the first of several restarts
-                self._awaited_until_s = self._heard_s + SILENCE_S
-            self._awaited |= {symbol for symbol, quote in self.quotes.items() if not quote.stale}
+            if not self._recovering:  # of several restarts the first sets the deadline
+                self._recovering_until_s = self._last_message_s + SILENCE_S
+            self._recovering |= {symbol for symbol, quote in self.quotes.items() if not quote.stale}
         self._run = message.run
         self.epoch, self.seq = message.epoch, message.seq
         self.catalogue = Catalogue(message.instruments)
         self._listing = tuple(one.symbol for one in message.instruments)
-        self._given = {quote.symbol: quote for quote in message.quotes}
+        self._received = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
         self._rules = dict(message.rules)
         self.rules_version += 1
-        for symbol in self.quotes.keys() - self._given.keys():
+        for symbol in self.quotes.keys() - self._received.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
-        self._take_sources(message.sources, message.pin, now_s)
+        self._set_sources(message.sources, message.pin, now_s)
 
     def _on_quotes(self, message: Quotes, now_s: float) -> None:
         self.seq = max(self.seq, message.seq)
         for quote in message.quotes:
-            self._given[quote.symbol] = quote
+            self._received[quote.symbol] = quote
             if not quote.stale:
                 self._reasons.pop(quote.symbol, None)
         self._reasons.update(message.reasons)
         self._show(message.quotes)
 
     def _on_beat(self, message: Beat, now_s: float) -> None:
-        self._take_sources(message.sources, message.pin, now_s)
+        self._set_sources(message.sources, message.pin, now_s)
         self.lag_ms = message.lag_ms
         self.history_trouble = message.history_trouble
         self.orders_trouble = message.orders_trouble
@@ -261,7 +268,7 @@ class Mirror:
         self.version += 1
         self.topics.take(message, self.version)
 
-    _TAKES: Mapping[type, Callable[..., None]] = {
+    _HANDLERS: Mapping[type, Callable[..., None]] = {
         Snapshot: _on_snapshot,
         Quotes: _on_quotes,
         Beat: _on_beat,
@@ -270,19 +277,19 @@ class Mirror:
         TopicUpdate: _on_topic,
     }
 
-    def _take_sources(self, sources: list[SourceStatus], pin: str | None, now_s: float) -> None:
+    def _set_sources(self, sources: list[SourceStatus], pin: str | None, now_s: float) -> None:
         if pin != self.pin:
             self._verdict = None
         self._sources, self.pin, self._sources_s = sources, pin, now_s
 
-    def _show(self, given: Iterable[Quote]) -> None:
-        """Bring the shown quotes to what is given, and stale while the engine is unreachable."""
-        for quote in given:
+    def _show(self, received: Iterable[Quote]) -> None:
+        """Update the shown quotes from received ones; all are stale while the engine is unreachable."""
+        for quote in received:
             shown = self.quotes.get(quote.symbol)
-            if quote.symbol in self._awaited:
+            if quote.symbol in self._recovering:
                 if quote.stale:
                     continue
-                self._awaited.discard(quote.symbol)
+                self._recovering.discard(quote.symbol)
             if not self.alive and not quote.stale:
                 if shown is None or not shown.stale or shown.seq != quote.seq:
                     self._put(msgspec.structs.replace(quote, stale=True))
@@ -306,5 +313,5 @@ class Mirror:
         self.versions[quote.symbol] = self.version
 
 
-def _places(step: str) -> int:
+def _decimal_places(step: str) -> int:
     return len(step.partition(".")[2])

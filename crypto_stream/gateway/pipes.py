@@ -11,10 +11,10 @@ from crypto_stream.gateway.delivery.session import Session
 
 
 class PollingPipe:
-    """Put frames into the queue that engine.io hands to the viewer's next poll.
+    """Put frames into the queue that engine.io sends with the viewer's next poll.
 
-    The queue itself has no bound; `delivery` asks `waiting` before it puts and cuts who lets it grow. When
-    the viewer has upgraded to a WebSocket, its `Session` stands in the queue's place, and all goes there.
+    The queue itself is unbounded: `delivery` checks `waiting` before each `put` and cuts off viewers that
+    let it grow. Once the viewer has upgraded to a WebSocket, its `Session` takes the place of the queue.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -23,15 +23,15 @@ class PollingPipe:
         self._muted = False
 
     def waiting(self) -> int:
-        """Count the frames that were not yet taken."""
+        """Count the queued frames."""
         return int(self._connection.queue.qsize())
 
     def polling(self) -> bool:
-        """Say whether the viewer fetches by polling."""
+        """Say whether the viewer polls."""
         return not self._connection.upgraded
 
     def offer(self, frame: Frame) -> int:
-        """Append a frame if nothing waits; return its bytes, or 0."""
+        """Queue a frame if the queue is empty; return its size in bytes, or 0."""
         if self._muted:
             return 0
         queue = self._connection.queue
@@ -40,14 +40,14 @@ class PollingPipe:
         return 0 if queue.qsize() else self.put(frame)
 
     def put(self, frame: Frame) -> int:
-        """Append a frame, return its bytes; one for a connection that is already closed is lost with it."""
+        """Queue a frame and return its size in bytes; return 0 if the connection is closed."""
         if self._connection.closed:
             return 0
         self._connection.queue.put(frame)
         return len(frame.encode())
 
     def mute(self, muted: bool) -> None:
-        """Refuse, or take again, what is offered."""
+        """Make `offer` refuse frames, or accept them again."""
         self._muted = muted
 
     def drop(self) -> None:
@@ -60,15 +60,15 @@ class PollingPipe:
 
 
 def pipe_of(connection: Any) -> Session | PollingPipe:
-    """Return the way to the viewer of an `engineio.socket.Socket`."""
+    """Return the pipe to the viewer of an `engineio.socket.Socket`."""
     queue = connection.queue
     return queue if isinstance(queue, Session) else PollingPipe(connection)
 
 
 def close_transport(connection: Any) -> None:
-    """End the transport of an `engineio.socket.Socket`, as a lost network would: its client connects again.
+    """Close the transport of an `engineio.socket.Socket` so that its client reconnects.
 
-    Socket.IO's DISCONNECT would tell it not to.
+    After Socket.IO's DISCONNECT packet it would not.
     """
     if isinstance(connection.queue, Session):
         connection.queue.end(CloseCode.GOING_AWAY, "connect again later")

@@ -1,4 +1,4 @@
-"""Connections that are refused: counted by their reason, and told in the log once a minute for each."""
+"""Refused connections: counted by reason, and logged once a minute for each reason."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ log = logging.getLogger(__name__)
 
 
 class Refusals:
-    """Count and log; shown at /metrics."""
+    """Counts of refused connections, for /metrics."""
 
     def __init__(self) -> None:
         self.by_reason: Counter[str] = Counter()
         self._throttle = LogThrottle()
 
     def note(self, reason: str, detail: str, address: object) -> None:
-        """Note one refusal; `reason` is one of a few codes, `detail` a sentence that says what to change."""
+        """Count one refusal; `reason` is one of a few codes, `detail` a sentence that says what to change."""
         self.by_reason[reason] += 1
-        if self._throttle.due(reason):  # by the reason alone: a client can vary all the rest
+        if self._throttle.due(reason):  # by the reason alone: a client could vary everything else
             extra = {"reason": reason, "address": address, "detail": detail}
-            log.warning("a connection is refused", extra={**extra, "so_far": self.by_reason[reason]})
+            log.warning("connection refused", extra={**extra, "so_far": self.by_reason[reason]})

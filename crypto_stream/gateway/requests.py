@@ -1,4 +1,4 @@
-"""What viewers ask over Socket.IO: read and judged here, without any I/O."""
+"""The subscribe and unsubscribe requests of viewers, parsed and validated. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from crypto_stream.gateway.topics import TOPICS
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.instruments import LONGEST, likely
 
-# Instruments whose per-source quotes, or bars, one viewer may watch: each costs the engine messages.
+# Instruments for which one viewer may watch venues or candles: each costs the engine messages.
 MAX_WATCHED = 20
-# Symbols that one viewer may wish for before it can be said whether they exist.
-MOST_UNKNOWN = 1_000
-
+# Symbols that one viewer may subscribe to before the instruments are known.
+MAX_UNKNOWN = 1_000
 
 _TOO_MANY = f"venues and candles are served for at most {MAX_WATCHED} symbols"
 
@@ -42,58 +41,65 @@ class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _Payload = TypeVar("_Payload", Subscribe, Unsubscribe)
 
 
-def subscription(mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]) -> Subscription:
-    """Judge a `subscribe`; return the whole new wish, or raise RefusedError and nothing has changed."""
+def parse_subscribe(
+    mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]
+) -> Subscription:
+    """Return the viewer's new subscription after a `subscribe`; RefusedError if it is invalid."""
     ask = _read(Subscribe, payload)
     if ask.candles is not None and ask.candles not in INTERVALS:
         raise RefusedError("unknown_interval", f"candles must be null or one of {', '.join(INTERVALS)}")
-    if ask.interval_ms != int(ask.interval_ms):  # 1000.0 is what some languages write for 1000
+    if ask.interval_ms != int(ask.interval_ms):  # some languages write 1000 as 1000.0
         raise RefusedError("bad_payload", "interval_ms must be a whole number of milliseconds")
     symbols = _symbols(mirror, ask.symbols)
     if present is not None:
         symbols = present.symbols.plus(symbols)
     if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MAX_WATCHED:
         raise RefusedError("too_many_symbols", _TOO_MANY)
-    if mirror.epoch is None and len(symbols.names) > MOST_UNKNOWN:
-        text = f"until the engine is reached at most {MOST_UNKNOWN} symbols can be wished for, or all"
+    if mirror.epoch is None and len(symbols.names) > MAX_UNKNOWN:
+        text = f'until the engine is connected, subscribe to at most {MAX_UNKNOWN} symbols or to "all"'
         raise RefusedError("too_many_symbols", text)
     topics = [("venues", "")] if ask.venues else []
     topics += [("candles", ask.candles)] if ask.candles else []
     others = tuple(sorted({_other(text) for text in ask.topics}))
     if len(others) > MAX_WATCHED:
-        raise RefusedError("too_many_topics", f"topics are at most {MAX_WATCHED}")
+        raise RefusedError("too_many_topics", f"at most {MAX_WATCHED} topics")
     return Subscription(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
 
 
-def cancellation(mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]) -> Subscription:
-    """Judge an `unsubscribe`; return what is left of the wish, or raise RefusedError."""
+def parse_unsubscribe(
+    mirror: Mirror, present: Subscription | None, payload: tuple[object, ...]
+) -> Subscription:
+    """Return what remains of the viewer's subscription after an `unsubscribe`; RefusedError if invalid."""
     symbols = _symbols(mirror, _read(Unsubscribe, payload).symbols)
     present = present or Subscription(Symbols())
     return present._replace(symbols=present.symbols.minus(symbols))
 
 
-def settled(mirror: Mirror, wish: Subscription) -> tuple[Subscription, dict[str, Any] | None]:
-    """Judge a wish that was taken before any instrument was known; return what is served, and what is not."""
+def resolve(mirror: Mirror, wanted: Subscription) -> tuple[Subscription, dict[str, Any] | None]:
+    """Resolve a subscription accepted before the instruments were known.
+
+    Return what can be served, and a refusal for the rest, or None if nothing is refused.
+    """
     names: set[str] = set()
     unknown = []
-    for text in wish.symbols.names:
+    for text in wanted.symbols.names:
         found = mirror.catalogue.find(text)
         if found is not None:
             names.add(found.symbol)
-        elif not wish.symbols.everything:
+        elif not wanted.symbols.everything:
             unknown.append(text)
-    wish = wish._replace(symbols=Symbols(wish.symbols.everything, frozenset(names)))
-    if wish.topics and len(wish.symbols.among(mirror.quotes)) > MAX_WATCHED:
-        return wish._replace(topics=()), _refused("too_many_symbols", [], _TOO_MANY)
+    wanted = wanted._replace(symbols=Symbols(wanted.symbols.everything, frozenset(names)))
+    if wanted.topics and len(wanted.symbols.among(mirror.quotes)) > MAX_WATCHED:
+        return wanted._replace(topics=()), _refused("too_many_symbols", [], _TOO_MANY)
     if not unknown:
-        return wish, None
-    return wish, _refused(
+        return wanted, None
+    return wanted, _refused(
         "unknown_symbol", sorted(unknown), f"no instrument {', '.join(sorted(unknown)[:5])}"
     )
 
 
 def _other(text: str) -> tuple[str, str]:
-    """Read `TOPIC/KEY` of a topic that is of no instrument."""
+    """Parse `TOPIC/KEY` of a topic whose keys are not symbols."""
     topic, _, key = text.partition("/")
     if topic not in TOPICS or TOPICS[topic].of_instruments or not 0 < len(key) <= LONGEST:
         known = ", ".join(f"{name}/…" for name, served in TOPICS.items() if not served.of_instruments)
@@ -107,12 +113,12 @@ def _refused(code: str, symbols: list[str], reason: str) -> dict[str, Any]:
 
 def _read(kind: type[_Payload], payload: tuple[object, ...]) -> _Payload:
     if len(payload) != 1:
-        raise RefusedError("bad_payload", f"one object is expected, not {len(payload)} values")
+        raise RefusedError("bad_payload", f"send one object, not {len(payload)} values")
     try:
         return msgspec.convert(payload[0], kind)
     except msgspec.ValidationError as error:
         text = str(error)
-        if text.endswith("`$.symbols`"):  # it is neither; the library names only one of the two
+        if text.endswith("`$.symbols`"):  # msgspec's message mentions only one of the two types
             text = 'symbols must be a list of symbols or "all"'
         raise RefusedError("bad_payload", text) from None
 

@@ -33,15 +33,15 @@ from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.http_cache.responder import Respond, Responder, respond_never
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.opening import Opening
-from crypto_stream.gateway.order_sessions.limits import Limits
+from crypto_stream.gateway.order_sessions.limits import SessionLimits
 from crypto_stream.gateway.order_sessions.routing import OrderRouting
 from crypto_stream.gateway.order_sessions.sessions import OrderSessions
+from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.stream import Stream, Watcher
 from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
-from crypto_stream.gateway.web.mounted import Mounted
+from crypto_stream.gateway.web.root_path import RootPath
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
@@ -109,8 +109,11 @@ class Gateway:
         )
         self._watch = Watcher(self._delivery, self._mirror, self._port)
         hub = self._library.Hub()
-        limits = Limits(
-            *(settings.order_rate, settings.max_subscriptions, settings.patience, settings.max_sessions)
+        limits = SessionLimits(
+            rate=settings.order_rate,
+            subscriptions=settings.max_subscriptions,
+            slow_client_timeout_s=settings.patience,
+            sessions=settings.max_sessions,
         )
         self._orders = OrderSessions(self._mirror, self._port, hub, limits)
         counted = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
@@ -143,17 +146,17 @@ class Gateway:
         if settings.trusted_proxies:
             networks = [ip_network(one) for one in settings.trusted_proxies]
             self._app.wsgi_app = Forwarded(self._app.wsgi_app, networks)  # type: ignore[method-assign]
-        opening = Opening(self._mirror)
-        self._orders.opening = opening
-        self._app.wsgi_app = opening.around(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
+        startup = StartupGrace(self._mirror)
+        self._orders.startup = startup
+        self._app.wsgi_app = startup.wrap(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
         if settings.root_path:
-            self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
+            self._app.wsgi_app = RootPath(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
         road: Respond = respond_never
         if settings.prebuilt:
             fast = Responder(
                 shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
             )
-            road = lambda came: None if opening.early() else fast(came)  # noqa: E731
+            road = lambda came: None if startup.active() else fast(came)  # noqa: E731
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.open_file_limit() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         line = Line(hub, self._library.Pause)
@@ -165,7 +168,7 @@ class Gateway:
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""
-        _spawn("bus", self._port.run, self._receive, self._orders.lose)
+        _spawn("bus", self._port.run, self._receive, self._orders.engine_lost)
         _spawn("watch", self._watch.run)
         _spawn("status", self._tell_status)
         _spawn("pulse", self._pulse.run)
@@ -192,7 +195,7 @@ class Gateway:
             if self._mirror.check(now):
                 log.warning("engine unreachable: every quote is shown as stale")
                 self._delivery.flush(0)
-            if self._mirror.settle(now):
+            if self._mirror.end_recovery(now):
                 self._delivery.flush(0)
             if now >= next_beat:
                 next_beat = max(next_beat + _BEAT_S, now)
@@ -255,7 +258,7 @@ class Gateway:
             self._watch.refresh()
             self._orders.attach()
         elif isinstance(message, OrderNews):
-            self._orders.tell(message.news)
+            self._orders.deliver(message.news)
         if is_other:
             if self._first:
                 self._first = False
@@ -264,7 +267,9 @@ class Gateway:
                 "other data or instruments", extra={"epoch": self._mirror.epoch, "seq": self._mirror.seq}
             )
             self._delivery.restart()
-        elif isinstance(message, Switched) and (switch := self._mirror.news(message.switch)) is not None:
+        elif (
+            isinstance(message, Switched) and (switch := self._mirror.unseen_part(message.switch)) is not None
+        ):
             self._delivery.switched(switch)
 
     def _flush_for_ever(self, interval_ms: int) -> None:

@@ -22,7 +22,7 @@ from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
 from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import close_transport, pipe_of
-from crypto_stream.gateway.requests import cancellation, settled, subscription
+from crypto_stream.gateway.requests import parse_subscribe, parse_unsubscribe, resolve
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Stream:
 
     def settle(self) -> None:
         """Serve the wishes that were taken before the engine was known."""
-        self._delivery.settle(lambda wish: settled(self._mirror, wish))
+        self._delivery.settle(lambda wish: resolve(self._mirror, wish))
 
     def _connected(self, _auth: object = None) -> None:
         viewer_id: str = request.sid  # type: ignore[attr-defined]
@@ -112,10 +112,10 @@ class Stream:
         log.info("client left", extra={"client": viewer_id, "reason": reason})
 
     def _subscribe(self, *payload: object) -> dict[str, Any]:
-        return self._change(subscription, self._delivery.grant, payload)
+        return self._change(parse_subscribe, self._delivery.grant, payload)
 
     def _unsubscribe(self, *payload: object) -> dict[str, Any]:
-        return self._change(cancellation, self._delivery.narrow, payload)
+        return self._change(parse_unsubscribe, self._delivery.narrow, payload)
 
     def _change(self, judge: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
         viewer = self._delivery.viewers.get(request.sid)  # type: ignore[attr-defined]

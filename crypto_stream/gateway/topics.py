@@ -1,4 +1,4 @@
-"""The topics that viewers can be served, and how the updates of each are held. Pure.
+"""The topics that viewers can subscribe to, and the newest state of each watched key. Pure.
 
 A new topic is one line in `TOPICS`, beside its file in the engine.
 """
@@ -17,42 +17,42 @@ from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.status import Venues
 
-# The slowest viewers are served each 5 s: so many bars of a second close meanwhile, one is open.
-_BARS_HELD = 8
+# The longest interval between flushes is 5 s, in which five bars of 1 s close; one more is open.
+_MAX_BARS = 8
 
 
-class Held(Protocol):
-    """The newest of one key."""
+class KeyState(Protocol):
+    """The newest state of one key."""
 
     version: int
 
-    def join(self, payload: Any, version: int) -> None:
-        """Take one update; `version` is the mirror's number from now on."""
+    def apply(self, payload: Any, version: int) -> None:
+        """Apply one update; `version` is the mirror's new version."""
 
     def since(self, version: int) -> object | None:
-        """Give what changed after `version`, in the form that viewers get; None when nothing did."""
+        """Return what changed after `version`, as viewers get it; None if nothing did."""
 
 
-class Newest:
-    """Hold the last update, which is whole."""
+class LatestPayload:
+    """The last update, for topics whose updates are complete."""
 
     def __init__(self) -> None:
         self.version = 0
         self.payload: Any = None
 
-    def join(self, payload: Any, version: int) -> None:
-        """Put it in the place of the last one."""
+    def apply(self, payload: Any, version: int) -> None:
+        """Replace the last update."""
         self.payload, self.version = payload, version
 
     def since(self, version: int) -> object | None:
-        """Give the last update."""
+        """Return the last update if it is newer than `version`."""
         return self.payload if self.version > version else None
 
 
-class JoinedBars:
-    """Join what the engine sends of one series, and tell what of it is new.
+class MergedBars:
+    """The newest bars of one series, merged from the engine's updates.
 
-    What is held has no hole: an update that does not follow on it takes its place.
+    There is never a hole among them: an update that does not follow on replaces them all.
     """
 
     def __init__(self) -> None:
@@ -61,47 +61,48 @@ class JoinedBars:
         self._previous: int | None = None  # the bar before the oldest held
         self._newest: LiveBars | None = None
 
-    def join(self, payload: LiveBars, version: int) -> None:
-        """Take one update."""
+    def apply(self, payload: LiveBars, version: int) -> None:
+        """Merge one update."""
         held = self._held
         if payload.bars and payload.previous not in held and payload.bars[0].time not in held:
             held.clear()
             self._previous = payload.previous
         if payload.bars and payload.previous is not None:
-            # What stood between was an open bar of a run that ended: it was never to be closed.
+            # Bars in between were left open by an engine run that ended, and will never be closed.
             for time in [time for time in held if payload.previous < time < payload.bars[0].time]:
                 del held[time]
         for bar in payload.bars:
             held[bar.time] = (bar, version)
-        while len(held) > _BARS_HELD:
+        while len(held) > _MAX_BARS:
             self._previous = next(iter(held))
             del held[self._previous]
         self._newest, self.version = payload, version
 
     def since(self, version: int) -> LiveBars | None:
-        """Give the bars that changed after `version` and the one before them."""
+        """Return the bars that changed after `version`, and the time of the bar before them."""
         if self._newest is None or self.version <= version:
             return None
         previous = self._previous
         changed: list[Bar] = []
-        for bar, of in self._held.values():
-            if of > version:
+        for bar, bar_version in self._held.values():
+            if bar_version > version:
                 changed.append(bar)
             elif not changed:
                 previous = bar.time
         return replace(self._newest, previous=previous, bars=changed)
 
 
-class Served(NamedTuple):
-    """How one topic is served: the `form` of its payload, and who holds it.
+class ServedTopic(NamedTuple):
+    """How one topic is served: the type of its `payload`, and the class that holds a key's `state`.
 
-    `lost` makes of a payload what is shown while the engine is unreachable; None: it stays as it was. One
-    that is not `of_instruments` has keys of its own, which viewers name.
+    `when_lost` turns a payload into the one shown while the engine is unreachable; if it is None, the payload
+    stays as it was. The keys of a topic are symbols, unless it is not `of_instruments`: then viewers name
+    the keys.
     """
 
-    form: Any = Any
-    hold: Callable[[], Held] = Newest
-    lost: Callable[[Any], Any] | None = None
+    payload: Any = Any
+    state: Callable[[], KeyState] = LatestPayload
+    when_lost: Callable[[Any], Any] | None = None
     of_instruments: bool = True
 
 
@@ -110,50 +111,50 @@ def _lost_venues(venues: Venues) -> Venues:
     return Venues(venues.symbol, None, True, UNREACHABLE, None, None, None, None, rows)
 
 
-# By the name that is the topic's in the engine, and of the event that viewers get.
+# By name, which is both the engine's name of the topic and the event that viewers get.
 TOPICS = {
-    "venues": Served(Venues, lost=_lost_venues),
-    "candles": Served(LiveBars, JoinedBars),
+    "venues": ServedTopic(Venues, when_lost=_lost_venues),
+    "candles": ServedTopic(LiveBars, MergedBars),
 }
 
 
 class Topics:
-    """What this gateway holds of the keys it watches, by topic and key."""
+    """The states of the watched keys, by topic and key."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str], Held] = {}
-        self._taken: dict[tuple[str, str], int] = {}
+        self._states: dict[tuple[str, str], KeyState] = {}
+        self._engine_versions: dict[tuple[str, str], int] = {}
 
     def take(self, update: TopicUpdate, version: int) -> None:
-        """Take an update, unless a newer one of the key came before it; BusError for another form."""
+        """Apply an update unless a newer one came before it; BusError if its payload cannot be read."""
         key = (update.topic, update.key)
         served = TOPICS.get(update.topic)
-        if served is None or update.version < self._taken.get(key, 0):
+        if served is None or update.version < self._engine_versions.get(key, 0):
             return
         try:
-            payload = msgspec.msgpack.decode(update.payload, type=served.form)
+            payload = msgspec.msgpack.decode(update.payload, type=served.payload)
         except msgspec.MsgspecError as error:
             raise BusError(f"unreadable update of {update.topic} from the engine: {error}") from None
-        if key not in self._held:
-            self._held[key] = served.hold()
-        self._held[key].join(payload, version)
-        self._taken[key] = update.version
+        if key not in self._states:
+            self._states[key] = served.state()
+        self._states[key].apply(payload, version)
+        self._engine_versions[key] = update.version
 
     def since(self, topic: str, key: str, version: int) -> object | None:
-        """Give what of a key changed after `version`."""
-        held = self._held.get((topic, key))
-        return None if held is None else held.since(version)
+        """Return what changed of a key after `version`; None if nothing did."""
+        state = self._states.get((topic, key))
+        return None if state is None else state.since(version)
 
-    def lose(self, version: int) -> None:
-        """Show what can be live no more now that the engine is unreachable."""
-        for (topic, _), held in self._held.items():
-            if (lost := TOPICS[topic].lost) and (payload := held.since(0)) is not None:
-                held.join(lost(payload), version)
+    def engine_lost(self, version: int) -> None:
+        """Replace live payloads by those shown while the engine is unreachable."""
+        for (topic, _), state in self._states.items():
+            if (when_lost := TOPICS[topic].when_lost) and (payload := state.since(0)) is not None:
+                state.apply(when_lost(payload), version)
 
     def keep(self, keys: set[tuple[str, str]]) -> None:
-        """Forget all but these, which nobody watches any more: they would grow old."""
-        for key in self._held.keys() - keys:
-            del self._held[key], self._taken[key]
+        """Forget all keys but these: the others are watched no longer, so their states would go stale."""
+        for key in self._states.keys() - keys:
+            del self._states[key], self._engine_versions[key]
 
     def clear(self) -> None:
         """Forget everything."""

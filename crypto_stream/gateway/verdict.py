@@ -1,4 +1,4 @@
-"""Whether prices are live: judged once, for badge, banner, `/readyz`, `/courses` and `/status`. Pure."""
+"""Whether prices are live: decided once, for badge, banner, `/readyz`, `/courses` and `/status`. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 from crypto_stream.market.quotes import Quote
 
 UNREACHABLE = "engine unreachable"
-# More are counted instead of named.
-_NAMED = 10
+# Further instruments are counted, not named.
+_MAX_NAMED = 10
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How many of `total` instruments have a live price: of the real pairs where there are any (`real`).
+    """How many of `total` instruments have a live price; only real pairs count if there are any (`real`).
 
     `state` is `live` when all have one, `partly` when some have, `stale` when none has, `unreachable` when
-    the engine is gone. `dark` names the first ten without, `pinned` the source that alone may serve.
+    the engine is. `dark` names the first ten without one, `pinned` the only source that may serve.
     """
 
     state: Literal["live", "partly", "stale", "unreachable"]
@@ -30,25 +30,25 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def serves(self) -> bool:
-        """Whether anything that counts is live."""
+        """Whether at least one of the counted instruments is live."""
         return self.state in ("live", "partly")
 
-    def words(self) -> str:
-        """Say in one clause what is not live; empty while all is."""
+    def summary(self) -> str:
+        """Say in one clause what is not live; empty while everything is."""
         if self.state == "live":
             return ""
         if self.state == "unreachable":
             return UNREACHABLE
         kind = "real pairs" if self.real else "instruments"
         if not self.total:
-            return "there is no instrument yet"
+            return "there are no instruments yet"
         more = self.total - self.live - len(self.dark)
         names = ", ".join(self.dark) + (f" and {more} more" if more else "")
         return f"{self.total - self.live} of {self.total} {kind} have no live price: {names}"
 
 
 def judge(quotes: Iterable[Quote], *, alive: bool, pinned: str | None) -> Verdict:
-    """Judge the quotes as they are shown; `alive`: whether the engine can be reached."""
+    """Judge the quotes as shown to viewers; `alive` says whether the engine can be reached."""
     listed = list(quotes)
     real = [quote for quote in listed if not quote.synthetic]
     counted = real or listed
@@ -61,4 +61,4 @@ def judge(quotes: Iterable[Quote], *, alive: bool, pinned: str | None) -> Verdic
         state = "stale"
     else:
         state = "partly" if dark else "live"
-    return Verdict(state, live, len(counted), bool(real), dark[:_NAMED], pinned)
+    return Verdict(state, live, len(counted), bool(real), dark[:_MAX_NAMED], pinned)

@@ -1,6 +1,6 @@
 /**
- * Whose orders they are: an id made in this browser. Who knows it shares the account, so that a bot or the
- * command line can trade for the same one.
+ * The client id of this browser's account. Whoever knows it shares the account, so that a bot or the command line
+ * can trade on it too.
  *
  * @module
  */
@@ -9,7 +9,7 @@ export const KEY = 'client-id';
 const FORM = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Read the id this browser has; empty where it has none.
+ * Read this browser's id; empty if it has none.
  *
  * @returns {string}
  */
@@ -18,13 +18,13 @@ export function readAccount() {
     const kept = localStorage.getItem(KEY) ?? '';
     return readId(kept);
   } catch {
-    // storage is switched off
+    // storage is disabled
     return '';
   }
 }
 
 /**
- * Bring what a person typed to the form of an id; empty where it is none.
+ * Normalise a typed id; empty if it is not valid.
  *
  * @param {string} typed
  * @returns {string}

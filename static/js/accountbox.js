@@ -1,5 +1,5 @@
 /**
- * The page's box of the account: shows its id, copies it, takes another one.
+ * The account box: shows the client id, copies it, and switches to another one.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { node, write } from './paint.js';
 import { makeId } from './uuid.js';
 
 /**
- * Keep an id; say whether it outlives this page.
+ * Store an id; return whether it could be stored.
  *
  * @param {string} id
  * @returns {boolean}
@@ -24,9 +24,9 @@ function keepAccount(id) {
 }
 
 /**
- * Bring the box to life.
+ * Start the account box.
  *
- * @param {(id: string) => void} changed another account is used from now on
+ * @param {(id: string) => void} changed called with the id of another account
  * @returns {string} the account's id
  */
 export function startAccount(changed) {
@@ -37,12 +37,12 @@ export function startAccount(changed) {
     const before = shown.value;
     shown.value = id;
     wanted.value = '';
-    say(`The orders of this id are shown now. Before it was ${before}.`);
+    say(`Now showing the orders of this id. The previous id was ${before}.`);
     changed(id);
   };
   const id = readAccount() || makeId();
   shown.value = id;
-  if (!keepAccount(id)) say('This browser keeps nothing: note the id, it is lost with this tab.');
+  if (!keepAccount(id)) say('This browser cannot store the id: copy it now, or it will be lost when you close this tab.');
   node('copy').addEventListener('click', async () => {
     try {
       await navigator.clipboard.writeText(shown.value);
@@ -55,17 +55,17 @@ export function startAccount(changed) {
   });
   node('new-account').addEventListener('click', () => {
     wanted.value = makeId();
-    say('A new id, not used yet: Use takes it.');
+    say('New id created. Press Use to switch to it.');
   });
   node('account-form').addEventListener('submit', (event) => {
     event.preventDefault();
     const typed = readId(wanted.value);
     if (!typed) return say('An id looks like 5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5.');
-    if (typed === shown.value) return say('This id is used already.');
+    if (typed === shown.value) return say('You are already using this id.');
     keepAccount(typed);
     take(typed);
   });
-  // Another tab of this browser took another one.
+  // Another tab of this browser has switched.
   addEventListener('storage', ({ key, newValue }) => {
     const theirs = key === KEY ? readId(newValue ?? '') : '';
     if (theirs && theirs !== shown.value) take(theirs);

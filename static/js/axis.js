@@ -1,5 +1,5 @@
 /**
- * What stands at the chart's axes. Pure but for the zone that was chosen.
+ * The labels of the chart's axes. Pure, apart from the chosen time zone.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { shown } from './numbers.js';
 import { stamp } from './zone.js';
 
 /**
- * Label the time scale in the pages' zone; the library places its marks by UTC.
+ * Label the time scale in the chosen zone; the library places its marks by UTC.
  *
  * @param {number} time s
  * @param {number} type 0: a year begins, 1: a month, 2: a day, 3: time, 4: time with seconds
@@ -20,17 +20,17 @@ export function tick(time, type) {
   return new Date(day).toLocaleDateString('en-GB', { timeZone: 'UTC', month: 'short', ...(type === 2 && { day: 'numeric' }) });
 }
 
-/** @param {import('./bars.js').Bar[]} bars @returns {number} digits after the point that the newest have, zeros at the end not counted */
+/** @param {import('./bars.js').Bar[]} bars @returns {number} decimal places of the newest ones, without trailing zeros */
 export function digitsOf(bars) {
   return Math.max(0, ...bars.slice(-500).map(({ close }) => /\.(\d*?)0*$/.exec(close)?.[1].length ?? 0));
 }
 
-/** Write prices with so many digits, thousands apart. @param {number} digits */
+/** Format prices with this many decimal places and thousands separators. @param {number} digits */
 export function priceFormat(digits) {
   const minMove = Number(`1e-${digits}`);
-  // twice: no -0
+  // converted twice to avoid "-0"
   const formatter = (/** @type {number} */ price, places = digits) => shown(Number(price.toFixed(places)).toFixed(places), places);
-  // The lines of the grid may stand at 2.5 times the least step: one digit more says so.
+  // Grid lines may be at 2.5 times the smallest step, which needs one more digit.
   const tickmarksFormatter = (/** @type {number[]} */ prices) => {
     const between = prices.some((price) => Math.abs(price - Number(price.toFixed(digits))) > minMove / 100);
     return prices.map((price) => formatter(price, digits + Number(between)));

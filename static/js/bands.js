@@ -1,12 +1,12 @@
 /**
- * The shaded bands of a chart that show where there are no bars, with the reason where it has room.
+ * The shaded bands of a chart that show gaps, with the reason if there is room.
  *
  * @module
  */
 
-/** @typedef {{from: number, to: number, words: string}} Band `from`, `to`: logical places of the time scale */
+/** @typedef {{from: number, to: number, words: string}} Band `from`, `to`: positions on the time scale */
 
-/** A gap narrower than this is a tick at the foot of the chart: a line through a candle would hide it. */
+/** A gap narrower than this is drawn as a tick at the bottom, where it hides no candle. */
 const NARROWEST = 3;
 const TICK = 8;
 const STRIPE = 6;
@@ -18,7 +18,7 @@ export class Bands {
   #bands = [];
   #colour = '';
   #font = '';
-  /** @type {any} what the chart hands over when this is attached */
+  /** @type {any} passed by the chart when this is attached */
   #host;
   #views = [{ zOrder: () => 'bottom', renderer: () => ({ draw: (/** @type {any} */ target) => this.#draw(target) }) }];
 
@@ -50,14 +50,14 @@ export class Bands {
   /** @param {any} target a canvas of the chart */
   #draw(target) {
     const scale = this.#host.chart.timeScale();
-    // The chart knows places of whole bars only; bands begin and end between them.
+    // The chart converts whole positions only; bands begin and end between them.
     const origin = scale.logicalToCoordinate(0) ?? 0;
     const width = (scale.logicalToCoordinate(1) ?? 0) - origin;
     target.useMediaCoordinateSpace((/** @type {any} */ { context, mediaSize }) => {
       context.font = this.#font;
       context.textBaseline = 'top';
       for (const band of this.#bands) {
-        // Whole pixels make sharp edges.
+        // Whole pixels give sharp edges.
         const begin = Math.round(origin + band.from * width);
         const from = Math.max(-STRIPE, begin);
         const to = Math.min(mediaSize.width + STRIPE, Math.round(origin + band.to * width));

@@ -1,6 +1,5 @@
 /**
- * The bars of one series as a page holds them: pages of the history, joined by the live ones without hole or double.
- * Pure; knows no page and no network.
+ * The bars of one series: pages of history merged with live bars, without holes or duplicates. Pure.
  *
  * @module
  */
@@ -15,31 +14,31 @@
  *   bars: Bar[], gap: Gap | null}} Candles
  */
 
-/** Places a gap takes on the chart at most: a night without data must not push all else aside. */
+/** Maximum width of a gap on the chart in bars: a night without data must not push everything else aside. */
 const WIDEST_GAP = 20;
-/** Live bars kept beside those that were scrolled back to; older ones can be asked for again. */
-const MOST_LIVE = 20_000;
-/** Live bars so much older than those held, in ms: the server's clock was set back, and they go on there. */
-const WENT_BACK = 60_000;
+/** Live bars kept besides those loaded by scrolling back; older ones can be fetched again. */
+const MAX_LIVE = 20_000;
+/** Live bars older than those held by this many ms mean that the server's clock was set back. */
+const SET_BACK_MS = 60_000;
 
 export class Bars {
   /** @type {Bar[]} oldest first */
   bars = [];
   /** @type {Gap[]} oldest first */
   gaps = [];
-  /** @type {number | null} where the next older page ends; null: there is none */
+  /** @type {number | null} where the next older page ends; null: there are no older bars */
   older = null;
   interval = '';
   /** ms of one bar */
   length = 0;
-  /** Grows when more changed than the newest bars: a gap began or ended, old bars came or went. */
+  /** Counts the changes that need a full redraw: a gap began or ended, old bars were added or removed. */
   shape = 0;
   #epoch = '';
   #seq = -1;
-  #most = MOST_LIVE;
+  #most = MAX_LIVE;
 
   /**
-   * Begin with the newest page; older bars that it follows on are kept, as closed ones never change.
+   * Start with the newest page; older bars that it follows are kept, because closed bars never change.
    *
    * @param {HistoryPage} page
    */
@@ -52,7 +51,7 @@ export class Bars {
     this.bars = [...kept, ...page.bars];
     if (!follows) {
       this.older = page.older;
-      this.#most = MOST_LIVE;
+      this.#most = MAX_LIVE;
     }
     this.interval = page.interval;
     this.length = page.interval_ms;
@@ -62,8 +61,8 @@ export class Bars {
     this.shape += 1;
   }
 
-  /** Put an older page before what is held. @param {HistoryPage} page */
-  precede(page) {
+  /** Add an older page. @param {HistoryPage} page */
+  prepend(page) {
     const first = this.bars[0]?.time ?? Infinity;
     const older = page.bars.filter((bar) => bar.time < first);
     this.bars = [...older, ...this.bars];
@@ -75,26 +74,26 @@ export class Bars {
   }
 
   /**
-   * Join live bars.
+   * Merge live bars.
    *
    * @param {Candles} live
-   * @returns {Bar[] | null} what is new, oldest first; null: something is missing, begin with a new page
+   * @returns {Bar[] | null} the new bars, oldest first; null: something is missing, start with a new page
    */
-  join(live) {
+  merge(live) {
     if (live.interval !== this.interval) return [];
     if (live.epoch !== this.#epoch) return null;
     // the page was newer
     if (live.seq < this.#seq) return [];
     const last = this.bars.at(-1);
     const first = live.bars[0]?.time;
-    // What is held must lead up to the new bars, and its last one must be whole.
-    const leads = first === undefined || (last && (first <= last.time || (live.previous === last.time && last.closed)));
-    if (!leads) return null;
+    // The new bars must follow those held, of which the last must be complete.
+    const follows = first === undefined || (last && (first <= last.time || (live.previous === last.time && last.closed)));
+    if (!follows) return null;
     const newest = live.bars.at(-1)?.time ?? Infinity;
-    if (last && last.time - newest > Math.max(WENT_BACK, this.length)) return null;
+    if (last && last.time - newest > Math.max(SET_BACK_MS, this.length)) return null;
     this.#seq = live.seq;
     const fresh = last ? live.bars.filter((bar) => bar.time > last.time || (bar.time === last.time && !last.closed)) : [];
-    const known = this.#tell(live.gap);
+    const known = this.#setOpenGap(live.gap);
     if (fresh[0]?.time === last?.time) this.bars.pop();
     this.bars.push(...fresh);
     const grew = last && (fresh.at(-1)?.time ?? 0) > last.time;
@@ -103,19 +102,19 @@ export class Bars {
     return known ? fresh : null;
   }
 
-  /** @param {number} time ms @returns {Bar | undefined} the bar that begins then */
+  /** @param {number} time ms @returns {Bar | undefined} the bar that begins at this time */
   at(time) {
     const found = this.bars[before(this.bars, time)];
     return found?.time === time ? found : undefined;
   }
 
-  /** List the gaps that touch a place of the chart. @param {number} time ms @returns {Gap[]} oldest first */
+  /** List the gaps that overlap a bar. @param {number} time ms @returns {Gap[]} oldest first */
   gapsAt(time) {
     return this.gaps.filter((gap) => gap.from < time + this.length && (gap.to ?? Infinity) > time);
   }
 
   /**
-   * List the empty places that show the gaps: times between bars, at most WIDEST_GAP of each gap.
+   * List the times of the empty bars that represent the gaps, at most WIDEST_GAP for each.
    *
    * @returns {number[]} ms, ascending
    */
@@ -135,12 +134,12 @@ export class Bars {
   }
 
   /**
-   * Note the gap that is open now.
+   * Set the gap that is open now.
    *
    * @param {Gap | null} gap
    * @returns {boolean} false: a gap has ended, and only the history knows when
    */
-  #tell(gap) {
+  #setOpenGap(gap) {
     const held = this.gaps.at(-1);
     const open = held?.to === null ? held : undefined;
     if (gap?.from === open?.from) return true;
@@ -149,7 +148,7 @@ export class Bars {
     return !open;
   }
 
-  /** A gap that bars have followed on cannot be open, whatever was heard of it. */
+  /** A gap that is followed by bars has ended. */
   #endPassedGaps() {
     this.shape += 1;
     for (const [n, gap] of this.gaps.entries()) {
@@ -164,17 +163,17 @@ export class Bars {
     this.bars.splice(0, this.#most >> 1);
     this.older = this.bars[0].time;
     this.gaps = this.gaps.filter((gap) => (gap.to ?? Infinity) > this.bars[0].time);
-    this.#most = MOST_LIVE;
+    this.#most = MAX_LIVE;
     this.shape += 1;
   }
 }
 
 /**
- * Find the last of ascending things that is not after a moment.
+ * Find the last element that is not after a time.
  *
- * @param {{time: number}[]} sorted
+ * @param {{time: number}[]} sorted ascending
  * @param {number} time
- * @returns {number} its index, -1 where none is
+ * @returns {number} its index, -1 if there is none
  */
 export function before(sorted, time) {
   let low = 0;
@@ -188,7 +187,7 @@ export function before(sorted, time) {
 }
 
 /**
- * Join two lists of gaps; of one that is in both the second is newer.
+ * Merge two lists of gaps; for a gap in both, the second list is newer.
  *
  * @param {Gap[]} older
  * @param {Gap[]} newer
@@ -199,7 +198,7 @@ function merged(older, newer) {
   return [...found.values()].sort((a, b) => a.from - b.from);
 }
 
-/** List where another source began to serve. @param {Bar[]} bars oldest first @returns {{time: number, to: string}[]} */
+/** List the switches between sources. @param {Bar[]} bars oldest first @returns {{time: number, to: string}[]} */
 export function switches(bars) {
   let before = (bars[0]?.source ?? '').split('+');
   return bars.flatMap(({ time, source = '' }) => {

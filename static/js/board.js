@@ -1,5 +1,5 @@
 /**
- * The board, in one of its two views: every instrument's row, or every venue's own quote of the real pairs.
+ * The board, in one of two views: all instruments, or the real pairs with each venue's quotes.
  *
  * @module
  */
@@ -8,6 +8,6 @@ const { view } = document.documentElement.dataset;
 for (const link of document.querySelectorAll('#views a')) {
   if (link.getAttribute('data-view') === view) link.setAttribute('aria-current', 'page');
 }
-// Only the view that is asked for is loaded.
+// Load only the requested view.
 if (view === 'venues') (await import('./venueview.js')).startVenueView();
 else (await import('./boardtable.js')).startTable();

@@ -12,30 +12,30 @@ import { reloadIfOthers } from './reload.js';
 import { Row } from './row.js';
 import { Sorting } from './sorting.js';
 import { Sparks } from './sparks.js';
-import { Standing } from './standing.js';
+import { BoardStatus } from './boardstatus.js';
 
-/** The hour is fetched anew after a break, but not more often than this. */
+/** The last hour is fetched again after a break, but not more often than this. */
 const FETCH_MS = 60_000;
-/** What could not be fetched is tried again after this. */
+/** A failed fetch is retried after this. */
 const RETRY_MS = 15_000;
 
 class Board {
   /** @type {Map<string, Row>} in the server's order */
   #rows;
-  /** @type {Set<string>} never more than there are rows */
+  /** @type {Set<string>} symbols to paint; never more than there are rows */
   #changed = new Set();
   #everything = false;
   #second = false;
   #sparks = new Sparks();
   #fetched = -Infinity;
   #favourites = new Favourites(() => this.#place());
-  #standing = new Standing();
+  #status = new BoardStatus();
   #sorting;
   #filter;
   #live;
   #ask = painter(() => this.#paint());
 
-  /** Bring the table to life, for as long as the page lives. @param {HTMLTableElement} table */
+  /** Keep the table live until the page is closed. @param {HTMLTableElement} table */
   constructor(table) {
     const rows = /** @type {HTMLTableRowElement[]} */ ([...table.querySelectorAll('tr[data-symbol]')]);
     this.#rows = new Map(rows.map((row, at) => [row.dataset.symbol ?? '', new Row(row, at)]));
@@ -45,11 +45,11 @@ class Board {
     this.#watch();
     table.addEventListener('click', (event) => {
       const star = event.target instanceof Element ? event.target.closest('.star button') : null;
-      // The row moves away at once: the second click of two would meet another one's star.
+      // The row moves immediately: the second click of a double click would hit another row's star.
       if (star instanceof HTMLElement && event.detail < 2) this.#mark(star);
     });
     this.#live = this.#connect();
-    // While the tab was hidden nothing was noted; shorter breaks are bridged.
+    // Nothing was recorded while the tab was hidden.
     addEventListener('visibilitychange', () => document.hidden || this.#fetch());
     setInterval(() => {
       this.#second = true;
@@ -70,17 +70,17 @@ class Board {
           this.#fetch();
           this.#ask();
         },
-        link: (_, reason) => this.#standing.link(this.#live, reason),
+        link: (_, reason) => this.#status.link(this.#live, reason),
         hello: ({ symbols, sources }) => {
-          this.#standing.name(sources);
+          this.#status.showNames(sources);
           reloadIfOthers(new Set(this.#rows.keys()), symbols);
         },
-        status: (states) => this.#standing.take(states),
+        status: (states) => this.#status.update(states),
       },
     );
   }
 
-  /** Paint what has changed and is in sight, or is stale now or no more; the rest, ages, lines, order once a second. */
+  /** Paint changed rows that are visible or whose staleness changed; all others, ages, sparklines and order once a second. */
   #paint() {
     const quietly = this.#everything;
     for (const [symbol, row] of this.#rows) {
@@ -88,42 +88,42 @@ class Board {
       const due = row.seen || this.#second || quote?.stale !== row.quote?.stale;
       if (!quietly && !(due && this.#changed.has(symbol))) continue;
       row.paint(quote, quietly);
-      row.grow(this.#live.clock);
+      row.paintAge(this.#live.clock);
       this.#changed.delete(symbol);
     }
     this.#everything = false;
-    if (quietly || this.#second) this.#grow(quietly);
+    if (quietly || this.#second) this.#paintSecond(quietly);
     this.#second = false;
   }
 
-  /** @param {boolean} anew whether everything was painted */
-  #grow(anew) {
+  /** Paint what changes with time. @param {boolean} all whether everything was painted */
+  #paintSecond(all) {
     const now = this.#live.clock.now();
     for (const row of this.#rows.values()) {
-      row.grow(this.#live.clock);
+      row.paintAge(this.#live.clock);
       const { symbol, quote } = row;
-      // Only what is live goes on: an old price must not look like a calm one.
+      // Only live prices extend the line: a stale price must not look like a quiet market.
       const live = quote?.price && !quote.stale && this.#live.heard;
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
       if (row.undrawn) row.draw(this.#sparks.hour(symbol, now), now);
     }
-    this.#sorting.refresh(anew);
+    this.#sorting.refresh(all);
   }
 
-  /** Fetch the last hour; what came live before is in it. */
+  /** Fetch the last hour, which replaces what was recorded live. */
   async #fetch() {
-    // The wall clock: it goes on while a machine sleeps. A gateway that has not met its engine has no quotes and no history.
+    // The wall clock also runs while the machine sleeps. Without quotes the gateway has no engine yet, so no history either.
     if (Math.abs(Date.now() - this.#fetched) < FETCH_MS || !this.#live.quotes.size) return;
     this.#fetched = Date.now();
     try {
       const response = await fetch('./history', { headers: { Accept: 'application/json' } });
       if (!response.ok) throw new Error(response.statusText);
-      this.#sparks.take((await response.json()).sparks);
+      this.#sparks.replace((await response.json()).sparks);
       for (const row of this.#rows.values()) row.undrawn = true;
       this.#second = true;
       this.#ask();
     } catch {
-      // The lines begin with what comes live, until it can be had.
+      // Until the retry succeeds, the sparklines show live prices only.
       setTimeout(() => {
         this.#fetched = -Infinity;
         this.#fetch();
@@ -131,7 +131,7 @@ class Board {
     }
   }
 
-  /** Keep in mind which rows can be seen. */
+  /** Track which rows are visible. */
   #watch() {
     const watch = new IntersectionObserver(
       (entries) => {
@@ -148,7 +148,7 @@ class Board {
     for (const row of this.#rows.values()) watch.observe(row.element);
   }
 
-  /** Put each row into its group: the favourites, or where it is at home. */
+  /** Put each row into the favourites or its own group. */
   #place() {
     const favourites = /** @type {HTMLElement} */ (document.getElementById('favourites'));
     for (const row of this.#rows.values()) {
@@ -165,12 +165,12 @@ class Board {
   #mark(star) {
     this.#favourites.toggle(star.closest('tr')?.dataset.symbol ?? '');
     this.#place();
-    // a row that is moved loses it
+    // moving the row took the focus away
     star.focus({ preventScroll: true });
   }
 }
 
-/** Bring the board's table to life. */
+/** Start the live table. */
 export function startTable() {
   new Board(/** @type {HTMLTableElement} */ (document.querySelector('table.board')));
 }

@@ -1,5 +1,5 @@
 /**
- * Cancelling all active orders of an account, in portions. Loaded when it is asked for.
+ * Cancelling all active orders of an account, in batches. Loaded on demand.
  *
  * @module
  */
@@ -7,26 +7,26 @@
 import { CANCEL } from './orderlink.js';
 import { ACTIVE } from './ordermodel.js';
 
-/** Slowly enough for the server's limit on messages. */
-const PORTION = 25;
-const PORTION_MS = 250;
+/** Slow enough for the server's rate limit. */
+const BATCH = 25;
+const BATCH_MS = 250;
 
 /**
- * Cancel all that are active now, and say what came of it.
+ * Cancel all orders that are active now, and announce the result.
  *
  * @param {import('./ordermodel.js').Orders} orders
- * @param {import('./cancelling.js').Desk} desk
+ * @param {import('./cancelling.js').CancelActions} actions
  */
-export async function cancelAll(orders, desk) {
+export async function cancelAll(orders, actions) {
   const all = orders.active;
-  for (let at = 0; at < all.length; at += PORTION) {
-    const portion = all.slice(at, at + PORTION).filter(({ order_id: id }) => orders.get(id)?.status === ACTIVE);
-    await Promise.allSettled(portion.map(({ order_id }) => desk.ask(CANCEL, { order_id })));
-    if (all.length > PORTION) desk.news(`Cancelling: ${Math.min(at + PORTION, all.length)} of ${all.length}`);
-    await new Promise((later) => setTimeout(later, PORTION_MS));
+  for (let at = 0; at < all.length; at += BATCH) {
+    const batch = all.slice(at, at + BATCH).filter(({ order_id: id }) => orders.get(id)?.status === ACTIVE);
+    await Promise.allSettled(batch.map(({ order_id }) => actions.ask(CANCEL, { order_id })));
+    if (all.length > BATCH) actions.news(`Cancelling: ${Math.min(at + BATCH, all.length)} of ${all.length}`);
+    await new Promise((later) => setTimeout(later, BATCH_MS));
   }
-  const known = await desk.sync();
+  const known = await actions.sync();
   const { length } = orders.active;
-  if (known && !length) desk.news('No order is active any more.');
-  else desk.news(`${length === 1 ? 'One order is' : `${length} orders are`} still active${known ? '' : ' as far as is known'}.`);
+  if (known && !length) actions.news('No active orders left.');
+  else actions.news(`${length === 1 ? 'One order is' : `${length} orders are`} still active${known ? '' : ' as far as we know'}.`);
 }

@@ -1,5 +1,5 @@
 /**
- * Cancelling: one order, or after a second thought all that are active.
+ * Cancelling one order or, after a confirmation, all active ones.
  *
  * @module
  */
@@ -8,24 +8,24 @@ import { CANCEL, OrderError } from './orderlink.js';
 import { node, write } from './paint.js';
 
 /**
- * @typedef {object} Desk what cancelling needs of the page
+ * @typedef {object} CancelActions what cancelling needs from the page
  * @property {(type: number, message: object) => Promise<any>} ask
- * @property {() => Promise<boolean>} sync ask for the orders anew
+ * @property {() => Promise<boolean>} sync request the orders again
  * @property {(text: string) => void} news
  */
 
 export class Cancelling {
   #orders;
-  #desk;
+  #actions;
   #busy = false;
 
   /**
    * @param {import('./ordermodel.js').Orders} orders
-   * @param {Desk} desk
+   * @param {CancelActions} actions
    */
-  constructor(orders, desk) {
+  constructor(orders, actions) {
     this.#orders = orders;
-    this.#desk = desk;
+    this.#actions = actions;
     node('cancel-all').addEventListener('click', () => {
       if (!this.#busy && this.#orders.active.length) this.#confirm(true);
     });
@@ -34,7 +34,7 @@ export class Cancelling {
     node('confirm').addEventListener('keydown', ({ key }) => key === 'Escape' && this.#confirm(false));
   }
 
-  /** Say how many are active. */
+  /** Show how many are active. */
   paint() {
     const { length } = this.#orders.active;
     write(node('cancel-all'), `Cancel all active (${length})`);
@@ -46,11 +46,11 @@ export class Cancelling {
   async one(id, row) {
     row.cancelling(true);
     try {
-      await this.#desk.ask(CANCEL, { order_id: id });
+      await this.#actions.ask(CANCEL, { order_id: id });
     } catch (error) {
       if (!(error instanceof OrderError)) throw error;
-      this.#desk.news(`Not cancelled: ${row.words}. ${error.message}`);
-      if (error.code !== 'unsent') this.#desk.sync();
+      this.#actions.news(`Not cancelled: ${row.words}. ${error.message}`);
+      if (error.code !== 'unsent') this.#actions.sync();
     } finally {
       row.cancelling(false);
     }
@@ -60,11 +60,11 @@ export class Cancelling {
     this.#confirm(false);
     this.#busy = true;
     const { cancelAll } = await import('./cancelall.js');
-    await cancelAll(this.#orders, this.#desk);
+    await cancelAll(this.#orders, this.#actions);
     this.#busy = false;
   }
 
-  /** @param {boolean} shown whether the second thought is asked for */
+  /** @param {boolean} shown whether to ask for confirmation */
   #confirm(shown) {
     const inside = node('confirm').contains(document.activeElement);
     node('confirm').hidden = !shown;

@@ -1,5 +1,5 @@
 /**
- * The list of an instrument's last changes: prices and switches of its source.
+ * The list of an instrument's latest changes: prices and switches of its source.
  *
  * @module
  */
@@ -7,15 +7,15 @@
 import { subtract } from './decimal.js';
 import { shown } from './numbers.js';
 import { make, mark, writeNumber } from './paint.js';
-import { ARROWS, direction, signed } from './words.js';
+import { ARROWS, direction, signed } from './format.js';
 import { moment } from './zone.js';
 
-/** More are forgotten, oldest first. */
+/** Older entries are removed. */
 const MOST = 20;
 
 export class ChangeList {
   #list;
-  /** @type {HTMLElement[]} what is not painted yet, newest first, at most MOST */
+  /** @type {HTMLElement[]} entries not yet painted, newest first, at most MOST */
   #fresh = [];
 
   /** @param {HTMLElement} list */
@@ -24,7 +24,7 @@ export class ChangeList {
   }
 
   /**
-   * Note a new price.
+   * Add a new price.
    *
    * @param {string} price
    * @param {string | null} before
@@ -41,15 +41,14 @@ export class ChangeList {
     this.#note(make('li', {}, make('time', {}, moment(time)), value, delta));
   }
 
-  /** Note a switch of the source. @param {import('./live.js').Switch} change */
+  /** Add a switch of the source. @param {import('./live.js').Switch} change */
   source(change) {
-    const words = `Source: ${change.from ?? 'none'} → ${change.to ?? 'none'} (${change.reason})`;
-    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(change.time)), make('span', {}, words)));
+    this.remark(`Source: ${change.from ?? 'none'} → ${change.to ?? 'none'} (${change.reason})`, change.time);
   }
 
-  /** Note that the server began anew. @param {string} words */
-  remark(words) {
-    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(Date.now())), make('span', {}, words)));
+  /** Add a remark. @param {string} words @param {number} time ms since the epoch */
+  remark(words, time = Date.now()) {
+    this.#note(make('li', { class: 'switched' }, make('time', {}, moment(time)), make('span', {}, words)));
   }
 
   /** @param {HTMLElement} entry */

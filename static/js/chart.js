@@ -1,16 +1,10 @@
 /**
- * The picture of the bars. Numbers become binary floats for drawing only; what is written is the venue's text.
+ * The drawing of the bars. Numbers become binary floats for drawing only; displayed values are the venue's text.
  *
  * @module
  */
 
-import {
-  CandlestickSeries,
-  createChart,
-  createSeriesMarkers,
-  HistogramSeries,
-  LineSeries,
-} from '../vendor/lightweight-charts.standalone.production.mjs';
+import { CandlestickSeries, createChart, createSeriesMarkers, HistogramSeries, LineSeries } from '../vendor/lightweight-charts.standalone.production.mjs';
 import { digitsOf, priceFormat, tick } from './axis.js';
 import { Bands } from './bands.js';
 import { before, switches } from './bars.js';
@@ -20,14 +14,13 @@ import { stamp } from './zone.js';
 /** @typedef {import('./bars.js').Bar} Bar */
 /** @typedef {import('./bars.js').Bars} Bars */
 
-/** Empty places right of the newest bar. */
+/** Empty space right of the newest bar, in bars. */
 const RIGHT = 5;
-/** Bars that are left in sight at least. */
+/** Bars that always stay visible. */
 const KEPT = 5;
-/** Older bars are asked for when fewer than these are left of what is seen. */
+/** Older bars are requested when fewer than these are left of the view. */
 const NEAR = 60;
 const HIDDEN = 'transparent';
-
 
 export class Chart {
   #box;
@@ -40,12 +33,12 @@ export class Chart {
   /** @type {import('./trades.js').Trade[]} */
   #trades = [];
   #bands = new Bands();
-  /** @type {{time: number}[]} what the time scale holds: bars, and the empty places of gaps */
+  /** @type {{time: number}[]} the positions on the time scale: bars, and the empty bars of gaps */
   #places = [];
   #shape = -1;
   #digits = -1;
   #colours = { up: '', down: '', switched: '' };
-  /** @type {number | undefined} the place the keyboard's cursor is at */
+  /** @type {number | undefined} the time at the keyboard cursor */
   #cursor;
   type = 'line';
 
@@ -54,17 +47,17 @@ export class Chart {
    *
    * @param {HTMLElement} box
    * @param {Bars} bars what is drawn
-   * @param {object} hear
-   * @param {(time: number | undefined) => void} hear.pointed the place under the mouse; undefined: none
-   * @param {(left: number, following: boolean) => void} hear.moved called with the bars left of what is seen, and
-   *   whether the newest one is seen
+   * @param {object} on
+   * @param {(time: number | undefined) => void} on.pointed the time under the mouse; undefined: none
+   * @param {(left: number, following: boolean) => void} on.moved called with the number of bars left of the view, less
+   *   NEAR, and whether the newest bar is visible
    */
   constructor(box, bars, { pointed, moved }) {
     this.#box = box;
     this.#bars = bars;
     this.#chart = createChart(box, {
       autoSize: true,
-      // a finger must get past the chart
+      // a vertical swipe must scroll the page
       handleScroll: { vertTouchDrag: false },
       rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.2 } },
       timeScale: { rightOffset: RIGHT, minBarSpacing: 0.5, maxBarSpacing: 60, tickMarkFormatter: tick },
@@ -88,7 +81,7 @@ export class Chart {
     const scale = this.#chart.timeScale();
     scale.subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
       const following = scale.scrollPosition() > -1;
-      // Its label on the axis would be the last visible bar's, while the dotted line stands at the newest price.
+      // Otherwise the label on the axis would be that of the last visible bar, but the dotted line at the newest price.
       if (following !== this.#candles.options().lastValueVisible)
         for (const series of [this.#candles, this.#line]) series.applyOptions({ lastValueVisible: following });
       if (!range || !this.#places.length || this.#hold(range)) return;
@@ -98,10 +91,10 @@ export class Chart {
   }
 
   /**
-   * Keep bars in sight, however far it is dragged.
+   * Keep some bars visible, however far the chart is dragged.
    *
-   * @param {{from: number, to: number}} range that is seen now
-   * @returns {boolean} whether it was put back
+   * @param {{from: number, to: number}} range the view
+   * @returns {boolean} whether it was moved back
    */
   #hold({ from, to }) {
     const scale = this.#chart.timeScale();
@@ -113,7 +106,7 @@ export class Chart {
     return true;
   }
 
-  /** Draw the bars that are new. @param {Bar[]} fresh */
+  /** Draw new bars. @param {Bar[]} fresh */
   update(fresh) {
     if (this.#shape !== this.#bars.shape || digitsOf(fresh) > this.#digits) {
       this.draw();
@@ -129,7 +122,7 @@ export class Chart {
     this.#mark();
   }
 
-  /** Draw everything anew; what is seen stays where it is. */
+  /** Redraw everything without moving the view. */
   draw() {
     const { bars } = this.#bars;
     const scale = this.#chart.timeScale();
@@ -154,7 +147,7 @@ export class Chart {
     this.#own();
     const now = base < 0 || offset > -1 ? -1 : before(this.#places, anchor);
     if (now >= 0) scale.scrollToPosition(offset + now - seen - (this.#places.length - 1 - base), false);
-    // what was seen is no longer held
+    // the bars in view were removed
     else if (offset < -1) this.follow();
     this.#mark();
   }
@@ -165,7 +158,7 @@ export class Chart {
     this.#own();
   }
 
-  /** @param {number | undefined} time of a place @returns {import('./trades.js').Trade[]} the viewer's own that stand at it */
+  /** @param {number | undefined} time of a bar @returns {import('./trades.js').Trade[]} the viewer's own trades in it */
   ownAt(time) {
     const places = this.#places;
     return this.#trades.filter((one) => time !== undefined && places[before(places, one.time)]?.time === time);
@@ -176,7 +169,7 @@ export class Chart {
     this.#chart.timeScale().scrollToPosition(RIGHT, false);
   }
 
-  /** Let few bars take more room than many. */
+  /** Make bars wider if there are few. */
   spread() {
     const scale = this.#chart.timeScale();
     const usual = (8 / 12) * Number.parseFloat(getComputedStyle(this.#box).fontSize);
@@ -191,10 +184,10 @@ export class Chart {
   }
 
   /**
-   * Move the keyboard's cursor.
+   * Move the keyboard cursor.
    *
    * @param {number} steps to the right; Infinity: to the newest bar
-   * @returns {number | undefined} the time of its place; undefined where there is none
+   * @returns {number | undefined} its time; undefined if there are no bars
    */
   step(steps) {
     const last = this.#places.length - 1;
@@ -210,13 +203,13 @@ export class Chart {
     return this.#cursor;
   }
 
-  /** Take the keyboard's cursor away. */
+  /** Remove the keyboard cursor. */
   leave() {
     this.#cursor = undefined;
     this.#chart.clearCrosshairPosition();
   }
 
-  /** Take over the colours and the font the page has now. */
+  /** Apply the page's current colours and font. */
   paintTheme() {
     const [soft, line, up, down, accent, warn, edge] = coloursOf('soft', 'line', 'up', 'down', 'accent', 'warn', 'edge');
     const { fontFamily, fontSize } = getComputedStyle(this.#box);
@@ -242,7 +235,7 @@ export class Chart {
 
   /**
    * @param {Bar} bar
-   * @param {boolean} breaks nothing is drawn from here to the next bar
+   * @param {boolean} breaks whether the line ends here, before a gap
    * @returns {any}
    */
   #point(bar, breaks) {
@@ -259,7 +252,7 @@ export class Chart {
     return { time: bar.time / 1000, value: Number(bar.volume), color };
   }
 
-  /** Show as many digits as the bars have. @param {Bar[]} bars */
+  /** Show as many decimal places as the bars have. @param {Bar[]} bars */
   #scale(bars) {
     this.#digits = digitsOf(bars);
     for (const series of [this.#candles, this.#line]) series.applyOptions({ priceFormat: priceFormat(this.#digits) });
@@ -275,7 +268,7 @@ export class Chart {
     this.#bands.set(bands);
   }
 
-  /** Put an arrow at each bar in which the viewer traded, one for each side, and a mark where another source began to serve. */
+  /** Mark the viewer's trades, one arrow per bar and side, and the switches between sources. */
   #own() {
     const own = marksOf(this.#trades, this.#places).map(({ time, side, text }) => {
       const [position, shape, color] = side === 1 ? ['belowBar', 'arrowUp', this.#colours.up] : ['aboveBar', 'arrowDown', this.#colours.down];
@@ -289,7 +282,7 @@ export class Chart {
     this.#marks.forEach((one, n) => one.setMarkers(n === active ? marks : []));
   }
 
-  /** @param {number} time ms @returns {number} its place on the time scale, between the edges of two bars */
+  /** @param {number} time ms @returns {number} its fractional position on the time scale */
   #logical(time) {
     const places = this.#places;
     const at = before(places, time);
@@ -298,7 +291,7 @@ export class Chart {
     return at - 0.5 + Math.min(1, (time - places[at].time) / span);
   }
 
-  /** Keep the keyboard's cursor on its bar. */
+  /** Keep the keyboard cursor on its bar. */
   #mark() {
     if (this.#cursor === undefined) return;
     const at = before(this.#places, this.#cursor);
@@ -307,7 +300,7 @@ export class Chart {
   }
 }
 
-/** @param {string[]} names of custom properties @returns {string[]} the colours they have now */
+/** @param {string[]} names of custom properties @returns {string[]} their current colours */
 function coloursOf(...names) {
   const probe = document.createElement('i');
   document.body.append(probe);

@@ -1,11 +1,10 @@
 /**
- * What this viewer wants to see of a chart: interval and type. It lives in the page's address, and in the tab for pages
- * without it there.
+ * The viewer's choice of a chart's interval and type. It is kept in the URL, and in session storage for other pages.
  *
  * @module
  */
 
-import { keep, recall } from './address.js';
+import { getParam, setParams } from './urlstate.js';
 
 const INTERVALS = ['1s', '5s', '15s', '1m', '5m', '15m', '1h', '4h', '1d'];
 const TYPES = ['candles', 'line'];
@@ -13,22 +12,22 @@ const TYPES = ['candles', 'line'];
 /** @typedef {{interval: string, type: string}} Choice */
 
 /**
- * Read the choice from the address, else from the tab; what is missing or unknown is the usual one.
+ * Read the choice from the URL, else from session storage, else use the default.
  *
- * @param {Choice} usual its type is the key under which the tab keeps it: charts of walks and of markets differ
+ * @param {Choice} usual the default; its type is also the storage key, as tickers and markets have separate choices
  * @returns {Choice}
  */
 export function readChoice(usual) {
   const kept = stored(usual.type);
-  const interval = recall('interval') || kept.interval;
-  const type = recall('type') || kept.type;
+  const interval = getParam('interval') || kept.interval;
+  const type = getParam('type') || kept.type;
   return {
     interval: INTERVALS.includes(interval) ? interval : usual.interval,
     type: TYPES.includes(type) ? type : usual.type,
   };
 }
 
-/** @param {string} key @param {Choice} [choice] to keep @returns {any} what is kept */
+/** @param {string} key @param {Choice} [choice] to store @returns {any} what is stored */
 function stored(key, choice) {
   try {
     if (choice) sessionStorage.setItem(key, JSON.stringify(choice));
@@ -39,11 +38,11 @@ function stored(key, choice) {
 }
 
 /**
- * Let the buttons with `data-interval` and `data-type` choose, and show what is chosen.
+ * Make the buttons with `data-interval` and `data-type` work, and show the choice.
  *
- * @param {Element} place holds the buttons
- * @param {Choice} choice is kept up to date
- * @param {string} key the type that is usual
+ * @param {Element} place contains the buttons
+ * @param {Choice} choice is updated
+ * @param {string} key the storage key
  * @param {() => void} chosen
  */
 export function startChoice(place, choice, key, chosen) {
@@ -58,7 +57,7 @@ export function startChoice(place, choice, key, chosen) {
     button.addEventListener('click', () => {
       if (button.getAttribute('aria-pressed') === 'true') return;
       Object.assign(choice, button.dataset);
-      keep(choice);
+      setParams(choice);
       stored(key, choice);
       show();
       chosen();

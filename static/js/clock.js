@@ -1,5 +1,5 @@
 /**
- * The server's clock as seen from this page, so that an age does not depend on the viewer's clock.
+ * An estimate of the server's clock, so that ages do not depend on this machine's clock.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 const WINDOW_MS = 30_000;
 
 export class ServerClock {
-  /** The largest difference seen in this window and in the one before: what came with the least delay. */
+  /** The largest offset in this window and in the one before: that of the message with the least delay. */
   #now = -Infinity;
   #before = -Infinity;
   #began = 0;
 
   /**
-   * Learn from one stamp the server made before sending; late ones teach nothing.
+   * Learn from a timestamp that the server sent.
    *
    * @param {number} stamp ms since the epoch, server's clock
    * @param {number} arrived ms since the epoch, this machine's clock
@@ -21,7 +21,7 @@ export class ServerClock {
   learn(stamp, arrived = Date.now()) {
     if (!Number.isFinite(stamp)) return;
     if (Math.abs(arrived - this.#began) > WINDOW_MS) {
-      // Two windows, so that a clock that was set (or a machine that slept) is followed within a minute.
+      // With two windows, a clock change (or sleep) is corrected within a minute.
       this.#before = this.#now;
       this.#now = -Infinity;
       this.#began = arrived;
@@ -29,20 +29,20 @@ export class ServerClock {
     this.#now = Math.max(this.#now, stamp - arrived);
   }
 
-  /** Forget everything: another server may have another clock. */
+  /** Start again: another server may have another clock. */
   reset() {
     this.#now = this.#before = -Infinity;
     this.#began = 0;
   }
 
-  /** @returns {number} the server's time in ms; this machine's own while nothing is known */
+  /** @returns {number} the server's time in ms; this machine's own until it is known */
   now() {
     const offset = Math.max(this.#now, this.#before);
     return Date.now() + (Number.isFinite(offset) ? offset : 0);
   }
 
   /**
-   * Say how old a server's stamp is, never less than 0; null for null.
+   * Return the age of a server's timestamp, at least 0; null for null.
    *
    * @param {number | null | undefined} stamp
    * @returns {number | null} ms

@@ -1,5 +1,5 @@
 /**
- * A field with a list to choose from, by the ARIA pattern "editable combobox with list autocomplete".
+ * A combobox, by the ARIA pattern "editable combobox with list autocomplete".
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import { fold, matches } from './search.js';
 
 /**
- * Bring a field and its list to life.
+ * Make a combobox of a field and its list.
  *
- * @param {HTMLInputElement} field `data-chosen` holds the name of what is chosen, where it stands in the field
- * @param {HTMLElement} list holds `role=option` elements with an id and `data-find`
+ * @param {HTMLInputElement} field `data-chosen` is the name of the current choice, if the field shows it
+ * @param {HTMLElement} list contains `role=option` elements with an id and `data-find`
  * @param {(option: HTMLElement) => void} choose
  */
 export function startCombobox(field, list, choose) {
@@ -40,7 +40,7 @@ export function startCombobox(field, list, choose) {
   };
 
   const open = () => {
-    // What is chosen already is nothing to search for.
+    // The name of the current choice is not a search.
     const typed = field.value === field.dataset.chosen ? '' : fold(field.value);
     for (const option of options) option.hidden = !matches(option, typed);
     const shown = visible();
@@ -88,7 +88,7 @@ export function startCombobox(field, list, choose) {
     event.preventDefault();
     act();
   });
-  // Pressing the mouse on the list must not take the focus from the field, or the list would close.
+  // Pressing the mouse on the list must not blur the field, which would close the list.
   list.addEventListener('mousedown', (event) => event.preventDefault());
   list.addEventListener('click', (event) => {
     const option = event.target instanceof Element ? event.target.closest('[role=option]') : null;

@@ -1,5 +1,5 @@
 /**
- * Copying gives numbers exactly, as they can be calculated with. Loaded when something is selected.
+ * Copying yields exact numbers without thousands separators. Loaded when something is selected.
  *
  * @module
  */

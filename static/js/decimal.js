@@ -1,6 +1,5 @@
 /**
- * Exact arithmetic on decimal text: prices come as text and are never turned into binary floats.
- * Pure; knows no page.
+ * Exact decimal arithmetic on text, so that prices are never converted to binary floats. Pure.
  *
  * @module
  */
@@ -10,7 +9,7 @@ const FORM = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,3}))?$/;
 /** @typedef {{units: bigint, scale: number}} Decimal a number as units × 10^-scale */
 
 /**
- * Read decimal text; null where it is none ("", null, "abc").
+ * Parse decimal text; null if it is not a number ("", null, "abc").
  *
  * @param {string | null | undefined} text
  * @returns {Decimal | null}
@@ -30,7 +29,7 @@ export function read(text) {
 }
 
 /**
- * Write a number as plain text with as many digits after the point as its scale.
+ * Format a number with as many decimal places as its scale.
  *
  * @param {Decimal} number
  * @returns {string}
@@ -54,7 +53,7 @@ function align(a, b) {
 }
 
 /**
- * Compare two decimal texts: -1, 0 or 1; null where either is no number.
+ * Compare two decimal texts: -1, 0 or 1; null if either is not a number.
  *
  * @param {string | null | undefined} a
  * @param {string | null | undefined} b
@@ -69,7 +68,7 @@ export function compare(a, b) {
 }
 
 /**
- * Subtract exactly, keeping the longer number of digits after the point; null where either is no number.
+ * Subtract exactly, keeping the larger number of decimal places; null if either is not a number.
  *
  * @param {string | null | undefined} a
  * @param {string | null | undefined} b
@@ -84,7 +83,7 @@ export function subtract(a, b) {
 }
 
 /**
- * Multiply exactly; null where either is no number.
+ * Multiply exactly; null if either is not a number.
  *
  * @param {string | null | undefined} a
  * @param {string | null | undefined} b
@@ -97,7 +96,7 @@ export function multiply(a, b) {
 }
 
 /**
- * Give `part` in percent of `whole`, rounded half away from zero to `digits`; null where it has no meaning.
+ * Return `part` in percent of `whole`, rounded half away from zero to `digits`; null if undefined.
  *
  * @param {string | null | undefined} part
  * @param {string | null | undefined} whole
@@ -117,7 +116,7 @@ export function percent(part, whole, digits) {
 }
 
 /**
- * Say where `value` lies between `low` and `high`, 0 to 1, for drawing only; null where it has no meaning.
+ * Return the position of `value` between `low` and `high`, 0 to 1, for drawing only; null if undefined.
  *
  * @param {string | null | undefined} value
  * @param {string | null | undefined} low

@@ -1,5 +1,5 @@
 /**
- * The API's description, made readable from /openapi.json.
+ * The API documentation, rendered from /openapi.json.
  *
  * @module
  */
@@ -11,7 +11,7 @@ const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
 /** @typedef {{[name: string]: any}} Json */
 
 /**
- * Follow a `$ref` inside the document, and fall through to the thing itself.
+ * Resolve a `$ref` within the document; anything else is returned as it is.
  *
  * @param {Json} document_
  * @param {Json} thing
@@ -70,14 +70,14 @@ function details(document_, operation) {
       typeOf(one.schema),
       one.description ?? '',
     ]);
-    parts.push(table('Parameters', ['Name', 'Where', 'Type', 'Meaning'], rows));
+    parts.push(table('Parameters', ['Name', 'In', 'Type', 'Description'], rows));
   }
   const responses = Object.entries(operation.responses ?? {}).map(([status, given]) => {
     const response = resolve(document_, given);
     const kinds = Object.entries(response.content ?? {}).map(([kind, { schema }]) => `${kind} ${typeOf(schema)}`.trim());
     return [make('code', {}, status), response.description ?? '', kinds.join(', ')];
   });
-  if (responses.length) parts.push(table('Answers', ['Status', 'Meaning', 'Content'], responses));
+  if (responses.length) parts.push(table('Responses', ['Status', 'Description', 'Content'], responses));
   return parts;
 }
 
@@ -109,7 +109,7 @@ function build(document_) {
     ]);
     const heading = make('h2', {}, name);
     const words = schema.description ? [make('p', {}, schema.description)] : [];
-    sections.push(make('section', { class: 'card' }, heading, ...words, table('Fields', ['Name', 'Type', 'Meaning'], rows)));
+    sections.push(make('section', { class: 'card' }, heading, ...words, table('Fields', ['Name', 'Type', 'Description'], rows)));
   }
   return [links, sections];
 }
@@ -123,7 +123,7 @@ async function show() {
     document.getElementById('contents')?.replaceChildren(...links);
     place.replaceChildren(...sections);
   } catch (error) {
-    write(place, `The description cannot be read: ${error instanceof Error ? error.message : error}`);
+    write(place, `The API description could not be loaded: ${error instanceof Error ? error.message : error}`);
   }
   place.removeAttribute('aria-busy');
 }

@@ -1,12 +1,12 @@
 /**
- * The instruments this viewer has marked, kept in this browser only.
+ * The viewer's favourite instruments, stored in this browser only.
  *
  * @module
  */
 
 const KEY = 'favourites';
 
-/** @returns {string[]} what is kept; nothing where the storage is switched off or holds something else */
+/** @returns {string[]} the stored ones; empty if storage is disabled or contains something else */
 function stored() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? '[]');
@@ -19,7 +19,7 @@ function stored() {
 export class Favourites {
   #marked = new Set(stored());
 
-  /** @param {() => void} changed called when another tab has marked something */
+  /** @param {() => void} changed called after a change in another tab */
   constructor(changed) {
     addEventListener('storage', (event) => {
       if (event.key !== KEY && event.key !== null) return;
@@ -33,13 +33,13 @@ export class Favourites {
     return this.#marked.has(symbol);
   }
 
-  /** Mark it, or no longer. @param {string} symbol */
+  /** @param {string} symbol */
   toggle(symbol) {
     if (!this.#marked.delete(symbol)) this.#marked.add(symbol);
     try {
       localStorage.setItem(KEY, JSON.stringify([...this.#marked]));
     } catch {
-      // nothing to keep it in: it lasts as long as this page
+      // storage is disabled: it lasts until the page is closed
     }
   }
 }

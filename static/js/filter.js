@@ -1,10 +1,10 @@
 /**
- * The board's filter: by what is typed, and by group; the group is kept in the page's address.
+ * The board's filter by text and by group; the group is kept in the URL.
  *
  * @module
  */
 
-import { keep, recall } from './address.js';
+import { getParam, setParams } from './urlstate.js';
 import { write } from './paint.js';
 import { fold, matches } from './search.js';
 
@@ -14,13 +14,13 @@ export class Filter {
   #none = /** @type {HTMLElement} */ (document.getElementById('none'));
   #why = /** @type {HTMLElement} */ (document.getElementById('none-why'));
   #chips = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#groups button')]);
-  #group = recall('group');
+  #group = getParam('group');
   #place;
 
   /**
-   * "/" goes to the field, Enter opens the first that is left, Escape clears it.
+   * "/" moves the focus to the field, Enter opens the first match, Escape clears it.
    *
-   * @param {Element} place holds groups (`data-group`), which hold what can be found (`data-find`)
+   * @param {Element} place contains groups (`data-group`) of searchable elements (`data-find`)
    */
   constructor(place) {
     this.#place = place;
@@ -35,11 +35,11 @@ export class Filter {
       event.preventDefault();
       this.#field.focus();
     });
-    // a browser may bring back what was typed before
+    // the browser may have restored an earlier input
     this.apply();
   }
 
-  /** Hide what does not fit, and say how much is left. */
+  /** Hide what does not match, and show the count. */
   apply() {
     const typed = fold(this.#field.value);
     let visible = 0;
@@ -62,13 +62,13 @@ export class Filter {
     write(this.#found, visible < all ? `${visible} of ${all} instruments` : `${all} instruments`);
     this.#none.hidden = visible > 0 || all === 0;
     const unmarked = this.#group === 'favourites' && !typed;
-    write(this.#why, unmarked ? 'No favourites yet: the star in front of a name marks it.' : 'Nothing matches.');
+    write(this.#why, unmarked ? 'No favourites yet. Click a star to add one.' : 'No matches.');
   }
 
   /** @param {string} group empty: all */
   #choose(group) {
     this.#group = group;
-    keep({ group });
+    setParams({ group });
     this.apply();
   }
 

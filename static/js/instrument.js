@@ -14,7 +14,7 @@ import { Digits, shown as written } from './numbers.js';
 import { dim, flash, mark, node, painter, write, writeNumber } from './paint.js';
 import { startPicker } from './picker.js';
 import { VenueTable } from './venues.js';
-import { age, ARROWS, direction, NOTHING, signed, standing } from './words.js';
+import { age, ARROWS, describeLink, direction, NOTHING, signed } from './format.js';
 import { moment } from './zone.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
@@ -26,30 +26,30 @@ const name = main.dataset.name ?? symbol;
 const digits = new Digits(main.dataset);
 const venueTable = new VenueTable(node('venues'), node('best'), digits);
 const changes = new ChangeList(node('changes'));
-/** Tickers make one point a second; a market's picture begins to tell something with minutes. */
+/** Tickers change every second; for markets, one-minute candles are more useful. */
 const usual = 'ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' };
 const choice = readChoice(usual);
-/** @type {import('./figure.js').Figure | undefined} not there at first: the page is of use without it */
-let figure;
-/** @type {Quote | undefined} what is painted */
+/** @type {import('./chartpanel.js').ChartPanel | undefined} loaded after the first paint */
+let panel;
+/** @type {Quote | undefined} as painted */
 let shown;
-/** @type {Quote | undefined} what is noted in the list of changes */
+/** @type {Quote | undefined} as recorded in the list of changes */
 let noted;
 /** @type {import('./live.js').Venues | null} */
 let venues = null;
-/** @type {import('./words.js').Direction} */
+/** @type {import('./format.js').Direction} */
 let way = 'same';
 let refusal = '';
 
-/** @returns {string} why the price is not live, empty where it is */
+/** @returns {string} why the price is not live, empty if it is */
 function staleReason() {
-  const [, meaning] = standing(live.link, live.verdict);
+  const [, meaning] = describeLink(live.link, live.verdict);
   if (!live.heard) return `${meaning} ${refusal}`.trim();
   const quote = live.quotes.get(symbol);
-  if (!quote) return 'The server has sent no price of it yet.';
+  if (!quote) return 'The server has sent no price for it yet.';
   if (!quote.stale) return '';
   if (venues?.reason) return `${venues.reason}.`.replace(/\.\.$/, '.');
-  return live.link === 'nothing' && meaning ? meaning : 'No source has a live price of it.';
+  return live.link === 'nothing' && meaning ? meaning : 'No source has a live price for it.';
 }
 
 function paintState() {
@@ -57,7 +57,7 @@ function paintState() {
   const starting = live.link === 'connecting' || (live.link === 'live' && !live.quotes.has(symbol));
   mark(main, 'stale', reason ? '' : null);
   if (reason) dim(node('price'));
-  figure?.stale(starting ? '' : reason);
+  panel?.stale(starting ? '' : reason);
   node('stale-word').hidden = !reason || starting;
   showBanner(node('banner'), reason && !starting ? `STALE: ${reason}` : '');
   if (!starting) announce(reason ? `${name}: the price is stale. ${reason}` : `${name}: the price is live.`);
@@ -74,14 +74,14 @@ function paintPrice(quote) {
   }
   const share = quote?.change_24h;
   const change = share ?? quote?.change_abs_24h ?? null;
-  const whither = direction(change);
-  mark(node('change'), 'way', change && whither);
-  const words = `${ARROWS[whither]} ${signed(change ?? '')}${share ? ' %' : ''} in 24 h`.trim();
-  write(node('change'), change ? words : '24 h change not known');
+  const sign = direction(change);
+  mark(node('change'), 'way', change && sign);
+  const words = `${ARROWS[sign]} ${signed(change ?? '')}${share ? ' %' : ''} in 24 h`.trim();
+  write(node('change'), change ? words : '24 h change unknown');
 }
 
 /**
- * Say the spread in percent of the ask; nothing for tickers, which are no prices and walk through zero.
+ * Format the spread in percent of the ask; empty for tickers, which are random walks.
  *
  * @param {Quote | undefined} quote
  * @param {string | null} spread
@@ -116,10 +116,10 @@ function paintAge() {
   if (document.hidden) return;
   const old = live.clock.age(live.quotes.get(symbol)?.received);
   write(node('age'), old === null ? 'no data yet' : `${age(old, true)} ago`);
-  venueTable.grow();
+  venueTable.paintAges();
 }
 
-/** The title is what a person sees of a hidden tab, so it goes on there: once a second, not per change. */
+/** The title is all that is visible of a background tab, so it is updated there too, once a second. */
 function paintTitle() {
   const quote = live.quotes.get(symbol);
   const price = quote?.price ? `${staleReason() ? 'STALE' : ARROWS[way]} ${written(quote.price, digits.price)} · `.trimStart() : '';
@@ -127,7 +127,7 @@ function paintTitle() {
   if (document.title !== title) document.title = title;
 }
 
-/** Note each new price, whether or not it is painted; the list keeps the last ones only. */
+/** Record each new price, painted or not; the list keeps only the latest. */
 function note() {
   const quote = live.quotes.get(symbol);
   if (quote?.price && quote.price !== noted?.price) {
@@ -147,7 +147,7 @@ const ask = painter(() => {
   paintAge();
 });
 
-const news = () => {
+const changed = () => {
   note();
   ask();
 };
@@ -155,13 +155,13 @@ const news = () => {
 const live = new Live(
   { symbols: [symbol], interval_ms: 100, delta: false, candles: choice.interval, venues: true },
   {
-    quotes: news,
-    replaced: news,
+    quotes: changed,
+    replaced: changed,
     hello(_, restarted) {
       if (!restarted) return;
-      changes.remark('The server has other data from now on.');
+      changes.remark('The server has a new data set.');
       venues = null;
-      figure?.repair();
+      panel?.repair();
     },
     link(link, reason) {
       refusal = reason;
@@ -171,11 +171,11 @@ const live = new Live(
     venues(rows) {
       if (rows.symbol !== symbol) return;
       venues = rows;
-      venueTable.take(rows);
+      venueTable.update(rows);
       ask();
     },
     candles(candles) {
-      figure?.take(candles);
+      panel?.take(candles);
     },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
@@ -184,7 +184,7 @@ const live = new Live(
   },
 );
 
-/** Where another instrument is, to see the same of it. @param {HTMLElement} named */
+/** The URL of another instrument with the same chart settings. @param {HTMLElement} named */
 const other = ({ dataset }) => `./${dataset.symbol}${location.search}`;
 const neighbours = { '[': node('previous'), ']': node('next') };
 const aim = () => {
@@ -196,34 +196,28 @@ startPicker(/** @type {HTMLInputElement} */ (node('pick')), node('choices'), (op
 addEventListener('keydown', (event) => {
   const link = neighbours[/** @type {keyof typeof neighbours} */ (event.key)];
   // both together are AltGr
-  if (!link || event.metaKey || event.ctrlKey !== event.altKey) return;
-  if (document.activeElement?.closest('input, textarea, select')) return;
-  link.click();
+  if (event.metaKey || event.ctrlKey !== event.altKey || document.activeElement?.closest('input, textarea, select')) return;
+  link?.click();
 });
 startChoice(node('chart'), choice, usual.type, () => {
   aim();
-  live.wish({ candles: choice.interval });
-  figure?.choose();
+  live.resubscribe({ candles: choice.interval });
+  panel?.choose();
 });
-// After the first paint: the chart's script is larger than all the rest.
-requestAnimationFrame(() => {
-  setTimeout(async () => {
-    try {
-      const { Figure } = await import('./figure.js');
-      figure = new Figure(symbol, choice, digits);
-      ask();
-      showOwn();
-    } catch {
-      write(node('chart-note'), 'The chart could not be loaded. Load the page again.');
-    }
-  });
-});
-/** Mark the trades of this browser's account in the chart, where it has one. */
-async function showOwn() {
+// After the first paint: the chart library is larger than everything else.
+requestAnimationFrame(() => setTimeout(showChart));
+
+/** Load the chart, then mark the trades of this browser's account in it, if it has one. */
+async function showChart() {
+  try {
+    panel = new (await import('./chartpanel.js')).ChartPanel(symbol, choice, digits);
+    ask();
+  } catch {
+    write(node('chart-note'), 'The chart could not be loaded. Reload the page.');
+    return;
+  }
   const account = readAccount();
-  if (!account) return;
-  const { followTrades } = await import('./owntrades.js');
-  followTrades(symbol, account, (trades) => figure?.own(trades));
+  if (account) (await import('./owntrades.js')).followTrades(symbol, account, (trades) => panel?.own(trades));
 }
 setInterval(paintAge, 100);
 setInterval(paintTitle, 1_000);

@@ -1,13 +1,13 @@
 /**
- * The badge of the page's own connection, and the one place where a page announces what a person must know.
+ * The badge of the page's own connection, its banner, and announcements for screen readers.
  *
  * @module
  */
 
 import { mark, write } from './paint.js';
-import { standing } from './words.js';
+import { describeLink } from './format.js';
 
-/** Announcements are held back this long, so that what is over at once is not read out. */
+/** Announcements wait this long, so that short interruptions are not read out. */
 const SETTLE_MS = 1_000;
 
 const badge = /** @type {HTMLElement} */ (document.getElementById('link'));
@@ -19,13 +19,13 @@ let waiting = 0;
 let next = '';
 
 /**
- * Show the connection's health in the badge and on the body, where the style sheets dim every price by it; and the pin.
+ * Show the connection's health in the badge and on the body, by which the style sheets dim every price; and the pin.
  *
  * @param {import('./live.js').Link} link
  * @param {import('./live.js').Verdict | null} verdict
  */
 export function showLink(link, verdict) {
-  const [name, meaning] = standing(link, verdict);
+  const [name, meaning] = describeLink(link, verdict);
   write(word, name);
   mark(badge, 'link', link);
   mark(badge, 'part', link === 'live' && meaning ? '' : null);
@@ -36,7 +36,7 @@ export function showLink(link, verdict) {
   write(pin, `Pinned: ${verdict.pinned}`);
 }
 
-/** Say in the tab's title where prices are not live. @param {import('./live.js').Link} link */
+/** Say in the tab's title if prices are not live. @param {import('./live.js').Link} link */
 export function showTitle(link) {
   document.title = link === 'live' || link === 'connecting' ? title : `STALE · ${title}`;
 }
@@ -53,7 +53,7 @@ export function showBanner(banner, text) {
 }
 
 /**
- * Let screen readers say a sentence, unless it is replaced within a second.
+ * Have screen readers read out a sentence, unless it is replaced within a second.
  *
  * @param {string} text
  */

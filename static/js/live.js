@@ -1,5 +1,5 @@
 /**
- * The live connection of a page: one Socket.IO client, the newest quotes, and what is known about its health.
+ * The live connection of a page: one Socket.IO client, the newest quotes, and the health of the connection.
  *
  * @module
  */
@@ -39,14 +39,14 @@ import { ServerClock } from './clock.js';
  * @typedef {{epoch: string | null, symbols: string[], sources: string[]}} Hello
  * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
  * @typedef {{state: 'live' | 'partly' | 'stale' | 'unreachable', live: number, total: number, real: boolean, dark: string[],
- *   pinned: string | null}} Verdict whether prices are live, as the server judges it once for everybody
+ *   pinned: string | null}} Verdict whether prices are live, as decided by the server for all viewers
  * @typedef {'connecting' | 'live' | 'silent' | 'nothing' | 'reconnecting' | 'refused' | 'offline'} Link
  *
- * @typedef {object} Page what a page may want to hear
- * @property {(symbols: string[]) => void} quotes these quotes are new
+ * @typedef {object} Page the callbacks of a page
+ * @property {(symbols: string[]) => void} quotes these quotes changed
  * @property {() => void} replaced every quote was replaced by a snapshot
  * @property {(link: Link, reason: string) => void} link the connection's health or the server's verdict changed
- * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: another installation, with other data
+ * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: the server has a different data set now
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
  * @property {(candles: import('./bars.js').Candles) => void} [candles]
@@ -54,10 +54,10 @@ import { ServerClock } from './clock.js';
  * @property {Record<string, (payload: any) => void>} [topics] further topics, by name
  */
 
-/** `status` comes every 5 s, so a longer silence means that something between here and there is broken. */
+/** The server sends `status` every 5 s, so a longer silence means that the connection is broken. */
 const SILENT_MS = 6_000;
-/** A connection silent for this long is given up and opened anew. */
-const GIVE_UP_MS = 15_000;
+/** A connection that is silent for this long is closed and reopened. */
+const RECONNECT_MS = 15_000;
 const RETRY_MS = 2_000;
 
 export class Live {
@@ -66,10 +66,10 @@ export class Live {
   clock = new ServerClock();
   /** @type {Link} */
   link = 'connecting';
-  /** @type {Verdict | null} null: the server has not said it since this page was connected */
+  /** @type {Verdict | null} null: not yet received on this connection */
   verdict = null;
 
-  /** Whether the server can be heard, so that what it said last still holds. */
+  /** Whether the server is sending, so that its last messages are current. */
   get heard() {
     return this.link === 'live' || this.link === 'nothing';
   }
@@ -81,18 +81,18 @@ export class Live {
   #askAgain = 0;
   #heard = Date.now();
   #wasOpen = false;
-  #wishes;
+  #subscription;
   #page;
   #socket;
 
   /**
-   * Connect and subscribe, for as long as the page lives.
+   * Connect and subscribe until the page is closed.
    *
-   * @param {object} wishes payload of `subscribe`
+   * @param {object} subscription payload of `subscribe`
    * @param {Page} page
    */
-  constructor(wishes, page) {
-    this.#wishes = wishes;
+  constructor(subscription, page) {
+    this.#subscription = subscription;
     this.#page = page;
     this.#socket = io({
       path: new URL('./socket.io/', location.href).pathname,
@@ -106,10 +106,10 @@ export class Live {
   }
 
   /**
-   * Take the server's verdict, unless a newer one is known.
+   * Set the server's verdict, unless a newer one is known.
    *
    * @param {Verdict} verdict
-   * @param {number} time when it was made, server's clock
+   * @param {number} time server's clock, ms
    */
   judge(verdict, time) {
     if (time < this.#judged) return;
@@ -119,9 +119,9 @@ export class Live {
     this.#check();
   }
 
-  /** Wish for something else from now on. @param {object} changes of the payload of `subscribe` */
-  wish(changes) {
-    this.#wishes = { ...this.#wishes, ...changes };
+  /** Change the subscription. @param {object} changes of the payload of `subscribe` */
+  resubscribe(changes) {
+    this.#subscription = { ...this.#subscription, ...changes };
     if (this.#socket.connected) this.#subscribe();
   }
 
@@ -142,14 +142,14 @@ export class Live {
     socket.on('disconnect', (/** @type {string} */ why) => {
       this.#refusal = '';
       this.#check();
-      // Socket.IO does not come back by itself when the server ended the session on purpose.
+      // Socket.IO does not reconnect by itself after the server has ended the session.
       if (why === 'io server disconnect') setTimeout(() => socket.connect(), RETRY_MS);
     });
     socket.on('connect_error', (/** @type {Error} */ error) => {
-      // Active: it tries again by itself. Otherwise the server turned this viewer away, and said why.
-      if (socket.active) return this.#ask();
+      // Active: it retries by itself. Otherwise the server refused this viewer, with a reason.
+      if (socket.active) return this.#findReason();
       this.#refusal = error.message;
-      setTimeout(() => socket.connect(), GIVE_UP_MS);
+      setTimeout(() => socket.connect(), RECONNECT_MS);
       this.#check();
     });
     socket.on('hello', (/** @type {Hello} */ hello) => this.#greet(hello));
@@ -166,10 +166,10 @@ export class Live {
     for (const [topic, take] of Object.entries(this.#page.topics ?? {})) socket.on(topic, take);
   }
 
-  /** Find out, now and then, why no connection comes about. */
-  async #ask() {
+  /** Find out, now and then, why connecting fails. */
+  async #findReason() {
     if (Date.now() < this.#askAgain) return;
-    this.#askAgain = Date.now() + GIVE_UP_MS;
+    this.#askAgain = Date.now() + RECONNECT_MS;
     const why = await import('./refused.js').then((found) => found.whyRefused(), () => '');
     if (this.#socket.connected) return;
     this.#refusal = why;
@@ -179,9 +179,9 @@ export class Live {
   /** @param {Hello} hello */
   #greet(hello) {
     const restarted = this.#epoch !== '' && hello.epoch !== this.#epoch;
-    // a gateway that has not met its engine knows none
+    // null: the gateway has no engine yet
     this.#epoch = hello.epoch ?? '';
-    // A restarted engine may carry what the one before did not.
+    // The new data set may include what was refused before.
     if (restarted && this.#refusal) this.#subscribe();
     this.#page.hello?.(hello, restarted);
   }
@@ -190,7 +190,7 @@ export class Live {
     this.#refusal = '';
     this.#socket
       .timeout(5_000)
-      .emit('subscribe', this.#wishes, (/** @type {Error | null} */ late, /** @type {any} */ answer) => {
+      .emit('subscribe', this.#subscription, (/** @type {Error | null} */ late, /** @type {any} */ answer) => {
         if (!late && answer?.ok) return;
         this.#refusal = late ? 'The server did not answer the subscription.' : String(answer?.reason ?? '');
         this.#check();
@@ -210,7 +210,7 @@ export class Live {
     this.#page.replaced();
   }
 
-  /** @param {Quote[]} quotes whole ones or only what changed of each */
+  /** @param {Quote[]} quotes complete, or only the changed fields of each */
   #merge(quotes) {
     for (const quote of quotes) {
       const held = this.quotes.get(quote.symbol);
@@ -220,9 +220,9 @@ export class Live {
     this.#page.quotes(quotes.map((quote) => quote.symbol));
   }
 
-  /** Judge the connection's health, say it when it changed, and give up a connection that is dead. */
+  /** Determine the connection's health, report a change, and reopen a dead connection. */
   #check() {
-    // the viewer's clock may be set back
+    // this machine's clock may have been set back
     this.#heard = Math.min(this.#heard, Date.now());
     const silence = Date.now() - this.#heard;
     const link = this.#judge(silence);
@@ -232,7 +232,7 @@ export class Live {
       this.link = link;
       this.#page.link(link, this.#refusal);
     }
-    if (this.#socket.connected && silence > GIVE_UP_MS) {
+    if (this.#socket.connected && silence > RECONNECT_MS) {
       this.#heard = Date.now();
       this.#socket.disconnect().connect();
     }

@@ -1,5 +1,5 @@
 /**
- * How numbers are shown: thousands apart, as many digits after the point as the instrument's steps have. Pure.
+ * Formatting of numbers: thousands separators, and as many decimal places as the instrument's steps have. Pure.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 const FORM = /^([-+]?)(\d+)(?:\.(\d*))?$/;
 
 /**
- * Show a number's text; digits that say something are never cut off. What is no plain number stays as it is.
+ * Format a number without losing significant digits; anything else is returned as it is.
  *
  * @param {string} text
- * @param {number} digits at least so many after the point
+ * @param {number} digits minimum number of decimal places
  * @returns {string}
  */
 export function shown(text, digits = 0) {
@@ -20,15 +20,15 @@ export function shown(text, digits = 0) {
   return `${sign}${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${rest && `.${rest}`}`;
 }
 
-/** The digits of one instrument's prices and sizes: those of its steps, more where a number has more; never fewer again. */
+/** Decimal places of one instrument's prices and sizes: those of its steps, or more once a number has more. */
 export class Digits {
-  /** @param {DOMStringMap} given `digits` and `sizeDigits`, where the steps are known */
+  /** @param {DOMStringMap} given `digits` and `sizeDigits`, if the steps are known */
   constructor({ digits, sizeDigits }) {
     this.price = Number(digits ?? 0);
     this.size = Number(sizeDigits ?? 0);
   }
 
-  /** @param {...(string | null | undefined)} texts prices @returns {number} digits to show them with */
+  /** @param {...(string | null | undefined)} texts prices @returns {number} decimal places to show them with */
   prices(...texts) {
     return (this.price = most(this.price, texts));
   }

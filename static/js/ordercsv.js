@@ -1,5 +1,5 @@
 /**
- * Orders as a file of comma-separated values. Pure; loaded when it is asked for.
+ * Orders as CSV. Pure; loaded on demand.
  *
  * @module
  */
@@ -40,7 +40,7 @@ function stamp(ms) {
 
 /** @param {string} raw */
 function quoted(raw) {
-  // A spreadsheet would run a formula: an order's name is whatever its client wrote.
+  // Prevent formula injection in spreadsheets: client_order_id is arbitrary text.
   const text = /^[=+\-@\t\r]/.test(raw) && !/^-[\d.]+$/.test(raw) ? `'${raw}` : raw;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,6 +1,6 @@
 /**
- * The connection to the order gateway, `/ws` in its extended mode: comes back by itself, matches answers to what
- * was asked, gives each report once.
+ * The connection to the order gateway, `/ws` in extended mode: reconnects by itself, matches answers to requests,
+ * delivers each report once.
  *
  * @module
  */
@@ -32,10 +32,10 @@
  *
  * @typedef {'connecting' | 'live' | 'reconnecting' | 'refused' | 'offline'} State
  *
- * @typedef {object} Hearer
+ * @typedef {object} Listener
  * @property {(state: State, reason: string) => void} state
- * @property {(report: Report) => void} report one that was not given before
- * @property {(code: string, reason: string) => void} [refused] an ErrorInfo that answers nothing
+ * @property {(report: Report) => void} report a new one
+ * @property {(code: string, reason: string) => void} [refused] an ErrorInfo that answers no request
  */
 
 export const PLACE = 3;
@@ -46,20 +46,20 @@ const IDENTIFY = 7;
 const ERROR = 2;
 const REPORT = 3;
 
-/** The gateway answers within 10 s, at least that it does not know: what takes longer means a dead connection. */
+/** The gateway answers within 10 s, even if only with an error; no answer in this time means a dead connection. */
 const DEADLINE_MS = 12_000;
-/** So does opening one that takes so long. */
+/** So does a connection that takes this long to open. */
 const OPENING_MS = 5_000;
-/** After so long without a word it is tried whether the server still hears. */
+/** After this long without a message, a request checks whether the connection is alive. */
 const QUIET_MS = 15_000;
 const FIRST_RETRY_MS = 300;
 const LAST_RETRY_MS = 3_000;
-/** A server that turned this page away is not asked again sooner. */
+/** After a refusal the next attempt waits this long. */
 const REFUSED_MS = 15_000;
-/** Reports come again after a crash only, soon: what was given longer ago is not kept in mind. */
+/** Reports are only repeated soon after a crash, so older ids are forgotten. */
 const MOST_SEEN = 5_000;
 
-/** What was asked was not done, or it is not known whether it was. */
+/** A request was not done, or its outcome is unknown. */
 export class OrderError extends Error {
   /**
    * @param {string} code
@@ -75,7 +75,7 @@ export class OrderLink {
   /** @type {State} */
   state = 'connecting';
   #account;
-  #hearer;
+  #listener;
   /** @type {WebSocket | undefined} */
   #socket;
   /** @type {Map<string, {resolve: (message: any) => void, reject: (error: OrderError) => void, since: number}>} */
@@ -91,24 +91,24 @@ export class OrderLink {
   #seen = new Set();
 
   /**
-   * Connect for as long as the page lives.
+   * Connect until the page is closed.
    *
    * @param {string} account the client id
-   * @param {Hearer} hearer
+   * @param {Listener} listener
    */
-  constructor(account, hearer) {
+  constructor(account, listener) {
     this.#account = account;
-    this.#hearer = hearer;
+    this.#listener = listener;
     setInterval(() => this.#check(), 500);
     addEventListener('offline', () => this.#check());
-    // A machine that slept, or a network that is back: do not wait until something is overdue.
+    // After sleep or a network outage, do not wait for a deadline.
     addEventListener('online', () => this.#wake());
     addEventListener('visibilitychange', () => document.hidden || this.#wake());
     this.#open();
   }
 
-  /** Trade for another account from now on. @param {string} account */
-  become(account) {
+  /** Switch to another account. @param {string} account */
+  switchAccount(account) {
     this.#account = account;
     this.#seen.clear();
     this.#retry = FIRST_RETRY_MS;
@@ -117,8 +117,8 @@ export class OrderLink {
   }
 
   /**
-   * Ask; the answer's message, or OrderError: `unsent` where nothing was sent, `unanswered` where it is not known
-   * whether it was done, else the server's code.
+   * Send a request; resolves to the answer's message, or rejects with OrderError: `unsent` if nothing was sent,
+   * `unanswered` if the outcome is unknown, else the server's code.
    *
    * @param {number} type
    * @param {object} message
@@ -140,12 +140,12 @@ export class OrderLink {
     const url = new URL('./ws?mode=extended', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     const socket = (this.#socket = new WebSocket(url));
-    // What an older socket still says is not heard.
+    // Ignore the events of an older socket.
     const mine = (/** @type {(event: any) => void} */ act) => (/** @type {any} */ event) => socket === this.#socket && act(event);
     let opened = false;
     socket.onopen = mine(() => {
       opened = true;
-      // Who it is, as the first message: an address stands in the logs of proxies.
+      // The id is sent as the first message, because proxies log URLs.
       socket.send(JSON.stringify({ messageType: IDENTIFY, message: { client_id: this.#account } }));
       this.#heard = Date.now();
       this.#retry = FIRST_RETRY_MS;
@@ -153,36 +153,36 @@ export class OrderLink {
       this.#refusal = '';
       this.#check();
     });
-    socket.onmessage = mine(({ data }) => this.#take(JSON.parse(data)));
+    socket.onmessage = mine(({ data }) => this.#receive(JSON.parse(data)));
     socket.onclose = mine(({ code, reason }) => {
       const refused = !opened;
       this.#lose(code === 1008 ? reason || 'The server closed the connection.' : '');
-      if (refused) this.#ask();
+      if (refused) this.#findReason();
     });
   }
 
-  /** @param {{messageType: number, message: any}} told */
-  #take({ messageType, message }) {
+  /** @param {{messageType: number, message: any}} received */
+  #receive({ messageType, message }) {
     this.#heard = Date.now();
     if (messageType === REPORT && !this.#seen.has(message.exec_id)) {
       this.#seen.add(message.exec_id);
       if (this.#seen.size > MOST_SEEN) this.#seen.delete(/** @type {string} */ (this.#seen.values().next().value));
-      this.#hearer.report(message);
+      this.#listener.report(message);
     }
     const asked = this.#asked.get(message.request_id);
     this.#asked.delete(message.request_id);
     if (messageType !== ERROR) asked?.resolve(message);
     else if (asked) asked.reject(new OrderError(message.code, message.reason));
-    else this.#hearer.refused?.(message.code, message.reason);
+    else this.#listener.refused?.(message.code, message.reason);
   }
 
-  /** Give the socket up; a new one is opened after a while. @param {string} refusal */
+  /** Close the socket and schedule a new one. @param {string} refusal why the server closed it, or empty */
   #lose(refusal) {
     const socket = this.#socket;
     this.#socket = undefined;
     this.#refusal = refusal;
     socket?.close();
-    const lost = new OrderError('unanswered', refusal || 'The connection was lost before the answer came.');
+    const lost = new OrderError('unanswered', refusal || 'The connection was lost before the answer arrived.');
     for (const { reject } of this.#asked.values()) reject(lost);
     this.#asked.clear();
     clearTimeout(this.#due);
@@ -192,8 +192,8 @@ export class OrderLink {
     this.#check();
   }
 
-  /** Find out why no connection came about. */
-  async #ask() {
+  /** Find out why connecting failed. */
+  async #findReason() {
     const why = await import('./refused.js').then((found) => found.whyRefused(), () => '');
     if (!why || this.#socket?.readyState === WebSocket.OPEN) return;
     this.#refusal = why;
@@ -207,7 +207,7 @@ export class OrderLink {
 
   #probe() {
     this.#heard = Date.now();
-    // any answer will do; none at all is noticed by its deadline
+    // any answer will do; the deadline notices if there is none
     this.ask(TRADES, {}).catch(() => undefined);
   }
 
@@ -221,7 +221,7 @@ export class OrderLink {
     const state = this.#judge(open);
     if (state === this.state) return;
     this.state = state;
-    this.#hearer.state(state, this.#refusal);
+    this.#listener.state(state, this.#refusal);
   }
 
   /** @param {boolean} open @returns {State} */

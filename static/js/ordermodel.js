@@ -1,5 +1,5 @@
 /**
- * The orders of an account: what lists and reports told, merged; what is shown of them, in its order. Pure.
+ * The orders of an account, merged from lists and reports, and filtered and sorted for display. Pure.
  *
  * @module
  */
@@ -21,34 +21,34 @@ import { fold } from './search.js';
  * @property {string} cum_amount
  * @property {string} leaves_amount
  * @property {string | null} avg_price
- * @property {number | null} creation_time null where only a later report told of it
+ * @property {number | null} creation_time null if known only from a later report
  * @property {number} change_time
- * @property {string | null} [reason] why it ended; lists do not tell it
- * @property {number} [rank] in which order this page learned of them
+ * @property {string | null} [reason] why it ended; lists do not contain it
+ * @property {number} [rank] the order in which this page learned of them
  *
- * @typedef {{find: string, status: number, column: string, down: boolean}} Choice status 0: every one
+ * @typedef {{find: string, status: number, column: string, down: boolean}} Choice status 0: all
  */
 
 export const SIDES = ['', 'Buy', 'Sell'];
 export const STATUSES = ['', 'Active', 'Filled', 'Rejected', 'Cancelled'];
 export const ACTIVE = 1;
-/** Finished orders beyond this are forgotten, oldest first. */
-const MOST_DONE = 5_000;
+/** Beyond this, finished orders are forgotten, oldest first. */
+const MAX_ORDERS = 5_000;
 const DECIMALS = new Set(['price', 'amount', 'cum_amount', 'avg_price']);
 
 /**
- * Say whether what was told goes on from what is held: an order never becomes active again, nor loses a trade.
+ * Say whether an update is not older than what is held: an order never becomes active again, nor loses a trade.
  *
  * @param {Order} held
- * @param {Order} told
+ * @param {Order} update
  */
-function goesOn(held, told) {
-  if (told.status === ACTIVE && held.status !== ACTIVE) return false;
-  return compare(told.cum_amount, held.cum_amount) !== -1;
+function isCurrent(held, update) {
+  if (update.status === ACTIVE && held.status !== ACTIVE) return false;
+  return compare(update.cum_amount, held.cum_amount) !== -1;
 }
 
 /**
- * Compare by a column: what is not known comes last both up and down, of equals the newer comes first.
+ * Compare by a column: unknown values come last in both directions; of equal ones the newer comes first.
  *
  * @param {Order} a
  * @param {Order} b
@@ -66,34 +66,34 @@ export function order(a, b, column, down) {
 }
 
 export class Orders {
-  /** @type {Map<string, Order>} the one learned of first comes first */
+  /** @type {Map<string, Order>} in the order in which this page learned of them */
   #held = new Map();
-  /** @type {Set<string> | null} what reports told of since the list was asked for; null: none is on its way */
+  /** @type {Set<string> | null} ids in reports since the list was requested; null: no request is pending */
   #since = null;
   #rank = 0;
 
-  /** A list is being asked for. */
+  /** Note that a list is being requested. */
   expect() {
     this.#since = new Set();
   }
 
-  /** Take the server's list: what is not in it is gone, unless it came after it was made. @param {Order[]} orders oldest first */
+  /** Apply the server's list: other orders are gone, unless reported since the request. @param {Order[]} orders oldest first */
   list(orders) {
-    const told = new Set(orders.map((one) => one.order_id));
-    for (const id of this.#held.keys()) if (!told.has(id) && !this.#since?.has(id)) this.#held.delete(id);
+    const listed = new Set(orders.map((one) => one.order_id));
+    for (const id of this.#held.keys()) if (!listed.has(id) && !this.#since?.has(id)) this.#held.delete(id);
     this.#since = null;
-    for (const one of orders) this.#take(one);
+    for (const one of orders) this.#apply(one);
   }
 
-  /** Take a report. @param {import('./orderlink.js').Report} report @returns {Order} as it is now */
+  /** Apply a report. @param {import('./orderlink.js').Report} report @returns {Order} as it is now */
   report(report) {
     this.#since?.add(report.order_id);
     const { order_status: status, time, exec_type, ...rest } = report;
     const creation_time = exec_type === 'new' ? time : null;
-    return this.#take({ ...rest, status, change_time: time, creation_time });
+    return this.#apply({ ...rest, status, change_time: time, creation_time });
   }
 
-  /** Forget all: another account. */
+  /** Forget everything, for another account. */
   clear() {
     this.#held.clear();
     this.#since = null;
@@ -114,7 +114,7 @@ export class Orders {
     return [...this.#held.values()].find((one) => one.client_order_id === id);
   }
 
-  /** Give those that are chosen, in their order. @param {Choice} choice @returns {Order[]} */
+  /** Filter and sort the orders. @param {Choice} choice @returns {Order[]} */
   chosen({ find, status, column, down }) {
     const typed = fold(find);
     return [...this.#held.values()]
@@ -122,7 +122,7 @@ export class Orders {
       .sort((a, b) => order(a, b, column, down));
   }
 
-  /** Count by status; 0: all. @returns {number[]} */
+  /** Count by status; index 0: all. @returns {number[]} */
   count() {
     const found = STATUSES.map(() => 0);
     for (const { status } of this.#held.values()) found[status] += 1;
@@ -130,22 +130,22 @@ export class Orders {
     return found;
   }
 
-  /** @param {Order} told @returns {Order} */
-  #take(told) {
-    const held = this.#held.get(told.order_id);
-    if (held && !goesOn(held, told)) {
-      held.creation_time ??= told.creation_time;
+  /** @param {Order} update @returns {Order} */
+  #apply(update) {
+    const held = this.#held.get(update.order_id);
+    if (held && !isCurrent(held, update)) {
+      held.creation_time ??= update.creation_time;
       return held;
     }
-    const taken = {
-      ...told,
-      creation_time: told.creation_time ?? held?.creation_time ?? null,
-      reason: told.reason ?? held?.reason ?? null,
+    const merged = {
+      ...update,
+      creation_time: update.creation_time ?? held?.creation_time ?? null,
+      reason: update.reason ?? held?.reason ?? null,
       rank: held?.rank ?? ++this.#rank,
     };
-    this.#held.set(told.order_id, taken);
-    if (this.#held.size > MOST_DONE) this.#forget();
-    return taken;
+    this.#held.set(update.order_id, merged);
+    if (this.#held.size > MAX_ORDERS) this.#forget();
+    return merged;
   }
 
   #forget() {

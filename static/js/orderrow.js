@@ -12,7 +12,7 @@ import { when } from './zone.js';
 /** @typedef {import('./ordermodel.js').Order} Order */
 
 /**
- * Say an order in a few words: "buy 10 EUR/RUB at 87".
+ * Describe an order: "buy 10 EUR/RUB at 87".
  *
  * @param {Order | {side: number, amount: string, price: string | null}} order
  * @param {string} name of its instrument
@@ -36,7 +36,7 @@ export class OrderRow {
   #cancel = make('button', { class: 'button', type: 'button' }, 'Cancel');
 
   /**
-   * Build the row; what never changes of an order is written here.
+   * Build the row, with what never changes of an order.
    *
    * @param {Order} order
    * @param {string} name of its instrument
@@ -73,7 +73,7 @@ export class OrderRow {
     this.paint(order);
   }
 
-  /** Show the order as it is now; what changed lights up. @param {Order} order */
+  /** Show the order as it is now; changes flash. @param {Order} order */
   paint(order) {
     const before = this.#order;
     this.#order = order;
@@ -88,14 +88,14 @@ export class OrderRow {
     write(this.#status, part);
     write(this.#reason, order.reason ?? '');
     const ended = order.status !== ACTIVE;
-    // what is hidden would lose it
+    // a hidden button would lose the focus
     if (ended && document.activeElement === this.#cancel) this.#link.focus();
     this.#cancel.hidden = ended;
     if (before.status === order.status && before.cum_amount === order.cum_amount) return;
     flash(this.#status, this.#arrow, order.status > 2 ? 'down' : 'up');
   }
 
-  /** Show that it is being cancelled, or that this was refused. @param {boolean} busy */
+  /** Show whether the order is being cancelled. @param {boolean} busy */
   cancelling(busy) {
     this.#cancel.setAttribute('aria-disabled', String(busy));
     write(this.#cancel, busy ? 'Cancelling' : 'Cancel');

@@ -1,11 +1,11 @@
 /**
- * The page of orders: a ticket, the account's orders and its positions, live.
+ * The orders page: the ticket, the account's orders and its positions, live.
  *
  * @module
  */
 
 import { startAccount } from './accountbox.js';
-import { recall } from './address.js';
+import { getParam } from './urlstate.js';
 import { Cancelling } from './cancelling.js';
 import { announce, showBanner, showLink, showTitle } from './link.js';
 import { Live } from './live.js';
@@ -17,15 +17,15 @@ import { node, painter, write } from './paint.js';
 import { reloadIfOthers } from './reload.js';
 import { fold } from './search.js';
 import { Ticket } from './ticket.js';
-import { standing } from './words.js';
+import { describeLink } from './format.js';
 
 /** @typedef {import('./positions.js').Instrument} Instrument */
 
-/** What could not be had is asked for again. */
+/** A failed request is repeated after this. */
 const RETRY_MS = 2_000;
-/** The server adds up the positions; after trades it is asked for them at most so often. */
+/** After trades, the positions are requested at most this often. */
 const POSITIONS_MS = 500;
-/** Why a quote is stale is asked for at most so often. */
+/** The reason for a stale quote is fetched at most this often. */
 const REASON_MS = 3_000;
 
 /** @type {Map<string, Instrument>} by folded symbol, in the server's order */
@@ -37,19 +37,19 @@ const instruments = new Map(
 );
 const describe = (/** @type {{instrument: string}} */ { instrument }) =>
   instruments.get(fold(instrument)) ?? { symbol: instrument, name: instrument };
-const first = (instruments.get(fold(recall('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
+const first = (instruments.get(fold(getParam('instrument'))) ?? instruments.values().next().value)?.symbol ?? '';
 
 const orders = new Orders();
 /** @type {import('./positions.js').PositionTable | undefined} loaded with the first position */
 let positions;
 let trouble = '';
 let refusal = '';
-let wished = first;
+let followed = first;
 let asking = 0;
 let again = 0;
-/** @type {Promise<boolean> | undefined} the list that is on its way */
+/** @type {Promise<boolean> | undefined} the pending request for the list */
 let listing;
-/** why the quote of an instrument is stale, and when that was asked */
+/** why the quote of an instrument is stale, and when the reason was fetched */
 const why = { symbol: '', reason: '', asked: -Infinity };
 
 const live = new Live(
@@ -71,14 +71,14 @@ const live = new Live(
 const account = startAccount((id) => {
   orders.clear();
   table.clear();
-  positions?.take([]);
-  link.become(id);
+  positions?.update([]);
+  link.switchAccount(id);
   ask();
 });
 
 const link = new OrderLink(account, {
   state(state) {
-    trouble = ''; // of another connection: this one says its own
+    trouble = ''; // it was that of another connection
     if (state === 'live') sync();
     ask();
   },
@@ -102,18 +102,18 @@ const ticket = new Ticket(instruments, {
   chosen: () => follow(),
 });
 
-/** @param {string} symbol @returns {string} why nothing trades in it now, empty where something can */
+/** @param {string} symbol @returns {string} why orders in it cannot trade now, empty if they can */
 function staleReason(symbol) {
   if (live.link === 'connecting') return 'waiting for the first quote.';
-  if (!live.heard) return `${standing(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
+  if (!live.heard) return `${describeLink(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
   const quote = live.quotes.get(symbol);
-  if (!quote) return 'the server has sent no price of it yet.';
+  if (!quote) return 'the server has sent no price for it yet.';
   if (!quote.stale) {
-    if (why.symbol === symbol) Object.assign(why, { symbol: '', reason: '' }); // the next outage has its own
+    if (why.symbol === symbol) Object.assign(why, { symbol: '', reason: '' }); // the next outage has its own reason
     return '';
   }
   askReason(symbol);
-  return why.symbol === symbol && why.reason ? `${why.reason}.`.replace(/\.\.$/, '.') : 'no source is live for it.';
+  return why.symbol === symbol && why.reason ? `${why.reason}.`.replace(/\.\.$/, '.') : 'no source has a live price for it.';
 }
 
 /** @param {string} symbol */
@@ -121,16 +121,16 @@ async function askReason(symbol) {
   const now = performance.now();
   if (why.symbol === symbol && now - why.asked < REASON_MS) return;
   Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', asked: now });
-  const told = await fetch(`./venues/${symbol}`, { headers: { Accept: 'application/json' } })
+  const found = await fetch(`./venues/${symbol}`, { headers: { Accept: 'application/json' } })
     .then((response) => response.json())
-    // the page is offline, and says so
+    // the page already says that it is offline
     .catch(() => null);
-  // A problem has its own words: what was the reason before the engine went is none now.
-  if (why.symbol === symbol) why.reason = told?.reason ?? told?.detail ?? '';
+  // An error response has a detail, and replaces the earlier reason.
+  if (why.symbol === symbol) why.reason = found?.reason ?? found?.detail ?? '';
   ask();
 }
 
-/** Ask for everything anew, once at a time; say whether it came. */
+/** Request everything again, once at a time; resolves to whether it succeeded. */
 function sync() {
   listing ??= list().finally(() => (listing = undefined));
   return listing;
@@ -144,8 +144,8 @@ function later() {
 async function list() {
   orders.expect();
   try {
-    const told = await link.ask(ORDERS, {});
-    orders.list(told.orders);
+    const answer = await link.ask(ORDERS, {});
+    orders.list(answer.orders);
     trouble = '';
     table.ready = true;
     table.refresh();
@@ -153,7 +153,7 @@ async function list() {
     return true;
   } catch (error) {
     if (!(error instanceof OrderError)) throw error;
-    // it is asked for when it is back
+    // it is requested again after the reconnect
     if (link.state !== 'live') return false;
     trouble = error.message;
     later();
@@ -166,20 +166,20 @@ async function list() {
 function askPositions() {
   asking ||= setTimeout(async () => {
     asking = 0;
-    // all is asked for again when it is back
-    const told = await link.ask(TRADES, {}).catch(() => null);
-    if (!told) return;
-    if (told.positions.length && !positions) {
+    // everything is requested again after a reconnect
+    const answer = await link.ask(TRADES, {}).catch(() => null);
+    if (!answer) return;
+    if (answer.positions.length && !positions) {
       const { PositionTable } = await import('./positions.js');
       positions = new PositionTable(node('positions'), node('no-positions'), instruments);
     }
-    positions?.take(told.positions);
+    positions?.update(answer.positions);
     follow();
     ask();
   }, POSITIONS_MS);
 }
 
-/** Take a report, and say what no person at this page has asked for. @param {import('./orderlink.js').Report} report */
+/** Apply a report, and announce what it means. @param {import('./orderlink.js').Report} report */
 function hear(report) {
   const order = orders.report(report);
   table.refresh();
@@ -187,7 +187,7 @@ function hear(report) {
   const what = words(order, describe(order).name);
   if (report.exec_type === 'trade') {
     askPositions();
-    const left = /[1-9]/.test(report.leaves_amount) ? `, ${report.leaves_amount} left` : '';
+    const left = /[1-9]/.test(report.leaves_amount) ? `, ${report.leaves_amount} remaining` : '';
     news(`Traded ${report.last_amount} at ${report.last_price}${left}: ${what}.`);
   } else if (report.exec_type !== 'new') {
     const end = report.exec_type === 'canceled' ? 'Cancelled' : 'Rejected';
@@ -201,23 +201,23 @@ function news(text) {
   announce(text);
 }
 
-/** Follow the quotes of what is on the ticket and in the positions. */
+/** Subscribe to the instruments of the ticket and of the positions. */
 function follow() {
   const symbols = [...new Set([ticket.symbol, ...(positions?.symbols ?? [])])].filter(Boolean).sort();
-  if (!symbols.length || symbols.join() === wished) return;
-  wished = symbols.join();
-  live.wish({ symbols });
+  if (!symbols.length || symbols.join() === followed) return;
+  followed = symbols.join();
+  live.resubscribe({ symbols });
 }
 
-/** Show the worse of the two connections: quotes come by one, orders by the other. */
+/** Show the worse of the two connections, that of quotes and that of orders. */
 function showState() {
   const both = live.link === 'live' || live.link === 'connecting';
   const shown = both && link.state !== 'live' ? link.state : live.link;
   showLink(shown, live.verdict);
   showTitle(shown);
   let text = trouble && `Orders unavailable: ${trouble}`;
-  if (shown === 'nothing') text ||= standing(shown, live.verdict)[1];
-  if (link.state !== 'live') text = `${standing(link.state, null)[1]} Nothing can be placed or cancelled, and what is shown may be out of date.`;
+  if (shown === 'nothing') text ||= describeLink(shown, live.verdict)[1];
+  if (link.state !== 'live') text = `${describeLink(link.state, null)[1]} Orders cannot be placed or cancelled, and what you see may be out of date.`;
   if (link.state === 'connecting') text = '';
   showBanner(node('banner'), text);
   if (text) announce(text);

@@ -1,20 +1,20 @@
 /**
- * The table of orders: sorted, filtered, one page of it at a time; choices are kept in the page's address.
+ * The table of orders: sorted, filtered and paged; the choices are kept in the URL.
  *
  * @module
  */
 
-import { keep, recall } from './address.js';
+import { getParam, setParams } from './urlstate.js';
 import { OrderRow } from './orderrow.js';
 import { make, node, write } from './paint.js';
 
 /** @typedef {import('./ordermodel.js').Order} Order */
 
 const PAGE = 50;
-/** Rows are not painted more often, and never for more than a tenth of the time, however many orders there are. */
+/** Rows are painted at most this often, and for at most a tenth of the time, however many orders there are. */
 const REST_MS = 200;
 const SHARE = 10;
-/** Nor do they change places while the pointer moves over them, nor this long after. */
+/** They do not move while the pointer moves over them, or for this long after. */
 const POINTING_MS = 1_500;
 const NAMES = ['', 'active', 'filled', 'rejected', 'cancelled'];
 
@@ -33,7 +33,7 @@ export class OrderTable {
   #pointed = -Infinity;
   #next = 0;
   #due = 0;
-  /** whether the list has come: until then nothing is known */
+  /** whether the list has been received */
   ready = false;
 
   /**
@@ -45,12 +45,12 @@ export class OrderTable {
     this.#orders = orders;
     this.#describe = describe;
     const heads = /** @type {HTMLElement[]} */ ([...this.#table.querySelectorAll('thead button')]);
-    const sorted = heads.find(({ dataset }) => dataset.column === recall('sort')) ?? heads[0];
+    const sorted = heads.find(({ dataset }) => dataset.column === getParam('sort')) ?? heads[0];
     this.#choice = {
-      find: (this.#find.value = recall('find')),
-      status: Math.max(0, NAMES.indexOf(recall('status'))),
+      find: (this.#find.value = getParam('find')),
+      status: Math.max(0, NAMES.indexOf(getParam('status'))),
       column: sorted.dataset.column ?? '',
-      down: (recall('order') || sorted.dataset.first) === 'down',
+      down: (getParam('order') || sorted.dataset.first) === 'down',
     };
     for (const head of heads) head.addEventListener('click', () => this.#sort(head));
     for (const chip of this.#chips) chip.addEventListener('click', () => this.#choose({ status: Number(chip.dataset.status) }));
@@ -68,26 +68,26 @@ export class OrderTable {
     this.#show();
   }
 
-  /** Paint soon what has changed. */
+  /** Schedule painting. */
   refresh() {
     if (this.#due) return;
     const wait = Math.max(0, this.#next - performance.now());
     this.#due = setTimeout(() => requestAnimationFrame(() => this.#paint(this.#held)), wait);
   }
 
-  /** Show all anew: another account. */
+  /** Start again, for another account. */
   clear() {
     this.ready = false;
     this.#page = 0;
     this.#paint(false);
   }
 
-  /** A row that a person points at, or is in, does not go away under the hand. */
+  /** Whether rows must not move, because the user is pointing at one or has focused one. */
   get #held() {
     return performance.now() - this.#pointed < POINTING_MS || this.#body.querySelector(':focus-visible') !== null;
   }
 
-  /** @param {HTMLElement} head its first direction, then the other */
+  /** @param {HTMLElement} head */
   #sort({ dataset: { column = '', first } }) {
     this.#choose({ column, down: this.#choice.column === column ? !this.#choice.down : first === 'down' });
   }
@@ -97,7 +97,7 @@ export class OrderTable {
     Object.assign(this.#choice, change);
     this.#page = 0;
     const { find, status, column, down } = this.#choice;
-    keep({ find, status: NAMES[status], sort: column, order: down ? 'down' : 'up' });
+    setParams({ find, status: NAMES[status], sort: column, order: down ? 'down' : 'up' });
     this.#show();
   }
 
@@ -118,7 +118,7 @@ export class OrderTable {
     this.#paint(false);
   }
 
-  /** @param {boolean} held the rows stay which and where they are; their values are still painted */
+  /** @param {boolean} held keep the rows where they are and only paint their values */
   #paint(held) {
     const began = performance.now();
     this.#due = 0;
@@ -135,7 +135,7 @@ export class OrderTable {
     let last = null;
     for (const { element } of rows.values()) {
       const next = /** @type {Element | null} */ (last ? last.nextElementSibling : this.#body.firstElementChild);
-      // only those out of place are moved
+      // move only those out of place
       if (next !== element) this.#body.insertBefore(element, next);
       last = element;
     }
@@ -143,7 +143,7 @@ export class OrderTable {
     this.#next = began + Math.max(REST_MS, SHARE * (performance.now() - began));
   }
 
-  /** @returns {Order[]} those that are shown, as they are now */
+  /** @returns {Order[]} those on this page of the table, as they are now */
   #still() {
     return [...this.#rows.keys()].flatMap((id) => this.#orders.get(id) ?? []);
   }
@@ -169,11 +169,11 @@ export class OrderTable {
       /** @type {HTMLButtonElement} */ (node(id)).hidden = !several;
     }
     node('no-orders').hidden = here > 0;
-    const none = counts[0] ? 'No order matches.' : 'No orders yet.';
-    write(node('no-orders'), this.ready ? none : 'Waiting for the orders …');
+    const none = counts[0] ? 'No orders match.' : 'No orders yet.';
+    write(node('no-orders'), this.ready ? none : 'Loading orders …');
   }
 
-  /** Save what is chosen, all pages of it, as a file. */
+  /** Download all matching orders as CSV. */
   async #save() {
     const { csv } = await import('./ordercsv.js');
     const data = new Blob([csv(this.#orders.chosen(this.#choice))], { type: 'text/csv' });

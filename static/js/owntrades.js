@@ -1,42 +1,42 @@
 /**
- * The viewer's own trades of one instrument, as they are and as they come. Nothing is asked here but these, so a
- * lost answer needs no care: all of them are asked for again and again.
+ * The viewer's own trades in one instrument, followed live. A lost answer does no harm, because all trades are
+ * requested again at intervals.
  *
  * @module
  */
 
 /** @typedef {import('./trades.js').Trade} Trade */
 
-/** So often the trades are asked for; the connection is given up when no answer came until then. */
+/** The trades are requested at this interval; a connection without an answer by then is closed. */
 const AGAIN_MS = 15_000;
 const RETRY_MS = 2_000;
-/** As many as the server gives at once; older ones are forgotten. */
+/** The server sends at most this many; older ones are forgotten. */
 const MOST = 1_000;
-/** GetTrades and TradesList, and ExecutionReport, of the order gateway. */
+/** Message types: GetTrades and TradesList, Identify, ExecutionReport. */
 const TRADES = 6;
 const IDENTIFY = 7;
 const REPORT = 3;
 
 /**
- * Follow an account's trades for as long as the page lives.
+ * Follow an account's trades until the page is closed.
  *
  * @param {string} symbol
  * @param {string} account its client id
- * @param {(trades: Trade[]) => void} take called with all of them, oldest first, when there are others
+ * @param {(trades: Trade[]) => void} changed called with all of them, oldest first, after a change
  */
-export function followTrades(symbol, account, take) {
+export function followTrades(symbol, account, changed) {
   /** @type {Map<string, Trade>} by exec_id */
   let trades = new Map();
   const url = new URL('./ws?mode=extended', location.href);
   url.protocol = url.protocol.replace('http', 'ws');
 
-  /** @param {Trade[]} told */
-  const add = (told) => {
-    const fresh = told.filter(({ exec_id }) => !trades.has(exec_id));
+  /** @param {Trade[]} received */
+  const add = (received) => {
+    const fresh = received.filter(({ exec_id }) => !trades.has(exec_id));
     if (!fresh.length) return;
     const all = [...trades.values(), ...fresh].sort((a, b) => a.time - b.time).slice(-MOST);
     trades = new Map(all.map((one) => [one.exec_id, one]));
-    take(all);
+    changed(all);
   };
 
   const open = () => {
@@ -61,7 +61,7 @@ export function followTrades(symbol, account, take) {
     socket.onmessage = ({ data }) => {
       const { messageType, message } = JSON.parse(data);
       if (messageType === TRADES) add(message.trades);
-      // an instrument is named as it was asked for
+      // the server spells the instrument as the request did
       else if (messageType === REPORT && message.exec_type === 'trade' && message.instrument === symbol) {
         add([{ ...message, amount: message.last_amount, price: message.last_price }]);
       }

@@ -1,20 +1,20 @@
 /**
- * Painting: at most once per animation frame, only what changed, nothing while the tab is hidden.
+ * Painting: at most once per animation frame, only what has changed, never while the tab is hidden.
  *
  * @module
  */
 
 import { shown } from './numbers.js';
-import { ARROWS, NOTHING } from './words.js';
+import { ARROWS, NOTHING } from './format.js';
 
 const FLASH_MS = 900;
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
-/** @type {WeakMap<Element, Animation>} the newest flash of each place */
+/** @type {WeakMap<Element, Animation>} the latest flash of each element */
 const flashes = new WeakMap();
 
 /**
- * Make a function that asks for `paint` in the next animation frame, once however often it is called.
- * Browsers run no frames for a hidden tab: the newest state is painted when it is seen again.
+ * Make a function that schedules `paint` for the next animation frame, once however often it is called.
+ * Browsers run no frames for a hidden tab, so the newest state is painted when it is visible again.
  *
  * @param {() => void} paint
  * @returns {() => void}
@@ -33,7 +33,7 @@ export function painter(paint) {
 }
 
 /**
- * Find an element that the page has for certain.
+ * Find an element that always exists.
  *
  * @param {string} id
  * @returns {HTMLElement}
@@ -43,7 +43,7 @@ export function node(id) {
 }
 
 /**
- * Set a node's text where it differs; say whether it did. The text node stays the same: nothing is left to be collected.
+ * Set a node's text; return whether it differed. The text node is reused, which spares the garbage collector.
  *
  * @param {Element} node
  * @param {string} text
@@ -61,15 +61,15 @@ export function write(node, text) {
   return true;
 }
 
-/** @type {WeakMap<EventTarget, string>} the exact number of each place that shows one */
+/** @type {WeakMap<EventTarget, string>} the exact number of each element that shows one */
 export const exact = new WeakMap();
 
 /**
- * Set a node's text to a number as people read it; pointing at it and copying it give the exact text.
+ * Set a node's text to a formatted number; the tooltip and copying give the exact text.
  *
  * @param {HTMLElement} node
  * @param {string | null | undefined} number
- * @param {number} digits at least so many after the point
+ * @param {number} digits minimum number of decimal places
  */
 export function writeNumber(node, number, digits = 0) {
   if (!exact.has(node)) node.dataset.number = '';
@@ -82,11 +82,11 @@ addEventListener('pointerover', ({ target }) => {
   const text = target && exact.get(target);
   if (text) /** @type {HTMLElement} */ (target).title = text;
 });
-// Whoever selects something may copy it.
+// Selecting something may be followed by copying it.
 document.addEventListener('selectionchange', () => import('./copying.js'), { once: true });
 
 /**
- * Set a `data-` value where it differs; null removes it.
+ * Set a `data-` attribute; null removes it.
  *
  * @param {Element} node
  * @param {string} name
@@ -100,18 +100,18 @@ export function mark(node, name, value) {
 }
 
 /**
- * Show an arrow for the direction of a change and let the place light up once.
+ * Show an arrow for the direction of a change and flash an element once.
  *
  * @param {HTMLElement} place
  * @param {Element} arrow
- * @param {import('./words.js').Direction} way
- * @param {boolean} seen whether the place is in sight, so that lighting up is worth it
+ * @param {import('./format.js').Direction} way
+ * @param {boolean} seen whether the element is visible; otherwise it does not flash
  */
 export function flash(place, arrow, way, seen = true) {
   if (way === 'same') return;
   write(arrow, ARROWS[way]);
   mark(arrow, 'way', way);
-  // however fast it changes, one place has one flash
+  // one flash per element, however fast it changes
   flashes.get(place)?.cancel();
   flashes.delete(place);
   if (calm.matches || !seen) return;
@@ -122,7 +122,7 @@ export function flash(place, arrow, way, seen = true) {
   flashes.set(place, flashing);
 }
 
-/** End a flash at once: what is stale does not light up. @param {HTMLElement} place */
+/** End a flash, because a stale value must not flash. @param {HTMLElement} place */
 export function dim(place) {
   for (const flashing of place.getAnimations()) flashing.cancel();
 }

@@ -1,21 +1,21 @@
 /**
- * A field with a list of instruments to pick from. Its workings are loaded when it is first used.
+ * A field with a list of instruments to pick from; the combobox is loaded when the field is first used.
  *
  * @module
  */
 
-/** What the list answers to, and what is not typed into the field: kept until it can. */
+/** Keys handled by the list; they are queued until it is loaded. */
 const KEYS = new Set(['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', 'Enter', 'Escape']);
 
 /**
- * Make the field a combobox as soon as somebody comes to it.
+ * Make the field a combobox when it first gets the focus.
  *
  * @param {HTMLInputElement} field
  * @param {HTMLElement} list
  * @param {(option: HTMLElement) => void} choose
  */
 export function startPicker(field, list, choose) {
-  /** @type {Event[]} what came before the list could hear it */
+  /** @type {Event[]} events before the combobox was loaded */
   const early = [];
   const keep = (/** @type {Event} */ event) => {
     if (event instanceof KeyboardEvent) {

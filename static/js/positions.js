@@ -1,5 +1,5 @@
 /**
- * Positions and what they have brought, per instrument, marked to the live quote.
+ * Positions and their profit or loss per instrument, marked to the live quote.
  *
  * @module
  */
@@ -8,32 +8,32 @@ import { compare, multiply, subtract } from './decimal.js';
 import { shown } from './numbers.js';
 import { make, mark, write, writeNumber } from './paint.js';
 import { fold } from './search.js';
-import { trimmed } from './typed.js';
-import { direction, NOTHING, signed } from './words.js';
+import { trimmed } from './numberinput.js';
+import { direction, NOTHING, signed } from './format.js';
 
 /**
  * @typedef {{instrument: string, bought_amount: string, bought_value: string, sold_amount: string,
  *   sold_value: string}} Position
  * @typedef {{symbol: string, name: string, base: string, unit: string, synthetic: boolean,
- *   steps: DOMStringMap}} Instrument unit: of its price; steps: its digits
- * @typedef {{bid: string | null, ask: string | null, stale: boolean}} Book stale: nothing trades at it now
+ *   steps: DOMStringMap}} Instrument unit: of its price; steps: its decimal places
+ * @typedef {{bid: string | null, ask: string | null, stale: boolean}} Book stale: it cannot trade now
  */
 
 /**
- * Say what a position is, and what it has brought if it were closed at once: what is held at the bid, what is owed
- * at the ask. Exact; null where it is not known. What is closed already needs no quote.
+ * Return a position's size and its profit if it were closed now: a long position at the bid, a short one at the ask.
+ * Exact; null if unknown. A closed position needs no quote.
  *
  * @param {Position} position
  * @param {Book | undefined} book
  * @returns {{held: string | null, at: string | null, profit: string | null, stale: boolean}}
  */
-export function judge(position, book) {
+export function markToMarket(position, book) {
   const held = trimmed(subtract(position.bought_amount, position.sold_amount));
   const paid = subtract(position.bought_value, position.sold_value);
   const way = compare(held, '0');
   if (!way) return { held, at: null, profit: way === 0 ? trimmed(subtract('0', paid)) : null, stale: false };
   const price = (way > 0 ? book?.bid : book?.ask) ?? null;
-  // Nobody trades at a price of zero or less: it tells nothing about what could be had.
+  // Nothing can be traded at a price of zero or less.
   const at = compare(price, '0') === 1 ? price : null;
   return { held, at, profit: trimmed(subtract(multiply(held, at), paid)), stale: book?.stale ?? true };
 }
@@ -48,7 +48,7 @@ export class PositionTable {
   #none;
   /** @type {Map<string, Position>} by symbol */
   #positions = new Map();
-  /** @type {Map<string, HTMLElement[]>} the cells of each row */
+  /** @type {Map<string, HTMLElement[]>} each row and its value elements */
   #rows = new Map();
   #instruments;
 
@@ -68,8 +68,8 @@ export class PositionTable {
     return [...this.#positions.keys()].filter((symbol) => this.#instruments.has(fold(symbol)));
   }
 
-  /** Take the server's positions. @param {Position[]} positions */
-  take(positions) {
+  /** Set the server's positions. @param {Position[]} positions */
+  update(positions) {
     this.#positions = new Map(
       positions.map((one) => [this.#instruments.get(fold(one.instrument))?.symbol ?? one.instrument, one]),
     );
@@ -80,11 +80,11 @@ export class PositionTable {
     this.#body.replaceChildren(...rows);
   }
 
-  /** Show them by the newest quotes. @param {(symbol: string) => Book | undefined} bookOf */
+  /** Show them at the newest quotes. @param {(symbol: string) => Book | undefined} bookOf */
   paint(bookOf) {
     for (const [symbol, position] of this.#positions) {
       const [row, held, bought, sold, at, word, profit] = /** @type {HTMLElement[]} */ (this.#rows.get(symbol));
-      const found = judge(position, bookOf(symbol));
+      const found = markToMarket(position, bookOf(symbol));
       writeNumber(held, found.held && signed(found.held));
       write(bought, dealt(position.bought_amount, position.bought_value));
       write(sold, dealt(position.sold_amount, position.sold_value));
@@ -96,7 +96,7 @@ export class PositionTable {
     }
   }
 
-  /** @param {string} symbol @returns {HTMLElement[]} the row, and the places of its values */
+  /** @param {string} symbol @returns {HTMLElement[]} the row and its value elements */
   #build(symbol) {
     const { name = symbol, unit = '', synthetic = false } = this.#instruments.get(fold(symbol)) ?? {};
     const [held, bought, sold, at, profit] = Array.from({ length: 5 }, () => make('span'));

@@ -1,10 +1,10 @@
 /**
- * Why the server takes no connection of this page: a browser tells a page only that it failed.
+ * Why the server refuses this page's connections; the browser reports only that they failed.
  *
  * @module
  */
 
-/** @returns {Promise<string>} a sentence that says what to change, empty where nothing is known */
+/** @returns {Promise<string>} a sentence that says what to change, empty if unknown */
 export async function whyRefused() {
   try {
     const query = new URLSearchParams({ origin: location.origin });
@@ -12,6 +12,6 @@ export async function whyRefused() {
     if (answer.ok) return '';
     return String((await answer.json()).detail ?? '');
   } catch {
-    return ''; // the server cannot be reached, which the page says already
+    return ''; // the server is unreachable, which the page already says
   }
 }

@@ -1,11 +1,11 @@
 /**
- * What of a page was made by the server, and must be made anew.
+ * Reloading a page whose server-rendered rows are outdated.
  *
  * @module
  */
 
 /**
- * The rows were made by the server: ask for them anew when it has other instruments now, at most once a minute.
+ * Reload the page if the server has other instruments now, at most once a minute.
  *
  * @param {Set<string>} shown
  * @param {string[]} symbols

@@ -7,17 +7,17 @@
 import { compare, percent, subtract } from './decimal.js';
 import { Digits } from './numbers.js';
 import { dim, flash, mark, write, writeNumber } from './paint.js';
-import { path, went } from './sparks.js';
-import { age, ARROWS, direction, NOTHING, signed } from './words.js';
+import { hourChange, path } from './sparks.js';
+import { age, ARROWS, direction, NOTHING, signed } from './format.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
 
 export class Row {
-  /** Whether the viewer can see it: what is out of sight neither flashes nor draws its line. */
+  /** Whether the row is visible; otherwise it neither flashes nor draws its sparkline. */
   seen = false;
-  /** Whether its line is not drawn as it is known. */
+  /** Whether the sparkline must be drawn again. */
   undrawn = true;
-  /** @type {Quote | undefined} what is shown */
+  /** @type {Quote | undefined} as shown */
   quote;
   /** @type {string | null} the hour's change, as shown */
   hour = null;
@@ -26,7 +26,7 @@ export class Row {
 
   /**
    * @param {HTMLTableRowElement} element
-   * @param {number} index its place where nothing is sorted
+   * @param {number} index its position in the unsorted table
    */
   constructor(element, index) {
     const cell = (/** @type {string} */ name) => /** @type {HTMLElement} */ (element.querySelector(name));
@@ -52,26 +52,26 @@ export class Row {
     };
   }
 
-  /** Whether it is a walk that may be zero or less, and no price. */
+  /** Whether the value is a random walk, which may be zero or negative, rather than a price. */
   get walks() {
     return Boolean(this.quote?.synthetic && !this.quote.base);
   }
 
-  /** The day's change in percent; null where that is not known or says nothing, as of a walk through zero. */
+  /** The 24 h change in percent; null where unknown or, for a random walk, meaningless. */
   get #share() {
     return this.walks ? null : (this.quote?.change_24h ?? null);
   }
 
-  /** The day's change, in percent or by how much. */
+  /** The 24 h change, in percent if possible, else absolute. */
   get #day() {
     return this.#share ?? this.quote?.change_abs_24h ?? null;
   }
 
   /**
-   * Paint what differs from what is shown.
+   * Paint what has changed.
    *
    * @param {Quote | undefined} quote undefined: the server has none
-   * @param {boolean} quietly without flashing: this is not one change but everything anew
+   * @param {boolean} quietly paint everything again, without flashing
    */
   paint(quote, quietly) {
     const { price, arrow, change, bid, ask, spread } = this.#cells;
@@ -92,11 +92,11 @@ export class Row {
       writeNumber(ask, quote?.ask, this.#digits.price);
       writeNumber(spread, subtract(quote?.ask, quote?.bid), this.#digits.price);
     }
-    if (quote?.source !== before?.source || quote?.stale !== before?.stale || quietly) this.#paintStanding(quote);
+    if (quote?.source !== before?.source || quote?.stale !== before?.stale || quietly) this.#paintSource(quote);
   }
 
   /** @param {Quote | undefined} quote */
-  #paintStanding(quote) {
+  #paintSource(quote) {
     const { head, price, source, word } = this.#cells;
     const kind = quote?.synthetic ? 'synthetic' : null;
     write(source, quote?.source ?? 'none');
@@ -109,19 +109,19 @@ export class Row {
     write(word, stale ? 'STALE' : '');
   }
 
-  /** Let its age grow. @param {import('./clock.js').ServerClock} clock */
-  grow(clock) {
+  /** @param {import('./clock.js').ServerClock} clock */
+  paintAge(clock) {
     write(this.#cells.old, age(clock.age(this.quote?.received)));
   }
 
   /**
-   * Say how the hour went; its line is drawn where it can be seen.
+   * Show the change over the last hour; draw the sparkline if the row is visible.
    *
    * @param {import('./sparks.js').Point[]} points
    * @param {number} now server's clock, ms
    */
   draw(points, now) {
-    this.hour = went(points, this.walks);
+    this.hour = hourChange(points, this.walks);
     paintChange(this.#cells.hour, this.hour, this.walks ? '' : ' %');
     mark(this.#cells.line, 'way', this.hour === null ? null : direction(this.hour));
     this.undrawn = !this.seen;
@@ -134,7 +134,7 @@ export class Row {
     write(/** @type {Element} */ (this.star.firstElementChild), marked ? '★' : '☆');
   }
 
-  /** The row's value in a column, as text or as a number; null where it is not known. @param {string} column */
+  /** The row's value in a column, as text or as a number; null where unknown. @param {string} column */
   value(column) {
     const { quote } = this;
     switch (column) {
@@ -145,12 +145,12 @@ export class Row {
       case 'change':
         return this.#day;
       case 'spread': {
-        // Of prices that differ a thousandfold only shares can be compared; a walk has none.
+        // Spreads of very different prices compare only in percent, which a random walk does not have.
         const spread = subtract(quote?.ask, quote?.bid);
         return this.walks ? spread : percent(spread, quote?.ask, 6);
       }
       case 'age':
-        // The newer, the less old.
+        // A newer time is a smaller age.
         return quote?.received ? -quote.received : null;
       default:
         return /** @type {any} */ (quote)?.[column] ?? null;

@@ -1,11 +1,11 @@
 /**
- * Finding instruments by what a person types, in any usual spelling.
+ * Searching instruments in any usual spelling.
  *
  * @module
  */
 
 /**
- * Bring text to the form in which it is compared: BTC-USDT, btc/usdt and btc_usdt are one.
+ * Normalise text for comparison: BTC-USDT, btc/usdt and btc_usdt are equal.
  *
  * @param {string} text
  * @returns {string}
@@ -15,7 +15,7 @@ export function fold(text) {
 }
 
 /**
- * Say whether an element's `data-find` text holds what was typed.
+ * Say whether an element's `data-find` contains the typed text.
  *
  * @param {Element} element
  * @param {string} typed already folded

@@ -1,27 +1,27 @@
 /**
- * Sorting the board by the buttons in its head, kept in the page's address.
+ * Sorting the board by its column headers; the choice is kept in the URL.
  *
  * @module
  */
 
-import { keep, recall } from './address.js';
+import { getParam, setParams } from './urlstate.js';
 import { compare } from './decimal.js';
 
 /** @typedef {import('./row.js').Row} Row */
 
-/** Columns that are compared as text; `age` as numbers; every other one as exact decimals. */
+/** Columns compared as text; `age` is compared as a number, all others as exact decimals. */
 const TEXTS = new Set(['symbol', 'source']);
-/** At most this often, so that rows do not jump about. */
+/** Rows are sorted at most this often, so that they do not jump about. */
 const REST_MS = 1_000;
-/** Nor while the pointer moves over them, nor this long after. */
+/** Nor are they while the pointer moves over them, or for this long after. */
 const POINTING_MS = 1_500;
 
 /**
- * Compare two rows by a column: what is not known comes last both up and down, equals keep their first order.
+ * Compare two rows by a column: unknown values come last in both directions, equal ones keep the original order.
  *
  * @param {Row} a
  * @param {Row} b
- * @param {string} column empty: the first order
+ * @param {string} column empty: the original order
  * @param {boolean} down
  * @returns {number}
  */
@@ -52,10 +52,10 @@ export class Sorting {
     this.#table = table;
     this.#rows = rows;
     const buttons = /** @type {HTMLElement[]} */ ([...table.querySelectorAll('thead button')]);
-    const wanted = buttons.find((button) => button.dataset.column === recall('sort'));
+    const wanted = buttons.find((button) => button.dataset.column === getParam('sort'));
     if (wanted) {
       this.#column = wanted.dataset.column ?? '';
-      this.#down = (recall('order') || wanted.dataset.first) === 'down';
+      this.#down = (getParam('order') || wanted.dataset.first) === 'down';
     }
     for (const button of buttons) button.addEventListener('click', () => this.#choose(button));
     for (const body of table.tBodies) {
@@ -64,14 +64,14 @@ export class Sorting {
     this.#show();
   }
 
-  /** The column's first direction, then the other, then the first order again. @param {HTMLElement} button */
+  /** Cycle through the column's first direction, the other one, and the original order. @param {HTMLElement} button */
   #choose(button) {
     const { column = '', first } = button.dataset;
     const begin = first === 'down';
     if (this.#column !== column) [this.#column, this.#down] = [column, begin];
     else if (this.#down === begin) this.#down = !begin;
     else [this.#column, this.#down] = ['', false];
-    keep({ sort: this.#column, order: this.#column && (this.#down ? 'down' : 'up') });
+    setParams({ sort: this.#column, order: this.#column && (this.#down ? 'down' : 'up') });
     this.#show();
     this.apply();
   }
@@ -88,18 +88,18 @@ export class Sorting {
   }
 
   /**
-   * Sort again where values may have changed: seldom enough, and not under the pointer or a keyboard's focus.
+   * Sort again after changes, but not too often, nor under the pointer or the keyboard focus.
    *
-   * @param {boolean} anew whether all values came at once, as the first ones do: they are not shown unsorted
+   * @param {boolean} all whether all values changed, as with the first ones, which must not appear unsorted
    */
-  refresh(anew) {
+  refresh(all) {
     const now = performance.now();
-    if (!this.#column || (!anew && now - this.#sorted < REST_MS) || now - this.#pointed < POINTING_MS) return;
+    if (!this.#column || (!all && now - this.#sorted < REST_MS) || now - this.#pointed < POINTING_MS) return;
     if (this.#table.querySelector('tbody :focus-visible')) return;
     this.apply();
   }
 
-  /** Bring the rows of each group into their order now; only those that are out of it are moved. */
+  /** Sort the rows of each group now; only those out of order are moved. */
   apply() {
     this.#sorted = performance.now();
     const sorted = [...this.#rows.values()].sort((a, b) => order(a, b, this.#column, this.#down));

@@ -1,11 +1,11 @@
 /**
- * One card for each source: its state and since when, how old its newest data is, what went wrong.
+ * One card for each source: its state and for how long, the age of its data, its errors.
  *
  * @module
  */
 
 import { make, mark, write } from './paint.js';
-import { age, NOTHING } from './words.js';
+import { age, NOTHING } from './format.js';
 import { when } from './zone.js';
 
 /**
@@ -42,11 +42,11 @@ class Card {
   #url = make('code', { class: 'soft' });
   /** @type {Source | null} */
   #source = null;
-  /** @type {number | null} null: it receives none */
+  /** @type {number | null} null: the source receives no frames */
   #frames = null;
   /** @type {number | null} */
   #rate = null;
-  #taken = 0;
+  #updated = 0;
 
   /** @param {string} name */
   constructor(name) {
@@ -65,25 +65,25 @@ class Card {
   }
 
   /** @param {Source} source */
-  take(source) {
+  update(source) {
     const now = performance.now();
-    // What makes its own prices receives no frames.
+    // Synthetic sources receive no frames.
     const frames = source.url || Object.keys(source.frames).length ? sum(source.frames) : null;
-    if (this.#frames !== null && frames !== null && now > this.#taken) {
-      const rate = ((frames - this.#frames) * 1000) / (now - this.#taken);
+    if (this.#frames !== null && frames !== null && now > this.#updated) {
+      const rate = ((frames - this.#frames) * 1000) / (now - this.#updated);
       // a restarted engine counts from 0 again
       this.#rate = rate < 0 ? null : Math.round(rate);
     }
     this.#frames = frames;
     this.#source = source;
-    this.#taken = now;
+    this.#updated = now;
   }
 
   /**
-   * Show what is known now.
+   * Show the newest state.
    *
    * @param {import('./clock.js').ServerClock} clock
-   * @param {boolean} known whether it still holds: nothing frozen is shown as if it did
+   * @param {boolean} known whether it is current; outdated figures are not shown
    */
   paint(clock, known) {
     const source = this.#source;
@@ -96,10 +96,10 @@ class Card {
     say(this.#error, source.last_error ? `Last error: ${source.last_error}` : '');
     const again = source.asked_again ?? {};
     const refused = Object.entries(source.refused).map(
-      ([symbol, why]) => `${symbol} (${why}${again[symbol] ? `; asked again at ${when(again[symbol])}` : ''})`,
+      ([symbol, why]) => `${symbol} (${why}${again[symbol] ? `; next attempt at ${when(again[symbol])}` : ''})`,
     );
     const left = source.left_out?.length ?? 0;
-    if (left) refused.push(`${count(left)} more pairs than it has room for`);
+    if (left) refused.push(`${count(left)} pairs over its limit`);
     say(this.#refused, refused.length ? `Refused: ${refused.join(', ')}` : '');
     const lacking = Object.entries(source.lacking ?? {}).map(([symbol, why]) => `${symbol} (${why})`);
     say(this.#lacking, lacking.length ? `Incomplete: ${lacking.join(', ')}` : '');
@@ -126,7 +126,7 @@ function number(value) {
 }
 
 /**
- * @param {HTMLElement} place hidden where there is nothing to say
+ * @param {HTMLElement} place hidden if the text is empty
  * @param {string} text
  */
 function say(place, text) {
@@ -144,19 +144,19 @@ export class SourceCards {
     this.#place = place;
   }
 
-  /** Take the sources as they are now. @param {Source[]} sources best first */
-  take(sources) {
+  /** Set the newest states. @param {Source[]} sources in order of preference */
+  update(sources) {
     const names = sources.map(({ name }) => name);
     if (names.join() !== [...this.#cards.keys()].join()) {
       this.#cards = new Map(names.map((name) => [name, new Card(name)]));
       this.#place.replaceChildren(...[...this.#cards.values()].map(({ element }) => element));
     }
-    for (const source of sources) this.#cards.get(source.name)?.take(source);
+    for (const source of sources) this.#cards.get(source.name)?.update(source);
   }
 
   /**
    * @param {import('./clock.js').ServerClock} clock
-   * @param {boolean} known whether what was taken still holds
+   * @param {boolean} known whether the states are current
    */
   paint(clock, known) {
     for (const card of this.#cards.values()) card.paint(clock, known);

@@ -6,16 +6,16 @@
  */
 
 import { compare, percent, subtract } from './decimal.js';
-import { signed } from './words.js';
+import { signed } from './format.js';
 
 const MINUTE_MS = 60_000;
 const MINUTES = 60;
-/** Minutes without a price over which the line still goes on: a calm market. More is a hole. */
+/** A quiet market may have this many minutes without a price; longer, the line is broken. */
 const CALM = 3;
 
 export const WIDTH = 120;
 export const HEIGHT = 28;
-/** The line keeps this far from the edge, for its own thickness. */
+/** Padding, so that the thickness of the line fits in. */
 const EDGE = 2;
 
 /** @typedef {[number, string]} Point start of the minute in ms, last price in it */
@@ -24,13 +24,13 @@ export class Sparks {
   /** @type {Map<string, Point[]>} oldest first; at most MINUTES of each symbol */
   #points = new Map();
 
-  /** Take the hour as the server knows it in place of what was known. @param {{[symbol: string]: Point[]}} sparks */
-  take(sparks) {
+  /** Replace everything by the server's last hour. @param {{[symbol: string]: Point[]}} sparks */
+  replace(sparks) {
     this.#points = new Map(Object.entries(sparks).map(([symbol, points]) => [symbol, points.slice(-MINUTES)]));
   }
 
   /**
-   * Note a live price; say whether that changed the line.
+   * Record a live price; return whether the line changed.
    *
    * @param {string} symbol
    * @param {string} price
@@ -63,14 +63,14 @@ export class Sparks {
 }
 
 /**
- * Say how far the price went from the first point to the last: in percent of the first, as a step where that is no price
- * (a walk through zero); null with fewer than two points.
+ * Return the change from the first point to the last: in percent, or absolute for a random walk; null with fewer than two
+ * points.
  *
  * @param {Point[]} points
- * @param {boolean} walks whether it may be zero or less
+ * @param {boolean} walks whether it is a random walk, which may be zero or negative
  * @returns {string | null} signed
  */
-export function went(points, walks) {
+export function hourChange(points, walks) {
   if (points.length < 2) return null;
   const first = points[0][1];
   const step = subtract(points[points.length - 1][1], first);
@@ -102,7 +102,7 @@ export function path(points, now) {
     const share = span ? Number(subtract(price, low)) / span : 0.5;
     const y = HEIGHT - EDGE - share * (HEIGHT - 2 * EDGE);
     const joined = time - before <= CALM * MINUTE_MS;
-    // "h0": a point with nothing beside it is seen as a dot, for the line's ends are round.
+    // "h0" makes an isolated point visible as a dot, because line caps are round.
     drawn += `${joined ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}${joined ? '' : 'h0'}`;
     before = time;
   }

@@ -1,17 +1,17 @@
 /**
- * The status page: what the system says of itself.
+ * The status page.
  *
  * @module
  */
 
-import { gateways, samples } from './figures.js';
+import { gateways, samples } from './prometheus.js';
 import { announce, showBanner, showLink, showTitle } from './link.js';
 import { Live } from './live.js';
 import { make, mark, node, painter, write } from './paint.js';
 import { SourceCards } from './sourcecards.js';
 import { Switcher } from './switcher.js';
 import { Timeline } from './timeline.js';
-import { NOTHING, standing } from './words.js';
+import { describeLink, NOTHING } from './format.js';
 import { when, zone } from './zone.js';
 
 /**
@@ -19,13 +19,13 @@ import { when, zone } from './zone.js';
  *   history_trouble: string | null, orders_trouble: string | null}} Engine
  * @typedef {{time: number, verdict: import('./live.js').Verdict, engine: Engine, pinned: string | null,
  *   sources: import('./sourcecards.js').Source[], switches: import('./live.js').Switch[], switches_since: number,
- *   starts: import('./timeline.js').Start[]}} Told everything of one moment
+ *   starts: import('./timeline.js').Start[]}} SystemState all as of one moment
  */
 
-/** How often the sources are asked for, and the gateways. */
+/** How often the sources and the gateways are fetched. */
 const SOURCES_MS = 2_000;
-const FIGURES_MS = 10_000;
-/** What a source does that gives no data now. */
+const GATEWAYS_MS = 10_000;
+/** What to say of a source that is not live. */
 const STATES = /** @type {{[state: string]: string}} */ ({
   connecting: 'is connecting',
   connected: 'is connected but has sent no data yet',
@@ -38,67 +38,67 @@ const cards = new SourceCards(node('sources'));
 const timeline = new Timeline(node('switches'));
 const switcher = new Switcher();
 const count = new Intl.NumberFormat('en').format;
-/** @type {Told | null} */
-let told = null;
+/** @type {SystemState | null} the newest one */
+let system = null;
 
-/** Whether what is shown still holds: the server can be heard, and it the engine. */
-const known = () => live.heard && live.verdict?.state !== 'unreachable' && told?.engine.reachable === true;
+/** Whether what is shown is current: the server is sending, and its engine is reachable. */
+const known = () => live.heard && live.verdict?.state !== 'unreachable' && system?.engine.reachable === true;
 
 /**
- * Say in one sentence how things stand.
+ * Summarise the state of the system.
  *
  * @returns {[string, 'good' | 'warn' | 'bad' | 'unknown']}
  */
-function judge() {
-  if (live.link === 'connecting') return ['Asking …', 'unknown'];
-  const [, trouble] = standing(live.link, live.verdict);
+function summary() {
+  if (live.link === 'connecting') return ['Loading …', 'unknown'];
+  const [, trouble] = describeLink(live.link, live.verdict);
   if (live.link !== 'live') return [live.heard ? trouble : 'Unknown: the server cannot be reached.', live.heard ? 'bad' : 'unknown'];
-  if (!told) return ['Asking …', 'unknown'];
-  const { history_trouble: history, orders_trouble: orders } = told.engine;
+  if (!system) return ['Loading …', 'unknown'];
+  const { history_trouble: history, orders_trouble: orders } = system.engine;
   const broken = [history && `History is not being stored: ${history}.`, orders && `Orders are not accepted: ${orders}.`];
-  // "off" is no trouble: further sources are connected when they are needed.
-  const used = told.sources.filter(({ state }) => state !== 'off');
+  // "off" is not a problem: such sources are connected when they are needed.
+  const used = system.sources.filter(({ state }) => state !== 'off');
   const down = used.filter(({ state }) => state !== 'live').map(({ name, state }) => `${name} ${STATES[state] ?? state}`);
-  const pinned = told.pinned && `${told.pinned} is pinned`;
+  const pinned = system.pinned && `${system.pinned} is pinned`;
   const said = [trouble, ...broken, down.length ? `${down.join(', ')}.` : '', pinned && `${pinned}.`].filter(Boolean);
   if (said.length) return [said.join(' '), broken.some(Boolean) ? 'bad' : 'warn'];
-  return [`All is well: every source ${used.length < told.sources.length ? 'in use ' : ''}is live.`, 'good'];
+  return [`All is well: every source ${used.length < system.sources.length ? 'in use ' : ''}is live.`, 'good'];
 }
 
 const ask = painter(() => {
-  if (told) {
-    cards.take(told.sources);
-    timeline.paint(told.switches, told.starts);
-    switcher.offer(told.sources.filter(({ real }) => real > 0).map(({ name }) => name));
-    switcher.show(told.pinned);
-    write(node('switches-since'), `Newest first, since ${when(told.switches_since)} ${zone()}. The last 100 are kept.`);
-    paintEngine(told.engine);
+  if (system) {
+    cards.update(system.sources);
+    timeline.paint(system.switches, system.starts);
+    switcher.offer(system.sources.filter(({ real }) => real > 0).map(({ name }) => name));
+    switcher.show(system.pinned);
+    write(node('switches-since'), `Newest first, since ${when(system.switches_since)} ${zone()}. The last 100 are kept.`);
+    paintEngine(system.engine);
   }
-  grow();
+  paintTimes();
 });
 
 /** @param {Engine} engine */
 function paintEngine(engine) {
-  const sure = known();
-  write(node('engine'), sure ? 'reachable' : live.heard ? 'not reachable' : 'unknown');
-  mark(node('engine'), 'kind', sure ? null : 'bad');
-  write(node('lag'), sure && engine.lag_ms !== null ? `${engine.lag_ms.toFixed(1)} ms` : NOTHING);
-  write(node('quotes'), sure ? `${count(engine.quotes_live)} of ${count(engine.quotes)}` : NOTHING);
-  write(node('seq'), sure ? count(engine.seq) : NOTHING);
-  write(node('history'), sure ? (engine.history_trouble ? 'not being stored' : 'is being stored') : NOTHING);
-  mark(node('history'), 'kind', sure && engine.history_trouble ? 'bad' : null);
+  const current = known();
+  write(node('engine'), current ? 'reachable' : live.heard ? 'not reachable' : 'unknown');
+  mark(node('engine'), 'kind', current ? null : 'bad');
+  write(node('lag'), current && engine.lag_ms !== null ? `${engine.lag_ms.toFixed(1)} ms` : NOTHING);
+  write(node('quotes'), current ? `${count(engine.quotes_live)} of ${count(engine.quotes)}` : NOTHING);
+  write(node('seq'), current ? count(engine.seq) : NOTHING);
+  write(node('history'), current ? (engine.history_trouble ? 'not being stored' : 'being stored') : NOTHING);
+  mark(node('history'), 'kind', current && engine.history_trouble ? 'bad' : null);
 }
 
-const grow = painter(() => {
+const paintTimes = painter(() => {
   cards.paint(live.clock, known());
-  timeline.grow(live.clock);
-  const [words, kind] = judge();
+  timeline.paintAges(live.clock);
+  const [words, kind] = summary();
   if (write(node('verdict'), words) && kind !== 'unknown') announce(words);
   mark(node('verdict'), 'kind', kind);
 });
 
 /**
- * Fetch a page of the server's; undefined where it cannot be had: the badge of the connection says so already.
+ * Fetch from the server; undefined if it is unreachable, which the badge of the connection already says.
  *
  * @param {string} path
  * @returns {Promise<Response | undefined>}
@@ -111,16 +111,16 @@ async function get(path) {
   }
 }
 
-async function askSources() {
+async function fetchSources() {
   if (document.hidden) return;
   const response = await get('./sources');
   if (!response?.ok) return;
-  told = /** @type {Told} */ (await response.json());
-  live.judge(told.verdict, told.time);
+  system = /** @type {SystemState} */ (await response.json());
+  live.judge(system.verdict, system.time);
   ask();
 }
 
-async function askGateways() {
+async function fetchGateways() {
   if (document.hidden) return;
   const response = await get('./metrics');
   if (!response?.ok) return;
@@ -135,29 +135,29 @@ const live = new Live(
   { symbols: 'all', interval_ms: 5_000, delta: true, candles: null, venues: false },
   {
     quotes() {},
-    replaced: askSources,
+    replaced: fetchSources,
     link(link, reason) {
       showLink(link, live.verdict);
       showTitle(link);
-      const text = link === 'live' || link === 'connecting' ? '' : `${standing(link, live.verdict)[1]} ${reason}`.trim();
+      const text = link === 'live' || link === 'connecting' ? '' : `${describeLink(link, live.verdict)[1]} ${reason}`.trim();
       showBanner(node('banner'), text && !live.heard ? `${text} This page may be out of date.` : text);
-      askSources();
+      fetchSources();
       ask();
     },
     hello(hello) {
       write(node('version'), /** @type {any} */ (hello).version);
       write(node('epoch'), hello.epoch ?? NOTHING);
-      askSources();
-      askGateways();
+      fetchSources();
+      fetchGateways();
     },
-    status: askSources,
-    source: askSources,
+    status: fetchSources,
+    source: fetchSources,
   },
 );
-setInterval(askSources, SOURCES_MS);
-setInterval(askGateways, FIGURES_MS);
-setInterval(grow, 500);
+setInterval(fetchSources, SOURCES_MS);
+setInterval(fetchGateways, GATEWAYS_MS);
+setInterval(paintTimes, 500);
 addEventListener('visibilitychange', () => {
-  askSources();
-  askGateways();
+  fetchSources();
+  fetchGateways();
 });

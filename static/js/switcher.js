@@ -1,5 +1,5 @@
 /**
- * The switch of the source that serves everybody: one button each, and the admin token where it is asked for.
+ * Pinning a source for all viewers: one button each, and the form for the admin token.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { make, mark, node, write } from './paint.js';
 const TOKEN = 'admin-token';
 const AUTO = 'auto';
 
-/** @returns {string} the token of this tab, empty where there is none */
+/** @returns {string} the token kept for this tab, empty if there is none */
 function token() {
   try {
     return sessionStorage.getItem(TOKEN) ?? '';
@@ -24,7 +24,7 @@ function keepToken(value) {
     if (value) sessionStorage.setItem(TOKEN, value);
     else sessionStorage.removeItem(TOKEN);
   } catch {
-    // storage is switched off: it will be asked for again
+    // storage is disabled: the form will ask for it again
   }
 }
 
@@ -78,7 +78,7 @@ export class Switcher {
     return [...this.#buttons.children].find((one) => one.getAttribute('data-source') === source);
   }
 
-  /** Pinning asks first: it changes what everybody sees, and undoes failover. @param {string} source */
+  /** Pinning needs a confirmation: it affects all viewers and disables failover. @param {string} source */
   #choose(source) {
     this.#wanted = source;
     this.#form.hidden = true;
@@ -87,7 +87,7 @@ export class Switcher {
       this.#pin(source);
       return;
     }
-    write(node('sure-what'), `Serve only ${source} to every viewer, even when it fails?`);
+    write(node('sure-what'), `Serve only ${source} to all viewers, even if it fails?`);
     this.#sure.hidden = false;
     node('sure-no').focus();
   }
@@ -95,7 +95,7 @@ export class Switcher {
   /** @param {string} source */
   async #pin(source) {
     this.#sure.hidden = true;
-    this.#say('Asking …', 'busy');
+    this.#say('Switching …', 'busy');
     const sent = token();
     /** @type {{[name: string]: string}} */
     const headers = { 'Content-Type': 'application/json', Accept: 'application/json' };
@@ -106,12 +106,12 @@ export class Switcher {
       if (response.ok) {
         this.#form.hidden = true;
         this.show(source);
-        this.#say(source === AUTO ? 'The first live source serves.' : `Only ${source} serves now, for everybody.`, 'done');
+        this.#say(source === AUTO ? 'Automatic: the first live source serves.' : `Only ${source} serves now, for all viewers.`, 'done');
       } else {
         await this.#refused(response, sent !== '');
       }
     } catch {
-      this.#say('The server cannot be reached; nothing was changed.', 'refused');
+      this.#say('The server cannot be reached. Nothing was changed.', 'refused');
     }
   }
 

@@ -1,4 +1,4 @@
-/** The colour theme: the system's, unless this viewer chose one. Runs before the first paint, so no module. */
+/** The colour theme: the system's, unless this viewer chose one. Not a module, so that it runs before the first paint. */
 (() => {
   const KEY = 'theme';
   const root = document.documentElement;
@@ -7,13 +7,13 @@
 
   const current = () => root.dataset.theme ?? (dark.matches ? 'dark' : 'light');
   const say = () => button?.setAttribute('aria-pressed', String(current() === 'dark'));
-  /** Take a theme; anything else means: the system's. @param {string | null} theme */
+  /** Apply a theme; anything else means the system's. @param {string | null} theme */
   const take = (theme) => {
     if (theme === 'dark' || theme === 'light') root.dataset.theme = theme;
     else delete root.dataset.theme;
     say();
   };
-  /** Run what needs storage; it may be switched off: a choice then lasts for this page. @param {() => void} act */
+  /** Run code that needs storage, which may be disabled: then a choice lasts until the page is closed. @param {() => void} act */
   const storing = (act) => {
     try {
       act();
@@ -25,13 +25,13 @@
     button = document.getElementById('theme');
     button?.addEventListener('click', () => {
       const theme = current() === 'dark' ? 'light' : 'dark';
-      // Choosing what the system has anyway means: follow the system again.
+      // Choosing the system's theme means following the system again.
       const own = theme !== (dark.matches ? 'dark' : 'light');
       take(own ? theme : null);
       storing(() => (own ? localStorage.setItem(KEY, theme) : localStorage.removeItem(KEY)));
     });
     dark.addEventListener('change', say);
-    // Another tab of this browser chose.
+    // another tab of this browser has changed it
     addEventListener('storage', ({ key }) => key === KEY && storing(() => take(localStorage.getItem(KEY))));
     say();
   });

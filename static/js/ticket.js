@@ -1,5 +1,5 @@
 /**
- * The ticket: what a person wants to trade, checked, and what came of it.
+ * The order ticket: validates an order, places it, and shows the outcome.
  *
  * @module
  */
@@ -11,25 +11,25 @@ import { Digits, shown } from './numbers.js';
 import { mark, node, write, writeNumber } from './paint.js';
 import { startPicker } from './picker.js';
 import { fold } from './search.js';
-import { plain, trimmed } from './typed.js';
+import { canonical, trimmed } from './numberinput.js';
 import { makeId } from './uuid.js';
 
 /**
  * @typedef {import('./positions.js').Instrument} Instrument
  * @typedef {import('./live.js').Quote} Quote
- * @typedef {{instrument: string, side: number, amount: string, type: string, time_in_force: string, price?: string}} Wish
+ * @typedef {{instrument: string, side: number, amount: string, type: string, time_in_force: string, price?: string}} OrderRequest
  *
- * @typedef {object} Desk what the ticket needs of the page
+ * @typedef {object} TicketActions what the ticket needs from the page
  * @property {(type: number, message: object) => Promise<any>} ask
- * @property {(symbol: string) => {quote: Quote | undefined, reason: string}} look reason: why nothing trades now
- * @property {(id: string) => Promise<boolean>} placed whether an order of this client_order_id is there after all
- * @property {() => void} chosen another instrument
+ * @property {(symbol: string) => {quote: Quote | undefined, reason: string}} look reason: why it cannot trade now
+ * @property {(id: string) => Promise<boolean>} placed whether an order with this client_order_id exists after all
+ * @property {() => void} chosen the instrument has changed
  */
 
 const NUMBER = /^(\d{1,20}\.?\d{0,18}|\.\d{1,18})$/;
-/** A typed price further than this from the market is pointed out. */
+/** Warn of a typed price that is further than this from the market. */
 const FAR_PERCENT = '0.5';
-/** After these it is not known whether the order was placed. */
+/** Error codes after which it is unknown whether the order was placed. */
 const UNKNOWN = new Set(['unanswered', 'engine_unreachable']);
 
 export class Ticket {
@@ -39,26 +39,26 @@ export class Ticket {
   #price = field('price');
   #term = /** @type {HTMLSelectElement} */ (node('time_in_force'));
   #instruments;
-  #desk;
+  #actions;
   /** @type {Instrument | undefined} */
   #chosen;
-  /** the price a person typed, which is not to be touched; empty: it follows the book */
+  /** the price typed by the user, which is left alone; empty: the price follows the book */
   #typed = '';
   #busy = false;
   #digits = new Digits({});
-  /** the last wish whose fate was not known, with the id that keeps it from being placed twice */
-  #last = { wish: '', id: '' };
+  /** the last request, with the id that prevents placing it twice if its outcome is unknown */
+  #last = { request: '', id: '' };
 
   /**
    * @param {Map<string, Instrument>} instruments by folded symbol
-   * @param {Desk} desk
+   * @param {TicketActions} actions
    */
-  constructor(instruments, desk) {
+  constructor(instruments, actions) {
     this.#instruments = instruments;
-    this.#desk = desk;
+    this.#actions = actions;
     startPicker(this.#instrument, node('choices'), (option) => this.choose(option.dataset.symbol ?? ''));
     this.#instrument.addEventListener('focus', () => this.#instrument.select());
-    this.#instrument.addEventListener('blur', () => this.#spell());
+    this.#instrument.addEventListener('blur', () => this.#chooseTyped());
     this.#price.addEventListener('input', () => (this.#typed = this.#price.value));
     node('follow').addEventListener('click', () => {
       this.#typed = '';
@@ -66,7 +66,7 @@ export class Ticket {
       this.#price.focus();
     });
     this.#form.addEventListener('input', () => {
-      this.#fitTerm();
+      this.#adjustTerm();
       this.paint();
     });
     this.#form.addEventListener('submit', (event) => {
@@ -83,7 +83,7 @@ export class Ticket {
     return this.#chosen?.symbol ?? '';
   }
 
-  /** Trade another instrument; a price that was typed was meant for the one before. @param {string} symbol */
+  /** Change the instrument; this discards a typed price. @param {string} symbol */
   choose(symbol) {
     const found = this.#instruments.get(fold(symbol));
     const other = found !== this.#chosen;
@@ -95,8 +95,8 @@ export class Ticket {
       if (option.getAttribute('data-symbol') === found?.symbol) option.setAttribute('aria-current', 'true');
       else option.removeAttribute('aria-current');
     }
-    this.#wrong('instrument', '');
-    if (other) this.#desk.chosen();
+    this.#setFault('instrument', '');
+    if (other) this.#actions.chosen();
     this.paint();
   }
 
@@ -104,10 +104,10 @@ export class Ticket {
     this.#instrument.focus();
   }
 
-  /** Show the newest quote, and put its price into the ticket where a person has typed none. */
+  /** Show the newest quote, and use its price unless the user has typed one. */
   paint() {
-    const { quote, reason } = this.#chosen ? this.#desk.look(this.#chosen.symbol) : { quote: undefined, reason: '' };
-    const { side, type } = this.#wish;
+    const { quote, reason } = this.#chosen ? this.#actions.look(this.#chosen.symbol) : { quote: undefined, reason: '' };
+    const { side, type } = this.#request;
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       writeNumber(node(name), quote?.[name], this.#digits.prices(quote?.bid, quote?.ask));
       writeNumber(node(`${name}_size`), quote?.[`${name}_size`], this.#digits.sizes(quote?.bid_size, quote?.ask_size));
@@ -133,24 +133,24 @@ export class Ticket {
     write(node('outlook'), reason ? '' : this.#outlook(quote));
   }
 
-  /** @returns {Wish} as the form is now */
-  get #wish() {
+  /** @returns {OrderRequest} the content of the form */
+  get #request() {
     const given = new FormData(this.#form);
     const type = String(given.get('type'));
-    const price = type === 'market' ? {} : { price: plain(this.#price.value) ?? this.#price.value };
+    const price = type === 'market' ? {} : { price: canonical(this.#price.value) ?? this.#price.value };
     return {
       instrument: this.symbol,
       side: Number(given.get('side')),
-      amount: plain(this.#amount.value) ?? this.#amount.value,
+      amount: canonical(this.#amount.value) ?? this.#amount.value,
       type,
       time_in_force: this.#term.value,
       ...price,
     };
   }
 
-  /** Say what it costs, and what would happen. @param {Quote | undefined} quote */
+  /** Describe the order's value and what would happen to it. @param {Quote | undefined} quote */
   #outlook(quote) {
-    const { side, amount, price, type, time_in_force: term } = this.#wish;
+    const { side, amount, price, type, time_in_force: term } = this.#request;
     const [other, size, name] = side === 1 ? [quote?.ask, quote?.ask_size, 'ask'] : [quote?.bid, quote?.bid_size, 'bid'];
     if (!other || compare(other, '0') !== 1) return `There is no ${name} above zero to trade against.`;
     const way = type === 'market' ? 0 : compare(price, other);
@@ -160,14 +160,14 @@ export class Ticket {
     const far = this.#typed && price ? distance(price, other, name) : '';
     const meets = side === 1 ? way >= 0 : way <= 0;
     const less = compare(amount, size) === 1 ? `: ${shown(size ?? '')} available now` : '';
-    if (meets) return `${value}${far}Trades at once against the ${name}${less}.`;
-    if (term !== 'gtc') return `${value}${far}Would be cancelled at once: the ${name} is ${shown(other)}.`;
+    if (meets) return `${value}${far}Trades immediately against the ${name}${less}.`;
+    if (term !== 'gtc') return `${value}${far}Would be cancelled immediately: the ${name} is ${shown(other)}.`;
     return `${value}${far}Waits until the ${name} ${side === 1 ? 'falls' : 'rises'} to ${shown(price ?? '')}.`;
   }
 
-  /** A market order waits for nothing. */
-  #fitTerm() {
-    const market = this.#wish.type === 'market';
+  /** A market order cannot rest in the book. */
+  #adjustTerm() {
+    const market = this.#request.type === 'market';
     const wait = /** @type {HTMLOptionElement} */ (this.#term.options[0]);
     if (market === wait.disabled) return;
     wait.disabled = market;
@@ -177,66 +177,66 @@ export class Ticket {
 
   /** @param {'bid' | 'ask'} side take the price of this side of the book */
   #take(side) {
-    const price = this.#chosen && this.#desk.look(this.#chosen.symbol).quote?.[side];
+    const price = this.#chosen && this.#actions.look(this.#chosen.symbol).quote?.[side];
     if (compare(price, '0') !== 1) return;
     this.#typed = trimmed(price ?? null) ?? '';
     this.paint();
   }
 
-  /** What was typed in full needs not be picked from the list. */
-  #spell() {
+  /** Choose the instrument that was typed in full. */
+  #chooseTyped() {
     if (this.#instrument.value !== this.#instrument.dataset.chosen) this.choose(this.#instrument.value || this.symbol);
   }
 
-  /** Say at each field what is wrong with it; go to the first. @param {Wish} wish @returns {boolean} whether all is well */
-  #check(wish) {
+  /** Show the errors at their fields and focus the first. @param {OrderRequest} request @returns {boolean} whether it is valid */
+  #check(request) {
     const number = (/** @type {string} */ text, /** @type {string} */ name) => {
       if (!text) return `${name} is missing.`;
-      if (plain(text) === null) return `${text} could mean two numbers: write ${text.replace(',', '')} or ${text.replace(',', '.')}.`;
+      if (canonical(text) === null) return `${text} could mean two numbers: write ${text.replace(',', '')} or ${text.replace(',', '.')}.`;
       if (!NUMBER.test(text)) return `${name} must be a number like 12.5, with at most 18 digits after the point.`;
       return good(text) ? '' : `${name} must be above 0.`;
     };
     const faults = {
-      instrument: wish.instrument ? '' : 'Choose an instrument from the list.',
-      amount: number(wish.amount, 'The amount'),
-      price: wish.price === undefined ? '' : number(wish.price, 'The price'),
+      instrument: request.instrument ? '' : 'Choose an instrument from the list.',
+      amount: number(request.amount, 'The amount'),
+      price: request.price === undefined ? '' : number(request.price, 'The price'),
     };
-    for (const [name, fault] of Object.entries(faults)) this.#wrong(name, fault);
+    for (const [name, fault] of Object.entries(faults)) this.#setFault(name, fault);
     const first = Object.entries(faults).find(([, fault]) => fault);
     if (first) field(first[0]).focus();
     return !first;
   }
 
   async #place() {
-    this.#spell();
-    const wish = this.#wish;
+    this.#chooseTyped();
+    const request = this.#request;
     this.#say('', '');
-    if (this.#busy || !this.#check(wish)) return;
-    const text = JSON.stringify(wish);
-    if (this.#last.wish !== text) this.#last = { wish: text, id: makeId() };
+    if (this.#busy || !this.#check(request)) return;
+    const text = JSON.stringify(request);
+    if (this.#last.request !== text) this.#last = { request: text, id: makeId() };
     const { id } = this.#last;
-    const what = words({ ...wish, price: wish.price ?? null }, this.#chosen?.name ?? '');
-    this.#work(true);
+    const what = words({ ...request, price: request.price ?? null }, this.#chosen?.name ?? '');
+    this.#setBusy(true);
     try {
-      await this.#desk.ask(PLACE, { ...wish, client_order_id: id });
+      await this.#actions.ask(PLACE, { ...request, client_order_id: id });
       this.#done(what);
     } catch (error) {
       if (!(error instanceof OrderError)) throw error;
       if (!UNKNOWN.has(error.code)) this.#refused(error);
       else {
         this.#say(`No answer: ${sentence(error.message)} Checking whether it was placed …`, 'busy');
-        if (await this.#desk.placed(id)) this.#done(what);
+        if (await this.#actions.placed(id)) this.#done(what);
         else this.#say('It was not placed. You can place it again.', 'refused');
       }
     } finally {
-      this.#work(false);
+      this.#setBusy(false);
     }
   }
 
   /** @param {string} what was placed */
   #done(what) {
-    this.#last = { wish: '', id: '' };
-    // so that a second Enter does not place a second order
+    this.#last = { request: '', id: '' };
+    // so that pressing Enter twice does not place two orders
     this.#amount.value = '';
     this.#say(`Placed: ${what}.`, 'done');
     if (this.#form.contains(document.activeElement)) this.#amount.focus();
@@ -244,23 +244,23 @@ export class Ticket {
 
   /** @param {OrderError} error */
   #refused({ code, message }) {
-    this.#last = { wish: '', id: '' };
+    this.#last = { request: '', id: '' };
     const text = sentence(message);
-    // The server's sentences begin with the field that is wrong.
+    // The server's messages begin with the name of the wrong field.
     const at = code === 'no_market' ? 'instrument' : /^(instrument|amount|price)\b/.exec(message)?.[1];
     if (!at) return this.#say(text, 'refused');
-    this.#wrong(at, text);
+    this.#setFault(at, text);
     field(at).focus();
   }
 
   /** @param {string} name of a field @param {string} fault empty: none */
-  #wrong(name, fault) {
+  #setFault(name, fault) {
     write(node(`${name}-fault`), fault);
     field(name).setAttribute('aria-invalid', String(fault !== ''));
   }
 
   /** @param {boolean} busy */
-  #work(busy) {
+  #setBusy(busy) {
     this.#busy = busy;
     this.#form.setAttribute('aria-busy', String(busy));
     node('place').setAttribute('aria-disabled', String(busy));
@@ -275,10 +275,10 @@ export class Ticket {
 }
 
 /**
- * Warn of a price that was typed and is by now, or by mistake, far from the market.
+ * Warn of a typed price that is far from the market.
  *
  * @param {string} price
- * @param {string} other the price of the other side of the book
+ * @param {string} other the best price on the other side of the book
  * @param {string} name of that side
  */
 function distance(price, other, name) {
@@ -287,7 +287,7 @@ function distance(price, other, name) {
   return far ? `Your price is ${share.replace('-', '')} % ${share.startsWith('-') ? 'below' : 'above'} the ${name}. ` : '';
 }
 
-/** @param {string} text @returns {boolean} whether it is a number an order can have */
+/** @param {string} text @returns {boolean} whether it is a valid price or amount */
 function good(text) {
   return NUMBER.test(text) && compare(text, '0') === 1;
 }

@@ -1,17 +1,17 @@
 /**
- * The timeline: which instruments went from which source to which, when and why, and each start of the engine; newest first.
+ * The timeline: switches of instruments between sources, when and why, and the engine's starts; newest first.
  *
  * @module
  */
 
 import { make, write } from './paint.js';
-import { age } from './words.js';
+import { age } from './format.js';
 import { when } from './zone.js';
 
 /** @typedef {import('./live.js').Switch} Switch */
 /** @typedef {{time: number, run: string}} Start of the engine */
 
-/** More symbols than this are counted instead of named. */
+/** Further symbols are counted, not named. */
 const NAMED = 4;
 
 /** @param {string[]} symbols */
@@ -28,7 +28,7 @@ function kind({ from, to }) {
 
 export class Timeline {
   #list;
-  /** @type {[Element, number][]} the place of each age, and since when */
+  /** @type {[Element, number][]} the element of each age, and its time */
   #ages = [];
   #shown = '';
 
@@ -38,7 +38,7 @@ export class Timeline {
   }
 
   /**
-   * Show these, where they differ from what is shown.
+   * Show these, if they have changed.
    *
    * @param {Switch[]} switches oldest first
    * @param {Start[]} starts oldest first
@@ -48,13 +48,13 @@ export class Timeline {
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.#ages = [];
-    // A start comes before what it led to in the same millisecond.
+    // The sort is stable: a start comes before the switches of the same millisecond.
     const entries = [...starts.map((one, n) => this.#start(one, n > 0)), ...switches.map((one) => this.#build(one))];
     const sorted = entries.sort((a, b) => b.time - a.time).map(({ element }) => element);
-    this.#list.replaceChildren(...(sorted.length ? sorted : [make('li', { class: 'soft' }, 'No switch so far.')]));
+    this.#list.replaceChildren(...(sorted.length ? sorted : [make('li', { class: 'soft' }, 'No switches yet.')]));
   }
 
-  /** @param {Start} start @param {boolean} again whether an earlier one is known */
+  /** @param {Start} start @param {boolean} again whether there was one before */
   #start({ time, run }, again) {
     const what = make('p', {}, make('strong', {}, again ? 'Engine restarted' : 'Engine started'), ' ', make('code', { class: 'soft' }, run));
     return { time, element: make('li', { 'data-kind': 'started' }, this.#head(time), what) };
@@ -75,8 +75,8 @@ export class Timeline {
     return { time: change.time, element: make('li', { 'data-kind': kind(change) }, this.#head(change.time), ...words) };
   }
 
-  /** Let the ages grow. @param {import('./clock.js').ServerClock} clock */
-  grow(clock) {
+  /** @param {import('./clock.js').ServerClock} clock */
+  paintAges(clock) {
     for (const [place, since] of this.#ages) write(place, `${age(clock.age(since))} ago`);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The viewer's own trades as the chart of their instrument shows them. Pure.
+ * The viewer's own trades as marks on the chart. Pure.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import { before } from './bars.js';
 /** @typedef {{exec_id: string, side: number, amount: string, price: string, time: number}} Trade side 1: buy, 2: sell */
 
 /**
- * Find the places of trades in a chart: one mark for each side of each place.
+ * Combine trades into marks, one per bar and side.
  *
  * @param {Trade[]} trades oldest first
- * @param {{time: number}[]} places oldest first; trades before the first have no place
+ * @param {{time: number}[]} places the bars, oldest first; trades before the first are left out
  * @returns {{time: number, side: number, text: string}[]} oldest first
  */
 export function marksOf(trades, places) {
@@ -37,10 +37,10 @@ function short(side, of) {
 }
 
 /**
- * Say trades in words: "you bought 10 at 87.01, sold 5 at 87.2".
+ * Describe trades: "you bought 10 at 87.01, sold 5 at 87.2".
  *
  * @param {Trade[]} trades oldest first
- * @returns {string} empty where there are none
+ * @returns {string} empty if there are none
  */
 export function ownWords(trades) {
   const named = trades.slice(0, 3).map(({ side, amount, price }) => `${side === 1 ? 'bought' : 'sold'} ${amount} at ${price}`);

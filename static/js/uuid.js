@@ -5,7 +5,7 @@
  */
 
 /**
- * Make a random id (UUID version 4). `crypto.randomUUID` is there for https and this machine only.
+ * Make a random UUID (version 4). `crypto.randomUUID` exists only on https and localhost.
  *
  * @returns {string}
  */

@@ -1,12 +1,12 @@
 /**
- * The table of every source's own quote of one instrument.
+ * The table of one instrument's quotes by source.
  *
  * @module
  */
 
 import { subtract } from './decimal.js';
 import { make, mark, write, writeNumber } from './paint.js';
-import { age } from './words.js';
+import { age } from './format.js';
 
 /** @typedef {import('./live.js').Venues} Venues */
 /** @typedef {import('./live.js').VenueRow} VenueRow */
@@ -23,7 +23,7 @@ const COLUMNS = /** @type {const} */ ([
 ]);
 
 /**
- * Build one row; its cells are filled by `fill`.
+ * Build one row with empty cells.
  *
  * @param {string} source
  */
@@ -54,7 +54,7 @@ export class VenueTable {
 
   /**
    * @param {HTMLElement} body
-   * @param {HTMLElement} best where the best bid and ask are put in words
+   * @param {HTMLElement} best where the best bid and ask are described
    * @param {import('./numbers.js').Digits} digits
    */
   constructor(body, best, digits) {
@@ -63,13 +63,13 @@ export class VenueTable {
     this.#best = best;
   }
 
-  /** Take the newest rows; `paint` shows them. @param {Venues | null} venues */
-  take(venues) {
+  /** Set the newest rows; `paint` shows them. @param {Venues | null} venues */
+  update(venues) {
     this.#venues = venues;
     this.#arrived = Date.now();
   }
 
-  /** Show the newest rows. @param {boolean} heard whether the server can be heard, so that they still hold */
+  /** Show the newest rows. @param {boolean} heard whether the server is sending, so that they are current */
   paint(heard) {
     const venues = this.#venues;
     if (!venues) return;
@@ -77,17 +77,16 @@ export class VenueTable {
     const names = venues.sources.map((one) => one.source);
     if (names.join() !== [...this.#rows.keys()].join()) {
       this.#rows = new Map(names.map((name) => [name, build(name)]));
-      const empty = make('tr', { class: 'empty' }, make('td', { colspan: '9' }, 'No source carries it.'));
+      const empty = make('tr', { class: 'empty' }, make('td', { colspan: '9' }, 'No source carries this instrument.'));
       this.#body.replaceChildren(...(names.length ? [...this.#rows.values()].map(({ row }) => row) : [empty]));
     }
     for (const one of venues.sources) this.#fill(one, venues);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
-    const several = heard && names.length > 1 && bid && ask;
-    const said = several ? [`Best bid among the live ones at ${bid}, best ask at ${ask}.`] : [];
-    // What is live and yet not whole or not believed: a stale row says so itself.
+    const said = heard && names.length > 1 && bid && ask ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
+    // Reasons of live rows: incomplete or implausible data. Stale rows are marked as such.
     for (const one of venues.sources) if (heard && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
     write(this.#best, said.join(' '));
-    this.grow();
+    this.paintAges();
   }
 
   /**
@@ -117,8 +116,7 @@ export class VenueTable {
     writeNumber(cells.spread, subtract(one.ask, one.bid), digits);
   }
 
-  /** Let the ages grow between two messages. */
-  grow() {
+  paintAges() {
     const since = Date.now() - this.#arrived;
     for (const one of this.#venues?.sources ?? []) {
       const cell = this.#rows.get(one.source)?.cells.age;

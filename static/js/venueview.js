@@ -1,5 +1,5 @@
 /**
- * The board's other view: every source's own quote of each real pair, the best bid and ask among the live ones marked.
+ * The board's other view: the quotes of each real pair by source, with the best live bid and ask marked.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { Live } from './live.js';
 import { Digits, shown } from './numbers.js';
 import { mark, painter, write } from './paint.js';
 import { reloadIfOthers } from './reload.js';
-import { Standing } from './standing.js';
+import { BoardStatus } from './boardstatus.js';
 import { VenueTable } from './venues.js';
-import { ARROWS, direction, NOTHING, signed } from './words.js';
+import { ARROWS, direction, NOTHING, signed } from './format.js';
 
 /** @typedef {import('./live.js').Venues} Venues */
 
@@ -38,13 +38,13 @@ class Pair {
   }
 
   /** @param {Venues} venues */
-  take(venues) {
+  update(venues) {
     this.venues = venues;
-    this.#table.take(venues);
+    this.#table.update(venues);
   }
 
   /**
-   * @param {import('./live.js').Quote | undefined} quote what is served
+   * @param {import('./live.js').Quote | undefined} quote the served one
    * @param {boolean} heard whether the server can be heard
    */
   paint(quote, heard) {
@@ -61,13 +61,13 @@ class Pair {
     this.#table.paint(heard);
   }
 
-  grow() {
-    this.#table.grow();
+  paintAges() {
+    this.#table.paintAges();
   }
 }
 
 /**
- * Say how far the best bid and the best ask are apart: on two venues the bid may be the higher one.
+ * Describe the spread between the best bid and the best ask; across venues the market may be crossed.
  *
  * @param {Venues | null} venues
  * @param {number} digits
@@ -78,24 +78,24 @@ function between(venues, digits) {
   if (spread === null) return '';
   const size = shown(spread.replace('-', ''), digits);
   const crossed = direction(spread) === 'down';
-  return crossed ? `Crossed: the bid is ${size} above the ask.` : `They are ${size} apart.`;
+  return crossed ? `Crossed: the bid is ${size} above the ask.` : `Spread: ${size}.`;
 }
 
-/** Bring the view to life, for as long as the page lives. */
+/** Start the live view. */
 export function startVenueView() {
   const place = /** @type {HTMLElement} */ (document.getElementById('per-venue'));
   const elements = /** @type {HTMLElement[]} */ ([...place.querySelectorAll('.pair')]);
   const pairs = new Map(elements.map((element) => [element.dataset.symbol ?? '', new Pair(element)]));
   /** @type {Set<string>} */
   const changed = new Set();
-  const standing = new Standing();
+  const boardStatus = new BoardStatus();
   const all = new Set((place.dataset.symbols ?? '').split(' ').filter(Boolean));
   new Filter(place);
 
   const ask = painter(() => {
     for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.heard);
     changed.clear();
-    for (const pair of pairs.values()) pair.grow();
+    for (const pair of pairs.values()) pair.paintAges();
   });
   const everything = () => {
     for (const symbol of pairs.keys()) changed.add(symbol);
@@ -110,16 +110,16 @@ export function startVenueView() {
       },
       replaced: everything,
       link(_, reason) {
-        standing.link(live, reason);
+        boardStatus.link(live, reason);
         everything();
       },
       hello({ symbols, sources }) {
-        standing.name(sources);
+        boardStatus.showNames(sources);
         reloadIfOthers(all, symbols);
       },
-      status: (states) => standing.take(states),
+      status: (states) => boardStatus.update(states),
       venues(venues) {
-        pairs.get(venues.symbol)?.take(venues);
+        pairs.get(venues.symbol)?.update(venues);
         changed.add(venues.symbol);
         ask();
       },

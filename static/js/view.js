@@ -1,2 +1,2 @@
-/** Which view of the board the address asks for. Runs before the first paint, so that the other one is never seen; no module. */
+/** The view of the board that the URL requests. Not a module, so that it runs before the first paint. */
 document.documentElement.dataset.view = new URLSearchParams(location.search).get('view') === 'venues' ? 'venues' : 'all';

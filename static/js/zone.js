@@ -1,5 +1,5 @@
 /**
- * The one time zone of all pages: UTC, or this viewer's own, chosen in the footer and named where times stand.
+ * The time zone of all pages: UTC or this viewer's own, chosen in the footer and named wherever times are shown.
  *
  * @module
  */
@@ -12,17 +12,17 @@ function read() {
   try {
     return localStorage.getItem(KEY);
   } catch {
-    // storage may be switched off
+    // storage may be disabled
     return null;
   }
 }
 
-/** @param {number} ms @returns {string} as toISOString, but in the zone that was chosen */
+/** @param {number} ms @returns {string} like toISOString, but in the chosen zone */
 function iso(ms) {
   return new Date(local ? ms - new Date(ms).getTimezoneOffset() * 60_000 : ms).toISOString();
 }
 
-/** @returns {string} "UTC", "UTC+2", "UTC-3:30": the zone's own name now */
+/** @returns {string} "UTC", "UTC+2", "UTC-3:30": the current name of the zone */
 export function zone() {
   if (!local) return 'UTC';
   const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' }).formatToParts();
@@ -39,7 +39,7 @@ export function stamp(ms) {
   return iso(ms).slice(0, 19).replace('T', ' ');
 }
 
-/** @param {number | null} ms @returns {string} the time of day, with the date where that is not today's */
+/** @param {number | null} ms @returns {string} the time of day, with the date unless it is today */
 export function when(ms) {
   if (ms === null) return NOTHING;
   const text = stamp(ms);

@@ -1,11 +1,11 @@
 /**
- * Choosing another time zone for all pages. Loaded when it is asked for.
+ * Choosing the time zone of all pages. Loaded on demand.
  *
  * @module
  */
 
 /**
- * Keep the choice and show the page in it.
+ * Store the choice and reload the page.
  *
  * @param {string} key of the storage
  * @param {'utc' | 'local'} zone
@@ -14,9 +14,9 @@ export function keepZone(key, zone) {
   try {
     localStorage.setItem(key, zone);
   } catch {
-    // Storage is switched off: it stays as it is.
+    // storage is disabled: nothing changes
     return;
   }
-  // What is on the page was written in the other zone.
+  // Times on the page were formatted in the old zone.
   location.reload();
 }

@@ -1,4 +1,4 @@
-"""What a person reads off a chart, read by a test."""
+"""Reading a chart as a person would."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PIXELS = """(name) => {
 
 
 def legend(page: Page) -> dict[str, str]:
-    """Read time, values, source and gap of the bar that is pointed at, or of the newest."""
+    """Read time, values, source and gap of the bar under the cursor, or of the newest."""
     found: dict[str, str] = page.evaluate(_LEGEND, ["time", *VALUES, "source", "gap"])
     return found
 
@@ -64,7 +64,7 @@ def clock(ms: int) -> str:
 
 
 def by_clock(page: Mapping[str, Any]) -> dict[str, Json]:
-    """Map the legend's time of each bar that is closed to what the legend must say."""
+    """Map the legend's time of each closed bar to the expected legend."""
     return {
         clock(bar["time"]): {name: bar[name] or "—" for name in VALUES}
         for bar in page["bars"]
@@ -80,7 +80,7 @@ def drawn(page: Page) -> Page:
 
 
 def walk(page: Page, steps: int) -> list[dict[str, str]]:
-    """Go back from the newest bar by keyboard; return the legend of each place, oldest first."""
+    """Move back from the newest bar by keyboard; return the legend of each bar, oldest first."""
     page.locator("#plot").focus()
     page.keyboard.press("End")
     found = []
@@ -92,7 +92,7 @@ def walk(page: Page, steps: int) -> list[dict[str, str]]:
 
 
 def has_bars(system: System, symbol: str, bars: int) -> Callable[[], bool]:
-    """Return a function that says whether an instrument has so many bars of a second."""
+    """Return a condition: the instrument has this many one-second bars."""
     return lambda: len(history(system, symbol, interval="1s")["bars"]) >= bars
 
 
@@ -102,7 +102,7 @@ def shows(page: Page, time: str) -> bool:
 
 
 def until_relayed(page: Page, condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Wait as `until` does, while routes of the page go on working: a plain sleep would stop them."""
+    """Like `until`, but keep Playwright's routes working, which a plain sleep would block."""
     deadline = time.monotonic() + seconds * SCALE
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"

@@ -1,4 +1,4 @@
-"""Debian's Chromium under Playwright, and pages that remember every complaint of the browser."""
+"""Debian's Chromium under Playwright, and pages that record every error of the browser."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visitor:
-    """One page in a browser profile of its own, and whatever the browser complained about."""
+    """One page in its own browser profile, and the errors of the browser."""
 
     def __init__(self, browser: Browser, url: str, **context: Any) -> None:
         """Open an empty page for the site at `url`; `context` are Playwright's context options."""
@@ -60,7 +60,7 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
 
     def expect(self, status: int) -> None:
-        """Take an answer of this HTTP status for no complaint, if it is an error."""
+        """Expect a response with this HTTP status, which is not reported as an error."""
         self._status = f"status of {status} "
 
     def _hear(self, message: ConsoleMessage) -> None:
@@ -72,6 +72,6 @@ class Visitor:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def close(self) -> None:
-        """Close the page; complain in turn about what the browser complained about."""
+        """Close the page; fail if the browser reported errors."""
         self.context.close()
         assert self.complaints == []

@@ -23,14 +23,14 @@ def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Run the system on two fake venues; quick to come back to the better source."""
+    """Run the system on two fake venues; with a short failback delay."""
     with System(tmp_path_factory.mktemp("system"), "--failback-after", "1", "--stale-after", "2") as running:
         yield running
 
 
 @pytest.fixture
 def healed(system: System) -> Iterator[System]:
-    """Leave no fault and no pin to the next test."""
+    """Reset faults and pins after each test."""
     yield system
     for venue in system.ports:
         system.fault(venue, "none")
@@ -39,7 +39,7 @@ def healed(system: System) -> Iterator[System]:
 
 @pytest.fixture
 def visit(browser: Browser, healed: System) -> Iterator[Callable[..., Visitor]]:
-    """Return a function that opens a path; no complaint of the browser is let pass at the end."""
+    """Return a function that opens a path; fail at the end if the browser reported an error."""
     visitors: list[Visitor] = []
 
     def open_path(path: str, *, status: int = 200, script: str = "", **context: Any) -> Visitor:

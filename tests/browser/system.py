@@ -35,7 +35,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> No
 
 
 class Process:
-    """One subprocess; its newest 200 lines are kept to be shown when something fails."""
+    """One subprocess; its last 200 lines are kept to be shown on failure."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, environ: dict[str, str]) -> None:
         """Start `python -m ARGUMENTS` in `folder`."""
@@ -75,7 +75,7 @@ class Process:
         return found[0]
 
     def stop(self) -> None:
-        """End it in good order, or else at once."""
+        """Terminate it, or kill it if that takes too long."""
         if self._popen.poll() is None:
             self._popen.terminate()
             try:
@@ -129,7 +129,7 @@ class System:
             process.stop()
 
     def fault(self, venue: str, name: str, symbol: str = "") -> None:
-        """Give a fake venue a fault from now on; "none" ends it."""
+        """Set a fake venue's fault; "none" ends it."""
         query = urlencode({"fault": name, "symbol": symbol})
         with urlopen(f"http://127.0.0.1:{self.ports[venue]}/_fake?{query}", timeout=5) as answer:
             assert answer.status == 200
@@ -144,11 +144,11 @@ class System:
 
     @property
     def token(self) -> str:
-        """The token that the start has left in the data directory."""
+        """The admin token in the data directory."""
         return (self._folder / "data" / "admin-token").read_text().strip()
 
     def children(self, half: str) -> list[int]:
-        """List the process ids of the `engine` or `gateway` that there are now."""
+        """List the current process ids of the `engine` or `gateway`."""
         found = subprocess.run(
             ["pgrep", "-P", str(self._run.pid), "-f", f"crypto_stream {half}"],
             capture_output=True,
@@ -164,18 +164,18 @@ class System:
         return pids[0]
 
     def kill(self, half: str) -> int:
-        """Kill a half at once, as a crash would; return what its process id was."""
+        """Kill a half, like a crash; return its former process id."""
         pid = self.child(half)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def freeze(self, half: str) -> int:
-        """Stop a half without ending it, as a hang would; return its process id."""
+        """Freeze a half, like a hang; return its process id."""
         pid = self.child(half)
         os.kill(pid, signal.SIGSTOP)
         return pid
 
     def thaw(self, pid: int) -> None:
-        """Let a frozen process go on, unless the supervisor has replaced it."""
+        """Resume a frozen process, unless the supervisor has replaced it."""
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)

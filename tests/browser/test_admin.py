@@ -1,4 +1,4 @@
-"""A system with an admin token and room for one viewer: who may not is told so in words."""
+"""A system with an admin token and room for one viewer: refusals are explained on the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
-    """Without the token the switch says what is missing; with it the pin holds; the tab alone keeps it."""
+    """Without the token the page says what is missing; with it the pin works; only this tab keeps it."""
     visitor = Visitor(browser, guarded.url)
     visitor.expect(401)
     page = visitor.page
@@ -38,7 +38,7 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
     page.get_by_label("Admin token").fill("open sesame")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#switched")).to_have_text("Only okx serves now, for everybody.")
+    expect(page.locator("#switched")).to_have_text("Only okx serves now, for all viewers.")
     expect(page.locator("#token-form")).to_be_hidden()
     expect(page.locator("#pinned")).to_have_text("Pinned: okx")
     assert page.evaluate("localStorage.length") == 0
@@ -47,7 +47,7 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
 
 
 def test_one_viewer_too_many(browser: Browser, guarded: System) -> None:
-    """A page that the gateway has no room for says so, instead of waiting for ever."""
+    """A page refused by a full gateway says so, instead of waiting for ever."""
     first = Visitor(browser, guarded.url)
     first.page.goto("/ticker_00")
     expect(first.page.locator("#link-word")).to_have_text("Live")
@@ -56,6 +56,6 @@ def test_one_viewer_too_many(browser: Browser, guarded: System) -> None:
     second.page.goto("/ticker_00")
 
     expect(second.page.locator("#link-word")).to_have_text("Refused")
-    expect(second.page.locator("#banner")).to_contain_text("as many viewers as it takes")
+    expect(second.page.locator("#banner")).to_contain_text("reached its limit of viewers")
     first.close()
     second.close()

@@ -1,4 +1,4 @@
-"""How a page joins the history with the live bars: `bars.js`, run in the browser."""
+"""Merging history and live bars: `bars.js`, run in the browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FOLLOW = """async (steps) => {
     const wrong = [];
     for (const [n, { live, page, truth }] of steps.entries()) {
         if (live === null) continue;
-        if (bars.join(live) === null) {
+        if (bars.merge(live) === null) {
             bars.begin(page);
             pages += 1;
         }
@@ -68,93 +68,93 @@ def _play(visit: Visit, *steps: tuple[str, Json]) -> Any:
 
 
 def test_open_bar_is_replaced(visit: Visit) -> None:
-    """An open bar that comes again takes its own place; the next one follows it."""
+    """A newer version of an open bar replaces it; the next bar follows it."""
     page = _page([_bar(1000), _bar(2000, "1.5", closed=False)])
     live = _live([_bar(2000, "1.7"), _bar(3000, "1.8", closed=False)], 1000)
 
-    found = _play(visit, ("begin", page), ("join", live))
+    found = _play(visit, ("begin", page), ("merge", live))
 
     assert found["told"][1] == [2000, 3000]
     assert found["closes"] == {"1000": "1.0", "2000": "1.7", "3000": "1.8"}
 
 
-def test_older_than_the_page_is_left(visit: Visit) -> None:
+def test_live_bars_older_than_the_page_are_ignored(visit: Visit) -> None:
     """Live bars made before the page change nothing."""
     page = _page([_bar(1000), _bar(2000, "1.5", closed=False)], seq=10)
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(2000, "9.9", closed=False)], 1000, seq=9)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(2000, "9.9", closed=False)], 1000, seq=9)))
 
     assert found["told"][1] == []
     assert found["closes"]["2000"] == "1.5"
 
 
 def test_closed_bar_never_changes(visit: Visit) -> None:
-    """A bar that is closed in the page is not opened again by a live one of the same moment."""
+    """A bar that is closed in the page is not replaced by an open live one."""
     page = _page([_bar(1000), _bar(2000, "1.5")], seq=10)
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(2000, "1.4", closed=False)], 1000, seq=10)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(2000, "1.4", closed=False)], 1000, seq=10)))
 
     assert found["closes"]["2000"] == "1.5"
 
 
 @pytest.mark.parametrize("previous", [None, 4000])
 def test_hole_is_noticed(visit: Visit, previous: int | None) -> None:
-    """Where the bar before the new ones is not held, a new page is asked for and nothing is taken."""
-    found = _play(visit, ("begin", _page([_bar(2000)])), ("join", _live([_bar(5000)], previous)))
+    """If the bar before the new ones is missing, a new page is requested and nothing is merged."""
+    found = _play(visit, ("begin", _page([_bar(2000)])), ("merge", _live([_bar(5000)], previous)))
 
     assert found["told"][1] is None
     assert found["times"] == [2000]
 
 
 def test_unfinished_bar_is_a_hole(visit: Visit) -> None:
-    """A bar that was held open and is past now has an end nobody heard of."""
+    """If the last bar held is open and the new ones start later, its final values are missing."""
     page = _page([_bar(2000, closed=False)])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(3000, closed=False)], 2000)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(3000, closed=False)], 2000)))
 
     assert found["told"][1] is None
 
 
-def test_calm_is_no_hole(visit: Visit) -> None:
-    """Without trades there are no bars, and the next one follows on the last however late it is."""
+def test_a_quiet_market_is_no_hole(visit: Visit) -> None:
+    """Without trades there are no bars, so the next one may follow the last at any distance."""
     page = _page([_bar(2000)])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(60_000, closed=False)], 2000)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(60_000, closed=False)], 2000)))
 
     assert found["times"] == [2000, 60_000]
     assert found["empty"] == []
 
 
-def test_another_life_of_the_engine_is_noticed(visit: Visit) -> None:
-    """Another epoch means a new page, even where the bars seem to follow."""
+def test_another_epoch_is_noticed(visit: Visit) -> None:
+    """Another epoch requires a new page, even if the bars seem to follow."""
     live = _live([_bar(3000, closed=False)], 2000, epoch="b", seq=1)
 
-    found = _play(visit, ("begin", _page([_bar(2000)])), ("join", live))
+    found = _play(visit, ("begin", _page([_bar(2000)])), ("merge", live))
 
     assert found["told"][1] is None
 
 
-def test_time_that_went_back_is_noticed(visit: Visit) -> None:
+def test_a_clock_set_back_is_noticed(visit: Visit) -> None:
     """The newest live bar is more than a minute older than what is held: the server's clock was set back."""
     page = _page([_bar(7_200_000), _bar(7_201_000, closed=False)])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(10_000, closed=False)], None)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(10_000, closed=False)], None)))
 
     assert found["told"][1] is None
 
 
-def test_other_interval_is_left(visit: Visit) -> None:
-    """Live bars of the interval that was shown before change nothing."""
+def test_bars_of_another_interval_are_ignored(visit: Visit) -> None:
+    """Live bars of the previously shown interval change nothing."""
     live = _live([_bar(60_000)], 0, interval="1m")
 
-    found = _play(visit, ("begin", _page([_bar(2000)])), ("join", live))
+    found = _play(visit, ("begin", _page([_bar(2000)])), ("merge", live))
 
     assert found["told"][1] == []
     assert found["times"] == [2000]
 
 
 def test_older_page_goes_before(visit: Visit) -> None:
-    """A page before what is held joins it without a double, with its gaps, and tells how to go on."""
+    """An older page is prepended without duplicates, with its gaps and the start of the next older page."""
     newest = _page([_bar(3000), _bar(4000)], older=3000, gaps=[{"from": 2500, "to": 3000, "reason": "lost"}])
     older = _page(
         [_bar(1000), _bar(2000), _bar(3000, "9.9")],
@@ -162,7 +162,7 @@ def test_older_page_goes_before(visit: Visit) -> None:
         gaps=[{"from": 1500, "to": 1600, "reason": "x"}, {"from": 2500, "to": 3000, "reason": "lost"}],
     )
 
-    found = _play(visit, ("begin", newest), ("precede", older))
+    found = _play(visit, ("begin", newest), ("prepend", older))
 
     assert found["times"] == [1000, 2000, 3000, 4000]
     assert found["closes"]["3000"] == "1.0"
@@ -171,7 +171,7 @@ def test_older_page_goes_before(visit: Visit) -> None:
 
 
 def test_new_page_keeps_what_was_scrolled_back_to(visit: Visit) -> None:
-    """A new page that follows on what is held keeps the older bars; one that does not takes their place."""
+    """A new page that follows the bars held keeps them; one that does not replaces them."""
     first = _page([_bar(1000), _bar(2000), _bar(3000)], older=1000)
     follows = _page([_bar(3000, "3"), _bar(4000)], epoch="b", older=3000)
     apart = _page([_bar(9000)], epoch="c", older=9000)
@@ -185,8 +185,8 @@ def test_new_page_keeps_what_was_scrolled_back_to(visit: Visit) -> None:
     assert (replaced["times"], replaced["older"]) == ([9000], 9000)
 
 
-def test_gap_has_its_places(visit: Visit) -> None:
-    """A gap is as wide as it lasted, but never wider than 20 places."""
+def test_gap_has_its_width(visit: Visit) -> None:
+    """A gap is as wide as it was long, but at most 20 bars."""
     gaps = [{"from": 2100, "to": 5100, "reason": "short"}, {"from": 7000, "to": 900_000, "reason": "night"}]
 
     found = _play(visit, ("begin", _page([_bar(2000), _bar(5000), _bar(6000), _bar(900_000)], gaps=gaps)))
@@ -196,30 +196,30 @@ def test_gap_has_its_places(visit: Visit) -> None:
     assert not set(found["empty"]) & set(found["times"])
 
 
-def test_gap_that_begins_is_told(visit: Visit) -> None:
-    """An open gap comes with the live bars and takes no place before bars follow it."""
+def test_open_gap_is_added(visit: Visit) -> None:
+    """An open gap arrives with the live bars and has no width until bars follow it."""
     gap = {"from": 3100, "to": None, "reason": "connection lost"}
 
-    found = _play(visit, ("begin", _page([_bar(2000), _bar(3000)])), ("join", _live([], 3000, gap=gap)))
+    found = _play(visit, ("begin", _page([_bar(2000), _bar(3000)])), ("merge", _live([], 3000, gap=gap)))
 
     assert found["told"][1] == []
     assert found["gaps"] == [gap]
     assert found["empty"] == []
 
 
-def test_gap_that_ends_is_asked_for(visit: Visit) -> None:
-    """When an open gap is over its true end is in the history only; until then the next bar ends it."""
+def test_end_of_a_gap_is_requested(visit: Visit) -> None:
+    """Only the history has the exact end of a gap; until it is fetched, the next bar ends it."""
     page = _page([_bar(3000)], gaps=[{"from": 3100, "to": None, "reason": "lost"}])
 
-    found = _play(visit, ("begin", page), ("join", _live([_bar(6000, closed=False)], 3000)))
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(6000, closed=False)], 3000)))
 
     assert found["told"][1] is None
     assert found["gaps"] == [{"from": 3100, "to": 6000, "reason": "lost"}]
     assert found["empty"] == [4000, 5000]
 
 
-def test_long_watch_is_bounded(visit: Visit) -> None:
-    """Of bars that came live a bounded number is held; the older ones can be asked for again."""
+def test_live_bars_held_are_bounded(visit: Visit) -> None:
+    """A bounded number of live bars is held; older ones can be fetched again."""
     script = """async ([page, live]) => {
         const { Bars } = await import('/static/js/bars.js');
         const bars = new Bars();
@@ -227,7 +227,7 @@ def test_long_watch_is_bounded(visit: Visit) -> None:
         let most = 0;
         for (let n = 1; n < 50_000; n += 1) {
             const bar = { ...page.bars[0], time: page.bars[0].time + n * 1000 };
-            bars.join({ ...live, previous: bar.time - 1000, bars: [bar] });
+            bars.merge({ ...live, previous: bar.time - 1000, bars: [bar] });
             most = Math.max(most, bars.bars.length);
         }
         return [most, bars.older === bars.bars[0].time];
@@ -240,7 +240,7 @@ def test_long_watch_is_bounded(visit: Visit) -> None:
 
 
 def _market(chance: random.Random, steps: int) -> list[Json]:
-    """Act as an engine that tells a viewer, one in five messages lost."""
+    """Simulate an engine and a viewer that loses one message in five."""
     bars: list[Json] = []
     closed: list[Json] = []
     told: list[Json] = []
@@ -265,7 +265,7 @@ def _market(chance: random.Random, steps: int) -> list[Json]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_hole_and_no_double_whatever_is_lost(visit: Visit, seed: int) -> None:
+def test_no_hole_and_no_duplicate_whatever_is_lost(visit: Visit, seed: int) -> None:
     """After each message that arrives, what is held is what the engine has, bar by bar."""
     steps = _market(random.Random(seed), 300)
 

@@ -1,4 +1,4 @@
-"""The board: every instrument, live, to be found and opened."""
+"""The board: every instrument is live and can be found and opened."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_at_most_one_repaint_per_frame(live: Open) -> None:
 
 @pytest.mark.parametrize("typed", ["btcusdt", "BTC-USDT", "btc/usdt", "Btc_Usdt"])
 def test_search_takes_every_spelling(live: Open, typed: str) -> None:
-    """However a pair is spelled, its row alone is left."""
+    """Any spelling of a pair leaves only its row."""
     page = live("/")
 
     page.get_by_label("Filter instruments").fill(typed)
@@ -83,7 +83,7 @@ def test_search_by_keyboard_alone(live: Open) -> None:
 
     page.keyboard.press("/")
     page.keyboard.type("no such thing")
-    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    expect(page.get_by_text("No matches")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("tr[data-symbol]:visible")).to_have_count(106)
     page.keyboard.type("ticker_07")
@@ -111,7 +111,7 @@ def test_sources_are_shown_with_their_state(live: Open) -> None:
 
 
 def test_hidden_tab_is_not_painted_and_catches_up(live: Open) -> None:
-    """While no frame is drawn nothing of the table is touched, and the next frame shows the newest state."""
+    """While no frames are drawn the table is not touched; the next frame shows the newest state."""
     page = live("/")
     page.evaluate(
         """() => {
@@ -166,7 +166,7 @@ def test_no_number_is_cut_off(live: Open, width: int, price: str) -> None:
 
 @pytest.mark.parametrize("inside", [".star button", "thead .age button"])
 def test_focus_is_seen_whole(live: Open, inside: str) -> None:
-    """The ring round what has the focus is not cut off by its cell."""
+    """The focus ring is not clipped by its cell."""
     page = live("/")
     page.keyboard.press("Tab")  # so that the focus is the keyboard's
     button = page.locator(f".board {inside}").first

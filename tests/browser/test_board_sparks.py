@@ -1,4 +1,4 @@
-"""The line of the last hour: honest about what is missing, going on while live, drawn where it is seen."""
+"""Sparklines of the last hour: gaps are visible, live prices extend them, only visible ones are drawn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _drawn(visit: Callable[..., Visitor], points: list[Any]) -> str:
 
 
 def test_a_line_is_broken_where_minutes_are_missing(visit: Callable[..., Visitor]) -> None:
-    """Up to two quiet minutes are bridged; after more a new line begins, for nothing is known of them."""
+    """Up to two quiet minutes are bridged; after more a new line begins."""
     calm = [[LAST - 5 * MINUTE, "1"], [LAST - 2 * MINUTE, "2"], [LAST, "3"]]
     hole = [[LAST - 6 * MINUTE, "1"], [LAST - 2 * MINUTE, "2"], [LAST, "3"]]
 
@@ -55,7 +55,7 @@ def test_a_line_shows_highest_lowest_and_when(visit: Callable[..., Visitor]) -> 
 
 @pytest.mark.parametrize("points", [[], [[LAST, "5"]], [[LAST - MINUTE, "5"], [LAST, "5"]]])
 def test_a_line_needs_no_movement(visit: Callable[..., Visitor], points: list[Any]) -> None:
-    """Nothing, one point and a flat hour are drawn as what they are."""
+    """No point, one point and a flat hour are all drawn correctly."""
     drawn = _drawn(visit, points)
 
     assert drawn.count("M") == min(1, len(points))
@@ -67,7 +67,7 @@ def test_the_hour_goes_on_and_forgets(visit: Callable[..., Visitor]) -> None:
     body = """
         const [last, now] = given;
         const known = new sparks.Sparks();
-        known.take({ a: Array.from({ length: 60 }, (_, at) => [last - (59 - at) * 60000, String(at)]) });
+        known.replace({ a: Array.from({ length: 60 }, (_, at) => [last - (59 - at) * 60000, String(at)]) });
         const said = ['70', '70', '71'].map((price) => known.note('a', price, now));
         const same = known.hour('a', now).slice(-2);
         known.note('a', '72', now + 60000);
@@ -95,11 +95,11 @@ def test_the_hour_goes_on_and_forgets(visit: Callable[..., Visitor]) -> None:
         ("0", "-2.5", True, "-2.5"),
     ],
 )
-def test_how_far_it_went(
+def test_change_over_the_hour(
     visit: Callable[..., Visitor], first: str, last: str, walks: bool, said: str | None
 ) -> None:
-    """Prices are compared in percent, exactly; walks through zero by their step."""
-    body = "return sparks.went([[0, given[0]], [1, given[1]]], given[2]);"
+    """Exact, in percent for prices and absolute for random walks."""
+    body = "return sparks.hourChange([[0, given[0]], [1, given[1]]], given[2]);"
 
     assert _run(visit, body, first, last, walks) == said
 
@@ -109,7 +109,7 @@ def _line(page: Page, symbol: str) -> str:
 
 
 def test_lines_are_drawn_where_they_are_seen(live: Open) -> None:
-    """A row out of sight has no line until it is scrolled to."""
+    """A row outside the view has no line until it is scrolled to."""
     page = live("/", viewport={"width": 1440, "height": 700})
     until(lambda: _line(page, "btcusdt") != "", "a line in sight")
     hidden = _line(page, "ticker_99")
@@ -135,8 +135,8 @@ def test_a_line_grows_with_each_minute(live: Open) -> None:
     assert asked == []
 
 
-def test_what_is_stale_does_not_go_on(live: Open, system: System) -> None:
-    """A stale row's line stands still and is dashed; a live one beside it is neither."""
+def test_a_stale_line_is_not_extended(live: Open, system: System) -> None:
+    """A stale row's line is frozen and dashed; a live one beside it is not."""
     page = live("/", viewport={"width": 1440, "height": 900})
     until(lambda: _line(page, "btcusdt") != "", "a line")
     system.pin("synthetic")

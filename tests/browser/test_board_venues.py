@@ -121,9 +121,9 @@ def test_from_one_view_to_the_other(visit: Visit) -> None:
     """Two links above the board lead from one view to the other and say which one is shown."""
     page = visit("/").page
     expect(page.locator(".pair").first).to_be_hidden()
-    page.get_by_role("link", name="Per venue").click()
+    page.get_by_role("link", name="By venue").click()
     expect(page.locator("table.board")).to_be_hidden()
-    expect(page.get_by_role("link", name="Per venue")).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("link", name="By venue")).to_have_attribute("aria-current", "page")
     page.get_by_label("Filter instruments").fill("eth/usdt")
     expect(page.locator(".pair:visible")).to_have_count(1)
     page.get_by_role("link", name="Board", exact=True).click()

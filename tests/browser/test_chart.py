@@ -194,7 +194,7 @@ def test_page_is_of_use_before_its_chart(visit: Callable[..., Visitor]) -> None:
 
     page.goto("/btcusdt")
 
-    expect(page.locator("#chart-note")).to_have_text("The chart could not be loaded. Load the page again.")
+    expect(page.locator("#chart-note")).to_have_text("The chart could not be loaded. Reload the page.")
     expect(page.locator("#link")).to_have_attribute("data-link", "live")
     expect(page.locator("main:not([data-stale]) #price")).to_have_text(re.compile(r"\d"))
 

@@ -147,9 +147,9 @@ def test_history_that_cannot_be_read(visit: Callable[..., Visitor]) -> None:
     page.route("**/history/**", lambda route: route.fulfill(status=503))
 
     page.goto("/ticker_24")
-    expect(page.locator("#chart-note")).to_have_text("The history cannot be read now; trying again.")
+    expect(page.locator("#chart-note")).to_have_text("History is unavailable. Trying again …")
     expect(page.locator("main:not([data-stale]) #price")).to_have_text(re.compile(r"\d"))
     page.unroute("**/history/**")
 
     drawn(page)
-    expect(page.locator("#chart-note")).not_to_contain_text("cannot be read")
+    expect(page.locator("#chart-note")).not_to_contain_text("unavailable")

@@ -1,4 +1,4 @@
-"""What a viewer sees when something breaks: the truth at once, and everything back by itself."""
+"""What a viewer sees when something breaks: correct states immediately, and automatic recovery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRESH = re.compile(r"^[0-4]\.\d s ago$")
 
 
 def test_engine_killed(live: Open, system: System) -> None:
-    """An engine that dies is a pause: prices go on by themselves, and within 5 s nothing is stale."""
+    """A killed engine is only a pause: prices resume by themselves, and nothing becomes stale within 5 s."""
     page = live("/btcusdt")
     page.evaluate("""() => {
         const banner = document.getElementById('banner');
@@ -46,7 +46,7 @@ def test_engine_killed(live: Open, system: System) -> None:
 
 
 def test_engine_frozen(live: Open, system: System) -> None:
-    """With the engine hanging every row says stale, a page says why; both go on with it."""
+    """While the engine hangs every row is stale and a page says why; both recover with it."""
     page, one = live("/"), live("/btcusdt")
     expect(one.locator("#venues tr")).to_have_count(2)
     pid = system.freeze("engine")
@@ -76,12 +76,12 @@ def test_gateway_killed(live: Open, system: System) -> None:
 
 
 def test_gateway_frozen(live: Open, system: System) -> None:
-    """When nothing comes any more although the connection stands, the page says so."""
+    """When nothing arrives although the connection is open, the page says so."""
     page = live("/ticker_00")
     expect(page.locator("#venues .state")).to_have_text("live")
     pid = system.freeze("gateway")
     try:
-        expect(page.locator("#link-word")).to_have_text("No news", timeout=STALE_WITHIN)
+        expect(page.locator("#link-word")).to_have_text("No data", timeout=STALE_WITHIN)
         expect(page.locator("#stale-word")).to_be_visible()
         expect(page.locator("#venues .state")).to_have_text("unknown")
     finally:
@@ -108,7 +108,7 @@ def test_failover_is_seen_with_its_reason(live: Open, system: System) -> None:
 
 
 def test_browser_offline(live: Open, system: System) -> None:
-    """A device without network says that of itself, and the page comes back with the network."""
+    """A device without network says so, and the page recovers with the network."""
     page = live("/ticker_00")
 
     page.context.set_offline(True)

@@ -1,4 +1,4 @@
-"""What pages keep and mark: a chart's choice over the board, the theme over tabs, switches, bars in sight."""
+"""What pages keep: the chart's settings across the board, the theme across tabs, bars in view."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_choice_of_interval_outlives_a_look_at_the_board(live: Callable[..., Page]) -> None:
-    """Who comes back over the board sees the interval that was chosen."""
+    """Returning via the board shows the chosen interval."""
     page = live("/btcusdt")
     page.get_by_role("button", name="15s", exact=True).click()
     page.get_by_role("link", name="Board").first.click()
@@ -24,7 +24,7 @@ def test_a_choice_of_interval_outlives_a_look_at_the_board(live: Callable[..., P
 
 
 def test_the_theme_reaches_other_tabs(visit: Callable[..., Visitor]) -> None:
-    """An open tab follows at once what another one chose, there and back."""
+    """An open tab immediately follows a change in another one."""
     first = visit("/docs", color_scheme="light")
     other = first.context.new_page()
     other.goto("/docs")
@@ -37,7 +37,7 @@ def test_the_theme_reaches_other_tabs(visit: Callable[..., Visitor]) -> None:
 
 
 def test_switches_of_the_source_are_found(visit: Callable[..., Visitor]) -> None:
-    """At the bar in which another source began to serve, once for each switch."""
+    """Each switch is found once, at the bar in which the new source began to serve."""
     sources = ["binance", "binance", "binance+okx", "okx", "okx", "binance", "binance+okx", "binance"]
     script = """async (sources) => (await import('/static/js/bars.js')).switches(
         sources.map((source, time) => ({ time, source })))"""

@@ -72,7 +72,7 @@ def test_a_comma_is_understood_where_it_can_mean_one_thing_only(
     visit: Visit, typed: str, meant: str | None
 ) -> None:
     """Null where the number could be two; what is no number stays as typed."""
-    assert run(visit, "typed", "m.plain(given)", typed) == meant
+    assert run(visit, "numberinput", "m.canonical(given)", typed) == meant
 
 
 def test_digits_do_not_flicker(live: Callable[..., Page]) -> None:

@@ -100,7 +100,9 @@ def test_profit_is_exact_and_unknown_where_the_quote_tells_nothing(visit: Visit)
     calls = [[position, book], [short, book], [closed, None], [position, None], [position, odd]]
     calls += [[short, odd], [position, book | {"stale": True}]]
 
-    found = _run(visit, "positions", "return given[0].map(([a, b]) => m.judge(a, b ?? undefined));", calls)
+    found = _run(
+        visit, "positions", "return given[0].map(([a, b]) => m.markToMarket(a, b ?? undefined));", calls
+    )
 
     exact = Decimal("6.5") * Decimal("87.013") - (Decimal("913.2345") - Decimal("348.01"))
     assert [one["held"] for one in found[:3]] == ["6.5", "-2.25", "0"]

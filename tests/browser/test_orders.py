@@ -66,7 +66,7 @@ def orders(visit: Visit) -> Callable[..., Page]:
 def ready(page: Page) -> Page:
     """Wait until quotes and orders have come."""
     expect(page.locator("#link")).to_have_attribute("data-link", "live")
-    expect(page.locator("#no-orders")).not_to_have_text("Waiting for the orders …")
+    expect(page.locator("#no-orders")).not_to_have_text("Loading orders …")
     expect(page.locator("#ask")).not_to_have_text("—")
     expect(page.locator("#stale")).to_be_hidden()
     return page
@@ -166,7 +166,7 @@ def test_a_stale_market_says_why_it_cannot_trade(orders: Callable[..., Page], sy
 
 
 def test_a_second_outage_has_its_own_reason(orders: Callable[..., Page], system: System) -> None:
-    """What was the reason of the outage before is not repeated, whether prices came between or not."""
+    """The reason of an earlier outage is not repeated, whether or not prices arrived in between."""
     page = orders("btcusdt")
     said = page.locator("#stale")
     system.pin("synthetic")
@@ -267,7 +267,7 @@ def test_a_partial_fill_is_seen_as_progress(orders: Callable[..., Page]) -> None
 
 
 def test_two_tabs_of_one_account(orders: Callable[..., Page]) -> None:
-    """What one tab places the other shows at once, and may cancel; the first hears of it."""
+    """An order placed in one tab appears in the other, which can cancel it; the first tab shows that too."""
     first = orders()
     second = first.context.new_page()
     second.goto("/orders?instrument=eurrub")
@@ -282,7 +282,7 @@ def test_two_tabs_of_one_account(orders: Callable[..., Page]) -> None:
 
 
 def test_another_browser_takes_the_id(orders: Callable[..., Page]) -> None:
-    """Who enters the id shares the account; a wrong one is refused; the former id is told."""
+    """Entering the id shares the account; an invalid one is refused; the previous id is shown."""
     mine, theirs = orders(), orders()
     place(mine, "7", "40")
     before = account(theirs)
@@ -332,7 +332,7 @@ def test_sort_filter_pages_and_csv(orders: Callable[..., Page]) -> None:
 
 
 def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
-    """One press cancels nothing; after the second thought everything active is cancelled."""
+    """One click cancels nothing; after confirmation everything active is cancelled."""
     page = orders()
     seed(page, resting(60))
     button = page.get_by_role("button", name="Cancel all active (60)")
@@ -345,19 +345,19 @@ def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
     button.click()
     page.get_by_role("button", name="Yes, cancel them").click()
 
-    expect(page.locator("#news")).to_have_text("No order is active any more.")
+    expect(page.locator("#news")).to_have_text("No active orders left.")
     expect(page.locator("#statuses")).to_contain_text("Cancelled 60")
 
 
 def test_a_lost_connection_is_said_and_healed(orders: Callable[..., Page], system: System) -> None:
-    """Offline nothing is placed and the page says so; back again all is there and can be cancelled."""
+    """Offline nothing is placed and the page says so; after reconnecting, orders can be cancelled."""
     page = orders()
     place(page, "3", "50")
 
     page.context.set_offline(True)
     system.kill("gateway")
     expect(page.locator("#link-word")).to_have_text("Offline", timeout=6_000 * SCALE)
-    expect(page.locator("#banner")).to_contain_text("Nothing can be placed")
+    expect(page.locator("#banner")).to_contain_text("Orders cannot be placed")
     expect(page.locator("#stale")).to_be_visible()
     page.locator("#amount").fill("4")
     page.keyboard.press("Enter")
@@ -390,7 +390,7 @@ def test_the_engine_is_killed(orders: Callable[..., Page], system: System) -> No
 
 
 def test_an_answer_that_is_lost_places_the_order_once(orders: Callable[..., Page]) -> None:
-    """When the connection breaks before the answer came, the page looks whether the order is there."""
+    """If the connection breaks before the answer, the page checks whether the order exists."""
     page = orders()
     page.evaluate("""() => {
         const send = WebSocket.prototype.send;
@@ -463,10 +463,10 @@ def test_own_trades_are_marked_in_the_chart(orders: Callable[..., Page], visit: 
     expect(page.locator("#orders .status")).to_have_text("Filled")
     chart = page.context.new_page()
     chart.goto("/eurrub?interval=1s&type=line")
-    expect(chart.locator("#chart-words")).to_contain_text("1 trade of yours.")
+    expect(chart.locator("#chart-words")).to_contain_text("1 of your trades.")
 
     place(page, "4", side="Sell")
-    expect(chart.locator("#chart-words")).to_contain_text("2 trades of yours.")
+    expect(chart.locator("#chart-words")).to_contain_text("2 of your trades.")
     chart.locator("#plot").focus()
     told: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Nothing on a page moves by itself: not while it loads, and not when its banner comes."""
+"""Layout stability: nothing moves while a page loads or when its banner appears."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ new PerformanceObserver((list) => {
 @pytest.mark.parametrize("width", [360, 768, 1440])
 @pytest.mark.parametrize("path", ["/", "/?view=venues", "/btcusdt", "/ticker_00", "/orders", "/status"])
 def test_little_moves_while_a_page_loads(visit: Callable[..., Visitor], path: str, width: int) -> None:
-    """Room is kept for whatever comes."""
+    """Space is reserved for what is loaded later."""
     page = visit(path, script=WATCH, viewport={"width": width, "height": 900}).page
     expect(page.locator("#link")).to_have_attribute("data-link", "live")
     page.wait_for_timeout(2_500)  # not for something to happen: whatever moves late counts too
@@ -36,7 +36,7 @@ def test_little_moves_while_a_page_loads(visit: Callable[..., Visitor], path: st
 
 @pytest.mark.parametrize("path", ["/", "/btcusdt", "/orders", "/status"])
 def test_the_banner_moves_nothing(live: Callable[..., Page], path: str) -> None:
-    """It comes over the foot of the window."""
+    """It overlays the bottom of the window."""
     page = live("/")
     page.goto(path)
     expect(page.locator("#link")).to_have_attribute("data-link", "live")

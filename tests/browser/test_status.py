@@ -1,4 +1,4 @@
-"""The status page: what the system says of itself, and the switch of its sources."""
+"""The status page, and pinning a source on it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_failover_is_in_the_timeline(status: Callable[..., Page], system: Syst
 
 
 def test_what_happened_before_the_page_was_opened_is_there(visit: Visit, system: System) -> None:
-    """Who comes later reads what happened, for the gateway remembers it; a reload loses nothing."""
+    """A page opened later shows earlier events, and a reload loses none."""
     system.pin("okx")
     page = visit("/status").page
 
@@ -89,7 +89,7 @@ def test_pin_and_unpin(status: Callable[..., Page]) -> None:
     page = status()
 
     page.get_by_role("button", name="okx").click()
-    expect(page.locator("#sure-what")).to_have_text("Serve only okx to every viewer, even when it fails?")
+    expect(page.locator("#sure-what")).to_have_text("Serve only okx to all viewers, even if it fails?")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#sure")).to_be_hidden()
     expect(page.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "true")
@@ -107,7 +107,7 @@ def test_pin_and_unpin(status: Callable[..., Page]) -> None:
 
 
 def test_only_sources_with_real_pairs_can_be_pinned(status: Callable[..., Page]) -> None:
-    """The synthetic source is no choice: pinned, it would leave every real pair without a price."""
+    """The synthetic source is not offered: pinned, it would leave every real pair without a price."""
     page = status()
 
     expect(page.locator("#switch button")).to_have_text(["Automatic", "binance", "okx"])
@@ -115,7 +115,7 @@ def test_only_sources_with_real_pairs_can_be_pinned(status: Callable[..., Page])
 
 @pytest.mark.parametrize("path", ["/", "/?view=venues", "/btcusdt", "/ticker_00", "/orders", "/status"])
 def test_a_pin_is_seen_on_every_page(visit: Visit, system: System, path: str) -> None:
-    """A chip names the pinned source and leads to where it is undone; nothing but /status pins."""
+    """A badge names the pinned source and links to /status, the only page that pins."""
     page = visit(path).page
     expect(page.locator("#link")).to_have_attribute("data-link", "live")
     expect(page.locator("#pinned")).to_be_hidden()
@@ -158,7 +158,7 @@ def test_viewers_versions_and_history(status: Callable[..., Page], visit: Visit)
     expect(page.locator("#page-version")).to_have_text(crypto_stream.__version__)
     expect(page.locator("#engine")).to_have_text("reachable")
     expect(page.locator("#quotes")).to_have_text("106 of 106")
-    expect(page.locator("#history")).to_have_text("is being stored")
+    expect(page.locator("#history")).to_have_text("being stored")
 
 
 def test_two_gateways_are_told_apart(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -174,7 +174,7 @@ def test_two_gateways_are_told_apart(browser: Browser, tmp_path_factory: pytest.
 
 
 def test_engine_away(visit: Visit, system: System) -> None:
-    """With the engine hanging the page says what does not work, and is well again by itself."""
+    """While the engine hangs the page says what does not work, and recovers by itself."""
     visitor = visit("/status")
     visitor.expect(503)
     page = visitor.page
@@ -195,7 +195,7 @@ def test_engine_away(visit: Visit, system: System) -> None:
 
 
 def test_a_hidden_tab_asks_for_nothing(status: Callable[..., Page]) -> None:
-    """While nobody looks the server is not asked; who looks again sees the newest state at once."""
+    """A hidden tab sends no requests; once visible again it shows the newest state immediately."""
     page = status()
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true })")
     asked: list[str] = []
@@ -210,8 +210,8 @@ def test_a_hidden_tab_asks_for_nothing(status: Callable[..., Page]) -> None:
     assert while_away == []
 
 
-def test_ways_to_the_page(visit: Visit) -> None:
-    """The foot of every page and the board's source badges lead to it."""
+def test_links_to_the_page(visit: Visit) -> None:
+    """The footer of every page and the board's source badges link to it."""
     page = visit("/").page
     page.locator("#sources a").first.click()
     page.wait_for_url("**/status")
@@ -256,7 +256,7 @@ def test_contrast(status: Callable[..., Page], system: System, scheme: str) -> N
 
 @pytest.mark.parametrize("width", [360, 500, 768, 900, 1280, 1440])
 def test_room_is_kept_for_the_sources(visit: Callable[..., Visitor], width: int) -> None:
-    """The cards' coming moves nothing far; the engine's id is on one line."""
+    """Loading the cards hardly moves anything; the engine's id is on one line."""
     script = """document.addEventListener('DOMContentLoaded', () => {
         window.room = document.getElementById('sources').offsetHeight;
     });"""

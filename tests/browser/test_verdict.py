@@ -40,7 +40,7 @@ def test_badge_banner_title_and_announcement(
     expect(page.locator("#link-word")).to_have_text("Live")
     silent()
 
-    expect(page.locator("#link-word")).to_have_text("No live pair", timeout=WITHIN)
+    expect(page.locator("#link-word")).to_have_text("No live pairs", timeout=WITHIN)
     expect(page.locator("#banner")).to_be_visible()
     expect(page).to_have_title(re.compile("^STALE "))
     expect(page.locator("#announce")).to_have_text(re.compile("No real pair has a live price|stale"))
@@ -59,7 +59,7 @@ def test_synthetic_prices_go_on(
     board, ticker = live("/"), live("/ticker_00")
     silent()
 
-    expect(board.locator("#link-word")).to_have_text("No live pair", timeout=WITHIN)
+    expect(board.locator("#link-word")).to_have_text("No live pairs", timeout=WITHIN)
     expect(board.locator("tr[data-symbol=ticker_00]:not([data-stale])")).to_be_visible()
     expect(ticker.locator("#stale-word")).to_be_hidden()
     expect(ticker.locator("#banner")).to_be_hidden()
@@ -76,6 +76,6 @@ def test_some_dark_pairs_are_counted(live: Callable[..., Page]) -> None:
     """Where some pairs have no live price the badge counts the live ones, and its title names the others."""
     page = live("/")
     verdict = {"state": "partly", "live": 2, "total": 3, "real": True, "dark": ["ethusdt"], "pinned": None}
-    script = "async (verdict) => (await import('/static/js/words.js')).standing('live', verdict)"
+    script = "async (verdict) => (await import('/static/js/format.js')).describeLink('live', verdict)"
 
     assert page.evaluate(script, verdict) == ["2 of 3 live", "No live price for ethusdt."]

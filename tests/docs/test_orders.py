@@ -212,7 +212,7 @@ def test_limits_are_those_of_the_code() -> None:
     default = {name: field.default for name, field in Settings.model_fields.items()}
     figures = [
         f"{default['order_rate']} a second (`order_rate`)",
-        f"{rate_limit.MOST_REFUSED:,} such refusals within {rate_limit.WITHIN_S:g} s",
+        f"{rate_limit.MAX_REFUSALS:,} such refusals within {rate_limit.REFUSALS_WITHIN_S:g} s",
         f"{default['max_open_orders']:,} (`max_open_orders`)",
         f"{default['max_open_per_address']:,} (`max_open_per_address`)",
         f"{default['max_open_per_gateway']:,} (`max_open_per_gateway`)",
@@ -220,8 +220,8 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['max_sessions']} (`max_sessions`)",
         f"{default['max_subscriptions']} (`max_subscriptions`)",
         f"{MOST_SENT // 1024} kB ({MOST_SENT} bytes)",
-        f"{pending.MOST_UNANSWERED}, lists {pending.MOST_LISTS}",
-        f"{default['patience']:g} s (`patience`), or {session.MOST_OWED // 2**20} MB",
+        f"{pending.MAX_PENDING}, lists {pending.MAX_LISTS}",
+        f"{default['patience']:g} s (`patience`), or {session.MAX_BACKLOG // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
         f"at most one update every {market_data.INTERVAL_S * 1000:g} ms",
         f"`order_latency`, {default['order_latency']:g} ms",

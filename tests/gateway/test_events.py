@@ -16,7 +16,7 @@ from socketio.packet import Packet
 
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError
-from crypto_stream.gateway.events import Events, judge
+from crypto_stream.gateway.events import Events, check_event
 from crypto_stream.log_throttle import LogThrottle
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running
@@ -157,7 +157,7 @@ async def test_an_event_without_a_name_is_a_bad_payload(gateway: Gateway, transp
 )
 async def test_only_what_is_listed_is_let_through(data: object, code: str | None) -> None:
     """Everything else has a code and a short reason."""
-    refused = judge(KNOWN, data)
+    refused = check_event(KNOWN, data)
 
     assert (refused and refused["code"]) == code
     assert refused is None or (refused["ok"] is False and 0 < len(refused["reason"]) < 300)

@@ -104,7 +104,7 @@ def test_a_new_epoch_is_told_though_all_quotes_are_the_same(shelf: ResponseCache
 def test_a_lost_engine_makes_every_answer_stale(shelf: ResponseCache, mirror: Mirror) -> None:
     """/courses becomes 503 at once."""
     before = shelf.courses().status
-    mirror.lose()
+    mirror.engine_lost()
 
     assert (before, shelf.courses().status) == (200, 503)
 

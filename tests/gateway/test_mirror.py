@@ -57,14 +57,14 @@ def test_a_lost_engine_makes_every_quote_stale_with_its_seq_unchanged() -> None:
     mirror = full()
     before = dict(mirror.quotes)
 
-    news = mirror.lose()
+    news = mirror.engine_lost()
 
     assert news
     for symbol, shown in mirror.quotes.items():
         assert shown == msgspec.structs.replace(before[symbol], stale=True)
         assert mirror.reason(symbol) == UNREACHABLE
     assert mirror.changed(before, 0) == list(before)
-    assert not mirror.lose(), "the second loss is no news"
+    assert not mirror.engine_lost(), "the second loss is no news"
 
 
 def test_silence_of_five_seconds_is_a_loss() -> None:
@@ -79,7 +79,7 @@ def test_silence_of_five_seconds_is_a_loss() -> None:
 def test_any_message_revives_the_quotes() -> None:
     """The engine's next word makes what it had given as fresh live again."""
     mirror = full()
-    mirror.lose()
+    mirror.engine_lost()
 
     mirror.receive(Beat(0, [SOURCE], None, 0.5), 9.0)
 
@@ -92,7 +92,7 @@ def test_a_quote_that_the_engine_called_stale_stays_so_with_its_reason() -> None
     mirror = full()
     stale = quote(INSTRUMENTS[0], 4, stale=True)
     mirror.receive(Quotes(4, [stale], {"btcusdt": "not carried by the pinned source"}), 1.0)
-    mirror.lose()
+    mirror.engine_lost()
     assert mirror.reason("btcusdt") == UNREACHABLE
 
     mirror.receive(Beat(0, [SOURCE], None, 0.5), 9.0)
@@ -108,7 +108,7 @@ def test_ages_grow_once_a_beat_is_late_and_a_lost_engine_has_lost_sources() -> N
     assert mirror.sources(1.0)[0].age_ms == 100
     assert mirror.sources(4.0)[0].age_ms == 2100
     assert mirror.troubles(2.0) == []
-    mirror.lose()
+    mirror.engine_lost()
     assert mirror.sources(2.0)[0].state == "lost"
     assert mirror.troubles(2.0) == [UNREACHABLE]
 
@@ -133,7 +133,7 @@ def test_venues_of_a_lost_engine_are_stale() -> None:
     venues = Venues("btcusdt", "binance", False, None, "1", "binance", "2", "binance", [row])
     mirror.receive(TopicUpdate("venues", "btcusdt", 1, encode_value(venues)), 1.0)
 
-    mirror.lose()
+    mirror.engine_lost()
 
     shown = mirror.topics.since("venues", "btcusdt", 0)
     assert isinstance(shown, Venues)
@@ -177,7 +177,7 @@ def test_who_applies_deltas_from_any_moment_sees_what_is_shown(steps: list[tuple
                 message: ToGateway = Quotes(seq, [quote(INSTRUMENTS[at], seq, price, stale=stale)])
                 mirror.receive(message, 1.0)
             case ("lose",):
-                mirror.lose()
+                mirror.engine_lost()
             case ("beat",):
                 mirror.receive(Beat(0, [SOURCE], None, 0.5), 1.0)
             case _:
@@ -200,7 +200,7 @@ def test_a_restart_of_the_engine_is_a_pause() -> None:
     mirror = full()
     before, version = dict(mirror.quotes), mirror.version
     new_epoch = mirror.receive(restarted(live=False), 3.0)
-    shown, settled = dict(mirror.quotes), mirror.settle(3.1)
+    shown, settled = dict(mirror.quotes), mirror.end_recovery(3.1)
     changed = mirror.changed(before, version)
     mirror.receive(Quotes(11, [quote(INSTRUMENTS[0], 11, "101.00")]), 3.5)
 
@@ -220,8 +220,8 @@ def test_what_a_restarted_engine_does_not_serve_in_time_is_stale() -> None:
     mirror.receive(Quotes(11, [quote(INSTRUMENTS[0], 11, "101.00")]), 3.5)
     mirror.receive(Quotes(12, [quote(INSTRUMENTS[0], 12, stale=True)]), 3.6)
     first = mirror.quotes["btcusdt"].stale
-    early, waiting = mirror.settle(6.9), mirror.quotes["ethusdt"].stale
-    late = mirror.settle(7.0)
+    early, waiting = mirror.end_recovery(6.9), mirror.quotes["ethusdt"].stale
+    late = mirror.end_recovery(7.0)
 
     assert first
     assert not early
@@ -235,8 +235,8 @@ def test_an_engine_that_dies_again_and_again_gives_no_pause_without_end() -> Non
     mirror = full()
     for at in range(1, 5):
         mirror.receive(msgspec.structs.replace(restarted(live=False), run=f"r{at + 1}"), float(at))
-    early = mirror.settle(4.9)
-    late = mirror.settle(5.0)
+    early = mirror.end_recovery(4.9)
+    late = mirror.end_recovery(5.0)
 
     assert (early, late) == (False, True)
 
@@ -258,6 +258,6 @@ def test_a_switch_that_shows_nothing_new_is_left_out() -> None:
     lost = Switch(["btcusdt"], "binance", None, "lost", 1)
     mixed = Switch(["btcusdt", "ticker_00"], None, "binance", "binance is live", 1)
 
-    assert mirror.news(begun) is None
-    assert [mirror.news(one) for one in (other, lost)] == [other, lost]
-    assert mirror.news(mixed) == msgspec.structs.replace(mixed, symbols=["ticker_00"])
+    assert mirror.unseen_part(begun) is None
+    assert [mirror.unseen_part(one) for one in (other, lost)] == [other, lost]
+    assert mirror.unseen_part(mixed) == msgspec.structs.replace(mixed, symbols=["ticker_00"])

@@ -41,7 +41,7 @@ def test_every_route_is_described_and_every_description_has_a_route(app: Flask) 
         (re.sub(r"<path:(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.endpoint not in {"pages.static", "admin.only_posted"}  # files; a refusal
+        if rule.endpoint not in {"pages.static", "admin.post_only"}  # files; a refusal
     }
     described = {(path, method) for path, entry in DESCRIPTION["paths"].items() for method in entry}
 

@@ -9,7 +9,7 @@ import pytest
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.requests import MAX_WATCHED, cancellation, settled, subscription
+from crypto_stream.gateway.requests import MAX_WATCHED, parse_subscribe, parse_unsubscribe, resolve
 from crypto_stream.market.instruments import Instrument
 from tests.gateway.engine import quote
 from tests.gateway.test_mirror import full, snapshot
@@ -45,14 +45,14 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
 def test_a_wrong_payload_is_refused_with_a_stable_code(payload: tuple[Any, ...], code: str) -> None:
     """Nothing but what the contract describes is understood."""
     with pytest.raises(RefusedError) as refused:
-        subscription(full(), None, payload)
+        parse_subscribe(full(), None, payload)
 
     assert refused.value.code == code
     assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize("symbols", ["btcusdt", None, {"btcusdt": 1}, 5, "x" * 60000])
-@pytest.mark.parametrize("judge", [subscription, cancellation])
+@pytest.mark.parametrize("judge", [parse_subscribe, parse_unsubscribe])
 def test_symbols_that_are_no_list_are_told_what_they_may_be(judge: Any, symbols: object) -> None:
     """Both forms are named, whatever came instead."""
     with pytest.raises(RefusedError) as refused:
@@ -64,9 +64,9 @@ def test_symbols_that_are_no_list_are_told_what_they_may_be(judge: Any, symbols:
 def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None:
     """A second subscription joins the symbols and replaces the options."""
     mirror = full()
-    first = subscription(mirror, None, ({"symbols": ["BTC/USDT"], "interval_ms": 90, "delta": True},))
+    first = parse_subscribe(mirror, None, ({"symbols": ["BTC/USDT"], "interval_ms": 90, "delta": True},))
 
-    second = subscription(mirror, first, ({"symbols": ["eth-usdt"], "candles": None},))
+    second = parse_subscribe(mirror, first, ({"symbols": ["eth-usdt"], "candles": None},))
 
     assert first == Subscription(Symbols(False, frozenset({"btcusdt"})), 100, True)
     assert second == Subscription(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 250)
@@ -77,7 +77,7 @@ def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None
 )
 def test_an_interval_may_be_written_as_a_float(given: float, served: int) -> None:
     """Some languages have no other numbers."""
-    assert subscription(full(), None, ({"symbols": "all", "interval_ms": given},)).interval_ms == served
+    assert parse_subscribe(full(), None, ({"symbols": "all", "interval_ms": given},)).interval_ms == served
 
 
 def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
@@ -85,8 +85,8 @@ def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
     mirror = full()
     present = Subscription(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True)
 
-    one = cancellation(mirror, present, ({"symbols": ["BTCUSDT", "ticker_00"]},))
-    none = cancellation(mirror, present, ({"symbols": "all"},))
+    one = parse_unsubscribe(mirror, present, ({"symbols": ["BTCUSDT", "ticker_00"]},))
+    none = parse_unsubscribe(mirror, present, ({"symbols": "all"},))
 
     assert one == present._replace(symbols=Symbols(False, frozenset({"ethusdt"})))
     assert none.symbols == Symbols()
@@ -103,9 +103,9 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     )
 
     with pytest.raises(RefusedError) as refused:
-        subscription(mirror, None, ({"symbols": "all", "venues": True},))
+        parse_subscribe(mirror, None, ({"symbols": "all", "venues": True},))
     fewer = [one.symbol for one in many[:MAX_WATCHED]]
-    wish = subscription(mirror, None, ({"symbols": fewer, "venues": True},))
+    wish = parse_subscribe(mirror, None, ({"symbols": fewer, "venues": True},))
 
     assert refused.value.code == "too_many_symbols"
     assert wish.topics == (("venues", ""),)
@@ -116,11 +116,11 @@ def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -
     mirror = Mirror()
     asked = {"symbols": ["BTC/USDT", "Ticker-00", "nope"], "interval_ms": 100, "venues": True}
 
-    taken = subscription(mirror, None, (asked,))
-    more = subscription(mirror, taken, ({"symbols": ["eth_usdt"], "interval_ms": 100},))
-    fewer = cancellation(mirror, more, ({"symbols": ["ETHUSDT"]},))
-    everything = subscription(mirror, None, ({"symbols": "all"},))
-    wish, refused = settled(full(), fewer)
+    taken = parse_subscribe(mirror, None, (asked,))
+    more = parse_subscribe(mirror, taken, ({"symbols": ["eth_usdt"], "interval_ms": 100},))
+    fewer = parse_unsubscribe(mirror, more, ({"symbols": ["ETHUSDT"]},))
+    everything = parse_subscribe(mirror, None, ({"symbols": "all"},))
+    wish, refused = resolve(full(), fewer)
 
     assert taken.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00", "nope"}))
     assert fewer.symbols == taken.symbols
@@ -128,7 +128,7 @@ def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -
     assert wish.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
     assert refused is not None
     assert (refused["code"], refused["symbols"]) == ("unknown_symbol", ["nope"])
-    assert settled(full(), everything) == (everything, None)
+    assert resolve(full(), everything) == (everything, None)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -
 def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], code: str) -> None:
     """Nobody can judge it yet, so it may not be much."""
     with pytest.raises(RefusedError) as refused:
-        subscription(Mirror(), None, ({"symbols": symbols},))
+        parse_subscribe(Mirror(), None, ({"symbols": symbols},))
 
     assert refused.value.code == code
 
@@ -153,7 +153,7 @@ def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], co
 def test_topics_that_there_are_not_are_refused(text: str) -> None:
     """Also those of instruments, which are wished for with symbols."""
     with pytest.raises(RefusedError, match="no topic") as refused:
-        subscription(full(), None, ({"symbols": [], "topics": [text]},))
+        parse_subscribe(full(), None, ({"symbols": [], "topics": [text]},))
 
     assert refused.value.code == "unknown_topic"
 

@@ -95,4 +95,4 @@ def test_where_nothing_can_be_written_a_gateway_shows_its_own(
     shared = SharedMetrics("gateway-1", _counted(1), tmp_path / "metrics")
 
     assert [_lines(shared) for _ in range(3)] == [ALONE] * 3
-    assert [record.message for record in caplog.records] == ["metrics are not shared"]
+    assert [record.message for record in caplog.records] == ["cannot share metrics"]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from crypto_stream.bus.messages import Switched
-from crypto_stream.gateway.mirror import MOST_SWITCHES, Mirror
+from crypto_stream.gateway.mirror import MAX_SWITCHES, Mirror
 from crypto_stream.market.status import Start, Switch, Timeline
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway
@@ -19,10 +19,10 @@ from tests.waiting import DEADLINE_S
 def test_the_newest_switches_are_remembered() -> None:
     """After more than 100 switches the last 100 are known, oldest first."""
     mirror = Mirror()
-    for at in range(MOST_SWITCHES + 5):
+    for at in range(MAX_SWITCHES + 5):
         mirror.receive(Switched(Switch(["btcusdt"], "binance", "okx", "lost", at)), 0.0)
 
-    assert [one.time for one in mirror.switches] == list(range(5, MOST_SWITCHES + 5))
+    assert [one.time for one in mirror.switches] == list(range(5, MAX_SWITCHES + 5))
 
 
 def test_the_engine_keeps_the_timeline() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
-from crypto_stream.gateway.topics import JoinedBars, Topics
+from crypto_stream.gateway.topics import MergedBars, Topics
 from crypto_stream.market.bars import Bar, Gap
 
 
@@ -36,12 +36,12 @@ def tellings(draw: st.DrawFn) -> list[LiveBars]:
 @given(tellings(), st.data())
 def test_a_viewer_gets_everything_or_sees_that_it_has_not(told: list[LiveBars], data: st.DataObject) -> None:
     """Whatever the gateway and the viewer miss: no hole passes unseen, and no old bar is the last."""
-    watched, viewer, seen = JoinedBars(), dict[int, Bar](), 0
+    watched, viewer, seen = MergedBars(), dict[int, Bar](), 0
     newest: dict[int, Bar] = {}
     for version, one in enumerate(told, 1):
         newest |= {each.time: each for each in one.bars}
         if data.draw(st.booleans(), label="the gateway gets it"):
-            watched.join(one, version)
+            watched.apply(one, version)
         if not data.draw(st.booleans(), label="the viewer is served"):
             continue
         news = watched.since(seen)
@@ -58,7 +58,7 @@ def test_a_viewer_gets_everything_or_sees_that_it_has_not(told: list[LiveBars], 
 
         assert times == list(range(times[0], times[-1] + 1))
         assert viewer[times[-1]].time <= max(newest)
-    watched.join(told[-1], len(told) + 1)
+    watched.apply(told[-1], len(told) + 1)
     final = watched.since(0)
     assert final is not None
     assert final.bars[-1] == newest[max(newest)]
@@ -66,9 +66,9 @@ def test_a_viewer_gets_everything_or_sees_that_it_has_not(told: list[LiveBars], 
 
 def test_nothing_is_new_until_something_came() -> None:
     """A series that is watched but not yet told of has no news, nor what was told before."""
-    watched = JoinedBars()
+    watched = MergedBars()
     before = watched.since(0)
-    watched.join(message(1, None, bar(5)), 7)
+    watched.apply(message(1, None, bar(5)), 7)
 
     assert before is None
     assert watched.since(7) is None
@@ -77,9 +77,9 @@ def test_nothing_is_new_until_something_came() -> None:
 
 def test_only_what_changed_is_given_with_the_bar_before_it() -> None:
     """Who has everything up to a version gets what came after it."""
-    watched = JoinedBars()
-    watched.join(message(1, 3, bar(4), bar(5, closed=False)), 1)
-    watched.join(message(2, 4, bar(5), bar(6, closed=False)), 2)
+    watched = MergedBars()
+    watched.apply(message(1, 3, bar(4), bar(5, closed=False)), 1)
+    watched.apply(message(2, 4, bar(5), bar(6, closed=False)), 2)
 
     assert watched.since(1) == message(2, 4, bar(5), bar(6, closed=False))
     assert watched.since(0) == message(2, 3, bar(4), bar(5), bar(6, closed=False))
@@ -87,26 +87,26 @@ def test_only_what_changed_is_given_with_the_bar_before_it() -> None:
 
 def test_a_message_that_does_not_follow_takes_the_place_of_all() -> None:
     """The gateway missed one: what it held ends before a hole."""
-    watched = JoinedBars()
-    watched.join(message(1, None, bar(1)), 1)
-    watched.join(message(2, 8, bar(9)), 2)
+    watched = MergedBars()
+    watched.apply(message(1, None, bar(1)), 1)
+    watched.apply(message(2, 8, bar(9)), 2)
 
     assert watched.since(0) == message(2, 8, bar(9))
 
 
 def test_a_gap_alone_is_news() -> None:
     """No bar changed, but nothing is live any more."""
-    watched = JoinedBars()
-    watched.join(message(1, None, bar(1)), 1)
-    watched.join(message(2, 1, gap=Gap(2000, None, "lost")), 2)
+    watched = MergedBars()
+    watched.apply(message(1, None, bar(1)), 1)
+    watched.apply(message(2, 1, gap=Gap(2000, None, "lost")), 2)
 
     assert watched.since(1) == message(2, 1, gap=Gap(2000, None, "lost"))
 
 
 def test_few_bars_are_held() -> None:
     """The oldest are forgotten, and stay known as what comes before."""
-    watched = JoinedBars()
-    watched.join(message(1, None, *(bar(time) for time in range(100))), 1)
+    watched = MergedBars()
+    watched.apply(message(1, None, *(bar(time) for time in range(100))), 1)
     news = watched.since(0)
 
     assert news is not None
@@ -116,9 +116,9 @@ def test_few_bars_are_held() -> None:
 
 def test_an_open_bar_of_a_run_that_ended_is_not_kept() -> None:
     """The engine was killed with it: the next one's bars follow on the last that was closed."""
-    watched = JoinedBars()
-    watched.join(message(1, 3, bar(4), bar(5, closed=False)), 1)
-    watched.join(message(2, 4, bar(7, closed=False)), 2)
+    watched = MergedBars()
+    watched.apply(message(1, 3, bar(4), bar(5, closed=False)), 1)
+    watched.apply(message(2, 4, bar(7, closed=False)), 2)
 
     assert watched.since(0) == message(2, 3, bar(4), bar(7, closed=False))
     assert watched.since(1) == message(2, 4, bar(7, closed=False))

@@ -57,9 +57,9 @@ def test_the_dark_pairs_are_named() -> None:
     verdict = verdict_of([False, True, False])
     many = judge([quote(REAL[0], n, stale=True) for n in range(14)], alive=True, pinned=None)
 
-    assert verdict.words() == "1 of 2 real pairs have no live price: ethusdt"
-    assert many.words().endswith(" and 4 more")
-    assert verdict_of([False, False, True]).words() == ""
+    assert verdict.summary() == "1 of 2 real pairs have no live price: ethusdt"
+    assert many.summary().endswith(" and 4 more")
+    assert verdict_of([False, False, True]).summary() == ""
 
 
 async def asked(gateway: Gateway, path: str, status: int) -> Any:

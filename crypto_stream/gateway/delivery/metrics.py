@@ -71,12 +71,12 @@ class DeliveryMetrics:
 class OrderMetrics:
     """What order sessions count: totals since the start of this gateway.
 
-    `sessions` and `subscriptions` are open now, `owed` are the bytes that wait for slow clients now.
+    `sessions` and `subscriptions` are open now; at most `backlog` bytes are queued for slow clients now.
     """
 
     sessions: int = 0
     subscriptions: int = 0
-    owed: int = 0
+    backlog: int = 0
     messages: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     reports: int = 0

@@ -119,7 +119,7 @@ class Session(WebSocket):
                 busy = self._waiting > _MOST_BYTES or self._bounds.turns.full()
                 sender = self._connection.sender
                 if not sender.admits(packet.data, busy=busy):
-                    self.rest(sender.pace.rest_s())
+                    self.rest(sender.rate_limit.pause_s())
                     return
         except PacketError as error:
             self.refuse(error)

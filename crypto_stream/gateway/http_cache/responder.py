@@ -10,8 +10,8 @@ from werkzeug.http import http_date
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http_cache.request import END, MOST, CacheableRequest, cacheable
 from crypto_stream.gateway.web.headers import of_every_answer
-from crypto_stream.gateway.web.mounted import inside
 from crypto_stream.gateway.web.response_cache import ResponseCache
+from crypto_stream.gateway.web.root_path import strip_root_path
 
 # Different heads whose reading is remembered (4 MB at most), and answers kept ready to send (4 MB at most).
 _HEADS = 1000
@@ -55,8 +55,8 @@ class Responder:
     def __call__(self, came: bytes) -> tuple[int, bytes] | None:
         """Answer the first request, if it is whole and simple."""
         now = int(time.time())
-        if self._of != (now, self._shelf.stamp):
-            self._of = now, self._shelf.stamp
+        if self._of != (now, self._shelf.version):
+            self._of = now, self._shelf.version
             self._ready.clear()
             self._whole.clear()
         answered = self._whole.get(came)  # nearly always one request came, and came before
@@ -90,7 +90,7 @@ class Responder:
     def _build(self, asked: CacheableRequest, now: int) -> bytes | None:
         if len(self._ready) >= _READY:
             self._ready.clear()
-        found = self._shelf.find(inside(self._root_path, asked.path), asked.prefers_json)
+        found = self._shelf.find(strip_root_path(self._root_path, asked.path), asked.prefers_json)
         if found is None:
             return None
         status, headers, body = found.answer(asked.zipped, asked.known_tag, http_date(now))

@@ -1,1 +1,1 @@
-"""Order sessions: who connected to `/ws`, what they ask the engine, what they are told."""
+"""Order sessions: the connections to `/ws`, their requests to the engine and the messages sent back."""

@@ -1,4 +1,4 @@
-"""What a client asks, as the engine is asked for it and as the metrics count it. Pure."""
+"""Client messages as commands to the engine, and their names in the metrics. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crypto_stream.orders.wire.messages import (
     Unsubscribe,
 )
 
-Engines = PlaceOrder | CancelOrder | GetOrders | GetTrades  # the asks that the engine answers
+EngineAsk = PlaceOrder | CancelOrder | GetOrders | GetTrades  # those that the engine answers
 NAMES: dict[type[Ask], str] = {
     Subscribe: "subscribe",
     Unsubscribe: "unsubscribe",
@@ -26,8 +26,8 @@ NAMES: dict[type[Ask], str] = {
 }
 
 
-def command(number: int, ref: int, ask: Engines) -> Command:
-    """Put what session `number` asks for the bus; its answer comes with `ref`."""
+def command(number: int, ref: int, ask: EngineAsk) -> Command:
+    """Make the bus command of session `number`; the engine's answer carries the same `ref`."""
     if isinstance(ask, PlaceOrder):
         return Place(number, ref, ask.ticket)
     if isinstance(ask, CancelOrder):

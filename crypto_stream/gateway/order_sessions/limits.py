@@ -1,4 +1,4 @@
-"""What an order session needs of its gateway, and what it may do; `sessions` is that gateway's side."""
+"""What an order session needs from its gateway (`SessionHost`, see `sessions`), and its limits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from crypto_stream.gateway.order_sessions.market_data import MarketData
 from crypto_stream.market.instruments import Instrument
 
 
-class Limits(NamedTuple):
-    """What one session may do: messages a second, subscriptions, seconds without reading.
+class SessionLimits(NamedTuple):
+    """Limits of one session: messages a second, subscriptions, seconds without reading.
 
-    `sessions` are those of one owner at this gateway; the engine counts them at all gateways.
+    `sessions` is the limit per owner at this gateway; the engine limits the total at all gateways.
     """
 
     rate: int
     subscriptions: int
-    patience_s: float
+    slow_client_timeout_s: float
     sessions: int = 20
 
 
 class Client(NamedTuple):
-    """Who connected: the owner of its orders, who cannot come back when `anonymous`, and from where."""
+    """The client of a session: the owner of its orders and its address.
+
+    An `anonymous` owner gave no client_id, so it cannot come back. `extended` is the extended mode.
+    """
 
     owner: str
     anonymous: bool
@@ -32,30 +35,30 @@ class Client(NamedTuple):
 
 
 class SessionHost(Protocol):
-    """The gateway as its sessions see it; `up` says whether the engine can be asked."""
+    """The gateway as its sessions see it; `up` says whether the engine is connected."""
 
-    limits: Limits
+    limits: SessionLimits
     counters: OrderMetrics
     market: MarketData
     up: bool
 
     def clock(self) -> float:
-        """Read the time: monotonic seconds."""
+        """Return monotonic seconds."""
 
     def find(self, text: str) -> Instrument | None:
-        """Find the instrument that a text spells; RefusedError while none can be known."""
+        """Find an instrument in any spelling; RefusedError before the instruments are known."""
 
     def name(self, symbol: str) -> str:
-        """Return the usual name of an instrument."""
+        """Return the display name of an instrument."""
 
     def ask(self, command: Command) -> None:
-        """Send a command to the engine, after all that were sent before."""
+        """Send a command to the engine, in order."""
 
-    def owes(self, number: int, size: int) -> None:
-        """Note how many bytes wait for a session at most; may cut those for which most waits."""
+    def note_backlog(self, number: int, size: int) -> None:
+        """Note an upper bound of the bytes queued for a session; may cut those with the largest backlog."""
 
-    def become(self, before: str, owner: str) -> None:
-        """Count a session for another owner than before; RefusedError when that has too many."""
+    def change_owner(self, before: str, owner: str) -> None:
+        """Move a session to another owner; RefusedError if that one has too many."""
 
     def ended(self, number: int, reason: str) -> None:
-        """Forget a session."""
+        """Forget a session that has ended."""

@@ -1,4 +1,4 @@
-"""MarketDataUpdate: the newest quote to whoever subscribed, encoded once for all who write alike."""
+"""MarketDataUpdate: the newest quote for each subscriber, encoded once per style and spelling."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.orders.wire.fields import Form
 from crypto_stream.orders.wire.replies import Style, update_around
 
-# Seconds from one look at the quotes to the next: a changed one is sent once in it.
+# Seconds between two flushes; in each, a quote that changed is sent once.
 INTERVAL_S = 0.25
-# Subscribers served before the others of this process get a turn.
+# Subscribers served before control is yielded to the other green threads.
 _STRIDE = 200
-# Subscriptions of all sessions of this gateway: some 25 MB.
-MOST_SUBSCRIPTIONS = 50_000
+# For all sessions of this gateway; they take about 25 MB.
+MAX_SUBSCRIPTIONS = 50_000
 
 
 class Subscriber(Protocol):
@@ -27,11 +27,11 @@ class Subscriber(Protocol):
     style: Style
 
     def offer(self, frame: Sendable) -> int:
-        """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
+        """Send a frame unless the client is behind; return its size in bytes, or 0."""
 
 
 class Subscription(NamedTuple):
-    """One instrument for one session, under the name that the client gave it."""
+    """One session's subscription to one instrument; `form` is the client's spelling of it."""
 
     id: str
     symbol: str
@@ -39,8 +39,8 @@ class Subscription(NamedTuple):
     session: Subscriber
 
 
-class _Whole(NamedTuple):
-    """A frame for one client: compressing it would cost more than it saves."""
+class _Uncompressed(NamedTuple):
+    """A frame for one client, which would cost more to compress than that would save."""
 
     plain: bytes
 
@@ -49,102 +49,102 @@ class _Whole(NamedTuple):
         return self.plain
 
 
-class _Topic:
-    """All subscriptions of one instrument, by session; `late` are those that have not had the newest."""
+class _Subscribers:
+    """The subscriptions to one instrument by session number; `behind` have not been sent the newest quote."""
 
-    __slots__ = ("late", "members", "sent")
+    __slots__ = ("behind", "by_session", "sent_version")
 
     def __init__(self, version: int) -> None:
-        self.members: dict[int, Subscription] = {}
-        self.late: set[int] = set()
-        self.sent = version
+        self.by_session: dict[int, Subscription] = {}
+        self.behind: set[int] = set()
+        self.sent_version = version
+
+
+# Per spelling and style, a message's bytes before and after the subscription's id.
+_Encoded = dict[tuple[Form, Style], tuple[bytes, bytes]]
 
 
 class MarketData:
-    """Send each subscriber the newest quote when it changed; who is behind gets the newest later."""
+    """Send each subscriber the newest quote when it changes; a client that is behind gets it later."""
 
     def __init__(
         self,
         mirror: Mirror,
         counters: OrderMetrics,
-        breathe: Callable[[], None],
-        most: int = MOST_SUBSCRIPTIONS,
+        yield_control: Callable[[], None],
+        max_subscriptions: int = MAX_SUBSCRIPTIONS,
     ) -> None:
-        """Serve from `mirror`, at most `most` subscriptions; `breathe` lets others run for a moment."""
-        self._most = most
+        """Serve quotes from `mirror`; `yield_control` lets other green threads run."""
+        self._max_subscriptions = max_subscriptions
         self._mirror = mirror
         self._counters = counters
-        self._breathe = breathe
-        self._topics: dict[str, _Topic] = {}
+        self._yield_control = yield_control
+        self._subscribers: dict[str, _Subscribers] = {}
 
     def full(self) -> bool:
-        """Say whether there are as many subscriptions as there may be."""
-        return self._counters.subscriptions >= self._most
+        """Say whether the limit of subscriptions is reached."""
+        return self._counters.subscriptions >= self._max_subscriptions
 
-    def of(self, session: int, symbol: str) -> Subscription | None:
-        """Return this session's subscription of the instrument."""
-        topic = self._topics.get(symbol)
-        return topic.members.get(session) if topic else None
+    def find(self, session: int, symbol: str) -> Subscription | None:
+        """Find this session's subscription to an instrument."""
+        subscribers = self._subscribers.get(symbol)
+        return subscribers.by_session.get(session) if subscribers else None
 
     def add(self, session: Subscriber, symbol: str, form: Form) -> Subscription:
-        """Subscribe; the first update is sent by `begin`."""
-        topic = self._topics.get(symbol)
-        if topic is None:
-            topic = self._topics[symbol] = _Topic(self._version(symbol))
+        """Subscribe; `send_first` sends the first update."""
+        subscribers = self._subscribers.get(symbol)
+        if subscribers is None:
+            subscribers = self._subscribers[symbol] = _Subscribers(self._version(symbol))
         self._counters.subscriptions += 1
-        made = topic.members[session.number] = Subscription(str(uuid.uuid4()), symbol, form, session)
-        return made
+        added = Subscription(str(uuid.uuid4()), symbol, form, session)
+        subscribers.by_session[session.number] = added
+        return added
 
-    def begin(self, subscription: Subscription) -> None:
+    def send_first(self, subscription: Subscription) -> None:
         """Send the first update now."""
-        self._offer(self._topics[subscription.symbol], subscription, {})
+        self._offer(self._subscribers[subscription.symbol], subscription, {})
 
     def remove(self, subscription: Subscription) -> None:
         """End a subscription that `add` made."""
         self._counters.subscriptions -= 1
-        topic = self._topics[subscription.symbol]
-        del topic.members[subscription.session.number]
-        topic.late.discard(subscription.session.number)
-        if not topic.members:
-            del self._topics[subscription.symbol]
+        subscribers = self._subscribers[subscription.symbol]
+        del subscribers.by_session[subscription.session.number]
+        subscribers.behind.discard(subscription.session.number)
+        if not subscribers.by_session:
+            del self._subscribers[subscription.symbol]
 
     def flush(self) -> None:
-        """Send what changed since the last time, and the newest to those who were behind."""
+        """Send the quotes that changed since the last flush, and the newest to clients that were behind."""
         served = 0
-        for symbol, topic in list(self._topics.items()):
+        for symbol, subscribers in list(self._subscribers.items()):
             version = self._version(symbol)
-            if version != topic.sent:
-                topic.sent = version
-                targets = list(topic.members)
+            if version != subscribers.sent_version:
+                subscribers.sent_version = version
+                targets = list(subscribers.by_session)
             else:
-                targets = list(topic.late)
-            written: dict[tuple[Form, Style], tuple[bytes, bytes]] = {}
+                targets = list(subscribers.behind)
+            encoded: _Encoded = {}
             for number in targets:
-                if subscription := topic.members.get(number):
-                    self._offer(topic, subscription, written)
+                if subscription := subscribers.by_session.get(number):
+                    self._offer(subscribers, subscription, encoded)
                     served += 1
                     if not served % _STRIDE:
-                        self._breathe()
+                        self._yield_control()
 
-    def _offer(
-        self,
-        topic: _Topic,
-        subscription: Subscription,
-        written: dict[tuple[Form, Style], tuple[bytes, bytes]],
-    ) -> None:
+    def _offer(self, subscribers: _Subscribers, subscription: Subscription, encoded: _Encoded) -> None:
         session = subscription.session
         key = (subscription.form, session.style)
-        if key not in written:
+        if key not in encoded:
             quote = self._mirror.quotes.get(subscription.symbol)
             rules = self._mirror.rules(subscription.symbol)
-            written[key] = update_around(session.style, subscription.form, quote, rules)
+            encoded[key] = update_around(session.style, subscription.form, quote, rules)
             self._counters.encoded += 1
-        before, behind = written[key]
-        if session.offer(_Whole(framed(TEXT, before + subscription.id.encode() + behind))):
-            topic.late.discard(session.number)
+        prefix, suffix = encoded[key]
+        if session.offer(_Uncompressed(framed(TEXT, prefix + subscription.id.encode() + suffix))):
+            subscribers.behind.discard(session.number)
             self._counters.updates += 1
-        elif session.number in topic.members:  # else it ended just now
-            topic.late.add(session.number)
+        elif session.number in subscribers.by_session:  # else the failed send has just ended the session
+            subscribers.behind.add(session.number)
 
     def _version(self, symbol: str) -> int:
         return self._mirror.versions.get(symbol, 0)

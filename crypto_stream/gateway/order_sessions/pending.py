@@ -1,4 +1,4 @@
-"""Commands that the engine has not answered yet. Pure: the time is handed in (monotonic seconds)."""
+"""Commands that the engine has not answered yet. Pure: callers pass the time (monotonic seconds)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from crypto_stream.orders.wire.fields import Form, RequestId
 
-# Commands of one session that may wait for the engine; then no more is read from the client.
-MOST_UNANSWERED = 256
-# Lists among them: one may have a megabyte, so further ones are refused.
-MOST_LISTS = 4
-# Seconds the engine may take for a command before the client is told that its outcome is not known.
-ANSWER_S = 10.0
+# Pending commands of one session; at this limit its socket is no longer read.
+MAX_PENDING = 256
+# Pending lists among them; further ones are refused, because one list may take a megabyte.
+MAX_LISTS = 4
+# Seconds the engine may take for a command before the client is told that its outcome is unknown.
+ANSWER_TIMEOUT_S = 10.0
 
 
 class PendingCommand(NamedTuple):
-    """One command: what the client calls it, when it is overdue, what it calls the instrument of a list."""
+    """One command: the client's request_id, when it is overdue, and its spelling of a list's instrument."""
 
     request_id: RequestId
     due_s: float
@@ -24,7 +24,7 @@ class PendingCommand(NamedTuple):
 
 
 class Pending:
-    """The commands of one session by their number (`ref`), which counts from 1, oldest first."""
+    """The pending commands of one session by `ref`, a number that counts from 1; oldest first."""
 
     __slots__ = ("_lists", "_refs", "_waiting")
 
@@ -33,37 +33,37 @@ class Pending:
         self._waiting: dict[int, PendingCommand] = {}
 
     def add(self, request_id: RequestId, now_s: float, form: Form | None, *, is_list: bool) -> int:
-        """Remember a command; return its number."""
+        """Add a command; return its `ref`."""
         self._refs += 1
         self._lists += is_list
-        self._waiting[self._refs] = PendingCommand(request_id, now_s + ANSWER_S, form, is_list)
+        self._waiting[self._refs] = PendingCommand(request_id, now_s + ANSWER_TIMEOUT_S, form, is_list)
         return self._refs
 
     def take(self, ref: int) -> PendingCommand | None:
-        """Forget a command that is answered; return what was known of it."""
+        """Remove and return the command that was answered, if it is still pending."""
         taken = self._waiting.pop(ref, None)
         if taken is not None:
             self._lists -= taken.is_list
         return taken
 
     def take_overdue(self, now_s: float) -> list[PendingCommand]:
-        """Forget the commands that wait for too long."""
+        """Remove and return the commands that are overdue."""
         overdue = [ref for ref, one in self._waiting.items() if one.due_s <= now_s]
         return [taken for ref in overdue if (taken := self.take(ref))]
 
     def take_all(self) -> list[PendingCommand]:
-        """Forget every command."""
+        """Remove and return every command."""
         taken, self._waiting, self._lists = self._waiting, {}, 0
         return list(taken.values())
 
     def full(self) -> bool:
-        """Say whether so many wait that no more should come."""
-        return len(self._waiting) >= MOST_UNANSWERED
+        """Say whether the session's socket should not be read for now."""
+        return len(self._waiting) >= MAX_PENDING
 
-    def eased(self) -> bool:
-        """Say whether there is room for many again."""
-        return len(self._waiting) < MOST_UNANSWERED // 2
+    def half_empty(self) -> bool:
+        """Say whether reading may resume."""
+        return len(self._waiting) < MAX_PENDING // 2
 
     def lists_full(self) -> bool:
-        """Say whether no further list may be asked for."""
-        return self._lists >= MOST_LISTS
+        """Say whether a further list must be refused."""
+        return self._lists >= MAX_LISTS

@@ -1,43 +1,44 @@
-"""How fast one client may ask. Pure: the time is handed in (monotonic seconds)."""
+"""A client's rate limit. Pure: callers pass the time (monotonic seconds)."""
 
 from __future__ import annotations
 
-# Refusals within this time that are abuse, not haste.
-MOST_REFUSED = 1_000
-WITHIN_S = 10.0
+# So many refusals within this time are abuse, not haste.
+MAX_REFUSALS = 1_000
+REFUSALS_WITHIN_S = 10.0
 
 
 class RateLimit:
-    """Allow `rate` messages a second, and a second's worth at once after a pause (a token bucket)."""
+    """A token bucket: `rate` messages a second, and bursts of one second's worth."""
 
-    __slots__ = ("_at_s", "_left", "_rate", "_refused", "_since_s")
+    __slots__ = ("_at_s", "_rate", "_refused", "_since_s", "_tokens")
 
     def __init__(self, rate: int, now_s: float) -> None:
         self._rate = rate
-        self._left = float(rate)
+        self._tokens = float(rate)
         self._at_s = self._since_s = now_s
         self._refused = 0
 
     def allows(self, now_s: float, cost: int = 1) -> bool:
-        """Say whether one more message is allowed now, and count it as `cost` messages."""
-        left = self._left + (now_s - self._at_s) * self._rate
+        """Say whether one more message is allowed now; it counts as `cost` messages."""
+        tokens = self._tokens + (now_s - self._at_s) * self._rate
         self._at_s = now_s
-        if left >= min(cost, self._rate):
-            self._left = min(left, float(self._rate)) - cost
+        if tokens >= min(cost, self._rate):
+            self._tokens = min(tokens, float(self._rate)) - cost
             return True
-        self._left = left
-        if now_s - self._since_s > WITHIN_S:
+        self._tokens = tokens
+        if now_s - self._since_s > REFUSALS_WITHIN_S:
             self._since_s, self._refused = now_s, 0
         self._refused += 1
         return False
 
-    def rest_s(self) -> float:
-        """Return for how many seconds who was refused a message is not read: half of what it has to wait.
+    def pause_s(self) -> float:
+        """Return for how many seconds to stop reading from a client after a refusal.
 
-        So a flood costs little, and who does not stop is still found out.
+        It is half the time until the next token: a flood costs little, yet a client that keeps flooding
+        collects refusals until it is `abusive`.
         """
         return 0.5 / self._rate
 
-    def abused(self) -> bool:
-        """Say whether so much was refused that the client cannot mean well."""
-        return self._refused >= MOST_REFUSED
+    def abusive(self) -> bool:
+        """Say whether the client was refused so often that it should be disconnected."""
+        return self._refused >= MAX_REFUSALS

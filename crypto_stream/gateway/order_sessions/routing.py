@@ -1,4 +1,4 @@
-"""Where order sessions come in: `/ws`, judged before Flask, which tells the refusals."""
+"""`/ws`: opens order sessions before requests reach Flask, which responds to refused ones."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ log = logging.getLogger(__name__)
 _PATHS = frozenset({"/ws", "/ws/"})
 _HEADER = "HTTP_X_CLIENT_ID"
 _MODES = ("plain", "extended")
-# Key of a WSGI environ: why a handshake was refused.
+# Key of a WSGI environ: why the handshake was refused.
 _REFUSED = "crypto_stream.refused"
-_CROWDED = 429
-_CODES = {400: "bad_handshake", 426: "websocket_only", _CROWDED: "too_many_connections"}
+_TOO_MANY_CONNECTIONS = "too_many_connections"
+_CODES = {400: "bad_handshake", 426: "websocket_only", 429: _TOO_MANY_CONNECTIONS}
 
 
 def order_gateway() -> Blueprint:
-    """Make the blueprint of `/ws`, which answers what is no WebSocket handshake, or a refused one."""
+    """Make the blueprint of `/ws`, which responds to ordinary requests and to refused handshakes."""
     blueprint = Blueprint("order_gateway", __name__)
 
     @blueprint.get("/ws")
     def ws() -> Response:
         problem: ProblemError | None = request.environ.get(_REFUSED)
         if problem is None:
-            text = "This address is a WebSocket: connect to it with a WebSocket client."
+            text = "This is a WebSocket endpoint: connect to it with a WebSocket client."
             problem = ProblemError(426, "websocket_only", text)
             problem.headers = {"Upgrade": "websocket"}
         raise problem
@@ -51,64 +51,64 @@ def order_gateway() -> Blueprint:
 
 
 class OrderRouting:
-    """Let WebSockets in at `/ws`; everything else, and whom it refuses, goes on to `app`."""
+    """WSGI middleware: open a session for each WebSocket handshake at `/ws`; pass all else to `app`."""
 
     def __init__(
         self,
         app: Wsgi,
-        entrance: Upgrades,
+        upgrades: Upgrades,
         sessions: OrderSessions,
         origins: Sequence[str],
-        most: int,
+        max_connections: int,
         viewers: Sized,
         refusals: Refusals,
     ) -> None:
-        """Wrap `app`; sessions and `viewers` together are at most `most`."""
+        """Allow at most `max_connections` sessions and `viewers` together."""
         self._app = app
-        self._entrance = entrance
+        self._upgrades = upgrades
         self._sessions = sessions
         self._origins = origins
-        self._most = most
+        self._max_connections = max_connections
         self._viewers = viewers
         self._refusals = refusals
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        asks = "websocket" in environ.get("HTTP_UPGRADE", "").lower()
-        if environ["PATH_INFO"] in _PATHS and asks:
+        is_handshake = "websocket" in environ.get("HTTP_UPGRADE", "").lower()
+        if environ["PATH_INFO"] in _PATHS and is_handshake:
             try:
-                self._enter(environ)
+                self._open_session(environ)
             except ProblemError as problem:
-                if problem.code != _CODES[_CROWDED]:  # which the entrance has noted
+                if problem.code != _TOO_MANY_CONNECTIONS:  # `upgrades` has noted that one
                     self._refusals.note(problem.code, problem.detail, environ.get("REMOTE_ADDR"))
-                problem.__context__ = None  # frames in it and in the trace would hold the request for long
+                problem.__context__ = None  # like a traceback, it would keep the request alive
                 environ[_REFUSED] = problem.with_traceback(None)
-                del environ["HTTP_UPGRADE"]  # Flask would not find the route of a WebSocket
+                del environ["HTTP_UPGRADE"]  # with it, Flask would not match the route
             else:
                 return []
         return self._app(environ, start_response)
 
-    def _enter(self, environ: dict[str, Any]) -> None:
+    def _open_session(self, environ: dict[str, Any]) -> None:
         origin = environ.get("HTTP_ORIGIN")
         if not allowed(self._origins, origin, environ):
             raise ProblemError(403, "origin_not_allowed", refusal(origin, environ))
-        client = _asked(environ)
+        client = _client(environ)
         try:
             self._sessions.check(client.owner)
         except RefusedError as refused:
             raise ProblemError(429, refused.code, f"{refused}.") from None
-        if len(self._sessions) + len(self._viewers) >= self._most:
-            text = "This gateway has as many connections as it takes; try again later."
+        if len(self._sessions) + len(self._viewers) >= self._max_connections:
+            text = "This gateway has reached its limit of connections; try again later."
             raise _with(ProblemError(503, "too_many_viewers", text), ("Retry-After", "5"))
-        made = self._entrance.judge(environ, compression=False, counted=False)
-        if made.status != HTTPStatus.SWITCHING_PROTOCOLS:
-            raise _of_handshake(made)
+        answer = self._upgrades.judge(environ, compression=False, counted=False)
+        if answer.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            raise _handshake_problem(answer)
 
-        def make(descriptor: int, left: Callable[[], None]) -> OrderSession:
-            return self._sessions.open(descriptor, self._entrance.bounds, client, left)
+        def make(descriptor: int, on_close: Callable[[], None]) -> OrderSession:
+            return self._sessions.open(descriptor, self._upgrades.bounds, client, on_close)
 
-        session = self._entrance.enter(environ, made, make, counted=False)
-        # Who knows a client_id trades as that owner: it is in no log.
+        session = self._upgrades.enter(environ, answer, make, counted=False)
+        # The client_id is a secret (whoever knows it trades as its owner), so it is never logged.
         log.info(
             "client connected",
             extra={
@@ -119,13 +119,13 @@ class OrderRouting:
         )
 
 
-def _asked(environ: dict[str, Any]) -> Client:
-    """Read who comes back, and whether in the extended mode; other parameters mean nothing here."""
+def _client(environ: dict[str, Any]) -> Client:
+    """Read the client_id and the mode of a handshake; other parameters are ignored."""
     given = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     named = environ.get(_HEADER)
     owners = [*given.get("client_id", []), *([] if named is None else [named])]
     if len(owners) > 1:
-        text = "client_id may be given once, in the address or as the header X-Client-Id."
+        text = "client_id may be given only once, in the URL or as the header X-Client-Id."
         raise ProblemError(400, "bad_parameter", text, parameter="client_id")
     try:
         owner = uuid(owners[0], "client_id") if owners else None
@@ -139,11 +139,11 @@ def _asked(environ: dict[str, Any]) -> Client:
     return Client(owner or str(new_uuid()), owner is None, modes[0] == "extended", address)
 
 
-def _of_handshake(made: Answer) -> ProblemError:
-    text = made.body.decode().strip() or made.phrase
-    problem = ProblemError(made.status, _CODES.get(made.status, "bad_handshake"), text)
+def _handshake_problem(answer: Answer) -> ProblemError:
+    text = answer.body.decode().strip() or answer.phrase
+    problem = ProblemError(answer.status, _CODES.get(answer.status, "bad_handshake"), text)
     kept = {"upgrade", "sec-websocket-version"}
-    return _with(problem, *((name, value) for name, value in made.headers if name.lower() in kept))
+    return _with(problem, *((name, value) for name, value in answer.headers if name.lower() in kept))
 
 
 def _with(problem: ProblemError, *headers: tuple[str, str]) -> ProblemError:

@@ -1,4 +1,4 @@
-"""All order sessions of this gateway, and their one way to the engine and back."""
+"""All order sessions of this gateway, and their shared connection to the engine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.opening import Opening
-from crypto_stream.gateway.order_sessions.limits import Client, Limits
+from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
 from crypto_stream.gateway.order_sessions.session import OrderSession
+from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.orders.validation import too_many_sessions
@@ -27,17 +27,18 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
 _CHECK_S = 1.0
-# Told to sessions, or sessions looked at, before the others of this process get a turn.
+# Messages sent, or sessions checked, before control is yielded to the other green threads.
 _STRIDE = 200
-# Bytes that may wait for all clients together; past it those are cut for whom most waits.
-MOST_OWED_IN_ALL = 16 * 1024 * 1024
+# Bytes queued for all clients together; beyond that, those with the largest backlogs are cut off.
+MAX_TOTAL_BACKLOG = 16 * 1024 * 1024
 
 
 class OrderSessions:
-    """Keep the sessions, send what they ask in one message per turn of the hub, hand out what is told.
+    """All sessions: batches their commands to the engine and distributes its messages.
 
-    While the engine is gone (`up` is False) sessions stay open and are told so; after its next snapshot all
-    are attached anew. Bounded by the sessions: each may have 256 commands without an answer.
+    While the engine is unreachable (`up` is False) sessions stay open and commands are refused; all are
+    attached again after the engine's next snapshot. Memory is bounded by the sessions: each may have 256
+    pending commands.
     """
 
     def __init__(
@@ -45,123 +46,126 @@ class OrderSessions:
         mirror: Mirror,
         port: GatewayPort,
         hub: Hub,
-        limits: Limits,
+        limits: SessionLimits,
         clock: Callable[[], float] = time.monotonic,
-        most_owed: int = MOST_OWED_IN_ALL,
+        max_total_backlog: int = MAX_TOTAL_BACKLOG,
     ) -> None:
-        """Serve nobody yet; `run` does what time brings."""
+        """Start without sessions; `run` is the timer loop."""
         self.counters = OrderMetrics()
         self.limits = limits
         self.clock = clock
         self.up = False
-        self.market = MarketData(mirror, self.counters, _breathe)
+        self.market = MarketData(mirror, self.counters, _yield_control)
         self._mirror = mirror
         self._port = port
         self._hub = hub
         self._numbers = itertools.count(1)
         self._sessions: dict[int, OrderSession] = {}
-        self._unreceipted: dict[int, OrderSession] = {}
+        self._unacknowledged: dict[int, OrderSession] = {}
         self._commands: list[Command] = []
         self._sending = False
-        self._left: dict[int, Callable[[], None]] = {}
+        self._on_close: dict[int, Callable[[], None]] = {}
         self._owners: Counter[str] = Counter()
-        self._most_owed = most_owed
-        self._owed: dict[int, int] = {}
-        self.opening: Opening | None = None
+        self._max_total_backlog = max_total_backlog
+        self._backlogs: dict[int, int] = {}
+        self.startup: StartupGrace | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    # Clients come and go.
+    # Connecting and leaving.
 
     def check(self, owner: str) -> None:
-        """Raise RefusedError when an owner has as many sessions as it may have."""
+        """Raise RefusedError if an owner has reached its limit of sessions."""
         most = self.limits.sessions
         if self._owners[owner] >= most:
             raise RefusedError("too_many_sessions", too_many_sessions(most))
 
-    def open(self, descriptor: int, bounds: Bounds, client: Client, left: Callable[[], None]) -> OrderSession:
-        """Begin a session on a connection; `left` ends it."""
+    def open(
+        self, descriptor: int, bounds: Bounds, client: Client, on_close: Callable[[], None]
+    ) -> OrderSession:
+        """Open a session on a connection; `on_close` is called when it has ended."""
         session = OrderSession(descriptor, self._hub, bounds, next(self._numbers), client, self)
         self._sessions[session.number] = session
-        self._left[session.number] = left
+        self._on_close[session.number] = on_close
         self._owners[client.owner] += 1
         self.counters.sessions += 1
         if self.up:
             session.attach()
-        elif self.opening is not None and self.opening.early():
-            session.hold(True)  # what it asks waits until the engine is there, or it is too late for that
+        elif self.startup is not None and self.startup.active():
+            session.hold(True)  # read nothing until the engine is connected or the grace period is over
         return session
 
     def ended(self, number: int, reason: str) -> None:
-        """Forget a session."""
+        """Forget a session that has ended."""
         session = self._sessions.pop(number)
-        self._unreceipted.pop(number, None)
-        self.owes(number, 0)
-        self._count_out(session.client.owner)
+        self._unacknowledged.pop(number, None)
+        self.note_backlog(number, 0)
+        self._release(session.client.owner)
         self.counters.sessions -= 1
-        self._left.pop(number)()
+        self._on_close.pop(number)()
         log.info("client left", extra={"client": session.name, "reason": reason})
 
-    def become(self, before: str, owner: str) -> None:
-        """Count a session for another owner than before; RefusedError when that has too many."""
+    def change_owner(self, before: str, owner: str) -> None:
+        """Move a session to another owner; RefusedError if that one has too many."""
         self.check(owner)
-        self._count_out(before)
+        self._release(before)
         self._owners[owner] += 1
 
-    def _count_out(self, owner: str) -> None:
+    def _release(self, owner: str) -> None:
         self._owners[owner] -= 1
         if not self._owners[owner]:
             del self._owners[owner]
 
     def close(self) -> None:
-        """Tell every client that the gateway goes away."""
+        """Close every session because the gateway is stopping."""
         for session in list(self._sessions.values()):
-            session.end(1001, "the gateway goes away; connect again")
+            session.end(1001, "the gateway is stopping; connect again")
 
-    # What sessions need.
+    # For the sessions (`SessionHost`).
 
     def find(self, text: str) -> Instrument | None:
-        """Find the instrument that a text spells; RefusedError while none is known."""
+        """Find an instrument in any spelling; RefusedError before the instruments are known."""
         if self._mirror.epoch is None:
             raise RefusedError("engine_unreachable", f"{UNREACHABLE}: no instrument is known yet")
         return self._mirror.catalogue.find(text)
 
     def name(self, symbol: str) -> str:
-        """Return the usual name of an instrument: EUR/RUB, or its symbol where it is no pair."""
+        """Return the display name of an instrument: EUR/RUB, or its symbol if it is not a pair."""
         found = self._mirror.catalogue.find(symbol)
         return f"{found.base}/{found.quote}" if found and found.base and found.quote else symbol
 
     def ask(self, command: Command) -> None:
-        """Send a command to the engine with all others of this turn of the hub."""
+        """Send a command to the engine, together with all others of this turn of the hub."""
         self._commands.append(command)
         if not self._sending:
             self._sending = True
             self._hub.spawn(self._send)
 
-    def owes(self, number: int, size: int) -> None:
-        """Note how many bytes wait for a session at most; cut those for which most waits past the bound."""
-        if number not in self._sessions:  # it was told something while it ended: nobody waits for that
+    def note_backlog(self, number: int, size: int) -> None:
+        """Note an upper bound of the bytes queued for a session; cut the largest if the total is too much."""
+        if number not in self._sessions:  # a message was queued while the session ended
             size = 0
-        self.counters.owed += size - self._owed.pop(number, 0)
+        self.counters.backlog += size - self._backlogs.pop(number, 0)
         if size:
-            self._owed[number] = size
-        if size and self.counters.owed > self._most_owed and self._counted() > self._most_owed:
-            for heaviest in sorted(self._owed, key=lambda each: self._owed[each], reverse=True):
-                if self.counters.owed <= self._most_owed // 2:
+            self._backlogs[number] = size
+        limit = self._max_total_backlog
+        if size and self.counters.backlog > limit and self._recount_backlog() > limit:
+            for largest in sorted(self._backlogs, key=lambda each: self._backlogs[each], reverse=True):
+                if self.counters.backlog <= limit // 2:
                     return
-                if heaviest in self._sessions:  # others may end meanwhile
-                    self._sessions[heaviest].drop("too slow")
+                if largest in self._sessions:  # cutting one session may end others
+                    self._sessions[largest].drop("too slow")
 
-    def _counted(self) -> int:
-        """Count what really waits now: some may have read since it was noted."""
-        sizes = {number: self._sessions[number].owed() for number in self._owed}
-        self._owed = {number: size for number, size in sizes.items() if size}
-        self.counters.owed = sum(sizes.values())
-        return self.counters.owed
+    def _recount_backlog(self) -> int:
+        """Count the bytes queued now, since clients may have read some of what was noted."""
+        sizes = {number: self._sessions[number].backlog() for number in self._backlogs}
+        self._backlogs = {number: size for number, size in sizes.items() if size}
+        self.counters.backlog = sum(sizes.values())
+        return self.counters.backlog
 
     def busy(self) -> bool:
-        """Say whether commands are on their way to the engine."""
+        """Say whether commands are being sent to the engine."""
         return self._sending
 
     def _send(self) -> None:
@@ -169,32 +173,32 @@ class OrderSessions:
             commands, self._commands = self._commands, []
             try:
                 self._port.send(OrderCommands(commands))
-            except BusError as error:  # `lose` tells the clients
-                log.warning("order commands are lost with the engine", extra={"reason": str(error)})
+            except BusError as error:  # `engine_lost` informs the clients
+                log.warning("order commands lost: no connection to the engine", extra={"reason": str(error)})
         self._sending = False
 
-    # What the engine tells; all of it in the bus's own green thread.
+    # From the engine, in the green thread that reads the bus.
 
-    def tell(self, news: Sequence[Told]) -> None:
-        """Give each session what it is told, in one piece per session."""
-        for start in range(0, len(news), _STRIDE):
+    def deliver(self, messages: Sequence[Told]) -> None:
+        """Send messages to their sessions, with one write per session."""
+        for start in range(0, len(messages), _STRIDE):
             if start:
-                _breathe()
+                _yield_control()
             frames: dict[OrderSession, list[bytes]] = {}
-            for told in news[start : start + _STRIDE]:
-                session = self._sessions.get(told.session)
+            for message in messages[start : start + _STRIDE]:
+                session = self._sessions.get(message.session)
                 if session is None:
                     continue
-                if isinstance(told, Cut):
-                    session.dismiss(told.code, told.reason)
+                if isinstance(message, Cut):
+                    session.close_with_error(message.code, message.reason)
                 else:
-                    frames.setdefault(session, []).append(session.framed(told))
+                    frames.setdefault(session, []).append(session.frame_for(message))
             for session, parts in frames.items():
-                session.give_frames(b"".join(parts))
-                self._ask_for_receipt(session)
+                session.send_frames(b"".join(parts))
+                self._request_ack(session)
 
     def attach(self) -> None:
-        """Attach every session, now that the engine is there again; a mere newer snapshot changes nothing."""
+        """Attach every session after the engine has connected; do nothing if it was connected already."""
         if self.up:
             return
         self.up = True
@@ -202,25 +206,25 @@ class OrderSessions:
             session.attach()
             session.hold(False)
 
-    def lose(self) -> None:
-        """Take everything without an answer as lost: the connection to the engine is gone."""
+    def engine_lost(self) -> None:
+        """Drop the unsent commands and inform the sessions: the connection to the engine is lost."""
         if not self.up:
             return
         self.up = False
         self._commands.clear()
         for session in list(self._sessions.values()):
-            session.lose()
+            session.engine_lost()
 
-    # What time brings.
+    # On a timer.
 
     def run(self) -> None:
-        """Serve market data, ask for receipts, look after the sessions, for ever."""
+        """Send market data, request acknowledgements and check the sessions, for ever."""
         next_flush_s = next_check_s = self.clock()
         while True:
             time.sleep(_TICK_S)
             now_s = self.clock()
-            for session in list(self._unreceipted.values()):
-                self._ask_for_receipt(session)
+            for session in list(self._unacknowledged.values()):
+                self._request_ack(session)
             if now_s >= next_flush_s:
                 next_flush_s = max(next_flush_s + INTERVAL_S, now_s)
                 self.market.flush()
@@ -228,25 +232,25 @@ class OrderSessions:
                 next_check_s = now_s + _CHECK_S
                 self._check()
 
-    def _ask_for_receipt(self, session: OrderSession) -> None:
-        if session.ask_for_receipt(self.clock()):
-            self._unreceipted.pop(session.number, None)
+    def _request_ack(self, session: OrderSession) -> None:
+        if session.request_ack(self.clock()):
+            self._unacknowledged.pop(session.number, None)
         elif session.number in self._sessions:
-            self._unreceipted[session.number] = session
+            self._unacknowledged[session.number] = session
 
     def _check(self) -> None:
         now_s = self.clock()
-        self._counted()
-        if self.opening is not None and not self.opening.early():
-            self.opening = None
+        self._recount_backlog()
+        if self.startup is not None and not self.startup.active():
+            self.startup = None
             for session in list(self._sessions.values()):
                 session.hold(False)
-        for at, session in enumerate(list(self._sessions.values()), 1):
+        for count, session in enumerate(list(self._sessions.values()), 1):
             if session.number in self._sessions:
                 session.check(now_s)
-            if not at % _STRIDE:
-                _breathe()
+            if not count % _STRIDE:
+                _yield_control()
 
 
-def _breathe() -> None:
+def _yield_control() -> None:
     time.sleep(0)

@@ -1,1 +1,1 @@
-"""Pages and answers over HTTP."""
+"""HTTP: the pages, the JSON API and the WSGI middleware around them."""

@@ -1,4 +1,4 @@
-"""What engine.io is not asked: foreign pages, old clients, polling where it cannot work, a full house."""
+"""Refuse engine.io requests that must not open a session: bad origins, old clients, a full gateway."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from crypto_stream.gateway.web.origins import allowed, refusal
 _PATH = "/socket.io"
 
 
-class _Answer(NamedTuple):
-    line: str
+class _Refusal(NamedTuple):
+    status: str
     headers: list[tuple[str, str]]
     body: bytes
     code: str
     detail: str
 
 
-def _problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Answer:
+def _refusal(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Refusal:
     title = status.phrase
     about = {"type": "about:blank", "title": title, "status": status, "code": code, "detail": detail}
     body = json.dumps(about).encode()
@@ -34,61 +34,61 @@ def _problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, st
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
     ]
-    return _Answer(f"{status} {title}", [*fixed, *headers], body, code, detail)
+    return _Refusal(f"{status} {title}", [*fixed, *headers], body, code, detail)
 
 
-_FULL = _problem(
+_GATEWAY_FULL = _refusal(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many_viewers",
     FULL,
     ("Retry-After", "5"),
 )
-_CROWDED = _problem(
+_ADDRESS_FULL = _refusal(
     HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_connections",
-    "This address has as many connections as one may have (max_per_address); close some.",
+    "Your address has reached its limit of connections (max_per_address); close some and try again.",
     ("Retry-After", "5"),
 )
-_POLLING = _problem(
+_WEBSOCKET_ONLY = _refusal(
     HTTPStatus.BAD_REQUEST,
     "websocket_only",
     "Several gateways share this port, so polling cannot work: clients must use transports: ['websocket'].",
 )
-_OLD = _problem(
+_OLD_CLIENT = _refusal(
     HTTPStatus.BAD_REQUEST,
     "old_client",
     "The client is using an unsupported version of the Socket.IO or Engine.IO protocols: this server speaks"
     " Engine.IO 4 (?EIO=4), as socket.io-client 3 and 4 do.",
 )
-_SCRIPT = _problem(
+_JSONP = _refusal(
     HTTPStatus.BAD_REQUEST,
     "jsonp_not_served",
-    "Polling by script (JSONP, the parameter j) is not served: it tells no origin, so any page could read."
-    " Use a WebSocket or usual polling, as socket.io-client does by itself.",
+    "JSONP polling (the parameter j) is not supported: it sends no Origin, so any page could read the data."
+    " Use a WebSocket or ordinary polling, as socket.io-client does by default.",
 )
 
 
 class AdmissionRules(NamedTuple):
-    """How many engine.io sessions may be open, in all and of one address, and whether they may poll.
+    """How many engine.io sessions may be open, in total and per address, and whether they may poll.
 
-    `full` says that there is no room for one more viewer.
+    `full` says whether the gateway has reached `max_viewers`.
     """
 
-    most: int
+    max_sessions: int
     presence: Presence
     counters: DeliveryMetrics
     full: Callable[[], bool]
     polling: bool = True
 
 
-class Known(Protocol):
-    """What is known of engine.io's sessions."""
+class OpenSessions(Protocol):
+    """The open engine.io sessions."""
 
     def __len__(self) -> int:
         """Count them."""
 
     def full(self, address: str) -> bool:
-        """Say whether this address may have no more."""
+        """Say whether this address has reached its limit."""
 
     def begin_poll(self, sid: str) -> None:
         """Note that a poll begins."""
@@ -98,23 +98,23 @@ class Known(Protocol):
 
 
 class Admission:
-    """Answer for engine.io where it must not begin a session; each refusal is counted by its code.
+    """WSGI middleware that refuses some engine.io requests; each refusal is counted by its code.
 
-    400 to pages that may not connect, to clients of another protocol, to polling by script, and to polling
-    where several gateways share the port: each poll would come to another of them. 503 beyond the limit and
-    429 beyond that of an address: who never joins would cost memory unseen. Default clients try again after
-    these; a refusal by Socket.IO itself would be final for them.
+    400 for forbidden origins, clients of another protocol version, JSONP, and polling where several gateways
+    share the port (successive polls would reach different ones). 503 when the gateway is full and 429 when
+    the address is: both are decided before there is a session, because one that never joins a namespace
+    would still cost memory. Default clients retry after these statuses; a refusal by Socket.IO itself would
+    be final for them.
     """
 
-    def __init__(self, app: Wsgi, sessions: Known, admission: AdmissionRules, origins: Sequence[str]) -> None:
-        """Wrap `app`."""
+    def __init__(
+        self, app: Wsgi, sessions: OpenSessions, rules: AdmissionRules, origins: Sequence[str]
+    ) -> None:
         self._app = app
         self._origins = origins
         self._sessions = sessions
-        self._most = admission.most
-        self._full = admission.full
-        self._polling = admission.polling
-        self._counters = admission.counters
+        self._rules = rules
+        self._counters = rules.counters
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
@@ -122,16 +122,16 @@ class Admission:
         if path != _PATH and not path.startswith(f"{_PATH}/"):
             return self._app(environ, start_response)
         if path == _PATH:
-            environ["PATH_INFO"] = f"{_PATH}/"  # engine.io knows only this one
+            environ["PATH_INFO"] = f"{_PATH}/"  # engine.io matches only this form
         query = parse_qs(environ.get("QUERY_STRING", ""))
         address = str(environ.get("REMOTE_ADDR", ""))
-        refused = self._refusal(environ, query, address)
+        refused = self._refuse(environ, query, address)
         if refused is not None:
             self._counters.refusals.note(refused.code, refused.detail, address)
-            start_response(refused.line, refused.headers)
+            start_response(refused.status, refused.headers)
             return [refused.body]
-        polls = "sid" in query and environ["REQUEST_METHOD"] == "GET" and "HTTP_UPGRADE" not in environ
-        if not polls:
+        is_poll = "sid" in query and environ["REQUEST_METHOD"] == "GET" and "HTTP_UPGRADE" not in environ
+        if not is_poll:
             return self._app(environ, start_response)
         sid = query["sid"][0]
         self._sessions.begin_poll(sid)
@@ -140,21 +140,25 @@ class Admission:
         finally:
             self._sessions.end_poll(sid)
 
-    def _refusal(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Answer | None:
+    def _refuse(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Refusal | None:
         origin = environ.get("HTTP_ORIGIN")
         if not allowed(self._origins, origin, environ):
-            return _problem(HTTPStatus.BAD_REQUEST, "origin_not_allowed", refusal(origin, environ))
+            return _refusal(HTTPStatus.BAD_REQUEST, "origin_not_allowed", refusal(origin, environ))
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return None
-        if "j" in query or ("sid" not in query and query.get("EIO") != ["4"]):
-            return _SCRIPT if "j" in query else _OLD
-        if not self._polling and query.get("transport") != ["websocket"]:
-            return _POLLING
-        return None if "sid" in query else self._no_room(address)
+        if "j" in query:
+            return _JSONP
+        if "sid" not in query and query.get("EIO") != ["4"]:
+            return _OLD_CLIENT
+        if not self._rules.polling and query.get("transport") != ["websocket"]:
+            return _WEBSOCKET_ONLY
+        return None if "sid" in query else self._refuse_if_full(address)
 
-    def _no_room(self, address: str) -> _Answer | None:
-        refused = _FULL if self._full() or len(self._sessions) >= self._most else None
-        if refused is None and self._sessions.full(address):
-            refused = _CROWDED
+    def _refuse_if_full(self, address: str) -> _Refusal | None:
+        refused = None
+        if self._rules.full() or len(self._sessions) >= self._rules.max_sessions:
+            refused = _GATEWAY_FULL
+        elif self._sessions.full(address):
+            refused = _ADDRESS_FULL
         self._counters.refused += refused is not None
         return refused

@@ -1,4 +1,4 @@
-"""JSON: quotes, venues, sources, health, metrics and their description."""
+"""The JSON API: quotes, venues, sources, health, metrics and their OpenAPI description."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from crypto_stream.bus.messages import GetTopic
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.gateway.web.parameters import given
+from crypto_stream.gateway.web.parameters import query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.response_cache import ResponseCache
-from crypto_stream.gateway.web.responses import NEVER, answer, json_answer, reply
+from crypto_stream.gateway.web.responses import NEVER, body_response, json_response, respond
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import Venues
 from crypto_stream.wall_clock import wall_ms
 
 
 def find(mirror: Mirror, text: str) -> Instrument:
-    """Find the instrument that a path names, or raise the problem that says why not."""
+    """Find the instrument that a path names; ProblemError 404 or 503 if there is none."""
     found = mirror.catalogue.find(text)
     if found is not None:
         return found
@@ -34,42 +34,44 @@ def find(mirror: Mirror, text: str) -> Instrument:
     )
 
 
-def quote_answer(shelf: ResponseCache, instrument: Instrument, by_accept: bool = False) -> Response:
-    """Answer one quote; `by_accept` where the client could have had a page instead."""
-    quote = shelf.course(instrument.symbol, by_accept)
+def quote_response(responses: ResponseCache, instrument: Instrument, by_accept: bool = False) -> Response:
+    """Respond with one quote; `by_accept` if the Accept header chose it over the page."""
+    quote = responses.course(instrument.symbol, by_accept)
     if quote is None:
-        raise ProblemError(503, "no_quote", f"The engine has sent no quote of {instrument.symbol} yet.")
-    return reply(quote)
+        raise ProblemError(503, "no_quote", f"The engine has sent no quote for {instrument.symbol} yet.")
+    return respond(quote)
 
 
 def _no_parameters() -> None:
-    """Refuse what would be left out silently: none of these addresses takes a parameter."""
-    given()
+    """Refuse parameters rather than ignore them: none of these addresses takes any."""
+    query_parameters()
 
 
-def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: ResponseCache) -> Blueprint:
-    """Make the blueprint of everything that answers JSON or metrics."""
+def api(
+    mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, responses: ResponseCache
+) -> Blueprint:
+    """Make the blueprint of all that responds with JSON or metrics."""
     blueprint = Blueprint("api", __name__)
 
     blueprint.before_request(_no_parameters)
 
     @blueprint.get("/courses")
     def courses() -> Response:
-        return reply(shelf.courses())
+        return respond(responses.courses())
 
     @blueprint.get("/courses/<path:symbol>")
     def course(symbol: str) -> Response:
-        return quote_answer(shelf, find(mirror, symbol))
+        return quote_response(responses, find(mirror, symbol))
 
     @blueprint.get("/venues/<path:symbol>")
     def venues(symbol: str) -> Response:
         found = find(mirror, symbol)
-        return json_answer(_ask_venues(port, found.symbol))
+        return json_response(_ask_venues(port, found.symbol))
 
     @blueprint.get("/sources")
     def sources() -> Response:
         timeline = mirror.timeline
-        return json_answer(
+        return json_response(
             {
                 "time": wall_ms(),
                 "verdict": mirror.verdict(),
@@ -84,7 +86,7 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: R
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
-        return json_answer({"status": "ok"}, cache=NEVER)
+        return json_response({"status": "ok"}, cache=NEVER)
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
@@ -92,7 +94,7 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: R
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
         troubles = {
-            "prices": mirror.verdict().words(),
+            "prices": mirror.verdict().summary(),
             "history": mirror.history_trouble,
             "orders": mirror.orders_trouble,
             "bars": mirror.bars_trouble,
@@ -101,21 +103,21 @@ def api(mirror: Mirror, port: GatewayPort, registry: CollectorRegistry, shelf: R
         degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
         degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]
         degraded += mirror.lacking()
-        return json_answer({"status": "ready", "degraded": degraded}, cache=NEVER)
+        return json_response({"status": "ready", "degraded": degraded}, cache=NEVER)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        return answer(generate_latest(registry), CONTENT_TYPE_LATEST, cache=NEVER)
+        return body_response(generate_latest(registry), CONTENT_TYPE_LATEST, cache=NEVER)
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
-        return reply(shelf.openapi())
+        return respond(responses.openapi())
 
     return blueprint
 
 
 def _engine(mirror: Mirror) -> dict[str, object]:
-    """Tell the engine's own figures, of the same moment as the verdict; null what is not known."""
+    """Return the engine's own figures, as of the same moment as the verdict; None where unknown."""
     quotes = mirror.quotes.values()
     return {
         "reachable": mirror.alive,

@@ -1,4 +1,4 @@
-"""GET /connect: why a page's WebSocket is refused. Browsers tell a page only that it failed."""
+"""GET /connect says why a WebSocket would be refused; to a page, the browser reports only that it failed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Response, request
 
 from crypto_stream.gateway.web.origins import allowed, refusal
-from crypto_stream.gateway.web.parameters import given
+from crypto_stream.gateway.web.parameters import query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
-from crypto_stream.gateway.web.responses import NEVER, json_answer
+from crypto_stream.gateway.web.responses import NEVER, json_response
 
-FULL = "This gateway has as many viewers as it takes (max_viewers); try again later."
+FULL = "This gateway has reached its limit of viewers (max_viewers); try again later."
 
 
 def connect(origins: Sequence[str], full: Callable[[], bool]) -> Blueprint:
-    """Make the blueprint of `/connect`, which judges an origin and the room as handshakes do."""
+    """Make the blueprint of `/connect`, which applies the same checks as a handshake."""
     blueprint = Blueprint("connect", __name__)
 
     @blueprint.get("/connect")
-    def judge() -> Response:
-        origin = given({"origin"}).get("origin")
+    def check() -> Response:
+        origin = query_parameters({"origin"}).get("origin")
         if not allowed(origins, origin, request.environ):
             raise ProblemError(403, "origin_not_allowed", refusal(origin, request.environ))
         if full():
             raise ProblemError(503, "too_many_viewers", FULL)
-        return json_answer({"status": "ok"}, cache=NEVER)
+        return json_response({"status": "ok"}, cache=NEVER)
 
     return blueprint

@@ -1,4 +1,4 @@
-"""Whose request it is, where a proxy that we trust handed it on. Pure, over a WSGI environ."""
+"""The client's address behind trusted proxies (`X-Forwarded-For`). Pure, over a WSGI environ."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Forwarded:
-    """Give every request the address of its client, as `X-Forwarded-For` of `trusted` proxies tells it."""
+    """WSGI middleware: set REMOTE_ADDR to the client's address as `trusted` proxies report it."""
 
     def __init__(self, app: Wsgi, trusted: Sequence[Network]) -> None:
-        """Wrap `app`."""
         self._app = app
         self._trusted = trusted
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        peer, told = str(environ.get("REMOTE_ADDR", "")), environ.get("HTTP_X_FORWARDED_FOR")
-        if told:
-            environ["REMOTE_ADDR"] = client(peer, told, self._trusted)
+        peer, header = str(environ.get("REMOTE_ADDR", "")), environ.get("HTTP_X_FORWARDED_FOR")
+        if header:
+            environ["REMOTE_ADDR"] = client(peer, header, self._trusted)
         return self._app(environ, start_response)
 
 
-def client(peer: str, told: str, trusted: Sequence[Network]) -> str:
-    """Return the last address before the trusted proxies: further left may stand anything."""
-    present = peer
-    for word in reversed(told.split(",")):
-        address = _parsed(present)
+def client(peer: str, header: str, trusted: Sequence[Network]) -> str:
+    """Return the rightmost address that is not a trusted proxy: a client can forge whatever is left of it."""
+    current = peer
+    for entry in reversed(header.split(",")):
+        address = _parse(current)
         if address is None or not any(address in network for network in trusted):
-            return present
-        before = _parsed(word)
-        if before is None:
-            return present
-        present = str(before)
-    return present
+            return current
+        previous = _parse(entry)
+        if previous is None:
+            return current
+        current = str(previous)
+    return current
 
 
-def _parsed(word: str) -> _Address | None:
-    """Read an address, which some proxies write with its port."""
-    text = word.strip()
+def _parse(entry: str) -> _Address | None:
+    """Parse an address; some proxies append its port."""
+    text = entry.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

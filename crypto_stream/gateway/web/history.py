@@ -1,4 +1,4 @@
-"""GET /history: bars and gaps of one instrument, as JSON or CSV; the last hour of all of them."""
+"""GET /history: bars and gaps of one instrument as JSON or CSV; the last hour of every instrument."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.api import find
-from crypto_stream.gateway.web.parameters import given, moment, number, wrong
+from crypto_stream.gateway.web.concurrency import ConcurrencyLimit, SingleFlight, busy
+from crypto_stream.gateway.web.parameters import bad_parameter, parse_count, parse_time, query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
-from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, reply
-from crypto_stream.gateway.web.turns import Shared, Turns, busy
+from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, respond
 from crypto_stream.market.bars import Bar
 
 _KNOWN = ("format", "from", "interval", "limit", "points", "to")
 _Answer = TypeVar("_Answer", HistoryPage, Sparks)
 _FORMATS = ("json", "csv")
-# Questions to the engine at once: each may make it read and fold thousands of bars.
-_AT_ONCE = 64
-_OF_ONE_ADDRESS = 32
+# Concurrent requests to the engine: each may make it read and aggregate thousands of bars.
+_MAX_CONCURRENT = 64
+_MAX_PER_ADDRESS = 32
 
 
 def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blueprint:
-    """Make the blueprint of the history; questions refused as too many are counted."""
+    """Make the blueprint of the history; requests refused as busy are counted."""
     blueprint = Blueprint("history", __name__)
-    turns, shared = Turns(_AT_ONCE, _OF_ONE_ADDRESS), Shared()
+    limit, shared = ConcurrencyLimit(_MAX_CONCURRENT, _MAX_PER_ADDRESS), SingleFlight()
 
-    def ask(asked: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
+    def ask(query: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
         try:
-            with turns.turn(request.remote_addr or ""):
-                return _answered(port, asked, kind)
+            with limit.slot(request.remote_addr or ""):
+                return _ask_engine(port, query, kind)
         except ProblemError as problem:
             counters.history_refusals += problem.code == "busy"
             raise
@@ -46,45 +46,49 @@ def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blu
     @blueprint.get("/history/<path:symbol>")
     def bars(symbol: str) -> Response:
         found = find(mirror, symbol)
-        told = given(_KNOWN)
-        asked = _read(found.symbol, told)
-        if told.get("format") == "csv":
-            return reply(shared.get((asked, "csv"), lambda: _table(ask(asked, HistoryPage))))
-        return reply(shared.get(asked, lambda: json_prebuilt(ask(asked, HistoryPage))))
+        parameters = query_parameters(_KNOWN)
+        query = _parse(found.symbol, parameters)
+        if parameters.get("format") == "csv":
+            return respond(shared.get((query, "csv"), lambda: _as_csv(ask(query, HistoryPage))))
+        return respond(shared.get(query, lambda: json_prebuilt(ask(query, HistoryPage))))
 
     @blueprint.get("/history")
     def sparks() -> Response:
-        given()
-        return reply(shared.get("sparks", lambda: json_prebuilt(ask(GetSparks(), Sparks))))
+        query_parameters()
+        return respond(shared.get("sparks", lambda: json_prebuilt(ask(GetSparks(), Sparks))))
 
     return blueprint
 
 
-def _read(symbol: str, told: Mapping[str, str]) -> GetHistory:
-    if told.get("format", "json") not in _FORMATS:
-        raise wrong("format", "format is one of json, csv")
-    counts = {name: number(name, told[name]) for name in ("points", "limit") if name in told}
-    times = {name: moment(name, told[name]) for name in ("from", "to") if name in told}
+def _parse(symbol: str, parameters: Mapping[str, str]) -> GetHistory:
+    if parameters.get("format", "json") not in _FORMATS:
+        raise bad_parameter("format", "format must be json or csv")
+    counts = {name: parse_count(name, parameters[name]) for name in ("points", "limit") if name in parameters}
+    times = {name: parse_time(name, parameters[name]) for name in ("from", "to") if name in parameters}
     return GetHistory(
-        *(symbol, told.get("interval"), counts.get("points")),
-        *(times.get("from"), times.get("to"), counts.get("limit")),
+        symbol,
+        interval=parameters.get("interval"),
+        points=counts.get("points"),
+        from_ms=times.get("from"),
+        to_ms=times.get("to"),
+        limit=counts.get("limit"),
     )
 
 
-def _answered(port: GatewayPort, asked: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
+def _ask_engine(port: GatewayPort, query: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
     try:
-        return msgspec.msgpack.decode(port.request(asked), type=kind)
+        return msgspec.msgpack.decode(port.request(query), type=kind)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:
         if refused.code == "bad_parameter":
-            raise wrong(str(refused).partition(" ")[0], str(refused)) from None
+            raise bad_parameter(str(refused).partition(" ")[0], str(refused)) from None
         if refused.code == "busy":
             raise busy(str(refused)) from None
         raise ProblemError(503, refused.code, str(refused)) from None
 
 
-def _table(page: HistoryPage) -> Prebuilt:
+def _as_csv(page: HistoryPage) -> Prebuilt:
     return Prebuilt(_csv(page.bars), "text/csv; charset=utf-8")
 
 

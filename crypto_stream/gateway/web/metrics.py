@@ -1,4 +1,4 @@
-"""/metrics: what the mirror knows and delivery counts, read at each scrape."""
+"""/metrics: the mirror's state and the counters of this gateway, read at each scrape."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _P = "crypto_stream_"
 _OF_SOURCE: tuple[tuple[str, str, Callable[[SourceStatus], float | None]], ...] = (
     ("live", "1 while the source is live.", lambda one: one.state == "live"),
     ("pinned", "1 while the source is pinned.", lambda one: one.pinned),
-    ("age_seconds", "Since its newest data.", lambda one: None if one.age_ms is None else one.age_ms / 1000),
-    ("serving", "Instruments it serves.", lambda one: one.serving),
-    ("carries", "Instruments it carries.", lambda one: one.carries),
-    ("lacking", "Instruments of which channels give nothing they should.", lambda one: len(one.lacking)),
+    ("age_seconds", "Time since the source's newest data.", lambda one: _seconds(one.age_ms)),
+    ("serving", "Instruments that the source serves now.", lambda one: one.serving),
+    ("carries", "Instruments that the source carries.", lambda one: one.carries),
+    ("lacking", "Instruments for which a channel delivers nothing.", lambda one: len(one.lacking)),
 )
 _BY_CHANNEL: tuple[tuple[str, str, Callable[[SourceStatus], dict[str, int]]], ...] = (
     ("frames", "Frames received.", lambda one: one.frames),
     (
         "dropped",
-        "Events not newer than known (by channel), or that cannot be true (by reason).",
+        "Events dropped as out of order (by channel) or as implausible (by reason).",
         lambda one: one.dropped,
     ),
 )
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:
-    """Make a registry of its own, so that several gateways can live in one process's tests."""
+    """Make a separate registry, so that tests can run several gateways in one process."""
     made = CollectorRegistry()
     for collector in collectors:
         made.register(collector)
@@ -48,14 +48,13 @@ def registry(*collectors: Collector) -> CollectorRegistry:
 
 
 class EngineMetrics(Collector):
-    """What the engine told: the same in every gateway."""
+    """The engine's figures, the same in every gateway."""
 
     def __init__(self, mirror: Mirror) -> None:
-        """Read `mirror` at each scrape."""
         self._mirror = mirror
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families."""
+        """Yield the metrics."""
         yield from self._engine()
         yield from self._history()
         yield from self._orders()
@@ -64,13 +63,15 @@ class EngineMetrics(Collector):
     def _engine(self) -> Iterator[Metric]:
         mirror = self._mirror
         yield _gauge("engine_up", "1 while the engine can be reached.", int(mirror.alive))
-        yield _gauge("seq", "Newest published change in this life of the engine.", mirror.seq)
+        yield _gauge("seq", "Sequence number of the newest published change in this engine run.", mirror.seq)
         if mirror.lag_ms is not None:
-            yield _gauge("engine_lag_seconds", "Lag of the engine's loop.", mirror.lag_ms / 1000)
+            yield _gauge("engine_lag_seconds", "Event-loop lag of the engine.", mirror.lag_ms / 1000)
         stale = sum(quote.stale for quote in mirror.quotes.values())
         yield _gauge("quotes", "Instruments with a quote.", len(mirror.quotes))
         yield _gauge("quotes_stale", "Instruments whose quote is stale.", stale)
-        ages = GaugeMetricFamily(f"{_P}quote_age_seconds", "Since the quote was received.", labels=["symbol"])
+        ages = GaugeMetricFamily(
+            f"{_P}quote_age_seconds", "Time since the quote was received.", labels=["symbol"]
+        )
         now = time.time()
         for quote in mirror.quotes.values():
             if quote.received is not None:
@@ -81,9 +82,9 @@ class EngineMetrics(Collector):
         counts = self._mirror.history_counts
         if counts is None:
             return
-        yield _total("late_trades", "Trades whose bar had closed: they change nothing.", counts.late_trades)
-        yield _gauge("bars_waiting", "Bars that wait for the disk.", counts.waiting)
-        yield _total("bars_lost", "Bars lost while the disk refused.", counts.lost)
+        yield _total("late_trades", "Trades ignored because their bar had closed.", counts.late_trades)
+        yield _gauge("bars_waiting", "Bars waiting to be written to disk.", counts.waiting)
+        yield _total("bars_lost", "Bars lost because the disk could not be written.", counts.lost)
 
     def _orders(self) -> Iterator[Metric]:
         counts = self._mirror.order_counts
@@ -91,14 +92,14 @@ class EngineMetrics(Collector):
             return
         yield _gauge("orders_active", "Orders that can still trade.", counts.active)
         yield _total("orders_placed", "Orders accepted.", counts.placed)
-        yield _total("orders_filled", "Orders filled whole.", counts.filled)
+        yield _total("orders_filled", "Orders filled completely.", counts.filled)
         yield _total("orders_cancelled", "Orders cancelled.", counts.cancelled)
         yield _total("orders_rejected", "Orders rejected after they had been accepted.", counts.rejected)
-        yield _gauge("order_news_waiting_bytes", "Order news that wait for gateways.", counts.waiting)
-        yield _total("order_news_cuts", "Connections cut as too much waited for them.", counts.cuts)
+        yield _gauge("order_news_waiting_bytes", "Order events queued for gateways.", counts.waiting)
+        yield _total("order_news_cuts", "Gateway connections cut because of their backlog.", counts.cuts)
         yield SummaryMetricFamily(
             f"{_P}order_commit_seconds",
-            "Bringing a batch of orders and reports to the disk.",
+            "Time to commit a batch of orders and reports to disk.",
             count_value=counts.commits,
             sum_value=counts.commit_s,
         )
@@ -112,13 +113,13 @@ class EngineMetrics(Collector):
                 if value is not None:
                     gauge.add_metric([one.name], value)
             yield gauge
-        state = GaugeMetricFamily(f"{_P}source_state", "1 for the present state.", labels=["source", "state"])
-        again = CounterMetricFamily(f"{_P}source_reconnects", "Reconnects.", labels=["source"])
+        state = GaugeMetricFamily(f"{_P}source_state", "1 for the current state.", labels=["source", "state"])
+        reconnects = CounterMetricFamily(f"{_P}source_reconnects", "Reconnects.", labels=["source"])
         for one in sources:
             state.add_metric([one.name, one.state], 1)
-            again.add_metric([one.name], one.reconnects)
+            reconnects.add_metric([one.name], one.reconnects)
         yield state
-        yield again
+        yield reconnects
         for name, text, count in _BY_CHANNEL:
             counter = CounterMetricFamily(f"{_P}source_{name}", text, labels=["source", "channel"])
             for one in sources:
@@ -128,77 +129,83 @@ class EngineMetrics(Collector):
 
 
 class GatewayMetrics(Collector):
-    """What this gateway counts."""
+    """The counters of this gateway."""
 
     def __init__(self, delivery: Delivery, counters: DeliveryMetrics, orders: OrderMetrics) -> None:
-        """Read all of them at each scrape."""
         self._delivery = delivery
         self._counters = counters
         self._orders = orders
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families."""
+        """Yield the metrics."""
         yield from self._of_viewers()
         yield from self._of_orders()
 
     def _of_orders(self) -> Iterator[Metric]:
         orders = self._orders
         yield _gauge("order_sessions", "Open connections to /ws.", orders.sessions)
-        yield _gauge("order_subscriptions", "Instruments those subscribed to.", orders.subscriptions)
-        yield _gauge("order_owed_bytes", "Bytes that wait for those who read slowly, at most.", orders.owed)
-        yield _by("order_messages", "Messages of those clients.", "kind", orders.messages)
-        yield _by("order_refusals", "ErrorInfos sent to them.", "code", orders.refusals)
-        yield _total("order_reports", "Execution reports sent to them.", orders.reports)
-        yield _total("order_updates", "Market data updates sent to them.", orders.updates)
+        yield _gauge("order_subscriptions", "Market data subscriptions on /ws.", orders.subscriptions)
+        yield _gauge("order_owed_bytes", "Bytes queued for slow order clients, at most.", orders.backlog)
+        yield _by("order_messages", "Messages from order clients.", "kind", orders.messages)
+        yield _by("order_refusals", "ErrorInfo messages sent to order clients.", "code", orders.refusals)
+        yield _total("order_reports", "Execution reports sent to order clients.", orders.reports)
+        yield _total("order_updates", "Market data updates sent to order clients.", orders.updates)
         yield _total("order_encoded", "Quotes encoded for those updates.", orders.encoded)
-        yield _by("order_sessions_cut", "Clients that were cut off.", "reason", orders.disconnected)
+        yield _by("order_sessions_cut", "Order clients disconnected.", "reason", orders.disconnected)
 
     def _of_viewers(self) -> Iterator[Metric]:
         counters = self._counters
         yield _gauge("viewers", "Connected viewers.", len(self._delivery.viewers))
-        yield _gauge("viewers_behind", "Viewers that cannot keep up now.", self._delivery.behind())
-        yield _gauge("viewer_waiting", "Frames that wait for those.", self._delivery.depth())
-        yield _gauge("channels", "Different wishes among them.", len(self._delivery.channels))
-        flushes = CounterMetricFamily(f"{_P}flushes", "Rounds of sending.", labels=["interval_ms"])
+        yield _gauge("viewers_behind", "Viewers that cannot keep up at the moment.", self._delivery.behind())
+        yield _gauge("viewer_waiting", "Frames queued for viewers.", self._delivery.depth())
+        yield _gauge("channels", "Distinct subscriptions among the viewers.", len(self._delivery.channels))
+        flushes = CounterMetricFamily(f"{_P}flushes", "Flushes to viewers.", labels=["interval_ms"])
         for interval_ms, number in sorted(counters.flushes.items()):
             flushes.add_metric([str(interval_ms)], number)
         yield flushes
-        yield _by("viewer_frames", "Frames handed to viewers.", "event", counters.frames)
+        yield _by("viewer_frames", "Frames sent to viewers.", "event", counters.frames)
         yield _total("viewer_bytes", "Bytes of those frames.", counters.bytes)
-        flush = HistogramMetricFamily(f"{_P}flush_seconds", "Sending one channel's quotes to all members.")
+        flush = HistogramMetricFamily(f"{_P}flush_seconds", "Time to send quotes to one channel's members.")
         flush.add_metric([], counters.flush_s.buckets(), counters.flush_s.total)
         yield flush
         latency = HistogramMetricFamily(
             f"{_P}latency_seconds",
-            "From the engine's publishing of a flush's newest quote to its last member's socket.",
+            "From the engine publishing the newest quote of a flush to the last member's socket.",
             labels=["interval_ms"],
         )
         for interval_ms, seen in sorted(counters.latency_s.items()):
             latency.add_metric([str(interval_ms)], seen.buckets(), seen.total)
         yield latency
-        yield _total("encoded", "Quote frames encoded, one for all members of a channel.", counters.encoded)
-        yield _total("skipped", "Frames not queued for viewers that were behind.", counters.skipped)
-        yield _total("caught_up", "Snapshots given to viewers that had fallen behind.", counters.caught_up)
-        yield _total("disconnected_slow", "Viewers cut for not reading.", counters.disconnected_slow)
-        yield _total("refused_viewers", "Connections beyond the limit.", counters.refused)
-        yield _by("refused_connections", "Viewers refused.", "reason", counters.refusals.by_reason)
-        yield _by("refused_requests", "HTTP requests that nothing read.", "code", counters.refused_requests)
-        yield _by("ended_connections", "HTTP connections ended by us.", "reason", counters.ended_connections)
+        yield _total("encoded", "Quote frames encoded, once for all members of a channel.", counters.encoded)
+        yield _total("skipped", "Frames skipped for viewers that were behind.", counters.skipped)
+        yield _total("caught_up", "Snapshots sent to viewers that had fallen behind.", counters.caught_up)
+        yield _total("disconnected_slow", "Viewers disconnected as too slow.", counters.disconnected_slow)
+        yield _total("refused_viewers", "Connections refused because of a limit.", counters.refused)
+        yield _by("refused_connections", "Connections refused.", "reason", counters.refusals.by_reason)
+        yield _by("refused_requests", "Malformed HTTP requests refused.", "code", counters.refused_requests)
+        yield _by(
+            "ended_connections",
+            "HTTP connections closed by the gateway.",
+            "reason",
+            counters.ended_connections,
+        )
         yield _by(
             "ended_sessions",
             "Socket.IO sessions that never became viewers.",
             "reason",
             counters.ended_sessions,
         )
-        yield _total("accept_pauses", "Times new connections had to wait.", counters.accept_pauses)
-        yield _by("viewer_refusals", "Viewers' events that were refused.", "code", counters.refused_events)
+        yield _total("accept_pauses", "Pauses in accepting connections.", counters.accept_pauses)
+        yield _by("viewer_refusals", "Events from viewers refused.", "code", counters.refused_events)
         yield _by(
-            "refused_packets", "Connections ended for what they sent.", "reason", counters.refused_packets
+            "refused_packets", "Connections closed for an invalid packet.", "reason", counters.refused_packets
         )
-        yield _total(
-            "history_refusals", "Questions to the history beyond a limit.", counters.history_refusals
-        )
-        yield _total("prebuilt_answers", "Requests answered before WSGI.", counters.prebuilt)
+        yield _total("history_refusals", "History requests refused as busy.", counters.history_refusals)
+        yield _total("prebuilt_answers", "Requests answered from the cache.", counters.prebuilt)
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -8,7 +8,7 @@ import msgspec
 
 import crypto_stream
 from crypto_stream.bus.messages import HistoryPage, Sparks
-from crypto_stream.gateway.mirror import MOST_SWITCHES
+from crypto_stream.gateway.mirror import MAX_SWITCHES
 from crypto_stream.gateway.verdict import Verdict
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.quotes import Quote
@@ -34,7 +34,7 @@ _PROBLEM = {
         "status": {"type": "integer"},
         "code": {"type": "string", "description": "Stable: programs may rely on it."},
         "detail": {"type": "string"},
-        "near": {"type": "array", "items": {"type": "string"}, "description": "Symbols that may be meant."},
+        "near": {"type": "array", "items": {"type": "string"}, "description": "Similar known symbols."},
         "parameter": {"type": "string", "description": "The parameter that was wrong."},
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
@@ -43,10 +43,13 @@ _QUOTE, _SOURCE, _SWITCH, _VENUES, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {
-        "description": "The installation: another one means other data.",
+        "description": "Identity of the data set; a different value means different data.",
         "schema": {"type": "string"},
     },
-    "Stream-Seq": {"description": "Newest published change.", "schema": {"type": "integer"}},
+    "Stream-Seq": {
+        "description": "Sequence number of the newest published change.",
+        "schema": {"type": "integer"},
+    },
     "ETag": {"schema": {"type": "string"}},
 }
 
@@ -66,9 +69,9 @@ def _get(summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
-_UNKNOWN = {"404": _problem("No such instrument; `near` lists what may be meant.")}
+_UNKNOWN = {"404": _problem("No such instrument; `near` lists similar ones.")}
 _UNREACHABLE = {"503": _problem("The engine cannot be reached.")}
-_UNCHANGED = {"304": {"description": "The client has it already (If-None-Match)."}}
+_UNCHANGED = {"304": {"description": "Not modified: the client already has this version (If-None-Match)."}}
 _STATUS = {"type": "object", "properties": {"status": {"type": "string"}}}
 _PINNED = {"type": ["string", "null"], "description": "The pinned source, null while none is."}
 
@@ -80,19 +83,19 @@ def _query(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 5000}
 _MOMENT = {"type": "integer", "minimum": 0}
 _RANGE = [
-    _query("interval", "Length of a bar; without it and `points`: 1m.", {"enum": list(INTERVALS)}),
-    _query("points", "Instead of `interval`: the finest with at most so many bars.", _COUNT),
-    _query("from", "Bars that begin at or after this time (ms); the oldest ones are given.", _MOMENT),
-    _query("to", "Bars that begin before this time (ms); without `from` the newest ones are given.", _MOMENT),
+    _query("interval", "Length of a bar; 1m if neither it nor `points` is given.", {"enum": list(INTERVALS)}),
+    _query("points", "Instead of `interval`: pick the finest interval with at most this many bars.", _COUNT),
+    _query("from", "Only bars that begin at or after this time (ms); the oldest of them first.", _MOMENT),
+    _query("to", "Only bars that begin before this time (ms); without `from`, the newest of them.", _MOMENT),
     _query(
-        "limit", "Bars at most, usually 500; `older` or `newer` of the answer fetches the next ones.", _COUNT
+        "limit", "Maximum number of bars, by default 500; `older` and `newer` lead to the next page.", _COUNT
     ),
     _query("format", "csv: only the bars, as text/csv.", {"enum": ["json", "csv"]}),
 ]
 
 _PIN: dict[str, Any] = {
     "summary": "Pin a source: only it serves; `auto` unpins.",
-    "description": "Needs the admin token: the setting, else the one that `token` prints on the machine.",
+    "description": "Needs the admin token: the setting admin_token, or what the command `token` prints.",
     "security": [{"token": []}],
     "requestBody": {
         "required": True,
@@ -108,7 +111,7 @@ _PIN: dict[str, Any] = {
     },
     "responses": {
         "200": _json("Done.", {"type": "object", "properties": {"pinned": _PINNED}}),
-        "400": _problem("`source` is missing, no text or unknown."),
+        "400": _problem("`source` is missing, not a string, or unknown."),
         "401": _problem("The token is missing or wrong."),
         "413": _problem("The body is too large."),
         "415": _problem("The body is not application/json."),
@@ -121,13 +124,13 @@ _PATHS: dict[str, Any] = {
         "The board: all quotes, live.", {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED}
     ),
     "/{symbol}": _get(
-        "The instrument's page; its quote where the client prefers application/json.",
+        "The instrument's page, or its quote if the client prefers application/json.",
         {
             "200": {
                 "description": "A page, or the quote.",
                 "content": {**_HTML, "application/json": {"schema": _QUOTE}},
             },
-            "308": {"description": "Another spelling: to the canonical path."},
+            "308": {"description": "Redirect from another spelling to the canonical path."},
             **_UNCHANGED,
             **_UNKNOWN,
             **_UNREACHABLE,
@@ -139,7 +142,7 @@ _PATHS: dict[str, Any] = {
         {
             "200": _json("All quotes.", _QUOTES, headers=_POSITION),
             **_UNCHANGED,
-            "503": _json("Nothing is fresh: the last known quotes, all stale.", _QUOTES, headers=_POSITION),
+            "503": _json("No price is live: the last known quotes, all stale.", _QUOTES, headers=_POSITION),
         },
     ),
     "/courses/{symbol}": _get(
@@ -153,11 +156,11 @@ _PATHS: dict[str, Any] = {
         parameters=[_SYMBOL],
     ),
     "/history": _get(
-        "The last price of each minute of the last hour, of every instrument.",
+        "The last price of each minute of the last hour, for every instrument.",
         {"200": _json("The prices.", _SPARKS), **_UNCHANGED, **_UNREACHABLE},
     ),
     "/history/{symbol}": _get(
-        "Bars of one instrument, built from its trades, and the gaps in which no source was live.",
+        "Bars of one instrument, built from its trades, and the gaps while no source was live.",
         {
             "200": {
                 "description": "Bars, oldest first; the last one may be open.",
@@ -169,22 +172,22 @@ _PATHS: dict[str, Any] = {
             **_UNCHANGED,
             "400": _problem("A parameter is wrong; `parameter` names it."),
             **_UNKNOWN,
-            "503": _problem("The engine cannot be reached, or the history cannot be read now."),
+            "503": _problem("The engine cannot be reached, or the history is unavailable."),
         },
         parameters=[_SYMBOL, *_RANGE],
     ),
     "/sources": _get(
-        "Each source with its state, whether prices are live, the engine, the newest switches and starts.",
+        "Sources and their states, whether prices are live, the engine, recent failovers and restarts.",
         {
             "200": _json(
-                "The sources, best first; the switches and the starts of the engine, oldest first.",
+                "Sources in order of preference; failovers and engine starts, oldest first.",
                 {
                     "type": "object",
                     "properties": {
                         "pinned": _PINNED,
                         "sources": {"type": "array", "items": _SOURCE},
-                        "switches": {"type": "array", "items": _SWITCH, "maxItems": MOST_SWITCHES},
-                        "switches_since": {**_MOMENT, "description": "When the engine began to note them."},
+                        "switches": {"type": "array", "items": _SWITCH, "maxItems": MAX_SWITCHES},
+                        "switches_since": {**_MOMENT, "description": "When recording of switches began."},
                         "starts": {"type": "array", "items": _START},
                         "verdict": _VERDICT,
                         "engine": {"type": "object"},
@@ -197,48 +200,48 @@ _PATHS: dict[str, Any] = {
     ),
     "/sources/active": {"post": _PIN},
     "/ws": _get(
-        "The order gateway: a WebSocket that speaks JSON (docs/orders.md).",
+        "The order gateway: JSON over a WebSocket (docs/orders.md).",
         {
             "101": {"description": "Connected."},
             "400": _problem("A parameter or the handshake is wrong."),
             "403": _problem("Pages of this origin may not connect."),
-            "426": _problem("This is no WebSocket handshake."),
-            "429": _problem("As many connections of one address as are allowed."),
-            "503": _problem("As many connections as this gateway takes."),
+            "426": _problem("Not a WebSocket handshake."),
+            "429": _problem("Too many connections from this address or of this client_id."),
+            "503": _problem("This gateway has reached its limit of connections."),
         },
         parameters=[
             _query(
                 "client_id",
-                "Owner of the orders; without it a fresh one.",
+                "Owner of the orders; a new one if omitted.",
                 {"type": "string", "format": "uuid"},
             ),
             {
                 "name": "X-Client-Id",
                 "in": "header",
-                "description": "The same, and in no proxy's log.",
+                "description": "The same as client_id, but kept out of proxies' access logs.",
                 "schema": {"type": "string", "format": "uuid"},
             },
-            _query("mode", "extended: fields beyond the exercise's.", {"enum": ["plain", "extended"]}),
+            _query("mode", "extended: more message types and fields.", {"enum": ["plain", "extended"]}),
         ],
     ),
     "/connect": _get(
-        "Whether pages of an origin may connect: why a WebSocket was refused, which no page can read there.",
+        "Whether pages of an origin may connect; says why a WebSocket was refused, which browsers hide.",
         {
-            "200": _json("They may.", _STATUS),
+            "200": _json("They may connect.", _STATUS),
             "403": _problem("They may not; the detail says what to change."),
             "503": _problem("They may, but the gateway is full."),
         },
         parameters=[_query("origin", "The origin of the page.", {"type": "string"})],
     ),
-    "/healthz": _get("The process is alive.", {"200": _json("It is.", _STATUS)}),
+    "/healthz": _get("Liveness: the process responds.", {"200": _json("Alive.", _STATUS)}),
     "/readyz": _get(
-        "Prices are live: of a real pair where there are any.",
-        {"200": _json("They are.", _STATUS), "503": _problem("They are not; `reasons` says why.")},
+        "Readiness: prices are live (of a real pair, if there are any).",
+        {"200": _json("Ready.", _STATUS), "503": _problem("Not ready; `reasons` says why.")},
     ),
     "/metrics": _get("Prometheus metrics.", {"200": {"description": "Text.", "content": _TEXT}}),
     "/openapi.json": _get("This description.", {"200": _json("OpenAPI.", {"type": "object"}), **_UNCHANGED}),
     "/status": _get(
-        "A page about sources, switches between them, viewers and versions.",
+        "The status page: sources, switches between them, viewers and versions.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
     ),
     "/orders": _get(
@@ -246,7 +249,7 @@ _PATHS: dict[str, Any] = {
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
     ),
     "/docs": _get(
-        "A page that shows this description.",
+        "The page that shows this description.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
     ),
 }
@@ -259,8 +262,8 @@ DESCRIPTION: dict[str, Any] = {
         "version": crypto_stream.__version__,
         "license": {"name": "MIT"},
         "description": (
-            "Live prices from several exchanges with fail-over between them. Prices, sizes and volumes are "
-            "decimal texts exactly as the venue gave them; times are ms since the epoch (UTC). The live "
+            "Live prices from several exchanges with failover between them. Prices, sizes and volumes are "
+            "decimal strings exactly as the venue sent them; times are ms since the Unix epoch. The live "
             "stream is Socket.IO at /socket.io/ (events hello, subscribe, unsubscribe, snapshot, quotes, "
             "candles, venues, source, status)."
         ),

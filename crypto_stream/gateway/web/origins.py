@@ -1,4 +1,4 @@
-"""Whose pages may read and connect: our own and those of allowed origins. Pure, over a WSGI environ."""
+"""Which origins' pages may read and connect: our own and the allowed ones. Pure, over a WSGI environ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from crypto_stream.origin import normal_origin
 
-# What a proxy adds, and no page can: a browser's WebSocket handshake carries no header of the page's choice.
+# A proxy adds these; a page cannot, because it cannot set headers of a browser's WebSocket handshake.
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 
@@ -27,10 +27,10 @@ def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, An
 
 
 def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
-    """Say whether the Host can be ours: anybody may let a name of his own point to this machine.
+    """Say whether the Host header can be trusted to name us, against DNS rebinding.
 
-    His page then has the same origin as we have under that name (DNS rebinding). An address, a name of this
-    machine or network, and whatever a proxy hands on, cannot be had so.
+    Anybody can point a name of their own at this machine; their page then has the same origin as we do
+    under that name. That cannot happen with an IP address, a local name, or behind a proxy.
     """
     if any(name in environ for name in _FORWARDED):
         return True
@@ -45,15 +45,15 @@ def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
 
 
 def listed(origins: Sequence[str], origin: str | None) -> bool:
-    """Say whether an origin is named in the setting, not just let in by `*`: it may send credentials."""
+    """Say whether the setting names this origin, rather than `*` allowing it: it may send credentials."""
     return origin is not None and origin in origins
 
 
 def refusal(origin: str | None, environ: Mapping[str, Any]) -> str:
-    """Say what is refused where `allowed` is False, and what to change."""
+    """Explain why `allowed` is False and what to change."""
     host = str(environ.get("HTTP_HOST", ""))[:100]
     return (
-        f"Pages of {str(origin)[:100]} may not connect: the Host that reached this server is {host!r}."
-        " If a proxy stands between, let it hand on the Host as it came"
-        " (nginx: proxy_set_header Host $http_host); else list the origin in the setting origins."
+        f"Pages from {str(origin)[:100]} may not connect: this server received the Host header {host!r}."
+        " Behind a proxy, pass the original Host header on (nginx: proxy_set_header Host $http_host);"
+        " otherwise add the origin to the setting origins."
     )

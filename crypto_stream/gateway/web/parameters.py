@@ -1,4 +1,4 @@
-"""Query parameters: what is not known is refused, and times are read as people and programs write them."""
+"""Query parameters: unknown ones are refused; times may be ms or ISO 8601."""
 
 from __future__ import annotations
 
@@ -10,49 +10,50 @@ from flask import request
 
 from crypto_stream.gateway.web.problems import ProblemError
 
-# What some libraries add so that nothing between here and them keeps an answer; it means nothing.
+# Some libraries add this parameter to defeat caches.
 _IGNORED = "_"
-_LONGEST = 19  # digits of a number that any parameter could need
+_MAX_DIGITS = 19
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|z|[+ -]\d{2}:?\d{2})?)?")
-# As ms these are days of 1970 to 1973, or centuries ahead: they were meant as another unit.
+# Read as ms, these would be in the early 1970s or centuries ahead: another unit was meant.
 _UNITS = ((10**8, 10**11, "seconds", "* 1000"), (10**14, 10**17, "microseconds", "/ 1000"))
 _NANOSECONDS = (10**17, 10**20, "nanoseconds", "/ 1000000")
 
 
-def given(known: Collection[str] = ()) -> dict[str, str]:
-    """Return the parameters of the present request; ProblemError names one that is not `known`."""
+def query_parameters(known: Collection[str] = ()) -> dict[str, str]:
+    """Return the parameters of the current request; ProblemError names one that is not `known`."""
     found = {name: request.args[name] for name in request.args if name != _IGNORED}
     for name in found:
         if name not in known:
-            few = f"known: {', '.join(sorted(known))}" if known else "this address takes none"
+            which = f"known: {', '.join(sorted(known))}" if known else "this address takes none"
             hint = "; one quote is at /courses/SYMBOL" if name in {"symbol", "symbols"} else ""
-            raise wrong(name, f"{name[:40]} is no parameter here; {few}{hint}")
+            raise bad_parameter(name, f"unknown parameter {name[:40]}; {which}{hint}")
     return found
 
 
-def number(name: str, text: str) -> int:
-    """Read a count; ProblemError for what is none."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST):
-        raise wrong(name, f"{name} is a whole number without a sign, not {text[:40]!r}")
+def parse_count(name: str, text: str) -> int:
+    """Parse a count; ProblemError if it is not one."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise bad_parameter(name, f"{name} must be a whole number without a sign, not {text[:40]!r}")
     return int(text)
 
 
-def moment(name: str, text: str) -> int:
-    """Read a time: ms since the epoch, or ISO 8601, in UTC where it names no zone; return ms."""
+def parse_time(name: str, text: str) -> int:
+    """Parse a time, ms since the epoch or ISO 8601 (UTC unless it names a zone); return ms."""
     if text.isascii() and _DATE.fullmatch(text):
         return _of_date(name, text)
-    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST):
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
         text = text[:40]
-        raise wrong(name, f"{name} is a whole number of ms, or ISO 8601 (2026-01-31T12:00:00Z), not {text!r}")
+        expected = "a whole number of ms or an ISO 8601 time (2026-01-31T12:00:00Z)"
+        raise bad_parameter(name, f"{name} must be {expected}, not {text!r}")
     value = int(text)
     for least, most, unit, factor in (*_UNITS, _NANOSECONDS):
         if least <= value < most:
-            raise wrong(name, f"{name} is in ms; {text} looks like {unit}: send {text} {factor}")
+            raise bad_parameter(name, f"{name} is in ms; {text} looks like {unit}: send {text} {factor}")
     return value
 
 
-def wrong(name: str, text: str) -> ProblemError:
-    """Make the problem of a parameter."""
+def bad_parameter(name: str, text: str) -> ProblemError:
+    """Make the problem for a wrong parameter."""
     return ProblemError(400, "bad_parameter", text, parameter=name)
 
 
@@ -61,6 +62,6 @@ def _of_date(name: str, text: str) -> int:
     try:
         read = datetime.fromisoformat(zone.upper())
     except ValueError as error:
-        raise wrong(name, f"{name}: {text!r} is no time: {error}") from None
+        raise bad_parameter(name, f"{name}: {text!r} is not a time: {error}") from None
     aware = read if read.tzinfo else read.replace(tzinfo=UTC)
     return max(0, round(aware.timestamp() * 1000))

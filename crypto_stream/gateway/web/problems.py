@@ -1,4 +1,4 @@
-"""Errors: application/problem+json with a stable code, a page for browsers, never a stack trace."""
+"""Error responses: application/problem+json with a stable code, or a page for browsers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from werkzeug.exceptions import HTTPException
 
 import crypto_stream
 from crypto_stream.errors import CryptoStreamError
-from crypto_stream.gateway.web.mounted import way_back
-from crypto_stream.gateway.web.responses import HTML, LIVE, NEVER, answer
+from crypto_stream.gateway.web.responses import HTML, LIVE, NEVER, body_response
+from crypto_stream.gateway.web.root_path import relative_root_for
 
 log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 _DETAILS = {
-    404: "Nothing is served at this address.",
-    405: "This address does not answer that method.",
+    404: "There is nothing at this address.",
+    405: "This address does not support that method.",
     413: "The request is too large.",
 }
 
 
 class ProblemError(CryptoStreamError):
-    """What goes wrong with a request: its HTTP status, a stable code and a sentence for people.
+    """An error of one request: its HTTP status, a stable code and a sentence for people.
 
-    `more` are further members of the answer, `near` the symbols that may have been meant.
+    `more` are further members of the JSON body, `near` the symbols that the client may have meant.
     """
 
     def __init__(self, status: int, code: str, detail: str, near: Sequence[str] = (), **more: Any) -> None:
@@ -43,32 +43,32 @@ class ProblemError(CryptoStreamError):
 
 
 def prefers_page() -> bool:
-    """Say whether the client is a browser: it names HTML and likes it better than JSON."""
+    """Say whether the client accepts HTML and prefers it to JSON, as browsers do."""
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
 
 
 def prefers_json() -> bool:
-    """Say whether the client names JSON and likes it better than HTML."""
+    """Say whether the client accepts JSON and prefers it to HTML."""
     accepted = request.accept_mimetypes
     return accepted["application/json"] > accepted["text/html"]
 
 
 def show(problem: ProblemError) -> Response:
-    """Answer with a problem."""
+    """Respond with a problem."""
     title = HTTPStatus(problem.status).phrase
     cache = LIVE if problem.status == 404 else NEVER
     if prefers_page():
         page = render_template(
             "problem.html",
             version=crypto_stream.__version__,
-            root=way_back(request.environ),
+            root=relative_root_for(request.environ),
             status=problem.status,
             title=title,
             detail=problem.detail,
             near=list(problem.near),
         )
-        response = answer(page.encode(), HTML, status=problem.status, cache=cache)
+        response = body_response(page.encode(), HTML, status=problem.status, cache=cache)
     else:
         body = {
             "type": "about:blank",
@@ -79,7 +79,7 @@ def show(problem: ProblemError) -> Response:
             **({"near": list(problem.near)} if problem.near else {}),
             **problem.more,
         }
-        response = answer(
+        response = body_response(
             msgspec.json.encode(body), PROBLEM, status=problem.status, cache=cache, by_accept=True
         )
     response.headers.extend(problem.headers)
@@ -87,11 +87,11 @@ def show(problem: ProblemError) -> Response:
 
 
 def install(app: Flask) -> None:
-    """Make every error of the app a problem."""
+    """Turn every error of the app into a problem."""
 
     @app.errorhandler(ProblemError)
     def known(problem: ProblemError) -> Response:
-        # Its frames hold it and all of the request: told, it would stay until the garbage is collected.
+        # The traceback refers to frames that hold the problem and the whole request: a reference cycle.
         return show(problem.with_traceback(None))
 
     @app.errorhandler(HTTPException)
@@ -107,5 +107,5 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
-        log.error("a request failed", exc_info=error, extra={"path": request.path})
-        return show(ProblemError(500, "internal_error", "The gateway failed; this is its fault, not yours."))
+        log.error("request failed", exc_info=error, extra={"path": request.path})
+        return show(ProblemError(500, "internal_error", "Something went wrong on our side; try again."))

@@ -1,4 +1,4 @@
-"""What is answered often, built once: quotes until the next change, pages and files as long as they last."""
+"""Prebuilt responses: quotes until the next change, pages until the instruments change, static files."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 import crypto_stream
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.web.mounted import to_root
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
+from crypto_stream.gateway.web.root_path import relative_root
 from crypto_stream.market.instruments import Catalogue
 
 # Larger files are read from disk for each request.
-_MOST_OF_A_FILE = 64 * 1024
+_MAX_FILE_BYTES = 64 * 1024
 _STATIC = "/static/"
 
 
 class ResponseCache:
-    """Prebuilt answers, each made at the first request after what it shows has changed.
+    """Prebuilt responses, each made at the first request after its content has changed.
 
-    At most two per instrument and one per page and file are held. Files are found once, at the start; what
-    the folder gets later is not on the shelf.
+    It holds at most two per instrument and one per page and file. Files are listed once, at the start; those
+    added to the folder later are not cached.
     """
 
     def __init__(self, mirror: Mirror, render: Callable[..., str], folder: Path) -> None:
@@ -32,7 +32,7 @@ class ResponseCache:
         self._files = {
             path.relative_to(folder).as_posix(): path
             for path in folder.rglob("*")
-            if path.is_file() and path.stat().st_size < _MOST_OF_A_FILE
+            if path.is_file() and path.stat().st_size < _MAX_FILE_BYTES
         }
         self._fixed = {
             "/": self.board,
@@ -42,15 +42,15 @@ class ResponseCache:
             "/orders": self.orders,
             "/status": self.status,
         }
-        self._lasting: dict[str, Prebuilt] = {}
+        self._permanent: dict[str, Prebuilt] = {}
         self._pages: dict[str, Prebuilt] = {}
         self._live: dict[str, Prebuilt] = {}
-        self._listed = self._listing
-        self._stamp = self.stamp
+        self._pages_version = self._page_inputs
+        self._live_version = self.version
 
     @property
-    def stamp(self) -> tuple[int, int]:
-        """Tell one state of the mirror from another: what is live has changed when this has."""
+    def version(self) -> tuple[int, int]:
+        """Identify the mirror's state: live responses are outdated once this has changed."""
         return self._mirror.version, self._mirror.seq
 
     @property
@@ -58,12 +58,12 @@ class ResponseCache:
         return self._mirror.venues_of_pairs()
 
     @property
-    def _listing(self) -> tuple[Catalogue, int]:
-        """Tell what pages are made of from another: the instruments, and the digits of their numbers."""
+    def _page_inputs(self) -> tuple[Catalogue, int]:
+        """Identify what pages are rendered from: the instruments, and the digits of their numbers."""
         return self._mirror.catalogue, self._mirror.rules_version
 
     def find(self, path: str, prefers_json: bool) -> Prebuilt | None:
-        """Find the answer to GET of exactly this path; None: ask the ordinary road, it knows more."""
+        """Find the response to GET of exactly this path; None: leave the request to Flask."""
         fixed = self._fixed.get(path)
         if fixed:
             return fixed()
@@ -80,16 +80,16 @@ class ResponseCache:
         return self.course(symbol, by_accept=True) if prefers_json else self.instrument(symbol)
 
     def courses(self) -> Prebuilt:
-        """Give all quotes; 503 while no price that counts is live: of the real pairs where there are any."""
+        """Return all quotes; with status 503 while no price is live (of the real pairs, if there are any)."""
 
         def make() -> Prebuilt:
             status = 200 if self._mirror.verdict().serves else 503
             return json_prebuilt(self._mirror.listed(), status=status, headers=self._position())
 
-        return self._kept(self._live, "/courses", make)
+        return self._cached(self._live, "/courses", make)
 
     def course(self, symbol: str, by_accept: bool = False) -> Prebuilt | None:
-        """Give one quote; None while the engine has sent none."""
+        """Return one quote; None while the engine has sent none."""
         quote = self._mirror.quotes.get(symbol)
         if quote is None:
             return None
@@ -97,78 +97,81 @@ class ResponseCache:
         def make() -> Prebuilt:
             return json_prebuilt(quote, headers=self._position(), by_accept=by_accept)
 
-        return self._kept(self._live, f"{'/' if by_accept else '/courses/'}{symbol}", make)
+        return self._cached(self._live, f"{'/' if by_accept else '/courses/'}{symbol}", make)
 
     def openapi(self) -> Prebuilt:
-        """Give the description of the interface."""
-        return self._kept(self._lasting, "/openapi.json", lambda: json_prebuilt(DESCRIPTION, cache=PAGE))
+        """Return the OpenAPI description."""
+        return self._cached(self._permanent, "/openapi.json", lambda: json_prebuilt(DESCRIPTION, cache=PAGE))
 
     def board(self) -> Prebuilt:
-        """Give the page with all quotes."""
+        """Return the page with all quotes."""
         return self._page("/", "board.html", instruments=list(self._mirror.catalogue), venues=self._venues)
 
     def docs(self) -> Prebuilt:
-        """Give the page that shows the description."""
+        """Return the page that shows the OpenAPI description."""
         return self._page("/docs", "docs.html")
 
     def orders(self) -> Prebuilt:
-        """Give the page on which orders are placed and watched."""
+        """Return the page on which orders are placed and watched."""
         return self._page("/orders", "orders.html", instruments=list(self._mirror.catalogue))
 
     def status(self) -> Prebuilt:
-        """Give the page about the system itself."""
+        """Return the status page."""
         return self._page("/status", "status.html")
 
     def instrument(self, symbol: str) -> Prebuilt:
-        """Give the page of a known instrument."""
+        """Return the page of a known instrument."""
         catalogue = self._mirror.catalogue
-        found = catalogue.find(symbol)
         return self._page(
-            *(f"/{symbol}", "instrument.html"),
-            instrument=found,
+            f"/{symbol}",
+            "instrument.html",
+            instrument=catalogue.find(symbol),
             instruments=list(catalogue),
             venues=self._venues,
         )
 
     def file(self, name: str) -> Prebuilt | None:
-        """Give a file of the pages; None where there is none or it is large."""
+        """Return a static file; None if there is none or it is large."""
         path = self._files.get(name)
         if path is None:
             return None
-        return self._kept(self._lasting, name, lambda: Prebuilt(path.read_bytes(), _kind(name), cache=LIVE))
+        return self._cached(
+            self._permanent, name, lambda: Prebuilt(path.read_bytes(), _media_type(name), cache=LIVE)
+        )
 
     def _page(self, path: str, template: str, **context: object) -> Prebuilt:
         def make() -> Prebuilt:
-            about = {
-                "version": crypto_stream.__version__,
-                "digits": self._mirror.digits,
-                "root": to_root(path),
-            }
-            text = self._render(template, **about, **context)
-            # Before the engine came the list of instruments is empty.
+            text = self._render(
+                template,
+                version=crypto_stream.__version__,
+                digits=self._mirror.digits,
+                root=relative_root(path),
+                **context,
+            )
+            # Until the engine has connected the list of instruments is empty: do not let it be cached.
             return Prebuilt(text.encode(), HTML, cache=PAGE if self._mirror.epoch else LIVE)
 
-        return self._kept(self._pages, path, make)
+        return self._cached(self._pages, path, make)
 
-    def _kept(self, kept: dict[str, Prebuilt], key: str, make: Callable[[], Prebuilt]) -> Prebuilt:
-        """Return what is kept and still true, else make it."""
-        if self._stamp != self.stamp:
-            self._stamp = self.stamp
+    def _cached(self, cache: dict[str, Prebuilt], key: str, make: Callable[[], Prebuilt]) -> Prebuilt:
+        """Return the cached response if it is still current, else make it."""
+        if self._live_version != self.version:
+            self._live_version = self.version
             self._live.clear()
-        if self._listed != self._listing:
-            self._listed = self._listing
+        if self._pages_version != self._page_inputs:
+            self._pages_version = self._page_inputs
             self._pages.clear()
-        made = kept.get(key)
+        made = cache.get(key)
         if made is None:
-            made = kept[key] = make()
+            made = cache[key] = make()
         return made
 
     def _position(self) -> dict[str, str]:
         return {"Stream-Epoch": self._mirror.epoch or "", "Stream-Seq": str(self._mirror.seq)}
 
 
-def _kind(name: str) -> str:
-    """Name a file's media type as browsers need it: scripts and styles with their charset."""
+def _media_type(name: str) -> str:
+    """Return a file's Content-Type; scripts and styles with their charset."""
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     text = kind.startswith("text/") or kind.endswith(("+xml", "javascript"))
     return f"{kind}; charset=utf-8" if text else kind

@@ -1,4 +1,4 @@
-"""/metrics where several gateways share one port: whichever answers, the answer covers them all."""
+"""/metrics where several gateways share one port: whichever one responds, it reports all of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
 
-_EVERY_S = 1.0
-# A gateway that has written nothing for so long is gone, or hangs.
+_WRITE_INTERVAL_S = 1.0
+# A gateway that has written nothing for this long is gone, or hangs.
 _GONE_S = 5.0
-_ENDING = ".metrics"
+_SUFFIX = ".metrics"
 
 
 class _Family(msgspec.Struct, frozen=True, array_like=True):
@@ -31,8 +31,8 @@ class _Family(msgspec.Struct, frozen=True, array_like=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
-class _Written(msgspec.Struct, frozen=True, array_like=True):
-    """What one gateway counts; `at_ns` is the machine's monotonic clock."""
+class _Export(msgspec.Struct, frozen=True, array_like=True):
+    """The metrics of one gateway; `at_ns` is the machine's monotonic clock."""
 
     gateway: str
     at_ns: int
@@ -40,31 +40,31 @@ class _Written(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Written).decode
+_decode = msgspec.msgpack.Decoder(_Export).decode
 
 
 class SharedMetrics(Collector):
-    """The families of every gateway of this machine, each sample with the label `gateway`.
+    """The metrics of every gateway on this machine, each sample labelled `gateway`.
 
-    Each writes its own to a small file of a folder they share: each second, and before it answers a scrape,
-    so that no counter ever seems to go back when the next scrape is answered by another gateway.
+    Each gateway writes its own to a small file in a shared folder, every second and before it responds to a
+    scrape; so a counter never seems to go back when another gateway responds to the next scrape.
     """
 
     def __init__(self, name: str, own: Collector, folder: Path) -> None:
-        """Share in `folder` what `own` collects as that of the gateway `name`; `run` does it."""
+        """Share in `folder` what `own` collects, as the metrics of the gateway `name`."""
         self._name = name
         self._own = own
         self._folder = folder
-        self._trouble = TroubleLog(log, "metrics are not shared", level=logging.ERROR, each_reason=True)
+        self._trouble = TroubleLog(log, "cannot share metrics", level=logging.ERROR, each_reason=True)
 
     def run(self) -> None:
-        """Write ours each second, for ever."""
+        """Write our own metrics every second, for ever."""
         while True:
-            time.sleep(_EVERY_S)
+            time.sleep(_WRITE_INTERVAL_S)
             self._write(self._count())
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families of all, each once."""
+        """Yield each metric once, with the samples of all gateways."""
         ours = self._count()
         self._write(ours)
         merged: dict[str, Metric] = {}
@@ -75,31 +75,31 @@ class SharedMetrics(Collector):
                     metric.add_sample(name, {"gateway": one.gateway, **labels}, value)
         yield from merged.values()
 
-    def _others(self) -> Iterator[_Written]:
+    def _others(self) -> Iterator[_Export]:
         due_ns = time.monotonic_ns() - round(_GONE_S * 1e9)
         try:
-            files = list(self._folder.glob(f"*{_ENDING}"))
+            files = list(self._folder.glob(f"*{_SUFFIX}"))
         except OSError:
             return
         for file in files:
             try:
                 one = _decode(file.read_bytes())
-            except (OSError, msgspec.MsgspecError):  # it went, or is another version's
+            except (OSError, msgspec.MsgspecError):  # gone meanwhile, or written by another version
                 continue
             if one.gateway != self._name and one.at_ns >= due_ns:
                 yield one
 
-    def _write(self, ours: _Written) -> None:
+    def _write(self, ours: _Export) -> None:
         try:
             make_private_folder(self._folder)
             draft = self._folder / f"{self._name}.draft"
             draft.write_bytes(_encode(ours))
-            os.replace(draft, self._folder / f"{self._name}{_ENDING}")
+            os.replace(draft, self._folder / f"{self._name}{_SUFFIX}")
             self._trouble.works()
         except (OSError, UsageError) as error:
             self._trouble.fails(str(error))
 
-    def _count(self) -> _Written:
+    def _count(self) -> _Export:
         at_ns = time.monotonic_ns()
         families = [
             _Family(
@@ -110,4 +110,4 @@ class SharedMetrics(Collector):
             )
             for metric in self._own.collect()
         ]
-        return _Written(self._name, at_ns, families)
+        return _Export(self._name, at_ns, families)

@@ -1,4 +1,4 @@
-"""An engine that also has the instruments of the exercise, and knows nothing before each test."""
+"""An engine with the instruments of the exercise; its record of commands is cleared for each test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def engine(bus: Path) -> AsyncIterator[Engine]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def trader(engine: Engine, gateway: Gateway) -> AsyncIterator[Trader]:
-    """Connect to `/ws`; the engine remembers nothing from before."""
+    """Connect to `/ws`, after clearing the engine's record of commands."""
     engine.commands.clear()
     async with trading(gateway.url) as trader:
         await trader.attached(engine)
@@ -30,7 +30,7 @@ async def trader(engine: Engine, gateway: Gateway) -> AsyncIterator[Trader]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def extended(engine: Engine, gateway: Gateway) -> AsyncIterator[Trader]:
-    """Connect to `/ws` in the extended mode; the engine remembers nothing from before."""
+    """Connect to `/ws` in the extended mode, after clearing the engine's record of commands."""
     engine.commands.clear()
     async with trading(gateway.url, "mode=extended") as trader:
         await trader.attached(engine)

@@ -1,4 +1,4 @@
-"""Whatever a client sends: it is told what is wrong, nothing has changed, and nobody else notices."""
+"""Invalid messages: the client gets a reason, nothing changes, and no other client is affected."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 
 
-async def test_the_table_is_as_long_as_it_was_promised() -> None:
-    """At least 60, no two alike."""
+async def test_there_are_at_least_60_bad_messages() -> None:
+    """No two of them are equal."""
     assert len({text for text, _, _ in BAD}) == len(BAD) >= 60
 
 
-async def test_a_bad_message_is_told_what_is_wrong_and_changes_nothing(
+async def test_a_bad_message_is_refused_with_a_reason_and_changes_nothing(
     extended: Trader, engine: Engine
 ) -> None:
-    """All of them on one connection: each gets one ErrorInfo with its code, the engine hears of none."""
+    """All of them on one connection: each gets one ErrorInfo with its code, and none reaches the engine."""
     told = [(await extended.answer(text))["message"] for text, _, _ in BAD]
     await extended.tell(5)
     await until(lambda: extended.asked(engine))
@@ -57,10 +57,8 @@ async def test_a_bad_message_is_told_what_is_wrong_and_changes_nothing(
     assert extended.asked(engine) == [ListOrders]
 
 
-async def test_what_belongs_to_the_extended_mode_is_refused_in_the_plain_one(
-    trader: Trader, engine: Engine
-) -> None:
-    """ErrorInfo with a reason alone, as strict clients expect it."""
+async def test_extended_messages_are_refused_in_plain_mode(trader: Trader, engine: Engine) -> None:
+    """The ErrorInfo has only a reason, as strict clients expect."""
     told = [await trader.answer(text) for text, _ in ONLY_EXTENDED]
     await trader.tell(5)
     await until(lambda: trader.asked(engine))
@@ -72,7 +70,7 @@ async def test_what_belongs_to_the_extended_mode_is_refused_in_the_plain_one(
 
 
 async def test_a_binary_message_is_refused(extended: Trader, engine: Engine) -> None:
-    """Also one that would be right as text."""
+    """Even if it would be valid as text."""
     told = await extended.answer(PLACE.encode())
 
     assert (told["messageType"], told["message"]["code"]) == (2, "binary")
@@ -80,8 +78,8 @@ async def test_a_binary_message_is_refused(extended: Trader, engine: Engine) -> 
     assert extended.asked(engine) == []
 
 
-async def test_a_request_is_named_even_where_it_is_refused(extended: Trader) -> None:
-    """As long as its own request_id could be read."""
+async def test_a_refusal_carries_the_request_id(extended: Trader) -> None:
+    """If the request_id itself could be read."""
     told = await extended.answer('{"messageType":4,"message":{"orderId":"x","requestId":"mine"}}')
 
     assert told["message"].items() >= {"code": "bad_field", "requestId": "mine"}.items()
@@ -90,7 +88,7 @@ async def test_a_request_is_named_even_where_it_is_refused(extended: Trader) -> 
 async def test_too_large_a_frame_ends_that_connection_with_1009(
     trader: Trader, gateway: Gateway, engine: Engine
 ) -> None:
-    """A frame of 64 kB is read; one byte more ends the connection, told by its head alone; others go on."""
+    """64 kB are allowed; one byte more closes the connection, from the frame's header alone; others go on."""
     async with trading(gateway.url) as other:
         largest = await other.answer(" " * (64 * 1024))
         await other.send(" " * (64 * 1024 + 1))
@@ -109,8 +107,8 @@ async def test_too_large_a_frame_ends_that_connection_with_1009(
 
 
 @SERVERS
-async def test_who_asks_too_fast_is_refused_and_then_ended(bus: Path, server: str) -> None:
-    """The limit is named, what was refused is not done; a thousand refusals end the connection with 1008."""
+async def test_a_client_over_the_rate_limit_is_refused_and_then_disconnected(bus: Path, server: str) -> None:
+    """The refusal names the limit, refused orders are not placed; a thousand refusals close with 1008."""
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
         running(bus, server=server, order_rate=200) as gateway,
@@ -158,7 +156,7 @@ async def _closed(trader: Trader) -> int | None:
 
 
 async def test_subscriptions_are_limited(bus: Path) -> None:
-    """One too many is refused with the limit; after an unsubscription there is room again."""
+    """One too many is refused, naming the limit; unsubscribing makes room."""
     async with (
         Engine(bus, instruments=EXCHANGED),
         running(bus, max_subscriptions=2) as gateway,
@@ -210,7 +208,7 @@ WRITTEN = NEARLY | st.text(max_size=60) | st.sampled_from([one[0] for one in NO_
 async def test_no_message_ends_a_connection_or_disturbs_another(
     gateway: Gateway, engine: Engine, messages: list[str]
 ) -> None:
-    """Each is refused or understood; a good order right behind them goes through, elsewhere too."""
+    """Each is refused or understood; a valid order after them succeeds, on another connection too."""
     engine.commands.clear()
     async with trading(gateway.url) as other, trading(gateway.url) as trader:
         for text in messages:

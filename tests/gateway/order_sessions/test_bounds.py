@@ -1,4 +1,4 @@
-"""What clients of `/ws` may take of a gateway: connections, and bytes that wait."""
+"""Limits on clients of `/ws`: connections, and bytes queued for them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.waiting import until
 
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 pytestmark = pytest.mark.asyncio(loop_scope="function")
-_DEAF = 60
+_NOT_READING = 60
 _MB = 1024 * 1024
 
 
-async def test_an_owner_has_so_many_connections(bus: Path) -> None:
-    """One more is answered 429 with a code and the setting; others come in, an end makes room."""
+async def test_connections_per_owner_are_limited(bus: Path) -> None:
+    """One more gets 429 naming the setting; other owners can connect, and a disconnect makes room."""
     path = f"client_id={OWNER}"
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
@@ -47,8 +47,8 @@ async def test_an_owner_has_so_many_connections(bus: Path) -> None:
     assert b"max_sessions" in refused.value.response.body
 
 
-async def test_whom_the_engine_cuts_is_told_why(bus: Path) -> None:
-    """ErrorInfo with the code, then the close with 1008; the engine hears that it is gone."""
+async def test_a_session_ended_by_the_engine_gets_the_reason(bus: Path) -> None:
+    """ErrorInfo with the code, then close code 1008."""
     async with Engine(bus, instruments=EXCHANGED) as engine, running(bus) as gateway:
         async with trading(gateway.url, "mode=extended") as trader:
             number, attach = await attached(engine)
@@ -65,8 +65,8 @@ async def test_whom_the_engine_cuts_is_told_why(bus: Path) -> None:
 
 
 @SERVERS
-async def test_what_waits_for_all_who_do_not_read_is_bounded(bus: Path, server: str) -> None:
-    """Sixty clients ask four lists of 1 MB each and read nothing: some are cut, memory stays."""
+async def test_the_total_backlog_is_bounded(bus: Path, server: str) -> None:
+    """Sixty clients request four lists of 1 MB each and read nothing: some are cut off."""
     ticket = Ticket("eurrub", Side.BUY, "10", "87", client_order_id="x" * 64)
     orders = [Order(f"{rank:036}", OWNER, rank, ticket, 1, 1) for rank in range(2_000)]
     async with (
@@ -76,7 +76,7 @@ async def test_what_waits_for_all_who_do_not_read_is_bounded(bus: Path, server: 
         trading(gateway.url) as other,
     ):
         await gateway.ready()
-        deaf = [await stack.enter_async_context(raw(gateway.url)) for _ in range(_DEAF)]
+        deaf = [await stack.enter_async_context(raw(gateway.url)) for _ in range(_NOT_READING)]
         for one in deaf:
             await one.send(handshake("/ws?mode=extended"))
             await one.head()
@@ -85,7 +85,7 @@ async def test_what_waits_for_all_who_do_not_read_is_bounded(bus: Path, server: 
         most = before
         for one in deaf:
             await one.send(text('{"messageType":5,"message":{}}') * 4)
-        await until(lambda: len(asked(engine, ListOrders)) == 4 * _DEAF)
+        await until(lambda: len(asked(engine, ListOrders)) == 4 * _NOT_READING)
         for number, command in asked(engine, ListOrders):
             engine.tell(number, Listed(command.session, command.ref, orders))
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""What order sessions do when the engine dies, a client does not read, a limit is met or a signal comes."""
+"""Order sessions when the engine dies, a client does not read, a limit is reached or a signal arrives."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="function")
 
 
 @SERVERS
-async def test_when_the_engine_is_gone_what_waits_is_unknown_and_its_return_attaches_anew(
+async def test_losing_the_engine_makes_pending_commands_unknown_and_its_return_attaches_again(
     bus: Path, server: str
 ) -> None:
-    """The connection lives through it; the same order with its name can be sent again."""
+    """The connection stays open; the order can be sent again with its client_order_id."""
     named = PLACE.replace('"87"', '"87", "client_order_id": "mine", "request_id": 1')
     async with running(bus, server=server) as gateway, Engine(bus, instruments=EXCHANGED) as first:
         await gateway.ready()
@@ -70,8 +70,8 @@ async def test_when_the_engine_is_gone_what_waits_is_unknown_and_its_return_atta
     assert live["quotes"][0]["bid"] == second.quotes["eurrub"].bid
 
 
-async def test_before_the_engine_comes_sessions_wait_and_are_attached_once_it_is_there(bus: Path) -> None:
-    """No instrument is called unknown; a newer snapshot of the same engine attaches nobody twice."""
+async def test_sessions_opened_before_the_engine_are_attached_once_it_connects(bus: Path) -> None:
+    """Instruments are not refused as unknown; another snapshot attaches no session twice."""
     async with running(bus) as gateway, trading(gateway.url, "mode=extended") as trader:
         early = await trader.answer(PLACE)
         async with Engine(bus, instruments=EXCHANGED) as engine, answering(engine):
@@ -86,10 +86,10 @@ async def test_before_the_engine_comes_sessions_wait_and_are_attached_once_it_is
 
 
 @SERVERS
-async def test_reports_go_to_who_is_open_and_are_acknowledged_before_the_session_ends(
+async def test_reports_go_to_open_sessions_and_are_acknowledged_before_they_end(
     bus: Path, server: str
 ) -> None:
-    """In the order the engine told them; a report for a session that has ended is nothing."""
+    """In the engine's order; a report for a session that has ended is ignored."""
     async with Engine(bus, instruments=EXCHANGED) as engine, running(bus, server=server) as gateway:
         await gateway.ready()
         async with trading(gateway.url, f"mode=extended&client_id={OWNER}") as trader:
@@ -109,8 +109,10 @@ async def test_reports_go_to_who_is_open_and_are_acknowledged_before_the_session
 
 
 @SERVERS
-async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(bus: Path, server: str) -> None:
-    """Another client gets each newest quote meanwhile; what waits for the deaf one is bounded."""
+async def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_served(
+    bus: Path, server: str
+) -> None:
+    """Another client gets the newest quotes meanwhile; the slow client's backlog is bounded."""
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
         running(bus, server=server, patience=1.0, order_rate=1_000_000) as gateway,
@@ -134,7 +136,7 @@ async def test_a_client_that_does_not_read_is_cut_and_the_others_are_served(bus:
 
 
 async def _flood(deaf: Raw) -> None:
-    """Ask without end for refusals that are never read."""
+    """Send messages that are refused, without reading the refusals."""
     while True:
         await deaf.send(text("{}") * 1_000)
         await asyncio.sleep(0)
@@ -142,7 +144,7 @@ async def _flood(deaf: Raw) -> None:
 
 @SERVERS
 async def test_market_data_is_the_newest_only_and_encoded_once_for_all(bus: Path, server: str) -> None:
-    """Many changes in one interval make few updates, the last is the newest; two clients, one encoding."""
+    """Many changes in one interval cause few updates, ending with the newest; clients share one encoding."""
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
         running(bus, server=server) as gateway,
@@ -181,8 +183,8 @@ async def _until_bid(trader: Trader, bid: str) -> list[dict[str, list[dict[str, 
             return messages
 
 
-async def test_what_has_no_quote_and_what_vanished_have_no_prices(bus: Path) -> None:
-    """An empty list at once; a quote that a new engine does not know is taken back."""
+async def test_missing_and_withdrawn_quotes_have_no_prices(bus: Path) -> None:
+    """An empty list at first; a quote that a new engine does not have is withdrawn."""
     async with running(bus) as gateway, Engine(bus, instruments=EXCHANGED) as first:
         first.quotes.pop("usdrub")
         await gateway.ready()
@@ -206,7 +208,7 @@ async def test_what_has_no_quote_and_what_vanished_have_no_prices(bus: Path) -> 
 
 @SERVERS
 async def test_a_thousand_idle_sessions_hold_no_green_thread(bus: Path, server: str) -> None:
-    """All of them are served; the gateway has no more green threads than before, and one descriptor each."""
+    """All are served, with no additional green threads and one descriptor each."""
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
         running(bus, server=server) as gateway,
@@ -232,7 +234,7 @@ async def test_a_thousand_idle_sessions_hold_no_green_thread(bus: Path, server: 
 
 @SERVERS
 async def test_sessions_and_viewers_share_the_limits(bus: Path, server: str) -> None:
-    """One too many of either is refused, whoever came first, and room is found again."""
+    """One too many of either is refused, and a disconnect makes room."""
     async with (
         Engine(bus, instruments=EXCHANGED),
         running(bus, server=server, max_viewers=2, max_per_address=3) as gateway,
@@ -255,7 +257,7 @@ async def test_sessions_and_viewers_share_the_limits(bus: Path, server: str) -> 
 
 
 @SERVERS
-async def test_one_address_has_so_many_connections_of_either_kind(bus: Path, server: str) -> None:
+async def test_connections_per_address_are_limited_over_both_kinds(bus: Path, server: str) -> None:
     """429 as for viewers."""
     async with (
         Engine(bus, instruments=EXCHANGED),
@@ -275,8 +277,8 @@ async def _enter(url: str) -> None:
 
 
 @SERVERS
-async def test_a_gateway_that_ends_says_goodbye_and_tells_the_engine(bus: Path, server: str) -> None:
-    """Close code 1001; the engine hears that each session ended."""
+async def test_a_stopping_gateway_closes_its_sessions_and_detaches_them(bus: Path, server: str) -> None:
+    """Close code 1001; each session is detached from the engine."""
     async with Engine(bus, instruments=EXCHANGED) as engine, running(bus, server=server) as gateway:
         await gateway.ready()
         async with trading(gateway.url) as trader:

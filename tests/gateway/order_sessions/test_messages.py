@@ -51,10 +51,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_the_example_order_is_placed_as_it_stands_and_reported_byte_for_byte(
-    trader: Trader, engine: Engine
-) -> None:
-    """The engine gets exactly this ticket; the plain report has exactly its two fields."""
+async def test_the_example_order_is_placed_and_reported_byte_for_byte(trader: Trader, engine: Engine) -> None:
+    """The engine gets exactly this ticket; the plain report has exactly two fields."""
     await trader.send(PLACE)
     gateway, place = await next_asked(engine, Place)
     engine.tell(gateway, Happened(place.session, place.ref, report(order(place), 1)))
@@ -67,7 +65,7 @@ async def test_the_example_order_is_placed_as_it_stands_and_reported_byte_for_by
 async def test_the_example_subscription_is_confirmed_and_brings_the_quote(
     trader: Trader, engine: Engine
 ) -> None:
-    """SuccessInfo with a UUID, at once the first update in the client's words, and nothing but its fields."""
+    """SuccessInfo with a UUID, then the first update, in the client's spelling and without extra fields."""
     await trader.send('{"messageType": 1, "message": {"instrument": "EUR/RUB"}}')
     confirmed, update = await trader.got(), await trader.got()
 
@@ -83,7 +81,7 @@ async def test_the_example_subscription_is_confirmed_and_brings_the_quote(
 
 
 async def test_the_example_unsubscription_and_cancel_are_understood(trader: Trader, engine: Engine) -> None:
-    """Nobody has these ids: ErrorInfo says so, in the one case by the gateway, in the other by the engine."""
+    """The ids are unknown: ErrorInfo says so, once from the gateway and once from the engine."""
     unknown = await trader.answer(
         '{"messageType": 2, "message": {"subscription_id": "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"}}'
     )
@@ -112,10 +110,10 @@ async def test_the_example_unsubscription_and_cancel_are_understood(trader: Trad
         ("ticker_00", "ticker_00"),
     ],
 )
-async def test_an_instrument_is_answered_in_the_clients_own_words(
+async def test_an_instrument_is_spelled_as_the_client_spelled_it(
     trader: Trader, engine: Engine, instrument: Any, symbol: str
 ) -> None:
-    """Name, symbol or number: the update and the list call it the same."""
+    """As name, symbol or number, in updates and in lists."""
     await trader.tell(1, instrument=instrument)
     update = await trader.until(4)
     await trader.tell(3, instrument=instrument, side=2, amount=1, price=2)
@@ -130,10 +128,10 @@ async def test_an_instrument_is_answered_in_the_clients_own_words(
     assert listed["orders"][0]["instrument"] == instrument
 
 
-async def test_an_order_of_before_is_listed_under_the_instruments_usual_name(
+async def test_an_earlier_order_is_listed_under_the_instruments_display_name(
     trader: Trader, engine: Engine
 ) -> None:
-    """A client that only came back has given no name yet; the list has the fields of the protocol."""
+    """A client that just reconnected has not yet spelled it; the list has the protocol's fields."""
     await trader.tell(5)
     gateway, wanted = await next_asked(engine, ListOrders)
     tickets = [Ticket(symbol, Side.SELL, "10", "87.5") for symbol in ("eurrub", "ticker_00")]
@@ -215,7 +213,7 @@ async def test_a_running_subscription_changes_its_style_too(trader: Trader, engi
 async def test_decimals_are_exact_texts_or_numbers(
     trader: Trader, engine: Engine, written: str, read: str
 ) -> None:
-    """No binary float on the way: whatever the form, the engine gets the plain one of the same value."""
+    """No binary float in between: whatever the notation, the engine gets the canonical one."""
     numbers = f'"amount":{written},"price":{written}'
     await trader.send(f'{{"messageType":3,"message":{{"instrument":2,"side":1,{numbers}}}}}')
     _, place = await next_asked(engine, Place)
@@ -223,8 +221,8 @@ async def test_decimals_are_exact_texts_or_numbers(
     assert (place.ticket.amount, place.ticket.price) == (read, read)
 
 
-async def test_plain_clients_are_told_of_the_last_fill_only(trader: Trader, engine: Engine) -> None:
-    """A partial fill is not reported, but acknowledged to the engine with what follows."""
+async def test_plain_clients_get_only_the_last_fill(trader: Trader, engine: Engine) -> None:
+    """A partial fill is not reported, but it is acknowledged to the engine with the next report."""
     await trader.send(PLACE)
     gateway, place = await next_asked(engine, Place)
     part = order(place, cum_amount="4", cum_value="348")
@@ -241,7 +239,7 @@ async def test_plain_clients_are_told_of_the_last_fill_only(trader: Trader, engi
     await until(lambda: [one.seq for _, one in asked(engine, Received)] == [3])
 
 
-async def test_the_extended_mode_tells_everything_and_echoes_the_request(
+async def test_extended_mode_reports_every_field_and_echoes_the_request_id(
     extended: Trader, engine: Engine
 ) -> None:
     """Every field of an ExecutionReport, null where there is none; amount = cum + leaves in all of them."""
@@ -300,7 +298,7 @@ async def test_the_extended_mode_tells_everything_and_echoes_the_request(
     }
 
 
-async def test_market_orders_need_no_price_and_never_wait(extended: Trader, engine: Engine) -> None:
+async def test_market_orders_need_no_price_and_never_rest(extended: Trader, engine: Engine) -> None:
     """Without a time_in_force it is ioc."""
     await extended.tell(3, instrument=2, side="SELL", amount=1, type="market", price=None, clientOrderId=None)
     _, place = await next_asked(engine, Place)
@@ -311,7 +309,7 @@ async def test_market_orders_need_no_price_and_never_wait(extended: Trader, engi
 async def test_every_answer_of_the_extended_mode_carries_the_request_id(
     extended: Trader, engine: Engine
 ) -> None:
-    """SuccessInfo, ErrorInfo with its code, OrdersList and TradesList; in camelCase where the client is."""
+    """SuccessInfo, ErrorInfo with its code, OrdersList and TradesList; in camelCase if the client uses it."""
     await extended.tell(1, instrument=2, requestId=7)
     success, update = await extended.until(1), await extended.until(4)
     await extended.tell(1, instrument=2, request_id=8)
@@ -367,7 +365,9 @@ async def test_every_answer_of_the_extended_mode_carries_the_request_id(
     }
 
 
-async def test_positions_alone_are_told_without_an_instrument(extended: Trader, engine: Engine) -> None:
+async def test_get_trades_without_an_instrument_returns_only_positions(
+    extended: Trader, engine: Engine
+) -> None:
     """GetTrades {} asks for no trades."""
     await extended.tell(6)
     gateway, wanted = await next_asked(engine, ListTrades)
@@ -377,8 +377,8 @@ async def test_positions_alone_are_told_without_an_instrument(extended: Trader, 
     assert await extended.until(6) == {"instrument": None, "trades": [], "positions": [], "request_id": None}
 
 
-async def test_the_handshake_says_who_comes_back(engine: Engine, gateway: Gateway) -> None:
-    """client_id is the owner, in lower case; without it each connection is a fresh anonymous one."""
+async def test_the_handshake_identifies_the_owner(engine: Engine, gateway: Gateway) -> None:
+    """client_id is the owner, in lower case; without it each connection gets a new anonymous owner."""
     engine.commands.clear()
     owner = "0B8F7C1E-3d51-4c37-9a59-6f7f0c6a1b11"
     async with (
@@ -397,7 +397,7 @@ async def test_the_handshake_says_who_comes_back(engine: Engine, gateway: Gatewa
     assert len({one.session for one in attaches}) == 3
 
 
-async def test_what_is_no_websocket_is_told_to_become_one(gateway: Gateway) -> None:
+async def test_an_ordinary_request_is_refused_with_426(gateway: Gateway) -> None:
     """426 and a problem, with and without the slash; a page for browsers."""
     answers = [await gateway.http.get(path) for path in ("/ws", "/ws/", "/ws?client_id=nonsense")]
     page = await gateway.http.get("/ws", headers={"Accept": "text/html"})
@@ -438,7 +438,7 @@ HANDSHAKE = {
 async def test_a_refused_handshake_is_a_problem_that_says_why(
     gateway: Gateway, path: str, headers: dict[str, str], status: int, code: str
 ) -> None:
-    """And nothing is left of it."""
+    """And the connection leaves nothing behind."""
     before = await gateway.metric("crypto_stream_order_sessions")
 
     answer = await gateway.http.get(path, headers={**HANDSHAKE, **headers})
@@ -448,7 +448,7 @@ async def test_a_refused_handshake_is_a_problem_that_says_why(
 
 
 async def test_our_own_pages_and_parameters_of_others_are_let_in(gateway: Gateway, engine: Engine) -> None:
-    """The same rule as for Socket.IO; what we do not know in the query is ignored."""
+    """The same rule as for Socket.IO; unknown query parameters are ignored."""
     host = gateway.url.removeprefix("http://")
     engine.commands.clear()
     answer = await gateway.http.get("/ws?token=x", headers={**HANDSHAKE, "Host": host, "Origin": gateway.url})
@@ -462,10 +462,10 @@ def _attached_as(engine: Engine, trader: Trader) -> list[tuple[str, bool]]:
     return [(one.owner, one.anonymous) for one in ours]
 
 
-async def test_an_owner_says_who_it_is_in_a_header_or_in_the_first_message(
+async def test_an_owner_may_be_given_in_a_header_or_in_the_first_message(
     engine: Engine, gateway: Gateway
 ) -> None:
-    """Either way the engine hears of it before anything is asked, and no address tells it; once is enough."""
+    """Either way the engine knows it before the first command; giving it twice is refused."""
     engine.commands.clear()
     say = f'{{"messageType": 7, "message": {{"client_id": "{OWNER}"}}}}'
     async with trading(gateway.url, "mode=extended") as browser:
@@ -489,8 +489,8 @@ async def test_an_owner_says_who_it_is_in_a_header_or_in_the_first_message(
     assert (attach.owner, attach.anonymous) == (OWNER, False)
 
 
-async def test_the_first_message_alone_says_who_it_is(engine: Engine, extended: Trader) -> None:
-    """After anything else it is refused: it may have been done as another owner."""
+async def test_only_the_first_message_may_identify_the_owner(engine: Engine, extended: Trader) -> None:
+    """Later it is refused, because earlier messages were handled for another owner."""
     await extended.answer("{}")
     late = await extended.answer(f'{{"messageType": 7, "message": {{"client_id": "{OWNER}"}}}}')
 

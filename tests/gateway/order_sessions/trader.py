@@ -1,4 +1,4 @@
-"""A client of `/ws`, and an engine's part played by the test: what was asked, and the answers to it."""
+"""A client of `/ws`, and helpers to play the engine's part: the commands received and the answers."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Trader:
         self.session = (await attached(engine))[1].session
 
     def asked(self, engine: Engine) -> list[type[Command]]:
-        """List what this session asked of the engine, without its coming and going."""
+        """List the types of this session's commands, except attach and detach."""
         of_ours = [command for _, command in engine.commands if command.session == self.session]
         return [type(command) for command in of_ours if not isinstance(command, Attach | Detach)]
 
     async def send(self, text: str | bytes) -> None:
-        """Send a message as it stands."""
+        """Send a message unchanged."""
         await self.connection.send(text)
 
     async def tell(self, number: int, **message: Any) -> None:
@@ -54,7 +54,7 @@ class Trader:
         await self.send(json.dumps({"messageType": number, "message": message}))
 
     async def raw(self) -> str:
-        """Read one message as it came."""
+        """Read one message as text."""
         async with asyncio.timeout(DEADLINE_S):
             return str(await self.connection.recv())
 
@@ -69,7 +69,7 @@ class Trader:
         return await self.got()
 
     async def until(self, number: int) -> dict[str, Any]:
-        """Read until a message of this type, return what is in it."""
+        """Read until a message of this type; return its content."""
         while True:
             got = await self.got()
             if got["messageType"] == number:
@@ -77,7 +77,7 @@ class Trader:
                 return message
 
     async def one_of_each(self, *numbers: int) -> list[dict[str, Any]]:
-        """Read until a message of each of these types came, in any order; return what is in the newest."""
+        """Read until there was a message of each of these types; return the content of the latest."""
         found: dict[int, dict[str, Any]] = {}
         while not found.keys() >= set(numbers):
             got = await self.got()
@@ -99,13 +99,13 @@ def asked(engine: Engine, kind: type[_Kind]) -> list[tuple[str, _Kind]]:
 
 
 async def next_asked(engine: Engine, kind: type[_Kind], number: int = 1) -> tuple[str, _Kind]:
-    """Wait until so many commands of one kind have come, return the last with its gateway."""
+    """Wait for a number of commands of one kind; return the last with its gateway."""
     await until(lambda: len(asked(engine, kind)) >= number)
     return asked(engine, kind)[number - 1]
 
 
 async def attached(engine: Engine, number: int = 1) -> tuple[str, Attach]:
-    """Wait until so many sessions have attached, return the last one."""
+    """Wait until this many sessions have attached; return the last."""
     return await next_asked(engine, Attach, number)
 
 
@@ -130,7 +130,7 @@ def report(of: Order, seq: int, exec_type: ExecType = ExecType.NEW, **more: Any)
 
 
 class Exchange:
-    """Answer what is asked as an engine would: every order is active at once."""
+    """Answer commands like an engine in which every order is active immediately."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -146,7 +146,7 @@ class Exchange:
                 self.engine.tell(gateway, Happened(command.session, command.ref, told))
 
     async def run(self) -> None:
-        """Go on answering until cancelled."""
+        """Answer until cancelled."""
         while True:
             self.serve()
             await asyncio.sleep(0.001)
@@ -158,7 +158,7 @@ class Exchange:
 
 @asynccontextmanager
 async def answering(engine: Engine) -> AsyncIterator[Exchange]:
-    """Have every order accepted at once."""
+    """Accept every order immediately."""
     exchange = Exchange(engine)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(exchange.run())

@@ -1,5 +1,5 @@
 /**
- * The chart with all that stands round it: fetches the history, joins the live bars, says in words what is drawn.
+ * The chart and what surrounds it: fetches the history, merges the live bars, describes the chart in words.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { Chart } from './chart.js';
 import { compare } from './decimal.js';
 import { mark, node, write, writeNumber } from './paint.js';
 import { ownWords } from './trades.js';
-import { NOTHING } from './words.js';
+import { NOTHING } from './format.js';
 import { stamp, zone } from './zone.js';
 
 /** @typedef {import('./bars.js').Candles} Candles */
@@ -18,37 +18,37 @@ import { stamp, zone } from './zone.js';
 const PAGE = 500;
 const DEADLINE_MS = 10_000;
 const RETRY_MS = 3_000;
-/** What is missing is asked for at most so often. */
+/** The history is fetched again at most this often. */
 const PAUSE_MS = 1_000;
-/** A venue's own older candles may be there some seconds after the start only. */
-const SEEDED_MS = 10_000;
-/** Live bars kept while a page is on its way; a lost one shows as a hole, and the page is asked for again. */
-const MOST_WAITING = 200;
+/** A venue's older candles may arrive only some seconds after the server's start. */
+const BACKFILL_MS = 10_000;
+/** Live bars buffered while a page is being fetched; if one is lost, the hole causes another fetch. */
+const MAX_BUFFERED = 200;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 const ZOOMS = { '+': 1.25, '=': 1.25, '-': 0.8 };
 const VALUES = /** @type {const} */ (['open', 'high', 'low', 'close', 'volume']);
 
-export class Figure {
+export class ChartPanel {
   #symbol;
   #digits;
   #choice;
   #box;
   #bars = new Bars();
   #chart;
-  /** @type {Candles[] | null} what came while a page was on its way; null: none is */
-  #waiting = [];
+  /** @type {Candles[] | null} received while a page is being fetched; null: none is */
+  #buffer = [];
   #turn = 0;
   #timer = 0;
   #began = -Infinity;
   #asking = false;
-  /** whether what is seen comes near to the oldest bar held */
+  /** whether the view is close to the oldest bar held */
   #near = false;
-  #seeded = false;
-  #trouble = 'Loading the history …';
+  #backfilled = false;
+  #trouble = 'Loading history …';
   #reason = '';
-  /** trades of the viewer's own */
+  /** how many trades of the viewer's own there are */
   #own = 0;
-  /** @type {number | undefined} the time that is pointed at */
+  /** @type {number | undefined} the time under the cursor */
   #pointed;
 
   /**
@@ -80,31 +80,31 @@ export class Figure {
     this.choose();
   }
 
-  /** Show what is chosen now. */
+  /** Apply the choice of interval and type. */
   choose() {
     const { interval, type } = this.#choice;
     this.#chart.type = type;
     node('csv').setAttribute('href', `./history/${this.#symbol}?interval=${interval}&format=csv`);
-    if (interval !== this.#bars.interval || this.#waiting) this.#load();
+    if (interval !== this.#bars.interval || this.#buffer) this.#load();
     else this.#chart.draw();
     this.#say();
   }
 
-  /** Join live bars. @param {Candles} live */
+  /** Merge live bars. @param {Candles} live */
   take(live) {
     if (live.symbol !== this.#symbol || live.interval !== this.#choice.interval) return;
-    if (this.#waiting) {
-      this.#waiting.push(live);
-      if (this.#waiting.length > MOST_WAITING) this.#waiting.shift();
+    if (this.#buffer) {
+      this.#buffer.push(live);
+      if (this.#buffer.length > MAX_BUFFERED) this.#buffer.shift();
       return;
     }
-    const fresh = this.#bars.join(live);
+    const fresh = this.#bars.merge(live);
     if (fresh === null) this.repair();
     this.#chart.update(fresh ?? []);
     this.#say();
   }
 
-  /** Fetch the newest page again, soon. @param {number} after ms */
+  /** Schedule fetching the newest page again. @param {number} after ms */
   repair(after = 0) {
     if (this.#timer) return;
     const pause = this.#began + PAUSE_MS - performance.now();
@@ -118,7 +118,7 @@ export class Figure {
     this.#say();
   }
 
-  /** Say that nothing is live. @param {string} reason empty: it is */
+  /** Set why the price is not live. @param {string} reason empty: it is live */
   stale(reason) {
     if (reason === this.#reason) return;
     this.#reason = reason;
@@ -129,11 +129,11 @@ export class Figure {
     clearTimeout(this.#timer);
     this.#timer = 0;
     this.#began = performance.now();
-    this.#waiting = [];
+    this.#buffer = [];
     const turn = ++this.#turn;
     const page = await this.#fetch('');
     if (turn !== this.#turn) return;
-    this.#trouble = page ? '' : 'The history cannot be read now; trying again.';
+    this.#trouble = page ? '' : 'History is unavailable. Trying again …';
     if (page) this.#begin(page);
     else this.repair(RETRY_MS);
     this.#say();
@@ -144,39 +144,39 @@ export class Figure {
     const other = page.interval !== this.#bars.interval;
     const first = !this.#bars.interval;
     this.#bars.begin(page);
-    const waiting = this.#waiting ?? [];
-    this.#waiting = null;
-    if (!waiting.every((live) => this.#bars.join(live))) this.repair();
+    const buffered = this.#buffer ?? [];
+    this.#buffer = null;
+    if (!buffered.every((live) => this.#bars.merge(live))) this.repair();
     this.#chart.draw();
     if (first) this.#chart.spread();
     if (other) this.#chart.follow();
-    if (page.older !== null || this.#seeded) return;
-    this.#seeded = true;
-    this.repair(SEEDED_MS);
+    if (page.older !== null || this.#backfilled) return;
+    this.#backfilled = true;
+    this.repair(BACKFILL_MS);
   }
 
   async #older() {
     const { older } = this.#bars;
-    if (older === null || !this.#near || this.#asking || this.#waiting) return;
+    if (older === null || !this.#near || this.#asking || this.#buffer) return;
     this.#asking = true;
     const turn = this.#turn;
     const page = await this.#fetch(`&to=${older}`);
     this.#asking = false;
     if (!page) setTimeout(() => this.#older(), RETRY_MS);
     if (!page || turn !== this.#turn) return;
-    this.#bars.precede(page);
+    this.#bars.prepend(page);
     this.#chart.draw();
     this.#say();
   }
 
-  /** @param {string} more of the query @returns {Promise<HistoryPage | null>} null: it failed */
+  /** @param {string} more further query parameters @returns {Promise<HistoryPage | null>} null: it failed */
   async #fetch(more) {
     const query = `interval=${this.#choice.interval}&limit=${PAGE}${more}`;
     try {
       const answer = await fetch(`./history/${this.#symbol}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
       return answer.ok ? await answer.json() : null;
     } catch {
-      // the network is gone, or it took too long
+      // no network, or a timeout
       return null;
     }
   }
@@ -210,13 +210,13 @@ export class Figure {
     this.#sayBar();
     const { bars, interval } = this.#bars;
     const first = bars[0];
-    const words = first ? `${bars.length} ${bars.length === 1 ? 'bar' : 'bars'} of ${interval} since ${stamp(first.time)} ${zone()}.` : 'No bar yet.';
-    const own = this.#own ? ` ${this.#own} ${this.#own === 1 ? 'trade' : 'trades'} of yours.` : '';
+    const words = first ? `${bars.length} bar${bars.length === 1 ? '' : 's'} of ${interval} since ${stamp(first.time)} ${zone()}.` : 'No bars yet.';
+    const own = this.#own ? ` ${this.#own} of your trades.` : '';
     write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);
   }
 
-  /** Write the values of the bar that is pointed at, or of the newest. */
+  /** Show the values of the bar under the cursor, or of the newest. */
   #sayBar() {
     const time = this.#pointed ?? this.#bars.bars.at(-1)?.time;
     const bar = time === undefined ? undefined : this.#bars.at(time);

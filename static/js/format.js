@@ -1,5 +1,5 @@
 /**
- * How values are said: ages, times, states, signs. Pure; text in, text out.
+ * Formatting of ages, signs and states as text. Pure.
  *
  * @module
  */
@@ -10,7 +10,7 @@ export const ARROWS = { up: '▲', down: '▼', same: '' };
 /** @typedef {'up' | 'down' | 'same'} Direction */
 
 /**
- * Say an age in at most six characters: "0.3 s", "12 s", "4 min", "3 h", "2 d".
+ * Format an age in at most six characters: "0.3 s", "12 s", "4 min", "3 h", "2 d".
  *
  * @param {number | null} ms
  * @param {boolean} tenths show tenths of a second below ten seconds
@@ -27,7 +27,7 @@ export function age(ms, tenths = false) {
 }
 
 /**
- * Give a number's text a plus where it has no sign; zero gets none, not even after rounding ("-0.00").
+ * Add a plus to a number without a sign; zero gets no sign, not even after rounding ("-0.00").
  *
  * @param {string} text
  * @returns {string}
@@ -38,7 +38,7 @@ export function signed(text) {
 }
 
 /**
- * Tell the direction of a signed number's text.
+ * Return the direction of a signed number.
  *
  * @param {string | null | undefined} text
  * @returns {Direction}
@@ -48,32 +48,32 @@ export function direction(text) {
   return text.startsWith('-') ? 'down' : 'up';
 }
 
-/** What each state of the page's own connection is called and means. */
+/** Badge and sentence for each state of the page's own connection. */
 const LINKS = {
   connecting: ['Connecting', 'Connecting to the server.'],
   live: ['Live', ''],
-  silent: ['No news', 'The server has sent nothing for more than 6 seconds.'],
+  silent: ['No data', 'The server has sent nothing for more than 6 seconds.'],
   nothing: ['Nothing live', 'The engine cannot be reached.'],
-  reconnecting: ['Reconnecting', 'The connection to the server was lost. Trying again.'],
-  refused: ['Refused', 'The server refused to serve this page.'],
+  reconnecting: ['Reconnecting', 'The connection to the server was lost. Reconnecting.'],
+  refused: ['Refused', 'The server refused the connection.'],
   offline: ['Offline', 'This device is offline.'],
 };
 
 /**
- * Say in a word or two how live things are, and in a sentence why they are not.
+ * Describe in a word or two whether prices are live, and in a sentence why they are not.
  *
  * @param {import('./live.js').Link} link
  * @param {import('./live.js').Verdict | null | undefined} verdict
- * @returns {[string, string]} the sentence is empty while all is live
+ * @returns {[string, string]} the sentence is empty while everything is live
  */
-export function standing(link, verdict) {
+export function describeLink(link, verdict) {
   const [word, sentence] = LINKS[link];
   if (!verdict || verdict.state === 'unreachable') return [word, sentence];
   const { live, total, real, dark, pinned } = verdict;
   const kind = real ? 'real pair' : 'instrument';
   if (link === 'nothing') {
-    const why = pinned ? `only ${pinned} may serve (pinned)` : 'every source is silent or disconnected';
-    return [real ? 'No live pair' : word, `No ${kind} has a live price: ${why}.`];
+    const why = pinned ? `${pinned} is pinned and not live` : 'every source is silent or disconnected';
+    return [real ? 'No live pairs' : word, `No ${kind} has a live price: ${why}.`];
   }
   if (link !== 'live' || live === total) return [word, sentence];
   const more = total - live - dark.length;

@@ -1,53 +1,53 @@
 /**
- * What stands above the board in both views: the sources with their states, and whether the prices are live.
+ * The status above both views of the board: the sources and their states, and whether prices are live.
  *
  * @module
  */
 
 import { announce, showBanner, showLink, showTitle } from './link.js';
 import { make } from './paint.js';
-import { standing } from './words.js';
+import { describeLink } from './format.js';
 
-export class Standing {
+export class BoardStatus {
   #banner = /** @type {HTMLElement} */ (document.getElementById('banner'));
   #list = /** @type {HTMLElement} */ (document.getElementById('sources'));
   /** @type {import('./live.js').SourceStates} */
-  #told = {};
+  #states = {};
   #heard = false;
   #shown = '';
 
-  /** Take the sources' newest states. @param {import('./live.js').SourceStates} states */
-  take(states) {
-    this.#told = states;
+  /** Show the sources' newest states. @param {import('./live.js').SourceStates} states */
+  update(states) {
+    this.#states = states;
     this.#show();
   }
 
-  /** Name the sources until the first word about their states comes, so that nothing moves then. @param {string[]} names */
-  name(names) {
-    if (Object.keys(this.#told).length) return;
-    this.take(Object.fromEntries(names.map((name) => [name, { state: '', age_ms: null }])));
+  /** Show the names until the first states arrive, so that the layout does not move then. @param {string[]} names */
+  showNames(names) {
+    if (Object.keys(this.#states).length) return;
+    this.update(Object.fromEntries(names.map((name) => [name, { state: '', age_ms: null }])));
   }
 
   /**
    * Show whether prices are live.
    *
    * @param {import('./live.js').Live} live
-   * @param {string} reason of a refusal
+   * @param {string} reason why the server refused, if it did
    */
   link({ link, verdict, heard }, reason) {
-    // Without the engine nobody knows how the sources are.
+    // Without the engine the states of the sources are unknown.
     this.#heard = heard && verdict?.state !== 'unreachable';
     showLink(link, verdict);
     showTitle(link);
     this.#show();
-    const [, meaning] = standing(link, verdict);
+    const [, meaning] = describeLink(link, verdict);
     const text = `${meaning} ${reason}`.trim();
     showBanner(this.#banner, link === 'connecting' || link === 'live' ? '' : text);
     announce(text || 'Prices are live.');
   }
 
   #show() {
-    const states = Object.entries(this.#told).map(([name, { state }]) => [name, this.#heard ? state : 'unknown']);
+    const states = Object.entries(this.#states).map(([name, { state }]) => [name, this.#heard ? state : 'unknown']);
     const shown = JSON.stringify(states);
     if (this.#shown === shown) return;
     this.#shown = shown;

@@ -1,4 +1,4 @@
-"""How many costly questions are under way, and who shares whose answer."""
+"""Limits on concurrent requests to the engine, and equal requests that share one response."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from crypto_stream.bus.orders import Cancel
+from crypto_stream.gateway.web.concurrency import ConcurrencyLimit, SingleFlight
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.responses import Prebuilt
-from crypto_stream.gateway.web.turns import Shared, Turns
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway
 from tests.waiting import until
@@ -20,27 +20,31 @@ from tests.waiting import until
 ORDER = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 
 
-def test_turns_are_limited_in_all_and_for_each_address() -> None:
-    """Who is refused is told to come back; what has ended makes room."""
-    turns = Turns(3, 2)
-    with turns.turn("a"), turns.turn("a"):
-        with pytest.raises(ProblemError, match="of your address") as crowded, turns.turn("a"):
+def test_concurrent_requests_are_limited_in_total_and_per_address() -> None:
+    """A refused client is asked to retry; a request that has ended frees its slot."""
+    limit = ConcurrencyLimit(3, 2)
+    with limit.slot("a"), limit.slot("a"):
+        with pytest.raises(ProblemError, match="Your address") as crowded, limit.slot("a"):
             pass
-        with turns.turn("b"), pytest.raises(ProblemError, match="no turn left") as full, turns.turn("c"):
+        with (
+            limit.slot("b"),
+            pytest.raises(ProblemError, match="already runs 3") as full,
+            limit.slot("c"),
+        ):
             pass
-        with turns.turn("c"):
+        with limit.slot("c"):
             pass
 
     assert (crowded.value.status, crowded.value.headers) == (503, {"Retry-After": "1"})
     assert (full.value.status, full.value.code) == (503, "busy")
-    with turns.turn("a"), turns.turn("a"):
+    with limit.slot("a"), limit.slot("a"):
         pass
 
 
 def test_equal_questions_share_one_answer_and_a_failure_is_ones_own() -> None:
     """While it is made, and shortly after; never longer."""
     now_s = 0.0
-    shared = Shared(lambda: now_s)
+    shared = SingleFlight(lambda: now_s)
     made: list[str] = []
     begun, go_on = threading.Event(), threading.Event()
 
@@ -72,7 +76,7 @@ def test_equal_questions_share_one_answer_and_a_failure_is_ones_own() -> None:
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
     """The oldest answers go first."""
-    shared = Shared(lambda: 0.0)
+    shared = SingleFlight(lambda: 0.0)
     made = 0
 
     def large() -> Prebuilt:

@@ -1,4 +1,4 @@
-"""engine.io's sessions: whose they are, which of their polls are open, and which never become viewers."""
+"""engine.io's sessions: counted per address, with their open polls; those that never become viewers end."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from engineio.packet import NOOP, Packet
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 
-# Seconds a session may take until it has joined a namespace and, unless it is a WebSocket, polled once.
+# Seconds in which a session must join a namespace and, unless it is a WebSocket, poll once.
 JOIN_S = 15.0
-# Sessions that have not come so far, 6 kB each and more; beyond them the oldest ends.
-MOST_NEW = 1_000
+# Sessions that have not yet done so, of 6 kB and more each; beyond this the oldest is ended.
+MAX_NEW = 1_000
 
 
-class Sessions:
-    """Follow the sessions of an `engineio.Server`: each is counted with its address while it lives.
+class EngineioSessions:
+    """Track the sessions of an `engineio.Server` and count them per address.
 
-    One that has not joined after `JOIN_S`, or has never polled, costs memory for nobody: it ends. So does the
-    oldest of more than `MOST_NEW`; clients that mean it do both at once.
+    A session that has not joined, or not polled, within `JOIN_S` only costs memory, so it is ended; so is the
+    oldest of more than `MAX_NEW`. Real clients do both immediately.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Sessions:
         counters: DeliveryMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Follow those of a `socketio.Server`; `sweep` ends what is due."""
+        """Track those of a `socketio.Server`; `sweep` ends the overdue ones."""
         self._server = server
         self._engine = server.eio
         self._presence = presence
@@ -40,32 +40,32 @@ class Sessions:
         self._clock = clock
         self._addresses: dict[str, str] = {}
         self._unpolled: set[str] = set()
-        self._new: dict[str, float] = {}  # when they are due, oldest first
+        self._new: dict[str, float] = {}  # deadlines by session id, oldest first
         self._polls: Counter[str] = Counter()
         self._connect, self._disconnect = (self._engine.handlers[name] for name in ("connect", "disconnect"))
         self._engine.on("connect", self._connected)
         self._engine.on("disconnect", self._disconnected)
-        server.manager.entered = self._came_on
+        server.manager.on_enter = self._update
 
     def __len__(self) -> int:
-        """Count those that live."""
+        """Count the open sessions."""
         return len(self._addresses)
 
     def full(self, address: str) -> bool:
-        """Say whether this address may have no more."""
+        """Say whether this address has reached its limit."""
         return self._presence.full(address)
 
     def begin_poll(self, sid: str) -> None:
-        """Note that a poll begins; the one that is still open ends: its client asks anew, so it has gone."""
+        """Note that a poll begins, and end a poll that is still open: its client must have given it up."""
         if sid not in self._addresses:
             return
         self._unpolled.discard(sid)
-        self._came_on(sid)
+        self._update(sid)
         connection = self._engine.sockets.get(sid)
         if self._polls[sid] and connection is not None and not connection.upgraded:
             connection.queue.put(Packet(NOOP))
             while self._polls[sid] and connection.queue.qsize():
-                time.sleep(0)  # until the other one has taken it: it must not end the new one
+                time.sleep(0)  # until the old poll has taken the NOOP, which must not end the new one
         self._polls[sid] += 1
 
     def end_poll(self, sid: str) -> None:
@@ -75,7 +75,7 @@ class Sessions:
             del self._polls[sid]
 
     def sweep(self) -> None:
-        """End the sessions that are due and never became viewers."""
+        """End the overdue sessions that never became viewers."""
         now = self._clock()
         while self._new and next(iter(self._new.values())) <= now:
             self._end_oldest()
@@ -83,20 +83,20 @@ class Sessions:
     def _joined(self, sid: str) -> bool:
         return self._server.manager.sid_from_eio_sid(sid, "/") is not None
 
-    def _reads(self, connection: Any) -> bool:
+    def _receives(self, connection: Any) -> bool:
         return connection.upgraded or connection.upgrading or connection.sid not in self._unpolled
 
-    def _came_on(self, sid: str) -> None:
-        """Notice that a session joined, or polled; having done both it is not new any more."""
+    def _update(self, sid: str) -> None:
+        """Take a session off the new ones once it has both joined and polled (or is a WebSocket)."""
         connection = self._engine.sockets.get(sid)
-        if sid in self._new and connection is not None and self._joined(sid) and self._reads(connection):
+        if sid in self._new and connection is not None and self._joined(sid) and self._receives(connection):
             del self._new[sid]
             self._unpolled.discard(sid)
 
     def _end_oldest(self, reason: str = "") -> None:
-        """End the oldest new session, by default for what it never did."""
+        """End the oldest new session; the default reason is what it failed to do."""
         sid = next(iter(self._new))
-        self._came_on(sid)  # by an upgrade, perhaps
+        self._update(sid)  # it may have upgraded to a WebSocket, of which we are not notified
         if sid not in self._new:
             return
         reason = reason or ("never_polled" if self._joined(sid) else "never_joined")
@@ -112,7 +112,7 @@ class Sessions:
         self._presence.enter(address)
         self._unpolled.add(sid)
         self._new[sid] = self._clock() + JOIN_S
-        if len(self._new) > MOST_NEW:
+        if len(self._new) > MAX_NEW:
             self._end_oldest("no_room")
         return self._connect(sid, environ)
 
@@ -125,11 +125,11 @@ class Sessions:
         return self._disconnect(sid, reason)
 
 
-def without_waiting(queue: type[Any]) -> type[Any]:
-    """Make engine.io's queue of one that never waits until a client, which may have gone, took everything."""
+def without_join(queue: type[Any]) -> type[Any]:
+    """Make engine.io's queue class with a `join` that does not block: the client may never empty it."""
 
     class Queue(queue):  # type: ignore[misc]
         def join(self) -> None:
-            """Wait for nothing."""
+            """Return immediately."""
 
     return Queue

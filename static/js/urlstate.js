@@ -1,25 +1,25 @@
 /**
- * What a page keeps in its own address, so that a reload or a link brings it back.
+ * Page state kept in the query of its own URL, so that a reload or a link restores it.
  *
  * @module
  */
 
 /**
- * Read one parameter; empty where it is not given.
+ * Read one parameter; empty if it is missing.
  *
  * @param {string} name
  * @returns {string}
  */
-export function recall(name) {
+export function getParam(name) {
   return new URLSearchParams(location.search).get(name) ?? '';
 }
 
 /**
- * Put parameters into the address in place of what was there; empty ones are left out. No step in the history.
+ * Set parameters of the URL, or remove empty ones, without a new entry in the browser's history.
  *
  * @param {{[name: string]: string}} values
  */
-export function keep(values) {
+export function setParams(values) {
   const parameters = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(values)) {
     if (value) parameters.set(name, value);

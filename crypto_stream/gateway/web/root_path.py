@@ -1,4 +1,4 @@
-"""Served under a path of a proxy: pages have relative addresses, what comes with the path loses it here."""
+"""Serving under a proxy's path: pages link relatively, and the prefix is stripped from requests here."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 from crypto_stream.gateway.web.headers import Wsgi
 
-_RAW = "RAW_PATH_INFO"  # the path before its escapes are read
+_RAW = "RAW_PATH_INFO"  # the path before percent-decoding
 
 
-def inside(root_path: str, path: str) -> str:
-    """Return `path` without `root_path` before it; a proxy may have cut it off already."""
+def strip_root_path(root_path: str, path: str) -> str:
+    """Return `path` without the prefix `root_path`, which the proxy may have stripped already."""
     return path.removeprefix(root_path) if path.startswith(f"{root_path}/") else path
 
 
-def to_root(path: str) -> str:
-    """Return the way from the page at `path` to the board, as a relative address that ends with a slash."""
+def relative_root(path: str) -> str:
+    """Return the relative URL from the page at `path` to the board; it ends with a slash."""
     return "../" * (path.count("/") - 1) or "./"
 
 
-def way_back(environ: Mapping[str, Any]) -> str:
-    """Return the way from what this request asks for to the board: an escaped slash is none for a browser."""
+def relative_root_for(environ: Mapping[str, Any]) -> str:
+    """Return the relative URL from the requested page to the board; a browser ignores an escaped slash."""
     raw = str(environ.get(_RAW, ""))
-    return to_root(raw if raw.startswith("/") else str(environ["PATH_INFO"]))
+    return relative_root(raw if raw.startswith("/") else str(environ["PATH_INFO"]))
 
 
-class Mounted:
-    """Let the application see its own paths; the root without its final slash is led to it."""
+class RootPath:
+    """WSGI middleware: strip the proxy's path; redirect the root to its form with a final slash."""
 
     def __init__(self, app: Wsgi, root_path: str) -> None:
         """Wrap `app`, which a proxy serves under `root_path`: empty, or /a/path without a final slash."""
@@ -44,5 +44,5 @@ class Mounted:
             )
             return []
         for name in ("PATH_INFO", _RAW):
-            environ[name] = inside(self._root_path, environ.get(name, ""))
+            environ[name] = strip_root_path(self._root_path, environ.get(name, ""))
         return self._app(environ, start_response)

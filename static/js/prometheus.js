@@ -1,5 +1,5 @@
 /**
- * Reading the Prometheus text of /metrics: only what the status page shows. Pure.
+ * Parsing of the Prometheus text of /metrics, as far as the status page needs it. Pure.
  *
  * @module
  */
@@ -14,8 +14,8 @@ const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
  * Read the samples of these families.
  *
  * @param {string} text
- * @param {string[]} names without the common beginning
- * @returns {Map<string, Sample[]>} each name is in it
+ * @param {string[]} names without the prefix
+ * @returns {Map<string, Sample[]>} contains each of the names
  */
 export function samples(text, names) {
   const found = new Map(names.map((name) => [name, /** @type {Sample[]} */ ([])]));
@@ -28,7 +28,7 @@ export function samples(text, names) {
 }
 
 /**
- * Sum up what each gateway says of its viewers; a gateway that is alone has no name there.
+ * Sum up the viewers of each gateway; a single gateway has no label.
  *
  * @param {Map<string, Sample[]>} found `viewers`, `viewers_behind`, `viewer_frames_total`
  * @returns {Gateway[]}

@@ -1,4 +1,4 @@
-"""Who is connected over Socket.IO; leaving costs the same however many stay."""
+"""A Socket.IO client manager in which a disconnect costs the same however many clients remain."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 from socketio import Manager
 
 
-class Members(Manager):  # type: ignore[misc]
-    """Keep who is in a namespace.
+class ClientManager(Manager):  # type: ignore[misc]
+    """Track the members of a namespace, without rooms.
 
-    Socket.IO's own manager gives each client a room of its own besides, and looks through all rooms when one
-    leaves: of 3,000 that leave at once each pays for 3,000. `entered` is told the session of each that joins.
+    The stock manager also gives each client a room of its own, and searches all rooms at each disconnect:
+    when 3,000 clients leave at once, that is 3,000 searches of 3,000 rooms. `on_enter` is called with the
+    engine.io session of each client that joins.
     """
 
-    entered: Callable[[str], None] | None = None
+    on_enter: Callable[[str], None] | None = None
 
     def basic_enter_room(
         self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None
@@ -23,8 +24,8 @@ class Members(Manager):  # type: ignore[misc]
         """Enter the namespace; there are no other rooms."""
         if room is None:
             super().basic_enter_room(sid, namespace, None, eio_sid=eio_sid)
-            if self.entered is not None and eio_sid is not None:
-                self.entered(eio_sid)
+            if self.on_enter is not None and eio_sid is not None:
+                self.on_enter(eio_sid)
 
     def basic_disconnect(self, sid: str, namespace: str, **_: Any) -> None:
         """Leave the namespace."""

@@ -1,5 +1,5 @@
 /**
- * Numbers as people type or paste them: a comma may be the decimal point, or stand between thousands. Pure.
+ * Numbers as people type or paste them: a comma may be a decimal point or a thousands separator. Pure.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 const GROUPED = /^\d{1,3}(?:[ ,.\u00a0\u202f'’]\d{3})+$/;
 
 /**
- * Read a typed number as plain text with a point; null where it could mean two numbers ("1,234").
+ * Normalise a typed number to digits and a decimal point; null if it is ambiguous ("1,234").
  *
  * @param {string} text
- * @returns {string | null} as typed where it is no number at all
+ * @returns {string | null} as typed if it is not a number
  */
-export function plain(text) {
+export function canonical(text) {
   const typed = text.trim();
   const [, whole = typed, mark = '', fraction = ''] = /^(.*?)([.,])(\d*)$/.exec(typed) ?? [];
   if (!mark) return GROUPED.test(typed) ? typed.replace(/\D/g, '') : typed;
@@ -26,7 +26,7 @@ export function plain(text) {
 }
 
 /**
- * Take zeros that say nothing off the end of a decimal text.
+ * Remove trailing zeros after the decimal point.
  *
  * @param {string | null} text
  * @returns {string | null}

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
+from websockets.protocol import State
+
 from benchmarks.feeder import say
 from tests.fakes import FakeBinance
 
@@ -51,7 +53,8 @@ class Venue(FakeBinance):
             bare += _frame(data.encode())
             wrapped += _frame(f'{{"stream":"{name}@bookTicker","data":{data}}}'.encode())
         for client in list(self.clients):
-            if any(channel == "bookTicker" for channel, _ in client.streams):
+            wants = any(channel == "bookTicker" for channel, _ in client.streams)
+            if wants and client.connection.state is State.OPEN:
                 self.sent += batch
                 transport = client.connection.transport
                 transport.write(bytes(wrapped if client.wrapped else bare))

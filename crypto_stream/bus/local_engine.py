@@ -186,21 +186,22 @@ class _Link:
 
     def __init__(self, name: str, writer: asyncio.StreamWriter, backend: Backend, most_unread: int) -> None:
         self.writer = writer
+        self._transport = writer.transport
         self._name = name
         self._backend = backend
         self._most_unread = most_unread
         self._behind = asyncio.Event()
         self._unread = asyncio.Event()
-        writer.transport.set_write_buffer_limits(high=64 * 1024)
+        self._transport.set_write_buffer_limits(high=64 * 1024)
 
     def write(self, frame: bytes) -> None:
-        if not self.writer.is_closing():
-            self.writer.write(frame)
+        if not self._transport.is_closing():
+            self._transport.write(frame)
 
     def push(self, frame: bytes) -> None:
         if self._behind.is_set():
             return
-        if self.writer.transport.get_write_buffer_size() > _BEHIND_BYTES:
+        if self._transport.get_write_buffer_size() > _BEHIND_BYTES:
             self._behind.set()
             log.warning("a gateway reads too slowly; it gets a new snapshot when it has caught up")
             return
@@ -208,7 +209,7 @@ class _Link:
 
     def tell(self, frame: bytes) -> bool:
         self.write(frame)
-        if self.writer.transport.get_write_buffer_size() > self._most_unread:
+        if self._transport.get_write_buffer_size() > self._most_unread:
             self._unread.set()
         return not self._unread.is_set()
 

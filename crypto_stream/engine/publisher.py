@@ -52,9 +52,10 @@ class Publisher:
 
     def accepted(self, source: str, event: Update | Trade) -> None:
         """Publish soon, if `source` serves the event's instrument."""
-        symbol = event.symbol
+        symbol = event.instrument.symbol
         if self._failover.serving.get(symbol) == source:
-            self._mark(symbol)
+            if symbol not in self._dirty:
+                self._mark(symbol)
         elif self._failover.stands_in.get(symbol) == source:
             self._source[symbol] = source  # a halted market: shown as it is, stale
             self._mark(symbol)
@@ -104,7 +105,8 @@ class Publisher:
         dirty, self._dirty = self._dirty, set()
         quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self.instruments]
         if quotes:
-            self._publish(Quotes(self.seq, quotes, self.reasons(quote.symbol for quote in quotes)))
+            stale = [quote.symbol for quote in quotes if quote.stale]
+            self._publish(Quotes(self.seq, quotes, self.reasons(stale)))
             for listener in self.published:
                 listener(quotes)
 

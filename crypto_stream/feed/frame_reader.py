@@ -45,7 +45,7 @@ class FrameReader:
         counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
         return events
 
-    def checked(self, event: Update | Trade, received_ns: int) -> Update | Trade | None:
+    def checked(self, event: Update | Trade, received_ns: int, now_ms: int) -> Update | Trade | None:
         """Return what of an event may go into the book, with its key; None for nothing."""
         config = self._config
         if event.instrument.symbol not in self._symbols:
@@ -54,7 +54,7 @@ class FrameReader:
         if event.key == ARRIVAL:
             self._arrivals = max(self._arrivals + 1, received_ns)
             event = msgspec.structs.replace(event, key=self._arrivals)
-        allowed = config.judge.allow(event, config.now_ms(), received_ns)
+        allowed = config.judge.allow(event, now_ms, received_ns)
         if allowed is None:
             self._log_dropped(event)
         return allowed

@@ -116,7 +116,7 @@ class SourceBook:
 
         A trade that is merely out of order is taken, once; it is the newest price only by the venue's time.
         """
-        symbol = event.symbol
+        symbol = event.instrument.symbol
         entry = self.entries.get(symbol)
         if entry is None:
             entry = self.entries[symbol] = Entry(self.gives)

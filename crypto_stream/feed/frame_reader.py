@@ -41,8 +41,12 @@ class FrameReader:
             counts["malformed"] += 1
             self._log_malformed(frame, error)
             return ()
-        channel = str(events[0].channel)[:_LONGEST_NAME] if events else "empty"
-        counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
+        channel = events[0].channel if events else "empty"
+        if type(channel) is str and channel in counts:
+            counts[channel] += 1
+        else:
+            channel = str(channel)[:_LONGEST_NAME]
+            counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
         return events
 
     def checked(self, event: Update | Trade, received_ns: int, now_ms: int) -> Update | Trade | None:

@@ -72,6 +72,7 @@ class FeedSession:
         self._subscriptions = Subscriptions(asked, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
         self._generation = generation
+        self._apply, self._accepted = config.book.apply, config.accepted
         self._connection: Connection | None = None
         self._liveness = Liveness(config.stale_after_ns)
         self._move_at_ns: int | None = None
@@ -238,11 +239,11 @@ class FeedSession:
             if (handle := self._HANDLERS.get(type(event))) is not None:
                 handle(self, event, received_ns)
         elif (allowed := self._frames.checked(event, received_ns, now_ms)) is not None:
-            taken = self.config.book.apply(allowed, received_ns, self._generation)
+            taken = self._apply(allowed, received_ns, self._generation)
             if taken or self.is_successor:
                 self._note_data(event.instrument.symbol, received_ns)
             if taken:
-                self.config.accepted(allowed)
+                self._accepted(allowed)
 
     def _on_acked(self, event: Acked, received_ns: int) -> None:
         self._subscriptions.acked(event.key)

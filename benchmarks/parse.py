@@ -174,7 +174,7 @@ def _ccxt(frames: list[str]) -> Play:
 
     venue = ccxt.pro.binance()
     names = {json.loads(frame)["data"]["s"] for frame in frames}
-    venue.set_markets([_market(name) for name in names])
+    venue.set_markets([ccxt_market(name) for name in names])
     # ccxt subscribes to raw streams, so it gets the frames without their wrapper, which is less to parse.
     bare = [frame[frame.index('"data":') + 7 : -1] for frame in frames]
     url = "wss://stream.binance.com:9443/ws/0"
@@ -191,9 +191,17 @@ def _ccxt(frames: list[str]) -> Play:
     return play
 
 
-def _market(name: str) -> dict[str, Any]:
+def ccxt_market(name: str) -> dict[str, Any]:
+    """Describe a market of Binance as ccxt does."""
     base, quote = name[:-4], name[-4:]
-    market = {"id": name, "symbol": f"{base}/{quote}", "base": base, "quote": quote, "baseId": base}
+    market = {
+        "id": name,
+        "lowercaseId": name.lower(),
+        "symbol": f"{base}/{quote}",
+        "base": base,
+        "quote": quote,
+        "baseId": base,
+    }
     return market | {
         "quoteId": quote,
         "type": "spot",

@@ -17,7 +17,7 @@ from benchmarks.report import RESULTS, Progress, machine, save, table
 
 _PACKAGES = (
     *("flask", "gevent", "python-socketio", "python-engineio", "uvicorn", "httptools", "granian"),
-    *("ccxt", "cryptofeed", "orjson", "simple-websocket", "greenlet"),
+    *("ccxt", "cryptofeed", "picows", "orjson", "simple-websocket", "greenlet"),
 )
 _NODE = Path(__file__).parent / "peers" / "node" / "node_modules"
 

@@ -185,21 +185,22 @@ class _Link:
 
     def __init__(self, name: str, writer: asyncio.StreamWriter, backend: Backend, max_unsent: int) -> None:
         self.writer = writer
+        self._transport = writer.transport
         self._name = name
         self._backend = backend
         self._max_unsent = max_unsent
         self._skipping_state = asyncio.Event()
         self._holding_orders = asyncio.Event()
-        writer.transport.set_write_buffer_limits(high=64 * 1024)
+        self._transport.set_write_buffer_limits(high=64 * 1024)
 
     def write(self, frame: bytes) -> None:
-        if not self.writer.is_closing():
-            self.writer.write(frame)
+        if not self._transport.is_closing():
+            self._transport.write(frame)
 
     def push(self, frame: bytes) -> None:
         if self._skipping_state.is_set():
             return
-        if self.writer.transport.get_write_buffer_size() > _MAX_UNSENT_STATE:
+        if self._transport.get_write_buffer_size() > _MAX_UNSENT_STATE:
             self._skipping_state.set()
             log.warning("a gateway reads too slowly; it will get a new snapshot when it has caught up")
             return
@@ -207,7 +208,7 @@ class _Link:
 
     def send_orders(self, frame: bytes) -> bool:
         self.write(frame)
-        if self.writer.transport.get_write_buffer_size() > self._max_unsent:
+        if self._transport.get_write_buffer_size() > self._max_unsent:
             self._holding_orders.set()
         return not self._holding_orders.is_set()
 

@@ -212,8 +212,7 @@ class Engine:
                 self._publish(RulesChanged(name, dict(rules)))
 
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
-        symbol = event.symbol
-        if isinstance(event, Trade) and symbol in self._history.series:
+        if isinstance(event, Trade) and (symbol := event.symbol) in self._history.series:
             if not self._history.take(source, event, self._feed.failover.serving[symbol]):
                 self._feed.book.of(source).retract_trade(symbol)
             if self._feed.instruments[symbol].synthetic:

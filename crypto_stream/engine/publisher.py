@@ -53,9 +53,10 @@ class Publisher:
 
     def accepted(self, source: str, event: Update | Trade) -> None:
         """Schedule the event's instrument for publication if `source` serves it."""
-        symbol = event.symbol
+        symbol = event.instrument.symbol
         if self._failover.serving.get(symbol) == source:
-            self._mark(symbol)
+            if symbol not in self._dirty:
+                self._mark(symbol)
         elif self._failover.stands_in.get(symbol) == source:
             self._source[symbol] = source  # its market is halted: published, but stale
             self._mark(symbol)
@@ -105,7 +106,8 @@ class Publisher:
         dirty, self._dirty = self._dirty, set()
         quotes = [self._compose(symbol, now_ms, now_ns) for symbol in dirty if symbol in self.instruments]
         if quotes:
-            self._publish(Quotes(self.seq, quotes, self.reasons(quote.symbol for quote in quotes)))
+            stale = [quote.symbol for quote in quotes if quote.stale]
+            self._publish(Quotes(self.seq, quotes, self.reasons(stale)))
             for listener in self.published:
                 listener(quotes)
 

@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from crypto_stream.errors import VenueError
 from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
-from crypto_stream.feed.opening import VenueSocket, open_socket
+from crypto_stream.feed.opening import open_socket
+from crypto_stream.feed.venue_socket import Take, VenueSocket
 
 
 class Recorder(Protocol):
@@ -70,17 +71,18 @@ class Connection:
         self._fault = self._fault or reason
         self._socket.transport.abort()
 
-    async def read(self, take: Callable[[bytes], None]) -> None:
-        """Have `take` called with every frame until the connection ends; VenueError then says why.
+    async def read(self, take: Take) -> None:
+        """Have `take` called with all frames, those of one read together, until the connection ends.
 
-        What `take` raises itself ends the connection too.
+        VenueError then says why. What `take` raises itself ends the connection too.
         """
 
-        def received(frame: bytes) -> None:
+        def received(frames: Sequence[bytes]) -> None:
             self._frame_s = time.monotonic()
             if self._recorder:
-                self._recorder.received(frame)
-            take(frame)
+                for frame in frames:
+                    self._recorder.received(frame)
+            take(frames)
 
         await self._socket.deliver(received)
         raise VenueError(self._fault or self._socket.fault or _why_closed(self._socket))

@@ -41,11 +41,15 @@ class FrameReader:
             counts["malformed"] += 1
             self._log_malformed(frame, error)
             return ()
-        channel = str(events[0].channel)[:_LONGEST_NAME] if events else "empty"
-        counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
+        channel = events[0].channel if events else "empty"
+        if type(channel) is str and channel in counts:
+            counts[channel] += 1
+        else:
+            channel = str(channel)[:_LONGEST_NAME]
+            counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
         return events
 
-    def checked(self, event: Update | Trade, received_ns: int) -> Update | Trade | None:
+    def checked(self, event: Update | Trade, received_ns: int, now_ms: int) -> Update | Trade | None:
         """Return what of an event may go into the book, with its key; None for nothing."""
         config = self._config
         if event.instrument.symbol not in self._symbols:
@@ -54,7 +58,7 @@ class FrameReader:
         if event.key == ARRIVAL:
             self._arrivals = max(self._arrivals + 1, received_ns)
             event = msgspec.structs.replace(event, key=self._arrivals)
-        allowed = config.judge.allow(event, config.now_ms(), received_ns)
+        allowed = config.judge.allow(event, now_ms, received_ns)
         if allowed is None:
             self._log_dropped(event)
         return allowed

@@ -63,7 +63,8 @@ class Judge:
         if type(event.time) is int and event.time >= _LAST_MS:
             event = _in_ms(event)
         wrong = self._wrong_frame(event, now_ms) or self._wrong_numbers(event)
-        if wrong is None and not self._synthetic and self._is_off(event, received_ns):
+        priced = wrong is None and not self._synthetic and isinstance(event.price, str)
+        if priced and self._is_off(event, received_ns):
             wrong = "bad_price"
             if isinstance(event, Update) and event.slow:  # a day's figures may stand beside an old price
                 self._book.dropped[wrong] += 1
@@ -127,8 +128,7 @@ class Judge:
 
     def _is_off(self, event: Update | Trade, received_ns: int) -> bool:
         """Say whether the price is far outside bid and ask of the same venue, where those are of now."""
-        if not isinstance(event.price, str):
-            return False
+        assert isinstance(event.price, str)
         entry = self._book.entries.get(event.symbol)
         if entry is None or received_ns - entry.top_ns > _TOP_STANDS_NS:
             return False

@@ -5,104 +5,22 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from aiohappyeyeballs import start_connection
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Response
-from websockets.protocol import Event
 
 from crypto_stream.errors import ProxyError, VenueError
 from crypto_stream.feed.refusals import refusal
+from crypto_stream.feed.venue_socket import VenueSocket
 from crypto_stream.proxies import proxy_for, redacted
 
 _CLOSE_S = 1.0  # for a polite close; then the transport is aborted
-_MOST_UNSENT = 1024 * 1024  # bytes that a venue may leave unread: our requests are small, pongs are all else
 _MOST_REDIRECTS = 3
-_AT_ONCE = 50  # messages handed on before others have their turn
-_MOST_WAITING = 1_000  # messages; while more wait, nothing is read
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: so long an address may be silent before the next one is tried beside it
-
-
-class VenueSocket(ClientConnection):
-    """A connection that hands each message on as it comes, without a coroutine for each of them.
-
-    It ends when its venue makes us owe more than it reads: a flood of pings.
-    """
-
-    fault: str | None = None
-    bug: Exception | None = None
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        """Keep what comes until `deliver`."""
-        super().__init__(*given, **named)
-        self._take: Callable[[bytes], None] | None = None
-        self._came: deque[bytes] = deque()
-        self._parts: list[bytes] = []
-        self._is_due = False
-        self._all_taken = asyncio.Event()
-
-    async def deliver(self, take: Callable[[bytes], None]) -> None:
-        """Have `take` called with each message until the connection has ended, and all is taken.
-
-        What `take` raises ends the connection, and is raised here.
-        """
-        self._take = take
-        self._hand_on()
-        await self.wait_closed()
-        while self._came and self.bug is None:
-            self._all_taken.clear()
-            await self._all_taken.wait()
-        if self.bug:
-            raise self.bug
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came; pongs are written meanwhile."""
-        super().data_received(data)
-        if self._came and not self._is_due:
-            self._hand_on()
-        if self.transport.get_write_buffer_size() > _MOST_UNSENT:
-            self.fault = f"the venue sends pings without reading our answers ({_MOST_UNSENT:,} bytes wait)"
-            self.transport.abort()
-
-    def process_event(self, event: Event) -> None:
-        """Keep a whole message; anything else is the library's business."""
-        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
-            super().process_event(event)
-        elif event.fin and not self._parts:
-            self._came.append(bytes(event.data))
-        else:
-            self._parts.append(bytes(event.data))
-            if event.fin:
-                self._came.append(b"".join(self._parts))
-                self._parts.clear()
-
-    def _hand_on(self) -> None:
-        """Hand on what came, a little at a time: one read of the socket may bring thousands of messages."""
-        self._is_due = False
-        if self._take is None or self.bug:
-            return
-        try:
-            for _ in range(min(len(self._came), _AT_ONCE)):
-                self._take(self._came.popleft())
-        except Exception as bug:  # noqa: BLE001 - raised again by `deliver`
-            self.bug = bug
-            self.transport.abort()
-        if self._came and self.bug is None:
-            self._is_due = True
-            self.loop.call_soon(self._hand_on)
-        else:
-            self._all_taken.set()
-        self._pause(len(self._came) > _MOST_WAITING)
-
-    def _pause(self, pause: bool) -> None:
-        if not self.transport.is_closing():
-            (self.transport.pause_reading if pause else self.transport.resume_reading)()
 
 
 class _Once(connect):

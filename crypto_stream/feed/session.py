@@ -57,6 +57,8 @@ class FeedSession:
         # counts as data all the same.
         self.is_successor = False
         self._heard_of: set[str] = set()
+        # Of these there was data since anything else happened: more of it says nothing about subscriptions.
+        self._settled: set[str] = set()
         self.started_ns = time.monotonic_ns()
         self._instruments = [*config.carried, *config.watched]
         self._known = {each.symbol: each for each in self._instruments}
@@ -70,6 +72,7 @@ class FeedSession:
         self._subscriptions = Subscriptions(asked, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
         self._generation = generation
+        self._apply, self._accepted = config.book.apply, config.accepted
         self._connection: Connection | None = None
         self._liveness = Liveness(config.stale_after_ns)
         self._move_at_ns: int | None = None
@@ -159,6 +162,7 @@ class FeedSession:
 
     def check(self, now_ns: int) -> None:
         """Judge silence, overdue acknowledgements and age; called several times a second."""
+        self._settled.clear()
         if self._liveness.is_silent(now_ns):
             self._liveness.silence(all_refused=self._subscriptions.all_refused)
             self.config.changed()
@@ -191,21 +195,23 @@ class FeedSession:
 
     def sent(self, request: Request) -> None:
         """Note that a request was sent."""
+        self._settled.clear()
         self._subscriptions.sent(request)
 
     def fail(self, error: VenueError) -> None:
         """Note why the session ends; the first reason counts."""
         self.error = self.error or error
 
-    def read(self, reader: Reading, frame: bytes) -> None:
-        """Read one frame and handle its events; a malformed one has none."""
-        received_ns = time.monotonic_ns()
-        for event in self._frames.read(reader, frame):
-            self._handle(event, received_ns)
+    def read(self, reader: Reading, frames: Sequence[bytes]) -> None:
+        """Read frames that came together and handle their events; a malformed one has none."""
+        received_ns, now_ms = time.monotonic_ns(), self.config.now_ms()
+        for frame in frames:
+            for event in self._frames.read(reader, frame):
+                self._handle(event, received_ns, now_ms)
 
     def take(self, event: Event) -> None:
         """Handle one event that came without a frame."""
-        self._handle(event, time.monotonic_ns())
+        self._handle(event, time.monotonic_ns(), self.config.now_ms())
 
     def opened(self, connection: Connection | None) -> None:
         """Note that data may come from now on; without a connection nothing has to be acknowledged."""
@@ -227,20 +233,17 @@ class FeedSession:
             bug = bug.exceptions[0]
         return VenueError(f"error in handler {self.config.source.name}, see the log: {bug!r}")
 
-    def _handle(self, event: Event, received_ns: int) -> None:
-        if isinstance(event, (Update, Trade)):
-            self._handle_data(event, received_ns)
-        elif (handle := self._HANDLERS.get(type(event))) is not None:
-            handle(self, event, received_ns)
-
-    def _handle_data(self, event: Update | Trade, received_ns: int) -> None:
-        if (allowed := self._frames.checked(event, received_ns)) is None:
-            return
-        taken = self.config.book.apply(allowed, received_ns, self._generation)
-        if taken or self.is_successor:
-            self._note_data(event.symbol, received_ns)
-        if taken:
-            self.config.accepted(allowed)
+    def _handle(self, event: Event, received_ns: int, now_ms: int) -> None:
+        if not isinstance(event, (Update, Trade)):
+            self._settled.clear()
+            if (handle := self._HANDLERS.get(type(event))) is not None:
+                handle(self, event, received_ns)
+        elif (allowed := self._frames.checked(event, received_ns, now_ms)) is not None:
+            taken = self._apply(allowed, received_ns, self._generation)
+            if taken or self.is_successor:
+                self._note_data(event.instrument.symbol, received_ns)
+            if taken:
+                self._accepted(allowed)
 
     def _on_acked(self, event: Acked, received_ns: int) -> None:
         self._subscriptions.acked(event.key)
@@ -283,10 +286,12 @@ class FeedSession:
 
     def _note_data(self, symbol: str, received_ns: int) -> None:
         changed = self._liveness.data(received_ns)
-        self._subscriptions.seen(symbol)
-        if symbol not in self._heard_of:  # from now on this source can serve it
-            self._heard_of.add(symbol)
-            changed = True
+        if symbol not in self._settled:
+            self._settled.add(symbol)
+            self._subscriptions.seen(symbol)
+            if symbol not in self._heard_of:  # from now on this source can serve it
+                self._heard_of.add(symbol)
+                changed = True
         if changed:
             self.config.changed()
 

@@ -70,8 +70,8 @@ class Session(Protocol):
     def sent(self, request: Request) -> None:
         """Take note that a request went out."""
 
-    def read(self, reader: Reading, frame: bytes) -> None:
-        """Read one frame."""
+    def read(self, reader: Reading, frames: Sequence[bytes]) -> None:
+        """Read frames that came together."""
 
     def take(self, event: Event) -> None:
         """Take one event."""
@@ -233,7 +233,7 @@ class Recording(Source, frozen=True, kw_only=True):
                 if frame is None:  # a new connection began here
                     reader = self.venue.reader(discovered)
                 else:
-                    session.read(reader, frame)
+                    session.read(reader, [frame])
 
     def _discovered(self, carried: Mapping[str, Instrument] = MappingProxyType({})) -> Discovered:
         return Discovered(self.venue.pair_of, self.names, carried)

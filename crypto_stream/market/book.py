@@ -137,7 +137,7 @@ class SourceBook:
 
         A trade that arrives out of order is accepted once, but changes the price only if its time is newer.
         """
-        symbol = event.symbol
+        symbol = event.instrument.symbol
         entry = self.entries.get(symbol)
         if entry is None:
             entry = self.entries[symbol] = Entry(self.gives)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 import msgspec
 
@@ -39,6 +40,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     synthetic: bool
 
 
+@lru_cache(maxsize=1024)  # most changes of a quote are none of its last price
 def day_change(price: str | None, opening: str | None) -> tuple[str | None, str | None]:
     """Return the change since `opening` in percent with two decimals, and exactly; None where unknown.
 

@@ -114,3 +114,11 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     """A name that nothing has is told with those that exist, before anything starts."""
     with pytest.raises(AssertionError, match="known: bare send loop"):
         quick(tmp_path, "delivery", "--only", "nonsense")
+
+
+def test_the_way_in_is_measured_beside_a_bare_loop(tmp_path: Path) -> None:
+    """Our engine and a loop that drops every frame get the same frames at both rates."""
+    medians = quick(tmp_path, "ingest", "--only", "bare websockets,crypto")["medians"]
+
+    assert len(medians) == 4
+    assert all(row["us_per_frame"] > 0 for row in medians.values())

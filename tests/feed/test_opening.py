@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from websockets.asyncio.server import serve
-from websockets.utils import accept_key
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.opening import open_socket
-from tests.feed.raw import conversing
+from tests.feed.raw import conversing, heard, upgrade
 from tests.waiting import SCALE
 
 _WAIT_S = 5.0 * SCALE
@@ -120,19 +119,45 @@ async def test_a_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == f"connection through the proxy http://127.0.0.1:{port} refused"
 
 
+async def test_a_venue_is_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy is asked for the venue's host and port, and carries what both say."""
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await upgrade(reader, writer, b"\x81\x02hi\x88\x02\x03\xe8")
+        await heard(reader)
+
+    read: list[bytes] = []
+    async with conversing(proxy) as port:
+        monkeypatch.setenv("all_proxy", f"http://127.0.0.1:{port}")
+        connected = await open_socket("ws://venue.example/stream", connect_s=_WAIT_S)
+        await connected.deliver(read.extend)
+
+    assert asked[0].startswith(b"CONNECT venue.example:80 HTTP/1.1\r\n")
+    assert read == [b"hi"]
+
+
+async def test_compression_that_nobody_asked_for_is_no_connection() -> None:
+    """A venue that compresses all the same is refused: nothing of it is unpacked."""
+    extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+
+    async def compress(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer, fields=extension)
+        await reader.read()
+
+    async with conversing(compress) as port:
+        with pytest.raises(VenueError, match=r"no connection: .*extension"):
+            await open_socket(f"ws://127.0.0.1:{port}/", connect_s=_WAIT_S)
+
+
 async def test_a_flood_of_pings_ends_the_connection() -> None:
     """A venue that pings without reading our pongs costs us a bounded memory, and itself the connection."""
     flood = b"\x89\x7d" + b"p" * 125
 
     async def ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        key = next(
-            line.split(": ")[1] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key")
-        )
-        writer.write(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode()
-        )
+        await upgrade(reader, writer)
         while True:
             writer.write(flood * 1000)
             await writer.drain()

@@ -38,7 +38,7 @@ async def test_others_have_their_turn_while_a_thousand_frames_wait() -> None:
         async with opened as connection:
             running = tasks.create_task(others())
             read: list[bytes] = []
-            reading = tasks.create_task(connection.read(read.append))
+            reading = tasks.create_task(connection.read(read.extend))
             await until(lambda: len(read) == _FRAMES + 1)
             reading.cancel()
             running.cancel()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from flask_socketio import SocketIO
 from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
@@ -16,6 +15,7 @@ from crypto_stream.gateway.members import Members
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.routing import order_gateway
 from crypto_stream.gateway.sessions import Sessions, without_waiting
+from crypto_stream.gateway.viewer_server import ViewerServer
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.admission import Admission, AdmissionRules
@@ -43,7 +43,7 @@ def create_app(
     async_mode: str,
     websocket: Any,
     admission: AdmissionRules,
-) -> tuple[Flask, SocketIO, ResponseCache, Sessions]:
+) -> tuple[Flask, ViewerServer, ResponseCache, Sessions]:
     """Make the application, its Socket.IO server, which has no event yet, its prebuilt answers, its sessions.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
@@ -64,7 +64,7 @@ def create_app(
     app.register_blueprint(order_gateway())
     app.register_blueprint(pages(mirror, shelf, ROOT / "static"))
     quiet = _throttle(logging.getLogger("crypto_stream.gateway.engineio"))
-    socketio = SocketIO(
+    socketio = ViewerServer(
         app,
         async_mode=async_mode,
         client_manager=Members(),

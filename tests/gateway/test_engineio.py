@@ -17,6 +17,7 @@ from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.viewer_server import ViewerServer
 
 
 class Clock:
@@ -77,15 +78,37 @@ def test_the_slot_and_the_internals_are_as_we_know_them() -> None:
 
 
 def test_a_request_lives_where_we_trim_it() -> None:
-    """python-socketio keeps the environ by engine.io's id; Flask-SocketIO asks it for the app."""
-    app = Flask(__name__)
-    server = SocketIO(app, async_mode="threading").server
+    """python-socketio keeps the environ by engine.io's id, and hands it to who connects."""
+    server = SocketIO(Flask(__name__), async_mode="threading").server
 
-    server._handle_eio_connect("a", {"flask.app": app})
+    server._handle_eio_connect("a", {"REMOTE_ADDR": "::1"})
 
-    assert server.environ == {"a": {"flask.app": app}}
-    assert "app = environ['flask.app']" in inspect.getsource(SocketIO._handle_event)
+    assert server.environ == {"a": {"REMOTE_ADDR": "::1"}}
     assert isinstance(server, socketio.Server)
+
+
+def test_handlers_are_told_the_viewer() -> None:
+    """They are called where Flask-SocketIO would make a request for them; what they raise is answered."""
+    socketio = ViewerServer(Flask(__name__), async_mode="threading")
+    told: list[tuple[object, ...]] = []
+
+    def fail(*given: object) -> None:
+        told.append(given)
+        raise ValueError("broken")
+
+    for name in ("connect", "ask", "disconnect"):
+        socketio.on_event(name, lambda *given: told.append(given))
+    socketio.on_event("fail", fail)
+    socketio.on_error_default(str)
+    trigger = socketio.server._trigger_event
+    trigger("connect", "/", "a", {"REMOTE_ADDR": "::1"}, None)
+    trigger("ask", "/", "a", 1, 2)
+    answer = trigger("fail", "/", "a")
+    trigger("disconnect", "/", "a", "client disconnect")
+
+    assert told == [("a",), ("a", 1, 2), ("a",), ("a", "client disconnect")]
+    assert answer == "broken"
+    assert "return self._handle_event(handler, message, real_ns, sid," in inspect.getsource(SocketIO.on)
 
 
 def test_a_frame_is_an_engineio_packet() -> None:

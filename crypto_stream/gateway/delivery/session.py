@@ -37,10 +37,7 @@ class Session(WebSocket):
     does not take end its connection; so does what no client sends.
     """
 
-    __slots__ = (
-        *("_connection", "_counters", "_left", "_open", "_probed", "_request", "_todo", "_waiting"),
-        "_working",
-    )
+    __slots__ = (*("_connection", "_counters", "_left", "_open", "_probed", "_todo", "_waiting", "_working"),)
 
     def __init__(
         self,
@@ -49,14 +46,12 @@ class Session(WebSocket):
         extensions: list[Extension],
         bounds: Bounds,
         connection: Any,
-        request: dict[str, Any],
         counters: DeliveryMetrics,
         left: Callable[[], None],
     ) -> None:
-        """Serve `connection`, opened by `request`; `left` is called when the WebSocket has ended."""
+        """Serve `connection`; `left` is called when the WebSocket has ended."""
         super().__init__(descriptor, hub, extensions, bounds)
         self._connection = connection
-        self._request = request
         self._counters = counters
         self._left = left
         self._todo: list[Packet | None] = []
@@ -172,7 +167,6 @@ class Session(WebSocket):
         if self._todo:
             return True
         self._working = False
-        self._request.pop("werkzeug.request", None)  # what Flask keeps of the last event
         self.hold(False)
         return False
 

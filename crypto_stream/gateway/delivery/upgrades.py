@@ -16,11 +16,6 @@ from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.turns import Turns
 from crypto_stream.gateway.delivery.websocket import WebSocket
 
-# What Flask needs of the request that opened a session, for each of its events.
-_KEPT = (
-    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
-    *("REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "wsgi.url_scheme", "flask.app", "saved_session"),
-)
 _Wire = TypeVar("_Wire", bound=WebSocket)
 _CROWDED = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -104,12 +99,12 @@ class EngineioUpgrade:
                 connection.close(wait=False, abort=True, reason="bad handshake")
             start_response(f"{made.status} {made.phrase}", made.headers)
             return (made.body,)
-        kept = self._trim(connection.sid, environ)
+        self._trim(connection.sid, environ)
 
         def make(descriptor: int, left: Callable[[], None]) -> Session:
             return Session(
                 *(descriptor, self._entrance.hub, list(made.extensions), self._entrance.bounds),
-                *(connection, kept, self._counters, left),
+                *(connection, self._counters, left),
             )
 
         self._entrance.enter(environ, made, make, counted=True)
@@ -120,9 +115,7 @@ class EngineioUpgrade:
             return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
         return self._entrance.judge(environ, compression=self._compression, counted=True)
 
-    def _trim(self, sid: str, environ: dict[str, Any]) -> dict[str, Any]:
-        """Keep only what is needed of the request: the rest is 10 kB, and holds the server's objects."""
-        kept = {name: environ[name] for name in _KEPT if name in environ}
+    def _trim(self, sid: str, environ: dict[str, Any]) -> None:
+        """Keep only the address of the request: the rest is 10 kB, and holds the server's objects."""
         if sid in self.environs:
-            self.environs[sid] = kept
-        return kept
+            self.environs[sid] = {"REMOTE_ADDR": environ.get("REMOTE_ADDR", "")}

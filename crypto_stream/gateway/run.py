@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import crypto_stream
 from crypto_stream import descriptors
 from crypto_stream.bus.backends import gateway_port
 from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
@@ -27,6 +26,7 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.delivery.upgrades import EngineioUpgrade, Upgrades
+from crypto_stream.gateway.greetings import Greetings
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.http.line import Line
@@ -97,11 +97,12 @@ class Gateway:
         self._first = True  # nothing was heard of the engine yet
         self._counters = DeliveryMetrics()
         self._port = gateway_port(bus_path)
+        greetings = Greetings(self._mirror)
         self._delivery = Delivery(
             self._mirror,
             self._counters,
-            self._hello,
-            self._status,
+            greetings.hello,
+            greetings.status,
             time.monotonic,
             lambda: time.sleep(0),
             settings.patience,
@@ -225,21 +226,6 @@ class Gateway:
     def _full(self) -> bool:
         return self._stream.full()
 
-    def _hello(self) -> dict[str, Any]:
-        return {
-            "version": crypto_stream.__version__,
-            "epoch": self._mirror.epoch,
-            "symbols": [one.symbol for one in self._mirror.catalogue],
-            "sources": [one.name for one in self._mirror.sources(0.0)],
-            "intervals_ms": INTERVALS_MS,
-        }
-
-    def _status(self) -> dict[str, Any]:
-        sources = self._mirror.sources(time.monotonic())
-        states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
-        now_ms = time.time_ns() // 1_000_000
-        return {"time": now_ms, "verdict": self._mirror.verdict(), "sources": states}
-
     def _receive(self, messages: Sequence[ToGateway]) -> None:
         """Take what one read of the bus brought; what it changes is flushed once."""
         version = self._mirror.version
@@ -282,8 +268,7 @@ class Gateway:
         while True:
             time.sleep(_STATUS_CHANGED_S)
             now_s = time.monotonic()
-            sources = self._mirror.sources(now_s)
-            states = (self._mirror.verdict(), [(one.name, one.state) for one in sources])
+            states = (self._mirror.verdict(), self._mirror.states())
             if states != told or now_s >= told_s + _STATUS_S:
                 told, told_s = states, now_s
                 self._delivery.tell_status()

@@ -199,6 +199,7 @@ class Gateway:
                 beat()
                 self._connections.sweep()
                 self._sessions.sweep()
+                self._stream.comings.tell()
                 for viewer in self._delivery.cut_slow():
                     log.warning("slow client disconnected", extra={"client": viewer})
             time.sleep(_TICK_S)
@@ -214,6 +215,7 @@ class Gateway:
         while self._has_company(time.monotonic() - began):
             self._connections.end_waiting()
             time.sleep(0.01)
+        self._stream.comings.tell()
         self._port.close()
         time.sleep(0.05)  # what is in the sockets' queues gets out
 

@@ -13,6 +13,7 @@ import msgspec
 from crypto_stream.bus.interface import WATCH_AGAIN_S, GatewayPort
 from crypto_stream.bus.messages import Watch, Watched
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.comings import Comings
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.subscriptions import Subscription
@@ -45,6 +46,7 @@ class Stream:
         self._counters = counters
         self._watch = watch
         self._throttle = LogThrottle()
+        self.comings = Comings()
 
     def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
         """Answer the events of the default namespace, `rate` a second of each viewer.
@@ -80,7 +82,7 @@ class Stream:
         server = self._socketio.server
         session = server.manager.eio_sid_from_sid(viewer_id, "/")
         self._delivery.admit(Viewer(viewer_id, pipe_of(server.eio.sockets[session])))
-        log.info("client connected", extra={"client": viewer_id, "address": self._address(session)})
+        self.comings.came(viewer_id, self._address(session))
 
     def full(self) -> bool:
         """Say whether there is no room for one more viewer."""
@@ -110,7 +112,7 @@ class Stream:
         self._delivery.leave(viewer_id)
         if channel and channel.wish.watches:
             self._watch.refresh()
-        log.info("client left", extra={"client": viewer_id, "reason": reason})
+        self.comings.left(viewer_id, reason)
 
     def _subscribe(self, viewer_id: str, *payload: object) -> dict[str, Any]:
         return self._change(viewer_id, subscription, self._delivery.grant, payload)

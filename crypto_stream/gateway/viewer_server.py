@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from flask_socketio import SocketIO
+
+
+class Json:
+    """JSON for Socket.IO's packets (its parameter `json`): the standard library's costs ten times as much."""
+
+    @staticmethod
+    def dumps(value: object, **_: object) -> str:
+        """Write a value."""
+        return msgspec.json.encode(value).decode()
+
+    @staticmethod
+    def loads(text: str | bytes, **_: object) -> Any:
+        """Read a value; ValueError if it is none."""
+        return msgspec.json.decode(text)
 
 
 class ViewerServer(SocketIO):  # type: ignore[misc]

@@ -152,6 +152,7 @@ class Session(WebSocket):
         """Handle one packet; True while there are more."""
         packet = self._todo.pop(0)
         self._weigh(packet, -1)
+        self.gather()  # each write costs as much as all the rest
         try:
             if packet is None:
                 self._stop()
@@ -164,6 +165,7 @@ class Session(WebSocket):
         except Exception:
             log.exception("a session failed")
             self.drop()
+        self.release()
         if self._todo:
             return True
         self._working = False

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.gateway import engineio_parts
 from crypto_stream.gateway.members import Members
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.routing import order_gateway
-from crypto_stream.gateway.sessions import Sessions, without_waiting
+from crypto_stream.gateway.sessions import Sessions
 from crypto_stream.gateway.viewer_server import Json, ViewerServer
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
@@ -33,6 +34,19 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_SENT = 64 * 1024
 
 
+class Web(NamedTuple):
+    """The application, its Socket.IO server, which has no event yet, and what both need beside them.
+
+    `shelf` holds the prebuilt answers, `sessions` are engine.io's, `gate` admits them.
+    """
+
+    app: Flask
+    socketio: ViewerServer
+    shelf: ResponseCache
+    sessions: Sessions
+    gate: Admission
+
+
 def create_app(
     mirror: Mirror,
     port: GatewayPort,
@@ -43,8 +57,8 @@ def create_app(
     async_mode: str,
     websocket: Any,
     admission: AdmissionRules,
-) -> tuple[Flask, ViewerServer, ResponseCache, Sessions]:
-    """Make the application, its Socket.IO server, which has no event yet, its prebuilt answers, its sessions.
+) -> Web:
+    """Make the application and what belongs to it.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` says whose green threads these are;
     `admission` bounds engine.io's sessions, those included that never connect to a namespace.
@@ -77,13 +91,11 @@ def create_app(
         logger=quiet,
         engineio_logger=quiet,
     )
-    engine = socketio.server.eio
-    queue = without_waiting(engine._async["queue"])
-    engine._async = {**engine._async, "websocket": websocket, "queue": queue}
+    engineio_parts.fit(socketio.server.eio, websocket)
     sessions = Sessions(socketio.server, admission.presence, admission.counters)
     gate = Admission(app.wsgi_app, sessions, admission, origins)
     app.wsgi_app = Headers(gate, origins)  # type: ignore[method-assign]
-    return app, socketio, shelf, sessions
+    return Web(app, socketio, shelf, sessions, gate)
 
 
 class _Failures(logging.Filter):

@@ -26,11 +26,13 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.delivery.upgrades import EngineioUpgrade, Upgrades
+from crypto_stream.gateway.engineio_parts import take_pings
 from crypto_stream.gateway.greetings import Greetings
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.http_cache.responder import Respond, Responder, respond_never
+from crypto_stream.gateway.joining import Joining
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.opening import Opening
@@ -42,6 +44,7 @@ from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.forwarded import Forwarded
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
 from crypto_stream.gateway.web.mounted import Mounted
+from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
@@ -121,7 +124,7 @@ class Gateway:
         entrance = Upgrades(hub, self._counters, presence=presence, most_received=MOST_SENT)
         door = EngineioUpgrade(entrance, self._counters, compression=settings.compression)
         token = settings.admin_token
-        self._app, socketio, shelf, self._sessions = create_app(
+        self._app, socketio, shelf, self._sessions, gate = create_app(
             self._mirror,
             self._port,
             registry(EngineMetrics(self._mirror), self._shared or counted),
@@ -140,28 +143,42 @@ class Gateway:
             *(settings.origins, settings.max_viewers, self._delivery.viewers),
             self._counters.refusals,
         )
-        if settings.trusted_proxies:
-            networks = [ip_network(one) for one in settings.trusted_proxies]
+        networks = [ip_network(one) for one in settings.trusted_proxies]
+        if networks:
             self._app.wsgi_app = Forwarded(self._app.wsgi_app, networks)  # type: ignore[method-assign]
         opening = Opening(self._mirror)
         self._orders.opening = opening
         self._app.wsgi_app = opening.around(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
         if settings.root_path:
             self._app.wsgi_app = Mounted(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
-        road: Respond = respond_never
-        if settings.prebuilt:
-            fast = Responder(
-                shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
-            )
-            road = lambda came: None if opening.early() else fast(came)  # noqa: E731
+        road = self._road(settings, shelf, opening)
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
+        joining = Joining(
+            *(socketio.server.eio, entrance, self._counters, gate.room),
+            origins=settings.origins,
+            trusted=networks,
+            root_path=settings.root_path,
+            compression=settings.compression,
+        )
         line = Line(hub, self._library.Pause)
-        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line)
+        self._manners = Manners(
+            *(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line), join=joining
+        )
         door.environs = socketio.server.environ
         self._pulse = Heartbeat(socketio.server.eio)
+        take_pings(socketio.server.eio, self._pulse.due)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers, settings.viewer_rate, self._orders)
+
+    def _road(self, settings: Settings, shelf: ResponseCache, opening: Opening) -> Respond:
+        """Make what answers simple requests; while the engine may still come nothing is simple."""
+        if not settings.prebuilt:
+            return respond_never
+        respond = Responder(
+            *(shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path)
+        )
+        return lambda came: None if opening.early() else respond(came)
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""
@@ -198,6 +215,7 @@ class Gateway:
                 next_beat = max(next_beat + _BEAT_S, now)
                 beat()
                 self._connections.sweep()
+                self._server.sweep()
                 self._sessions.sweep()
                 self._stream.comings.tell()
                 for viewer in self._delivery.cut_slow():

@@ -123,13 +123,3 @@ class Sessions:
         if address is not None:
             self._presence.leave(address)
         return self._disconnect(sid, reason)
-
-
-def without_waiting(queue: type[Any]) -> type[Any]:
-    """Make engine.io's queue of one that never waits until a client, which may have gone, took everything."""
-
-    class Queue(queue):  # type: ignore[misc]
-        def join(self) -> None:
-            """Wait for nothing."""
-
-    return Queue

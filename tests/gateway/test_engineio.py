@@ -17,6 +17,7 @@ from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.engineio_parts import fit, open_session, take_pings
 from crypto_stream.gateway.viewer_server import ViewerServer
 
 
@@ -36,6 +37,7 @@ class House:
         self.clock = Clock()
         self.engine = engineio.Server(async_mode="threading", ping_interval=25, ping_timeout=20)
         self.pulse = Heartbeat(self.engine, self.clock)
+        take_pings(self.engine, self.pulse.due)
         self.gone: list[tuple[str, str]] = []
         self.engine.on("disconnect", lambda sid, reason: self.gone.append((sid, reason)))
 
@@ -75,6 +77,46 @@ def test_the_slot_and_the_internals_are_as_we_know_them() -> None:
     assert "if isinstance(packets, list):" in request
     assert made.keys() >= {"queue", "last_ping", "connected", "upgrading", "upgraded", "closing", "closed"}
     assert (OPEN, PING, PONG, MESSAGE, UPGRADE, NOOP) == (0, 2, 3, 4, 5, 6)
+
+
+def test_a_session_opens_as_engineio_opens_it() -> None:
+    """The same handlers are called, the same is left behind, and the client is told the same."""
+    house = House()
+    told: list[dict[str, Any]] = []
+    house.engine.on("connect", lambda _, environ: told.append(environ))
+    sockets = house.engine.sockets
+    theirs: Any = house.engine
+    slot: list[Any] = []
+    fit(house.engine, lambda handler, _: lambda *_: slot.append(handler.__self__))
+
+    theirs._handle_connect(
+        {"REMOTE_ADDR": "::1", "HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}, None, "websocket"
+    )
+    ours, opened = open_session(house.engine, "::1")
+    (stock,) = slot
+    packet = stock.queue.get(block=False)
+
+    assert list(sockets.values()) == [stock, ours]
+    assert [environ["REMOTE_ADDR"] for environ in told] == ["::1", "::1"]
+    assert ours.queue.qsize() == 0
+    differing = {"sid", "queue"}
+    assert {name: value for name, value in vars(ours).items() if name not in differing} == {
+        name: value for name, value in vars(stock).items() if name not in differing
+    }
+    assert opened.decode() == packet.encode().replace(stock.sid, ours.sid)
+    house.after(25.1)
+    assert (kinds(stock), kinds(ours)) == ([PING], [PING])
+
+
+def test_a_session_that_may_not_open_leaves_nothing() -> None:
+    """A handler that fails is our fault, and told where it was called."""
+    house = House()
+    house.engine.on("connect", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        open_session(house.engine, "::1")
+
+    assert house.engine.sockets == {}
 
 
 def test_a_request_lives_where_we_trim_it() -> None:

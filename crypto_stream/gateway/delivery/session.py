@@ -68,6 +68,15 @@ class Session(WebSocket):
             self._connection.connected = True
             self._take_over()
 
+    def open(self, response: bytes, opened: bytes) -> None:
+        """Answer the handshake of a new session, and tell it that it is open."""
+        self._connection.connected = True
+        self.gather()
+        self.put_raw(response)
+        self._take_over()
+        self.put_raw(framed(TEXT, opened))
+        self.release()
+
     # As engine.io's queue.
 
     def put(self, packet: Any, *_: Any) -> int:

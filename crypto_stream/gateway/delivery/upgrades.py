@@ -56,13 +56,17 @@ class Upgrades:
         """Take the socket from the server; `make` puts a wire on it, which calls what it gets at its end."""
         address = None if counted else str(environ.get("REMOTE_ADDR", ""))
         descriptor, early = environ[DETACH]()
-        self.open += 1
         if address is not None:
             self._presence.enter(address)
-        wire = make(descriptor, lambda: self._leave(address))
+        wire = make(descriptor, self.opened(address))
         wire.begin(made.serialized())
         self.hub.soon(wire.start, early)
         return wire
+
+    def opened(self, address: str | None = None) -> Callable[[], None]:
+        """Count one more; call what is returned at its end. `address` is set if it was counted with that."""
+        self.open += 1
+        return lambda: self._leave(address)
 
     def _leave(self, address: str | None) -> None:
         self.open -= 1

@@ -140,6 +140,10 @@ class Admission:
         finally:
             self._sessions.end_poll(sid)
 
+    def room(self, address: str) -> bool:
+        """Say whether one more session of this address may begin; nothing is counted."""
+        return self._lack(address) is None
+
     def _refusal(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Answer | None:
         origin = environ.get("HTTP_ORIGIN")
         if not allowed(self._origins, origin, environ):
@@ -153,8 +157,11 @@ class Admission:
         return None if "sid" in query else self._no_room(address)
 
     def _no_room(self, address: str) -> _Answer | None:
-        refused = _FULL if self._full() or len(self._sessions) >= self._most else None
-        if refused is None and self._sessions.full(address):
-            refused = _CROWDED
+        refused = self._lack(address)
         self._counters.refused += refused is not None
         return refused
+
+    def _lack(self, address: str) -> _Answer | None:
+        if self._full() or len(self._sessions) >= self._most:
+            return _FULL
+        return _CROWDED if self._sessions.full(address) else None

@@ -1,0 +1,141 @@
+"""The short way in for viewers: from the bytes of a WebSocket handshake straight to an open session.
+
+What is not certainly such a handshake, or may not come in, takes the ordinary road through the server, Flask
+and engine.io, which gives the same session, or says what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from websockets.extensions import Extension
+from websockets.utils import accept_key
+
+from crypto_stream.gateway.delivery.handshake import answer
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.upgrades import Upgrades
+from crypto_stream.gateway.engineio_parts import open_session
+from crypto_stream.gateway.http_cache.request import END, MOST, simple_fields
+from crypto_stream.gateway.web.forwarded import Network, client
+from crypto_stream.gateway.web.mounted import inside
+from crypto_stream.gateway.web.origins import allowed
+
+_LINE = re.compile(r"GET (/[!-~]*) HTTP/1\.1")
+_KEY = re.compile(rb"\r\n[Ss]ec-[Ww]eb[Ss]ocket-[Kk]ey: ?([A-Za-z0-9+/]{22}==)(?=\r\n)")
+_ANY_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+# With one of these there is a body, or a parser has more to say.
+_ELSEWHERE = {"content-length", "transfer-encoding", "expect", "sec-websocket-key"}
+# Different heads whose reading is remembered, 4 kB each at most: clients of one kind send the same one.
+_HEADS = 1000
+
+
+class _Head(NamedTuple):
+    """What a head that joins asks for, whoever sends it: the answer without its last value."""
+
+    response: bytes
+    extensions: Sequence[Extension]
+    forwarded: str | None
+
+
+class Joining:
+    """Let in who begins as a WebSocket, as engine.io would; call it with the first bytes of a connection."""
+
+    def __init__(
+        self,
+        engine: Any,
+        entrance: Upgrades,
+        counters: DeliveryMetrics,
+        room: Callable[[str], bool],
+        *,
+        origins: Sequence[str],
+        trusted: Sequence[Network],
+        root_path: str,
+        compression: bool,
+    ) -> None:
+        """Open sessions of an `engineio.Server`; `room` says whether an address may have one more."""
+        self._engine = engine
+        self._entrance = entrance
+        self._counters = counters
+        self._room = room
+        self._origins = origins
+        self._trusted = trusted
+        self._root_path = root_path
+        self._compression = compression
+        self._heads: dict[bytes, _Head | None] = {}
+
+    def __call__(self, came: bytes, peer: str, leave: Callable[[], int]) -> bool:
+        """Let this client in; False when the ordinary road must decide."""
+        end = came.find(END, 0, MOST) + len(END)
+        key = _KEY.search(came, 0, end) if end >= len(END) else None
+        if key is None:
+            return False
+        text = came[: key.start()] + came[key.end() : end]
+        head = self._heads[text] if text in self._heads else self._read(text)
+        if head is None:
+            return False
+        address = client(peer, head.forwarded, self._trusted) if head.forwarded else peer
+        if not self._room(address):
+            return False
+        self._open(head, key[1].decode(), address, leave, came[end:])
+        return True
+
+    def _open(self, head: _Head, key: str, address: str, leave: Callable[[], int], early: bytes) -> None:
+        connection, opened = open_session(self._engine, address)
+        session = Session(
+            leave(),
+            self._entrance.hub,
+            [copy(one) for one in head.extensions],  # each keeps the state of its connection
+            self._entrance.bounds,
+            connection,
+            self._counters,
+            self._entrance.opened(),
+        )
+        session.open(b"%s%s\r\n\r\n" % (head.response, accept_key(key).encode()), opened)
+        session.start(early)
+
+    def _read(self, text: bytes) -> _Head | None:
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        head = self._heads[text] = self._judge(text)
+        return head
+
+    def _judge(self, text: bytes) -> _Head | None:
+        """Read a head without its key; None where anything but letting it in may have to be done."""
+        if not text.isascii():
+            return None
+        first, *lines = text[: -len(END)].decode("ascii").split("\r\n")
+        asked, fields = _LINE.fullmatch(first), simple_fields(lines)
+        if asked is None or fields is None or fields.keys() & _ELSEWHERE or not self._meant(asked[1]):
+            return None
+        environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()}
+        if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
+            return None
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
+            return None
+        made = answer({**environ, "HTTP_SEC_WEBSOCKET_KEY": _ANY_KEY}, compression=self._compression)
+        if made.status != 101:
+            return None
+        kept = [f"{name}: {value}\r\n" for name, value in made.headers if name not in _OWN]
+        response = f"HTTP/1.1 101 {made.phrase}\r\n{''.join(kept)}Sec-WebSocket-Accept: "
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR") if self._trusted else None
+        return _Head(response.encode(), made.extensions, forwarded)
+
+    def _meant(self, target: str) -> bool:
+        """Say whether it is engine.io's address, for a new session of its present protocol."""
+        path, _, query = target.partition("?")
+        given = parse_qs(query)
+        return (
+            inside(self._root_path, path) == "/socket.io/"
+            and given.get("EIO") == ["4"]
+            and given.get("transport") == ["websocket"]
+            and not given.keys() & {"sid", "j"}
+        )
+
+
+# Of the answer's headers: the key's is each one's own, and a date is not needed with 101 (RFC 9110, 6.6.1).
+_OWN = {"Sec-WebSocket-Accept", "Date"}

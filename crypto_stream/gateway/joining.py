@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -23,23 +24,27 @@ from crypto_stream.gateway.engineio_parts import open_session
 from crypto_stream.gateway.http_cache.request import END, MOST, simple_fields
 from crypto_stream.gateway.web.forwarded import Network, client
 from crypto_stream.gateway.web.mounted import inside
-from crypto_stream.gateway.web.origins import allowed
+from crypto_stream.gateway.web.origins import FORWARDED, allowed
 
 _LINE = re.compile(r"GET (/[!-~]*) HTTP/1\.1")
 _KEY = re.compile(rb"\r\n[Ss]ec-[Ww]eb[Ss]ocket-[Kk]ey: ?([A-Za-z0-9+/]{22}==)(?=\r\n)")
 _ANY_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 # With one of these there is a body, or a parser has more to say.
 _ELSEWHERE = {"content-length", "transfer-encoding", "expect", "sec-websocket-key"}
+# What the answer depends on, besides the key and whether a proxy stands between.
+_TELLING = ("host", "origin", "connection", "upgrade", "sec-websocket-version", "sec-websocket-extensions")
+# Of the answer's headers: the key's is each one's own, and a date is not needed with 101 (RFC 9110, 6.6.1).
+_OWN = {"Sec-WebSocket-Accept", "Date"}
+_FORWARDED = {name.removeprefix("HTTP_").replace("_", "-").lower() for name in FORWARDED}
 # Different heads whose reading is remembered, 4 kB each at most: clients of one kind send the same one.
 _HEADS = 1000
 
 
-class _Head(NamedTuple):
-    """What a head that joins asks for, whoever sends it: the answer without its last value."""
+class _Way(NamedTuple):
+    """How a handshake is answered, whoever sends it: the answer without its last value."""
 
     response: bytes
     extensions: Sequence[Extension]
-    forwarded: str | None
 
 
 class Joining:
@@ -66,7 +71,8 @@ class Joining:
         self._trusted = trusted
         self._root_path = root_path
         self._compression = compression
-        self._heads: dict[bytes, _Head | None] = {}
+        self._heads: dict[bytes, tuple[_Way | None, str | None]] = {}
+        self._way = lru_cache(_HEADS)(self._find_way)
 
     def __call__(self, came: bytes, peer: str, leave: Callable[[], int]) -> bool:
         """Let this client in; False when the ordinary road must decide."""
@@ -75,55 +81,63 @@ class Joining:
         if key is None:
             return False
         text = came[: key.start()] + came[key.end() : end]
-        head = self._heads[text] if text in self._heads else self._read(text)
-        if head is None:
+        way, forwarded = self._heads.get(text) or self._read(text)
+        if way is None:
             return False
-        address = client(peer, head.forwarded, self._trusted) if head.forwarded else peer
+        address = client(peer, forwarded, self._trusted) if forwarded and self._trusted else peer
         if not self._room(address):
             return False
-        self._open(head, key[1].decode(), address, leave, came[end:])
+        self._open(way, key[1].decode(), address, leave, came[end:])
         return True
 
-    def _open(self, head: _Head, key: str, address: str, leave: Callable[[], int], early: bytes) -> None:
+    def _open(self, way: _Way, key: str, address: str, leave: Callable[[], int], early: bytes) -> None:
         connection, opened = open_session(self._engine, address)
         session = Session(
             leave(),
             self._entrance.hub,
-            [copy(one) for one in head.extensions],  # each keeps the state of its connection
+            [copy(one) for one in way.extensions],  # each keeps the state of its connection
             self._entrance.bounds,
             connection,
             self._counters,
             self._entrance.opened(),
         )
-        session.open(b"%s%s\r\n\r\n" % (head.response, accept_key(key).encode()), opened)
+        session.open(b"%s%s\r\n\r\n" % (way.response, accept_key(key).encode()), opened)
         session.start(early)
 
-    def _read(self, text: bytes) -> _Head | None:
+    def _read(self, text: bytes) -> tuple[_Way | None, str | None]:
+        """Read a head without its key: the way in for it, and for whom a proxy says that it comes."""
         if len(self._heads) >= _HEADS:
             self._heads.clear()
-        head = self._heads[text] = self._judge(text)
-        return head
+        way = forwarded = None
+        if text.isascii():
+            first, *lines = text[: -len(END)].decode("ascii").split("\r\n")
+            asked, fields = _LINE.fullmatch(first), simple_fields(lines)
+            if asked is not None and fields is not None and not fields.keys() & _ELSEWHERE:
+                forwarded = fields.get("x-forwarded-for")
+                telling = (fields.get(name) for name in _TELLING)
+                way = self._way(asked[1], not _FORWARDED.isdisjoint(fields), *telling)
+        self._heads[text] = way, forwarded
+        return way, forwarded
 
-    def _judge(self, text: bytes) -> _Head | None:
-        """Read a head without its key; None where anything but letting it in may have to be done."""
-        if not text.isascii():
+    def _find_way(self, target: str, proxied: bool, *telling: str | None) -> _Way | None:
+        """Judge a handshake; None where anything but letting it in may have to be done."""
+        environ = {
+            f"HTTP_{name.upper().replace('-', '_')}": text
+            for name, text in zip(_TELLING, telling, strict=True)
+            if text is not None
+        }
+        if proxied:
+            environ["HTTP_FORWARDED"] = ""  # whichever it was, and whatever it said
+        if not self._meant(target) or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             return None
-        first, *lines = text[: -len(END)].decode("ascii").split("\r\n")
-        asked, fields = _LINE.fullmatch(first), simple_fields(lines)
-        if asked is None or fields is None or fields.keys() & _ELSEWHERE or not self._meant(asked[1]):
-            return None
-        environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()}
         if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
-            return None
-        if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             return None
         made = answer({**environ, "HTTP_SEC_WEBSOCKET_KEY": _ANY_KEY}, compression=self._compression)
         if made.status != 101:
             return None
         kept = [f"{name}: {value}\r\n" for name, value in made.headers if name not in _OWN]
         response = f"HTTP/1.1 101 {made.phrase}\r\n{''.join(kept)}Sec-WebSocket-Accept: "
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR") if self._trusted else None
-        return _Head(response.encode(), made.extensions, forwarded)
+        return _Way(response.encode(), made.extensions)
 
     def _meant(self, target: str) -> bool:
         """Say whether it is engine.io's address, for a new session of its present protocol."""
@@ -135,7 +149,3 @@ class Joining:
             and given.get("transport") == ["websocket"]
             and not given.keys() & {"sid", "j"}
         )
-
-
-# Of the answer's headers: the key's is each one's own, and a date is not needed with 101 (RFC 9110, 6.6.1).
-_OWN = {"Sec-WebSocket-Accept", "Date"}

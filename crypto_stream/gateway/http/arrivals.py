@@ -109,6 +109,7 @@ class Arrival(_socket.socket):
         self._rest()
         if self._came:
             self._seat.work()  # it waits for us, and is nobody who has waited for long
+            self._seat.hold(len(self._came))
             self._all.turns.add(self._go_on)
         else:
             self.end()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from crypto_stream.origin import normal_origin
 
 # What a proxy adds, and no page can: a browser's WebSocket handshake carries no header of the page's choice.
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
+FORWARDED = ("HTTP_XFORWARDED_FOR", "HTTP_XFORWARDED_PROTO", "HTTP_XFORWARDED_HOST", "HTTPFORWARDED")
 
 
 def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, Any]) -> bool:
@@ -32,7 +32,7 @@ def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
     His page then has the same origin as we have under that name (DNS rebinding). An address, a name of this
     machine or network, and whatever a proxy hands on, cannot be had so.
     """
-    if any(name in environ for name in _FORWARDED):
+    if any(name in environ for name in FORWARDED):
         return True
     name = (urlsplit(origin).hostname or "").rstrip(".")
     if ("." not in name and ":" not in name) or name.endswith((".localhost", ".local")):

@@ -21,6 +21,7 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.upgrades import Upgrades
 from crypto_stream.gateway.engineio_parts import open_session
+from crypto_stream.gateway.http.arrivals import Arrival
 from crypto_stream.gateway.http_cache.request import END, MOST, simple_fields
 from crypto_stream.gateway.web.forwarded import Network, client
 from crypto_stream.gateway.web.mounted import inside
@@ -55,18 +56,18 @@ class Joining:
         engine: Any,
         entrance: Upgrades,
         counters: DeliveryMetrics,
-        room: Callable[[str], bool],
+        refused: Callable[[str], bytes | None],
         *,
         origins: Sequence[str],
         trusted: Sequence[Network],
         root_path: str,
         compression: bool,
     ) -> None:
-        """Open sessions of an `engineio.Server`; `room` says whether an address may have one more."""
+        """Open sessions of an `engineio.Server`; `refused(address)` is the answer where there is no room."""
         self._engine = engine
         self._entrance = entrance
         self._counters = counters
-        self._room = room
+        self._refused = refused
         self._origins = origins
         self._trusted = trusted
         self._root_path = root_path
@@ -74,8 +75,9 @@ class Joining:
         self._heads: dict[bytes, tuple[_Way | None, str | None]] = {}
         self._way = lru_cache(_HEADS)(self._find_way)
 
-    def __call__(self, came: bytes, peer: str, leave: Callable[[], int]) -> bool:
-        """Let this client in; False when the ordinary road must decide."""
+    def __call__(self, arrival: Arrival) -> bool:
+        """Let this client in, or tell it that there is no room; False when the ordinary road must decide."""
+        came, address = arrival.came, str(arrival.peer[0])
         end = came.find(END, 0, MOST) + len(END)
         key = _KEY.search(came, 0, end) if end >= len(END) else None
         if key is None:
@@ -84,10 +86,12 @@ class Joining:
         way, forwarded = self._heads.get(text) or self._read(text)
         if way is None:
             return False
-        address = client(peer, forwarded, self._trusted) if forwarded and self._trusted else peer
-        if not self._room(address):
-            return False
-        self._open(way, key[1].decode(), address, leave, came[end:])
+        if forwarded and self._trusted:
+            address = client(address, forwarded, self._trusted)
+        if (refusal := self._refused(address)) is not None:
+            arrival.answer(refusal)
+        else:
+            self._open(way, key[1].decode(), address, arrival.leave, came[end:])
         return True
 
     def _open(self, way: _Way, key: str, address: str, leave: Callable[[], int], early: bytes) -> None:

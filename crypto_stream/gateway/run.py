@@ -155,7 +155,7 @@ class Gateway:
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.most() - _OWN))
         self._connections = Connections(most, self._counters, lambda: entrance.open)
         joining = Joining(
-            *(socketio.server.eio, entrance, self._counters, gate.room),
+            *(socketio.server.eio, entrance, self._counters, gate.refused),
             origins=settings.origins,
             trusted=networks,
             root_path=settings.root_path,

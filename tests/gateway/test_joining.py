@@ -137,6 +137,7 @@ async def test_who_asks_nothing_costs_no_green_thread(gateway: Gateway) -> None:
         for one in viewers:
             await one.send(handshake() + text("40"))
         for one in viewers:
+            await one.head()
             await one.until('42["hello"')
         assert await gateway.green_threads() <= before + 5
 
@@ -163,6 +164,34 @@ async def test_everybody_is_counted_with_his_address(bus: Path, engine: Engine, 
         answers = [await come(address) for address in ("8.8.8.8", "8.8.8.8", "8.8.8.8", "9.9.9.9")]
 
     assert answers == ["101", "101", "429", "101"]
+
+
+@pytest.mark.parametrize("server", ["eventlet", "gevent"])
+async def test_who_finds_no_room_is_told_the_same_on_both_roads(
+    bus: Path, engine: Engine, server: str
+) -> None:
+    """And is counted on both; the short way ends the connection."""
+    async with running(bus, server=server, max_per_address=1) as gateway, AsyncExitStack() as all_of_them:
+        await gateway.ready()
+        wires = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(3)]
+        await wires[0].send(handshake())
+        assert (await wires[0].head()).startswith("HTTP/1.1 101 ")
+        answers = []
+        for wire, asked in zip(wires[1:], (handshake(), oddly(handshake())), strict=True):
+            await wire.send(asked)
+            head = await wire.head()
+            size = int(head.lower().split("content-length: ")[1].split()[0])
+            async with asyncio.timeout(DEADLINE_S):
+                body = await wire.reader.readexactly(size)
+            own = ("date:", "connection:", "keep-alive:")
+            lines = sorted(line for line in head.split("\r\n") if not line.lower().startswith(own))
+            answers.append((lines, body))
+        await wires[1].ended()
+        refused = (await gateway.http.get("/metrics")).text
+
+    assert answers[0] == answers[1]
+    assert json.loads(answers[0][1])["code"] == "too_many_connections"
+    assert 'refused_connections_total{reason="too_many_connections"} 2.0' in refused
 
 
 async def test_a_default_client_takes_the_short_way(gateway: Gateway) -> None:

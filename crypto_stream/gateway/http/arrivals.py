@@ -31,10 +31,6 @@ class Caller(NamedTuple):
     seat: Seat
 
 
-# Lets in who joins: what came, the address of the peer, what gives the descriptor. False: it is no such.
-Join = Callable[[bytes, str, Callable[[], int]], bool]
-
-
 class Arrivals:
     """Wait for the first bytes of each connection; let those in that `join`, hand all others to `serve`.
 
@@ -47,11 +43,14 @@ class Arrivals:
         family: int,
         hub: Hub,
         connections: Connections,
-        join: Join,
+        join: Callable[[Arrival], bool],
         serve: Callable[[Caller], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take connections of the address `family`, each with a place among `connections`."""
+        """Take connections of the address `family`, each with a place among `connections`.
+
+        `join` says False where it has nothing to do with what came.
+        """
         self.family = family
         self.hub = hub
         self.connections = connections
@@ -83,7 +82,7 @@ class Arrivals:
 class Arrival(_socket.socket):
     """One connection until its first bytes came. It is the socket itself, for as short as that may be."""
 
-    __slots__ = ("_all", "_came", "_seat", "_watch", "peer")
+    __slots__ = ("_all", "_seat", "_watch", "came", "peer")
 
     def __init__(self, everything: Arrivals, descriptor: int, peer: Any) -> None:
         """Take over a connection; nothing but its address depends on the family."""
@@ -93,12 +92,12 @@ class Arrival(_socket.socket):
         self._all = everything
         self._seat = everything.connections.enter(self.end, _never)
         self._watch: Stop | None = None
-        self._came = b""
+        self.came = b""
 
     def read(self) -> None:
         """Read what is here, on the hub; with it this connection waits for its turn."""
         try:
-            self._came = self.recv(_CHUNK)
+            self.came = self.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):
             if self._watch is None:
                 self._watch = self._all.hub.reading(self.fileno(), self._readable)
@@ -107,9 +106,9 @@ class Arrival(_socket.socket):
         except OSError:
             pass  # it broke
         self._rest()
-        if self._came:
+        if self.came:
             self._seat.work()  # it waits for us, and is nobody who has waited for long
-            self._seat.hold(len(self._came))
+            self._seat.hold(len(self.came))
             self._all.turns.add(self._go_on)
         else:
             self.end()
@@ -137,15 +136,21 @@ class Arrival(_socket.socket):
         if self._seat.ended:
             return False
         try:
-            if not self._all.join(self._came, str(self.peer[0]), self._leave):
+            if not self._all.join(self):
                 green = socket.socket(self._all.family, socket.SOCK_STREAM, 0, self.detach())
-                self._all.serve(Caller(green, self.peer, self._came, self._seat))
+                self._all.serve(Caller(green, self.peer, self.came, self._seat))
         except Exception:
             log.exception("a connection failed")
             self.end()
         return False
 
-    def _leave(self) -> int:
+    def answer(self, data: bytes) -> None:
+        """Answer, and end the connection: all that came was read, so that the client sees it."""
+        with suppress(OSError):
+            self.send(data)
+        self.end()
+
+    def leave(self) -> int:
         """Give the descriptor away: the connection is somebody else's from now on."""
         self._seat.leave()
         return self.detach()

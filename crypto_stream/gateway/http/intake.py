@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.http.arrivals import IDLE_S, Caller, Join
+from crypto_stream.gateway.http.arrivals import IDLE_S, Arrival, Caller
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.head import BadRequestError, bad
 from crypto_stream.gateway.http.line import Line
@@ -49,7 +49,7 @@ class Manners(NamedTuple):
     most_body: int
     throttle: LogThrottle
     line: Line
-    join: Join
+    join: Callable[[Arrival], bool]
 
 
 class Intake:

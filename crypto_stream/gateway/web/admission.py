@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.connect import FULL
-from crypto_stream.gateway.web.headers import Wsgi
+from crypto_stream.gateway.web.headers import SECURITY, Wsgi
 from crypto_stream.gateway.web.origins import allowed, refusal
 
 _PATH = "/socket.io"
@@ -23,6 +23,12 @@ class _Answer(NamedTuple):
     body: bytes
     code: str
     detail: str
+
+    def whole(self) -> bytes:
+        """Write the answer as it goes over the wire, as the last one of its connection."""
+        fields = [*self.headers, *SECURITY, ("Connection", "close")]
+        lines = "".join(f"{name}: {text}\r\n" for name, text in fields)
+        return f"HTTP/1.1 {self.line}\r\n{lines}\r\n".encode() + self.body
 
 
 def _problem(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Answer:
@@ -140,9 +146,13 @@ class Admission:
         finally:
             self._sessions.end_poll(sid)
 
-    def room(self, address: str) -> bool:
-        """Say whether one more session of this address may begin; nothing is counted."""
-        return self._lack(address) is None
+    def refused(self, address: str) -> bytes | None:
+        """Refuse one more session of this address: the whole answer; None where it may begin."""
+        refused = self._no_room(address)
+        if refused is None:
+            return None
+        self._counters.refusals.note(refused.code, refused.detail, address)
+        return refused.whole()
 
     def _refusal(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Answer | None:
         origin = environ.get("HTTP_ORIGIN")
@@ -157,11 +167,8 @@ class Admission:
         return None if "sid" in query else self._no_room(address)
 
     def _no_room(self, address: str) -> _Answer | None:
-        refused = self._lack(address)
+        refused = _FULL if self._full() or len(self._sessions) >= self._most else None
+        if refused is None and self._sessions.full(address):
+            refused = _CROWDED
         self._counters.refused += refused is not None
         return refused
-
-    def _lack(self, address: str) -> _Answer | None:
-        if self._full() or len(self._sessions) >= self._most:
-            return _FULL
-        return _CROWDED if self._sessions.full(address) else None

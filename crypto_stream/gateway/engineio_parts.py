@@ -59,3 +59,8 @@ def open_session(engine: Any, address: str) -> tuple[Any, bytes]:
         "maxPayload": engine.max_http_buffer_size,
     }
     return session, b"0" + msgspec.json.encode(about)
+
+
+def may_upgrade(session: Any) -> bool:
+    """Say whether a polling session may go on as a WebSocket, as `handle_request` judges it."""
+    return session.connected and not (session.upgraded or session.upgrading or session.closed)

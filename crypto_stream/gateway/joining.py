@@ -20,7 +20,7 @@ from crypto_stream.gateway.delivery.handshake import answer
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.upgrades import Upgrades
-from crypto_stream.gateway.engineio_parts import open_session
+from crypto_stream.gateway.engineio_parts import may_upgrade, open_session
 from crypto_stream.gateway.http.arrivals import Arrival
 from crypto_stream.gateway.http_cache.request import END, MOST, simple_fields
 from crypto_stream.gateway.web.forwarded import Network, client
@@ -39,6 +39,17 @@ _OWN = {"Sec-WebSocket-Accept", "Date"}
 _FORWARDED = {name.removeprefix("HTTP_").replace("_", "-").lower() for name in FORWARDED}
 # Different heads whose reading is remembered, 4 kB each at most: clients of one kind send the same one.
 _HEADS = 1000
+
+
+class _Head(NamedTuple):
+    """What one head says, besides the key: how it is answered (None: not here), and for whom.
+
+    `forwarded` is whom a proxy names, `sid` the polling session that is to be upgraded, "" for a new one.
+    """
+
+    way: _Way | None = None
+    forwarded: str | None = None
+    sid: str = ""
 
 
 class _Way(NamedTuple):
@@ -72,7 +83,7 @@ class Joining:
         self._trusted = trusted
         self._root_path = root_path
         self._compression = compression
-        self._heads: dict[bytes, tuple[_Way | None, str | None]] = {}
+        self._heads: dict[bytes, _Head] = {}
         self._way = lru_cache(_HEADS)(self._find_way)
 
     def __call__(self, arrival: Arrival) -> bool:
@@ -83,21 +94,36 @@ class Joining:
         if key is None:
             return False
         text = came[: key.start()] + came[key.end() : end]
-        way, forwarded = self._heads.get(text) or self._read(text)
-        if way is None:
+        head = self._heads.get(text) or self._read(text)
+        if head.way is None:
             return False
-        if forwarded and self._trusted:
-            address = client(address, forwarded, self._trusted)
+        response = b"%s%s\r\n\r\n" % (head.way.response, accept_key(key[1].decode()).encode())
+        if head.sid:
+            return self._upgrade(head.way, head.sid, response, arrival, end)
+        if head.forwarded and self._trusted:
+            address = client(address, head.forwarded, self._trusted)
         if (refusal := self._refused(address)) is not None:
             arrival.answer(refusal)
-        else:
-            self._open(way, key[1].decode(), address, arrival.leave, came[end:])
+            return True
+        connection, opened = open_session(self._engine, address)
+        session = self._session(head.way, connection, arrival)
+        session.open(response, opened)
+        session.start(came[end:])
         return True
 
-    def _open(self, way: _Way, key: str, address: str, leave: Callable[[], int], early: bytes) -> None:
-        connection, opened = open_session(self._engine, address)
-        session = Session(
-            leave(),
+    def _upgrade(self, way: _Way, sid: str, response: bytes, arrival: Arrival, end: int) -> bool:
+        """Take a polling session's WebSocket, where engine.io would."""
+        connection = self._engine.sockets.get(sid)
+        if connection is None or not may_upgrade(connection):
+            return False
+        session = self._session(way, connection, arrival)
+        session.begin(response)
+        session.start(arrival.came[end:])
+        return True
+
+    def _session(self, way: _Way, connection: Any, arrival: Arrival) -> Session:
+        return Session(
+            arrival.leave(),
             self._entrance.hub,
             [copy(one) for one in way.extensions],  # each keeps the state of its connection
             self._entrance.bounds,
@@ -105,25 +131,31 @@ class Joining:
             self._counters,
             self._entrance.opened(),
         )
-        session.open(b"%s%s\r\n\r\n" % (way.response, accept_key(key).encode()), opened)
-        session.start(early)
 
-    def _read(self, text: bytes) -> tuple[_Way | None, str | None]:
-        """Read a head without its key: the way in for it, and for whom a proxy says that it comes."""
-        if len(self._heads) >= _HEADS:
-            self._heads.clear()
-        way = forwarded = None
-        if text.isascii():
-            first, *lines = text[: -len(END)].decode("ascii").split("\r\n")
-            asked, fields = _LINE.fullmatch(first), simple_fields(lines)
-            if asked is not None and fields is not None and not fields.keys() & _ELSEWHERE:
-                forwarded = fields.get("x-forwarded-for")
-                telling = (fields.get(name) for name in _TELLING)
-                way = self._way(asked[1], not _FORWARDED.isdisjoint(fields), *telling)
-        self._heads[text] = way, forwarded
-        return way, forwarded
+    def _read(self, text: bytes) -> _Head:
+        """Read a head without its key; those of new sessions are remembered."""
+        head = self._judge(text)
+        if not head.sid:
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[text] = head
+        return head
 
-    def _find_way(self, target: str, proxied: bool, *telling: str | None) -> _Way | None:
+    def _judge(self, text: bytes) -> _Head:
+        if not text.isascii():
+            return _Head()
+        first, *lines = text[: -len(END)].decode("ascii").split("\r\n")
+        asked, fields = _LINE.fullmatch(first), simple_fields(lines)
+        if asked is None or fields is None or fields.keys() & _ELSEWHERE:
+            return _Head()
+        sid = self._session_asked(asked[1])
+        if sid is None:
+            return _Head()
+        telling = (fields.get(name) for name in _TELLING)
+        way = self._way(not _FORWARDED.isdisjoint(fields), *telling)
+        return _Head(way, fields.get("x-forwarded-for"), sid)
+
+    def _find_way(self, proxied: bool, *telling: str | None) -> _Way | None:
         """Judge a handshake; None where anything but letting it in may have to be done."""
         environ = {
             f"HTTP_{name.upper().replace('-', '_')}": text
@@ -132,7 +164,7 @@ class Joining:
         }
         if proxied:
             environ["HTTP_FORWARDED"] = ""  # whichever it was, and whatever it said
-        if not self._meant(target) or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             return None
         if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
             return None
@@ -143,13 +175,12 @@ class Joining:
         response = f"HTTP/1.1 101 {made.phrase}\r\n{''.join(kept)}Sec-WebSocket-Accept: "
         return _Way(response.encode(), made.extensions)
 
-    def _meant(self, target: str) -> bool:
-        """Say whether it is engine.io's address, for a new session of its present protocol."""
+    def _session_asked(self, target: str) -> str | None:
+        """Tell the session that a WebSocket is asked for, "" for a new one; None for whatever else."""
         path, _, query = target.partition("?")
         given = parse_qs(query)
-        return (
-            inside(self._root_path, path) == "/socket.io/"
-            and given.get("EIO") == ["4"]
-            and given.get("transport") == ["websocket"]
-            and not given.keys() & {"sid", "j"}
-        )
+        if inside(self._root_path, path) != "/socket.io/" or given.get("transport") != ["websocket"]:
+            return None
+        if "j" in given or ("sid" not in given and given.get("EIO") != ["4"]):
+            return None
+        return given.get("sid", [""])[0]

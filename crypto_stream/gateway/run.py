@@ -165,7 +165,6 @@ class Gateway:
         self._manners = Manners(
             *(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line), join=joining
         )
-        door.environs = socketio.server.environ
         self._pulse = Heartbeat(socketio.server.eio)
         take_pings(socketio.server.eio, self._pulse.due)
         self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)

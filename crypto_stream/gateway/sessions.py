@@ -114,7 +114,8 @@ class Sessions:
         self._new[sid] = self._clock() + JOIN_S
         if len(self._new) > MOST_NEW:
             self._end_oldest("no_room")
-        return self._connect(sid, environ)
+        # Of the request, 10 kB that hold the server's objects, nothing else is needed any more.
+        return self._connect(sid, {"REMOTE_ADDR": address})
 
     def _disconnected(self, sid: str, reason: str) -> Any:
         address = self._addresses.pop(sid, None)

@@ -116,6 +116,28 @@ async def test_who_is_refused_is_told_so_by_the_ordinary_road(gateway: Gateway, 
     assert answers[0].split()[1] == answers[1].split()[1]
 
 
+async def test_a_polling_session_is_upgraded_the_short_way(gateway: Gateway, wire: Raw) -> None:
+    """And once only, whichever way is tried; what waited for its next poll comes over the WebSocket."""
+    polling = "/socket.io/?EIO=4&transport=polling"
+    opened = json.loads((await gateway.http.get(polling)).text[1:])
+    path = f"{PATH}&sid={opened['sid']}"
+
+    await wire.send(handshake(path) + text("2probe"))
+    head = await wire.head()
+    probed = await wire.until("3")
+    async with raw(gateway.url) as second, raw(gateway.url) as third:
+        await second.send(handshake(path))
+        await third.send(oddly(handshake(path)))
+        others = [(await one.head()).split()[1] for one in (second, third)]
+    await wire.send(text("5") + text("40"))
+    greeted = await wire.until('42["hello"')
+
+    assert head.startswith("HTTP/1.1 101 ")
+    assert "Date:" not in head
+    assert (probed, others) == ("3probe", ["400", "400"])
+    assert greeted
+
+
 async def test_a_handshake_in_pieces_is_one(wire: Raw) -> None:
     """The ordinary road puts them together."""
     asked = handshake()

@@ -79,7 +79,6 @@ class EngineioUpgrade:
 
     def __init__(self, entrance: Upgrades, counters: DeliveryMetrics, *, compression: bool) -> None:
         """Let viewers in through `entrance`."""
-        self.environs: dict[str, dict[str, Any]] = {}
         self._entrance = entrance
         self._counters = counters
         self._compression = compression
@@ -103,7 +102,6 @@ class EngineioUpgrade:
                 connection.close(wait=False, abort=True, reason="bad handshake")
             start_response(f"{made.status} {made.phrase}", made.headers)
             return (made.body,)
-        self._trim(connection.sid, environ)
 
         def make(descriptor: int, left: Callable[[], None]) -> Session:
             return Session(
@@ -118,8 +116,3 @@ class EngineioUpgrade:
         if connection.upgrading:
             return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
         return self._entrance.judge(environ, compression=self._compression, counted=True)
-
-    def _trim(self, sid: str, environ: dict[str, Any]) -> None:
-        """Keep only the address of the request: the rest is 10 kB, and holds the server's objects."""
-        if sid in self.environs:
-            self.environs[sid] = {"REMOTE_ADDR": environ.get("REMOTE_ADDR", "")}

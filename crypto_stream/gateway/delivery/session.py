@@ -37,7 +37,7 @@ class Session(WebSocket):
     does not take end its connection; so does what no client sends.
     """
 
-    __slots__ = (*("_connection", "_counters", "_left", "_open", "_probed", "_todo", "_waiting", "_working"),)
+    __slots__ = ("_connection", "_counters", "_left", "_open", "_probed", "_todo", "_waiting", "_working")
 
     def __init__(
         self,

@@ -49,10 +49,9 @@ class WebSocket(_socket.socket):
     """
 
     __slots__ = (
-        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_gathering", "_finishing", "_frames"),
-        "_heard",
-        *("_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting", "_started", "_told"),
-        "_writer",
+        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_gathering"),
+        *("_heard", "_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting"),
+        *("_started", "_told", "_writer"),
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
@@ -72,7 +71,7 @@ class WebSocket(_socket.socket):
         self._owed: list[bytes | memoryview] = []
         self._reader: Stop | None = None
         self._writer: Stop | None = None
-        self._blocked = self._closed = self._gathering = self._finishing = self._held = False
+        self._blocked = self._closed = self._finishing = self._gathering = self._held = False
         self._heard = self._muted = self._resting = self._started = self._told = False
         self._rest_s = 0.0
 
@@ -89,7 +88,7 @@ class WebSocket(_socket.socket):
         self.put_raw(response)
 
     def start(self, early: bytes = b"") -> None:
-        """Begin to read, on the hub; `early` came right behind the handshake."""
+        """Begin to read; `early` came right behind the handshake."""
         self._started = True
         if early and not self._closed:
             self._guarded(early)

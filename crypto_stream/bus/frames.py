@@ -1,28 +1,21 @@
-"""Frames on a byte stream: four bytes of length, big-endian, then one msgpack message. No I/O here."""
+"""Frames on a byte stream: the protocol's version, four bytes of length, then one message. No I/O here."""
 
 from __future__ import annotations
 
-import msgspec
+import struct
 
+from crypto_stream.bus.codec import VERSION, encode
 from crypto_stream.bus.interface import MAX_MESSAGE
 from crypto_stream.bus.messages import ToEngine, ToGateway
 from crypto_stream.errors import BusError
 
-_HEAD = 4
-_encoder = msgspec.msgpack.Encoder()
-_to_gateway = msgspec.msgpack.Decoder(ToGateway)
-_to_engine = msgspec.msgpack.Decoder(ToEngine)
-
-
-def encode_value(value: object) -> msgspec.Raw:
-    """Encode an answer's value."""
-    return msgspec.Raw(_encoder.encode(value))
+_HEAD = struct.Struct(">BI")
 
 
 def encode_frame(message: ToGateway | ToEngine) -> bytes:
-    """Encode one message with its length before it."""
-    body = _encoder.encode(message)
-    return len(body).to_bytes(_HEAD, "big") + body
+    """Encode one message with its head before it."""
+    body = encode(message)
+    return _HEAD.pack(VERSION, len(body)) + body
 
 
 class Splitter:
@@ -32,36 +25,24 @@ class Splitter:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Add bytes, return the bodies they complete; raise BusError for a length no peer of ours sends."""
+        """Add bytes, return the bodies they complete; raise BusError for a head that no peer sends."""
         buffer = self._buffer
         buffer += data
         bodies: list[bytes] = []
         start = 0
-        while len(buffer) - start >= _HEAD:
-            end = start + _HEAD + int.from_bytes(buffer[start : start + _HEAD], "big")
-            if end - start - _HEAD > MAX_MESSAGE:
-                raise BusError(f"a bus message of {end - start - _HEAD} bytes is no message of ours")
-            if len(buffer) < end:
+        while len(buffer) - start >= _HEAD.size:
+            version, size = _HEAD.unpack_from(buffer, start)
+            if version != VERSION:
+                raise BusError(
+                    f"the other end of the bus speaks version {version} of it, this program {VERSION}: "
+                    "restart the engine and its gateways with the same version of Crypto Stream"
+                )
+            if size > MAX_MESSAGE:
+                raise BusError(f"a bus message of {size} bytes is no message of ours")
+            begin = start + _HEAD.size
+            if len(buffer) < begin + size:
                 break
-            bodies.append(bytes(buffer[start + _HEAD : end]))
-            start = end
+            start = begin + size
+            bodies.append(bytes(buffer[begin:start]))
         del buffer[:start]
         return bodies
-
-
-def decode_to_gateway(body: bytes) -> ToGateway:
-    """Decode what the engine sent; BusError when it is no message."""
-    try:
-        message: ToGateway = _to_gateway.decode(body)
-    except msgspec.MsgspecError as error:
-        raise BusError(f"unreadable message from the engine: {error}") from None
-    return message
-
-
-def decode_to_engine(body: bytes) -> ToEngine:
-    """Decode what a gateway sent; BusError when it is no message."""
-    try:
-        message: ToEngine = _to_engine.decode(body)
-    except msgspec.MsgspecError as error:
-        raise BusError(f"unreadable message from a gateway: {error}") from None
-    return message

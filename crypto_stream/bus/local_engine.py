@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from crypto_stream.addresses import own_folder
-from crypto_stream.bus.frames import Splitter, decode_to_engine, encode_frame, encode_value
+from crypto_stream.bus.codec import decode_to_engine, encode_value
+from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import Backend
 from crypto_stream.bus.messages import Answer, GetHistory, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands, OrderNews

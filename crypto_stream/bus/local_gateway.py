@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from crypto_stream.backoff import Backoff
-from crypto_stream.bus.frames import Splitter, decode_to_gateway, encode_frame
+from crypto_stream.bus.codec import decode_to_gateway
+from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import SILENCE_S
 from crypto_stream.bus.messages import Answer, Ask, Request, ToGateway
 from crypto_stream.bus.orders import OrderCommands

@@ -5,6 +5,8 @@ Orders go their own way beside it (`orders`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from crypto_stream.bus.orders import OrderCommands, OrderNews
@@ -15,7 +17,7 @@ from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Timeline
 
 
-class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
     """Everything a gateway must know: the first message of a connection, and again after it fell behind.
 
     `epoch` names the installation, `run` this run of the engine; `seq` grows over both. `reasons` says why a
@@ -26,7 +28,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     epoch: str
     seq: int
     instruments: list[Instrument]
-    quotes: list[Quote]
+    quotes: Sequence[Quote]
     sources: list[SourceStatus]
     pin: str | None
     reasons: dict[str, str]
@@ -35,11 +37,11 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     run: str = ""
 
 
-class Quotes(msgspec.Struct, frozen=True, tag="quotes"):
+class Quotes(msgspec.Struct, frozen=True, array_like=True, tag="quotes"):
     """Quotes that changed, newest only; `seq` is the newest of them. `reasons` only for those stale."""
 
     seq: int
-    quotes: list[Quote]
+    quotes: Sequence[Quote]
     reasons: dict[str, str] = {}
 
 
@@ -68,7 +70,7 @@ class HistoryCounts(msgspec.Struct, frozen=True):
     lost: int
 
 
-class Beat(msgspec.Struct, frozen=True, tag="beat"):
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     """The engine lives: each second, and at once when a source changes state. Lag is its loop's, in ms.
 
     `history_trouble` says why bars are not stored, `bars_trouble` whose trades make none, `orders_trouble`
@@ -89,20 +91,20 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     clock_trouble: str | None = None
 
 
-class Switched(msgspec.Struct, frozen=True, tag="switched"):
+class Switched(msgspec.Struct, frozen=True, array_like=True, tag="switched"):
     """Instruments changed the source that serves them."""
 
     switch: Switch
 
 
-class RulesChanged(msgspec.Struct, frozen=True, tag="rules"):
+class RulesChanged(msgspec.Struct, frozen=True, array_like=True, tag="rules"):
     """All that a source demands of orders now, by symbol."""
 
     source: str
     rules: dict[str, Rules]
 
 
-class TopicUpdate(msgspec.Struct, frozen=True, tag="topic"):
+class TopicUpdate(msgspec.Struct, frozen=True, array_like=True, tag="topic"):
     """The news of one key of a topic, in the topic's own form; a higher `version` is newer."""
 
     topic: str
@@ -127,7 +129,7 @@ class LiveBars(msgspec.Struct, frozen=True):
     gap: Gap | None
 
 
-class Answer(msgspec.Struct, frozen=True, tag="answer"):
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
     """The answer to the request of the same id; either `value` or `code` and `reason`."""
 
     id: int
@@ -136,14 +138,14 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     reason: str | None = None
 
 
-class GetTopic(msgspec.Struct, frozen=True, tag="get_topic"):
+class GetTopic(msgspec.Struct, frozen=True, array_like=True, tag="get_topic"):
     """Ask for the present state of one key of a topic; answered in the topic's own form."""
 
     topic: str
     key: str
 
 
-class Watch(msgspec.Struct, frozen=True, tag="watch"):
+class Watch(msgspec.Struct, frozen=True, array_like=True, tag="watch"):
     """Replace the keys, by topic, whose updates this gateway wants; answered with `Watched`.
 
     Said again every WATCH_AGAIN_S, and forgotten after WATCH_FORGOTTEN_S without.
@@ -159,7 +161,7 @@ class Watched(msgspec.Struct, frozen=True):
     unknown: list[tuple[str, str]]
 
 
-class GetHistory(msgspec.Struct, frozen=True, tag="get_history"):
+class GetHistory(msgspec.Struct, frozen=True, array_like=True, tag="get_history"):
     """Ask for bars; `points` instead of `interval` picks the finest with at most so many. Answered with
     `HistoryPage`, refused with `bad_parameter`, `unknown_symbol` or `history_unavailable`.
     """
@@ -189,7 +191,7 @@ class HistoryPage(msgspec.Struct, frozen=True):
     gaps: list[Gap]
 
 
-class GetSparks(msgspec.Struct, frozen=True, tag="get_sparks"):
+class GetSparks(msgspec.Struct, frozen=True, array_like=True, tag="get_sparks"):
     """Ask for the last hour of every instrument; answered with `Sparks`."""
 
 
@@ -205,17 +207,17 @@ class Sparks(msgspec.Struct, frozen=True):
     sparks: dict[str, list[tuple[int, str]]]
 
 
-class Pin(msgspec.Struct, frozen=True, tag="pin"):
+class Pin(msgspec.Struct, frozen=True, array_like=True, tag="pin"):
     """Pin a source (`auto` unpins); answered with None, refused for an unknown source."""
 
     source: str
 
 
-class GetOwners(msgspec.Struct, frozen=True, tag="get_owners"):
+class GetOwners(msgspec.Struct, frozen=True, array_like=True, tag="get_owners"):
     """Ask for the 1,000 owners of orders with most active ones; answered with a list of `OwnerKept`."""
 
 
-class RemoveOwner(msgspec.Struct, frozen=True, tag="remove_owner"):
+class RemoveOwner(msgspec.Struct, frozen=True, array_like=True, tag="remove_owner"):
     """Remove an owner with all its orders; answered with how many were active, or `unknown_owner`."""
 
     owner: str
@@ -224,7 +226,7 @@ class RemoveOwner(msgspec.Struct, frozen=True, tag="remove_owner"):
 Ask = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
 
 
-class Request(msgspec.Struct, frozen=True, tag="request"):
+class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     """One question of a gateway; `id` grows per connection; after `within_s` nobody waits for the answer."""
 
     id: int

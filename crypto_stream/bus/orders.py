@@ -11,7 +11,7 @@ import msgspec
 from crypto_stream.market.orders import Order, Position, Report, Ticket
 
 
-class Attach(msgspec.Struct, frozen=True, tag="attach"):
+class Attach(msgspec.Struct, frozen=True, array_like=True, tag="attach"):
     """A session of `owner` is open: tell it first what it has not been told, then all that happens.
 
     The open orders of an `anonymous` owner are cancelled 60 s after its last session has left. `address` is
@@ -25,13 +25,13 @@ class Attach(msgspec.Struct, frozen=True, tag="attach"):
     address: str = ""
 
 
-class Detach(msgspec.Struct, frozen=True, tag="detach"):
+class Detach(msgspec.Struct, frozen=True, array_like=True, tag="detach"):
     """A session has ended."""
 
     session: int
 
 
-class Place(msgspec.Struct, frozen=True, tag="place"):
+class Place(msgspec.Struct, frozen=True, array_like=True, tag="place"):
     """Place an order; answered with its first `Happened`, or `Failed`."""
 
     session: int
@@ -39,7 +39,7 @@ class Place(msgspec.Struct, frozen=True, tag="place"):
     ticket: Ticket
 
 
-class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
     """Cancel an order; answered with the `Happened` that tells so, or `Failed`."""
 
     session: int
@@ -47,14 +47,14 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     order_id: str
 
 
-class ListOrders(msgspec.Struct, frozen=True, tag="list_orders"):
+class ListOrders(msgspec.Struct, frozen=True, array_like=True, tag="list_orders"):
     """Ask for the owner's orders: all active ones, and the newest 1,000 others. Answered with `Listed`."""
 
     session: int
     ref: int
 
 
-class ListTrades(msgspec.Struct, frozen=True, tag="list_trades"):
+class ListTrades(msgspec.Struct, frozen=True, array_like=True, tag="list_trades"):
     """Ask for the owner's newest 1,000 trades of one instrument, and what all trades come to.
 
     Answered with `Traded`; `symbol` None: no trades, positions alone.
@@ -65,7 +65,7 @@ class ListTrades(msgspec.Struct, frozen=True, tag="list_trades"):
     symbol: str | None
 
 
-class Received(msgspec.Struct, frozen=True, tag="received"):
+class Received(msgspec.Struct, frozen=True, array_like=True, tag="received"):
     """The client has read all reports up to `seq`; not answered."""
 
     session: int
@@ -75,7 +75,7 @@ class Received(msgspec.Struct, frozen=True, tag="received"):
 Command = Attach | Detach | Place | Cancel | ListOrders | ListTrades | Received
 
 
-class Happened(msgspec.Struct, frozen=True, tag="happened"):
+class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
     """One report for one session; `ref` names the command that caused it, 0 for none of this session.
 
     `store` is the identity of what is kept: in another one `seq` is counted anew.
@@ -87,7 +87,7 @@ class Happened(msgspec.Struct, frozen=True, tag="happened"):
     store: str = ""
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
     """A command was refused and has changed nothing."""
 
     session: int
@@ -96,7 +96,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     reason: str
 
 
-class Listed(msgspec.Struct, frozen=True, tag="listed"):
+class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
     """The owner's orders, oldest first."""
 
     session: int
@@ -104,7 +104,7 @@ class Listed(msgspec.Struct, frozen=True, tag="listed"):
     orders: list[Order]
 
 
-class Traded(msgspec.Struct, frozen=True, tag="traded"):
+class Traded(msgspec.Struct, frozen=True, array_like=True, tag="traded"):
     """The owner's trades, oldest first, and its positions in every instrument it ever traded."""
 
     session: int
@@ -113,7 +113,7 @@ class Traded(msgspec.Struct, frozen=True, tag="traded"):
     positions: list[Position]
 
 
-class Cut(msgspec.Struct, frozen=True, tag="cut"):
+class Cut(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
     """The engine has ended a session: its client is told why, and its connection closed."""
 
     session: int
@@ -125,13 +125,13 @@ class Cut(msgspec.Struct, frozen=True, tag="cut"):
 Told = Happened | Failed | Listed | Traded | Cut
 
 
-class OrderCommands(msgspec.Struct, frozen=True, tag="order_commands"):
+class OrderCommands(msgspec.Struct, frozen=True, array_like=True, tag="order_commands"):
     """What the sessions of one gateway asked in one turn, in the order of each session."""
 
     commands: list[Command]
 
 
-class OrderNews(msgspec.Struct, frozen=True, tag="order_news"):
+class OrderNews(msgspec.Struct, frozen=True, array_like=True, tag="order_news"):
     """What sessions of one gateway are told, in their order."""
 
     news: list[Told]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from crypto_stream.bus.frames import encode_value
+from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.interface import WATCH_FORGOTTEN_S
 from crypto_stream.bus.messages import TopicUpdate, Watched
 from crypto_stream.errors import RefusedError

@@ -37,17 +37,24 @@ and `check_options(options)`, which raises ValueError for a wrong one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from crypto_stream.errors import MalformedFrame
+from crypto_stream.feed.decoding import (
+    BarTime,
+    VenueKey,
+    VenueList,
+    VenueTime,
+    exact,
+    microseconds,
+    read_each,
+    reading,
+)
 from crypto_stream.market.bars import Bar
-from crypto_stream.market.decimals import decimal_text
 from crypto_stream.market.events import ARRIVAL, Trade, Update
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
@@ -92,15 +99,6 @@ __all__ = [
     "reading",
 ]
 
-# Types of a venue's JSON. A key of order is what `Update.key` and `Trade.key` take.
-VenueKey = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Since the epoch, in ms; of an event also in us or ns, which the feed tells by their size and brings to ms.
-VenueTime = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Of a bar, in ms. Past the year 2100 it is another unit or nonsense.
-BarTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
-# Of a list that a venue's REST interface gives: more would be nonsense, and too much work in one piece.
-VenueList = msgspec.Meta(max_length=20_000)
-
 # Bytes of the largest frame that a handler may ask for.
 MOST_FRAME_BYTES = 16 * 1024 * 1024
 
@@ -110,10 +108,6 @@ TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
 
 # What a reader may raise for a frame that it cannot read; anything else is a bug of its own.
 UNREADABLE = (MalformedFrame, msgspec.DecodeError, ValueError, OverflowError, ArithmeticError, RecursionError)
-
-Entry = TypeVar("Entry")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Wanted(NamedTuple):
@@ -308,43 +302,3 @@ class Running(Protocol):
 
     def now_ms(self) -> int:
         """Return the time, in ms since the epoch, by the engine's clock: it may go back."""
-
-
-def exact(number: msgspec.Raw) -> str | None:
-    """Return a JSON number as the venue wrote it; None for null. ValueError for anything else."""
-    text = bytes(number).decode()
-    return None if text == "null" else decimal_text(text)
-
-
-def microseconds(moment: datetime) -> int:
-    """Return a moment as microseconds since the epoch."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turn everything that a wrong text of a venue can raise into MalformedFrame."""
-    try:
-        yield
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedFrame(f"{what}: {error}") from None
-
-
-def read_each(raws: Sequence[msgspec.Raw], *ways: Callable[[msgspec.Raw], Entry]) -> list[Entry]:
-    """Read each entry of a venue's list by the first of `ways` that can; one that none can read is left out.
-
-    Raises ValueError where the first way reads none of them: then it is the list that is another.
-    """
-    found: list[Entry] = []
-    as_expected = 0
-    for raw in raws:
-        for number, read in enumerate(ways):
-            try:
-                found.append(read(raw))
-                as_expected += number == 0
-                break
-            except msgspec.DecodeError:
-                continue
-    if raws and not as_expected:
-        raise ValueError("no entry of the list can be read")
-    return found

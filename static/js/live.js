@@ -160,9 +160,9 @@ export class Live {
       this.judge(status.verdict, status.time);
       this.#page.status?.(status.sources);
     });
-    socket.on('venues', (/** @type {Venues} */ venues) => this.#page.venues?.(venues));
-    socket.on('candles', (/** @type {import('./bars.js').Candles} */ candles) => this.#page.candles?.(candles));
-    socket.on('source', (/** @type {Switch} */ change) => this.#page.source?.(change));
+    for (const name of /** @type {const} */ (['venues', 'candles', 'source'])) {
+      socket.on(name, (/** @type {any} */ payload) => this.#page[name]?.(payload));
+    }
     for (const [topic, take] of Object.entries(this.#page.topics ?? {})) socket.on(topic, take);
   }
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.bus.frames import Splitter, decode_to_gateway, encode_frame
+from crypto_stream.bus.codec import VERSION, decode_to_gateway
+from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.messages import Quotes
 from crypto_stream.errors import BusError
 
@@ -26,8 +27,16 @@ def test_any_cutting_gives_the_same_messages(seqs: list[int], cuts: list[int]) -
 
 def test_absurd_length_is_refused() -> None:
     """A length no peer of ours sends ends the connection instead of filling memory."""
-    with pytest.raises(BusError):
-        Splitter().feed(b"\xff\xff\xff\xff")
+    with pytest.raises(BusError, match="4294967295 bytes"):
+        Splitter().feed(bytes([VERSION]) + b"\xff\xff\xff\xff")
+
+
+def test_another_version_is_refused_with_what_to_do() -> None:
+    """A half of another version, left running over an upgrade, is not misread."""
+    frame = encode_frame(Quotes(1, []))
+
+    with pytest.raises(BusError, match="restart the engine and its gateways"):
+        Splitter().feed(bytes([VERSION + 1]) + frame[1:])
 
 
 @given(st.binary(max_size=200))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from crypto_stream.bus.codec import VERSION
 from crypto_stream.bus.frames import encode_frame
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.local_gateway import LocalGatewayPort
@@ -260,7 +261,13 @@ async def test_nonsense_from_a_gateway_harms_no_other(
     tmp_path: Path, port: LocalEnginePort, gateway: Gateway
 ) -> None:
     """Bytes that are no message end that gateway's connection and nothing else."""
-    for nonsense in (b"\x00\x00\x00\x01\xff", b"\xff\xff\xff\xff", encode_frame(Quotes(1, []))):
+    ours = bytes([VERSION])
+    for nonsense in (
+        ours + b"\x00\x00\x00\x01\xff",
+        ours + b"\xff\xff\xff\xff",
+        b"\xff" * 5,
+        encode_frame(Quotes(1, [])),
+    ):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "bus.sock")
         writer.write(nonsense)
         async with asyncio.timeout(DEADLINE_S):

@@ -159,12 +159,8 @@ def clone(require_program: Callable[[str], str]) -> Iterator[Clone]:
         for path in folder.rglob("*"):  # older than what is installed, so that make installs nothing anew
             if not path.is_symlink():
                 os.utime(path, (1, 1))
-        network = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
-        with subprocess.Popen(network, stdout=subprocess.PIPE) as holder:
-            assert holder.stdout is not None
-            holder.stdout.readline()
-            yield Clone(folder, holder.pid)
-            holder.kill()
+        with _network() as holder:
+            yield Clone(folder, holder)
 
 
 @pytest.fixture(scope="module")
@@ -266,9 +262,18 @@ def _beside(clone: Clone, tmp_path: Path) -> Iterator[Clone]:
     subprocess.run(["cp", "--archive", str(clone.folder), str(folder)], check=True)
     for left in ("data", "app.log"):
         subprocess.run(["rm", "-rf", str(folder / left)], check=True)
-    network = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
-    with subprocess.Popen(network, stdout=subprocess.PIPE) as holder:
+    with _network() as holder:
+        yield Clone(folder, holder)
+
+
+@contextmanager
+def _network() -> Iterator[int]:
+    """Make a network with nothing but a loopback; give the process that holds it."""
+    command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        yield Clone(folder, holder.pid)
-        holder.kill()
+        try:
+            yield holder.pid
+        finally:
+            holder.kill()

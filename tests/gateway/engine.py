@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from crypto_stream.bus.frames import encode_value
+from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
     Ask,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.bus.frames import encode_value
+from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import Quotes, TopicUpdate
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event

@@ -108,15 +108,20 @@ async def test_a_restart_of_the_engine_is_a_pause(bus: Path, server: str) -> Non
     assert [one["price"] for name, quotes in told if name == "quotes" for one in quotes] == ["8.5"]
 
 
-async def test_a_silent_engine_is_unreachable_within_six_seconds(quick: tuple[Engine, Gateway]) -> None:
-    """A stopped process keeps its socket open; 5 s without a beat make its quotes stale all the same."""
+async def test_a_silent_engine_is_unreachable_within_six_seconds(
+    quick: tuple[Engine, Gateway], bus: Path
+) -> None:
+    """A stopped process keeps its socket open and answers no new one; 5 s without a beat make it stale."""
     engine, gateway = quick
     async with viewing(gateway.url) as viewer:
         await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
 
         engine.silent = True
+        elsewhere = bus.with_name("elsewhere")
+        os.rename(bus, elsewhere)
         await until(lambda: any(one["stale"] for quotes in viewer.all("quotes") for one in quotes))
         engine.silent = False
+        os.rename(elsewhere, bus)
         await until(lambda: not viewer.all("quotes")[-1][0]["stale"])
 
 
@@ -212,18 +217,16 @@ async def test_a_viewer_that_stops_reading_is_skipped_and_gets_one_snapshot_when
 
             told = 0
             async with asyncio.timeout(DEADLINE_S * 3):
-                while await gateway.metric("crypto_stream_viewers_behind") < 1 or told < 50:
+                while await gateway.metric("crypto_stream_skipped_total") <= 100:
                     told += 1
                     for one in many:
                         last = engine.change(one.symbol, price=str(told))
                     await until(partial(_shows, quick, last))
-            skipped = await gateway.metric("crypto_stream_skipped_total")
             transport.resume_reading()
             newest = await _read_until_snapshot(wire, last.seq)
             caught_up = await gateway.metric("crypto_stream_caught_up_total")
             await wire.close()
 
-    assert skipped > 100
     assert newest == last.seq
     assert caught_up >= 1
 

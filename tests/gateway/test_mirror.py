@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.bus.frames import encode_value
+from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, TopicUpdate
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.bus.frames import encode_value
+from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.topics import JoinedBars, Topics

@@ -59,12 +59,16 @@ class Service:
         return str(line.findall(self.running.log)[0])
 
     async def viewers(self, stack: AsyncExitStack) -> dict[str, list[Viewer]]:
-        """Connect viewers of everything until each gateway has one; return them by gateway."""
+        """Connect viewers of everything until each gateway has one; return them by gateway.
+
+        Who came before its gateway had its engine begins anew, and is not one of them.
+        """
         found: defaultdict[str, list[Viewer]] = defaultdict(list)
         while found.keys() != BOTH:
             viewer = await stack.enter_async_context(viewing(self.url))
             await viewer.subscribe(symbols="all", interval_ms=0)
-            found[await self.whose(viewer)].append(viewer)
+            if viewer.all("hello")[0]["epoch"] is not None:
+                found[await self.whose(viewer)].append(viewer)
         return found
 
 

@@ -57,8 +57,7 @@ async def test_when_the_engine_is_gone_what_waits_is_unknown_and_its_return_atta
             async with Engine(bus, epoch="e2", instruments=EXCHANGED) as second, answering(second):
                 _, again = await attached(second)
                 await trader.send(named)
-                placed = await trader.until(3)
-                live = await trader.until(4)
+                placed, live = await trader.one_of_each(3, 4)
 
     assert (unknown["code"], unknown["request_id"]) == ("engine_unreachable", 1)
     assert "not known" in unknown["reason"]

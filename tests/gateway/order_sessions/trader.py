@@ -76,6 +76,14 @@ class Trader:
                 message: dict[str, Any] = got["message"]
                 return message
 
+    async def one_of_each(self, *numbers: int) -> list[dict[str, Any]]:
+        """Read until a message of each of these types came, in any order; return what is in the newest."""
+        found: dict[int, dict[str, Any]] = {}
+        while not found.keys() >= set(numbers):
+            got = await self.got()
+            found[got["messageType"]] = got["message"]
+        return [found[number] for number in numbers]
+
 
 @asynccontextmanager
 async def trading(url: str, query: str = "", path: str = "/ws") -> AsyncIterator[Trader]:

@@ -16,7 +16,7 @@ from crypto_stream.gateway.members import Members
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.routing import order_gateway
 from crypto_stream.gateway.sessions import Sessions
-from crypto_stream.gateway.viewer_server import Json, ViewerServer
+from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.admission import Admission, AdmissionRules
@@ -82,7 +82,7 @@ def create_app(
         app,
         async_mode=async_mode,
         client_manager=Members(),
-        json=Json,
+        serializer=ViewerPacket,
         async_handlers=False,  # a viewer's requests are answered in their order
         cors_allowed_origins=lambda origin, environ: allowed(origins, origin, environ),
         cors_credentials=False,

@@ -12,13 +12,15 @@ from engineio.packet import MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, Packet
 from engineio.socket import Socket
 from flask import Flask
 from flask_socketio import SocketIO
+from socketio.packet import EVENT
+from socketio.packet import Packet as SocketioPacket
 
 from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.engineio_parts import fit, open_session, take_pings
-from crypto_stream.gateway.viewer_server import ViewerServer
+from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 
 
 class Clock:
@@ -117,6 +119,16 @@ def test_a_session_that_may_not_open_leaves_nothing() -> None:
         open_session(house.engine, "::1")
 
     assert house.engine.sockets == {}
+
+
+def test_packets_are_written_by_msgspec_and_those_of_clients_as_ever() -> None:
+    """The parameter `json` of Socket.IO would change both, where a server and a client share a process."""
+    server = ViewerServer(Flask(__name__), async_mode="threading", serializer=ViewerPacket).server
+
+    written = server.packet_class(EVENT, data=["say", {"a": [1.5, None, "\u00e9"]}]).encode()
+
+    assert written == '2["say",{"a":[1.5,null,"\u00e9"]}]'
+    assert SocketioPacket.json is engineio.json
 
 
 def test_a_request_lives_where_we_trim_it() -> None:

@@ -31,6 +31,9 @@ JOINING = {
         Cookie="a=b; c=d",
         User_Agent="Mozilla/5.0 (X11)",
     ),
+    "a proxy": handshake(
+        Origin="https://stream.example.org", Host="stream.example.org", X_Forwarded_Proto="https"
+    ),
     "keep-alive too": handshake(Connection="keep-alive, Upgrade"),
     "upper case": handshake(Upgrade="WebSocket"),
 }

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 # Seconds a connection may be without a request: more than the 60 of usual proxies, which must close first.
 IDLE_S = 90.0
-_CHUNK = 16 * 1024
+# Bytes read at first: whole heads, and little enough to be kept for all whose turn has not come yet.
+_CHUNK = 4 * 1024
 
 
 class Caller(NamedTuple):
@@ -108,7 +109,6 @@ class Arrival(_socket.socket):
         self._rest()
         if self.came:
             self._seat.work()  # it waits for us, and is nobody who has waited for long
-            self._seat.hold(len(self.came))
             self._all.turns.add(self._go_on)
         else:
             self.end()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from crypto_stream.origin import normal_origin
 
 # What a proxy adds, and no page can: a browser's WebSocket handshake carries no header of the page's choice.
-FORWARDED = ("HTTP_XFORWARDED_FOR", "HTTP_XFORWARDED_PROTO", "HTTP_XFORWARDED_HOST", "HTTPFORWARDED")
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 
 def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, Any]) -> bool:

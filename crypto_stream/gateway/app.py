@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask
-from flask_socketio import SocketIO
 from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.interface import GatewayPort
+from crypto_stream.gateway import engineio_parts
 from crypto_stream.gateway.client_manager import ClientManager
-from crypto_stream.gateway.engineio_sessions import EngineioSessions, without_join
+from crypto_stream.gateway.engineio_sessions import EngineioSessions
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.routing import order_gateway
+from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 from crypto_stream.gateway.web import problems
 from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.admission import Admission, AdmissionRules
@@ -33,6 +34,19 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_SENT = 64 * 1024
 
 
+class Web(NamedTuple):
+    """The application, its Socket.IO server, which has no event yet, and what both need beside them.
+
+    `responses` holds the prebuilt responses, `sessions` are engine.io's, `admission` limits them.
+    """
+
+    app: Flask
+    socketio: ViewerServer
+    responses: ResponseCache
+    sessions: EngineioSessions
+    admission: Admission
+
+
 def create_app(
     mirror: Mirror,
     port: GatewayPort,
@@ -43,8 +57,8 @@ def create_app(
     async_mode: str,
     websocket: Any,
     admission: AdmissionRules,
-) -> tuple[Flask, SocketIO, ResponseCache, EngineioSessions]:
-    """Make the application, its Socket.IO server without event handlers, its response cache and sessions.
+) -> Web:
+    """Make the application and what belongs to it.
 
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` names the green-thread library;
     `admission` limits engine.io's sessions, including those that never join a namespace.
@@ -64,10 +78,11 @@ def create_app(
     app.register_blueprint(order_gateway())
     app.register_blueprint(pages(mirror, responses, ROOT / "static"))
     quiet = _throttle(logging.getLogger("crypto_stream.gateway.engineio"))
-    socketio = SocketIO(
+    socketio = ViewerServer(
         app,
         async_mode=async_mode,
         client_manager=ClientManager(),
+        serializer=ViewerPacket,
         async_handlers=False,  # a viewer's requests are answered in order
         cors_allowed_origins=lambda origin, environ: allowed(origins, origin, environ),
         cors_credentials=False,
@@ -76,13 +91,11 @@ def create_app(
         logger=quiet,
         engineio_logger=quiet,
     )
-    engine = socketio.server.eio
-    queue = without_join(engine._async["queue"])
-    engine._async = {**engine._async, "websocket": websocket, "queue": queue}
+    engineio_parts.fit(socketio.server.eio, websocket)
     sessions = EngineioSessions(socketio.server, admission.presence, admission.counters)
     admitted = Admission(app.wsgi_app, sessions, admission, origins)
     app.wsgi_app = Headers(admitted, origins)  # type: ignore[method-assign]
-    return app, socketio, responses, sessions
+    return Web(app, socketio, responses, sessions, admitted)
 
 
 class _ExceptionsOnly(logging.Filter):

@@ -114,7 +114,8 @@ class EngineioSessions:
         self._new[sid] = self._clock() + JOIN_S
         if len(self._new) > MAX_NEW:
             self._end_oldest("no_room")
-        return self._connect(sid, environ)
+        # Of the request, 10 kB that hold the server's objects, nothing else is needed any more.
+        return self._connect(sid, {"REMOTE_ADDR": address})
 
     def _disconnected(self, sid: str, reason: str) -> Any:
         address = self._addresses.pop(sid, None)
@@ -123,13 +124,3 @@ class EngineioSessions:
         if address is not None:
             self._presence.leave(address)
         return self._disconnect(sid, reason)
-
-
-def without_join(queue: type[Any]) -> type[Any]:
-    """Make engine.io's queue class with a `join` that does not block: the client may never empty it."""
-
-    class Queue(queue):  # type: ignore[misc]
-        def join(self) -> None:
-            """Return immediately."""
-
-    return Queue

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import crypto_stream
 from crypto_stream import descriptors
 from crypto_stream.bus.backends import gateway_port
 from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
@@ -27,10 +26,13 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.delivery.upgrades import EngineioUpgrade, Upgrades
+from crypto_stream.gateway.engineio_parts import take_pings
+from crypto_stream.gateway.greetings import Greetings
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.intake import Manners
 from crypto_stream.gateway.http.line import Line
 from crypto_stream.gateway.http_cache.responder import Respond, Responder, respond_never
+from crypto_stream.gateway.joining import Joining
 from crypto_stream.gateway.listener import prepare
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import SessionLimits
@@ -39,13 +41,13 @@ from crypto_stream.gateway.order_sessions.sessions import OrderSessions
 from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.stream import Stream, Watcher
 from crypto_stream.gateway.web.admission import AdmissionRules
-from crypto_stream.gateway.web.forwarded import Forwarded
+from crypto_stream.gateway.web.forwarded import Forwarded, Network
 from crypto_stream.gateway.web.metrics import EngineMetrics, GatewayMetrics, registry
+from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.root_path import RootPath
 from crypto_stream.gateway.web.shared_metrics import SharedMetrics
 from crypto_stream.log_throttle import LogThrottle
 from crypto_stream.settings import Settings
-from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ def main(
         log.warning(
             "max_viewers %d is more than this process can serve: it may open %d files; raise LimitNOFILE or "
             "`ulimit -n`, or lower max_viewers",
-            *(settings.max_viewers, files),
+            settings.max_viewers,
+            files,
         )
     gateway = Gateway(settings, bus_path, name)
     stopping = _on_signals()
@@ -98,11 +101,12 @@ class Gateway:
         self._first = True  # nothing was heard of the engine yet
         self._counters = DeliveryMetrics()
         self._port = gateway_port(bus_path)
+        greetings = Greetings(self._mirror)
         self._delivery = Delivery(
             self._mirror,
             self._counters,
-            self._hello,
-            self._status,
+            greetings.hello,
+            greetings.status,
             time.monotonic,
             lambda: time.sleep(0),
             settings.patience,
@@ -121,50 +125,82 @@ class Gateway:
             SharedMetrics(name, counted, bus_path.with_name("metrics")) if settings.workers > 1 else None
         )
         presence = Presence(settings.max_per_address)
-        entrance = Upgrades(hub, self._counters, presence=presence, most_received=MOST_SENT)
-        door = EngineioUpgrade(entrance, self._counters, compression=settings.compression)
+        upgrades = Upgrades(hub, self._counters, presence=presence, most_received=MOST_SENT)
         token = settings.admin_token
-        self._app, socketio, shelf, self._sessions = create_app(
+        web = create_app(
             self._mirror,
             self._port,
             registry(EngineMetrics(self._mirror), self._shared or counted),
             admin_token=token.get_secret_value() if token else None,
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
-            websocket=door,
+            websocket=EngineioUpgrade(upgrades, self._counters, compression=settings.compression),
             admission=AdmissionRules(
-                *(settings.max_viewers + _UNJOINED, presence, self._counters),
+                max_sessions=settings.max_viewers + _UNJOINED,
+                presence=presence,
+                counters=self._counters,
                 full=self._full,
                 polling=settings.workers == 1 if settings.polling is None else settings.polling,
             ),
         )
-        self._app.wsgi_app = OrderRouting(  # type: ignore[method-assign]
-            *(self._app.wsgi_app, entrance, self._orders),
-            *(settings.origins, settings.max_viewers, self._delivery.viewers),
-            self._counters.refusals,
-        )
-        if settings.trusted_proxies:
-            networks = [ip_network(one) for one in settings.trusted_proxies]
-            self._app.wsgi_app = Forwarded(self._app.wsgi_app, networks)  # type: ignore[method-assign]
+        self._app, self._sessions = web.app, web.sessions
+        proxies = [ip_network(one) for one in settings.trusted_proxies]
         startup = StartupGrace(self._mirror)
         self._orders.startup = startup
-        self._app.wsgi_app = startup.wrap(self._app.wsgi_app)  # type: ignore[method-assign, assignment]
-        if settings.root_path:
-            self._app.wsgi_app = RootPath(self._app.wsgi_app, settings.root_path)  # type: ignore[method-assign]
-        road: Respond = respond_never
-        if settings.prebuilt:
-            fast = Responder(
-                shelf, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
-            )
-            road = lambda came: None if startup.active() else fast(came)  # noqa: E731
+        self._wrap(settings, upgrades, proxies, startup)
         most = min(settings.max_viewers + _OTHERS, max(_OWN, descriptors.open_file_limit() - _OWN))
-        self._connections = Connections(most, self._counters, lambda: entrance.open)
-        line = Line(hub, self._library.Pause)
-        self._manners = Manners(road, self._connections, self._counters, MOST_SENT, LogThrottle(), line)
-        door.environs = socketio.server.environ
-        self._pulse = Heartbeat(socketio.server.eio)
-        self._stream = Stream(socketio, self._delivery, self._mirror, self._counters, self._watch)
+        self._connections = Connections(most, self._counters, lambda: upgrades.open)
+        self._manners = Manners(
+            road=self._responder(settings, web.responses, startup),
+            connections=self._connections,
+            counters=self._counters,
+            most_body=MOST_SENT,
+            throttle=LogThrottle(),
+            line=Line(hub, self._library.Pause),
+            join=Joining(
+                web.socketio.server.eio,
+                upgrades,
+                self._counters,
+                web.admission.refused,
+                origins=settings.origins,
+                trusted=proxies,
+                root_path=settings.root_path,
+                compression=settings.compression,
+            ),
+        )
+        self._pulse = Heartbeat(web.socketio.server.eio)
+        take_pings(web.socketio.server.eio, self._pulse.due)
+        self._stream = Stream(web.socketio, self._delivery, self._mirror, self._counters, self._watch)
         self._stream.register(settings.max_viewers, settings.viewer_rate, self._orders)
+
+    def _wrap(
+        self, settings: Settings, upgrades: Upgrades, proxies: Sequence[Network], startup: StartupGrace
+    ) -> None:
+        """Put the middleware around the application; the last one sees a request first."""
+        wsgi: Any = OrderRouting(
+            self._app.wsgi_app,
+            upgrades,
+            self._orders,
+            origins=settings.origins,
+            max_connections=settings.max_viewers,
+            viewers=self._delivery.viewers,
+            refusals=self._counters.refusals,
+        )
+        if proxies:
+            wsgi = Forwarded(wsgi, proxies)
+        wsgi = startup.wrap(wsgi)
+        if settings.root_path:
+            wsgi = RootPath(wsgi, settings.root_path)
+        self._app.wsgi_app = wsgi  # type: ignore[method-assign]
+
+    def _responder(self, settings: Settings, responses: ResponseCache, startup: StartupGrace) -> Respond:
+        """Return what answers simple requests; there are none while we wait for the engine's first state."""
+        if not settings.prebuilt:
+            return respond_never
+        respond = Responder(
+            responses, settings.origins, self._counters, self._library.KEPT_ALIVE, settings.root_path
+        )
+        return lambda came: None if startup.active() else respond(came)
 
     def start(self, listener: socket.socket) -> None:
         """Start serving and following the engine."""
@@ -201,7 +237,9 @@ class Gateway:
                 next_beat = max(next_beat + _BEAT_S, now)
                 beat()
                 self._connections.sweep()
+                self._server.sweep()
                 self._sessions.sweep()
+                self._stream.connection_log.flush()
                 for viewer in self._delivery.cut_slow():
                     log.warning("slow client disconnected", extra={"client": viewer})
             time.sleep(_TICK_S)
@@ -217,6 +255,7 @@ class Gateway:
         while self._has_company(time.monotonic() - began):
             self._connections.end_waiting()
             time.sleep(0.01)
+        self._stream.connection_log.flush()
         self._port.close()
         time.sleep(0.05)  # what is in the sockets' queues gets out
 
@@ -228,21 +267,6 @@ class Gateway:
 
     def _full(self) -> bool:
         return self._stream.full()
-
-    def _hello(self) -> dict[str, Any]:
-        return {
-            "version": crypto_stream.__version__,
-            "epoch": self._mirror.epoch,
-            "symbols": [one.symbol for one in self._mirror.catalogue],
-            "sources": [one.name for one in self._mirror.sources(0.0)],
-            "intervals_ms": INTERVALS_MS,
-        }
-
-    def _status(self) -> dict[str, Any]:
-        sources = self._mirror.sources(time.monotonic())
-        states = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in sources}
-        now_ms = wall_ms()
-        return {"time": now_ms, "verdict": self._mirror.verdict(), "sources": states}
 
     def _receive(self, messages: Sequence[ToGateway]) -> None:
         """Take what one read of the bus brought; what it changes is flushed once."""
@@ -288,8 +312,7 @@ class Gateway:
         while True:
             time.sleep(_STATUS_CHANGED_S)
             now_s = time.monotonic()
-            sources = self._mirror.sources(now_s)
-            states = (self._mirror.verdict(), [(one.name, one.state) for one in sources])
+            states = (self._mirror.verdict(), self._mirror.states())
             if states != told or now_s >= told_s + _STATUS_S:
                 told, told_s = states, now_s
                 self._delivery.tell_status()

@@ -9,20 +9,20 @@ from collections.abc import Sized
 from typing import Any
 
 import msgspec
-from flask import request
-from flask_socketio import SocketIO
 
 from crypto_stream.bus.interface import WATCH_REFRESH_S, GatewayPort
 from crypto_stream.bus.messages import Watch, Watched
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.connection_log import ConnectionLog
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.subscriptions import Subscription
-from crypto_stream.gateway.delivery.viewers import Pipe, Viewer
+from crypto_stream.gateway.delivery.viewers import Viewer
 from crypto_stream.gateway.events import Events, refusal
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.pipes import close_transport, pipe_of
 from crypto_stream.gateway.requests import parse_subscribe, parse_unsubscribe, resolve
+from crypto_stream.gateway.viewer_server import ViewerServer
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Stream:
 
     def __init__(
         self,
-        socketio: SocketIO,
+        socketio: ViewerServer,
         delivery: Delivery,
         mirror: Mirror,
         counters: DeliveryMetrics,
@@ -46,6 +46,7 @@ class Stream:
         self._counters = counters
         self._watch = watch
         self._throttle = LogThrottle()
+        self.connection_log = ConnectionLog()
 
     def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
         """Answer the events of the default namespace, `rate` a second of each viewer.
@@ -77,11 +78,11 @@ class Stream:
         """Serve the wishes that were taken before the engine was known."""
         self._delivery.settle(lambda wish: resolve(self._mirror, wish))
 
-    def _connected(self, _auth: object = None) -> None:
-        viewer_id: str = request.sid  # type: ignore[attr-defined]
-        pipe = self._pipe(viewer_id)
-        self._delivery.admit(Viewer(viewer_id, pipe))
-        log.info("client connected", extra={"client": viewer_id, "address": request.remote_addr})
+    def _connected(self, viewer_id: str) -> None:
+        server = self._socketio.server
+        session = server.manager.eio_sid_from_sid(viewer_id, "/")
+        self._delivery.admit(Viewer(viewer_id, pipe_of(server.eio.sockets[session])))
+        self.connection_log.connected(viewer_id, self._address(session))
 
     def full(self) -> bool:
         """Say whether there is no room for one more viewer."""
@@ -93,9 +94,12 @@ class Stream:
             return True
         self._counters.refused += 1
         text = f"this gateway serves at most {self._max_viewers} viewers"
-        address = self._socketio.server.environ.get(session, {}).get("REMOTE_ADDR")
-        self._counters.refusals.note("too_many_viewers", text, address)
+        self._counters.refusals.note("too_many_viewers", text, self._address(session))
         return False
+
+    def _address(self, session: str) -> str | None:
+        address: str | None = self._socketio.server.environ.get(session, {}).get("REMOTE_ADDR")
+        return address
 
     def _joined(self, viewer_id: str) -> None:
         """Say hello now that the connection is accepted: an event before that would be a protocol error."""
@@ -103,22 +107,21 @@ class Stream:
         if viewer is not None:
             self._delivery.greet(viewer)
 
-    def _disconnected(self, reason: str = "") -> None:
-        viewer_id: str = request.sid  # type: ignore[attr-defined]
+    def _disconnected(self, viewer_id: str, reason: str = "") -> None:
         channel = self._delivery.channels.of(viewer_id)
         self._delivery.leave(viewer_id)
         if channel and channel.wish.watches:
             self._watch.refresh()
-        log.info("client left", extra={"client": viewer_id, "reason": reason})
+        self.connection_log.left(viewer_id, reason)
 
-    def _subscribe(self, *payload: object) -> dict[str, Any]:
-        return self._change(parse_subscribe, self._delivery.grant, payload)
+    def _subscribe(self, viewer_id: str, *payload: object) -> dict[str, Any]:
+        return self._change(viewer_id, parse_subscribe, self._delivery.grant, payload)
 
-    def _unsubscribe(self, *payload: object) -> dict[str, Any]:
-        return self._change(parse_unsubscribe, self._delivery.narrow, payload)
+    def _unsubscribe(self, viewer_id: str, *payload: object) -> dict[str, Any]:
+        return self._change(viewer_id, parse_unsubscribe, self._delivery.narrow, payload)
 
-    def _change(self, judge: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
-        viewer = self._delivery.viewers.get(request.sid)  # type: ignore[attr-defined]
+    def _change(self, viewer_id: str, judge: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
+        viewer = self._delivery.viewers.get(viewer_id)
         if viewer is None or self._delivery.overfull(viewer):
             return refusal("not_connected", "this connection is closed")
         channel = self._delivery.channels.of(viewer.id)
@@ -150,10 +153,6 @@ class Stream:
         if self._throttle.due(type(error).__name__):
             log.error("a viewer's event failed", exc_info=error)
         return refusal("internal_error", "the gateway failed; this is its fault, not yours")
-
-    def _pipe(self, viewer_id: str) -> Pipe:
-        server = self._socketio.server
-        return pipe_of(server.eio.sockets[server.manager.eio_sid_from_sid(viewer_id, "/")])
 
 
 class Watcher:

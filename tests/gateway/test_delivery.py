@@ -67,8 +67,8 @@ class House:
         self.delivery = Delivery(
             self.mirror,
             self.counters,
-            lambda: {"epoch": self.mirror.epoch},
-            lambda: {"sources": {"okx": {"state": "live"}}},
+            lambda: event("hello", {"epoch": self.mirror.epoch}),
+            lambda: event("status", {"sources": {"okx": {"state": "live"}}}),
             lambda: self.now_s,
             self._breathe,
         )

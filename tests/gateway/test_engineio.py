@@ -12,11 +12,15 @@ from engineio.packet import MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, Packet
 from engineio.socket import Socket
 from flask import Flask
 from flask_socketio import SocketIO
+from socketio.packet import EVENT
+from socketio.packet import Packet as SocketioPacket
 
 from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.engineio_parts import fit, open_session, take_pings
+from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 
 
 class Clock:
@@ -35,6 +39,7 @@ class House:
         self.clock = Clock()
         self.engine = engineio.Server(async_mode="threading", ping_interval=25, ping_timeout=20)
         self.pulse = Heartbeat(self.engine, self.clock)
+        take_pings(self.engine, self.pulse.due)
         self.gone: list[tuple[str, str]] = []
         self.engine.on("disconnect", lambda sid, reason: self.gone.append((sid, reason)))
 
@@ -76,16 +81,88 @@ def test_the_slot_and_the_internals_are_as_we_know_them() -> None:
     assert (OPEN, PING, PONG, MESSAGE, UPGRADE, NOOP) == (0, 2, 3, 4, 5, 6)
 
 
+def test_a_session_opens_as_engineio_opens_it() -> None:
+    """The same handlers are called, the same is left behind, and the client is told the same."""
+    house = House()
+    told: list[dict[str, Any]] = []
+    house.engine.on("connect", lambda _, environ: told.append(environ))
+    sockets = house.engine.sockets
+    theirs: Any = house.engine
+    slot: list[Any] = []
+    fit(house.engine, lambda handler, _: lambda *_: slot.append(handler.__self__))
+
+    theirs._handle_connect(
+        {"REMOTE_ADDR": "::1", "HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}, None, "websocket"
+    )
+    ours, opened = open_session(house.engine, "::1")
+    (stock,) = slot
+    packet = stock.queue.get(block=False)
+
+    assert list(sockets.values()) == [stock, ours]
+    assert [environ["REMOTE_ADDR"] for environ in told] == ["::1", "::1"]
+    assert ours.queue.qsize() == 0
+    differing = {"sid", "queue"}
+    assert {name: value for name, value in vars(ours).items() if name not in differing} == {
+        name: value for name, value in vars(stock).items() if name not in differing
+    }
+    assert opened.decode() == packet.encode().replace(stock.sid, ours.sid)
+    house.after(25.1)
+    assert (kinds(stock), kinds(ours)) == ([PING], [PING])
+
+
+def test_a_session_that_may_not_open_leaves_nothing() -> None:
+    """A handler that fails is our fault, and told where it was called."""
+    house = House()
+    house.engine.on("connect", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        open_session(house.engine, "::1")
+
+    assert house.engine.sockets == {}
+
+
+def test_packets_are_written_by_msgspec_and_those_of_clients_as_ever() -> None:
+    """The parameter `json` of Socket.IO would change both, where a server and a client share a process."""
+    server = ViewerServer(Flask(__name__), async_mode="threading", serializer=ViewerPacket).server
+
+    written = server.packet_class(EVENT, data=["say", {"a": [1.5, None, "\u00e9"]}]).encode()
+
+    assert written == '2["say",{"a":[1.5,null,"\u00e9"]}]'
+    assert SocketioPacket.json is engineio.json
+
+
 def test_a_request_lives_where_we_trim_it() -> None:
-    """python-socketio keeps the environ by engine.io's id; Flask-SocketIO asks it for the app."""
-    app = Flask(__name__)
-    server = SocketIO(app, async_mode="threading").server
+    """python-socketio keeps the environ by engine.io's id, and hands it to who connects."""
+    server = SocketIO(Flask(__name__), async_mode="threading").server
 
-    server._handle_eio_connect("a", {"flask.app": app})
+    server._handle_eio_connect("a", {"REMOTE_ADDR": "::1"})
 
-    assert server.environ == {"a": {"flask.app": app}}
-    assert "app = environ['flask.app']" in inspect.getsource(SocketIO._handle_event)
+    assert server.environ == {"a": {"REMOTE_ADDR": "::1"}}
     assert isinstance(server, socketio.Server)
+
+
+def test_handlers_are_told_the_viewer() -> None:
+    """They are called where Flask-SocketIO would make a request for them; what they raise is answered."""
+    socketio = ViewerServer(Flask(__name__), async_mode="threading")
+    told: list[tuple[object, ...]] = []
+
+    def fail(*given: object) -> None:
+        told.append(given)
+        raise ValueError("broken")
+
+    for name in ("connect", "ask", "disconnect"):
+        socketio.on_event(name, lambda *given: told.append(given))
+    socketio.on_event("fail", fail)
+    socketio.on_error_default(str)
+    trigger = socketio.server._trigger_event
+    trigger("connect", "/", "a", {"REMOTE_ADDR": "::1"}, None)
+    trigger("ask", "/", "a", 1, 2)
+    answer = trigger("fail", "/", "a")
+    trigger("disconnect", "/", "a", "client disconnect")
+
+    assert told == [("a",), ("a", 1, 2), ("a",), ("a", "client disconnect")]
+    assert answer == "broken"
+    assert "return self._handle_event(handler, message, real_ns, sid," in inspect.getsource(SocketIO.on)
 
 
 def test_a_frame_is_an_engineio_packet() -> None:

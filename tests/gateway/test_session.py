@@ -46,7 +46,7 @@ def test_the_reason_of_an_end_names_the_close_code_where_there_is_one(said: byte
     connection.connected = False
     ours, client = socket.socketpair()
     with client:
-        session = Session(ours.detach(), hub, [], bounds(), connection, {}, DeliveryMetrics(), lambda: None)
+        session = Session(ours.detach(), hub, [], bounds(), connection, DeliveryMetrics(), lambda: None)
         session.begin(b"")
         session.start()
         client.sendall(said)

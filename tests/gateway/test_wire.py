@@ -260,6 +260,26 @@ def test_who_does_not_read_is_behind_soon_and_gets_whole_frames_only() -> None:
         assert one.hub.watched(selectors.EVENT_READ)
 
 
+def test_what_is_gathered_is_written_at_once_and_in_order() -> None:
+    """Nothing overtakes it, not even what is offered meanwhile; then all goes on as before."""
+    frames = [event("quotes", number) for number in range(4)]
+    with wired() as both:
+        both.wire.gather()
+        both.wire.put_frame(frames[0])
+        offered = both.wire.offer(frames[1])
+        both.wire.put_frame(frames[2])
+        before = both.read()
+        both.wire.release()
+        after = both.client.recv(1 << 16)
+        both.wire.put_frame(frames[3])
+        later = both.client.recv(1 << 16)
+
+    assert before == []
+    assert offered == len(frames[1].plain)
+    assert after == b"".join(one.plain for one in frames[:3])
+    assert later == frames[3].plain
+
+
 def test_one_shared_frame_serves_who_compresses_and_who_does_not() -> None:
     """Both read the same text; small frames stay as they are."""
     frame, small = event("quotes", [{"symbol": "btcusdt", "price": "1"}] * 50), event("small", 1)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from crypto_stream.gateway.delivery.channels import Channel, Channels
-from crypto_stream.gateway.delivery.frames import event
+from crypto_stream.gateway.delivery.frames import Frame, event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.snapshots import Snapshots
 from crypto_stream.gateway.delivery.subscriptions import Subscription
@@ -38,13 +38,13 @@ class Delivery:
         self,
         mirror: Mirror,
         counters: DeliveryMetrics,
-        hello: Callable[[], Any],
-        status: Callable[[], Any],
+        hello: Callable[[], Frame],
+        status: Callable[[], Frame],
         clock: Callable[[], float],
         breathe: Callable[[], None],
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Serve from `mirror`; `hello` and `status` make their payloads, `breathe` lets others run."""
+        """Serve from `mirror`; `hello` and `status` make their frames, `breathe` lets others run."""
         self.viewers: dict[str, Viewer] = {}
         self.channels = Channels()
         self._mirror = mirror
@@ -68,8 +68,8 @@ class Delivery:
             if viewer.id in self.viewers and not viewer.greeted:
                 viewer.greeted = True
                 viewer.pipe.mute(False)
-                self._put(viewer, "hello", event("hello", self._hello()))
-                self._put(viewer, "status", event("status", self._status()))
+                self._put(viewer, "hello", self._hello())
+                self._put(viewer, "status", self._status())
 
     def leave(self, viewer_id: str) -> bool:
         """Forget a viewer; False when it was not known."""
@@ -138,7 +138,7 @@ class Delivery:
     def restart(self) -> None:
         """Tell everybody of other data, or instruments: `hello`, then a snapshot."""
         with self._turn:
-            hello = event("hello", self._hello())
+            hello = self._hello()
             for channel in self.channels:
                 channel.sent = channel.extras_sent = self._mirror.version
             for viewer in self._in_turn(self.viewers):
@@ -162,7 +162,7 @@ class Delivery:
     def tell_status(self) -> None:
         """Offer the sources' states to every viewer; who is behind goes without."""
         with self._turn:
-            self._offer_all([("status", event("status", self._status()))], self.viewers)
+            self._offer_all([("status", self._status())], self.viewers)
 
     def cut_slow(self) -> list[str]:
         """Cut the viewers that are 30 s behind; return who they were."""
@@ -295,7 +295,7 @@ class Delivery:
             return
         channel = self.channels.of(viewer.id)
         if viewer.owes_hello:
-            self._put(viewer, "hello", event("hello", self._hello()))
+            self._put(viewer, "hello", self._hello())
         if channel and viewer.owes_snapshot:
             self._give_snapshot(viewer, channel)
             self._counters.caught_up += 1

@@ -23,15 +23,16 @@ class Heartbeat:
     """
 
     def __init__(self, engine: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        """Serve the sessions of an `engineio.Server`; `run` does it."""
+        """Serve the sessions of an `engineio.Server` that are `due`; `run` does it."""
         self._engine = engine
         self._clock = clock
         self._ping = Packet(PING)
         self._due: deque[tuple[float, ref[Any]]] = deque()
         self._pinged: deque[tuple[float, ref[Any], float, int]] = deque()
-        self._start: Callable[..., Any] = engine.start_background_task
-        engine.start_service_task = False
-        engine.start_background_task = self._start_task
+
+    def due(self, session: Any) -> None:
+        """Ping a session after the interval from now on."""
+        self._due.append((self._clock() + self._engine.ping_interval, ref(session)))
 
     def run(self) -> None:
         """Beat for ever."""
@@ -49,14 +50,6 @@ class Heartbeat:
             _, pinged, asked, excused = self._pinged.popleft()
             if (session := pinged()) is not None:
                 self._judge(session, asked, excused, now)
-
-    def _start_task(self, target: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Start a task for engine.io, unless it is one that would wait to send a ping."""
-        if getattr(target, "__name__", "") != "_send_ping":
-            return self._start(target, *args, **named)
-        session = target.__self__  # type: ignore[attr-defined]
-        self._due.append((self._clock() + self._engine.ping_interval, ref(session)))
-        return None
 
     def _send(self, session: Any, now: float) -> None:
         if session.closing or session.closed:

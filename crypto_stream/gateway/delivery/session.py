@@ -37,10 +37,7 @@ class Session(WebSocket):
     does not take end its connection; so does what no client sends.
     """
 
-    __slots__ = (
-        *("_connection", "_counters", "_left", "_open", "_probed", "_request", "_todo", "_waiting"),
-        "_working",
-    )
+    __slots__ = ("_connection", "_counters", "_left", "_open", "_probed", "_todo", "_waiting", "_working")
 
     def __init__(
         self,
@@ -49,14 +46,12 @@ class Session(WebSocket):
         extensions: list[Extension],
         bounds: Bounds,
         connection: Any,
-        request: dict[str, Any],
         counters: DeliveryMetrics,
         left: Callable[[], None],
     ) -> None:
-        """Serve `connection`, opened by `request`; `left` is called when the WebSocket has ended."""
+        """Serve `connection`; `left` is called when the WebSocket has ended."""
         super().__init__(descriptor, hub, extensions, bounds)
         self._connection = connection
-        self._request = request
         self._counters = counters
         self._left = left
         self._todo: list[Packet | None] = []
@@ -72,6 +67,15 @@ class Session(WebSocket):
         else:
             self._connection.connected = True
             self._take_over()
+
+    def open(self, response: bytes, opened: bytes) -> None:
+        """Answer the handshake of a new session, and tell it that it is open."""
+        self._connection.connected = True
+        self.gather()
+        self.put_raw(response)
+        self._take_over()
+        self.put_raw(framed(TEXT, opened))
+        self.release()
 
     # As engine.io's queue.
 
@@ -157,6 +161,7 @@ class Session(WebSocket):
         """Handle one packet; True while there are more."""
         packet = self._todo.pop(0)
         self._weigh(packet, -1)
+        self.gather()  # each write costs as much as all the rest
         try:
             if packet is None:
                 self._stop()
@@ -169,10 +174,10 @@ class Session(WebSocket):
         except Exception:
             log.exception("a session failed")
             self.drop()
+        self.release()
         if self._todo:
             return True
         self._working = False
-        self._request.pop("werkzeug.request", None)  # what Flask keeps of the last event
         self.hold(False)
         return False
 

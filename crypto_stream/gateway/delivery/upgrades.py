@@ -16,11 +16,6 @@ from crypto_stream.gateway.delivery.session import Session
 from crypto_stream.gateway.delivery.turns import Turns
 from crypto_stream.gateway.delivery.websocket import WebSocket
 
-# What Flask needs of the request that opened a session, for each of its events.
-_KEPT = (
-    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
-    *("REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "wsgi.url_scheme", "flask.app", "saved_session"),
-)
 _Wire = TypeVar("_Wire", bound=WebSocket)
 _CROWDED = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -61,13 +56,17 @@ class Upgrades:
         """Take the socket from the server; `make` puts a wire on it, which calls what it gets at its end."""
         address = None if counted else str(environ.get("REMOTE_ADDR", ""))
         descriptor, early = environ[DETACH]()
-        self.open += 1
         if address is not None:
             self._presence.enter(address)
-        wire = make(descriptor, lambda: self._leave(address))
+        wire = make(descriptor, self.opened(address))
         wire.begin(made.serialized())
         self.hub.soon(wire.start, early)
         return wire
+
+    def opened(self, address: str | None = None) -> Callable[[], None]:
+        """Count one more; call what is returned at its end. `address` is set if it was counted with that."""
+        self.open += 1
+        return lambda: self._leave(address)
 
     def _leave(self, address: str | None) -> None:
         self.open -= 1
@@ -80,7 +79,6 @@ class EngineioUpgrade:
 
     def __init__(self, entrance: Upgrades, counters: DeliveryMetrics, *, compression: bool) -> None:
         """Let viewers in through `entrance`."""
-        self.environs: dict[str, dict[str, Any]] = {}
         self._entrance = entrance
         self._counters = counters
         self._compression = compression
@@ -104,12 +102,11 @@ class EngineioUpgrade:
                 connection.close(wait=False, abort=True, reason="bad handshake")
             start_response(f"{made.status} {made.phrase}", made.headers)
             return (made.body,)
-        kept = self._trim(connection.sid, environ)
 
         def make(descriptor: int, left: Callable[[], None]) -> Session:
             return Session(
                 *(descriptor, self._entrance.hub, list(made.extensions), self._entrance.bounds),
-                *(connection, kept, self._counters, left),
+                *(connection, self._counters, left),
             )
 
         self._entrance.enter(environ, made, make, counted=True)
@@ -119,10 +116,3 @@ class EngineioUpgrade:
         if connection.upgrading:
             return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
         return self._entrance.judge(environ, compression=self._compression, counted=True)
-
-    def _trim(self, sid: str, environ: dict[str, Any]) -> dict[str, Any]:
-        """Keep only what is needed of the request: the rest is 10 kB, and holds the server's objects."""
-        kept = {name: environ[name] for name in _KEPT if name in environ}
-        if sid in self.environs:
-            self.environs[sid] = kept
-        return kept

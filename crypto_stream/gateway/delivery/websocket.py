@@ -27,6 +27,8 @@ _quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a
 _SEND_BUFFER = 64 * 1024
 # Bytes read at once: of the smallest frames that is a hundred, not thousands for which all others wait.
 _CHUNK = 1024
+# Pieces written at once; the system takes no more than 1,024.
+_PIECES = 64
 # Seconds for which a client is not read at most, then it is looked at again.
 _LONGEST_REST_S = 2.0
 # What the decompressor of an unfinished message holds.
@@ -47,9 +49,9 @@ class WebSocket(_socket.socket):
     """
 
     __slots__ = (
-        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_heard"),
-        *("_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting", "_started", "_told"),
-        "_writer",
+        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_gathering"),
+        *("_heard", "_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting"),
+        *("_started", "_told", "_writer"),
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
@@ -69,7 +71,7 @@ class WebSocket(_socket.socket):
         self._owed: list[bytes | memoryview] = []
         self._reader: Stop | None = None
         self._writer: Stop | None = None
-        self._blocked = self._closed = self._finishing = self._held = False
+        self._blocked = self._closed = self._finishing = self._gathering = self._held = False
         self._heard = self._muted = self._resting = self._started = self._told = False
         self._rest_s = 0.0
 
@@ -86,7 +88,7 @@ class WebSocket(_socket.socket):
         self.put_raw(response)
 
     def start(self, early: bytes = b"") -> None:
-        """Begin to read, on the hub; `early` came right behind the handshake."""
+        """Begin to read; `early` came right behind the handshake."""
         self._started = True
         if early and not self._closed:
             self._guarded(early)
@@ -100,6 +102,8 @@ class WebSocket(_socket.socket):
         """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
         if self._blocked or self._muted or self._told:
             return 0
+        if self._gathering:
+            return self.put_frame(frame)
         data = frame.deflated if self._deflate else frame.plain
         size = len(data)
         try:
@@ -125,6 +129,16 @@ class WebSocket(_socket.socket):
             return 0
         self._owe(data)
         return len(data)
+
+    def gather(self) -> None:
+        """Let what is put from now on wait, to be written at once by `release`."""
+        self._gathering = True
+
+    def release(self) -> None:
+        """Write what was gathered."""
+        self._gathering = False
+        if self._owed and not (self._blocked or self._closed):
+            self._write()
 
     def ping(self, payload: bytes = b"") -> None:
         """Ask the client's WebSocket for a sign of life; `silent` tells whether one came, `ponged` which."""
@@ -206,17 +220,17 @@ class WebSocket(_socket.socket):
         owed = self._owed
         while owed:
             try:
-                sent = self.send(owed[0])
+                sent = self.sendmsg(owed[:_PIECES]) if len(owed) > 1 else self.send(owed[0])
             except BlockingIOError:
                 self._block()
                 return
             except OSError:
                 self.cut()
                 return
-            if sent < len(owed[0]):
+            while owed and sent >= len(owed[0]):
+                sent -= len(owed.pop(0))
+            if sent:
                 owed[0] = memoryview(owed[0])[sent:]
-            else:
-                del owed[0]
         if self._finishing:
             with contextlib.suppress(OSError):  # the other side may have closed it first
                 self.shutdown(socket.SHUT_WR)
@@ -319,7 +333,7 @@ class WebSocket(_socket.socket):
     def _owe(self, data: bytes) -> None:
         if not self._closed:
             self._owed.append(data)
-            if not self._blocked:
+            if not (self._blocked or self._gathering):
                 self._write()
 
     def _tell_ended(self) -> None:

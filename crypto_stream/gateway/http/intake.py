@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.http.arrivals import IDLE_S, Arrival, Caller
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.head import BadRequestError, bad
 from crypto_stream.gateway.http.line import Line
@@ -24,8 +25,6 @@ from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
-# Seconds a connection may be without a request: more than the 60 of usual proxies, which must close first.
-IDLE_S = 90.0
 # Seconds from the first byte of a head to its end, and from there to the end of the body.
 HEAD_S = 20.0
 BODY_S = 20.0
@@ -50,23 +49,25 @@ class Manners(NamedTuple):
     most_body: int
     throttle: LogThrottle
     line: Line
+    join: Callable[[Arrival], bool]
 
 
 class Intake:
     """Take one connection's requests in, strictly and in bounds."""
 
     def __init__(
-        self, connection: Any, bare: Any, address: str, manners: Manners, hub: Hub, pause: Callable[[], Pause]
+        self, caller: Caller, bare: Any, manners: Manners, hub: Hub, pause: Callable[[], Pause]
     ) -> None:
         """Read a green socket, of which `bare` is the real, non-blocking one; `pause` makes pauses."""
-        self._connection = connection
-        self._address = address
+        self._connection = caller.connection
+        self._address = str(caller.peer[0])
         self._manners = manners
-        self._desk = CacheConnection(connection, bare, manners.road, hub, pause)
-        self._seat = manners.connections.enter(self._end, self._desk.was_used)
+        self._desk = CacheConnection(caller.connection, bare, manners.road, hub, pause)
+        self._seat = seat = caller.seat
+        seat.end, seat.recently, seat.served = self._end, self._desk.was_used, False
         self._bare = bare
         self._reader = RequestReader(0)
-        self._rest = b""
+        self._rest = caller.came
         self._whole = True
         self._pace: RateLimit | None = None
 

@@ -52,8 +52,8 @@ def cacheable(head: bytes) -> CacheableRequest | None:
         return None
     first, *lines = head[: -len(END)].decode("ascii").split("\r\n")
     asked = _LINE.fullmatch(first)
-    fields = _fields(lines)
-    if asked is None or fields is None or not _HOST.fullmatch(fields.get("host", "")):
+    fields = simple_fields(lines)
+    if asked is None or fields is None or not all(map(_known, fields)):
         return None
     accept, encoding = fields.get("accept"), fields.get("accept-encoding")
     tag = _TAG.fullmatch(fields["if-none-match"]) if "if-none-match" in fields else None
@@ -73,8 +73,12 @@ def cacheable(head: bytes) -> CacheableRequest | None:
     )
 
 
-def _fields(lines: list[str]) -> dict[str, str] | None:
-    """Read the header fields by lower-case name; None where one is odd, unknown or there twice."""
+def _known(name: str) -> bool:
+    return name in _READ or name in _IGNORED or name.startswith("sec-")
+
+
+def simple_fields(lines: list[str]) -> dict[str, str] | None:
+    """Read header fields by lower-case name, a good Host among them; None where one is odd or there twice."""
     if len(lines) > _MOST_FIELDS:
         return None
     fields: dict[str, str] = {}
@@ -83,8 +87,7 @@ def _fields(lines: list[str]) -> dict[str, str] | None:
         if field is None:
             return None
         name = field[1].lower()
-        known = name in _READ or name in _IGNORED or name.startswith("sec-")
-        if not known or name in fields:
+        if name in fields:
             return None
         fields[name] = field[2]
-    return fields
+    return fields if _HOST.fullmatch(fields.get("host", "")) else None

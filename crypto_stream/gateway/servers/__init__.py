@@ -2,5 +2,6 @@
 
 Each offers `ASYNC_MODE` (Flask-SocketIO's name of it), `KEPT_ALIVE` (its header lines that confirm a
 `Connection: keep-alive`), `Hub` (`delivery.hub`), `Pause` (`fast.desk`) and `Server(app, listener, manners)`
-with `running` and `stop()`; the library's own parser sees only what the intake (`http.intake`) gives it.
+with `running`, `sweep()` and `stop()`; the library's own parser sees only what the intake (`http.intake`)
+gives it.
 """

@@ -23,7 +23,8 @@ import eventlet.wsgi
 
 from crypto_stream.gateway.delivery.hub import DETACH
 from crypto_stream.gateway.http.acceptor import Acceptor
-from crypto_stream.gateway.http.intake import IDLE_S, WRITE_S, Intake, Manners
+from crypto_stream.gateway.http.arrivals import IDLE_S, Arrivals, Caller
+from crypto_stream.gateway.http.intake import WRITE_S, Intake, Manners
 
 ASYNC_MODE = "eventlet"
 KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % IDLE_S
@@ -85,31 +86,42 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
         """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.throttle)
+        self._manners = manners
         self._wsgi = eventlet.wsgi.Server(
             listener,
             listener.getsockname(),
             app,
-            protocol=partial(_Connection, manners),
             log_output=False,
             debug=False,
             keepalive=IDLE_S,
             socket_timeout=WRITE_S,
         )
-        self._thread = eventlet.spawn(self._acceptor.run, eventlet.spawn_n, self._serve)
+        hub, connections = Hub(), manners.connections
+        self._arrivals = Arrivals(listener.family, hub, connections, manners.join, self._serve)
+        self._acceptor = Acceptor(
+            listener.fd, hub, connections, manners.counters, manners.throttle, self._take
+        )
 
     @property
     def running(self) -> bool:
         """Say whether connections are still accepted."""
-        return self._acceptor.running and not self._thread.dead
+        return self._acceptor.running
+
+    def sweep(self) -> None:
+        """End the connections that never asked anything."""
+        self._arrivals.sweep()
 
     def stop(self) -> None:
         """Accept no more; what is open ends with the process."""
-        self._thread.kill()
         self._acceptor.stop()
 
-    def _serve(self, connection: Any, address: Any) -> None:
-        self._wsgi.process_request([address, connection, eventlet.wsgi.STATE_REQUEST])
+    def _take(self, descriptor: int, address: Any) -> None:
+        eventlet.hubs.notify_opened(descriptor)  # its number may have been another connection's
+        self._arrivals.take(descriptor, address)
+
+    def _serve(self, caller: Caller) -> None:
+        state = [caller.peer, caller.connection, eventlet.wsgi.STATE_REQUEST]
+        _Connection(caller, self._manners, state, self._wsgi)
 
 
 class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
@@ -119,9 +131,10 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     environ: Any
     _taken = False
 
-    def __init__(self, manners: Manners, *connection: Any) -> None:
+    def __init__(self, caller: Caller, manners: Manners, state: Any, server: Any) -> None:
+        self._caller = caller
         self._manners = manners
-        super().__init__(*connection)
+        super().__init__(state, server)
 
     def handle(self) -> None:
         self.capitalize_response_headers = False  # ours are as they shall be
@@ -131,8 +144,7 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         super().setup()
         self.rfile.close()
         self.rfile = io.BytesIO()
-        address = str(self.client_address[0])
-        self._intake = Intake(self.connection, self.connection.fd, address, self._manners, Hub(), Pause)
+        self._intake = Intake(self._caller, self.connection.fd, self._manners, Hub(), Pause)
 
     def _read_request_line(self) -> Any:
         """Read the first line of what the intake gives: a whole request, or the end."""

@@ -9,7 +9,6 @@ import io  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from functools import partial  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
@@ -18,6 +17,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 
 from crypto_stream.gateway.delivery.hub import DETACH  # noqa: E402
 from crypto_stream.gateway.http.acceptor import Acceptor  # noqa: E402
+from crypto_stream.gateway.http.arrivals import Arrivals, Caller  # noqa: E402
 from crypto_stream.gateway.http.intake import Intake, Manners  # noqa: E402
 
 ASYNC_MODE = "gevent"
@@ -89,22 +89,30 @@ class Server:
 
     def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
         """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._acceptor = Acceptor(listener, manners.connections, manners.counters, manners.throttle)
-        self._wsgi = WSGIServer(
-            listener, app, log=None, error_log=_library, handler_class=partial(_Connection, manners)
-        )
+        self._manners = manners
+        self._wsgi = WSGIServer(listener, app, log=None, error_log=_library)
         self._wsgi.init_socket()
-        self._thread = gevent.spawn(self._acceptor.run, gevent.spawn_raw, self._wsgi.handle)
+        hub, connections = Hub(), manners.connections
+        self._arrivals = Arrivals(listener.family, hub, connections, manners.join, self._serve)
+        self._acceptor = Acceptor(
+            listener._sock, hub, connections, manners.counters, manners.throttle, self._arrivals.take
+        )
 
     @property
     def running(self) -> bool:
         """Say whether connections are still accepted."""
-        return self._acceptor.running and not self._thread.dead
+        return self._acceptor.running
+
+    def sweep(self) -> None:
+        """End the connections that never asked anything."""
+        self._arrivals.sweep()
 
     def stop(self) -> None:
         """Accept no more; what is open ends with the process."""
-        self._thread.kill()
         self._acceptor.stop()
+
+    def _serve(self, caller: Caller) -> None:
+        _Connection(caller, self._manners, self._wsgi).handle()
 
 
 class _Connection(WSGIHandler):  # type: ignore[misc]
@@ -114,9 +122,9 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
     rfile: Any
     _taken: Any = None
 
-    def __init__(self, manners: Manners, connection: Any, address: Any, server: Any) -> None:
-        super().__init__(connection, address, server, io.BytesIO())
-        self._intake = Intake(connection, connection._sock, str(address[0]), manners, Hub(), Pause)
+    def __init__(self, caller: Caller, manners: Manners, server: Any) -> None:
+        super().__init__(caller.connection, caller.peer, server, io.BytesIO())
+        self._intake = Intake(caller, caller.connection._sock, manners, Hub(), Pause)
 
     def handle(self) -> None:
         try:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.connect import FULL
-from crypto_stream.gateway.web.headers import Wsgi
+from crypto_stream.gateway.web.headers import SECURITY, Wsgi
 from crypto_stream.gateway.web.origins import allowed, refusal
 
 _PATH = "/socket.io"
@@ -23,6 +23,12 @@ class _Refusal(NamedTuple):
     body: bytes
     code: str
     detail: str
+
+    def whole(self) -> bytes:
+        """Write the answer as it goes over the wire, as the last one of its connection."""
+        fields = [*self.headers, *SECURITY, ("Connection", "close")]
+        lines = "".join(f"{name}: {text}\r\n" for name, text in fields)
+        return f"HTTP/1.1 {self.status}\r\n{lines}\r\n".encode() + self.body
 
 
 def _refusal(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Refusal:
@@ -139,6 +145,14 @@ class Admission:
             return self._app(environ, start_response)
         finally:
             self._sessions.end_poll(sid)
+
+    def refused(self, address: str) -> bytes | None:
+        """Return the complete response that refuses a new session of this address; None if it may begin."""
+        refused = self._refuse_if_full(address)
+        if refused is None:
+            return None
+        self._counters.refusals.note(refused.code, refused.detail, address)
+        return refused.whole()
 
     def _refuse(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Refusal | None:
         origin = environ.get("HTTP_ORIGIN")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from crypto_stream.origin import normal_origin
 
 # A proxy adds these; a page cannot, because it cannot set headers of a browser's WebSocket handshake.
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 
 def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, Any]) -> bool:
@@ -32,7 +32,7 @@ def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
     Anybody can point a name of their own at this machine; their page then has the same origin as we do
     under that name. That cannot happen with an IP address, a local name, or behind a proxy.
     """
-    if any(name in environ for name in _FORWARDED):
+    if any(name in environ for name in FORWARDED):
         return True
     name = (urlsplit(origin).hostname or "").rstrip(".")
     if ("." not in name and ":" not in name) or name.endswith((".localhost", ".local")):

@@ -1,0 +1,43 @@
+"""Log lines for viewers that connect and leave: one each while they are few, one in all for a crowd."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+log = logging.getLogger(__name__)
+
+# Lines from one `flush` to the next; a line costs half as much as all else about joining.
+_MAX_LINES = 20
+
+
+class ConnectionLog:
+    """Log each client that connects or leaves; beyond a few until the next `flush` they are counted."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._others: Counter[str] = Counter()
+
+    def connected(self, client: str, address: str | None) -> None:
+        """Log that a client has connected."""
+        if self._may("connected"):
+            log.info("client connected", extra={"client": client, "address": address})
+
+    def left(self, client: str, reason: str) -> None:
+        """Log that a client has left."""
+        if self._may("left"):
+            log.info("client left", extra={"client": client, "reason": reason})
+
+    def flush(self) -> None:
+        """Log how many had no line of their own; to be called every second."""
+        if self._others:
+            log.info("more clients connected or left", extra=dict(self._others))
+            self._others.clear()
+        self._lines = 0
+
+    def _may(self, what: str) -> bool:
+        if self._lines < _MAX_LINES:
+            self._lines += 1
+            return True
+        self._others[what] += 1
+        return False

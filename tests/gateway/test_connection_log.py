@@ -1,0 +1,29 @@
+"""Who comes and goes, in the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_stream.gateway.connection_log import ConnectionLog
+
+
+def test_of_a_crowd_a_line_tells_how_many(caplog: pytest.LogCaptureFixture) -> None:
+    """The first have a line each, of all others there is one; then again."""
+    caplog.set_level("INFO")
+    connection_log = ConnectionLog()
+
+    for number in range(100):
+        connection_log.connected(f"v{number}", "127.0.0.1")
+        connection_log.left(f"v{number}", "client disconnect")
+    connection_log.flush()
+    connection_log.flush()
+    connection_log.connected("last", "127.0.0.1")
+    told = [record.getMessage() for record in caplog.records]
+    crowd = vars(caplog.records[-2])
+
+    assert told == [
+        *["client connected", "client left"] * 10,
+        "more clients connected or left",
+        "client connected",
+    ]
+    assert (crowd["connected"], crowd["left"]) == (90, 90)

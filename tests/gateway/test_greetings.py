@@ -1,0 +1,50 @@
+"""`hello` and `status`: one frame for all who come while nothing of it changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from crypto_stream.bus.messages import Beat
+from crypto_stream.gateway.delivery.frames import Frame
+from crypto_stream.gateway.greetings import Greetings
+from tests.gateway.test_mirror import full, snapshot
+
+
+def payload(frame: Frame) -> Any:
+    """Read an event's payload."""
+    return json.loads(frame.data[1:])[1]
+
+
+def test_hello_is_one_frame_until_what_it_says_changes() -> None:
+    """A quote or a beat changes nothing of it; other data does."""
+    mirror = full()
+    greetings = Greetings(mirror)
+
+    first = greetings.hello()
+    mirror.receive(Beat(1, mirror.sources(0.0), None, 0.0), 1.0)
+    same = greetings.hello()
+    mirror.receive(snapshot("e2"), 1.0)
+    other = greetings.hello()
+
+    assert same is first
+    assert (payload(first)["epoch"], payload(other)["epoch"]) == ("e1", "e2")
+
+
+def test_who_comes_together_is_told_one_status() -> None:
+    """Who comes later is told a new one, and so is everybody at once where a state has changed."""
+    now_s = 1.0
+    mirror = full()
+    greetings = Greetings(mirror, lambda: now_s)
+
+    first, second = greetings.status(), greetings.status()
+    now_s = 1.1
+    later = greetings.status()
+    mirror.engine_lost()
+    changed = greetings.status()
+
+    assert first is second
+    assert later is not first
+    assert payload(later).keys() == payload(first).keys() == {"time", "verdict", "sources"}
+    assert payload(changed)["verdict"]["state"] == "unreachable"
+    assert [one["state"] for one in payload(changed)["sources"].values()] == ["lost"]

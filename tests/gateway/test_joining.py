@@ -1,0 +1,231 @@
+"""The short way in, on real gateways: who takes it gets what the ordinary road gives, or is left to that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.gateway.engine import Engine
+from tests.gateway.process import Gateway, running, viewing
+from tests.gateway.raw import PATH, Raw, handshake, raw, text
+from tests.waiting import DEADLINE_S
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SUBSCRIBE = text('42["subscribe",{"symbols":"all","interval_ms":0}]')
+DEFLATE = "permessage-deflate; client_max_window_bits"
+JOINING = {
+    "as it is": handshake(),
+    "another order": handshake("/socket.io/?transport=websocket&EIO=4&t=abc"),
+    "compressed": handshake(extensions=DEFLATE),
+    "lower case": handshake().replace(b"Sec-WebSocket-Key", b"sec-websocket-key"),
+    "a browser": handshake(
+        Origin="http://127.0.0.1:8000",
+        Host="127.0.0.1:8000",
+        Cookie="a=b; c=d",
+        User_Agent="Mozilla/5.0 (X11)",
+    ),
+    "a proxy": handshake(
+        Origin="https://stream.example.org", Host="stream.example.org", X_Forwarded_Proto="https"
+    ),
+    "keep-alive too": handshake(Connection="keep-alive, Upgrade"),
+    "upper case": handshake(Upgrade="WebSocket"),
+}
+REFUSED = {
+    "no key": handshake().replace(b"Sec-WebSocket-Key", b"Sec-WebSocket-Kex"),
+    "two keys": handshake().replace(b"Host:", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nHost:"),
+    "no base64": handshake(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25j*Q=="),
+    "no upgrade": handshake(Connection="close"),
+    "other upgrade": handshake(Upgrade="h2c"),
+    "old version": handshake(Sec_WebSocket_Version="8"),
+    "Engine.IO 3": handshake("/socket.io/?EIO=3&transport=websocket"),
+    "by script": handshake(f"{PATH}&j=1"),
+    "a session": handshake(f"{PATH}&sid=nobody"),
+    "a foreign page": handshake(Origin="http://evil.example", Host="127.0.0.1:8000"),
+    "a rebound name": handshake(Origin="http://evil.example:8000", Host="evil.example:8000"),
+    "two hosts": handshake().replace(b"Host: x", b"Host: x\r\nHost: y"),
+    "no host": handshake().replace(b"Host: x\r\n", b""),
+    "HTTP/1.0": handshake().replace(b"HTTP/1.1", b"HTTP/1.0"),
+}
+
+
+def oddly(asked: bytes) -> bytes:
+    """Ask the same with a tab in some header: the short way reads none."""
+    return asked.replace(b"\r\n\r\n", b"\r\nX-Odd: a\tb\r\n\r\n")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def wire(gateway: Gateway) -> AsyncIterator[Raw]:
+    """Connect a bare client."""
+    async with raw(gateway.url) as wire:
+        yield wire
+
+
+async def told(wire: Raw) -> tuple[list[str], list[Any]]:
+    """Return the lines of the answer without its date, and what was told until the greeting."""
+    head = await wire.head()
+    lines = sorted(line for line in head.split("\r\n") if not line.startswith("Date:"))
+    opened = json.loads((await wire.until("0"))[1:])
+    joined = json.loads((await wire.until("40"))[2:])
+    hello = json.loads((await wire.until('42["hello"'))[2:])
+    status = json.loads((await wire.until('42["status"'))[2:])
+    assert len(opened.pop("sid")) == len(joined.pop("sid")) == 20
+    return lines, [opened, joined, hello, sorted(status[1])]
+
+
+@pytest.mark.parametrize("name", JOINING)
+async def test_both_roads_lead_to_the_same(gateway: Gateway, wire: Raw, name: str) -> None:
+    """The short one tells no date: that is how it is known here."""
+    asked = JOINING[name]
+    async with raw(gateway.url) as other:
+        await wire.send(asked + text("40"))
+        short = await wire.head()
+        await other.send(oddly(asked) + text("40"))
+        ordinary = await other.head()
+
+    def lines(head: str) -> list[str]:
+        return sorted(line for line in head.split("\r\n") if not line.startswith("Date:"))
+
+    assert "Date:" not in short
+    assert "Date:" in ordinary
+    assert lines(short) == lines(ordinary)
+
+
+async def test_a_session_of_the_short_way_is_one_as_any_other(gateway: Gateway, wire: Raw) -> None:
+    """It is told the same, it may speak before it has read anything, and gets quotes."""
+    async with raw(gateway.url) as other:
+        await wire.send(handshake() + text("40") + SUBSCRIBE)
+        await other.send(oddly(handshake()) + text("40") + SUBSCRIBE)
+
+        assert await told(wire) == await told(other)
+        assert await wire.until('42["snapshot"') == await other.until('42["snapshot"')
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_who_is_refused_is_told_so_by_the_ordinary_road(gateway: Gateway, wire: Raw, name: str) -> None:
+    """In the same words, whether or not anything else is odd."""
+    async with raw(gateway.url) as other:
+        await wire.send(REFUSED[name])
+        await other.send(oddly(REFUSED[name]))
+        answers = [await one.head() for one in (wire, other)]
+
+    assert int(answers[0].split()[1]) >= 400
+    assert answers[0].split()[1] == answers[1].split()[1]
+
+
+async def test_a_polling_session_is_upgraded_the_short_way(gateway: Gateway, wire: Raw) -> None:
+    """And once only, whichever way is tried; what waited for its next poll comes over the WebSocket."""
+    polling = "/socket.io/?EIO=4&transport=polling"
+    opened = json.loads((await gateway.http.get(polling)).text[1:])
+    path = f"{PATH}&sid={opened['sid']}"
+
+    await wire.send(handshake(path) + text("2probe"))
+    head = await wire.head()
+    probed = await wire.until("3")
+    async with raw(gateway.url) as second, raw(gateway.url) as third:
+        await second.send(handshake(path))
+        await third.send(oddly(handshake(path)))
+        others = [(await one.head()).split()[1] for one in (second, third)]
+    await wire.send(text("5") + text("40"))
+    greeted = await wire.until('42["hello"')
+
+    assert head.startswith("HTTP/1.1 101 ")
+    assert "Date:" not in head
+    assert (probed, others) == ("3probe", ["400", "400"])
+    assert greeted
+
+
+async def test_a_handshake_in_pieces_is_one(wire: Raw) -> None:
+    """The ordinary road puts them together."""
+    asked = handshake()
+
+    await wire.send(asked[:40])
+    await asyncio.sleep(0.05)
+    await wire.send(asked[40:] + text("40"))
+
+    assert (await wire.head()).startswith("HTTP/1.1 101 ")
+    assert await wire.until('42["hello"')
+
+
+async def test_who_asks_nothing_costs_no_green_thread(gateway: Gateway) -> None:
+    """Nor does who has joined; whoever asks over HTTP is served at once beside them."""
+    before = await gateway.green_threads()
+    async with AsyncExitStack() as all_of_them:
+        silent = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(50)]
+        viewers = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(50)]
+        for one in viewers:
+            await one.send(handshake() + text("40"))
+        for one in viewers:
+            await one.head()
+            await one.until('42["hello"')
+        assert await gateway.green_threads() <= before + 5
+
+        await silent[0].send(b"GET /courses HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await silent[0].head()).startswith("HTTP/1.1 200 ")
+        await silent[1].send(handshake() + text("40"))
+        assert (await silent[1].head()).startswith("HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize("server", ["eventlet", "gevent"])
+async def test_everybody_is_counted_with_his_address(bus: Path, engine: Engine, server: str) -> None:
+    """Behind a proxy that is trusted, it is the client's; who comes too much is refused as ever."""
+    async with AsyncExitStack() as all_of_them:
+        gateway = await all_of_them.enter_async_context(
+            running(bus, server=server, max_per_address=2, trusted_proxies=["127.0.0.1"])
+        )
+        await gateway.ready()
+
+        async def come(address: str) -> str:
+            wire = await all_of_them.enter_async_context(raw(gateway.url))
+            await wire.send(handshake(X_Forwarded_For=address))
+            return (await wire.head()).split()[1]
+
+        answers = [await come(address) for address in ("8.8.8.8", "8.8.8.8", "8.8.8.8", "9.9.9.9")]
+
+    assert answers == ["101", "101", "429", "101"]
+
+
+@pytest.mark.parametrize("server", ["eventlet", "gevent"])
+async def test_who_finds_no_room_is_told_the_same_on_both_roads(
+    bus: Path, engine: Engine, server: str
+) -> None:
+    """And is counted on both; the short way ends the connection."""
+    async with running(bus, server=server, max_per_address=1) as gateway, AsyncExitStack() as all_of_them:
+        await gateway.ready()
+        wires = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(3)]
+        await wires[0].send(handshake())
+        assert (await wires[0].head()).startswith("HTTP/1.1 101 ")
+        answers = []
+        for wire, asked in zip(wires[1:], (handshake(), oddly(handshake())), strict=True):
+            await wire.send(asked)
+            head = await wire.head()
+            size = int(head.lower().split("content-length: ")[1].split()[0])
+            async with asyncio.timeout(DEADLINE_S):
+                body = await wire.reader.readexactly(size)
+            own = ("date:", "connection:", "keep-alive:")
+            lines = sorted(line for line in head.split("\r\n") if not line.lower().startswith(own))
+            answers.append((lines, body))
+        await wires[1].ended()
+        refused = (await gateway.http.get("/metrics")).text
+
+    assert answers[0] == answers[1]
+    assert json.loads(answers[0][1])["code"] == "too_many_connections"
+    assert 'refused_connections_total{reason="too_many_connections"} 2.0' in refused
+
+
+async def test_a_default_client_takes_the_short_way(gateway: Gateway) -> None:
+    """It joins, leaves, and is forgotten."""
+    before = await gateway.metric("crypto_stream_viewers")
+    async with viewing(gateway.url) as viewer:
+        await viewer.until("hello")
+        assert await gateway.metric("crypto_stream_viewers") == before + 1
+
+    async with asyncio.timeout(DEADLINE_S):
+        while await gateway.metric("crypto_stream_viewers") > before:
+            await gateway.answers("/readyz", 200)

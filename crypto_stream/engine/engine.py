@@ -79,7 +79,7 @@ class Engine:
         self._state = state
         self._lag_ms = 0.0
         self._sent_rules: dict[str, Mapping[str, Rules]] = {
-            name: source.listing.rules for name, source in feed.loop.lines.items()
+            name: source.listing.rules for name, source in feed.loop.sources.items()
         }
         self.port: EnginePort | None = None
         self.run = uuid.uuid4().hex[:16]
@@ -97,7 +97,7 @@ class Engine:
         self._last_figures: dict[str, Figures] = {}
         self.topics = Topics(
             [
-                VenueQuotes(feed.failover, feed.loop.lines, feed.book),
+                VenueQuotes(feed.failover, feed.loop.sources, feed.book),
                 Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
             ],
             self._send,
@@ -121,7 +121,7 @@ class Engine:
             sources=self._statuses(),
             pin=self._feed.loop.pin,
             reasons=publisher.reasons(publisher.quotes),
-            rules={name: dict(source.listing.rules) for name, source in self._feed.loop.lines.items()},
+            rules={name: dict(source.listing.rules) for name, source in self._feed.loop.sources.items()},
             timeline=self._timeline.timeline(),
         )
 
@@ -188,7 +188,7 @@ class Engine:
 
     def rules(self, source: str, symbol: str) -> Rules:
         """Return the rules of `source` for orders in `symbol`."""
-        found = self._feed.loop.lines.get(source)
+        found = self._feed.loop.sources.get(source)
         return found.listing.rules.get(symbol, _NO_RULES) if found else _NO_RULES
 
     def _on_lacking(self, lacks: list[Lack]) -> None:
@@ -206,7 +206,7 @@ class Engine:
             )
 
     def _publish_changed_rules(self) -> None:
-        for name, source in self._feed.loop.lines.items():
+        for name, source in self._feed.loop.sources.items():
             if self._sent_rules[name] is not (rules := source.listing.rules):
                 self._sent_rules[name] = rules
                 self._publish(RulesChanged(name, dict(rules)))
@@ -264,8 +264,8 @@ class Engine:
     def _on_pin(self, gateway: str, request: Pin) -> None:
         source = None if request.source == AUTO else request.source
         loop = self._feed.loop
-        if source is not None and source not in loop.lines:
-            known = ", ".join([*loop.lines, AUTO])
+        if source is not None and source not in loop.sources:
+            known = ", ".join([*loop.sources, AUTO])
             raise RefusedError("unknown_source", f"unknown source {source!r}; known: {known}")
         self._state.set_pin(source)  # even if unchanged: it may replace the pin of a source that is gone
         if source == loop.pin:
@@ -303,5 +303,5 @@ class Engine:
                 source.status(now_ns, pin=loop.pin, serving=serving.count(name)),
                 lacking=failover.watch.whys(name),
             )
-            for name, source in loop.lines.items()
+            for name, source in loop.sources.items()
         ]

@@ -55,7 +55,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
                 "epoch": engine.publisher.epoch,
                 "run": engine.run,
                 "seq": engine.publisher.seq,
-                "sources": ",".join(feed.loop.lines),
+                "sources": ",".join(feed.loop.sources),
             },
         )
         await _until_signal(

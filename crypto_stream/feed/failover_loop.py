@@ -36,7 +36,7 @@ class Listener(Protocol):
 
 
 class FailoverLoop:
-    """The lines, who serves what, and the pin; `changed` must be called when a line's state changes.
+    """The sources, who serves what, and the pin; `changed` must be called when a source's state changes.
 
     A turn costs what its sources cost, and the instruments of which something changed or fell due.
 
@@ -44,10 +44,10 @@ class FailoverLoop:
     """
 
     def __init__(
-        self, lines: Mapping[str, KeptSource], failover: Failover, standby: Standby, pin: str | None
+        self, sources: Mapping[str, KeptSource], failover: Failover, standby: Standby, pin: str | None
     ) -> None:
         """Join the parts; nothing runs yet."""
-        self.lines = lines
+        self.sources = sources
         self.failover = failover
         self.standby = standby
         self.pin = pin
@@ -87,22 +87,22 @@ class FailoverLoop:
         self._wake.clear()
 
     def look(self, now_ns: int, listener: Listener) -> None:
-        """Go round once: judge the lines, decide who serves, connect what is wanted, tell the listener."""
+        """Go round once: judge the sources, decide who serves, connect what is wanted, tell the listener."""
         if self._was_blocked(now_ns):
             return
-        for line in self.lines.values():
-            line.check(now_ns)
+        for source in self.sources.values():
+            source.check(now_ns)
         # First who serves: a source that is given up in this round is lost for its own reason.
-        decision = self.failover.decide(now_ns, self.lines, self.pin)
+        decision = self.failover.decide(now_ns, self.sources, self.pin)
         wanted = self.standby.wanted(
-            now_ns, self.lines, self.pin, self.failover.at_a_loss(), self.failover.short()
+            now_ns, self.sources, self.pin, self.failover.at_a_loss(), self.failover.short()
         )
-        for name, line in self.lines.items():
-            line.want(name in wanted)
+        for name, source in self.sources.items():
+            source.want(name in wanted)
         self._obey(decision)
         if decision.changes:
             listener.switched(decision.changes)
-        states = {name: line.state for name, line in self.lines.items()}
+        states = {name: source.state for name, source in self.sources.items()}
         if states != self._states:
             self._states = {**states}
             listener.sources_changed()
@@ -114,11 +114,11 @@ class FailoverLoop:
         if decision.lacks:
             self._say(decision.lacks)
             self.lacking(decision.lacks)
-        for name, line in self.lines.items():
-            if again := [symbol for source, symbol in decision.resubscribe if source == name]:
-                line.resubscribe(again)
+        for name, source in self.sources.items():
+            if again := [symbol for of, symbol in decision.resubscribe if of == name]:
+                source.resubscribe(again)
             if name in decision.move:
-                line.move("some channels give nothing")
+                source.move("some channels give nothing")
         for held in decision.held:
             log.warning("source does not serve: perhaps another coin", extra=held._asdict())
 

@@ -62,7 +62,9 @@ class Stream:
             self._socketio.on_event(event, answer)
         self._socketio.on_error_default(self._broken)
         Events(
-            *(self._socketio.server, tuple(asked), self._counters),
+            self._socketio.server,
+            tuple(asked),
+            self._counters,
             rate=rate,
             takes=self._takes,
             admits=self._admits,

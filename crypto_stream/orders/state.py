@@ -101,7 +101,12 @@ class State:
         rank, now_ms = self._rank, self._clock.now_ms()
         self._rank += 1
         order = Order(
-            *(self._new_id(now_ms), owner.name, rank, ticket, now_ms, now_ms + self._latency_ms(rank)),
+            order_id=self._new_id(now_ms),
+            owner=owner.name,
+            rank=rank,
+            ticket=ticket,
+            created_ms=now_ms,
+            due_ms=now_ms + self._latency_ms(rank),
             changed_ms=now_ms,
         )
         self._open.count(owner, +1)

@@ -168,8 +168,14 @@ def _order(row: tuple[Any, ...]) -> Order:
     (order_id, owner, rank, symbol, side, amount, price, kind, time_in_force, *more) = row
     (client_order_id, outcome, created_ms, due_ms, status, changed_ms, cum_amount, cum_value) = more
     ticket = Ticket(
-        *(symbol, Side(side), amount, price, Kind(kind), TimeInForce(time_in_force), client_order_id),
-        None if outcome is None else Outcome(outcome),
+        symbol=symbol,
+        side=Side(side),
+        amount=amount,
+        price=price,
+        kind=Kind(kind),
+        time_in_force=TimeInForce(time_in_force),
+        client_order_id=client_order_id,
+        outcome=None if outcome is None else Outcome(outcome),
     )
     state = (Status(status), changed_ms, cum_amount, cum_value)
     return Order(order_id, owner, rank, ticket, created_ms, due_ms, *state)

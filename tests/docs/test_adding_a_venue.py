@@ -66,17 +66,17 @@ async def test_the_documented_venue_works(tmp_path: Path) -> None:
         port = next(iter(server.sockets)).getsockname()[1]
         chosen = settings(sources="acme", pairs="ethusdt,foousdt", handlers_dir=str(tmp_path), stale_after=60)
         chosen = chosen.model_copy(update={"handler_options": {"acme": {"url": f"ws://127.0.0.1:{port}"}}})
-        assembly = Composition(
+        composition = Composition(
             chosen, load_sources(chosen), pin=None, bans={}, remember_ban=lambda name, until_ms: None
         )
-        feed = Feed(assembly)
-        assembly.accepted.append(feed.took)
-        loop = tasks.create_task(connect_to_handler(assembly.loop, feed))
-        line = assembly.loop.lines["acme"]
+        feed = Feed(composition)
+        composition.accepted.append(feed.took)
+        loop = tasks.create_task(connect_to_handler(composition.loop, feed))
+        line = composition.loop.sources["acme"]
         await until(lambda: "foousdt" in line.refused)
         await acme.send("trade", price="3000.10", size="2")
         await acme.send("top", bid="[3000.0,1.50]", ask="null")
-        await until(lambda: (entry := assembly.book.entry("acme", "ethusdt")) is not None and entry.bid)
+        await until(lambda: (entry := composition.book.entry("acme", "ethusdt")) is not None and entry.bid)
         refused = dict(line.refused)
         await acme.connections[-1].close()
         await until(lambda: len(acme.connections) == 2)
@@ -86,7 +86,7 @@ async def test_the_documented_venue_works(tmp_path: Path) -> None:
         await until(lambda: feed.serving("ethusdt") == "acme")
         loop.cancel()
 
-    entry = assembly.book.entry("acme", "ethusdt")
+    entry = composition.book.entry("acme", "ethusdt")
     assert entry is not None
     assert (entry.price, entry.bid, entry.bid_size, entry.ask) == ("3000.20", "3000.0", "1.50", None)
     assert refused == {"foousdt": "no such pair"}

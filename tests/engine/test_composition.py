@@ -37,14 +37,14 @@ def assembled(
 
 def test_chains_follow_the_order_of_the_sources() -> None:
     """Real pairs have the venues in the order of the settings, synthetic instruments their own source."""
-    assembly = assembled(sources="okx,synthetic,binance", pairs="BTC-USDT,ethbtc")
-    chains = assembly.failover.chains
+    composition = assembled(sources="okx,synthetic,binance", pairs="BTC-USDT,ethbtc")
+    chains = composition.failover.chains
 
-    assert list(assembly.instruments)[:3] == ["btcusdt", "ethbtc", "ticker_00"]
+    assert list(composition.instruments)[:3] == ["btcusdt", "ethbtc", "ticker_00"]
     assert chains["btcusdt"] == chains["ethbtc"] == ("okx", "binance")
     assert chains["ticker_99"] == chains["eurusd"] == ("synthetic",)
-    assert len(chains) == len(assembly.instruments) == 2 + 103
-    assert list(assembly.loop.lines) == ["okx", "synthetic", "binance"]
+    assert len(chains) == len(composition.instruments) == 2 + 103
+    assert list(composition.loop.sources) == ["okx", "synthetic", "binance"]
 
 
 def test_one_pair_in_two_spellings_is_one() -> None:
@@ -72,11 +72,11 @@ def test_what_one_venue_has_no_room_for_is_carried_by_others(caplog: pytest.LogC
     """The first pairs, as they were written, stay with the preferred venue; the rest is said to be left."""
     binance = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=2))
     okx = load_source("okx", None, {})
-    assembly = assembled(binance, okx, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt,adausdt")
-    status = assembly.loop.lines["binance"].status(0, pin=None, serving=0)
+    composition = assembled(binance, okx, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt,adausdt")
+    status = composition.loop.sources["binance"].status(0, pin=None, serving=0)
     (said,) = [record for record in caplog.records if "more pairs than a venue can carry" in record.message]
 
-    assert assembly.failover.chains == {
+    assert composition.failover.chains == {
         "btcusdt": ("binance", "okx"),
         "ethusdt": ("binance", "okx"),
         "xrpusdt": ("okx",),
@@ -90,9 +90,9 @@ def test_venues_of_little_room_share_what_there_is() -> None:
     """What nobody carries yet comes first; only what none has room for is too much."""
     one = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=2))
     two = msgspec.structs.replace(load_source("okx", None, {}), limits=Limits(instruments=2))
-    assembly = assembled(one, two, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt")
+    composition = assembled(one, two, sources="binance,okx", pairs="btcusdt,ethusdt,xrpusdt")
 
-    assert assembly.failover.chains == {
+    assert composition.failover.chains == {
         "btcusdt": ("binance", "okx"), "ethusdt": ("binance",), "xrpusdt": ("okx",),
     }  # fmt: skip
     with pytest.raises(SettingError, match="5 are too many: binance carries 2, okx carries 2"):
@@ -104,13 +104,13 @@ def test_recording_alone_brings_its_own_instruments(tmp_path: Path) -> None:
     file = recording(
         tmp_path / "f", [(None, TRADE % (name.lower(), name)) for name in ("DOTUSDT", "EURUSD", "ETHBTC")]
     )
-    assembly = assembled(sources=f"replay:binance:{file},synthetic")
+    composition = assembled(sources=f"replay:binance:{file},synthetic")
 
-    assert list(assembly.instruments)[:2] == ["dotusdt", "ethbtc"]
-    assert assembly.failover.chains["dotusdt"] == ("replay:binance",)
-    assert assembly.failover.chains["eurusd"] == ("synthetic",)
-    assert assembly.instruments["eurusd"].synthetic
-    assert "btcusdt" not in assembly.instruments
+    assert list(composition.instruments)[:2] == ["dotusdt", "ethbtc"]
+    assert composition.failover.chains["dotusdt"] == ("replay:binance",)
+    assert composition.failover.chains["eurusd"] == ("synthetic",)
+    assert composition.instruments["eurusd"].synthetic
+    assert "btcusdt" not in composition.instruments
 
 
 def test_real_and_synthetic_never_share_a_symbol() -> None:
@@ -131,10 +131,10 @@ def test_pin_of_a_source_that_is_gone_is_ignored() -> None:
 def test_remembered_ban_keeps_its_source_unconnected() -> None:
     """A source banned in a former life is lost from the start, with the end of its ban."""
     far = 4_000_000_000_000
-    assembly = assembled(sources="binance,okx", bans={"binance": far})
-    for line in assembly.loop.lines.values():
+    composition = assembled(sources="binance,okx", bans={"binance": far})
+    for line in composition.loop.sources.values():
         line.want(True)
-    binance, okx = assembly.loop.lines.values()
+    binance, okx = composition.loop.sources.values()
 
     assert binance.state == "lost"
     assert "banned until" in (binance.reason or "")

@@ -25,10 +25,10 @@ async def test_only_a_pin_that_changes_something_is_logged(
     store = SqliteStateStore(tmp_path / "state.db")
     store.save({"pin": "gone"})
     memory = PersistedState(store, 0)
-    assembly = assembled(sources="binance,synthetic", pin=memory.pin)
+    composition = assembled(sources="binance,synthetic", pin=memory.pin)
     settings = Settings(data_dir=tmp_path)
-    history = open_history(settings, assembly.instruments, assembly.clock)
-    engine = Engine(assembly, memory, history, partial(make_orders, settings))
+    history = open_history(settings, composition.instruments, composition.clock)
+    engine = Engine(composition, memory, history, partial(make_orders, settings))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):
         await engine.answer("one", Pin("auto"))

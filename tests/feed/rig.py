@@ -28,7 +28,7 @@ STALE_S = 0.6 * SCALE
 class Feed:
     """A running feed and what it told its listener."""
 
-    assembly: Composition
+    composition: Composition
     changes: list[Change] = field(default_factory=list)
     events: list[tuple[str, Update | Trade]] = field(default_factory=list)
     bans: dict[str, int] = field(default_factory=dict)
@@ -46,19 +46,19 @@ class Feed:
 
     def state(self, source: str) -> str:
         """Return a source's state."""
-        return self.assembly.loop.lines[source].state
+        return self.composition.loop.sources[source].state
 
     def serving(self, symbol: str = "btcusdt") -> str | None:
         """Return who serves `symbol`."""
-        return self.assembly.failover.serving[symbol]
+        return self.composition.failover.serving[symbol]
 
     def served(self) -> set[str | None]:
         """Return all sources that serve anything."""
-        return set(self.assembly.failover.serving.values())
+        return set(self.composition.failover.serving.values())
 
     def received(self, source: str, symbol: str = "btcusdt") -> int:
         """Return when the newest accepted event came, on the monotonic clock in ns; 0 for never."""
-        entry = self.assembly.book.entry(source, symbol)
+        entry = self.composition.book.entry(source, symbol)
         return entry.received_ns if entry else 0
 
 
@@ -80,11 +80,11 @@ async def fed(
     """Run the feed on `sources` as the settings say."""
     bans: dict[str, int] = {}
     remember = bans.__setitem__
-    assembly = Composition(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
-    feed = Feed(assembly, bans=bans)
-    assembly.accepted.append(feed.took)
+    composition = Composition(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)
+    feed = Feed(composition, bans=bans)
+    composition.accepted.append(feed.took)
     async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(connect_to_handler(assembly.loop, feed))
+        loop = tasks.create_task(connect_to_handler(composition.loop, feed))
         try:
             yield feed
         finally:

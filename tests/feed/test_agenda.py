@@ -10,7 +10,7 @@ from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.market.book import Book, Entry
 from crypto_stream.market.events import Trade
-from tests.feed.lines import LIMITS, World
+from tests.feed.world import LIMITS, World
 from tests.instruments import named
 
 SOURCES = ("one", "two")

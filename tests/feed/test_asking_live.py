@@ -27,7 +27,7 @@ async def test_no_request_is_longer_than_venues_read(fake: type[FakeBinance]) ->
     symbols = [f"longname{number:03}usdt" for number in range(100)]
     async with fake(symbols, rate=1.0) as venue, running(venue, pairs=",".join(symbols)) as feed:
         await until(lambda: all(feed.received(venue.name, symbol) for symbol in symbols), 30 * SCALE)
-        feed.assembly.loop.lines[venue.name].resubscribe(symbols)
+        feed.composition.loop.sources[venue.name].resubscribe(symbols)
         await until(lambda: sum("nsub" in text.lower() for text in venue.requests) >= 2, 30 * SCALE)
 
         assert max(len(text.encode()) for text in venue.requests) <= 4000
@@ -43,7 +43,7 @@ async def test_a_request_refused_as_a_whole_is_halved(
     async with fake(SYMBOLS) as venue:
         await venue.fault(fault, "ethusdt")
         async with running(venue) as feed:
-            refused = feed.assembly.loop.lines[venue.name]
+            refused = feed.composition.loop.sources[venue.name]
             await until(lambda: given(feed, venue.name) == {"btcusdt", "xrpusdt"})
             await until(lambda: "ethusdt" in refused.refused)
 
@@ -60,7 +60,7 @@ async def test_a_busy_venue_blames_nobody_and_is_asked_soon(
         await venue.fault("busy-ack")
         async with running(venue, stale_after=60) as feed:
             await until(lambda: any("overloaded" in r or "frequent" in r for r in sentences(caplog)))
-            refused = dict(feed.assembly.loop.lines[venue.name].refused)
+            refused = dict(feed.composition.loop.sources[venue.name].refused)
             await venue.fault("none")
             await until(lambda: given(feed, venue.name) == set(SYMBOLS))
 
@@ -75,7 +75,7 @@ async def test_a_refused_pair_is_asked_for_again(fake: type[FakeBinance]) -> Non
     async with fake(SYMBOLS) as venue:
         await venue.fault("error-ack", "ethusdt")
         async with running(venue) as feed:
-            line = feed.assembly.loop.lines[venue.name]
+            line = feed.composition.loop.sources[venue.name]
             await until(lambda: "ethusdt" in line.refused)
             at_ms = line.status(time.monotonic_ns(), pin=None, serving=0).asked_again["ethusdt"]
             await venue.fault("none")
@@ -90,7 +90,7 @@ async def test_what_the_list_shows_anew_is_asked_for_at_once() -> None:
     async with FakeBinance(["btcusdt", "ethusdt"]) as venue:
         await venue.fault("error-ack", "ethusdt")
         async with running(venue, pairs="btcusdt,ethusdt") as feed:
-            line = feed.assembly.loop.lines["binance"]
+            line = feed.composition.loop.sources["binance"]
             await until(lambda: "ethusdt" in line.refused and line.listing.rules)
             line.listing._note("ethusdt", "not listed")
             await venue.fault("none")
@@ -105,7 +105,7 @@ async def test_every_refusal_is_in_the_log_once(caplog: pytest.LogCaptureFixture
     async with FakeOKX(SYMBOLS) as venue:
         await venue.fault("error-ack", "ethusdt")
         async with running(venue) as feed:
-            await until(lambda: "ethusdt" in feed.assembly.loop.lines["okx"].refused)
+            await until(lambda: "ethusdt" in feed.composition.loop.sources["okx"].refused)
             await until(lambda: given(feed, "okx") == {"btcusdt", "xrpusdt"})
 
     loud = [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -11,7 +11,7 @@ from crypto_stream.feed.channels import Other, lacks, turning_points
 from crypto_stream.market.book import Entry
 from crypto_stream.market.channels import CHANNELS
 from crypto_stream.market.events import Trade, Update
-from tests.feed.lines import LIMITS, S, World
+from tests.feed.world import LIMITS, S, World
 from tests.instruments import named
 
 STEPS = st.lists(st.tuples(st.sampled_from(["top", "trade", "day"]), st.floats(0.05, 3.0)), max_size=60)

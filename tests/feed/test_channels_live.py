@@ -44,11 +44,11 @@ async def test_lonely_venue_goes_on_with_what_it_gives() -> None:
     """Where nobody else carries the instrument its prices go on, and the lack is said until it is over."""
     async with FakeOKX(SYMBOLS) as okx, running(okx) as feed:
         await until(lambda: feed.served() == {"okx"})
-        watch = feed.assembly.failover.watch
+        watch = feed.composition.failover.watch
         feed.changes.clear()
         await okx.fault("silent:trade", "ethusdt")
         await until(lambda: watch.why("okx", "ethusdt"), 15 * SCALE)
-        why = feed.assembly.failover.why_lacking("okx", "ethusdt")
+        why = feed.composition.failover.why_lacking("okx", "ethusdt")
         await okx.fault("none")
         await until(lambda: not watch.lacking)
 
@@ -71,4 +71,4 @@ async def test_calm_is_no_lack(rate: float) -> None:
         # Longer than `stale_after`, shorter than what may be called silence: 30 pauses of OKX are 6 s.
         await until(lambda: time.monotonic() - begun > STALE_S + 2)
 
-        assert feed.assembly.failover.watch.lacking == {}
+        assert feed.composition.failover.watch.lacking == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crypto_stream.feed.failover import NOT_CARRIED
-from tests.feed.lines import World
+from tests.feed.world import World
 
 BOTH = {"btcusdt": ("one", "two")}
 
@@ -81,7 +81,7 @@ def test_data_from_before_the_connection_counts_for_nothing() -> None:
     world.now += 100
     world.tell("two")
     world.live("one")
-    world.lines["one"].live_since_ns = 0
+    world.sources["one"].live_since_ns = 0
     without = world.decide()
     world.tell("one")
 
@@ -297,7 +297,7 @@ def test_refused_symbol_says_what_the_venue_said() -> None:
     """A subscription that was refused is the reason why its source does not serve it."""
     world = World({"goneusdt": ("one",)})
     world.live("one")
-    world.lines["one"].refused = {"goneusdt": "code 60018: does not exist"}
+    world.sources["one"].refused = {"goneusdt": "code 60018: does not exist"}
     world.decide()
 
     assert world.failover.reasons["goneusdt"] == "one: code 60018: does not exist"
@@ -315,7 +315,7 @@ def test_planned_move_keeps_what_is_known() -> None:
     """While a source moves to a new connection it stays live for all it served."""
     world = both_live()
     world.now += 3
-    world.lines["one"].live_since_ns = world.now_ns
+    world.sources["one"].live_since_ns = world.now_ns
 
     assert world.decide() == []
     assert world.serving() == "one"
@@ -324,12 +324,12 @@ def test_planned_move_keeps_what_is_known() -> None:
 def test_a_halted_instrument_serves_nowhere_and_one_that_trades_again_does() -> None:
     """Who calls it halted is passed over; alone it stands in, stale, with the venue's word."""
     world = both_live()
-    world.lines["one"].halted = {"btcusdt": "listed, but HALT"}
+    world.sources["one"].halted = {"btcusdt": "listed, but HALT"}
     moved = world.decide()
     world.lose("two")
     alone = world.decide()
     stands_in, reason = dict(world.failover.stands_in), world.failover.reasons["btcusdt"]
-    world.lines["one"].halted = {}
+    world.sources["one"].halted = {}
     again = world.decide()
 
     assert moved == [("btcusdt", "one", "two", "one: listed, but HALT")]

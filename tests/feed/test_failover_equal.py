@@ -13,7 +13,7 @@ from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.status import SourceState
 from tests.feed.full_scan.failover import Failover as FullScan
-from tests.feed.lines import LIMITS, World
+from tests.feed.world import LIMITS, World
 from tests.instruments import named
 
 CHAINS = {
@@ -72,7 +72,7 @@ class Both(RuleBasedStateMachine):
     )
     def one_after_the_other_speaks(self, names: list[str], symbol: str, what: What, looks: int) -> None:
         for name in names:
-            if (name, symbol, what) in TALK and self.world.lines[name].state == "live":
+            if (name, symbol, what) in TALK and self.world.sources[name].state == "live":
                 self.say(name, symbol, what)
             self.time_passes(looks)
 
@@ -85,14 +85,14 @@ class Both(RuleBasedStateMachine):
     @rule(name=NAMES, state=st.sampled_from(DOWN), reason=st.sampled_from(["cut", "gone", None]))
     def goes(self, name: str, state: SourceState, reason: str | None) -> None:
         self.world.lose(name, state, reason or "")
-        self.world.lines[name].reason = reason
+        self.world.sources[name].reason = reason
         if state == "stale":
-            self.world.lines[name].unbroken_since_ns = self.world.now_ns
+            self.world.sources[name].unbroken_since_ns = self.world.now_ns
         self.look()
 
     @rule(name=NAMES, connects=st.booleans())
     def begins_anew(self, name: str, connects: bool) -> None:
-        line = self.world.lines[name]
+        line = self.world.sources[name]
         if connects:
             line.unbroken_since_ns = self.world.now_ns
         if line.state == "live":
@@ -101,7 +101,7 @@ class Both(RuleBasedStateMachine):
 
     @rule(name=NAMES, symbol=SYMBOLS, word=st.sampled_from(["HALT", "BREAK", ""]), listed=st.booleans())
     def has_no_market(self, name: str, symbol: str, word: str, listed: bool) -> None:
-        line = self.world.lines[name]
+        line = self.world.sources[name]
         known = line.halted if listed else line.refused
         changed = {**known, symbol: word} if word else {each: known[each] for each in known if each != symbol}
         if listed:
@@ -152,7 +152,7 @@ class Both(RuleBasedStateMachine):
         for _ in range(looks):
             self.world.now = round(self.world.now + 0.1, 1)
             for key, every in self.pace.items():
-                if every and self.world.lines[key[0]].state == "live" and self.looks % every == 0:
+                if every and self.world.sources[key[0]].state == "live" and self.looks % every == 0:
                     self.say(*key)
             self.look()
 
@@ -190,7 +190,7 @@ class Both(RuleBasedStateMachine):
     def look(self) -> None:
         """Both look once, now."""
         self.looks += 1
-        now_ns, lines = self.world.now_ns, self.world.lines
+        now_ns, lines = self.world.now_ns, self.world.sources
         mine = self.mine.decide(now_ns, lines, self.pin)
         full = self.full.decide(now_ns, lines, self.pin)
 

@@ -100,7 +100,7 @@ async def test_refused_symbol_moves_alone() -> None:
             await until(lambda: feed.serving("ethusdt") == "okx" and feed.serving("xrpusdt") == "binance")
             await until(lambda: feed.serving("btcusdt") == "binance")
 
-            assert "ethusdt" in feed.assembly.loop.lines["binance"].refused
+            assert "ethusdt" in feed.composition.loop.sources["binance"].refused
 
 
 async def test_announced_shutdown_moves_without_a_gap() -> None:
@@ -113,7 +113,7 @@ async def test_announced_shutdown_moves_without_a_gap() -> None:
         gaps = _gaps([event for event in feed.events if event[0] == "binance"])
 
         assert feed.changes == []
-        assert not feed.assembly.loop.lines["binance"].failed
+        assert not feed.composition.loop.sources["binance"].failed
         assert max(gaps) < STALE_S
 
 
@@ -133,12 +133,12 @@ async def test_back_to_the_better_venue_after_its_probation() -> None:
 async def test_pinned_source_alone_serves() -> None:
     """A pin is obeyed even when the pinned source is lost; unpinned, the order decides again."""
     async with two_venues() as (_binance, okx, feed):
-        feed.assembly.loop.pin_to("okx")
+        feed.composition.loop.pin_to("okx")
         await until(lambda: feed.served() == {"okx"})
         await okx.fault("refuse")
         await until(lambda: feed.served() == {None})
-        reason = feed.assembly.failover.reasons["btcusdt"]
-        feed.assembly.loop.pin_to(None)
+        reason = feed.composition.failover.reasons["btcusdt"]
+        feed.composition.loop.pin_to(None)
         await until(lambda: feed.served() == {"binance"})
 
         assert reason.startswith("okx: ")
@@ -169,7 +169,7 @@ async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_ag
         FakeOKX(SYMBOLS) as okx,
         running(binance, okx, standby=0) as feed,
     ):
-        for line in feed.assembly.loop.lines.values():
+        for line in feed.composition.loop.sources.values():
             line.of("btcusdt")._retry._backoff = Backoff(0.5, 60.0, lambda: 1e-9)
         served = []
         for venue in (binance, okx, binance, okx, binance):
@@ -190,7 +190,7 @@ async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:
     """After fifty cuts one socket is open, the number of tasks is what it was, and no event came twice."""
     async with FakeBinance(SYMBOLS) as binance, running(binance) as feed:
         await until(lambda: feed.served() == {"binance"})
-        line = feed.assembly.loop.lines["binance"]
+        line = feed.composition.loop.sources["binance"]
         tasks = len(asyncio.all_tasks())
         for _ in range(50):
             cut_at, connects = time.monotonic_ns(), len(binance.connects)
@@ -226,7 +226,7 @@ async def test_ban_is_obeyed_and_remembered() -> None:
 
             assert len(binance.connects) == attempts == 1
             assert 590_000 < feed.bans["binance"] - time.time() * 1000 <= 600_000
-            assert "418" in (feed.assembly.loop.lines["binance"].reason or "")
+            assert "418" in (feed.composition.loop.sources["binance"].reason or "")
 
 
 async def test_not_available_here_tries_the_next_host() -> None:
@@ -258,8 +258,8 @@ async def test_listing_names_dead_symbols_and_the_rest_runs() -> None:
     async with FakeBinance(["btcusdt", "ethusdt"]) as binance:
         binance.states["ethusdt"] = "BREAK"
         async with running(binance, pairs="btcusdt,ethusdt,goneusdt") as feed:
-            await until(lambda: len(feed.assembly.loop.lines["binance"].refused) == 2)
-            refused = dict(feed.assembly.loop.lines["binance"].refused)
+            await until(lambda: len(feed.composition.loop.sources["binance"].refused) == 2)
+            refused = dict(feed.composition.loop.sources["binance"].refused)
             await until(lambda: feed.serving("btcusdt") == "binance")
 
             assert refused == {"ethusdt": "listed, but BREAK", "goneusdt": "not listed"}
@@ -273,13 +273,13 @@ async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None
         async with running(binance, okx, pairs="btcusdt,ethusdt") as feed:
             await until(lambda: feed.serving("ethusdt") == "okx" and feed.serving("btcusdt") == "binance")
             await until(lambda: feed.received("binance", "ethusdt"))
-            refused = dict(feed.assembly.loop.lines["binance"].refused)
+            refused = dict(feed.composition.loop.sources["binance"].refused)
             await okx.fault("refuse")
             await until(lambda: feed.serving("ethusdt") is None)
 
             assert refused == {"ethusdt": f"listed, but {word}"}
-            assert f"binance: listed, but {word}" in feed.assembly.failover.reasons["ethusdt"]
-            assert feed.assembly.failover.stands_in == {"ethusdt": "binance"}
+            assert f"binance: listed, but {word}" in feed.composition.failover.reasons["ethusdt"]
+            assert feed.composition.failover.stands_in == {"ethusdt": "binance"}
             assert feed.serving("btcusdt") == "binance"
 
 
@@ -294,7 +294,7 @@ async def test_what_a_frame_calls_halted_is_served_by_another_until_a_frame_says
                 return [*said, *super().read(frame)]
 
         async with assembled(source_of(binance, reader=Reader), source_of(okx), pairs="btcusdt") as feed:
-            line = feed.assembly.loop.lines["binance"]
+            line = feed.composition.loop.sources["binance"]
             await until(lambda: feed.serving() == "binance" and feed.received("okx") and line.listing.rules)
             words.append("HALT")
             await until(lambda: feed.serving() == "okx")

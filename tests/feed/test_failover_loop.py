@@ -30,20 +30,20 @@ def offline(**given: Any) -> Counting:
     """Make a feed of which nothing runs."""
     chosen = settings(sources="binance,okx").model_copy(update=given)
     bans: dict[str, int] = {}
-    assembly = Composition(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
-    return Counting(assembly)
+    composition = Composition(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
+    return Counting(composition)
 
 
 def test_late_look_judges_nothing_for_a_second() -> None:
     """After a look that came late nothing is judged for one second, then all is as usual."""
     feed = offline()
-    board = feed.assembly.loop
+    loop = feed.composition.loop
     judged: list[float] = []
     for at in (0.0, 0.1, 1.0, 3.0, 3.5, 3.9, 4.0, 4.1, 4.2):
-        for line in board.lines.values():
+        for line in loop.sources.values():
             line.want(False)
-        board.look(round((100 + at) * S), feed)
-        if any(line.state != "off" for line in board.lines.values()):
+        loop.look(round((100 + at) * S), feed)
+        if any(line.state != "off" for line in loop.sources.values()):
             judged.append(at)
 
     assert judged == [0.0, 0.1, 1.0, 4.0, 4.1, 4.2]
@@ -52,11 +52,11 @@ def test_late_look_judges_nothing_for_a_second() -> None:
 async def test_an_instrument_comes_and_goes_while_the_loop_runs() -> None:
     """Added, it is served by the sources that give it; removed, its sources go on with the others."""
     async with two_venues() as (_binance, _okx, feed):
-        board = feed.assembly.loop
-        chain = board.failover.chains["xrpusdt"]
-        board.remove("xrpusdt")
-        gone = dict(board.failover.serving)
-        board.add("xrpusdt", chain)
+        loop = feed.composition.loop
+        chain = loop.failover.chains["xrpusdt"]
+        loop.remove("xrpusdt")
+        gone = dict(loop.failover.serving)
+        loop.add("xrpusdt", chain)
         await until(lambda: feed.serving("xrpusdt") == "binance")
 
         assert "xrpusdt" not in gone
@@ -71,7 +71,7 @@ async def test_blocked_loop_costs_no_source() -> None:
         begun = time.monotonic_ns()
 
         def fresh() -> bool:
-            states.update(line.state for line in feed.assembly.loop.lines.values())
+            states.update(line.state for line in feed.composition.loop.sources.values())
             return feed.received("binance") > begun + 1.2 * S
 
         await until(fresh)
@@ -86,8 +86,8 @@ async def test_two_lost_venues_one_at_a_time_cost_no_busy_loop() -> None:
         gone = {"url": venue.url, "rest_url": venue.rest_url}
     feed = offline(standby=0, handler_options={"binance": gone, "okx": gone})
     async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(connect_to_handler(feed.assembly.loop, feed))
-        await until(lambda: all(line.reconnects for line in feed.assembly.loop.lines.values()))
+        loop = tasks.create_task(connect_to_handler(feed.composition.loop, feed))
+        await until(lambda: all(line.reconnects for line in feed.composition.loop.sources.values()))
         told = feed.told
         await asyncio.sleep(1.0)
         loop.cancel()

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from crypto_stream.market.status import SourceState
 from tests.feed.full_scan.failover import Failover as FullScan
-from tests.feed.lines import LIMITS, World
+from tests.feed.world import LIMITS, World
 
 CHAINS = {
     "btcusdt": ("one", "two", "three"),
@@ -58,15 +58,15 @@ class Sources(RuleBasedStateMachine):
         world, failover = self.world, self.world.failover
         before = dict(failover.serving)
         changes = world.decide(self.pin)
-        twin = [tuple(change) for change in self.twin.decide(world.now_ns, world.lines, self.pin).changes]
+        twin = [tuple(change) for change in self.twin.decide(world.now_ns, world.sources, self.pin).changes]
 
         assert twin == changes
         for symbol, chain in CHAINS.items():
             allowed = [name for name in chain if self.pin in (None, name) or name == "walk"]
-            live = [name for name in allowed if failover.is_live(name, symbol, world.lines)]
+            live = [name for name in allowed if failover.is_live(name, symbol, world.sources)]
             serving = failover.serving[symbol]
             assert serving in live if live else serving is None
-            if serving and not any(world.lines[name].failed for name in live):
+            if serving and not any(world.sources[name].failed for name in live):
                 best = live[0]
                 assert serving == best or (best, symbol) in failover._chooser.revived
         assert {change[0]: change[2] for change in changes} == {
@@ -80,7 +80,7 @@ class Sources(RuleBasedStateMachine):
             assert now is None or now in reason or (was and was in reason)
         for _ in SOURCES:  # a source taken now may turn out to be dead, but nothing goes in circles
             world.decide(self.pin)
-            self.twin.decide(world.now_ns, world.lines, self.pin)
+            self.twin.decide(world.now_ns, world.sources, self.pin)
         assert world.decide(self.pin) == []
 
 

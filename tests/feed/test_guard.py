@@ -12,8 +12,8 @@ from crypto_stream.feed.failover import Failover, Held
 from crypto_stream.feed.guard import JumpGuard, former, middle
 from crypto_stream.market.book import Entry
 from tests.fakes import FakeBinance, FakeOKX
-from tests.feed.lines import LIMITS, S, World
 from tests.feed.rig import running
+from tests.feed.world import LIMITS, S, World
 from tests.waiting import until
 
 PAIR = "neirousdt"
@@ -55,8 +55,8 @@ def test_a_source_far_from_the_last_price_does_not_serve_and_says_why() -> None:
     """Nothing serves then, with the reason; it is told once, and said for as long as it lasts."""
     world = serving_one(("two", OTHER))
     world.lose("one")
-    first = world.failover.decide(world.now_ns, world.lines)
-    again = world.failover.decide(world.now_ns + S, world.lines)
+    first = world.failover.decide(world.now_ns, world.sources)
+    again = world.failover.decide(world.now_ns + S, world.sources)
     (held,) = first.held
 
     assert world.serving(PAIR) is None
@@ -236,12 +236,12 @@ async def test_the_other_venues_coin_is_never_served() -> None:
         await until(lambda: feed.serving(PAIR) == "binance" and feed.received("okx", PAIR))
         feed.changes.clear()
         await binance.fault("refuse")
-        await until(lambda: "jump_guard" in feed.assembly.failover.reasons[PAIR])
+        await until(lambda: "jump_guard" in feed.composition.failover.reasons[PAIR])
         await binance.fault("none")
         await until(lambda: feed.serving(PAIR) == "binance")
 
         assert [change.after for change in feed.changes] == [None, "binance"]
-        assert not feed.assembly.failover.held
+        assert not feed.composition.failover.held
 
 
 def test_held_tells_source_symbol_and_reason() -> None:

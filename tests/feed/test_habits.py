@@ -141,7 +141,7 @@ async def test_silence_after_our_ping_ends_the_connection() -> None:
         mute.transport.pause_reading()
         await until(lambda: len(venue.connections) == 2)
 
-        assert "no answer to a ping" in str(feed.assembly.loop.lines["habits"].last_error)
+        assert "no answer to a ping" in str(feed.composition.loop.sources["habits"].last_error)
 
 
 async def test_what_was_lost_is_asked_for_anew_and_nothing_else() -> None:
@@ -155,7 +155,7 @@ async def test_what_was_lost_is_asked_for_anew_and_nothing_else() -> None:
         assert venue.count("unsubscribe") == 1
         assert venue.count("unsubscribe", topic="trades", of="BTC/USDT") == 1
         assert venue.count("subscribe") == 5
-        entry = feed.assembly.book.entry("habits", "btcusdt")
+        entry = feed.composition.book.entry("habits", "btcusdt")
         assert entry is not None
         assert entry.price == "9.50"
 
@@ -168,7 +168,7 @@ async def test_order_of_arrival_is_an_order() -> None:
             await venue.send(venue.connections[0], is_a="top", of="BTC/USDT", text=bid)
 
         def newest() -> str | None:
-            entry = feed.assembly.book.entry("habits", "btcusdt")
+            entry = feed.composition.book.entry("habits", "btcusdt")
             return entry.bid if entry else None
 
         await until(lambda: newest() == "1.50")
@@ -182,7 +182,7 @@ async def test_a_venue_in_maintenance_serves_nothing_until_it_says_so() -> None:
         await until(lambda: feed.serving("btcusdt") == "habits")
         await venue.send(venue.connections[0], is_a="state", text="maintenance")
         await until(lambda: feed.serving("btcusdt") is None)
-        why = feed.assembly.failover.reasons["btcusdt"]
+        why = feed.composition.failover.reasons["btcusdt"]
         await venue.send(venue.connections[0], is_a="state", text="")
         await until(lambda: feed.serving("btcusdt") == "habits")
 
@@ -206,7 +206,7 @@ async def test_frames_as_large_as_the_handler_allows() -> None:
 async def test_instruments_are_shared_out_over_connections() -> None:
     """Each connection has its share; one that is lost takes only its own instruments with it."""
     async with fed("habits", *PAIRS, stale_after=60) as (venue, feed):
-        source = feed.assembly.loop.lines["habits"]
+        source = feed.composition.loop.sources["habits"]
         assert isinstance(source, SplitSource)
         await until(lambda: feed.state("habits") == "connected")
         for number, of in enumerate(("BTC/USDT", "ETH/USDT", "XRP/USDT", "ADA/USDT"), 1):
@@ -233,12 +233,12 @@ async def test_a_venue_that_is_asked() -> None:
     async with fed("asked", "btcusdt", "ethusdt") as (venue, feed):
         venue.newest = [{"id": "BTC-USDT", "n": 1, "bid": "5.10", "ask": "5.20"}]
         await until(lambda: feed.serving("btcusdt") == "asked")
-        entry = feed.assembly.book.entry("asked", "btcusdt")
+        entry = feed.composition.book.entry("asked", "btcusdt")
         assert entry is not None
         values = (entry.price, entry.bid, entry.ask)
         venue.refuses = True
         await until(lambda: feed.state("asked") == "lost")
-        why = feed.assembly.loop.lines["asked"].last_error
+        why = feed.composition.loop.sources["asked"].last_error
         venue.refuses = False
         venue.newest = [{"id": "BTC-USDT", "n": 2, "bid": "5.30", "ask": "5.40"}]
         await until(lambda: feed.serving("btcusdt") == "asked")

@@ -27,7 +27,7 @@ async def test_a_host_that_refuses_every_pair_is_left_for_the_first_one() -> Non
         await first.unlisten()
         await regional.fault("error-ack", ",".join(SYMBOLS))
         async with running(both) as feed:
-            line = feed.assembly.loop.lines["okx"]
+            line = feed.composition.loop.sources["okx"]
             await until(lambda: regional.connects)
             await first.listen()
             await until(lambda: feed.served() == {"okx"})

@@ -98,7 +98,7 @@ async def test_the_list_is_asked_for_once() -> None:
     async with Counting(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
         okx.rules["btcusdt"] = Rules("0.1", "0.00000001", "0.00001")
         async with running(binance, okx, pairs="btcusdt") as feed:
-            lines = feed.assembly.loop.lines
+            lines = feed.composition.loop.sources
             await until(lambda: all(line.listing.rules for line in lines.values()))
 
             assert lines["binance"].listing.rules == {"btcusdt": Rules("0.01", "0.00001", "0.00001", "1")}

@@ -166,7 +166,7 @@ async def test_new_venue_is_one_file(tmp_path: Path) -> None:
         options = {"my_venue": {"url": fake.url, "greeting": "good day"}}
         async with assembled(handler_options=options, **given) as feed:
             await until(lambda: feed.serving() == "my_venue")
-            (source,) = feed.assembly.sources
+            (source,) = feed.composition.sources
 
             assert source.options == {"greeting": "good day"}
             assert source.limits.keepalive == Keepalive(None, 7.0)

@@ -35,12 +35,12 @@ async def test_a_currency_by_another_name_is_asked_for_so_and_served_as_ours() -
         async with assembled(
             sources="binance", pairs="NEIRO-USDT,btcusdt,gone-usdt", handler_options=options
         ) as feed:
-            line = feed.assembly.loop.lines["binance"]
+            line = feed.composition.loop.sources["binance"]
             await until(lambda: feed.serving(PAIR) == feed.serving("btcusdt") == "binance")
             await until(lambda: PAIR in line.listing.rules and "goneusdt" in line.refused)
 
             assert line.refused == {"goneusdt": "not listed"}
-            assert set(feed.assembly.instruments) == {PAIR, "btcusdt", "goneusdt"}
+            assert set(feed.composition.instruments) == {PAIR, "btcusdt", "goneusdt"}
             assert any('"neiroctousdt@aggTrade"' in request for request in binance.requests)
             assert not any('"neirousdt@' in request for request in binance.requests)
 
@@ -73,7 +73,7 @@ async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
             for client in binance.clients:
                 client.streams.add(("aggTrade", PAIR))
             await binance.push(PAIR, price="77")
-            line = feed.assembly.loop.lines["binance"]
+            line = feed.composition.loop.sources["binance"]
             await until(lambda: line.status(0, pin=None, serving=0).frames.get("not_asked"))
 
             assert all(getattr(event, "price", None) != "77.00000000" for _, event in feed.events)
@@ -88,7 +88,7 @@ async def test_a_pair_left_out_of_a_venue_is_not_asked_of_it() -> None:
         ) as feed:
             await until(lambda: feed.received("okx", "btcusdt") and feed.serving(PAIR) == "binance")
 
-            assert feed.assembly.failover.chains == {PAIR: ("binance",), "btcusdt": ("binance", "okx")}
+            assert feed.composition.failover.chains == {PAIR: ("binance",), "btcusdt": ("binance", "okx")}
             assert not any("NEIRO" in request for request in okx.requests)
 
 
@@ -140,4 +140,4 @@ async def test_a_recording_is_read_by_its_venues_names(tmp_path: Path) -> None:
     async with assembled(sources=f"replay:binance:{file}", **named) as feed:
         await until(lambda: feed.received("replay:binance", PAIR))
 
-        assert list(feed.assembly.instruments) == [PAIR]
+        assert list(feed.composition.instruments) == [PAIR]

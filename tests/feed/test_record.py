@@ -80,7 +80,7 @@ async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_
         with FileRecorder(file) as recorder:
             async with assembled(source_of(fake), sources=fake.name, recorder=recorder) as feed:
                 await until(lambda: len(feed.events) > 200)
-                source = feed.assembly.book.of(fake.name)
+                source = feed.composition.book.of(fake.name)
             live = {
                 symbol: [getattr(entry, part) for part in VALUES] for symbol, entry in source.entries.items()
             }
@@ -88,8 +88,8 @@ async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_
     name = f"replay:{fake.name}"
     async with assembled(sources=f"{name}:{file}", replay_speed="full", explicit_pairs=False) as again:
         await until(lambda: again.state(name) == "ended")
-        replayed = again.assembly.book.of(name).entries
-        counts = again.assembly.loop.lines[name].status(0, pin=None, serving=0).frames
+        replayed = again.composition.book.of(name).entries
+        counts = again.composition.loop.sources[name].status(0, pin=None, serving=0).frames
     kinds = [msgspec.json.decode(line)[1] for line in file.read_bytes().splitlines()]
 
     assert {symbol: [getattr(entry, part) for part in VALUES] for symbol, entry in replayed.items()} == live

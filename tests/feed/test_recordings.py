@@ -43,10 +43,10 @@ async def test_recording_plays_to_its_end_and_stays_there(tmp_path: Path, speed:
     file = recording(tmp_path / "some.ndjson", FRAMES)
     begun = time.monotonic()
     async with assembled(sources=f"replay:binance:{file}", replay_speed=speed, explicit_pairs=False) as feed:
-        line = feed.assembly.loop.lines[NAME]
+        line = feed.composition.loop.sources[NAME]
         await until(lambda: line.state == "ended" and feed.serving() is None)
         status = line.status(time.monotonic_ns(), pin=None, serving=0)
-        entries = feed.assembly.book.of(NAME).entries
+        entries = feed.composition.book.of(NAME).entries
         lasted = time.monotonic() - begun
         await until(lambda: time.monotonic() - begun > lasted + 2 * STALE_S)
 
@@ -77,7 +77,7 @@ async def test_pause_of_a_recording_ends_nothing(tmp_path: Path) -> None:
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
         await until(lambda: feed.state(NAME) == "stale")
         await until(lambda: feed.state(NAME) == "ended")
-        line = feed.assembly.loop.lines[NAME]
+        line = feed.composition.loop.sources[NAME]
 
         assert line.reconnects == 0
         assert [getattr(event, "key", None) for _source, event in feed.events] == [1, 2]
@@ -90,7 +90,7 @@ async def test_an_announced_shutdown_is_played_like_any_frame(tmp_path: Path) ->
     frames = [(None, top("btcusdt", 1)), (None, notice), (None, top("btcusdt", 2))]
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
         await until(lambda: feed.state(NAME) == "ended")
-        line = feed.assembly.loop.lines[NAME]
+        line = feed.composition.loop.sources[NAME]
 
         assert line.status(0, pin=None, serving=0).frames == {"bookTicker": 2, "moving": 1}
 
@@ -104,7 +104,7 @@ async def test_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
         await until(lambda: feed.state(NAME) == "ended")
 
         assert list(read(packed)) == list(read(plain))
-        assert feed.assembly.book.of(NAME).entries["btcusdt"].bid == "1.30"
+        assert feed.composition.book.of(NAME).entries["btcusdt"].bid == "1.30"
 
 
 async def test_instruments_are_those_of_the_recording(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ async def test_instruments_are_those_of_the_recording(tmp_path: Path) -> None:
     file = recording(tmp_path / "f", FRAMES)
     chosen = settings(sources=f"replay:binance:{file}")
     async with assembled(sources=f"replay:binance:{file}", explicit_pairs=False) as feed:
-        assert list(feed.assembly.instruments) == ["btcusdt", "ethbtc"]
-        assert set(feed.assembly.failover.chains) == {"btcusdt", "ethbtc"}
+        assert list(feed.composition.instruments) == ["btcusdt", "ethbtc"]
+        assert set(feed.composition.failover.chains) == {"btcusdt", "ethbtc"}
     (source,) = load_sources(chosen)
 
     assert source.name == NAME
@@ -130,8 +130,8 @@ async def test_only_named_pairs_are_published_of_a_recording(tmp_path: Path) -> 
     async with assembled(sources=f"replay:binance:{file}", pairs="ETH-BTC,xrpusdt") as feed:
         await until(lambda: feed.state(NAME) == "ended")
 
-        assert list(feed.assembly.instruments) == ["ethbtc", "xrpusdt"]
-        assert feed.assembly.failover.chains == {"ethbtc": (NAME,), "xrpusdt": ()}
+        assert list(feed.composition.instruments) == ["ethbtc", "xrpusdt"]
+        assert feed.composition.failover.chains == {"ethbtc": (NAME,), "xrpusdt": ()}
 
 
 async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
@@ -144,8 +144,8 @@ async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
     file = recording(tmp_path / "f", [(1.0, swap), (1.0, trade), (1.0, "pong")])
     async with assembled(sources=f"replay:okx:{file}") as feed:
         await until(lambda: feed.state("replay:okx") == "ended")
-        status = feed.assembly.loop.lines["replay:okx"].status(0, pin=None, serving=0)
-        entry = feed.assembly.book.entry("replay:okx", "btcusdt")
+        status = feed.composition.loop.sources["replay:okx"].status(0, pin=None, serving=0)
+        entry = feed.composition.book.entry("replay:okx", "btcusdt")
 
         assert status.frames == {"not_asked": 1, "trades": 1, "pong": 1}
         assert entry is not None
@@ -258,7 +258,7 @@ async def test_recording_in_another_unit_of_time_gives_prices(
     file = recording(tmp_path / "some.ndjson", [(None, frame) for frame in frames[venue]])
     async with assembled(sources=f"replay:{venue}:{file}", explicit_pairs=False) as feed:
         await until(lambda: feed.state(f"replay:{venue}") == "ended")
-        entry = feed.assembly.book.of(f"replay:{venue}").entries["btcusdt"]
+        entry = feed.composition.book.of(f"replay:{venue}").entries["btcusdt"]
 
         assert (entry.price, entry.open_24h, entry.time) == ("100.7", "90", at + 1_000)
-        assert not feed.assembly.book.of(f"replay:{venue}").dropped
+        assert not feed.composition.book.of(f"replay:{venue}").dropped

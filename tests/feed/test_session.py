@@ -27,7 +27,7 @@ async def test_text_ping_keeps_a_quiet_okx_connection() -> None:
             await until(lambda: okx.requests.count("ping") >= 8)
 
             assert len(okx.connects) == 1
-            assert feed.assembly.loop.lines["okx"].status(0, pin=None, serving=0).frames["pong"] >= 7
+            assert feed.composition.loop.sources["okx"].status(0, pin=None, serving=0).frames["pong"] >= 7
 
 
 async def test_ping_frames_keep_a_quiet_connection() -> None:
@@ -49,7 +49,7 @@ async def test_unanswered_ping_gives_the_connection_up(words: str | None) -> Non
         async with assembled(source, sources="okx", stale_after=60) as feed:
             await until(lambda: feed.serving() == "okx")
             await okx.fault("half-open")
-            await until(lambda: feed.assembly.loop.lines["okx"].failed)
+            await until(lambda: feed.composition.loop.sources["okx"].failed)
 
             assert feed.changes[-1].reason == f"okx: no answer to a ping within {0.2 * SCALE:g} s"
 
@@ -74,7 +74,7 @@ async def test_connection_is_replaced_before_its_age_without_a_gap() -> None:
         assembled(source_of(binance, max_age_s=0.8 * SCALE), sources="binance") as feed,
     ):
         await until(lambda: len(binance.connects) >= 3 and len(binance.clients) == 1)
-        line = feed.assembly.loop.lines["binance"]
+        line = feed.composition.loop.sources["binance"]
         keys = [(event.symbol, event.channel, event.key) for _source, event in feed.events]
 
         assert [change.before for change in feed.changes] == [None] * len(feed.changes)
@@ -96,13 +96,15 @@ async def test_bug_in_one_handler_ends_its_own_source_only(caplog: pytest.LogCap
                 return super().read(frame)
 
         async with assembled(source_of(binance, reader=Reader), source_of(okx)) as feed:
-            await until(lambda: feed.served() == {"okx"} and feed.assembly.loop.lines["binance"].reconnects)
-            error = feed.assembly.loop.lines["binance"].last_error
+            await until(
+                lambda: feed.served() == {"okx"} and feed.composition.loop.sources["binance"].reconnects
+            )
+            error = feed.composition.loop.sources["binance"].last_error
             traces = [record for record in caplog.records if record.exc_info]
             broken = False
             await until(lambda: feed.state("binance") == "live")
 
-    assert feed.assembly.loop.lines["okx"].reconnects == 0
+    assert feed.composition.loop.sources["okx"].reconnects == 0
     assert error is not None
     assert error.startswith("error in handler binance, see the log")
     assert traces
@@ -125,7 +127,9 @@ async def test_bug_in_asking_ends_its_own_source_only(part: str) -> None:
     ):
         await until(lambda: feed.serving() == ("binance" if part == "unsubscribe" else "okx"))
         await binance.fault("freeze")
-        await until(lambda: "bug of this handler" in (feed.assembly.loop.lines["binance"].last_error or ""))
+        await until(
+            lambda: "bug of this handler" in (feed.composition.loop.sources["binance"].last_error or "")
+        )
         await until(lambda: feed.served() == {"okx"})
 
         assert feed.state("okx") == "live"
@@ -146,7 +150,7 @@ async def test_listing_that_fails_costs_nothing(error: Exception) -> None:
         begun = time.monotonic_ns()
         await until(lambda: feed.received("binance") > begun)
 
-        assert feed.assembly.loop.lines["binance"].refused == {}
+        assert feed.composition.loop.sources["binance"].refused == {}
 
 
 def _own_loop(events: list[Trade], *, ends: bool) -> Source:
@@ -167,7 +171,7 @@ async def test_own_loop_that_ends_is_begun_again(ends: bool, reason: str) -> Non
     """A source that runs its own loop is never left ended: it is lost, with the reason, and tried again."""
     source = _own_loop([Trade(named("walk_1"), "walk", 1, None, "1", None)], ends=ends)
     async with assembled(source, pairs="btcusdt") as feed:
-        line = feed.assembly.loop.lines["walk"]
+        line = feed.composition.loop.sources["walk"]
         await until(lambda: line.reconnects >= 2)
 
         assert reason in (line.last_error or "")
@@ -184,7 +188,7 @@ async def test_silent_connection_is_asked_again_then_given_up() -> None:
         await until(lambda: len(binance.connects) >= 2)
 
         assert feed.changes[-1].reason == f"binance: no data for {STALE_S:g} s"
-        assert feed.assembly.loop.lines["binance"].last_error is not None
+        assert feed.composition.loop.sources["binance"].last_error is not None
 
 
 async def test_busy_instrument_tells_calm_from_silent() -> None:
@@ -196,13 +200,13 @@ async def test_busy_instrument_tells_calm_from_silent() -> None:
         await until(lambda: feed.serving("xrpusdt") == "binance")
         binance.calm("xrpusdt")
         begun = time.monotonic_ns()
-        line = feed.assembly.loop.lines["binance"]
+        line = feed.composition.loop.sources["binance"]
         await until(lambda: time.monotonic_ns() - begun > 2.5 * STALE_S * 1e9)
 
         assert line.state == "live"
         assert not line.failed
-        assert list(feed.assembly.instruments) == ["xrpusdt"]
-        assert list(feed.assembly.failover.chains) == ["xrpusdt"]
+        assert list(feed.composition.instruments) == ["xrpusdt"]
+        assert list(feed.composition.failover.chains) == ["xrpusdt"]
 
 
 @pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
@@ -213,7 +217,7 @@ async def test_a_busy_pair_that_nobody_asked_for_is_not_shown_as_refused(
     async with kind(["ethusdt"]) as fake:
         await fake.fault("error-ack", "btcusdt")
         async with assembled(source_of(fake), sources=fake.name, pairs="ethusdt") as feed:
-            line = feed.assembly.loop.lines[fake.name]
+            line = feed.composition.loop.sources[fake.name]
             await until(lambda: feed.serving("ethusdt") == fake.name)
             await until(
                 lambda: (session := line.of("btcusdt")._sessions.serving) and session._subscriptions.refused

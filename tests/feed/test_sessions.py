@@ -40,12 +40,12 @@ async def test_a_successor_that_ends_together_with_its_session_is_accounted_for_
     source = Scripted(name="walk", found="here", carries=[WALK], synthetic=True, runs=runs, cut=cut)
     async with assembled(source, pairs="btcusdt") as feed:
         await until(lambda: feed.state("walk") == "live")
-        feed.assembly.loop.lines["walk"].move("a test moves it")
+        feed.composition.loop.sources["walk"].move("a test moves it")
         await until(lambda: len(runs) == 2)
         during = feed.state("walk")
         cut.set()
         await until(lambda: len(runs) == 3 and feed.state("walk") == "live")
 
         assert during == "live"
-        assert feed.assembly.loop.lines["walk"].last_error == "session 2 cut"
-        assert feed.assembly.loop.lines["walk"].reconnects == 1
+        assert feed.composition.loop.sources["walk"].last_error == "session 2 cut"
+        assert feed.composition.loop.sources["walk"].reconnects == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.feed.standby import Standby
-from tests.feed.lines import LIMITS, Facts, S, World
+from tests.feed.world import LIMITS, Facts, S, World
 
 CHAIN = ("one", "two", "three", "four")
 FAILBACK = LIMITS.failback_after
@@ -131,10 +131,10 @@ def test_a_source_that_gives_only_part_is_not_relied_on() -> None:
     chains = world.failover.chains.values()
     at_a_time, with_one = Standby(chains, 0, 30 * S), Standby(chains, 1, 30 * S)
 
-    assert at_a_time.wanted(world.now_ns, world.lines) == {"one"}
-    assert at_a_time.wanted(world.now_ns + 2 * S, world.lines, short={"one"}) == {"two"}
-    assert with_one.wanted(world.now_ns, world.lines) == {"one", "two"}
-    assert with_one.wanted(world.now_ns, world.lines, short={"one"}) == {"one", "two", "three"}
+    assert at_a_time.wanted(world.now_ns, world.sources) == {"one"}
+    assert at_a_time.wanted(world.now_ns + 2 * S, world.sources, short={"one"}) == {"two"}
+    assert with_one.wanted(world.now_ns, world.sources) == {"one", "two"}
+    assert with_one.wanted(world.now_ns, world.sources, short={"one"}) == {"one", "two", "three"}
 
 
 def test_a_chain_goes_with_its_last_instrument() -> None:

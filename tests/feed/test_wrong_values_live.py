@@ -52,7 +52,7 @@ async def goes_on(feed: Feed, fake: FakeVenue) -> None:
     """Wait for ten more trades; nothing moved, nothing is ahead of the clock."""
     count = len(trades(feed, fake.name))
     await until(lambda: len(trades(feed, fake.name)) >= count + 10)
-    entry = feed.assembly.book.entry(fake.name, PAIR)
+    entry = feed.composition.book.entry(fake.name, PAIR)
 
     assert entry is not None
     assert entry.time is not None
@@ -74,7 +74,7 @@ async def test_a_stamp_of_the_future_is_dropped_alone(
         field = "ts" if kind is FakeOKX else "T" if what == "trade" else "E"
         for _ in range(5):
             send(fake, what, later(field, ms))
-        dropped = feed.assembly.book.of(fake.name).dropped
+        dropped = feed.composition.book.of(fake.name).dropped
         await until(lambda: dropped["future"] == 5)
 
         await goes_on(feed, fake)
@@ -111,7 +111,7 @@ async def test_a_price_that_cannot_be_is_dropped_alone(spoil: Spoil) -> None:
         await until(lambda: len(trades(feed, "binance")) > 5)
         fake.walks[PAIR].trade_id += 1
         send(fake, "trade", spoil)
-        dropped = feed.assembly.book.of("binance").dropped
+        dropped = feed.composition.book.of("binance").dropped
         await until(lambda: dropped["bad_price"] + dropped["bad_number"] == 1)
 
         await goes_on(feed, fake)
@@ -154,7 +154,7 @@ async def test_a_count_begun_anew_on_the_connection_is_followed() -> None:
         begun = time.monotonic_ns()
 
         def followed() -> bool:
-            entry = feed.assembly.book.entry("okx", PAIR)
+            entry = feed.composition.book.entry("okx", PAIR)
             return entry is not None and entry.top_channel == "bbo-tbt" and entry.top_ns > begun + 4 * 10**9
 
         await until(followed, 10 * SCALE)
@@ -175,7 +175,7 @@ async def test_a_handler_without_bounds_is_safe_too() -> None:
             await until(lambda: feed.serving(PAIR) == "binance")
             await until(lambda: not odd)
             await goes_on(feed, fake)
-            dropped = feed.assembly.book.of("binance").dropped
+            dropped = feed.composition.book.of("binance").dropped
 
             assert dropped["bad_time"] == dropped["bad_key"] == dropped["bad_number"] == 2
             assert dropped["bad_event"] == 1

@@ -189,7 +189,7 @@ async def test_a_pair_that_is_none_is_silent_and_costs_no_other() -> None:
         FakeBitstamp(["BTC-USD"]) as fake,
         assembled(source_of(fake, rest=None), pairs="FOO-USD,BTC-USD") as feed,
     ):
-        line = feed.assembly.loop.lines["bitstamp"]
+        line = feed.composition.loop.sources["bitstamp"]
         await until(lambda: feed.received("bitstamp", "btcusd"))
         await until(lambda: any("live_trades_foousd" in text for text in fake.requests))
 

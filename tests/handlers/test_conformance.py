@@ -242,14 +242,14 @@ async def test_it_serves_its_fake_and_comes_back_after_a_cut(name: str) -> None:
     """Every topic of every pair, by the venue's rules; the list gives rules; nothing is asked too often."""
     async with FAKES[name](PAIRS) as fake, assembled(source_of(fake), **_given(name)) as feed:
         await until(lambda: _whole(feed, name))
-        await until(lambda: len(feed.assembly.loop.lines[name].listing.rules) == len(PAIRS))
+        await until(lambda: len(feed.composition.loop.sources[name].listing.rules) == len(PAIRS))
         await fake.fault("drop")
         await until(lambda: len(fake.connects) == 2)
         begun = time.monotonic_ns()
         await until(lambda: all(feed.received(name, pair(each).symbol) > begun for each in PAIRS))
 
         assert fake.violations == []
-        assert feed.assembly.loop.lines[name].refused == {}
+        assert feed.composition.loop.sources[name].refused == {}
 
 
 @faked_names
@@ -258,7 +258,7 @@ async def test_what_it_has_not_is_named_and_the_rest_is_served(name: str) -> Non
     async with FAKES[name](PAIRS) as fake:
         await fake.fault("error-ack", "ethusdt")
         async with assembled(source_of(fake, rest=None), **_given(name)) as feed:
-            line = feed.assembly.loop.lines[name]
+            line = feed.composition.loop.sources[name]
             await until(lambda: feed.received(name, "btcusdt") and feed.received(name, "xrpusdt"))
             await until(lambda: "ethusdt" in line.refused)
 
@@ -308,7 +308,7 @@ def _given(name: str) -> dict[str, Any]:
 
 def _whole(feed: Feed, name: str) -> bool:
     topics = carried(VENUES[name])
-    entries = [feed.assembly.book.entry(name, pair(each).symbol) for each in PAIRS]
+    entries = [feed.composition.book.entry(name, pair(each).symbol) for each in PAIRS]
     return all(entry and all(entry.channels.last_ns(topic) for topic in topics) for entry in entries)
 
 

@@ -147,7 +147,7 @@ def test_two_topics_are_one_subscription() -> None:
 async def test_maintenance_is_no_trading_until_the_venue_is_online() -> None:
     """The instruments stand with the venue's word meanwhile."""
     async with FakeKraken(["BTC-USDT"]) as fake, assembled(source_of(fake), pairs="BTC-USDT") as feed:
-        line = feed.assembly.loop.lines["kraken"]
+        line = feed.composition.loop.sources["kraken"]
         await until(lambda: feed.serving() == "kraken")
         fake.say("maintenance")
         await until(lambda: feed.serving() is None)

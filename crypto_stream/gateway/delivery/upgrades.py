@@ -105,8 +105,13 @@ class EngineioUpgrade:
 
         def make(descriptor: int, left: Callable[[], None]) -> Session:
             return Session(
-                *(descriptor, self._entrance.hub, list(made.extensions), self._entrance.bounds),
-                *(connection, self._counters, left),
+                descriptor,
+                self._entrance.hub,
+                list(made.extensions),
+                self._entrance.bounds,
+                connection,
+                self._counters,
+                left,
             )
 
         self._entrance.enter(environ, made, make, counted=True)

@@ -240,9 +240,14 @@ def _place(given: dict[str, Any], find: Find) -> Ask:
         raise refused("price is not for a market order, which takes any")
     name = given.get("client_order_id")
     ticket = Ticket(
-        *(symbol, side, amount, price, kind, _time_in_force(given, kind)),
-        None if name is None else fields.client_order_id(name),
-        _outcome(given, kind),
+        symbol=symbol,
+        side=side,
+        amount=amount,
+        price=price,
+        kind=kind,
+        time_in_force=_time_in_force(given, kind),
+        client_order_id=None if name is None else fields.client_order_id(name),
+        outcome=_outcome(given, kind),
     )
     return PlaceOrder(ticket, form)
 

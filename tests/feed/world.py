@@ -41,7 +41,7 @@ class World:
         """Begin with all sources off."""
         self.now = 100.0
         self.book = Book()
-        self.lines = {name: Facts() for chain in chains.values() for name in chain}
+        self.sources = {name: Facts() for chain in chains.values() for name in chain}
         self.failover = Failover(chains, self.book, LIMITS, always)
         self._key = 0
 
@@ -53,13 +53,13 @@ class World:
     def live(self, *names: str) -> None:
         """Let connections of these sources begin, and be live."""
         for name in names:
-            line = self.lines[name]
+            line = self.sources[name]
             line.state, line.reason = "live", None
             line.live_since_ns = line.unbroken_since_ns = self.now_ns
 
     def lose(self, name: str, state: SourceState = "lost", reason: str = "connection cut (1006)") -> None:
         """Let a source go."""
-        line = self.lines[name]
+        line = self.sources[name]
         line.state, line.reason, line.failed = state, reason, True
 
     def tell(self, name: str, symbol: str = "btcusdt", price: str = "1") -> None:
@@ -73,7 +73,7 @@ class World:
 
     def decide(self, pin: str | None = None) -> list[tuple[Any, ...]]:
         """Go round once; return the changes as plain tuples."""
-        decision = self.failover.decide(self.now_ns, self.lines, pin)
+        decision = self.failover.decide(self.now_ns, self.sources, pin)
         self.asked_again = decision.resubscribe
         return [tuple(change) for change in decision.changes]
 

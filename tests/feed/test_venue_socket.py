@@ -88,20 +88,20 @@ async def test_messages_come_whole_however_the_network_cuts_them(size: int) -> N
     assert why == "closed by the venue (1001 gone)"
 
 
-@pytest.mark.parametrize(
-    ("sent", "code"),
-    [
-        (frame(Opcode.TEXT, b"x" * (_MOST + 1)), 1009),
-        (frame(Opcode.TEXT, b"x" * _MOST, fin=False) + frame(Opcode.CONT, b"xx"), 1009),
-        (b"\x81\x7f" + (2**63 - 1).to_bytes(8, "big"), 1009),  # only announced: nothing is waited for
-        (frame(Opcode.TEXT, b"masked", mask=True), 1002),
-        (frame(Opcode.TEXT, b"deflated", rsv1=True), 1002),
-        (b"\x83\x00", 1002),  # an opcode of nobody
-        (frame(Opcode.CONT, b"of nothing"), 1002),
-        (frame(Opcode.TEXT, b"one", fin=False) + frame(Opcode.TEXT, b"two"), 1002),
-        (frame(Opcode.CLOSE, b"\x03"), 1002),
-    ],
-)
+FORBIDDEN = {
+    "large": (frame(Opcode.TEXT, b"x" * (_MOST + 1)), 1009),
+    "large in fragments": (frame(Opcode.TEXT, b"x" * _MOST, fin=False) + frame(Opcode.CONT, b"xx"), 1009),
+    "announced large": (b"\x81\x7f" + (2**63 - 1).to_bytes(8, "big"), 1009),  # nothing is waited for
+    "masked": (frame(Opcode.TEXT, b"masked", mask=True), 1002),
+    "deflated": (frame(Opcode.TEXT, b"deflated", rsv1=True), 1002),
+    "unknown opcode": (b"\x83\x00", 1002),
+    "continuation of nothing": (frame(Opcode.CONT, b"of nothing"), 1002),
+    "two messages at once": (frame(Opcode.TEXT, b"one", fin=False) + frame(Opcode.TEXT, b"two"), 1002),
+    "short close": (frame(Opcode.CLOSE, b"\x03"), 1002),
+}
+
+
+@pytest.mark.parametrize(("sent", "code"), FORBIDDEN.values(), ids=FORBIDDEN.keys())
 async def test_what_must_not_be_sent_ends_the_connection(sent: bytes, code: int) -> None:
     """The venue is told why, by the code; what came before counts, what comes behind does not."""
     told: list[int] = []

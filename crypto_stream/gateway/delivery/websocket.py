@@ -1,8 +1,7 @@
-"""One WebSocket on a bare non-blocking socket: no green thread, nothing queued without bound."""
+"""One WebSocket on a bare non-blocking socket, without a green thread."""
 
 from __future__ import annotations
 
-import _socket
 import contextlib
 import logging
 import socket
@@ -15,20 +14,16 @@ from websockets.protocol import Side, State
 
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.close_codes import fault
-from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
 from crypto_stream.gateway.delivery.messages import MessageAssembly
-from crypto_stream.gateway.listener import prepare
+from crypto_stream.gateway.delivery.socket_writer import SocketWriter
 
 log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
 _quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a close code
 
-_SEND_BUFFER = 64 * 1024
 # Bytes read at once: of the smallest frames that is a hundred, not thousands for which all others wait.
 _CHUNK = 1024
-# Pieces written at once; the system takes no more than 1,024.
-_PIECES = 64
 # Seconds for which a client is not read at most, then it is looked at again.
 _LONGEST_REST_S = 2.0
 # What the decompressor of an unfinished message holds.
@@ -37,42 +32,35 @@ _INFLATING = 40_000
 CLOSE_S = 5.0
 
 
-class WebSocket(_socket.socket):
+class WebSocket(SocketWriter):
     """One WebSocket after its handshake; a subclass says what becomes of what it `received`.
 
-    Owns the socket. What it cannot write at once waits in `_owed`: the rest of a frame, then what was `put`
-    meanwhile; the caller bounds that by `waiting`. While anything waits nothing is read, so a client cannot
-    make us owe more by asking more. `offer` never queues a frame of which nothing was sent.
-
-    It is the socket itself, not an owner of one: with a thousand viewers the processor waits for memory, and
-    each further object on the way to `send` costs as much as running through it.
+    While anything waits to be written nothing is read, so a client cannot make us owe more by asking more.
     """
 
     __slots__ = (
-        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_gathering"),
-        *("_heard", "_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting"),
-        *("_started", "_told", "_writer"),
+        "_assembly",
+        "_bounds",
+        "_frames",
+        "_heard",
+        "_held",
+        "_kept",
+        "_reader",
+        "_rest_s",
+        "_resting",
+        "_started",
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
         """Take over a connection; messages longer than the `bounds` allow end it with 1009."""
-        super().__init__(fileno=descriptor)
-        self.setblocking(False)
-        with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
-            prepare(self)
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._hub = hub
+        super().__init__(descriptor, hub, deflate=bool(extensions))
         self._bounds = bounds
         self._kept = 0
         self._assembly = MessageAssembly()
         self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=bounds.message, logger=_quiet)
         self._frames.extensions = extensions
-        self._deflate = bool(extensions)
-        self._owed: list[bytes | memoryview] = []
         self._reader: Stop | None = None
-        self._writer: Stop | None = None
-        self._blocked = self._closed = self._finishing = self._gathering = self._held = False
-        self._heard = self._muted = self._resting = self._started = self._told = False
+        self._heard = self._held = self._resting = self._started = False
         self._rest_s = 0.0
 
     def received(self, message: str | bytes) -> None:
@@ -93,52 +81,6 @@ class WebSocket(_socket.socket):
         if early and not self._closed:
             self._guarded(early)
         self._attend()
-
-    def waiting(self) -> int:
-        """Count what waits to be written; 0 exactly when the socket takes more."""
-        return len(self._owed) or int(self._blocked)
-
-    def offer(self, frame: Sendable) -> int:
-        """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
-        if self._blocked or self._muted or self._told:
-            return 0
-        if self._gathering:
-            return self.put_frame(frame)
-        data = frame.deflated if self._deflate else frame.plain
-        size = len(data)
-        try:
-            sent = self.send(data)
-        except BlockingIOError:
-            self._block()
-            return 0
-        except OSError:
-            self.cut()
-            return 0
-        if sent != size:
-            self._owed.append(memoryview(data)[sent:])
-            self._block()
-        return size
-
-    def put_frame(self, frame: Sendable) -> int:
-        """Send a frame that must not be lost, or let it wait; return its bytes."""
-        return self.put_raw(frame.deflated if self._deflate else frame.plain)
-
-    def put_raw(self, data: bytes) -> int:
-        """Send bytes that must not be lost, or let them wait; return how many."""
-        if self._told:
-            return 0
-        self._owe(data)
-        return len(data)
-
-    def gather(self) -> None:
-        """Let what is put from now on wait, to be written at once by `release`."""
-        self._gathering = True
-
-    def release(self) -> None:
-        """Write what was gathered."""
-        self._gathering = False
-        if self._owed and not (self._blocked or self._closed):
-            self._write()
 
     def ping(self, payload: bytes = b"") -> None:
         """Ask the client's WebSocket for a sign of life; `silent` tells whether one came, `ponged` which."""
@@ -179,10 +121,6 @@ class WebSocket(_socket.socket):
         self.close()
         self._tell_ended()
 
-    def mute(self, muted: bool) -> None:
-        """Refuse what is offered, whether or not the socket would take it."""
-        self._muted = muted
-
     def hold(self, held: bool) -> None:
         """Read no more while the application has enough to do."""
         if held != self._held:
@@ -196,44 +134,6 @@ class WebSocket(_socket.socket):
     def _rested(self, *_: object) -> None:
         self._resting = False
         self._attend()
-
-    def _block(self) -> None:
-        if not self._blocked:
-            self._blocked = True
-            self._writer = self._hub.writing(self.fileno(), self._writable)
-            self._attend()
-
-    def _writable(self, *_: object) -> None:
-        if self._closed:
-            return
-        self._unwatch()
-        self._blocked = False
-        self._write()
-        self._attend()
-
-    def _unwatch(self) -> None:
-        if self._writer is not None:
-            self._writer()
-            self._writer = None
-
-    def _write(self) -> None:
-        owed = self._owed
-        while owed:
-            try:
-                sent = self.sendmsg(owed[:_PIECES]) if len(owed) > 1 else self.send(owed[0])
-            except BlockingIOError:
-                self._block()
-                return
-            except OSError:
-                self.cut()
-                return
-            while owed and sent >= len(owed[0]):
-                sent -= len(owed.pop(0))
-            if sent:
-                owed[0] = memoryview(owed[0])[sent:]
-        if self._finishing:
-            with contextlib.suppress(OSError):  # the other side may have closed it first
-                self.shutdown(socket.SHUT_WR)
 
     def _attend(self) -> None:
         """Watch for reading exactly while both we and the application can take more."""
@@ -329,12 +229,6 @@ class WebSocket(_socket.socket):
             self._hub.later(CLOSE_S, self.cut)
         if writes:
             self._owe(b"".join(writes))
-
-    def _owe(self, data: bytes) -> None:
-        if not self._closed:
-            self._owed.append(data)
-            if not (self._blocked or self._gathering):
-                self._write()
 
     def _tell_ended(self) -> None:
         if not self._told:

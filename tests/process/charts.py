@@ -160,10 +160,7 @@ class Chart:
         if not live["bars"] or live["bars"][0]["time"] <= max(self.bars, default=-1):
             return False
         last = self.bars[max(self.bars)] if self.bars else None
-        if last is not None and not last["closed"]:
-            return True  # it was never heard closed
-        before = self.bars.get(live["previous"])
-        return before is None or not before["closed"]
+        return last is None or not last["closed"] or live["previous"] != last["time"]
 
     def _put(self, bar: Json) -> None:
         held = self.bars.get(bar["time"])

@@ -19,6 +19,9 @@ _CHART = """async (step) => {
     window.texts = new Map();
     const fill = CanvasRenderingContext2D.prototype.fillText;
     CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const frame = document.timeline.currentTime; // the labels of the last drawing count
+        if (frame !== window.frame) window.texts.clear();
+        window.frame = frame;
         const number = Number(text.replace('\u2212', '-').replaceAll(',', ''));
         if (Number.isFinite(number)) window.texts.set(text + this.fillStyle, [text, y, this.fillStyle]);
         return fill.apply(this, [text, x, y]);

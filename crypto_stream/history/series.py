@@ -59,6 +59,8 @@ class Series:
             return
         self._closed_to = newest
         self._at_ms, self._at_ns = newest, now_ns
+        if stored["1s"]:
+            self.previous["1s"] = stored["1s"][-1].time
         for name, length in _LONGER.items():
             begin = start(newest - 1, length)
             if begin + length > newest:
@@ -66,6 +68,9 @@ class Series:
                 for bar in together:
                     if bar.time >= begin:
                         fold.add(bar)
+                begin = max((start(bar.time, length) for bar in together if bar.time < begin), default=-1)
+            if begin >= 0:
+                self.previous[name] = begin
 
     @property
     def begun(self) -> bool:

@@ -86,9 +86,9 @@ export class Bars {
     if (live.seq < this.#seq) return [];
     const last = this.bars.at(-1);
     const first = live.bars[0]?.time;
-    // The new bars must follow those held, of which the last must be complete.
+    // The new bars must follow those held, of which the last must be complete; a killed engine may lose one.
     const follows = first === undefined || (last && (first <= last.time || (live.previous === last.time && last.closed)));
-    if (!follows) return null;
+    if (!follows || (live.previous && first && (this.bars[before(this.bars, first - 1)]?.time ?? 0) > live.previous)) return null;
     const newest = live.bars.at(-1)?.time ?? Infinity;
     if (last && last.time - newest > Math.max(SET_BACK_MS, this.length)) return null;
     this.#seq = live.seq;

@@ -52,7 +52,7 @@ export function direction(text) {
 const LINKS = {
   connecting: ['Connecting', 'Connecting to the server.'],
   live: ['Live', ''],
-  silent: ['No data', 'The server has sent nothing for more than 6 seconds.'],
+  silent: ['No data', 'Nothing was received for more than 6 seconds.'],
   nothing: ['Nothing live', 'The engine cannot be reached.'],
   reconnecting: ['Reconnecting', 'The connection to the server was lost. Reconnecting.'],
   refused: ['Refused', 'The server refused the connection.'],

@@ -78,6 +78,15 @@ def test_open_bar_is_replaced(visit: Visit) -> None:
     assert found["closes"] == {"1000": "1.0", "2000": "1.7", "3000": "1.8"}
 
 
+def test_a_bar_that_the_engine_has_lost_is_noticed(visit: Visit) -> None:
+    """It closed just before the engine was killed: the new run goes on from the one before it."""
+    page = _page([_bar(1000), _bar(2000), _bar(3000, "1.5", closed=False)])
+
+    found = _play(visit, ("begin", page), ("merge", _live([_bar(3000, "1.6", closed=False)], 1000)))
+
+    assert found["told"][1] is None
+
+
 def test_live_bars_older_than_the_page_are_ignored(visit: Visit) -> None:
     """Live bars made before the page change nothing."""
     page = _page([_bar(1000), _bar(2000, "1.5", closed=False)], seq=10)

@@ -157,7 +157,12 @@ class Chart:
                 self._put(bar)
 
     def _missed(self, live: Json) -> bool:
-        if not live["bars"] or live["bars"][0]["time"] <= max(self.bars, default=-1):
+        if not live["bars"]:
+            return False
+        first, previous = live["bars"][0]["time"], live["previous"]
+        if previous is not None and any(previous < at < first for at in self.bars):
+            return True  # the engine was killed before it had stored them
+        if first <= max(self.bars, default=-1):
             return False
         last = self.bars[max(self.bars)] if self.bars else None
         return last is None or not last["closed"] or live["previous"] != last["time"]

@@ -27,7 +27,7 @@ from benchmarks.ingest_venue import PAIRS
 from benchmarks.on_core import CLIENTS, SERVER
 from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options, ratio
 from benchmarks.servers import on_core
-from benchmarks.system import Process, System, answers, free_port, get_json, run_command, until
+from benchmarks.system import Process, System, answers, cpu_s, free_port, get_json, run_command, until
 
 _RATES = {1_000: 1, 10_000: 20}  # frames a second: frames in one write
 _BARE = "bare websockets"
@@ -48,8 +48,7 @@ class Receiver(NamedTuple):
     @property
     def cpu_s(self) -> float:
         """CPU seconds since its start."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        return cpu_s(self.process)
 
 
 @click.command(help=__doc__)

@@ -32,7 +32,7 @@ from websockets.sync.client import connect
 
 from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options
 from benchmarks.stock import open_orders, stock
-from benchmarks.system import System, crypto_stream, free_port, run_command, running, until
+from benchmarks.system import System, cpu_s, crypto_stream, free_port, run_command, running, until
 from crypto_stream.market.orders import Side, Ticket
 
 _CONNECTIONS = 50
@@ -115,12 +115,12 @@ def _traded(system: System, folder: Path, seconds: float, window: int, rate: flo
         trader = psutil.Process(process.pid)
         with _synced(system, folder, traced) as synced:
             before, began = system.usage(), time.perf_counter()
-            mine = _cpu_s(trader)
+            mine = cpu_s(trader)
             process.send_line("go")
             seen = json.loads(process.line(2 * seconds + 40))
             elapsed = time.perf_counter() - began
             after = system.usage()
-            mine = _cpu_s(trader) - mine
+            mine = cpu_s(trader) - mine
     if seen["refused"] or seen["missing"] or seen["sent"] != seen["accepted"]:
         raise RuntimeError(f"not every order was answered with an active report: {seen}")
     used = {f"{half}_percent": (after[half].cpu_s - before[half].cpu_s) / elapsed * 100 for half in after}
@@ -200,11 +200,6 @@ def _accepts(port: int) -> bool:
     except (OSError, WebSocketException):
         return False
     return bool(answer["messageType"] == 3 and answer["message"]["order_status"] == 1)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _line(name: str, row: Row | None) -> list[object]:

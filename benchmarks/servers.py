@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks.on_core import CLIENTS, SERVER
-from benchmarks.system import Process, answers, free_port, run_command, running, until
+from benchmarks.system import Process, answers, cpu_s, free_port, run_command, running, until
 
 _PEERS = Path(__file__).parent / "peers"
 _PYTHON = [sys.executable, "-m"]
@@ -62,12 +62,8 @@ class Served:
 
     def used(self) -> Used:
         """Return what it has used so far."""
-        cpu_s, rss = 0.0, 0
-        for each in [self.process, *self.process.children(recursive=True)]:
-            times = each.cpu_times()
-            cpu_s += times.user + times.system
-            rss += each.memory_info().rss
-        return Used(cpu_s, rss)
+        processes = [self.process, *self.process.children(recursive=True)]
+        return Used(sum(map(cpu_s, processes)), sum(each.memory_info().rss for each in processes))
 
 
 class Feeder:

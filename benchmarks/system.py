@@ -166,8 +166,7 @@ class System:
         """Return what each process has used so far."""
         used = {}
         for name, process in self._processes.items():
-            times = process.cpu_times()
-            used[name] = Usage(times.user + times.system, process.memory_info().rss)
+            used[name] = Usage(cpu_s(process), process.memory_info().rss)
         return used
 
     def pid(self, half: str) -> int:
@@ -214,6 +213,12 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Return the CPU seconds that a process has used so far, in user mode and in the kernel."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def answers(url: str) -> bool:

@@ -18,6 +18,7 @@ import psutil
 from benchmarks.delivery import SYMBOL, wish
 from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options, ratio
 from benchmarks.servers import OURS, Served, bench_venue, whole
+from benchmarks.system import cpu_s
 from benchmarks.viewing import Viewing, viewing
 
 _RATES = (100.0, 200.0, 400.0)
@@ -103,10 +104,9 @@ def _halves(ours: Served) -> dict[str, float]:
     found = {"engine": 0.0, "gateway": 0.0}
     for child in ours.process.children(recursive=True):
         words = child.cmdline()
-        times = child.cpu_times()
         for half in found:
             if half in words:
-                found[half] += times.user + times.system
+                found[half] += cpu_s(child)
     return found
 
 

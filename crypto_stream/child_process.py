@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from crypto_stream.backoff import Backoff
+from crypto_stream.log_throttle import LineBudget
 from crypto_stream.logs import LINE_LIMIT, is_line
 
 INHERITED = "CRYPTO_STREAM_INHERITED"  # environment variable with a process's role and settings, as JSON
@@ -61,7 +62,8 @@ class Child:
         self._partial_line = b""
         self._started = self._last_beat = 0.0
         self._has_beaten = False
-        self._stderr_since, self._stderr_lines = 0.0, 0
+        self._stderr_since = 0.0
+        self._stderr_budget = LineBudget(_MAX_STDERR_LINES)
 
     def start(self, now: float) -> None:
         """Start the process in its own session, so that Ctrl-C reaches the supervisor only.
@@ -116,9 +118,9 @@ class Child:
             self._write(line)
             return
         if now - self._stderr_since >= 1.0:
-            self._stderr_since, self._stderr_lines = now, 0
-        self._stderr_lines += 1
-        if self._stderr_lines <= _MAX_STDERR_LINES:
+            self._stderr_since = now
+            self._stderr_budget.renew()
+        if self._stderr_budget.allows("line"):
             _log.warning("%s wrote to standard error", self.name, extra={"text": line})
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 
 # At most this many kinds are tracked; beyond that all are forgotten, and each may be logged once more.
@@ -27,6 +28,32 @@ class LogThrottle:
             self._next.clear()
         self._next[kind] = now + self._every_s
         return True
+
+
+class LineBudget:
+    """Allow a number of log lines until `renew`; the others are counted by kind."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lines = 0
+        self._omitted: Counter[str] = Counter()
+
+    def allows(self, kind: str) -> bool:
+        """Return whether a line of this `kind` is to be logged now."""
+        if self._lines < self._most:
+            self._lines += 1
+            return True
+        self._omitted[kind] += 1
+        return False
+
+    def omitted(self) -> Counter[str]:
+        """Return, once, how many lines of each kind were not logged."""
+        omitted, self._omitted = self._omitted, Counter()
+        return omitted
+
+    def renew(self) -> None:
+        """Allow as many lines again."""
+        self._lines = 0
 
 
 class TroubleLog:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from crypto_stream.log_throttle import TroubleLog
+from crypto_stream.log_throttle import LineBudget, TroubleLog
 
 log = logging.getLogger("crypto_stream.test")
 
@@ -40,3 +40,21 @@ def test_another_reason_can_be_worth_a_line(caplog: pytest.LogCaptureFixture) ->
 
     assert lines(caplog) == [("it fails", "full"), ("it fails", "locked")]
     assert trouble.reason is None
+
+
+def test_a_budget_of_lines_counts_what_it_leaves_out_and_gives_as_many_again() -> None:
+    """By kind, and once; what is allowed and what was left out are renewed apart."""
+    budget = LineBudget(2)
+
+    allowed = [budget.allows(kind) for kind in ("came", "left", "came", "left", "left")]
+    omitted = budget.omitted()
+    still = budget.allows("came")
+    budget.renew()
+    again = [budget.allows("left") for _ in range(3)]
+
+    assert allowed == [True, True, False, False, False]
+    assert omitted == {"came": 1, "left": 2}
+    assert not still
+    assert again == [True, True, False]
+    assert budget.omitted() == {"came": 1, "left": 1}
+    assert not budget.omitted()

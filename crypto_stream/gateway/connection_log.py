@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+
+from crypto_stream.log_throttle import LineBudget
 
 log = logging.getLogger(__name__)
 
@@ -15,29 +16,20 @@ class ConnectionLog:
     """Log each client that connects or leaves; beyond a few until the next `flush` they are counted."""
 
     def __init__(self) -> None:
-        self._lines = 0
-        self._others: Counter[str] = Counter()
+        self._budget = LineBudget(_MAX_LINES)
 
     def connected(self, client: str, address: str | None) -> None:
         """Log that a client has connected."""
-        if self._may("connected"):
+        if self._budget.allows("connected"):
             log.info("client connected", extra={"client": client, "address": address})
 
     def left(self, client: str, reason: str) -> None:
         """Log that a client has left."""
-        if self._may("left"):
+        if self._budget.allows("left"):
             log.info("client left", extra={"client": client, "reason": reason})
 
     def flush(self) -> None:
         """Log how many had no line of their own; to be called every second."""
-        if self._others:
-            log.info("more clients connected or left", extra=dict(self._others))
-            self._others.clear()
-        self._lines = 0
-
-    def _may(self, what: str) -> bool:
-        if self._lines < _MAX_LINES:
-            self._lines += 1
-            return True
-        self._others[what] += 1
-        return False
+        if others := self._budget.omitted():
+            log.info("more clients connected or left", extra=dict(others))
+        self._budget.renew()

@@ -10,6 +10,7 @@ import crypto_stream
 from crypto_stream.gateway.delivery.frames import Frame, event
 from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.wall_clock import wall_ms
 
 # Seconds for which a status is told unless a state changes: its ages and its time are as old, at most.
 _SHARED_S = 0.02
@@ -50,6 +51,5 @@ class Greetings:
         if known != self._states or now_s >= self._until_s:
             self._states, self._until_s = known, now_s + _SHARED_S
             sources = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in mirror.sources(now_s)}
-            now_ms = time.time_ns() // 1_000_000
-            self._status = event("status", {"time": now_ms, "verdict": known[0], "sources": sources})
+            self._status = event("status", {"time": wall_ms(), "verdict": known[0], "sources": sources})
         return self._status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from crypto_stream.bus.messages import OrderCounts
+from crypto_stream.log_throttle import LineBudget
 from crypto_stream.market.orders import ExecType, Report, Status
 
 log = logging.getLogger(__name__)
@@ -24,19 +25,17 @@ class OrderLog:
         self.cancelled = 0
         self.rejected = 0
         self._began_s = float("-inf")
-        self._lines = 0
-        self._omitted = 0
+        self._budget = LineBudget(MOST_LINES)
 
     def note(self, report: Report, now_s: float) -> None:
         """Take a report that is on disk."""
         event = self._count(report)
         if now_s - self._began_s >= _SECOND_S:
             self.log_omitted()
-            self._began_s, self._lines = now_s, 0
-        if self._lines >= MOST_LINES:
-            self._omitted += 1
+            self._began_s = now_s
+            self._budget.renew()
+        if not self._budget.allows(event):
             return
-        self._lines += 1
         order = report.order
         details = {
             "order": order.order_id,
@@ -52,9 +51,8 @@ class OrderLog:
 
     def log_omitted(self) -> None:
         """Say how many events were not logged; to be called each second."""
-        if self._omitted:
-            log.info("more happened to orders than is logged", extra={"events": self._omitted})
-            self._omitted = 0
+        if omitted := self._budget.omitted():
+            log.info("more happened to orders than is logged", extra={"events": omitted.total()})
 
     def counts(
         self, active: int, commits: int, commit_s: float, waiting: int = 0, cuts: int = 0

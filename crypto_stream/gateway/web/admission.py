@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from crypto_stream.gateway.delivery.handshake import Answer
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.connect import FULL
@@ -25,10 +26,10 @@ class _Refusal(NamedTuple):
     detail: str
 
     def whole(self) -> bytes:
-        """Write the answer as it goes over the wire, as the last one of its connection."""
-        fields = [*self.headers, *SECURITY, ("Connection", "close")]
-        lines = "".join(f"{name}: {text}\r\n" for name, text in fields)
-        return f"HTTP/1.1 {self.status}\r\n{lines}\r\n".encode() + self.body
+        """Write the answer to a handshake as it goes over the wire, as the last one of its connection."""
+        status, _, phrase = self.status.partition(" ")
+        headers = [*self.headers, *SECURITY, ("Connection", "close")]
+        return Answer(int(status), phrase, headers, self.body, ()).serialized()
 
 
 def _refusal(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Refusal:

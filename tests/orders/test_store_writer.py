@@ -434,12 +434,14 @@ def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
 def test_a_hundred_thousand_changes_are_each_written_once(tmp_path: Path) -> None:
     """More than may wait: who puts them is told so, and nothing is lost."""
     path = tmp_path / "orders.db"
+    changes = [new(number) for number in range(100_000)]
+    behind = None
     with on_file(path) as (store, heard):
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            for number in range(100_000):
-                store.put(new(number))
-            behind = store.behind
+            for change in changes:
+                store.put(change)
+                behind = behind or store.behind  # a lock held for long is a failure, after which none wait
             other.execute("ROLLBACK")
         heard.until(lambda: heard.failures or len(heard.results) == 100_000)
         back = [item for items, _, _ in heard.failures for item in items] + store.forget(reopen=False)

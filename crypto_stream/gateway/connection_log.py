@@ -1,4 +1,4 @@
-"""Log lines for viewers that connect and leave: one each while they are few, one in all for a crowd."""
+"""Logs viewers that connect and leave: one line each, or a single line for all when there are many."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 
 log = logging.getLogger(__name__)
 
-# Lines from one `flush` to the next; a line costs half as much as all else about joining.
+# Lines from one `flush` to the next; a line costs half as much as everything else when a viewer joins.
 _MAX_LINES = 20
 
 
 class ConnectionLog:
-    """Log each client that connects or leaves; beyond a few until the next `flush` they are counted."""
+    """Logs each client that connects or leaves; beyond `_MAX_LINES` per `flush` they are only counted."""
 
     def __init__(self) -> None:
         self._lines = 0
@@ -29,7 +29,7 @@ class ConnectionLog:
             log.info("client left", extra={"client": client, "reason": reason})
 
     def flush(self) -> None:
-        """Log how many had no line of their own; to be called every second."""
+        """Log how many got no line of their own; to be called every second."""
         if self._others:
             log.info("more clients connected or left", extra=dict(self._others))
             self._others.clear()

@@ -13,7 +13,7 @@ from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
-from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
+from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, SLOW_CLIENT_TIMEOUT_S, Viewer
 from crypto_stream.market.status import Switch, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 from tests.gateway.test_mirror import full, snapshot
@@ -28,7 +28,7 @@ class Pipe:
         self.frames: list[Any] = []
         self.polls = polls
         self.reads = True
-        self.muted = False
+        self.paused = False
         self.was_cut = False
 
     def waiting(self) -> int:
@@ -38,7 +38,7 @@ class Pipe:
         return self.polls
 
     def offer(self, frame: Any) -> int:
-        return 0 if self.muted or self.waiting() else self.put(frame)
+        return 0 if self.paused or self.waiting() else self.put(frame)
 
     def put(self, frame: Any) -> int:
         self.frames.append(frame)
@@ -47,8 +47,8 @@ class Pipe:
     def drop(self) -> None:
         self.was_cut = True
 
-    def mute(self, muted: bool) -> None:
-        self.muted = muted
+    def pause_offers(self, paused: bool) -> None:
+        self.paused = paused
 
     def take(self) -> list[tuple[str, Any]]:
         """Read everything that waits, as (event, payload)."""
@@ -63,30 +63,30 @@ class House:
         self.now_s = 0.0
         self.mirror = full()
         self.counters = DeliveryMetrics()
-        self.breaths = 0
+        self.yields = 0
         self.delivery = Delivery(
             self.mirror,
             self.counters,
             lambda: event("hello", {"epoch": self.mirror.epoch}),
             lambda: event("status", {"sources": {"okx": {"state": "live"}}}),
             lambda: self.now_s,
-            self._breathe,
+            self._yield_control,
         )
         self._seq = 3
 
-    def _breathe(self) -> None:
-        self.breaths += 1
+    def _yield_control(self) -> None:
+        self.yields += 1
 
     def viewer(
-        self, name: str = "v", wish: Subscription | None = None, *, polls: bool = False
+        self, name: str = "v", subscription: Subscription | None = None, *, polls: bool = False
     ) -> tuple[Viewer, Pipe]:
         """Connect a viewer, greeted, subscribed and with nothing waiting."""
         pipe = Pipe(polls=polls)
         viewer = Viewer(name, pipe)
-        self.delivery.admit(viewer)
-        self.delivery.greet(viewer)
-        if wish:
-            self.delivery.grant(viewer, wish)
+        self.delivery.add(viewer)
+        self.delivery.send_hello(viewer)
+        if subscription:
+            self.delivery.subscribe(viewer, subscription)
         pipe.take()
         return viewer, pipe
 
@@ -116,10 +116,10 @@ def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: Ho
     """A subscription is answered with a whole snapshot of its symbols, after what greets everybody."""
     pipe = Pipe()
     viewer = Viewer("v", pipe)
-    house.delivery.admit(viewer)
-    house.delivery.greet(viewer)
-    house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Subscription(BTC, 100))
+    house.delivery.add(viewer)
+    house.delivery.send_hello(viewer)
+    house.delivery.send_hello(viewer)
+    house.delivery.subscribe(viewer, Subscription(BTC, 100))
 
     (hello, payload), (status, states), (name, quotes) = pipe.take()
     assert (hello, payload) == ("hello", {"epoch": "e1"})
@@ -130,7 +130,7 @@ def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: Ho
 
 def test_one_message_per_interval_with_the_newest_of_each_symbol(house: House) -> None:
     """However often symbols change, a flush sends each once, and the next flush nothing."""
-    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 100))
+    _, pipe = house.viewer(subscription=Subscription(EVERYTHING, 100))
     for price in ("101", "102", "103"):
         house.change(price)
         house.change(price + "0", at=1)
@@ -145,7 +145,7 @@ def test_one_message_per_interval_with_the_newest_of_each_symbol(house: House) -
 
 def test_only_the_interval_that_is_due_is_flushed(house: House) -> None:
     """A viewer of one interval gets nothing on another one's beat."""
-    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 1000))
+    _, pipe = house.viewer(subscription=Subscription(EVERYTHING, 1000))
     house.change("101")
 
     house.delivery.flush(100)
@@ -167,7 +167,7 @@ def test_members_of_a_channel_share_one_encoded_frame(house: House) -> None:
 
 def test_delta_carries_symbol_seq_and_only_what_changed(house: House) -> None:
     """Fields that stayed the same are left out."""
-    _, pipe = house.viewer(wish=Subscription(BTC, 100, delta=True))
+    _, pipe = house.viewer(subscription=Subscription(BTC, 100, delta=True))
     house.change("101")
 
     house.delivery.flush(100)
@@ -184,9 +184,9 @@ def test_a_viewer_that_joins_a_delta_channel_in_the_middle_ends_up_with_the_trut
     house.change("101")
     newcomer = Pipe()
     viewer = Viewer("second", newcomer)
-    house.delivery.admit(viewer)
-    house.delivery.grant(viewer, Subscription(BTC, 100, delta=True))
-    house.delivery.greet(viewer)
+    house.delivery.add(viewer)
+    house.delivery.subscribe(viewer, Subscription(BTC, 100, delta=True))
+    house.delivery.send_hello(viewer)
     house.change("100.00")
 
     house.delivery.flush(100)
@@ -198,7 +198,7 @@ def test_a_viewer_that_joins_a_delta_channel_in_the_middle_ends_up_with_the_trut
 
 def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
     """At most one frame waits, the others are skipped; drained, it gets one snapshot of the newest."""
-    _, pipe = house.viewer(wish=Subscription(BTC, 100))
+    _, pipe = house.viewer(subscription=Subscription(BTC, 100))
     _, other = house.viewer("other", Subscription(BTC, 100))
     pipe.reads = False
 
@@ -223,13 +223,13 @@ def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
 
 def test_thirty_seconds_behind_is_the_end(house: House) -> None:
     """Who takes nothing for 30 s is cut and counted, not before."""
-    viewer, pipe = house.viewer(wish=Subscription(BTC, 100))
+    viewer, pipe = house.viewer(subscription=Subscription(BTC, 100))
     pipe.reads = False
     house.stuff()
 
-    house.now_s = PATIENCE_S - 0.1
+    house.now_s = SLOW_CLIENT_TIMEOUT_S - 0.1
     early = house.delivery.cut_slow()
-    house.now_s = PATIENCE_S
+    house.now_s = SLOW_CLIENT_TIMEOUT_S
     late = house.delivery.cut_slow()
 
     assert (early, late) == ([], [viewer.id])
@@ -240,14 +240,14 @@ def test_thirty_seconds_behind_is_the_end(house: House) -> None:
 
 def test_reading_again_ends_the_countdown(house: House) -> None:
     """Thirty seconds count from the last time it was behind."""
-    _, pipe = house.viewer(wish=Subscription(BTC, 100))
+    _, pipe = house.viewer(subscription=Subscription(BTC, 100))
     pipe.reads = False
     house.stuff()
-    house.now_s = PATIENCE_S - 1
+    house.now_s = SLOW_CLIENT_TIMEOUT_S - 1
     pipe.take()
     house.delivery.flush(100)
 
-    house.now_s = PATIENCE_S + 1
+    house.now_s = SLOW_CLIENT_TIMEOUT_S + 1
 
     assert house.delivery.cut_slow() == []
 
@@ -255,7 +255,7 @@ def test_reading_again_ends_the_countdown(house: House) -> None:
 @pytest.mark.parametrize("delta", [False, True])
 def test_a_polling_viewer_gets_one_newest_message_per_poll(house: House, delta: bool) -> None:
     """Between two polls only one `quotes` waits; what changed meanwhile comes with the next, no snapshot."""
-    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 100, delta=delta), polls=True)
+    _, pipe = house.viewer(subscription=Subscription(EVERYTHING, 100, delta=delta), polls=True)
     for number, price in enumerate(("101", "102", "103")):
         house.change(price)
         house.change(price + "0", at=1 if number else 2)
@@ -275,11 +275,11 @@ def test_a_polling_viewer_gets_one_newest_message_per_poll(house: House, delta: 
 
 def test_after_unsubscribing_what_was_still_to_come_of_the_rest_comes(house: House) -> None:
     """Leaving a symbol loses no change of the others, and nothing of it comes any more."""
-    viewer, pipe = house.viewer(wish=Subscription(EVERYTHING, 5000))
+    viewer, pipe = house.viewer(subscription=Subscription(EVERYTHING, 5000))
     house.change("101")
     house.change("201", at=1)
 
-    house.delivery.narrow(viewer, Subscription(EVERYTHING.minus(BTC), 5000))
+    house.delivery.unsubscribe(viewer, Subscription(EVERYTHING.minus(BTC), 5000))
     house.change("102")
     house.change("202", at=1)
     house.delivery.flush(5000)
@@ -317,7 +317,7 @@ def test_a_switch_is_told_to_who_watches_one_of_its_symbols(house: House) -> Non
     _, btc = house.viewer("btc", Subscription(BTC, 100))
     _, eth = house.viewer("eth", Subscription(Symbols(False, frozenset({"ethusdt"})), 100))
 
-    house.delivery.switched(Switch(["btcusdt", "ticker_00"], "binance", None, "lost", 1))
+    house.delivery.send_switch(Switch(["btcusdt", "ticker_00"], "binance", None, "lost", 1))
 
     payload = {"symbols": ["btcusdt"], "from": "binance", "to": None, "reason": "lost", "time": 1}
     assert btc.take() == [("source", payload)]
@@ -335,9 +335,9 @@ def test_venues_go_to_who_asked_for_them(house: House) -> None:
     house.delivery.flush(100)
     second = Pipe()
     viewer = Viewer("second", second)
-    house.delivery.admit(viewer)
-    house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Subscription(BTC, 100, topics=(("venues", ""),)))
+    house.delivery.add(viewer)
+    house.delivery.send_hello(viewer)
+    house.delivery.subscribe(viewer, Subscription(BTC, 100, topics=(("venues", ""),)))
 
     assert [(name, rows["serving"]) for name, rows in first.take()] == [("venues", "binance")]
     assert [name for name, _ in second.take()] == ["hello", "status", "snapshot", "venues"]
@@ -348,13 +348,13 @@ def test_who_asks_without_reading_answers_is_cut(house: House) -> None:
     """Acknowledgements that are asked for are bounded too."""
     viewer, pipe = house.viewer()
     pipe.reads = False
-    for _ in range(MOST_OWED):
+    for _ in range(MAX_UNSENT):
         pipe.put(event("answer", None))
-    assert not house.delivery.overfull(viewer)
+    assert not house.delivery.cut_if_overloaded(viewer)
 
     pipe.put(event("answer", None))
 
-    assert house.delivery.overfull(viewer)
+    assert house.delivery.cut_if_overloaded(viewer)
     assert pipe.was_cut
 
 
@@ -363,7 +363,7 @@ def test_who_subscribes_again_and_again_has_one_snapshot_waiting(house: House) -
     viewer, pipe = house.viewer()
     pipe.reads = False
     for _ in range(60):
-        house.delivery.grant(viewer, Subscription(BTC, 5000))
+        house.delivery.subscribe(viewer, Subscription(BTC, 5000))
     waiting = [name for name, _ in pipe.take()]
     house.change("101")
     house.delivery.flush(0)
@@ -376,11 +376,11 @@ def test_different_wishes_keep_few_snapshots(house: House) -> None:
     """What each viewer was sent is not kept for everybody."""
     for number in range(200):
         viewer, _ = house.viewer(str(number))
-        house.delivery.grant(
+        house.delivery.subscribe(
             viewer, Subscription(Symbols(False, frozenset({"btcusdt", f"other{number}"})), 100)
         )
 
-    assert len(house.delivery._snapshots._kept) <= 32
+    assert len(house.delivery._snapshots._cached) <= 32
 
 
 def test_a_large_flush_lets_others_run(house: House) -> None:
@@ -391,4 +391,4 @@ def test_a_large_flush_lets_others_run(house: House) -> None:
 
     house.delivery.flush(100)
 
-    assert house.breaths == 3
+    assert house.yields == 3

@@ -18,7 +18,7 @@ from socketio.packet import Packet as SocketioPacket
 from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.session import ViewerSession
 from crypto_stream.gateway.engineio_parts import fit, open_session, take_pings
 from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 
@@ -33,13 +33,13 @@ class Clock:
 
 
 class House:
-    """A real engine.io server with a pulse, and its sessions."""
+    """A real engine.io server with a heartbeat, and its sessions."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.engine = engineio.Server(async_mode="threading", ping_interval=25, ping_timeout=20)
-        self.pulse = Heartbeat(self.engine, self.clock)
-        take_pings(self.engine, self.pulse.due)
+        self.heartbeat = Heartbeat(self.engine, self.clock)
+        take_pings(self.engine, self.heartbeat.schedule)
         self.gone: list[tuple[str, str]] = []
         self.engine.on("disconnect", lambda sid, reason: self.gone.append((sid, reason)))
 
@@ -54,7 +54,7 @@ class House:
     def after(self, seconds: float) -> None:
         """Let time pass and beat."""
         self.clock.now += seconds
-        self.pulse.beat()
+        self.heartbeat.beat()
 
 
 def kinds(session: Any) -> list[int]:
@@ -172,7 +172,7 @@ def test_a_frame_is_an_engineio_packet() -> None:
     decoded = Packet(encoded_packet=frame.encode())
 
     assert (decoded.packet_type, decoded.data) == (MESSAGE, '2["hello",1]')
-    assert frame.plain[2:] == b'42["hello",1]'
+    assert frame.uncompressed[2:] == b'42["hello",1]'
 
 
 def test_a_session_is_pinged_after_each_interval_it_answered() -> None:
@@ -250,10 +250,12 @@ def test_other_tasks_of_the_engine_still_run() -> None:
     assert ran == [1]
 
 
-@pytest.mark.parametrize("name", ["put", "qsize", "join", "offer", "waiting", "polling", "mute", "drop"])
+@pytest.mark.parametrize(
+    "name", ["put", "qsize", "join", "offer", "waiting", "polling", "pause_offers", "drop"]
+)
 def test_a_session_has_what_a_queue_and_a_pipe_need(name: str) -> None:
     """The parts of both that are used."""
-    assert hasattr(Session, name)
+    assert hasattr(ViewerSession, name)
 
 
 def test_histograms_count_cumulatively() -> None:

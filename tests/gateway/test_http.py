@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from crypto_stream.gateway.app import MOST_SENT
+from crypto_stream.gateway.app import MAX_RECEIVED
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine
 from tests.gateway.process import ADMIN, TOKEN, Gateway
@@ -279,7 +279,7 @@ PINS: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"source": 5}}, 400, "bad_parameter"),
     ({"json": {"source": ""}}, 400, "bad_parameter"),
     ({"json": {"source": "nobody"}}, 400, "unknown_source"),
-    ({"json": {"source": "x" * MOST_SENT}}, 413, "request_entity_too_large"),
+    ({"json": {"source": "x" * MAX_RECEIVED}}, 413, "request_entity_too_large"),
     (
         {"json": {"source": "binance"}, "headers": {"Content-Type": "text/plain"}},
         415,
@@ -289,7 +289,7 @@ PINS: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"source": "binance"}, "headers": {"Authorization": "Bearer"}}, 401, "unauthorized"),
     ({"json": {"source": "binance"}, "headers": {"Authorization": "Bearer None"}}, 401, "unauthorized"),
     ({"json": {"source": "binance"}, "headers": {"Authorization": f"Basic {TOKEN}"}}, 401, "unauthorized"),
-    ({"json": {"source": "x" * MOST_SENT}, "headers": {"Authorization": ""}}, 401, "unauthorized"),
+    ({"json": {"source": "x" * MAX_RECEIVED}, "headers": {"Authorization": ""}}, 401, "unauthorized"),
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.http.head import MOST_HEAD, MOST_LINE, BadRequestError
+from crypto_stream.gateway.http.head import MAX_HEAD, MAX_LINE, BadRequestError
 from crypto_stream.gateway.http.reader import Request, RequestReader
 
 MOST = 1000
@@ -102,8 +102,8 @@ BAD_FRAMING: dict[str, tuple[int, bytes]] = {
     "a target without a host": (400, get(line=b"GET http:/// HTTP/1.1")),
     "CONNECT": (405, get(line=b"CONNECT a:443 HTTP/1.1")),
     "TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-    "a long request line": (414, get(line=b"GET /" + b"a" * MOST_LINE + b" HTTP/1.1")),
-    "a long field": (431, get(b"X: " + b"a" * MOST_LINE)),
+    "a long request line": (414, get(line=b"GET /" + b"a" * MAX_LINE + b" HTTP/1.1")),
+    "a long field": (431, get(b"X: " + b"a" * MAX_LINE)),
     "a long head": (431, get(*[b"X: " + b"a" * 8000] * 5)),
     "many fields": (431, get(*[b"X: a"] * 101)),
     "blank lines without end": (400, b"\r\n" * 100),
@@ -196,7 +196,7 @@ def test_a_body_beyond_the_bound_is_left_out_and_the_connection_ends(sent: bytes
     head, _, body = request.data.partition(b"\r\n\r\n")
     length = re.search(rb"Content-Length: (\d+)", head)
 
-    assert (request.whole, request.rest, body) == (False, b"", b"")
+    assert (request.complete, request.rest, body) == (False, b"", b"")
     assert b"Connection: close" in head
     assert length is not None
     assert int(length[1]) > MOST
@@ -228,13 +228,13 @@ def test_nothing_without_end_is_kept(begin: bytes, again: bytes) -> None:
         while request is None:
             request = reader.feed(again)
             sent += len(again)
-            held = max(held, reader.held)
+            held = max(held, reader.buffered)
     except BadRequestError:
         request = None
 
-    assert request is None or not request.whole
-    assert sent <= MOST_HEAD
-    assert held <= MOST_HEAD
+    assert request is None or not request.complete
+    assert sent <= MAX_HEAD
+    assert held <= MAX_HEAD
 
 
 @settings(max_examples=300, deadline=None)

@@ -7,7 +7,7 @@ import json
 import pytest
 from websockets.frames import Close, Frame, Opcode
 
-from crypto_stream.gateway.delivery.packets import PacketError, number_of, read, read_body, read_message
+from crypto_stream.gateway.delivery.packets import PacketError, ack_id_of, read, read_body, read_message
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, Viewer
 from tests.gateway.raw import Raw, raw, text
@@ -301,4 +301,4 @@ async def test_the_number_of_an_answer_is_found_without_reading_the_rest(
     packet: str, number: int | None
 ) -> None:
     """For who is refused before its turn."""
-    assert number_of(packet) == number
+    assert ack_id_of(packet) == number

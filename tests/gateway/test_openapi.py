@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.gateway.app import create_app
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.openapi import DESCRIPTION
@@ -30,7 +30,7 @@ def app(tmp_path: Path) -> Flask:
         origins=(),
         async_mode="threading",
         websocket=None,
-        admission=AdmissionRules(1, Presence(1), DeliveryMetrics(), lambda: False),
+        admission=AdmissionRules(1, AddressLimit(1), DeliveryMetrics(), lambda: False),
     )
     return made
 

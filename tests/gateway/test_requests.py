@@ -105,10 +105,10 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     with pytest.raises(RefusedError) as refused:
         parse_subscribe(mirror, None, ({"symbols": "all", "venues": True},))
     fewer = [one.symbol for one in many[:MAX_WATCHED]]
-    wish = parse_subscribe(mirror, None, ({"symbols": fewer, "venues": True},))
+    subscription = parse_subscribe(mirror, None, ({"symbols": fewer, "venues": True},))
 
     assert refused.value.code == "too_many_symbols"
-    assert wish.topics == (("venues", ""),)
+    assert subscription.topics == (("venues", ""),)
 
 
 def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -> None:
@@ -120,12 +120,12 @@ def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -
     more = parse_subscribe(mirror, taken, ({"symbols": ["eth_usdt"], "interval_ms": 100},))
     fewer = parse_unsubscribe(mirror, more, ({"symbols": ["ETHUSDT"]},))
     everything = parse_subscribe(mirror, None, ({"symbols": "all"},))
-    wish, refused = resolve(full(), fewer)
+    subscription, refused = resolve(full(), fewer)
 
     assert taken.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00", "nope"}))
     assert fewer.symbols == taken.symbols
     assert everything.symbols == EVERYTHING
-    assert wish.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
+    assert subscription.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
     assert refused is not None
     assert (refused["code"], refused["symbols"]) == ("unknown_symbol", ["nope"])
     assert resolve(full(), everything) == (everything, None)
@@ -158,10 +158,16 @@ def test_topics_that_there_are_not_are_refused(text: str) -> None:
     assert refused.value.code == "unknown_topic"
 
 
-def test_a_wish_names_the_keys_of_its_topics() -> None:
+def test_a_subscription_names_the_keys_of_its_topics() -> None:
     """Of each symbol, and those that are of none."""
-    wish = Subscription(Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),))
+    subscription = Subscription(
+        Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),)
+    )
 
-    assert wish.keys(["btcusdt"]) == [("venues", "btcusdt"), ("candles", "btcusdt/1m"), ("movers", "hour")]
+    assert subscription.keys(["btcusdt"]) == [
+        ("venues", "btcusdt"),
+        ("candles", "btcusdt/1m"),
+        ("movers", "hour"),
+    ]
     assert Subscription(Symbols(), others=(("movers", "hour"),)).watches
     assert not Subscription(Symbols()).watches

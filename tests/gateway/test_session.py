@@ -9,7 +9,7 @@ import pytest
 from websockets.frames import Close, Frame, Opcode
 
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.session import ViewerSession
 from tests.gateway.raw import text
 from tests.gateway.test_engineio import House
 from tests.gateway.wired import MOST, Hub, bounds
@@ -46,7 +46,7 @@ def test_the_reason_of_an_end_names_the_close_code_where_there_is_one(said: byte
     connection.connected = False
     ours, client = socket.socketpair()
     with client:
-        session = Session(ours.detach(), hub, [], bounds(), connection, DeliveryMetrics(), lambda: None)
+        session = ViewerSession(ours.detach(), hub, [], bounds(), connection, DeliveryMetrics(), lambda: None)
         session.begin(b"")
         session.start()
         client.sendall(said)

@@ -61,7 +61,7 @@ def test_figures_of_every_kind_are_merged_family_by_family(tmp_path: Path) -> No
 def test_no_counter_goes_back_when_another_gateway_answers(tmp_path: Path) -> None:
     """Who answers a scrape writes its own first, so the next one has nothing older."""
     counted = [CollectorRegistry(), CollectorRegistry()]
-    counters = [Counter("asked", "Asked.", registry=own) for own in counted]
+    counters = [Counter("asked", "SocketioPacket.", registry=own) for own in counted]
     shared = [SharedMetrics(f"gateway-{at}", own, tmp_path / "m") for at, own in enumerate(counted)]
     seen: list[float] = []
     for at in range(20):

@@ -13,8 +13,8 @@ from websockets.extensions import Extension
 from websockets.frames import Frame as Received
 from websockets.protocol import Protocol, Side, State
 
-from crypto_stream.gateway.delivery.bounds import Bounds, Parts
-from crypto_stream.gateway.delivery.turns import Turns
+from crypto_stream.gateway.delivery.bounds import Bounds, PartialMessages
+from crypto_stream.gateway.delivery.round_robin import RoundRobin
 from crypto_stream.gateway.delivery.websocket import WebSocket
 
 MOST = 64 * 1024
@@ -22,7 +22,7 @@ MOST = 64 * 1024
 
 def bounds() -> Bounds:
     """Make bounds of its own for a connection; what waits for its turn is done at once."""
-    return Bounds(MOST, Parts(), Turns(lambda run: run(), lambda: None))
+    return Bounds(MOST, PartialMessages(), RoundRobin(lambda run: run(), lambda: None))
 
 
 class Hub:
@@ -32,16 +32,16 @@ class Hub:
         self._watched: dict[tuple[int, int], Callable[..., None]] = {}
         self._put_off: list[Callable[..., None]] = []
 
-    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+    def on_readable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
         return self._watch((descriptor, selectors.EVENT_READ), call)
 
-    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+    def on_writable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
         return self._watch((descriptor, selectors.EVENT_WRITE), call)
 
-    def soon(self, call: Callable[..., None], *args: Any) -> None:
+    def call_soon(self, call: Callable[..., None], *args: Any) -> None:
         call(*args)
 
-    def later(self, seconds: float, call: Callable[..., None]) -> None:
+    def call_later(self, seconds: float, call: Callable[..., None]) -> None:
         assert seconds > 0
         self._put_off.append(call)
 

@@ -10,8 +10,7 @@ import socket
 from websockets.extensions import Extension
 from websockets.frames import CloseCode, Opcode
 from websockets.frames import Frame as Incoming
-from websockets.protocol import Protocol as Frames
-from websockets.protocol import Side, State
+from websockets.protocol import Protocol, Side, State
 
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.close_codes import fault
@@ -22,89 +21,107 @@ from crypto_stream.gateway.listener import prepare
 
 log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
-_quiet.setLevel(logging.CRITICAL)  # what a client does wrong is answered with a close code
+_quiet.setLevel(logging.CRITICAL)  # a client learns of its errors from the close code
 
 _SEND_BUFFER = 64 * 1024
-# Bytes read at once: of the smallest frames that is a hundred, not thousands for which all others wait.
-_CHUNK = 1024
-# Pieces written at once; the system takes no more than 1,024.
-_PIECES = 64
-# Seconds for which a client is not read at most, then it is looked at again.
-_LONGEST_REST_S = 2.0
-# What the decompressor of an unfinished message holds.
-_INFLATING = 40_000
-# Seconds the other side has to answer our close, and to take the last bytes.
+# Bytes read at once: at most a hundred of the smallest frames. Thousands would make all other clients wait.
+_READ_BYTES = 1024
+# Buffers per write; the kernel accepts at most 1,024.
+_MAX_BUFFERS = 64
+# The longest time for which reading from a client is delayed at once.
+_MAX_READ_DELAY_S = 2.0
+# Memory of the decompressor of an incomplete message.
+_INFLATER_BYTES = 40_000
+# Seconds for the client to answer our close frame and to read the last bytes.
 CLOSE_S = 5.0
 
 
 class WebSocket(_socket.socket):
-    """One WebSocket after its handshake; a subclass says what becomes of what it `received`.
+    """One WebSocket after its handshake; a subclass handles the messages `received`.
 
-    Owns the socket. What it cannot write at once waits in `_owed`: the rest of a frame, then what was `put`
-    meanwhile; the caller bounds that by `waiting`. While anything waits nothing is read, so a client cannot
-    make us owe more by asking more. `offer` never queues a frame of which nothing was sent.
+    What cannot be written at once is queued in `_unsent`: the rest of a frame, then what is `put`. Callers
+    limit that queue by checking `waiting`. While anything is queued nothing is read, so a client cannot
+    lengthen the queue by sending requests. `offer` never queues a frame of which nothing was sent.
 
-    It is the socket itself, not an owner of one: with a thousand viewers the processor waits for memory, and
-    each further object on the way to `send` costs as much as running through it.
+    It inherits from the socket instead of having one: with a thousand viewers, most time is spent on cache
+    misses, and each further object on the way to `send` costs as much as the code itself.
     """
 
     __slots__ = (
-        *("_assembly", "_blocked", "_bounds", "_closed", "_deflate", "_finishing", "_frames", "_gathering"),
-        *("_heard", "_held", "_hub", "_kept", "_muted", "_owed", "_reader", "_rest_s", "_resting"),
-        *("_started", "_told", "_writer"),
+        "_assembly",
+        "_blocked",
+        "_bounds",
+        "_closed",
+        "_corked",
+        "_data_received",
+        "_deflate",
+        "_end_notified",
+        "_hub",
+        "_offers_paused",
+        "_partial_bytes",
+        "_protocol",
+        "_read_delay_s",
+        "_reader",
+        "_reading_delayed",
+        "_reading_paused",
+        "_shutdown_pending",
+        "_started",
+        "_unsent",
+        "_writer",
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
-        """Take over a connection; messages longer than the `bounds` allow end it with 1009."""
+        """Take ownership of a descriptor; a message longer than `bounds` allow closes it with 1009."""
         super().__init__(fileno=descriptor)
         self.setblocking(False)
-        with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
+        with contextlib.suppress(OSError):  # the client may have gone; the first send will show it
             prepare(self)
             self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._hub = hub
         self._bounds = bounds
-        self._kept = 0
+        self._partial_bytes = 0
         self._assembly = MessageAssembly()
-        self._frames = Frames(Side.SERVER, state=State.OPEN, max_size=bounds.message, logger=_quiet)
-        self._frames.extensions = extensions
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=bounds.max_message, logger=_quiet)
+        self._protocol.extensions = extensions
         self._deflate = bool(extensions)
-        self._owed: list[bytes | memoryview] = []
+        self._unsent: list[bytes | memoryview] = []
         self._reader: Stop | None = None
         self._writer: Stop | None = None
-        self._blocked = self._closed = self._finishing = self._gathering = self._held = False
-        self._heard = self._muted = self._resting = self._started = self._told = False
-        self._rest_s = 0.0
+        self._blocked = self._closed = self._corked = self._data_received = self._end_notified = False
+        self._offers_paused = self._reading_delayed = self._reading_paused = False
+        self._shutdown_pending = self._started = False
+        self._read_delay_s = 0.0
 
     def received(self, message: str | bytes) -> None:
-        """Take one whole message; called on the hub, so it may not block."""
+        """Handle one complete message; called on the hub, so it must not block."""
         raise NotImplementedError
 
     def ended(self) -> None:
-        """Notice, once, that no message comes any more; called on the hub or by who ended it."""
+        """Called once, when no more messages will be received: on the hub, or by whatever ended it."""
         raise NotImplementedError
 
     def begin(self, response: bytes) -> None:
-        """Answer the handshake."""
+        """Send the response to the handshake."""
         self.put_raw(response)
 
     def start(self, early: bytes = b"") -> None:
-        """Begin to read; `early` came right behind the handshake."""
+        """Start reading; `early` was received together with the handshake."""
         self._started = True
         if early and not self._closed:
-            self._guarded(early)
-        self._attend()
+            self._take_safely(early)
+        self._update_reader()
 
     def waiting(self) -> int:
-        """Count what waits to be written; 0 exactly when the socket takes more."""
-        return len(self._owed) or int(self._blocked)
+        """Count the queued buffers; 0 exactly when the socket is writable."""
+        return len(self._unsent) or int(self._blocked)
 
     def offer(self, frame: Sendable) -> int:
-        """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
-        if self._blocked or self._muted or self._told:
+        """Send a frame that a newer one supersedes; return its bytes, or 0 if skipped: the client is slow."""
+        if self._blocked or self._offers_paused or self._end_notified:
             return 0
-        if self._gathering:
+        if self._corked:
             return self.put_frame(frame)
-        data = frame.deflated if self._deflate else frame.plain
+        data = frame.deflated if self._deflate else frame.uncompressed
         size = len(data)
         try:
             sent = self.send(data)
@@ -115,93 +132,93 @@ class WebSocket(_socket.socket):
             self.cut()
             return 0
         if sent != size:
-            self._owed.append(memoryview(data)[sent:])
+            self._unsent.append(memoryview(data)[sent:])
             self._block()
         return size
 
     def put_frame(self, frame: Sendable) -> int:
-        """Send a frame that must not be lost, or let it wait; return its bytes."""
-        return self.put_raw(frame.deflated if self._deflate else frame.plain)
+        """Send or queue a frame that must not be lost; return its bytes."""
+        return self.put_raw(frame.deflated if self._deflate else frame.uncompressed)
 
     def put_raw(self, data: bytes) -> int:
-        """Send bytes that must not be lost, or let them wait; return how many."""
-        if self._told:
+        """Send or queue bytes that must not be lost; return how many."""
+        if self._end_notified:
             return 0
-        self._owe(data)
+        self._enqueue(data)
         return len(data)
 
-    def gather(self) -> None:
-        """Let what is put from now on wait, to be written at once by `release`."""
-        self._gathering = True
+    def cork(self) -> None:
+        """Queue everything from now on, to be sent in one write by `uncork`."""
+        self._corked = True
 
-    def release(self) -> None:
-        """Write what was gathered."""
-        self._gathering = False
-        if self._owed and not (self._blocked or self._closed):
+    def uncork(self) -> None:
+        """Write what was queued since `cork`."""
+        self._corked = False
+        if self._unsent and not (self._blocked or self._closed):
             self._write()
 
     def ping(self, payload: bytes = b"") -> None:
-        """Ask the client's WebSocket for a sign of life; `silent` tells whether one came, `ponged` which."""
-        if not self._closed and self._frames.state is State.OPEN:
-            self._frames.send_ping(payload)
-            self._pass_on()
+        """Send a WebSocket ping; the pong is passed to `ponged`."""
+        if not self._closed and self._protocol.state is State.OPEN:
+            self._protocol.send_ping(payload)
+            self._send_protocol_output()
 
     def ponged(self, payload: bytes) -> None:
-        """Notice the answer to a ping: the client has read all that was sent before it."""
+        """Called with the payload of a pong: the client has read everything sent before that ping."""
 
     def silent(self) -> bool:
-        """Say whether nothing came since this was last asked."""
-        heard, self._heard = self._heard, False
-        return not heard
+        """Say whether nothing was received since the last call."""
+        received, self._data_received = self._data_received, False
+        return not received
 
     def end(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Begin the close handshake; the connection ends after `CLOSE_S` at the latest."""
-        if not self._closed and self._frames.state is State.OPEN:
-            self._frames.send_close(code, reason)
-            self._hub.later(CLOSE_S, self.cut)
-            self._pass_on()
-            self._tell_ended()
+        """Start the close handshake; the connection is cut after `CLOSE_S` at the latest."""
+        if not self._closed and self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._hub.call_later(CLOSE_S, self.cut)
+            self._send_protocol_output()
+            self._notify_ended()
 
     def fault(self) -> str:
-        """Name the close code that ended the connection, "" when it is no more than a goodbye."""
-        return fault(self._frames.close_sent)  # the client's own code is echoed, so it is this one too
+        """Name the close code that ended the connection, "" for a normal closure."""
+        return fault(self._protocol.close_sent)  # the code of a client's close frame is echoed
 
     def cut(self, *_: object) -> None:
-        """End the connection now, whatever is unsent."""
+        """Close the connection immediately, whatever is unsent."""
         if self._closed:
             return
-        self._closed = self._blocked = True  # blocked: nobody sends to it any more
-        self._owed.clear()
-        self._attend()
+        self._closed = self._blocked = True  # blocked: nothing is sent any more
+        self._unsent.clear()
+        self._update_reader()
         self._unwatch()
         with contextlib.suppress(OSError):  # the other side may have closed it first
             self.shutdown(socket.SHUT_RDWR)
         self.close()
-        self._tell_ended()
+        self._notify_ended()
 
-    def mute(self, muted: bool) -> None:
-        """Refuse what is offered, whether or not the socket would take it."""
-        self._muted = muted
+    def pause_offers(self, paused: bool) -> None:
+        """Make `offer` skip all frames, even if the socket is writable."""
+        self._offers_paused = paused
 
-    def hold(self, held: bool) -> None:
-        """Read no more while the application has enough to do."""
-        if held != self._held:
-            self._held = held
-            self._attend()
+    def pause_reading(self, paused: bool) -> None:
+        """Stop reading while the application is busy, or resume."""
+        if paused != self._reading_paused:
+            self._reading_paused = paused
+            self._update_reader()
 
-    def rest(self, seconds: float) -> None:
-        """Read nothing for so much longer, once what was read is taken: the client sends too fast."""
-        self._rest_s += seconds
+    def delay_reading(self, seconds: float) -> None:
+        """Stop reading for this time after the current data; calls add up. For clients that send too fast."""
+        self._read_delay_s += seconds
 
-    def _rested(self, *_: object) -> None:
-        self._resting = False
-        self._attend()
+    def _resume_reading(self, *_: object) -> None:
+        self._reading_delayed = False
+        self._update_reader()
 
     def _block(self) -> None:
         if not self._blocked:
             self._blocked = True
-            self._writer = self._hub.writing(self.fileno(), self._writable)
-            self._attend()
+            self._writer = self._hub.on_writable(self.fileno(), self._writable)
+            self._update_reader()
 
     def _writable(self, *_: object) -> None:
         if self._closed:
@@ -209,7 +226,7 @@ class WebSocket(_socket.socket):
         self._unwatch()
         self._blocked = False
         self._write()
-        self._attend()
+        self._update_reader()
 
     def _unwatch(self) -> None:
         if self._writer is not None:
@@ -217,29 +234,31 @@ class WebSocket(_socket.socket):
             self._writer = None
 
     def _write(self) -> None:
-        owed = self._owed
-        while owed:
+        unsent = self._unsent
+        while unsent:
             try:
-                sent = self.sendmsg(owed[:_PIECES]) if len(owed) > 1 else self.send(owed[0])
+                sent = self.sendmsg(unsent[:_MAX_BUFFERS]) if len(unsent) > 1 else self.send(unsent[0])
             except BlockingIOError:
                 self._block()
                 return
             except OSError:
                 self.cut()
                 return
-            while owed and sent >= len(owed[0]):
-                sent -= len(owed.pop(0))
+            while unsent and sent >= len(unsent[0]):
+                sent -= len(unsent.pop(0))
             if sent:
-                owed[0] = memoryview(owed[0])[sent:]
-        if self._finishing:
+                unsent[0] = memoryview(unsent[0])[sent:]
+        if self._shutdown_pending:
             with contextlib.suppress(OSError):  # the other side may have closed it first
                 self.shutdown(socket.SHUT_WR)
 
-    def _attend(self) -> None:
-        """Watch for reading exactly while both we and the application can take more."""
-        wanted = self._started and not (self._blocked or self._held or self._resting or self._closed)
+    def _update_reader(self) -> None:
+        """Watch for incoming data exactly while it may be read."""
+        wanted = self._started and not (
+            self._blocked or self._reading_paused or self._reading_delayed or self._closed
+        )
         if wanted and self._reader is None:
-            self._reader = self._hub.reading(self.fileno(), self._readable)
+            self._reader = self._hub.on_readable(self.fileno(), self._readable)
         elif not wanted and self._reader is not None:
             self._reader()
             self._reader = None
@@ -248,17 +267,17 @@ class WebSocket(_socket.socket):
         if self._closed:
             return
         try:
-            data = self.recv(_CHUNK)
+            data = self.recv(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self.cut()
             return
-        self._heard = True
-        self._guarded(data)
+        self._data_received = True
+        self._take_safely(data)
 
-    def _guarded(self, data: bytes) -> None:
-        """Take what arrived; a fault of ours ends this connection and harms no other."""
+    def _take_safely(self, data: bytes) -> None:
+        """Handle received data; an error in our code closes this connection and affects no other."""
         try:
             self._take(data)
         except Exception:
@@ -266,79 +285,79 @@ class WebSocket(_socket.socket):
             self.cut()
 
     def _take(self, data: bytes) -> None:
-        frames = self._frames
+        frames = self._protocol
         if data:
             frames.receive_data(data)
         else:
             frames.receive_eof()
         for frame in frames.events_received():
-            if not self._told and isinstance(frame, Incoming):
+            if not self._end_notified and isinstance(frame, Incoming):
                 self._assemble(frame)
-        self._pass_on()
+        self._send_protocol_output()
         if frames.state is not State.OPEN:
-            self._tell_ended()
-        self._note_parts()
+            self._notify_ended()
+        self._update_partial()
         if frames.state is State.CLOSED or not data:
             self.cut()
-        elif self._rest_s:
-            seconds, self._rest_s, self._resting = self._rest_s, 0.0, True
-            self._hub.later(min(seconds, _LONGEST_REST_S), self._rested)
-            self._attend()
+        elif self._read_delay_s:
+            seconds, self._read_delay_s, self._reading_delayed = self._read_delay_s, 0.0, True
+            self._hub.call_later(min(seconds, _MAX_READ_DELAY_S), self._resume_reading)
+            self._update_reader()
 
-    def _note_parts(self) -> None:
-        """Let the bounds know what is kept of an unfinished message."""
-        kept = 0
-        if not self._told:
-            kept = len(self._frames.reader.buffer)
-            if (part := self._assembly.kept()) is not None:
-                kept += part + (_INFLATING if self._deflate else 0)
-        if kept != self._kept:
-            self._kept = kept
-            self._bounds.parts.note(self, kept)
+    def _update_partial(self) -> None:
+        """Report the size of the incomplete message to the shared limit."""
+        size = 0
+        if not self._end_notified:
+            size = len(self._protocol.reader.buffer)
+            if (partial := self._assembly.size()) is not None:
+                size += partial + (_INFLATER_BYTES if self._deflate else 0)
+        if size != self._partial_bytes:
+            self._partial_bytes = size
+            self._bounds.partial.update(self, size)
 
-    def _count_small(self) -> None:
-        """Slow down who sends many pings and fragments, and end who sends nothing else."""
-        seconds = self._assembly.small()
+    def _count_non_message(self) -> None:
+        """Slow down a client that sends many pings or fragments; close it if there are too many."""
+        seconds = self._assembly.count_non_message()
         if seconds is None:
             self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
         else:
-            self.rest(seconds)
+            self.delay_reading(seconds)
 
     def _assemble(self, frame: Incoming) -> None:
-        """Take a frame, and the message that it ends; text must be UTF-8."""
+        """Handle a frame, and the message that it completes; text must be UTF-8."""
         if not frame.fin or frame.opcode not in (Opcode.TEXT, Opcode.BINARY):
-            self._count_small()
+            self._count_non_message()
         if frame.opcode is Opcode.PONG:
             self.ponged(bytes(frame.data))
             return
         try:
             message = self._assembly.add(frame)
         except UnicodeDecodeError:
-            self._frames.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
-            self._tell_ended()
+            self._protocol.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
+            self._notify_ended()
             return
         if message is not None:
             self.received(message)
 
-    def _pass_on(self) -> None:
-        """Send what the protocol answers by itself: pongs, close frames, the end of the stream."""
-        writes = self._frames.data_to_send()
+    def _send_protocol_output(self) -> None:
+        """Send what the protocol generates by itself: pongs, close frames, the end of the stream."""
+        writes = self._protocol.data_to_send()
         ending = bool(writes) and not writes[-1]
-        if ending and not self._finishing:
-            self._finishing = True
-            self._hub.later(CLOSE_S, self.cut)
+        if ending and not self._shutdown_pending:
+            self._shutdown_pending = True
+            self._hub.call_later(CLOSE_S, self.cut)
         if writes:
-            self._owe(b"".join(writes))
+            self._enqueue(b"".join(writes))
 
-    def _owe(self, data: bytes) -> None:
+    def _enqueue(self, data: bytes) -> None:
         if not self._closed:
-            self._owed.append(data)
-            if not (self._blocked or self._gathering):
+            self._unsent.append(data)
+            if not (self._blocked or self._corked):
                 self._write()
 
-    def _tell_ended(self) -> None:
-        if not self._told:
-            self._told = True
+    def _notify_ended(self) -> None:
+        if not self._end_notified:
+            self._end_notified = True
             self._assembly.clear()
-            self._note_parts()
+            self._update_partial()
             self.ended()

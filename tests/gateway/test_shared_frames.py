@@ -7,7 +7,7 @@ from typing import Any
 
 from crypto_stream.bus.messages import Beat
 from crypto_stream.gateway.delivery.frames import Frame
-from crypto_stream.gateway.greetings import Greetings
+from crypto_stream.gateway.shared_frames import SharedFrames
 from tests.gateway.test_mirror import full, snapshot
 
 
@@ -19,7 +19,7 @@ def payload(frame: Frame) -> Any:
 def test_hello_is_one_frame_until_what_it_says_changes() -> None:
     """A quote or a beat changes nothing of it; other data does."""
     mirror = full()
-    greetings = Greetings(mirror)
+    greetings = SharedFrames(mirror)
 
     first = greetings.hello()
     mirror.receive(Beat(1, mirror.sources(0.0), None, 0.0), 1.0)
@@ -35,7 +35,7 @@ def test_who_comes_together_is_told_one_status() -> None:
     """Who comes later is told a new one, and so is everybody at once where a state has changed."""
     now_s = 1.0
     mirror = full()
-    greetings = Greetings(mirror, lambda: now_s)
+    greetings = SharedFrames(mirror, lambda: now_s)
 
     first, second = greetings.status(), greetings.status()
     now_s = 1.1

@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.http.arrivals import IDLE_S, Arrival, Arrivals, Caller
 from crypto_stream.gateway.http.connections import ANSWER_S, Connections
+from crypto_stream.gateway.http.new_connections import (
+    IDLE_S,
+    NewConnection,
+    NewConnections,
+    RequestConnection,
+)
 from tests.gateway.wired import Hub
 
 PEER = ("127.0.0.1", 4711)
@@ -33,13 +38,13 @@ class LateHub(Hub):
 
 
 class House:
-    """Arrivals of which those join that say so; the others are served."""
+    """NewConnections of which those join that say so; the others are served."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.hub = LateHub()
         self.connections = Connections(10, DeliveryMetrics(), lambda: 0, lambda: self.now)
-        self.arrivals = Arrivals(
+        self.new_connections = NewConnections(
             *(socket.AF_UNIX, self.hub, self.connections, self._join, self._serve), lambda: self.now
         )
         self.joined: list[socket.socket] = []
@@ -52,19 +57,19 @@ class House:
         self.clients.append(client)
         client.settimeout(10)
         client.sendall(first)
-        self.arrivals.take(ours.detach(), PEER)
+        self.new_connections.take(ours.detach(), PEER)
         return client
 
-    def _join(self, arrival: Arrival) -> bool:
-        if arrival.came != b"join":
+    def _join(self, connection: NewConnection) -> bool:
+        if connection.received != b"join":
             return False
-        self.joined.append(socket.socket(fileno=arrival.leave()))
+        self.joined.append(socket.socket(fileno=connection.detach_descriptor()))
         return True
 
-    def _serve(self, caller: Caller) -> None:
-        self.served.append((caller.came, caller.peer))
-        caller.connection.sendall(b"served")
-        caller.seat.leave()
+    def _serve(self, request: RequestConnection) -> None:
+        self.served.append((request.received, request.peer))
+        request.socket.sendall(b"served")
+        request.entry.remove()
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def test_who_asks_nothing_is_ended_after_its_time(house: House) -> None:
     new = house.come()
 
     house.now = IDLE_S
-    house.arrivals.sweep()
+    house.new_connections.sweep()
     new.sendall(b"join")
     house.hub.turn()
     house.hub.run()

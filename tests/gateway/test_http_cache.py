@@ -21,7 +21,7 @@ from crypto_stream.gateway.app import ROOT
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running
 from tests.gateway.raw import handshake
-from tests.gateway.test_fast_head import CHROMIUM, NOT_SIMPLE, SIMPLE, with_fields
+from tests.gateway.test_cacheable_request import CHROMIUM, NOT_SIMPLE, SIMPLE, with_fields
 from tests.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

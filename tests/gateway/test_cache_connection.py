@@ -17,9 +17,9 @@ IDLE_S = 60.0
 ASKED = re.compile(rb"(\d+)\n")
 
 
-def road(came: bytes) -> tuple[int, bytes] | None:
+def road(received: bytes) -> tuple[int, bytes] | None:
     """Answer a line of digits with that many bytes."""
-    asked = ASKED.match(came)
+    asked = ASKED.match(received)
     if asked is None:
         return None
     if asked[1] == b"13":
@@ -45,7 +45,7 @@ class Pause:
                 step()
         return True
 
-    def end(self) -> None:
+    def resume(self) -> None:
         assert not self._ended
         self._ended = True
 
@@ -100,24 +100,24 @@ def test_requests_are_answered_without_waking_the_thread_until_one_is_not_simple
             lambda: client.send(b"no"),
         ]
 
-        left = desk(server, client, *asked).attend(b"2\n1\n", IDLE_S)
+        left = desk(server, client, *asked).serve(b"2\n1\n", IDLE_S)
 
         assert left == b"no"
         assert waits == [b"......"]
 
 
-@pytest.mark.parametrize("came", [b"no", b"1\nno", b"1\n2", b"1\n" * 1000 + b"no"])
-def test_what_came_already_needs_no_waiting(came: bytes) -> None:
+@pytest.mark.parametrize("received", [b"no", b"1\nno", b"1\n2", b"1\n" * 1000 + b"no"])
+def test_what_came_already_needs_no_waiting(received: bytes) -> None:
     with connected() as (client, server):
-        answers = came.count(b"1\n")
-        assert desk(server, client).attend(came, IDLE_S) == came[2 * answers :]
+        answers = received.count(b"1\n")
+        assert desk(server, client).serve(received, IDLE_S) == received[2 * answers :]
         server.close()
         assert everything(client) == b"." * answers
 
 
 def test_the_end_is_nothing_left() -> None:
     with connected() as (client, server):
-        assert desk(server, client, lambda: client.shutdown(socket.SHUT_WR)).attend(b"", IDLE_S) == b""
+        assert desk(server, client, lambda: client.shutdown(socket.SHUT_WR)).serve(b"", IDLE_S) == b""
 
 
 def test_an_end_right_behind_a_request_loses_no_answer() -> None:
@@ -126,7 +126,7 @@ def test_an_end_right_behind_a_request_loses_no_answer() -> None:
         client.shutdown(socket.SHUT_WR)
 
     with connected() as (client, server):
-        assert desk(server, client, last).attend(b"", IDLE_S) == b""
+        assert desk(server, client, last).serve(b"", IDLE_S) == b""
         assert client.recv(99) == b"....."
 
 
@@ -134,7 +134,7 @@ def test_a_client_that_does_not_take_its_answer_is_waited_for_by_its_own_thread(
     size = 20_000_000
     with connected() as (client, server):
         first = desk(server, client, lambda: client.send(b"%d\n" % size), lambda: client.send(b"no"))
-        assert first.attend(b"", IDLE_S) == b"no"
+        assert first.serve(b"", IDLE_S) == b"no"
         server.close()
         assert first._connection.client_read + len(everything(client)) == size
 
@@ -145,7 +145,7 @@ def test_a_connection_is_given_up_only_after_a_whole_time_without_a_request() ->
             server, client, lambda: client.send(b"1\n"), None, lambda: client.send(b"1\n"), None, None
         )
         with pytest.raises(TimeoutError):
-            idle.attend(b"", IDLE_S)
+            idle.serve(b"", IDLE_S)
         assert client.recv(99) == b".."
 
 
@@ -155,9 +155,9 @@ def test_a_reset_is_the_threads_error() -> None:
         client.close()
 
     with connected() as (client, server), pytest.raises(ConnectionResetError):
-        desk(server, client, reset).attend(b"", IDLE_S)
+        desk(server, client, reset).serve(b"", IDLE_S)
 
 
 def test_a_fault_of_ours_is_the_threads_error_and_not_the_hubs() -> None:
     with connected() as (client, server), pytest.raises(ArithmeticError):
-        desk(server, client, lambda: client.send(b"13\n")).attend(b"", IDLE_S)
+        desk(server, client, lambda: client.send(b"13\n")).serve(b"", IDLE_S)

@@ -14,7 +14,7 @@ from websockets.frames import Close, Frame, Opcode
 
 from crypto_stream.gateway.delivery.frames import Frame as Sent
 from crypto_stream.gateway.delivery.frames import event
-from crypto_stream.gateway.delivery.handshake import answer
+from crypto_stream.gateway.delivery.handshake import respond
 from tests.gateway.wired import MOST, Wired, wired
 
 GOOD = {
@@ -40,7 +40,7 @@ def close_code(frames: list[Frame]) -> int:
 
 def test_the_handshake_is_answered_as_the_standard_says() -> None:
     """The example of RFC 6455, 1.3."""
-    made = answer(GOOD, compression=True)
+    made = respond(GOOD, compression=True)
 
     assert made.status == 101
     assert dict(made.headers)["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -66,7 +66,7 @@ def test_compression_is_agreed_on_only_where_one_frame_serves_all(
     """No memory between messages on either side, and never a smaller window than ours."""
     environ = GOOD if offer is None else {**GOOD, "HTTP_SEC_WEBSOCKET_EXTENSIONS": offer}
 
-    made = answer(environ, compression=compression)
+    made = respond(environ, compression=compression)
 
     told = dict(made.headers).get("Sec-WebSocket-Extensions")
     assert made.status == 101
@@ -91,7 +91,7 @@ def test_compression_is_agreed_on_only_where_one_frame_serves_all(
 )
 def test_a_broken_handshake_is_refused(changed: dict[str, str], status: int) -> None:
     """With the status the standard names."""
-    assert answer({**GOOD, **changed}, compression=True).status == status
+    assert respond({**GOOD, **changed}, compression=True).status == status
 
 
 @given(
@@ -100,7 +100,7 @@ def test_a_broken_handshake_is_refused(changed: dict[str, str], status: int) -> 
 )
 def test_no_handshake_breaks_the_judge(changed: dict[str, str], compression: bool) -> None:
     """Whatever stands in the headers, there is an answer that fits on the wire or in a WSGI response."""
-    made = answer({**GOOD, **changed}, compression=compression)
+    made = respond({**GOOD, **changed}, compression=compression)
 
     assert made.status == 101 or made.status >= 400
     if made.status == 101:
@@ -264,20 +264,20 @@ def test_what_is_gathered_is_written_at_once_and_in_order() -> None:
     """Nothing overtakes it, not even what is offered meanwhile; then all goes on as before."""
     frames = [event("quotes", number) for number in range(4)]
     with wired() as both:
-        both.wire.gather()
+        both.wire.cork()
         both.wire.put_frame(frames[0])
         offered = both.wire.offer(frames[1])
         both.wire.put_frame(frames[2])
         before = both.read()
-        both.wire.release()
+        both.wire.uncork()
         after = both.client.recv(1 << 16)
         both.wire.put_frame(frames[3])
         later = both.client.recv(1 << 16)
 
     assert before == []
-    assert offered == len(frames[1].plain)
-    assert after == b"".join(one.plain for one in frames[:3])
-    assert later == frames[3].plain
+    assert offered == len(frames[1].uncompressed)
+    assert after == b"".join(one.uncompressed for one in frames[:3])
+    assert later == frames[3].uncompressed
 
 
 def test_one_shared_frame_serves_who_compresses_and_who_does_not() -> None:
@@ -290,11 +290,11 @@ def test_one_shared_frame_serves_who_compresses_and_who_does_not() -> None:
             size = one.wire.offer(frame)
             one.wire.put_frame(small)
             texts.append([bytes(received.data).decode() for received in one.read()])
-            assert (size == len(frame.plain)) == (extension is None)
+            assert (size == len(frame.uncompressed)) == (extension is None)
 
     assert texts == [[frame.encode(), small.encode()]] * 2
-    assert len(frame.deflated) < len(frame.plain) / 5
-    assert small.deflated is small.plain
+    assert len(frame.deflated) < len(frame.uncompressed) / 5
+    assert small.deflated is small.uncompressed
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.gateway.delivery.presence import Presence
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.web.forwarded import client
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running, viewing
@@ -50,17 +50,17 @@ async def test_the_client_is_the_last_address_before_the_trusted_proxies(
 
 async def test_a_host_with_many_ipv6_addresses_is_one() -> None:
     """A /64 is what one customer gets; an IPv4 address written as IPv6 is that address."""
-    presence = Presence(2)
+    address_limit = AddressLimit(2)
     for address in ("2001:db8::1", "2001:db8::2", "1.1.1.1", "::ffff:1.1.1.1"):
-        presence.enter(address)
+        address_limit.add(address)
 
-    assert [presence.full(one) for one in ("2001:db8::3", "2001:db8:0:1::3", "1.1.1.1")] == [
+    assert [address_limit.full(one) for one in ("2001:db8::3", "2001:db8:0:1::3", "1.1.1.1")] == [
         True,
         False,
         True,
     ]
-    presence.leave("2001:db8::2")
-    assert not presence.full("2001:db8::1")
+    address_limit.remove("2001:db8::2")
+    assert not address_limit.full("2001:db8::1")
 
 
 @asynccontextmanager

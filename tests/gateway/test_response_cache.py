@@ -14,7 +14,7 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, quote
-from tests.gateway.test_fast_head import SIMPLE, with_fields
+from tests.gateway.test_cacheable_request import SIMPLE, with_fields
 
 FILE = "js/live.js"
 SAYING = "a saying of sixty letters that comes again and again, and yet again; "

@@ -1,4 +1,4 @@
-"""Whose request it is, and how much one address may hold."""
+"""The client's address behind proxies, and the limit per address."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def test_the_client_is_the_last_address_before_the_trusted_proxies(
     assert client(peer, told, TRUSTED) == real
 
 
-async def test_a_host_with_many_ipv6_addresses_is_one() -> None:
-    """A /64 is what one customer gets; an IPv4 address written as IPv6 is that address."""
+async def test_a_host_with_many_ipv6_addresses_counts_as_one() -> None:
+    """A customer usually gets a /64; an IPv4-mapped address is that IPv4 address."""
     address_limit = AddressLimit(2)
     for address in ("2001:db8::1", "2001:db8::2", "1.1.1.1", "::ffff:1.1.1.1"):
         address_limit.add(address)
@@ -64,17 +64,17 @@ async def test_a_host_with_many_ipv6_addresses_is_one() -> None:
 
 
 @asynccontextmanager
-async def small(bus: Path, server: str, **more: Any) -> AsyncIterator[Gateway]:
-    """Run a gateway that takes three of one address."""
+async def limited(bus: Path, server: str, **more: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway that allows three connections per address."""
     async with Engine(bus), running(bus, server=server, max_per_address=3, **more) as gateway:
         await gateway.ready()
         yield gateway
 
 
 @SERVERS
-async def test_polling_sessions_count_as_websockets_do(bus: Path, server: str) -> None:
-    """Those that have not joined, half an upgrade and /ws too; what ends makes room."""
-    async with small(bus, server) as gateway:
+async def test_polling_sessions_count_like_websockets(bus: Path, server: str) -> None:
+    """Also those that have not joined, half an upgrade, and /ws; any that ends makes room."""
+    async with limited(bus, server) as gateway:
         first = await gateway.http.get(OPEN)
         sid = sid_in(first.text)
         async with viewing(gateway.url, "any"), raw(gateway.url) as half, raw(gateway.url) as orders:
@@ -97,7 +97,7 @@ async def test_polling_sessions_count_as_websockets_do(bus: Path, server: str) -
 
 
 def sid_in(opened: str) -> str:
-    """Read a session's id out of the answer that opens it."""
+    """Return the session id in the response that opens a session."""
     sid: str = json.loads(opened[1:])["sid"]
     return sid
 
@@ -109,8 +109,8 @@ async def refused(gateway: Gateway) -> str:
 
 
 @SERVERS
-async def test_behind_a_trusted_proxy_each_client_is_counted_alone(bus: Path, server: str) -> None:
-    """By the address that the proxy tells; without trust all of them are one."""
+async def test_behind_a_trusted_proxy_each_client_counts_by_itself(bus: Path, server: str) -> None:
+    """By the address that the proxy names; without trust all of them count as one."""
 
     async def of_two(gateway: Gateway) -> list[int]:
         told = [
@@ -118,9 +118,9 @@ async def test_behind_a_trusted_proxy_each_client_is_counted_alone(bus: Path, se
         ]
         return [(await gateway.http.get(OPEN, headers=one)).status_code for one in told]
 
-    async with small(bus, server, trusted_proxies=["127.0.0.1"]) as gateway:
+    async with limited(bus, server, trusted_proxies=["127.0.0.1"]) as gateway:
         trusted = await of_two(gateway)
-    async with small(bus, server) as gateway:
+    async with limited(bus, server) as gateway:
         alone = await of_two(gateway)
 
     assert trusted == [200, 200, 200, 429] * 2
@@ -128,8 +128,8 @@ async def test_behind_a_trusted_proxy_each_client_is_counted_alone(bus: Path, se
 
 
 @SERVERS
-async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) -> None:
-    """Who does not join, and who joins but never polls: soon, with all they held; viewers stay."""
+async def test_sessions_that_never_become_viewers_are_closed(bus: Path, server: str) -> None:
+    """Those that do not join, and those that join but never poll, free all their memory; viewers stay."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
         async with (
@@ -163,8 +163,8 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
 
 @SERVERS
 @pytest.mark.parametrize("join", [False, True])
-async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *, join: bool) -> None:
-    """Whoever opens them without pause takes no memory, and does not keep out who means it.
+async def test_of_too_many_new_sessions_the_oldest_are_closed(bus: Path, server: str, *, join: bool) -> None:
+    """A client that opens them without pause uses no memory and keeps no other client out.
 
     Nor does it end a viewer that never polled because it upgraded at once.
     """
@@ -203,7 +203,7 @@ async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *
 
 @SERVERS
 async def test_a_session_has_one_open_poll(bus: Path, server: str) -> None:
-    """A new one ends the one before, whose client asks no more: its connection and green thread are free."""
+    """A new one ends the previous one, whose connection and green thread are then free."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
         opened = await gateway.http.get(OPEN)
@@ -222,8 +222,8 @@ async def poll(wire: Raw, path: str) -> None:
 
 
 @SERVERS
-async def test_nobody_waits_for_a_polling_client_that_takes_nothing(bus: Path, server: str) -> None:
-    """What it posts may be beyond the bounds or no packet: 400, and the session with all it held is gone."""
+async def test_a_bad_post_ends_a_session_although_its_client_does_not_poll(bus: Path, server: str) -> None:
+    """The POST is too large or no packet: 400, and the session with everything it used is gone."""
     async with Engine(bus), running(bus, server=server, max_viewers=60) as gateway:
         await gateway.ready()
         before = (gateway.descriptors(), await gateway.green_threads())
@@ -244,8 +244,8 @@ async def test_nobody_waits_for_a_polling_client_that_takes_nothing(bus: Path, s
 
 
 @SERVERS
-async def test_the_address_of_socket_io_needs_no_slash_at_its_end(bus: Path, server: str) -> None:
-    """As some clients write it; what merely begins so is not it."""
+async def test_the_path_of_socket_io_needs_no_trailing_slash(bus: Path, server: str) -> None:
+    """Some clients omit it; other paths with this prefix do not match."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
         polled = await gateway.http.get("/socket.io?EIO=4&transport=polling")

@@ -1,4 +1,4 @@
-"""The bookkeeping of channels against a plain dict."""
+"""Channels compared with a plain dict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who comes and goes, in the log."""
+"""Log lines for viewers that connect and leave."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from crypto_stream.gateway.connection_log import ConnectionLog
 
 
-def test_of_a_crowd_a_line_tells_how_many(caplog: pytest.LogCaptureFixture) -> None:
-    """The first have a line each, of all others there is one; then again."""
+def test_many_viewers_are_logged_as_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    """The first ones get a line each, all others one together; then it starts again."""
     caplog.set_level("INFO")
     connection_log = ConnectionLog()
 

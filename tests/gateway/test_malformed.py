@@ -1,4 +1,4 @@
-"""Whatever one client sends, its connection never goes deaf: it is answered, or closed with a code."""
+"""Whatever one client sends, its connection never hangs: it gets a response, or is closed with a code."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ LEAVING = ["1", "1x", "41", "41/,", "41{}"]
 
 
 async def joined(wire: Raw) -> None:
-    """Join on a fresh WebSocket."""
+    """Join on a new WebSocket."""
     await wire.open(text("40"))
     await wire.until('42["hello"')
 
 
 async def outcome(wire: Raw) -> str | int:
-    """Say how a connection goes on: the answer to `ASK`, or the close code."""
+    """Return the acknowledgement of `ASK`, or the close code."""
     while True:
         frame = await wire.frame()
         if frame.opcode is Opcode.CLOSE:
@@ -99,7 +99,7 @@ async def outcome(wire: Raw) -> str | int:
 
 
 async def on_websocket(gateway: Gateway, packet: str) -> str | int:
-    """Send a packet and `ASK` on a joined WebSocket; say what becomes of it."""
+    """Send a packet and `ASK` on a joined WebSocket; return the outcome."""
     async with raw(gateway.url) as wire:
         await joined(wire)
         await wire.send(text(packet) + text(ASK))
@@ -113,15 +113,15 @@ async def test_what_no_client_sends_closes_its_websocket_with_a_code(gateway: Ga
     assert {packet: code for packet, code in came.items() if code not in {1002, 1003, 1007}} == {}
 
 
-async def test_what_is_wrong_but_harmless_leaves_the_websocket_alive(gateway: Gateway) -> None:
-    """The next event is answered."""
+async def test_a_harmless_error_leaves_the_websocket_open(gateway: Gateway) -> None:
+    """The next event is acknowledged."""
     came = {packet: await on_websocket(gateway, packet) for packet in LIVING}
 
     assert {packet: one for packet, one in came.items() if '"ok":true' not in str(one)} == {}
 
 
-async def test_who_leaves_is_let_go(gateway: Gateway) -> None:
-    """Of the only namespace as well: a connection without one would be of no use."""
+async def test_a_client_that_leaves_is_disconnected(gateway: Gateway) -> None:
+    """Also if it leaves the only namespace: a connection without one would be of no use."""
     came = {packet: await on_websocket(gateway, packet) for packet in LEAVING}
 
     assert came == dict.fromkeys(LEAVING, 1000)
@@ -129,7 +129,7 @@ async def test_who_leaves_is_let_go(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("opcode", [Opcode.BINARY, Opcode.TEXT])
 async def test_binary_frames_and_packets_are_refused_at_once(gateway: Gateway, opcode: Opcode) -> None:
-    """Nothing is kept for attachments that are announced."""
+    """Nothing is buffered for announced attachments."""
     async with raw(gateway.url) as wire:
         await joined(wire)
         data = b"x" * 60_000 if opcode is Opcode.BINARY else b'4599-["subscribe",{}]'
@@ -269,7 +269,7 @@ async def test_pings_and_fragments_without_end_are_closed(gateway: Gateway) -> N
 
 
 def read_alone(packet: str) -> None:
-    """Read a packet without any connection."""
+    """Parse a packet without any connection."""
     engine = read(packet)
     if packet in {"2", "2probe", "5", "41/nowhere,"} or packet.startswith("42/nowhere,"):
         raise PacketError("judged by the session, which knows its state")
@@ -277,7 +277,7 @@ def read_alone(packet: str) -> None:
 
 
 @pytest.mark.parametrize("packet", ENDING, ids=lambda packet: repr(packet[:24]))
-async def test_the_reading_alone_knows_what_no_client_sends(packet: str) -> None:
+async def test_the_parser_rejects_what_no_client_sends(packet: str) -> None:
     """Without any connection: an error with a short reason and one of few kinds."""
     with pytest.raises(PacketError) as refused:
         read_alone(packet)
@@ -286,7 +286,7 @@ async def test_the_reading_alone_knows_what_no_client_sends(packet: str) -> None
     assert len(refused.value.kind) < 80
 
 
-async def test_a_body_is_read_whole_before_anything_is_done() -> None:
+async def test_a_body_is_parsed_completely_before_anything_is_handled() -> None:
     """One bad packet refuses those before it."""
     with pytest.raises(PacketError):
         read_body(b'42["subscribe"]\x1e9')
@@ -297,8 +297,8 @@ async def test_a_body_is_read_whole_before_anything_is_done() -> None:
     ("packet", "number"),
     [('27["a"]', 7), ('2/,8["a"]', 8), ('2["a"]', None), ("0", None), ('2/x,7["a"]', None), ("x", None)],
 )
-async def test_the_number_of_an_answer_is_found_without_reading_the_rest(
+async def test_the_acknowledgement_id_is_found_without_parsing_the_rest(
     packet: str, number: int | None
 ) -> None:
-    """For who is refused before its turn."""
+    """For events that are refused before they are parsed."""
     assert ack_id_of(packet) == number

@@ -1,4 +1,4 @@
-"""Connections that have not asked anything yet, on real sockets and a hub that runs when the test says so."""
+"""Connections that have not sent a request yet, on real sockets and a hub controlled by the test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from crypto_stream.gateway.http.new_connections import (
     NewConnections,
     RequestConnection,
 )
-from tests.gateway.wired import Hub
+from tests.gateway.websocket_pair import Hub
 
 PEER = ("127.0.0.1", 4711)
 
 
-class LateHub(Hub):
-    """A hub whose green threads run when the test says so."""
+class DeferringHub(Hub):
+    """A hub whose green threads run only when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,17 +32,17 @@ class LateHub(Hub):
         self.spawned.append(call)
 
     def run(self) -> None:
-        """Run what was spawned, and what that spawns."""
+        """Run the green threads, and those that they start."""
         while self.spawned:
             self.spawned.pop(0)()
 
 
-class House:
-    """NewConnections of which those join that say so; the others are served."""
+class Harness:
+    """New connections: those that send `join` join, the others are served."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.hub = LateHub()
+        self.hub = DeferringHub()
         self.connections = Connections(10, DeliveryMetrics(), lambda: 0, lambda: self.now)
         self.new_connections = NewConnections(
             *(socket.AF_UNIX, self.hub, self.connections, self._join, self._serve), lambda: self.now
@@ -51,8 +51,8 @@ class House:
         self.served: list[tuple[bytes, object]] = []
         self.clients: list[socket.socket] = []
 
-    def come(self, first: bytes = b"") -> socket.socket:
-        """Connect, and perhaps say something at once; return the client's end."""
+    def connect(self, first: bytes = b"") -> socket.socket:
+        """Connect, send `first`, and return the client's end."""
         ours, client = socket.socketpair()
         self.clients.append(client)
         client.settimeout(10)
@@ -73,81 +73,81 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    made = House()
+def harness() -> Iterator[Harness]:
+    made = Harness()
     yield made
     for one in (*made.clients, *made.joined):
         one.close()
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_who_joins_keeps_its_connection_and_all_others_are_served(house: House, at_once: bool) -> None:
-    """Whether their first bytes are here when they are accepted, or come later."""
+def test_connections_join_or_are_served(harness: Harness, at_once: bool) -> None:
+    """Whether their first bytes have arrived when they are accepted, or arrive later."""
     said = (b"join", b"GET / HTTP/1.1\r\n")
-    clients = [house.come(first if at_once else b"") for first in said]
-    waited = house.connections.open
+    clients = [harness.connect(first if at_once else b"") for first in said]
+    waited = harness.connections.open
     if not at_once:
         for client, first in zip(clients, said, strict=True):
             client.sendall(first)
-        house.hub.turn()
-    house.hub.run()
-    house.joined[0].sendall(b"joined")
+        harness.hub.turn()
+    harness.hub.run()
+    harness.joined[0].sendall(b"joined")
 
     assert waited == 2
     assert [client.recv(10) for client in clients] == [b"joined", b"served"]
     assert clients[1].recv(10) == b""
-    assert house.served == [(said[1], PEER)]
-    assert house.connections.open == 0
-    assert not house.hub.watched(selectors.EVENT_READ)
+    assert harness.served == [(said[1], PEER)]
+    assert harness.connections.open == 0
+    assert not harness.hub.watched(selectors.EVENT_READ)
 
 
-def test_who_asks_nothing_is_ended_after_its_time(house: House) -> None:
-    """The others, who came later, are not yet."""
-    old = house.come()
-    house.now = 1.0
-    new = house.come()
+def test_an_idle_connection_is_closed(harness: Harness) -> None:
+    """A later one is not closed yet."""
+    old = harness.connect()
+    harness.now = 1.0
+    new = harness.connect()
 
-    house.now = IDLE_S
-    house.new_connections.sweep()
+    harness.now = IDLE_S
+    harness.new_connections.sweep()
     new.sendall(b"join")
-    house.hub.turn()
-    house.hub.run()
+    harness.hub.turn()
+    harness.hub.run()
 
     assert old.recv(10) == b""
-    assert len(house.joined) == 1
-    assert house.connections.open == 0
+    assert len(harness.joined) == 1
+    assert harness.connections.open == 0
 
 
-def test_who_hangs_up_before_it_asks_is_gone(house: House) -> None:
-    """Nobody is asked to serve it."""
-    house.come().close()
-    house.hub.turn()
-    house.hub.run()
+def test_a_client_that_hangs_up_at_once_is_removed(harness: Harness) -> None:
+    """It neither joins nor is served."""
+    harness.connect().close()
+    harness.hub.turn()
+    harness.hub.run()
 
-    assert (house.connections.open, house.served, house.joined) == (0, [], [])
-    assert not house.hub.watched(selectors.EVENT_READ)
+    assert (harness.connections.open, harness.served, harness.joined) == (0, [], [])
+    assert not harness.hub.watched(selectors.EVENT_READ)
 
 
-def test_who_waits_longest_without_a_word_makes_room(house: House) -> None:
-    """Not who has spoken and waits for its turn."""
-    spoken = house.come(b"join")
-    silent = house.come()
+def test_the_connection_that_has_waited_longest_makes_room(harness: Harness) -> None:
+    """Not one that has sent something and waits for us."""
+    spoken = harness.connect(b"join")
+    silent = harness.connect()
 
-    house.connections.make_room()
-    house.hub.run()
+    harness.connections.make_room()
+    harness.hub.run()
 
     assert silent.recv(10) == b""
-    assert len(house.joined) == 1
+    assert len(harness.joined) == 1
     assert spoken.fileno() >= 0
 
 
-def test_who_was_ended_before_its_turn_came_is_not_served(house: House) -> None:
-    """Its time was over, while others had theirs."""
-    client = house.come(b"GET / HTTP/1.1\r\n")
-    house.now = ANSWER_S
+def test_a_connection_closed_before_it_is_processed_is_not_served(harness: Harness) -> None:
+    """It was queued for too long."""
+    client = harness.connect(b"GET / HTTP/1.1\r\n")
+    harness.now = ANSWER_S
 
-    house.connections.sweep()
-    house.hub.run()
+    harness.connections.sweep()
+    harness.hub.run()
 
     assert client.recv(10) == b""
-    assert (house.served, house.connections.open) == ([], 0)
+    assert (harness.served, harness.connections.open) == ([], 0)

@@ -1,4 +1,4 @@
-"""`hello` and `status`: one frame for all who come while nothing of it changed."""
+"""`hello` and `status`: one frame for all viewers while nothing in it changes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.gateway.test_mirror import full, snapshot
 
 
 def payload(frame: Frame) -> Any:
-    """Read an event's payload."""
+    """Parse an event's payload."""
     return json.loads(frame.data[1:])[1]
 
 
-def test_hello_is_one_frame_until_what_it_says_changes() -> None:
-    """A quote or a beat changes nothing of it; other data does."""
+def test_hello_is_encoded_again_only_after_a_change() -> None:
+    """Quotes and heartbeats change nothing in it; a new data set does."""
     mirror = full()
     greetings = SharedFrames(mirror)
 
@@ -31,8 +31,8 @@ def test_hello_is_one_frame_until_what_it_says_changes() -> None:
     assert (payload(first)["epoch"], payload(other)["epoch"]) == ("e1", "e2")
 
 
-def test_who_comes_together_is_told_one_status() -> None:
-    """Who comes later is told a new one, and so is everybody at once where a state has changed."""
+def test_status_is_shared_for_a_short_time() -> None:
+    """It is encoded again later, and at once when a state has changed."""
     now_s = 1.0
     mirror = full()
     greetings = SharedFrames(mirror, lambda: now_s)

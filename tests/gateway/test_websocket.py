@@ -1,4 +1,4 @@
-"""WebSockets of real gateways, spoken to in bare bytes, on both servers."""
+"""WebSockets of real gateways, with bare bytes, on both servers."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ async def wire(gateway: Gateway) -> AsyncIterator[Raw]:
 
 
 def shows(viewer: Viewer, newest: Quote) -> bool:
-    """Say whether the viewer was told this price."""
+    """Say whether the viewer has received this price."""
     return bool(viewer.price(newest.symbol) == newest.price)
 
 
 async def joined(wire: Raw, extensions: str = "") -> None:
-    """Shake hands, join, and read the greeting."""
+    """Open a WebSocket, join, and read until `hello`."""
     await wire.send(handshake(extensions=extensions) + text("40"))
     wire.protocol.extensions = [PerMessageDeflate(True, True, 15, 15)] if extensions else []
     await wire.head()
@@ -48,7 +48,7 @@ async def joined(wire: Raw, extensions: str = "") -> None:
 
 
 async def closed(wire: Raw) -> int:
-    """Return the code of the close frame; a `status` may have been on its way before it."""
+    """Return the code of the close frame; a `status` may come before it."""
     while (frame := await wire.frame()).opcode is Opcode.TEXT:
         pass
     assert frame.opcode is Opcode.CLOSE
@@ -56,7 +56,7 @@ async def closed(wire: Raw) -> int:
 
 
 async def test_frames_right_behind_the_handshake_are_not_lost(wire: Raw) -> None:
-    """A client may speak before it has read the answer."""
+    """A client may send before it has read the response."""
     head = await wire.open(text("40") + SUBSCRIBE)
 
     assert head.startswith("HTTP/1.1 101 ")
@@ -68,7 +68,7 @@ async def test_frames_right_behind_the_handshake_are_not_lost(wire: Raw) -> None
 
 
 async def test_frames_in_single_bytes_are_understood(wire: Raw) -> None:
-    """However the network cuts them."""
+    """However the network splits them."""
     await wire.open()
 
     for at in text("40"):
@@ -99,7 +99,7 @@ BROKEN = [
 async def test_a_broken_handshake_is_refused_and_leaves_nothing(
     wire: Raw, gateway: Gateway, number: int
 ) -> None:
-    """An HTTP answer other than 101, and no viewer more."""
+    """A response other than 101, and no additional viewer."""
     before = await gateway.metric("crypto_stream_viewers")
 
     await wire.send(BROKEN[number])
@@ -109,10 +109,10 @@ async def test_a_broken_handshake_is_refused_and_leaves_nothing(
     assert await gateway.metric("crypto_stream_viewers") <= before
 
 
-async def test_nonsense_after_the_handshake_harms_nobody_else(
+async def test_nonsense_after_the_handshake_affects_no_other_client(
     gateway: Gateway, engine: Engine, viewer: Viewer
 ) -> None:
-    """Forty clients of random or nearly right bytes end; another viewer gets every change meanwhile."""
+    """Forty clients send random or nearly valid bytes; another viewer gets every change meanwhile."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     dice = random.Random(3)
     for number in range(40):
@@ -132,7 +132,7 @@ async def test_nonsense_after_the_handshake_harms_nobody_else(
 
 
 async def test_a_frame_beyond_the_limit_is_answered_with_1009(wire: Raw) -> None:
-    """The head of the frame is enough: its body is not waited for."""
+    """The frame's header is enough: its payload is not awaited."""
     await wire.open()
     await wire.until("0")
 
@@ -157,7 +157,7 @@ async def test_a_close_is_echoed_and_the_viewer_is_gone(wire: Raw, gateway: Gate
 
 
 async def test_a_websocket_ping_is_answered(wire: Raw) -> None:
-    """By the protocol, with its own bytes."""
+    """With its own payload."""
     await wire.open()
     await wire.until("0")
 
@@ -167,10 +167,10 @@ async def test_a_websocket_ping_is_answered(wire: Raw) -> None:
     assert (frame.opcode, frame.data) == (Opcode.PONG, b"abc")
 
 
-async def test_compressed_and_plain_viewers_share_a_channel(
+async def test_viewers_with_and_without_compression_share_a_channel(
     wire: Raw, gateway: Gateway, engine: Engine
 ) -> None:
-    """Both get the same text; only who asked for it gets it compressed."""
+    """Both get the same text; only a client that negotiated compression gets it compressed."""
     async with raw(gateway.url) as plain:
         await joined(wire, "permessage-deflate; client_max_window_bits")
         await joined(plain)
@@ -190,7 +190,7 @@ async def test_compressed_and_plain_viewers_share_a_channel(
 async def test_an_upgrade_that_is_not_finished_leaves_the_session_polling(
     wire: Raw, gateway: Gateway, engine: Engine
 ) -> None:
-    """A probe whose connection vanishes costs the viewer nothing."""
+    """A probe whose connection fails does not affect the viewer."""
     async with viewing(gateway.url, "polling") as viewer:
         await viewer.until("hello")
         await wire.open(text("2probe"), path=f"{PATH}&sid={viewer.client.eio.sid}")
@@ -202,8 +202,8 @@ async def test_an_upgrade_that_is_not_finished_leaves_the_session_polling(
         await until(lambda: viewer.price() == changed.price)
 
 
-async def test_what_is_no_upgrade_ends_that_connection_alone(wire: Raw, gateway: Gateway) -> None:
-    """The session goes on."""
+async def test_an_invalid_upgrade_closes_only_that_connection(wire: Raw, gateway: Gateway) -> None:
+    """The session continues."""
     async with viewing(gateway.url, "polling") as viewer:
         await viewer.until("hello")
         await wire.open(text("5"), path=f"{PATH}&sid={viewer.client.eio.sid}")
@@ -213,7 +213,7 @@ async def test_what_is_no_upgrade_ends_that_connection_alone(wire: Raw, gateway:
 
 
 async def test_delivery_is_measured(gateway: Gateway, engine: Engine, viewer: Viewer) -> None:
-    """Bytes, time of a flush, and from publishing to the socket."""
+    """Bytes, the duration of a flush, and the latency from publishing to the socket."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     changed = engine.change(price="8.125")
     await until(lambda: viewer.price() == changed.price)
@@ -228,10 +228,8 @@ async def test_delivery_is_measured(gateway: Gateway, engine: Engine, viewer: Vi
 
 
 @SERVERS
-async def test_who_stops_reading_is_disconnected_after_the_patience_and_the_others_are_not(
-    bus: Path, server: str
-) -> None:
-    """Counted as slow; another viewer gets every change to the end."""
+async def test_a_viewer_that_stops_reading_is_disconnected_after_the_timeout(bus: Path, server: str) -> None:
+    """It is counted as slow; another viewer gets every change to the end."""
     many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(100)]
     async with (
         Engine(bus, instruments=many) as engine,
@@ -259,7 +257,7 @@ async def test_who_stops_reading_is_disconnected_after_the_patience_and_the_othe
 
 @SERVERS
 async def test_compression_can_be_turned_off_and_addresses_be_limited(bus: Path, server: str) -> None:
-    """Nobody's offer is taken then; one connection too many is told so, and room is found again."""
+    """Then no offer is accepted; a connection beyond the limit is refused, until one has ended."""
     async with (
         Engine(bus),
         running(bus, server=server, compression=False, max_per_address=1) as gateway,

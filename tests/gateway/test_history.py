@@ -73,7 +73,7 @@ async def test_every_parameter_reaches_the_engine(gateway: Gateway, engine: Engi
     await get(gateway, "/history/btcusdt?interval=5m&from=1&to=22&limit=333")
     await get(gateway, "/history/ethusdt?points=7&format=json")
 
-    assert [ask for ask in engine.get if isinstance(ask, GetHistory)][-2:] == [
+    assert [ask for ask in engine.asked if isinstance(ask, GetHistory)][-2:] == [
         GetHistory("btcusdt", "5m", None, 1, 22, 333),
         GetHistory("ethusdt", None, 7),
     ]

@@ -95,7 +95,7 @@ class Engine:
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
-        self.may_read = asyncio.Event()  # cleared: the history takes its time
+        self.may_read = asyncio.Event()  # cleared: history requests wait
         self.may_read.set()
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)

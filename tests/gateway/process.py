@@ -19,7 +19,7 @@ import socketio
 from tests.waiting import DEADLINE_S, until
 
 ROOT = Path(__file__).parents[2]
-# What the gateways of tests take as the admin token, and the header that sends it.
+# The admin token of the tests' gateways, and the header with it.
 TOKEN = "open sesame"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -112,9 +112,9 @@ class Viewer:
         """Send an event and return its acknowledgement."""
         return await self.client.call(event, payload, timeout=DEADLINE_S)
 
-    async def subscribe(self, **wishes: Any) -> Any:
+    async def subscribe(self, **options: Any) -> Any:
         """Subscribe and return the acknowledgement."""
-        return await self.ask("subscribe", wishes)
+        return await self.ask("subscribe", options)
 
     def all(self, event: str) -> list[Any]:
         """List the payloads of one event."""
@@ -145,7 +145,7 @@ async def viewing(
 ) -> AsyncIterator[Viewer]:
     """Connect a viewer; `any` polls first and upgrades, as a default `io()` does."""
     transports = None if transport == "any" else [transport]
-    async with aiohttp.ClientSession() as session:  # a refused client would leave its own one open
+    async with aiohttp.ClientSession() as session:  # a refused client would leave its own session open
         viewer = Viewer(session)
         await viewer.client.connect(url, transports=transports, headers=headers or {})
         try:

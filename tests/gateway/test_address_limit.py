@@ -25,10 +25,10 @@ SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 OPEN = "/socket.io/?EIO=4&transport=polling"
 TRUSTED = [ip_network(one) for one in ("127.0.0.0/8", "10.1.0.0/16", "::1")]
 
-TOLD = [
-    ("9.9.9.9", "1.1.1.1", "9.9.9.9"),  # nobody trusts this peer
+FORWARDED = [
+    ("9.9.9.9", "1.1.1.1", "9.9.9.9"),  # this peer is not trusted
     ("127.0.0.1", "1.1.1.1", "1.1.1.1"),
-    ("127.0.0.1", "6.6.6.6, 1.1.1.1", "1.1.1.1"),  # what stands further left is the client's own word
+    ("127.0.0.1", "6.6.6.6, 1.1.1.1", "1.1.1.1"),  # anything further left comes from the client
     ("127.0.0.1", "6.6.6.6,1.1.1.1, 10.1.2.3", "1.1.1.1"),
     ("127.0.0.1", "10.1.2.3", "10.1.2.3"),
     ("::1", "2001:db8::1", "2001:db8::1"),
@@ -41,11 +41,11 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("peer", "told", "real"), TOLD)
+@pytest.mark.parametrize(("peer", "forwarded", "real"), FORWARDED)
 async def test_the_client_is_the_last_address_before_the_trusted_proxies(
-    peer: str, told: str, real: str
+    peer: str, forwarded: str, real: str
 ) -> None:
-    assert client(peer, told, TRUSTED) == real
+    assert client(peer, forwarded, TRUSTED) == real
 
 
 async def test_a_host_with_many_ipv6_addresses_counts_as_one() -> None:
@@ -103,9 +103,9 @@ def sid_in(opened: str) -> str:
 
 
 async def refused(gateway: Gateway) -> str:
-    async with raw(gateway.url) as wire:
-        await wire.send(handshake())
-        return await wire.head()
+    async with raw(gateway.url) as bare:
+        await bare.send(handshake())
+        return await bare.head()
 
 
 @SERVERS
@@ -113,10 +113,10 @@ async def test_behind_a_trusted_proxy_each_client_counts_by_itself(bus: Path, se
     """By the address that the proxy names; without trust all of them count as one."""
 
     async def of_two(gateway: Gateway) -> list[int]:
-        told = [
+        forwarded = [
             {"X-Forwarded-For": f"6.6.6.{at}, {one}"} for one in ("1.1.1.1", "2.2.2.2") for at in range(4)
         ]
-        return [(await gateway.http.get(OPEN, headers=one)).status_code for one in told]
+        return [(await gateway.http.get(OPEN, headers=one)).status_code for one in forwarded]
 
     async with limited(bus, server, trusted_proxies=["127.0.0.1"]) as gateway:
         trusted = await of_two(gateway)
@@ -145,7 +145,7 @@ async def test_sessions_that_never_become_viewers_are_closed(bus: Path, server: 
                 if at % 2:
                     await gateway.http.post(f"{OPEN}&sid={sid}", content="40")
             while await gateway.metric("crypto_stream_viewers") > 2:
-                pass  # pytest's own time limit ends it
+                pass  # until pytest's timeout
             await asyncio.wait_for(silent.ended(), DEADLINE_S)
             ended = [
                 await gateway.metric(f'crypto_stream_ended_sessions_total{{reason="{reason}"}}')
@@ -196,7 +196,7 @@ async def test_of_too_many_new_sessions_the_oldest_are_closed(bus: Path, server:
             await upgraded.send(text('427["subscribe",{"symbols":"all"}]'))
             await upgraded.until('437[{"ok":true')
 
-    assert sum(map(float, ended)) >= 400  # of time alone where this machine takes more than 15 s
+    assert sum(map(float, ended)) >= 400  # because of their age alone if the machine takes more than 15 s
     assert answers == [True, True]
     assert grown < 20_000_000
 
@@ -217,8 +217,8 @@ async def test_a_session_has_one_open_poll(bus: Path, server: str) -> None:
     assert released.startswith("HTTP/1.1 200 ")
 
 
-async def poll(wire: Raw, path: str) -> None:
-    await wire.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+async def poll(bare: Raw, path: str) -> None:
+    await bare.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
 @SERVERS
@@ -236,7 +236,7 @@ async def test_a_bad_post_ends_a_session_although_its_client_does_not_poll(bus: 
             assert joined.status_code == 200
         await until(lambda: gateway.descriptors() <= before[0] + 2)
         while await gateway.green_threads() > before[1] + 3:
-            pass  # pytest's own time limit ends it
+            pass  # until pytest's timeout
         async with viewing(gateway.url) as viewer:
             await viewer.until("hello")
 
@@ -250,8 +250,8 @@ async def test_the_path_of_socket_io_needs_no_trailing_slash(bus: Path, server: 
         await gateway.ready()
         polled = await gateway.http.get("/socket.io?EIO=4&transport=polling")
         other = await gateway.http.get("/socket.iox?EIO=4&transport=polling")
-        async with raw(gateway.url) as wire:
-            head = await wire.open(path="/socket.io?EIO=4&transport=websocket")
+        async with raw(gateway.url) as bare:
+            head = await bare.open(path="/socket.io?EIO=4&transport=websocket")
 
     assert polled.text.startswith('0{"sid":')
     assert other.status_code == 404

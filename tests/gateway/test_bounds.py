@@ -22,7 +22,7 @@ from tests.waiting import DEADLINE_S, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 MB = 1024 * 1024
-# What Python itself may keep of what it has freed.
+# Memory that Python may retain after it was freed.
 SLACK = 20 * MB
 
 
@@ -92,7 +92,7 @@ async def test_a_client_that_expects_100_continue_gets_it(gateway: Gateway) -> N
         refused = await client.head()
 
     assert told == "HTTP/1.1 100 Continue\r\n\r\n"
-    assert answer.startswith("HTTP/1.1 4")  # what it is, only who holds the token learns
+    assert answer.startswith("HTTP/1.1 4")  # without the token the reason is not revealed
     assert refused.startswith("HTTP/1.1 4")
 
 
@@ -113,7 +113,9 @@ async def test_incomplete_bodies_are_bounded_together(gateway: Gateway) -> None:
     counted = 'crypto_stream_ended_connections_total{reason="no_memory"}'
     async with clients_sending(gateway, 2_000, half) as clients:
         await asyncio.wait_for(clients[0].ended(), DEADLINE_S)
-        async with asyncio.timeout(6 * DEADLINE_S):  # until all were taken in: 8 MB hold some 140 of them
+        async with asyncio.timeout(
+            6 * DEADLINE_S
+        ):  # until all were received: 8 MB are enough for 140 of them
             ended = await gateway.metric(counted)
             while ended < 1_800:
                 ended = await gateway.metric(counted)
@@ -158,7 +160,7 @@ async def test_incomplete_requests_keep_no_other_client_out(bus: Path, engine: E
     async with running(bus, server=server, max_viewers=1) as gateway, raw(gateway.url) as longest:
         await gateway.ready()
         await longest.send(half)
-        await gateway.answers("/healthz", 200)  # so what came before it was read, and waits from then on
+        await gateway.answers("/healthz", 200)  # so the earlier client's bytes were read before
         async with clients_sending(gateway, 1_200, half):
             await longest.ended()
             async with viewing(gateway.url) as viewer:
@@ -233,4 +235,4 @@ async def test_idle_connections_stay_open_longer_than_those_of_proxies(gateway: 
     ]
 
     assert IDLE_S >= 75
-    assert told in ([f"timeout={IDLE_S:.0f}"] * 2, [None] * 2)  # gevent does not tell
+    assert told in ([f"timeout={IDLE_S:.0f}"] * 2, [None] * 2)  # gevent sends no Keep-Alive

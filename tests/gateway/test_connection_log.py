@@ -19,11 +19,11 @@ def test_many_viewers_are_logged_as_a_count(caplog: pytest.LogCaptureFixture) ->
     connection_log.flush()
     connection_log.connected("last", "127.0.0.1")
     told = [record.getMessage() for record in caplog.records]
-    crowd = vars(caplog.records[-2])
+    counts = vars(caplog.records[-2])
 
     assert told == [
         *["client connected", "client left"] * 10,
         "more clients connected or left",
         "client connected",
     ]
-    assert (crowd["connected"], crowd["left"]) == (90, 90)
+    assert (counts["connected"], counts["left"]) == (90, 90)

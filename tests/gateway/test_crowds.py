@@ -82,7 +82,7 @@ async def test_thousands_that_connect_and_leave_at_once_delay_no_other(bus: Path
             before = len(seen)
             gateway.process.send_signal(signal.SIGCONT)
             joined = await steps.next()
-            beside_joining = len(seen) - before
+            while_joining = len(seen) - before
             gateway.process.send_signal(signal.SIGSTOP)
             gone = await steps.next()
             before = len(seen)
@@ -90,9 +90,9 @@ async def test_thousands_that_connect_and_leave_at_once_delay_no_other(bus: Path
             while True:
                 if await gateway.metric("crypto_stream_viewers") == 1:
                     break
-            beside_leaving = len(seen) - before
+            while_leaving = len(seen) - before
             changing.cancel()
 
     assert [connected, sent, joined, gone] == ["connected", "sent", f"joined {MANY}", "gone"]
-    assert beside_joining >= 20  # hundreds; a burst that is handled in one go leaves time for two or three
-    assert beside_leaving >= 2
+    assert while_joining >= 20  # hundreds; if the burst were handled in one go, two or three
+    assert while_leaving >= 2

@@ -42,8 +42,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class WebSocketClient:
     """A viewer on a WebSocket that sends packets as they are written here."""
 
-    def __init__(self, wire: Raw) -> None:
-        self._wire = wire
+    def __init__(self, client: Raw) -> None:
+        self._wire = client
 
     async def say(self, *messages: str) -> None:
         """Send engine.io messages."""
@@ -80,11 +80,11 @@ class PollingClient:
 @asynccontextmanager
 async def joined(gateway: Gateway, transport: str) -> AsyncIterator[WebSocketClient | PollingClient]:
     """Join the default namespace over a transport, and read until `hello`."""
-    async with raw(gateway.url) as wire:
+    async with raw(gateway.url) as client:
         viewer: WebSocketClient | PollingClient
         if transport == "websocket":
-            await wire.open()
-            viewer = WebSocketClient(wire)
+            await client.open()
+            viewer = WebSocketClient(client)
         else:
             path = "/socket.io/?EIO=4&transport=polling"
             opened = json.loads((await gateway.http.get(path)).text[1:])

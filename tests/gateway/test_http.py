@@ -339,7 +339,7 @@ async def test_pinning_needs_the_token(gateway: Gateway, engine: Engine) -> None
 
 async def _until_seq(gateway: Gateway, seq: int) -> httpx.Response:
     """Wait until the gateway shows this change."""
-    while True:  # pytest's own time limit ends it
+    while True:  # until pytest's timeout
         answer = await gateway.http.get("/courses")
         if int(answer.headers["Stream-Seq"]) >= seq:
             return answer

@@ -48,9 +48,9 @@ class Pair:
 
     async def same(self, *pieces: bytes) -> bytes:
         """Send the pieces to both, check that the responses are equal, and return them."""
-        cached, fast_reset = await exchange(self.cached, *pieces)
-        uncached, ordinary_reset = await exchange(self.uncached, *pieces)
-        if fast_reset or ordinary_reset:  # what was on its way is lost
+        cached, cached_reset = await exchange(self.cached, *pieces)
+        uncached, uncached_reset = await exchange(self.uncached, *pieces)
+        if cached_reset or uncached_reset:  # bytes in transit are lost
             assert cached.startswith(uncached) or uncached.startswith(cached), pieces
         else:
             assert cached == uncached, pieces
@@ -74,9 +74,7 @@ async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(
-                    0.002 if len(pieces) > 1 else 0
-                )  # pieces may come as packets of their own
+                await asyncio.sleep(0.002 if len(pieces) > 1 else 0)  # let the pieces be separate packets
             writer.write_eof()
             while part := await reader.read(65536):
                 came += part
@@ -87,7 +85,7 @@ async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
         finally:
             writer.close()
     dated = re.sub(rb"Date: [^\r]*", b"Date: *", came)
-    # werkzeug lists the methods of a path in the order of a set, which differs from process to process.
+    # werkzeug lists the methods of a path in the order of a set, which differs between processes.
     return re.sub(rb"Allow: ([^\r]*)", lambda found: b",".join(sorted(found[1].split(b", "))), dated), reset
 
 
@@ -294,7 +292,7 @@ async def test_a_change_is_in_the_next_response_of_both(pair: Pair, engine: Engi
         header = f"Stream-Seq: {changed.seq}\r\n".encode()
         for gateway in (pair.cached, pair.uncached):
             while header not in (await exchange(gateway, SIMPLE))[0]:
-                pass  # pytest's own time limit ends it
+                pass  # until pytest's timeout
         answers = [await pair.same(get(path)) for path in ("/courses", "/courses/btcusdt")]
 
         assert all(b'"price":"%s"' % price.encode() in answer for answer in answers)
@@ -346,7 +344,7 @@ async def test_a_client_that_sends_requests_but_does_not_read_delays_no_other(pa
     before = await pair.counted()
     writer.write(get("/", "Accept-Encoding: identity") * 100_000)
     counted, now = before, before + 1
-    while counted != now or now < before + 10:  # pytest's own time limit ends it
+    while counted != now or now < before + 10:  # until pytest's timeout
         answer = await pair.same(SIMPLE)
         counted, now = now + 1, await pair.counted()
     writer.transport.abort()

@@ -125,7 +125,7 @@ def test_a_removed_connection_is_freed_at_once() -> None:
         def end(self) -> bool:
             return False
 
-    gc.disable()  # the collector finds them some time, while everybody waits for it
+    gc.disable()  # the collector would free them too, but later, and blocks the process meanwhile
     try:
         connection = Connection(Harness().all)
         kept = weakref.ref(connection)

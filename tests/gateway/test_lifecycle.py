@@ -172,12 +172,12 @@ async def test_at_shutdown_only_the_transport_is_closed(bus: Path, server: str) 
     """A WebSocket gets 1001, a poll its end; after a DISCONNECT clients would never reconnect."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
-        async with raw(gateway.url) as wire, viewing(gateway.url, "polling") as poller:
-            await wire.open(text("40"))
-            await wire.until('42["hello"')
+        async with raw(gateway.url) as client, viewing(gateway.url, "polling") as poller:
+            await client.open(text("40"))
+            await client.until('42["hello"')
             await poller.until("hello")
             gateway.process.send_signal(signal.SIGTERM)
-            while (frame := await wire.frame()).opcode is not Opcode.CLOSE:
+            while (frame := await client.frame()).opcode is not Opcode.CLOSE:
                 assert not bytes(frame.data).startswith(b"41")
             await asyncio.wait_for(poller.gone.wait(), DEADLINE_S)
             assert await asyncio.wait_for(gateway.process.wait(), DEADLINE_S) == 0
@@ -210,9 +210,9 @@ async def test_a_viewer_that_stops_reading_is_skipped_and_gets_one_snapshot_when
         await gateway.ready()
         async with viewing(gateway.url) as quick, aiohttp.ClientSession() as session:
             await quick.subscribe(symbols=["ticker_99"], interval_ms=0)
-            wire = await _pausable(gateway.url, session)
-            await wire.send_str('42["subscribe",{"symbols":"all","interval_ms":0}]')
-            transport: Any = wire._writer.transport
+            client = await _pausable(gateway.url, session)
+            await client.send_str('42["subscribe",{"symbols":"all","interval_ms":0}]')
+            transport: Any = client._writer.transport
             transport.pause_reading()
 
             told = 0
@@ -223,9 +223,9 @@ async def test_a_viewer_that_stops_reading_is_skipped_and_gets_one_snapshot_when
                         last = engine.change(one.symbol, price=str(told))
                     await until(partial(_shows, quick, last))
             transport.resume_reading()
-            newest = await _read_until_snapshot(wire, last.seq)
+            newest = await _read_until_snapshot(client, last.seq)
             caught_up = await gateway.metric("crypto_stream_caught_up_total")
-            await wire.close()
+            await client.close()
 
     assert newest == last.seq
     assert caught_up >= 1
@@ -237,19 +237,19 @@ def _shows(viewer: Viewer, newest: Quote) -> bool:
 
 async def _pausable(url: str, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
     """Connect a bare WebSocket whose reading the test can pause."""
-    wire = await session.ws_connect(f"{url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
-    await wire.receive()
-    await wire.send_str("40")
-    while "hello" not in (await wire.receive()).data:
+    client = await session.ws_connect(f"{url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
+    await client.receive()
+    await client.send_str("40")
+    while "hello" not in (await client.receive()).data:
         pass
-    return wire
+    return client
 
 
-async def _read_until_snapshot(wire: aiohttp.ClientWebSocketResponse, seq: int) -> int:
+async def _read_until_snapshot(client: aiohttp.ClientWebSocketResponse, seq: int) -> int:
     """Read until a snapshot that holds at least `seq`; return its newest seq."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            text = (await wire.receive()).data
+            text = (await client.receive()).data
             if text.startswith('42["snapshot"'):
                 newest = max(int(number) for number in re.findall(r'"seq":(\d+)', text))
                 if newest >= seq:
@@ -291,7 +291,7 @@ async def test_sessions_that_never_join_are_limited_too(bus: Path) -> None:
             sneaky = await gateway.http.get(f"{path}&xsid=1")
             joined = await viewer.subscribe(symbols="all")
 
-    assert opened >= 2 + 256 - 1  # those that never join end meanwhile
+    assert opened >= 2 + 256 - 1  # those that never join are closed meanwhile
     assert (answer.status_code, answer.json()["code"]) == (503, "too_many_viewers")
     assert sneaky.status_code == 503
     assert joined["ok"]

@@ -37,9 +37,9 @@ async def test_a_page_behind_a_proxy_that_changes_the_host_can_learn_why(gateway
     """The handshake fails as usual; /connect says what is refused and which setting to change."""
     page = "https://stream.example.org:8443"
     before = await _counted(gateway, "origin_not_allowed")
-    async with raw(gateway.url) as wire:
-        await wire.send(handshake(path, Host="stream.example.org", Origin=page))
-        status = int((await wire.head()).split()[1])
+    async with raw(gateway.url) as client:
+        await client.send(handshake(path, Host="stream.example.org", Origin=page))
+        status = int((await client.head()).split()[1])
     why = await gateway.http.get(f"/connect?origin={page}", headers={"Host": "stream.example.org"})
     proxied = {"Host": "stream.example.org:8443", "X-Forwarded-For": "192.0.2.1"}
     well = await gateway.http.get(f"/connect?origin={page}", headers=proxied)

@@ -34,7 +34,7 @@ def closed(code: int) -> bytes:
         (b"", "transport close"),
         (text("1"), "client disconnect"),
     ],
-    ids=[  # the frames' masks are random: they are no names
+    ids=[  # the frames' masks are random, so they cannot be ids
         *("too long", "no packet", "no UTF-8", "reserved bits", "own code"),
         *("normal", "going away", "without code", "broken off", "engine.io's close"),
     ],

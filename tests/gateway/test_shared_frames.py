@@ -19,13 +19,13 @@ def payload(frame: Frame) -> Any:
 def test_hello_is_encoded_again_only_after_a_change() -> None:
     """Quotes and heartbeats change nothing in it; a new data set does."""
     mirror = full()
-    greetings = SharedFrames(mirror)
+    frames = SharedFrames(mirror)
 
-    first = greetings.hello()
+    first = frames.hello()
     mirror.receive(Beat(1, mirror.sources(0.0), None, 0.0), 1.0)
-    same = greetings.hello()
+    same = frames.hello()
     mirror.receive(snapshot("e2"), 1.0)
-    other = greetings.hello()
+    other = frames.hello()
 
     assert same is first
     assert (payload(first)["epoch"], payload(other)["epoch"]) == ("e1", "e2")
@@ -35,13 +35,13 @@ def test_status_is_shared_for_a_short_time() -> None:
     """It is encoded again later, and at once when a state has changed."""
     now_s = 1.0
     mirror = full()
-    greetings = SharedFrames(mirror, lambda: now_s)
+    frames = SharedFrames(mirror, lambda: now_s)
 
-    first, second = greetings.status(), greetings.status()
+    first, second = frames.status(), frames.status()
     now_s = 1.1
-    later = greetings.status()
+    later = frames.status()
     mirror.engine_lost()
-    changed = greetings.status()
+    changed = frames.status()
 
     assert first is second
     assert later is not first

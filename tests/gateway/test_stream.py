@@ -113,7 +113,7 @@ async def test_one_unknown_symbol_refuses_the_whole_request_and_changes_nothing(
 async def test_every_invalid_payload_is_acknowledged_and_the_connection_stays(viewer: Viewer) -> None:
     """The whole table over a real connection, and unknown events."""
     for payload, code in BAD:
-        no_text = payload == ({"symbols": ["\ud800"]},)  # JSON that cannot be read
+        no_text = payload == ({"symbols": ["\ud800"]},)  # invalid JSON
         answer = await viewer.client.call("subscribe", payload, timeout=DEADLINE_S)
         assert (answer["ok"], answer["code"]) == (False, "bad_payload" if no_text else code), payload
         assert answer["reason"]
@@ -186,7 +186,7 @@ async def test_a_changed_source_state_is_sent_before_the_interval_ends(
     viewer: Viewer, engine: Engine
 ) -> None:
     """The board shows a lost source even if it served none of the symbols there."""
-    told = len(await viewer.until("status", 2))  # just after a beat: the next one is 5 s away
+    told = len(await viewer.until("status", 2))  # just after one: the next regular one is 5 s away
     engine.states["okx"] = "connecting"
     try:
         [*_, status] = await viewer.until("status", told + 1)
@@ -229,10 +229,10 @@ async def test_nonsense_affects_no_other_client(
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     async with aiohttp.ClientSession() as session:
         url = f"{gateway.url}/socket.io/?EIO=4&transport=websocket"
-        async with session.ws_connect(url) as wire:
-            await wire.receive()
-            await wire.send_str("40")
-            send = wire.send_bytes(raw) if isinstance(raw, bytes) else wire.send_str(raw)
+        async with session.ws_connect(url) as client:
+            await client.receive()
+            await client.send_str("40")
+            send = client.send_bytes(raw) if isinstance(raw, bytes) else client.send_str(raw)
             await send
 
     changed = engine.change(price="6.6", bid=str(RAW.index(raw)))
@@ -244,11 +244,11 @@ async def test_a_frame_beyond_the_limit_ends_that_connection(gateway: Gateway) -
     """64 kB are plenty for any subscription; more is not read."""
     async with aiohttp.ClientSession() as session:
         url = f"{gateway.url}/socket.io/?EIO=4&transport=websocket"
-        async with session.ws_connect(url) as wire:
-            await wire.receive()
-            await wire.send_str("4" + "x" * 200_000)
+        async with session.ws_connect(url) as client:
+            await client.receive()
+            await client.send_str("4" + "x" * 200_000)
             async with asyncio.timeout(DEADLINE_S):
-                while (await wire.receive()).type not in (
+                while (await client.receive()).type not in (
                     aiohttp.WSMsgType.CLOSE,
                     aiohttp.WSMsgType.CLOSED,
                     aiohttp.WSMsgType.ERROR,

@@ -52,7 +52,7 @@ def test_a_viewer_gets_everything_or_sees_a_hole(sent: list[LiveBars], data: st.
         last = max(viewer, default=None)
         first = news.bars[0].time
         if last is not None and first > last and news.previous != last:
-            viewer.clear()  # it has missed something and knows it: it begins anew
+            viewer.clear()  # it sees that it has missed something, and starts again
         viewer |= {each.time: each for each in news.bars}
         times = sorted(viewer)
 

@@ -138,7 +138,7 @@ def test_messages_are_assembled_from_fragments() -> None:
             1009,
         ),
     ],
-    ids=[  # the frames' masks are random: they are no names
+    ids=[  # the frames' masks are random, so they cannot be ids
         *("too long", "much too long", "no UTF-8", "unmasked", "continuation of nothing"),
         *("reserved bit", "parts too long"),
     ],

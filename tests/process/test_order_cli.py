@@ -148,7 +148,7 @@ def test_a_broken_id_file_says_what_to_do(person: Person) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["place", "EUR/RUB", "buy", "10"], 2, "A limit order needs a PRICE, or say --type market."),
+        (["place", "EUR/RUB", "buy", "10"], 2, "A limit order needs a PRICE, or use --type market."),
         (["place", "EUR/RUB", "buy", "10", "1", "--type", "market"], 2, "A market order has no PRICE."),
         (["place", "EUR/RUB", "hold", "10", "1"], 2, "'hold' is not one of 'buy', 'sell'"),
         (["place", "EUR/RUB", "buy", "ten", "1"], 1, "amount must be a decimal number, not 'ten'"),

@@ -1,8 +1,7 @@
-"""One WebSocket on a bare non-blocking socket: no green thread, nothing queued without bound."""
+"""One WebSocket on a non-blocking socket, without a green thread."""
 
 from __future__ import annotations
 
-import _socket
 import contextlib
 import logging
 import socket
@@ -14,20 +13,16 @@ from websockets.protocol import Protocol, Side, State
 
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.close_codes import fault
-from crypto_stream.gateway.delivery.frames import Sendable
 from crypto_stream.gateway.delivery.hub import Hub, Stop
 from crypto_stream.gateway.delivery.messages import MessageAssembly
-from crypto_stream.gateway.listener import prepare
+from crypto_stream.gateway.delivery.socket_writer import SocketWriter
 
 log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
 _quiet.setLevel(logging.CRITICAL)  # a client learns of its errors from the close code
 
-_SEND_BUFFER = 64 * 1024
 # Bytes read at once: at most a hundred of the smallest frames. Thousands would make all other clients wait.
 _READ_BYTES = 1024
-# Buffers per write; the kernel accepts at most 1,024.
-_MAX_BUFFERS = 64
 # The longest time for which reading from a client is delayed at once.
 _MAX_READ_DELAY_S = 2.0
 # Memory of the decompressor of an incomplete message.
@@ -36,60 +31,36 @@ _INFLATER_BYTES = 40_000
 CLOSE_S = 5.0
 
 
-class WebSocket(_socket.socket):
+class WebSocket(SocketWriter):
     """One WebSocket after its handshake; a subclass handles the messages `received`.
 
-    What cannot be written at once is queued in `_unsent`: the rest of a frame, then what is `put`. Callers
-    limit that queue by checking `waiting`. While anything is queued nothing is read, so a client cannot
-    lengthen the queue by sending requests. `offer` never queues a frame of which nothing was sent.
-
-    It inherits from the socket instead of having one: with a thousand viewers, most time is spent on cache
-    misses, and each further object on the way to `send` costs as much as the code itself.
+    While anything is queued to be sent nothing is read, so a client cannot lengthen the queue by sending
+    requests.
     """
 
     __slots__ = (
         "_assembly",
-        "_blocked",
         "_bounds",
-        "_closed",
-        "_corked",
         "_data_received",
-        "_deflate",
-        "_end_notified",
-        "_hub",
-        "_offers_paused",
         "_partial_bytes",
         "_protocol",
         "_read_delay_s",
         "_reader",
         "_reading_delayed",
         "_reading_paused",
-        "_shutdown_pending",
         "_started",
-        "_unsent",
-        "_writer",
     )
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension], bounds: Bounds) -> None:
         """Take ownership of a descriptor; a message longer than `bounds` allow closes it with 1009."""
-        super().__init__(fileno=descriptor)
-        self.setblocking(False)
-        with contextlib.suppress(OSError):  # the client may have gone; the first send will show it
-            prepare(self)
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._hub = hub
+        super().__init__(descriptor, hub, deflate=bool(extensions))
         self._bounds = bounds
         self._partial_bytes = 0
         self._assembly = MessageAssembly()
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=bounds.max_message, logger=_quiet)
         self._protocol.extensions = extensions
-        self._deflate = bool(extensions)
-        self._unsent: list[bytes | memoryview] = []
         self._reader: Stop | None = None
-        self._writer: Stop | None = None
-        self._blocked = self._closed = self._corked = self._data_received = self._end_notified = False
-        self._offers_paused = self._reading_delayed = self._reading_paused = False
-        self._shutdown_pending = self._started = False
+        self._data_received = self._reading_delayed = self._reading_paused = self._started = False
         self._read_delay_s = 0.0
 
     def received(self, message: str | bytes) -> None:
@@ -110,52 +81,6 @@ class WebSocket(_socket.socket):
         if early and not self._closed:
             self._take_safely(early)
         self._update_reader()
-
-    def waiting(self) -> int:
-        """Count the queued buffers; 0 exactly when the socket is writable."""
-        return len(self._unsent) or int(self._blocked)
-
-    def offer(self, frame: Sendable) -> int:
-        """Send a frame that a newer one supersedes; return its bytes, or 0 if skipped: the client is slow."""
-        if self._blocked or self._offers_paused or self._end_notified:
-            return 0
-        if self._corked:
-            return self.put_frame(frame)
-        data = frame.deflated if self._deflate else frame.uncompressed
-        size = len(data)
-        try:
-            sent = self.send(data)
-        except BlockingIOError:
-            self._block()
-            return 0
-        except OSError:
-            self.cut()
-            return 0
-        if sent != size:
-            self._unsent.append(memoryview(data)[sent:])
-            self._block()
-        return size
-
-    def put_frame(self, frame: Sendable) -> int:
-        """Send or queue a frame that must not be lost; return its bytes."""
-        return self.put_raw(frame.deflated if self._deflate else frame.uncompressed)
-
-    def put_raw(self, data: bytes) -> int:
-        """Send or queue bytes that must not be lost; return how many."""
-        if self._end_notified:
-            return 0
-        self._enqueue(data)
-        return len(data)
-
-    def cork(self) -> None:
-        """Queue everything from now on, to be sent in one write by `uncork`."""
-        self._corked = True
-
-    def uncork(self) -> None:
-        """Write what was queued since `cork`."""
-        self._corked = False
-        if self._unsent and not (self._blocked or self._closed):
-            self._write()
 
     def ping(self, payload: bytes = b"") -> None:
         """Send a WebSocket ping; the pong is passed to `ponged`."""
@@ -196,10 +121,6 @@ class WebSocket(_socket.socket):
         self.close()
         self._notify_ended()
 
-    def pause_offers(self, paused: bool) -> None:
-        """Make `offer` skip all frames, even if the socket is writable."""
-        self._offers_paused = paused
-
     def pause_reading(self, paused: bool) -> None:
         """Stop reading while the application is busy, or resume."""
         if paused != self._reading_paused:
@@ -213,44 +134,6 @@ class WebSocket(_socket.socket):
     def _resume_reading(self, *_: object) -> None:
         self._reading_delayed = False
         self._update_reader()
-
-    def _block(self) -> None:
-        if not self._blocked:
-            self._blocked = True
-            self._writer = self._hub.on_writable(self.fileno(), self._writable)
-            self._update_reader()
-
-    def _writable(self, *_: object) -> None:
-        if self._closed:
-            return
-        self._unwatch()
-        self._blocked = False
-        self._write()
-        self._update_reader()
-
-    def _unwatch(self) -> None:
-        if self._writer is not None:
-            self._writer()
-            self._writer = None
-
-    def _write(self) -> None:
-        unsent = self._unsent
-        while unsent:
-            try:
-                sent = self.sendmsg(unsent[:_MAX_BUFFERS]) if len(unsent) > 1 else self.send(unsent[0])
-            except BlockingIOError:
-                self._block()
-                return
-            except OSError:
-                self.cut()
-                return
-            while unsent and sent >= len(unsent[0]):
-                sent -= len(unsent.pop(0))
-            if sent:
-                unsent[0] = memoryview(unsent[0])[sent:]
-        if self._shutdown_pending:
-            with contextlib.suppress(OSError):  # the other side may have closed it first
-                self.shutdown(socket.SHUT_WR)
 
     def _update_reader(self) -> None:
         """Watch for incoming data exactly while it may be read."""
@@ -348,12 +231,6 @@ class WebSocket(_socket.socket):
             self._hub.call_later(CLOSE_S, self.cut)
         if writes:
             self._enqueue(b"".join(writes))
-
-    def _enqueue(self, data: bytes) -> None:
-        if not self._closed:
-            self._unsent.append(data)
-            if not (self._blocked or self._corked):
-                self._write()
 
     def _notify_ended(self) -> None:
         if not self._end_notified:

@@ -93,9 +93,7 @@ class OrderSessions:
         if self.up:
             session.attach()
         elif self.startup is not None and self.startup.active():
-            session.pause_reading(
-                True
-            )  # read nothing until the engine is connected or the grace period is over
+            session.pause_reading(True)  # until the engine is connected or the grace period is over
         return session
 
     def ended(self, number: int, reason: str) -> None:

@@ -64,7 +64,7 @@ class Pair:
 async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
     """Send the pieces and end the stream; return everything received, without dates.
 
-    True beside it: the gateway reset the connection, as it does where it closes one it has not read up.
+    Also return whether the gateway reset the connection, as it does if it closes one with unread data.
     """
     address = urlsplit(gateway.url)
     came, reset = b"", False

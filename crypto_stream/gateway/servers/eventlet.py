@@ -116,9 +116,7 @@ class Server:
         self._acceptor.stop()
 
     def _take(self, descriptor: int, address: Any) -> None:
-        eventlet.hubs.notify_opened(
-            descriptor
-        )  # eventlet may still know this number from a closed connection
+        eventlet.hubs.notify_opened(descriptor)  # the number may be known from a closed connection
         self._new_connections.take(descriptor, address)
 
     def _serve(self, connection: RequestConnection) -> None:

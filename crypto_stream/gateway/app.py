@@ -31,7 +31,7 @@ from crypto_stream.log_throttle import LogThrottle
 
 ROOT = Path(__file__).resolve().parents[2]
 # Largest request or frame of a client in bytes; it must hold a long list of symbols.
-MOST_SENT = 64 * 1024
+MAX_RECEIVED = 64 * 1024
 
 
 class Web(NamedTuple):
@@ -64,7 +64,7 @@ def create_app(
     `admission` limits engine.io's sessions, including those that never join a namespace.
     """
     app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_SENT
+    app.config["MAX_CONTENT_LENGTH"] = MAX_RECEIVED
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     problems.install(app)
@@ -86,13 +86,13 @@ def create_app(
         async_handlers=False,  # a viewer's requests are answered in order
         cors_allowed_origins=lambda origin, environ: allowed(origins, origin, environ),
         cors_credentials=False,
-        max_http_buffer_size=MOST_SENT,
+        max_http_buffer_size=MAX_RECEIVED,
         manage_session=False,
         logger=quiet,
         engineio_logger=quiet,
     )
     engineio_parts.fit(socketio.server.eio, websocket)
-    sessions = EngineioSessions(socketio.server, admission.presence, admission.counters)
+    sessions = EngineioSessions(socketio.server, admission.address_limit, admission.counters)
     admitted = Admission(app.wsgi_app, sessions, admission, origins)
     app.wsgi_app = Headers(admitted, origins)  # type: ignore[method-assign]
     return Web(app, socketio, responses, sessions, admitted)

@@ -1,4 +1,4 @@
-"""Log lines for viewers that connect and leave: one each while they are few, one in all for a crowd."""
+"""Logs viewers that connect and leave: one line each, or a single line for all when there are many."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from crypto_stream.log_throttle import LineBudget
 
 log = logging.getLogger(__name__)
 
-# Lines from one `flush` to the next; a line costs half as much as all else about joining.
+# Lines from one `flush` to the next; a line costs half as much as everything else when a viewer joins.
 _MAX_LINES = 20
 
 
 class ConnectionLog:
-    """Log each client that connects or leaves; beyond a few until the next `flush` they are counted."""
+    """Logs each client that connects or leaves; beyond `_MAX_LINES` per `flush` they are only counted."""
 
     def __init__(self) -> None:
         self._budget = LineBudget(_MAX_LINES)
@@ -29,7 +29,22 @@ class ConnectionLog:
             log.info("client left", extra={"client": client, "reason": reason})
 
     def flush(self) -> None:
+<<<<<<< HEAD
         """Log how many had no line of their own; to be called every second."""
         if others := self._budget.omitted():
             log.info("more clients connected or left", extra=dict(others))
         self._budget.renew()
+=======
+        """Log how many got no line of their own; to be called every second."""
+        if self._others:
+            log.info("more clients connected or left", extra=dict(self._others))
+            self._others.clear()
+        self._lines = 0
+
+    def _may(self, what: str) -> bool:
+        if self._lines < _MAX_LINES:
+            self._lines += 1
+            return True
+        self._others[what] += 1
+        return False
+>>>>>>> words3

@@ -1,11 +1,10 @@
-"""The places where we reach into engine.io: what stands in for what, and why. Held by test_engineio.
+"""Replaces parts of engine.io's internals. `tests/gateway/test_engineio.py` checks that they are unchanged.
 
-- The `websocket` slot: a WebSocket there costs a green thread to read and one to write; ours cost none
-  (`delivery.upgrades`).
-- The queue of a session: closing would wait until a client, which may have gone, took everything.
-- `_send_ping`: engine.io starts a green thread for each ping; we have one clock (`delivery.heartbeat`).
-- `_handle_connect` for a session that begins as a WebSocket: most do, and on the way there each request
-  passes WSGI, Flask and engine.io's reading of it, which `joining` has done already.
+- The `websocket` slot: engine.io's WebSocket needs two green threads, ours none (`delivery.upgrades`).
+- The queue of a session: `close` would wait until the client, which may have gone, has fetched everything.
+- `_send_ping`: engine.io starts a green thread for each ping; we have one timer (`delivery.heartbeat`).
+- `_handle_connect`, for sessions that begin as a WebSocket: most do, and `joining` has already parsed the
+  request that would otherwise pass through WSGI, Flask and engine.io.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from engineio.socket import Socket
 
 
 def fit(engine: Any, websocket: Any) -> None:
-    """Give an `engineio.Server` our WebSockets, and queues that nobody waits for."""
+    """Give an `engineio.Server` our WebSockets, and queues whose `join` does not wait."""
 
     class Queue(engine._async["queue"]):  # type: ignore[misc, name-defined]
         def join(self) -> None:
-            """Wait for nothing."""
+            """Return at once."""
 
     engine._async = {**engine._async, "websocket": websocket, "queue": Queue}
 
 
-def take_pings(engine: Any, due: Callable[[Any], None]) -> None:
-    """Have `due(session)` called where engine.io would start a green thread to ping it after a while."""
+def take_pings(engine: Any, schedule: Callable[[Any], None]) -> None:
+    """Call `schedule(session)` where engine.io would start a green thread that pings it later."""
     start = engine.start_background_task
 
     def start_task(target: Callable[..., Any], *args: Any, **named: Any) -> Any:
         if getattr(target, "__name__", "") != "_send_ping":
             return start(target, *args, **named)
-        due(target.__self__)  # type: ignore[attr-defined]
+        schedule(target.__self__)  # type: ignore[attr-defined]
         return None
 
     engine.start_service_task = False
@@ -42,7 +41,7 @@ def take_pings(engine: Any, due: Callable[[Any], None]) -> None:
 
 
 def open_session(engine: Any, address: str) -> tuple[Any, bytes]:
-    """Begin a session that is a WebSocket from the start; return it, and the packet that tells its client."""
+    """Open a session that begins as a WebSocket; return it and the client's first packet."""
     sid = engine.generate_id()
     session = engine.sockets[sid] = Socket(engine, sid)
     try:
@@ -62,5 +61,5 @@ def open_session(engine: Any, address: str) -> tuple[Any, bytes]:
 
 
 def may_upgrade(session: Any) -> bool:
-    """Say whether a polling session may go on as a WebSocket, as `handle_request` judges it."""
+    """Say whether a polling session may upgrade to a WebSocket, by the rules of `handle_request`."""
     return session.connected and not (session.upgraded or session.upgrading or session.closed)

@@ -9,8 +9,8 @@ from typing import Any
 
 from engineio.packet import NOOP, Packet
 
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.presence import Presence
 
 # Seconds in which a session must join a namespace and, unless it is a WebSocket, poll once.
 JOIN_S = 15.0
@@ -28,14 +28,14 @@ class EngineioSessions:
     def __init__(
         self,
         server: Any,
-        presence: Presence,
+        address_limit: AddressLimit,
         counters: DeliveryMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Track those of a `socketio.Server`; `sweep` ends the overdue ones."""
         self._server = server
         self._engine = server.eio
-        self._presence = presence
+        self._address_limit = address_limit
         self._counters = counters
         self._clock = clock
         self._addresses: dict[str, str] = {}
@@ -53,7 +53,7 @@ class EngineioSessions:
 
     def full(self, address: str) -> bool:
         """Say whether this address has reached its limit."""
-        return self._presence.full(address)
+        return self._address_limit.full(address)
 
     def begin_poll(self, sid: str) -> None:
         """Note that a poll begins, and end a poll that is still open: its client must have given it up."""
@@ -109,7 +109,7 @@ class EngineioSessions:
 
     def _connected(self, sid: str, environ: dict[str, Any]) -> Any:
         address = self._addresses[sid] = str(environ.get("REMOTE_ADDR", ""))
-        self._presence.enter(address)
+        self._address_limit.add(address)
         self._unpolled.add(sid)
         self._new[sid] = self._clock() + JOIN_S
         if len(self._new) > MAX_NEW:
@@ -122,5 +122,5 @@ class EngineioSessions:
         self._new.pop(sid, None)
         self._unpolled.discard(sid)
         if address is not None:
-            self._presence.leave(address)
+            self._address_limit.remove(address)
         return self._disconnect(sid, reason)

@@ -14,8 +14,8 @@ from websockets.frames import CloseCode
 
 from crypto_stream.gateway.delivery import packets
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.packets import Asked, PacketError
-from crypto_stream.gateway.delivery.polling import Posts
+from crypto_stream.gateway.delivery.packets import PacketError, SocketioPacket
+from crypto_stream.gateway.delivery.polling import PostHandler
 from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
 from crypto_stream.gateway.pipes import close_transport
 
@@ -81,7 +81,7 @@ class Events:
     def _begin(self, session: str, environ: dict[str, Any]) -> Any:
         connection = self.server.eio.sockets[session]
         connection.sender = Sender(self, connection)
-        connection.handle_post_request = Posts(connection, self.counters)
+        connection.handle_post_request = PostHandler(connection, self.counters)
         return self._connect(session, environ)
 
 
@@ -111,12 +111,12 @@ class Sender:
                 f"{MAX_REFUSALS} messages over the limit of {events.rate} a second in {REFUSALS_WITHIN_S:g} s"
             )
             raise PacketError(reason, CloseCode.POLICY_VIOLATION)
-        number = packets.number_of(text)
-        if number is not None:
+        ack_id = packets.ack_id_of(text)
+        if ack_id is not None:
             reason = (
                 f"at most {events.rate} messages a second per viewer (viewer_rate): this one was not done"
             )
-            self._acknowledge(number, refusal("rate_limited", reason))
+            self._acknowledge(ack_id, refusal("rate_limited", reason))
         return False
 
     def take(self, text: str) -> None:
@@ -131,7 +131,7 @@ class Sender:
         else:
             self._event(asked)
 
-    def _join(self, asked: Asked) -> None:
+    def _join(self, asked: SocketioPacket) -> None:
         server, session = self._events.server, self._connection.sid
         if asked.namespace != _DEFAULT_NAMESPACE:
             self._refuse_to_join(
@@ -151,27 +151,27 @@ class Sender:
     def _refuse_to_join(self, namespace: str, reason: str) -> None:
         self._send(CONNECT_ERROR, {"message": reason}, namespace=namespace)
 
-    def _event(self, asked: Asked) -> None:
+    def _event(self, asked: SocketioPacket) -> None:
         events = self._events
         refused = (
             refusal("bad_payload", asked.broken) if asked.broken else check_event(events.known, asked.data)
         )
         if refused is None:
-            events.server._handle_event(self._connection.sid, _DEFAULT_NAMESPACE, asked.number, asked.data)
+            events.server._handle_event(self._connection.sid, _DEFAULT_NAMESPACE, asked.ack_id, asked.data)
             return
         events.counters.refused_events[refused["code"]] += 1
-        if asked.number is not None:
-            self._acknowledge(asked.number, refused)
+        if asked.ack_id is not None:
+            self._acknowledge(asked.ack_id, refused)
 
     def _viewer(self) -> str | None:
         manager = self._events.server.manager
         viewer: str | None = manager.sid_from_eio_sid(self._connection.sid, _DEFAULT_NAMESPACE)
         return viewer if manager.is_connected(viewer, _DEFAULT_NAMESPACE) else None
 
-    def _acknowledge(self, number: int, answer: _Refusal) -> None:
+    def _acknowledge(self, ack_id: int, answer: _Refusal) -> None:
         viewer = self._viewer()
         if viewer is not None and self._events.takes(viewer):
-            self._send(ACK, [answer], id=number)
+            self._send(ACK, [answer], id=ack_id)
 
     def _send(self, kind: int, data: object, **more: Any) -> None:
         server = self._events.server

@@ -1,7 +1,7 @@
-"""The short way in for viewers: from the bytes of a WebSocket handshake straight to an open session.
+"""The fast path for viewers: from the bytes of a WebSocket handshake directly to an open session.
 
-What is not certainly such a handshake, or may not come in, takes the ordinary road through the server, Flask
-and engine.io, which gives the same session, or says what is wrong.
+Anything that is not certainly a valid handshake goes through the server, Flask and engine.io, which open the
+same session, or respond with what is wrong.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from urllib.parse import parse_qs
 from websockets.extensions import Extension
 from websockets.utils import accept_key
 
-from crypto_stream.gateway.delivery.handshake import answer
+from crypto_stream.gateway.delivery.handshake import respond
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.session import ViewerSession
 from crypto_stream.gateway.delivery.upgrades import Upgrades
 from crypto_stream.gateway.engineio_parts import may_upgrade, open_session
-from crypto_stream.gateway.http.arrivals import Arrival
-from crypto_stream.gateway.http_cache.request import END, MOST, simple_fields
+from crypto_stream.gateway.http.new_connections import NewConnection
+from crypto_stream.gateway.http_cache.request import HEAD_END, MAX_HEAD, simple_fields
 from crypto_stream.gateway.web.forwarded import Network, client
 from crypto_stream.gateway.web.origins import FORWARDED, allowed
 from crypto_stream.gateway.web.root_path import strip_root_path
@@ -30,42 +30,42 @@ from crypto_stream.gateway.web.root_path import strip_root_path
 _LINE = re.compile(r"GET (/[!-~]*) HTTP/1\.1")
 _KEY = re.compile(rb"\r\n[Ss]ec-[Ww]eb[Ss]ocket-[Kk]ey: ?([A-Za-z0-9+/]{22}==)(?=\r\n)")
 _ANY_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-# With one of these there is a body, or a parser has more to say.
-_ELSEWHERE = {"content-length", "transfer-encoding", "expect", "sec-websocket-key"}
-# What the answer depends on, besides the key and whether a proxy stands between.
-_TELLING = ("host", "origin", "connection", "upgrade", "sec-websocket-version", "sec-websocket-extensions")
-# Of the answer's headers: the key's is each one's own, and a date is not needed with 101 (RFC 9110, 6.6.1).
-_OWN = {"Sec-WebSocket-Accept", "Date"}
+# Header fields of requests with a body, or that need the full parser.
+_EXCLUDED = {"content-length", "transfer-encoding", "expect", "sec-websocket-key"}
+# What the response depends on, besides the key and whether a proxy forwards the request.
+_RELEVANT = ("host", "origin", "connection", "upgrade", "sec-websocket-version", "sec-websocket-extensions")
+# Response headers not in the template: the key's is added, and 101 needs no date (RFC 9110, 6.6.1).
+_OMITTED = {"Sec-WebSocket-Accept", "Date"}
 _FORWARDED = {name.removeprefix("HTTP_").replace("_", "-").lower() for name in FORWARDED}
-# Different heads whose reading is remembered, 4 kB each at most: clients of one kind send the same one.
-_HEADS = 1000
+# Parsed heads that are cached, 4 kB each at most: clients of one kind all send the same one.
+_MAX_HEADS = 1000
 
 
-class _Head(NamedTuple):
-    """What one head says, besides the key: how it is answered (None: not here), and for whom.
+class _Handshake(NamedTuple):
+    """A parsed head, apart from the key; without an `acceptance` it is left to the server.
 
-    `forwarded` is whom a proxy names, `sid` the polling session that is to be upgraded, "" for a new one.
+    `forwarded` is the client as named by a proxy; `sid` the polling session to upgrade, "" for a new session.
     """
 
-    way: _Way | None = None
+    acceptance: _Acceptance | None = None
     forwarded: str | None = None
     sid: str = ""
 
 
-class _Way(NamedTuple):
-    """How a handshake is answered, whoever sends it: the answer without its last value."""
+class _Acceptance(NamedTuple):
+    """The 101 response up to the value of Sec-WebSocket-Accept, and the extensions agreed on."""
 
     response: bytes
     extensions: Sequence[Extension]
 
 
 class Joining:
-    """Let in who begins as a WebSocket, as engine.io would; call it with the first bytes of a connection."""
+    """Opens sessions as engine.io would; call it with each new connection."""
 
     def __init__(
         self,
         engine: Any,
-        entrance: Upgrades,
+        upgrades: Upgrades,
         counters: DeliveryMetrics,
         refused: Callable[[str], bytes | None],
         *,
@@ -74,109 +74,114 @@ class Joining:
         root_path: str,
         compression: bool,
     ) -> None:
-        """Open sessions of an `engineio.Server`; `refused(address)` is the answer where there is no room."""
+        """`engine` is an `engineio.Server`; `refused(address)` is the response if there is no room for it."""
         self._engine = engine
-        self._entrance = entrance
+        self._upgrades = upgrades
         self._counters = counters
         self._refused = refused
         self._origins = origins
         self._trusted = trusted
         self._root_path = root_path
         self._compression = compression
-        self._heads: dict[bytes, _Head] = {}
-        self._way = lru_cache(_HEADS)(self._find_way)
+        self._handshakes: dict[bytes, _Handshake] = {}
+        self._acceptance = lru_cache(_MAX_HEADS)(self._find_acceptance)
 
-    def __call__(self, arrival: Arrival) -> bool:
-        """Let this client in, or tell it that there is no room; False when the ordinary road must decide."""
-        came, address = arrival.came, str(arrival.peer[0])
-        end = came.find(END, 0, MOST) + len(END)
-        key = _KEY.search(came, 0, end) if end >= len(END) else None
+    def __call__(self, connection: NewConnection) -> bool:
+        """Open or upgrade a session, or refuse it for lack of room; False if the server must decide."""
+        received, address = connection.received, str(connection.peer[0])
+        end = received.find(HEAD_END, 0, MAX_HEAD) + len(HEAD_END)
+        key = _KEY.search(received, 0, end) if end >= len(HEAD_END) else None
         if key is None:
             return False
-        text = came[: key.start()] + came[key.end() : end]
-        head = self._heads.get(text) or self._read(text)
-        if head.way is None:
+        head = received[: key.start()] + received[key.end() : end]
+        handshake = self._handshakes.get(head) or self._parse(head)
+        acceptance = handshake.acceptance
+        if acceptance is None:
             return False
-        response = b"%s%s\r\n\r\n" % (head.way.response, accept_key(key[1].decode()).encode())
-        if head.sid:
-            return self._upgrade(head.way, head.sid, response, arrival, end)
-        if head.forwarded and self._trusted:
-            address = client(address, head.forwarded, self._trusted)
+        response = b"%s%s\r\n\r\n" % (acceptance.response, accept_key(key[1].decode()).encode())
+        if handshake.sid:
+            return self._upgrade(acceptance, handshake.sid, response, connection, end)
+        if handshake.forwarded and self._trusted:
+            address = client(address, handshake.forwarded, self._trusted)
         if (refusal := self._refused(address)) is not None:
-            arrival.answer(refusal)
+            connection.respond(refusal)
             return True
-        connection, opened = open_session(self._engine, address)
-        session = self._session(head.way, connection, arrival)
+        engineio_socket, opened = open_session(self._engine, address)
+        session = self._session(acceptance, engineio_socket, connection)
         session.open(response, opened)
-        session.start(came[end:])
+        session.start(received[end:])
         return True
 
-    def _upgrade(self, way: _Way, sid: str, response: bytes, arrival: Arrival, end: int) -> bool:
-        """Take a polling session's WebSocket, where engine.io would."""
-        connection = self._engine.sockets.get(sid)
-        if connection is None or not may_upgrade(connection):
+    def _upgrade(
+        self, acceptance: _Acceptance, sid: str, response: bytes, connection: NewConnection, end: int
+    ) -> bool:
+        """Upgrade a polling session, if engine.io would."""
+        engineio_socket = self._engine.sockets.get(sid)
+        if engineio_socket is None or not may_upgrade(engineio_socket):
             return False
-        session = self._session(way, connection, arrival)
+        session = self._session(acceptance, engineio_socket, connection)
         session.begin(response)
-        session.start(arrival.came[end:])
+        session.start(connection.received[end:])
         return True
 
-    def _session(self, way: _Way, connection: Any, arrival: Arrival) -> Session:
-        return Session(
-            arrival.leave(),
-            self._entrance.hub,
-            [copy(one) for one in way.extensions],  # each keeps the state of its connection
-            self._entrance.bounds,
-            connection,
+    def _session(
+        self, acceptance: _Acceptance, engineio_socket: Any, connection: NewConnection
+    ) -> ViewerSession:
+        return ViewerSession(
+            connection.detach_descriptor(),
+            self._upgrades.hub,
+            [copy(one) for one in acceptance.extensions],  # each has the state of its connection
+            self._upgrades.bounds,
+            engineio_socket,
             self._counters,
-            self._entrance.opened(),
+            self._upgrades.count_open(),
         )
 
-    def _read(self, text: bytes) -> _Head:
-        """Read a head without its key; those of new sessions are remembered."""
-        head = self._judge(text)
-        if not head.sid:
-            if len(self._heads) >= _HEADS:
-                self._heads.clear()
-            self._heads[text] = head
-        return head
+    def _parse(self, head: bytes) -> _Handshake:
+        """Parse a head without its key; those of new sessions are cached."""
+        handshake = self._parse_uncached(head)
+        if not handshake.sid:
+            if len(self._handshakes) >= _MAX_HEADS:
+                self._handshakes.clear()
+            self._handshakes[head] = handshake
+        return handshake
 
-    def _judge(self, text: bytes) -> _Head:
-        if not text.isascii():
-            return _Head()
-        first, *lines = text[: -len(END)].decode("ascii").split("\r\n")
-        asked, fields = _LINE.fullmatch(first), simple_fields(lines)
-        if asked is None or fields is None or fields.keys() & _ELSEWHERE:
-            return _Head()
-        sid = self._session_asked(asked[1])
+    def _parse_uncached(self, head: bytes) -> _Handshake:
+        if not head.isascii():
+            return _Handshake()
+        first, *lines = head[: -len(HEAD_END)].decode("ascii").split("\r\n")
+        line, fields = _LINE.fullmatch(first), simple_fields(lines)
+        if line is None or fields is None or fields.keys() & _EXCLUDED:
+            return _Handshake()
+        sid = self._session_of(line[1])
         if sid is None:
-            return _Head()
-        telling = (fields.get(name) for name in _TELLING)
-        way = self._way(not _FORWARDED.isdisjoint(fields), *telling)
-        return _Head(way, fields.get("x-forwarded-for"), sid)
+            return _Handshake()
+        relevant = (fields.get(name) for name in _RELEVANT)
+        acceptance = self._acceptance(not _FORWARDED.isdisjoint(fields), *relevant)
+        return _Handshake(acceptance, fields.get("x-forwarded-for"), sid)
 
-    def _find_way(self, proxied: bool, *telling: str | None) -> _Way | None:
-        """Judge a handshake; None where anything but letting it in may have to be done."""
+    def _find_acceptance(self, proxied: bool, *relevant: str | None) -> _Acceptance | None:
+        """Accept a handshake with these header fields; None if it may have to be refused."""
         environ = {
             f"HTTP_{name.upper().replace('-', '_')}": text
-            for name, text in zip(_TELLING, telling, strict=True)
+            for name, text in zip(_RELEVANT, relevant, strict=True)
             if text is not None
         }
         if proxied:
-            environ["HTTP_FORWARDED"] = ""  # whichever it was, and whatever it said
+            environ["HTTP_FORWARDED"] = ""  # only its presence matters
         if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             return None
         if not allowed(self._origins, environ.get("HTTP_ORIGIN"), environ):
             return None
-        made = answer({**environ, "HTTP_SEC_WEBSOCKET_KEY": _ANY_KEY}, compression=self._compression)
-        if made.status != 101:
+        response = respond({**environ, "HTTP_SEC_WEBSOCKET_KEY": _ANY_KEY}, compression=self._compression)
+        if response.status != 101:
             return None
-        kept = [f"{name}: {value}\r\n" for name, value in made.headers if name not in _OWN]
-        response = f"HTTP/1.1 101 {made.phrase}\r\n{''.join(kept)}Sec-WebSocket-Accept: "
-        return _Way(response.encode(), made.extensions)
+        kept = [f"{name}: {value}\r\n" for name, value in response.headers if name not in _OMITTED]
+        template = f"HTTP/1.1 101 {response.phrase}\r\n{''.join(kept)}Sec-WebSocket-Accept: "
+        return _Acceptance(template.encode(), response.extensions)
 
-    def _session_asked(self, target: str) -> str | None:
-        """Tell the session that a WebSocket is asked for, "" for a new one; None for whatever else."""
+    def _session_of(self, target: str) -> str | None:
+        """Return the session id in the URL of a WebSocket, "" for a new session; None for any other URL."""
         path, _, query = target.partition("?")
         given = parse_qs(query)
         if strip_root_path(self._root_path, path) != "/socket.io/" or given.get("transport") != ["websocket"]:

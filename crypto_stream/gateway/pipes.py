@@ -7,20 +7,20 @@ from typing import Any
 from websockets.frames import CloseCode
 
 from crypto_stream.gateway.delivery.frames import Frame
-from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.session import ViewerSession
 
 
 class PollingPipe:
     """Put frames into the queue that engine.io sends with the viewer's next poll.
 
     The queue itself is unbounded: `delivery` checks `waiting` before each `put` and cuts off viewers that
-    let it grow. Once the viewer has upgraded to a WebSocket, its `Session` takes the place of the queue.
+    let it grow. Once the viewer has upgraded to a WebSocket, its `ViewerSession` replaces the queue.
     """
 
     def __init__(self, connection: Any) -> None:
         """Use an `engineio.socket.Socket`."""
         self._connection = connection
-        self._muted = False
+        self._offers_paused = False
 
     def waiting(self) -> int:
         """Count the queued frames."""
@@ -32,10 +32,10 @@ class PollingPipe:
 
     def offer(self, frame: Frame) -> int:
         """Queue a frame if the queue is empty; return its size in bytes, or 0."""
-        if self._muted:
+        if self._offers_paused:
             return 0
         queue = self._connection.queue
-        if isinstance(queue, Session):
+        if isinstance(queue, ViewerSession):
             return queue.offer(frame)
         return 0 if queue.qsize() else self.put(frame)
 
@@ -46,23 +46,23 @@ class PollingPipe:
         self._connection.queue.put(frame)
         return len(frame.encode())
 
-    def mute(self, muted: bool) -> None:
+    def pause_offers(self, paused: bool) -> None:
         """Make `offer` refuse frames, or accept them again."""
-        self._muted = muted
+        self._offers_paused = paused
 
     def drop(self) -> None:
         """End the connection."""
-        if isinstance(self._connection.queue, Session):
+        if isinstance(self._connection.queue, ViewerSession):
             self._connection.queue.drop()
             return
         self._connection.close(wait=False, abort=True, reason="too slow")
         self._connection.server.sockets.pop(self._connection.sid, None)
 
 
-def pipe_of(connection: Any) -> Session | PollingPipe:
+def pipe_of(connection: Any) -> ViewerSession | PollingPipe:
     """Return the pipe to the viewer of an `engineio.socket.Socket`."""
     queue = connection.queue
-    return queue if isinstance(queue, Session) else PollingPipe(connection)
+    return queue if isinstance(queue, ViewerSession) else PollingPipe(connection)
 
 
 def close_transport(connection: Any) -> None:
@@ -70,7 +70,7 @@ def close_transport(connection: Any) -> None:
 
     After Socket.IO's DISCONNECT packet it would not.
     """
-    if isinstance(connection.queue, Session):
+    if isinstance(connection.queue, ViewerSession):
         connection.queue.end(CloseCode.GOING_AWAY, "connect again later")
         return
     connection.close(wait=False, abort=True, reason=connection.server.reason.TRANSPORT_CLOSE)

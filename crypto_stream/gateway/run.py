@@ -1,4 +1,4 @@
-"""The gateway's process: from its settings to its exit status."""
+"""A gateway's process: from its settings to its exit status."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 def main(
     settings: Settings, bus_path: Path, listener: socket.socket, beat: Callable[[], None], name: str
 ) -> int:
-    """Serve until SIGTERM or SIGINT; `beat` is called each second by the green hub.
+    """Serve until SIGTERM or SIGINT, and return the exit status; `beat` is called every second.
 
-    `name` tells this gateway from others on the same port. Returns the process's exit status.
+    `name` distinguishes this gateway from others on the same port.
     """
     prepare(listener)
     files = descriptors.raise_limit()
@@ -37,13 +37,13 @@ def main(
     stopping = _on_signals()
     gateway.start(listener)
     try:
-        return gateway.watch_over(stopping, beat)
+        return gateway.supervise(stopping, beat)
     finally:
         gateway.stop()
 
 
 def _on_signals() -> list[int]:
-    """Collect SIGTERM and SIGINT in the returned list; a handler may do no more in a green process."""
+    """Collect SIGTERM and SIGINT in the returned list: with green threads, a handler must do no more."""
     arrived: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

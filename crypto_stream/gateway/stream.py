@@ -1,4 +1,4 @@
-"""Socket.IO: who comes and goes, what viewers ask, and the watch on the topics they wish for."""
+"""Socket.IO: viewers connecting and leaving, their requests, and which topics the engine must send."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Stream:
-    """The Socket.IO side of the gateway: turn events into wishes and acknowledge each."""
+    """Handles the Socket.IO events of viewers, and acknowledges each."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Stream:
         counters: DeliveryMetrics,
         watch: Watcher,
     ) -> None:
-        """Serve `socketio`; `register` makes it start."""
+        """Nothing is handled before `register`."""
         self._socketio = socketio
         self._delivery = delivery
         self._mirror = mirror
@@ -49,9 +49,9 @@ class Stream:
         self.connection_log = ConnectionLog()
 
     def register(self, max_viewers: int, rate: int, others: Sized = ()) -> None:
-        """Answer the events of the default namespace, `rate` a second of each viewer.
+        """Handle the events of the default namespace, at most `rate` a second of each viewer.
 
-        More than `max_viewers`, `others` among them, are not let in.
+        At most `max_viewers` may join; `others` count as viewers too.
         """
         self._max_viewers = max_viewers
         self._others = others
@@ -72,26 +72,26 @@ class Stream:
         )
 
     def close(self) -> None:
-        """End every viewer's transport."""
+        """Close the transport of every viewer."""
         for connection in list(self._socketio.server.eio.sockets.values()):
             close_transport(connection)
 
-    def settle(self) -> None:
-        """Serve the wishes that were taken before the engine was known."""
-        self._delivery.settle(lambda wish: resolve(self._mirror, wish))
+    def resolve_subscriptions(self) -> None:
+        """Resolve the subscriptions accepted before the instruments were known."""
+        self._delivery.resolve_subscriptions(lambda subscription: resolve(self._mirror, subscription))
 
     def _connected(self, viewer_id: str) -> None:
         server = self._socketio.server
         session = server.manager.eio_sid_from_sid(viewer_id, "/")
-        self._delivery.admit(Viewer(viewer_id, pipe_of(server.eio.sockets[session])))
+        self._delivery.add(Viewer(viewer_id, pipe_of(server.eio.sockets[session])))
         self.connection_log.connected(viewer_id, self._address(session))
 
     def full(self) -> bool:
-        """Say whether there is no room for one more viewer."""
+        """Say whether the limit of viewers is reached."""
         return len(self._delivery.viewers) + len(self._others) >= self._max_viewers
 
     def _admits(self, session: str) -> bool:
-        """Say whether who has come before the gateway was full may still join."""
+        """Say whether a session that was opened before the gateway became full may still join."""
         if not self.full():
             return True
         self._counters.refused += 1
@@ -104,52 +104,53 @@ class Stream:
         return address
 
     def _joined(self, viewer_id: str) -> None:
-        """Say hello now that the connection is accepted: an event before that would be a protocol error."""
+        """Send `hello` once the connection is accepted: any earlier event would be a protocol error."""
         viewer = self._delivery.viewers.get(viewer_id)
         if viewer is not None:
-            self._delivery.greet(viewer)
+            self._delivery.send_hello(viewer)
 
     def _disconnected(self, viewer_id: str, reason: str = "") -> None:
         channel = self._delivery.channels.of(viewer_id)
-        self._delivery.leave(viewer_id)
-        if channel and channel.wish.watches:
+        self._delivery.remove(viewer_id)
+        if channel and channel.subscription.watches:
             self._watch.refresh()
         self.connection_log.left(viewer_id, reason)
 
     def _subscribe(self, viewer_id: str, *payload: object) -> dict[str, Any]:
-        return self._change(viewer_id, parse_subscribe, self._delivery.grant, payload)
+        return self._change(viewer_id, parse_subscribe, self._delivery.subscribe, payload)
 
     def _unsubscribe(self, viewer_id: str, *payload: object) -> dict[str, Any]:
-        return self._change(viewer_id, parse_unsubscribe, self._delivery.narrow, payload)
+        return self._change(viewer_id, parse_unsubscribe, self._delivery.unsubscribe, payload)
 
-    def _change(self, viewer_id: str, judge: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
+    def _change(self, viewer_id: str, parse: Any, apply: Any, payload: tuple[object, ...]) -> dict[str, Any]:
+        """Parse a request, apply the new subscription, and return the acknowledgement."""
         viewer = self._delivery.viewers.get(viewer_id)
-        if viewer is None or self._delivery.overfull(viewer):
+        if viewer is None or self._delivery.cut_if_overloaded(viewer):
             return refusal("not_connected", "this connection is closed")
         channel = self._delivery.channels.of(viewer.id)
-        present = channel.wish if channel else None
+        present = channel.subscription if channel else None
         try:
-            wish: Subscription = judge(self._mirror, present, payload)
+            subscription: Subscription = parse(self._mirror, present, payload)
         except RefusedError as refused:
             self._counters.refused_events[refused.code] += 1
             return refusal(refused.code, str(refused))
         seq, known = self._mirror.seq, [one.symbol for one in self._mirror.catalogue]
         if self._mirror.epoch is None:
-            known = sorted(wish.symbols.names)
-        apply(viewer, wish)
-        if wish.watches or (present and present.watches):
+            known = sorted(subscription.symbols.names)
+        apply(viewer, subscription)
+        if subscription.watches or (present and present.watches):
             self._watch.refresh()
         return {
             "ok": True,
-            "symbols": wish.symbols.among(known),
-            "interval_ms": wish.interval_ms,
+            "symbols": subscription.symbols.among(known),
+            "interval_ms": subscription.interval_ms,
             "epoch": self._mirror.epoch,
             "seq": seq,
         }
 
     def _takes(self, viewer_id: str) -> bool:
         viewer = self._delivery.viewers.get(viewer_id)
-        return viewer is not None and not self._delivery.overfull(viewer)
+        return viewer is not None and not self._delivery.cut_if_overloaded(viewer)
 
     def _broken(self, error: Exception) -> dict[str, Any]:
         if self._throttle.due(type(error).__name__):
@@ -158,43 +159,43 @@ class Stream:
 
 
 class Watcher:
-    """Keep the engine told which topics the viewers of this gateway wish for."""
+    """Keeps the engine informed of the topics that this gateway's viewers are subscribed to."""
 
     def __init__(self, delivery: Delivery, mirror: Mirror, port: GatewayPort) -> None:
-        """Ask through `port`; `run` does it, one request at a time."""
+        """`run` sends the requests, one at a time."""
         self._delivery = delivery
         self._mirror = mirror
         self._port = port
         self._due = threading.Event()
 
     def refresh(self) -> None:
-        """Have the engine told soon; also needed after every reconnect, for it has forgotten."""
+        """Send the topics soon; also needed after every reconnect, because the engine has forgotten them."""
         self._due.set()
 
     def run(self) -> None:
-        """Tell the engine whenever due, and now and then again, for ever."""
+        """Send the topics after each `refresh`, and regularly while there are any, for ever."""
         keys: set[tuple[str, str]] = set()
         while True:
             self._due.wait(WATCH_REFRESH_S if keys else None)
             self._due.clear()
             before, keys = keys, self._wanted()
             if keys or before:
-                self._ask(keys)
+                self._request(keys)
             self._mirror.topics.keep(keys)
 
-    def _ask(self, keys: set[tuple[str, str]]) -> None:
+    def _request(self, keys: set[tuple[str, str]]) -> None:
         by_topic: dict[str, list[str]] = {}
         for topic, key in sorted(keys):
             by_topic.setdefault(topic, []).append(key)
         try:
-            told = msgspec.msgpack.decode(self._port.request(Watch(by_topic)), type=Watched)
+            watched = msgspec.msgpack.decode(self._port.request(Watch(by_topic)), type=Watched)
         except (BusError, RefusedError) as error:
             log.warning("watch request failed", extra={"reason": str(error)})
             return
-        if told.unknown:
-            log.info("the engine has no such keys", extra={"keys": str(told.unknown[:10])})
-        if told.now:
-            for update in told.now:
+        if watched.unknown:
+            log.info("the engine has no such keys", extra={"keys": str(watched.unknown[:10])})
+        if watched.now:
+            for update in watched.now:
                 self._mirror.receive(update, time.monotonic())
             self._delivery.flush(0)
 
@@ -202,6 +203,6 @@ class Watcher:
         return {
             key
             for channel in self._delivery.channels
-            if channel.wish.watches
-            for key in channel.wish.keys(channel.wish.symbols.among(self._mirror.quotes))
+            if channel.subscription.watches
+            for key in channel.subscription.keys(channel.subscription.symbols.among(self._mirror.quotes))
         }

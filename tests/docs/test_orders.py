@@ -17,7 +17,7 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 
 from crypto_stream.cli.orders import order
-from crypto_stream.gateway.app import MOST_SENT
+from crypto_stream.gateway.app import MAX_RECEIVED
 from crypto_stream.gateway.order_sessions import market_data, pending, rate_limit, session
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Side, Status, TimeInForce
 from crypto_stream.orders import lookups
@@ -219,7 +219,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['max_open_in_all']:,} (`max_open_in_all`)",
         f"{default['max_sessions']} (`max_sessions`)",
         f"{default['max_subscriptions']} (`max_subscriptions`)",
-        f"{MOST_SENT // 1024} kB ({MOST_SENT} bytes)",
+        f"{MAX_RECEIVED // 1024} kB ({MAX_RECEIVED} bytes)",
         f"{pending.MAX_PENDING}, lists {pending.MAX_LISTS}",
         f"{default['patience']:g} s (`patience`), or {session.MAX_BACKLOG // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",

@@ -19,23 +19,23 @@ async def main(url: str, number: int) -> None:
     host, port = "127.0.0.1", int(url.rsplit(":", 1)[1])
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    wires = [Raw(*await asyncio.open_connection(host, port)) for _ in range(number)]
-    await _told("connected", lines)
-    for wire in wires:
-        wire.writer.write(handshake() + text("40"))
-    await _told("sent", lines)
-    answers = [await wire.reader.readuntil(b"\r\n\r\n") for wire in wires]
+    clients = [Raw(*await asyncio.open_connection(host, port)) for _ in range(number)]
+    await _print_and_wait("connected", lines)
+    for client in clients:
+        client.writer.write(handshake() + text("40"))
+    await _print_and_wait("sent", lines)
+    answers = [await client.reader.readuntil(b"\r\n\r\n") for client in clients]
     joined = sum(answer.startswith(b"HTTP/1.1 101 ") for answer in answers)
-    await _told(f"joined {joined}", lines)
-    for wire in wires:
-        bare = wire.writer.get_extra_info("socket")
+    await _print_and_wait(f"joined {joined}", lines)
+    for client in clients:
+        bare = client.writer.get_extra_info("socket")
         bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        wire.writer.transport.abort()
+        client.writer.transport.abort()
     await asyncio.sleep(0)
-    await _told("gone", lines)
+    await _print_and_wait("gone", lines)
 
 
-async def _told(word: str, lines: asyncio.StreamReader) -> None:
+async def _print_and_wait(word: str, lines: asyncio.StreamReader) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
     await lines.readline()

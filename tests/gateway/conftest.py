@@ -37,7 +37,7 @@ async def gateway(bus: Path, engine: Engine, request: pytest.FixtureRequest) -> 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def viewer(gateway: Gateway) -> AsyncIterator[Viewer]:
-    """Connect a WebSocket viewer that was greeted."""
+    """Connect a WebSocket viewer that has got `hello`."""
     async with viewing(gateway.url) as viewer:
         await viewer.until("hello")
         yield viewer

@@ -1,4 +1,4 @@
-"""A small engine for tests: the real bus, three instruments, and everything at the test's command."""
+"""A small engine for tests: the real bus, three instruments, and everything controlled by the test."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ INSTRUMENTS = [
 
 
 def now_ms() -> int:
-    """Read the clock that quotes carry."""
+    """Read the clock that quotes use."""
     return time.time_ns() // 1_000_000
 
 
 def quote(instrument: Instrument, seq: int, price: str | None = "100.00", *, stale: bool = False) -> Quote:
-    """Make a quote with every kind of field set."""
+    """Make a quote with all fields set."""
     source = "synthetic" if instrument.synthetic else "binance"
     return Quote(
         *(instrument.symbol, instrument.base, instrument.quote, source, price),
@@ -63,12 +63,12 @@ def quote(instrument: Instrument, seq: int, price: str | None = "100.00", *, sta
 
 
 def bar(time: int, *, closed: bool = True) -> Bar:
-    """Make a bar with every kind of field set."""
+    """Make a bar with all fields set."""
     return Bar(time, "1.00", "3", "0.50", "2.0", "12.5", 7, "binance", closed)
 
 
 def page(*bars: Bar, gaps: Sequence[Gap] = (Gap(500, 900, "lost"),)) -> HistoryPage:
-    """Make a page of seconds."""
+    """Make a page of 1 s bars."""
     return HistoryPage("btcusdt", "1s", 1000, "e1", 9, 1000, None, list(bars), list(gaps))
 
 
@@ -95,7 +95,7 @@ class Engine:
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
-        self.may_read = asyncio.Event()  # cleared: the history takes its time
+        self.may_read = asyncio.Event()  # cleared: history requests wait
         self.may_read.set()
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
@@ -112,7 +112,7 @@ class Engine:
         await self._port.__aexit__(None, None, None)
 
     def sources(self) -> list[SourceStatus]:
-        """List the sources as their states are set."""
+        """List the sources with the states that are set."""
         return [
             SourceStatus(
                 *(
@@ -135,7 +135,7 @@ class Engine:
         ]
 
     def snapshot(self) -> Snapshot:
-        """Return the whole present state."""
+        """Return the whole current state."""
         quotes = list(self.quotes.values())
         return Snapshot(
             self.epoch,
@@ -149,7 +149,7 @@ class Engine:
         )
 
     async def answer(self, _gateway: str, ask: RequestBody) -> Any:
-        """Answer as the real engine does."""
+        """Respond as the real engine does."""
         self.asked.append(ask)
         if isinstance(ask, GetTopic):
             return self.venues(ask.key)
@@ -169,18 +169,18 @@ class Engine:
         return None
 
     def orders(self, gateway: str, commands: list[Command]) -> None:
-        """Keep what sessions asked, for a test to look at and to answer by `tell`."""
+        """Record the commands of sessions; a test responds with `send_orders`."""
         self.commands += [(gateway, command) for command in commands]
 
-    def tell(self, gateway: str, *news: Told) -> None:
-        """Answer sessions of a gateway."""
+    def send_orders(self, gateway: str, *news: Told) -> None:
+        """Send messages to the sessions of a gateway."""
         self._port.send_orders(gateway, OrderNews(list(news)))
 
     def drained(self, gateway: str) -> None:
-        """Have nothing more to tell."""
+        """Do nothing: no more messages are pending."""
 
     def left(self, _gateway: str) -> None:
-        """Count gateways that went away."""
+        """Count gateways that have left."""
         self.gateways_left += 1
 
     def change(self, symbol: str = "btcusdt", **fields: Any) -> Quote:

@@ -19,7 +19,7 @@ import socketio
 from tests.waiting import DEADLINE_S, until
 
 ROOT = Path(__file__).parents[2]
-# What the gateways of tests take as the admin token, and the header that sends it.
+# The admin token of the tests' gateways, and the header with it.
 TOKEN = "open sesame"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -33,11 +33,11 @@ class Gateway:
         self.http = http
 
     async def ready(self) -> None:
-        """Wait until it has heard the engine."""
+        """Wait until it is connected to the engine."""
         await self.answers("/readyz", 200)
 
     async def answers(self, path: str, status: int) -> httpx.Response:
-        """Ask until the answer has this status, return it."""
+        """Repeat a request until the response has this status; return it."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 answer = await self.http.get(path)
@@ -52,12 +52,12 @@ class Gateway:
         return int(await asyncio.wait_for(self.process.stdout.readline(), DEADLINE_S))
 
     def descriptors(self) -> int:
-        """Count its open descriptors; 0 where the system does not show them."""
+        """Count its open descriptors; 0 if the system does not show them."""
         shown = Path(f"/proc/{self.process.pid}/fd")
         return len(list(shown.iterdir())) if shown.exists() else 0
 
     def memory(self) -> int:
-        """Return the bytes it has in memory; 0 where the system does not show them."""
+        """Return its resident memory in bytes; 0 if the system does not show it."""
         shown = Path(f"/proc/{self.process.pid}/status")
         found = re.search(r"VmRSS:\s+(\d+) kB", shown.read_text()) if shown.exists() else None
         return int(found[1]) * 1024 if found else 0
@@ -72,10 +72,10 @@ class Gateway:
 async def running(
     bus: Path, *, files: int | None = None, stderr: IO[bytes] | None = None, **settings: Any
 ) -> AsyncIterator[Gateway]:
-    """Start a gateway on a free port, which may open so many `files`; it is ended afterwards."""
-    told = json.dumps({"bus": str(bus), "files": files, "admin_token": TOKEN, **settings})
+    """Start a gateway on a free port, which may open so many `files`; stop it afterwards."""
+    arguments = json.dumps({"bus": str(bus), "files": files, "admin_token": TOKEN, **settings})
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.gateway.serve", told),
+        *(sys.executable, "-m", "tests.gateway.serve", arguments),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
@@ -93,7 +93,7 @@ async def running(
 
 
 class Viewer:
-    """A python-socketio client that keeps everything it gets, in order."""
+    """A python-socketio client that records all events in order."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.client = socketio.AsyncClient(reconnection=False, http_session=session)
@@ -112,25 +112,25 @@ class Viewer:
         """Send an event and return its acknowledgement."""
         return await self.client.call(event, payload, timeout=DEADLINE_S)
 
-    async def subscribe(self, **wishes: Any) -> Any:
+    async def subscribe(self, **options: Any) -> Any:
         """Subscribe and return the acknowledgement."""
-        return await self.ask("subscribe", wishes)
+        return await self.ask("subscribe", options)
 
     def all(self, event: str) -> list[Any]:
         """List the payloads of one event."""
         return [payload for name, payload in self.got if name == event]
 
     def names(self) -> list[str]:
-        """List the events in the order they came, without `status`."""
+        """List the events in the order of arrival, without `status`."""
         return [name for name, _ in self.got if name != "status"]
 
     async def until(self, event: str, number: int = 1) -> list[Any]:
-        """Wait for `number` payloads of one event, return all of it."""
+        """Wait for `number` payloads of one event; return them all."""
         await until(lambda: len(self.all(event)) >= number)
         return self.all(event)
 
     def price(self, symbol: str = "btcusdt") -> Any:
-        """Return the last price this viewer was told."""
+        """Return the last price that this viewer received."""
         for event, payload in reversed(self.got):
             if event in {"snapshot", "quotes"}:
                 for one in payload:
@@ -145,7 +145,7 @@ async def viewing(
 ) -> AsyncIterator[Viewer]:
     """Connect a viewer; `any` polls first and upgrades, as a default `io()` does."""
     transports = None if transport == "any" else [transport]
-    async with aiohttp.ClientSession() as session:  # a refused client would leave its own one open
+    async with aiohttp.ClientSession() as session:  # a refused client would leave its own session open
         viewer = Viewer(session)
         await viewer.client.connect(url, transports=transports, headers=headers or {})
         try:

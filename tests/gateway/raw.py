@@ -1,4 +1,4 @@
-"""A client of bare bytes, and a WebSocket on it whose every frame the test sees."""
+"""A bare TCP client, and a WebSocket on it whose every frame the test sees."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def handshake(path: str = PATH, extensions: str = "", **headers: str) -> bytes:
-    """Write a handshake; `headers` replace its own, with _ for -."""
-    told = {
+    """Return a handshake; `headers` replace its own, with _ for -."""
+    given = {
         "Host": "x",
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -27,12 +27,12 @@ def handshake(path: str = PATH, extensions: str = "", **headers: str) -> bytes:
         **({"Sec-WebSocket-Extensions": extensions} if extensions else {}),
         **{name.replace("_", "-"): text for name, text in headers.items()},
     }
-    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {text}" for name, text in told.items()), "", ""]
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {text}" for name, text in given.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
 def text(message: str) -> bytes:
-    """Write one masked text frame."""
+    """Return one masked text frame."""
     return Frame(Opcode.TEXT, message.encode()).serialize(mask=True)
 
 
@@ -46,23 +46,23 @@ class Raw:
         self._frames: list[Frame] = []
 
     async def send(self, data: bytes) -> None:
-        """Send bytes; a connection that the gateway closed takes none."""
+        """Send bytes; they are lost if the gateway has closed the connection."""
         with contextlib.suppress(ConnectionError):
             self.writer.write(data)
             await self.writer.drain()
 
     async def head(self) -> str:
-        """Read the answer's head."""
+        """Read the response's head."""
         async with asyncio.timeout(DEADLINE_S):
             return (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
 
     async def open(self, early: bytes = b"", path: str = PATH) -> str:
-        """Shake hands, with `early` right behind; return the answer's head."""
+        """Send a handshake with `early` right behind it; return the response's head."""
         await self.send(handshake(path) + early)
         return await self.head()
 
     async def frame(self) -> Frame:
-        """Read the next frame; EOFError when the connection has ended."""
+        """Read the next frame; EOFError if the connection has ended."""
         async with asyncio.timeout(DEADLINE_S):
             while not self._frames:
                 data = await self.reader.read(1 << 16)
@@ -73,7 +73,7 @@ class Raw:
             return self._frames.pop(0)
 
     async def until(self, start: str) -> str:
-        """Read text messages until one begins so."""
+        """Read text messages until one starts like this."""
         while True:
             frame = await self.frame()
             message = bytes(frame.data).decode() if frame.opcode is Opcode.TEXT else ""
@@ -81,7 +81,7 @@ class Raw:
                 return message
 
     async def ended(self) -> None:
-        """Read until the gateway ends the connection."""
+        """Read until the gateway closes the connection."""
         async with asyncio.timeout(DEADLINE_S):
             with contextlib.suppress(ConnectionError):
                 while await self.reader.read(1 << 16):

@@ -14,7 +14,7 @@ import sys
 
 def serve(told: dict[str, object]) -> int:
     """Serve until a signal."""
-    importlib.import_module("crypto_stream.descriptors")  # before its `poll` is patched away
+    importlib.import_module("crypto_stream.descriptors")  # before eventlet removes `select.poll`
     importlib.import_module(f"crypto_stream.gateway.servers.{told.get('server', 'eventlet')}")
     import logging
     from pathlib import Path
@@ -38,7 +38,7 @@ def serve(told: dict[str, object]) -> int:
 
 
 def _count_green_threads(*_: object) -> None:
-    greenlet = importlib.import_module("greenlet").greenlet  # it comes with either server
+    greenlet = importlib.import_module("greenlet").greenlet  # installed with either server
 
     number = sum(isinstance(one, greenlet) and not one.dead for one in gc.get_objects())
     sys.stdout.write(f"{number}\n")

@@ -1,4 +1,4 @@
-"""What the log says of who may not pin."""
+"""Log lines about refused pins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crypto_stream.gateway.web.admin import admin
 def test_a_refused_pin_is_logged_once_a_minute_with_its_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, token: str | None, status: int
 ) -> None:
-    """Whoever guesses tokens is seen and cannot fill the log; no token is ever in it."""
+    """Guessing tokens is visible but cannot fill the log; no token is ever logged."""
     app = Flask(__name__)
     problems.install(app)
     app.register_blueprint(admin(Mirror(), LocalGatewayPort(tmp_path / "bus"), token))

@@ -1,4 +1,4 @@
-"""What strangers may send and hold: bounded in sum, so that others are served meanwhile and after."""
+"""Limits on what untrusted clients may send and occupy, so that others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from crypto_stream.gateway.http.arrivals import IDLE_S
 from crypto_stream.gateway.http.intake import BODY_S, HEAD_S
+from crypto_stream.gateway.http.new_connections import IDLE_S
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running, viewing
 from tests.gateway.raw import Raw, raw
@@ -22,12 +22,12 @@ from tests.waiting import DEADLINE_S, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 MB = 1024 * 1024
-# What Python itself may keep of what it has freed.
+# Memory that Python may retain after it was freed.
 SLACK = 20 * MB
 
 
 async def flood(gateway: Gateway, begin: bytes, again: bytes, most: int = 60 * MB) -> None:
-    """Send without end, until the gateway ends it."""
+    """Send without end, until the gateway closes the connection."""
     piece = again * (64 * 1024 // len(again))
     sent = 0
     async with raw(gateway.url) as client:
@@ -41,8 +41,10 @@ async def flood(gateway: Gateway, begin: bytes, again: bytes, most: int = 60 * M
 
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS.values(), ids=ENDLESS.keys())
-async def test_what_has_no_end_is_ended_and_not_kept(gateway: Gateway, begin: bytes, again: bytes) -> None:
-    """Heads, lines, chunk headers, trailers, bodies: each alone, at full speed; others are answered."""
+async def test_endless_requests_are_refused_and_not_buffered(
+    gateway: Gateway, begin: bytes, again: bytes
+) -> None:
+    """Heads, lines, chunk sizes, trailers, bodies: each at full speed; others are served meanwhile."""
     before = gateway.memory()
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
@@ -54,10 +56,10 @@ async def test_what_has_no_end_is_ended_and_not_kept(gateway: Gateway, begin: by
 
 
 @pytest.mark.parametrize(("status", "sent"), BAD_FRAMING.values(), ids=BAD_FRAMING.keys())
-async def test_bad_framing_is_answered_and_nothing_behind_it_is_read(
+async def test_bad_framing_is_refused_and_nothing_after_it_is_read(
     gateway: Gateway, status: int, sent: bytes
 ) -> None:
-    """One answer that says why, then the end: what was smuggled behind is not answered."""
+    """One response with the reason, then the end: a smuggled request is not served."""
     async with raw(gateway.url) as client:
         await client.send(sent + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
         head = await client.head()
@@ -70,14 +72,14 @@ async def test_bad_framing_is_answered_and_nothing_behind_it_is_read(
 
 
 async def test_an_absolute_target_is_served(gateway: Gateway) -> None:
-    """As proxies' clients write it."""
+    """As clients of proxies write it."""
     async with raw(gateway.url) as client:
         await client.send(b"GET http://anywhere:1/courses/btcusdt?_=1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await client.head()).startswith("HTTP/1.1 200 ")
 
 
-async def test_a_client_that_waits_for_a_word_before_its_body_gets_it(gateway: Gateway) -> None:
-    """Expect: 100-continue, as curl sends it; a body that is refused is not asked for."""
+async def test_a_client_that_expects_100_continue_gets_it(gateway: Gateway) -> None:
+    """As curl does; but not if its body would be refused."""
     kind = b"Content-Type: application/json\r\n"
     head = b"POST /sources/active HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + kind
     async with raw(gateway.url) as client:
@@ -90,12 +92,12 @@ async def test_a_client_that_waits_for_a_word_before_its_body_gets_it(gateway: G
         refused = await client.head()
 
     assert told == "HTTP/1.1 100 Continue\r\n\r\n"
-    assert answer.startswith("HTTP/1.1 4")  # what it is, only who holds the token learns
+    assert answer.startswith("HTTP/1.1 4")  # without the token the reason is not revealed
     assert refused.startswith("HTTP/1.1 4")
 
 
-async def test_requests_in_a_row_hold_up_nobody(gateway: Gateway) -> None:
-    """Pipelined, each for the ordinary road and none read: all of them take longer than others may wait."""
+async def test_pipelined_requests_delay_no_other_client(gateway: Gateway) -> None:
+    """None can be cached, and no response is read: all of them take longer than others may wait."""
     async with raw(gateway.url) as client:
         client.writer.write(b"GET /zzzzzz HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000)
         answers = [(await gateway.http.get("/healthz")).status_code for _ in range(20)]
@@ -104,14 +106,16 @@ async def test_requests_in_a_row_hold_up_nobody(gateway: Gateway) -> None:
     assert answers == [200] * 20
 
 
-async def test_half_bodies_of_many_are_bounded_together(gateway: Gateway) -> None:
-    """Each within its own bound, all of them beyond the sum: those that waited longest are ended."""
+async def test_incomplete_bodies_are_bounded_together(gateway: Gateway) -> None:
+    """Each is within its own limit, all together beyond theirs: those that have waited longest are closed."""
     before = gateway.memory()
     half = post(b"Content-Length: 65536", body=b"a" * 60_000)
     counted = 'crypto_stream_ended_connections_total{reason="no_memory"}'
-    async with crowd(gateway, 2_000, half) as clients:
+    async with clients_sending(gateway, 2_000, half) as clients:
         await asyncio.wait_for(clients[0].ended(), DEADLINE_S)
-        async with asyncio.timeout(6 * DEADLINE_S):  # until all were taken in: 8 MB hold some 140 of them
+        async with asyncio.timeout(
+            6 * DEADLINE_S
+        ):  # until all were received: 8 MB are enough for 140 of them
             ended = await gateway.metric(counted)
             while ended < 1_800:
                 ended = await gateway.metric(counted)
@@ -124,9 +128,9 @@ async def test_half_bodies_of_many_are_bounded_together(gateway: Gateway) -> Non
 
 
 async def test_a_request_has_a_deadline(gateway: Gateway) -> None:
-    """For its head, and for its body, however it trickles; the client is told."""
+    """For its head, and for its body, however slowly it comes; the client gets a response."""
     head, body = b"GET / HTTP/1.1\r\nHost: a\r\nX: ", post(b"Content-Length: 50")
-    async with crowd(gateway, 2, b"") as clients, asyncio.timeout(HEAD_S + BODY_S + DEADLINE_S):
+    async with clients_sending(gateway, 2, b"") as clients, asyncio.timeout(HEAD_S + BODY_S + DEADLINE_S):
         clients[0].writer.write(head)
         clients[1].writer.write(body)
         answers = [asyncio.Task(one.reader.readuntil(b"\r\n\r\n")) for one in clients]
@@ -140,8 +144,8 @@ async def test_a_request_has_a_deadline(gateway: Gateway) -> None:
 
 
 @asynccontextmanager
-async def crowd(gateway: Gateway, number: int, sent: bytes) -> AsyncIterator[list[Raw]]:
-    """Connect many, each of which sends this and no more."""
+async def clients_sending(gateway: Gateway, number: int, sent: bytes) -> AsyncIterator[list[Raw]]:
+    """Connect many clients, each of which sends this and nothing more."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(raw(gateway.url)) for _ in range(number)]
         for client in clients:
@@ -150,14 +154,14 @@ async def crowd(gateway: Gateway, number: int, sent: bytes) -> AsyncIterator[lis
 
 
 @SERVERS
-async def test_who_never_ends_a_request_keeps_nobody_out(bus: Path, engine: Engine, server: str) -> None:
-    """More of them than there may be connections: those that have waited longest make room."""
+async def test_incomplete_requests_keep_no_other_client_out(bus: Path, engine: Engine, server: str) -> None:
+    """More of them than allowed connections: those that have waited longest make room."""
     half = b"GET / HTTP/1.1\r\nHost: a\r\n"
     async with running(bus, server=server, max_viewers=1) as gateway, raw(gateway.url) as longest:
         await gateway.ready()
         await longest.send(half)
-        await gateway.answers("/healthz", 200)  # so what came before it was read, and waits from then on
-        async with crowd(gateway, 1_200, half):
+        await gateway.answers("/healthz", 200)  # so the earlier client's bytes were read before
+        async with clients_sending(gateway, 1_200, half):
             await longest.ended()
             async with viewing(gateway.url) as viewer:
                 await viewer.until("hello")
@@ -170,14 +174,16 @@ async def test_who_never_ends_a_request_keeps_nobody_out(bus: Path, engine: Engi
 
 
 @SERVERS
-async def test_at_the_limit_of_open_files_who_is_there_stays(bus: Path, engine: Engine, server: str) -> None:
-    """The soft limit is raised; at the hard one others make room or wait, and the viewers go on."""
+async def test_at_the_limit_of_open_files_existing_connections_stay(
+    bus: Path, engine: Engine, server: str
+) -> None:
+    """The soft limit is raised; at the hard one idle connections make room or new ones wait; viewers stay."""
     with TemporaryFile() as log:
         async with running(bus, server=server, files=200, stderr=log) as gateway:
             await gateway.ready()
             async with viewing(gateway.url) as viewer:
                 await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
-                async with crowd(gateway, 400, b""):
+                async with clients_sending(gateway, 400, b""):
                     price = "4.5" if server == "gevent" else "5.5"
                     engine.change(price=price)
                     await until(lambda: viewer.price() == price)
@@ -198,7 +204,7 @@ async def test_at_the_limit_of_open_files_who_is_there_stays(bus: Path, engine: 
 
 @SERVERS
 async def test_bad_requests_do_not_flood_the_log(bus: Path, engine: Engine, server: str) -> None:
-    """A line for each kind, with a count; /metrics counts all of them."""
+    """One line per kind, with a count; /metrics counts all of them."""
     with TemporaryFile() as log:
         async with running(bus, server=server, stderr=log) as gateway:
             await gateway.ready()
@@ -216,17 +222,17 @@ async def test_bad_requests_do_not_flood_the_log(bus: Path, engine: Engine, serv
 
 
 def several(bad: dict[str, tuple[int, bytes]]) -> Iterator[bytes]:
-    """Give each of them three times."""
+    """Yield each of them three times."""
     for _ in range(3):
         yield from (sent for _, sent in bad.values())
 
 
-async def test_idle_connections_are_kept_longer_than_proxies_keep_theirs(gateway: Gateway) -> None:
-    """Whose 60 s must end first, on every road; who asks for it is told."""
+async def test_idle_connections_stay_open_longer_than_those_of_proxies(gateway: Gateway) -> None:
+    """Their 60 s must end first, with and without the cache; clients that ask are told the timeout."""
     told = [
         (await gateway.http.get(path, headers={"Connection": "keep-alive"})).headers.get("Keep-Alive")
         for path in ("/courses", "/healthz")
     ]
 
     assert IDLE_S >= 75
-    assert told in ([f"timeout={IDLE_S:.0f}"] * 2, [None] * 2)  # gevent does not tell
+    assert told in ([f"timeout={IDLE_S:.0f}"] * 2, [None] * 2)  # gevent sends no Keep-Alive

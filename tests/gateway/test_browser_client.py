@@ -1,4 +1,4 @@
-"""The client that browsers use, as npm installs it, against both servers."""
+"""The browsers' client, as installed by npm, against both servers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_default_io_polls_first_upgrades_and_gets_snapshot_then_quotes(
         await process.wait()
 
     events = [name for name, _ in got if name in {"hello", "snapshot", "quotes"}]
-    told = dict(got)
+    received = dict(got)
     assert events[:3] == ["hello", "snapshot", "quotes"]
-    assert told["acknowledged"]["symbols"] == ["btcusdt"]
-    assert [(one["symbol"], one["price"]) for one in told["quotes"]] == [("btcusdt", changed.price)]
+    assert received["acknowledged"]["symbols"] == ["btcusdt"]
+    assert [(one["symbol"], one["price"]) for one in received["quotes"]] == [("btcusdt", changed.price)]

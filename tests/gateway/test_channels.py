@@ -1,4 +1,4 @@
-"""The bookkeeping of channels against a plain dict."""
+"""Channels compared with a plain dict."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from hypothesis import strategies as st
 from crypto_stream.gateway.delivery.channels import Channels
 from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
 
-WISHES = st.builds(
+SUBSCRIPTIONS = st.builds(
     Subscription,
     st.sampled_from([EVERYTHING, Symbols(False, frozenset({"a"})), Symbols(False, frozenset({"a", "b"}))]),
     st.sampled_from([0, 100]),
     st.booleans(),
     st.booleans(),
 )
-STEPS = st.lists(st.tuples(st.sampled_from("vwxyz"), st.one_of(st.none(), WISHES)))
+STEPS = st.lists(st.tuples(st.sampled_from("vwxyz"), st.one_of(st.none(), SUBSCRIPTIONS)))
 
 
 @given(STEPS)
 def test_a_viewer_is_in_exactly_the_channel_of_its_newest_wish(
     steps: list[tuple[str, Subscription | None]],
 ) -> None:
-    """After any moves: one channel per wish, its members exactly those who wish it, none empty."""
+    """After any moves there is one channel per subscription, with exactly its viewers, and none is empty."""
     channels, expected = Channels(), dict[str, Subscription]()
-    for viewer, wish in steps:
-        if wish is None:
+    for viewer, subscription in steps:
+        if subscription is None:
             channels.remove(viewer)
             expected.pop(viewer, None)
         else:
-            channels.place(viewer, wish, 0)
-            expected[viewer] = wish
+            channels.move(viewer, subscription, 0)
+            expected[viewer] = subscription
 
-    held = {channel.wish: set(channel.members) for channel in channels}
+    held = {channel.subscription: set(channel.members) for channel in channels}
     assert held == {
-        wish: {viewer for viewer, other in expected.items() if other == wish}
-        for wish in set(expected.values())
+        subscription: {viewer for viewer, other in expected.items() if other == subscription}
+        for subscription in set(expected.values())
     }
     assert len(channels) == len(held)
-    assert {one.wish for interval in (0, 100) for one in channels.at(interval)} == set(held)
+    assert {one.subscription for interval in (0, 100) for one in channels.at(interval)} == set(held)
     for viewer in "vwxyz":
         channel = channels.of(viewer)
-        assert (channel.wish if channel else None) == expected.get(viewer)
+        assert (channel.subscription if channel else None) == expected.get(viewer)

@@ -41,8 +41,8 @@ def test_concurrent_requests_are_limited_in_total_and_per_address() -> None:
         pass
 
 
-def test_equal_questions_share_one_answer_and_a_failure_is_ones_own() -> None:
-    """While it is made, and shortly after; never longer."""
+def test_equal_requests_share_one_response() -> None:
+    """While it is made, and shortly after; a failure is not shared."""
     now_s = 0.0
     shared = SingleFlight(lambda: now_s)
     made: list[str] = []
@@ -74,8 +74,8 @@ def test_equal_questions_share_one_answer_and_a_failure_is_ones_own() -> None:
     assert shared.get("s", lambda: make("well")).body(False) == b"well"
 
 
-def test_what_is_kept_is_bounded_in_bytes() -> None:
-    """The oldest answers go first."""
+def test_shared_responses_are_bounded_in_bytes() -> None:
+    """The oldest are removed first."""
     shared = SingleFlight(lambda: 0.0)
     made = 0
 
@@ -93,8 +93,8 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_flood_of_questions_delays_no_order(gateway: Gateway, engine: Engine) -> None:
-    """Different slow questions of one address: some wait, the rest is refused at once, an order passes."""
+async def test_a_flood_of_requests_delays_no_order(gateway: Gateway, engine: Engine) -> None:
+    """Different slow requests of one address: some wait, the rest is refused at once, an order passes."""
     engine.may_read.clear()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with (
@@ -120,8 +120,8 @@ async def test_a_flood_of_questions_delays_no_order(gateway: Gateway, engine: En
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_equal_questions_reach_the_engine_once(gateway: Gateway, engine: Engine) -> None:
-    """As JSON and as CSV it is one question each, however many ask."""
+async def test_equal_requests_reach_the_engine_once(gateway: Gateway, engine: Engine) -> None:
+    """Once as JSON and once as CSV, however many there are."""
     engine.may_read.clear()
     before = len(engine.asked)
     async with (

@@ -1,4 +1,4 @@
-"""Who comes and goes, in the log."""
+"""Log lines for viewers that connect and leave."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from crypto_stream.gateway.connection_log import ConnectionLog
 
 
-def test_of_a_crowd_a_line_tells_how_many(caplog: pytest.LogCaptureFixture) -> None:
-    """The first have a line each, of all others there is one; then again."""
+def test_many_viewers_are_logged_as_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    """The first ones get a line each, all others one together; then it starts again."""
     caplog.set_level("INFO")
     connection_log = ConnectionLog()
 
@@ -19,11 +19,11 @@ def test_of_a_crowd_a_line_tells_how_many(caplog: pytest.LogCaptureFixture) -> N
     connection_log.flush()
     connection_log.connected("last", "127.0.0.1")
     told = [record.getMessage() for record in caplog.records]
-    crowd = vars(caplog.records[-2])
+    counts = vars(caplog.records[-2])
 
     assert told == [
         *["client connected", "client left"] * 10,
         "more clients connected or left",
         "client connected",
     ]
-    assert (crowd["connected"], crowd["left"]) == (90, 90)
+    assert (counts["connected"], counts["left"]) == (90, 90)

@@ -1,4 +1,4 @@
-"""Who gets which frame when: delivery with pipes that the test empties by hand."""
+"""Which viewer gets which frame and when: delivery with pipes that the test empties by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.frames import event
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols
-from crypto_stream.gateway.delivery.viewers import MOST_OWED, PATIENCE_S, Viewer
+from crypto_stream.gateway.delivery.viewers import MAX_UNSENT, SLOW_CLIENT_TIMEOUT_S, Viewer
 from crypto_stream.market.status import Switch, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 from tests.gateway.test_mirror import full, snapshot
@@ -22,14 +22,14 @@ BTC = Symbols(False, frozenset({"btcusdt"}))
 
 
 class Pipe:
-    """A pipe whose reader is the test. Frames wait until `take` where it polls, or does not read."""
+    """A pipe that the test reads. Frames are queued until `take` if it polls, or while it does not read."""
 
     def __init__(self, *, polls: bool = False) -> None:
         self.frames: list[Any] = []
         self.polls = polls
         self.reads = True
-        self.muted = False
-        self.was_cut = False
+        self.paused = False
+        self.dropped = False
 
     def waiting(self) -> int:
         return len(self.frames) if self.polls or not self.reads else 0
@@ -38,73 +38,73 @@ class Pipe:
         return self.polls
 
     def offer(self, frame: Any) -> int:
-        return 0 if self.muted or self.waiting() else self.put(frame)
+        return 0 if self.paused or self.waiting() else self.put(frame)
 
     def put(self, frame: Any) -> int:
         self.frames.append(frame)
         return len(frame.data)
 
     def drop(self) -> None:
-        self.was_cut = True
+        self.dropped = True
 
-    def mute(self, muted: bool) -> None:
-        self.muted = muted
+    def pause_offers(self, paused: bool) -> None:
+        self.paused = paused
 
     def take(self) -> list[tuple[str, Any]]:
-        """Read everything that waits, as (event, payload)."""
+        """Return everything queued, as (event, payload)."""
         taken, self.frames = self.frames, []
         return [tuple(json.loads(frame.data[1:])) for frame in taken]
 
 
-class House:
-    """A mirror with three instruments, its delivery, and a clock set by the test."""
+class Harness:
+    """A mirror with three instruments, its delivery, and a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.mirror = full()
         self.counters = DeliveryMetrics()
-        self.breaths = 0
+        self.yields = 0
         self.delivery = Delivery(
             self.mirror,
             self.counters,
             lambda: event("hello", {"epoch": self.mirror.epoch}),
             lambda: event("status", {"sources": {"okx": {"state": "live"}}}),
             lambda: self.now_s,
-            self._breathe,
+            self._yield_control,
         )
         self._seq = 3
 
-    def _breathe(self) -> None:
-        self.breaths += 1
+    def _yield_control(self) -> None:
+        self.yields += 1
 
     def viewer(
-        self, name: str = "v", wish: Subscription | None = None, *, polls: bool = False
+        self, name: str = "v", subscription: Subscription | None = None, *, polls: bool = False
     ) -> tuple[Viewer, Pipe]:
-        """Connect a viewer, greeted, subscribed and with nothing waiting."""
+        """Connect a viewer, with `hello` sent, subscribed, and nothing queued."""
         pipe = Pipe(polls=polls)
         viewer = Viewer(name, pipe)
-        self.delivery.admit(viewer)
-        self.delivery.greet(viewer)
-        if wish:
-            self.delivery.grant(viewer, wish)
+        self.delivery.add(viewer)
+        self.delivery.send_hello(viewer)
+        if subscription:
+            self.delivery.subscribe(viewer, subscription)
         pipe.take()
         return viewer, pipe
 
     def change(self, price: str, at: int = 0) -> None:
-        """Give an instrument a new price."""
+        """Set a new price."""
         self._seq += 1
         self.mirror.receive(Quotes(self._seq, [quote(INSTRUMENTS[at], self._seq, price)]), self.now_s)
 
-    def stuff(self, interval_ms: int = 100) -> None:
-        """Change and flush until whoever does not read is behind."""
+    def fill(self, interval_ms: int = 100) -> None:
+        """Change and flush until a viewer that does not read is slow."""
         for number in range(3):
             self.change(str(200 + number))
             self.delivery.flush(interval_ms)
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 def prices(payload: list[dict[str, Any]]) -> dict[str, Any]:
@@ -112,14 +112,14 @@ def prices(payload: list[dict[str, Any]]) -> dict[str, Any]:
     return {one["symbol"]: one.get("price") for one in payload}
 
 
-def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: House) -> None:
-    """A subscription is answered with a whole snapshot of its symbols, after what greets everybody."""
+def test_hello_and_status_are_sent_once_then_a_snapshot(harness: Harness) -> None:
+    """A subscription is followed by a snapshot of its symbols, after the frames that every viewer gets."""
     pipe = Pipe()
     viewer = Viewer("v", pipe)
-    house.delivery.admit(viewer)
-    house.delivery.greet(viewer)
-    house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Subscription(BTC, 100))
+    harness.delivery.add(viewer)
+    harness.delivery.send_hello(viewer)
+    harness.delivery.send_hello(viewer)
+    harness.delivery.subscribe(viewer, Subscription(BTC, 100))
 
     (hello, payload), (status, states), (name, quotes) = pipe.take()
     assert (hello, payload) == ("hello", {"epoch": "e1"})
@@ -128,49 +128,49 @@ def test_hello_and_status_come_once_then_a_snapshot_of_what_was_wished(house: Ho
     assert len(quotes[0]) == 21
 
 
-def test_one_message_per_interval_with_the_newest_of_each_symbol(house: House) -> None:
+def test_one_message_per_interval_with_the_newest_of_each_symbol(harness: Harness) -> None:
     """However often symbols change, a flush sends each once, and the next flush nothing."""
-    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 100))
+    _, pipe = harness.viewer(subscription=Subscription(EVERYTHING, 100))
     for price in ("101", "102", "103"):
-        house.change(price)
-        house.change(price + "0", at=1)
+        harness.change(price)
+        harness.change(price + "0", at=1)
 
-    house.delivery.flush(100)
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
+    harness.delivery.flush(100)
 
     [(name, quotes)] = pipe.take()
     assert name == "quotes"
     assert prices(quotes) == {"btcusdt": "103", "ethusdt": "1030"}
 
 
-def test_only_the_interval_that_is_due_is_flushed(house: House) -> None:
-    """A viewer of one interval gets nothing on another one's beat."""
-    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 1000))
-    house.change("101")
+def test_only_the_interval_that_is_due_is_flushed(harness: Harness) -> None:
+    """Viewers of other intervals get nothing."""
+    _, pipe = harness.viewer(subscription=Subscription(EVERYTHING, 1000))
+    harness.change("101")
 
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
     assert pipe.take() == []
 
 
-def test_members_of_a_channel_share_one_encoded_frame(house: House) -> None:
-    """The frame is encoded once however many viewers wish the same."""
-    pipes = [house.viewer(str(number), Subscription(EVERYTHING, 100))[1] for number in range(5)]
-    before = house.counters.encoded
-    house.change("101")
+def test_members_of_a_channel_share_one_encoded_frame(harness: Harness) -> None:
+    """It is encoded once, however many viewers have the same subscription."""
+    pipes = [harness.viewer(str(number), Subscription(EVERYTHING, 100))[1] for number in range(5)]
+    before = harness.counters.encoded
+    harness.change("101")
 
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
-    assert house.counters.encoded == before + 1
+    assert harness.counters.encoded == before + 1
     assert len({id(pipe.frames[0]) for pipe in pipes}) == 1
 
 
-def test_delta_carries_symbol_seq_and_only_what_changed(house: House) -> None:
+def test_delta_carries_symbol_seq_and_only_what_changed(harness: Harness) -> None:
     """Fields that stayed the same are left out."""
-    _, pipe = house.viewer(wish=Subscription(BTC, 100, delta=True))
-    house.change("101")
+    _, pipe = harness.viewer(subscription=Subscription(BTC, 100, delta=True))
+    harness.change("101")
 
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
     [(_, [one])] = pipe.take()
     assert (one["symbol"], one["seq"], one["price"]) == ("btcusdt", 4, "101")
@@ -178,91 +178,91 @@ def test_delta_carries_symbol_seq_and_only_what_changed(house: House) -> None:
     assert "base" not in one
 
 
-def test_a_viewer_that_joins_a_delta_channel_in_the_middle_ends_up_with_the_truth(house: House) -> None:
-    """A field that went there and back since the channel's last flush is told to the newcomer too."""
-    house.viewer("first", Subscription(BTC, 100, delta=True))
-    house.change("101")
+def test_a_viewer_that_joins_a_delta_channel_misses_no_change(harness: Harness) -> None:
+    """Also a field that changed and changed back since the channel's last flush is sent to it."""
+    harness.viewer("first", Subscription(BTC, 100, delta=True))
+    harness.change("101")
     newcomer = Pipe()
     viewer = Viewer("second", newcomer)
-    house.delivery.admit(viewer)
-    house.delivery.grant(viewer, Subscription(BTC, 100, delta=True))
-    house.delivery.greet(viewer)
-    house.change("100.00")
+    harness.delivery.add(viewer)
+    harness.delivery.subscribe(viewer, Subscription(BTC, 100, delta=True))
+    harness.delivery.send_hello(viewer)
+    harness.change("100.00")
 
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
-    told = newcomer.take()
-    assert prices(told[0][1]) == {"btcusdt": "101"}
-    assert prices(told[-1][1]) == {"btcusdt": "100.00"}
+    received = newcomer.take()
+    assert prices(received[0][1]) == {"btcusdt": "101"}
+    assert prices(received[-1][1]) == {"btcusdt": "100.00"}
 
 
-def test_who_does_not_read_gets_one_snapshot_when_drained(house: House) -> None:
-    """At most one frame waits, the others are skipped; drained, it gets one snapshot of the newest."""
-    _, pipe = house.viewer(wish=Subscription(BTC, 100))
-    _, other = house.viewer("other", Subscription(BTC, 100))
+def test_a_slow_viewer_gets_one_snapshot_once_it_reads_again(harness: Harness) -> None:
+    """At most one frame is queued, the others are skipped; then it gets one snapshot of the newest quotes."""
+    _, pipe = harness.viewer(subscription=Subscription(BTC, 100))
+    _, other = harness.viewer("other", Subscription(BTC, 100))
     pipe.reads = False
 
     for number in range(5):
-        house.change(str(200 + number))
-        house.delivery.flush(100)
+        harness.change(str(200 + number))
+        harness.delivery.flush(100)
         other.take()
     waited = pipe.take()
     pipe.reads = True
-    house.delivery.flush(100)
-    house.change("999")
-    house.delivery.flush(100)
-    told = pipe.take()
+    harness.delivery.flush(100)
+    harness.change("999")
+    harness.delivery.flush(100)
+    received = pipe.take()
 
     assert [prices(quotes) for _, quotes in waited] == [{"btcusdt": "200"}]
-    assert house.counters.skipped == 4
-    assert [name for name, _ in told] == ["snapshot", "quotes"]
-    assert prices(told[0][1]) == {"btcusdt": "204"}
+    assert harness.counters.skipped == 4
+    assert [name for name, _ in received] == ["snapshot", "quotes"]
+    assert prices(received[0][1]) == {"btcusdt": "204"}
     assert [name for name, _ in other.take()] == ["quotes"]
-    assert house.counters.caught_up == 1
+    assert harness.counters.caught_up == 1
 
 
-def test_thirty_seconds_behind_is_the_end(house: House) -> None:
-    """Who takes nothing for 30 s is cut and counted, not before."""
-    viewer, pipe = house.viewer(wish=Subscription(BTC, 100))
+def test_a_viewer_that_is_slow_for_30_s_is_cut_off(harness: Harness) -> None:
+    """It is counted; before that it is not cut off."""
+    viewer, pipe = harness.viewer(subscription=Subscription(BTC, 100))
     pipe.reads = False
-    house.stuff()
+    harness.fill()
 
-    house.now_s = PATIENCE_S - 0.1
-    early = house.delivery.cut_slow()
-    house.now_s = PATIENCE_S
-    late = house.delivery.cut_slow()
+    harness.now_s = SLOW_CLIENT_TIMEOUT_S - 0.1
+    early = harness.delivery.cut_slow()
+    harness.now_s = SLOW_CLIENT_TIMEOUT_S
+    late = harness.delivery.cut_slow()
 
     assert (early, late) == ([], [viewer.id])
-    assert pipe.was_cut
-    assert house.counters.disconnected_slow == 1
-    assert viewer.id not in house.delivery.viewers
+    assert pipe.dropped
+    assert harness.counters.disconnected_slow == 1
+    assert viewer.id not in harness.delivery.viewers
 
 
-def test_reading_again_ends_the_countdown(house: House) -> None:
-    """Thirty seconds count from the last time it was behind."""
-    _, pipe = house.viewer(wish=Subscription(BTC, 100))
+def test_reading_again_resets_the_timeout(harness: Harness) -> None:
+    """The 30 s count from when it last became slow."""
+    _, pipe = harness.viewer(subscription=Subscription(BTC, 100))
     pipe.reads = False
-    house.stuff()
-    house.now_s = PATIENCE_S - 1
+    harness.fill()
+    harness.now_s = SLOW_CLIENT_TIMEOUT_S - 1
     pipe.take()
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
-    house.now_s = PATIENCE_S + 1
+    harness.now_s = SLOW_CLIENT_TIMEOUT_S + 1
 
-    assert house.delivery.cut_slow() == []
+    assert harness.delivery.cut_slow() == []
 
 
 @pytest.mark.parametrize("delta", [False, True])
-def test_a_polling_viewer_gets_one_newest_message_per_poll(house: House, delta: bool) -> None:
-    """Between two polls only one `quotes` waits; what changed meanwhile comes with the next, no snapshot."""
-    _, pipe = house.viewer(wish=Subscription(EVERYTHING, 100, delta=delta), polls=True)
+def test_a_polling_viewer_gets_one_newest_message_per_poll(harness: Harness, delta: bool) -> None:
+    """Only one `quotes` is queued between two polls; later changes come with the next poll."""
+    _, pipe = harness.viewer(subscription=Subscription(EVERYTHING, 100, delta=delta), polls=True)
     for number, price in enumerate(("101", "102", "103")):
-        house.change(price)
-        house.change(price + "0", at=1 if number else 2)
-        house.delivery.flush(100)
+        harness.change(price)
+        harness.change(price + "0", at=1 if number else 2)
+        harness.delivery.flush(100)
 
     first = pipe.take()
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
     second = pipe.take()
 
     assert [(name, prices(quotes)) for name, quotes in first] == [
@@ -273,122 +273,122 @@ def test_a_polling_viewer_gets_one_newest_message_per_poll(house: House, delta: 
     ]
 
 
-def test_after_unsubscribing_what_was_still_to_come_of_the_rest_comes(house: House) -> None:
-    """Leaving a symbol loses no change of the others, and nothing of it comes any more."""
-    viewer, pipe = house.viewer(wish=Subscription(EVERYTHING, 5000))
-    house.change("101")
-    house.change("201", at=1)
+def test_unsubscribing_loses_no_change_of_other_symbols(harness: Harness) -> None:
+    """And the unsubscribed symbol is not sent any more."""
+    viewer, pipe = harness.viewer(subscription=Subscription(EVERYTHING, 5000))
+    harness.change("101")
+    harness.change("201", at=1)
 
-    house.delivery.narrow(viewer, Subscription(EVERYTHING.minus(BTC), 5000))
-    house.change("102")
-    house.change("202", at=1)
-    house.delivery.flush(5000)
+    harness.delivery.unsubscribe(viewer, Subscription(EVERYTHING.minus(BTC), 5000))
+    harness.change("102")
+    harness.change("202", at=1)
+    harness.delivery.flush(5000)
 
-    told = pipe.take()
-    assert [(name, prices(quotes)) for name, quotes in told] == [
+    received = pipe.take()
+    assert [(name, prices(quotes)) for name, quotes in received] == [
         ("quotes", {"ethusdt": "201"}),
         ("quotes", {"ethusdt": "202"}),
     ]
 
 
-def test_a_new_epoch_brings_hello_and_then_a_snapshot_to_everybody(house: House) -> None:
-    """Also to who is behind, once it has drained; the unsubscribed get hello alone."""
-    _, slow = house.viewer("slow", Subscription(BTC, 100))
+def test_a_new_epoch_sends_hello_and_a_snapshot_to_every_viewer(harness: Harness) -> None:
+    """To slow viewers once they read again; viewers without a subscription get only hello."""
+    _, slow = harness.viewer("slow", Subscription(BTC, 100))
     slow.reads = False
-    house.stuff()
-    _, quick = house.viewer("quick", Subscription(BTC, 100))
-    _, idle = house.viewer("idle")
+    harness.fill()
+    _, quick = harness.viewer("quick", Subscription(BTC, 100))
+    _, idle = harness.viewer("idle")
 
-    house.mirror.receive(snapshot("e2", seq=1, price="7"), 0.0)
-    house.delivery.restart()
+    harness.mirror.receive(snapshot("e2", seq=1, price="7"), 0.0)
+    harness.delivery.restart()
     while_full = [name for name, _ in slow.take()]
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
     assert [name for name, _ in quick.take()] == ["hello", "snapshot"]
     assert idle.take() == [("hello", {"epoch": "e2"})]
     assert "hello" not in while_full
-    told = slow.take()
-    assert [name for name, _ in told] == ["hello", "snapshot"]
-    assert prices(told[1][1]) == {"btcusdt": "7"}
+    received = slow.take()
+    assert [name for name, _ in received] == ["hello", "snapshot"]
+    assert prices(received[1][1]) == {"btcusdt": "7"}
 
 
-def test_a_switch_is_told_to_who_watches_one_of_its_symbols(house: House) -> None:
-    """With only the symbols that viewer has."""
-    _, btc = house.viewer("btc", Subscription(BTC, 100))
-    _, eth = house.viewer("eth", Subscription(Symbols(False, frozenset({"ethusdt"})), 100))
+def test_a_switch_is_sent_to_the_viewers_of_its_symbols(harness: Harness) -> None:
+    """With only those symbols that the viewer is subscribed to."""
+    _, btc = harness.viewer("btc", Subscription(BTC, 100))
+    _, eth = harness.viewer("eth", Subscription(Symbols(False, frozenset({"ethusdt"})), 100))
 
-    house.delivery.switched(Switch(["btcusdt", "ticker_00"], "binance", None, "lost", 1))
+    harness.delivery.send_switch(Switch(["btcusdt", "ticker_00"], "binance", None, "lost", 1))
 
     payload = {"symbols": ["btcusdt"], "from": "binance", "to": None, "reason": "lost", "time": 1}
     assert btc.take() == [("source", payload)]
     assert eth.take() == []
 
 
-def test_venues_go_to_who_asked_for_them(house: House) -> None:
-    """At its interval, the newest per symbol; what is known comes with the subscription."""
-    _, plain = house.viewer("plain", Subscription(BTC, 100))
-    _, first = house.viewer("first", Subscription(BTC, 100, topics=(("venues", ""),)))
+def test_venues_are_sent_to_viewers_that_requested_them(harness: Harness) -> None:
+    """At their interval, the newest per symbol; what is known already comes with the subscription."""
+    _, plain = harness.viewer("plain", Subscription(BTC, 100))
+    _, first = harness.viewer("first", Subscription(BTC, 100, topics=(("venues", ""),)))
     for number, serving in enumerate(("okx", "binance")):
         rows = Venues("btcusdt", serving, False, None, "1", "okx", "2", "okx", [])
-        house.mirror.receive(TopicUpdate("venues", "btcusdt", number, encode_value(rows)), 0.0)
+        harness.mirror.receive(TopicUpdate("venues", "btcusdt", number, encode_value(rows)), 0.0)
 
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
     second = Pipe()
     viewer = Viewer("second", second)
-    house.delivery.admit(viewer)
-    house.delivery.greet(viewer)
-    house.delivery.grant(viewer, Subscription(BTC, 100, topics=(("venues", ""),)))
+    harness.delivery.add(viewer)
+    harness.delivery.send_hello(viewer)
+    harness.delivery.subscribe(viewer, Subscription(BTC, 100, topics=(("venues", ""),)))
 
     assert [(name, rows["serving"]) for name, rows in first.take()] == [("venues", "binance")]
     assert [name for name, _ in second.take()] == ["hello", "status", "snapshot", "venues"]
     assert plain.take() == []
 
 
-def test_who_asks_without_reading_answers_is_cut(house: House) -> None:
-    """Acknowledgements that are asked for are bounded too."""
-    viewer, pipe = house.viewer()
+def test_a_viewer_that_sends_requests_without_reading_is_cut_off(harness: Harness) -> None:
+    """Queued acknowledgements are bounded, too."""
+    viewer, pipe = harness.viewer()
     pipe.reads = False
-    for _ in range(MOST_OWED):
+    for _ in range(MAX_UNSENT):
         pipe.put(event("answer", None))
-    assert not house.delivery.overfull(viewer)
+    assert not harness.delivery.cut_if_overloaded(viewer)
 
     pipe.put(event("answer", None))
 
-    assert house.delivery.overfull(viewer)
-    assert pipe.was_cut
+    assert harness.delivery.cut_if_overloaded(viewer)
+    assert pipe.dropped
 
 
-def test_who_subscribes_again_and_again_has_one_snapshot_waiting(house: House) -> None:
-    """And gets the newest when it has read that, whatever its interval."""
-    viewer, pipe = house.viewer()
+def test_repeated_subscriptions_queue_one_snapshot(harness: Harness) -> None:
+    """Once it is read, the viewer gets the newest one, whatever its interval."""
+    viewer, pipe = harness.viewer()
     pipe.reads = False
     for _ in range(60):
-        house.delivery.grant(viewer, Subscription(BTC, 5000))
+        harness.delivery.subscribe(viewer, Subscription(BTC, 5000))
     waiting = [name for name, _ in pipe.take()]
-    house.change("101")
-    house.delivery.flush(0)
+    harness.change("101")
+    harness.delivery.flush(0)
 
     assert waiting.count("snapshot") == 1
     assert [name for name, _ in pipe.take()] == ["snapshot"]
 
 
-def test_different_wishes_keep_few_snapshots(house: House) -> None:
-    """What each viewer was sent is not kept for everybody."""
+def test_cached_snapshots_are_bounded(harness: Harness) -> None:
+    """However many different subscriptions there are."""
     for number in range(200):
-        viewer, _ = house.viewer(str(number))
-        house.delivery.grant(
+        viewer, _ = harness.viewer(str(number))
+        harness.delivery.subscribe(
             viewer, Subscription(Symbols(False, frozenset({"btcusdt", f"other{number}"})), 100)
         )
 
-    assert len(house.delivery._snapshots._kept) <= 32
+    assert len(harness.delivery._snapshots._cached) <= 32
 
 
-def test_a_large_flush_lets_others_run(house: House) -> None:
-    """The green hub gets a turn every few hundred viewers."""
+def test_a_large_flush_yields(harness: Harness) -> None:
+    """Once every few hundred viewers."""
     for number in range(450):
-        house.viewer(str(number), Subscription(BTC, 100))
-    house.change("101")
+        harness.viewer(str(number), Subscription(BTC, 100))
+    harness.change("101")
 
-    house.delivery.flush(100)
+    harness.delivery.flush(100)
 
-    assert house.breaths == 3
+    assert harness.yields == 3

@@ -1,4 +1,4 @@
-"""What we rely on inside engine.io, and the heartbeat that stands in its place."""
+"""What we rely on in engine.io's internals, and the heartbeat that replaces its own."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from socketio.packet import Packet as SocketioPacket
 from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.session import Session
+from crypto_stream.gateway.delivery.session import ViewerSession
 from crypto_stream.gateway.engineio_parts import fit, open_session, take_pings
 from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 
 
 class Clock:
-    """A clock set by the test."""
+    """A clock that the test sets."""
 
     now = 100.0
 
@@ -32,14 +32,14 @@ class Clock:
         return self.now
 
 
-class House:
-    """A real engine.io server with a pulse, and its sessions."""
+class Harness:
+    """A real engine.io server with a heartbeat, and its sessions."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.engine = engineio.Server(async_mode="threading", ping_interval=25, ping_timeout=20)
-        self.pulse = Heartbeat(self.engine, self.clock)
-        take_pings(self.engine, self.pulse.due)
+        self.heartbeat = Heartbeat(self.engine, self.clock)
+        take_pings(self.engine, self.heartbeat.schedule)
         self.gone: list[tuple[str, str]] = []
         self.engine.on("disconnect", lambda sid, reason: self.gone.append((sid, reason)))
 
@@ -52,18 +52,18 @@ class House:
         return made
 
     def after(self, seconds: float) -> None:
-        """Let time pass and beat."""
+        """Advance the clock and beat."""
         self.clock.now += seconds
-        self.pulse.beat()
+        self.heartbeat.beat()
 
 
 def kinds(session: Any) -> list[int]:
-    """Take what waits for the client, as packet types."""
+    """Take the queued packets; return their types."""
     return [session.queue.get(block=False).packet_type for _ in range(session.queue.qsize())]
 
 
-def test_the_slot_and_the_internals_are_as_we_know_them() -> None:
-    """A new engine.io that changes any of this must be read again before it is used."""
+def test_the_internals_are_unchanged() -> None:
+    """If a new engine.io changes any of this, read its code before using it."""
     source = inspect.getsource(Socket)
     connect = inspect.getsource(engineio.Server._handle_connect)
     request = inspect.getsource(engineio.Server.handle_request)
@@ -82,19 +82,19 @@ def test_the_slot_and_the_internals_are_as_we_know_them() -> None:
 
 
 def test_a_session_opens_as_engineio_opens_it() -> None:
-    """The same handlers are called, the same is left behind, and the client is told the same."""
-    house = House()
+    """The same handlers are called; the resulting session and the client's first packet are the same."""
+    harness = Harness()
     told: list[dict[str, Any]] = []
-    house.engine.on("connect", lambda _, environ: told.append(environ))
-    sockets = house.engine.sockets
-    theirs: Any = house.engine
+    harness.engine.on("connect", lambda _, environ: told.append(environ))
+    sockets = harness.engine.sockets
+    theirs: Any = harness.engine
     slot: list[Any] = []
-    fit(house.engine, lambda handler, _: lambda *_: slot.append(handler.__self__))
+    fit(harness.engine, lambda handler, _: lambda *_: slot.append(handler.__self__))
 
     theirs._handle_connect(
         {"REMOTE_ADDR": "::1", "HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}, None, "websocket"
     )
-    ours, opened = open_session(house.engine, "::1")
+    ours, opened = open_session(harness.engine, "::1")
     (stock,) = slot
     packet = stock.queue.get(block=False)
 
@@ -106,23 +106,23 @@ def test_a_session_opens_as_engineio_opens_it() -> None:
         name: value for name, value in vars(stock).items() if name not in differing
     }
     assert opened.decode() == packet.encode().replace(stock.sid, ours.sid)
-    house.after(25.1)
+    harness.after(25.1)
     assert (kinds(stock), kinds(ours)) == ([PING], [PING])
 
 
-def test_a_session_that_may_not_open_leaves_nothing() -> None:
-    """A handler that fails is our fault, and told where it was called."""
-    house = House()
-    house.engine.on("connect", lambda *_: 1 / 0)
+def test_a_session_that_fails_to_open_leaves_nothing() -> None:
+    """A failing handler is a bug of ours, and raised."""
+    harness = Harness()
+    harness.engine.on("connect", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        open_session(house.engine, "::1")
+        open_session(harness.engine, "::1")
 
-    assert house.engine.sockets == {}
+    assert harness.engine.sockets == {}
 
 
-def test_packets_are_written_by_msgspec_and_those_of_clients_as_ever() -> None:
-    """The parameter `json` of Socket.IO would change both, where a server and a client share a process."""
+def test_only_the_servers_packets_are_encoded_by_msgspec() -> None:
+    """The parameter `json` of Socket.IO would change those of clients in the same process, too."""
     server = ViewerServer(Flask(__name__), async_mode="threading", serializer=ViewerPacket).server
 
     written = server.packet_class(EVENT, data=["say", {"a": [1.5, None, "\u00e9"]}]).encode()
@@ -131,8 +131,8 @@ def test_packets_are_written_by_msgspec_and_those_of_clients_as_ever() -> None:
     assert SocketioPacket.json is engineio.json
 
 
-def test_a_request_lives_where_we_trim_it() -> None:
-    """python-socketio keeps the environ by engine.io's id, and hands it to who connects."""
+def test_the_environ_is_kept_where_we_trim_it() -> None:
+    """python-socketio stores it by engine.io's session id, and passes it to the `connect` handler."""
     server = SocketIO(Flask(__name__), async_mode="threading").server
 
     server._handle_eio_connect("a", {"REMOTE_ADDR": "::1"})
@@ -141,8 +141,8 @@ def test_a_request_lives_where_we_trim_it() -> None:
     assert isinstance(server, socketio.Server)
 
 
-def test_handlers_are_told_the_viewer() -> None:
-    """They are called where Flask-SocketIO would make a request for them; what they raise is answered."""
+def test_handlers_are_called_with_the_viewer() -> None:
+    """They are called where Flask-SocketIO would create a request; exceptions go to the error handler."""
     socketio = ViewerServer(Flask(__name__), async_mode="threading")
     told: list[tuple[object, ...]] = []
 
@@ -172,92 +172,94 @@ def test_a_frame_is_an_engineio_packet() -> None:
     decoded = Packet(encoded_packet=frame.encode())
 
     assert (decoded.packet_type, decoded.data) == (MESSAGE, '2["hello",1]')
-    assert frame.plain[2:] == b'42["hello",1]'
+    assert frame.uncompressed[2:] == b'42["hello",1]'
 
 
-def test_a_session_is_pinged_after_each_interval_it_answered() -> None:
-    """No thread is started for it; an answer in time begins the next interval."""
-    house = House()
-    session = house.session()
+def test_a_session_is_pinged_after_each_interval() -> None:
+    """No thread is started for it; a pong in time starts the next interval."""
+    harness = Harness()
+    session = harness.session()
 
-    house.after(24.9)
+    harness.after(24.9)
     early = kinds(session)
-    house.after(0.2)
+    harness.after(0.2)
     first = kinds(session)
     session.receive(Packet(PONG))
     session.receive(Packet(PONG))
-    house.after(24)
+    harness.after(24)
     between = kinds(session)
-    house.after(2)
+    harness.after(2)
     second = kinds(session)
 
     assert (early, first, between, second) == ([], [PING], [], [PING])
-    assert house.gone == []
-    assert house.engine.service_task_handle is None
+    assert harness.gone == []
+    assert harness.engine.service_task_handle is None
 
 
-def test_a_session_that_does_not_answer_is_ended() -> None:
-    """After the ping's time-out, and it is forgotten."""
-    house = House()
-    house.session()
+def test_a_session_that_does_not_answer_is_closed() -> None:
+    """After the ping timeout; then it is removed."""
+    harness = Harness()
+    harness.session()
 
-    house.after(25)
-    house.after(19.9)
-    before = list(house.gone)
-    house.after(0.2)
+    harness.after(25)
+    harness.after(19.9)
+    before = list(harness.gone)
+    harness.after(0.2)
 
     assert before == []
-    assert house.gone == [("a", "ping timeout")]
-    assert house.engine.sockets == {}
+    assert harness.gone == [("a", "ping timeout")]
+    assert harness.engine.sockets == {}
 
 
-def test_a_session_that_ended_otherwise_is_forgotten_quietly() -> None:
+def test_a_session_that_was_closed_otherwise_is_removed() -> None:
     """Whether before its ping or after."""
-    house = House()
-    first, second = house.session("a"), house.session("b")
+    harness = Harness()
+    first, second = harness.session("a"), harness.session("b")
 
     first.close(wait=False)
-    house.after(25)
+    harness.after(25)
     second.close(wait=False)
-    house.after(20)
+    harness.after(20)
 
-    assert [reason for _, reason in house.gone] == ["server disconnect"] * 2
-    assert house.engine.sockets == {}
+    assert [reason for _, reason in harness.gone] == ["server disconnect"] * 2
+    assert harness.engine.sockets == {}
 
 
-def test_who_is_behind_is_excused_twice() -> None:
-    """Its ping waits with the rest; how long it may not read is told by the patience, not by the ping."""
-    house = House()
-    session = house.session()
+def test_a_slow_session_is_exempt_twice() -> None:
+    """Its ping is queued behind other frames; how long it may be slow is limited elsewhere."""
+    harness = Harness()
+    session = harness.session()
     session.upgraded = True
 
-    house.after(25)
+    harness.after(25)
     excused = []
     for _ in range(3):
-        house.after(20)
-        excused.append(list(house.gone))
+        harness.after(20)
+        excused.append(list(harness.gone))
 
     assert excused == [[], [], [("a", "ping timeout")]]
 
 
 def test_other_tasks_of_the_engine_still_run() -> None:
-    """Only the waiting for a ping is ours."""
-    house = House()
+    """Only the ping threads are replaced."""
+    harness = Harness()
     ran: list[int] = []
 
-    house.engine.start_background_task(ran.append, 1).join()
+    harness.engine.start_background_task(ran.append, 1).join()
 
     assert ran == [1]
 
 
-@pytest.mark.parametrize("name", ["put", "qsize", "join", "offer", "waiting", "polling", "mute", "drop"])
+@pytest.mark.parametrize(
+    "name", ["put", "qsize", "join", "offer", "waiting", "polling", "pause_offers", "drop"]
+)
 def test_a_session_has_what_a_queue_and_a_pipe_need(name: str) -> None:
-    """The parts of both that are used."""
-    assert hasattr(Session, name)
+    """Those of their methods that are used."""
+    assert hasattr(ViewerSession, name)
 
 
 def test_histograms_count_cumulatively() -> None:
-    """As Prometheus wants them: each bucket holds all below."""
+    """As Prometheus expects: each bucket includes all smaller ones."""
     counters = DeliveryMetrics()
 
     for seconds in (0.0005, 0.001, 0.3, 99.0):

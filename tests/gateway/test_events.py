@@ -1,4 +1,4 @@
-"""What a viewer may send as an event, and the names that Socket.IO keeps for itself."""
+"""What a viewer may send as an event, and the names reserved by Socket.IO."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "polling"])
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-class Wire:
+class WebSocketClient:
     """A viewer on a WebSocket that sends packets as they are written here."""
 
-    def __init__(self, wire: Raw) -> None:
-        self._wire = wire
+    def __init__(self, client: Raw) -> None:
+        self._wire = client
 
     async def say(self, *messages: str) -> None:
         """Send engine.io messages."""
         await self._wire.send(b"".join(text(one) for one in messages))
 
     async def until(self, start: str) -> str:
-        """Read messages until one begins so."""
+        """Read messages until one starts like this."""
         return await self._wire.until(start)
 
 
-class Poll:
+class PollingClient:
     """The same by polling."""
 
     def __init__(self, http: httpx.AsyncClient, path: str) -> None:
@@ -78,35 +78,33 @@ class Poll:
 
 
 @asynccontextmanager
-async def speaking(gateway: Gateway, transport: str) -> AsyncIterator[Wire | Poll]:
-    """Join the default namespace by a transport, and be greeted."""
-    async with raw(gateway.url) as wire:
-        viewer: Wire | Poll
+async def joined(gateway: Gateway, transport: str) -> AsyncIterator[WebSocketClient | PollingClient]:
+    """Join the default namespace over a transport, and read until `hello`."""
+    async with raw(gateway.url) as client:
+        viewer: WebSocketClient | PollingClient
         if transport == "websocket":
-            await wire.open()
-            viewer = Wire(wire)
+            await client.open()
+            viewer = WebSocketClient(client)
         else:
             path = "/socket.io/?EIO=4&transport=polling"
             opened = json.loads((await gateway.http.get(path)).text[1:])
-            viewer = Poll(gateway.http, f"{path}&sid={opened['sid']}")
+            viewer = PollingClient(gateway.http, f"{path}&sid={opened['sid']}")
         await viewer.say("40")
         await viewer.until('42["hello"')
         yield viewer
         await viewer.say("1")
 
 
-async def acknowledged(viewer: Wire | Poll, data: object) -> Any:
-    """Send an event packet that asks for an acknowledgement, return it."""
+async def acknowledged(viewer: WebSocketClient | PollingClient, data: object) -> Any:
+    """Send an event that requests an acknowledgement, and return that."""
     await viewer.say("427" + json.dumps(data))
     return json.loads((await viewer.until("437["))[3:])[0]
 
 
 @TRANSPORTS
-async def test_a_name_that_socketio_keeps_for_itself_is_an_unknown_event(
-    gateway: Gateway, transport: str
-) -> None:
-    """Whatever handler the server has under it: the viewer is still there and may go on."""
-    async with speaking(gateway, transport) as viewer:
+async def test_a_name_reserved_by_socketio_is_an_unknown_event(gateway: Gateway, transport: str) -> None:
+    """Whatever handler the server has under it: the viewer stays connected."""
+    async with joined(gateway, transport) as viewer:
         for name in RESERVED:
             await viewer.say(f"42{json.dumps([name])}")
         answers = [await acknowledged(viewer, [name, {}]) for name in RESERVED]
@@ -121,7 +119,7 @@ async def test_pretending_to_leave_makes_no_room_for_more_viewers(bus: Path, ser
     """The limit holds however many reserved events the viewers send."""
     async with Engine(bus), running(bus, server=server, max_viewers=1) as gateway:
         await gateway.ready()
-        async with speaking(gateway, "websocket") as first, raw(gateway.url) as second:
+        async with joined(gateway, "websocket") as first, raw(gateway.url) as second:
             for name in RESERVED:
                 await first.say(f"42{json.dumps([name])}")
             subscribed = await acknowledged(first, ["subscribe", {"symbols": "all"}])
@@ -135,8 +133,8 @@ async def test_pretending_to_leave_makes_no_room_for_more_viewers(bus: Path, ser
 
 @TRANSPORTS
 async def test_an_event_without_a_name_is_a_bad_payload(gateway: Gateway, transport: str) -> None:
-    """It is the client's fault, told when it asks, and its connection lives."""
-    async with speaking(gateway, transport) as viewer:
+    """It is the client's error, reported if it requests an acknowledgement, and its connection stays."""
+    async with joined(gateway, transport) as viewer:
         for data in NAMELESS:
             await viewer.say("42" + json.dumps(data))
         answers = [await acknowledged(viewer, data) for data in NAMELESS]
@@ -155,7 +153,7 @@ async def test_an_event_without_a_name_is_a_bad_payload(gateway: Gateway, transp
         (["unsubscribe", 1, 2], None),
     ],
 )
-async def test_only_what_is_listed_is_let_through(data: object, code: str | None) -> None:
+async def test_only_known_events_are_accepted(data: object, code: str | None) -> None:
     """Everything else has a code and a short reason."""
     refused = check_event(KNOWN, data)
 
@@ -164,7 +162,7 @@ async def test_only_what_is_listed_is_let_through(data: object, code: str | None
 
 
 class Server:
-    """A real Socket.IO server with our events, without a network: what it sends is kept."""
+    """A real Socket.IO server with our events, without a network; it records what it sends."""
 
     def __init__(self, *, rate: int = 1_000, takes: bool = True) -> None:
         self.called: list[tuple[Any, ...]] = []
@@ -194,8 +192,8 @@ class Server:
 
 
 @pytest.mark.parametrize("takes", [True, False])
-async def test_every_event_packet_is_judged(takes: bool) -> None:
-    """Only events that are listed reach a handler of python-socketio's."""
+async def test_every_event_packet_is_checked(takes: bool) -> None:
+    """Only known events reach a handler of python-socketio."""
     made = Server(takes=takes)
     for message in ('21["disconnect"]', '2["subscribe",5]', '22["connect",{}]', "23[", '2["*"]'):
         made.connection.sender.take(message)
@@ -208,8 +206,8 @@ async def test_every_event_packet_is_judged(takes: bool) -> None:
     ] * takes
 
 
-async def test_events_are_paced_by_number_and_by_size() -> None:
-    """A second's worth at once; then each one is refused under its number until there is room again."""
+async def test_events_are_rate_limited_by_number_and_by_size() -> None:
+    """A second's worth at once; then each one is refused until there is room again."""
     made = Server(rate=10)
     sender = made.connection.sender
     ask = '27["subscribe",{}]'
@@ -228,8 +226,8 @@ async def test_events_are_paced_by_number_and_by_size() -> None:
     assert len(made.sent) == made.counters.refused_events["rate_limited"] == 5
 
 
-async def test_who_goes_on_beyond_its_pace_is_closed() -> None:
-    """A thousand refused within ten seconds are no haste."""
+async def test_a_client_that_exceeds_the_rate_for_long_is_disconnected() -> None:
+    """After a thousand refusals within ten seconds."""
     sender = Server(rate=1).connection.sender
     for _ in range(1_000):
         sender.admits("2[]", busy=False)
@@ -241,7 +239,7 @@ async def test_who_goes_on_beyond_its_pace_is_closed() -> None:
 
 
 async def test_each_kind_of_trouble_is_logged_once_a_minute() -> None:
-    """A viewer that causes it thousands of times fills neither the log nor the memory."""
+    """However often a viewer causes it; the number of remembered kinds is bounded."""
     now = [5.0]
     throttle = LogThrottle(60.0, lambda: now[0])
 

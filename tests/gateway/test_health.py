@@ -1,4 +1,4 @@
-"""What a gateway shows of the engine's history and orders to who watches over it."""
+"""What a gateway reports about the engine's history and orders."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from tests.waiting import DEADLINE_S
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_orders_that_cannot_be_kept_are_said_where_readiness_is_asked(
-    gateway: Gateway, engine: Engine
-) -> None:
-    """Prices go on, so the gateway is ready; but it is degraded, and says why."""
+async def test_a_failing_order_store_is_reported_in_readiness(gateway: Gateway, engine: Engine) -> None:
+    """Prices go on, so the gateway is ready; but it is degraded, with the reason."""
     engine.orders_trouble = "disk full"
     said = None
     async with asyncio.timeout(DEADLINE_S):
@@ -32,7 +30,7 @@ async def test_orders_that_cannot_be_kept_are_said_where_readiness_is_asked(
 
 
 async def scraped(gateway: Gateway, line: str) -> list[str]:
-    """Return /metrics by lines as soon as `line` is among them."""
+    """Return the lines of /metrics once `line` is among them."""
     lines: list[str] = []
     async with asyncio.timeout(DEADLINE_S):
         while line not in lines:
@@ -40,7 +38,7 @@ async def scraped(gateway: Gateway, line: str) -> list[str]:
     return lines
 
 
-async def test_metrics_tell_of_orders(gateway: Gateway, engine: Engine) -> None:
+async def test_metrics_include_orders(gateway: Gateway, engine: Engine) -> None:
     """How many are active, what happened to them, and how long the disk took."""
     engine.order_counts = OrderCounts(7, 5, 4, 3, 2, commits=10, commit_s=0.5)
     lines = await scraped(gateway, "crypto_stream_orders_active 7.0")
@@ -57,8 +55,8 @@ async def test_metrics_tell_of_orders(gateway: Gateway, engine: Engine) -> None:
         assert line in lines
 
 
-async def test_metrics_tell_of_what_the_history_left_out(gateway: Gateway, engine: Engine) -> None:
-    """Trades that came too late, bars that wait for the disk, bars that it never took."""
+async def test_metrics_include_what_the_history_dropped(gateway: Gateway, engine: Engine) -> None:
+    """Late trades, bars waiting for the disk, bars that were never stored."""
     engine.history_counts = HistoryCounts(late_trades=3, waiting=2, lost=1)
     lines = await scraped(gateway, "crypto_stream_bars_waiting 2.0")
     engine.history_counts = None
@@ -68,7 +66,7 @@ async def test_metrics_tell_of_what_the_history_left_out(gateway: Gateway, engin
 
 
 async def test_every_counter_of_the_bounds_is_shown(gateway: Gateway, engine: Engine) -> None:
-    """What the table "Bounds" of docs/operations.md says a bound is shown by is there; no row twice."""
+    """Every metric in the table "Bounds" of docs/operations.md exists; no row is repeated."""
     text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
     _, section = text.split("## Bounds\n")
     rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")][2:]

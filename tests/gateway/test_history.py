@@ -1,4 +1,4 @@
-"""The history over HTTP and Socket.IO, as a gateway gives it; the engine here is the test's."""
+"""The history over HTTP and Socket.IO, with an engine controlled by the test."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.waiting import DEADLINE_S, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def asked(gateway: Gateway, path: str) -> tuple[int, str, Any]:
-    """Return status, kind and body of a GET."""
+async def get(gateway: Gateway, path: str) -> tuple[int, str, Any]:
+    """Return status, content type and body of a GET."""
     async with aiohttp.ClientSession() as http, http.get(f"{gateway.url}{path}") as answer:
         kind = answer.content_type
         return answer.status, kind, await (answer.json() if kind.endswith("json") else answer.text())
 
 
-async def test_a_page_is_given_as_the_engine_gives_it(gateway: Gateway, engine: Engine) -> None:
-    """Bars, gaps and where the pages around it begin, with epoch and seq to join the live stream."""
-    status, kind, body = await asked(gateway, "/history/BTC-USDT?interval=1s")
+async def test_a_page_is_returned_as_the_engine_sends_it(gateway: Gateway, engine: Engine) -> None:
+    """Bars, gaps and the adjacent pages, with the epoch and seq for joining the live stream."""
+    status, kind, body = await get(gateway, "/history/BTC-USDT?interval=1s")
 
     assert (status, kind) == (200, "application/json")
     assert body == {
@@ -57,8 +57,8 @@ async def test_a_page_is_given_as_the_engine_gives_it(gateway: Gateway, engine: 
 
 
 async def test_csv_has_the_same_bars(gateway: Gateway, engine: Engine) -> None:
-    """One line each under a line of names; texts as the venue wrote them."""
-    status, kind, body = await asked(gateway, "/history/btcusdt?format=csv")
+    """A header line, then one line per bar; numbers as the venue wrote them."""
+    status, kind, body = await get(gateway, "/history/btcusdt?format=csv")
 
     assert (status, kind) == (200, "text/csv")
     assert body.splitlines() == [
@@ -69,9 +69,9 @@ async def test_csv_has_the_same_bars(gateway: Gateway, engine: Engine) -> None:
 
 
 async def test_every_parameter_reaches_the_engine(gateway: Gateway, engine: Engine) -> None:
-    """It alone judges what they mean together."""
-    await asked(gateway, "/history/btcusdt?interval=5m&from=1&to=22&limit=333")
-    await asked(gateway, "/history/ethusdt?points=7&format=json")
+    """Only the engine validates their combination."""
+    await get(gateway, "/history/btcusdt?interval=5m&from=1&to=22&limit=333")
+    await get(gateway, "/history/ethusdt?points=7&format=json")
 
     assert [ask for ask in engine.asked if isinstance(ask, GetHistory)][-2:] == [
         GetHistory("btcusdt", "5m", None, 1, 22, 333),
@@ -81,11 +81,11 @@ async def test_every_parameter_reaches_the_engine(gateway: Gateway, engine: Engi
 
 @pytest.mark.parametrize("name", ["points", "from", "to", "limit"])
 @pytest.mark.parametrize("text", ["", "x", "-1", "+1", "1.5", "1e3", "0x1", "1_0", " 1", "\u0661", "9" * 20])
-async def test_what_is_no_number_is_refused_by_name(
+async def test_an_invalid_number_is_refused_by_name(
     gateway: Gateway, engine: Engine, name: str, text: str
 ) -> None:
     """The problem names the parameter and says what is allowed."""
-    status, kind, body = await asked(gateway, f"/history/btcusdt?{name}={quote(text)}")
+    status, kind, body = await get(gateway, f"/history/btcusdt?{name}={quote(text)}")
 
     assert (status, kind) == (400, "application/problem+json")
     assert (body["code"], body["parameter"]) == ("bad_parameter", name)
@@ -93,11 +93,11 @@ async def test_what_is_no_number_is_refused_by_name(
 
 
 @pytest.mark.parametrize(("query", "name"), [("format=xml", "format"), ("intervall=1m", "intervall")])
-async def test_what_is_not_known_is_refused_by_name(
+async def test_an_unknown_parameter_is_refused_by_name(
     gateway: Gateway, engine: Engine, query: str, name: str
 ) -> None:
-    """A misspelt parameter is not silently left out."""
-    status, _, body = await asked(gateway, f"/history/btcusdt?{query}")
+    """A misspelt parameter is not silently ignored."""
+    status, _, body = await get(gateway, f"/history/btcusdt?{query}")
 
     assert (status, body["code"], body["parameter"]) == (400, "bad_parameter", name)
 
@@ -106,12 +106,12 @@ async def test_what_is_not_known_is_refused_by_name(
     ("refused", "status", "named"),
     [("bad_parameter", 400, "interval"), ("history_unavailable", 503, None)],
 )
-async def test_what_the_engine_refuses_is_a_problem(
+async def test_a_refusal_of_the_engine_becomes_a_problem(
     gateway: Gateway, engine: Engine, refused: str, status: int, named: str | None
 ) -> None:
-    """With its code and its sentence."""
+    """With its code and its reason."""
     before, engine.page = engine.page, RefusedError(refused, "interval is one of 1s, 1m")
-    seen, _, body = await asked(gateway, "/history/btcusdt")
+    seen, _, body = await get(gateway, "/history/btcusdt")
     engine.page = before
 
     assert (seen, body["code"], body["detail"]) == (status, refused, "interval is one of 1s, 1m")
@@ -119,47 +119,45 @@ async def test_what_the_engine_refuses_is_a_problem(
 
 
 async def test_an_unknown_symbol_has_no_history(gateway: Gateway, engine: Engine) -> None:
-    """As everywhere: 404 with what may be meant."""
-    status, _, body = await asked(gateway, "/history/btcusd")
+    """404 with similar symbols, as everywhere."""
+    status, _, body = await get(gateway, "/history/btcusd")
 
     assert (status, body["code"]) == (404, "unknown_symbol")
     assert "btcusdt" in body["near"]
 
 
-async def test_the_last_hour_of_all_is_one_answer(gateway: Gateway, engine: Engine) -> None:
+async def test_the_last_hour_of_all_instruments_is_one_response(gateway: Gateway, engine: Engine) -> None:
     """So that a board needs no request per row."""
-    status, _, body = await asked(gateway, "/history")
+    status, _, body = await get(gateway, "/history")
 
     assert status == 200
     assert body["sparks"] == {"btcusdt": [[60_000, "100.00"]]}
 
 
 async def test_without_an_engine_there_is_no_history(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """And the problem says why."""
+    """The problem gives the reason."""
     async with running(tmp_path_factory.mktemp("bus") / "b") as gateway:
-        status, _, body = await asked(gateway, "/history")
+        status, _, body = await get(gateway, "/history")
 
     assert (status, body["code"]) == (503, "engine_unreachable")
 
 
-async def test_a_history_that_is_not_stored_is_said_where_readiness_is_asked(
-    gateway: Gateway, engine: Engine
-) -> None:
+async def test_a_failing_history_store_is_reported_in_readiness(gateway: Gateway, engine: Engine) -> None:
     """Prices go on, so the gateway is ready; but it is degraded."""
-    before = await asked(gateway, "/readyz")
+    before = await get(gateway, "/readyz")
     engine.history_trouble = "disk full"
     during = before
     async with asyncio.timeout(DEADLINE_S):
         while during[2] == before[2]:
-            during = await asked(gateway, "/readyz")
+            during = await get(gateway, "/readyz")
     engine.history_trouble = None
 
     assert before[2] == {"status": "ready", "degraded": []}
     assert (during[0], during[2]) == (200, {"status": "ready", "degraded": ["history: disk full"]})
 
 
-async def test_live_bars_come_to_who_asked_for_them(viewer: Viewer, engine: Engine) -> None:
-    """From the subscription on: the bars that changed, and which one comes before them."""
+async def test_live_bars_are_sent_to_subscribers(viewer: Viewer, engine: Engine) -> None:
+    """From the subscription on: the changed bars, and the time of the bar before them."""
     await viewer.subscribe(symbols=["btcusdt", "ethusdt"], interval_ms=0, candles="1s")
     await until(lambda: engine.watched("candles") == ["btcusdt/1s", "ethusdt/1s"])
     engine.publish_bars(10, 4000, bar(5000, closed=False))
@@ -182,8 +180,8 @@ async def test_live_bars_come_to_who_asked_for_them(viewer: Viewer, engine: Engi
     assert [(one["time"], one["closed"]) for one in second["bars"]] == [(5000, True), (6000, False)]
 
 
-async def test_who_did_not_ask_gets_no_bars(viewer: Viewer, engine: Engine) -> None:
-    """Other viewers' wishes cost him nothing."""
+async def test_other_viewers_get_no_bars(viewer: Viewer, engine: Engine) -> None:
+    """They are sent only to viewers that subscribed to them."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     engine.publish_bars(10, None, bar(5000))
     changed = engine.change(price="77.00")
@@ -193,7 +191,7 @@ async def test_who_did_not_ask_gets_no_bars(viewer: Viewer, engine: Engine) -> N
 
 
 async def test_slow_intervals_lose_no_bar(viewer: Viewer, engine: Engine) -> None:
-    """What closes between two flushes comes together with the next one."""
+    """All bars that close between two flushes come with the second one."""
     await viewer.subscribe(symbols=["ethusdt"], interval_ms=500, candles="1s")
     await until(lambda: engine.watched("candles") == ["ethusdt/1s"])
     for number in range(5):

@@ -1,4 +1,4 @@
-"""Each kind of hostile client for a moment: the gateway keeps little of it and goes on answering."""
+"""Each kind of hostile client for a moment: memory stays bounded and the gateway goes on responding."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from crypto_stream.gateway.app import MOST_SENT
+from crypto_stream.gateway.app import MAX_RECEIVED
 from crypto_stream.market.quotes import Quote
 from tests.gateway.engine import INSTRUMENTS, Engine
 from tests.gateway.process import ADMIN, TOKEN, Gateway
@@ -43,7 +43,7 @@ EVERY = [
 
 
 async def test_courses_is_an_array_of_quotes_in_the_order_of_the_instruments(gateway: Gateway) -> None:
-    """Every quote has the fields of the contract in their order, numbers as texts."""
+    """Every quote has the contract's fields in their order, numbers as strings."""
     answer = await gateway.http.get("/courses")
 
     assert answer.status_code == 200
@@ -57,7 +57,7 @@ async def test_courses_is_an_array_of_quotes_in_the_order_of_the_instruments(gat
 
 @pytest.mark.parametrize("spelling", ["btcusdt", "BTCUSDT", "BTC-USDT", "BTC/USDT", "btc_usdt", "BTC%2FUSDT"])
 async def test_a_symbol_is_found_in_any_usual_spelling(gateway: Gateway, spelling: str) -> None:
-    """APIs answer at once, the page redirects to the canonical path and keeps the query."""
+    """APIs respond directly; the page redirects to the canonical path and keeps the query."""
     course = await gateway.http.get(f"/courses/{spelling}")
     venues = await gateway.http.get(f"/venues/{spelling}")
     page = await gateway.http.get(f"/{spelling}?a=1&b=%20", headers=HTML)
@@ -73,7 +73,7 @@ async def test_a_symbol_is_found_in_any_usual_spelling(gateway: Gateway, spellin
 async def test_the_instrument_path_gives_the_page_or_the_quote_as_the_client_prefers(
     gateway: Gateway,
 ) -> None:
-    """HTML for browsers and for who takes anything, JSON for who prefers it; caches are told."""
+    """HTML for browsers and clients without a preference, JSON for those that prefer it; with `Vary`."""
     page = await gateway.http.get("/btcusdt", headers=HTML)
     anything = await gateway.http.get("/btcusdt", headers={"Accept": "*/*"})
     quote = await gateway.http.get("/btcusdt", headers=JSON)
@@ -84,7 +84,7 @@ async def test_the_instrument_path_gives_the_page_or_the_quote_as_the_client_pre
 
 
 async def test_pages_carry_no_live_value(gateway: Gateway, engine: Engine) -> None:
-    """A page is the same before and after a price changed."""
+    """A page is the same before and after a price changes."""
     before = await gateway.http.get("/btcusdt", headers=HTML)
     changed = engine.change(price="31337.31337")
     await _until_seq(gateway, changed.seq)
@@ -96,8 +96,8 @@ async def test_pages_carry_no_live_value(gateway: Gateway, engine: Engine) -> No
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_what_may_be_kept_has_an_etag_and_answers_304(gateway: Gateway, path: str) -> None:
-    """Plain and compressed variants have tags of their own; each answers 304 without a body."""
+async def test_cacheable_responses_have_an_etag_and_give_304(gateway: Gateway, path: str) -> None:
+    """Uncompressed and compressed variants have their own tags; each gives 304 without a body."""
     for encoding in ("identity", "gzip"):
         first = await gateway.http.get(path, headers={"Accept-Encoding": encoding})
         tag = first.headers["ETag"]
@@ -111,7 +111,7 @@ async def test_what_may_be_kept_has_an_etag_and_answers_304(gateway: Gateway, pa
 
 
 async def test_a_changed_quote_changes_the_etag(gateway: Gateway, engine: Engine) -> None:
-    """Who sends the old tag gets the new body."""
+    """A request with the old tag gets the new body."""
     first = await gateway.http.get("/courses/btcusdt")
     await _until_seq(gateway, engine.change(price="5.5").seq)
 
@@ -120,7 +120,7 @@ async def test_a_changed_quote_changes_the_etag(gateway: Gateway, engine: Engine
     assert (second.status_code, second.json()["price"]) == (200, "5.5")
 
 
-async def test_gzip_is_sent_to_who_accepts_it_and_is_the_same_body(gateway: Gateway) -> None:
+async def test_gzip_is_sent_to_clients_that_accept_it(gateway: Gateway) -> None:
     """`q=0` is a refusal."""
     plain = await gateway.http.get("/courses", headers={"Accept-Encoding": "gzip;q=0"})
     request = gateway.http.build_request("GET", "/courses", headers={"Accept-Encoding": "gzip"})
@@ -146,7 +146,7 @@ async def test_head_is_get_without_the_body(gateway: Gateway, path: str) -> None
 
 
 @pytest.mark.parametrize("path", EVERY)
-async def test_every_answer_has_the_security_headers(gateway: Gateway, path: str) -> None:
+async def test_every_response_has_the_security_headers(gateway: Gateway, path: str) -> None:
     """Pages, files, problems and Socket.IO alike; no inline script, no foreign origin."""
     answer = await gateway.http.get(path)
 
@@ -161,7 +161,7 @@ async def test_every_answer_has_the_security_headers(gateway: Gateway, path: str
 
 
 async def test_no_page_has_an_inline_script_or_style(gateway: Gateway) -> None:
-    """The policy forbids them, so a page with one would be broken."""
+    """The policy forbids them, so they would not work."""
     for path in ("/", "/btcusdt", "/docs", "/nope"):
         text = (await gateway.http.get(path, headers=HTML)).text
 
@@ -190,7 +190,7 @@ PROBLEMS: list[tuple[str, str, int, str]] = [
 async def test_errors_are_problems_with_a_stable_code(
     gateway: Gateway, method: str, path: str, status: int, code: str
 ) -> None:
-    """Status in the line and in the body, `code`, a sentence, and no trace."""
+    """Status in the line and in the body, `code`, a reason, and no traceback."""
     answer = await gateway.http.request(method, path)
 
     problem = answer.json()
@@ -212,15 +212,15 @@ async def test_an_unknown_symbol_names_near_matches(gateway: Gateway) -> None:
     assert 'href="./btcusdt"' in page.text
 
 
-async def test_what_is_in_a_path_is_escaped_on_the_problem_page(gateway: Gateway) -> None:
-    """A link cannot put markup on our page."""
+async def test_a_path_is_escaped_on_the_problem_page(gateway: Gateway) -> None:
+    """A link cannot inject markup into our page."""
     page = await gateway.http.get("/<img src=x>", headers=HTML)
 
     assert page.status_code == 404
     assert "<img src=x" not in page.text
 
 
-async def test_sources_are_listed_with_what_is_known_of_each(gateway: Gateway) -> None:
+async def test_sources_are_listed_with_all_fields(gateway: Gateway) -> None:
     """All members of the contract, and which one is pinned."""
     answer = (await gateway.http.get("/sources")).json()
 
@@ -232,7 +232,7 @@ async def test_sources_are_listed_with_what_is_known_of_each(gateway: Gateway) -
     assert binance["frames"] == {"ticker": 7}
 
 
-async def test_venues_are_the_engines_answer(gateway: Gateway) -> None:
+async def test_venues_are_the_engines_response(gateway: Gateway) -> None:
     """Rows with state and age, and the best bid and ask among the live ones."""
     answer = (await gateway.http.get("/venues/btcusdt")).json()
 
@@ -245,7 +245,7 @@ async def test_venues_are_the_engines_answer(gateway: Gateway) -> None:
 
 
 async def test_health_and_readiness(gateway: Gateway) -> None:
-    """Alive and ready, never kept by a cache."""
+    """Alive and ready, never cached."""
     for path in ("/healthz", "/readyz"):
         answer = await gateway.http.get(path)
 
@@ -254,7 +254,7 @@ async def test_health_and_readiness(gateway: Gateway) -> None:
 
 
 async def test_metrics_are_prometheus_text_about_sources_and_viewers(gateway: Gateway) -> None:
-    """What an operator alarms on is there."""
+    """Everything an operator needs for alerts."""
     answer = await gateway.http.get("/metrics")
 
     assert answer.headers["Content-Type"].startswith("text/plain")
@@ -279,7 +279,7 @@ PINS: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"source": 5}}, 400, "bad_parameter"),
     ({"json": {"source": ""}}, 400, "bad_parameter"),
     ({"json": {"source": "nobody"}}, 400, "unknown_source"),
-    ({"json": {"source": "x" * MOST_SENT}}, 413, "request_entity_too_large"),
+    ({"json": {"source": "x" * MAX_RECEIVED}}, 413, "request_entity_too_large"),
     (
         {"json": {"source": "binance"}, "headers": {"Content-Type": "text/plain"}},
         415,
@@ -289,15 +289,15 @@ PINS: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"source": "binance"}, "headers": {"Authorization": "Bearer"}}, 401, "unauthorized"),
     ({"json": {"source": "binance"}, "headers": {"Authorization": "Bearer None"}}, 401, "unauthorized"),
     ({"json": {"source": "binance"}, "headers": {"Authorization": f"Basic {TOKEN}"}}, 401, "unauthorized"),
-    ({"json": {"source": "x" * MOST_SENT}, "headers": {"Authorization": ""}}, 401, "unauthorized"),
+    ({"json": {"source": "x" * MAX_RECEIVED}, "headers": {"Authorization": ""}}, 401, "unauthorized"),
 ]
 
 
 @pytest.mark.parametrize(("request_", "status", "code"), PINS)
-async def test_a_wrong_pin_is_refused_and_changes_nothing(
+async def test_an_invalid_pin_is_refused_and_changes_nothing(
     gateway: Gateway, engine: Engine, request_: dict[str, Any], status: int, code: str
 ) -> None:
-    """The problem names the parameter where one is wrong, and who may where it is forbidden."""
+    """The problem names an invalid parameter, or says who may pin."""
     headers = {"Content-Type": "application/json", **ADMIN, **request_.get("headers", {})}
     answer = await gateway.http.post("/sources/active", **{**request_, "headers": headers})
 
@@ -307,8 +307,8 @@ async def test_a_wrong_pin_is_refused_and_changes_nothing(
     assert engine.pin is None
 
 
-async def test_a_body_in_chunks_is_read_too(gateway: Gateway) -> None:
-    """A pin sent with Transfer-Encoding: chunked is understood like one with a length."""
+async def test_a_chunked_body_is_accepted(gateway: Gateway) -> None:
+    """A pin sent with Transfer-Encoding: chunked is handled like one with a length."""
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"source":'
@@ -321,8 +321,8 @@ async def test_a_body_in_chunks_is_read_too(gateway: Gateway) -> None:
     assert (answer.status_code, after.status_code) == (200, 200)
 
 
-async def test_who_has_the_token_may_pin_and_unpin(gateway: Gateway, engine: Engine) -> None:
-    """A local address and our own page are not enough, the token is; `auto` undoes it."""
+async def test_pinning_needs_the_token(gateway: Gateway, engine: Engine) -> None:
+    """A local address and our own page are not enough; `auto` unpins."""
     own = {"Origin": gateway.url, **ADMIN}
     local = await gateway.http.post(
         "/sources/active", json={"source": "synthetic"}, headers={"Origin": gateway.url}
@@ -339,7 +339,7 @@ async def test_who_has_the_token_may_pin_and_unpin(gateway: Gateway, engine: Eng
 
 async def _until_seq(gateway: Gateway, seq: int) -> httpx.Response:
     """Wait until the gateway shows this change."""
-    while True:  # pytest's own time limit ends it
+    while True:  # until pytest's timeout
         answer = await gateway.http.get("/courses")
         if int(answer.headers["Stream-Seq"]) >= seq:
             return answer

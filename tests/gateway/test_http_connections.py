@@ -1,4 +1,4 @@
-"""Who makes room for whom among the connections, decided without any socket."""
+"""Which connection makes room for which, without any socket."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import weakref
 import pytest
 
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.http.connections import ANSWER_S, Connections, Seat
+from crypto_stream.gateway.http.connections import ANSWER_S, ConnectionEntry, Connections
 
 
-class House:
-    """A few connections, the time, and who was ended."""
+class Harness:
+    """A few connections, a clock, and the names of those that were closed."""
 
-    def __init__(self, most: int = 3, most_held: int = 100, elsewhere: int = 0) -> None:
+    def __init__(self, most: int = 3, max_buffered: int = 100, websockets: int = 0) -> None:
         self.now = 0.0
         self.counters = DeliveryMetrics()
-        self.elsewhere = elsewhere
-        self.all = Connections(most, self.counters, lambda: self.elsewhere, lambda: self.now, most_held)
+        self.websockets = websockets
+        self.all = Connections(most, self.counters, lambda: self.websockets, lambda: self.now, max_buffered)
         self.ended: list[str] = []
         self.used: set[str] = set()
 
-    def enter(self, name: str) -> Seat:
-        """Let one in that waits."""
-        return self.all.enter(lambda: self.ended.append(name), lambda: self._recently(name))
+    def add(self, name: str) -> ConnectionEntry:
+        """Add a connection that waits."""
+        return self.all.add(lambda: self.ended.append(name), lambda: self._recently(name))
 
     def _recently(self, name: str) -> bool:
         used = name in self.used
@@ -32,104 +32,104 @@ class House:
         return used
 
 
-def test_who_has_waited_longest_makes_room() -> None:
-    """Not who is answered, nor who was of use since it began to wait; nobody is ended twice."""
-    house = House()
-    answered, useful, idle = house.enter("answered"), house.enter("useful"), house.enter("idle")
-    answered.work()
-    house.used.add("useful")
+def test_the_connection_that_has_waited_longest_makes_room() -> None:
+    """Not an active one, nor one used since it began to wait; none is closed twice."""
+    harness = Harness()
+    answered, useful, idle = harness.add("answered"), harness.add("useful"), harness.add("idle")
+    answered.mark_active()
+    harness.used.add("useful")
 
-    full = [house.all.room(), house.all.room(), house.all.room()]
-    idle.leave()
+    full = [harness.all.has_room(), harness.all.has_room(), harness.all.has_room()]
+    idle.remove()
 
     assert full == [False, False, False]
-    assert house.ended == ["idle", "useful"]
-    assert house.all.room()
-    assert house.counters.ended_connections == {"no_room": 2}
-    useful.leave()
-    useful.leave()
-    assert house.all.open == 1
+    assert harness.ended == ["idle", "useful"]
+    assert harness.all.has_room()
+    assert harness.counters.ended_connections == {"no_room": 2}
+    useful.remove()
+    useful.remove()
+    assert harness.all.open == 1
 
 
-def test_websockets_take_room_and_are_never_ended() -> None:
-    """What is full of them lets nobody in."""
-    house = House(elsewhere=3)
+def test_websockets_take_room_and_are_never_closed() -> None:
+    """If they take all of it, nothing else is accepted."""
+    harness = Harness(websockets=3)
 
-    assert not house.all.room()
-    assert not house.all.make_room()
-    house.elsewhere = 2
-    assert house.all.room()
+    assert not harness.all.has_room()
+    assert not harness.all.make_room()
+    harness.websockets = 2
+    assert harness.all.has_room()
 
 
-def test_unfinished_requests_are_bounded_together() -> None:
-    """The oldest that holds something goes; from then on it may hold nothing."""
-    house = House()
-    seats = [house.enter(name) for name in ("empty", "old", "new")]
-    seats[1].hold(60)
-    seats[2].hold(60)
+def test_incomplete_requests_are_bounded_together() -> None:
+    """The oldest one is closed, and may buffer nothing from then on."""
+    harness = Harness()
+    entries = [harness.add(name) for name in ("empty", "old", "new")]
+    entries[1].set_buffered(60)
+    entries[2].set_buffered(60)
 
-    assert house.ended == ["old"]
+    assert harness.ended == ["old"]
     with pytest.raises(ConnectionAbortedError):
-        seats[1].hold(61)
-    seats[2].hold(100)
-    assert house.ended == ["old"]
-    seats[2].hold(101)
-    assert house.ended == ["old", "new"]
+        entries[1].set_buffered(61)
+    entries[2].set_buffered(100)
+    assert harness.ended == ["old"]
+    entries[2].set_buffered(101)
+    assert harness.ended == ["old", "new"]
 
 
-def test_an_answer_that_is_not_taken_ends() -> None:
-    """After its time, whatever trickles; a request in time begins it anew."""
-    house = House()
-    slow, quick = house.enter("slow"), house.enter("quick")
-    slow.work()
-    quick.work()
-    house.now = ANSWER_S - 1
-    quick.wait()
-    quick.work()
+def test_a_response_that_is_not_read_times_out() -> None:
+    """However slowly it is read; a new request starts the timeout again."""
+    harness = Harness()
+    slow, quick = harness.add("slow"), harness.add("quick")
+    slow.mark_active()
+    quick.mark_active()
+    harness.now = ANSWER_S - 1
+    quick.mark_waiting()
+    quick.mark_active()
 
-    house.all.sweep()
-    early = list(house.ended)
-    house.now = ANSWER_S
-    house.all.sweep()
+    harness.all.sweep()
+    early = list(harness.ended)
+    harness.now = ANSWER_S
+    harness.all.sweep()
 
-    assert (early, house.ended) == ([], ["slow"])
+    assert (early, harness.ended) == ([], ["slow"])
 
 
-def test_at_the_end_only_those_that_wait_are_ended() -> None:
-    """What is being answered may come to its end, and who is new may ask; both are waited for."""
-    house = House()
-    house.enter("working").work()
-    waiting = house.enter("waiting")
-    waiting.work()
-    waiting.wait()
-    new = house.enter("new")
+def test_at_shutdown_only_waiting_connections_are_closed() -> None:
+    """Responses may be finished, and new connections may send a request; we wait for both."""
+    harness = Harness()
+    harness.add("working").mark_active()
+    waiting = harness.add("waiting")
+    waiting.mark_active()
+    waiting.mark_waiting()
+    new = harness.add("new")
 
-    house.all.end_waiting()
-    ended, busy = [*house.ended], house.all.busy
-    new.work()
-    new.wait()
-    house.all.end_waiting()
+    harness.all.end_waiting()
+    ended, busy = [*harness.ended], harness.all.busy
+    new.mark_active()
+    new.mark_waiting()
+    harness.all.end_waiting()
 
     assert ended == ["waiting"]
     assert busy
-    assert house.ended == ["waiting", "new"]
+    assert harness.ended == ["waiting", "new"]
 
 
-def test_who_has_left_is_held_by_nobody() -> None:
-    """A connection and its seat know each other; once it has left it is freed at once."""
+def test_a_removed_connection_is_freed_at_once() -> None:
+    """A connection and its entry refer to each other until it is removed."""
 
     class Connection:
-        def __init__(self, everything: Connections) -> None:
-            self.seat = everything.enter(self.end, self.end)
+        def __init__(self, connections: Connections) -> None:
+            self.entry = connections.add(self.end, self.end)
 
         def end(self) -> bool:
             return False
 
-    gc.disable()  # the collector finds them some time, while everybody waits for it
+    gc.disable()  # the collector would free them too, but later, and blocks the process meanwhile
     try:
-        connection = Connection(House().all)
+        connection = Connection(Harness().all)
         kept = weakref.ref(connection)
-        connection.seat.leave()
+        connection.entry.remove()
         del connection
 
         assert kept() is None

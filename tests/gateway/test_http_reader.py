@@ -1,4 +1,4 @@
-"""Requests out of bytes: what is taken, what is refused and how, and that nothing unbounded is kept."""
+"""Requests from bytes: what is accepted, what is refused and how, and that memory is bounded."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.http.head import MOST_HEAD, MOST_LINE, BadRequestError
+from crypto_stream.gateway.http.head import MAX_HEAD, MAX_LINE, BadRequestError
 from crypto_stream.gateway.http.reader import Request, RequestReader
 
-MOST = 1000
+MAX_BODY = 1000
 
 
-def read(sent: bytes, most: int = MOST) -> Request | None:
-    """Read it all at once."""
-    return RequestReader(most).feed(sent)
+def read(sent: bytes, max_body: int = MAX_BODY) -> Request | None:
+    """Feed everything at once."""
+    return RequestReader(max_body).feed(sent)
 
 
 def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a") -> bytes:
@@ -102,8 +102,8 @@ BAD_FRAMING: dict[str, tuple[int, bytes]] = {
     "a target without a host": (400, get(line=b"GET http:/// HTTP/1.1")),
     "CONNECT": (405, get(line=b"CONNECT a:443 HTTP/1.1")),
     "TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-    "a long request line": (414, get(line=b"GET /" + b"a" * MOST_LINE + b" HTTP/1.1")),
-    "a long field": (431, get(b"X: " + b"a" * MOST_LINE)),
+    "a long request line": (414, get(line=b"GET /" + b"a" * MAX_LINE + b" HTTP/1.1")),
+    "a long field": (431, get(b"X: " + b"a" * MAX_LINE)),
     "a long head": (431, get(*[b"X: " + b"a" * 8000] * 5)),
     "many fields": (431, get(*[b"X: a"] * 101)),
     "blank lines without end": (400, b"\r\n" * 100),
@@ -111,9 +111,9 @@ BAD_FRAMING: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.mark.parametrize(("status", "sent"), BAD_FRAMING.values(), ids=BAD_FRAMING.keys())
-def test_what_could_be_read_in_two_ways_is_refused(status: int, sent: bytes) -> None:
-    """At once and byte by byte, with a sentence."""
-    by_bytes = RequestReader(MOST)
+def test_ambiguous_requests_are_refused(status: int, sent: bytes) -> None:
+    """At once and byte by byte, with a reason."""
+    by_bytes = RequestReader(MAX_BODY)
 
     with pytest.raises(BadRequestError) as refused:
         read(sent)
@@ -169,10 +169,10 @@ TAKEN: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize(("sent", "made"), TAKEN.values(), ids=TAKEN.keys())
-def test_what_is_clear_is_written_anew_and_the_rest_kept_for_the_next(sent: bytes, made: bytes) -> None:
-    """Wherever the bytes are cut, the body's length is told in one way only."""
+def test_valid_requests_are_rewritten(sent: bytes, made: bytes) -> None:
+    """However the bytes are split; the length of the body is stated in a single way."""
     whole = read(sent + b"GET /next")
-    pieces = RequestReader(MOST)
+    pieces = RequestReader(MAX_BODY)
     parts = [pieces.feed(sent[at : at + 1]) for at in range(len(sent))]
 
     assert whole == (made, b"GET /next", True)
@@ -189,17 +189,17 @@ def test_what_is_clear_is_written_anew_and_the_rest_kept_for_the_next(sent: byte
         post(CHUNKED, body=b"ffffffff\r\n"),
     ],
 )
-def test_a_body_beyond_the_bound_is_left_out_and_the_connection_ends(sent: bytes) -> None:
-    """The application is told the length, so that it can say 413."""
+def test_a_body_that_is_too_large_is_left_out(sent: bytes) -> None:
+    """The application gets its length, so that it can respond with 413."""
     request = read(sent + b"GET /smuggled")
     assert request is not None
     head, _, body = request.data.partition(b"\r\n\r\n")
     length = re.search(rb"Content-Length: (\d+)", head)
 
-    assert (request.whole, request.rest, body) == (False, b"", b"")
+    assert (request.complete, request.rest, body) == (False, b"", b"")
     assert b"Connection: close" in head
     assert length is not None
-    assert int(length[1]) > MOST
+    assert int(length[1]) > MAX_BODY
 
 
 ENDLESS = {
@@ -219,33 +219,33 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize(("begin", "again"), ENDLESS.values(), ids=ENDLESS.keys())
-def test_nothing_without_end_is_kept(begin: bytes, again: bytes) -> None:
-    """Each ends within the bounds of a head or a body, in a refusal or a cut request."""
-    reader = RequestReader(MOST)
+def test_endless_input_is_not_buffered(begin: bytes, again: bytes) -> None:
+    """Each ends within the limits of a head or a body: refused, or with its body left out."""
+    reader = RequestReader(MAX_BODY)
     held = sent = 0
     try:
         request = reader.feed(begin)
         while request is None:
             request = reader.feed(again)
             sent += len(again)
-            held = max(held, reader.held)
+            held = max(held, reader.buffered)
     except BadRequestError:
         request = None
 
-    assert request is None or not request.whole
-    assert sent <= MOST_HEAD
-    assert held <= MOST_HEAD
+    assert request is None or not request.complete
+    assert sent <= MAX_HEAD
+    assert held <= MAX_HEAD
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.integers(1, 7), st.binary(max_size=20))
-def test_a_body_in_chunks_is_the_same_however_it_is_cut(
+def test_a_chunked_body_is_the_same_however_it_is_split(
     chunks: list[bytes], step: int, behind: bytes
 ) -> None:
     """Chunks of any bytes, in pieces of any size."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
     sent = post(CHUNKED, body=body)
-    reader = RequestReader(MOST)
+    reader = RequestReader(MAX_BODY)
     for at in range(0, len(sent), step):
         request = reader.feed(sent[at : at + step])
     together = read(sent + behind)
@@ -257,8 +257,8 @@ def test_a_body_in_chunks_is_the_same_however_it_is_cut(
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_request_a_refusal_or_nothing_yet(sent: bytes) -> None:
-    """No other error, whatever comes."""
+def test_any_bytes_give_a_request_or_a_refusal_or_nothing_yet(sent: bytes) -> None:
+    """No other error, whatever is received."""
     for begin in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n", post(CHUNKED)):
         try:
             request = read(begin + sent)

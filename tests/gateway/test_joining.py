@@ -1,4 +1,4 @@
-"""The short way in, on real gateways: who takes it gets what the ordinary road gives, or is left to that."""
+"""The fast path for viewers on real gateways: it gives the same as the server, or leaves it to that."""
 
 from __future__ import annotations
 
@@ -55,106 +55,106 @@ REFUSED = {
 }
 
 
-def oddly(asked: bytes) -> bytes:
-    """Ask the same with a tab in some header: the short way reads none."""
+def bypassing(asked: bytes) -> bytes:
+    """Add a header with a tab, which makes the fast path leave a request to the server."""
     return asked.replace(b"\r\n\r\n", b"\r\nX-Odd: a\tb\r\n\r\n")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def wire(gateway: Gateway) -> AsyncIterator[Raw]:
+async def client(gateway: Gateway) -> AsyncIterator[Raw]:
     """Connect a bare client."""
-    async with raw(gateway.url) as wire:
-        yield wire
+    async with raw(gateway.url) as client:
+        yield client
 
 
-async def told(wire: Raw) -> tuple[list[str], list[Any]]:
-    """Return the lines of the answer without its date, and what was told until the greeting."""
-    head = await wire.head()
+async def joined(client: Raw) -> tuple[list[str], list[Any]]:
+    """Return the lines of the response without its date, and everything sent until `status`."""
+    head = await client.head()
     lines = sorted(line for line in head.split("\r\n") if not line.startswith("Date:"))
-    opened = json.loads((await wire.until("0"))[1:])
-    joined = json.loads((await wire.until("40"))[2:])
-    hello = json.loads((await wire.until('42["hello"'))[2:])
-    status = json.loads((await wire.until('42["status"'))[2:])
+    opened = json.loads((await client.until("0"))[1:])
+    joined = json.loads((await client.until("40"))[2:])
+    hello = json.loads((await client.until('42["hello"'))[2:])
+    status = json.loads((await client.until('42["status"'))[2:])
     assert len(opened.pop("sid")) == len(joined.pop("sid")) == 20
     return lines, [opened, joined, hello, sorted(status[1])]
 
 
 @pytest.mark.parametrize("name", JOINING)
-async def test_both_roads_lead_to_the_same(gateway: Gateway, wire: Raw, name: str) -> None:
-    """The short one tells no date: that is how it is known here."""
+async def test_both_paths_give_the_same_response(gateway: Gateway, client: Raw, name: str) -> None:
+    """That of the fast path has no date, which shows that it was taken."""
     asked = JOINING[name]
     async with raw(gateway.url) as other:
-        await wire.send(asked + text("40"))
-        short = await wire.head()
-        await other.send(oddly(asked) + text("40"))
+        await client.send(asked + text("40"))
+        fast = await client.head()
+        await other.send(bypassing(asked) + text("40"))
         ordinary = await other.head()
 
     def lines(head: str) -> list[str]:
         return sorted(line for line in head.split("\r\n") if not line.startswith("Date:"))
 
-    assert "Date:" not in short
+    assert "Date:" not in fast
     assert "Date:" in ordinary
-    assert lines(short) == lines(ordinary)
+    assert lines(fast) == lines(ordinary)
 
 
-async def test_a_session_of_the_short_way_is_one_as_any_other(gateway: Gateway, wire: Raw) -> None:
-    """It is told the same, it may speak before it has read anything, and gets quotes."""
+async def test_both_paths_give_the_same_session(gateway: Gateway, client: Raw) -> None:
+    """It gets the same events and quotes, and may send before it has read anything."""
     async with raw(gateway.url) as other:
-        await wire.send(handshake() + text("40") + SUBSCRIBE)
-        await other.send(oddly(handshake()) + text("40") + SUBSCRIBE)
+        await client.send(handshake() + text("40") + SUBSCRIBE)
+        await other.send(bypassing(handshake()) + text("40") + SUBSCRIBE)
 
-        assert await told(wire) == await told(other)
-        assert await wire.until('42["snapshot"') == await other.until('42["snapshot"')
+        assert await joined(client) == await joined(other)
+        assert await client.until('42["snapshot"') == await other.until('42["snapshot"')
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_who_is_refused_is_told_so_by_the_ordinary_road(gateway: Gateway, wire: Raw, name: str) -> None:
-    """In the same words, whether or not anything else is odd."""
+async def test_refused_handshakes_get_the_servers_response(gateway: Gateway, client: Raw, name: str) -> None:
+    """With the same status, whether or not the fast path could parse it."""
     async with raw(gateway.url) as other:
-        await wire.send(REFUSED[name])
-        await other.send(oddly(REFUSED[name]))
-        answers = [await one.head() for one in (wire, other)]
+        await client.send(REFUSED[name])
+        await other.send(bypassing(REFUSED[name]))
+        answers = [await one.head() for one in (client, other)]
 
     assert int(answers[0].split()[1]) >= 400
     assert answers[0].split()[1] == answers[1].split()[1]
 
 
-async def test_a_polling_session_is_upgraded_the_short_way(gateway: Gateway, wire: Raw) -> None:
-    """And once only, whichever way is tried; what waited for its next poll comes over the WebSocket."""
+async def test_a_polling_session_is_upgraded_by_the_fast_path(gateway: Gateway, client: Raw) -> None:
+    """Only once, on either path; what was queued for its next poll is sent over the WebSocket."""
     polling = "/socket.io/?EIO=4&transport=polling"
     opened = json.loads((await gateway.http.get(polling)).text[1:])
     path = f"{PATH}&sid={opened['sid']}"
 
-    await wire.send(handshake(path) + text("2probe"))
-    head = await wire.head()
-    probed = await wire.until("3")
+    await client.send(handshake(path) + text("2probe"))
+    head = await client.head()
+    probed = await client.until("3")
     async with raw(gateway.url) as second, raw(gateway.url) as third:
         await second.send(handshake(path))
-        await third.send(oddly(handshake(path)))
+        await third.send(bypassing(handshake(path)))
         others = [(await one.head()).split()[1] for one in (second, third)]
-    await wire.send(text("5") + text("40"))
-    greeted = await wire.until('42["hello"')
+    await client.send(text("5") + text("40"))
+    hello = await client.until('42["hello"')
 
     assert head.startswith("HTTP/1.1 101 ")
     assert "Date:" not in head
     assert (probed, others) == ("3probe", ["400", "400"])
-    assert greeted
+    assert hello
 
 
-async def test_a_handshake_in_pieces_is_one(wire: Raw) -> None:
-    """The ordinary road puts them together."""
+async def test_a_handshake_may_come_in_pieces(client: Raw) -> None:
+    """The server puts them together."""
     asked = handshake()
 
-    await wire.send(asked[:40])
+    await client.send(asked[:40])
     await asyncio.sleep(0.05)
-    await wire.send(asked[40:] + text("40"))
+    await client.send(asked[40:] + text("40"))
 
-    assert (await wire.head()).startswith("HTTP/1.1 101 ")
-    assert await wire.until('42["hello"')
+    assert (await client.head()).startswith("HTTP/1.1 101 ")
+    assert await client.until('42["hello"')
 
 
-async def test_who_asks_nothing_costs_no_green_thread(gateway: Gateway) -> None:
-    """Nor does who has joined; whoever asks over HTTP is served at once beside them."""
+async def test_idle_connections_and_viewers_need_no_green_thread(gateway: Gateway) -> None:
+    """HTTP requests are served at once beside them."""
     before = await gateway.green_threads()
     async with AsyncExitStack() as all_of_them:
         silent = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(50)]
@@ -173,45 +173,43 @@ async def test_who_asks_nothing_costs_no_green_thread(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("server", ["eventlet", "gevent"])
-async def test_everybody_is_counted_with_his_address(bus: Path, engine: Engine, server: str) -> None:
-    """Behind a proxy that is trusted, it is the client's; who comes too much is refused as ever."""
+async def test_the_limit_per_address_applies_to_the_fast_path(bus: Path, engine: Engine, server: str) -> None:
+    """Behind a trusted proxy it is the client's address; beyond the limit a client is refused as usual."""
     async with AsyncExitStack() as all_of_them:
         gateway = await all_of_them.enter_async_context(
             running(bus, server=server, max_per_address=2, trusted_proxies=["127.0.0.1"])
         )
         await gateway.ready()
 
-        async def come(address: str) -> str:
-            wire = await all_of_them.enter_async_context(raw(gateway.url))
-            await wire.send(handshake(X_Forwarded_For=address))
-            return (await wire.head()).split()[1]
+        async def status(address: str) -> str:
+            client = await all_of_them.enter_async_context(raw(gateway.url))
+            await client.send(handshake(X_Forwarded_For=address))
+            return (await client.head()).split()[1]
 
-        answers = [await come(address) for address in ("8.8.8.8", "8.8.8.8", "8.8.8.8", "9.9.9.9")]
+        answers = [await status(address) for address in ("8.8.8.8", "8.8.8.8", "8.8.8.8", "9.9.9.9")]
 
     assert answers == ["101", "101", "429", "101"]
 
 
 @pytest.mark.parametrize("server", ["eventlet", "gevent"])
-async def test_who_finds_no_room_is_told_the_same_on_both_roads(
-    bus: Path, engine: Engine, server: str
-) -> None:
-    """And is counted on both; the short way ends the connection."""
+async def test_both_paths_refuse_a_client_equally(bus: Path, engine: Engine, server: str) -> None:
+    """Both count it; the fast path closes the connection."""
     async with running(bus, server=server, max_per_address=1) as gateway, AsyncExitStack() as all_of_them:
         await gateway.ready()
-        wires = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(3)]
-        await wires[0].send(handshake())
-        assert (await wires[0].head()).startswith("HTTP/1.1 101 ")
+        clients = [await all_of_them.enter_async_context(raw(gateway.url)) for _ in range(3)]
+        await clients[0].send(handshake())
+        assert (await clients[0].head()).startswith("HTTP/1.1 101 ")
         answers = []
-        for wire, asked in zip(wires[1:], (handshake(), oddly(handshake())), strict=True):
-            await wire.send(asked)
-            head = await wire.head()
+        for client, asked in zip(clients[1:], (handshake(), bypassing(handshake())), strict=True):
+            await client.send(asked)
+            head = await client.head()
             size = int(head.lower().split("content-length: ")[1].split()[0])
             async with asyncio.timeout(DEADLINE_S):
-                body = await wire.reader.readexactly(size)
+                body = await client.reader.readexactly(size)
             own = ("date:", "connection:", "keep-alive:")
             lines = sorted(line for line in head.split("\r\n") if not line.lower().startswith(own))
             answers.append((lines, body))
-        await wires[1].ended()
+        await clients[1].ended()
         refused = (await gateway.http.get("/metrics")).text
 
     assert answers[0] == answers[1]
@@ -219,13 +217,18 @@ async def test_who_finds_no_room_is_told_the_same_on_both_roads(
     assert 'refused_connections_total{reason="too_many_connections"} 2.0' in refused
 
 
-async def test_a_default_client_takes_the_short_way(gateway: Gateway) -> None:
-    """It joins, leaves, and is forgotten."""
-    before = await gateway.metric("crypto_stream_viewers")
+async def test_a_default_client_takes_the_fast_path(gateway: Gateway) -> None:
+    """It joins, leaves, and is removed."""
+    await no_viewers(gateway)  # those of earlier tests may still be leaving
     async with viewing(gateway.url) as viewer:
         await viewer.until("hello")
-        assert await gateway.metric("crypto_stream_viewers") == before + 1
+        assert await gateway.metric("crypto_stream_viewers") == 1
 
+    await no_viewers(gateway)
+
+
+async def no_viewers(gateway: Gateway) -> None:
+    """Wait until no viewer is connected."""
     async with asyncio.timeout(DEADLINE_S):
-        while await gateway.metric("crypto_stream_viewers") > before:
+        while await gateway.metric("crypto_stream_viewers"):
             await gateway.answers("/readyz", 200)

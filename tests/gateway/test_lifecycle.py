@@ -1,4 +1,4 @@
-"""What a gateway does when the engine dies, a viewer stops reading, a limit is met or a signal comes."""
+"""What a gateway does when the engine is lost, a viewer stops reading, a limit is met or a signal arrives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="function")
 
 @pytest_asyncio.fixture(loop_scope="function")
 async def quick(bus: Path) -> AsyncIterator[tuple[Engine, Gateway]]:
-    """Run an engine and a gateway of their own for one test."""
+    """Run an engine and a gateway for one test."""
     async with Engine(bus) as engine, running(bus) as gateway:
         await gateway.ready()
         yield engine, gateway
@@ -40,7 +40,7 @@ async def quick(bus: Path) -> AsyncIterator[tuple[Engine, Gateway]]:
 async def test_without_the_engine_quotes_are_stale_and_its_return_brings_hello_and_a_snapshot(
     bus: Path, server: str
 ) -> None:
-    """Gone for 5 s: stale with the same seq, 503. Back with other data: hello, snapshot, and live again."""
+    """Lost for 5 s: stale with the same seq, 503. Back with other data: hello, snapshot, live again."""
     async with running(bus, server=server) as gateway, Engine(bus) as engine:
         await gateway.ready()
         async with viewing(gateway.url) as viewer:
@@ -80,7 +80,7 @@ async def test_without_the_engine_quotes_are_stale_and_its_return_brings_hello_a
 
 @SERVERS
 async def test_a_restart_of_the_engine_is_a_pause(bus: Path, server: str) -> None:
-    """Viewers get quotes, nothing, and quotes again; questions are refused meanwhile."""
+    """Viewers get quotes, nothing, and quotes again; requests are refused meanwhile."""
     async with running(bus, server=server) as gateway, Engine(bus) as engine:
         await gateway.ready()
         async with viewing(gateway.url) as viewer:
@@ -111,7 +111,7 @@ async def test_a_restart_of_the_engine_is_a_pause(bus: Path, server: str) -> Non
 async def test_a_silent_engine_is_unreachable_within_six_seconds(
     quick: tuple[Engine, Gateway], bus: Path
 ) -> None:
-    """A stopped process keeps its socket open and answers no new one; 5 s without a beat make it stale."""
+    """A stopped process keeps its socket open; 5 s without a heartbeat make its quotes stale."""
     engine, gateway = quick
     async with viewing(gateway.url) as viewer:
         await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
@@ -125,8 +125,8 @@ async def test_a_silent_engine_is_unreachable_within_six_seconds(
         await until(lambda: not viewer.all("quotes")[-1][0]["stale"])
 
 
-async def test_before_the_engine_comes_pages_work_and_symbols_are_not_called_unknown(bus: Path) -> None:
-    """The board is there at once; a symbol's paths say that the engine is missing; then all fills."""
+async def test_before_the_engine_connects_pages_work_and_no_symbol_is_unknown(bus: Path) -> None:
+    """The board is served at once; a symbol's paths say that the engine is missing; then all appears."""
     async with running(bus) as gateway:
         board = await gateway.http.get("/", headers={"Accept": "text/html"})
         course = await gateway.http.get("/courses/btcusdt")
@@ -145,7 +145,7 @@ async def test_before_the_engine_comes_pages_work_and_symbols_are_not_called_unk
 
 @SERVERS
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_what_is_wished_before_the_engine_comes_is_served_when_it_does(
+async def test_requests_before_the_engine_connects_are_served_later(
     bus: Path, server: str, transport: str
 ) -> None:
     """A subscription in any spelling, an unknown symbol in it, and a request for a quote all wait for it."""
@@ -168,16 +168,16 @@ async def test_what_is_wished_before_the_engine_comes_is_served_when_it_does(
 
 
 @SERVERS
-async def test_at_a_stop_only_the_transport_ends(bus: Path, server: str) -> None:
-    """A WebSocket gets 1001, a poll its end; a DISCONNECT would tell clients never to come back."""
+async def test_at_shutdown_only_the_transport_is_closed(bus: Path, server: str) -> None:
+    """A WebSocket gets 1001, a poll its end; after a DISCONNECT clients would never reconnect."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
-        async with raw(gateway.url) as wire, viewing(gateway.url, "polling") as poller:
-            await wire.open(text("40"))
-            await wire.until('42["hello"')
+        async with raw(gateway.url) as client, viewing(gateway.url, "polling") as poller:
+            await client.open(text("40"))
+            await client.until('42["hello"')
             await poller.until("hello")
             gateway.process.send_signal(signal.SIGTERM)
-            while (frame := await wire.frame()).opcode is not Opcode.CLOSE:
+            while (frame := await client.frame()).opcode is not Opcode.CLOSE:
                 assert not bytes(frame.data).startswith(b"41")
             await asyncio.wait_for(poller.gone.wait(), DEADLINE_S)
             assert await asyncio.wait_for(gateway.process.wait(), DEADLINE_S) == 0
@@ -186,7 +186,7 @@ async def test_at_a_stop_only_the_transport_ends(bus: Path, server: str) -> None
 
 
 async def test_all_includes_instruments_that_appear_later(quick: tuple[Engine, Gateway]) -> None:
-    """A viewer of `all` gets a new instrument's quotes without asking again."""
+    """A viewer of `all` gets a new instrument's quotes without subscribing again."""
     engine, gateway = quick
     async with viewing(gateway.url) as viewer:
         await viewer.subscribe(symbols="all", interval_ms=0)
@@ -210,9 +210,9 @@ async def test_a_viewer_that_stops_reading_is_skipped_and_gets_one_snapshot_when
         await gateway.ready()
         async with viewing(gateway.url) as quick, aiohttp.ClientSession() as session:
             await quick.subscribe(symbols=["ticker_99"], interval_ms=0)
-            wire = await _deaf(gateway.url, session)
-            await wire.send_str('42["subscribe",{"symbols":"all","interval_ms":0}]')
-            transport: Any = wire._writer.transport
+            client = await _pausable(gateway.url, session)
+            await client.send_str('42["subscribe",{"symbols":"all","interval_ms":0}]')
+            transport: Any = client._writer.transport
             transport.pause_reading()
 
             told = 0
@@ -223,9 +223,9 @@ async def test_a_viewer_that_stops_reading_is_skipped_and_gets_one_snapshot_when
                         last = engine.change(one.symbol, price=str(told))
                     await until(partial(_shows, quick, last))
             transport.resume_reading()
-            newest = await _read_until_snapshot(wire, last.seq)
+            newest = await _read_until_snapshot(client, last.seq)
             caught_up = await gateway.metric("crypto_stream_caught_up_total")
-            await wire.close()
+            await client.close()
 
     assert newest == last.seq
     assert caught_up >= 1
@@ -235,21 +235,21 @@ def _shows(viewer: Viewer, newest: Quote) -> bool:
     return bool(viewer.price(newest.symbol) == newest.price)
 
 
-async def _deaf(url: str, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-    """Connect a bare WebSocket whose reading the test can stop."""
-    wire = await session.ws_connect(f"{url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
-    await wire.receive()
-    await wire.send_str("40")
-    while "hello" not in (await wire.receive()).data:
+async def _pausable(url: str, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+    """Connect a bare WebSocket whose reading the test can pause."""
+    client = await session.ws_connect(f"{url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
+    await client.receive()
+    await client.send_str("40")
+    while "hello" not in (await client.receive()).data:
         pass
-    return wire
+    return client
 
 
-async def _read_until_snapshot(wire: aiohttp.ClientWebSocketResponse, seq: int) -> int:
+async def _read_until_snapshot(client: aiohttp.ClientWebSocketResponse, seq: int) -> int:
     """Read until a snapshot that holds at least `seq`; return its newest seq."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            text = (await wire.receive()).data
+            text = (await client.receive()).data
             if text.startswith('42["snapshot"'):
                 newest = max(int(number) for number in re.findall(r'"seq":(\d+)', text))
                 if newest >= seq:
@@ -258,7 +258,7 @@ async def _read_until_snapshot(wire: aiohttp.ClientWebSocketResponse, seq: int) 
 
 @SERVERS
 async def test_viewers_beyond_the_limit_are_refused_with_a_reason(bus: Path, server: str) -> None:
-    """Before there is a session: clients come back after that. A place that becomes free can be taken."""
+    """Before a session is opened, so that clients retry. A place that becomes free can be taken."""
     async with Engine(bus), running(bus, max_viewers=1, server=server) as gateway:
         await gateway.ready()
         async with raw(gateway.url) as early:
@@ -280,7 +280,7 @@ async def test_viewers_beyond_the_limit_are_refused_with_a_reason(bus: Path, ser
 
 
 async def test_sessions_that_never_join_are_limited_too(bus: Path) -> None:
-    """Beyond the limit a new engine.io session gets 503, and the sessions that exist go on."""
+    """Beyond the limit a new engine.io session gets 503; existing sessions continue."""
     path = "/socket.io/?EIO=4&transport=polling"
     async with Engine(bus), running(bus, max_viewers=2) as gateway:
         await gateway.ready()
@@ -291,13 +291,13 @@ async def test_sessions_that_never_join_are_limited_too(bus: Path) -> None:
             sneaky = await gateway.http.get(f"{path}&xsid=1")
             joined = await viewer.subscribe(symbols="all")
 
-    assert opened >= 2 + 256 - 1  # those that never join end meanwhile
+    assert opened >= 2 + 256 - 1  # those that never join are closed meanwhile
     assert (answer.status_code, answer.json()["code"]) == (503, "too_many_viewers")
     assert sneaky.status_code == 503
     assert joined["ok"]
 
 
-async def test_a_token_is_asked_for_where_one_is_set(bus: Path) -> None:
+async def test_a_token_is_required_if_one_is_set(bus: Path) -> None:
     """Then only the token counts, wherever the request comes from."""
     async with Engine(bus) as engine, running(bus, admin_token="s3cret") as gateway:
         await gateway.ready()
@@ -313,7 +313,7 @@ async def test_a_token_is_asked_for_where_one_is_set(bus: Path) -> None:
 
 
 async def test_listed_origins_may_read_and_connect_and_others_may_not(bus: Path) -> None:
-    """CORS and Socket.IO follow the same setting; nobody else's page may pin."""
+    """CORS and Socket.IO follow the same setting; pages of other origins may not pin."""
     friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://evil.example"}
     async with Engine(bus), running(bus, origins=["https://friend.example"]) as gateway:
         await gateway.ready()
@@ -334,8 +334,8 @@ async def test_listed_origins_may_read_and_connect_and_others_may_not(bus: Path)
 
 
 @SERVERS
-async def test_at_a_stop_who_has_just_come_is_answered(bus: Path, server: str) -> None:
-    """Whose first request is on its way, or half there, gets the answer; who was answered before is ended."""
+async def test_at_shutdown_new_connections_are_still_served(bus: Path, server: str) -> None:
+    """A first request that is on its way, or half received, gets its response; idle ones are closed."""
     asked = b"GET /courses HTTP/1.1\r\nHost: a\r\n\r\n"
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
@@ -357,7 +357,7 @@ async def test_at_a_stop_who_has_just_come_is_answered(bus: Path, server: str) -
 
 @SERVERS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_says_goodbye_and_ends_with_status_0(
+async def test_a_signal_ends_the_process_with_status_0(
     bus: Path, server: str, number: signal.Signals
 ) -> None:
     """Viewers are disconnected, the engine sees the gateway leave, nothing hangs."""
@@ -374,10 +374,10 @@ async def test_a_signal_says_goodbye_and_ends_with_status_0(
     assert status == 0
 
 
-async def test_connections_inherit_what_the_listener_was_prepared_with(
+async def test_a_gateway_accepts_more_than_1024_connections(
     quick: tuple[Engine, Gateway],
 ) -> None:
-    """More than 1024 viewers fit: the 1025th of a bare eventlet server would hang for ever."""
+    """With an unpatched eventlet server the 1025th would hang for ever."""
     _, gateway = quick
     port = int(gateway.url.rsplit(":", 1)[1])
     held = []

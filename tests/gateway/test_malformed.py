@@ -1,4 +1,4 @@
-"""Whatever one client sends, its connection never goes deaf: it is answered, or closed with a code."""
+"""Whatever one client sends, its connection never hangs: it gets a response, or is closed with a code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from websockets.frames import Close, Frame, Opcode
 
-from crypto_stream.gateway.delivery.packets import PacketError, number_of, read, read_body, read_message
+from crypto_stream.gateway.delivery.packets import PacketError, ack_id_of, read, read_body, read_message
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, Viewer
 from tests.gateway.raw import Raw, raw, text
@@ -18,8 +18,8 @@ ASK = '4277["subscribe",{"symbols":["btcusdt"]}]'
 ANSWERED = "4377["
 POLL = "/socket.io/?EIO=4&transport=polling"
 DEEP = "[" * 30_000
-# What no client sends: the connection ends.
-ENDING = [
+# What no client sends: it closes the connection.
+FATAL = [
     *("", "x", "9", "9xx", "-1", "0", "0{}", "2", "2probe", "5", "6", "7", "8", "\x00", "b", "bAAAA", "ÿ"),
     *("4", "4x", "4-", "47", "49", '4"', "4{}", '4["subscribe",{}]', "4null", "4true", "4²", "4٣", "4 2[]"),
     *(
@@ -49,8 +49,8 @@ ENDING = [
     *('42/nowhere,["subscribe",{}]', '42/nowhere,7["subscribe",{}]', "42/" + "x" * 500 + ",[]"),
     *("42" + "1" * 16 + '["subscribe"]', "42" + "9" * 200 + "[]", "40x", "40[", "41x", "41/nowhere,"),
 ]
-# What is wrong but harmless: it is answered, or nobody asked for an answer.
-LIVING = [
+# Harmless errors: they are acknowledged, if an acknowledgement is requested.
+HARMLESS = [
     *(
         "3",
         "3x",
@@ -81,16 +81,16 @@ LIVING = [
 LEAVING = ["1", "1x", "41", "41/,", "41{}"]
 
 
-async def joined(wire: Raw) -> None:
-    """Join on a fresh WebSocket."""
-    await wire.open(text("40"))
-    await wire.until('42["hello"')
+async def joined(client: Raw) -> None:
+    """Join on a new WebSocket."""
+    await client.open(text("40"))
+    await client.until('42["hello"')
 
 
-async def outcome(wire: Raw) -> str | int:
-    """Say how a connection goes on: the answer to `ASK`, or the close code."""
+async def outcome(client: Raw) -> str | int:
+    """Return the acknowledgement of `ASK`, or the close code."""
     while True:
-        frame = await wire.frame()
+        frame = await client.frame()
         if frame.opcode is Opcode.CLOSE:
             return int(Close.parse(bytes(frame.data)).code)
         message = bytes(frame.data).decode()
@@ -99,29 +99,29 @@ async def outcome(wire: Raw) -> str | int:
 
 
 async def on_websocket(gateway: Gateway, packet: str) -> str | int:
-    """Send a packet and `ASK` on a joined WebSocket; say what becomes of it."""
-    async with raw(gateway.url) as wire:
-        await joined(wire)
-        await wire.send(text(packet) + text(ASK))
-        return await outcome(wire)
+    """Send a packet and `ASK` on a joined WebSocket; return the outcome."""
+    async with raw(gateway.url) as client:
+        await joined(client)
+        await client.send(text(packet) + text(ASK))
+        return await outcome(client)
 
 
 async def test_what_no_client_sends_closes_its_websocket_with_a_code(gateway: Gateway) -> None:
     """1002, 1003 or 1007, and a reason in words; then the connection ends."""
-    came = {packet: await on_websocket(gateway, packet) for packet in ENDING}
+    came = {packet: await on_websocket(gateway, packet) for packet in FATAL}
 
     assert {packet: code for packet, code in came.items() if code not in {1002, 1003, 1007}} == {}
 
 
-async def test_what_is_wrong_but_harmless_leaves_the_websocket_alive(gateway: Gateway) -> None:
-    """The next event is answered."""
-    came = {packet: await on_websocket(gateway, packet) for packet in LIVING}
+async def test_a_harmless_error_leaves_the_websocket_open(gateway: Gateway) -> None:
+    """The next event is acknowledged."""
+    came = {packet: await on_websocket(gateway, packet) for packet in HARMLESS}
 
     assert {packet: one for packet, one in came.items() if '"ok":true' not in str(one)} == {}
 
 
-async def test_who_leaves_is_let_go(gateway: Gateway) -> None:
-    """Of the only namespace as well: a connection without one would be of no use."""
+async def test_a_client_that_leaves_is_disconnected(gateway: Gateway) -> None:
+    """Also if it leaves the only namespace: a connection without one would be of no use."""
     came = {packet: await on_websocket(gateway, packet) for packet in LEAVING}
 
     assert came == dict.fromkeys(LEAVING, 1000)
@@ -129,31 +129,31 @@ async def test_who_leaves_is_let_go(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("opcode", [Opcode.BINARY, Opcode.TEXT])
 async def test_binary_frames_and_packets_are_refused_at_once(gateway: Gateway, opcode: Opcode) -> None:
-    """Nothing is kept for attachments that are announced."""
-    async with raw(gateway.url) as wire:
-        await joined(wire)
+    """Nothing is buffered for announced attachments."""
+    async with raw(gateway.url) as client:
+        await joined(client)
         data = b"x" * 60_000 if opcode is Opcode.BINARY else b'4599-["subscribe",{}]'
-        await wire.send(Frame(opcode, data).serialize(mask=True))
+        await client.send(Frame(opcode, data).serialize(mask=True))
 
-        assert await outcome(wire) == (1003 if opcode is Opcode.BINARY else 1002)
+        assert await outcome(client) == (1003 if opcode is Opcode.BINARY else 1002)
 
 
 @pytest.mark.parametrize("early", ["42[]", ASK, "41", '421["disconnect"]', '42/nowhere,2["disconnect"]'])
-async def test_who_has_not_joined_is_closed(gateway: Gateway, early: str) -> None:
-    """An event before joining is no event of anybody."""
-    async with raw(gateway.url) as wire:
-        await wire.open(text(early) + text("40"))
+async def test_an_event_before_joining_closes_the_connection(gateway: Gateway, early: str) -> None:
+    """It belongs to no viewer."""
+    async with raw(gateway.url) as client:
+        await client.open(text(early) + text("40"))
 
-        assert await outcome(wire) == 1002
+        assert await outcome(client) == 1002
 
 
-async def test_a_namespace_that_is_not_there_is_told_as_an_object(gateway: Gateway) -> None:
-    """Clients show its `message`; a connection that has joined twice is told so."""
-    async with raw(gateway.url) as wire:
-        await joined(wire)
-        await wire.send(text("40/admin,{}") + text("40"))
-        nowhere = json.loads((await wire.until("44/admin,")).removeprefix("44/admin,"))
-        twice = json.loads((await wire.until("44{")).removeprefix("44"))
+async def test_an_unknown_namespace_is_refused_with_an_object(gateway: Gateway) -> None:
+    """Clients show its `message`; joining twice is refused in the same way."""
+    async with raw(gateway.url) as client:
+        await joined(client)
+        await client.send(text("40/admin,{}") + text("40"))
+        nowhere = json.loads((await client.until("44/admin,")).removeprefix("44/admin,"))
+        twice = json.loads((await client.until("44{")).removeprefix("44"))
 
     assert "'/admin'" in nowhere["message"]
     assert "already" in twice["message"]
@@ -168,7 +168,7 @@ async def polled(gateway: Gateway) -> str:
 
 
 async def by_polling(gateway: Gateway, packet: str) -> tuple[int, int]:
-    """POST a packet in a joined polling session; return how that and the next poll were answered."""
+    """POST a packet in a joined polling session; return the statuses of that and of the next poll."""
     path = await polled(gateway)
     taken = await gateway.http.post(path, content=packet.encode())
     after = await gateway.http.get(path)
@@ -178,27 +178,27 @@ async def by_polling(gateway: Gateway, packet: str) -> tuple[int, int]:
 
 
 async def test_what_no_client_sends_ends_its_polling_session(gateway: Gateway) -> None:
-    """The POST is answered with 400, and the session is known no more."""
-    came = {packet: await by_polling(gateway, packet) for packet in ENDING}
+    """The POST gets 400, and the session is removed."""
+    came = {packet: await by_polling(gateway, packet) for packet in FATAL}
 
-    assert came == dict.fromkeys(ENDING, (400, 400))
+    assert came == dict.fromkeys(FATAL, (400, 400))
 
 
-async def test_what_is_wrong_but_harmless_leaves_the_polling_session_alive(gateway: Gateway) -> None:
-    """The next event is answered."""
-    for packet in LIVING:
+async def test_a_harmless_error_leaves_the_polling_session_open(gateway: Gateway) -> None:
+    """The next event is acknowledged."""
+    for packet in HARMLESS:
         path = await polled(gateway)
         taken = await gateway.http.post(path, content=f"{packet}\x1e{ASK}".encode())
         assert taken.status_code == 200, packet
-        told = ""
-        while ANSWERED not in told:
-            told = (await gateway.http.get(path)).text
+        polled_text = ""
+        while ANSWERED not in polled_text:
+            polled_text = (await gateway.http.get(path)).text
         await gateway.http.post(path, content="1")
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"3\x1e" * 1_001 + b"3", b"3\x1e\x1e3"])
-async def test_a_body_that_is_none_ends_the_session(gateway: Gateway, body: bytes) -> None:
-    """Empty, no UTF-8, too many packets, an empty packet."""
+async def test_an_invalid_body_ends_the_session(gateway: Gateway, body: bytes) -> None:
+    """Empty, not UTF-8, too many packets, an empty packet."""
     path = await polled(gateway)
 
     refused = await gateway.http.post(path, content=body)
@@ -207,8 +207,8 @@ async def test_a_body_that_is_none_ends_the_session(gateway: Gateway, body: byte
     assert (await gateway.http.get(path)).status_code == 400
 
 
-async def test_sessions_that_ended_so_leave_nothing_behind(gateway: Gateway) -> None:
-    """No descriptor, no green thread, however many."""
+async def test_sessions_ended_by_an_error_leave_nothing_behind(gateway: Gateway) -> None:
+    """No descriptor and no green thread, however many there were."""
     await polled(gateway)
     descriptors, threads = gateway.descriptors(), await gateway.green_threads()
     for packet in ("9xx", "2", "6", "0{}", "45", "1") * 10:
@@ -218,8 +218,8 @@ async def test_sessions_that_ended_so_leave_nothing_behind(gateway: Gateway) -> 
     assert await gateway.green_threads() <= threads + 2
 
 
-async def test_sixty_subscriptions_in_one_post_are_all_answered(gateway: Gateway) -> None:
-    """A client sends at once what it kept while it connected; only one snapshot waits for it."""
+async def test_sixty_subscriptions_in_one_post_are_all_acknowledged(gateway: Gateway) -> None:
+    """A client sends everything it buffered while connecting at once; only one snapshot is queued for it."""
     path = await polled(gateway)
     asks = [f'42{number}["subscribe",{{"symbols":["btcusdt"],"interval_ms":100}}]' for number in range(60)]
 
@@ -236,22 +236,22 @@ async def test_sixty_subscriptions_in_one_post_are_all_answered(gateway: Gateway
 async def test_a_flood_of_events_is_refused_and_others_go_on(
     gateway: Gateway, engine: Engine, viewer: Viewer
 ) -> None:
-    """What is too much is answered with a code; who does not stop is closed with 1008."""
+    """Events beyond the rate are refused with a code; a client that does not stop is closed with 1008."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     flood = text('427["subscribe",{"symbols":["tickr_0x"]}]') * 300
-    async with raw(gateway.url) as wire:
-        await joined(wire)
-        await wire.send(flood)
-        assert "rate_limited" in await wire.until('437[{"ok":false,"code":"rate_limited"')
+    async with raw(gateway.url) as client:
+        await joined(client)
+        await client.send(flood)
+        assert "rate_limited" in await client.until('437[{"ok":false,"code":"rate_limited"')
         for _ in range(6):
-            await wire.send(flood)
-        assert await outcome(wire) == 1008
+            await client.send(flood)
+        assert await outcome(client) == 1008
     changed = engine.change(price="77.125")
     await until(lambda: viewer.price() == changed.price)
 
 
 async def test_pings_and_fragments_without_end_are_closed(gateway: Gateway) -> None:
-    """Frames that are no message cost as much as messages."""
+    """Frames that are not messages cost as much as messages."""
     frames = [
         Frame(Opcode.PING, b"").serialize(mask=True) * 2_000,
         Frame(Opcode.TEXT, b"4", fin=False).serialize(mask=True)
@@ -259,25 +259,25 @@ async def test_pings_and_fragments_without_end_are_closed(gateway: Gateway) -> N
         text("3") * 2_000,
     ]
     for flood in frames:
-        async with raw(gateway.url) as wire:
-            await joined(wire)
-            await wire.send(flood)
-            while (frame := await wire.frame()).opcode is not Opcode.CLOSE:
+        async with raw(gateway.url) as client:
+            await joined(client)
+            await client.send(flood)
+            while (frame := await client.frame()).opcode is not Opcode.CLOSE:
                 pass
 
             assert Close.parse(bytes(frame.data)).code == 1008
 
 
 def read_alone(packet: str) -> None:
-    """Read a packet without any connection."""
+    """Parse a packet without any connection."""
     engine = read(packet)
     if packet in {"2", "2probe", "5", "41/nowhere,"} or packet.startswith("42/nowhere,"):
         raise PacketError("judged by the session, which knows its state")
     read_message(engine.data)
 
 
-@pytest.mark.parametrize("packet", ENDING, ids=lambda packet: repr(packet[:24]))
-async def test_the_reading_alone_knows_what_no_client_sends(packet: str) -> None:
+@pytest.mark.parametrize("packet", FATAL, ids=lambda packet: repr(packet[:24]))
+async def test_the_parser_rejects_what_no_client_sends(packet: str) -> None:
     """Without any connection: an error with a short reason and one of few kinds."""
     with pytest.raises(PacketError) as refused:
         read_alone(packet)
@@ -286,7 +286,7 @@ async def test_the_reading_alone_knows_what_no_client_sends(packet: str) -> None
     assert len(refused.value.kind) < 80
 
 
-async def test_a_body_is_read_whole_before_anything_is_done() -> None:
+async def test_a_body_is_parsed_completely_before_anything_is_handled() -> None:
     """One bad packet refuses those before it."""
     with pytest.raises(PacketError):
         read_body(b'42["subscribe"]\x1e9')
@@ -297,8 +297,8 @@ async def test_a_body_is_read_whole_before_anything_is_done() -> None:
     ("packet", "number"),
     [('27["a"]', 7), ('2/,8["a"]', 8), ('2["a"]', None), ("0", None), ('2/x,7["a"]', None), ("x", None)],
 )
-async def test_the_number_of_an_answer_is_found_without_reading_the_rest(
+async def test_the_acknowledgement_id_is_found_without_parsing_the_rest(
     packet: str, number: int | None
 ) -> None:
-    """For who is refused before its turn."""
-    assert number_of(packet) == number
+    """For events that are refused before they are parsed."""
+    assert ack_id_of(packet) == number

@@ -1,4 +1,4 @@
-"""The mirror: newest state, stale while the engine is gone, versions that miss no change."""
+"""The mirror: newest state, stale while the engine is lost, versions that miss no change."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SOURCE = SourceStatus("binance", "live", 0, False, None, None, 100, 0, 2, 2)
 
 
 def snapshot(epoch: str = "e1", *, seq: int = 3, price: str = "100.00") -> Snapshot:
-    """Make a whole state in which every instrument has the same price."""
+    """Make a snapshot in which every instrument has the same price."""
     quotes = [quote(one, seq, price) for one in INSTRUMENTS]
     return Snapshot(epoch, seq, INSTRUMENTS, quotes, [SOURCE], None, {})
 
 
 def full() -> Mirror:
-    """Make a mirror that has heard one snapshot at 0 s."""
+    """Make a mirror that received one snapshot at 0 s."""
     mirror = Mirror()
     mirror.receive(snapshot(), 0.0)
     return mirror
 
 
 def test_the_first_snapshot_begins_an_epoch_and_the_same_one_again_does_not() -> None:
-    """Only a snapshot with another epoch is a new life of the engine."""
+    """Only a snapshot with another epoch is another data set."""
     mirror = Mirror()
 
     assert mirror.receive(snapshot("e1"), 0.0)
@@ -40,7 +40,7 @@ def test_the_first_snapshot_begins_an_epoch_and_the_same_one_again_does_not() ->
 
 
 def test_quotes_replace_only_what_they_name() -> None:
-    """A change moves its symbol's version and leaves the others alone."""
+    """A change raises its symbol's version and no other."""
     mirror = full()
     before = mirror.version
     changed = quote(INSTRUMENTS[0], 4, "101.00")
@@ -53,7 +53,7 @@ def test_quotes_replace_only_what_they_name() -> None:
 
 
 def test_a_lost_engine_makes_every_quote_stale_with_its_seq_unchanged() -> None:
-    """While the engine is unreachable all prices are shown as they were last, stale, with that reason."""
+    """While the engine is unreachable the last prices are shown as stale, with that reason."""
     mirror = full()
     before = dict(mirror.quotes)
 
@@ -68,7 +68,7 @@ def test_a_lost_engine_makes_every_quote_stale_with_its_seq_unchanged() -> None:
 
 
 def test_silence_of_five_seconds_is_a_loss() -> None:
-    """No message for more than 5 s counts as unreachable, 5 s do not."""
+    """The engine is lost after more than 5 s without a message, but not after exactly 5 s."""
     mirror = full()
 
     assert not mirror.check(5.0)
@@ -77,7 +77,7 @@ def test_silence_of_five_seconds_is_a_loss() -> None:
 
 
 def test_any_message_revives_the_quotes() -> None:
-    """The engine's next word makes what it had given as fresh live again."""
+    """With the engine's next message, quotes that were not stale before are live again."""
     mirror = full()
     mirror.engine_lost()
 
@@ -87,8 +87,8 @@ def test_any_message_revives_the_quotes() -> None:
     assert mirror.reason("btcusdt") is None
 
 
-def test_a_quote_that_the_engine_called_stale_stays_so_with_its_reason() -> None:
-    """The engine's own reason is shown while it is reachable, and comes back after a loss."""
+def test_a_quote_that_is_stale_at_the_engine_stays_stale() -> None:
+    """The engine's own reason is shown while it is reachable, and again after a loss."""
     mirror = full()
     stale = quote(INSTRUMENTS[0], 4, stale=True)
     mirror.receive(Quotes(4, [stale], {"btcusdt": "not carried by the pinned source"}), 1.0)
@@ -102,7 +102,7 @@ def test_a_quote_that_the_engine_called_stale_stays_so_with_its_reason() -> None
 
 
 def test_ages_grow_once_a_beat_is_late_and_a_lost_engine_has_lost_sources() -> None:
-    """A source's age is as the engine measured it; without the engine nothing can be called live."""
+    """A source's age is as the engine measured it; without the engine no source is live."""
     mirror = full()
 
     assert mirror.sources(1.0)[0].age_ms == 100
@@ -114,7 +114,7 @@ def test_ages_grow_once_a_beat_is_late_and_a_lost_engine_has_lost_sources() -> N
 
 
 def test_without_a_live_source_the_troubles_name_each() -> None:
-    """Readiness says which source is in which state."""
+    """Readiness reports the state of each source."""
     mirror = full()
     dead = msgspec.structs.replace(SOURCE, state="lost", reason="HTTP 451", real=2)
     idle = msgspec.structs.replace(SOURCE, name="synthetic", state="lost")
@@ -127,7 +127,7 @@ def test_without_a_live_source_the_troubles_name_each() -> None:
 
 
 def test_venues_of_a_lost_engine_are_stale() -> None:
-    """Per-source quotes are no better than the engine that sent them."""
+    """Per-source quotes become stale with the engine, too."""
     mirror = full()
     row = VenueRow("binance", "live", True, False, "1", "1", "1", "2", "1", 1, 5)
     venues = Venues("btcusdt", "binance", False, None, "1", "binance", "2", "binance", [row])
@@ -141,8 +141,8 @@ def test_venues_of_a_lost_engine_are_stale() -> None:
     assert [one.stale for one in shown.sources] == [True]
 
 
-def test_instruments_that_are_gone_are_shown_no_more() -> None:
-    """A snapshot with fewer instruments takes the others away."""
+def test_removed_instruments_disappear() -> None:
+    """A snapshot with fewer instruments removes the others."""
     mirror = full()
     fewer = Snapshot("e2", 1, INSTRUMENTS[:1], [quote(INSTRUMENTS[0], 1)], [SOURCE], None, {})
 
@@ -164,8 +164,8 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_who_applies_deltas_from_any_moment_sees_what_is_shown(steps: list[tuple[object, ...]]) -> None:
-    """Whoever looks now and then and merges the deltas since his last look has the shown quotes, always."""
+def test_merged_deltas_give_the_shown_quotes(steps: list[tuple[object, ...]]) -> None:
+    """Whenever a reader fetches and merges the deltas since its last look, it has the shown quotes."""
     mirror = full()
     view = {one.symbol: msgspec.structs.asdict(one) for one in mirror.listed()}
     seen, seq = mirror.version, 3
@@ -189,14 +189,14 @@ def test_who_applies_deltas_from_any_moment_sees_what_is_shown(steps: list[tuple
 
 
 def restarted(*, live: bool) -> Snapshot:
-    """Make the first word of another run: nothing serves yet, or all is live again."""
+    """Make the first snapshot of another run: nothing is served yet, or everything is live again."""
     return msgspec.structs.replace(
         snapshot(seq=10), run="r2", quotes=[quote(one, 9, stale=not live) for one in INSTRUMENTS]
     )
 
 
 def test_a_restart_of_the_engine_is_a_pause() -> None:
-    """What was live stays as it is until the new run serves it again: no quote was stale meanwhile."""
+    """Live quotes stay as they are until the new run serves them again: none was stale meanwhile."""
     mirror = full()
     before, version = dict(mirror.quotes), mirror.version
     new_epoch = mirror.receive(restarted(live=False), 3.0)
@@ -213,7 +213,7 @@ def test_a_restart_of_the_engine_is_a_pause() -> None:
 
 
 def test_what_a_restarted_engine_does_not_serve_in_time_is_stale() -> None:
-    """Five seconds after the last word of the run before; also what it served and lost again, at once."""
+    """Five seconds after the previous run's last message; a quote served and lost again, at once."""
     mirror = full()
     mirror.receive(Beat(0, [SOURCE], None, 0.5), 2.0)
     mirror.receive(restarted(live=False), 3.0)
@@ -230,8 +230,8 @@ def test_what_a_restarted_engine_does_not_serve_in_time_is_stale() -> None:
     assert all(one.stale for one in mirror.quotes.values())
 
 
-def test_an_engine_that_dies_again_and_again_gives_no_pause_without_end() -> None:
-    """The time runs from the first restart on."""
+def test_repeated_restarts_do_not_extend_the_pause() -> None:
+    """The time runs from the first restart."""
     mirror = full()
     for at in range(1, 5):
         mirror.receive(msgspec.structs.replace(restarted(live=False), run=f"r{at + 1}"), float(at))
@@ -241,8 +241,8 @@ def test_an_engine_that_dies_again_and_again_gives_no_pause_without_end() -> Non
     assert (early, late) == (False, True)
 
 
-def test_other_instruments_after_a_restart_are_told() -> None:
-    """Though the installation is the same: viewers must learn what there is now."""
+def test_changed_instruments_after_a_restart_are_reported() -> None:
+    """Although the epoch is the same: viewers must learn of the new instruments."""
     mirror = full()
     fewer = msgspec.structs.replace(snapshot(seq=10), run="r2", instruments=INSTRUMENTS[:2])
 
@@ -250,8 +250,8 @@ def test_other_instruments_after_a_restart_are_told() -> None:
     assert not mirror.receive(fewer, 2.0)
 
 
-def test_a_switch_that_shows_nothing_new_is_left_out() -> None:
-    """A new run begins without sources: to who sees binance's price, binance serving it is no news."""
+def test_a_switch_that_changes_nothing_for_viewers_is_left_out() -> None:
+    """A new run starts without sources: that it serves from the same source again is no change."""
     mirror = full()
     begun = Switch(["btcusdt", "ethusdt"], None, "binance", "binance is live", 1)
     other = Switch(["btcusdt"], None, "okx", "okx is live", 1)

@@ -1,4 +1,4 @@
-"""The description of the HTTP interface against the routes that exist."""
+"""The description of the HTTP interface compared with the existing routes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from crypto_stream.bus.local_gateway import LocalGatewayPort
 from crypto_stream.gateway.app import create_app
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.admission import AdmissionRules
 from crypto_stream.gateway.web.openapi import DESCRIPTION
@@ -20,7 +20,7 @@ from crypto_stream.gateway.web.openapi import DESCRIPTION
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    """Make the application without a server; the engine is not there."""
+    """Make the application without a server or an engine."""
     port = LocalGatewayPort(tmp_path / "none")
     made, *_ = create_app(
         Mirror(),
@@ -30,7 +30,7 @@ def app(tmp_path: Path) -> Flask:
         origins=(),
         async_mode="threading",
         websocket=None,
-        admission=AdmissionRules(1, Presence(1), DeliveryMetrics(), lambda: False),
+        admission=AdmissionRules(1, AddressLimit(1), DeliveryMetrics(), lambda: False),
     )
     return made
 
@@ -48,8 +48,8 @@ def test_every_route_is_described_and_every_description_has_a_route(app: Flask) 
     assert described == routes
 
 
-def test_every_reference_leads_somewhere_and_every_parameter_is_in_its_path() -> None:
-    """A generated client would fail on what is missing."""
+def test_every_reference_resolves_and_every_parameter_is_in_its_path() -> None:
+    """Otherwise a generated client would fail."""
     text = repr(DESCRIPTION)
     for name in re.findall(r"#/components/schemas/(\w+)", text):
         assert name in DESCRIPTION["components"]["schemas"]
@@ -61,8 +61,10 @@ def test_every_reference_leads_somewhere_and_every_parameter_is_in_its_path() ->
             assert operation["responses"]
 
 
-def test_an_error_of_ours_is_a_problem_without_a_trace(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    """What goes wrong inside is logged with its trace and told as `internal_error`."""
+def test_an_internal_error_is_a_problem_without_a_traceback(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its traceback; the client gets `internal_error`."""
 
     def broken() -> str:
         raise LookupError("a secret of the house")

@@ -1,4 +1,4 @@
-"""The page of orders as the gateway serves it."""
+"""The orders page as the gateway serves it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.gateway.process import Gateway
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_page_of_orders_is_a_page(gateway: Gateway) -> None:
-    """It is HTML with an ETag, the same for everybody; all instruments can be chosen on it."""
+async def test_the_orders_page_is_static_html(gateway: Gateway) -> None:
+    """With an ETag, the same for everybody; all instruments can be selected on it."""
     answer = await gateway.http.get("/orders")
     again = await gateway.http.get("/orders", headers={"If-None-Match": answer.headers["ETag"]})
 
@@ -22,7 +22,7 @@ async def test_the_page_of_orders_is_a_page(gateway: Gateway) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_orders_is_no_symbol(gateway: Gateway) -> None:
-    """A client that prefers JSON gets the page too, and there is no quote of that name."""
+    """A client that prefers JSON gets the page, too; there is no quote of that name."""
     page = await gateway.http.get("/orders", headers={"Accept": "application/json"})
     quote = await gateway.http.get("/courses/orders")
 

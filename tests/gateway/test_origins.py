@@ -1,4 +1,4 @@
-"""Whose pages may read and connect."""
+"""Which pages may read and connect."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_other_origins_read_only_when_listed(origins: tuple[str, ...], origin: s
         ("stream.example.org", {"HTTP_X_FORWARDED_PROTO": "https"}, True),
     ],
 )
-def test_a_name_that_anybody_may_own_is_not_ours(host: str, more: dict[str, str], may: bool) -> None:
-    """A page under it has our origin when its owner lets it point here; a proxy says that it is one."""
+def test_an_unknown_host_name_is_not_trusted(host: str, more: dict[str, str], may: bool) -> None:
+    """Its owner can point it here, so that its pages have our origin; a proxy announces itself."""
     environ = {**LOCAL, "HTTP_HOST": host, **more}
 
     assert allowed((), f"http://{host}", environ) is may

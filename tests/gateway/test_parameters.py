@@ -1,4 +1,4 @@
-"""Query parameters: refused by name where nobody knows them, times in the ways people write them."""
+"""Query parameters: unknown ones are refused by name, times are accepted in several formats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOON = 1_769_860_800_000  # 2026-01-31T12:00:00Z
     ],
 )
 def test_a_time_is_ms_or_iso_8601(text: str, ms: int) -> None:
-    """A plus that a query turned into a space is one still; without a zone it is UTC."""
+    """A plus that a query turned into a space is understood; without a zone it is UTC."""
     assert parse_time("from", text) == ms
 
 
@@ -46,8 +46,8 @@ def test_a_time_is_ms_or_iso_8601(text: str, ms: int) -> None:
         ("", "whole number"),
     ],
 )
-def test_what_is_no_time_in_ms_is_hinted_at(text: str, said: str) -> None:
-    """Instead of an empty answer."""
+def test_a_time_in_seconds_is_refused_with_a_hint(text: str, said: str) -> None:
+    """Instead of an empty response."""
     with pytest.raises(ProblemError, match=said) as refused:
         parse_time("to", text)
 
@@ -55,7 +55,7 @@ def test_what_is_no_time_in_ms_is_hinted_at(text: str, said: str) -> None:
 
 
 def test_unknown_parameters_are_refused_by_name_and_the_underscore_is_ignored() -> None:
-    """It says what is known."""
+    """The refusal lists the known ones."""
     app = Flask(__name__)
     with app.test_request_context("/?_=17&limit=5"):
         assert query_parameters({"limit"}) == {"limit": "5"}

@@ -1,4 +1,4 @@
-"""Whose pages and which clients are refused, told and counted; and whose are let in, entirely."""
+"""Which pages and clients are refused, with a reason and counted, and which are fully accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["eventlet", "gevent"])
 async def gateway(bus: Path, engine: Engine, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
-    """Run a gateway that one other origin may use."""
+    """Run a gateway that lists one other origin."""
     async with running(bus, server=request.param, origins=[FRIEND], max_viewers=1) as gateway:
         await gateway.ready()
         yield gateway
@@ -34,12 +34,12 @@ async def _counted(gateway: Gateway, reason: str) -> float:
 
 @pytest.mark.parametrize("path", ["/socket.io/?EIO=4&transport=websocket", "/ws"])
 async def test_a_page_behind_a_proxy_that_changes_the_host_can_learn_why(gateway: Gateway, path: str) -> None:
-    """The handshake fails as ever; /connect says what is refused and which setting to change."""
+    """The handshake fails as usual; /connect says what is refused and which setting to change."""
     page = "https://stream.example.org:8443"
     before = await _counted(gateway, "origin_not_allowed")
-    async with raw(gateway.url) as wire:
-        await wire.send(handshake(path, Host="stream.example.org", Origin=page))
-        status = int((await wire.head()).split()[1])
+    async with raw(gateway.url) as client:
+        await client.send(handshake(path, Host="stream.example.org", Origin=page))
+        status = int((await client.head()).split()[1])
     why = await gateway.http.get(f"/connect?origin={page}", headers={"Host": "stream.example.org"})
     proxied = {"Host": "stream.example.org:8443", "X-Forwarded-For": "192.0.2.1"}
     well = await gateway.http.get(f"/connect?origin={page}", headers=proxied)
@@ -55,8 +55,8 @@ async def test_a_page_behind_a_proxy_that_changes_the_host_can_learn_why(gateway
 @pytest.mark.parametrize(
     "query", ["EIO=3&transport=polling", "transport=polling", "EIO=3&transport=websocket"]
 )
-async def test_an_old_client_is_told_so_and_counted(gateway: Gateway, query: str) -> None:
-    """Engine.IO 3 cannot work; the answer says which clients do."""
+async def test_an_old_client_is_refused_and_counted(gateway: Gateway, query: str) -> None:
+    """Engine.IO 3 cannot work; the response says which clients do."""
     before = await _counted(gateway, "old_client")
     answer = await gateway.http.get(f"/socket.io/?{query}")
 
@@ -68,7 +68,7 @@ async def test_an_old_client_is_told_so_and_counted(gateway: Gateway, query: str
 @pytest.mark.parametrize("query", ["", "&sid=x", "&transport=websocket"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_polling_by_script_is_refused(gateway: Gateway, method: str, query: str) -> None:
-    """It carries no origin and any page can read a script."""
+    """It has no Origin, and any page can read a script."""
     before = await _counted(gateway, "jsonp_not_served")
     answer = await gateway.http.request(method, f"/socket.io/?EIO=4&transport=polling&j=0{query}")
 
@@ -87,10 +87,10 @@ async def test_polling_by_script_is_refused(gateway: Gateway, method: str, query
         ("/nothing/here", "GET", "cache-control"),
     ],
 )
-async def test_a_preflight_of_a_listed_origin_is_answered(
+async def test_a_preflight_of_a_listed_origin_succeeds(
     gateway: Gateway, path: str, method: str, headers: str
 ) -> None:
-    """With all that the API takes, credentials included; others get nothing that lets them read."""
+    """With everything the API accepts, credentials included; others get nothing that lets them read."""
     asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
     friend = await gateway.http.options(path, headers={"Origin": FRIEND, **asked})
     stranger = await gateway.http.options(path, headers={"Origin": STRANGER, **asked})
@@ -106,7 +106,7 @@ async def test_a_preflight_of_a_listed_origin_is_answered(
 
 
 async def test_a_listed_page_reads_with_credentials_and_revalidates(gateway: Gateway) -> None:
-    """200, then 304, both readable; errors too; Socket.IO's polling likewise."""
+    """200, then 304, both readable; errors, too, and Socket.IO's polling."""
     origin = {"Origin": FRIEND}
     first = await gateway.http.get("/courses/btcusdt", headers=origin)
     again = await gateway.http.get(
@@ -122,8 +122,8 @@ async def test_a_listed_page_reads_with_credentials_and_revalidates(gateway: Gat
         assert answer.headers.get_list("Access-Control-Allow-Credentials") == ["true"]
 
 
-async def test_with_a_star_anybody_reads_but_nobody_with_credentials(bus: Path, engine: Engine) -> None:
-    """A login that a browser remembers for a proxy is not open to every page."""
+async def test_with_a_star_every_page_may_read_but_without_credentials(bus: Path, engine: Engine) -> None:
+    """A login that a browser remembers for a proxy is not exposed to every page."""
     async with running(bus, origins=["*"]) as gateway:
         asked = {"Origin": STRANGER, "Access-Control-Request-Method": "GET"}
         answers: list[httpx.Response] = [

@@ -1,4 +1,4 @@
-"""What viewers may ask and what a wrong payload is told."""
+"""The requests of viewers, and how invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
 
 @pytest.mark.parametrize(("payload", "code"), BAD)
 def test_a_wrong_payload_is_refused_with_a_stable_code(payload: tuple[Any, ...], code: str) -> None:
-    """Nothing but what the contract describes is understood."""
+    """Only what the contract describes is accepted."""
     with pytest.raises(RefusedError) as refused:
         parse_subscribe(full(), None, payload)
 
@@ -53,8 +53,8 @@ def test_a_wrong_payload_is_refused_with_a_stable_code(payload: tuple[Any, ...],
 
 @pytest.mark.parametrize("symbols", ["btcusdt", None, {"btcusdt": 1}, 5, "x" * 60000])
 @pytest.mark.parametrize("judge", [parse_subscribe, parse_unsubscribe])
-def test_symbols_that_are_no_list_are_told_what_they_may_be(judge: Any, symbols: object) -> None:
-    """Both forms are named, whatever came instead."""
+def test_the_refusal_names_both_types_of_symbols(judge: Any, symbols: object) -> None:
+    """Whatever was sent instead."""
     with pytest.raises(RefusedError) as refused:
         judge(full(), None, ({"symbols": symbols},))
 
@@ -62,7 +62,7 @@ def test_symbols_that_are_no_list_are_told_what_they_may_be(judge: Any, symbols:
 
 
 def test_symbols_are_added_in_any_spelling_and_the_newest_options_hold() -> None:
-    """A second subscription joins the symbols and replaces the options."""
+    """A second subscription adds its symbols and replaces the options."""
     mirror = full()
     first = parse_subscribe(mirror, None, ({"symbols": ["BTC/USDT"], "interval_ms": 90, "delta": True},))
 
@@ -81,7 +81,7 @@ def test_an_interval_may_be_written_as_a_float(given: float, served: int) -> Non
 
 
 def test_unsubscribing_takes_symbols_away_and_keeps_the_options() -> None:
-    """What is left keeps its interval; taking away what was not there changes nothing."""
+    """The remaining symbols keep their interval; removing others has no effect."""
     mirror = full()
     present = Subscription(Symbols(False, frozenset({"btcusdt", "ethusdt"})), 1000, True)
 
@@ -105,14 +105,14 @@ def test_venues_are_watched_for_a_limited_number_of_symbols() -> None:
     with pytest.raises(RefusedError) as refused:
         parse_subscribe(mirror, None, ({"symbols": "all", "venues": True},))
     fewer = [one.symbol for one in many[:MAX_WATCHED]]
-    wish = parse_subscribe(mirror, None, ({"symbols": fewer, "venues": True},))
+    subscription = parse_subscribe(mirror, None, ({"symbols": fewer, "venues": True},))
 
     assert refused.value.code == "too_many_symbols"
-    assert wish.topics == (("venues", ""),)
+    assert subscription.topics == (("venues", ""),)
 
 
-def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -> None:
-    """Any spelling; what turns out to be unknown is named, the rest is served."""
+def test_subscriptions_before_the_engine_connects_are_resolved_later() -> None:
+    """Any spelling; unknown symbols are refused by name, the rest is served."""
     mirror = Mirror()
     asked = {"symbols": ["BTC/USDT", "Ticker-00", "nope"], "interval_ms": 100, "venues": True}
 
@@ -120,12 +120,12 @@ def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -
     more = parse_subscribe(mirror, taken, ({"symbols": ["eth_usdt"], "interval_ms": 100},))
     fewer = parse_unsubscribe(mirror, more, ({"symbols": ["ETHUSDT"]},))
     everything = parse_subscribe(mirror, None, ({"symbols": "all"},))
-    wish, refused = resolve(full(), fewer)
+    subscription, refused = resolve(full(), fewer)
 
     assert taken.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00", "nope"}))
     assert fewer.symbols == taken.symbols
     assert everything.symbols == EVERYTHING
-    assert wish.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
+    assert subscription.symbols == Symbols(False, frozenset({"btcusdt", "ticker_00"}))
     assert refused is not None
     assert (refused["code"], refused["symbols"]) == ("unknown_symbol", ["nope"])
     assert resolve(full(), everything) == (everything, None)
@@ -139,8 +139,8 @@ def test_before_the_engine_came_wishes_are_taken_and_judged_when_it_is_there() -
         ([str(at) for at in range(1_001)], "too_many_symbols"),
     ],
 )
-def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], code: str) -> None:
-    """Nobody can judge it yet, so it may not be much."""
+def test_subscriptions_before_the_engine_connects_are_bounded(symbols: list[str], code: str) -> None:
+    """They cannot be validated yet."""
     with pytest.raises(RefusedError) as refused:
         parse_subscribe(Mirror(), None, ({"symbols": symbols},))
 
@@ -150,18 +150,24 @@ def test_what_is_wished_before_the_engine_came_is_bounded(symbols: list[str], co
 @pytest.mark.parametrize(
     "text", ["weather/london", "venues/btcusdt", "candles/btcusdt/1m", "movers", "", "/"]
 )
-def test_topics_that_there_are_not_are_refused(text: str) -> None:
-    """Also those of instruments, which are wished for with symbols."""
+def test_unknown_topics_are_refused(text: str) -> None:
+    """Also those of instruments, which are subscribed to with symbols."""
     with pytest.raises(RefusedError, match="no topic") as refused:
         parse_subscribe(full(), None, ({"symbols": [], "topics": [text]},))
 
     assert refused.value.code == "unknown_topic"
 
 
-def test_a_wish_names_the_keys_of_its_topics() -> None:
-    """Of each symbol, and those that are of none."""
-    wish = Subscription(Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),))
+def test_a_subscription_names_the_keys_of_its_topics() -> None:
+    """One of each symbol, and those that belong to no instrument."""
+    subscription = Subscription(
+        Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),)
+    )
 
-    assert wish.keys(["btcusdt"]) == [("venues", "btcusdt"), ("candles", "btcusdt/1m"), ("movers", "hour")]
+    assert subscription.keys(["btcusdt"]) == [
+        ("venues", "btcusdt"),
+        ("candles", "btcusdt/1m"),
+        ("movers", "hour"),
+    ]
     assert Subscription(Symbols(), others=(("movers", "hour"),)).watches
     assert not Subscription(Symbols()).watches

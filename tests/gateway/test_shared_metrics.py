@@ -1,4 +1,4 @@
-"""Figures of gateways that share a port: of every kind, and without a folder to share them in."""
+"""Metrics of gateways that share a port: all kinds, and without a folder to share them in."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _lines(shared: SharedMetrics) -> list[str]:
     return [line for line in text.decode().splitlines() if "_created" not in line]
 
 
-def test_figures_of_every_kind_are_merged_family_by_family(tmp_path: Path) -> None:
-    """Each family comes once, with each gateway's samples as they were and the label `gateway`."""
+def test_metrics_are_merged_by_family(tmp_path: Path) -> None:
+    """Each family comes once, with the samples of each gateway and the label `gateway`."""
     folder = tmp_path / "metrics"
     first = SharedMetrics("gateway-1", _counted(1), folder)
     second = SharedMetrics("gateway-2", _counted(2), folder)
@@ -58,10 +58,10 @@ def test_figures_of_every_kind_are_merged_family_by_family(tmp_path: Path) -> No
     assert len(lines) == len(set(lines))
 
 
-def test_no_counter_goes_back_when_another_gateway_answers(tmp_path: Path) -> None:
-    """Who answers a scrape writes its own first, so the next one has nothing older."""
+def test_no_counter_decreases_when_another_gateway_responds(tmp_path: Path) -> None:
+    """A gateway writes its own values before it responds, so that the next response has nothing older."""
     counted = [CollectorRegistry(), CollectorRegistry()]
-    counters = [Counter("asked", "Asked.", registry=own) for own in counted]
+    counters = [Counter("asked", "SocketioPacket.", registry=own) for own in counted]
     shared = [SharedMetrics(f"gateway-{at}", own, tmp_path / "m") for at, own in enumerate(counted)]
     seen: list[float] = []
     for at in range(20):
@@ -74,8 +74,8 @@ def test_no_counter_goes_back_when_another_gateway_answers(tmp_path: Path) -> No
     assert seen == sorted(seen)
 
 
-def test_who_is_gone_is_left_out(tmp_path: Path) -> None:
-    """A file that was not written for five seconds is nobody's; damaged ones and strangers' are let be."""
+def test_a_stopped_gateway_is_left_out(tmp_path: Path) -> None:
+    """A file not written for five seconds is ignored; so are damaged and unknown files."""
     folder = tmp_path / "metrics"
     _lines(SharedMetrics("gateway-2", _counted(2), folder))
     old = folder / "gateway-2.metrics"
@@ -87,10 +87,10 @@ def test_who_is_gone_is_left_out(tmp_path: Path) -> None:
     assert _lines(SharedMetrics("gateway-1", _counted(1), folder)) == ALONE
 
 
-def test_where_nothing_can_be_written_a_gateway_shows_its_own(
+def test_without_a_writable_folder_a_gateway_returns_its_own_metrics(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is said once, and no scrape fails."""
+    """It is logged once, and no scrape fails."""
     (tmp_path / "metrics").write_text("a file")
     shared = SharedMetrics("gateway-1", _counted(1), tmp_path / "metrics")
 

@@ -1,4 +1,4 @@
-"""What the status page is made of: the page itself, and the switches that a gateway remembers."""
+"""The status page, and the switches that a gateway remembers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_newest_switches_are_remembered() -> None:
 
 
 def test_the_engine_keeps_the_timeline() -> None:
-    """A gateway that came late or was started anew is told what happened before, restarts included."""
+    """A gateway that starts later gets what happened before, restarts included."""
     switch = Switch(["btcusdt"], None, "binance", "first live source", 8)
     timeline = Timeline(5, [switch], [Start(5, "e1"), Start(7, "e2")])
     mirror = Mirror()
@@ -38,8 +38,8 @@ def test_the_engine_keeps_the_timeline() -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_sources_tell_the_switches(gateway: Gateway, engine: Engine) -> None:
-    """A switch is in /sources as it was sent to viewers, in the one answer that has the verdict."""
+async def test_sources_include_the_switches(gateway: Gateway, engine: Engine) -> None:
+    """As they were sent to viewers, in the same response as the verdict."""
     before = after = (await gateway.http.get("/sources")).json()
     engine.switch(["btcusdt", "ethusdt"])
     async with asyncio.timeout(DEADLINE_S):
@@ -55,8 +55,8 @@ async def test_sources_tell_the_switches(gateway: Gateway, engine: Engine) -> No
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_status_page_is_a_page(gateway: Gateway) -> None:
-    """It is HTML with an ETag, the same for everybody."""
+async def test_the_status_page_is_static_html(gateway: Gateway) -> None:
+    """With an ETag, the same for everybody."""
     answer = await gateway.http.get("/status")
     again = await gateway.http.get("/status", headers={"If-None-Match": answer.headers["ETag"]})
 

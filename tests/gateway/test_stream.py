@@ -1,4 +1,4 @@
-"""Socket.IO as the contract says, with real clients on both servers."""
+"""Socket.IO as in the contract, with real clients on both servers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_subscribe_gives_a_snapshot_and_then_quotes(
 
 
 async def test_interval_zero_is_every_change_at_once(viewer: Viewer, engine: Engine) -> None:
-    """Each change arrives without waiting for a beat, in order; of those that come together the newest."""
+    """Each change arrives at once and in order; of simultaneous ones the newest."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     apart = [str(number) for number in range(1000, 1060)]
 
@@ -96,7 +96,7 @@ async def test_delta_carries_only_what_changed(viewer: Viewer, engine: Engine) -
 async def test_one_unknown_symbol_refuses_the_whole_request_and_changes_nothing(
     viewer: Viewer, engine: Engine
 ) -> None:
-    """The old wish goes on as it was."""
+    """The previous subscription stays as it was."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
 
     refused = await viewer.subscribe(symbols=["ethusdt", "btcusd"], interval_ms=5000)
@@ -110,10 +110,10 @@ async def test_one_unknown_symbol_refuses_the_whole_request_and_changes_nothing(
     assert len(viewer.all("snapshot")) == 1
 
 
-async def test_every_wrong_payload_is_acknowledged_and_the_connection_lives(viewer: Viewer) -> None:
-    """The whole table over the wire, and events nobody knows."""
+async def test_every_invalid_payload_is_acknowledged_and_the_connection_stays(viewer: Viewer) -> None:
+    """The whole table over a real connection, and unknown events."""
     for payload, code in BAD:
-        no_text = payload == ({"symbols": ["\ud800"]},)  # JSON that cannot be read
+        no_text = payload == ({"symbols": ["\ud800"]},)  # invalid JSON
         answer = await viewer.client.call("subscribe", payload, timeout=DEADLINE_S)
         assert (answer["ok"], answer["code"]) == (False, "bad_payload" if no_text else code), payload
         assert answer["reason"]
@@ -139,10 +139,10 @@ async def test_unsubscribe_ends_the_quotes_of_its_symbols(viewer: Viewer, engine
     assert {one["symbol"] for quotes in viewer.all("quotes") for one in quotes} == {"btcusdt"}
 
 
-async def test_venues_come_to_who_asked_and_the_engine_is_told_whom_to_watch(
+async def test_venues_are_sent_to_subscribers_and_the_engine_is_asked_for_them(
     viewer: Viewer, engine: Engine
 ) -> None:
-    """The engine is asked for exactly the wished instruments, and for none when nobody wishes any more."""
+    """It is asked for exactly the subscribed instruments, and for none once nobody is subscribed."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0, venues=True)
     await until(lambda: engine.watched() == ["btcusdt"])
     engine.publish_venues("btcusdt", "55.5")
@@ -154,8 +154,8 @@ async def test_venues_come_to_who_asked_and_the_engine_is_told_whom_to_watch(
     await until(lambda: engine.watched() == [])
 
 
-async def test_a_switch_of_source_is_told(viewer: Viewer, engine: Engine) -> None:
-    """To who watches the symbol, with that symbol only."""
+async def test_a_change_of_source_is_sent(viewer: Viewer, engine: Engine) -> None:
+    """To viewers of the symbol, with that symbol only."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=1000)
 
     engine.switch(["btcusdt", "ethusdt"])
@@ -171,7 +171,7 @@ async def test_a_switch_of_source_is_told(viewer: Viewer, engine: Engine) -> Non
 
 
 async def test_status_comes_without_a_subscription(viewer: Viewer) -> None:
-    """Each source's state and age, so that calm differs from dead: at once, and on the beat."""
+    """Each source's state and age, so that calm differs from dead: at once, and at a fixed interval."""
     [status, *_] = await viewer.until("status")
     await viewer.until("status", 2)
 
@@ -182,9 +182,11 @@ async def test_status_comes_without_a_subscription(viewer: Viewer) -> None:
     assert [name for name, _ in viewer.got][:2] == ["hello", "status"]
 
 
-async def test_a_source_that_changes_is_told_before_the_beat(viewer: Viewer, engine: Engine) -> None:
-    """A board shows a lost source although nothing it looks at was served by that."""
-    told = len(await viewer.until("status", 2))  # just after a beat: the next one is 5 s away
+async def test_a_changed_source_state_is_sent_before_the_interval_ends(
+    viewer: Viewer, engine: Engine
+) -> None:
+    """The board shows a lost source even if it served none of the symbols there."""
+    told = len(await viewer.until("status", 2))  # just after one: the next regular one is 5 s away
     engine.states["okx"] = "connecting"
     try:
         [*_, status] = await viewer.until("status", told + 1)
@@ -194,7 +196,7 @@ async def test_a_source_that_changes_is_told_before_the_beat(viewer: Viewer, eng
 
 
 async def test_a_foreign_page_is_refused_and_our_own_is_not(gateway: Gateway) -> None:
-    """Only pages of this gateway may connect while no other origin is set."""
+    """Only pages of this gateway may connect unless other origins are listed."""
     with pytest.raises(socketio.exceptions.ConnectionError):
         async with viewing(gateway.url, headers={"Origin": "http://evil.example"}):
             pass
@@ -220,17 +222,17 @@ RAW: list[Any] = [
 
 
 @pytest.mark.parametrize("raw", RAW)
-async def test_nonsense_on_the_wire_harms_nobody_else(
+async def test_nonsense_affects_no_other_client(
     gateway: Gateway, viewer: Viewer, engine: Engine, raw: Any
 ) -> None:
-    """Whatever one client sends, another one goes on, and the gateway still answers."""
+    """Whatever one client sends, another one goes on, and the gateway still responds."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     async with aiohttp.ClientSession() as session:
         url = f"{gateway.url}/socket.io/?EIO=4&transport=websocket"
-        async with session.ws_connect(url) as wire:
-            await wire.receive()
-            await wire.send_str("40")
-            send = wire.send_bytes(raw) if isinstance(raw, bytes) else wire.send_str(raw)
+        async with session.ws_connect(url) as client:
+            await client.receive()
+            await client.send_str("40")
+            send = client.send_bytes(raw) if isinstance(raw, bytes) else client.send_str(raw)
             await send
 
     changed = engine.change(price="6.6", bid=str(RAW.index(raw)))
@@ -239,14 +241,14 @@ async def test_nonsense_on_the_wire_harms_nobody_else(
 
 
 async def test_a_frame_beyond_the_limit_ends_that_connection(gateway: Gateway) -> None:
-    """64 kB are plenty for any wish; more is not read."""
+    """64 kB are plenty for any subscription; more is not read."""
     async with aiohttp.ClientSession() as session:
         url = f"{gateway.url}/socket.io/?EIO=4&transport=websocket"
-        async with session.ws_connect(url) as wire:
-            await wire.receive()
-            await wire.send_str("4" + "x" * 200_000)
+        async with session.ws_connect(url) as client:
+            await client.receive()
+            await client.send_str("4" + "x" * 200_000)
             async with asyncio.timeout(DEADLINE_S):
-                while (await wire.receive()).type not in (
+                while (await client.receive()).type not in (
                     aiohttp.WSMsgType.CLOSE,
                     aiohttp.WSMsgType.CLOSED,
                     aiohttp.WSMsgType.ERROR,

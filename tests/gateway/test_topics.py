@@ -1,4 +1,4 @@
-"""What a gateway holds of the topics it watches: of bars without a hole, of others the newest."""
+"""The state of watched topics in a gateway: bars without a hole, otherwise the newest payload."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def message(seq: int, previous: int | None, *bars: Bar, gap: Gap | None = None) 
 
 
 @st.composite
-def tellings(draw: st.DrawFn) -> list[LiveBars]:
-    """Draw what an engine tells: in each message the bars closed since the one before, and the open one."""
-    told, live = [], 0
+def updates(draw: st.DrawFn) -> list[LiveBars]:
+    """Generate an engine's updates: each has the bars closed since the previous one, and the open bar."""
+    made, live = [], 0
     for seq, more in enumerate(draw(st.lists(st.integers(0, 6), min_size=1, max_size=12)), 1):
         times = range(live, live + more + 1)
         bars = [bar(time, seq, closed=time < times[-1]) for time in times]
-        told.append(message(seq, live - 1 if live else None, *bars))
+        made.append(message(seq, live - 1 if live else None, *bars))
         live += more
-    return told
+    return made
 
 
-@given(tellings(), st.data())
-def test_a_viewer_gets_everything_or_sees_that_it_has_not(told: list[LiveBars], data: st.DataObject) -> None:
-    """Whatever the gateway and the viewer miss: no hole passes unseen, and no old bar is the last."""
+@given(updates(), st.data())
+def test_a_viewer_gets_everything_or_sees_a_hole(sent: list[LiveBars], data: st.DataObject) -> None:
+    """Whatever the gateway and the viewer miss, no hole goes unnoticed, and no old bar is the last."""
     watched, viewer, seen = MergedBars(), dict[int, Bar](), 0
     newest: dict[int, Bar] = {}
-    for version, one in enumerate(told, 1):
+    for version, one in enumerate(sent, 1):
         newest |= {each.time: each for each in one.bars}
         if data.draw(st.booleans(), label="the gateway gets it"):
             watched.apply(one, version)
@@ -52,20 +52,20 @@ def test_a_viewer_gets_everything_or_sees_that_it_has_not(told: list[LiveBars], 
         last = max(viewer, default=None)
         first = news.bars[0].time
         if last is not None and first > last and news.previous != last:
-            viewer.clear()  # it has missed something and knows it: it begins anew
+            viewer.clear()  # it sees that it has missed something, and starts again
         viewer |= {each.time: each for each in news.bars}
         times = sorted(viewer)
 
         assert times == list(range(times[0], times[-1] + 1))
         assert viewer[times[-1]].time <= max(newest)
-    watched.apply(told[-1], len(told) + 1)
+    watched.apply(sent[-1], len(sent) + 1)
     final = watched.since(0)
     assert final is not None
     assert final.bars[-1] == newest[max(newest)]
 
 
-def test_nothing_is_new_until_something_came() -> None:
-    """A series that is watched but not yet told of has no news, nor what was told before."""
+def test_nothing_is_new_without_an_update() -> None:
+    """Neither before the first update of a watched series, nor after an update that was sent already."""
     watched = MergedBars()
     before = watched.since(0)
     watched.apply(message(1, None, bar(5)), 7)
@@ -75,8 +75,8 @@ def test_nothing_is_new_until_something_came() -> None:
     assert watched.since(6) == message(1, None, bar(5))
 
 
-def test_only_what_changed_is_given_with_the_bar_before_it() -> None:
-    """Who has everything up to a version gets what came after it."""
+def test_only_changed_bars_are_returned_with_the_time_of_the_bar_before() -> None:
+    """A viewer that is current up to a version gets what came after it."""
     watched = MergedBars()
     watched.apply(message(1, 3, bar(4), bar(5, closed=False)), 1)
     watched.apply(message(2, 4, bar(5), bar(6, closed=False)), 2)
@@ -85,8 +85,8 @@ def test_only_what_changed_is_given_with_the_bar_before_it() -> None:
     assert watched.since(0) == message(2, 3, bar(4), bar(5), bar(6, closed=False))
 
 
-def test_a_message_that_does_not_follow_takes_the_place_of_all() -> None:
-    """The gateway missed one: what it held ends before a hole."""
+def test_an_update_that_does_not_follow_replaces_all_bars() -> None:
+    """The gateway missed one: the bars it had end before a hole."""
     watched = MergedBars()
     watched.apply(message(1, None, bar(1)), 1)
     watched.apply(message(2, 8, bar(9)), 2)
@@ -94,8 +94,8 @@ def test_a_message_that_does_not_follow_takes_the_place_of_all() -> None:
     assert watched.since(0) == message(2, 8, bar(9))
 
 
-def test_a_gap_alone_is_news() -> None:
-    """No bar changed, but nothing is live any more."""
+def test_a_gap_alone_is_a_change() -> None:
+    """No bar changed, but prices are no longer live."""
     watched = MergedBars()
     watched.apply(message(1, None, bar(1)), 1)
     watched.apply(message(2, 1, gap=Gap(2000, None, "lost")), 2)
@@ -103,8 +103,8 @@ def test_a_gap_alone_is_news() -> None:
     assert watched.since(1) == message(2, 1, gap=Gap(2000, None, "lost"))
 
 
-def test_few_bars_are_held() -> None:
-    """The oldest are forgotten, and stay known as what comes before."""
+def test_the_number_of_bars_is_bounded() -> None:
+    """The oldest are removed; the time of the last removed one is kept."""
     watched = MergedBars()
     watched.apply(message(1, None, *(bar(time) for time in range(100))), 1)
     news = watched.since(0)
@@ -114,8 +114,8 @@ def test_few_bars_are_held() -> None:
     assert news.previous == news.bars[0].time - 1
 
 
-def test_an_open_bar_of_a_run_that_ended_is_not_kept() -> None:
-    """The engine was killed with it: the next one's bars follow on the last that was closed."""
+def test_an_open_bar_of_a_killed_engine_is_removed() -> None:
+    """The next run's bars follow the last closed one."""
     watched = MergedBars()
     watched.apply(message(1, 3, bar(4), bar(5, closed=False)), 1)
     watched.apply(message(2, 4, bar(7, closed=False)), 2)
@@ -125,7 +125,7 @@ def test_an_open_bar_of_a_run_that_ended_is_not_kept() -> None:
 
 
 def test_an_older_update_changes_nothing() -> None:
-    """An answer and a message may overtake each other: the higher version stays."""
+    """A response and a message may overtake each other: the higher version wins."""
     topics = Topics()
     topics.take(TopicUpdate("candles", "ticker_00/1s", 7, encode_value(message(2, 1, bar(2)))), 1)
     topics.take(TopicUpdate("candles", "ticker_00/1s", 6, encode_value(message(1, None, bar(1)))), 2)
@@ -134,8 +134,8 @@ def test_an_older_update_changes_nothing() -> None:
     assert topics.since("candles", "ticker_00/1s", 1) is None
 
 
-def test_what_nobody_watches_any_more_is_forgotten() -> None:
-    """Also how new it was: an engine that begins anew may count from below."""
+def test_keys_that_are_no_longer_watched_are_removed() -> None:
+    """Their versions, too: a restarted engine may count from a lower one."""
     topics = Topics()
     topics.take(TopicUpdate("candles", "ticker_00/1s", 7, encode_value(message(2, 1, bar(2)))), 1)
     topics.keep(set())
@@ -146,8 +146,8 @@ def test_what_nobody_watches_any_more_is_forgotten() -> None:
     assert topics.since("candles", "ticker_00/1s", 0) == message(1, None, bar(1))
 
 
-def test_an_update_of_another_form_is_an_error_of_the_bus() -> None:
-    """The connection ends with it; one of a topic that this gateway does not know is let pass."""
+def test_an_unreadable_update_is_a_bus_error() -> None:
+    """The bus connection ends; updates of unknown topics are ignored."""
     topics = Topics()
     topics.take(TopicUpdate("weather", "london", 1, encode_value("rain")), 1)
     with pytest.raises(BusError, match="candles"):

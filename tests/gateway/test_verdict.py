@@ -1,4 +1,4 @@
-"""Whether prices are live: one verdict, of the real pairs where there are any, wherever it is asked."""
+"""Whether prices are live: one verdict everywhere, on the real pairs if there are any."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ STALENESS = st.lists(st.booleans(), min_size=3, max_size=3)
 
 
 def verdict_of(staleness: list[bool], *, alive: bool = True) -> Any:
-    """Judge one quote of each instrument."""
+    """Judge one quote per instrument."""
     quotes = [quote(one, 1, stale=stale) for one, stale in zip(INSTRUMENTS, staleness, strict=True)]
     return judge(quotes, alive=alive, pinned=None)
 
 
 @given(STALENESS)
-def test_synthetic_prices_never_speak_for_real_ones(staleness: list[bool]) -> None:
-    """Whatever the synthetic source does, the verdict is that of the real pairs."""
+def test_synthetic_prices_do_not_count_beside_real_ones(staleness: list[bool]) -> None:
+    """Whatever the synthetic source does."""
     real = staleness[:2]
     verdict = verdict_of(staleness)
 
@@ -39,21 +39,21 @@ def test_synthetic_prices_never_speak_for_real_ones(staleness: list[bool]) -> No
 
 @given(STALENESS)
 def test_without_the_engine_nothing_is_live(staleness: list[bool]) -> None:
-    """The engine's silence outweighs every quote."""
+    """However fresh the quotes are."""
     verdict = verdict_of(staleness, alive=False)
 
     assert verdict.state == "unreachable"
     assert not verdict.serves
 
 
-def test_where_all_is_synthetic_the_synthetic_prices_count() -> None:
+def test_if_all_instruments_are_synthetic_they_count() -> None:
     """A demonstration without venues is live."""
     assert judge([quote(one, 1) for one in SYNTHETIC], alive=True, pinned=None).state == "live"
     assert judge([], alive=True, pinned=None).state == "stale"
 
 
 def test_the_dark_pairs_are_named() -> None:
-    """A person reads which pairs have no price; many are counted."""
+    """The first ones by name, the others as a number."""
     verdict = verdict_of([False, True, False])
     many = judge([quote(REAL[0], n, stale=True) for n in range(14)], alive=True, pinned=None)
 
@@ -63,7 +63,7 @@ def test_the_dark_pairs_are_named() -> None:
 
 
 async def asked(gateway: Gateway, path: str, status: int) -> Any:
-    """Ask until the answer has this status."""
+    """Repeat a request until it has this status."""
     return (await gateway.answers(path, status)).json()
 
 
@@ -100,22 +100,22 @@ async def test_every_place_says_the_same(gateway: Gateway, engine: Engine) -> No
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_viewer_gets_the_verdict_with_the_sources(gateway: Gateway, engine: Engine) -> None:
-    """It is in the event that has the states, told again soon after it changed, and names a pin."""
+    """It is in `status`, sent again soon after a change, and names a pinned source."""
 
-    def told(viewer: Viewer, **wanted: Any) -> bool:
+    def shows(viewer: Viewer, **wanted: Any) -> bool:
         verdicts = [status["verdict"] for status in viewer.all("status")]
         return bool(verdicts) and wanted.items() <= verdicts[-1].items()
 
     async with viewing(gateway.url) as viewer:
         for symbol in ("btcusdt", "ethusdt"):
             engine.change(symbol, stale=True)
-        await until(lambda: told(viewer, state="stale"))
+        await until(lambda: shows(viewer, state="stale"))
         stale = viewer.all("status")[-1]
         engine.pin = "binance"
         for symbol in ("btcusdt", "ethusdt"):
             engine.change(symbol, stale=False)
-        await until(lambda: told(viewer, state="live", pinned="binance"))
+        await until(lambda: shows(viewer, state="live", pinned="binance"))
         engine.pin = None
-        await until(lambda: told(viewer, pinned=None))
+        await until(lambda: shows(viewer, pinned=None))
 
     assert stale["sources"]["synthetic"]["state"] == "live"

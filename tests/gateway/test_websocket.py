@@ -1,4 +1,4 @@
-"""WebSockets of real gateways, spoken to in bare bytes, on both servers."""
+"""WebSockets of real gateways, with bare bytes, on both servers."""
 
 from __future__ import annotations
 
@@ -28,54 +28,54 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def wire(gateway: Gateway) -> AsyncIterator[Raw]:
+async def client(gateway: Gateway) -> AsyncIterator[Raw]:
     """Connect a bare client."""
-    async with raw(gateway.url) as wire:
-        yield wire
+    async with raw(gateway.url) as client:
+        yield client
 
 
 def shows(viewer: Viewer, newest: Quote) -> bool:
-    """Say whether the viewer was told this price."""
+    """Say whether the viewer has received this price."""
     return bool(viewer.price(newest.symbol) == newest.price)
 
 
-async def joined(wire: Raw, extensions: str = "") -> None:
-    """Shake hands, join, and read the greeting."""
-    await wire.send(handshake(extensions=extensions) + text("40"))
-    wire.protocol.extensions = [PerMessageDeflate(True, True, 15, 15)] if extensions else []
-    await wire.head()
-    await wire.until('42["hello"')
+async def joined(client: Raw, extensions: str = "") -> None:
+    """Open a WebSocket, join, and read until `hello`."""
+    await client.send(handshake(extensions=extensions) + text("40"))
+    client.protocol.extensions = [PerMessageDeflate(True, True, 15, 15)] if extensions else []
+    await client.head()
+    await client.until('42["hello"')
 
 
-async def closed(wire: Raw) -> int:
-    """Return the code of the close frame; a `status` may have been on its way before it."""
-    while (frame := await wire.frame()).opcode is Opcode.TEXT:
+async def closed(client: Raw) -> int:
+    """Return the code of the close frame; a `status` may come before it."""
+    while (frame := await client.frame()).opcode is Opcode.TEXT:
         pass
     assert frame.opcode is Opcode.CLOSE
     return int(Close.parse(bytes(frame.data)).code)
 
 
-async def test_frames_right_behind_the_handshake_are_not_lost(wire: Raw) -> None:
-    """A client may speak before it has read the answer."""
-    head = await wire.open(text("40") + SUBSCRIBE)
+async def test_frames_right_behind_the_handshake_are_not_lost(client: Raw) -> None:
+    """A client may send before it has read the response."""
+    head = await client.open(text("40") + SUBSCRIBE)
 
     assert head.startswith("HTTP/1.1 101 ")
     assert "sec-websocket-extensions" not in head.lower()
-    assert json.loads((await wire.until("0"))[1:])["upgrades"] == []
-    assert await wire.until("40")
-    assert await wire.until('42["hello"')
-    assert await wire.until('42["snapshot"')
+    assert json.loads((await client.until("0"))[1:])["upgrades"] == []
+    assert await client.until("40")
+    assert await client.until('42["hello"')
+    assert await client.until('42["snapshot"')
 
 
-async def test_frames_in_single_bytes_are_understood(wire: Raw) -> None:
-    """However the network cuts them."""
-    await wire.open()
+async def test_frames_in_single_bytes_are_understood(client: Raw) -> None:
+    """However the network splits them."""
+    await client.open()
 
     for at in text("40"):
-        await wire.send(bytes((at,)))
+        await client.send(bytes((at,)))
         await asyncio.sleep(0)
 
-    assert await wire.until('42["hello"')
+    assert await client.until('42["hello"')
 
 
 BROKEN = [
@@ -97,90 +97,90 @@ BROKEN = [
 
 @pytest.mark.parametrize("number", range(len(BROKEN)))
 async def test_a_broken_handshake_is_refused_and_leaves_nothing(
-    wire: Raw, gateway: Gateway, number: int
+    client: Raw, gateway: Gateway, number: int
 ) -> None:
-    """An HTTP answer other than 101, and no viewer more."""
+    """A response other than 101, and no additional viewer."""
     before = await gateway.metric("crypto_stream_viewers")
 
-    await wire.send(BROKEN[number])
+    await client.send(BROKEN[number])
 
-    status = int((await wire.head()).split()[1])
+    status = int((await client.head()).split()[1])
     assert status >= 400 or (b"/courses" in BROKEN[number] and status == 200)
     assert await gateway.metric("crypto_stream_viewers") <= before
 
 
-async def test_nonsense_after_the_handshake_harms_nobody_else(
+async def test_nonsense_after_the_handshake_affects_no_other_client(
     gateway: Gateway, engine: Engine, viewer: Viewer
 ) -> None:
-    """Forty clients of random or nearly right bytes end; another viewer gets every change meanwhile."""
+    """Forty clients send random or nearly valid bytes; another viewer gets every change meanwhile."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     dice = random.Random(3)
     for number in range(40):
-        async with raw(gateway.url) as wire:
-            await wire.open(text("40") if number % 2 else b"")
+        async with raw(gateway.url) as client:
+            await client.open(text("40") if number % 2 else b"")
             nonsense = bytes(
                 dice.choices([0x81, 0x82, 0x00, 0x88, 0x89, *range(256)], k=dice.randint(1, 400))
             )
-            await wire.send(nonsense)
+            await client.send(nonsense)
             if number % 3:
-                wire.writer.write_eof()
-                await wire.ended()
+                client.writer.write_eof()
+                await client.ended()
         changed = engine.change(price=str(9000 + number))
         await until(partial(shows, viewer, changed))
 
     assert (await gateway.http.get("/healthz")).status_code == 200
 
 
-async def test_a_frame_beyond_the_limit_is_answered_with_1009(wire: Raw) -> None:
-    """The head of the frame is enough: its body is not waited for."""
-    await wire.open()
-    await wire.until("0")
+async def test_a_frame_beyond_the_limit_is_answered_with_1009(client: Raw) -> None:
+    """The frame's header is enough: its payload is not awaited."""
+    await client.open()
+    await client.until("0")
 
-    await wire.send(b"\x81\xff" + struct.pack("!Q", 1 << 40) + b"mask")
+    await client.send(b"\x81\xff" + struct.pack("!Q", 1 << 40) + b"mask")
 
-    assert await closed(wire) == 1009
-    await wire.ended()
+    assert await closed(client) == 1009
+    await client.ended()
 
 
-async def test_a_close_is_echoed_and_the_viewer_is_gone(wire: Raw, gateway: Gateway) -> None:
+async def test_a_close_is_echoed_and_the_viewer_is_gone(client: Raw, gateway: Gateway) -> None:
     """The connection ends in order."""
-    await joined(wire)
+    await joined(client)
     before = await gateway.metric("crypto_stream_viewers")
 
-    await wire.send(Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True))
+    await client.send(Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True))
 
-    assert await closed(wire) == 1000
-    await wire.ended()
+    assert await closed(client) == 1000
+    await client.ended()
     async with asyncio.timeout(DEADLINE_S):
         while await gateway.metric("crypto_stream_viewers") > before - 1:
             pass
 
 
-async def test_a_websocket_ping_is_answered(wire: Raw) -> None:
-    """By the protocol, with its own bytes."""
-    await wire.open()
-    await wire.until("0")
+async def test_a_websocket_ping_is_answered(client: Raw) -> None:
+    """With its own payload."""
+    await client.open()
+    await client.until("0")
 
-    await wire.send(Frame(Opcode.PING, b"abc").serialize(mask=True))
+    await client.send(Frame(Opcode.PING, b"abc").serialize(mask=True))
 
-    frame = await wire.frame()
+    frame = await client.frame()
     assert (frame.opcode, frame.data) == (Opcode.PONG, b"abc")
 
 
-async def test_compressed_and_plain_viewers_share_a_channel(
-    wire: Raw, gateway: Gateway, engine: Engine
+async def test_viewers_with_and_without_compression_share_a_channel(
+    client: Raw, gateway: Gateway, engine: Engine
 ) -> None:
-    """Both get the same text; only who asked for it gets it compressed."""
+    """Both get the same text; only a client that negotiated compression gets it compressed."""
     async with raw(gateway.url) as plain:
-        await joined(wire, "permessage-deflate; client_max_window_bits")
+        await joined(client, "permessage-deflate; client_max_window_bits")
         await joined(plain)
-        for one in (wire, plain):
+        for one in (client, plain):
             await one.send(SUBSCRIBE)
             await one.until('42["snapshot"')
         encoded = await gateway.metric("crypto_stream_encoded_total")
 
         changed = engine.change(price="31337.5")
-        texts = [await one.until('42["quotes"') for one in (wire, plain)]
+        texts = [await one.until('42["quotes"') for one in (client, plain)]
 
         assert texts[0] == texts[1]
         assert json.loads(texts[0][2:])[1][0]["seq"] == changed.seq
@@ -188,32 +188,32 @@ async def test_compressed_and_plain_viewers_share_a_channel(
 
 
 async def test_an_upgrade_that_is_not_finished_leaves_the_session_polling(
-    wire: Raw, gateway: Gateway, engine: Engine
+    client: Raw, gateway: Gateway, engine: Engine
 ) -> None:
-    """A probe whose connection vanishes costs the viewer nothing."""
+    """A probe whose connection fails does not affect the viewer."""
     async with viewing(gateway.url, "polling") as viewer:
         await viewer.until("hello")
-        await wire.open(text("2probe"), path=f"{PATH}&sid={viewer.client.eio.sid}")
-        assert await wire.until("3probe")
-        wire.writer.close()
+        await client.open(text("2probe"), path=f"{PATH}&sid={viewer.client.eio.sid}")
+        assert await client.until("3probe")
+        client.writer.close()
 
         assert (await viewer.subscribe(symbols=["btcusdt"], interval_ms=100))["ok"]
         changed = engine.change(price="52.25")
         await until(lambda: viewer.price() == changed.price)
 
 
-async def test_what_is_no_upgrade_ends_that_connection_alone(wire: Raw, gateway: Gateway) -> None:
-    """The session goes on."""
+async def test_an_invalid_upgrade_closes_only_that_connection(client: Raw, gateway: Gateway) -> None:
+    """The session continues."""
     async with viewing(gateway.url, "polling") as viewer:
         await viewer.until("hello")
-        await wire.open(text("5"), path=f"{PATH}&sid={viewer.client.eio.sid}")
-        await wire.ended()
+        await client.open(text("5"), path=f"{PATH}&sid={viewer.client.eio.sid}")
+        await client.ended()
 
         assert (await viewer.subscribe(symbols=["btcusdt"]))["ok"]
 
 
 async def test_delivery_is_measured(gateway: Gateway, engine: Engine, viewer: Viewer) -> None:
-    """Bytes, time of a flush, and from publishing to the socket."""
+    """Bytes, the duration of a flush, and the latency from publishing to the socket."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=0)
     changed = engine.change(price="8.125")
     await until(lambda: viewer.price() == changed.price)
@@ -228,21 +228,19 @@ async def test_delivery_is_measured(gateway: Gateway, engine: Engine, viewer: Vi
 
 
 @SERVERS
-async def test_who_stops_reading_is_disconnected_after_the_patience_and_the_others_are_not(
-    bus: Path, server: str
-) -> None:
-    """Counted as slow; another viewer gets every change to the end."""
+async def test_a_viewer_that_stops_reading_is_disconnected_after_the_timeout(bus: Path, server: str) -> None:
+    """It is counted as slow; another viewer gets every change to the end."""
     many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(100)]
     async with (
         Engine(bus, instruments=many) as engine,
         running(bus, server=server, patience=1.0) as gateway,
         viewing(gateway.url) as other,
-        raw(gateway.url) as wire,
+        raw(gateway.url) as client,
     ):
         await gateway.ready()
         await other.subscribe(symbols=["ticker_99"], interval_ms=0)
-        await joined(wire)
-        await wire.send(SUBSCRIBE)
+        await joined(client)
+        await client.send(SUBSCRIBE)
 
         told = 0
         async with asyncio.timeout(DEADLINE_S * 3):
@@ -254,12 +252,12 @@ async def test_who_stops_reading_is_disconnected_after_the_patience_and_the_othe
 
         assert await gateway.metric("crypto_stream_viewers") == 1
         assert await gateway.metric("crypto_stream_skipped_total") > 0
-        await wire.ended()
+        await client.ended()
 
 
 @SERVERS
 async def test_compression_can_be_turned_off_and_addresses_be_limited(bus: Path, server: str) -> None:
-    """Nobody's offer is taken then; one connection too many is told so, and room is found again."""
+    """Then no offer is accepted; a connection beyond the limit is refused, until one has ended."""
     async with (
         Engine(bus),
         running(bus, server=server, compression=False, max_per_address=1) as gateway,
@@ -279,6 +277,6 @@ async def test_compression_can_be_turned_off_and_addresses_be_limited(bus: Path,
     assert refused.startswith("HTTP/1.1 429")
 
 
-async def _opened(wire: Raw) -> str:
-    await wire.send(handshake(extensions="permessage-deflate"))
-    return await wire.head()
+async def _opened(client: Raw) -> str:
+    await client.send(handshake(extensions="permessage-deflate"))
+    return await client.head()

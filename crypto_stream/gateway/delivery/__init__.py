@@ -1,1 +1,1 @@
-"""From the mirror to viewers: wishes, channels, frames, and what a slow viewer gets."""
+"""From the mirror to viewers: subscriptions, channels, frames, and how slow viewers catch up."""

@@ -1,4 +1,4 @@
-"""What all WebSockets of this process may keep of what clients send, in sum."""
+"""Limits on what this process buffers of incoming messages, for all WebSockets together."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from typing import NamedTuple, Protocol
 
 from websockets.frames import CloseCode
 
-from crypto_stream.gateway.delivery.turns import Turns
+from crypto_stream.gateway.delivery.round_robin import RoundRobin
 
-# Bytes of messages that are not yet whole, of all connections together.
-MOST_IN_PARTS = 8 * 1024 * 1024
+# Bytes of incomplete messages, of all connections together.
+MAX_PARTIAL_BYTES = 8 * 1024 * 1024
 
 
-class Ending(Protocol):
-    """A connection that can be ended."""
+class Closable(Protocol):
+    """A connection that can be closed."""
 
     def end(self, code: int, reason: str) -> None:
-        """Say why."""
+        """Send a close frame."""
 
     def cut(self) -> None:
-        """End it now."""
+        """Close the connection immediately."""
 
 
-class Parts:
-    """Count what has come of messages that are not whole; when it is too much, the oldest such message ends.
+class PartialMessages:
+    """The sizes of incomplete messages; beyond the limit, the connection with the oldest one is closed.
 
-    Who sends whole messages is never touched, however many others begin one and leave it unfinished.
+    A client that sends whole messages is never affected, however many others leave theirs incomplete.
     """
 
-    def __init__(self, ended: Counter[str] | None = None, most: int = MOST_IN_PARTS) -> None:
-        """Keep at most `most` bytes; count in `ended` whom that cost its connection."""
-        self._most = most
+    def __init__(self, ended: Counter[str] | None = None, max_bytes: int = MAX_PARTIAL_BYTES) -> None:
+        """Allow at most `max_bytes`; count the closed connections in `ended`."""
+        self._max_bytes = max_bytes
         self._ended = ended if ended is not None else Counter()
-        self._kept: dict[Ending, int] = {}  # oldest first
+        self._sizes: dict[Closable, int] = {}  # oldest first
         self.total = 0
 
-    def note(self, connection: Ending, size: int) -> None:
-        """Take `size` as what is now kept of this connection's unfinished message."""
-        self.total += size - self._kept.get(connection, 0)
+    def update(self, connection: Closable, size: int) -> None:
+        """Set the size of a connection's incomplete message; 0 if it has none."""
+        self.total += size - self._sizes.get(connection, 0)
         if size:
-            self._kept[connection] = size
+            self._sizes[connection] = size
         else:
-            self._kept.pop(connection, None)
-        while self.total > self._most:
-            oldest = next(iter(self._kept))
-            self.total -= self._kept.pop(oldest)
+            self._sizes.pop(connection, None)
+        while self.total > self._max_bytes:
+            oldest = next(iter(self._sizes))
+            self.total -= self._sizes.pop(oldest)
             self._ended["unfinished_message"] += 1
             oldest.end(CloseCode.POLICY_VIOLATION, "a message was not finished, and others need the room")
             oldest.cut()
 
 
 class Bounds(NamedTuple):
-    """`message`: bytes of one message; `parts`: of all unfinished ones; `turns`: of all that wait."""
+    """The limit on one message in bytes, on all incomplete ones, and on messages not yet handled."""
 
-    message: int
-    parts: Parts
-    turns: Turns
+    max_message: int
+    partial: PartialMessages
+    round_robin: RoundRobin

@@ -1,4 +1,4 @@
-"""Frames, encoded once and shared by everybody who gets them: plain, compressed, or for the next poll."""
+"""Frames, encoded once and shared by all recipients: uncompressed, compressed, or for a poll."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ BINARY = 0x82
 _COMPRESSED = 0x40  # RSV1 of its first byte (RFC 7692, 7.2.1)
 # Bytes below which compressing gains nothing.
 _WORTH_COMPRESSING = 200
-# Below this a small window is as good, and its compressor much cheaper to make.
+# Up to this size a small window compresses as well, and its compressor is much cheaper to create.
 _SMALL = 4096
 
 _encoder = msgspec.json.Encoder()
 
 
 class Sendable(Protocol):
-    """One whole WebSocket frame in both its forms."""
+    """A complete WebSocket frame, uncompressed and compressed."""
 
     @property
-    def plain(self) -> bytes:
-        """Give the frame as everybody can read it."""
+    def uncompressed(self) -> bytes:
+        """Return the uncompressed frame."""
 
     @property
     def deflated(self) -> bytes:
-        """Give the frame for who negotiated permessage-deflate."""
+        """Return the frame for clients that negotiated permessage-deflate."""
 
 
 class Frame(Packet):  # type: ignore[misc]
-    """One engine.io text message; each form is made when the first viewer needs it."""
+    """An engine.io text message; each form is encoded when the first viewer needs it."""
 
     def __init__(self, text: str) -> None:
-        """Take the message's text, without engine.io's own first digit."""
+        """`text` is the message without engine.io's packet type."""
         super().__init__(MESSAGE, data=text)
 
     @cached_property
-    def plain(self) -> bytes:
-        """Give the whole WebSocket frame."""
+    def uncompressed(self) -> bytes:
+        """Return the uncompressed WebSocket frame."""
         return framed(TEXT, self.encode().encode())
 
     @cached_property
     def deflated(self) -> bytes:
-        """Give the whole frame for who negotiated permessage-deflate; plain where that is no longer."""
+        """Return the compressed WebSocket frame, or the uncompressed one where that is as short."""
         payload = self.encode().encode()
         if len(payload) < _WORTH_COMPRESSING:
-            return self.plain
+            return self.uncompressed
         window, memory = (-15, 8) if len(payload) > _SMALL else (-12, 5)
         compressor = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, window, memory)
         body = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
         made = framed(TEXT | _COMPRESSED, body[:-4])
-        return made if len(made) < len(self.plain) else self.plain
+        return made if len(made) < len(self.uncompressed) else self.uncompressed
 
 
 def event(name: str, payload: object) -> Frame:
     """Encode one event of the default namespace."""
     frame = Frame(f'2["{name}",{_encoder.encode(payload).decode()}]')
-    frame.encode()  # the packet keeps its text: no member encodes it again
+    frame.encode()  # the packet caches the text, so that it is not encoded again for each viewer
     return frame
 
 
 def framed(first: int, payload: bytes) -> bytes:
-    """Put a server's frame header before the payload; `first` is the frame's first byte."""
+    """Prepend an unmasked frame header to the payload; `first` is the frame's first byte."""
     size = len(payload)
     if size < 126:
         return bytes((first, size)) + payload

@@ -1,4 +1,4 @@
-"""What delivery needs of a green server's hub; each of `servers/*` has one."""
+"""What delivery needs from a green server's event loop (its hub); each of `servers/*` implements it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 # Key of a WSGI environ: a function that takes the connection away from the server. It returns a descriptor
-# of it and the bytes that were already read behind the request.
+# of the socket, and the bytes already read after the request.
 DETACH = "crypto_stream.detach"
 
-# A callback of the hub: it must never block. It may be handed arguments that mean nothing here.
+# A callback on the hub: it must never block. It may be passed arguments, which it ignores.
 Call = Callable[..., None]
 # Ends a watch.
 Stop = Callable[[], Any]
 
 
 class Hub(Protocol):
-    """Callbacks when sockets are ready, and green threads for what may block."""
+    """Callbacks when sockets are ready, and green threads for work that may block."""
 
-    def reading(self, descriptor: int, call: Call) -> Stop:
-        """Call whenever there is something to read, or the connection broke."""
+    def on_readable(self, descriptor: int, call: Call) -> Stop:
+        """Call whenever the socket is readable or has failed."""
 
-    def writing(self, descriptor: int, call: Call) -> Stop:
-        """Call whenever something can be written, or the connection broke."""
+    def on_writable(self, descriptor: int, call: Call) -> Stop:
+        """Call whenever the socket is writable or has failed."""
 
-    def soon(self, call: Call, *args: Any) -> None:
-        """Call once on the hub, after what runs now."""
+    def call_soon(self, call: Call, *args: Any) -> None:
+        """Call once, after the current callback."""
 
-    def later(self, seconds: float, call: Call) -> None:
-        """Call once on the hub, after this time."""
+    def call_later(self, seconds: float, call: Call) -> None:
+        """Call once, after this time."""
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run in a green thread of its own."""

@@ -1,4 +1,4 @@
-"""What delivery counts; shown at /metrics."""
+"""Counters of delivery and order sessions, exported at /metrics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.
 
 
 class Histogram:
-    """How often a value was at most each of the bounds."""
+    """Counts of values per bucket."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """Count nothing yet; the last bucket is without bound."""
+        """`bounds` are the upper bounds of all buckets but the last."""
         self.bounds = bounds
         self.total = 0.0
         self._counts = [0] * (len(bounds) + 1)
@@ -29,7 +29,7 @@ class Histogram:
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """List the bounds with how many values were at most each, as Prometheus wants them."""
+        """List each bound with the cumulative count of values, as Prometheus expects."""
         seen = 0
         rows: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self._counts, strict=True):
@@ -63,13 +63,13 @@ class DeliveryMetrics:
     latency_s: dict[int, Histogram] = field(default_factory=dict)
 
     def latency(self, interval_ms: int, seconds: float) -> None:
-        """Count how old the newest quote of a flush was when the last member had its frame."""
+        """Record the age of a flush's newest quote once all members were served."""
         self.latency_s.setdefault(interval_ms, Histogram(_LATENCY_S)).observe(max(0.0, seconds))
 
 
 @dataclass
 class OrderMetrics:
-    """What order sessions count: totals since the start of this gateway.
+    """Counters of order sessions: totals since the start of this gateway.
 
     `sessions` and `subscriptions` are open now; at most `backlog` bytes are queued for slow clients now.
     """

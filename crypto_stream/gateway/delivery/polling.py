@@ -1,4 +1,4 @@
-"""What polling viewers send: the bodies of their POSTs."""
+"""Handles the POST requests of polling viewers."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from engineio.packet import MESSAGE, Packet
 from crypto_stream.gateway.delivery import packets
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError
-from crypto_stream.gateway.delivery.session import take
+from crypto_stream.gateway.delivery.session import dispatch
 
 
-class Posts:
-    """Stand in for engine.io's `handle_post_request` of one polling session.
+class PostHandler:
+    """Replaces engine.io's `handle_post_request` for one polling session.
 
-    engine.io's own waits, after a malformed packet, until the client has fetched all that it is owed: one
-    that went away keeps its session and its connection for ever.
+    After a malformed packet, engine.io's own waits until the client has fetched everything in its queue. If
+    the client has gone, its session and connection would stay for ever.
     """
 
     def __init__(self, connection: Any, counters: DeliveryMetrics) -> None:
-        """Serve an `engineio.socket.Socket`."""
-        self._connection = proxy(connection)  # which holds us: a circle would outlive it for a while
+        """Handle the requests of an `engineio.socket.Socket`."""
+        self._connection = proxy(connection)  # it refers to us: avoid a reference cycle
         self._counters = counters
 
     def __call__(self, environ: Mapping[str, Any]) -> None:
-        """Take one POST; raise EngineIOError, which is answered with 400, after the session has ended."""
+        """Handle one POST; an invalid one ends the session with EngineIOError, which becomes a 400."""
         connection = self._connection
         try:
             for packet in self._read(environ):
                 self._take(packet)
-                if connection.closed:  # it left, or was cut
+                if connection.closed:  # the client has left, or was cut off
                     connection.server.sockets.pop(connection.sid, None)
                     return
         except PacketError as error:
@@ -44,12 +44,12 @@ class Posts:
 
     def _read(self, environ: Mapping[str, Any]) -> list[Packet]:
         length = environ.get("CONTENT_LENGTH") or "0"
-        most = self._connection.server.max_http_buffer_size
-        if not length.isdecimal() or int(length) > most:
-            raise PacketError(f"at most {most} bytes in a body")
+        max_bytes = self._connection.server.max_http_buffer_size
+        if not length.isdecimal() or int(length) > max_bytes:
+            raise PacketError(f"at most {max_bytes} bytes in a body")
         return packets.read_body(environ["wsgi.input"].read(int(length)))
 
     def _take(self, packet: Packet) -> None:
         connection = self._connection
         if packet.packet_type != MESSAGE or connection.sender.admits(packet.data, busy=False):
-            take(connection, packet)
+            dispatch(connection, packet)

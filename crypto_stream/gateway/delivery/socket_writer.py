@@ -1,4 +1,4 @@
-"""The sending half of a WebSocket on a bare non-blocking socket: nothing is queued without bound."""
+"""The sending half of a WebSocket on a non-blocking socket, with a bounded queue."""
 
 from __future__ import annotations
 
@@ -11,61 +11,62 @@ from crypto_stream.gateway.delivery.hub import Hub, Stop
 from crypto_stream.gateway.listener import prepare
 
 _SEND_BUFFER = 64 * 1024
-# Pieces written at once; the system takes no more than 1,024.
-_PIECES = 64
+# Buffers per write; the kernel accepts at most 1,024.
+_MAX_BUFFERS = 64
 
 
 class SocketWriter(_socket.socket):
-    """A socket that writes what it can at once, and the rest when the client reads again.
+    """A socket that sends what it can at once, and queues the rest until the client reads again.
 
-    What it cannot write waits in `_owed`: the rest of a frame, then what was `put` meanwhile; the caller
-    bounds that by `waiting`. `offer` never queues a frame of which nothing was sent.
+    What cannot be written at once is queued in `_unsent`: the rest of a frame, then what is `put`. Callers
+    limit that queue by checking `waiting`. `offer` never queues a frame of which nothing was sent.
 
-    It is the socket itself, not an owner of one: with a thousand viewers the processor waits for memory, and
-    each further object on the way to `send` costs as much as running through it.
+    It inherits from the socket instead of having one: with a thousand viewers, most time is spent on cache
+    misses, and each further object on the way to `send` costs as much as the code itself.
     """
 
     __slots__ = (
         "_blocked",
         "_closed",
+        "_corked",
         "_deflate",
-        "_finishing",
-        "_gathering",
+        "_end_notified",
         "_hub",
-        "_muted",
-        "_owed",
-        "_told",
+        "_offers_paused",
+        "_shutdown_pending",
+        "_unsent",
         "_writer",
     )
 
     def __init__(self, descriptor: int, hub: Hub, *, deflate: bool) -> None:
-        """Take over a connection; `deflate`: its client takes compressed frames."""
+        """Take ownership of a descriptor; `deflate` says whether the client accepts compressed frames."""
         super().__init__(fileno=descriptor)
         self.setblocking(False)
-        with contextlib.suppress(OSError):  # it may already be gone; the first send will tell
+        with contextlib.suppress(OSError):  # the client may have gone; the first send will show it
             prepare(self)
             self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._hub = hub
         self._deflate = deflate
-        self._owed: list[bytes | memoryview] = []
+        self._unsent: list[bytes | memoryview] = []
         self._writer: Stop | None = None
-        self._blocked = self._closed = self._finishing = self._gathering = self._muted = self._told = False
+        self._blocked = self._closed = self._corked = self._end_notified = False
+        self._offers_paused = self._shutdown_pending = False
 
     def cut(self, *_: object) -> None:
-        """End the connection now, whatever is unsent."""
+        """Close the connection immediately, whatever is unsent."""
         raise NotImplementedError
 
     def waiting(self) -> int:
-        """Count what waits to be written; 0 exactly when the socket takes more."""
-        return len(self._owed) or int(self._blocked)
+        """Count the queued buffers; 0 exactly when the socket is writable."""
+        return len(self._unsent) or int(self._blocked)
 
     def offer(self, frame: Sendable) -> int:
-        """Send a frame of which only the newest counts; return its bytes, or 0 when the client is behind."""
-        if self._blocked or self._muted or self._told:
+        """Send a frame that a newer one supersedes; return its bytes, or 0 if skipped: the client is slow."""
+        if self._blocked or self._offers_paused or self._end_notified:
             return 0
-        if self._gathering:
+        if self._corked:
             return self.put_frame(frame)
-        data = frame.deflated if self._deflate else frame.plain
+        data = frame.deflated if self._deflate else frame.uncompressed
         size = len(data)
         try:
             sent = self.send(data)
@@ -76,40 +77,40 @@ class SocketWriter(_socket.socket):
             self.cut()
             return 0
         if sent != size:
-            self._owed.append(memoryview(data)[sent:])
+            self._unsent.append(memoryview(data)[sent:])
             self._block()
         return size
 
     def put_frame(self, frame: Sendable) -> int:
-        """Send a frame that must not be lost, or let it wait; return its bytes."""
-        return self.put_raw(frame.deflated if self._deflate else frame.plain)
+        """Send or queue a frame that must not be lost; return its bytes."""
+        return self.put_raw(frame.deflated if self._deflate else frame.uncompressed)
 
     def put_raw(self, data: bytes) -> int:
-        """Send bytes that must not be lost, or let them wait; return how many."""
-        if self._told:
+        """Send or queue bytes that must not be lost; return how many."""
+        if self._end_notified:
             return 0
-        self._owe(data)
+        self._enqueue(data)
         return len(data)
 
-    def gather(self) -> None:
-        """Let what is put from now on wait, to be written at once by `release`."""
-        self._gathering = True
+    def cork(self) -> None:
+        """Queue everything from now on, to be sent in one write by `uncork`."""
+        self._corked = True
 
-    def release(self) -> None:
-        """Write what was gathered."""
-        self._gathering = False
-        if self._owed and not (self._blocked or self._closed):
+    def uncork(self) -> None:
+        """Write what was queued since `cork`."""
+        self._corked = False
+        if self._unsent and not (self._blocked or self._closed):
             self._write()
 
-    def mute(self, muted: bool) -> None:
-        """Refuse what is offered, whether or not the socket would take it."""
-        self._muted = muted
+    def pause_offers(self, paused: bool) -> None:
+        """Make `offer` skip all frames, even if the socket is writable."""
+        self._offers_paused = paused
 
     def _block(self) -> None:
         if not self._blocked:
             self._blocked = True
-            self._writer = self._hub.writing(self.fileno(), self._writable)
-            self._attend()
+            self._writer = self._hub.on_writable(self.fileno(), self._writable)
+            self._update_reader()
 
     def _writable(self, *_: object) -> None:
         if self._closed:
@@ -117,7 +118,7 @@ class SocketWriter(_socket.socket):
         self._unwatch()
         self._blocked = False
         self._write()
-        self._attend()
+        self._update_reader()
 
     def _unwatch(self) -> None:
         if self._writer is not None:
@@ -125,30 +126,30 @@ class SocketWriter(_socket.socket):
             self._writer = None
 
     def _write(self) -> None:
-        owed = self._owed
-        while owed:
+        unsent = self._unsent
+        while unsent:
             try:
-                sent = self.sendmsg(owed[:_PIECES]) if len(owed) > 1 else self.send(owed[0])
+                sent = self.sendmsg(unsent[:_MAX_BUFFERS]) if len(unsent) > 1 else self.send(unsent[0])
             except BlockingIOError:
                 self._block()
                 return
             except OSError:
                 self.cut()
                 return
-            while owed and sent >= len(owed[0]):
-                sent -= len(owed.pop(0))
+            while unsent and sent >= len(unsent[0]):
+                sent -= len(unsent.pop(0))
             if sent:
-                owed[0] = memoryview(owed[0])[sent:]
-        if self._finishing:
+                unsent[0] = memoryview(unsent[0])[sent:]
+        if self._shutdown_pending:
             with contextlib.suppress(OSError):  # the other side may have closed it first
                 self.shutdown(socket.SHUT_WR)
 
-    def _owe(self, data: bytes) -> None:
+    def _enqueue(self, data: bytes) -> None:
         if not self._closed:
-            self._owed.append(data)
-            if not (self._blocked or self._gathering):
+            self._unsent.append(data)
+            if not (self._blocked or self._corked):
                 self._write()
 
-    def _attend(self) -> None:
-        """Read on, or no more, after whether something waits has changed."""
+    def _update_reader(self) -> None:
+        """Called when `waiting` may have changed: while anything is queued nothing is read."""
         raise NotImplementedError

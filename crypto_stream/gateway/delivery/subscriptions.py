@@ -1,4 +1,4 @@
-"""What a viewer may wish for: symbols, interval, whole quotes or changes. Pure."""
+"""A viewer's subscription: symbols, interval, whole quotes or deltas, topics. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ INTERVALS_MS = (0, 100, 250, 500, 1000, 2000, 5000)
 
 
 def round_up(interval_ms: int) -> int:
-    """Take the next interval that is served; what is longer than all of them gets the longest."""
+    """Return the next longer interval that is served, or the longest one."""
     return next((served for served in INTERVALS_MS if served >= interval_ms), INTERVALS_MS[-1])
 
 
 class Symbols(NamedTuple):
-    """A set of symbols: those in `names`, or, with `everything`, all but those, later ones included."""
+    """A set of symbols: those in `names`, or, with `everything`, all others, future ones included."""
 
     everything: bool = False
     names: frozenset[str] = frozenset()
 
     def plus(self, other: Symbols) -> Symbols:
-        """Join both sets."""
+        """Return the union."""
         if self.everything and other.everything:
             return Symbols(True, self.names & other.names)
         if self.everything:
@@ -30,7 +30,7 @@ class Symbols(NamedTuple):
         return Symbols(False, self.names | other.names)
 
     def minus(self, other: Symbols) -> Symbols:
-        """Leave out what is in `other`."""
+        """Return the difference."""
         if self.everything and other.everything:
             return Symbols(False, other.names - self.names)
         if self.everything:
@@ -44,7 +44,7 @@ class Symbols(NamedTuple):
         return (symbol in self.names) != self.everything
 
     def among(self, known: Iterable[str]) -> list[str]:
-        """List the `known` symbols that are in the set, in their order."""
+        """List those of the `known` symbols that are in the set."""
         return [symbol for symbol in known if self.has(symbol)]
 
 
@@ -52,10 +52,10 @@ EVERYTHING = Symbols(True)
 
 
 class Subscription(NamedTuple):
-    """What a viewer gets; viewers with equal wishes share a channel.
+    """What a viewer gets; viewers with equal subscriptions share a channel.
 
-    `topics` are wished for of every symbol, each with what of it: `("candles", "1m")`; `others` are topics
-    that are of no instrument, with their keys.
+    `topics` apply to every symbol, each with a variant (`("candles", "1m")`) or ""; `others` are topics
+    that do not belong to instruments, with their keys.
     """
 
     symbols: Symbols
@@ -66,11 +66,11 @@ class Subscription(NamedTuple):
 
     @property
     def watches(self) -> bool:
-        """Whether the engine must be asked for more than quotes."""
+        """Whether it includes more than quotes, which the engine must be asked for."""
         return bool(self.topics or self.others)
 
     def keys(self, symbols: Iterable[str]) -> list[tuple[str, str]]:
-        """List the topics' keys where these are the symbols, those of one symbol beside each other."""
+        """List the (topic, key) pairs for these symbols, grouped by symbol, then those of `others`."""
         of_each = [
             (topic, f"{symbol}/{part}" if part else symbol)
             for symbol in (symbols if self.topics else ())

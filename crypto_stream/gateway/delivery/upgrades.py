@@ -1,4 +1,4 @@
-"""Where a WebSocket comes in: from the WSGI server, through the handshake, onto a wire of its own."""
+"""Turns requests into WebSockets: the handshake, then taking the connection away from the WSGI server."""
 
 from __future__ import annotations
 
@@ -7,79 +7,88 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from crypto_stream.gateway.delivery.bounds import Bounds, Parts
-from crypto_stream.gateway.delivery.handshake import Answer, answer, refusal
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
+from crypto_stream.gateway.delivery.bounds import Bounds, PartialMessages
+from crypto_stream.gateway.delivery.handshake import HandshakeResponse, refusal, respond
 from crypto_stream.gateway.delivery.hub import DETACH, Hub
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.presence import Presence
-from crypto_stream.gateway.delivery.session import Session
-from crypto_stream.gateway.delivery.turns import Turns
+from crypto_stream.gateway.delivery.round_robin import RoundRobin
+from crypto_stream.gateway.delivery.session import ViewerSession
 from crypto_stream.gateway.delivery.websocket import WebSocket
 
-_Wire = TypeVar("_Wire", bound=WebSocket)
-_CROWDED = HTTPStatus.TOO_MANY_REQUESTS
+_WebSocket = TypeVar("_WebSocket", bound=WebSocket)
 
 
 class Upgrades:
-    """What every WebSocket of this gateway comes through: the handshake, detaching."""
+    """Opens the WebSockets of this gateway, counts them, and has their shared limits."""
 
     def __init__(
-        self, hub: Hub, counters: DeliveryMetrics, *, presence: Presence, most_received: int
+        self, hub: Hub, counters: DeliveryMetrics, *, address_limit: AddressLimit, max_message: int
     ) -> None:
-        """Count who comes by address in `presence`; messages have `most_received` bytes."""
+        """A message may have `max_message` bytes."""
         self.hub = hub
         self.open = 0
         self.bounds = Bounds(
-            most_received, Parts(counters.ended_connections), Turns(hub.spawn, lambda: time.sleep(0))
+            max_message,
+            PartialMessages(counters.ended_connections),
+            RoundRobin(hub.spawn, lambda: time.sleep(0)),
         )
         self._counters = counters
-        self._presence = presence
+        self._address_limit = address_limit
 
-    def judge(self, environ: Mapping[str, Any], *, compression: bool, counted: bool) -> Answer:
-        """Make the answer to a handshake; 101 lets it in. A session is `counted` with its address already."""
+    def respond(self, environ: Mapping[str, Any], *, compression: bool, counted: bool) -> HandshakeResponse:
+        """Respond to a handshake; 101 accepts it. `counted`: the address limit already counts the session."""
         address = str(environ.get("REMOTE_ADDR", ""))
-        if not counted and self._presence.full(address):
+        if not counted and self._address_limit.full(address):
             self._counters.refused += 1
-            text = f"at most {self._presence.most} connections of one address (max_per_address)"
+            text = (
+                f"at most {self._address_limit.max_connections} connections of one address (max_per_address)"
+            )
             self._counters.refusals.note("too_many_connections", text, address)
-            return refusal(_CROWDED, text)
-        return answer(environ, compression=compression)
+            return refusal(HTTPStatus.TOO_MANY_REQUESTS, text)
+        return respond(environ, compression=compression)
 
-    def enter(
+    def upgrade(
         self,
         environ: Mapping[str, Any],
-        made: Answer,
-        make: Callable[[int, Callable[[], None]], _Wire],
+        response: HandshakeResponse,
+        make: Callable[[int, Callable[[], None]], _WebSocket],
         *,
         counted: bool,
-    ) -> _Wire:
-        """Take the socket from the server; `make` puts a wire on it, which calls what it gets at its end."""
+    ) -> _WebSocket:
+        """Take the socket from the WSGI server and start the WebSocket that `make` creates on it.
+
+        `make` gets the descriptor, and a function to call once the WebSocket has ended.
+        """
         address = None if counted else str(environ.get("REMOTE_ADDR", ""))
         descriptor, early = environ[DETACH]()
         if address is not None:
-            self._presence.enter(address)
-        wire = make(descriptor, self.opened(address))
-        wire.begin(made.serialized())
-        self.hub.soon(wire.start, early)
-        return wire
+            self._address_limit.add(address)
+        websocket = make(descriptor, self.count_open(address))
+        websocket.begin(response.serialized())
+        self.hub.call_soon(websocket.start, early)
+        return websocket
 
-    def opened(self, address: str | None = None) -> Callable[[], None]:
-        """Count one more; call what is returned at its end. `address` is set if it was counted with that."""
+    def count_open(self, address: str | None = None) -> Callable[[], None]:
+        """Count one more WebSocket; call the returned function at its end.
+
+        `address` is the one it is counted for in the address limit, if it is.
+        """
         self.open += 1
-        return lambda: self._leave(address)
+        return lambda: self._count_closed(address)
 
-    def _leave(self, address: str | None) -> None:
+    def _count_closed(self, address: str | None) -> None:
         self.open -= 1
         if address is not None:
-            self._presence.leave(address)
+            self._address_limit.remove(address)
 
 
 class EngineioUpgrade:
     """The class in engine.io's `websocket` slot, as one object."""
 
-    def __init__(self, entrance: Upgrades, counters: DeliveryMetrics, *, compression: bool) -> None:
-        """Let viewers in through `entrance`."""
-        self._entrance = entrance
+    def __init__(self, upgrades: Upgrades, counters: DeliveryMetrics, *, compression: bool) -> None:
+        """`upgrades` opens the WebSockets."""
+        self._upgrades = upgrades
         self._counters = counters
         self._compression = compression
 
@@ -87,37 +96,37 @@ class EngineioUpgrade:
         """Return the WSGI application of one connection; `handler` is bound to its engine.io socket."""
         connection = handler.__self__
 
-        def enter(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            return self._enter(connection, environ, start_response)
+        def upgrade(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            return self._upgrade(connection, environ, start_response)
 
-        return enter
+        return upgrade
 
-    def _enter(
+    def _upgrade(
         self, connection: Any, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> tuple[bytes, ...]:
-        """Answer the handshake. A tuple: a list would be taken for engine.io packets."""
-        made = self._judge(connection, environ)
-        if made.status != HTTPStatus.SWITCHING_PROTOCOLS:
-            if not connection.connected:  # it would stay open until its first ping
+        """Respond to the handshake with a tuple: engine.io would take a list for packets."""
+        response = self._respond(connection, environ)
+        if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            if not connection.connected:  # the session would stay open until its first ping
                 connection.close(wait=False, abort=True, reason="bad handshake")
-            start_response(f"{made.status} {made.phrase}", made.headers)
-            return (made.body,)
+            start_response(f"{response.status} {response.phrase}", response.headers)
+            return (response.body,)
 
-        def make(descriptor: int, left: Callable[[], None]) -> Session:
-            return Session(
+        def make(descriptor: int, on_close: Callable[[], None]) -> ViewerSession:
+            return ViewerSession(
                 descriptor,
-                self._entrance.hub,
-                list(made.extensions),
-                self._entrance.bounds,
+                self._upgrades.hub,
+                list(response.extensions),
+                self._upgrades.bounds,
                 connection,
                 self._counters,
-                left,
+                on_close,
             )
 
-        self._entrance.enter(environ, made, make, counted=True)
+        self._upgrades.upgrade(environ, response, make, counted=True)
         return ()
 
-    def _judge(self, connection: Any, environ: dict[str, Any]) -> Answer:
+    def _respond(self, connection: Any, environ: dict[str, Any]) -> HandshakeResponse:
         if connection.upgrading:
             return refusal(HTTPStatus.BAD_REQUEST, "this session is being upgraded already")
-        return self._entrance.judge(environ, compression=self._compression, counted=True)
+        return self._upgrades.respond(environ, compression=self._compression, counted=True)

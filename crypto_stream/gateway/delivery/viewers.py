@@ -1,62 +1,70 @@
-"""One viewer: its pipe, and what it is owed while it cannot take frames."""
+"""One viewer: its pipe, and what it has missed while it was slow."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-# Frames besides quotes (of a switch, the status) that may wait for a viewer; one more and it goes without.
-MOST_WAITING = 8
-# Frames that may wait for anybody, acknowledgements and snapshots it asked for included; then it is cut.
-MOST_OWED = 128
-# Seconds behind after which a viewer is cut.
-PATIENCE_S = 30.0
+# Frames other than quotes (source switches, status) that may be queued for a viewer; beyond this they are
+# skipped.
+MAX_WAITING = 8
+# Frames of any kind that may be queued for a viewer, acknowledgements and requested snapshots included;
+# beyond this it is cut off.
+MAX_UNSENT = 128
+# Seconds for which a viewer may be slow before it is cut off.
+SLOW_CLIENT_TIMEOUT_S = 30.0
 
 
 class Pipe(Protocol):
-    """The way to one viewer; nothing here ever waits."""
+    """The connection to one viewer; nothing here ever blocks."""
 
     def waiting(self) -> int:
-        """Count the frames that were put and not yet taken."""
+        """Count the queued frames."""
 
     def polling(self) -> bool:
-        """Say whether the viewer fetches by polling: then one waiting frame is enough."""
+        """Say whether the viewer polls: it then fetches the queued frames at its next poll."""
 
     def offer(self, frame: Any) -> int:
-        """Send a frame if nothing waits; return its bytes, or 0: then it is skipped."""
+        """Send a frame if none is queued and return its bytes; otherwise skip it and return 0."""
 
     def put(self, frame: Any) -> int:
-        """Send a frame, or let it wait; return its bytes."""
+        """Send or queue a frame; return its bytes."""
 
-    def mute(self, muted: bool) -> None:
-        """Refuse, or take again, what is offered."""
+    def pause_offers(self, paused: bool) -> None:
+        """Make `offer` skip all frames, or accept them again."""
 
     def drop(self) -> None:
-        """End the connection now, whatever is unsent."""
+        """Close the connection immediately, whatever is unsent."""
 
 
 class Viewer:
     """One connected viewer.
 
-    While it is behind (since `late_since_s`), or not yet greeted, its pipe is mute. A WebSocket viewer is
-    owed one snapshot; a polling one the quotes that changed after the mirror's version `owed_since`.
-    `has_unread` says that a snapshot was put since it last had taken everything.
+    While it is slow (since `slow_since_s`), and before `hello`, offers to its pipe are paused. To catch up, a
+    WebSocket viewer needs one snapshot, a polling one the quotes that changed after the mirror's version
+    `missed_since`. `unread_snapshot` says that a snapshot was sent since its queue was last empty.
     """
 
     __slots__ = (
-        *("greeted", "has_unread", "id", "late_since_s", "owed_since", "owes_hello", "owes_snapshot"),
+        "hello_sent",
+        "id",
+        "missed_since",
+        "needs_hello",
+        "needs_snapshot",
         "pipe",
+        "slow_since_s",
+        "unread_snapshot",
     )
 
     def __init__(self, viewer: str, pipe: Pipe) -> None:
         self.id = viewer
         self.pipe = pipe
-        self.greeted = self.has_unread = False
-        self.settle()
+        self.hello_sent = self.unread_snapshot = False
+        self.mark_current()
 
-    def settle(self) -> None:
-        """Forget every debt: the viewer gets, or needs, nothing of what it missed."""
-        self.late_since_s: float | None = None
-        self.owed_since: int | None = None
-        self.owes_hello = False
-        self.owes_snapshot = False
-        self.pipe.mute(not self.greeted)
+    def mark_current(self) -> None:
+        """Note that the viewer has missed nothing, or has been sent all it missed."""
+        self.slow_since_s: float | None = None
+        self.missed_since: int | None = None
+        self.needs_hello = False
+        self.needs_snapshot = False
+        self.pipe.pause_offers(not self.hello_sent)

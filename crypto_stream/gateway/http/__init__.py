@@ -1,1 +1,1 @@
-"""HTTP/1.1 as strangers send it: read strictly and in bounds, before a green server's own parser sees any."""
+"""Untrusted HTTP/1.1: read strictly and within limits, before a green server's own parser sees any of it."""

@@ -1,4 +1,4 @@
-"""Accept connections as long as there is room; where there is none, keep who is there and wait."""
+"""Accepts connections while there is room; otherwise it pauses, and existing connections stay open."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from typing import Any
 
 from crypto_stream.gateway.delivery.hub import Hub, Stop
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.turns import SLICE_S
+from crypto_stream.gateway.delivery.round_robin import SLICE_S
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.02
-# The process or the machine can open no more.
-_OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# The process or the machine has run out of descriptors or memory.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CLOSED = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 
 
 class Acceptor:
-    """Accept on the hub, from a bare listening socket; `take(descriptor, address)` gets each connection.
-
-    A crowd at the door lets others run: it is let in part of a millisecond in a row.
-    """
+    """Accepts connections on the hub, for a fraction of a millisecond at a time so that others can run."""
 
     def __init__(
         self,
@@ -37,7 +34,7 @@ class Acceptor:
         throttle: LogThrottle,
         take: Callable[[int, Any], None],
     ) -> None:
-        """Begin."""
+        """`listener` is a real (not green) socket; `take(descriptor, address)` gets each connection."""
         self.running = True
         self._listener = listener
         self._hub = hub
@@ -46,19 +43,19 @@ class Acceptor:
         self._throttle = throttle
         self._take = take
         self._watch: Stop | None = None
-        self._go_on()
+        self._resume()
 
     def stop(self) -> None:
-        """Accept no more; what is open goes on."""
+        """Stop accepting; open connections continue."""
         self.running = False
-        self._rest()
+        self._unwatch()
         self._listener.close()
 
-    def _go_on(self, *_: object) -> None:
+    def _resume(self, *_: object) -> None:
         if self.running and self._watch is None:
-            self._watch = self._hub.reading(self._listener.fileno(), self._acceptable)
+            self._watch = self._hub.on_readable(self._listener.fileno(), self._acceptable)
 
-    def _rest(self) -> None:
+    def _unwatch(self) -> None:
         if self._watch is not None:
             self._watch()
             self._watch = None
@@ -72,11 +69,11 @@ class Acceptor:
             log.exception("a connection could not be taken")
 
     def _accept(self) -> bool:
-        """Accept one connection; False when no other can be accepted now."""
+        """Accept one connection; return whether another one may follow."""
         if not self.running:
             return False
-        if not self._connections.room():
-            self._wait("as many connections as this process takes")
+        if not self._connections.has_room():
+            self._pause("limit of connections reached")
             return False
         try:
             descriptor, address = self._listener._accept()
@@ -90,17 +87,17 @@ class Acceptor:
     def _failed(self, error: OSError) -> bool:
         if error.errno in _CLOSED:
             self.running = False
-            self._rest()
+            self._unwatch()
             return False
-        if error.errno in _OUT_OF:
+        if error.errno in _EXHAUSTED:
             self._connections.make_room()
-            self._wait(str(error))
+            self._pause(str(error))
             return False
-        return True  # anything else befell one connection that has gone already
+        return True  # any other error concerns a single connection, which is already closed
 
-    def _wait(self, why: str) -> None:
+    def _pause(self, reason: str) -> None:
         self._counters.accept_pauses += 1
         if self._throttle.due("accept"):
-            log.warning("no room for more connections: new ones wait", extra={"reason": why})
-        self._rest()
-        self._hub.later(_PAUSE_S, self._go_on)
+            log.warning("no room for more connections: new ones wait", extra={"reason": reason})
+        self._unwatch()
+        self._hub.call_later(_PAUSE_S, self._resume)

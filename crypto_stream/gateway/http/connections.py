@@ -1,4 +1,4 @@
-"""The HTTP connections of this process: who waits, who is answered, who goes when there is no room."""
+"""The HTTP connections of this process: which are idle or active, and which are closed to make room."""
 
 from __future__ import annotations
 
@@ -7,149 +7,151 @@ from collections.abc import Callable
 
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 
-# Bytes of requests that are not whole yet, of all connections together.
-MOST_HELD = 8 * 1024 * 1024
-# Seconds the answer to one request may take, the client's reading of it included; a poll waits up to 45.
+# Bytes of incomplete requests, of all connections together.
+MAX_BUFFERED = 8 * 1024 * 1024
+# Seconds in which one response must be sent and read by the client; a poll waits for up to 45.
 ANSWER_S = 120.0
 
 
 class Connections:
-    """Know every connection that is not a WebSocket, in the order in which they began to wait.
+    """All connections that are not WebSockets: those waiting for a request, oldest first, and active ones.
 
-    Beyond `most` connections, those `elsewhere` (WebSockets) counted too, and beyond `MOST_HELD` bytes, the
-    one that has waited longest for the rest of a request, or for one at all, is ended.
+    If there are more than `max_connections`, WebSockets included, or more than `max_buffered` bytes of
+    incomplete requests, the one that has waited longest for a request, or for the rest of one, is closed.
     """
 
     def __init__(
         self,
-        most: int,
+        max_connections: int,
         counters: DeliveryMetrics,
-        elsewhere: Callable[[], int],
+        websockets: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
-        most_held: int = MOST_HELD,
+        max_buffered: int = MAX_BUFFERED,
     ) -> None:
-        """Count what is ended in `counters`."""
+        """`websockets` counts the WebSockets; `counters` counts the connections closed here."""
         self.open = 0
-        self._most = most
+        self._max_connections = max_connections
         self._counters = counters
-        self._elsewhere = elsewhere
+        self._websockets = websockets
         self._clock = clock
-        self._most_held = most_held
-        self._held = 0
-        self._waiting: dict[Seat, None] = {}
-        self._working: dict[Seat, float] = {}
+        self._max_buffered = max_buffered
+        self._buffered = 0
+        self._waiting: dict[ConnectionEntry, None] = {}
+        self._active: dict[ConnectionEntry, float] = {}
 
-    def enter(self, end: Callable[[], object], recently: Callable[[], bool]) -> Seat:
-        """Take a new connection, which waits. `end` ends it; `recently` tells once that it was of use."""
+    def add(self, end: Callable[[], object], recently_used: Callable[[], bool]) -> ConnectionEntry:
+        """Add a connection that waits for a request.
+
+        `end` closes it; `recently_used` says whether it was used since the last call.
+        """
         self.open += 1
-        seat = Seat(self, end, recently)
-        seat.wait()
-        return seat
+        entry = ConnectionEntry(self, end, recently_used)
+        entry.mark_waiting()
+        return entry
 
-    def room(self) -> bool:
-        """Say whether one more may be accepted; where not, one is ended, if any may be."""
-        if self.open + self._elsewhere() < self._most:
+    def has_room(self) -> bool:
+        """Say whether one more may be accepted; if not, close a waiting one to make room."""
+        if self.open + self._websockets() < self._max_connections:
             return True
         self.make_room()
         return False
 
     def make_room(self) -> bool:
-        """End the connection that has waited longest; False when there is none."""
+        """Close the connection that has waited longest; False if there is none."""
         for _ in range(len(self._waiting)):
-            seat = next(iter(self._waiting))
-            if not seat.recently():
-                self._end(seat, "no_room")
+            entry = next(iter(self._waiting))
+            if not entry.recently_used():
+                self._end(entry, "no_room")
                 return True
-            seat.wait()  # what is answered on the hub counts as waiting all along
+            entry.mark_waiting()  # cached responses do not mark it active, so it seemed to be waiting
         return False
 
     def sweep(self) -> None:
-        """End those whose answer takes too long."""
+        """Close the connections whose response takes too long."""
         due = self._clock() - ANSWER_S
-        while self._working:
-            seat, since = next(iter(self._working.items()))
+        while self._active:
+            entry, since = next(iter(self._active.items()))
             if since > due:
                 return
-            self._end(seat, "slow_reader")
+            self._end(entry, "slow_reader")
 
     @property
     def busy(self) -> bool:
-        """Whether anybody is being answered, or may be about to ask for the first time."""
-        return bool(self._waiting or self._working)
+        """Whether a request is being served, or a first one may be on its way."""
+        return bool(self._waiting or self._active)
 
     def end_waiting(self) -> None:
-        """End those that wait for one more request, as the server does.
+        """Close the connections that wait for another request.
 
-        Who has not asked anything yet is left: its request may be on its way.
+        Those that have sent none yet stay open: their request may be on its way.
         """
-        for seat in list(self._waiting):
-            if seat.served or seat.recently():
-                self._end(seat, "shutdown")
+        for entry in list(self._waiting):
+            if entry.served or entry.recently_used():
+                self._end(entry, "shutdown")
 
-    def _hold(self, seat: Seat, size: int) -> None:
-        self._held += size - seat.held
-        seat.held = size
-        while self._held > self._most_held:
-            oldest = next((one for one in self._waiting if one.held), seat)
+    def _set_buffered(self, entry: ConnectionEntry, size: int) -> None:
+        self._buffered += size - entry.buffered
+        entry.buffered = size
+        while self._buffered > self._max_buffered:
+            oldest = next((one for one in self._waiting if one.buffered), entry)
             self._end(oldest, "no_memory")
-            self._held -= oldest.held
-            oldest.held = 0
+            self._buffered -= oldest.buffered
+            oldest.buffered = 0
 
-    def _end(self, seat: Seat, reason: str) -> None:
-        self._waiting.pop(seat, None)
-        self._working.pop(seat, None)
-        seat.ended = True
+    def _end(self, entry: ConnectionEntry, reason: str) -> None:
+        self._waiting.pop(entry, None)
+        self._active.pop(entry, None)
+        entry.ended = True
         self._counters.ended_connections[reason] += 1
-        seat.end()
+        entry.end()
 
 
-def _gone() -> bool:
+def _never() -> bool:
     return False
 
 
-class Seat:
-    """One connection's place among all."""
+class ConnectionEntry:
+    """The state of one connection in `Connections`."""
 
-    __slots__ = ("_all", "_gone", "end", "ended", "held", "recently", "served")
+    __slots__ = ("_connections", "_removed", "buffered", "end", "ended", "recently_used", "served")
 
     def __init__(
-        self, everything: Connections, end: Callable[[], object], recently: Callable[[], bool]
+        self, connections: Connections, end: Callable[[], object], recently_used: Callable[[], bool]
     ) -> None:
-        """Belong to `everything`."""
-        self._all = everything
-        self._gone = self.ended = self.served = False
+        self._connections = connections
+        self._removed = self.ended = self.served = False
         self.end: Callable[[], object] = end
-        self.recently = recently
-        self.held = 0
+        self.recently_used = recently_used
+        self.buffered = 0
 
-    def wait(self) -> None:
-        """Begin to wait: for a request, or for the end of the connection."""
+    def mark_waiting(self) -> None:
+        """Note that it now waits: for a request, or to be closed."""
         if self.ended:
             return
-        self._all._working.pop(self, None)
-        self._all._waiting.pop(self, None)
-        self._all._waiting[self] = None
+        self._connections._active.pop(self, None)
+        self._connections._waiting.pop(self, None)
+        self._connections._waiting[self] = None
 
-    def work(self) -> None:
-        """Begin to be answered."""
+    def mark_active(self) -> None:
+        """Note that its request is now served."""
         self.served = True
-        self._all._waiting.pop(self, None)
+        self._connections._waiting.pop(self, None)
         if self.ended:
             return
-        self._all._working[self] = self._all._clock()
+        self._connections._active[self] = self._connections._clock()
 
-    def hold(self, size: int) -> None:
-        """Keep so many bytes of a request now; ConnectionAbortedError when the connection was ended."""
+    def set_buffered(self, size: int) -> None:
+        """Set the bytes of a request that are buffered; ConnectionAbortedError if it has been closed."""
         if self.ended and size:
             raise ConnectionAbortedError
-        self._all._hold(self, size)
+        self._connections._set_buffered(self, size)
 
-    def leave(self) -> None:
-        """Be no connection of this kind any more; the second time nothing happens."""
-        if not self._gone:
-            self._gone = True
-            self.hold(0)
-            self.end = self.recently = _gone  # else it and the connection would hold each other
-            self._all.open -= 1
-            self._all._waiting.pop(self, None)
-            self._all._working.pop(self, None)
+    def remove(self) -> None:
+        """Remove it, because it was closed or has become a WebSocket; only the first call has an effect."""
+        if not self._removed:
+            self._removed = True
+            self.set_buffered(0)
+            self.end = self.recently_used = _never  # avoid a reference cycle with the connection
+            self._connections.open -= 1
+            self._connections._waiting.pop(self, None)
+            self._connections._active.pop(self, None)

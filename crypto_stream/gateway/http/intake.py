@@ -1,4 +1,4 @@
-"""One connection's requests: simple ones are answered by the desk, the others handed to the server whole."""
+"""The requests of one connection: answered from the cache if possible, otherwise read for the server."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.http.arrivals import IDLE_S, Arrival, Caller
 from crypto_stream.gateway.http.connections import Connections
-from crypto_stream.gateway.http.head import BadRequestError, bad
-from crypto_stream.gateway.http.line import Line
+from crypto_stream.gateway.http.fair_queue import FairQueue
+from crypto_stream.gateway.http.head import BadRequestError, bad_request
+from crypto_stream.gateway.http.new_connections import IDLE_S, NewConnection, RequestConnection
 from crypto_stream.gateway.http.reader import Request, RequestReader
 from crypto_stream.gateway.http_cache.connection import CacheConnection, Pause
 from crypto_stream.gateway.http_cache.responder import Respond
@@ -28,133 +28,145 @@ log = logging.getLogger(__name__)
 # Seconds from the first byte of a head to its end, and from there to the end of the body.
 HEAD_S = 20.0
 BODY_S = 20.0
-# Seconds one piece of an answer may take.
+# Seconds in which each write of a response must succeed.
 WRITE_S = 60.0
-# Requests a second of one connection that need Flask; who is faster waits, as nobody has a thread to himself.
+# Requests a second of one connection that need Flask; faster ones are delayed.
 _RATE = 200
-# What a refused client still sends is read for so long and so far, so that it sees why.
+# For how many seconds and bytes we go on reading after a refusal, so that the client sees the response.
 _LINGER_S = 2.0
 _LINGER = 1024 * 1024
 _LINGER_PAUSE_S = 0.01
-_CHUNK = 16 * 1024
+_READ_BYTES = 16 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Manners(NamedTuple):
-    """What all connections of a gateway share."""
+class ConnectionContext(NamedTuple):
+    """What all connections of a gateway share.
 
-    road: Respond
+    `respond` answers from the cache, `join` takes new connections that begin with a viewer's handshake; a
+    body may have `max_body` bytes.
+    """
+
+    respond: Respond
     connections: Connections
     counters: DeliveryMetrics
-    most_body: int
+    max_body: int
     throttle: LogThrottle
-    line: Line
-    join: Callable[[Arrival], bool]
+    queue: FairQueue
+    join: Callable[[NewConnection], bool]
 
 
 class Intake:
-    """Take one connection's requests in, strictly and in bounds."""
+    """Reads the requests of one connection, strictly and within limits."""
 
     def __init__(
-        self, caller: Caller, bare: Any, manners: Manners, hub: Hub, pause: Callable[[], Pause]
+        self,
+        connection: RequestConnection,
+        bare: Any,
+        context: ConnectionContext,
+        hub: Hub,
+        pause: Callable[[], Pause],
     ) -> None:
-        """Read a green socket, of which `bare` is the real, non-blocking one; `pause` makes pauses."""
-        self._connection = caller.connection
-        self._address = str(caller.peer[0])
-        self._manners = manners
-        self._desk = CacheConnection(caller.connection, bare, manners.road, hub, pause)
-        self._seat = seat = caller.seat
-        seat.end, seat.recently, seat.served = self._end, self._desk.was_used, False
+        """`bare` is the real, non-blocking socket under the green one; `pause` makes a `Pause`."""
+        self._connection = connection.socket
+        self._address = str(connection.peer[0])
+        self._context = context
+        self._cache = CacheConnection(connection.socket, bare, context.respond, hub, pause)
+        self._entry = entry = connection.entry
+        entry.end, entry.recently_used, entry.served = self._end, self._cache.recently_used, False
         self._bare = bare
         self._reader = RequestReader(0)
-        self._rest = caller.came
-        self._whole = True
-        self._pace: RateLimit | None = None
+        self._rest = connection.received
+        self._complete = True
+        self._rate_limit: RateLimit | None = None
 
     def next(self) -> bytes:
-        """Wait for the next request that is not simple, and return all of it; b"" at the end.
+        """Wait for the next request that the cache cannot answer and return all of it; b"" at the end.
 
-        What is refused is answered here, and is the end.
+        A refused request is answered here, and is the last one.
         """
-        self._seat.wait()
-        self._seat.hold(0)
+        self._entry.mark_waiting()
+        self._entry.set_buffered(0)
         request = None
         try:
-            self._slow_down()
-            request = self._read(self._desk.attend(self._rest, IDLE_S))
+            self._limit_rate()
+            request = self._read(self._cache.serve(self._rest, IDLE_S))
         except BadRequestError as refused:
             self._refuse(refused)
             return b""
-        except OSError:  # it broke, or nothing came for long
+        except OSError:  # the connection has failed, or was idle for too long
             pass
         if request is None:
-            self._manners.line.wait()  # hundreds may end at once
+            self._context.queue.wait_turn()  # thousands may end at once
             return b""
         self._connection.settimeout(WRITE_S)
-        self._rest, self._whole = request.rest, request.whole
+        self._rest, self._complete = request.rest, request.complete
         return request.data
 
     def rest(self) -> bytes:
-        """Take the bytes behind the last request: the connection is somebody else's from now on."""
+        """Return the bytes received after the last request: the connection now becomes a WebSocket."""
         rest, self._rest = self._rest, b""
-        self._seat.leave()
+        self._entry.remove()
         return rest
 
     def leave(self) -> None:
-        """End with the connection, which may still be sending a body that was too large."""
-        if not self._whole:
-            self._whole = True
-            self._seat.wait()
+        """Finish with the connection, whose client may still be sending a body that is too large."""
+        if not self._complete:
+            self._complete = True
+            self._entry.mark_waiting()
             self._linger()
-        self._seat.leave()
+        self._entry.remove()
 
     def _end(self) -> None:
-        """End the connection, now: whoever reads or writes it wakes, what was kept of a request is freed."""
+        """Close the connection immediately: wakes its green thread, and frees what is buffered."""
         self._reader.forget()
         with suppress(OSError):
             self._bare.shutdown(socket.SHUT_RDWR)
 
-    def _slow_down(self) -> None:
-        """Wait where requests come too fast."""
-        if self._pace is None:
-            self._pace = RateLimit(_RATE, time.monotonic())
+    def _limit_rate(self) -> None:
+        """Wait if requests come too fast."""
+        if self._rate_limit is None:
+            self._rate_limit = RateLimit(_RATE, time.monotonic())
             return
-        while not self._pace.allows(time.monotonic()):
+        while not self._rate_limit.allows(time.monotonic()):
             time.sleep(1 / _RATE)
 
-    def _read(self, came: bytes) -> Request | None:
-        """Read on from what `came` until the request is whole; None when the client hung up before.
-
-        From then on it waits for us, and is nobody who has waited for long.
-        """
-        if not came:
+    def _read(self, received: bytes) -> Request | None:
+        """Read the request that begins with `received`; None if the client hung up."""
+        if not received:
             return None
-        self._reader = reader = RequestReader(self._manners.most_body)
-        until, in_body, told = time.monotonic() + HEAD_S, False, False
-        request = reader.feed(came)
-        del came
+        self._reader = reader = RequestReader(self._context.max_body)
+        request = reader.feed(received)
+        del received
         if request is None:
-            self._seat.wait()  # for the rest of this request, from now on: it was idle before
+            self._entry.mark_waiting()  # from now on for the rest of this request: it was idle before
+            request = self._read_rest(reader)
+        if request is not None:
+            self._entry.mark_active()
+            self._entry.set_buffered(len(request.data) + len(request.rest))
+            self._context.queue.wait_turn()  # a client that sends without pause must not block the others
+        return request
+
+    def _read_rest(self, reader: RequestReader) -> Request | None:
+        until, in_body, continue_sent = time.monotonic() + HEAD_S, False, False
+        request = None
         while request is None:
             if reader.head is not None and not in_body:
                 until, in_body = time.monotonic() + BODY_S, True
-            if reader.awaited and not told:
+            if reader.awaits_continue and not continue_sent:
                 self._connection.sendall(_CONTINUE)
-                told = True
-            self._seat.hold(reader.held)
+                continue_sent = True
+            self._entry.set_buffered(reader.buffered)
             try:
                 data = self._receive(until)
             except TimeoutError:
                 text = "The body took too long." if in_body else "The request's head took too long."
-                raise bad(text, "request_timeout", HTTPStatus.REQUEST_TIMEOUT) from None
+                raise bad_request(text, "request_timeout", HTTPStatus.REQUEST_TIMEOUT) from None
             if not data:
                 return None
-            self._manners.line.wait()
+            self._context.queue.wait_turn()
             request = reader.feed(data)
             del data
-        self._seat.work()
-        self._seat.hold(len(request.data) + len(request.rest))
-        self._manners.line.wait()  # who sends or asks without pause would let nobody else run
         return request
 
     def _receive(self, until: float) -> bytes:
@@ -162,22 +174,22 @@ class Intake:
         if left <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
-        data: bytes = self._connection.recv(_CHUNK)
+        data: bytes = self._connection.recv(_READ_BYTES)
         return data
 
     def _refuse(self, refused: BadRequestError) -> None:
-        counters, throttle = self._manners.counters, self._manners.throttle
+        counters, throttle = self._context.counters, self._context.throttle
         counters.refused_requests[refused.code] += 1
         if throttle.due(refused.code):
             about = {"address": self._address, "code": refused.code, "why": refused.detail}
             log.info("requests refused", extra={**about, "count": counters.refused_requests[refused.code]})
         with suppress(OSError):
             self._connection.settimeout(_LINGER_S)
-            self._connection.sendall(answer(refused))
+            self._connection.sendall(problem_response(refused))
         self._linger()
 
     def _linger(self) -> None:
-        """Read what is still coming for a while: closed at once, the client would see a reset, not why."""
+        """Go on reading for a while: if we closed at once, the client would see a reset, not the response."""
         until, left = time.monotonic() + _LINGER_S, _LINGER
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
@@ -186,8 +198,8 @@ class Intake:
                 time.sleep(_LINGER_PAUSE_S)
 
 
-def answer(refused: BadRequestError) -> bytes:
-    """Write the answer to a request that nothing else has seen."""
+def problem_response(refused: BadRequestError) -> bytes:
+    """Return the response to a refused request."""
     status = refused.status
     about = {"type": "about:blank", "title": status.phrase, "status": int(status)}
     body = json.dumps({**about, "code": refused.code, "detail": refused.detail}).encode()

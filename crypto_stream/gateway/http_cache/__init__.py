@@ -1,1 +1,1 @@
-"""Requests that are certainly simple, answered from what is built already, byte for byte as Flask would."""
+"""Answers simple requests from prebuilt responses, byte for byte as Flask would."""

@@ -1,4 +1,4 @@
-"""One connection on the fast road: answered on the hub while its green thread waits."""
+"""Answers a connection's cacheable requests on the hub while its green thread sleeps."""
 
 from __future__ import annotations
 
@@ -9,91 +9,92 @@ from typing import Any, Protocol
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.http_cache.responder import Respond
 
-# Bytes read at once; requests for this road are shorter.
-_CHUNK = 16 * 1024
-# Requests of one connection answered in a row before others have their turn.
-_IN_A_ROW = 50
+# Bytes read at once; cacheable requests are shorter.
+_READ_BYTES = 16 * 1024
+# Requests of one connection answered before control is yielded to others.
+_MAX_CONSECUTIVE = 50
 
 
 class Pause(Protocol):
-    """Lets the green thread that made it wait; each of `servers/*` has one."""
+    """Suspends the green thread that created it; each of `servers/*` implements it."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait until `end`; False after this long without it."""
+        """Suspend the thread until `resume`; False if that is not called within this time."""
 
-    def end(self) -> None:
-        """Let it go on, now; for callbacks of the hub, once for each `wait`."""
+    def resume(self) -> None:
+        """Resume the thread immediately; to be called on the hub, once for each `wait`."""
 
 
 class CacheConnection:
-    """Answer the simple requests of one connection.
+    """Answers the cacheable requests of one connection.
 
-    Only what needs its green thread wakes it: a request for the ordinary road, a client that does not take
-    its answer, the end. Between two simple requests nothing is switched and no watch is changed.
+    Its green thread wakes only when it is needed: for any other request, if the client does not read a
+    response, and at the end. Between two cacheable requests there is no thread switch, and no change to what
+    the hub watches.
     """
 
     def __init__(
-        self, connection: Any, bare: Any, road: Respond, hub: Hub, pause: Callable[[], Pause]
+        self, connection: Any, bare: Any, respond: Respond, hub: Hub, pause: Callable[[], Pause]
     ) -> None:
-        """Serve a green socket, of which `bare` is the real, non-blocking one; `pause` makes pauses."""
+        """`bare` is the real, non-blocking socket under the green `connection`; `pause` makes a `Pause`."""
         self._connection = connection
         self._receive = bare.recv
         self._send = bare.send
         self._descriptor = bare.fileno()
-        self._road = road
+        self._respond = respond
         self._hub = hub
         self._make_pause = pause
-        self._came = self._owed = b""
-        self._served = self._over = False
+        self._received = self._unsent = b""
+        self._served = self._eof = False
         self._error: Exception | None = None
 
-    def attend(self, came: bytes, idle_s: float) -> bytes:
-        """Answer `came` and what follows, until something is not simple; return that, b"" at the end.
+    def serve(self, received: bytes, idle_s: float) -> bytes:
+        """Answer `received` and what follows until a request is not cacheable; return that, b"" at the end.
 
-        Raises TimeoutError after `idle_s` (at most twice that) without a request, OSError when the
-        connection broke.
+        Raises TimeoutError after `idle_s` (at most twice that) without a request, OSError if the connection
+        fails.
         """
-        self._came = came
-        while self._serve():
-            if self._owed:
-                owed, self._owed = self._owed, b""
-                self._connection.sendall(owed)
-            elif self._came:
+        self._received = received
+        while self._answer():
+            if self._unsent:
+                unsent, self._unsent = self._unsent, b""
+                self._connection.sendall(unsent)
+            elif self._received:
                 time.sleep(0)
             else:
                 self._wait(idle_s)
-        left, self._came = self._came, b""
-        return left
+        rest, self._received = self._received, b""
+        return rest
 
-    def was_used(self) -> bool:
-        """Say whether something was answered since this, or a whole idle time, was last asked about."""
+    def recently_used(self) -> bool:
+        """Say whether a request was answered since the last call, or in the last idle time."""
         used, self._served = self._served, False
         return used
 
-    def _serve(self) -> bool:
-        """Answer what came, as far as the client takes it; False when the rest is not for this road."""
-        for _ in range(_IN_A_ROW):
-            if not self._came:
-                return not self._over
-            answered = self._road(self._came)
+    def _answer(self) -> bool:
+        """Answer what was received; False if that is not cacheable, or the client has hung up."""
+        for _ in range(_MAX_CONSECUTIVE):
+            if not self._received:
+                return not self._eof
+            answered = self._respond(self._received)
             if answered is None:
                 return False
-            length, answer = answered
-            self._came = self._came[length:]
+            length, response = answered
+            self._received = self._received[length:]
             self._served = True
             try:
-                sent = self._send(answer)
+                sent = self._send(response)
             except BlockingIOError:
                 sent = 0
-            if sent < len(answer):
-                self._owed = answer[sent:]
+            if sent < len(response):
+                self._unsent = response[sent:]
                 return True
         return True
 
     def _wait(self, idle_s: float) -> None:
-        """Wait until the green thread is needed; what is simple is answered meanwhile."""
+        """Suspend the green thread until it is needed; cacheable requests are answered meanwhile."""
         pause = self._make_pause()
-        stop = self._hub.reading(self._descriptor, lambda *_: self._readable(pause))
+        stop = self._hub.on_readable(self._descriptor, lambda *_: self._readable(pause))
         try:
             while not pause.wait(idle_s):
                 if not self._served:
@@ -106,12 +107,12 @@ class CacheConnection:
 
     def _readable(self, pause: Pause) -> None:
         try:
-            self._came = self._receive(_CHUNK)
-            self._over = not self._came
-            if self._serve() and not self._came and not self._owed:
+            self._received = self._receive(_READ_BYTES)
+            self._eof = not self._received
+            if self._answer() and not self._received and not self._unsent:
                 return
         except (BlockingIOError, InterruptedError):
             return
         except Exception as error:  # noqa: BLE001 - raised again in this connection's green thread
             self._error = error
-        pause.end()
+        pause.resume()

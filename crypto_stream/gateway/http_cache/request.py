@@ -1,7 +1,7 @@
-"""Which requests are certainly simple: read from the bytes of a head, without any I/O.
+"""Recognises cacheable requests from the bytes of their head. Pure.
 
-It is no HTTP parser. Whatever two parsers could read in two ways, or the application looks at elsewhere, is
-`None` here, and the server's own parser decides.
+This is not an HTTP parser: whatever two parsers could interpret differently, and every header field that
+matters to the application elsewhere, makes a request not cacheable, so that the server's own parser decides.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import NamedTuple
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 # Bytes of a head; browsers send less than 1,000.
-MOST = 4096
-_MOST_FIELDS = 50
+MAX_HEAD = 4096
+_MAX_FIELDS = 50
 
 _LINE = re.compile(r"(GET|HEAD) (/[A-Za-z0-9._/-]*) HTTP/1\.1")
-# Visible ASCII, spaces only inside, one perhaps before: no folding, no control character, no empty value.
+# Printable ASCII, at most one space before it: no folding, no control character, no empty value.
 _FIELD = re.compile(r"([A-Za-z0-9-]+): ?([!-~](?:[ -~]*[!-~])?)")
 _LABEL = "[A-Za-z0-9-]{1,63}"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL}){{0,9}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?")
 _ACCEPT = re.compile(r"[A-Za-z0-9/+*.;=, -]+")
 _TAG = re.compile(r'(?:W/)?"([!#-~]+)"')
 
-# What clients and proxies send and the application never looks at, besides those that are read below.
+# Fields of clients and proxies that the application ignores; those it reads are below.
 _IGNORED = {
     *("accept-charset", "accept-language", "cache-control", "cdn-loop", "cookie", "dnt", "forwarded", "from"),
     *("pragma", "priority", "referer", "save-data", "upgrade-insecure-requests", "user-agent", "via"),
@@ -36,24 +36,24 @@ _READ = {"host", "accept", "accept-encoding", "connection", "if-none-match"}
 
 
 class CacheableRequest(NamedTuple):
-    """All that the answer to a simple request can depend on, besides the state of the world."""
+    """Everything in a request that its response depends on."""
 
     path: str
     head_only: bool
     prefers_json: bool
-    zipped: bool
+    gzip: bool
     known_tag: str | None
     keep_alive: bool
 
 
 def cacheable(head: bytes) -> CacheableRequest | None:
-    """Read one whole head, its empty line included; None where it is not certainly simple."""
-    if len(head) > MOST or not head.isascii() or not head.endswith(END):
+    """Parse one complete head, its empty line included; None if it is not certainly cacheable."""
+    if len(head) > MAX_HEAD or not head.isascii() or not head.endswith(HEAD_END):
         return None
-    first, *lines = head[: -len(END)].decode("ascii").split("\r\n")
-    asked = _LINE.fullmatch(first)
+    first, *lines = head[: -len(HEAD_END)].decode("ascii").split("\r\n")
+    line = _LINE.fullmatch(first)
     fields = simple_fields(lines)
-    if asked is None or fields is None or not all(map(_known, fields)):
+    if line is None or fields is None or not all(map(_known, fields)):
         return None
     accept, encoding = fields.get("accept"), fields.get("accept-encoding")
     tag = _TAG.fullmatch(fields["if-none-match"]) if "if-none-match" in fields else None
@@ -64,8 +64,8 @@ def cacheable(head: bytes) -> CacheableRequest | None:
         return None
     kinds = parse_accept_header(accept, MIMEAccept)
     return CacheableRequest(
-        asked[2],
-        asked[1] == "HEAD",
+        line[2],
+        line[1] == "HEAD",
         kinds["application/json"] > kinds["text/html"],
         parse_accept_header(encoding)["gzip"] > 0,
         tag[1] if tag else None,
@@ -78,8 +78,8 @@ def _known(name: str) -> bool:
 
 
 def simple_fields(lines: list[str]) -> dict[str, str] | None:
-    """Read header fields by lower-case name, a good Host among them; None where one is odd or there twice."""
-    if len(lines) > _MOST_FIELDS:
+    """Parse header fields, by lower-case name; None if one is unusual or repeated, or the Host is invalid."""
+    if len(lines) > _MAX_FIELDS:
         return None
     fields: dict[str, str] = {}
     for line in lines:

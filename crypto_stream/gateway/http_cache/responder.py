@@ -1,4 +1,4 @@
-"""From the bytes of a request to the bytes of its answer, for requests that are certainly simple."""
+"""From the bytes of a cacheable request to the bytes of its response."""
 
 from __future__ import annotations
 
@@ -8,96 +8,100 @@ from collections.abc import Callable, Sequence
 from werkzeug.http import http_date
 
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.http_cache.request import END, MOST, CacheableRequest, cacheable
+from crypto_stream.gateway.http_cache.request import HEAD_END, MAX_HEAD, CacheableRequest, cacheable
 from crypto_stream.gateway.web.headers import of_every_answer
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.root_path import strip_root_path
 
-# Different heads whose reading is remembered (4 MB at most), and answers kept ready to send (4 MB at most).
-_HEADS = 1000
-_READY = 64
+# Parsed heads, and ready responses, that are cached: at most 4 MB each.
+_MAX_HEADS = 1000
+_MAX_READY = 64
 
-# What came → bytes of its first request, and the answer; None: it is not for this road.
+# Takes received bytes; returns the length of the first request and its response, None if it is not cacheable.
 Respond = Callable[[bytes], tuple[int, bytes] | None]
 
 
-def respond_never(_came: bytes) -> None:
-    """Answer nothing: every request takes the ordinary road."""
+def respond_never(_received: bytes) -> None:
+    """Answer nothing: the server handles every request."""
 
 
 class Responder:
-    """Answer simple requests for what is on the shelf.
+    """Answers cacheable requests from the response cache.
 
-    Call it with what came on a connection, which must begin where a request begins. An answer is ready until
-    the mirror changes or the second ends (its `Date`); `kept_alive` are the header lines with which the
-    server confirms a `Connection: keep-alive`.
+    Call it with the bytes received, which must begin with a request. A response stays ready until the mirror
+    changes or the second ends, because of its `Date`. `keep_alive` are the header lines with which the
+    server confirms `Connection: keep-alive`.
     """
 
     def __init__(
         self,
-        shelf: ResponseCache,
+        responses: ResponseCache,
         origins: Sequence[str],
         counters: DeliveryMetrics,
-        kept_alive: bytes,
+        keep_alive: bytes,
         root_path: str = "",
     ) -> None:
-        """Answer from `shelf`, count in `counters`; paths may come with `root_path` before them."""
+        """Paths may begin with `root_path`."""
         self._root_path = root_path
-        self._shelf = shelf
+        self._responses = responses
         self._counters = counters
-        self._last = _lines(of_every_answer(origins))
-        self._kept_alive = kept_alive
+        self._common_headers = _lines(of_every_answer(origins))
+        self._keep_alive = keep_alive
         self._heads: dict[bytes, CacheableRequest | None] = {}
         self._ready: dict[CacheableRequest, bytes | None] = {}
-        self._whole: dict[bytes, tuple[int, bytes]] = {}
-        self._of: tuple[int, tuple[int, int]] = (0, (0, 0))
+        self._by_bytes: dict[bytes, tuple[int, bytes]] = {}
+        self._valid_for: tuple[int, tuple[int, int]] = (0, (0, 0))
 
-    def __call__(self, came: bytes) -> tuple[int, bytes] | None:
-        """Answer the first request, if it is whole and simple."""
+    def __call__(self, received: bytes) -> tuple[int, bytes] | None:
+        """Answer the first request, if it is complete and cacheable."""
         now = int(time.time())
-        if self._of != (now, self._shelf.version):
-            self._of = now, self._shelf.version
+        if self._valid_for != (now, self._responses.version):
+            self._valid_for = now, self._responses.version
             self._ready.clear()
-            self._whole.clear()
-        answered = self._whole.get(came)  # nearly always one request came, and came before
+            self._by_bytes.clear()
+        answered = self._by_bytes.get(received)  # usually it is one request, and the same one as before
         if answered is None:
-            answered = self._answer(came, now)
+            answered = self._respond(received, now)
         if answered is not None:
             self._counters.prebuilt += 1
         return answered
 
-    def _answer(self, came: bytes, now: int) -> tuple[int, bytes] | None:
-        end = came.find(END, 0, MOST) + len(END)
-        if end < len(END):
+    def _respond(self, received: bytes, now: int) -> tuple[int, bytes] | None:
+        end = received.find(HEAD_END, 0, MAX_HEAD) + len(HEAD_END)
+        if end < len(HEAD_END):
             return None
-        head = came[:end]
-        asked = self._heads[head] if head in self._heads else self._read(head)
-        if asked is None:
+        head = received[:end]
+        request = self._heads[head] if head in self._heads else self._parse(head)
+        if request is None:
             return None
-        answer = self._ready[asked] if asked in self._ready else self._build(asked, now)
-        if answer is None:
+        response = self._ready[request] if request in self._ready else self._build(request, now)
+        if response is None:
             return None
-        if end == len(came) and len(self._whole) < _HEADS:
-            self._whole[came] = end, answer
-        return end, answer
+        if end == len(received) and len(self._by_bytes) < _MAX_HEADS:
+            self._by_bytes[received] = end, response
+        return end, response
 
-    def _read(self, head: bytes) -> CacheableRequest | None:
-        if len(self._heads) >= _HEADS:
+    def _parse(self, head: bytes) -> CacheableRequest | None:
+        if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
-        read = self._heads[head] = cacheable(head)
-        return read
+        request = self._heads[head] = cacheable(head)
+        return request
 
-    def _build(self, asked: CacheableRequest, now: int) -> bytes | None:
-        if len(self._ready) >= _READY:
+    def _build(self, request: CacheableRequest, now: int) -> bytes | None:
+        if len(self._ready) >= _MAX_READY:
             self._ready.clear()
-        found = self._shelf.find(strip_root_path(self._root_path, asked.path), asked.prefers_json)
+        found = self._responses.find(strip_root_path(self._root_path, request.path), request.prefers_json)
         if found is None:
             return None
-        status, headers, body = found.answer(asked.zipped, asked.known_tag, http_date(now))
-        parts = [b"HTTP/1.1 ", status.encode(), b"\r\n", _lines(headers), self._last]
-        parts += [self._kept_alive if asked.keep_alive else b"", b"\r\n", b"" if asked.head_only else body]
-        answer = self._ready[asked] = b"".join(parts)
-        return answer
+        status, headers, body = found.answer(request.gzip, request.known_tag, http_date(now))
+        parts = [b"HTTP/1.1 ", status.encode(), b"\r\n", _lines(headers), self._common_headers]
+        parts += [
+            self._keep_alive if request.keep_alive else b"",
+            b"\r\n",
+            b"" if request.head_only else body,
+        ]
+        response = self._ready[request] = b"".join(parts)
+        return response
 
 
 def _lines(headers: Sequence[tuple[str, str]]) -> bytes:

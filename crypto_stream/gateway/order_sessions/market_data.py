@@ -21,13 +21,13 @@ MAX_SUBSCRIPTIONS = 50_000
 
 
 class Subscriber(Protocol):
-    """The session behind a subscription."""
+    """The session that a subscription belongs to."""
 
     number: int
     style: Style
 
     def offer(self, frame: Sendable) -> int:
-        """Send a frame unless the client is behind; return its size in bytes, or 0."""
+        """Send a frame unless the client is slow; return its size in bytes, or 0."""
 
 
 class Subscription(NamedTuple):
@@ -42,21 +42,21 @@ class Subscription(NamedTuple):
 class _Uncompressed(NamedTuple):
     """A frame for one client, which would cost more to compress than that would save."""
 
-    plain: bytes
+    uncompressed: bytes
 
     @property
     def deflated(self) -> bytes:
-        return self.plain
+        return self.uncompressed
 
 
 class _Subscribers:
-    """The subscriptions to one instrument by session number; `behind` have not been sent the newest quote."""
+    """The subscriptions to one instrument by session number; `slow` ones lack the newest quote."""
 
-    __slots__ = ("behind", "by_session", "sent_version")
+    __slots__ = ("by_session", "sent_version", "slow")
 
     def __init__(self, version: int) -> None:
         self.by_session: dict[int, Subscription] = {}
-        self.behind: set[int] = set()
+        self.slow: set[int] = set()
         self.sent_version = version
 
 
@@ -65,7 +65,7 @@ _Encoded = dict[tuple[Form, Style], tuple[bytes, bytes]]
 
 
 class MarketData:
-    """Send each subscriber the newest quote when it changes; a client that is behind gets it later."""
+    """Send each subscriber the newest quote when it changes; slow clients get it later."""
 
     def __init__(
         self,
@@ -109,12 +109,12 @@ class MarketData:
         self._counters.subscriptions -= 1
         subscribers = self._subscribers[subscription.symbol]
         del subscribers.by_session[subscription.session.number]
-        subscribers.behind.discard(subscription.session.number)
+        subscribers.slow.discard(subscription.session.number)
         if not subscribers.by_session:
             del self._subscribers[subscription.symbol]
 
     def flush(self) -> None:
-        """Send the quotes that changed since the last flush, and the newest to clients that were behind."""
+        """Send the quotes that changed since the last flush, and the newest ones to slow clients."""
         served = 0
         for symbol, subscribers in list(self._subscribers.items()):
             version = self._version(symbol)
@@ -122,7 +122,7 @@ class MarketData:
                 subscribers.sent_version = version
                 targets = list(subscribers.by_session)
             else:
-                targets = list(subscribers.behind)
+                targets = list(subscribers.slow)
             encoded: _Encoded = {}
             for number in targets:
                 if subscription := subscribers.by_session.get(number):
@@ -141,10 +141,10 @@ class MarketData:
             self._counters.encoded += 1
         prefix, suffix = encoded[key]
         if session.offer(_Uncompressed(framed(TEXT, prefix + subscription.id.encode() + suffix))):
-            subscribers.behind.discard(session.number)
+            subscribers.slow.discard(session.number)
             self._counters.updates += 1
         elif session.number in subscribers.by_session:  # else the failed send has just ended the session
-            subscribers.behind.add(session.number)
+            subscribers.slow.add(session.number)
 
     def _version(self, symbol: str) -> int:
         return self._mirror.versions.get(symbol, 0)

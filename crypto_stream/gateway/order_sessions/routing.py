@@ -12,7 +12,7 @@ from uuid import uuid4 as new_uuid
 from flask import Blueprint, Response, request
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.gateway.delivery.handshake import Answer
+from crypto_stream.gateway.delivery.handshake import HandshakeResponse
 from crypto_stream.gateway.delivery.upgrades import Upgrades
 from crypto_stream.gateway.order_sessions.limits import Client
 from crypto_stream.gateway.order_sessions.session import OrderSession
@@ -100,14 +100,14 @@ class OrderRouting:
         if len(self._sessions) + len(self._viewers) >= self._max_connections:
             text = "This gateway has reached its limit of connections; try again later."
             raise _with(ProblemError(503, "too_many_viewers", text), ("Retry-After", "5"))
-        answer = self._upgrades.judge(environ, compression=False, counted=False)
+        answer = self._upgrades.respond(environ, compression=False, counted=False)
         if answer.status != HTTPStatus.SWITCHING_PROTOCOLS:
             raise _handshake_problem(answer)
 
         def make(descriptor: int, on_close: Callable[[], None]) -> OrderSession:
             return self._sessions.open(descriptor, self._upgrades.bounds, client, on_close)
 
-        session = self._upgrades.enter(environ, answer, make, counted=False)
+        session = self._upgrades.upgrade(environ, answer, make, counted=False)
         # The client_id is a secret (whoever knows it trades as its owner), so it is never logged.
         log.info(
             "client connected",
@@ -139,7 +139,7 @@ def _client(environ: dict[str, Any]) -> Client:
     return Client(owner or str(new_uuid()), owner is None, modes[0] == "extended", address)
 
 
-def _handshake_problem(answer: Answer) -> ProblemError:
+def _handshake_problem(answer: HandshakeResponse) -> ProblemError:
     text = answer.body.decode().strip() or answer.phrase
     problem = ProblemError(answer.status, _CODES.get(answer.status, "bad_handshake"), text)
     kept = {"upgrade", "sec-websocket-version"}

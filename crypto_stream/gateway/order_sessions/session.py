@@ -140,7 +140,7 @@ class OrderSession(WebSocket):
             self._forms[ask.symbol] = form
         host.ask(command(self.number, ref, ask))
         if self._pending.full():
-            self.hold(True)
+            self.pause_reading(True)
 
     def _identify(self, ask: Identify, request_id: RequestId, *, first: bool) -> None:
         """Continue as the owner that the client names; as the first message, nothing was done before."""
@@ -188,7 +188,7 @@ class OrderSession(WebSocket):
         rate = self._host.limits.rate
         text = f"at most {rate} messages a second (order_rate): this one was not done"
         self.refuse(_RATE_LIMITED, text, request_id)
-        self.rest(self._rate_limit.pause_s())
+        self.delay_reading(self._rate_limit.pause_s())
         if self._rate_limit.abusive():
             self._host.counters.disconnected["rate"] += 1
             text = f"{MAX_REFUSALS} messages over the limit of {rate} a second in {REFUSALS_WITHIN_S:g} s"
@@ -233,7 +233,7 @@ class OrderSession(WebSocket):
 
     def backlog(self) -> int:
         """Count the bytes queued for the client."""
-        self._backlog_bound = sum(map(len, self._owed))
+        self._backlog_bound = sum(map(len, self._unsent))
         return self._backlog_bound
 
     def close_with_error(self, code: str, reason: str) -> None:
@@ -268,7 +268,7 @@ class OrderSession(WebSocket):
         for one in self._pending.take_all():
             text = f"the connection to the engine was lost; {_UNKNOWN_OUTCOME}"
             self.refuse("engine_unreachable", text, one.request_id)
-        self.hold(False)
+        self.pause_reading(False)
 
     def _trades_list(self, message: Traded, command: PendingCommand) -> bytes:
         return replies.trades_list(
@@ -283,7 +283,7 @@ class OrderSession(WebSocket):
     def _take_pending(self, ref: int) -> PendingCommand | None:
         taken = self._pending.take(ref)
         if taken is not None and self._pending.half_empty():
-            self.hold(False)
+            self.pause_reading(False)
         return taken
 
     def _form(self, symbol: str) -> Form:
@@ -300,7 +300,7 @@ class OrderSession(WebSocket):
             text = f"the engine did not answer within {ANSWER_TIMEOUT_S:g} s; {_UNKNOWN_OUTCOME}"
             self.refuse("engine_unreachable", text, one.request_id)
         if self._pending.half_empty():
-            self.hold(False)
+            self.pause_reading(False)
         if not self.waiting():
             self._slow_since_s = None
         elif self._slow_since_s is None:
@@ -312,7 +312,7 @@ class OrderSession(WebSocket):
             self._heartbeat()
 
     def _heartbeat(self) -> None:
-        if not self.silent() or self._slow_since_s is not None or self._held:
+        if not self.silent() or self._slow_since_s is not None or self._reading_paused:
             self._pinged = False  # the client is alive, or we are not reading from it
         elif self._pinged:
             self.drop("no answer to a ping")

@@ -93,7 +93,7 @@ class OrderSessions:
         if self.up:
             session.attach()
         elif self.startup is not None and self.startup.active():
-            session.hold(True)  # read nothing until the engine is connected or the grace period is over
+            session.pause_reading(True)  # until the engine is connected or the grace period is over
         return session
 
     def ended(self, number: int, reason: str) -> None:
@@ -204,7 +204,7 @@ class OrderSessions:
         self.up = True
         for session in list(self._sessions.values()):
             session.attach()
-            session.hold(False)
+            session.pause_reading(False)
 
     def engine_lost(self) -> None:
         """Drop the unsent commands and inform the sessions: the connection to the engine is lost."""
@@ -244,7 +244,7 @@ class OrderSessions:
         if self.startup is not None and not self.startup.active():
             self.startup = None
             for session in list(self._sessions.values()):
-                session.hold(False)
+                session.pause_reading(False)
         for count, session in enumerate(list(self._sessions.values()), 1):
             if session.number in self._sessions:
                 session.check(now_s)

@@ -1,7 +1,7 @@
-"""Green-thread servers, one file each: importing such a file first makes the standard library green.
+"""Green-thread servers, one file each. It must be imported first: it patches the standard library.
 
-Each offers `ASYNC_MODE` (Flask-SocketIO's name of it), `KEPT_ALIVE` (its header lines that confirm a
-`Connection: keep-alive`), `Hub` (`delivery.hub`), `Pause` (`fast.desk`) and `Server(app, listener, manners)`
-with `running`, `sweep()` and `stop()`; the library's own parser sees only what the intake (`http.intake`)
-gives it.
+Each defines `ASYNC_MODE` (its name in Flask-SocketIO), `KEEP_ALIVE` (the header lines with which it confirms
+`Connection: keep-alive`), `Hub` (`delivery.hub`), `Pause` (`http_cache.connection`), and
+`Server(app, listener, context)` with `running`, `sweep()` and `stop()`. The library's own parser sees only
+complete requests from `http.intake`.
 """

@@ -1,15 +1,15 @@
-"""Serve with eventlet. Importing this file first makes the standard library green."""
+"""Serve with eventlet. Import this file first: it patches the standard library."""
 
 import warnings
 
 with warnings.catch_warnings():
-    # eventlet is kept alive for bug fixes only and says so at every import; we know.
+    # eventlet warns at each import that it is in maintenance mode.
     warnings.simplefilter("ignore")
     import eventlet
 
     eventlet.monkey_patch()
 
-# Only now may anything else be imported: it must see the green standard library.
+# Anything else may be imported only now: it must see the patched standard library.
 import contextlib
 import io
 import logging
@@ -23,33 +23,33 @@ import eventlet.wsgi
 
 from crypto_stream.gateway.delivery.hub import DETACH
 from crypto_stream.gateway.http.acceptor import Acceptor
-from crypto_stream.gateway.http.arrivals import IDLE_S, Arrivals, Caller
-from crypto_stream.gateway.http.intake import WRITE_S, Intake, Manners
+from crypto_stream.gateway.http.intake import WRITE_S, ConnectionContext, Intake
+from crypto_stream.gateway.http.new_connections import IDLE_S, NewConnections, RequestConnection
 
 ASYNC_MODE = "eventlet"
-KEPT_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % IDLE_S
+KEEP_ALIVE = b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n" % IDLE_S
 
-# Asking for the thread's name in a green thread makes a thread object that eventlet never frees.
+# Logging a green thread's name would create a thread object that eventlet never frees.
 logging.logThreads = False
 
 
 class Hub:
-    """The hub of this process's green threads."""
+    """This process's hub, the event loop of its green threads."""
 
-    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
-        """Call whenever there is something to read, or the connection broke."""
+    def on_readable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever the socket is readable or has failed."""
         return self._watch("read", descriptor, call)
 
-    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
-        """Call whenever something can be written, or the connection broke."""
+    def on_writable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever the socket is writable or has failed."""
         return self._watch("write", descriptor, call)
 
-    def soon(self, call: Callable[..., None], *args: Any) -> None:
-        """Call once on the hub, after what runs now."""
+    def call_soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Call once, after the current callback."""
         eventlet.hubs.get_hub().schedule_call_global(0, call, *args)
 
-    def later(self, seconds: float, call: Callable[..., None]) -> None:
-        """Call once on the hub, after this time."""
+    def call_later(self, seconds: float, call: Callable[..., None]) -> None:
+        """Call once, after this time."""
         eventlet.hubs.get_hub().schedule_call_global(seconds, call)
 
     def spawn(self, call: Callable[[], None]) -> None:
@@ -62,13 +62,13 @@ class Hub:
 
 
 class Pause:
-    """Lets the green thread that made it wait (`fast.desk`)."""
+    """Suspends the green thread that created it (`http_cache.connection`)."""
 
     def __init__(self) -> None:
         self._thread = eventlet.getcurrent()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until `end`; False after this long without it."""
+        """Suspend the thread until `resume`; False if that is not called within this time."""
         hub = eventlet.hubs.get_hub()
         timer = hub.schedule_call_global(seconds, self._thread.switch, False)
         try:
@@ -76,17 +76,17 @@ class Pause:
         finally:
             timer.cancel()
 
-    def end(self) -> None:
-        """Let it go on, now; for callbacks of the hub, once for each `wait`."""
+    def resume(self) -> None:
+        """Resume the thread immediately; to be called on the hub, once for each `wait`."""
         self._thread.switch(True)
 
 
 class Server:
-    """Accept and serve connections from now on, as many as `manners.connections` has room for."""
+    """Accepts and serves connections, as many as `context.connections` has room for."""
 
-    def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
-        """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._manners = manners
+    def __init__(self, app: Callable[..., Any], listener: Any, context: ConnectionContext) -> None:
+        """Start serving on a (green) listening socket; requests not answered by the intake go to `app`."""
+        self._context = context
         self._wsgi = eventlet.wsgi.Server(
             listener,
             listener.getsockname(),
@@ -96,10 +96,10 @@ class Server:
             keepalive=IDLE_S,
             socket_timeout=WRITE_S,
         )
-        hub, connections = Hub(), manners.connections
-        self._arrivals = Arrivals(listener.family, hub, connections, manners.join, self._serve)
+        hub, connections = Hub(), context.connections
+        self._new_connections = NewConnections(listener.family, hub, connections, context.join, self._serve)
         self._acceptor = Acceptor(
-            listener.fd, hub, connections, manners.counters, manners.throttle, self._take
+            listener.fd, hub, connections, context.counters, context.throttle, self._take
         )
 
     @property
@@ -108,46 +108,48 @@ class Server:
         return self._acceptor.running
 
     def sweep(self) -> None:
-        """End the connections that never asked anything."""
-        self._arrivals.sweep()
+        """Close the connections that have been idle for too long."""
+        self._new_connections.sweep()
 
     def stop(self) -> None:
-        """Accept no more; what is open ends with the process."""
+        """Stop accepting; open connections end with the process."""
         self._acceptor.stop()
 
     def _take(self, descriptor: int, address: Any) -> None:
-        eventlet.hubs.notify_opened(descriptor)  # its number may have been another connection's
-        self._arrivals.take(descriptor, address)
+        eventlet.hubs.notify_opened(descriptor)  # the number may be known from a closed connection
+        self._new_connections.take(descriptor, address)
 
-    def _serve(self, caller: Caller) -> None:
-        state = [caller.peer, caller.connection, eventlet.wsgi.STATE_REQUEST]
-        _Connection(caller, self._manners, state, self._wsgi)
+    def _serve(self, connection: RequestConnection) -> None:
+        state = [connection.peer, connection.socket, eventlet.wsgi.STATE_REQUEST]
+        _Connection(connection, self._context, state, self._wsgi)
 
 
 class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
-    """One HTTP connection, whose socket a WebSocket may take away."""
+    """One HTTP connection, which may become a WebSocket."""
 
     rfile: Any
     environ: Any
-    _taken = False
+    _detached = False
 
-    def __init__(self, caller: Caller, manners: Manners, state: Any, server: Any) -> None:
-        self._caller = caller
-        self._manners = manners
+    def __init__(
+        self, connection: RequestConnection, context: ConnectionContext, state: Any, server: Any
+    ) -> None:
+        self._accepted = connection
+        self._context = context
         super().__init__(state, server)
 
     def handle(self) -> None:
-        self.capitalize_response_headers = False  # ours are as they shall be
+        self.capitalize_response_headers = False  # ours are capitalised as intended
         super().handle()
 
     def setup(self) -> None:
         super().setup()
         self.rfile.close()
         self.rfile = io.BytesIO()
-        self._intake = Intake(self._caller, self.connection.fd, self._manners, Hub(), Pause)
+        self._intake = Intake(self._accepted, self.connection.fd, self._context, Hub(), Pause)
 
     def _read_request_line(self) -> Any:
-        """Read the first line of what the intake gives: a whole request, or the end."""
+        """Get a complete request from the intake, or nothing at the end, and read its first line."""
         self.rfile = io.BytesIO(self._intake.next())
         return self.rfile.readline()
 
@@ -158,17 +160,17 @@ class _Connection(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         return environ
 
     def _detach(self) -> tuple[int, bytes]:
-        """Hand the connection over: from now on this server only closes its own descriptor of it."""
+        """Return a descriptor of the connection: this server then only closes its own copy of it."""
         descriptor = os.dup(self.connection.fileno())
-        self._taken = True
+        self._detached = True
         eventlet.wsgi.WSGI_LOCAL.already_handled = True
         eventlet.hubs.notify_opened(descriptor)
         return descriptor, self._intake.rest()
 
     def finish(self) -> None:
         self._intake.leave()
-        self.environ = {}  # the last request's, by which eventlet makes them hold each other
-        if not self._taken:
+        self.environ = {}  # it refers to us: avoid a reference cycle
+        if not self._detached:
             super().finish()
             return
         for part in (self.wfile, self.connection):

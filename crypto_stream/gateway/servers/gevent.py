@@ -1,10 +1,10 @@
-"""Serve with gevent. Importing this file first makes the standard library green."""
+"""Serve with gevent. Import this file first: it patches the standard library."""
 
 from gevent import monkey
 
 monkey.patch_all()
 
-# Only now may anything else be imported: it must see the green standard library.
+# Anything else may be imported only now: it must see the patched standard library.
 import io  # noqa: E402
 import logging  # noqa: E402
 import os  # noqa: E402
@@ -17,33 +17,33 @@ from gevent.pywsgi import WSGIHandler, WSGIServer  # noqa: E402
 
 from crypto_stream.gateway.delivery.hub import DETACH  # noqa: E402
 from crypto_stream.gateway.http.acceptor import Acceptor  # noqa: E402
-from crypto_stream.gateway.http.arrivals import Arrivals, Caller  # noqa: E402
-from crypto_stream.gateway.http.intake import Intake, Manners  # noqa: E402
+from crypto_stream.gateway.http.intake import ConnectionContext, Intake  # noqa: E402
+from crypto_stream.gateway.http.new_connections import NewConnections, RequestConnection  # noqa: E402
 
 ASYNC_MODE = "gevent"
-KEPT_ALIVE = b""  # pywsgi confirms it to HTTP/1.0 only
+KEEP_ALIVE = b""  # pywsgi confirms it for HTTP/1.0 only
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 _library = logging.getLogger(f"{__name__}.library")
 
 
 class Hub:
-    """The hub of this process's green threads."""
+    """This process's hub, the event loop of its green threads."""
 
-    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
-        """Call whenever there is something to read, or the connection broke."""
+    def on_readable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever the socket is readable or has failed."""
         return self._watch(_READ, descriptor, call)
 
-    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
-        """Call whenever something can be written, or the connection broke."""
+    def on_writable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+        """Call whenever the socket is writable or has failed."""
         return self._watch(_WRITE, descriptor, call)
 
-    def soon(self, call: Callable[..., None], *args: Any) -> None:
-        """Call once on the hub, after what runs now."""
+    def call_soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Call once, after the current callback."""
         get_hub().loop.run_callback(call, *args)
 
-    def later(self, seconds: float, call: Callable[..., None]) -> None:
-        """Call once on the hub, after this time."""
+    def call_later(self, seconds: float, call: Callable[..., None]) -> None:
+        """Call once, after this time."""
         timer = get_hub().loop.timer(seconds)
 
         def run() -> None:
@@ -64,13 +64,13 @@ class Hub:
 
 
 class Pause:
-    """Lets the green thread that made it wait (`fast.desk`)."""
+    """Suspends the green thread that created it (`http_cache.connection`)."""
 
     def __init__(self) -> None:
         self._thread = gevent.getcurrent()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until `end`; False after this long without it."""
+        """Suspend the thread until `resume`; False if that is not called within this time."""
         hub = get_hub()
         timer = hub.loop.timer(seconds)
         timer.start(self._thread.switch, False)
@@ -79,23 +79,23 @@ class Pause:
         finally:
             timer.close()
 
-    def end(self) -> None:
-        """Let it go on, now; for callbacks of the hub, once for each `wait`."""
+    def resume(self) -> None:
+        """Resume the thread immediately; to be called on the hub, once for each `wait`."""
         self._thread.switch(True)
 
 
 class Server:
-    """Accept and serve connections from now on, as many as `manners.connections` has room for."""
+    """Accepts and serves connections, as many as `context.connections` has room for."""
 
-    def __init__(self, app: Callable[..., Any], listener: Any, manners: Manners) -> None:
-        """Serve `app` on a listening (green) socket, and first what the intake answers."""
-        self._manners = manners
+    def __init__(self, app: Callable[..., Any], listener: Any, context: ConnectionContext) -> None:
+        """Start serving on a (green) listening socket; requests not answered by the intake go to `app`."""
+        self._context = context
         self._wsgi = WSGIServer(listener, app, log=None, error_log=_library)
         self._wsgi.init_socket()
-        hub, connections = Hub(), manners.connections
-        self._arrivals = Arrivals(listener.family, hub, connections, manners.join, self._serve)
+        hub, connections = Hub(), context.connections
+        self._new_connections = NewConnections(listener.family, hub, connections, context.join, self._serve)
         self._acceptor = Acceptor(
-            listener._sock, hub, connections, manners.counters, manners.throttle, self._arrivals.take
+            listener._sock, hub, connections, context.counters, context.throttle, self._new_connections.take
         )
 
     @property
@@ -104,35 +104,35 @@ class Server:
         return self._acceptor.running
 
     def sweep(self) -> None:
-        """End the connections that never asked anything."""
-        self._arrivals.sweep()
+        """Close the connections that have been idle for too long."""
+        self._new_connections.sweep()
 
     def stop(self) -> None:
-        """Accept no more; what is open ends with the process."""
+        """Stop accepting; open connections end with the process."""
         self._acceptor.stop()
 
-    def _serve(self, caller: Caller) -> None:
-        _Connection(caller, self._manners, self._wsgi).handle()
+    def _serve(self, connection: RequestConnection) -> None:
+        _Connection(connection, self._context, self._wsgi).handle()
 
 
 class _Connection(WSGIHandler):  # type: ignore[misc]
-    """One HTTP connection, whose socket a WebSocket may take away."""
+    """One HTTP connection, which may become a WebSocket."""
 
     socket: Any
     rfile: Any
-    _taken: Any = None
+    _detached: Any = None
 
-    def __init__(self, caller: Caller, manners: Manners, server: Any) -> None:
-        super().__init__(caller.connection, caller.peer, server, io.BytesIO())
-        self._intake = Intake(caller, caller.connection._sock, manners, Hub(), Pause)
+    def __init__(self, connection: RequestConnection, context: ConnectionContext, server: Any) -> None:
+        super().__init__(connection.socket, connection.peer, server, io.BytesIO())
+        self._intake = Intake(connection, connection.socket._sock, context, Hub(), Pause)
 
     def handle(self) -> None:
         try:
             super().handle()
         finally:
-            self._intake.leave()  # if an error was in the way
-        if self._taken is not None:  # else it would stay open until the garbage collector comes
-            self._taken.close()
+            self._intake.leave()  # in case of an error
+        if self._detached is not None:  # otherwise it stays open until garbage collection
+            self._detached.close()
 
     def handle_one_request(self) -> Any:
         goes_on = super().handle_one_request()
@@ -141,18 +141,18 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
         return goes_on
 
     def read_requestline(self) -> Any:
-        """Read the first line of what the intake gives: a whole request, or the end."""
+        """Get a complete request from the intake, or nothing at the end, and read its first line."""
         self.rfile = io.BytesIO(self._intake.next())
         return super().read_requestline()
 
     def finalize_headers(self) -> None:
-        """Say that the connection ends where it does: pywsgi says so to HTTP/1.0 only."""
+        """Add `Connection: close` at the end of a connection: pywsgi does so for HTTP/1.0 only."""
         super().finalize_headers()
         if self.close_connection and self.request_version == "HTTP/1.1":
             self.response_headers.append((b"Connection", b"close"))
 
     def _write_with_headers(self, data: bytes) -> None:
-        """Send head and body at once: a client that hangs up after the head would not see why."""
+        """Send head and body in one write: a client that hangs up after the head would miss the body."""
         held: list[bytes] = []
         self._sendall = held.append
         try:
@@ -169,8 +169,8 @@ class _Connection(WSGIHandler):  # type: ignore[misc]
         return environ
 
     def _detach(self) -> tuple[int, bytes]:
-        """Hand the connection over: from now on this server only closes its own descriptor of it."""
+        """Return a descriptor of the connection: this server then only closes its own copy of it."""
         descriptor = os.dup(self.socket.fileno())
-        self._taken, self.socket = self.socket, None
+        self._detached, self.socket = self.socket, None
         self.close_connection = True
         return descriptor, self._intake.rest()

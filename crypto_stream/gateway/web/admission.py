@@ -8,9 +8,9 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.delivery.handshake import Answer
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
-from crypto_stream.gateway.delivery.presence import Presence
 from crypto_stream.gateway.web.connect import FULL
 from crypto_stream.gateway.web.headers import SECURITY, Wsgi
 from crypto_stream.gateway.web.origins import allowed, refusal
@@ -82,7 +82,7 @@ class AdmissionRules(NamedTuple):
     """
 
     max_sessions: int
-    presence: Presence
+    address_limit: AddressLimit
     counters: DeliveryMetrics
     full: Callable[[], bool]
     polling: bool = True

@@ -156,8 +156,10 @@ class GatewayMetrics(Collector):
     def _of_viewers(self) -> Iterator[Metric]:
         counters = self._counters
         yield _gauge("viewers", "Connected viewers.", len(self._delivery.viewers))
-        yield _gauge("viewers_behind", "Viewers that cannot keep up at the moment.", self._delivery.behind())
-        yield _gauge("viewer_waiting", "Frames queued for viewers.", self._delivery.depth())
+        yield _gauge(
+            "viewers_behind", "Viewers that cannot keep up at the moment.", self._delivery.count_slow()
+        )
+        yield _gauge("viewer_waiting", "Frames queued for viewers.", self._delivery.count_queued())
         yield _gauge("channels", "Distinct subscriptions among the viewers.", len(self._delivery.channels))
         flushes = CounterMetricFamily(f"{_P}flushes", "Flushes to viewers.", labels=["interval_ms"])
         for interval_ms, number in sorted(counters.flushes.items()):

@@ -52,7 +52,7 @@ async def test_a_session_ended_by_the_engine_gets_the_reason(bus: Path) -> None:
     async with Engine(bus, instruments=EXCHANGED) as engine, running(bus) as gateway:
         async with trading(gateway.url, "mode=extended") as trader:
             number, attach = await attached(engine)
-            engine.tell(number, Cut(attach.session, "too_many_sessions", "at most 20 connections"))
+            engine.send_orders(number, Cut(attach.session, "too_many_sessions", "at most 20 connections"))
             said = await trader.until(2)
             with contextlib.suppress(ConnectionClosed):
                 await trader.raw()
@@ -87,7 +87,7 @@ async def test_the_total_backlog_is_bounded(bus: Path, server: str) -> None:
             await one.send(text('{"messageType":5,"message":{}}') * 4)
         await until(lambda: len(asked(engine, ListOrders)) == 4 * _NOT_READING)
         for number, command in asked(engine, ListOrders):
-            engine.tell(number, Listed(command.session, command.ref, orders))
+            engine.send_orders(number, Listed(command.session, command.ref, orders))
             await asyncio.sleep(0.005)
             most = max(most, psutil.Process(gateway.process.pid).memory_info().rss)
         await other.tell(1, instrument=2)

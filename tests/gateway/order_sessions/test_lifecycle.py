@@ -97,11 +97,11 @@ async def test_reports_go_to_open_sessions_and_are_acknowledged_before_they_end(
             made = order(Place(1, 1, Ticket("eurrub", Side.BUY, "10", "87")), status=Status.FILLED)
             trade = {"last_amount": "1", "last_price": "87"}
             told = [report(made, seq, ExecType.TRADE, **trade) for seq in range(1, 2001)]
-            engine.tell(link, *(Happened(session.session, 0, one) for one in told))
+            engine.send_orders(link, *(Happened(session.session, 0, one) for one in told))
             got = [(await trader.until(3))["seq"] for _ in told]
             await until(lambda: [one.seq for _, one in asked(engine, Received)][-1:] == [2000])
         await next_asked(engine, Detach)
-        engine.tell(link, Happened(session.session, 0, told[0]))
+        engine.send_orders(link, Happened(session.session, 0, told[0]))
         async with trading(gateway.url) as other:
             await other.answer("{}")
 

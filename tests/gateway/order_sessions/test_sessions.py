@@ -27,7 +27,7 @@ from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
 from tests.gateway.engine import quote as a_quote
 from tests.gateway.order_sessions.trader import EXCHANGED, OWNER, PLACE, order, report
-from tests.gateway.wired import Hub, bounds
+from tests.gateway.websocket_pair import Hub, bounds
 
 SLOW_CLIENT_TIMEOUT_S = 30.0
 

@@ -143,7 +143,7 @@ class Exchange:
         for gateway, command in new:
             if isinstance(command, Place):
                 told = report(order(command), next(self._seqs))
-                self.engine.tell(gateway, Happened(command.session, command.ref, told))
+                self.engine.send_orders(gateway, Happened(command.session, command.ref, told))
 
     async def run(self) -> None:
         """Answer until cancelled."""

@@ -1,4 +1,4 @@
-"""The WebSocket class by itself: real sockets, a hub at the test's command, and every kind of nonsense."""
+"""The WebSocket class by itself: real sockets, a hub controlled by the test, and every kind of bad input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from websockets.frames import Close, Frame, Opcode
 
 from crypto_stream.gateway.delivery.frames import Frame as Sent
 from crypto_stream.gateway.delivery.frames import event
-from crypto_stream.gateway.delivery.handshake import answer
-from tests.gateway.wired import MOST, Wired, wired
+from crypto_stream.gateway.delivery.handshake import respond
+from tests.gateway.websocket_pair import MAX_MESSAGE, WebSocketPair, connected
 
 GOOD = {
     "REQUEST_METHOD": "GET",
@@ -33,14 +33,14 @@ def deflate() -> PerMessageDeflate:
 
 
 def close_code(frames: list[Frame]) -> int:
-    """Return the code of the close frame, which is the last."""
+    """Return the code of the close frame, which must be the last."""
     assert frames[-1].opcode is Opcode.CLOSE
     return Close.parse(bytes(frames[-1].data)).code
 
 
-def test_the_handshake_is_answered_as_the_standard_says() -> None:
+def test_the_handshake_follows_the_standard() -> None:
     """The example of RFC 6455, 1.3."""
-    made = answer(GOOD, compression=True)
+    made = respond(GOOD, compression=True)
 
     assert made.status == 101
     assert dict(made.headers)["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -60,18 +60,18 @@ def test_the_handshake_is_answered_as_the_standard_says() -> None:
         (None, True, False),
     ],
 )
-def test_compression_is_agreed_on_only_where_one_frame_serves_all(
+def test_compression_is_agreed_on_only_if_viewers_can_share_a_frame(
     offer: str | None, compression: bool, agreed: bool
 ) -> None:
-    """No memory between messages on either side, and never a smaller window than ours."""
+    """No context takeover on either side, and never a window smaller than ours."""
     environ = GOOD if offer is None else {**GOOD, "HTTP_SEC_WEBSOCKET_EXTENSIONS": offer}
 
-    made = answer(environ, compression=compression)
+    made = respond(environ, compression=compression)
 
-    told = dict(made.headers).get("Sec-WebSocket-Extensions")
+    header = dict(made.headers).get("Sec-WebSocket-Extensions")
     assert made.status == 101
     assert bool(made.extensions) == agreed
-    assert told == (
+    assert header == (
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover" * agreed or None
     )
 
@@ -90,26 +90,26 @@ def test_compression_is_agreed_on_only_where_one_frame_serves_all(
     ],
 )
 def test_a_broken_handshake_is_refused(changed: dict[str, str], status: int) -> None:
-    """With the status the standard names."""
-    assert answer({**GOOD, **changed}, compression=True).status == status
+    """With the status that the standard names."""
+    assert respond({**GOOD, **changed}, compression=True).status == status
 
 
 @given(
     st.dictionaries(st.sampled_from([*sorted(GOOD), "HTTP_SEC_WEBSOCKET_EXTENSIONS"]), st.text()),
     st.booleans(),
 )
-def test_no_handshake_breaks_the_judge(changed: dict[str, str], compression: bool) -> None:
-    """Whatever stands in the headers, there is an answer that fits on the wire or in a WSGI response."""
-    made = answer({**GOOD, **changed}, compression=compression)
+def test_every_handshake_gets_a_valid_response(changed: dict[str, str], compression: bool) -> None:
+    """Whatever the headers contain."""
+    made = respond({**GOOD, **changed}, compression=compression)
 
     assert made.status == 101 or made.status >= 400
     if made.status == 101:
         assert made.serialized().isascii()
 
 
-def test_messages_arrive_whole_whatever_their_frames() -> None:
-    """Text and binary, in one piece or several, with a ping in between that is answered."""
-    with wired() as one:
+def test_messages_are_assembled_from_fragments() -> None:
+    """Text and binary, in one frame or several, with a ping in between that is answered."""
+    with connected() as one:
         one.send(
             Frame(Opcode.TEXT, "grüße".encode()),
             Frame(Opcode.BINARY, b"\x00\xff"),
@@ -119,53 +119,53 @@ def test_messages_arrive_whole_whatever_their_frames() -> None:
             Frame(Opcode.CONT, b"c"),
         )
 
-        assert one.wire.messages == ["grüße", b"\x00\xff", "abc"]
+        assert one.websocket.messages == ["grüße", b"\x00\xff", "abc"]
         assert [(frame.opcode, frame.data) for frame in one.read()] == [(Opcode.PONG, b"?")]
 
 
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (Frame(Opcode.TEXT, b"x" * (MOST + 1)).serialize(mask=True), 1009),
+        (Frame(Opcode.TEXT, b"x" * (MAX_MESSAGE + 1)).serialize(mask=True), 1009),
         (b"\x81\xff" + struct.pack("!Q", 1 << 62) + b"mask", 1009),
         (Frame(Opcode.TEXT, b"\xff").serialize(mask=True), 1007),
         (Frame(Opcode.TEXT, b"unmasked").serialize(mask=False), 1002),
         (Frame(Opcode.CONT, b"of nothing").serialize(mask=True), 1002),
         (b"\xc1\x81mask?", 1002),
         (
-            Frame(Opcode.TEXT, b"x" * MOST, fin=False).serialize(mask=True)
+            Frame(Opcode.TEXT, b"x" * MAX_MESSAGE, fin=False).serialize(mask=True)
             + Frame(Opcode.CONT, b"x").serialize(mask=True),
             1009,
         ),
     ],
-    ids=[  # the frames' masks are random: they are no names
+    ids=[  # the frames' masks are random, so they cannot be ids
         *("too long", "much too long", "no UTF-8", "unmasked", "continuation of nothing"),
         *("reserved bit", "parts too long"),
     ],
 )
-def test_what_breaks_the_rules_is_told_why_and_ends(data: bytes, code: int) -> None:
-    """The client can read the close code, nothing reaches the application, and time ends what lingers."""
-    with wired() as one:
-        one.tell(data)
+def test_a_violation_closes_the_connection_with_a_code(data: bytes, code: int) -> None:
+    """The client can read it, nothing reaches the application, and a timeout ends what lingers."""
+    with connected() as one:
+        one.send_bytes(data)
 
         assert close_code(one.read()) == code
-        assert (one.wire.messages, one.wire.ends) == ([], 1)
+        assert (one.websocket.messages, one.websocket.ends) == ([], 1)
         one.hub.pass_time()
         assert not one.hub.watched(selectors.EVENT_READ)
 
 
-def test_a_bomb_that_unpacks_beyond_the_limit_ends_with_1009() -> None:
-    """What counts is the size after decompression."""
-    with wired([deflate()]) as one:
-        bomb = Frame(Opcode.TEXT, b"0" * (MOST + 1))
-        one.tell(bomb.serialize(mask=True, extensions=[deflate()]))
+def test_a_compression_bomb_ends_with_1009() -> None:
+    """The limit is on the size after decompression."""
+    with connected([deflate()]) as one:
+        bomb = Frame(Opcode.TEXT, b"0" * (MAX_MESSAGE + 1))
+        one.send_bytes(bomb.serialize(mask=True, extensions=[deflate()]))
 
         assert close_code(one.read()) == 1009
 
 
-def test_who_sends_too_much_that_is_no_message_is_read_more_slowly() -> None:
-    """A hundred pings are answered at once; of more only what one reading holds, until time has passed."""
-    with wired() as one:
+def test_many_frames_other_than_messages_are_read_more_slowly() -> None:
+    """A hundred pings are answered at once; of more, only what one read returns, until time has passed."""
+    with connected() as one:
         one.send(*[Frame(Opcode.PING, b"") for _ in range(100)])
         few = len(one.read())
         one.client.sendall(Frame(Opcode.PING, b"").serialize(mask=True) * 800)
@@ -181,25 +181,25 @@ def test_who_sends_too_much_that_is_no_message_is_read_more_slowly() -> None:
 
 
 def test_the_clients_close_is_echoed_and_ends_the_connection() -> None:
-    """Frames after it are not read, and nothing more is sent."""
-    with wired() as one:
+    """Frames after it are ignored, and nothing more is sent."""
+    with connected() as one:
         one.send(Frame(Opcode.CLOSE, Close(1000, "bye").serialize()), Frame(Opcode.TEXT, b"late"))
-        one.wire.put_frame(event("late", 1))
+        one.websocket.put_frame(event("late", 1))
         frames = one.read()
         one.client.close()
         one.settle()
 
         assert [frame.opcode for frame in frames] == [Opcode.CLOSE]
         assert close_code(frames) == 1000
-        assert (one.wire.messages, one.wire.ends) == ([], 1)
+        assert (one.websocket.messages, one.websocket.ends) == ([], 1)
         assert not one.hub.watched(selectors.EVENT_READ)
 
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_our_close_waits_for_an_answer_but_not_for_ever(answered: bool) -> None:
-    """Whether or not the client plays along, the connection ends."""
-    with wired() as one:
-        one.wire.end(1001, "going away")
+    """The connection ends whether or not the client answers."""
+    with connected() as one:
+        one.websocket.end(1001, "going away")
         frames = one.read()
         if answered:
             one.send(Frame(Opcode.CLOSE, Close(1001, "").serialize()))
@@ -210,29 +210,29 @@ def test_our_close_waits_for_an_answer_but_not_for_ever(answered: bool) -> None:
             one.hub.pass_time()
 
         assert close_code(frames) == 1001
-        assert one.wire.ends == 1
+        assert one.websocket.ends == 1
         assert not one.hub.watched(selectors.EVENT_READ)
 
 
-def test_a_client_that_vanishes_ends_once() -> None:
-    """A reset connection is an end like any other."""
-    with wired() as one:
+def test_a_reset_ends_the_connection_once() -> None:
+    """A reset is an end like any other."""
+    with connected() as one:
         one.client.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER: close sends a reset
         one.client.close()
         one.settle()
-        one.wire.offer(event("quotes", [1]))
+        one.websocket.offer(event("quotes", [1]))
 
-        assert one.wire.ends == 1
-        assert one.wire.waiting()
+        assert one.websocket.ends == 1
+        assert one.websocket.waiting()
 
 
-def stuff(one: Wired) -> tuple[list[Sent], int]:
-    """Offer numbered frames until one is refused; return those taken and how many bytes they were."""
+def fill(one: WebSocketPair) -> tuple[list[Sent], int]:
+    """Offer numbered frames until one is skipped; return the others and their total size."""
     taken: list[Sent] = []
     volume = 0
     for number in range(100_000):
         frame = event("quotes", [number, "x" * 5000])
-        size = one.wire.offer(frame)
+        size = one.websocket.offer(frame)
         if not size:
             return taken, volume
         taken.append(frame)
@@ -240,14 +240,14 @@ def stuff(one: Wired) -> tuple[list[Sent], int]:
     raise AssertionError("the kernel hides the slow reader")
 
 
-def test_who_does_not_read_is_behind_soon_and_gets_whole_frames_only() -> None:
-    """The kernel swallows little; the cut frame's rest and what must not be lost come later, in order."""
-    with wired() as one:
-        taken, volume = stuff(one)
-        waited = one.wire.waiting()
-        one.wire.put_frame(event("ack", 1))
-        one.wire.put_frame(event("ack", 2))
-        refused = one.wire.offer(event("quotes", ["refused"]))
+def test_a_client_that_does_not_read_is_soon_slow_and_gets_whole_frames() -> None:
+    """The kernel buffers little; the rest of a frame, and what must not be lost, come later in order."""
+    with connected() as one:
+        taken, volume = fill(one)
+        waited = one.websocket.waiting()
+        one.websocket.put_frame(event("ack", 1))
+        one.websocket.put_frame(event("ack", 2))
+        refused = one.websocket.offer(event("quotes", ["refused"]))
         reading = one.hub.watched(selectors.EVENT_READ)
         frames = one.read()
 
@@ -255,54 +255,54 @@ def test_who_does_not_read_is_behind_soon_and_gets_whole_frames_only() -> None:
         assert (waited, refused, reading) == (1, 0, False)
         sent = [bytes(frame.data).decode() for frame in frames]
         assert sent == [*(frame.encode() for frame in taken), '42["ack",1]', '42["ack",2]']
-        assert one.wire.waiting() == 0
-        assert one.wire.offer(event("quotes", ["new"]))
+        assert one.websocket.waiting() == 0
+        assert one.websocket.offer(event("quotes", ["new"]))
         assert one.hub.watched(selectors.EVENT_READ)
 
 
-def test_what_is_gathered_is_written_at_once_and_in_order() -> None:
-    """Nothing overtakes it, not even what is offered meanwhile; then all goes on as before."""
+def test_corked_frames_are_written_at_once_and_in_order() -> None:
+    """Nothing overtakes them, not even frames offered meanwhile; afterwards everything is as before."""
     frames = [event("quotes", number) for number in range(4)]
-    with wired() as both:
-        both.wire.gather()
-        both.wire.put_frame(frames[0])
-        offered = both.wire.offer(frames[1])
-        both.wire.put_frame(frames[2])
-        before = both.read()
-        both.wire.release()
-        after = both.client.recv(1 << 16)
-        both.wire.put_frame(frames[3])
-        later = both.client.recv(1 << 16)
+    with connected() as pair:
+        pair.websocket.cork()
+        pair.websocket.put_frame(frames[0])
+        offered = pair.websocket.offer(frames[1])
+        pair.websocket.put_frame(frames[2])
+        before = pair.read()
+        pair.websocket.uncork()
+        after = pair.client.recv(1 << 16)
+        pair.websocket.put_frame(frames[3])
+        later = pair.client.recv(1 << 16)
 
     assert before == []
-    assert offered == len(frames[1].plain)
-    assert after == b"".join(one.plain for one in frames[:3])
-    assert later == frames[3].plain
+    assert offered == len(frames[1].uncompressed)
+    assert after == b"".join(one.uncompressed for one in frames[:3])
+    assert later == frames[3].uncompressed
 
 
-def test_one_shared_frame_serves_who_compresses_and_who_does_not() -> None:
-    """Both read the same text; small frames stay as they are."""
+def test_clients_with_and_without_compression_share_a_frame() -> None:
+    """Both get the same text; small frames are never compressed."""
     frame, small = event("quotes", [{"symbol": "btcusdt", "price": "1"}] * 50), event("small", 1)
     texts = []
     for extension in (None, deflate()):
-        with wired([extension] if extension else []) as one:
+        with connected([extension] if extension else []) as one:
             one.protocol.extensions = [deflate()] if extension else []
-            size = one.wire.offer(frame)
-            one.wire.put_frame(small)
+            size = one.websocket.offer(frame)
+            one.websocket.put_frame(small)
             texts.append([bytes(received.data).decode() for received in one.read()])
-            assert (size == len(frame.plain)) == (extension is None)
+            assert (size == len(frame.uncompressed)) == (extension is None)
 
     assert texts == [[frame.encode(), small.encode()]] * 2
-    assert len(frame.deflated) < len(frame.plain) / 5
-    assert small.deflated is small.plain
+    assert len(frame.deflated) < len(frame.uncompressed) / 5
+    assert small.deflated is small.uncompressed
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536])
-def test_every_length_is_framed_rightly(size: int) -> None:
-    """Both limits of the three forms of a frame's length."""
+def test_every_length_is_framed_correctly(size: int) -> None:
+    """At the limits of the three encodings of a frame's length."""
     frame = Sent("x" * (size - 1) if size else "")
-    with wired() as one:
-        one.wire.put_frame(frame)
+    with connected() as one:
+        one.websocket.put_frame(frame)
 
         [received] = one.read()
         assert bytes(received.data).decode() == frame.encode()
@@ -310,7 +310,7 @@ def test_every_length_is_framed_rightly(size: int) -> None:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> bytes:
-    """Draw frames that are mostly right, with wrong opcodes, bits, lengths, masks and cuts among them."""
+    """Generate frames that are mostly valid, with wrong opcodes, bits, lengths, masks and truncations."""
     out = bytearray()
     for _ in range(draw(st.integers(1, 8))):
         first = draw(
@@ -328,31 +328,31 @@ def conversations(draw: st.DrawFn) -> bytes:
     return bytes(out)
 
 
-def survives(extensions: list[Any], data: bytes, cuts: list[int]) -> None:
-    """Feed the bytes in pieces; the wire must stay usable, or end once and let go of everything."""
-    with wired(extensions) as one:
+def check_survives(extensions: list[Any], data: bytes, cuts: list[int]) -> None:
+    """Feed the bytes in pieces; the WebSocket must stay usable, or end once and stop watching."""
+    with connected(extensions) as one:
         start = 0
         for cut in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
-            one.tell(data[start:cut])
+            one.send_bytes(data[start:cut])
             start = cut
         one.client.close()
         one.settle()
         one.hub.pass_time()
 
-        assert one.wire.ends == 1
+        assert one.websocket.ends == 1
         assert not one.hub.watched(selectors.EVENT_READ)
         assert not one.hub.watched(selectors.EVENT_WRITE)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=3), st.booleans())
-def test_no_bytes_break_a_wire(data: bytes, cuts: list[int], compressed: bool) -> None:
-    """Random bytes, split anywhere: no fault, no hang, one end."""
-    survives([deflate()] if compressed else [], data, cuts)
+def test_no_bytes_break_a_websocket(data: bytes, cuts: list[int], compressed: bool) -> None:
+    """Random bytes, split anywhere: no error, no hang, one end."""
+    check_survives([deflate()] if compressed else [], data, cuts)
 
 
 @settings(max_examples=150, deadline=None)
 @given(conversations(), st.lists(st.integers(0, 2000), max_size=3), st.booleans())
-def test_no_frames_break_a_wire(data: bytes, cuts: list[int], compressed: bool) -> None:
-    """Frames that are nearly right, split anywhere: no fault, no hang, one end."""
-    survives([deflate()] if compressed else [], data, cuts)
+def test_no_frames_break_a_websocket(data: bytes, cuts: list[int], compressed: bool) -> None:
+    """Frames that are nearly valid, split anywhere: no error, no hang, one end."""
+    check_survives([deflate()] if compressed else [], data, cuts)

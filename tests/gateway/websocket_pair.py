@@ -1,4 +1,4 @@
-"""A wire on a real TCP connection, with a hub that runs when the test says so."""
+"""A WebSocket on a real TCP connection, on a hub that runs only when the test says so."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from websockets.extensions import Extension
 from websockets.frames import Frame as Received
 from websockets.protocol import Protocol, Side, State
 
-from crypto_stream.gateway.delivery.bounds import Bounds, Parts
-from crypto_stream.gateway.delivery.turns import Turns
+from crypto_stream.gateway.delivery.bounds import Bounds, PartialMessages
+from crypto_stream.gateway.delivery.round_robin import RoundRobin
 from crypto_stream.gateway.delivery.websocket import WebSocket
 
-MOST = 64 * 1024
+MAX_MESSAGE = 64 * 1024
 
 
 def bounds() -> Bounds:
-    """Make bounds of its own for a connection; what waits for its turn is done at once."""
-    return Bounds(MOST, Parts(), Turns(lambda run: run(), lambda: None))
+    """Make bounds for one connection; queued tasks run at once."""
+    return Bounds(MAX_MESSAGE, PartialMessages(), RoundRobin(lambda run: run(), lambda: None))
 
 
 class Hub:
-    """A hub of one thread: `turn` runs what is ready, `pass_time` what was put off."""
+    """A hub for one thread: `turn` runs the callbacks that are ready, `pass_time` the delayed ones."""
 
     def __init__(self) -> None:
         self._watched: dict[tuple[int, int], Callable[..., None]] = {}
         self._put_off: list[Callable[..., None]] = []
 
-    def reading(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+    def on_readable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
         return self._watch((descriptor, selectors.EVENT_READ), call)
 
-    def writing(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
+    def on_writable(self, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
         return self._watch((descriptor, selectors.EVENT_WRITE), call)
 
-    def soon(self, call: Callable[..., None], *args: Any) -> None:
+    def call_soon(self, call: Callable[..., None], *args: Any) -> None:
         call(*args)
 
-    def later(self, seconds: float, call: Callable[..., None]) -> None:
+    def call_later(self, seconds: float, call: Callable[..., None]) -> None:
         assert seconds > 0
         self._put_off.append(call)
 
@@ -49,11 +49,11 @@ class Hub:
         call()
 
     def watched(self, kind: int) -> bool:
-        """Say whether anything is watched for this."""
+        """Say whether any socket is watched for this event."""
         return any(key[1] == kind for key in self._watched)
 
     def turn(self) -> bool:
-        """Run the callbacks of what is ready now; False when nothing was."""
+        """Run the callbacks that are ready now; False if there are none."""
         with selectors.DefaultSelector() as selector:
             for descriptor in {key[0] for key in self._watched}:
                 kinds = [key[1] for key in self._watched if key[0] == descriptor]
@@ -66,7 +66,7 @@ class Hub:
         return bool(ready)
 
     def pass_time(self) -> None:
-        """Run what was put off."""
+        """Run the delayed callbacks."""
         calls, self._put_off = self._put_off, []
         for call in calls:
             call()
@@ -77,8 +77,8 @@ class Hub:
         return lambda: self._watched.pop(key)
 
 
-class Heard(WebSocket):
-    """A wire that keeps what it hears."""
+class RecordingWebSocket(WebSocket):
+    """A WebSocket that records its messages and ends."""
 
     def __init__(self, descriptor: int, hub: Hub, extensions: list[Extension]) -> None:
         super().__init__(descriptor, hub, extensions, bounds())
@@ -93,25 +93,25 @@ class Heard(WebSocket):
         self.ends += 1
 
 
-class Wired:
-    """A wire, its hub and listener, and the client's bare end with a client's protocol."""
+class WebSocketPair:
+    """Our WebSocket with its hub, and the client's socket with a client's protocol."""
 
     def __init__(self, ours: socket.socket, client: socket.socket, extensions: list[Extension]) -> None:
         self.hub = Hub()
         self.client = client
         self.protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
-        self.wire = Heard(ours.detach(), self.hub, extensions)
-        self.wire.start()
+        self.websocket = RecordingWebSocket(ours.detach(), self.hub, extensions)
+        self.websocket.start()
 
     def settle(self) -> None:
-        """Let the wire do all it can do without us."""
+        """Run the hub until nothing is ready."""
         for _ in range(1000):
             if not self.hub.turn():
                 return
         raise AssertionError("the hub never comes to rest")
 
-    def tell(self, data: bytes) -> None:
-        """Send bytes of the client, all of them unless the wire is closed."""
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes from the client; if the WebSocket is closed, some may be lost."""
         with contextlib.suppress(ConnectionError):
             for at in range(0, len(data), 8192):
                 self.client.sendall(data[at : at + 8192])
@@ -119,11 +119,11 @@ class Wired:
         self.settle()
 
     def send(self, *frames: Received) -> None:
-        """Send frames of the client, masked."""
-        self.tell(b"".join(frame.serialize(mask=True) for frame in frames))
+        """Send masked frames from the client."""
+        self.send_bytes(b"".join(frame.serialize(mask=True) for frame in frames))
 
     def read(self) -> list[Received]:
-        """Read whatever the wire sent, until nothing more comes; return its frames."""
+        """Read everything that our side has sent; return its frames."""
         while True:
             self.settle()
             try:
@@ -137,16 +137,16 @@ class Wired:
 
 
 @contextmanager
-def wired(extensions: list[Extension] | None = None) -> Iterator[Wired]:
-    """Connect a wire over loopback."""
+def connected(extensions: list[Extension] | None = None) -> Iterator[WebSocketPair]:
+    """Connect a client and our WebSocket over loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname(), timeout=10)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ours, _ = listener.accept()
     client.setblocking(False)
     with client:
-        made = Wired(ours, client, extensions or [])
+        made = WebSocketPair(ours, client, extensions or [])
         try:
             yield made
         finally:
-            made.wire.cut()
+            made.websocket.cut()

@@ -1,4 +1,4 @@
-"""Sets of symbols with "all", and the intervals that are served."""
+"""Sets of symbols with "all", and the supported intervals."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SETS = st.builds(Symbols, st.booleans(), st.frozensets(st.sampled_from(UNIVERSE)
 
 
 @given(SETS, SETS)
-def test_symbols_behave_as_sets_of_whatever_exists(left: Symbols, right: Symbols) -> None:
-    """Joining and leaving out agree with Python's own sets in every universe."""
+def test_symbols_behave_like_sets(left: Symbols, right: Symbols) -> None:
+    """Union and difference agree with Python's own sets in every universe."""
     ours, theirs = set(left.among(UNIVERSE)), set(right.among(UNIVERSE))
 
     assert set(left.plus(right).among(UNIVERSE)) == ours | theirs
     assert set(left.minus(right).among(UNIVERSE)) == ours - theirs
 
 
-def test_all_includes_what_appears_later_and_what_was_left_out_stays_out() -> None:
-    """`all` minus one symbol is everything else, also an instrument nobody knew then."""
+def test_all_includes_future_symbols_but_not_excluded_ones() -> None:
+    """`all` minus one symbol is everything else, future instruments included."""
     rest = EVERYTHING.minus(Symbols(False, frozenset({"btcusdt"})))
 
     assert rest.has("an instrument of tomorrow")
@@ -33,6 +33,6 @@ def test_all_includes_what_appears_later_and_what_was_left_out_stays_out() -> No
     ("asked", "served"), [(0, 0), (1, 100), (100, 100), (101, 250), (1000, 1000), (5000, 5000), (99999, 5000)]
 )
 def test_intervals_are_rounded_up(asked: int, served: int) -> None:
-    """The next served interval is used, the longest for anything longer."""
+    """The next supported interval is used, the longest for anything longer."""
     assert round_up(asked) == served
     assert served in INTERVALS_MS

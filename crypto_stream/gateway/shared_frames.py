@@ -1,4 +1,4 @@
-"""What every viewer is told first, `hello` and `status`: encoded once for all who come meanwhile."""
+"""The frames that are the same for every viewer, `hello` and `status`: encoded once for all."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from crypto_stream.gateway.delivery.subscriptions import INTERVALS_MS
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.wall_clock import wall_ms
 
-# Seconds for which a status is told unless a state changes: its ages and its time are as old, at most.
-_SHARED_S = 0.02
+# Seconds for which a `status` frame is reused unless a state changes; its time and ages are at most this old.
+_STATUS_S = 0.02
 
 
-class Greetings:
-    """Make the frames of `hello` and `status` from the mirror; `hello` stays while nothing of it changes."""
+class SharedFrames:
+    """Makes the frames of `hello` and `status` from the mirror, and caches them while nothing changes."""
 
     def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.monotonic) -> None:
         self._mirror = mirror
         self._clock = clock
-        self._said: tuple[Any, ...] = ()
-        self._states: tuple[Any, ...] = ()
-        self._until_s = 0.0
+        self._hello_of: tuple[Any, ...] = ()
+        self._status_of: tuple[Any, ...] = ()
+        self._status_until_s = 0.0
 
     def hello(self) -> Frame:
-        """Say what is served here."""
+        """Return what this gateway serves."""
         mirror = self._mirror
-        known = (mirror.epoch, mirror.catalogue, list(mirror.states()))
-        if known != self._said:
-            epoch, catalogue, sources = self._said = known
+        current = (mirror.epoch, mirror.catalogue, list(mirror.states()))
+        if current != self._hello_of:
+            epoch, catalogue, sources = self._hello_of = current
             self._hello = event(
                 "hello",
                 {
@@ -45,11 +45,16 @@ class Greetings:
         return self._hello
 
     def status(self) -> Frame:
-        """Say how the sources are."""
+        """Return the state of the sources."""
         mirror, now_s = self._mirror, self._clock()
-        known = (mirror.verdict(), mirror.states())
-        if known != self._states or now_s >= self._until_s:
-            self._states, self._until_s = known, now_s + _SHARED_S
+        current = (mirror.verdict(), mirror.states())
+        if current != self._status_of or now_s >= self._status_until_s:
+            self._status_of, self._status_until_s = current, now_s + _STATUS_S
             sources = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in mirror.sources(now_s)}
+<<<<<<< HEAD:crypto_stream/gateway/greetings.py
             self._status = event("status", {"time": wall_ms(), "verdict": known[0], "sources": sources})
+=======
+            now_ms = time.time_ns() // 1_000_000
+            self._status = event("status", {"time": now_ms, "verdict": current[0], "sources": sources})
+>>>>>>> words3:crypto_stream/gateway/shared_frames.py
         return self._status

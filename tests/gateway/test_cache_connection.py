@@ -1,4 +1,4 @@
-"""The desk on a real TCP connection: what is answered on the hub, and what wakes the green thread."""
+"""CacheConnection on a real TCP connection: what is answered on the hub, and what wakes the green thread."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 import pytest
 
 from crypto_stream.gateway.http_cache.connection import CacheConnection
-from tests.gateway.wired import Hub
+from tests.gateway.websocket_pair import Hub
 
 IDLE_S = 60.0
-ASKED = re.compile(rb"(\d+)\n")
+LINE = re.compile(rb"(\d+)\n")
 
 
-def road(came: bytes) -> tuple[int, bytes] | None:
-    """Answer a line of digits with that many bytes."""
-    asked = ASKED.match(came)
+def respond(received: bytes) -> tuple[int, bytes] | None:
+    """Respond to a line with a number by that many bytes."""
+    asked = LINE.match(received)
     if asked is None:
         return None
     if asked[1] == b"13":
@@ -28,7 +28,7 @@ def road(came: bytes) -> tuple[int, bytes] | None:
 
 
 class Pause:
-    """A green thread's wait: turns the hub; each time nothing is ready, the next step of the client comes."""
+    """A suspended green thread: runs the hub, and whenever nothing is ready, the client's next step."""
 
     def __init__(self, hub: Hub, steps: Iterator[Callable[[], object] | None]) -> None:
         self._hub = hub
@@ -45,14 +45,14 @@ class Pause:
                 step()
         return True
 
-    def end(self) -> None:
+    def resume(self) -> None:
         assert not self._ended
         self._ended = True
 
 
 @contextmanager
 def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Connect a client with a server's non-blocking socket."""
+    """Connect a client to a non-blocking server socket."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as client,
@@ -63,7 +63,7 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 class Green:
-    """The server's socket as its green thread sees it: sending waits until the client has read."""
+    """The server's socket as the green thread sees it: `sendall` waits until the client has read."""
 
     def __init__(self, server: socket.socket, client: socket.socket) -> None:
         self._server = server
@@ -78,20 +78,20 @@ class Green:
                 self.client_read += len(self._client.recv(1 << 20))
 
 
-def desk(
+def cache_connection(
     server: socket.socket, client: socket.socket, *steps: Callable[[], object] | None
 ) -> CacheConnection:
     hub, coming = Hub(), iter(steps)
-    return CacheConnection(Green(server, client), server, road, hub, lambda: Pause(hub, coming))
+    return CacheConnection(Green(server, client), server, respond, hub, lambda: Pause(hub, coming))
 
 
-def everything(client: socket.socket) -> bytes:
-    """Read to the end."""
+def read_all(client: socket.socket) -> bytes:
+    """Read until the end."""
     with client.makefile("rb") as file:
         return file.read()
 
 
-def test_requests_are_answered_without_waking_the_thread_until_one_is_not_simple() -> None:
+def test_cacheable_requests_do_not_wake_the_thread() -> None:
     with connected() as (client, server):
         waits: list[bytes] = []
         asked = [
@@ -100,64 +100,69 @@ def test_requests_are_answered_without_waking_the_thread_until_one_is_not_simple
             lambda: client.send(b"no"),
         ]
 
-        left = desk(server, client, *asked).attend(b"2\n1\n", IDLE_S)
+        left = cache_connection(server, client, *asked).serve(b"2\n1\n", IDLE_S)
 
         assert left == b"no"
         assert waits == [b"......"]
 
 
-@pytest.mark.parametrize("came", [b"no", b"1\nno", b"1\n2", b"1\n" * 1000 + b"no"])
-def test_what_came_already_needs_no_waiting(came: bytes) -> None:
+@pytest.mark.parametrize("received", [b"no", b"1\nno", b"1\n2", b"1\n" * 1000 + b"no"])
+def test_received_bytes_are_answered_without_waiting(received: bytes) -> None:
     with connected() as (client, server):
-        answers = came.count(b"1\n")
-        assert desk(server, client).attend(came, IDLE_S) == came[2 * answers :]
+        answers = received.count(b"1\n")
+        assert cache_connection(server, client).serve(received, IDLE_S) == received[2 * answers :]
         server.close()
-        assert everything(client) == b"." * answers
+        assert read_all(client) == b"." * answers
 
 
-def test_the_end_is_nothing_left() -> None:
+def test_nothing_is_returned_at_the_end() -> None:
     with connected() as (client, server):
-        assert desk(server, client, lambda: client.shutdown(socket.SHUT_WR)).attend(b"", IDLE_S) == b""
+        assert (
+            cache_connection(server, client, lambda: client.shutdown(socket.SHUT_WR)).serve(b"", IDLE_S)
+            == b""
+        )
 
 
-def test_an_end_right_behind_a_request_loses_no_answer() -> None:
+def test_a_request_followed_by_the_end_is_answered() -> None:
     def last() -> None:
         client.send(b"5\n")
         client.shutdown(socket.SHUT_WR)
 
     with connected() as (client, server):
-        assert desk(server, client, last).attend(b"", IDLE_S) == b""
+        assert cache_connection(server, client, last).serve(b"", IDLE_S) == b""
         assert client.recv(99) == b"....."
 
 
-def test_a_client_that_does_not_take_its_answer_is_waited_for_by_its_own_thread() -> None:
+def test_the_green_thread_waits_for_a_client_that_does_not_read() -> None:
     size = 20_000_000
     with connected() as (client, server):
-        first = desk(server, client, lambda: client.send(b"%d\n" % size), lambda: client.send(b"no"))
-        assert first.attend(b"", IDLE_S) == b"no"
+        first = cache_connection(
+            server, client, lambda: client.send(b"%d\n" % size), lambda: client.send(b"no")
+        )
+        assert first.serve(b"", IDLE_S) == b"no"
         server.close()
-        assert first._connection.client_read + len(everything(client)) == size
+        assert first._connection.client_read + len(read_all(client)) == size
 
 
-def test_a_connection_is_given_up_only_after_a_whole_time_without_a_request() -> None:
+def test_a_connection_times_out_only_after_a_full_idle_time() -> None:
     with connected() as (client, server):
-        idle = desk(
+        idle = cache_connection(
             server, client, lambda: client.send(b"1\n"), None, lambda: client.send(b"1\n"), None, None
         )
         with pytest.raises(TimeoutError):
-            idle.attend(b"", IDLE_S)
+            idle.serve(b"", IDLE_S)
         assert client.recv(99) == b".."
 
 
-def test_a_reset_is_the_threads_error() -> None:
+def test_a_reset_is_raised_in_the_green_thread() -> None:
     def reset() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
 
     with connected() as (client, server), pytest.raises(ConnectionResetError):
-        desk(server, client, reset).attend(b"", IDLE_S)
+        cache_connection(server, client, reset).serve(b"", IDLE_S)
 
 
-def test_a_fault_of_ours_is_the_threads_error_and_not_the_hubs() -> None:
+def test_an_error_of_ours_is_raised_in_the_green_thread() -> None:
     with connected() as (client, server), pytest.raises(ArithmeticError):
-        desk(server, client, lambda: client.send(b"13\n")).attend(b"", IDLE_S)
+        cache_connection(server, client, lambda: client.send(b"13\n")).serve(b"", IDLE_S)

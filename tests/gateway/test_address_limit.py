@@ -1,4 +1,4 @@
-"""Whose request it is, and how much one address may hold."""
+"""The client's address behind proxies, and the limit per address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.gateway.delivery.presence import Presence
+from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.web.forwarded import client
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running, viewing
@@ -25,10 +25,10 @@ SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 OPEN = "/socket.io/?EIO=4&transport=polling"
 TRUSTED = [ip_network(one) for one in ("127.0.0.0/8", "10.1.0.0/16", "::1")]
 
-TOLD = [
-    ("9.9.9.9", "1.1.1.1", "9.9.9.9"),  # nobody trusts this peer
+FORWARDED = [
+    ("9.9.9.9", "1.1.1.1", "9.9.9.9"),  # this peer is not trusted
     ("127.0.0.1", "1.1.1.1", "1.1.1.1"),
-    ("127.0.0.1", "6.6.6.6, 1.1.1.1", "1.1.1.1"),  # what stands further left is the client's own word
+    ("127.0.0.1", "6.6.6.6, 1.1.1.1", "1.1.1.1"),  # anything further left comes from the client
     ("127.0.0.1", "6.6.6.6,1.1.1.1, 10.1.2.3", "1.1.1.1"),
     ("127.0.0.1", "10.1.2.3", "10.1.2.3"),
     ("::1", "2001:db8::1", "2001:db8::1"),
@@ -41,40 +41,40 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("peer", "told", "real"), TOLD)
+@pytest.mark.parametrize(("peer", "forwarded", "real"), FORWARDED)
 async def test_the_client_is_the_last_address_before_the_trusted_proxies(
-    peer: str, told: str, real: str
+    peer: str, forwarded: str, real: str
 ) -> None:
-    assert client(peer, told, TRUSTED) == real
+    assert client(peer, forwarded, TRUSTED) == real
 
 
-async def test_a_host_with_many_ipv6_addresses_is_one() -> None:
-    """A /64 is what one customer gets; an IPv4 address written as IPv6 is that address."""
-    presence = Presence(2)
+async def test_a_host_with_many_ipv6_addresses_counts_as_one() -> None:
+    """A customer usually gets a /64; an IPv4-mapped address is that IPv4 address."""
+    address_limit = AddressLimit(2)
     for address in ("2001:db8::1", "2001:db8::2", "1.1.1.1", "::ffff:1.1.1.1"):
-        presence.enter(address)
+        address_limit.add(address)
 
-    assert [presence.full(one) for one in ("2001:db8::3", "2001:db8:0:1::3", "1.1.1.1")] == [
+    assert [address_limit.full(one) for one in ("2001:db8::3", "2001:db8:0:1::3", "1.1.1.1")] == [
         True,
         False,
         True,
     ]
-    presence.leave("2001:db8::2")
-    assert not presence.full("2001:db8::1")
+    address_limit.remove("2001:db8::2")
+    assert not address_limit.full("2001:db8::1")
 
 
 @asynccontextmanager
-async def small(bus: Path, server: str, **more: Any) -> AsyncIterator[Gateway]:
-    """Run a gateway that takes three of one address."""
+async def limited(bus: Path, server: str, **more: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway that allows three connections per address."""
     async with Engine(bus), running(bus, server=server, max_per_address=3, **more) as gateway:
         await gateway.ready()
         yield gateway
 
 
 @SERVERS
-async def test_polling_sessions_count_as_websockets_do(bus: Path, server: str) -> None:
-    """Those that have not joined, half an upgrade and /ws too; what ends makes room."""
-    async with small(bus, server) as gateway:
+async def test_polling_sessions_count_like_websockets(bus: Path, server: str) -> None:
+    """Also those that have not joined, half an upgrade, and /ws; any that ends makes room."""
+    async with limited(bus, server) as gateway:
         first = await gateway.http.get(OPEN)
         sid = sid_in(first.text)
         async with viewing(gateway.url, "any"), raw(gateway.url) as half, raw(gateway.url) as orders:
@@ -97,30 +97,30 @@ async def test_polling_sessions_count_as_websockets_do(bus: Path, server: str) -
 
 
 def sid_in(opened: str) -> str:
-    """Read a session's id out of the answer that opens it."""
+    """Return the session id in the response that opens a session."""
     sid: str = json.loads(opened[1:])["sid"]
     return sid
 
 
 async def refused(gateway: Gateway) -> str:
-    async with raw(gateway.url) as wire:
-        await wire.send(handshake())
-        return await wire.head()
+    async with raw(gateway.url) as bare:
+        await bare.send(handshake())
+        return await bare.head()
 
 
 @SERVERS
-async def test_behind_a_trusted_proxy_each_client_is_counted_alone(bus: Path, server: str) -> None:
-    """By the address that the proxy tells; without trust all of them are one."""
+async def test_behind_a_trusted_proxy_each_client_counts_by_itself(bus: Path, server: str) -> None:
+    """By the address that the proxy names; without trust all of them count as one."""
 
     async def of_two(gateway: Gateway) -> list[int]:
-        told = [
+        forwarded = [
             {"X-Forwarded-For": f"6.6.6.{at}, {one}"} for one in ("1.1.1.1", "2.2.2.2") for at in range(4)
         ]
-        return [(await gateway.http.get(OPEN, headers=one)).status_code for one in told]
+        return [(await gateway.http.get(OPEN, headers=one)).status_code for one in forwarded]
 
-    async with small(bus, server, trusted_proxies=["127.0.0.1"]) as gateway:
+    async with limited(bus, server, trusted_proxies=["127.0.0.1"]) as gateway:
         trusted = await of_two(gateway)
-    async with small(bus, server) as gateway:
+    async with limited(bus, server) as gateway:
         alone = await of_two(gateway)
 
     assert trusted == [200, 200, 200, 429] * 2
@@ -128,8 +128,8 @@ async def test_behind_a_trusted_proxy_each_client_is_counted_alone(bus: Path, se
 
 
 @SERVERS
-async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) -> None:
-    """Who does not join, and who joins but never polls: soon, with all they held; viewers stay."""
+async def test_sessions_that_never_become_viewers_are_closed(bus: Path, server: str) -> None:
+    """Those that do not join, and those that join but never poll, free all their memory; viewers stay."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
         async with (
@@ -145,7 +145,7 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
                 if at % 2:
                     await gateway.http.post(f"{OPEN}&sid={sid}", content="40")
             while await gateway.metric("crypto_stream_viewers") > 2:
-                pass  # pytest's own time limit ends it
+                pass  # until pytest's timeout
             await asyncio.wait_for(silent.ended(), DEADLINE_S)
             ended = [
                 await gateway.metric(f'crypto_stream_ended_sessions_total{{reason="{reason}"}}')
@@ -163,8 +163,8 @@ async def test_sessions_that_never_become_viewers_end(bus: Path, server: str) ->
 
 @SERVERS
 @pytest.mark.parametrize("join", [False, True])
-async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *, join: bool) -> None:
-    """Whoever opens them without pause takes no memory, and does not keep out who means it.
+async def test_of_too_many_new_sessions_the_oldest_are_closed(bus: Path, server: str, *, join: bool) -> None:
+    """A client that opens them without pause uses no memory and keeps no other client out.
 
     Nor does it end a viewer that never polled because it upgraded at once.
     """
@@ -196,14 +196,14 @@ async def test_of_too_many_new_sessions_the_oldest_end(bus: Path, server: str, *
             await upgraded.send(text('427["subscribe",{"symbols":"all"}]'))
             await upgraded.until('437[{"ok":true')
 
-    assert sum(map(float, ended)) >= 400  # of time alone where this machine takes more than 15 s
+    assert sum(map(float, ended)) >= 400  # because of their age alone if the machine takes more than 15 s
     assert answers == [True, True]
     assert grown < 20_000_000
 
 
 @SERVERS
 async def test_a_session_has_one_open_poll(bus: Path, server: str) -> None:
-    """A new one ends the one before, whose client asks no more: its connection and green thread are free."""
+    """A new one ends the previous one, whose connection and green thread are then free."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
         opened = await gateway.http.get(OPEN)
@@ -217,13 +217,13 @@ async def test_a_session_has_one_open_poll(bus: Path, server: str) -> None:
     assert released.startswith("HTTP/1.1 200 ")
 
 
-async def poll(wire: Raw, path: str) -> None:
-    await wire.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+async def poll(bare: Raw, path: str) -> None:
+    await bare.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
 @SERVERS
-async def test_nobody_waits_for_a_polling_client_that_takes_nothing(bus: Path, server: str) -> None:
-    """What it posts may be beyond the bounds or no packet: 400, and the session with all it held is gone."""
+async def test_a_bad_post_ends_a_session_although_its_client_does_not_poll(bus: Path, server: str) -> None:
+    """The POST is too large or no packet: 400, and the session with everything it used is gone."""
     async with Engine(bus), running(bus, server=server, max_viewers=60) as gateway:
         await gateway.ready()
         before = (gateway.descriptors(), await gateway.green_threads())
@@ -236,7 +236,7 @@ async def test_nobody_waits_for_a_polling_client_that_takes_nothing(bus: Path, s
             assert joined.status_code == 200
         await until(lambda: gateway.descriptors() <= before[0] + 2)
         while await gateway.green_threads() > before[1] + 3:
-            pass  # pytest's own time limit ends it
+            pass  # until pytest's timeout
         async with viewing(gateway.url) as viewer:
             await viewer.until("hello")
 
@@ -244,14 +244,14 @@ async def test_nobody_waits_for_a_polling_client_that_takes_nothing(bus: Path, s
 
 
 @SERVERS
-async def test_the_address_of_socket_io_needs_no_slash_at_its_end(bus: Path, server: str) -> None:
-    """As some clients write it; what merely begins so is not it."""
+async def test_the_path_of_socket_io_needs_no_trailing_slash(bus: Path, server: str) -> None:
+    """Some clients omit it; other paths with this prefix do not match."""
     async with Engine(bus), running(bus, server=server) as gateway:
         await gateway.ready()
         polled = await gateway.http.get("/socket.io?EIO=4&transport=polling")
         other = await gateway.http.get("/socket.iox?EIO=4&transport=polling")
-        async with raw(gateway.url) as wire:
-            head = await wire.open(path="/socket.io?EIO=4&transport=websocket")
+        async with raw(gateway.url) as bare:
+            head = await bare.open(path="/socket.io?EIO=4&transport=websocket")
 
     assert polled.text.startswith('0{"sid":')
     assert other.status_code == 404

@@ -1,4 +1,4 @@
-"""Socket.IO on a gateway that shares its port: WebSockets work, polling is refused in words that help."""
+"""Socket.IO on a gateway that shares its port: WebSockets work, polling is refused with a helpful message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["eventlet", "gevent"])
 async def gateway(bus: Path, engine: Engine, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
-    """Run one gateway as it is run beside another."""
+    """Run one gateway as if there were another one."""
     async with running(bus, server=request.param, workers=2) as gateway:
         await gateway.ready()
         yield gateway
@@ -39,7 +39,7 @@ async def test_polling_gets_400_with_the_sentence(gateway: Gateway, method: str,
 
 
 async def test_websockets_are_served(gateway: Gateway) -> None:
-    """A client that begins with a WebSocket is greeted and gets its snapshot."""
+    """A client that begins with a WebSocket gets `hello` and its snapshot."""
     async with viewing(gateway.url) as viewer:
         granted = await viewer.subscribe(symbols=["btcusdt"])
         await viewer.until("snapshot")
@@ -49,7 +49,7 @@ async def test_websockets_are_served(gateway: Gateway) -> None:
 
 
 async def test_a_client_that_polls_first_can_read_why_it_is_refused(gateway: Gateway) -> None:
-    """A default `io()` fails at once, and the reason it is given holds the sentence."""
+    """A default `io()` fails at once with a reason that contains the sentence."""
     reasons: list[object] = []
     client = socketio.AsyncClient(reconnection=False)
     client.on("connect_error", reasons.append)

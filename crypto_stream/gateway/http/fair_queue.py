@@ -1,4 +1,4 @@
-"""What requests cost is done a little at a time: however many come at once, others run between."""
+"""Lets the green threads of connections run a few at a time, so that a burst of requests blocks nobody."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from collections import deque
 from collections.abc import Callable
 
 from crypto_stream.gateway.delivery.hub import Hub
-from crypto_stream.gateway.delivery.turns import SLICE_S
+from crypto_stream.gateway.delivery.round_robin import SLICE_S
 from crypto_stream.gateway.http_cache.connection import Pause
 
 
-class Line:
-    """Let the green threads of connections go on one after the other, part of a millisecond in a row.
+class FairQueue:
+    """Resumes waiting green threads in order, for a fraction of a millisecond at a time.
 
-    A hub wakes all whose sockets can be read in one go: thousands of handshakes would keep it for seconds.
+    A hub wakes all threads with a readable socket in the same iteration: thousands of handshakes would block
+    it for seconds.
     """
 
     def __init__(
         self, hub: Hub, pause: Callable[[], Pause], clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        """Work on `hub`, where `pause` makes the running green thread's pause."""
+        """`pause` makes a pause for the current green thread."""
         self._hub = hub
         self._make_pause = pause
         self._clock = clock
         self._waiting: deque[Pause] = deque()
 
-    def wait(self) -> None:
-        """Wait for the running green thread's turn."""
+    def wait_turn(self) -> None:
+        """Suspend the current green thread until its turn."""
         pause = self._make_pause()
         if not self._waiting:
-            self._hub.later(0.0, self._run)
+            self._hub.call_later(0.0, self._run)
         self._waiting.append(pause)
         while not pause.wait(60.0):
             pass
@@ -38,8 +39,8 @@ class Line:
     def _run(self, *_: object) -> None:
         until = self._clock() + SLICE_S
         while self._waiting:
-            self._waiting[0].end()  # returns when that thread waits for something, or has ended
+            self._waiting[0].resume()  # returns once that thread waits for something or has ended
             self._waiting.popleft()
             if self._clock() >= until and self._waiting:
-                self._hub.later(0.0, self._run)
+                self._hub.call_later(0.0, self._run)
                 return

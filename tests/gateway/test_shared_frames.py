@@ -1,4 +1,4 @@
-"""`hello` and `status`: one frame for all who come while nothing of it changed."""
+"""`hello` and `status`: one frame for all viewers while nothing in it changes."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from typing import Any
 
 from crypto_stream.bus.messages import Beat
 from crypto_stream.gateway.delivery.frames import Frame
-from crypto_stream.gateway.greetings import Greetings
+from crypto_stream.gateway.shared_frames import SharedFrames
 from tests.gateway.test_mirror import full, snapshot
 
 
 def payload(frame: Frame) -> Any:
-    """Read an event's payload."""
+    """Parse an event's payload."""
     return json.loads(frame.data[1:])[1]
 
 
-def test_hello_is_one_frame_until_what_it_says_changes() -> None:
-    """A quote or a beat changes nothing of it; other data does."""
+def test_hello_is_encoded_again_only_after_a_change() -> None:
+    """Quotes and heartbeats change nothing in it; a new data set does."""
     mirror = full()
-    greetings = Greetings(mirror)
+    frames = SharedFrames(mirror)
 
-    first = greetings.hello()
+    first = frames.hello()
     mirror.receive(Beat(1, mirror.sources(0.0), None, 0.0), 1.0)
-    same = greetings.hello()
+    same = frames.hello()
     mirror.receive(snapshot("e2"), 1.0)
-    other = greetings.hello()
+    other = frames.hello()
 
     assert same is first
     assert (payload(first)["epoch"], payload(other)["epoch"]) == ("e1", "e2")
 
 
-def test_who_comes_together_is_told_one_status() -> None:
-    """Who comes later is told a new one, and so is everybody at once where a state has changed."""
+def test_status_is_shared_for_a_short_time() -> None:
+    """It is encoded again later, and at once when a state has changed."""
     now_s = 1.0
     mirror = full()
-    greetings = Greetings(mirror, lambda: now_s)
+    frames = SharedFrames(mirror, lambda: now_s)
 
-    first, second = greetings.status(), greetings.status()
+    first, second = frames.status(), frames.status()
     now_s = 1.1
-    later = greetings.status()
+    later = frames.status()
     mirror.engine_lost()
-    changed = greetings.status()
+    changed = frames.status()
 
     assert first is second
     assert later is not first

@@ -1,4 +1,4 @@
-"""Which heads are certainly simple; whatever is not must be left to the server's own parser."""
+"""Which heads are certainly cacheable; all others must be left to the server's own parser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.http_cache.request import MOST, CacheableRequest, cacheable
+from crypto_stream.gateway.http_cache.request import MAX_HEAD, CacheableRequest, cacheable
 
 SIMPLE = b"GET /courses HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
 CHROMIUM = (
@@ -20,12 +20,12 @@ CHROMIUM = (
 
 
 def with_fields(*fields: bytes) -> bytes:
-    """Add fields to the simple head."""
+    """Add header fields to the simple head."""
     return SIMPLE[:-2] + b"".join(field + b"\r\n" for field in fields) + b"\r\n"
 
 
-def test_a_browsers_head_is_simple() -> None:
-    """All that its answer depends on is read."""
+def test_a_browsers_request_is_cacheable() -> None:
+    """Everything that its response depends on is parsed."""
     read = cacheable(CHROMIUM)
 
     assert read == CacheableRequest("/btcusdt", False, False, True, "0123abc-gzip", True)
@@ -37,9 +37,9 @@ def test_a_browsers_head_is_simple() -> None:
         (b"Accept: application/json", {"prefers_json": True}),
         (b"Accept: */*", {}),
         (b"Accept: text/html;q=0.1, application/json", {"prefers_json": True}),
-        (b"Accept-Encoding: gzip", {"zipped": True}),
+        (b"Accept-Encoding: gzip", {"gzip": True}),
         (b"Accept-Encoding: gzip;q=0", {}),
-        (b"Accept-Encoding: *", {"zipped": True}),
+        (b"Accept-Encoding: *", {"gzip": True}),
         (b"Accept-Encoding:br", {}),
         (b'If-None-Match: W/"abc"', {"known_tag": "abc"}),
         (b"CONNECTION: Keep-Alive", {"keep_alive": True}),
@@ -48,7 +48,7 @@ def test_a_browsers_head_is_simple() -> None:
         (b"X-Forwarded-For: 192.0.2.1", {}),
     ],
 )
-def test_what_fields_say_is_read_as_flask_reads_it(field: bytes, want: dict[str, object]) -> None:
+def test_fields_are_parsed_as_flask_does(field: bytes, want: dict[str, object]) -> None:
     """One value each, parsed by the same library."""
     read = cacheable(with_fields(field))
 
@@ -118,19 +118,19 @@ NOT_SIMPLE = {
     "unknown field": with_fields(b"Frobnicate: a"),
     "method override": with_fields(b"X-HTTP-Method-Override: DELETE"),
     "many fields": with_fields(*(b"Sec-%d: a" % at for at in range(60))),
-    "long": with_fields(b"User-Agent: " + b"a" * MOST),
+    "long": with_fields(b"User-Agent: " + b"a" * MAX_HEAD),
 }
 
 
 @pytest.mark.parametrize("head", NOT_SIMPLE.values(), ids=NOT_SIMPLE.keys())
-def test_whatever_is_not_certainly_simple_is_left_alone(head: bytes) -> None:
-    """What two parsers could read in two ways, and what the application looks at elsewhere."""
+def test_other_requests_are_not_cacheable(head: bytes) -> None:
+    """Whatever two parsers could interpret differently, and fields that matter elsewhere."""
     assert cacheable(head) is None
 
 
 @given(st.binary(max_size=200), st.integers(0, len(CHROMIUM)), st.integers(0, 20))
-def test_no_change_of_a_head_is_a_fault(noise: bytes, at: int, cut: int) -> None:
-    """Read or left alone, never an error; what is read has one Host and nothing of a body."""
+def test_no_bytes_raise_an_error(noise: bytes, at: int, cut: int) -> None:
+    """Parsed or not, never an error; what is parsed has one Host and no body."""
     head = CHROMIUM[:at] + noise + CHROMIUM[at + cut :]
     read = cacheable(head)
 

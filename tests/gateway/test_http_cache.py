@@ -1,4 +1,4 @@
-"""The fast road and the ordinary one answer alike: the same bytes are sent to both, on both servers."""
+"""Responses are the same with and without the cache: two gateways are sent the same bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from crypto_stream.gateway.app import ROOT
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running
 from tests.gateway.raw import handshake
-from tests.gateway.test_fast_head import CHROMIUM, NOT_SIMPLE, SIMPLE, with_fields
+from tests.gateway.test_cacheable_request import CHROMIUM, NOT_SIMPLE, SIMPLE, with_fields
 from tests.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,32 +39,32 @@ OTHERS = [
 ]
 
 
-class Roads:
-    """Two gateways of one engine: one with the fast road, one without."""
+class Pair:
+    """Two gateways of one engine: one with the response cache, one without."""
 
-    def __init__(self, fast: Gateway, ordinary: Gateway) -> None:
-        self.fast = fast
-        self.ordinary = ordinary
+    def __init__(self, cached: Gateway, uncached: Gateway) -> None:
+        self.cached = cached
+        self.uncached = uncached
 
-    async def alike(self, *pieces: bytes) -> bytes:
-        """Send the same pieces to both, check that all that came back is the same, return it."""
-        fast, fast_reset = await exchange(self.fast, *pieces)
-        ordinary, ordinary_reset = await exchange(self.ordinary, *pieces)
-        if fast_reset or ordinary_reset:  # what was on its way is lost
-            assert fast.startswith(ordinary) or ordinary.startswith(fast), pieces
+    async def same(self, *pieces: bytes) -> bytes:
+        """Send the pieces to both, check that the responses are equal, and return them."""
+        cached, cached_reset = await exchange(self.cached, *pieces)
+        uncached, uncached_reset = await exchange(self.uncached, *pieces)
+        if cached_reset or uncached_reset:  # bytes in transit are lost
+            assert cached.startswith(uncached) or uncached.startswith(cached), pieces
         else:
-            assert fast == ordinary, pieces
-        return fast
+            assert cached == uncached, pieces
+        return cached
 
     async def counted(self) -> float:
-        """Return how many requests took the fast road."""
-        return await self.fast.metric(COUNTED)
+        """Count the requests answered from the cache."""
+        return await self.cached.metric(COUNTED)
 
 
 async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
-    """Send the pieces and that no more will come; return all that comes back but the dates.
+    """Send the pieces and end the stream; return everything received, without dates.
 
-    True beside it: the gateway reset the connection, as it does where it closes one it has not read up.
+    Also return whether the gateway reset the connection, as it does if it closes one with unread data.
     """
     address = urlsplit(gateway.url)
     came, reset = b"", False
@@ -74,9 +74,7 @@ async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(
-                    0.002 if len(pieces) > 1 else 0
-                )  # pieces may come as packets of their own
+                await asyncio.sleep(0.002 if len(pieces) > 1 else 0)  # let the pieces be separate packets
             writer.write_eof()
             while part := await reader.read(65536):
                 came += part
@@ -87,31 +85,31 @@ async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[bytes, bool]:
         finally:
             writer.close()
     dated = re.sub(rb"Date: [^\r]*", b"Date: *", came)
-    # werkzeug lists the methods of a path in the order of a set, which differs from process to process.
+    # werkzeug lists the methods of a path in the order of a set, which differs between processes.
     return re.sub(rb"Allow: ([^\r]*)", lambda found: b",".join(sorted(found[1].split(b", "))), dated), reset
 
 
 @asynccontextmanager
-async def open_roads(bus: Path, server: str, **more: Any) -> AsyncIterator[Roads]:
-    """Run both gateways until each has heard the engine."""
+async def running_pair(bus: Path, server: str, **more: Any) -> AsyncIterator[Pair]:
+    """Run both gateways until they are connected to the engine."""
     async with (
-        running(bus, server=server, **more) as fast,
-        running(bus, server=server, prebuilt=False, **more) as ordinary,
+        running(bus, server=server, **more) as cached,
+        running(bus, server=server, prebuilt=False, **more) as uncached,
     ):
-        await fast.ready()
-        await ordinary.ready()
-        yield Roads(fast, ordinary)
+        await cached.ready()
+        await uncached.ready()
+        yield Pair(cached, uncached)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=SERVERS)
-async def roads(bus: Path, engine: Engine, request: pytest.FixtureRequest) -> AsyncIterator[Roads]:
-    """Open both roads for the whole module."""
-    async with open_roads(bus, request.param) as both:
+async def pair(bus: Path, engine: Engine, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    """Run both gateways for the whole module."""
+    async with running_pair(bus, request.param) as both:
         yield both
 
 
 def get(path: str, *fields: str, method: str = "GET") -> bytes:
-    """Write a request."""
+    """Return a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 127.0.0.1:8000", *fields, "", ""]).encode()
 
 
@@ -122,17 +120,17 @@ def tag_of(answer: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("path", PREBUILT)
-async def test_every_prebuilt_answer_is_flasks_own_byte_for_byte(roads: Roads, path: str) -> None:
-    """Plain and compressed, GET and HEAD, unknown and known to the client; none of them entered WSGI."""
-    before = await roads.counted()
+async def test_every_cached_response_equals_flasks_byte_for_byte(pair: Pair, path: str) -> None:
+    """Uncompressed and compressed, GET and HEAD, new and known to the client; none enters WSGI."""
+    before = await pair.counted()
     asked = 0
     for method, encoding, kind in product(("GET", "HEAD"), ("identity", "gzip"), ("*/*", "application/json")):
         fields = [f"Accept-Encoding: {encoding}", f"Accept: {kind}"]
-        first = await roads.alike(get(path, *fields, method=method))
+        first = await pair.same(get(path, *fields, method=method))
         tag = tag_of(first)
-        again = await roads.alike(get(path, *fields, f"If-None-Match: {tag}", method=method))
-        other = await roads.alike(get(path, *fields, 'If-None-Match: W/"0"', method=method))
-        kept = await roads.alike(get(path, *fields, "Connection: keep-alive", method=method))
+        again = await pair.same(get(path, *fields, f"If-None-Match: {tag}", method=method))
+        other = await pair.same(get(path, *fields, 'If-None-Match: W/"0"', method=method))
+        kept = await pair.same(get(path, *fields, "Connection: keep-alive", method=method))
         asked += 4
 
         assert first.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -142,25 +140,25 @@ async def test_every_prebuilt_answer_is_flasks_own_byte_for_byte(roads: Roads, p
         assert other == first
         assert kept.endswith(first.partition(b"\r\n\r\n")[2])
 
-    assert await roads.counted() == before + asked
-    assert await roads.ordinary.metric(COUNTED) == 0
+    assert await pair.counted() == before + asked
+    assert await pair.uncached.metric(COUNTED) == 0
 
 
 @pytest.mark.parametrize("path", OTHERS)
-async def test_what_is_not_prebuilt_takes_the_ordinary_road(roads: Roads, path: str) -> None:
-    """Other spellings, unknown names, large files, what Socket.IO answers."""
-    before = await roads.counted()
-    answer = await roads.alike(get(path, "Connection: keep-alive"))
+async def test_other_paths_are_not_served_from_the_cache(pair: Pair, path: str) -> None:
+    """Other spellings, unknown names, large files, Socket.IO's responses."""
+    before = await pair.counted()
+    answer = await pair.same(get(path, "Connection: keep-alive"))
 
     assert answer.startswith(b"HTTP/1.1 ")
-    assert await roads.counted() == before
+    assert await pair.counted() == before
 
 
 @pytest.mark.parametrize("head", NOT_SIMPLE.values(), ids=NOT_SIMPLE.keys())
-async def test_what_is_not_simple_is_answered_as_ever(roads: Roads, head: bytes) -> None:
-    """Alone, and between simple requests that share its connection."""
-    await roads.alike(head)
-    await roads.alike(SIMPLE + head + SIMPLE + LAST)
+async def test_requests_that_are_not_cacheable_get_the_servers_response(pair: Pair, head: bytes) -> None:
+    """Alone, and between cacheable requests on the same connection."""
+    await pair.same(head)
+    await pair.same(SIMPLE + head + SIMPLE + LAST)
 
 
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -218,28 +216,28 @@ SMUGGLED = {
 
 
 @pytest.mark.parametrize("sent", SMUGGLED.values(), ids=SMUGGLED.keys())
-async def test_nothing_can_be_smuggled_past_the_ordinary_parser(roads: Roads, sent: bytes) -> None:
-    """Both roads see the same requests in the same bytes, first on a connection and later."""
-    await roads.alike(sent)
-    await roads.alike(sent + LAST)
-    await roads.alike(SIMPLE + sent + LAST)
+async def test_nothing_can_be_smuggled_past_the_servers_parser(pair: Pair, sent: bytes) -> None:
+    """Both gateways see the same requests in the same bytes, first on a connection and later."""
+    await pair.same(sent)
+    await pair.same(sent + LAST)
+    await pair.same(SIMPLE + sent + LAST)
 
 
-async def test_pipelined_requests_are_answered_in_their_order(roads: Roads) -> None:
-    """Simple ones and others mixed, more than one buffer full, until one says `close`."""
+async def test_pipelined_requests_are_answered_in_order(pair: Pair) -> None:
+    """Cacheable ones and others mixed, more than fills one buffer, until one says `close`."""
     mixed = (SIMPLE + get("/healthz") + CHROMIUM + get("/courses", "Accept-Encoding: gzip")) * 30
 
-    answer = await roads.alike(mixed + LAST + SIMPLE)
+    answer = await pair.same(mixed + LAST + SIMPLE)
 
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 121
     assert answer.endswith(b'{"status":"ok"}')
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20, 23, len(SIMPLE) - 3, len(SIMPLE) - 1])
-async def test_a_head_may_come_in_pieces(roads: Roads, cut: int) -> None:
-    """Wherever it is cut, also behind a whole one."""
-    alone = await roads.alike(SIMPLE[:cut], SIMPLE[cut:])
-    behind = await roads.alike(SIMPLE + SIMPLE[:cut], SIMPLE[cut:] + CHROMIUM[:cut], CHROMIUM[cut:])
+async def test_a_head_may_come_in_pieces(pair: Pair, cut: int) -> None:
+    """Wherever it is split, also after a complete one."""
+    alone = await pair.same(SIMPLE[:cut], SIMPLE[cut:])
+    behind = await pair.same(SIMPLE + SIMPLE[:cut], SIMPLE[cut:] + CHROMIUM[:cut], CHROMIUM[cut:])
 
     assert alone.count(b"HTTP/1.1 200 OK\r\n") == 1
     assert behind.count(b"HTTP/1.1 200 OK\r\n") == 3
@@ -264,59 +262,59 @@ async def test_a_head_may_come_in_pieces(roads: Roads, cut: int) -> None:
         max_size=3,
     ),
 )
-async def test_no_change_of_a_request_is_answered_differently(
-    roads: Roads, request_: bytes, changes: list[tuple[int, int, bytes]]
+async def test_both_respond_equally_to_any_change_of_a_request(
+    pair: Pair, request_: bytes, changes: list[tuple[int, int, bytes]]
 ) -> None:
-    """Bytes put in, taken out and replaced anywhere; with a simple request behind."""
+    """Bytes inserted, removed and replaced anywhere, with a cacheable request behind."""
     for where, cut, new in changes:
         at = where % (len(request_) + 1)
         request_ = request_[:at] + new + request_[at + cut :]
-    await roads.alike(request_ + SIMPLE + LAST)
+    await pair.same(request_ + SIMPLE + LAST)
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_other_origins_are_told_apart_on_both_roads(bus: Path, engine: Engine, server: str) -> None:
-    """Where other origins are allowed every answer says that it depends on them."""
-    async with open_roads(bus, server, origins=["http://friend.example"]) as roads:
-        plain = await roads.alike(SIMPLE)
-        before = await roads.counted()
-        friend = await roads.alike(with_fields(b"Origin: http://friend.example"))
+async def test_both_respond_equally_to_other_origins(bus: Path, engine: Engine, server: str) -> None:
+    """Where other origins are allowed, every response varies by `Origin`."""
+    async with running_pair(bus, server, origins=["http://friend.example"]) as pair:
+        plain = await pair.same(SIMPLE)
+        before = await pair.counted()
+        friend = await pair.same(with_fields(b"Origin: http://friend.example"))
 
         assert b"Vary: Origin\r\n" in plain
         assert b"Access-Control-Allow-Origin: http://friend.example\r\n" in friend
-        assert before == await roads.counted() == 1
+        assert before == await pair.counted() == 1
 
 
-async def test_a_change_is_seen_by_the_next_request_on_both_roads(roads: Roads, engine: Engine) -> None:
-    """The fast road never gives what the mirror no longer shows; `Stream-Seq` goes along."""
+async def test_a_change_is_in_the_next_response_of_both(pair: Pair, engine: Engine) -> None:
+    """The cache never returns what the mirror no longer shows, and `Stream-Seq` is current."""
     for price in ("1.5", "2.5"):
         changed = engine.change(price=price)
-        told = f"Stream-Seq: {changed.seq}\r\n".encode()
-        for gateway in (roads.fast, roads.ordinary):
-            while told not in (await exchange(gateway, SIMPLE))[0]:
-                pass  # pytest's own time limit ends it
-        answers = [await roads.alike(get(path)) for path in ("/courses", "/courses/btcusdt")]
+        header = f"Stream-Seq: {changed.seq}\r\n".encode()
+        for gateway in (pair.cached, pair.uncached):
+            while header not in (await exchange(gateway, SIMPLE))[0]:
+                pass  # until pytest's timeout
+        answers = [await pair.same(get(path)) for path in ("/courses", "/courses/btcusdt")]
 
         assert all(b'"price":"%s"' % price.encode() in answer for answer in answers)
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_without_the_engine_both_roads_say_503(
+async def test_both_respond_with_503_without_the_engine(
     tmp_path_factory: object, bus: Path, server: str
 ) -> None:
-    """Before it came: no instrument. Gone: the last quotes, stale, and pages as before."""
+    """Before it has connected: no instruments. Once it is lost: the last quotes, stale; pages as before."""
     own = bus.with_name(f"own-{server}")
-    async with running(own, server=server) as fast, running(own, server=server, prebuilt=False) as ordinary:
-        roads = Roads(fast, ordinary)
+    async with running(own, server=server) as cached, running(own, server=server, prebuilt=False) as uncached:
+        pair = Pair(cached, uncached)
         paths = ("/courses", "/courses/btcusdt", "/btcusdt", "/")
-        before = [await roads.alike(get(path)) for path in paths]
+        before = [await pair.same(get(path)) for path in paths]
         async with Engine(own):
-            await fast.ready()
-            await ordinary.ready()
-            present = [await roads.alike(get(path)) for path in paths]
-        for gateway in (fast, ordinary):
+            await cached.ready()
+            await uncached.ready()
+            present = [await pair.same(get(path)) for path in paths]
+        for gateway in (cached, uncached):
             await gateway.answers("/courses", 503)
-        gone = [await roads.alike(get(path)) for path in paths]
+        gone = [await pair.same(get(path)) for path in paths]
 
     assert [answer[9:12] for answer in before] == [b"503", b"503", b"503", b"200"]
     assert [answer[9:12] for answer in present] == [b"200"] * 4
@@ -325,9 +323,9 @@ async def test_without_the_engine_both_roads_say_503(
     assert before[3] != present[3]
 
 
-async def test_a_connection_may_change_to_a_websocket(roads: Roads) -> None:
-    """Simple requests first, then a handshake right behind them: the socket is handed over whole."""
-    address = urlsplit(roads.fast.url)
+async def test_a_connection_may_become_a_websocket(pair: Pair) -> None:
+    """Cacheable requests first, then a handshake right behind them: no byte is lost."""
+    address = urlsplit(pair.cached.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     async with asyncio.timeout(DEADLINE_S):
         writer.write(SIMPLE + SIMPLE + handshake())
@@ -339,16 +337,16 @@ async def test_a_connection_may_change_to_a_websocket(roads: Roads) -> None:
     assert came.count(b"HTTP/1.1 101 ") == 1
 
 
-async def test_who_asks_much_and_reads_nothing_holds_up_nobody(roads: Roads) -> None:
-    """The gateway stops reading such a connection; others are answered meanwhile."""
-    address = urlsplit(roads.fast.url)
+async def test_a_client_that_sends_requests_but_does_not_read_delays_no_other(pair: Pair) -> None:
+    """The gateway stops reading from it; other clients are served meanwhile."""
+    address = urlsplit(pair.cached.url)
     _reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    before = await roads.counted()
+    before = await pair.counted()
     writer.write(get("/", "Accept-Encoding: identity") * 100_000)
     counted, now = before, before + 1
-    while counted != now or now < before + 10:  # pytest's own time limit ends it
-        answer = await roads.alike(SIMPLE)
-        counted, now = now + 1, await roads.counted()
+    while counted != now or now < before + 10:  # until pytest's timeout
+        answer = await pair.same(SIMPLE)
+        counted, now = now + 1, await pair.counted()
     writer.transport.abort()
     await asyncio.sleep(0)
 

@@ -1,0 +1,153 @@
+"""Connections that have not sent a request yet, on real sockets and a hub controlled by the test."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
+from crypto_stream.gateway.http.connections import ANSWER_S, Connections
+from crypto_stream.gateway.http.new_connections import (
+    IDLE_S,
+    NewConnection,
+    NewConnections,
+    RequestConnection,
+)
+from tests.gateway.websocket_pair import Hub
+
+PEER = ("127.0.0.1", 4711)
+
+
+class DeferringHub(Hub):
+    """A hub whose green threads run only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spawned: list[Callable[[], None]] = []
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        self.spawned.append(call)
+
+    def run(self) -> None:
+        """Run the green threads, and those that they start."""
+        while self.spawned:
+            self.spawned.pop(0)()
+
+
+class Harness:
+    """New connections: those that send `join` join, the others are served."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.hub = DeferringHub()
+        self.connections = Connections(10, DeliveryMetrics(), lambda: 0, lambda: self.now)
+        self.new_connections = NewConnections(
+            *(socket.AF_UNIX, self.hub, self.connections, self._join, self._serve), lambda: self.now
+        )
+        self.joined: list[socket.socket] = []
+        self.served: list[tuple[bytes, object]] = []
+        self.clients: list[socket.socket] = []
+
+    def connect(self, first: bytes = b"") -> socket.socket:
+        """Connect, send `first`, and return the client's end."""
+        ours, client = socket.socketpair()
+        self.clients.append(client)
+        client.settimeout(10)
+        client.sendall(first)
+        self.new_connections.take(ours.detach(), PEER)
+        return client
+
+    def _join(self, connection: NewConnection) -> bool:
+        if connection.received != b"join":
+            return False
+        self.joined.append(socket.socket(fileno=connection.detach_descriptor()))
+        return True
+
+    def _serve(self, request: RequestConnection) -> None:
+        self.served.append((request.received, request.peer))
+        request.socket.sendall(b"served")
+        request.entry.remove()
+
+
+@pytest.fixture
+def harness() -> Iterator[Harness]:
+    made = Harness()
+    yield made
+    for one in (*made.clients, *made.joined):
+        one.close()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_connections_join_or_are_served(harness: Harness, at_once: bool) -> None:
+    """Whether their first bytes have arrived when they are accepted, or arrive later."""
+    said = (b"join", b"GET / HTTP/1.1\r\n")
+    clients = [harness.connect(first if at_once else b"") for first in said]
+    waited = harness.connections.open
+    if not at_once:
+        for client, first in zip(clients, said, strict=True):
+            client.sendall(first)
+        harness.hub.turn()
+    harness.hub.run()
+    harness.joined[0].sendall(b"joined")
+
+    assert waited == 2
+    assert [client.recv(10) for client in clients] == [b"joined", b"served"]
+    assert clients[1].recv(10) == b""
+    assert harness.served == [(said[1], PEER)]
+    assert harness.connections.open == 0
+    assert not harness.hub.watched(selectors.EVENT_READ)
+
+
+def test_an_idle_connection_is_closed(harness: Harness) -> None:
+    """A later one is not closed yet."""
+    old = harness.connect()
+    harness.now = 1.0
+    new = harness.connect()
+
+    harness.now = IDLE_S
+    harness.new_connections.sweep()
+    new.sendall(b"join")
+    harness.hub.turn()
+    harness.hub.run()
+
+    assert old.recv(10) == b""
+    assert len(harness.joined) == 1
+    assert harness.connections.open == 0
+
+
+def test_a_client_that_hangs_up_at_once_is_removed(harness: Harness) -> None:
+    """It neither joins nor is served."""
+    harness.connect().close()
+    harness.hub.turn()
+    harness.hub.run()
+
+    assert (harness.connections.open, harness.served, harness.joined) == (0, [], [])
+    assert not harness.hub.watched(selectors.EVENT_READ)
+
+
+def test_the_connection_that_has_waited_longest_makes_room(harness: Harness) -> None:
+    """Not one that has sent something and waits for us."""
+    spoken = harness.connect(b"join")
+    silent = harness.connect()
+
+    harness.connections.make_room()
+    harness.hub.run()
+
+    assert silent.recv(10) == b""
+    assert len(harness.joined) == 1
+    assert spoken.fileno() >= 0
+
+
+def test_a_connection_closed_before_it_is_processed_is_not_served(harness: Harness) -> None:
+    """It was queued for too long."""
+    client = harness.connect(b"GET / HTTP/1.1\r\n")
+    harness.now = ANSWER_S
+
+    harness.connections.sweep()
+    harness.hub.run()
+
+    assert client.recv(10) == b""
+    assert (harness.served, harness.connections.open) == ([], 0)

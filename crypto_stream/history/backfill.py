@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crypto_stream.history.queries import FOREVER_MS
+from crypto_stream.history.queries import MAX_TIME_MS
 from crypto_stream.market.bars import CANDLES_SUFFIX, INTERVALS, STORED, Bar
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import HistoryReader, Range
@@ -19,7 +19,7 @@ class Backfill:
         self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
         self._known: set[tuple[str, str]] = set()
 
-    def wants(self, symbol: str, interval: str) -> bool:
+    def needs(self, symbol: str, interval: str) -> bool:
         """Say whether nothing is known from before this life's first moment."""
         return (symbol, interval) not in self._known
 
@@ -40,7 +40,7 @@ class Backfill:
     def restore(self, symbol: str) -> None:
         """See where the stored bars of an instrument begin, and which of them a venue gave. Blocking."""
         for interval in STORED:
-            for oldest in self._reader.bars(symbol, interval, Range(0, FOREVER_MS, 1, newest=False)):
+            for oldest in self._reader.bars(symbol, interval, Range(0, MAX_TIME_MS, 1, newest=False)):
                 if oldest.source.endswith(CANDLES_SUFFIX):
                     self._known.add((symbol, interval))
                 else:

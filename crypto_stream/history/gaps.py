@@ -57,7 +57,7 @@ class Gaps:
                 end = self.end(symbol, at_ms)
                 self.begin(symbol, end or at_ms, NONE_LIVE)
 
-    def forget(self, symbol: str, at_ms: int) -> None:
+    def discard_after(self, symbol: str, at_ms: int) -> None:
         """Forget what begins at `at_ms` or later, and cut there what reaches further: it was never so."""
         gap = self.open.get(symbol)
         if gap is not None and gap.from_ >= at_ms:
@@ -69,7 +69,7 @@ class Gaps:
         ]
 
     @property
-    def news(self) -> bool:
+    def has_changes(self) -> bool:
         """Say whether something is to be written."""
         return bool(self._changed)
 

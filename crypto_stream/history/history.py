@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from crypto_stream.history.deferred_trades import NEAR_MS
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
-from crypto_stream.history.held_trades import NEAR_MS
 from crypto_stream.history.outages import Outages
 from crypto_stream.history.pages import Page, Pages
-from crypto_stream.history.queries import FOREVER_MS, Question
+from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery
 from crypto_stream.history.recorder import Recorder
 from crypto_stream.history.series import CLOSES_AFTER_MS
 from crypto_stream.history.suspension import Suspension, Uptime
@@ -53,7 +53,7 @@ class History:
         self.recent = self.recorder.recent
         self.last_bars = self.recorder.last_bars
         self.closed = self.recorder.closed
-        self.wants_past = self.recorder.backfill.wants
+        self.needs_backfill = self.recorder.backfill.needs
         self._pages = Pages(reader, writer, self.recorder, self.gaps)
         self._reader = reader
         self._suspension = suspension or Suspension(clock.clocks.running_ns)
@@ -79,11 +79,11 @@ class History:
         newest = {name: self._reader.newest(name) for name in STORED}
         for symbol in {symbol for times in newest.values() for symbol in times} | self.series.keys():
             times = {name: newest[name][symbol] for name in STORED if symbol in newest[name]}
-            open_then = self._reader.gaps(symbol, FOREVER_MS - 1, FOREVER_MS)
+            open_then = self._reader.gaps(symbol, MAX_TIME_MS - 1, MAX_TIME_MS)
             if not times and not open_then:
                 continue
             if times and symbol in self.series:
-                self.recorder.restore(symbol, FOREVER_MS, now_ns)
+                self.recorder.restore(symbol, MAX_TIME_MS, now_ns)
             by_venue = left is not None and symbol not in self.recorder.synthetic
             alive = left.venue_ms if left is not None and by_venue else alive_ms
             ends = (at + INTERVALS[name] for name, at in times.items())
@@ -91,13 +91,13 @@ class History:
             reason = STOPPED if symbol in self.series else NOT_CONFIGURED
             self.gaps.resume(symbol, open_then, max(*past, alive - _CLOSED_BEFORE_MS, 0), reason)
 
-    def seed(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
+    def add_backfill(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
         """Take a venue's own bars from before the first moment; return how many are kept."""
         older = self.recorder.backfill.choose(symbol, interval, bars)
-        self.recorder.precede(symbol, interval, older)
+        self.recorder.prepend(symbol, interval, older)
         return len(older)
 
-    def take(self, source: str, trade: Trade, serving: str | None) -> bool:
+    def record(self, source: str, trade: Trade, serving: str | None) -> bool:
         """Take an accepted trade; only those of the `serving` source make bars.
 
         False: it could be of use to no bar, as it has no time, or its bar has closed.
@@ -107,26 +107,26 @@ class History:
             self.clock.observe_trade(source, trade.time)
         return self.recorder.record(source, trade, serving, now_ns)
 
-    def starved(self, symbol: str, for_ns: int, reason: str) -> None:
+    def no_trades(self, symbol: str, for_ns: int, reason: str) -> None:
         """Begin a gap that ends with the next trade: the serving source gave none for so long."""
         closed_ms = self.series[symbol].previous.get("1s", -_SECOND_MS) + _SECOND_MS
-        self.outages.starved(symbol, for_ns // 1_000_000, closed_ms, reason)
+        self.outages.no_trades(symbol, for_ns // 1_000_000, closed_ms, reason)
 
     def switched(self, symbol: str, source: str | None, reason: str) -> None:
         """Notice who serves the instrument now; nobody: a gap begins."""
         now_ns = self._now_ns()
-        early = self.recorder.early(symbol, source, now_ns)
-        times = [held.trade.time for held in early if held.trade.time]
+        early = self.recorder.pop_early(symbol, source, now_ns)
+        times = [deferred.trade.time for deferred in early if deferred.trade.time]
         self.outages.switched(symbol, source, reason, times, now_ns)
-        for held in early:
-            self.recorder.fold(held.source, held.trade, held.came_ns)
+        for deferred in early:
+            self.recorder.fold(deferred.source, deferred.trade, deferred.received_ns)
 
-    async def ask(self, symbol: str, question: Question) -> Page:
+    async def query(self, symbol: str, query: HistoryQuery) -> Page:
         """Answer with the state of this moment; what closes while the disk is read is left out.
 
         Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
         """
-        return await self._pages.ask(symbol, question, self.clock.now_ms())
+        return await self._pages.read(symbol, query, self.clock.now_ms())
 
     async def run(self) -> None:
         """Close what is due and hand it to the disk, for ever; what is left is written at the end."""
@@ -147,9 +147,9 @@ class History:
         if not self._suspension.settling:  # else trades that wait to be read would come too late
             self.recorder.close_due(now_ns)
         self.outages.tick(now_ns)
-        self.recorder.look()
+        self.recorder.check_late()
         now_ms = self.clock.now_ms()
-        is_news = self.recorder.unwritten or self.gaps.news or self.outages.beyond
+        is_news = self.recorder.unwritten or self.gaps.has_changes or self.outages.set_asides
         if is_news or abs(now_ms - self._alive_ms) >= _ALIVE_EVERY_MS:
             self._alive_ms = now_ms
             self._write(now_ms)
@@ -157,14 +157,14 @@ class History:
     def _write(self, now_ms: int) -> None:
         """Have all that is new written."""
         clock, anchor = self.clock, self.clock.anchor()
-        asides, self.outages.beyond = self.outages.beyond, []
+        set_asides, self.outages.set_asides = self.outages.set_asides, []
         bars, self.recorder.unwritten = self.recorder.unwritten, []
         by = None if clock.disputed else Retention(min(now_ms, anchor.wall_ms), clock.steady)
-        self.writer.put(Batch(bars, self.gaps.changed(), now_ms, asides, anchor, by))
+        self.writer.put(Batch(bars, self.gaps.changed(), now_ms, set_asides, anchor, by))
 
     def _now_ns(self) -> int:
         """Tell how long this process has lived, and notice where it, or its machine, was suspended."""
-        suspended_ms = self._suspension.look()
+        suspended_ms = self._suspension.measure()
         now_ns = self._uptime.count(self.clock.clocks.monotonic_ns())
         if suspended_ms:
             self.outages.suspended(suspended_ms, lambda symbol: self.series[symbol].newest_end)

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from crypto_stream.history.gaps import CLOCK_SET, SUSPENDED, Gaps
 from crypto_stream.market.clock import EngineClock
-from crypto_stream.storage.interface import Aside
+from crypto_stream.storage.interface import SetAside
 
 _FRESH_MS = 2_000  # what a venue tells first can be hours old
 # A source that is no live venue and whose clock is further from ours than this is a recording.
 _CLOCKS_DIFFER_MS = 600_000
 # So long a source that serves may take to tell its time, before a gap is ended by our clock.
-_TELLS_WITHIN_NS = 5_000_000_000
+_TIME_KNOWN_WITHIN_NS = 5_000_000_000
 # Until the first source may be live, the stop of the former life is why there are no prices.
 _START_NS = 2_000_000_000
 
@@ -31,11 +31,11 @@ class Outages:
 
     def __init__(self, clock: EngineClock) -> None:
         self.gaps = Gaps()
-        self.beyond: list[Aside] = []
+        self.set_asides: list[SetAside] = []
         self._clock = clock
         self._serving: dict[str, str | None] = {}
         self._ending: dict[str, _Ending] = {}
-        self._until_trade: set[str] = set()  # symbols whose open gap ends with their next trade
+        self._ends_with_trade: set[str] = set()  # symbols whose open gap ends with their next trade
         self._began: tuple[int, int] | None = None  # ms and ns of the start, while that is new
 
     def begin(self, now_ms: int, now_ns: int) -> None:
@@ -47,7 +47,7 @@ class Outages:
     ) -> None:
         """Notice who serves an instrument now; `early` are the times of trades that came a moment before."""
         before, self._serving[symbol] = self._serving.get(symbol), source
-        self._until_trade.discard(symbol)
+        self._ends_with_trade.discard(symbol)
         self._ending.pop(symbol, None)
         if source is None:
             self.gaps.begin(symbol, self._time_at(before), reason)
@@ -58,13 +58,13 @@ class Outages:
 
     def traded(self, symbol: str, time: int) -> None:
         """Notice a trade of the serving source."""
-        if symbol in self._until_trade:
-            self._until_trade.discard(symbol)
+        if symbol in self._ends_with_trade:
+            self._ends_with_trade.discard(symbol)
             self.gaps.end(symbol, time)
         elif (ending := self._ending.get(symbol)) and not ending.first:
             ending.first.append(time)
 
-    def starved(self, symbol: str, for_ms: int, closed_ms: int, reason: str) -> None:
+    def no_trades(self, symbol: str, for_ms: int, closed_ms: int, reason: str) -> None:
         """Begin a gap that ends with the next trade: the serving source gave none for so long.
 
         It begins where the last closed bar ended (`closed_ms`) at the earliest.
@@ -73,9 +73,9 @@ class Outages:
             since_ms = self._time_at(self._serving.get(symbol)) - for_ms
             self.gaps.begin(symbol, max(since_ms, closed_ms), reason)
         self._ending.pop(symbol, None)
-        self._until_trade.add(symbol)
+        self._ends_with_trade.add(symbol)
 
-    def leapt(self, symbol: str, from_ms: int, to_ms: int) -> None:
+    def clock_jumped(self, symbol: str, from_ms: int, to_ms: int) -> None:
         """Note that the time of what is made by our clock leapt ahead."""
         self.gaps.begin(symbol, from_ms, CLOCK_SET)
         self.gaps.end(symbol, to_ms)
@@ -89,7 +89,7 @@ class Outages:
             if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
                 since_ms = self._time_at(source) - ms
                 self.gaps.begin(symbol, max(since_ms, newest_end(symbol)), SUSPENDED)
-                self._until_trade.add(symbol)
+                self._ends_with_trade.add(symbol)
 
     def tick(self, now_ns: int) -> None:
         """End the gaps of instruments that are served again, as soon as their source tells its time.
@@ -97,16 +97,16 @@ class Outages:
         The gaps of a start that has become old are no longer of the stop before it.
         """
         for symbol, ending in list(self._ending.items()):
-            if self._clock.knows_time_of(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
+            if self._clock.knows_time_of(ending.source) or now_ns - ending.since_ns > _TIME_KNOWN_WITHIN_NS:
                 self._end(symbol, now_ns)
         if self._began is not None and now_ns - self._began[1] > _START_NS:
             self.gaps.started(self._began[0])
             self._began = None
 
-    def forget(self, symbol: str, at_ms: int, *, bars: bool) -> None:
+    def discard_after(self, symbol: str, at_ms: int, *, bars: bool) -> None:
         """Forget gaps, and bars with `bars`, from `at_ms` on: a clock that was ahead told them."""
-        self.gaps.forget(symbol, at_ms)
-        self.beyond.append(Aside(symbol, at_ms, bars))
+        self.gaps.discard_after(symbol, at_ms)
+        self.set_asides.append(SetAside(symbol, at_ms, bars))
 
     def _end(self, symbol: str, now_ns: int) -> None:
         ending = self._ending.pop(symbol)
@@ -115,7 +115,7 @@ class Outages:
         at_ms = min(at_ms, began_ms)
         ended = self.gaps.end(symbol, at_ms)
         if ended is not None and ended > at_ms and ending.source in self._clock.timekeepers:
-            self.forget(symbol, at_ms, bars=False)
+            self.discard_after(symbol, at_ms, bars=False)
 
     def _time_at(self, source: str | None) -> int:
         """Tell the time for a gap: the source's, like that of its bars, where it is known."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from crypto_stream.history.gaps import Gaps
-from crypto_stream.history.queries import FOREVER_MS, Plan, Question, answer, plan
+from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery, Plan, answer, plan
 from crypto_stream.history.read_limiter import ReadLimiter
 from crypto_stream.history.recorder import Recorder
 from crypto_stream.history.writer import BarWriter
@@ -53,23 +53,23 @@ class Pages:
         self._limiter = ReadLimiter()
         self._trouble = TroubleLog(log, "history cannot be read", "history can be read again")
 
-    async def ask(self, symbol: str, question: Question, now_ms: int) -> Page:
+    async def read(self, symbol: str, query: HistoryQuery, now_ms: int) -> Page:
         """Answer with the state of this moment; what closes while the disk is read is left out.
 
         Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
         """
         try:
             find_first = partial(_first_times, self._reader, symbol)
-            first = await self._limiter(lambda: find_first) if question.points else {}
-            planned = plan(question, first, now_ms)
+            first = await self._limiter(lambda: find_first) if query.points else {}
+            planned = plan(query, first, now_ms)
             page = await self._limiter(
                 lambda: partial(
-                    _read_page, self._reader, symbol, question, planned, self._pending(symbol, planned)
+                    _read_page, self._reader, symbol, query, planned, self._pending(symbol, planned)
                 )
             )
         except OSError as error:
             if isinstance(error, CorruptError):
-                self._writer.doubt(str(error))
+                self._writer.check_later(str(error))
             self._trouble.fails(str(error))
             raise
         self._trouble.works()
@@ -79,7 +79,7 @@ class Pages:
         """Gather what a reading thread joins with the disk: the state of this moment."""
         series, stored = self._recorder.series[symbol], planned.stored
         return Pending(
-            series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
+            series.boundary(stored) or MAX_TIME_MS,  # nothing is our own yet: all that is there is of venues
             [*self._writer.waiting(symbol, stored), *self._recorder.unwritten_of(symbol, stored)],
             series.live(planned.interval),
             [*self._writer.waiting_gaps(symbol), *self._gaps.unwritten(symbol)],
@@ -92,7 +92,7 @@ def _first_times(reader: HistoryReader, symbol: str) -> dict[str, int]:
     return {name: at for name, at in found.items() if at is not None}
 
 
-def _read_page(reader: HistoryReader, symbol: str, question: Question, plan: Plan, pending: Pending) -> Page:
+def _read_page(reader: HistoryReader, symbol: str, query: HistoryQuery, plan: Plan, pending: Pending) -> Page:
     """Read what is planned and join it with what is pending; OSError when the history cannot be read."""
     wanted = plan.range
     rows = reader.bars(symbol, plan.stored, wanted._replace(to_ms=min(wanted.to_ms, pending.boundary)))
@@ -104,8 +104,8 @@ def _read_page(reader: HistoryReader, symbol: str, question: Question, plan: Pla
     more = more and bool(bars)
     newer = bars[-1].time + INTERVALS[plan.interval] if more and not wanted.newest else None
     # Gaps reach as far as the bars do on the side where the limit cut them.
-    begin = question.from_ms if question.from_ms is not None else bars[0].time if bars else 0
-    end = newer or (FOREVER_MS if question.to_ms is None else question.to_ms)
+    begin = query.from_ms if query.from_ms is not None else bars[0].time if bars else 0
+    end = newer or (MAX_TIME_MS if query.to_ms is None else query.to_ms)
     return Page(
         interval=plan.interval,
         bars=bars,

@@ -36,16 +36,16 @@ class ReadLimiter:
             began_s = time.monotonic()
             reading = asyncio.get_running_loop().run_in_executor(None, prepare())
         except BaseException:
-            self._give_back(rested_s)
+            self._release(rested_s)
             raise
 
         def done(_reading: asyncio.Future[_Read]) -> None:
             now_s = time.monotonic()
-            self._give_back(now_s + min(now_s - began_s, _LONGEST_REST_S))
+            self._release(now_s + min(now_s - began_s, _LONGEST_REST_S))
 
         reading.add_done_callback(done)
         return await asyncio.shield(reading)
 
-    def _give_back(self, rested_s: float) -> None:
+    def _release(self, rested_s: float) -> None:
         heapq.heappush(self._rested_s, rested_s)
         self._free.release()

@@ -40,7 +40,7 @@ class Recent:
         self._unknown.add(symbol)
         self._wanted.set()
 
-    def precede(self, symbol: str, minutes: Sequence[Bar]) -> None:
+    def prepend(self, symbol: str, minutes: Sequence[Bar]) -> None:
         """Put minutes before those that are known."""
         self._minutes[symbol] = deque([*minutes, *self._minutes[symbol]], _MINUTES)
 
@@ -84,8 +84,8 @@ class Recent:
         except OSError as error:
             log.warning("24 h figures start again", extra={"symbol": symbol, "reason": str(error)})
             return
-        self.precede(symbol, bars)
-        self._days[symbol].precede(steps)
+        self.prepend(symbol, bars)
+        self._days[symbol].prepend(steps)
 
     def _read(self, symbol: str, wanted: Range, ours: int) -> tuple[list[Bar], list[Bar]]:
         """Read minutes, and fold those before `ours` into steps of a day."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from crypto_stream.history.backfill import Backfill
-from crypto_stream.history.held_trades import NEAR_MS, EarlyTrades, HeldTrade, LateTrades
+from crypto_stream.history.deferred_trades import NEAR_MS, DeferredTrade, EarlyTrades, LateTrades
 from crypto_stream.history.outages import Outages
 from crypto_stream.history.recent import Recent
 from crypto_stream.history.rolling_24h import STEP
@@ -21,10 +21,10 @@ from crypto_stream.storage.interface import HistoryReader, Range, StoredBar
 log = logging.getLogger(__name__)
 
 # A trade further ahead of every clock than this has a wrong time: it would close all bars until then.
-_MOST_AHEAD_MS = INTERVALS["1d"]
+_MAX_AHEAD_MS = INTERVALS["1d"]
 # Of each stored interval, what a series goes on from: since the newest bar's day, hour and minute began.
 _SINCE = {"1h": "1d", "1m": "1h", "1s": "1m"}
-_MOST_READ = 100_000
+_MAX_READ = 100_000
 
 
 class Recorder:
@@ -66,12 +66,12 @@ class Recorder:
         if serving == source:
             return self.fold(source, trade, now_ns)
         if serving is None:
-            self._early.hold(HeldTrade(source, trade, now_ns))
+            self._early.add(DeferredTrade(source, trade, now_ns))
         return trade.time is not None
 
-    def early(self, symbol: str, source: str | None, now_ns: int) -> list[HeldTrade]:
+    def pop_early(self, symbol: str, source: str | None, now_ns: int) -> list[DeferredTrade]:
         """Give, once, what came in the last second of a source that serves from now on."""
-        return self._early.take(symbol, source, now_ns)
+        return self._early.pop(symbol, source, now_ns)
 
     def fold(self, source: str, trade: Trade, now_ns: int) -> bool:
         """Let a trade of the serving source into its bar; False where there is none for it."""
@@ -82,14 +82,14 @@ class Recorder:
         if time < series.floor:
             return self._take_late(source, trade, now_ns)
         known_ms = series.clock(now_ns) or 0
-        if time > max(self._clock.now_ms(), known_ms) + _MOST_AHEAD_MS:
-            self._leave_out(source, trade)
+        if time > max(self._clock.now_ms(), known_ms) + _MAX_AHEAD_MS:
+            self._reject_future(source, trade)
             return False
         self.late.on_time(symbol)
         self.backfill.traded(symbol, time)
         self._outages.traded(symbol, time)
         if symbol in self.synthetic and series.begun and time > known_ms + NEAR_MS:
-            self._outages.leapt(symbol, known_ms, time)
+            self._outages.clock_jumped(symbol, known_ms, time)
         self._close(symbol, series.trade(trade, source, now_ns))
         return True
 
@@ -98,19 +98,19 @@ class Recorder:
         for symbol, series in self.series.items():
             self._close(symbol, series.tick(now_ns))
 
-    def look(self) -> None:
+    def check_late(self) -> None:
         """Notice, and log, whose trades lie below their closed bars."""
-        self.late.look()
+        self.late.check()
         if self._rewound:
             extra = {"instruments": len(self._rewound), "symbols": ",".join(self._rewound[:10])}
             log.warning("bars lay in the future, they go on at the present", extra=extra)
             self._rewound.clear()
 
-    def precede(self, symbol: str, interval: str, bars: Sequence[Bar]) -> None:
+    def prepend(self, symbol: str, interval: str, bars: Sequence[Bar]) -> None:
         """Take a venue's bars from before the first moment."""
         self.unwritten += [StoredBar(symbol, interval, bar) for bar in bars]
         if interval == "1m":
-            self.recent.precede(symbol, bars)
+            self.recent.prepend(symbol, bars)
 
     def unwritten_of(self, symbol: str, interval: str) -> list[Bar]:
         """List the closed bars of one series that the writer has not got yet."""
@@ -118,7 +118,7 @@ class Recorder:
 
     def restore(self, symbol: str, before: int, now_ns: int) -> None:
         """Go on after the newest stored bar of those that had ended `before` (ms). Blocking."""
-        past = _read_past(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
+        past = _read_previous(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
         self.series[symbol].restore(past, now_ns)
         newest = next((past[name][-1] for name in STORED if past[name]), None)
         if newest is not None:
@@ -131,33 +131,33 @@ class Recorder:
         """Take a trade that is older than what is closed: it is late, unless that lies in the future."""
         series = self.series[trade.symbol]
         series.late += 1
-        held = self.late.hold(HeldTrade(source, trade, now_ns), series.floor, self._clock.now_ms())
-        if held:
-            self._rewind(trade.symbol, held, now_ns)
-        return bool(held)
+        deferred = self.late.add(DeferredTrade(source, trade, now_ns), series.floor, self._clock.now_ms())
+        if deferred:
+            self._rewind(trade.symbol, deferred, now_ns)
+        return bool(deferred)
 
-    def _rewind(self, symbol: str, held: Sequence[HeldTrade], now_ns: int) -> None:
+    def _rewind(self, symbol: str, deferred: Sequence[DeferredTrade], now_ns: int) -> None:
         """Go on from where the trades are; bars beyond that were made by a clock that was wrong.
 
         They are put aside if a venue confirms the present, else they stay where they are: nobody can tell.
         """
-        at = start(min(one.trade.time or 0 for one in held), INTERVALS["1s"])
-        late = self.series[symbol].late - len(held)
+        at = start(min(each.trade.time or 0 for each in deferred), INTERVALS["1s"])
+        late = self.series[symbol].late - len(deferred)
         if self._clock.confirmed:
             self.unwritten = [
-                one
-                for one in self.unwritten
-                if one.symbol != symbol or one.bar.time + INTERVALS[one.interval] <= at
+                each
+                for each in self.unwritten
+                if each.symbol != symbol or each.bar.time + INTERVALS[each.interval] <= at
             ]
-            self._outages.forget(symbol, at, bars=True)
+            self._outages.discard_after(symbol, at, bars=True)
         self.series[symbol] = Series()
         self.series[symbol].late = late
         self.restore(symbol, at, now_ns)
         self._rewound.append(symbol)
-        for one in held:
-            self.fold(one.source, one.trade, now_ns)
+        for each in deferred:
+            self.fold(each.source, each.trade, now_ns)
 
-    def _leave_out(self, source: str, trade: Trade) -> None:
+    def _reject_future(self, source: str, trade: Trade) -> None:
         """Take no trade from the future: it would close every bar until then."""
         if trade.symbol not in self._ahead:
             self._ahead.add(trade.symbol)
@@ -173,7 +173,7 @@ class Recorder:
                 listener(symbol, each)
 
 
-def _read_past(
+def _read_previous(
     reader: HistoryReader, symbol: str, before: int, waiting: Callable[[str], Sequence[Bar]]
 ) -> Mapping[str, list[Bar]]:
     """Read the bars that had ended at `before` (ms), of the day, the hour and the minute of the newest.
@@ -186,7 +186,7 @@ def _read_past(
     past = {}
     for name, since in _SINCE.items():
         begin, end = start(newest, INTERVALS[since]), before - INTERVALS[name] + 1
-        rows = reader.bars(symbol, name, Range(begin, max(end, begin), _MOST_READ, newest=False))
+        rows = reader.bars(symbol, name, Range(begin, max(end, begin), _MAX_READ, newest=False))
         known = {bar.time: bar for bar in (*waiting(name), *rows) if begin <= bar.time < end}
         past[name] = [known[at] for at in sorted(known)]
     return past

@@ -29,7 +29,7 @@ class Rolling24h:
         self._bars: deque[Bar] = deque()
         self._past: Figures | None = None
 
-    def precede(self, bars: Iterable[Bar]) -> None:
+    def prepend(self, bars: Iterable[Bar]) -> None:
         """Put closed bars of 5 minutes, oldest first, before those that are known."""
         self._bars = deque([*bars, *self._bars])
         self._past = _over(self._bars)

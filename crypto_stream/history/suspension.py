@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 # So long a suspension is made up for: by what the venues' sockets hold, and by the walks.
-_MADE_UP_MS = 30_000
+_COMPENSATED_MS = 30_000
 # After so long a one it is read first what came meanwhile, for as long again, before a clock decides.
 _BLOCKED_NS = 1_000_000_000
 
@@ -19,21 +19,21 @@ class Suspension:
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
-        self._looked_ns = clock_ns()
-        self._settled_ns = self._looked_ns
+        self._measured_ns = clock_ns()
+        self._settled_ns = self._measured_ns
 
     @property
     def settling(self) -> bool:
         """Say whether what came during a suspension may still be unread."""
-        return self._looked_ns < self._settled_ns
+        return self._measured_ns < self._settled_ns
 
-    def look(self) -> int:
+    def measure(self) -> int:
         """Return for how many ms nothing ran since the last look; 0 for what is made up for."""
-        before_ns, self._looked_ns = self._looked_ns, self._clock_ns()
-        if self._looked_ns - before_ns > _BLOCKED_NS:
-            self._settled_ns = self._looked_ns + _BLOCKED_NS
-        suspended_ms = (self._looked_ns - before_ns) // 1_000_000
-        return suspended_ms if suspended_ms > _MADE_UP_MS else 0
+        before_ns, self._measured_ns = self._measured_ns, self._clock_ns()
+        if self._measured_ns - before_ns > _BLOCKED_NS:
+            self._settled_ns = self._measured_ns + _BLOCKED_NS
+        suspended_ms = (self._measured_ns - before_ns) // 1_000_000
+        return suspended_ms if suspended_ms > _COMPENSATED_MS else 0
 
 
 class Uptime:

@@ -16,7 +16,7 @@ from crypto_stream.storage.writer_thread import WriterThread
 log = logging.getLogger(__name__)
 
 # Bars, gaps and batches that may wait: about 16 minutes of 100 instruments, 30 MB.
-MOST_WAITING = 100_000
+MAX_QUEUED = 100_000
 _RETRY_S = 1.0
 _TIDY_EVERY_S = 5.0
 _LOST = "the history could not be stored"
@@ -35,7 +35,7 @@ class BarWriter:
         store: HistoryWriter,
         symbols: Sequence[str],
         keep_ms: Mapping[str, int],
-        most: int = MOST_WAITING,
+        max_queued: int = MAX_QUEUED,
         retry_s: float = _RETRY_S,
         tidy_every_s: float = _TIDY_EVERY_S,
     ) -> None:
@@ -44,19 +44,19 @@ class BarWriter:
         self._store = store
         self._keep_ms = keep_ms
         self._prunes = cycle([(symbol, interval) for symbol in symbols for interval in keep_ms])
-        self._most = most
+        self._max_queued = max_queued
         self._tidy_every_s = tidy_every_s
-        self._doubt: str | None = None
-        self._hole: Gap | None = None
-        self._hole_lock = threading.Lock()
+        self._suspicion: str | None = None
+        self._lost_gap: Gap | None = None
+        self._lost_gap_lock = threading.Lock()
         self._log = TroubleLog(
             log, "history cannot be stored", "history is stored again", level=logging.ERROR
         )
         self._thread = WriterThread(
-            self, "history", most, Backoff(retry_s, retry_s), weigh=_weight, squeeze=self._squeeze
+            self, "history", max_queued, Backoff(retry_s, retry_s), weigh=_weight, squeeze=self._squeeze
         )
         self._over = threading.Event()
-        self._tidier = threading.Thread(target=self._tidy_for_ever, name="history tidier", daemon=True)
+        self._tidier = threading.Thread(target=self._tidy_until_stopped, name="history tidier", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
@@ -83,9 +83,9 @@ class BarWriter:
         """Count the bars that wait for the disk."""
         return sum(len(batch.bars) for batch in self._thread.waiting())
 
-    def doubt(self, reason: str) -> None:
+    def check_later(self, reason: str) -> None:
         """Have the file looked at before the next batch: a reader found it corrupt."""
-        self._doubt = reason
+        self._suspicion = reason
 
     def waiting(self, symbol: str, interval: str) -> list[Bar]:
         """Give the bars of a series that are not written yet, oldest first."""
@@ -94,9 +94,9 @@ class BarWriter:
 
     def waiting_gaps(self, symbol: str) -> list[Gap]:
         """Give the gaps that are not written yet, a later state after an earlier one, and the lost bars."""
-        hole = self._hole  # before the batches: what is on the disk meanwhile is only told twice
+        lost_gap = self._lost_gap  # before the batches: what is on the disk meanwhile is only told twice
         gaps = [gap for batch in self._thread.waiting() for of, gap in batch.gaps if of == symbol]
-        return gaps if hole is None else [*gaps, hole]
+        return gaps if lost_gap is None else [*gaps, lost_gap]
 
     # What the thread asks for.
 
@@ -124,16 +124,16 @@ class BarWriter:
         self._store.close()
 
     def _write(self, batch: Batch) -> None:
-        doubt, self._doubt = self._doubt, None
+        doubt, self._suspicion = self._suspicion, None
         if doubt is not None:
             self._store.check(doubt)
-        hole = self._hole
-        if hole is not None:
-            batch = batch._replace(gaps=[*batch.gaps, (EVERY, hole)])
+        lost_gap = self._lost_gap
+        if lost_gap is not None:
+            batch = batch._replace(gaps=[*batch.gaps, (EVERY, lost_gap)])
         self._store.write(batch)
-        with self._hole_lock:
-            if self._hole is hole:
-                self._hole = None
+        with self._lost_gap_lock:
+            if self._lost_gap is lost_gap:
+                self._lost_gap = None
         self._log.works(waiting=len(self._thread), lost=self.lost)
 
     def _squeeze(self, older: Batch, newer: Batch) -> Batch:
@@ -142,15 +142,16 @@ class BarWriter:
         if older.bars:
             first = min(bar.time for _, _, bar in older.bars)
             last = max(bar.time + INTERVALS[interval] for _, interval, bar in older.bars)
-            with self._hole_lock:
-                hole = self._hole or Gap(first, last, _LOST)
-                self._hole = Gap(min(hole.from_, first), max(hole.to or last, last), _LOST)
-        most = self._most // 10
+            with self._lost_gap_lock:
+                lost_gap = self._lost_gap or Gap(first, last, _LOST)
+                self._lost_gap = Gap(min(lost_gap.from_, first), max(lost_gap.to or last, last), _LOST)
+        max_queued = self._max_queued // 10
         return newer._replace(
-            gaps=[*older.gaps, *newer.gaps][-most:], asides=[*older.asides, *newer.asides][-most:]
+            gaps=[*older.gaps, *newer.gaps][-max_queued:],
+            set_asides=[*older.set_asides, *newer.set_asides][-max_queued:],
         )
 
-    def _tidy_for_ever(self) -> None:
+    def _tidy_until_stopped(self) -> None:
         """Tidy beside the writing: a disk that takes seconds for it would else hold up new bars."""
         trouble = TroubleLog(log, "history cannot be tidied, its log grows")
         while not self._over.wait(self._tidy_every_s):
@@ -176,4 +177,4 @@ class BarWriter:
 
 
 def _weight(batch: Batch) -> int:
-    return 1 + len(batch.bars) + len(batch.gaps) + len(batch.asides)
+    return 1 + len(batch.bars) + len(batch.gaps) + len(batch.set_asides)

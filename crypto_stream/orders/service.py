@@ -26,7 +26,7 @@ from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.validation import Terms
 from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
-from crypto_stream.storage.interface import MOST_UNREAD, OrderReader, OrdersFound, OwnerFound, OwnerKept
+from crypto_stream.storage.interface import MAX_UNREAD, OrderReader, OrdersFound, OwnerFound, OwnerKept
 
 log = logging.getLogger(__name__)
 
@@ -276,7 +276,7 @@ class Orders:
         for report in found.unread:
             if report.seq > received:
                 session.send(Happened(session.number, 0, report, self._notifier.store))
-        if len(found.unread) == MOST_UNREAD:
+        if len(found.unread) == MAX_UNREAD:
             session.piece_end = found.unread[-1].seq
             self._next_piece(state, session, received)
             return

@@ -10,7 +10,7 @@ from crypto_stream.market.clock import Anchor
 from crypto_stream.market.orders import Order, Position, Report, Side
 
 EVERY = ""  # as a symbol: a gap of all instruments
-MOST_GAPS = 5_000  # read at once
+MAX_GAPS = 5_000  # read at once
 
 
 class StateStore(Protocol):
@@ -39,7 +39,7 @@ class StoredBar(NamedTuple):
     bar: Bar
 
 
-class Aside(NamedTuple):
+class SetAside(NamedTuple):
     """Put aside what a symbol has from `from_ms` on: a clock that was ahead made it.
 
     Bars are kept, out of sight, if `bars` is set; gaps are forgotten, or end there.
@@ -66,7 +66,7 @@ class Batch(NamedTuple):
     bars: Sequence[StoredBar]
     gaps: Sequence[tuple[str, Gap]]
     alive_ms: int
-    asides: Sequence[Aside] = ()
+    set_asides: Sequence[SetAside] = ()
     anchor: Anchor | None = None
     retention: Retention | None = None
 
@@ -157,7 +157,7 @@ class OrdersFound(NamedTuple):
     taken: Sequence[Taken] = ()
 
 
-MOST_UNREAD = 1_000  # reports read at once
+MAX_UNREAD = 1_000  # reports read at once
 
 
 class OwnerFound(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, retention_block_ms, start
-from crypto_stream.storage.interface import Aside, Batch, CorruptError, Retention, UnusableError
+from crypto_stream.storage.interface import Batch, CorruptError, Retention, SetAside, UnusableError
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 from crypto_stream.storage.sqlite_tables import Tables, upgrade
 from crypto_stream.wall_clock import wall_ms
@@ -86,7 +86,7 @@ class SqliteHistoryWriter:
         with self._mending():
             database = self._open()
             with database:
-                for aside in batch.asides:
+                for aside in batch.set_asides:
                     self._put_aside(database, aside)
                 database.executemany(
                     "INSERT OR IGNORE INTO bar VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -192,7 +192,7 @@ class SqliteHistoryWriter:
             self._database, self._opened = database, identity(self._path)
         return self._database
 
-    def _put_aside(self, database: sqlite3.Connection, aside: Aside) -> None:
+    def _put_aside(self, database: sqlite3.Connection, aside: SetAside) -> None:
         symbol, at = self._number(aside.symbol), aside.from_ms
         if aside.bars:
             database.execute(

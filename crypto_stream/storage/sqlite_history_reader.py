@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import Anchor, Boot
-from crypto_stream.storage.interface import EVERY, MOST_GAPS, Range
+from crypto_stream.storage.interface import EVERY, MAX_GAPS, Range
 from crypto_stream.storage.sqlite_file import BUSY_S, failing_as_os_error, parts
 
 # What SQLite says when it cannot make the files that it wants beside the database.
@@ -43,7 +43,7 @@ class SqliteHistoryReader:
             'SELECT "from", "to", reason FROM gap '
             "WHERE symbol IN (SELECT id FROM name WHERE text IN (?, ?)) "
             'AND "from" < ? AND ("to" IS NULL OR "to" > ?) ORDER BY "from" DESC LIMIT ?',
-            (symbol, EVERY, to_ms, from_ms, MOST_GAPS),
+            (symbol, EVERY, to_ms, from_ms, MAX_GAPS),
         )
         return [Gap(*row) for row in reversed(rows)]
 

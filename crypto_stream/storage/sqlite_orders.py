@@ -13,7 +13,7 @@ from pathlib import Path
 from crypto_stream.market.exact import add, multiply, plain
 from crypto_stream.market.orders import ExecType, Report, Side
 from crypto_stream.storage.interface import (
-    MOST_UNREAD,
+    MAX_UNREAD,
     OrderBatch,
     OrdersFound,
     OwnerFound,
@@ -105,7 +105,7 @@ class SqliteOrderWriter:
             row = database.execute("SELECT last_seq, told FROM owners WHERE name = ?", (owner,)).fetchone()
             if row is None:
                 return OwnerFound(0, [])
-            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MOST_UNREAD}"
+            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MAX_UNREAD}"
             return OwnerFound(row[0], reports(database, query, (owner, max(row[1], after))))
 
     def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:

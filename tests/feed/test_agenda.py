@@ -40,7 +40,7 @@ class Many(World):
         self.live(*SOURCES)
         for symbol in NUMBERED:
             for name in SOURCES:
-                self.tell(name, symbol)
+                self.trade(name, symbol)
         self.pass_time(200)
         self.read_book.read.clear()
 
@@ -50,7 +50,7 @@ class Many(World):
             self.now = round(self.now + 0.1, 1)
             for symbol in talking:
                 for name in SOURCES:
-                    self.tell(name, symbol)
+                    self.trade(name, symbol)
             self.decide()
 
 
@@ -79,8 +79,8 @@ def test_a_lost_source_concerns_what_it_carries() -> None:
     world.book = book = ReadBook()
     world.failover = Failover(chains, book, LIMITS)
     world.live("one", "two")
-    world.tell("one")
-    world.tell("two", "ethusdt")
+    world.trade("one")
+    world.trade("two", "ethusdt")
     world.decide()
     world.decide()
     book.read.clear()
@@ -94,12 +94,12 @@ def test_an_instrument_that_comes_is_served_in_the_next_round() -> None:
     """Sources that already give it serve it at once, others with their first data of it."""
     world = World({"btcusdt": SOURCES})
     world.live(*SOURCES)
-    world.tell("two", "ethusdt")
+    world.trade("two", "ethusdt")
     world.decide()
     world.failover.add("ethusdt", SOURCES)
     world.failover.add("xrpusdt", SOURCES)
     came = world.decide()
-    world.tell("two", "xrpusdt")
+    world.trade("two", "xrpusdt")
 
     assert came == [("ethusdt", None, "two", "two is live")]
     assert world.failover.reasons["xrpusdt"].startswith("one: no data of this instrument yet")
@@ -110,7 +110,7 @@ def test_an_instrument_comes_once() -> None:
     """Carried already, it is refused and stays as it was."""
     world = World({"btcusdt": SOURCES})
 
-    with pytest.raises(ValueError, match="btcusdt is there already"):
+    with pytest.raises(ValueError, match="btcusdt exists already"):
         world.failover.add("btcusdt", ("one",))
     assert world.failover.chains == {"btcusdt": SOURCES}
 
@@ -121,7 +121,7 @@ def test_of_an_instrument_that_went_nothing_is_left() -> None:
     world.live(*SOURCES)
     for symbol in ("btcusdt", "ethusdt"):
         for name in SOURCES:
-            world.tell(name, symbol)
+            world.trade(name, symbol)
     world.decide()
     world.now += 3
     world.move("two")
@@ -130,16 +130,16 @@ def test_of_an_instrument_that_went_nothing_is_left() -> None:
     was_dead = ("one", "btcusdt") in world.failover.silence.dead
     world.failover.remove("btcusdt")
     world.now += 100
-    world.tell("one")
-    world.tell("one", "ethusdt")
+    world.trade("one")
+    world.trade("one", "ethusdt")
     changes = world.decide()
     failover = world.failover
 
     assert was_dead
     assert [change[0] for change in changes if change[0] == "btcusdt"] == []
-    assert [symbol for _, symbol in world.asked_again if symbol == "btcusdt"] == []
-    assert "btcusdt" not in {**failover.serving, **failover.reasons, **failover.held, **failover.chains}
-    assert {symbol for _, symbol in {**failover.silence.dead, **failover.watch.lacking}} <= {"ethusdt"}
+    assert [symbol for _, symbol in world.resubscribed if symbol == "btcusdt"] == []
+    assert "btcusdt" not in {**failover.serving, **failover.reasons, **failover.held_back, **failover.chains}
+    assert {symbol for _, symbol in {**failover.silence.dead, **failover.watch.missing}} <= {"ethusdt"}
     with pytest.raises(KeyError):
         failover.remove("btcusdt")
 
@@ -149,25 +149,25 @@ def test_an_instrument_that_comes_back_is_still_the_same_coin() -> None:
     world = World({"btcusdt": SOURCES})
     world.failover = Failover({"btcusdt": SOURCES}, world.book, LIMITS, guard=JumpGuard(world.book, 5))
     world.live("one")
-    world.tell("one", price="100")
+    world.trade("one", price="100")
     world.decide()
     world.failover.remove("btcusdt")
     world.lose("one")
     world.live("two")
-    world.tell("two", price="9000")
+    world.trade("two", price="9000")
     world.failover.add("btcusdt", SOURCES)
     world.decide()
 
     assert world.serving() is None
-    assert list(world.failover.held["btcusdt"]) == ["two"]
+    assert list(world.failover.held_back["btcusdt"]) == ["two"]
 
 
 def test_what_came_unawaited_is_found_when_it_matters() -> None:
     """An event that nobody waited for is in the book all the same: the deadline reads the newest."""
     world = World({"btcusdt": SOURCES})
     world.live(*SOURCES)
-    world.tell("one")
-    world.tell("two")
+    world.trade("one")
+    world.trade("two")
     world.decide()
     for _ in range(40):
         world.now += 1

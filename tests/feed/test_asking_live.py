@@ -92,9 +92,9 @@ async def test_what_the_list_shows_anew_is_asked_for_at_once() -> None:
         async with running(venue, pairs="btcusdt,ethusdt") as feed:
             line = feed.composition.loop.sources["binance"]
             await until(lambda: "ethusdt" in line.refused and line.listing.rules)
-            line.listing._note("ethusdt", "not listed")
+            line.listing._record("ethusdt", "not listed")
             await venue.fault("none")
-            line.listing.take({f"{each}usdt": Listed(each, each, "USDT") for each in ("btc", "eth")})
+            line.listing.update({f"{each}usdt": Listed(each, each, "USDT") for each in ("btc", "eth")})
             await until(lambda: feed.received("binance", "ethusdt"))
 
             assert line.refused == {}

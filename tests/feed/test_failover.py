@@ -14,8 +14,8 @@ def both_live() -> World:
     """Make two live sources, the first of which serves."""
     world = World(BOTH)
     world.live("one", "two")
-    world.tell("one")
-    world.tell("two")
+    world.trade("one")
+    world.trade("two")
     world.decide()
     return world
 
@@ -24,8 +24,8 @@ def test_first_live_source_of_the_chain_serves() -> None:
     """Of the live sources the first of the chain is taken, and the reason says so."""
     world = World(BOTH)
     world.live("one", "two")
-    world.tell("one")
-    world.tell("two")
+    world.trade("one")
+    world.trade("two")
 
     assert world.decide() == [("btcusdt", None, "one", "one is live")]
     assert world.decide() == []
@@ -35,7 +35,7 @@ def test_connected_without_data_serves_nothing() -> None:
     """A source that gave no data of an instrument does not serve it, live or not."""
     world = World(BOTH)
     world.live("one", "two")
-    world.tell("two")
+    world.trade("two")
 
     assert world.decide() == [("btcusdt", None, "two", "two is live")]
 
@@ -44,10 +44,10 @@ def test_at_the_start_the_better_source_needs_no_probation() -> None:
     """A better source that comes up a moment later and never failed takes over at once."""
     world = World(BOTH)
     world.live("two")
-    world.tell("two")
+    world.trade("two")
     world.decide()
     world.live("one")
-    world.tell("one")
+    world.trade("one")
 
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
 
@@ -79,11 +79,11 @@ def test_data_from_before_the_connection_counts_for_nothing() -> None:
     world.lose("one")
     world.decide()
     world.now += 100
-    world.tell("two")
+    world.trade("two")
     world.live("one")
     world.sources["one"].live_since_ns = 0
     without = world.decide()
-    world.tell("one")
+    world.trade("one")
 
     assert without == []
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
@@ -95,12 +95,12 @@ def test_better_source_returns_after_its_probation() -> None:
     world.lose("one")
     world.decide()
     world.live("one")
-    world.tell("one")
+    world.trade("one")
     world.now += 29.999
-    world.tell("two")
+    world.trade("two")
     early = world.decide()
     world.now += 0.001
-    world.tell("one")
+    world.trade("one")
 
     assert early == []
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
@@ -112,7 +112,7 @@ def test_probation_does_not_leave_an_instrument_unserved() -> None:
     world.lose("one")
     world.decide()
     world.live("one")
-    world.tell("one")
+    world.trade("one")
     world.lose("two", reason="closed by the venue (1012)")
 
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
@@ -135,13 +135,13 @@ def test_silent_symbol_is_dead_once_another_source_moved_it() -> None:
     world = World({"btcusdt": ("one", "two"), "ethusdt": ("one", "two")})
     world.live("one", "two")
     for symbol in ("btcusdt", "ethusdt"):
-        world.tell("one", symbol)
-        world.tell("two", symbol)
+        world.trade("one", symbol)
+        world.trade("two", symbol)
     world.decide()
     world.now += 4
     world.move("two")
     world.now += 0.999
-    world.tell("one", "ethusdt")
+    world.trade("one", "ethusdt")
     early = world.decide()
     world.now += 0.001
     changes = world.decide()
@@ -150,7 +150,7 @@ def test_silent_symbol_is_dead_once_another_source_moved_it() -> None:
     assert changes == [
         ("btcusdt", "one", "two", "one: no data of this instrument although the source is live")
     ]
-    assert world.asked_again == [("one", "btcusdt")]
+    assert world.resubscribed == [("one", "btcusdt")]
     assert ("one", "btcusdt") in world.failover.silence.dead
     assert ("one", "ethusdt") not in world.failover.silence.dead
 
@@ -160,7 +160,7 @@ def test_a_move_seen_a_little_later_elsewhere_is_the_same_move(after_s: float, d
     """Only a move later than 1 s after our last data proves that we missed one."""
     world = both_live()
     world.now += 10
-    world.tell("one", price="7")
+    world.trade("one", price="7")
     world.now += after_s
     world.move("two")
     world.now += 10
@@ -173,7 +173,7 @@ def test_calm_everywhere_is_calm() -> None:
     world = both_live()
     for _ in range(100):
         world.now += 10
-        world.tell("two")
+        world.trade("two")
 
         assert world.decide() == []
 
@@ -184,12 +184,12 @@ def test_what_a_source_says_first_is_no_move(settled_s: float) -> None:
     world = both_live()
     world.lose("two")
     world.now += 3
-    world.tell("one", price="7")
+    world.trade("one", price="7")
     world.decide()
     world.now += 20
     world.live("two")
     world.now += settled_s
-    world.tell("two", price="8")
+    world.trade("two", price="8")
     world.now += 10
 
     assert world.decide() == []
@@ -217,14 +217,14 @@ def test_dead_instrument_lives_again_with_its_first_data_and_returns_after_proba
     world.now += 3
     world.decide()
     world.now += 1
-    world.tell("one")
-    revived = world.decide()
+    world.trade("one")
+    resumed = world.decide()
     world.now += 29.9
-    world.tell("one")
+    world.trade("one")
     early = world.decide()
     world.now += 0.1
 
-    assert revived == []
+    assert resumed == []
     assert early == []
     assert ("one", "btcusdt") not in world.failover.silence.dead
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
@@ -239,10 +239,10 @@ def test_dead_instrument_is_asked_for_once_a_minute() -> None:
     asked = []
     for second in range(125):
         world.decide()
-        if world.asked_again:
+        if world.resubscribed:
             asked.append(second)
         world.now += 1
-        world.tell("two")
+        world.trade("two")
 
     assert asked == [0, 60, 120]
 
@@ -269,9 +269,9 @@ def test_what_the_pinned_source_does_not_carry_says_so() -> None:
     """Instruments outside the pinned source keep nobody, for exactly this reason."""
     world = World({"btcusdt": ("one",), "ethusdt": ("one", "two")})
     world.live("one", "two")
-    world.tell("one")
-    world.tell("one", "ethusdt")
-    world.tell("two", "ethusdt")
+    world.trade("one")
+    world.trade("one", "ethusdt")
+    world.trade("two", "ethusdt")
     world.decide()
     changes = world.decide("two")
 
@@ -284,8 +284,8 @@ def test_no_pin_excludes_a_synthetic_source() -> None:
     """Synthetic instruments always run, whatever is pinned."""
     world = World({"btcusdt": ("one",), "ticker_00": ("walk",)}, always=("walk",))
     world.live("one", "walk")
-    world.tell("one")
-    world.tell("walk", "ticker_00")
+    world.trade("one")
+    world.trade("walk", "ticker_00")
     world.decide()
 
     assert world.decide("one") == []
@@ -328,13 +328,13 @@ def test_a_halted_instrument_serves_nowhere_and_one_that_trades_again_does() -> 
     moved = world.decide()
     world.lose("two")
     alone = world.decide()
-    stands_in, reason = dict(world.failover.stands_in), world.failover.reasons["btcusdt"]
+    halted_source, reason = dict(world.failover.halted_source), world.failover.reasons["btcusdt"]
     world.sources["one"].halted = {}
     again = world.decide()
 
     assert moved == [("btcusdt", "one", "two", "one: listed, but HALT")]
     assert alone[0][2] is None
-    assert stands_in == {"btcusdt": "one"}
+    assert halted_source == {"btcusdt": "one"}
     assert reason.startswith("one: listed, but HALT; two: ")
     assert again == [("btcusdt", None, "one", "one is live")]
-    assert world.failover.stands_in == {}
+    assert world.failover.halted_source == {}

@@ -196,13 +196,17 @@ class Both(RuleBasedStateMachine):
 
         assert told(mine) == told(full)
         assert known(self.mine) == known(self.full)
-        assert self.mine._chooser.revived == self.full._revived
+        assert self.mine._chooser.resumed == self.full._resumed
 
 
 def told(decision: Decision) -> dict[str, Any]:
     """Return what is decided, without the order of what is asked for and missed."""
     parts = decision._asdict()
-    return {**parts, "resubscribe": sorted(decision.resubscribe), "lacks": sorted(decision.lacks)}
+    return {
+        **parts,
+        "resubscribe": sorted(decision.resubscribe),
+        "missing_channels": sorted(decision.missing_channels),
+    }
 
 
 def known(failover: Failover | FullScan) -> dict[str, Any]:
@@ -210,13 +214,13 @@ def known(failover: Failover | FullScan) -> dict[str, Any]:
     return {
         "serving": failover.serving,
         "reasons": failover.reasons,
-        "stands in": failover.stands_in,
-        "held": failover.held,
+        "stands in": failover.halted_source,
+        "held": failover.held_back,
         "troubles": failover.troubles(),
         "dead": failover.silence.dead,
-        "lacking": failover.watch.lacking,
-        "short": failover.short(),
-        "at a loss": failover.at_a_loss(),
+        "missing": failover.watch.missing,
+        "short": failover.incomplete(),
+        "at a loss": failover.needs_all_sources(),
     }
 
 
@@ -275,7 +279,7 @@ def lacking_trades() -> Both:
         if key[:2] == ("one", "btcusdt") and key[2] != "trade":
             both.pace[key] = 4
     both.time_passes(900)
-    assert both.mine.watch.why("one", "btcusdt") == "no trades although it is traded"
+    assert both.mine.watch.describe("one", "btcusdt") == "no trades although it is traded"
     return both
 
 
@@ -285,7 +289,7 @@ def test_a_channel_that_lacked_is_whole_with_its_first_data() -> None:
     both.say("one", "btcusdt", "trade")
     both.look()
 
-    assert ("one", "btcusdt") not in both.mine.watch.lacking
+    assert ("one", "btcusdt") not in both.mine.watch.missing
 
 
 def test_a_new_connection_may_give_what_lacked() -> None:
@@ -295,7 +299,7 @@ def test_a_new_connection_may_give_what_lacked() -> None:
     both.time_passes(10)
     both.begins_anew("one", connects=True)
 
-    assert ("one", "btcusdt") not in both.mine.watch.lacking
+    assert ("one", "btcusdt") not in both.mine.watch.missing
 
 
 def test_what_a_source_gives_of_one_it_owes_of_all() -> None:
@@ -304,9 +308,9 @@ def test_what_a_source_gives_of_one_it_owes_of_all() -> None:
     both.pace = {key: 4 if key[0] == "two" or key[2] == "trade" else None for key in TALK}
     both.comes({"one", "two"})
     both.time_passes(173)
-    before = dict(both.mine.watch.lacking)
+    before = dict(both.mine.watch.missing)
     both.say("one", "solusdt", "top")
     both.time_passes(12)
 
     assert before == {}
-    assert "top" in both.mine.watch.lacking["one", "btcusdt"]
+    assert "top" in both.mine.watch.missing["one", "btcusdt"]

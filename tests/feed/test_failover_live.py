@@ -279,7 +279,7 @@ async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None
 
             assert refused == {"ethusdt": f"listed, but {word}"}
             assert f"binance: listed, but {word}" in feed.composition.failover.reasons["ethusdt"]
-            assert feed.composition.failover.stands_in == {"ethusdt": "binance"}
+            assert feed.composition.failover.halted_source == {"ethusdt": "binance"}
             assert feed.serving("btcusdt") == "binance"
 
 

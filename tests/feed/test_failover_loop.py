@@ -42,7 +42,7 @@ def test_late_look_judges_nothing_for_a_second() -> None:
     for at in (0.0, 0.1, 1.0, 3.0, 3.5, 3.9, 4.0, 4.1, 4.2):
         for line in loop.sources.values():
             line.want(False)
-        loop.look(round((100 + at) * S), feed)
+        loop.run_once(round((100 + at) * S), feed)
         if any(line.state != "off" for line in loop.sources.values()):
             judged.append(at)
 

@@ -42,7 +42,7 @@ class Sources(RuleBasedStateMachine):
     @rule(name=NAMES, symbol=st.sampled_from(sorted(CHAINS)), moves=st.booleans())
     def speaks(self, name: str, symbol: str, moves: bool) -> None:
         if name in CHAINS[symbol]:
-            (self.world.move if moves else self.world.tell)(name, symbol)
+            (self.world.move if moves else self.world.trade)(name, symbol)
 
     @rule(seconds=st.sampled_from([0.1, 1.1, 5.0, 30.0, 61.0]))
     def waits(self, seconds: float) -> None:
@@ -68,7 +68,7 @@ class Sources(RuleBasedStateMachine):
             assert serving in live if live else serving is None
             if serving and not any(world.sources[name].failed for name in live):
                 best = live[0]
-                assert serving == best or (best, symbol) in failover._chooser.revived
+                assert serving == best or (best, symbol) in failover._chooser.resumed
         assert {change[0]: change[2] for change in changes} == {
             symbol: serving for symbol, serving in failover.serving.items() if serving != before[symbol]
         }

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.failover import Failover, Held
-from crypto_stream.feed.guard import JumpGuard, former, middle
+from crypto_stream.feed.failover import Failover, HeldBack
+from crypto_stream.feed.guard import JumpGuard, middle, reference_of_bar
 from crypto_stream.market.book import Entry
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.rig import running
@@ -32,7 +32,7 @@ class Coins(World):
     def says(self, name: str, price: str) -> None:
         """Let a source's connection begin, and give a price."""
         self.live(name)
-        self.tell(name, PAIR, price)
+        self.trade(name, PAIR, price)
 
     def cut(self, name: str) -> None:
         """Let a source go."""
@@ -57,14 +57,14 @@ def test_a_source_far_from_the_last_price_does_not_serve_and_says_why() -> None:
     world.lose("one")
     first = world.failover.decide(world.now_ns, world.sources)
     again = world.failover.decide(world.now_ns + S, world.sources)
-    (held,) = first.held
+    (held,) = first.held_back
 
     assert world.serving(PAIR) is None
     assert (held.source, held.symbol) == ("two", PAIR)
     assert "0.0296" in held.reason
     assert "0.000266" in held.reason
     assert held.reason in world.failover.reasons[PAIR]
-    assert again.held == []
+    assert again.held_back == []
     assert world.failover.troubles() == [f"two is held back for {PAIR}: {held.reason}"]
 
 
@@ -91,7 +91,7 @@ def test_a_second_source_that_agrees_confirms_the_price() -> None:
     world.cut("one")
 
     assert world.serving(PAIR) == "two"
-    assert world.failover.held == {}
+    assert world.failover.held_back == {}
 
 
 def test_the_source_that_fits_serves_though_a_better_one_is_held() -> None:
@@ -100,7 +100,7 @@ def test_the_source_that_fits_serves_though_a_better_one_is_held() -> None:
     world.cut("one")
 
     assert world.serving(PAIR) == "three"
-    assert list(world.failover.held[PAIR]) == ["two"]
+    assert list(world.failover.held_back[PAIR]) == ["two"]
 
 
 def test_a_person_allows_it_by_a_pin() -> None:
@@ -111,13 +111,13 @@ def test_a_person_allows_it_by_a_pin() -> None:
     pinned = world.serving(PAIR)
     world.says("one", LONE)
     world.now += 60
-    world.tell("two", PAIR, OTHER)
-    world.tell("one", PAIR, LONE)
+    world.trade("two", PAIR, OTHER)
+    world.trade("one", PAIR, LONE)
     world.decide()
 
     assert pinned == "two"
     assert world.serving(PAIR) == "two"
-    assert list(world.failover.held[PAIR]) == ["one"]
+    assert list(world.failover.held_back[PAIR]) == ["one"]
 
 
 def test_the_source_that_served_last_comes_back_at_any_price() -> None:
@@ -137,12 +137,12 @@ def test_a_better_source_of_another_coin_does_not_take_over_later() -> None:
     world.cut("one")
     world.says("one", OTHER)
     world.now += 60
-    world.tell("one", PAIR, OTHER)
-    world.tell("two", PAIR, LONE)
+    world.trade("one", PAIR, OTHER)
+    world.trade("two", PAIR, LONE)
     world.decide()
 
     assert world.serving(PAIR) == "two"
-    assert list(world.failover.held[PAIR]) == ["one"]
+    assert list(world.failover.held_back[PAIR]) == ["one"]
 
 
 def test_at_the_first_start_the_order_of_the_settings_decides_which_coin_is_meant() -> None:
@@ -162,11 +162,11 @@ def test_the_last_price_of_a_former_life_counts_less_the_older_it_is(hours: floa
     """8 % within an hour is too much, within ten it is not; another coin is another coin for weeks."""
     world = Coins("one", "two")
     at_ns = world.now_ns - round(hours * 3600 * S)
-    world.guard.restore(PAIR, former("one", "0.000246", at_ns))
+    world.guard.restore(PAIR, reference_of_bar("one", "0.000246", at_ns))
     world.says("two", LONE)
     world.decide()
     foreign = Coins("one", "two")
-    foreign.guard.restore(PAIR, former("one", LONE, foreign.now_ns - 500 * 3600 * S))
+    foreign.guard.restore(PAIR, reference_of_bar("one", LONE, foreign.now_ns - 500 * 3600 * S))
     foreign.says("two", OTHER)
     foreign.decide()
 
@@ -179,7 +179,7 @@ def test_the_guard_knows_when_age_will_allow_a_price(first: Decimal, second: Dec
     """Until a moment before that time it objects, from a moment after it does not."""
     world = Coins("one", "two")
     at_ns = world.now_ns - age_ns
-    world.guard.restore(PAIR, former("one", str(first), at_ns))
+    world.guard.restore(PAIR, reference_of_bar("one", str(first), at_ns))
     world.says("two", str(second))
     allowed_ns = world.guard.allowed_ns(PAIR, "two")
     assert allowed_ns is not None
@@ -198,7 +198,7 @@ def test_another_coins_moves_do_not_make_a_calm_pair_dead() -> None:
     world = serving_one(("two", OTHER))
     for step in range(10):
         world.now += 2
-        world.tell("two", PAIR, f"0.0{300 + step}")
+        world.trade("two", PAIR, f"0.0{300 + step}")
         world.decide()
 
     assert world.serving(PAIR) == "one"
@@ -207,11 +207,11 @@ def test_another_coins_moves_do_not_make_a_calm_pair_dead() -> None:
 def test_every_source_is_wanted_while_one_is_held() -> None:
     """One that is not connected yet may be the one that agrees."""
     world = serving_one(("two", OTHER))
-    quiet = world.failover.at_a_loss()
+    quiet = world.failover.needs_all_sources()
     world.cut("one")
 
     assert quiet == set()
-    assert world.failover.at_a_loss() == {("one", "two")}
+    assert world.failover.needs_all_sources() == {("one", "two")}
 
 
 def test_the_middle_of_a_quote() -> None:
@@ -223,7 +223,7 @@ def test_the_middle_of_a_quote() -> None:
     entry.bid, entry.ask = "1", "2"
 
     assert (nothing, price, middle(entry), middle(None)) == (None, Decimal(3), Decimal("1.5"), None)
-    assert former("one", "0", 0) is None
+    assert reference_of_bar("one", "0", 0) is None
 
 
 async def test_the_other_venues_coin_is_never_served() -> None:
@@ -241,9 +241,9 @@ async def test_the_other_venues_coin_is_never_served() -> None:
         await until(lambda: feed.serving(PAIR) == "binance")
 
         assert [change.after for change in feed.changes] == [None, "binance"]
-        assert not feed.composition.failover.held
+        assert not feed.composition.failover.held_back
 
 
 def test_held_tells_source_symbol_and_reason() -> None:
     """So it is logged."""
-    assert Held("okx", PAIR, "why")._asdict() == {"source": "okx", "symbol": PAIR, "reason": "why"}
+    assert HeldBack("okx", PAIR, "why")._asdict() == {"source": "okx", "symbol": PAIR, "reason": "why"}

@@ -29,7 +29,7 @@ def names(source: Source) -> Names:
 
 def listing(**given: Any) -> Listing:
     """Make the listing of a source that carries btcusdt."""
-    source = Source(name="acme", found="here", **given)
+    source = Source(name="acme", location="here", **given)
     return Listing(source, names(source))
 
 
@@ -55,7 +55,7 @@ def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
 def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
     """What is empty or 0 binds nobody; where one number is nonsense, none of that instrument binds."""
     listed = listing()
-    listed.take({"btcusdt": listed_as("btcusdt", "", given), "ethusdt": listed_as("ethusdt", "", RULES)})
+    listed.update({"btcusdt": listed_as("btcusdt", "", given), "ethusdt": listed_as("ethusdt", "", RULES)})
 
     assert listed.rules == {"btcusdt": kept}
     assert listed.unlisted == {}
@@ -64,11 +64,11 @@ def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -
 def test_rules_are_another_object_only_when_they_changed() -> None:
     """Who shows them compares objects, each hour the same list costs nobody anything."""
     listed = listing()
-    listed.take({"btcusdt": listed_as("btcusdt", "", RULES)})
+    listed.update({"btcusdt": listed_as("btcusdt", "", RULES)})
     first = listed.rules
-    listed.take({"btcusdt": listed_as("btcusdt", "HALT", RULES)})
+    listed.update({"btcusdt": listed_as("btcusdt", "HALT", RULES)})
     same = listed.rules
-    listed.take({"btcusdt": listed_as("btcusdt", "", Rules(tick="0.1"))})
+    listed.update({"btcusdt": listed_as("btcusdt", "", Rules(tick="0.1"))})
 
     assert same is first
     assert listed.rules == {"btcusdt": Rules(tick="0.1")}
@@ -77,7 +77,7 @@ def test_rules_are_another_object_only_when_they_changed() -> None:
 
 def test_synthetic_rules_are_known_at_once() -> None:
     """A source that has no REST interface says what it knows."""
-    source = Source(name="synthetic", found="here", rules=synthetic.RULES)
+    source = Source(name="synthetic", location="here", rules=synthetic.RULES)
     listed = Listing(source, names(source))
 
     assert listed.rules["eurrub"] == Rules(tick="0.01")
@@ -126,10 +126,10 @@ async def test_a_list_that_fails_later_leaves_the_rules(
             raise answer
         return answer
 
-    source = Source(name="acme", found="here", rest=Rest("http://127.0.0.1:9", instruments))
+    source = Source(name="acme", location="here", rest=Rest("http://127.0.0.1:9", instruments))
     listed = Listing(source, names(source), every_s=0.01, retry_s=0.01)
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(listed.follow())
+        following = tasks.create_task(listed.run())
         await until(lambda: len(seen) > len(answers))
         following.cancel()
 

@@ -101,7 +101,7 @@ def test_unknown_handler_lists_the_known_ones() -> None:
         load_source("zzz", None, {})
 
     assert str(near.value) == (
-        "sources: 'binanse' is no handler; did you mean binance? "
+        "sources: 'binanse' is not a handler; did you mean binance? "
         f"known: {', '.join(sorted(known_handlers()))}"
     )
     assert "did you mean" not in str(far.value)
@@ -170,7 +170,7 @@ async def test_new_venue_is_one_file(tmp_path: Path) -> None:
 
             assert source.options == {"greeting": "good day"}
             assert source.limits.keepalive == Keepalive(None, 7.0)
-            assert source.found == str(tmp_path / "my_venue.py")
+            assert source.location == str(tmp_path / "my_venue.py")
             assert fake.violations == []
 
 
@@ -207,7 +207,7 @@ def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
         (
             "binance",
             {"binance": {"url": "ws://a..b:80"}},
-            "CRYPTO_STREAM_BINANCE_URL: .*is no name of a host",
+            "CRYPTO_STREAM_BINANCE_URL: .*is not a host name",
         ),
         ("binance", {"binance": {"url": f"ws://{'x' * 64}.org"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
         ("binance", {"binance": {"url": "ws://10.0.0.300:80"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
@@ -219,7 +219,7 @@ def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
             "CRYPTO_STREAM_BINANCE_REST_URL: .*https://host:port",
         ),
         ("synthetic", {"synthetic": {"eurusd_price": "cheap"}}, "CRYPTO_STREAM_SYNTHETIC"),
-        ("binance,okx,binance", {}, "sources: binance stands there twice"),
+        ("binance,okx,binance", {}, "sources: binance is given twice"),
     ],
 )
 def test_wrong_settings_of_handlers_are_one_line(
@@ -252,7 +252,7 @@ def test_addresses_that_are_allowed(url: str) -> None:
 def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
     """Two replays of one venue would be one source; beside the venue itself one is fine."""
     file = recording(tmp_path / "f", [])
-    with pytest.raises(UsageError, match="replay:binance stands there twice"):
+    with pytest.raises(UsageError, match="replay:binance is given twice"):
         load_sources(settings(sources=f"replay:binance:{file},replay:binance:{file}"))
     names = [source.name for source in load_sources(settings(sources=f"binance,replay:binance:{file}"))]
 
@@ -269,7 +269,7 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
         ("LIMITS = 5", "LIMITS must be made by Limits"),
         (
             "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(frame_bytes=17 * 1024 * 1024)",
-            "frame_bytes of LIMITS must be above 0, at most 16,777,216",
+            "frame_bytes of LIMITS must be above 0 and at most 16,777,216",
         ),
     ],
 )
@@ -294,8 +294,8 @@ def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("bridge:one", "'bridge' is no kind of source; known: replay:…"),
-        (":x", "'' is no kind of source"),
+        ("bridge:one", "'bridge' is not a kind of source; known: replay:…"),
+        (":x", "'' is not a kind of source"),
         ("replay:", "write replay:VENUE:FILE"),
         ("replay:binance", "write replay:VENUE:FILE"),
         ("replay:binance:", "write replay:VENUE:FILE"),

@@ -56,8 +56,8 @@ def test_of_a_list_with_both_coins_ours_is_the_one_that_was_named(order: int) ->
         [pair("NEIRO-USDT"), pair("NEIROCTO-USDT")],
         {"NEIRO": "NEIROCTO", "NEIROCTO": "NEIRO"},
     )
-    found = one.take(listed)
-    both.take(listed)
+    found = one.learn(listed)
+    both.learn(listed)
 
     assert {symbol: each.id for symbol, each in found.items()} == {PAIR: "NEIROCTOUSDT"}
     assert one.id_of(PAIR) == "NEIROCTOUSDT"

@@ -223,7 +223,7 @@ def test_only_a_venue_can_be_replayed(tmp_path: Path) -> None:
     """A source without a parser has no recordings."""
     file = recording(tmp_path / "f", [])
 
-    with pytest.raises(RecordingError, match="'synthetic' is no venue"):
+    with pytest.raises(RecordingError, match="'synthetic' is not a venue"):
         load_sources(settings(sources=f"replay:synthetic:{file}"))
 
 

@@ -25,7 +25,7 @@ def policy(
 ) -> RetryPolicy:
     """Make a policy that begins at 0 s, and tries the first host again after 60 s."""
     budget = budget or ConnectBudget(Budget(300, 300.0))
-    return RetryPolicy(hosts, budget, look_again_s=60.0, now_s=0.0, chance=lambda: chance)
+    return RetryPolicy(hosts, budget, first_host_retry_s=60.0, now_s=0.0, chance=lambda: chance)
 
 
 def test_bounds_double_up_to_a_minute() -> None:
@@ -163,7 +163,7 @@ def test_a_first_host_that_is_no_better_leaves_the_present_one() -> None:
     looks = [tried.tries_first_host("two", now_s, complete=False) for now_s in (1.0, 61.0)]
     trial = tried.attempt(61.0)
     refused = RetryLaterError("HTTP 403", 300.0, next_host=True, breaker=True)
-    ban_s = tried.trial_failed(trial, refused, 62.0, present="two")
+    ban_s = tried.trial_failed(trial, refused, 62.0, current="two")
 
     assert looks == [False, True]
     assert (trial, ban_s) == ("one", 0.0)
@@ -197,8 +197,8 @@ class Walk:
             self._try(chosen)
 
     def _try(self, chosen: RetryPolicy) -> None:
-        present = self._serving.get(chosen)
-        if present is not None and not chosen.tries_first_host(present, self.now_s, complete=False):
+        current = self._serving.get(chosen)
+        if current is not None and not chosen.tries_first_host(current, self.now_s, complete=False):
             return
         delay_s = chosen.delay(self.now_s)
         assert delay_s <= max(self.asked_s) + 1e-6
@@ -209,9 +209,9 @@ class Walk:
         self.attempts.append(self.now_s)
         assert self.now_s >= self.venue_ban_s
         assert host is None or self.now_s >= self.host_bans.get((chosen, host), 0.0)
-        self._end(chosen, host, present)
+        self._end(chosen, host, current)
 
-    def _end(self, chosen: RetryPolicy, host: str | None, present: str | None) -> None:
+    def _end(self, chosen: RetryPolicy, host: str | None, current: str | None) -> None:
         """Let an attempt succeed, fail, or be refused for some time."""
         outcome = self._luck.draw(st.sampled_from(["success", "cut", "busy", "host", "venue"]))
         if outcome == "success":
@@ -228,10 +228,10 @@ class Walk:
                 self.venue_ban_s = max(self.venue_ban_s, self.now_s + seconds)
             elif host is not None:
                 self.host_bans[chosen, host] = self.now_s + seconds
-        if present is None or present == host:
+        if current is None or current == host:
             chosen.failed(host, error, self.now_s, NOTHING)
         else:
-            chosen.trial_failed(host, error, self.now_s, present=present)
+            chosen.trial_failed(host, error, self.now_s, current=current)
 
 
 @given(st.integers(0, 3), st.integers(1, 4), st.sampled_from([0.5, 10.0, 300.0]), st.data())

@@ -163,7 +163,7 @@ def _own_loop(events: list[Trade], *, ends: bool) -> Source:
             raise RuntimeError("a bug of this handler")
 
     carries = [Instrument("walk_1", None, None, synthetic=True)]
-    return Generator(name="walk", found="here", events=run, carries=carries, synthetic=True)
+    return Generator(name="walk", location="here", events=run, carries=carries, synthetic=True)
 
 
 @pytest.mark.parametrize(("ends", "reason"), [(True, "ended by itself"), (False, "a bug of this handler")])

@@ -37,7 +37,7 @@ async def test_a_successor_that_ends_together_with_its_session_is_accounted_for_
     """Both are cut in the same turn of the loop: the source is lost with the last reason, and tried again."""
     runs: list[Session] = []
     cut = asyncio.Event()
-    source = Scripted(name="walk", found="here", carries=[WALK], synthetic=True, runs=runs, cut=cut)
+    source = Scripted(name="walk", location="here", carries=[WALK], synthetic=True, runs=runs, cut=cut)
     async with assembled(source, pairs="btcusdt") as feed:
         await until(lambda: feed.state("walk") == "live")
         feed.composition.loop.sources["walk"].move("a test moves it")

@@ -12,7 +12,7 @@ from crypto_stream.feed.standby import Standby
 from tests.feed.world import LIMITS, Facts, S, World
 
 CHAIN = ("one", "two", "three", "four")
-FAILBACK = LIMITS.failback_after
+FAILBACK = LIMITS.failback_after_ns
 Count = int | Literal["all"]
 
 
@@ -132,9 +132,9 @@ def test_a_source_that_gives_only_part_is_not_relied_on() -> None:
     at_a_time, with_one = Standby(chains, 0, 30 * S), Standby(chains, 1, 30 * S)
 
     assert at_a_time.wanted(world.now_ns, world.sources) == {"one"}
-    assert at_a_time.wanted(world.now_ns + 2 * S, world.sources, short={"one"}) == {"two"}
+    assert at_a_time.wanted(world.now_ns + 2 * S, world.sources, incomplete={"one"}) == {"two"}
     assert with_one.wanted(world.now_ns, world.sources) == {"one", "two"}
-    assert with_one.wanted(world.now_ns, world.sources, short={"one"}) == {"one", "two", "three"}
+    assert with_one.wanted(world.now_ns, world.sources, incomplete={"one"}) == {"one", "two", "three"}
 
 
 def test_a_chain_goes_with_its_last_instrument() -> None:

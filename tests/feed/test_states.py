@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from crypto_stream.errors import ImpossibleEventError
 from crypto_stream.feed.states import (
-    SESSION_BEGINS,
-    SOURCE_BEGINS,
+    INITIAL_SESSION_STATE,
+    INITIAL_SOURCE_STATE,
     TABLE,
     StateEvent,
     after,
-    of_connections,
-    of_source,
+    source_state,
+    worst_state,
 )
 from crypto_stream.market.status import SourceState
 
@@ -36,7 +36,7 @@ def test_every_state_has_a_row_and_every_event_a_place() -> None:
 
 def test_every_state_can_be_reached_and_left() -> None:
     """From where a source begins events lead to every state; only `ended` is final."""
-    reached, found = set[SourceState](), {SOURCE_BEGINS}
+    reached, found = set[SourceState](), {INITIAL_SOURCE_STATE}
     while found != reached:
         reached = found
         found = reached | {state for before in reached for state in TABLE[before].values()}
@@ -61,14 +61,14 @@ def test_what_the_table_lacks_is_an_error_that_names_it(state: SourceState, even
 @given(st.data())
 def test_a_state_tells_what_happened(data: st.DataObject) -> None:
     """Whatever happens in whatever order, each state means what the documentation says of it."""
-    state, happened = SOURCE_BEGINS, list[StateEvent]()
+    state, happened = INITIAL_SOURCE_STATE, list[StateEvent]()
     for _ in range(data.draw(st.integers(0, 40))):
         happened.append(data.draw(st.sampled_from(sorted(TABLE[state]))))
         state = after(state, happened[-1])
     # What decides: acknowledgements come late or twice, and an end is no news once a source was turned off.
     telling = [each for each in happened if each != "acknowledged"]
     last = telling[-1] if telling else "unwanted"
-    wishes = [each for each in happened if each in ("wanted", "barred", "unwanted")]
+    wishes = [each for each in happened if each in ("wanted", "postponed", "unwanted")]
     begun = max((at for at, each in enumerate(happened) if each in ("wanted", "attempt")), default=0)
 
     if state == "off":
@@ -78,7 +78,7 @@ def test_a_state_tells_what_happened(data: st.DataObject) -> None:
     assert (state == "live") == (last == "data")
     assert (state == "stale") == (last == "silence")
     assert (state == "ended") <= ("finished" in happened)
-    assert (state == "lost") <= (last in ("failed", "barred"))
+    assert (state == "lost") <= (last in ("failed", "postponed"))
     assert (state == "connected") <= ("acknowledged" in happened[begun:])
     assert (state in ("connecting", "connected")) <= (last in ("wanted", "attempt"))
 
@@ -86,16 +86,16 @@ def test_a_state_tells_what_happened(data: st.DataObject) -> None:
 @given(st.sampled_from(STATES), st.none() | st.sampled_from(STATES))
 def test_a_source_that_tries_is_where_its_session_is(own: SourceState, session: SourceState | None) -> None:
     """A session is heard only while its source is connecting: off, lost and ended are the source's own."""
-    combined = of_source(own, session)
+    combined = source_state(own, session)
 
     assert combined == (session if own == "connecting" and session is not None else own)
-    assert of_source("connecting", SESSION_BEGINS) == "connecting"
+    assert source_state("connecting", INITIAL_SESSION_STATE) == "connecting"
 
 
 @given(st.lists(st.sampled_from(STATES), min_size=1))
 def test_of_several_connections_the_worst_counts(states: list[SourceState]) -> None:
     """A source is live only when none of its connections still tries, and lost as soon as one of them is."""
-    combined = of_connections(states)
+    combined = worst_state(states)
 
     assert combined in states
     assert (combined == "live") <= (set(states) <= {"live", "ended", "off"})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import Question
+from crypto_stream.history.queries import HistoryQuery
 from crypto_stream.history.series import Closed
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
             self.settled_s += 1
 
     def take(self, source: str, trade: Trade) -> None:
-        self.history.take(source, trade, source)
+        self.history.record(source, trade, source)
 
     @rule(ms=STEPS)
     def wall_clock_is_set(self, ms: int) -> None:
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
     def gaps_are_of_the_past(self) -> None:
         """Once the venue tells its time none is left in a future, or open."""
         if self.settled_s >= 10:
-            page = asyncio.run(self.history.ask(PAIR, Question("1m", None, 0, None, None)))
+            page = asyncio.run(self.history.query(PAIR, HistoryQuery("1m", None, 0, None, None)))
             assert all(gap.to is not None and gap.to <= self.truth + 2 * SECOND for gap in page.gaps), (
                 page.gaps
             )

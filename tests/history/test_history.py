@@ -17,7 +17,7 @@ from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import MOST_BARS, Question
+from crypto_stream.history.queries import MAX_BARS, HistoryQuery
 from crypto_stream.history.suspension import Suspension
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
@@ -31,7 +31,7 @@ from tests.history.trading import PRICES, SIZES, numbers, plainly, trade
 from tests.waiting import DEADLINE_S, until
 
 SYMBOL = "btcusdt"
-EVERYTHING = Question("1s", None, None, None, MOST_BARS)
+EVERYTHING = HistoryQuery("1s", None, None, None, MAX_BARS)
 STOPPED = "the engine was not running"
 
 
@@ -56,17 +56,17 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def ask(history: History, question: Question = EVERYTHING, symbol: str = SYMBOL) -> list[Bar]:
-    return asyncio.run(history.ask(symbol, question)).bars
+def ask(history: History, question: HistoryQuery = EVERYTHING, symbol: str = SYMBOL) -> list[Bar]:
+    return asyncio.run(history.query(symbol, question)).bars
 
 
 def gaps(history: History, symbol: str = SYMBOL) -> list[Gap]:
-    return asyncio.run(history.ask(symbol, EVERYTHING._replace(from_ms=0))).gaps
+    return asyncio.run(history.query(symbol, EVERYTHING._replace(from_ms=0))).gaps
 
 
 def take(history: History, *trades: Trade) -> None:
     for one in trades:
-        history.take("binance", one, "binance")
+        history.record("binance", one, "binance")
 
 
 def serve(history: History, source: str | None = "binance", reason: str = "it is live") -> None:
@@ -135,7 +135,7 @@ def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
 
         async def asked() -> list[Bar]:
             async with asyncio.TaskGroup() as tasks:
-                asking = tasks.create_task(history.ask(SYMBOL, EVERYTHING._replace(limit=5)))
+                asking = tasks.create_task(history.query(SYMBOL, EVERYTHING._replace(limit=5)))
                 await asyncio.sleep(0)  # it has looked at the present
                 take(history, trade(now_ms + 20_000))
                 history.tick()
@@ -211,7 +211,7 @@ async def test_what_nothing_serves_is_soon_no_longer_the_stop(tmp_path: Path) ->
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    page = await history.ask(SYMBOL, EVERYTHING._replace(from_ms=0))
+    page = await history.query(SYMBOL, EVERYTHING._replace(from_ms=0))
 
     assert [gap.reason for gap in page.gaps] == [STOPPED, "no source was live", STOPPED][: len(page.gaps)]
     assert page.gaps[0].to == page.gaps[1].from_
@@ -223,7 +223,7 @@ def test_the_first_trades_of_a_source_that_soon_serves_make_bars(tmp_path: Path)
     history = opened(tmp_path)
     serve(history, None, "lost")
     for source, price in (("okx", "7"), ("binance", "5"), ("binance", "6")):
-        history.take(source, trade(now_ms - 500, price), None)
+        history.record(source, trade(now_ms - 500, price), None)
     serve(history)
     (bar,) = ask(history)
     (gap,) = gaps(history)
@@ -237,7 +237,7 @@ def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
     history = opened(tmp_path)
     before_ms = history.clock.now_ms()
     serve(history, None, "lost")
-    history.take("okx", trade(before_ms - 10 * 3_600_000), None)
+    history.record("okx", trade(before_ms - 10 * 3_600_000), None)
     time.sleep(0.01)  # a gap is known by the millisecond it begins
     serve(history, "okx")
     time.sleep(0.01)
@@ -290,7 +290,7 @@ def test_trades_of_a_source_that_does_not_serve_make_none(tmp_path: Path) -> Non
     """Never a mix of two venues' prices at one time."""
     history = opened(tmp_path)
     serve(history)
-    history.take("okx", trade(wall_ms(), "7"), "binance")
+    history.record("okx", trade(wall_ms(), "7"), "binance")
 
     assert ask(history) == []
 
@@ -299,9 +299,9 @@ def test_a_failover_within_a_bar_is_told_by_its_source(tmp_path: Path) -> None:
     """Both venues' names, in the order of their trades."""
     at = wall_ms() // 1000 * 1000
     history = opened(tmp_path)
-    history.take("binance", trade(at, "5"), "binance")
+    history.record("binance", trade(at, "5"), "binance")
     serve(history, "okx")
-    history.take("okx", trade(at + 1, "6"), "okx")
+    history.record("okx", trade(at + 1, "6"), "okx")
 
     assert ask(history)[0].source == "binance+okx"
 

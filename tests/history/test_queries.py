@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.history.queries import FOREVER_MS, MOST_BARS, USUAL_BARS, Question, answer, plan
+from crypto_stream.history.queries import DEFAULT_BARS, MAX_BARS, MAX_TIME_MS, HistoryQuery, answer, plan
 from crypto_stream.market.bars import INTERVALS, Bar, folded
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
-NOTHING = Question(None, None, None, None, None)
+NOTHING = HistoryQuery(None, None, None, None, None)
 
 
 def bar(time: int, closed: bool = True) -> Bar:
@@ -25,15 +25,15 @@ def bar(time: int, closed: bool = True) -> Bar:
         (NOTHING._replace(interval="2m"), "interval"),
         (NOTHING._replace(interval=""), "interval"),
         (NOTHING._replace(interval="1m", points=5), "points"),
-        *((NOTHING._replace(points=number), "points") for number in (0, -1, MOST_BARS + 1)),
-        *((NOTHING._replace(limit=number), "limit") for number in (0, -1, MOST_BARS + 1)),
+        *((NOTHING._replace(points=number), "points") for number in (0, -1, MAX_BARS + 1)),
+        *((NOTHING._replace(limit=number), "limit") for number in (0, -1, MAX_BARS + 1)),
         *((NOTHING._replace(from_ms=number), "from") for number in (-1, 2**63)),
         *((NOTHING._replace(to_ms=number), "to") for number in (-1, 2**63)),
         (NOTHING._replace(from_ms=5, to_ms=5), "from"),
         (NOTHING._replace(from_ms=6, to_ms=5), "from"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_name(question: Question, name: str) -> None:
+def test_what_cannot_be_is_refused_by_its_name(question: HistoryQuery, name: str) -> None:
     """The sentence begins with the parameter and says what is allowed."""
     with pytest.raises(RefusedError, match=f"^{name} ") as refused:
         plan(question, {}, NOW)
@@ -45,8 +45,8 @@ def test_nothing_asked_gives_the_newest_minutes() -> None:
     """The usual number of them."""
     made = plan(NOTHING, {}, NOW)
 
-    assert (made.interval, made.limit, made.range.newest) == ("1m", USUAL_BARS, True)
-    assert (made.range.from_ms, made.range.to_ms) == (0, FOREVER_MS)
+    assert (made.interval, made.limit, made.range.newest) == ("1m", DEFAULT_BARS, True)
+    assert (made.range.from_ms, made.range.to_ms) == (0, MAX_TIME_MS)
 
 
 def test_a_range_holds_the_bars_that_begin_in_it() -> None:

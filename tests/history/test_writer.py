@@ -97,8 +97,8 @@ def wait_for(condition: object) -> None:
 
 
 @contextmanager
-def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[BarWriter]:
-    writer = BarWriter(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
+def keeping(disk: Disk, max_queued: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[BarWriter]:
+    writer = BarWriter(disk, ["ticker_00", "ticker_01"], keep_ms or {}, max_queued, RETRY_S, RETRY_S)
     writer.start()
     try:
         yield writer
@@ -185,7 +185,7 @@ def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
     """Counted, and one gap of all instruments covers just them."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with keeping(disk, most=20) as writer:
+    with keeping(disk, max_queued=20) as writer:
         for second in range(100):
             writer.put(batch(second))
         waiting = len(writer.waiting("ticker_00", "1s"))
@@ -203,7 +203,7 @@ def test_batches_without_bars_are_bounded_too() -> None:
     """An engine without a live source says each second that it lives."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with keeping(disk, most=20) as writer:
+    with keeping(disk, max_queued=20) as writer:
         for _ in range(1000):
             writer.put(batch())
         disk.refuses = None
@@ -215,7 +215,7 @@ def test_batches_without_bars_are_bounded_too() -> None:
 def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
     """Though the batch with its end was lost: else it would be open for ever."""
     disk = Disk()
-    with keeping(disk, most=30) as writer:
+    with keeping(disk, max_queued=30) as writer:
         writer.put(batch(gaps=(("btcusdt", Gap(10, None, "lost")),)))
         wait_for(lambda: disk.batches)
         disk.refuses = OSError("disk full")
@@ -234,7 +234,7 @@ def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int
     """Whatever the disk does and however much comes at once."""
     disk = Disk()
     put: list[int] = []
-    with keeping(disk, most=15) as writer:
+    with keeping(disk, max_queued=15) as writer:
         for bars, gaps, refuses in steps:
             disk.refuses = OSError("full") if refuses else None
             seconds = range(len(put), len(put) + bars)
@@ -264,7 +264,7 @@ def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
     """Once, on the thread that writes."""
     disk = Disk()
     with keeping(disk) as writer:
-        writer.doubt("malformed")
+        writer.check_later("malformed")
         writer.put(batch(1))
         writer.put(batch(2))
 
@@ -276,7 +276,7 @@ def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCapt
     """Prices go on, memory stays bounded, and everybody is told."""
     disk = Disk()
     disk.refuses = ValueError("a bug")
-    with keeping(disk, most=20) as writer:
+    with keeping(disk, max_queued=20) as writer:
         writer.put(batch(0))
         wait_for(lambda: writer.trouble)
         for second in range(100):
@@ -288,9 +288,9 @@ def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCapt
 
 
 @contextmanager
-def writing(store: HistoryWriter, most: int = 1000) -> Iterator[BarWriter]:
+def writing(store: HistoryWriter, max_queued: int = 1000) -> Iterator[BarWriter]:
     """Write to a real file until the end of the block."""
-    writer = BarWriter(store, [], {}, most, RETRY_S, RETRY_S)
+    writer = BarWriter(store, [], {}, max_queued, RETRY_S, RETRY_S)
     writer.start()
     try:
         yield writer
@@ -309,7 +309,7 @@ def test_what_a_full_disk_had_no_room_for_is_in_the_file_or_in_the_gap(tmp_path:
     """A real disk, that has room again: the oldest are lost, and the file says which."""
     with small_disk(tmp_path / "disk") as disk:
         path = disk.folder / "history.db"
-        with writing(SqliteHistoryWriter(path), most=50) as writer:
+        with writing(SqliteHistoryWriter(path), max_queued=50) as writer:
             writer.put(batch(0))
             wait_for(lambda: not writer.backlog)
             disk.fill()

@@ -15,11 +15,11 @@ from crypto_stream.market.bars import INTERVALS, Bar, Gap, folded, stored_for
 from crypto_stream.market.clock import Anchor, Boot
 from crypto_stream.storage.interface import (
     EVERY,
-    Aside,
     Batch,
     CorruptError,
     Range,
     Retention,
+    SetAside,
     StoredBar,
 )
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
@@ -215,7 +215,7 @@ def test_what_a_clock_ahead_made_is_put_aside(
     gaps = [Gap(1_500, 2_500, "a"), Gap(5_000, None, "b"), Gap(100, None, "c")]
     writer.write(Batch(seconds(1000, 2000, 3000), [("ticker_00", gap) for gap in gaps], 1))
     new = StoredBar("ticker_00", "1s", bar(2000, "7"))
-    writer.write(Batch([new], [], 1, [Aside("ticker_00", 2000, bars=True)]))
+    writer.write(Batch([new], [], 1, [SetAside("ticker_00", 2000, bars=True)]))
 
     assert reader.bars("ticker_00", "1s", ALL) == [bar(1000), bar(2000, "7")]
     assert reader.gaps("ticker_00", 0, 10_000) == [Gap(100, None, "c"), Gap(1_500, 2_000, "a")]

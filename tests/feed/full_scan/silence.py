@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crypto_stream.feed.facts import Facts, Limits
+from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.market.book import Book
 
 # A move of another venue this soon after our last data is the same move, seen there a little later.
@@ -14,7 +14,7 @@ _SAME_MOVE_NS = 1_000_000_000
 class Silence:
     """Know who is silent; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
 
-    def __init__(self, book: Book, limits: Limits) -> None:
+    def __init__(self, book: Book, limits: FailoverTimes) -> None:
         """Begin with nothing silent."""
         self.dead: dict[tuple[str, str], int] = {}
         self._book = book
@@ -28,17 +28,17 @@ class Silence:
         entry = self._book.entry(source, symbol)
         return entry is not None and entry.received_ns >= line.unbroken_since_ns
 
-    def forgive(self) -> dict[tuple[str, str], int]:
+    def clear_resumed(self) -> dict[tuple[str, str], int]:
         """Take out what gives data again; return when it did."""
-        revived: dict[tuple[str, str], int] = {}
+        resumed: dict[tuple[str, str], int] = {}
         for source, symbol in list(self.dead):
             entry = self._book.entry(source, symbol)
             if entry is not None and entry.received_ns > self.dead[source, symbol]:
                 del self.dead[source, symbol]
-                revived[source, symbol] = entry.received_ns
-        return revived
+                resumed[source, symbol] = entry.received_ns
+        return resumed
 
-    def look(
+    def check(
         self,
         now_ns: int,
         symbol: str,
@@ -52,7 +52,7 @@ class Silence:
         Another source says something of an instrument (symbol, source, other) where it is `comparable`.
         """
         entry = self._book.entry(serving, symbol)
-        if entry is None or now_ns - entry.received_ns < self._limits.stale_after:
+        if entry is None or now_ns - entry.received_ns < self._limits.stale_after_ns:
             return
         if not self.is_live(serving, symbol, facts):
             return
@@ -68,5 +68,5 @@ class Silence:
             other.moved_ns > max(entry.received_ns, live_since_ns) + _SAME_MOVE_NS
             for live_since_ns, other in others
         )
-        if moved or (not others and now_ns - entry.received_ns >= self._limits.quiet_after):
+        if moved or (not others and now_ns - entry.received_ns >= self._limits.quiet_after_ns):
             self.dead[serving, symbol] = now_ns

@@ -47,10 +47,10 @@ async def test_lonely_venue_goes_on_with_what_it_gives() -> None:
         watch = feed.composition.failover.watch
         feed.changes.clear()
         await okx.fault("silent:trade", "ethusdt")
-        await until(lambda: watch.why("okx", "ethusdt"), 15 * SCALE)
-        why = feed.composition.failover.why_lacking("okx", "ethusdt")
+        await until(lambda: watch.describe("okx", "ethusdt"), 15 * SCALE)
+        why = feed.composition.failover.missing_at("okx", "ethusdt")
         await okx.fault("none")
-        await until(lambda: not watch.lacking)
+        await until(lambda: not watch.missing)
 
         assert why == "okx: no trades although it is traded"
         assert feed.changes == []
@@ -71,4 +71,4 @@ async def test_calm_is_no_lack(rate: float) -> None:
         # Longer than `stale_after`, shorter than what may be called silence: 30 pauses of OKX are 6 s.
         await until(lambda: time.monotonic() - begun > STALE_S + 2)
 
-        assert feed.composition.failover.watch.lacking == {}
+        assert feed.composition.failover.watch.missing == {}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from crypto_stream.feed.judge import Judge
+from crypto_stream.feed.validator import EventValidator
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.events import Trade, Update
 from tests.instruments import named
@@ -25,7 +25,7 @@ class Court:
 
     def __init__(self, *, live: bool = True, synthetic: bool = False) -> None:
         self.book = SourceBook()
-        self.judge = Judge(self.book, live=live, synthetic=synthetic)
+        self.judge = EventValidator(self.book, real_time=live, synthetic=synthetic)
         self.now_ms = NOW
 
     def allow(self, event: Update | Trade) -> Update | Trade | None:

@@ -11,7 +11,7 @@ Key = tuple[str, str]  # source, symbol
 _MOVE_AT, _MOVE_EVERY = 2, 10
 
 
-class Repeats:
+class ResubscribeTimer:
     """Count the requests for each (source, symbol) since it was found wanting."""
 
     def __init__(self, every_ns: int, carried: Mapping[str, int]) -> None:
@@ -36,8 +36,8 @@ class Repeats:
         self._asked.update(dict.fromkeys(due, now_ns))
         return due
 
-    def moves(self, again: Iterable[Key], lacking: Iterable[Key]) -> list[str]:
+    def sources_to_move(self, again: Iterable[Key], missing: Iterable[Key]) -> list[str]:
         """List sources that lack something of most instruments although it was subscribed anew."""
         due = {source for source, symbol in again if self._times[source, symbol] % _MOVE_EVERY == _MOVE_AT}
-        lacks = Counter(source for source, _ in lacking)
-        return [source for source in sorted(due) if 2 * lacks[source] > self._carried[source]]
+        missing_channels = Counter(source for source, _ in missing)
+        return [source for source in sorted(due) if 2 * missing_channels[source] > self._carried[source]]

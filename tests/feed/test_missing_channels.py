@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.channels import Other, lacks, turning_points
+from crypto_stream.feed.missing_channels import OtherSource, missing_channels, recheck_times
 from crypto_stream.market.book import Entry
 from crypto_stream.market.channels import CHANNELS
 from crypto_stream.market.events import Trade, Update
@@ -40,7 +40,7 @@ def test_a_channel_that_gave_something_just_now_never_lacks(steps: list[tuple[st
     """Whatever the others show."""
     entry, now = fed([*steps, ("top", 0.1), ("trade", 0.1), ("day", 0.1)])
 
-    assert lacks(entry, [], round((now + 4) * S), 0, LIMITS, CHANNELS) == {}
+    assert missing_channels(entry, [], round((now + 4) * S), 0, LIMITS, CHANNELS) == {}
 
 
 @given(STEPS, st.floats(5.0, 50.0))
@@ -48,7 +48,7 @@ def test_silence_alone_is_quiet(steps: list[tuple[str, float]], silence: float) 
     """Where nothing at all goes on, no channel lacks."""
     entry, now = fed([*steps, ("trade", 1.1), ("day", 0.1), ("top", 0.1)])
 
-    assert lacks(entry, [], round((now + silence) * S), 0, LIMITS, CHANNELS) == {}
+    assert missing_channels(entry, [], round((now + silence) * S), 0, LIMITS, CHANNELS) == {}
 
 
 @given(st.integers(7, 40))
@@ -57,7 +57,7 @@ def test_trades_that_the_figures_of_the_day_show_are_missed(seconds: int) -> Non
     market = [("trade", 0.5), ("day", 0.5)] * seconds
     entry, now = fed(market, without="trade")
 
-    assert "trades" in lacks(entry, [], round((now + 1) * S), 0, LIMITS, {"trades"})
+    assert "trades" in missing_channels(entry, [], round((now + 1) * S), 0, LIMITS, {"trades"})
 
 
 @given(st.floats(5.0, 500.0), st.integers(1, 20))
@@ -66,8 +66,8 @@ def test_figures_of_the_day_have_their_time_after_the_first_trade_they_lack(paus
     entry, now = fed([("day", 0.1), *[("trade", pause)], *[("trade", 0.1)] * more])
     first = now - more * 0.1
 
-    assert lacks(entry, [], round((first + 14.9) * S), 0, LIMITS, {"day"}) == {}
-    assert "day" in lacks(entry, [], round((first + 15.1) * S), 0, LIMITS, {"day"})
+    assert missing_channels(entry, [], round((first + 14.9) * S), 0, LIMITS, {"day"}) == {}
+    assert "day" in missing_channels(entry, [], round((first + 15.1) * S), 0, LIMITS, {"day"})
 
 
 @given(st.integers(1, 60), st.floats(1.0, 60.0))
@@ -80,7 +80,9 @@ def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: f
         other.channels.observe(event, at, 1)
         other.moved_ns = at
     now = round((100 + trades * pause) * S)
-    found = lacks(mine, [Other(other, 0, gives_trades=True)], now, 100 * S, LIMITS, {"trades"})
+    found = missing_channels(
+        mine, [OtherSource(other, 0, gives_trades=True)], now, 100 * S, LIMITS, {"trades"}
+    )
 
     assert bool(found) <= (trades >= 10)
     assert bool(found) or trades <= 11 or trades * pause <= 5
@@ -93,14 +95,14 @@ def test_time_alone_changes_nothing_between_turning_points(
     """From each time that is told to just before the next one the same lacks, where nothing comes."""
     (mine, now), (other, later) = fed(steps, without), fed(theirs)
     mine.moved_ns, other.moved_ns = round(now * S), other.channels.trades_ns
-    others = [Other(other, 0, gives_trades=True)]
+    others = [OtherSource(other, 0, gives_trades=True)]
     pauses = [pause for each in (mine, other) if (pause := each.channels.pause_ns) is not None]
     first = round(max(now, later) * S)
-    told = {at for at in turning_points(mine, pauses, 0, LIMITS, CHANNELS) if at > first}
+    told = {at for at in recheck_times(mine, pauses, 0, LIMITS, CHANNELS) if at > first}
     times = [first, *sorted(told), first + 10**6 * S]
 
     for since, until in pairwise(times):
-        assert lacks(mine, others, since, 0, LIMITS, CHANNELS) == lacks(
+        assert missing_channels(mine, others, since, 0, LIMITS, CHANNELS) == missing_channels(
             mine, others, until - 1, 0, LIMITS, CHANNELS
         )
 
@@ -145,4 +147,4 @@ def test_where_all_lack_the_one_that_lacks_least_serves() -> None:
         world.decide()
 
     assert world.serving() == "two"
-    assert world.failover.why_lacking("two", "btcusdt") == "two: no 24 h figures although it is traded"
+    assert world.failover.missing_at("two", "btcusdt") == "two: no 24 h figures although it is traded"

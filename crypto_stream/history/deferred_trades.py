@@ -1,4 +1,4 @@
-"""Trades that make no bar now and may make one soon: too early for their source, or below closed bars."""
+"""Trades that belong to no bar yet: their source does not serve yet, or the bars of their time are closed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from crypto_stream.market.events import Trade
 
 log = logging.getLogger(__name__)
 
-# Of an instrument and source that does not serve yet: so many trades are held, for so long.
+# Trades retained per instrument and source that does not serve yet, and for how long.
 _MAX_EARLY = 1_000
 _EARLY_NS = 1_000_000_000
-# A trade is of the present when it differs so much at most; what is closed lies in the future beyond that.
+# A trade this close to our clock is current; bars that end later than this after it are in the future.
 NEAR_MS = 60_000
-# So many trades, over so long a time, show where the source's time goes on.
+# This many trades, over this long a time, show the source's correct time.
 _TRADES = 3
 _SPREAD_NS = 2_000_000_000
 _MAX_LATE = 10_000
-# Trades that are late for so long, without one that is not, are no longer a few late ones.
+# If all trades are late for this long, that is reported.
 _LONG_NS = 10_000_000_000
 
 
 class DeferredTrade(NamedTuple):
-    """A trade that may still make a bar, and when it came."""
+    """A trade that may still be added to a bar, and when it was received."""
 
     source: str
     trade: Trade
@@ -32,16 +32,16 @@ class DeferredTrade(NamedTuple):
 
 
 class EarlyTrades:
-    """Hold what came while nothing served an instrument: the first trades of a source that soon will.
+    """The first trades of sources that may serve an instrument soon, while none serves it.
 
-    At most 1,000 of the last second, of each instrument and source, the newest.
+    The newest 1,000 of the last second are retained for each instrument and source.
     """
 
     def __init__(self) -> None:
         self._deferred: dict[str, dict[str, deque[DeferredTrade]]] = {}
 
     def add(self, deferred: DeferredTrade) -> None:
-        """Hold a trade that came now."""
+        """Retain a trade received now."""
         of_symbol = self._deferred.setdefault(deferred.trade.symbol, {})
         trades = of_symbol.setdefault(deferred.source, deque(maxlen=_MAX_EARLY))
         while trades and deferred.received_ns - trades[0].received_ns > _EARLY_NS:
@@ -49,15 +49,15 @@ class EarlyTrades:
         trades.append(deferred)
 
     def pop(self, symbol: str, source: str | None, now_ns: int) -> list[DeferredTrade]:
-        """Give those of the source that serves from now on; the others are forgotten."""
+        """Return the trades of the source that serves from now on; discard all others."""
         trades = self._deferred.pop(symbol, {}).get(source or "", ())
         return [deferred for deferred in trades if now_ns - deferred.received_ns < _EARLY_NS]
 
 
 class _LateTradesOfSymbol:
-    """The trades of one instrument that came below its closed bars since the last one that did not.
+    """The trades of one instrument that were older than its closed bars, since the last one that was not.
 
-    At most 10,000 are held; then the oldest are lost.
+    At most 10,000 are retained; the oldest are discarded.
     """
 
     __slots__ = ("_count", "_first_ns", "_last_ns", "deferred")
@@ -68,9 +68,9 @@ class _LateTradesOfSymbol:
         self._count = 0
 
     def add(self, late: DeferredTrade, floor_ms: int, now_ms: int) -> bool:
-        """Hold a trade below `floor_ms`; True when enough show that the bars up to there are of no past.
+        """Retain a trade older than `floor_ms`; return whether the closed bars are in the future.
 
-        That is so when the trades go on at `now_ms`, the present, and what is closed lies beyond it.
+        That is so if several trades agree with our clock `now_ms`, and the closed bars end well after it.
         """
         if not self._count:
             self._first_ns = late.received_ns
@@ -87,39 +87,39 @@ class _LateTradesOfSymbol:
 
     @property
     def lasts(self) -> bool:
-        """Say whether this has gone on for long."""
+        """Return whether this has lasted long enough to be reported."""
         return self._count >= _TRADES and self._last_ns - self._first_ns >= _LONG_NS
 
 
 class LateTrades:
-    """Hold trades below closed bars: they are late, or those bars lie in a false future."""
+    """Trades older than closed bars: they are late, or a wrong clock closed the bars."""
 
     def __init__(self) -> None:
         self._late: dict[str, _LateTradesOfSymbol] = {}
-        self._lasting: set[str] = set()
+        self._all_late: set[str] = set()
 
     @property
     def trouble(self) -> str | None:
-        """Say whose trades make no bars although they come; None: nobody's."""
-        if not self._lasting:
+        """Return which instruments' trades are not recorded; None if there are none."""
+        if not self._all_late:
             return None
-        names = ", ".join(sorted(self._lasting)[:3])
-        return f"trades of {len(self._lasting)} instruments are older than their closed bars ({names})"
+        names = ", ".join(sorted(self._all_late)[:3])
+        return f"trades of {len(self._all_late)} instruments are older than their closed bars ({names})"
 
     def add(self, late: DeferredTrade, floor_ms: int, now_ms: int) -> list[DeferredTrade]:
-        """Hold a late trade; return all that were held once they show that the bars are of no past."""
+        """Retain a late trade; return all retained ones if they show that the bars are in the future."""
         of_one = self._late.setdefault(late.trade.symbol, _LateTradesOfSymbol())
         return self.on_time(late.trade.symbol) if of_one.add(late, floor_ms, now_ms) else []
 
     def on_time(self, symbol: str) -> list[DeferredTrade]:
-        """Begin anew for an instrument of which a trade is not late; return those held."""
+        """Reset an instrument with a trade that is not late; return its retained trades."""
         of_one = self._late.pop(symbol, None)
         return [] if of_one is None else list(of_one.deferred)
 
     def check(self) -> None:
-        """Notice, and log, of whom this has become lasting."""
-        lasting = {symbol for symbol, of_one in self._late.items() if of_one.lasts}
-        if more := sorted(lasting - self._lasting):
+        """Update, and log, the instruments whose trades are all late."""
+        all_late = {symbol for symbol, of_one in self._late.items() if of_one.lasts}
+        if more := sorted(all_late - self._all_late):
             extra = {"instruments": len(more), "symbols": ",".join(more[:10])}
-            log.warning("trades make no bars, they are older than closed ones", extra=extra)
-        self._lasting = lasting
+            log.warning("trades not recorded, they are older than closed bars", extra=extra)
+        self._all_late = all_late

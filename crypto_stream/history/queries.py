@@ -1,4 +1,4 @@
-"""What is asked of the history, and how it is cut from what is kept. Pure."""
+"""Queries of the history: which stored bars to read, and how to assemble the result. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crypto_stream.storage.interface import Range
 
 MAX_BARS = 5_000
 DEFAULT_BARS = 500
-# Later than every time that is kept; SQLite holds it.
+# Later than every stored time; fits into an SQLite integer.
 MAX_TIME_MS = 2**62
 
 
@@ -35,9 +35,9 @@ class Plan(NamedTuple):
 
 
 def plan(query: HistoryQuery, first_ms: Mapping[str, int], now_ms: int) -> Plan:
-    """Choose the interval and what to read; RefusedError("bad_parameter") names what cannot be.
+    """Choose the interval and what to read; raise RefusedError("bad_parameter") if the query is invalid.
 
-    `first_ms`: stored interval → time of its oldest bar, where it has one.
+    `first_ms`: stored interval → time of its oldest bar, if it has one.
     """
     _check(query)
     interval = query.interval or _finest(query, first_ms, now_ms)
@@ -49,17 +49,17 @@ def plan(query: HistoryQuery, first_ms: Mapping[str, int], now_ms: int) -> Plan:
     return Plan(interval, stored, Range(begin, end, rows, query.from_ms is None), limit)
 
 
-def answer(plan: Plan, rows: Iterable[Bar], live: Bar | None) -> tuple[list[Bar], bool]:
-    """Fold and cut; True when there are more bars on the far side of the limit.
+def assemble(plan: Plan, rows: Iterable[Bar], live: Bar | None) -> tuple[list[Bar], bool]:
+    """Fold the stored bars and apply the limit; return the bars, and whether there are more beyond it.
 
-    `rows` are closed bars of the stored series, oldest first; `live` is the open bar of the interval asked.
+    `rows` are closed bars of the stored series, oldest first; `live` is the open bar of the interval.
     """
     wanted, length = plan.range, INTERVALS[plan.interval]
     rows = [row for row in rows if wanted.from_ms <= row.time < wanted.to_ms]
     bars = list(folded(rows, length)) if plan.stored != plan.interval else rows
     cut = len(rows) >= wanted.limit
     if cut and wanted.newest and plan.stored != plan.interval:
-        bars = bars[1:]  # its first part may have been cut off
+        bars = bars[1:]  # it may be incomplete
     if live is not None and wanted.from_ms <= live.time < wanted.to_ms:
         bars = [*(bar for bar in bars if bar.time < live.time), live]
     more = cut or len(bars) > plan.limit
@@ -70,7 +70,7 @@ def _check(query: HistoryQuery) -> None:
     if query.interval is not None and query.interval not in INTERVALS:
         raise _bad("interval", f"is one of {', '.join(INTERVALS)}")
     if query.interval is not None and query.points is not None:
-        raise _bad("points", "and interval cannot be asked together")
+        raise _bad("points", "and interval cannot be used together")
     for name, number in (("points", query.points), ("limit", query.limit)):
         if number is not None and not 1 <= number <= MAX_BARS:
             raise _bad(name, f"is a whole number from 1 to {MAX_BARS}")
@@ -82,11 +82,13 @@ def _check(query: HistoryQuery) -> None:
 
 
 def _finest(query: HistoryQuery, first_ms: Mapping[str, int], now_ms: int) -> str:
-    """Name the shortest interval that has at most `points` bars in the range, and bars at its beginning."""
+    """Return the shortest interval with at most `points` bars in the range and bars at its beginning."""
     if query.points is None:
         return "1m"
     complete = _complete_intervals(first_ms)
-    oldest = max((first_ms[name] for name in complete), default=now_ms)  # the shortest tells it best
+    oldest = max(
+        (first_ms[name] for name in complete), default=now_ms
+    )  # the shortest interval is the most precise
     begin = oldest if query.from_ms is None else max(query.from_ms, oldest)
     end = now_ms + 1 if query.to_ms is None else query.to_ms
     for interval, length in INTERVALS.items():
@@ -99,7 +101,7 @@ def _finest(query: HistoryQuery, first_ms: Mapping[str, int], now_ms: int) -> st
 
 
 def _complete_intervals(first_ms: Mapping[str, int]) -> set[str]:
-    """Name the stored intervals of which nothing was forgotten: none longer reaches back further."""
+    """Return the stored intervals without removed bars: no longer interval goes back further."""
     return {
         name
         for name, at in first_ms.items()

@@ -65,11 +65,11 @@ class WriterThread(Generic[_Item]):
         *,
         idle_s: float | None = None,
         weigh: Callable[[_Item], int] = lambda _item: 1,
-        squeeze: Callable[[_Item, _Item], _Item] | None = None,
+        merge: Callable[[_Item, _Item], _Item] | None = None,
     ) -> None:
         """Let items of the weight `most` wait; more make it `full`.
 
-        `squeeze` then makes one of the two oldest that are not being written, as often as needed. Without it
+        `merge` then makes one of the two oldest that are not being written, as often as needed. Without it
         whoever puts has to look at `full`. `backoff` is in seconds.
         """
         self.commits = 0
@@ -81,7 +81,7 @@ class WriterThread(Generic[_Item]):
         self._backoff = backoff
         self._idle_s = idle_s
         self._weigh = weigh
-        self._squeeze = squeeze
+        self._merge = merge
         self._queue: deque[_Item] = deque()
         self._weight = 0
         self._in_hand = 0  # items at the head of the queue that are being written
@@ -110,8 +110,8 @@ class WriterThread(Generic[_Item]):
         with self._news:
             self._queue.append(item)
             self._weight += self._weigh(item)
-            while self._squeeze is not None and self.full and len(self._queue) - self._in_hand > 1:
-                self._squeeze_oldest(self._squeeze)
+            while self._merge is not None and self.full and len(self._queue) - self._in_hand > 1:
+                self._merge_oldest(self._merge)
             self._news.notify_all()
 
     def waiting(self) -> list[_Item]:
@@ -153,10 +153,10 @@ class WriterThread(Generic[_Item]):
             self._held = False
             self._news.notify_all()
 
-    def _squeeze_oldest(self, squeeze: Callable[[_Item, _Item], _Item]) -> None:
+    def _merge_oldest(self, merge: Callable[[_Item, _Item], _Item]) -> None:
         older, newer = self._queue[self._in_hand], self._queue[self._in_hand + 1]
         del self._queue[self._in_hand]
-        one = self._queue[self._in_hand] = squeeze(older, newer)
+        one = self._queue[self._in_hand] = merge(older, newer)
         self._weight += self._weigh(one) - self._weigh(older) - self._weigh(newer)
 
     def _run(self) -> None:

@@ -269,7 +269,7 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
         history.tick()
         found = gaps(history)
 
-    assert [gap.reason for gap in found] == ["the engine stood still, as when its machine sleeps"] * is_gap
+    assert [gap.reason for gap in found] == ["the engine was suspended, as when its machine sleeps"] * is_gap
     assert all(abs(gap.from_ - (at - stood_s * 1000)) < 2_000 and gap.to == at for gap in found)
     assert history.gaps.open == {}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.history.queries import DEFAULT_BARS, MAX_BARS, MAX_TIME_MS, HistoryQuery, answer, plan
+from crypto_stream.history.queries import DEFAULT_BARS, MAX_BARS, MAX_TIME_MS, HistoryQuery, assemble, plan
 from crypto_stream.market.bars import INTERVALS, Bar, folded
 
 NOW = 1_700_000_000_000
@@ -109,7 +109,7 @@ def test_pages_together_are_everything_once(
         asked = plan(question, {}, NOW)
         kept = [row for row in rows if asked.range.from_ms <= row.time < asked.range.to_ms]
         kept = kept[-asked.range.limit :] if newest else kept[: asked.range.limit]
-        bars, more = answer(asked, kept, live)
+        bars, more = assemble(asked, kept, live)
         assert len(bars) <= limit
         seen = [*bars, *seen] if newest else [*seen, *bars]
         if not more:
@@ -123,6 +123,6 @@ def test_the_open_bar_takes_the_place_of_its_parts() -> None:
     """What is closed of it is in it already."""
     made = plan(NOTHING._replace(interval="5m"), {}, NOW)
 
-    bars, more = answer(made, [bar(0), bar(60_000), bar(300_000)], bar(300_000, closed=False))
+    bars, more = assemble(made, [bar(0), bar(60_000), bar(300_000)], bar(300_000, closed=False))
 
     assert ([(one.time, one.closed) for one in bars], more) == ([(0, True), (300_000, False)], False)

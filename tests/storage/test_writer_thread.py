@@ -297,10 +297,10 @@ def test_an_end_while_the_disk_refuses_is_an_end(store: Ranges) -> None:
 
 
 def test_beyond_the_bound_the_oldest_are_squeezed(store: Ranges) -> None:
-    """But what is being written: it stays as it is. What is squeezed loses nothing that `squeeze` keeps."""
+    """But what is being written: it stays as it is. What is squeezed loses nothing that `merge` keeps."""
     store.at_once = 2
     store.free.clear()
-    with writing(store, most=10, squeeze=lambda older, newer: (older[0], newer[1])) as thread:
+    with writing(store, most=10, merge=lambda older, newer: (older[0], newer[1])) as thread:
         thread.put((0, 0))
         until(store.waits.is_set)
         for number in range(1, 100):

@@ -178,16 +178,16 @@ def _asking(folder: Path, interval: str, limit: int, times: int) -> Row:
 
 
 async def _ask_and_look(history: History, question: HistoryQuery, times: int) -> Row:
-    taken: list[float] = []
+    remaining: list[float] = []
     stalls = [0.0]
     async with asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(_look(stalls))
         for _ in range(times):
             began = time.perf_counter()
             await history.query("ticker_00", question)
-            taken.append((time.perf_counter() - began) * 1000)
+            remaining.append((time.perf_counter() - began) * 1000)
         looking.cancel()
-    return {"median": median(taken), "worst": max(taken), "stall_ms": max(stalls)}
+    return {"median": median(remaining), "worst": max(remaining), "stall_ms": max(stalls)}
 
 
 async def _look(stalls: list[float]) -> None:
@@ -211,12 +211,12 @@ def _running(folder: Path) -> Iterator[str]:
 
 def _times(times: int, ask: Callable[[], object]) -> Row:
     ask()
-    taken = []
+    remaining = []
     for _ in range(times):
         began = time.perf_counter()
         ask()
-        taken.append((time.perf_counter() - began) * 1000)
-    return {"median": median(taken), "worst": max(taken)}
+        remaining.append((time.perf_counter() - began) * 1000)
+    return {"median": median(remaining), "worst": max(remaining)}
 
 
 def _line(name: str, row: Row | None) -> list[object]:

@@ -223,7 +223,7 @@ class ChannelWatch:
 
 
 class _OtherSources:
-    """The sources to compare with, found anew in each iteration: most are not needed."""
+    """The sources to compare with, created lazily in each iteration: most are not needed."""
 
     def __init__(self, find: Callable[[], Iterator[OtherSource]]) -> None:
         self._find = find

@@ -135,7 +135,7 @@ class Failover:
             self._clear_resumed(symbol, facts)
         self.watch.mark(due)
         decision = Decision([], [], [], self._find_missing(now_ns, facts), [])
-        due.update(lack.symbol for lack in decision.missing_channels)
+        due.update(each.symbol for each in decision.missing_channels)
         for symbol in sorted(due, key=self._order.__getitem__):
             self._decide(self._case(symbol, now_ns, facts, pin), decision)
         again = self._resubscribe_timer.due(now_ns)
@@ -209,10 +209,10 @@ class Failover:
     def _find_missing(self, now_ns: int, facts: Facts) -> list[MissingChannel]:
         live = partial(self._chooser.trades, facts=facts)
         found = self.watch.check(Round(now_ns, facts, self._watched, live, self.guard.comparable))
-        for lack in found:
-            self._resubscribe_timer.start((lack.source, lack.symbol))
-        found.sort(key=lambda lack: self._order[lack.symbol])
-        return [lack._replace(served=self.serving[lack.symbol] == lack.source) for lack in found]
+        for each in found:
+            self._resubscribe_timer.start((each.source, each.symbol))
+        found.sort(key=lambda each: self._order[each.symbol])
+        return [each._replace(served=self.serving[each.symbol] == each.source) for each in found]
 
     def _decide(self, case: Case, decision: Decision) -> None:
         """Decide about one instrument, and when to reconsider it."""

@@ -226,28 +226,37 @@ def _pair_options(name: str, options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_shape(name: str, file: Path, module: ModuleType) -> None:
-    """Raise BrokenHandlerError if a part has not the type that the interface requires."""
-    urls = getattr(module, "URLS", [])
-    if not isinstance(urls, (list, tuple)) or not all(isinstance(url, str) for url in urls):
-        raise BrokenHandlerError(f"handler {name} ({file}): URLS must be a list of addresses, not {urls!r}")
-    carries = getattr(module, "INSTRUMENTS", [])
-    if not isinstance(carries, (list, tuple)) or not all(isinstance(each, Instrument) for each in carries):
-        raise BrokenHandlerError(f"handler {name} ({file}): INSTRUMENTS must be a list of Instrument")
-    rules = getattr(module, "RULES", {})
-    if not isinstance(rules, dict) or not all(isinstance(each, Rules) for each in rules.values()):
-        raise BrokenHandlerError(f"handler {name} ({file}): RULES must map symbols to Rules")
+    """Raise BrokenHandlerError if a part does not have the type that the interface requires."""
+    for part, (is_right, requirement) in _SHAPES.items():
+        if hasattr(module, part) and not is_right(value := getattr(module, part)):
+            raise BrokenHandlerError(
+                f"handler {name} ({file}): {part} must be {requirement}, not {value!r:.100}"
+            )
+    for part in _FUNCTIONS:
+        if not callable(getattr(module, part, _optional)):
+            raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
     limits = getattr(module, "LIMITS", Limits())
-    if not isinstance(limits, Limits):
-        raise BrokenHandlerError(f"handler {name} ({file}): LIMITS must be made by Limits(...)")
     if not 0 < limits.frame_bytes <= MAX_FRAME_BYTES:
         raise BrokenHandlerError(
             f"handler {name} ({file}): frame_bytes of LIMITS must be above 0 and at most {MAX_FRAME_BYTES:,}"
         )
-    for part in _FUNCTIONS:
-        if not callable(getattr(module, part, _optional)):
-            raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
 
 
+def _is_list_of(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, kind) for each in value)
+
+
+def _is_rules(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, Rules) for each in value.values())
+
+
+# The optional and required values of a handler module: how to check each, and what it must be.
+_SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "URLS": (_is_list_of(str), "a list of addresses"),
+    "INSTRUMENTS": (_is_list_of(Instrument), "a list of Instrument"),
+    "RULES": (_is_rules, "a dict of symbols and Rules"),
+    "LIMITS": (lambda value: isinstance(value, Limits), "made by Limits(...)"),
+}
 _FUNCTIONS = (
     *("Reader", "venue_id", "pair_of", "opening", "events", "poll"),
     *("instruments", "candles", "check_options"),

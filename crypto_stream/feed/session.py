@@ -62,14 +62,14 @@ class FeedSession:
         self.started_ns = time.monotonic_ns()
         self._instruments = [*config.carried, *config.watched]
         self._known = {each.symbol: each for each in self._instruments}
-        asked = SubscriptionConfig(
+        subscribed = SubscriptionConfig(
             source=config.source.name,
             instruments=self._known,
             names=config.names,
             request_bytes=config.source.limits.request_bytes,
             watched=frozenset(each.symbol for each in config.watched),
         )
-        self._subscriptions = Subscriptions(asked, config.ack_ns, self._on_bug)
+        self._subscriptions = Subscriptions(subscribed, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
         self._generation = generation
         self._apply, self._accepted = config.book.apply, config.accepted

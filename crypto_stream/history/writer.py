@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from crypto_stream.backoff import Backoff
 from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter, Retention
+from crypto_stream.storage.interface import ALL_SYMBOLS, Batch, HistoryWriter, Retention
 from crypto_stream.storage.writer_thread import WriterThread
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class BarWriter:
             self._store.check(doubt)
         lost_gap = self._lost_gap
         if lost_gap is not None:
-            batch = batch._replace(gaps=[*batch.gaps, (EVERY, lost_gap)])
+            batch = batch._replace(gaps=[*batch.gaps, (ALL_SYMBOLS, lost_gap)])
         self._store.write(batch)
         with self._lost_gap_lock:
             if self._lost_gap is lost_gap:

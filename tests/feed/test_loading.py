@@ -264,7 +264,7 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
     [
         ("URLS = 5", "URLS must be a list of addresses"),
         ("INSTRUMENTS = ['x']", "INSTRUMENTS must be a list of Instrument"),
-        ("RULES = {'x': '0.1'}", "RULES must map symbols to Rules"),
+        ("RULES = {'x': '0.1'}", "RULES must be a dict of symbols and Rules"),
         ("Reader = 1", "Reader must be a function"),
         ("LIMITS = 5", "LIMITS must be made by Limits"),
         (

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter, Range, Retention, StoredBar
+from crypto_stream.storage.interface import ALL_SYMBOLS, Batch, HistoryWriter, Range, Retention, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 from tests.small_disk import small_disk
@@ -63,7 +63,7 @@ class Disk:
     def check(self, reason: str) -> None:
         self.checked.append(reason)
 
-    def put_aside(self, reason: str) -> None:
+    def move_aside(self, reason: str) -> None:
         raise AssertionError(reason)
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
     missing = sorted(set(range(0, 100_000, 1000)) - set(disk.times))
     assert waiting == backlog <= 20
     assert writer.lost == len(missing) == 100 - waiting
-    assert disk.gaps() == {(EVERY, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
+    assert disk.gaps() == {(ALL_SYMBOLS, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
 
 
 def test_batches_without_bars_are_bounded_too() -> None:
@@ -245,7 +245,7 @@ def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int
     missing = sorted(set(put) - {at // 1000 for at in disk.times})
     assert disk.times == [second * 1000 for second in put if second not in missing]
     assert writer.lost == len(missing)
-    holes = [gap for (symbol, _), gap in disk.gaps().items() if symbol == EVERY]
+    holes = [gap for (symbol, _), gap in disk.gaps().items() if symbol == ALL_SYMBOLS]
     assert all(any(gap.from_ <= at * 1000 and (gap.to or 0) > at * 1000 for gap in holes) for at in missing)
 
 
@@ -283,7 +283,7 @@ def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCapt
             writer.put(batch(second))
 
         assert len(writer.waiting("ticker_00", "1s")) <= 20
-    assert writer.trouble == "the thread that writes has ended, see the log"
+    assert writer.trouble == "the writer thread has ended, see the log"
     assert "a bug" in caplog.text
 
 

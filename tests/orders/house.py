@@ -32,19 +32,19 @@ from crypto_stream.bus.orders import (
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.owners import Ask
+from crypto_stream.orders.owners import SessionCommand
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.orders.writes import Lookup
-from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
+from crypto_stream.storage.interface import LoadedOrders, OrderBatch, OrderWriter, OwnerState
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from tests.waiting import DEADLINE_S
 
 SYMBOLS = ("btcusdt", "ethusdt")
 BEGIN_MS = 1_800_000_000_000
-TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
+TERMS = OrderSettings(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
 BUY, SELL = Side.BUY, Side.SELL
 LATEST_MS = 150  # the longest latency of an order
 NEW = (1, ExecType.NEW, Status.ACTIVE)
@@ -119,7 +119,7 @@ class Disk:
         self.waits = False
         self.batches: list[OrderBatch] = []
 
-    def open(self) -> OrdersFound:
+    def open(self) -> LoadedOrders:
         if self.refuses is not None:
             raise self.refuses
         return self._writer.open()
@@ -133,11 +133,11 @@ class Disk:
         self._writer.write(batch)
         self.batches.append(batch)
 
-    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+    def owner(self, owner: str, after: int = 0) -> OwnerState:
         return self._writer.owner(owner, after)
 
-    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
-        return self._writer.named(names)
+    def existing(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        return self._writer.existing(names)
 
     def unused(self, seconds: float, most: int) -> list[str]:
         return self._writer.unused(seconds, most)
@@ -155,7 +155,9 @@ class Disk:
 class House:
     """One life of the service; gateway 1 holds all sessions unless another one is named."""
 
-    def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> None:
+    def __init__(
+        self, path: Path, settings: OrderSettings = TERMS, rules: Rules | None = None, **limits: Any
+    ) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
         self.told: dict[tuple[str, int], list[Told]] = {}
@@ -165,7 +167,7 @@ class House:
         self.clock = ManualClock(self._calls.put)
         self.store = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
-            self.quotes, lambda _source, _symbol: rules, terms, self.store, self.clock, self._tell
+            self.quotes, lambda _source, _symbol: rules, settings, self.store, self.clock, self._tell
         )
 
     def start(self) -> None:
@@ -266,7 +268,7 @@ class House:
         """Return the codes of what was refused."""
         return [one.code for one in self.told["one", session] if isinstance(one, Failed)]
 
-    def ask(self, command: Ask, gateway: str = "one") -> Told | None:
+    def ask(self, command: SessionCommand, gateway: str = "one") -> Told | None:
         """Ask as a session does; return the answer, None while the disk stands still."""
         self.orders.commands(gateway, [command])
         self.settle()
@@ -314,9 +316,11 @@ class House:
 
 
 @contextmanager
-def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> Iterator[House]:
+def house(
+    path: Path, settings: OrderSettings = TERMS, rules: Rules | None = None, **limits: Any
+) -> Iterator[House]:
     """Run the service as long as the block lasts; `limits` are those of the store."""
-    one = House(path, terms, rules, **limits)
+    one = House(path, settings, rules, **limits)
     one.start()
     try:
         yield one

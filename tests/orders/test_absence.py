@@ -10,7 +10,7 @@ import pytest
 from crypto_stream.bus.orders import Happened, Place
 from crypto_stream.market.orders import ExecType, Side
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.storage.interface import MAX_UNREAD
 from tests.orders.house import House, a_quote, house, limit
 
@@ -21,7 +21,8 @@ MISSED = 2 * MAX_UNREAD + 10
 def absent(tmp_path: Path) -> Iterator[House]:
     """Run a service whose owner Ann has open orders, of which no report was read, and is away."""
     with house(
-        tmp_path / "orders.db", Terms(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(5_000))
+        tmp_path / "orders.db",
+        OrderSettings(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(5_000)),
     ) as one:
         one.quote(a_quote(ask="100", bid="99"))
         one.attach(1, "ann")

@@ -8,7 +8,7 @@ import pytest
 
 from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.lookups import MOST_AT_ONCE
+from crypto_stream.orders.lookups import MAX_CONCURRENT
 from crypto_stream.orders.outbox import Outbox
 from crypto_stream.orders.owners import Owner, Session
 from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
@@ -158,7 +158,7 @@ def test_lists_are_read_a_few_at_a_time_and_not_for_who_has_left(path: Path) -> 
             told for number in range(1, 31) for told in one.told["one", number] if isinstance(told, Listed)
         ]
 
-    assert 0 < read < (MOST_AT_ONCE + 2) * 1_000
+    assert 0 < read < (MAX_CONCURRENT + 2) * 1_000
     assert other == []
     assert [(told.session, told.ref) for told in lists] == [(30, 7), (30, 8)]
 
@@ -177,7 +177,7 @@ def test_the_session_for_which_most_waits_is_cut_first() -> None:
         cut.append(session)
         session.end()
 
-    news = Outbox(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
+    news = Outbox(tell, calls.append, end, lambda _session: None, max_total=20_000)  # type: ignore[arg-type]
     small, large = (Session("one", number, Owner("me", anonymous=False), news) for number in (1, 2))
     small.fail(1, "first", "the gateway is behind from now on")
     _run(calls)

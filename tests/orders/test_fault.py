@@ -8,7 +8,7 @@ import pytest
 
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Rules, Status
-from crypto_stream.orders.faults import MOST_FAULTS
+from crypto_stream.orders.faults import MAX_FAULTS
 from crypto_stream.orders.service import FAULT
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, House, a_quote, house, limit, said
 
@@ -78,7 +78,7 @@ def test_faults_without_end_are_not_mended_without_end(path: Path) -> None:
     """Orders stop until a person restarts the engine, and the readiness says so all the while."""
     with house(path) as one:
         resting(one)
-        for _ in range(MOST_FAULTS):
+        for _ in range(MAX_FAULTS):
             one.until(lambda: one.orders.trouble is None)
             one.quote(LIVE)
             one.orders.quoted([a_quote(bid="98", ask="much")])

@@ -20,7 +20,7 @@ from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from tests.orders.house import SYMBOLS, TERMS, House, a_quote
 from tests.orders.reference import Event, Reference, Shown
 
-MOST_OPEN = 6
+MAX_OPEN = 6
 BUSY = (SYMBOLS[0], *SYMBOLS)  # one of them is busier
 SESSIONS = st.integers(1, 4)
 PRICES = st.integers(97, 101)
@@ -59,7 +59,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "orders.db"
-        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MOST_OPEN)))
+        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.start()
         self.reference = Reference(self.house.clock.ms)
         self.reference.shown = {symbol: Shown(None, 0, 0, None, stale=True) for symbol in SYMBOLS}
@@ -270,7 +270,7 @@ class Life(RuleBasedStateMachine):
         reference = self.reference
         if reference.trouble:
             return "store_unavailable", None
-        if len(reference.active(owner)) >= MOST_OPEN:
+        if len(reference.active(owner)) >= MAX_OPEN:
             return "too_many_orders", None
         if ticket.outcome is None and reference.shown[ticket.symbol].stale:
             return "no_market", None
@@ -299,7 +299,7 @@ class Life(RuleBasedStateMachine):
 
     def _revive(self) -> None:
         now_ms = self.house.clock.ms
-        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MOST_OPEN)))
+        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.clock.ms = now_ms
         self.again.clear()  # its commands are numbered anew
         self.house.start()

@@ -14,11 +14,11 @@ from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Kind, Side, Ticket, TimeInForce
 from crypto_stream.orders.wire.fields import AFTER_POINT, BEFORE_POINT, NUMBERED, Form
 from crypto_stream.orders.wire.messages import (
-    Asked,
-    BadAskError,
+    BadRequestError,
     CancelOrder,
     GetOrders,
     GetTrades,
+    ParsedRequest,
     PlaceOrder,
     Subscribe,
     Unsubscribe,
@@ -37,23 +37,23 @@ CATALOGUE = Catalogue(
 CODES = {"bad_json", "bad_message", "unknown_type", "bad_field", "unknown_instrument"}
 
 
-def asked(text: str, *, extended: bool = False) -> Asked:
+def asked(text: str, *, extended: bool = False) -> ParsedRequest:
     """Read one message."""
     return read(text, CATALOGUE.find, extended=extended)
 
 
-def judged(text: str, *, extended: bool = False) -> Asked | BadAskError:
+def judged(text: str, *, extended: bool = False) -> ParsedRequest | BadRequestError:
     """Read one message, return it or its refusal."""
     try:
         return asked(text, extended=extended)
-    except BadAskError as refused:
+    except BadRequestError as refused:
         return refused
 
 
-def refusal(text: str, *, extended: bool = False) -> BadAskError:
+def refusal(text: str, *, extended: bool = False) -> BadRequestError:
     """Read a message that is refused."""
     refused = judged(text, extended=extended)
-    assert isinstance(refused, BadAskError)
+    assert isinstance(refused, BadRequestError)
     return refused
 
 
@@ -82,7 +82,7 @@ def place(**fields: Any) -> str:
 )
 def test_the_messages_of_the_exercise_are_read(text: str, ask: object) -> None:
     """All five, in both spellings of the envelope and of the keys."""
-    assert asked(text).ask == ask
+    assert asked(text).request == ask
 
 
 @pytest.mark.parametrize("number", sorted(NUMBERED))
@@ -93,7 +93,7 @@ def test_the_exercises_numbers_are_known_only_where_the_instrument_is(number: st
     if NUMBERED[number] == "usdrub":
         assert refusal(text).code == "unknown_instrument"
     else:
-        assert asked(text).ask == Subscribe(NUMBERED[number], int(number))
+        assert asked(text).request == Subscribe(NUMBERED[number], int(number))
 
 
 def test_the_style_is_that_of_the_last_key_that_shows_one() -> None:
@@ -115,8 +115,8 @@ def test_extended_fields_may_be_null_and_are_then_as_if_left_out() -> None:
     """Many clients write all they know of."""
     nothing = dict.fromkeys(("type", "time_in_force", "client_order_id", "outcome", "request_id"))
 
-    assert asked(place(**nothing), extended=True).ask == asked(place()).ask
-    assert asked('{"messageType":6,"message":{"instrument":null}}', extended=True).ask == GetTrades()
+    assert asked(place(**nothing), extended=True).request == asked(place()).request
+    assert asked('{"messageType":6,"message":{"instrument":null}}', extended=True).request == GetTrades()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_limit_orders_wait_and_market_orders_do_not(
     fields: dict[str, Any], kind: Kind, time_in_force: TimeInForce
 ) -> None:
     """Unless the client says otherwise."""
-    ask = asked(place(**fields), extended=True).ask
+    ask = asked(place(**fields), extended=True).request
 
     assert isinstance(ask, PlaceOrder)
     assert (ask.ticket.kind, ask.ticket.time_in_force) == (kind, time_in_force)
@@ -154,7 +154,7 @@ def test_every_way_to_write_a_number_comes_to_the_same_exact_text(number: Decima
 
     ask = asked(
         f'{{"messageType":3,"message":{{"instrument":2,"side":1,"amount":{written},"price":{written}}}}}'
-    ).ask
+    ).request
 
     assert isinstance(ask, PlaceOrder)
     text = ask.ticket.amount
@@ -175,11 +175,11 @@ def test_no_number_is_ever_bent(value: object) -> None:
     text = str(value)
     found = judged(place(amount=text))
 
-    if isinstance(found, BadAskError):
+    if isinstance(found, BadRequestError):
         assert found.code == "bad_field"
         assert "amount" in str(found)
         return
-    ask = found.ask
+    ask = found.request
     assert isinstance(ask, PlaceOrder)
     assert Decimal(ask.ticket.amount) == Decimal(text) > 0
     whole, _, part = ask.ticket.amount.partition(".")
@@ -217,12 +217,12 @@ def test_every_text_is_understood_or_refused_in_a_sentence(text: str, extended: 
     """Nothing else ever happens, and what is understood could be written on the bus and to any client."""
     found = judged(text, extended=extended)
 
-    if isinstance(found, BadAskError):
+    if isinstance(found, BadRequestError):
         assert found.code in CODES
         assert 0 < len(str(found).encode()) < 400
         assert extended or found.request_id is None
         return
-    for part in found.ask:
+    for part in found.request:
         if isinstance(part, Ticket):
             part.symbol.encode()
             assert Decimal(part.amount) > 0
@@ -237,7 +237,7 @@ def test_text_that_looks_like_json_breaks_nothing(text: str) -> None:
     """It is JSON to us exactly where it is JSON to the standard library."""
     found = judged(text)
 
-    assert (isinstance(found, BadAskError) and found.code == "bad_json") == (not _is_json(text))
+    assert (isinstance(found, BadRequestError) and found.code == "bad_json") == (not _is_json(text))
 
 
 def _is_json(text: str) -> bool:

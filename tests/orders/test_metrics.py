@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Report, Side, Status, Ticket
-from crypto_stream.orders.metrics import MOST_LINES, OrderLog
+from crypto_stream.orders.metrics import MAX_LINES, OrderLog
 
 OWNER = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 
@@ -55,7 +55,7 @@ def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) 
 
     lines = [record for record in logged.records if record.message == "order placed"]
     unsaid = [record for record in logged.records if record.message != "order placed"]
-    assert len(lines) == 5 * MOST_LINES
+    assert len(lines) == 5 * MAX_LINES
     assert len(unsaid) == 5
     assert sum(vars(record)["events"] for record in unsaid) + len(lines) == 5_000
     assert order_log.placed == 5_000

@@ -9,8 +9,8 @@ from pathlib import Path
 from crypto_stream.bus.orders import Cut, Failed, Happened, ListOrders, Place
 from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.owners import Ask
-from crypto_stream.storage.interface import OwnerKept
+from crypto_stream.orders.owners import SessionCommand
+from crypto_stream.storage.interface import OwnerSummary
 from tests.orders.house import BUY, LATEST_MS, LIVE, TERMS, House, a_quote, house, limit
 
 
@@ -105,7 +105,7 @@ def test_an_anonymous_owners_orders_end_60_s_after_its_last_session(path: Path) 
         report = one.disk.batches[-1].reports[-1]
         assert (report.exec_type, report.reason) == (
             ExecType.CANCELED,
-            "its connection had been gone for 60 s",
+            "its connection was closed for 60 s",
         )
 
 
@@ -145,7 +145,7 @@ def test_answers_and_reports_keep_their_order(path: Path) -> None:
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
-        asks: list[Ask] = []
+        asks: list[SessionCommand] = []
         for number in range(20):
             asks += [Place(1, 900 + number, limit(BUY, "1", "90")), ListOrders(1, 500 + number)]
         for ask in asks:
@@ -267,7 +267,7 @@ def test_an_owner_is_removed_at_a_persons_wish(path: Path) -> None:
         one.orders.remove("nobody", removed.append, lambda error: refused.append(error.code))
         one.settle()
         cut = one.told["one", 1][-1]
-        listed: list[OwnerKept] = []
+        listed: list[OwnerSummary] = []
         one.orders.owners(listed.extend, lambda error: refused.append(error.code))
         one.settle()
         one.attach(3, "me")

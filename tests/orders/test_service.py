@@ -9,7 +9,7 @@ import pytest
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Status, Ticket, TimeInForce
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, TERMS, a_quote, house, limit, said
 
 
@@ -153,15 +153,15 @@ def test_what_cannot_be_accepted_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     ("ticket", "words"),
     [
-        (limit(BUY, "11", "100"), "amount: 11 is above the most, 10"),
-        (limit(BUY, "1", "49"), "price: 49 is below the least, 50"),
-        (limit(BUY, "1", "201"), "price: 201 is above the most, 200"),
-        (limit(BUY, "10", "151"), "amount: times price, 1510 is above the most, 1500"),
+        (limit(BUY, "11", "100"), "amount: 11 is above the maximum, 10"),
+        (limit(BUY, "1", "49"), "price: 49 is below the minimum, 50"),
+        (limit(BUY, "1", "201"), "price: 201 is above the maximum, 200"),
+        (limit(BUY, "10", "151"), "amount: times price, 1510 is above the maximum, 1500"),
         (Ticket("btcusdt", BUY, "1.5", None, Kind.MARKET), "lot of market orders"),
-        (Ticket("btcusdt", BUY, "1", None, Kind.MARKET), "below the least of a market order, 2"),
-        (Ticket("btcusdt", BUY, "9", None, Kind.MARKET), "above the most of a market order, 8"),
-        (Ticket("btcusdt", BUY, "2", None, Kind.MARKET), "202 is below the least of a market order, 250"),
-        (Ticket("btcusdt", SELL, "8", None, Kind.MARKET), "792 is above the most of a market order, 700"),
+        (Ticket("btcusdt", BUY, "1", None, Kind.MARKET), "below the minimum of a market order, 2"),
+        (Ticket("btcusdt", BUY, "9", None, Kind.MARKET), "above the maximum of a market order, 8"),
+        (Ticket("btcusdt", BUY, "2", None, Kind.MARKET), "202 is below the minimum of a market order, 250"),
+        (Ticket("btcusdt", SELL, "8", None, Kind.MARKET), "792 is above the maximum of a market order, 700"),
     ],
 )
 def test_the_venues_whole_rules_are_kept_to(path: Path, ticket: Ticket, words: str) -> None:
@@ -238,7 +238,7 @@ def test_latencies_repeat_with_the_seed(path: Path, tmp_path: Path) -> None:
     lives = []
     for number, seed in enumerate((7, 7, 8)):
         with house(
-            tmp_path / f"{number}.db", Terms(100, seed, outcomes=False, max_open=OrderLimits(50))
+            tmp_path / f"{number}.db", OrderSettings(100, seed, outcomes=False, max_open=OrderLimits(50))
         ) as one:
             one.quote(LIVE)
             one.attach(1, "me")

@@ -15,14 +15,14 @@ import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Side, Ticket
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
+from crypto_stream.orders.writes import Item, Lookup, OwnerRead, PendingReport, Stored
 from crypto_stream.storage.interface import (
     CorruptError,
+    LoadedOrders,
     OrderBatch,
     OrderReader,
-    OrdersFound,
-    OwnerFound,
-    OwnerKept,
+    OwnerState,
+    OwnerSummary,
 )
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -43,11 +43,11 @@ class Memory:
         self.free.set()
         self.opened = 0
 
-    def open(self) -> OrdersFound:
+    def open(self) -> LoadedOrders:
         self.opened += 1
         if self.refuses is not None:
             raise self.refuses
-        return OrdersFound([], frozenset(), len(self.reports) + 1)
+        return LoadedOrders([], frozenset(), len(self.reports) + 1)
 
     def unused(self, seconds: float, most: int) -> list[str]:
         return []
@@ -58,7 +58,7 @@ class Memory:
     def tidy(self) -> bool:
         return False
 
-    def owners(self, most: int) -> list[OwnerKept]:
+    def owners(self, most: int) -> list[OwnerSummary]:
         return []
 
     def write(self, batch: OrderBatch) -> None:
@@ -67,12 +67,12 @@ class Memory:
             raise self.refuses
         self.batches.append(batch)
 
-    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+    def owner(self, owner: str, after: int = 0) -> OwnerState:
         reports = [report for report in self.reports if report.order.owner == owner]
         told = max((batch.read.get(owner, 0) for batch in self.batches), default=0)
-        return OwnerFound(len(reports), [report for report in reports if report.seq > max(told, after)])
+        return OwnerState(len(reports), [report for report in reports if report.seq > max(told, after)])
 
-    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+    def existing(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         newest = {
             (report.order.owner, report.order.ticket.client_order_id or ""): report for report in self.reports
         }
@@ -88,8 +88,8 @@ class Memory:
         found = [report for report in self.reports if report.order.order_id == order_id]
         return found[-1] if found and found[-1].order.owner == owner else None
 
-    def orders(self, owner: str, most_closed: int) -> list[Order]:
-        return [report.order for report in self.reports if report.order.owner == owner][-most_closed:]
+    def orders(self, owner: str, max_closed: int) -> list[Order]:
+        return [report.order for report in self.reports if report.order.owner == owner][-max_closed:]
 
     def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
         return [report for report in self.reports if report.exec_type is ExecType.TRADE][-most:]
@@ -110,24 +110,24 @@ class Heard:
     """Notes what the store tells, in its order; plays the event loop."""
 
     calls: queue.SimpleQueue[Callable[[], object]] = field(default_factory=queue.SimpleQueue)
-    opens: list[OrdersFound] = field(default_factory=list)
+    opens: list[LoadedOrders] = field(default_factory=list)
     results: list[Stored] = field(default_factory=list)
     failures: list[tuple[list[Item], str, bool]] = field(default_factory=list)
     refusals: list[tuple[str, bool]] = field(default_factory=list)
     notes: list[object] = field(default_factory=list)
 
-    def opened(self, found: OrdersFound) -> None:
+    def opened(self, found: LoadedOrders) -> None:
         self.opens.append(found)
 
     def stored(self, results: list[Stored]) -> None:
         self.results += results
         self.notes += [one.report for one in results]
 
-    def refused(self, reason: str, *, hopeless: bool) -> None:
-        self.refusals.append((reason, hopeless))
+    def refused(self, reason: str, *, fatal: bool) -> None:
+        self.refusals.append((reason, fatal))
 
-    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
-        self.failures.append((items, reason, hopeless))
+    def failed(self, items: list[Item], reason: str, *, fatal: bool) -> None:
+        self.failures.append((items, reason, fatal))
 
     def until(self, condition: Callable[[], object]) -> None:
         """Run what is posted until something holds."""
@@ -152,10 +152,10 @@ def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
         store.stop(DEADLINE_S)
 
 
-def new(number: int, owner: str = "me", name: str | None = None) -> Decided:
+def new(number: int, owner: str = "me", name: str | None = None) -> PendingReport:
     ticket = Ticket("btcusdt", Side.BUY, "1", "2", client_order_id=name)
     order = Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5)
-    return Decided(Report(0, f"e{number}", ExecType.NEW, 5, order))
+    return PendingReport(Report(0, f"e{number}", ExecType.NEW, 5, order))
 
 
 def lookup(heard: Heard, note: str) -> Lookup:
@@ -205,7 +205,7 @@ def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
     """A report is either in it, or told after it, however the disk cuts the batches."""
     memory = Memory()
     with writing(memory) as (store, heard):
-        found: list[tuple[OwnerFound, int]] = []
+        found: list[tuple[OwnerState, int]] = []
         for number in range(300):
             store.put(new(number))
             if number % 10 == 0:
@@ -275,7 +275,7 @@ def test_after_a_failure_nothing_is_written_until_the_listener_knows() -> None:
         heard.until(lambda: heard.results)
 
     items = [item for failure, _, _ in heard.failures for item in failure]
-    assert [type(item) for item in items + late] == [Decided, Lookup, Decided]
+    assert [type(item) for item in items + late] == [PendingReport, Lookup, PendingReport]
     assert heard.failures[0][1:] == ("disk full", False)
     assert before == 1
     assert [report.order.order_id for report in memory.reports] == ["o3"]
@@ -407,10 +407,10 @@ def test_a_full_disk_keeps_what_was_told_and_nothing_else(tmp_path: Path) -> Non
             heard.until(lambda: len(heard.results) > before)
         found = kept(path)
 
-    ((items, reason, hopeless),) = heard.failures
-    assert (len(items), hopeless) == (3_000 - before, False)
+    ((items, reason, fatal),) = heard.failures
+    assert (len(items), fatal) == (3_000 - before, False)
     assert "full" in reason
-    assert found == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]
+    assert found == [(one.report.seq, one.pending.report.exec_id) for one in heard.results]
     assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
 
 
@@ -425,8 +425,8 @@ def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
         store.put(new(2))
         heard.until(lambda: heard.failures)
 
-    ((items, reason, hopeless),) = heard.failures
-    assert ([type(item) for item in items], hopeless) == ([Decided], True)
+    ((items, reason, fatal),) = heard.failures
+    assert ([type(item) for item in items], fatal) == ([PendingReport], True)
     assert "moved or deleted" in reason
     assert not path.exists()
 
@@ -446,4 +446,4 @@ def test_a_hundred_thousand_changes_are_each_written_once(tmp_path: Path) -> Non
 
     assert behind is not None
     assert len(back) + len(heard.results) == 100_000
-    assert kept(path) == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]
+    assert kept(path) == [(one.report.seq, one.pending.report.exec_id) for one in heard.results]

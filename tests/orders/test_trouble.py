@@ -177,7 +177,7 @@ def test_a_disk_that_does_not_answer_is_said(path: Path) -> None:
 
 def test_what_waits_for_the_disk_is_bounded(path: Path) -> None:
     """Past the bound orders are refused, and what was accepted before is kept."""
-    with house(path, most_waiting=3) as one:
+    with house(path, max_queued=3) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.disk.free.clear()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.market.orders import Side
-from crypto_stream.storage.interface import OrderBatch, Taken, UnusableError
+from crypto_stream.storage.interface import OrderBatch, RemainingSize, UnusableError
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from crypto_stream.storage.sqlite_tables import Tables, upgrade, version
@@ -144,7 +144,9 @@ def test_a_person_can_go_on_without_what_a_damaged_log_had(path: Path) -> None:
     log = there.with_name("orders.db-wal")
     content = log.read_bytes()
     log.write_bytes(content[: len(content) // 2] + os.urandom(len(content) - len(content) // 2))
-    with pytest.raises(UnusableError, match=r"lacks the last \d+ of 40 acknowledged.*delete orders\.db-mark"):
+    with pytest.raises(
+        UnusableError, match=r"is missing the last \d+ of 40 acknowledged.*delete orders\.db-mark"
+    ):
         SqliteOrderWriter(there).open()
     there.with_name("orders.db-mark").unlink()
     with closing(SqliteOrderWriter(there)) as writer:
@@ -173,7 +175,7 @@ def test_an_older_file_that_was_put_back_is_another_store(
         again = writer.open()
 
     assert [order.rank for order in found.active] == [1]
-    assert "lacks the last 1 of 2" in str(found.lost)
+    assert "is missing the last 1 of 2" in str(found.lost)
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     assert found.store != before.store
     assert (again.store, again.lost) == (found.store, None)
@@ -223,7 +225,7 @@ def test_a_mark_that_cannot_be_read_is_said(path: Path, caplog: pytest.LogCaptur
         found = writer.open()
 
     assert [order.rank for order in found.active] == [1]
-    assert "the mark of the orders cannot be read" in caplog.text
+    assert "the mark of orders.db cannot be read" in caplog.text
 
 
 def test_an_owner_is_removed_with_all_it_had(writer: SqliteOrderWriter, path: Path) -> None:
@@ -276,11 +278,11 @@ def test_only_time_in_use_makes_an_owner_unused(path: Path) -> None:
 
 def test_what_was_taken_of_a_displayed_size_is_kept(writer: SqliteOrderWriter, path: Path) -> None:
     """The newest of each source and side."""
-    first = Taken("eurrub", "synthetic", Side.BUY, "87", "100", "90")
+    first = RemainingSize("eurrub", "synthetic", Side.BUY, "87", "100", "90")
     newest = first._replace(left="80")
-    endless = Taken("eurrub", "other", Side.SELL, "88", None, None)
-    writer.write(OrderBatch([], {}, frozenset(), taken=[first]))
-    writer.write(OrderBatch([], {}, frozenset(), taken=[newest, endless]))
+    endless = RemainingSize("eurrub", "other", Side.SELL, "88", None, None)
+    writer.write(OrderBatch([], {}, frozenset(), remaining=[first]))
+    writer.write(OrderBatch([], {}, frozenset(), remaining=[newest, endless]))
     writer.close()
 
-    assert set(writer.open().taken) == {newest, endless}
+    assert set(writer.open().remaining) == {newest, endless}

@@ -14,7 +14,7 @@ from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, Bar, Gap, folded, stored_for
 from crypto_stream.market.clock import Anchor, Boot
 from crypto_stream.storage.interface import (
-    EVERY,
+    ALL_SYMBOLS,
     Batch,
     CorruptError,
     Range,
@@ -117,7 +117,7 @@ def test_gaps_that_reach_into_the_time_are_given(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
     """Its own ones and those of all instruments; one that has not ended reaches to the end of time."""
-    gaps = [("btcusdt", Gap(10, 20, "a")), (EVERY, Gap(15, 30, "b")), ("ethusdt", Gap(0, 99, "c"))]
+    gaps = [("btcusdt", Gap(10, 20, "a")), (ALL_SYMBOLS, Gap(15, 30, "b")), ("ethusdt", Gap(0, 99, "c"))]
     writer.write(Batch([], [*gaps, ("btcusdt", Gap(40, None, "d"))], 1))
 
     assert [gap.reason for gap in reader.gaps("btcusdt", 0, 100)] == ["a", "b", "d"]

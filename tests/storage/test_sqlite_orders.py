@@ -28,7 +28,7 @@ from crypto_stream.market.orders import (
     Ticket,
     TimeInForce,
 )
-from crypto_stream.storage.interface import CorruptError, OrderBatch, OwnerFound, UnusableError
+from crypto_stream.storage.interface import CorruptError, OrderBatch, OwnerState, UnusableError
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
@@ -146,7 +146,7 @@ def test_what_was_written_is_found_letter_by_letter(
 
     for owner in (ANN, BOB):
         own = [report for report in reports if report.order.owner == owner]
-        assert writer.owner(owner) == OwnerFound(len(own), own)
+        assert writer.owner(owner) == OwnerState(len(own), own)
         assert reader.orders(owner, MOST) == [order for order in orders if order.owner == owner]
     for report in newest.values():
         order = report.order
@@ -154,7 +154,7 @@ def test_what_was_written_is_found_letter_by_letter(
         assert reader.newest_report(order.owner, order.order_id) == report
         if order.ticket.client_order_id:
             name = (order.owner, order.ticket.client_order_id)
-            assert writer.named([name, (order.owner, "never given")]) == {name: report}
+            assert writer.existing([name, (order.owner, "never given")]) == {name: report}
     assert again.active == [order for order in orders if order.status is Status.ACTIVE]
     assert again.next_rank == max(newest, default=0) + 1
     reader.close()
@@ -204,8 +204,8 @@ def test_the_first_start_finds_nothing(path: Path) -> None:
         found = writer.open()
 
         assert (found.active, found.anonymous, found.next_rank) == ([], frozenset(), 1)
-        assert writer.owner(ANN) == OwnerFound(0, [])
-        assert writer.named([(ANN, "x")]) == {}
+        assert writer.owner(ANN) == OwnerState(0, [])
+        assert writer.existing([(ANN, "x")]) == {}
 
 
 def test_a_commit_of_the_live_writer_waits_for_the_disk(writer: SqliteOrderWriter) -> None:
@@ -224,7 +224,7 @@ def test_nobody_reads_another_owners_orders(writer: SqliteOrderWriter, reader: S
 
     assert reader.order(BOB, order.order_id) is None
     assert reader.newest_report(BOB, order.order_id) is None
-    assert writer.named([(BOB, "mine")]) == {}
+    assert writer.existing([(BOB, "mine")]) == {}
     assert (reader.orders(BOB, MOST), reader.trades(BOB, "eurrub", MOST), reader.positions(BOB)) == (
         [],
         [],
@@ -239,7 +239,7 @@ def test_two_owners_may_use_one_name(writer: SqliteOrderWriter) -> None:
     writer.write(batch(told(mine, 1), told(other, 1)))
     writer.write(batch(newest))
 
-    assert writer.named([(ANN, "x"), (BOB, "x")]) == {(ANN, "x"): newest, (BOB, "x"): told(other, 1)}
+    assert writer.existing([(ANN, "x"), (BOB, "x")]) == {(ANN, "x"): newest, (BOB, "x"): told(other, 1)}
 
 
 def test_what_was_told_is_not_told_again(writer: SqliteOrderWriter) -> None:
@@ -250,9 +250,9 @@ def test_what_was_told_is_not_told_again(writer: SqliteOrderWriter) -> None:
     writer.write(OrderBatch([], {ANN: 2}, frozenset()))
     writer.write(OrderBatch([], {ANN: 1, BOB: 7}, frozenset()))
 
-    assert first == OwnerFound(3, reports[1:])
-    assert writer.owner(ANN) == OwnerFound(3, reports[2:])
-    assert writer.owner(BOB) == OwnerFound(0, [])
+    assert first == OwnerState(3, reports[1:])
+    assert writer.owner(ANN) == OwnerState(3, reports[2:])
+    assert writer.owner(BOB) == OwnerState(0, [])
 
 
 def test_a_seq_that_has_yet_to_come_cannot_be_told(writer: SqliteOrderWriter) -> None:
@@ -261,7 +261,7 @@ def test_a_seq_that_has_yet_to_come_cannot_be_told(writer: SqliteOrderWriter) ->
     later = told(placed(2), 2)
     writer.write(batch(later))
 
-    assert writer.owner(ANN) == OwnerFound(2, [later])
+    assert writer.owner(ANN) == OwnerState(2, [later])
 
 
 def test_anonymous_owners_of_active_orders_are_known(writer: SqliteOrderWriter, path: Path) -> None:
@@ -330,7 +330,7 @@ def test_what_cannot_be_written_leaves_nothing(
     found = writer.open()
     writer.write(more)
 
-    assert during == ([placed(1)], [], OwnerFound(1, [told(placed(1), 1)]))
+    assert during == ([placed(1)], [], OwnerState(1, [told(placed(1), 1)]))
     assert after == before
     assert (found.active, found.next_rank) == ([placed(1)], 2)
     assert reader.positions(ANN) == [Position("eurrub", "10", "870")]

@@ -221,7 +221,7 @@ def test_after_a_fatal_failure_nothing_is_written_before_somebody_resumes(store:
         thread.put((1, 1))
         until(lambda: store.failures)
         thread.put((2, 2))
-        opened, back = store.opened, thread.take_back()
+        opened, back = store.opened, thread.remove_all()
         thread.put((3, 3))
         thread.resume()
 
@@ -240,7 +240,7 @@ def test_what_is_not_kept_for_another_try_waits_for_its_owner(tmp_path: Path) ->
             thread.put((1, 1))
             until(lambda: store.failures)
         thread.put((2, 2))
-        back = thread.take_back()
+        back = thread.remove_all()
         thread.resume()
         thread.put((3, 3))
 
@@ -254,7 +254,7 @@ def test_a_doubt_fails_the_next_write_and_opens_anew(store: Ranges) -> None:
     """Whoever has it, for a thread that has nothing to do too."""
     with writing(store) as thread:
         until(lambda: store.opened)
-        thread.doubt(OSError("it looks wrong"))
+        thread.fail_next(OSError("it looks wrong"))
         until(lambda: store.opened == 2)
         thread.put((1, 1))
 
@@ -344,7 +344,7 @@ def test_a_fault_of_ours_ends_the_thread_and_is_said(store: Ranges, caplog: pyte
 
     assert thread.trouble == ENDED
     assert store.failures == [(ENDED, True)]
-    assert thread.take_back() in (ones(1, 1, 2), ones(1, 2))
+    assert thread.remove_all() in (ones(1, 1, 2), ones(1, 2))
     assert caplog.records[0].exc_info is not None
 
 
@@ -364,7 +364,7 @@ def test_whatever_happens_each_is_written_once_in_order(
         for number, trouble in steps:
             with lock(store.path) if trouble == "lock" else nullcontext():
                 if trouble == "doubt":
-                    thread.doubt(OSError("it looks wrong"))
+                    thread.fail_next(OSError("it looks wrong"))
                 for one in range(put, put + number):
                     thread.put((one, one))
                 put += number

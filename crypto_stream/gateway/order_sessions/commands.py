@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from crypto_stream.bus.orders import Cancel, Command, ListOrders, ListTrades, Place
 from crypto_stream.orders.wire.messages import (
-    Ask,
     CancelOrder,
+    ClientRequest,
     GetOrders,
     GetTrades,
     Identify,
@@ -15,7 +15,7 @@ from crypto_stream.orders.wire.messages import (
 )
 
 EngineAsk = PlaceOrder | CancelOrder | GetOrders | GetTrades  # those that the engine answers
-NAMES: dict[type[Ask], str] = {
+NAMES: dict[type[ClientRequest], str] = {
     Subscribe: "subscribe",
     Unsubscribe: "unsubscribe",
     PlaceOrder: "place",

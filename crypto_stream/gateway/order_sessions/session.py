@@ -19,8 +19,8 @@ from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSA
 from crypto_stream.orders.wire import replies
 from crypto_stream.orders.wire.fields import Form, RequestId
 from crypto_stream.orders.wire.messages import (
-    Ask,
-    BadAskError,
+    BadRequestError,
+    ClientRequest,
     GetOrders,
     GetTrades,
     Identify,
@@ -99,13 +99,13 @@ class OrderSession(WebSocket):
         host = self._host
         first, self._received_any = not self._received_any, True
         allowed = self._rate_limit.allows(host.clock())
-        ask: Ask | None = None
+        ask: ClientRequest | None = None
         code = reason = ""
         try:
             if isinstance(message, bytes):
-                raise BadAskError("binary", "messages must be text, not binary")
+                raise BadRequestError("binary", "messages must be text, not binary")
             ask, request_id, camel = read(message, host.find, extended=self.style.extended)
-        except BadAskError as bad:
+        except BadRequestError as bad:
             code, reason, request_id, camel = bad.code, str(bad), bad.request_id, bad.camel
         if camel is not None and camel != self.style.camel:
             self.style = Style(camel, self.style.extended)

@@ -145,12 +145,12 @@ class Failover:
     def troubles(self) -> list[str]:
         """Say in sentences who is held back, the first ten."""
         held_back = [
-            f"{name} is held_back back for {symbol}: {reason}"
+            f"{name} is held back for {symbol}: {reason}"
             for symbol, objections in self.held_back.items()
             for name, reason in objections.items()
         ]
         more = len(held_back) - _MAX_TROUBLES
-        return held_back if more <= 0 else [*held_back[:_MAX_TROUBLES], f"and {more} more held_back back"]
+        return held_back if more <= 0 else [*held_back[:_MAX_TROUBLES], f"and {more} more held back"]
 
     def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
         """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""

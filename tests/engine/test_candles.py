@@ -21,7 +21,7 @@ from crypto_stream.history.history import History
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
-from tests.history.trading import numbers, plainly, trade
+from tests.history.trading import expected_bars, numbers, trade
 
 SYMBOL = "btcusdt"
 
@@ -235,7 +235,7 @@ def test_who_gets_every_message_has_every_bar(
         elif then == "watch":
             told.watch(data.draw(st.sampled_from(["one", "two"])), f"{SYMBOL}/{interval}")
     told.topics.send_changes()
-    everything = plainly(trades, INTERVALS[interval])
+    everything = expected_bars(trades, INTERVALS[interval])
 
     for messages in told.messages.values():
         follower = Follower()

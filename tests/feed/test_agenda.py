@@ -1,4 +1,4 @@
-"""Only instruments of which something changed or fell due are looked at; they may come and go meanwhile."""
+"""Only instruments that changed or are due are examined; they may be added and removed meanwhile."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ReadBook(Book):
         self.read: Counter[str] = Counter()
 
     def entry(self, source: str, symbol: str) -> Entry | None:
-        """Count, and look up."""
+        """Count and look up."""
         self.read[symbol] += 1
         return super().entry(source, symbol)
 
 
 class Many(World):
-    """Fifty instruments of two live sources, all of which were told, and looked at until nothing is due."""
+    """Fifty instruments with data from two live sources, examined until nothing is due."""
 
     def __init__(self) -> None:
         super().__init__(NUMBERED)
@@ -45,7 +45,7 @@ class Many(World):
         self.read_book.read.clear()
 
     def pass_time(self, seconds: float, *talking: str) -> None:
-        """Look ten times a second, while the sources go on to tell of some."""
+        """Run ten rounds a second, while the sources send trades of some symbols."""
         for _ in range(round(10 * seconds)):
             self.now = round(self.now + 0.1, 1)
             for symbol in talking:
@@ -54,16 +54,16 @@ class Many(World):
             self.decide()
 
 
-def test_who_does_nothing_is_not_looked_at() -> None:
-    """Once nothing is due any more an idle instrument costs nothing at all, however long it is idle."""
+def test_idle_instruments_are_not_examined() -> None:
+    """Once nothing is due any more, an idle instrument costs nothing, however long it is idle."""
     world = Many()
     world.pass_time(100, "c7usdt")
 
     assert set(world.read_book.read) == {"c7usdt"}
 
 
-def test_who_talks_all_the_time_is_looked_at_when_its_deadlines_fall_due() -> None:
-    """Events of one that is well are no reason to look; a few looks in each `stale_after` are enough."""
+def test_active_instruments_are_examined_at_their_deadlines() -> None:
+    """Events of a healthy instrument are no reason; a few times per `stale_after` are enough."""
     world = Many()
     world.pass_time(10, "c7usdt")
     world.read_book.read.clear()
@@ -72,8 +72,8 @@ def test_who_talks_all_the_time_is_looked_at_when_its_deadlines_fall_due() -> No
     assert world.read_book.read["c7usdt"] < 1000 * 2  # far less than one reading of each source at each look
 
 
-def test_a_lost_source_concerns_what_it_carries() -> None:
-    """Of another source's instruments none is looked at."""
+def test_a_lost_source_affects_only_its_instruments() -> None:
+    """Instruments of other sources are not examined."""
     chains = {"btcusdt": ("one",), "ethusdt": ("two",)}
     world = World(chains)
     world.book = book = ReadBook()
@@ -90,8 +90,8 @@ def test_a_lost_source_concerns_what_it_carries() -> None:
     assert set(book.read) == {"ethusdt"}
 
 
-def test_an_instrument_that_comes_is_served_in_the_next_round() -> None:
-    """Sources that already give it serve it at once, others with their first data of it."""
+def test_an_added_instrument_is_served_in_the_next_round() -> None:
+    """Sources that already deliver it serve it at once, others with their first data of it."""
     world = World({"btcusdt": SOURCES})
     world.live(*SOURCES)
     world.trade("two", "ethusdt")
@@ -106,8 +106,8 @@ def test_an_instrument_that_comes_is_served_in_the_next_round() -> None:
     assert world.decide() == [("xrpusdt", None, "two", "two is live")]
 
 
-def test_an_instrument_comes_once() -> None:
-    """Carried already, it is refused and stays as it was."""
+def test_an_instrument_is_added_once() -> None:
+    """An existing one is refused and not changed."""
     world = World({"btcusdt": SOURCES})
 
     with pytest.raises(ValueError, match="btcusdt exists already"):
@@ -115,8 +115,8 @@ def test_an_instrument_comes_once() -> None:
     assert world.failover.chains == {"btcusdt": SOURCES}
 
 
-def test_of_an_instrument_that_went_nothing_is_left() -> None:
-    """Neither what it was served by, nor that it was dead, lacked something or was asked for again."""
+def test_nothing_remains_of_a_removed_instrument() -> None:
+    """Neither its source, nor that it was dead, incomplete or resubscribed."""
     world = World({"btcusdt": SOURCES, "ethusdt": SOURCES})
     world.live(*SOURCES)
     for symbol in ("btcusdt", "ethusdt"):
@@ -144,8 +144,8 @@ def test_of_an_instrument_that_went_nothing_is_left() -> None:
         failover.remove("btcusdt")
 
 
-def test_an_instrument_that_comes_back_is_still_the_same_coin() -> None:
-    """The guard compares with the last price from before it went."""
+def test_an_instrument_added_again_must_be_the_same_coin() -> None:
+    """The guard compares with the last price from before it was removed."""
     world = World({"btcusdt": SOURCES})
     world.failover = Failover({"btcusdt": SOURCES}, world.book, LIMITS, guard=JumpGuard(world.book, 5))
     world.live("one")
@@ -162,8 +162,8 @@ def test_an_instrument_that_comes_back_is_still_the_same_coin() -> None:
     assert list(world.failover.held_back["btcusdt"]) == ["two"]
 
 
-def test_what_came_unawaited_is_found_when_it_matters() -> None:
-    """An event that nobody waited for is in the book all the same: the deadline reads the newest."""
+def test_events_that_were_not_awaited_are_found_at_the_deadline() -> None:
+    """They are in the book all the same: the deadline reads the newest data."""
     world = World({"btcusdt": SOURCES})
     world.live(*SOURCES)
     world.trade("one")

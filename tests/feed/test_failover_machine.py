@@ -1,4 +1,4 @@
-"""Failover under any history of sources: what always holds."""
+"""Invariants of failover under any history of sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PINS = st.sampled_from([None, None, "one", "two", "three", "walk"])
 
 
 class Sources(RuleBasedStateMachine):
-    """Sources come, speak and go; each decision is checked against the facts it was made from."""
+    """Sources connect, send data and disconnect; each decision is checked against the facts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Sources(RuleBasedStateMachine):
 
     @invariant()
     def decision_follows_from_the_facts(self) -> None:
-        """A serving source is allowed and live; nothing live and allowed is left out; changes say why."""
+        """A serving source is allowed and live; if there is one, it serves; changes have reasons."""
         world, failover = self.world, self.world.failover
         before = dict(failover.serving)
         changes = world.decide(self.pin)

@@ -1,4 +1,4 @@
-"""What a venue's list of instruments does: names dead symbols, gives the rules of orders."""
+"""A venue's list of instruments: unlisted symbols, and rules for orders."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def names(source: Source) -> Names:
 
 
 def listing(**given: Any) -> Listing:
-    """Make the listing of a source that carries btcusdt."""
+    """Create the listing of a source that carries btcusdt."""
     source = Source(name="acme", location="here", **given)
     return Listing(source, names(source))
 
 
 def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
-    """Make an entry of a venue's list."""
+    """Create an entry of a venue's list."""
     return Listed(symbol.upper(), symbol[:-4].upper(), symbol[-4:].upper(), state, rules)
 
 
@@ -52,8 +52,8 @@ def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
         (Rules("NaN", "1", "", "5"), Rules()),
     ],
 )
-def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
-    """What is empty or 0 binds nobody; where one number is nonsense, none of that instrument binds."""
+def test_rules_are_canonical_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
+    """Empty or 0 means no rule; if one number is invalid, the instrument has no rules."""
     listed = listing()
     listed.update({"btcusdt": listed_as("btcusdt", "", given), "ethusdt": listed_as("ethusdt", "", RULES)})
 
@@ -61,8 +61,8 @@ def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -
     assert listed.unlisted == {}
 
 
-def test_rules_are_another_object_only_when_they_changed() -> None:
-    """Who shows them compares objects, each hour the same list costs nobody anything."""
+def test_rules_are_a_new_object_only_if_they_changed() -> None:
+    """Readers compare objects, so an unchanged list costs nothing."""
     listed = listing()
     listed.update({"btcusdt": listed_as("btcusdt", "", RULES)})
     first = listed.rules
@@ -76,7 +76,7 @@ def test_rules_are_another_object_only_when_they_changed() -> None:
 
 
 def test_synthetic_rules_are_known_at_once() -> None:
-    """A source that has no REST interface says what it knows."""
+    """A source without a REST interface has its own rules."""
     source = Source(name="synthetic", location="here", rules=synthetic.RULES)
     listed = Listing(source, names(source))
 
@@ -86,8 +86,8 @@ def test_synthetic_rules_are_known_at_once() -> None:
     assert len(listed.rules) == 103
 
 
-async def test_the_list_is_asked_for_once() -> None:
-    """One request gives what is listed and what the rules are, of each source for itself."""
+async def test_the_list_is_fetched_once() -> None:
+    """One request returns listed pairs and rules, separately for each source."""
     asked: list[str] = []
 
     class Counting(FakeBinance):
@@ -107,10 +107,10 @@ async def test_the_list_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
-async def test_a_list_that_fails_later_leaves_the_rules(
+async def test_a_failed_list_does_not_change_the_rules(
     error: Exception,
 ) -> None:
-    """A refusal or nonsense after a good answer changes nothing; the next good answer counts."""
+    """A refusal or invalid data after a good list changes nothing; the next good one counts."""
     answers: list[Exception | list[Listed]] = [
         error,
         [listed_as("btcusdt")],

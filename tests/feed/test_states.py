@@ -1,4 +1,4 @@
-"""The states of a source: the table is all that can happen, and the documentation shows the same table."""
+"""The states of a source: the table is complete, and the documentation shows the same table."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
 def test_every_state_has_a_row_and_every_event_a_place() -> None:
-    """The table knows every state and event that there is, and no others."""
+    """The table contains all states and events, and no others."""
     assert set(TABLE) == set(STATES)
     assert {event for row in TABLE.values() for event in row} == set(EVENTS)
     assert {state for row in TABLE.values() for state in row.values()} == set(STATES)
 
 
 def test_every_state_can_be_reached_and_left() -> None:
-    """From where a source begins events lead to every state; only `ended` is final."""
+    """Events lead from the initial state to every other; only `ended` is final."""
     reached, found = set[SourceState](), {INITIAL_SOURCE_STATE}
     while found != reached:
         reached = found
@@ -47,8 +47,8 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(STATES, EVENTS)))
-def test_what_the_table_lacks_is_an_error_that_names_it(state: SourceState, event: StateEvent) -> None:
-    """Every pair of state and event either leads to a state or says plainly that it cannot happen."""
+def test_other_transitions_are_errors(state: SourceState, event: StateEvent) -> None:
+    """Every pair of state and event either leads to a state or is reported as impossible."""
     if event in TABLE[state]:
         assert after(state, event) == TABLE[state][event]
     else:
@@ -60,7 +60,7 @@ def test_what_the_table_lacks_is_an_error_that_names_it(state: SourceState, even
 
 @given(st.data())
 def test_a_state_tells_what_happened(data: st.DataObject) -> None:
-    """Whatever happens in whatever order, each state means what the documentation says of it."""
+    """After any history, each state has the meaning in the documentation."""
     state, happened = INITIAL_SOURCE_STATE, list[StateEvent]()
     for _ in range(data.draw(st.integers(0, 40))):
         happened.append(data.draw(st.sampled_from(sorted(TABLE[state]))))
@@ -84,8 +84,10 @@ def test_a_state_tells_what_happened(data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(STATES), st.none() | st.sampled_from(STATES))
-def test_a_source_that_tries_is_where_its_session_is(own: SourceState, session: SourceState | None) -> None:
-    """A session is heard only while its source is connecting: off, lost and ended are the source's own."""
+def test_a_connecting_source_has_the_state_of_its_session(
+    own: SourceState, session: SourceState | None
+) -> None:
+    """A session counts only while its source is connecting: off, lost and ended are the source's own."""
     combined = source_state(own, session)
 
     assert combined == (session if own == "connecting" and session is not None else own)
@@ -94,7 +96,7 @@ def test_a_source_that_tries_is_where_its_session_is(own: SourceState, session: 
 
 @given(st.lists(st.sampled_from(STATES), min_size=1))
 def test_of_several_connections_the_worst_counts(states: list[SourceState]) -> None:
-    """A source is live only when none of its connections still tries, and lost as soon as one of them is."""
+    """A source is live only if none of its connections is connecting, and lost once one of them is."""
     combined = worst_state(states)
 
     assert combined in states
@@ -103,7 +105,7 @@ def test_of_several_connections_the_worst_counts(states: list[SourceState]) -> N
 
 
 def test_the_documentation_shows_this_table() -> None:
-    """The table in docs/architecture.md is the one of the code: what is empty there cannot happen."""
+    """The table in docs/architecture.md is the one in the code; empty cells are impossible."""
     text = DOCUMENT.read_text().partition("## The states of a source")[2].partition("\n## ")[0]
     rows = [
         [cell.strip(" *`") for cell in line.strip("|").split("|")]

@@ -1,4 +1,4 @@
-"""Hand-made sources for the parts that only decide: their facts, and a book to go with them."""
+"""Artificial sources for the pure parts: their facts, and a book to go with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread that writes: in order, once each, and bounded while the disk refuses."""
+"""The history writer: in order, once each, and bounded while writing fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOST = "the history could not be stored"
 
 
 class Disk:
-    """Keeps what is written in memory, or refuses."""
+    """Stores what is written in memory, or fails."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -42,7 +42,7 @@ class Disk:
         self.free = threading.Event()
 
     def prepare(self) -> None:
-        """Be there already."""
+        """Do nothing."""
 
     def write(self, batch: Batch) -> None:
         if self.refuses is not None:
@@ -75,7 +75,7 @@ class Disk:
         return [bar.time for batch in self.batches for _, _, bar in batch.bars]
 
     def gaps(self) -> dict[tuple[str, int], Gap]:
-        """The gaps as a database would have them: a later one replaces an earlier one."""
+        """The gaps as a database would contain them: a later state replaces an earlier one."""
         return {(symbol, gap.from_): gap for batch in self.batches for symbol, gap in batch.gaps}
 
 
@@ -88,7 +88,7 @@ def batch(*seconds: int, gaps: tuple[tuple[str, Gap], ...] = ()) -> Batch:
 
 
 def wait_for(condition: object) -> None:
-    """Wait for what another thread does."""
+    """Wait for another thread."""
     assert callable(condition)
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
@@ -109,7 +109,7 @@ def keeping(disk: Disk, max_queued: int = 1000, keep_ms: dict[str, int] | None =
         assert disk.closed
 
 
-def test_a_disk_that_is_slow_to_tidy_holds_up_no_bar() -> None:
+def test_slow_tidying_delays_no_bar() -> None:
     """Tidying waits for the disk on a thread of its own."""
     disk = Disk()
     with keeping(disk) as writer:
@@ -122,8 +122,8 @@ def test_a_disk_that_is_slow_to_tidy_holds_up_no_bar() -> None:
     assert tidied_when_written == 1
 
 
-def test_what_could_not_be_tidied_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once, not each time."""
+def test_failed_tidying_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once, not each time."""
     disk = Disk()
     disk.stays_untidy = OSError("locked")
     with keeping(disk):
@@ -147,8 +147,8 @@ def test_batches_are_written_in_their_order() -> None:
     assert writer.lost == 0
 
 
-def test_what_is_refused_waits_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The trouble is told while it lasts; then everything is written, and that is said as well."""
+def test_failed_writes_are_retried_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The trouble is reported while it lasts; then everything is written, and that is logged too."""
     disk = Disk()
     disk.refuses = OSError("disk full")
     with caplog.at_level(logging.INFO), keeping(disk) as writer:
@@ -169,7 +169,7 @@ def test_what_is_refused_waits_and_is_said_once(caplog: pytest.LogCaptureFixture
 
 
 def test_waiting_bars_are_those_of_one_series() -> None:
-    """Nothing of another symbol or interval."""
+    """No other symbol or interval."""
     disk = Disk()
     disk.refuses = OSError("locked")
     other = StoredBar("ticker_01", "1s", bar(9).bar)
@@ -181,8 +181,8 @@ def test_waiting_bars_are_those_of_one_series() -> None:
         assert [one.time for one in writer.waiting("ticker_01", "1s")] == [9000]
 
 
-def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
-    """Counted, and one gap of all instruments covers just them."""
+def test_beyond_the_bound_the_oldest_are_dropped_and_reported() -> None:
+    """They are counted, and one gap of all instruments covers exactly them."""
     disk = Disk()
     disk.refuses = OSError("disk full")
     with keeping(disk, max_queued=20) as writer:
@@ -200,7 +200,7 @@ def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
 
 
 def test_batches_without_bars_are_bounded_too() -> None:
-    """An engine without a live source says each second that it lives."""
+    """An engine without a live source records each second that it is alive."""
     disk = Disk()
     disk.refuses = OSError("disk full")
     with keeping(disk, max_queued=20) as writer:
@@ -213,7 +213,7 @@ def test_batches_without_bars_are_bounded_too() -> None:
 
 
 def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
-    """Though the batch with its end was lost: else it would be open for ever."""
+    """Although the batch with its end was dropped."""
     disk = Disk()
     with keeping(disk, max_queued=30) as writer:
         writer.put(batch(gaps=(("btcusdt", Gap(10, None, "lost")),)))
@@ -231,7 +231,7 @@ def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2), st.booleans()), min_size=1, max_size=40))
 def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int, int, bool]]) -> None:
-    """Whatever the disk does and however much comes at once."""
+    """Whatever the disk does and however much is queued at once."""
     disk = Disk()
     put: list[int] = []
     with keeping(disk, max_queued=15) as writer:
@@ -260,8 +260,8 @@ def test_each_series_is_pruned_in_its_turn() -> None:
     assert disk.pruned == [*series, series[0]]
 
 
-def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
-    """Once, on the thread that writes."""
+def test_a_suspect_file_is_checked_before_the_next_write() -> None:
+    """Once, on the writer thread."""
     disk = Disk()
     with keeping(disk) as writer:
         writer.check_later("malformed")
@@ -272,8 +272,8 @@ def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
     assert disk.times == [1000, 2000]
 
 
-def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCaptureFixture) -> None:
-    """Prices go on, memory stays bounded, and everybody is told."""
+def test_an_internal_error_of_the_writer_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """Prices continue, and memory stays bounded."""
     disk = Disk()
     disk.refuses = ValueError("a bug")
     with keeping(disk, max_queued=20) as writer:
@@ -305,8 +305,8 @@ def stored(path: Path) -> tuple[list[int], list[Gap]]:
     return [one.time for one in bars], reader.gaps("ticker_00", 0, 2**62)
 
 
-def test_what_a_full_disk_had_no_room_for_is_in_the_file_or_in_the_gap(tmp_path: Path) -> None:
-    """A real disk, that has room again: the oldest are lost, and the file says which."""
+def test_after_a_full_disk_every_bar_is_in_the_file_or_in_the_gap(tmp_path: Path) -> None:
+    """A real disk that has space again: the oldest bars are lost, and the file says which."""
     with small_disk(tmp_path / "disk") as disk:
         path = disk.folder / "history.db"
         with writing(SqliteHistoryWriter(path), max_queued=50) as writer:
@@ -326,8 +326,8 @@ def test_what_a_full_disk_had_no_room_for_is_in_the_file_or_in_the_gap(tmp_path:
     assert [(gap.from_, gap.to) for gap in gaps] == [(missing[0], missing[-1] + 1000)]
 
 
-def test_a_file_that_somebody_holds_gets_every_bar_when_it_is_free(tmp_path: Path) -> None:
-    """A backup, or a person with a shell, may hold it for seconds."""
+def test_a_locked_file_gets_every_bar_when_it_is_unlocked(tmp_path: Path) -> None:
+    """A backup, or a shell, may lock it for seconds."""
     path = tmp_path / "history.db"
     with writing(SqliteHistoryWriter(path)) as writer:
         writer.put(batch(0))
@@ -343,8 +343,8 @@ def test_a_file_that_somebody_holds_gets_every_bar_when_it_is_free(tmp_path: Pat
     assert stored(path) == ([0, 1000, 2000], [])
 
 
-def test_a_file_that_was_removed_is_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What is written to a file without a name would be lost."""
+def test_a_deleted_file_is_created_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is written to a deleted file would be lost."""
     path = tmp_path / "history.db"
     with writing(SqliteHistoryWriter(path)) as writer:
         writer.put(batch(0))

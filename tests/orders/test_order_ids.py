@@ -1,4 +1,4 @@
-"""What orders and reports are called."""
+"""The ids of orders and reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.orders.house import BEGIN_MS, a_quote, house, limit
 
 
 def test_an_order_id_begins_with_its_time(tmp_path: Path) -> None:
-    """UUIDs of version 7 for orders: later ones come behind; random ones for reports; none twice."""
+    """UUIDs of version 7 for orders, in increasing order; random ones for reports; all unique."""
     with house(
         tmp_path / "orders.db", OrderSettings(100, 1, outcomes=False, max_open=OrderLimits(300))
     ) as one:

@@ -1,4 +1,4 @@
-"""Which source serves which instrument. Pure: facts in, decisions out."""
+"""Decide which source serves which instrument. Pure: facts in, decisions out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Failover:
         always: Sequence[str] = (),
         guard: JumpGuard | None = None,
     ) -> None:
-        """Begin with nothing served; without a guard any price may follow any other."""
+        """Start with nothing served; without a guard prices may jump by any distance."""
         self.chains = {symbol: tuple(chain) for symbol, chain in chains.items()}
         self.serving: dict[str, str | None] = dict.fromkeys(self.chains)
         self.reasons: dict[str, str] = dict.fromkeys(self.chains, "no data yet")
@@ -52,14 +52,14 @@ class Failover:
         }
 
     def add(self, symbol: str, chain: Sequence[str]) -> None:
-        """Carry another instrument."""
+        """Add an instrument."""
         self.chains[symbol] = tuple(chain)
         self.serving[symbol], self.reasons[symbol] = None, "no data yet"
         self._watched[symbol] = tuple(name for name in chain if name not in self._always)
         self._carried.update(chain)
 
     def remove(self, symbol: str) -> None:
-        """Carry an instrument no more."""
+        """Remove an instrument."""
         chain = self.chains.pop(symbol)
         self._carried.subtract(chain)
         for known in (
@@ -78,7 +78,7 @@ class Failover:
                 del self.watch._found_ns[*key, channel]
 
     def decide(self, now_ns: int, facts: Facts, pin: str | None = None) -> Decision:
-        """Look at every instrument once; with `pin` only that source may serve real instruments."""
+        """Examine every instrument once; with `pin` only that source may serve real instruments."""
         changes: list[Change] = []
         held_back: list[HeldBack] = []
         self._clear_resumed(facts)
@@ -110,7 +110,7 @@ class Failover:
         )
 
     def incomplete(self) -> set[str]:
-        """Name the sources that serve an instrument without its prices or trades."""
+        """Return the sources that serve an instrument without its top of book or trades."""
         return {
             source
             for source, symbol in self.watch.missing
@@ -118,12 +118,12 @@ class Failover:
         }
 
     def missing_at(self, source: str | None, symbol: str) -> str | None:
-        """Say what `source` does not give of `symbol` although it should; None where it lacks nothing."""
+        """Return which channels of `symbol` are missing at `source`, in words; None if none is."""
         why = self.watch.describe(source, symbol) if source else None
         return f"{source}: {why}" if why else None
 
     def why_not(self, name: str, symbol: str, facts: Facts) -> str | None:
-        """Say why `name` is not live for `symbol`, or what of it is lacking; None where all is well."""
+        """Return why `name` is not live for `symbol`, or which channels are missing; None if all is well."""
         line = facts[name].of(symbol)
         if symbol in line.halted:
             return line.halted[symbol]
@@ -138,12 +138,12 @@ class Failover:
         return "no data of this instrument yet"
 
     def needs_all_sources(self) -> set[tuple[str, ...]]:
-        """Name the chains of instruments whose live sources may not serve: every other one is needed."""
+        """Return chains whose live sources must not serve an instrument, so that all others are needed."""
         doubtful = self.held_back.keys() | self.halted_source.keys()
         return {self.chains[symbol] for symbol in doubtful if self.serving[symbol] is None}
 
     def troubles(self) -> list[str]:
-        """Say in sentences who is held back, the first ten."""
+        """Return the first ten sources held back, as sentences."""
         held_back = [
             f"{name} is held back for {symbol}: {reason}"
             for symbol, objections in self.held_back.items()
@@ -153,11 +153,11 @@ class Failover:
         return held_back if more <= 0 else [*held_back[:_MAX_TROUBLES], f"and {more} more held back"]
 
     def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
+        """Return whether `source` is live for `symbol`: connected, fresh, with data since it connected."""
         return self.silence.is_live(source, symbol, facts)
 
     def objection(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
-        """Say why `name`, live, would not serve `symbol` next: halted there, or perhaps another coin."""
+        """Return why the live source `name` could not serve `symbol`: halted, or perhaps another coin."""
         return facts[name].of(symbol).halted.get(symbol) or self._objection(name, symbol, facts, now_ns)
 
     def _allowed(self, chain: tuple[str, ...], pin: str | None) -> tuple[str, ...]:
@@ -180,9 +180,9 @@ class Failover:
     def _ready(
         self, symbol: str, allowed: tuple[str, ...], now_ns: int, facts: Facts, pin: str | None
     ) -> tuple[dict[str, bool], dict[str, str]]:
-        """List who could serve, best first, and whether its venue trades it; and why others are in doubt.
+        """Return the sources that could serve, best first, with whether they trade; and objections to others.
 
-        Who stands behind the one that will serve is not looked at.
+        Sources behind the one that will serve are not examined.
         """
         ready: dict[str, bool] = {}
         objections: dict[str, str] = {}
@@ -201,7 +201,7 @@ class Failover:
         return ready, objections
 
     def _trades(self, name: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `name` is live for `symbol` and its venue trades it."""
+        """Return whether `name` is live for `symbol` and its venue trades it."""
         return symbol not in facts[name].of(symbol).halted and self.is_live(name, symbol, facts)
 
     def _objection(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
@@ -209,16 +209,16 @@ class Failover:
         return self.guard.objection(symbol, name, others, now_ns)
 
     def _hold_back(self, symbol: str, objections: Mapping[str, str]) -> list[HeldBack]:
-        """Remember who is in doubt, each with its first reason; return who newly is."""
+        """Hold sources back, each with its first reason; return those that were not yet."""
         before = self.held_back.pop(symbol, {})
         if objections:
             self.held_back[symbol] = {name: before.get(name, reason) for name, reason in objections.items()}
         return [HeldBack(name, symbol, reason) for name, reason in objections.items() if name not in before]
 
     def _is_late_at_startup(self, name: str, symbol: str, now_ns: int, facts: Facts) -> bool:
-        """Say whether `name` is the better source that was a moment slower at the very first start.
+        """Return whether `name` is preferred and was a moment slower at the very first start.
 
-        Which of two coins is meant is then for the order of the settings to say, not for chance.
+        The order of the settings, not chance, then decides which of two coins is meant.
         """
         current, began_ns = self.serving[symbol], self._began.get(symbol)
         if current is None or began_ns is None or facts[name].of(symbol).failed:
@@ -247,7 +247,7 @@ class Failover:
         return [name for name, weight in weights.items() if weight == least]
 
     def _show_halted(self, symbol: str, chosen: str | None, ready: Mapping[str, bool]) -> None:
-        """Where nobody trades the instrument, show what the first venue says that halted it."""
+        """If all live sources have halted the instrument, show the values of the first one."""
         name = next(iter(ready), None) if chosen is None else None
         if name is None:
             self.halted_source.pop(symbol, None)
@@ -255,7 +255,7 @@ class Failover:
             self.halted_source[symbol] = name
 
     def _passed_probation(self, name: str, symbol: str, now_ns: int, facts: Facts) -> bool:
-        """Say whether a better source has been well long enough to serve again; one that never failed has."""
+        """Return whether a preferred source has been well for `failback_after`, or never failed."""
         line = facts[name].of(symbol)
         if line.failed and now_ns - line.live_since_ns < self._limits.failback_after_ns:
             return False

@@ -1,9 +1,4 @@
-"""Which channels of an instrument give nothing although others, or other venues, show that they should. Pure.
-
-What a source owes of an instrument: the top of book, the trades, the 24 h figures. A channel that is silent
-is quiet as long as nothing shows otherwise; nothing usable is silence, whatever the reason: no frames,
-repeats, frames that cannot be read, trades that are too old for their bars.
-"""
+"""Which channels of an instrument are missing, judged for every instrument in each round. Pure."""
 
 from __future__ import annotations
 
@@ -45,9 +40,9 @@ def missing_channels(
     limits: FailoverTimes,
     owed: Iterable[Channel],
 ) -> dict[Channel, int]:
-    """Map each of the `owed` channels that should have given something to the time of its last data.
+    """Map each missing channel among the `owed` ones to the time of its last data.
 
-    `begun_ns` is when the connection began: nothing can be missed from before.
+    `begun_ns` is when the connection began: nothing earlier can be missed.
     """
     found: dict[Channel, int] = {}
     for channel in owed:
@@ -60,10 +55,10 @@ def missing_channels(
 
 
 class ChannelWatch:
-    """Know which channels lack; `lacking` maps (source, symbol) to each of them and since when."""
+    """Finds missing channels; `missing` maps (source, symbol) to each one and since when."""
 
     def __init__(self, book: Book, limits: FailoverTimes) -> None:
-        """Begin with nothing lacking."""
+        """Start with nothing missing."""
         self.missing: dict[tuple[str, str], dict[Channel, int]] = {}
         self._book = book
         self._limits = limits
@@ -71,26 +66,26 @@ class ChannelWatch:
         self._looked_ns: int | None = None
 
     def severity(self, source: str, symbol: str) -> int:
-        """Say how bad what lacks is; 0 where nothing does."""
+        """Return how serious the missing channels are; 0 if none is missing."""
         return sum(_WEIGHT[channel] for channel in self.missing.get((source, symbol), ()))
 
     def since(self, source: str, symbol: str, channel: Channel) -> int | None:
-        """Tell since when a channel lacks, None where it does not."""
+        """Return since when a channel has been missing; None if it is not."""
         return self.missing.get((source, symbol), {}).get(channel)
 
     def describe(self, source: str, symbol: str) -> str | None:
-        """Say what lacks; None where nothing does."""
+        """Return which channels are missing, in words; None if none is."""
         found = self.missing.get((source, symbol))
         return ", ".join(DESCRIPTIONS[channel] for channel in CHANNELS if channel in found) if found else None
 
     def descriptions(self, source: str) -> dict[str, str]:
-        """Say of which symbols a source lacks what."""
+        """Return which channels of which symbols a source does not deliver, in words."""
         return {symbol: self.describe(of, symbol) or "" for of, symbol in self.missing if of == source}
 
     def clear_resumed(self, facts: Facts) -> dict[tuple[str, str], int]:
-        """Take out what gives data again, or had a new connection since.
+        """Remove channels that delivered data since, or whose source has reconnected.
 
-        Return when those that are whole again gave their data.
+        Returns, for each source with no missing channel left, when it delivered that data.
         """
         whole: dict[tuple[str, str], int] = {}
         for key, found in list(self.missing.items()):
@@ -114,9 +109,9 @@ class ChannelWatch:
         is_live: Callable[[str, str], bool],
         comparable: Callable[[str, str, str], bool],
     ) -> list[MissingChannel]:
-        """Judge every channel of every live source, a few times in each `stale_after`; return what is new.
+        """Judge every channel of every live source, a few times per `stale_after`; return what is new.
 
-        Another source says something of an instrument (symbol, source, other) where it is `comparable`.
+        `comparable(symbol, source, other)` returns whether two sources may be the same coin.
         """
         looked_ns = self._looked_ns
         if looked_ns is not None and now_ns - looked_ns < self._limits.stale_after_ns // _LOOKS:
@@ -151,9 +146,9 @@ class ChannelWatch:
         return news
 
     def _owed(self, source: str, entry: Entry) -> set[Channel]:
-        """Say which channels a source owes: trades, because bars are made of them, and what it ever gave.
+        """Return the channels that are expected of a source: trades, and all that it ever delivered.
 
-        At first this was learned while going through the live ones, so that who came before had a round more.
+        They are computed before the round, so that all instruments are judged by the same ones.
         """
         entries = self._book.of(source).entries.values()
         given = {channel for each in entries for channel in CHANNELS if each.channels.last_ns(channel)}
@@ -205,7 +200,7 @@ def _lacks_day(
 
 
 def _is_shown(shown_ns: int, since_ns: int, now_ns: int) -> bool:
-    """Say whether another channel showed what this one did not give, and has not given a moment later."""
+    """Return whether another channel showed data that this one did not deliver, even a moment later."""
     return shown_ns > since_ns and now_ns - shown_ns >= LAG_NS
 
 

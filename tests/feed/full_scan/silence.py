@@ -1,4 +1,4 @@
-"""Which instruments fell silent, whole, on a source that is live. Pure."""
+"""Which instruments fell completely silent on a live source. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SAME_MOVE_NS = 1_000_000_000
 
 
 class Silence:
-    """Know who is silent; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
+    """Finds silent instruments; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
 
     def __init__(self, book: Book, limits: FailoverTimes) -> None:
-        """Begin with nothing silent."""
+        """Start with nothing silent."""
         self.dead: dict[tuple[str, str], int] = {}
         self._book = book
         self._limits = limits
 
     def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
+        """Return whether `source` is live for `symbol`: connected, fresh, with data since it connected."""
         line = facts[source].of(symbol)
         if line.state != "live" or (source, symbol) in self.dead:
             return False
@@ -29,7 +29,7 @@ class Silence:
         return entry is not None and entry.received_ns >= line.unbroken_since_ns
 
     def clear_resumed(self) -> dict[tuple[str, str], int]:
-        """Take out what gives data again; return when it did."""
+        """Remove sources that deliver data again; return when that arrived."""
         resumed: dict[tuple[str, str], int] = {}
         for source, symbol in list(self.dead):
             entry = self._book.entry(source, symbol)
@@ -47,9 +47,9 @@ class Silence:
         facts: Facts,
         comparable: Callable[[str, str, str], bool],
     ) -> None:
-        """Judge the serving source: silent while another moved, or silent very long where nobody can tell.
+        """Mark the serving source dead if it is silent while another moved, or silent very long.
 
-        Another source says something of an instrument (symbol, source, other) where it is `comparable`.
+        `comparable(symbol, source, other)` returns whether two sources may be the same coin.
         """
         entry = self._book.entry(serving, symbol)
         if entry is None or now_ns - entry.received_ns < self._limits.stale_after_ns:

@@ -63,9 +63,9 @@ def test_only_symbols_without_data_are_requested_again() -> None:
     table.seen("b")
 
     assert table.overdue(DEADLINE - 1) == ([], [])
-    again, given_up = table.overdue(DEADLINE)
+    again, abandoned = table.overdue(DEADLINE)
 
-    assert (ids(again), given_up) == (["a", "c"], [])
+    assert (ids(again), abandoned) == (["a", "c"], [])
     assert table.overdue(10 * DEADLINE) == ([], [])
 
 
@@ -88,9 +88,9 @@ def test_an_acknowledgement_resets_the_count() -> None:
         table.acked("k:a")
     table.sent(request("a"), 1000)
 
-    again, given_up = table.overdue(1000 + DEADLINE)
+    again, abandoned = table.overdue(1000 + DEADLINE)
 
-    assert (ids(again), given_up) == (["a"], [])
+    assert (ids(again), abandoned) == (["a"], [])
 
 
 def test_refusal_names_its_request() -> None:
@@ -128,14 +128,14 @@ def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, 
             settled.add(symbol)
         else:
             now += DEADLINE
-            again, given_up = table.overdue(now)
-            settled.update(ids(given_up))
+            again, abandoned = table.overdue(now)
+            settled.update(ids(abandoned))
             if again:
                 table.sent(request(*ids(again)), now)
     for _ in range(2 * 3 * len(symbols)):
         now += DEADLINE
-        again, given_up = table.overdue(now)
-        settled.update(ids(given_up))
+        again, abandoned = table.overdue(now)
+        settled.update(ids(abandoned))
         if again:
             table.sent(request(*ids(again)), now)
 

@@ -354,4 +354,4 @@ def test_a_deleted_file_is_created_again(tmp_path: Path, caplog: pytest.LogCaptu
         writer.put(batch(1))
 
     assert stored(path) == ([1000], [])
-    assert "history file gone, a new one begun" in [record.message for record in caplog.records]
+    assert "history file gone, a new one created" in [record.message for record in caplog.records]

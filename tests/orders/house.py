@@ -44,7 +44,7 @@ from tests.waiting import DEADLINE_S
 
 SYMBOLS = ("btcusdt", "ethusdt")
 BEGIN_MS = 1_800_000_000_000
-TERMS = OrderSettings(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
+SETTINGS = OrderSettings(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
 BUY, SELL = Side.BUY, Side.SELL
 LATEST_MS = 150  # the longest latency of an order
 NEW = (1, ExecType.NEW, Status.ACTIVE)
@@ -156,7 +156,7 @@ class House:
     """One run of the service; gateway 1 has all sessions unless another one is given."""
 
     def __init__(
-        self, path: Path, settings: OrderSettings = TERMS, rules: Rules | None = None, **limits: Any
+        self, path: Path, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
     ) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
@@ -317,7 +317,7 @@ class House:
 
 @contextmanager
 def house(
-    path: Path, settings: OrderSettings = TERMS, rules: Rules | None = None, **limits: Any
+    path: Path, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
 ) -> Iterator[House]:
     """Run the service within the block; `limits` are those of the store."""
     one = House(path, settings, rules, **limits)

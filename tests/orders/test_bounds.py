@@ -11,7 +11,7 @@ from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.lookups import MAX_CONCURRENT
 from crypto_stream.orders.outbox import Outbox
 from crypto_stream.orders.owners import Owner, Session
-from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
+from tests.orders.house import BUY, LIVE, SETTINGS, House, house, limit
 
 
 def _attach(one: House, session: int, owner: str, address: str, gateway: str = "one") -> None:
@@ -35,7 +35,7 @@ def _code(one: House, session: int, gateway: str = "one") -> str:
 )
 def test_many_owner_names_are_no_way_round_a_limit(path: Path, most: OrderLimits, setting: str) -> None:
     """The fourth order of any owner is refused; the text names the setting, an ended order makes room."""
-    with house(path, TERMS._replace(max_open=most)) as one:
+    with house(path, SETTINGS._replace(max_open=most)) as one:
         one.quote(LIVE)
         for number in range(1, 5):
             _attach(one, number, f"owner {number}", "192.0.2.1")
@@ -52,7 +52,7 @@ def test_many_owner_names_are_no_way_round_a_limit(path: Path, most: OrderLimits
 def test_limits_are_per_address_and_gateway(path: Path) -> None:
     """Orders count where their owner last connected from, also after a start."""
     most = OrderLimits(of_owner=50, of_address=2, of_gateway=3)
-    with house(path, TERMS._replace(max_open=most)) as one:
+    with house(path, SETTINGS._replace(max_open=most)) as one:
         one.quote(LIVE)
         _attach(one, 1, "anna", "192.0.2.1")
         _attach(one, 2, "bert", "192.0.2.2")
@@ -61,7 +61,7 @@ def test_limits_are_per_address_and_gateway(path: Path) -> None:
         elsewhere = _code(one, 3, gateway="two")
         one.detach(1)
         one.detach(3, gateway="two")
-    with house(path, TERMS._replace(max_open=most)) as one:
+    with house(path, SETTINGS._replace(max_open=most)) as one:
         one.quote(LIVE)
         _attach(one, 3, "carl", "192.0.2.1", gateway="two")
         unknown = [_code(one, 3, gateway="two"), _code(one, 3, gateway="two")]
@@ -76,7 +76,7 @@ def test_limits_are_per_address_and_gateway(path: Path) -> None:
 
 def test_the_sessions_of_an_owner_are_limited(path: Path) -> None:
     """One more is disconnected with a reason; the others stay, and an ended one makes room."""
-    with house(path, TERMS._replace(max_sessions=2)) as one:
+    with house(path, SETTINGS._replace(max_sessions=2)) as one:
         one.quote(LIVE)
         for number in (1, 2, 3):
             one.attach(number, "me")
@@ -96,7 +96,7 @@ def test_the_sessions_of_an_owner_are_limited(path: Path) -> None:
 
 def test_sessions_are_limited_at_a_start_too(path: Path) -> None:
     """Those that connected before the orders were loaded count too."""
-    one = House(path, TERMS._replace(max_sessions=2))
+    one = House(path, SETTINGS._replace(max_sessions=2))
     for number in (1, 2, 3):
         one.told["one", number] = []
         one.orders.commands("one", [Attach(number, "me", anonymous=False)])
@@ -108,7 +108,7 @@ def test_sessions_are_limited_at_a_start_too(path: Path) -> None:
 
 def test_a_slow_gateway_delays_no_other_and_uses_little_memory(path: Path) -> None:
     """What is queued for it is bounded; then its sessions are disconnected, and their reports sent later."""
-    with house(path, TERMS._replace(max_open=OrderLimits(10_000))) as one:
+    with house(path, SETTINGS._replace(max_open=OrderLimits(10_000))) as one:
         one.quote(LIVE)
         for number in range(1, 21):
             one.attach(number, "crowd")

@@ -17,7 +17,7 @@ from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.transitions import leaves
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
-from tests.orders.house import SYMBOLS, TERMS, House, a_quote
+from tests.orders.house import SETTINGS, SYMBOLS, House, a_quote
 from tests.orders.reference import Event, Reference, Shown
 
 MAX_OPEN = 6
@@ -59,7 +59,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "orders.db"
-        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MAX_OPEN)))
+        self.house = House(self.path, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.start()
         self.reference = Reference(self.house.clock.ms)
         self.reference.shown = {symbol: Shown(None, 0, 0, None, stale=True) for symbol in SYMBOLS}
@@ -299,7 +299,7 @@ class Life(RuleBasedStateMachine):
 
     def _revive(self) -> None:
         now_ms = self.house.clock.ms
-        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MAX_OPEN)))
+        self.house = House(self.path, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.clock.ms = now_ms
         self.again.clear()  # its commands are numbered anew
         self.house.start()

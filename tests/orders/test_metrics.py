@@ -37,7 +37,7 @@ def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
 
     assert [record.message for record in logged.records] == [
         "order placed",
-        "order filled in part",
+        "order partially filled",
         "order filled",
         "order cancelled",
         "order rejected",

@@ -11,7 +11,7 @@ from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.owners import SessionCommand
 from crypto_stream.storage.interface import OwnerSummary
-from tests.orders.house import BUY, LATEST_MS, LIVE, TERMS, House, a_quote, house, limit
+from tests.orders.house import BUY, LATEST_MS, LIVE, SETTINGS, House, a_quote, house, limit
 
 
 def test_only_its_owner_sees_or_cancels_an_order(path: Path) -> None:
@@ -67,7 +67,7 @@ def test_reports_wait_for_their_owner(path: Path) -> None:
 
 def test_the_active_orders_of_an_owner_are_limited(path: Path) -> None:
     """One more is refused with the limit, including those being written; an ended order makes room."""
-    with house(path, TERMS._replace(max_open=OrderLimits(2))) as one:
+    with house(path, SETTINGS._replace(max_open=OrderLimits(2))) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.attach(2, "you")
@@ -215,13 +215,13 @@ def _unused(path: Path, ran_s: int) -> None:
 
 def test_an_owner_unused_for_long_is_removed_with_its_orders(path: Path) -> None:
     """Connected ones remain, however long; the wall clock is irrelevant."""
-    with house(path, TERMS._replace(keep_days=1)) as one:
+    with house(path, SETTINGS._replace(keep_days=1)) as one:
         one.quote(LIVE)
         for session, owner in enumerate(("gone", "here"), 1):
             one.attach(session, owner)
             one.placed(session, limit(BUY, "1", "90"))
     _unused(path, 2 * 86_400)
-    with house(path, TERMS._replace(keep_days=1)) as one:
+    with house(path, SETTINGS._replace(keep_days=1)) as one:
         one.quote(LIVE)
         one.attach(2, "here")
         one.orders.tick()
@@ -240,7 +240,7 @@ def test_an_owner_unused_for_long_is_removed_with_its_orders(path: Path) -> None
 
 def test_a_wall_clock_that_jumps_ahead_removes_nobody(path: Path) -> None:
     """Only running time counts, by a monotonic clock."""
-    with house(path, TERMS._replace(keep_days=1)) as one:
+    with house(path, SETTINGS._replace(keep_days=1)) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.placed(1, limit(BUY, "1", "90"))

@@ -10,7 +10,7 @@ from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Status, Ticket, TimeInForce
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.validation import OrderSettings
-from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, TERMS, a_quote, house, limit, said
+from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, SETTINGS, a_quote, house, limit, said
 
 
 def test_an_order_is_acknowledged_once_it_is_stored(path: Path) -> None:
@@ -224,7 +224,7 @@ def test_an_outcome_can_be_scripted_where_that_is_allowed(
 
 def test_an_outcome_is_refused_where_it_is_not_allowed(path: Path) -> None:
     """The setting decides."""
-    with house(path, TERMS._replace(outcomes=False)) as one:
+    with house(path, SETTINGS._replace(outcomes=False)) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         answer = one.place(1, Ticket("btcusdt", BUY, "1", "80", outcome=Outcome.FILL))

@@ -60,7 +60,7 @@ def test_a_failing_disk_accepts_no_order_and_loses_none(path: Path, caplog: pyte
         assert [report.exec_type for report in one.reports(1)] == [ExecType.NEW, ExecType.TRADE]
         assert one.orders.trouble is None
         said = [record.message for record in caplog.records]
-        assert said.count("orders are not accepted, prices go on") == 1
+        assert said.count("orders are not accepted, prices continue") == 1
         assert said.count("orders are accepted again") == 1
 
 

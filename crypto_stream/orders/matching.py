@@ -29,7 +29,7 @@ class ActiveOrder(msgspec.Struct, gc=False):
     """
 
     order: Order
-    left: Decimal
+    remaining: Decimal
     price: Decimal | None
     queued: bool = False
 
@@ -45,7 +45,7 @@ class DisplayedSize(NamedTuple):
 
     price: str | None
     size: str | None
-    left: Decimal | None
+    remaining: Decimal | None
 
 
 class Fill(NamedTuple):
@@ -72,7 +72,7 @@ class Offer:
     available.
     """
 
-    __slots__ = ("fresh", "key", "known", "left", "price", "source")
+    __slots__ = ("fresh", "key", "known", "price", "remaining", "source")
 
     def __init__(self, known: Mapping[str, DisplayedSize] | None = None) -> None:
         self.known: dict[str, DisplayedSize] = dict(known or {})
@@ -80,7 +80,7 @@ class Offer:
         self.fresh = False
         self.source = ""
         self.price = ZERO
-        self.left: Decimal | None = ZERO
+        self.remaining: Decimal | None = ZERO
 
     def change(self, source: str | None, price: str | None, size: str | None, *, fresh: bool) -> bool:
         """Apply the newest quote; return whether more may be available than before."""
@@ -90,16 +90,16 @@ class Offer:
             return False
         if key != self.key:
             if self.key is not None and source != self.source:
-                self.known[self.source] = DisplayedSize(*self.key[1:], self.left)
+                self.known[self.source] = DisplayedSize(*self.key[1:], self.remaining)
             self.fresh, self.key = False, None  # in case a number cannot be read
             self.source = source or ""
             self.price = ZERO if price is None else Decimal(price)
-            self.left = None if size is None else Decimal(size)
+            self.remaining = None if size is None else Decimal(size)
             before = self.known.pop(self.source, None) if self.known else None
             if before is not None and (before.price, before.size) == (price, size):
-                self.left = before.left
+                self.remaining = before.remaining
             if self.price <= 0:
-                self.left = ZERO  # nothing trades at such a price
+                self.remaining = ZERO  # nothing trades at such a price
             self.key = key
         elif self.fresh:
             return False
@@ -108,16 +108,20 @@ class Offer:
 
     def is_available(self) -> bool:
         """Return whether anything can be traded."""
-        return self.fresh and (self.left is None or self.left > 0)
+        return self.fresh and (self.remaining is None or self.remaining > 0)
 
     def take(self, active: ActiveOrder) -> Fill:
         """Trade as much as both sides have."""
-        amount = active.left if self.left is None or active.left < self.left else self.left
-        active.left = subtract(active.left, amount)
-        if self.left is not None:
-            self.left = subtract(self.left, amount)
+        amount = (
+            active.remaining
+            if self.remaining is None or active.remaining < self.remaining
+            else self.remaining
+        )
+        active.remaining = subtract(active.remaining, amount)
+        if self.remaining is not None:
+            self.remaining = subtract(self.remaining, amount)
         _, price, size = self.key or (None, None, None)
-        return Fill(active, amount, self.price, self.source, DisplayedSize(price, size, self.left))
+        return Fill(active, amount, self.price, self.source, DisplayedSize(price, size, self.remaining))
 
 
 class _Queue:
@@ -138,7 +142,7 @@ class _Queue:
         heap = self._heap
         while heap:
             active = heap[0][3]
-            if active.left:
+            if active.remaining:
                 return active
             heappop(heap)
             self._dead -= not active.queued
@@ -148,12 +152,12 @@ class _Queue:
         """Count one that has ended; what is dead never outnumbers what waits for long."""
         self._dead += 1
         if self._dead > _LEAST_DEAD and self._dead * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[3].left]
+            self._heap = [entry for entry in self._heap if entry[3].remaining]
             heapify(self._heap)
             self._dead = 0
 
     def __len__(self) -> int:
-        return sum(1 for entry in self._heap if entry[3].left)
+        return sum(1 for entry in self._heap if entry[3].remaining)
 
 
 class Market:
@@ -183,11 +187,11 @@ class Market:
         offer = self._ask if ticket.side is Side.BUY else self._bid
         crosses = offer.is_available() and _crosses(ticket.side, active.price, offer.price)
         if ticket.time_in_force is TimeInForce.FOK and not (
-            crosses and (offer.left is None or offer.left >= active.left)
+            crosses and (offer.remaining is None or offer.remaining >= active.remaining)
         ):
             return Arrival([], "not enough liquidity at this price")
         fills = [offer.take(active)] if crosses else []
-        if not active.left or self.rest(active):
+        if not active.remaining or self.rest(active):
             return Arrival(fills, None)
         return Arrival(fills, "no more liquidity" if fills else _why_not(offer))
 
@@ -201,7 +205,7 @@ class Market:
 
     def remove(self, active: ActiveOrder) -> None:
         """Remove an order that has ended without a trade."""
-        active.left = ZERO
+        active.remaining = ZERO
         if active.queued:
             active.queued = False
             (self._buys if active.order.ticket.side is Side.BUY else self._sells).drop_one()

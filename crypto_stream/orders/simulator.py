@@ -34,8 +34,8 @@ def remaining_offers(remaining: Iterable[RemainingSize]) -> Offers:
     known: dict[str, tuple[dict[str, DisplayedSize], dict[str, DisplayedSize]]] = {}
     for one in remaining:
         sides = known.setdefault(one.symbol, ({}, {}))
-        left = None if one.left is None else Decimal(one.left)
-        sides[one.side is Side.SELL][one.source] = DisplayedSize(one.price, one.size, left)
+        amount = None if one.remaining is None else Decimal(one.remaining)
+        sides[one.side is Side.SELL][one.source] = DisplayedSize(one.price, one.size, amount)
     return {symbol: (Offer(bids), Offer(asks)) for symbol, (bids, asks) in known.items()}
 
 
@@ -79,7 +79,7 @@ class Simulator:
         decisions: list[Decision] = []
         while self._coming and self._coming[0][0] <= now_s:
             active = heappop(self._coming)[3]
-            if active.left:
+            if active.remaining:
                 self._arrive(active, decisions)
         return decisions
 
@@ -90,8 +90,10 @@ class Simulator:
     def _arrive(self, active: ActiveOrder, decisions: list[Decision]) -> None:
         ticket = active.order.ticket
         if ticket.outcome is Outcome.FILL and active.price is not None:
-            decisions.append(Decision(active, ExecType.TRADE, active.left, active.price, reason=SCRIPTED))
-            active.left = ZERO
+            decisions.append(
+                Decision(active, ExecType.TRADE, active.remaining, active.price, reason=SCRIPTED)
+            )
+            active.remaining = ZERO
         elif ticket.outcome is Outcome.REJECT:
             decisions.append(Decision(active, ExecType.REJECTED, reason=SCRIPTED))
         elif ticket.outcome is None:
@@ -112,6 +114,6 @@ def _decision(fill: Fill) -> Decision:
     """Return the decision for a fill; a buy takes from the ask, a sell from the bid."""
     ticket, offer = fill.active.order.ticket, fill.offer
     side = Side.SELL if ticket.side is Side.BUY else Side.BUY
-    left = None if offer.left is None else plain(offer.left)
-    remaining = RemainingSize(ticket.symbol, fill.source, side, offer.price or "", offer.size, left)
+    amount = None if offer.remaining is None else plain(offer.remaining)
+    remaining = RemainingSize(ticket.symbol, fill.source, side, offer.price or "", offer.size, amount)
     return Decision(fill.active, ExecType.TRADE, fill.amount, fill.price, fill.source, remaining=remaining)

@@ -139,7 +139,7 @@ class RemainingSize(NamedTuple):
     side: Side
     price: str
     size: str | None
-    left: str | None
+    remaining: str | None
 
 
 class LoadedOrders(NamedTuple):

@@ -127,9 +127,9 @@ def _describe_missing(path: Path, marked: Mark, missing: int) -> str:
 
 
 def _remaining(
-    symbol: str, source: str, side: int, price: str, size: str | None, left: str | None
+    symbol: str, source: str, side: int, price: str, size: str | None, remaining: str | None
 ) -> RemainingSize:
-    return RemainingSize(symbol, source, Side(side), price, size, left)
+    return RemainingSize(symbol, source, Side(side), price, size, remaining)
 
 
 def _rank(order: Order) -> int:

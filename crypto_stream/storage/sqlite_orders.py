@@ -148,9 +148,9 @@ class SqliteOrderWriter:
         ran_s = self._ran_s + int(time.monotonic() - self._opened_s)
         return Mark(self._marked.store, self._marked.commits + 1), ran_s
 
-    def _remaining_row(self, remaining: RemainingSize) -> tuple[object, ...]:
-        names = (self._number(remaining.symbol), self._number(remaining.source), remaining.side.value)
-        return (*names, remaining.price, remaining.size, remaining.left)
+    def _remaining_row(self, row: RemainingSize) -> tuple[object, ...]:
+        names = (self._number(row.symbol), self._number(row.source), row.side.value)
+        return (*names, row.price, row.size, row.remaining)
 
     def _current_identities(self) -> list[Identity]:
         return [identity(part) for part in parts(self._path)]

@@ -218,7 +218,7 @@ def test_long_numbers_are_exact() -> None:
     fills = market.quoted(ask(high, low))
 
     assert said(fills) == [(2, low, high)]
-    assert fills[0].active.left == Decimal("0.000000000000000001")
+    assert fills[0].active.remaining == Decimal("0.000000000000000001")
 
 
 class Arrives(NamedTuple):

@@ -277,7 +277,7 @@ def test_only_time_in_use_makes_an_owner_unused(path: Path) -> None:
 def test_remaining_displayed_sizes_are_stored(writer: SqliteOrderWriter, path: Path) -> None:
     """The newest of each source and side."""
     first = RemainingSize("eurrub", "synthetic", Side.BUY, "87", "100", "90")
-    newest = first._replace(left="80")
+    newest = first._replace(remaining="80")
     endless = RemainingSize("eurrub", "other", Side.SELL, "88", None, None)
     writer.write(OrderBatch([], {}, frozenset(), remaining=[first]))
     writer.write(OrderBatch([], {}, frozenset(), remaining=[newest, endless]))

@@ -95,5 +95,5 @@ def test_the_folder_of_a_backup_must_be_new(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "data", tmp_path / "copy")
     there = command("backup", str(tmp_path / "copy"), "--data-dir", str(tmp_path / "data"))
 
-    assert (nothing.returncode, "nothing is kept" in nothing.stderr) == (2, True)
+    assert (nothing.returncode, "contains no data" in nothing.stderr) == (2, True)
     assert (there.returncode, "exists already" in there.stderr) == (2, True)

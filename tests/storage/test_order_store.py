@@ -193,7 +193,7 @@ def test_a_missing_file_is_reported_once(path: Path) -> None:
         fresh = writer.open()
 
     assert found.active == []
-    assert "lacks" in str(found.lost)
+    assert "is missing the last" in str(found.lost)
     assert len({before.store, found.store, fresh.store}) == 3
     assert fresh.lost is None
 

@@ -36,8 +36,7 @@ def version(database: sqlite3.Connection, tables: Tables) -> int:
         return 0
     if not tables.ours <= present:
         raise UnusableError(
-            f"the file is a database, but not a {tables.name} of Crypto Stream: "
-            "move it away, or restore yours"
+            f"the file is a database, but not Crypto Stream's {tables.name}: move it away, or restore yours"
         )
     if found > tables.version:
         raise UnusableError(

@@ -118,7 +118,7 @@ def test_a_fault_in_a_command_is_answered(path: Path, caplog: pytest.LogCaptureF
 
     assert isinstance(answer, Failed)
     assert (answer.code, trouble, orders) == ("store_unavailable", None, [])
-    assert "fault" in answer.reason
+    assert "internal error" in answer.reason
     assert faults(caplog) == 1
 
 

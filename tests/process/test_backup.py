@@ -76,7 +76,7 @@ def test_what_is_no_file_of_ours_is_neither_copied_nor_put_back(tmp_path: Path, 
     (folder / name).write_bytes(b"no database at all" * 1_000)
     damaged = command("restore", str(folder), "--data-dir", str(data))
 
-    assert (foreign.returncode, f"no {name} of Crypto Stream" in foreign.stderr) == (2, True)
+    assert (foreign.returncode, f"not Crypto Stream's {name}" in foreign.stderr) == (2, True)
     assert (copied.returncode, "has no tables" in copied.stderr) == (2, True)
     assert (damaged.returncode, "not a database" in damaged.stderr) == (2, True)
     assert not (tmp_path / "new").exists()

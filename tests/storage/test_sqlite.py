@@ -81,7 +81,7 @@ def test_a_database_of_another_program_is_refused_and_not_changed(tmp_path: Path
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE things (a)")
     before = path.read_bytes()
-    with pytest.raises(SettingError, match=r"no state\.db of Crypto Stream"):
+    with pytest.raises(SettingError, match=r"not Crypto Stream.s state\.db"):
         SqliteStateStore(path).load()
 
     assert path.read_bytes() == before

@@ -378,7 +378,7 @@ def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) ->
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE things (a)")
     with (
-        pytest.raises(SettingError, match=r"no history\.db of Crypto Stream"),
+        pytest.raises(SettingError, match=r"not Crypto Stream.s history\.db"),
         closing(SqliteHistoryWriter(path)) as writer,
     ):
         writer.prepare()

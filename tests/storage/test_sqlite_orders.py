@@ -473,7 +473,11 @@ def test_a_log_without_its_file_is_not_deleted(path: Path, emptied: bool) -> Non
 
 def test_the_tables_of_a_newer_version_are_not_changed(path: Path) -> None:
     """An older program must not write there; nor into a file that contains no orders."""
-    for table, version, words in (("t", 0, "no orders.db"), ("t", 2, "no orders.db"), ("", 99, "version 99")):
+    for table, version, words in (
+        ("t", 0, "not Crypto Stream's orders.db"),
+        ("t", 2, "not Crypto Stream's orders.db"),
+        ("", 99, "version 99"),
+    ):
         if not table:
             path.unlink()
             SqliteOrderWriter(path).open()

@@ -27,7 +27,7 @@ from benchmarks.system import crypto_stream, get
 from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import Question
+from crypto_stream.history.queries import HistoryQuery
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
 from crypto_stream.settings import Settings
@@ -126,7 +126,7 @@ async def _drive(history: History, seconds: float) -> Row:
 async def _second(history: History, moment: int) -> None:
     for number, symbol in enumerate(_SYMBOLS):
         price = str((moment // 1000 + number) % 601 - 300)
-        history.take("synthetic", Trade(named(symbol), "walk", moment, moment, price, None), "synthetic")
+        history.record("synthetic", Trade(named(symbol), "walk", moment, moment, price, None), "synthetic")
     await asyncio.sleep(1 - time.time() % 1)
 
 
@@ -174,20 +174,20 @@ def _reading(folder: Path, interval: str, back_ms: int, limit: int, times: int) 
 def _asking(folder: Path, interval: str, limit: int, times: int) -> Row:
     """Query a history and measure the lag of the event loop meanwhile."""
     history = open_history(Settings(data_dir=folder), _SYMBOLS[:1], EngineClock(MachineClocks()))
-    return asyncio.run(_ask_and_look(history, Question(interval, None, None, None, limit), times))
+    return asyncio.run(_ask_and_look(history, HistoryQuery(interval, None, None, None, limit), times))
 
 
-async def _ask_and_look(history: History, question: Question, times: int) -> Row:
-    taken: list[float] = []
+async def _ask_and_look(history: History, question: HistoryQuery, times: int) -> Row:
+    remaining: list[float] = []
     stalls = [0.0]
     async with asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(_look(stalls))
         for _ in range(times):
             began = time.perf_counter()
-            await history.ask("ticker_00", question)
-            taken.append((time.perf_counter() - began) * 1000)
+            await history.query("ticker_00", question)
+            remaining.append((time.perf_counter() - began) * 1000)
         looking.cancel()
-    return {"median": median(taken), "worst": max(taken), "stall_ms": max(stalls)}
+    return {"median": median(remaining), "worst": max(remaining), "stall_ms": max(stalls)}
 
 
 async def _look(stalls: list[float]) -> None:
@@ -211,12 +211,12 @@ def _running(folder: Path) -> Iterator[str]:
 
 def _times(times: int, ask: Callable[[], object]) -> Row:
     ask()
-    taken = []
+    remaining = []
     for _ in range(times):
         began = time.perf_counter()
         ask()
-        taken.append((time.perf_counter() - began) * 1000)
-    return {"median": median(taken), "worst": max(taken)}
+        remaining.append((time.perf_counter() - began) * 1000)
+    return {"median": median(remaining), "worst": max(remaining)}
 
 
 def _line(name: str, row: Row | None) -> list[object]:

@@ -29,7 +29,7 @@ from crypto_stream.orders.clock import LoopClock
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
@@ -64,7 +64,7 @@ class Bench:
             SqliteOrderReader(folder / "orders.db"),
             loop.call_soon_threadsafe,
         )
-        terms = Terms(_LATENCY_MS, 1, False, OrderLimits(*4 * [1_000_000]), max_sessions=1_000)
+        terms = OrderSettings(_LATENCY_MS, 1, False, OrderLimits(*4 * [1_000_000]), max_sessions=1_000)
         self.service = Orders(self.quotes, _no_rules, terms, store, clock, self._on_news)
 
     async def open(self) -> None:

@@ -126,13 +126,13 @@ def _prices(page: Page) -> list[Decimal]:
 def _watch(page: Page, minutes: float) -> list[Look]:
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
-    began = taken = time.monotonic()
+    began = remaining = time.monotonic()
     page.evaluate(_TAKE)
     looks: list[Look] = []
     while (now := time.monotonic()) - began < minutes * 60 or len(looks) < 4:
         page.wait_for_timeout(min(_TURN_S, minutes * 60 / 8) * 1000)
         frames, longest = page.evaluate(_TAKE)
-        passed, taken = time.monotonic() - taken, time.monotonic()
+        passed, remaining = time.monotonic() - remaining, time.monotonic()
         looks.append(_look(session, (now - began) / 60, frames / passed, longest))
     return looks
 

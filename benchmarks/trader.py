@@ -193,7 +193,7 @@ class Trader:
 
     def _seen(self) -> dict[str, Any]:
         missing = sum(len(session.due) for session in self._sessions)
-        ms = sorted(1000 * taken for taken in self._taken)
+        ms = sorted(1000 * remaining for remaining in self._taken)
         if not ms:
             raise SystemExit(f"no order was answered in time; {self._refused[:3]}")
         return {

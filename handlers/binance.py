@@ -381,7 +381,7 @@ def _read_response(message: _Unwrapped) -> Event:
     key = "" if message.id is None else str(message.id)
     if message.error is not None or message.code is not None:
         fault = message.error or message
-        return Refused(key, f"code {fault.code}: {fault.msg[:200]}", passing=fault.code in _TRANSIENT)
+        return Refused(key, f"code {fault.code}: {fault.msg[:200]}", temporary=fault.code in _TRANSIENT)
     if message.result and key:
         return Acked(key)
     raise ValueError("unknown structure")

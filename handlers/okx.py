@@ -220,7 +220,7 @@ class Reader:
         if response.event == "error":
             reason = f"code {response.code}: {response.msg[:200]}"
             if response.code in _TRANSIENT:
-                return Refused("", reason, passing=True)
+                return Refused("", reason, temporary=True)
             named = _NAMED.findall(response.msg[:_MAX_ECHO])
             # Some errors echo the whole request, perhaps truncated: blame an instrument only if it is the
             # only one.

@@ -79,9 +79,9 @@ def list_owners(data_dir: Path | None) -> None:
 
     from crypto_stream import screen
     from crypto_stream.bus.messages import GetOwners
-    from crypto_stream.storage.interface import OwnerKept
+    from crypto_stream.storage.interface import OwnerSummary
 
-    found = msgspec.msgpack.decode(_request(data_dir, GetOwners()), type=list[OwnerKept])
+    found = msgspec.msgpack.decode(_request(data_dir, GetOwners()), type=list[OwnerSummary])
     rows = [
         (each.owner, str(each.active), str(each.reports), f"{each.unused_s / _DAY_S:.1f}") for each in found
     ]

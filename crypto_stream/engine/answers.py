@@ -9,15 +9,15 @@ from typing import Any
 from crypto_stream.bus.messages import GetHistory, HistoryPage, Sparks
 from crypto_stream.errors import RefusedError
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import Question
+from crypto_stream.history.queries import HistoryQuery
 from crypto_stream.market.bars import INTERVALS
 
 
 async def page(history: History, request: GetHistory, epoch: str, seq: int) -> HistoryPage:
     """Read one page of bars; it includes at least everything up to `seq`."""
-    question = Question(request.interval, request.points, request.from_ms, request.to_ms, request.limit)
+    question = HistoryQuery(request.interval, request.points, request.from_ms, request.to_ms, request.limit)
     try:
-        found = await history.ask(request.symbol, question)
+        found = await history.query(request.symbol, question)
     except OSError:
         raise RefusedError(
             "history_unavailable", "the history cannot be read now; prices are not affected"

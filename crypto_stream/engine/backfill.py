@@ -83,7 +83,7 @@ async def _backfill_one(
     try:
         for interval in _missing(history, instrument):
             bars = await source.rest.candles(http, venue_id, interval)
-            count = (count or 0) + history.seed(instrument.symbol, interval, bars)
+            count = (count or 0) + history.add_backfill(instrument.symbol, interval, bars)
             await asyncio.sleep(_PAUSE_S)
         return count
     except (httpx.ConnectError, httpx.ProxyError):
@@ -99,4 +99,4 @@ async def _backfill_one(
 
 
 def _missing(history: History, instrument: Instrument) -> list[str]:
-    return [interval for interval in _INTERVALS if history.wants_past(instrument.symbol, interval)]
+    return [interval for interval in _INTERVALS if history.needs_backfill(instrument.symbol, interval)]

@@ -11,17 +11,17 @@ from functools import partial
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.connection import Recorder
-from crypto_stream.feed.facts import Limits
+from crypto_stream.feed.facts import FailoverTimes
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.failover_loop import FailoverLoop
-from crypto_stream.feed.guard import JumpGuard, former
-from crypto_stream.feed.judge import Judge
+from crypto_stream.feed.guard import JumpGuard, reference_of_bar
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.reconnect import ReconnectingSource
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.sources import Recording, Source
-from crypto_stream.feed.split import KeptSource, SplitSource
+from crypto_stream.feed.split import ManagedSource, SplitSource
 from crypto_stream.feed.standby import Standby
+from crypto_stream.feed.validator import EventValidator
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock
@@ -106,14 +106,16 @@ class Composition:
         wanted = {
             source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
         }
-        self.carried = allocate(wanted, {source.name: source.limits.most for source in sources})
+        self.carried = allocate(wanted, {source.name: source.limits.max_instruments for source in sources})
         self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
         chains = self._build_chains(pairs, sources)
-        limits = Limits(_ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after))
+        limits = FailoverTimes(
+            _ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after)
+        )
         synthetic = [source.name for source in sources if source.synthetic]
         self.guard = JumpGuard(self.book, settings.jump_guard)
         self.failover = Failover(chains, self.book, limits, always=synthetic, guard=self.guard)
-        standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after)
+        standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after_ns)
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
         connections = {
@@ -150,11 +152,11 @@ class Composition:
             self._last_prices[symbol] = bar.close
             if not is_synthetic(symbol):
                 at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
-                self.guard.restore(symbol, former(bar.source, bar.close, at_ns))
+                self.guard.restore(symbol, reference_of_bar(bar.source, bar.close, at_ns))
 
     def _connections(
         self, config: SessionConfig, remember_ban: Callable[[str, int], None], banned_until_ms: int
-    ) -> KeptSource:
+    ) -> ManagedSource:
         """Create as many reconnecting connections to a source as its instruments need."""
         size = config.source.limits.instruments or len(config.carried) or 1
         parts = [config.carried[at : at + size] for at in range(0, len(config.carried), size)]
@@ -180,9 +182,9 @@ class Composition:
             watched=watched,
             names=named,
             book=self.book.of(source.name),
-            judge=Judge(
+            validator=EventValidator(
                 self.book.of(source.name),
-                live=source.of_now and not source.synthetic,
+                real_time=source.is_real_time and not source.synthetic,
                 synthetic=source.synthetic,
             ),
             counts=Counter(),
@@ -192,7 +194,7 @@ class Composition:
             last_price=partial(self._last_price, source.name),
             now_ms=self.clock.now_ms,
             stale_after_ns=_ns(settings.stale_after),
-            look_again_ns=_ns(settings.quiet_after),
+            first_host_retry_ns=_ns(settings.quiet_after),
             ack_ns=_ns(settings.ack_timeout),
             connect_s=settings.connect_timeout,
             recorder=recorder,

@@ -42,8 +42,8 @@ from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.topics import Topics
 from crypto_stream.engine.venues import VenueQuotes
 from crypto_stream.errors import RefusedError
-from crypto_stream.feed.channels import Lack
 from crypto_stream.feed.failover import Change
+from crypto_stream.feed.missing_channels import MissingChannel
 from crypto_stream.history.history import History
 from crypto_stream.history.rolling_24h import Figures
 from crypto_stream.market.events import Trade, Update
@@ -103,7 +103,7 @@ class Engine:
             self._send,
         )
         feed.accepted.append(self._on_accepted)
-        feed.loop.lacking = self._on_lacking
+        feed.loop.on_missing = self._on_missing_channels
         self.trading = make_orders(self.publisher.quotes, self.rules, self._send_orders)
         self.orders = self.trading.commands
         self.drained = self.trading.drained
@@ -191,7 +191,7 @@ class Engine:
         found = self._feed.loop.sources.get(source)
         return found.listing.rules.get(symbol, _NO_RULES) if found else _NO_RULES
 
-    def _on_lacking(self, lacks: list[Lack]) -> None:
+    def _on_missing_channels(self, lacks: list[MissingChannel]) -> None:
         for lack in lacks:
             if lack.channel == "trades" and lack.served:
                 self._begin_gap_if_no_trades(lack.symbol, lack.source, lack.since_ns)
@@ -201,8 +201,8 @@ class Engine:
         """Begin a gap in the history if `source`, which serves the instrument, delivers no trades of it."""
         failover = self._feed.failover
         if source and failover.watch.since(source, symbol, "trades") is not None:
-            self._history.starved(
-                symbol, time.monotonic_ns() - since_ns, failover.why_lacking(source, symbol) or ""
+            self._history.no_trades(
+                symbol, time.monotonic_ns() - since_ns, failover.missing_at(source, symbol) or ""
             )
 
     def _publish_changed_rules(self) -> None:
@@ -213,7 +213,7 @@ class Engine:
 
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
         if isinstance(event, Trade) and (symbol := event.symbol) in self._history.series:
-            if not self._history.take(source, event, self._feed.failover.serving[symbol]):
+            if not self._history.record(source, event, self._feed.failover.serving[symbol]):
                 self._feed.book.of(source).retract_trade(symbol)
             if self._feed.instruments[symbol].synthetic:
                 self._update_synthetic_figures(source, symbol)
@@ -301,7 +301,7 @@ class Engine:
         return [
             replace(
                 source.status(now_ns, pin=loop.pin, serving=serving.count(name)),
-                lacking=failover.watch.whys(name),
+                lacking=failover.watch.descriptions(name),
             )
             for name, source in loop.sources.items()
         ]

@@ -45,7 +45,7 @@ def open_history(settings: Settings, symbols: Iterable[str], clock: EngineClock)
         history.restore()
     except CorruptError as error:
         try:
-            writer.put_aside(str(error))
+            writer.move_aside(str(error))
         except UnusableError as unusable:
             raise SettingError(f"data_dir: {unusable}") from None
         history = create()

@@ -12,7 +12,7 @@ from crypto_stream.orders.clock import LoopClock
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.settings import Settings
 from crypto_stream.storage.backends import order_stores
 
@@ -27,7 +27,7 @@ def make_orders(
 ) -> Orders:
     """Create the order service for the running event loop; the store is opened by `run_orders`."""
     call_soon = asyncio.get_running_loop().call_soon_threadsafe
-    terms = Terms(
+    terms = OrderSettings(
         latency_ms=settings.order_latency,
         seed=settings.seed,
         outcomes=settings.order_outcomes,

@@ -57,7 +57,7 @@ class Publisher:
         if self._failover.serving.get(symbol) == source:
             if symbol not in self._dirty:
                 self._mark(symbol)
-        elif self._failover.stands_in.get(symbol) == source:
+        elif self._failover.halted_source.get(symbol) == source:
             self._source[symbol] = source  # its market is halted: published, but stale
             self._mark(symbol)
 
@@ -65,7 +65,7 @@ class Publisher:
         """Publish and return which source serves what now, grouped by reason; schedule the new quotes."""
         groups: dict[tuple[str | None, str | None, str], list[str]] = {}
         for symbol, before, after, reason in changes:
-            if shown := after or self._failover.stands_in.get(symbol):
+            if shown := after or self._failover.halted_source.get(symbol):
                 self._source[symbol] = shown
             groups.setdefault((before, after, reason), []).append(symbol)
             self._mark(symbol)
@@ -81,11 +81,11 @@ class Publisher:
     def adopt_first_prices(self) -> None:
         """Publish a first, stale price of instruments that no source has served yet."""
         for symbol in self.instruments.keys() - self._source.keys():
-            held = self._failover.held.get(symbol, ())
+            held_back = self._failover.held_back.get(symbol, ())
             known = (
                 name
                 for name in self._failover.chains[symbol]
-                if name not in held and self._book.entry(name, symbol)
+                if name not in held_back and self._book.entry(name, symbol)
             )
             if source := next(known, None):
                 self._source[symbol] = source

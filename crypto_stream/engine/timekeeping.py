@@ -45,7 +45,7 @@ class MachineClocks:
 
 def live_venues(sources: Iterable[Source]) -> list[str]:
     """Return the sources with a clock of their own: neither recordings nor generators."""
-    return [source.name for source in sources if source.of_now and not isinstance(source, Generator)]
+    return [source.name for source in sources if source.is_real_time and not isinstance(source, Generator)]
 
 
 async def check_clocks(clock: EngineClock) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from crypto_stream.feed.failover import Failover
-from crypto_stream.feed.split import KeptSource
+from crypto_stream.feed.split import ManagedSource
 from crypto_stream.market.book import Book, Entry, best
 from crypto_stream.market.status import VenueRow, Venues
 
@@ -20,7 +20,7 @@ class VenueQuotes:
 
     name = "venues"
 
-    def __init__(self, failover: Failover, sources: Mapping[str, KeptSource], book: Book) -> None:
+    def __init__(self, failover: Failover, sources: Mapping[str, ManagedSource], book: Book) -> None:
         """Describe the quotes in `book`; `failover` decides which of the `sources` serves."""
         self._failover = failover
         self._sources = sources
@@ -56,7 +56,7 @@ class VenueQuotes:
         serving = failover.serving[symbol]
         rows = [row for name in failover.chains[symbol] if (row := self._row(symbol, name, now_ns))]
         # A source that lacks other data (trades, say) can still have the best bid or ask.
-        why = failover.watch.why
+        why = failover.watch.describe
         live = [row for row in rows if not row.stale and row.reason in (None, why(row.source, symbol))]
         bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
         ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
@@ -64,7 +64,7 @@ class VenueQuotes:
             symbol=symbol,
             serving=serving,
             stale=serving is None,
-            reason=failover.why_lacking(serving, symbol) if serving else failover.reasons[symbol],
+            reason=failover.missing_at(serving, symbol) if serving else failover.reasons[symbol],
             best_bid=bid,
             best_bid_source=bid_source,
             best_ask=ask,
@@ -79,7 +79,7 @@ class VenueQuotes:
             return None
         serving = entry is not None and failover.serving[symbol] == name
         live = entry is not None and failover.is_live(name, symbol, self._sources)
-        doubt = failover.doubt(name, symbol, self._sources, now_ns) if live and not serving else None
+        doubt = failover.objection(name, symbol, self._sources, now_ns) if live and not serving else None
         values = entry or _UNKNOWN
         return VenueRow(
             source=name,

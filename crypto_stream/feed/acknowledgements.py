@@ -1,4 +1,4 @@
-"""Which requests were sent and not acknowledged yet. Pure."""
+"""The requests that were sent and are not acknowledged yet. Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class _Pending:
 class Acknowledgements:
     """Track each sent request until the venue has acknowledged or refused all of it.
 
-    A request is overdue `deadline_ns` after it was sent, and abandoned after `most_attempts`. Data of an
+    A request is overdue `deadline_ns` after it was sent, and abandoned after `max_attempts`. Data of an
     instrument acknowledges every request for it: some venues send data before the acknowledgement, or send
     no acknowledgement at all.
     """
 
-    def __init__(self, deadline_ns: int, most_attempts: int = 3) -> None:
+    def __init__(self, deadline_ns: int, max_attempts: int = 3) -> None:
         self._deadline_ns = deadline_ns
-        self._most_attempts = most_attempts
+        self._most_attempts = max_attempts
         self._attempts: dict[frozenset[Wanted], int] = {}
         self._pending: list[_Pending] = []
 
@@ -37,7 +37,7 @@ class Acknowledgements:
         return len(self._pending)
 
     def sent(self, request: Request, now_ns: int) -> None:
-        """Note that `request` was sent; one without keys expects no acknowledgement."""
+        """Record that `request` was sent; one without keys expects no acknowledgement."""
         if not request.keys:
             return
         attempt = self._attempts.get(frozenset(request.wanted), 0) + 1
@@ -45,20 +45,20 @@ class Acknowledgements:
         self._pending.append(_Pending(request, now_ns, attempt))
 
     def acked(self, key: str) -> None:
-        """Note an acknowledgement; an unknown or repeated one changes nothing."""
+        """Record an acknowledgement; unknown or repeated ones are ignored."""
         for pending in self._pending:
             pending.keys.discard(key)
-        self._keep(lambda pending: bool(pending.keys))
+        self._retain(lambda pending: bool(pending.keys))
 
     def seen(self, symbol: str) -> None:
-        """Note data of the instrument `symbol`."""
+        """Record that data of the instrument `symbol` arrived."""
         for pending in self._pending:
             if any(each.instrument.symbol == symbol for each in pending.request.wanted):
                 pending.seen.add(symbol)
-        self._keep(lambda pending: bool(_missing(pending)))
+        self._retain(lambda pending: bool(_without_data(pending)))
 
     def refused(self, key: str) -> tuple[Wanted, ...]:
-        """Note a refusal and return what its request wanted; an empty key means the oldest pending one."""
+        """Return what the refused request wanted; an empty key means the oldest pending request."""
         for pending in self._pending:
             if key in pending.keys or not key:
                 pending.keys.discard(key)
@@ -68,29 +68,29 @@ class Acknowledgements:
         return ()
 
     def overdue(self, now_ns: int) -> tuple[list[Wanted], list[Wanted]]:
-        """Remove what was not acknowledged in time: what to request again, and what is abandoned."""
+        """Remove requests whose deadline passed; return what to request again, and what to abandon."""
         again: list[Wanted] = []
         abandoned: list[Wanted] = []
         late = [pending for pending in self._pending if now_ns - pending.sent_ns >= self._deadline_ns]
         for pending in late:
             self._pending.remove(pending)
-            (again if pending.attempts < self._most_attempts else abandoned).extend(_missing(pending))
+            (again if pending.attempts < self._most_attempts else abandoned).extend(_without_data(pending))
         return again, abandoned
 
-    def _keep(self, waits: Callable[[_Pending], bool]) -> None:
-        """Keep only what still waits; the attempts of the rest are forgotten."""
+    def _retain(self, is_pending: Callable[[_Pending], bool]) -> None:
+        """Drop requests that are no longer pending, and reset their number of attempts."""
         for pending in self._pending:
-            if not waits(pending):
+            if not is_pending(pending):
                 self._attempts.pop(frozenset(pending.request.wanted), None)
-        self._pending = [pending for pending in self._pending if waits(pending)]
+        self._pending = [pending for pending in self._pending if is_pending(pending)]
 
 
-def _missing(pending: _Pending) -> list[Wanted]:
+def _without_data(pending: _Pending) -> list[Wanted]:
     return [each for each in pending.request.wanted if each.instrument.symbol not in pending.seen]
 
 
 def halves(wanted: tuple[Wanted, ...]) -> list[tuple[Wanted, ...]]:
-    """Split a refused batch in two, to find what the venue refuses in it; one instrument stays whole."""
+    """Split a refused batch in two, to find the instrument that the venue refuses."""
     symbols = list(dict.fromkeys(each.instrument.symbol for each in wanted))
     first = set(symbols[: len(symbols) // 2])
     parts = (

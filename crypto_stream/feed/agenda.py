@@ -1,4 +1,4 @@
-"""Which instruments are to be decided anew, and when. Pure."""
+"""Which instruments failover must reconsider, and when. Pure."""
 
 from __future__ import annotations
 
@@ -13,54 +13,55 @@ from crypto_stream.market.book import Book, SourceBook
 
 
 class Agenda:
-    """Collect what gives reason to look at an instrument again; one that nothing happened to is not touched.
+    """Collect the instruments to reconsider; those to which nothing happened cost nothing.
 
-    There are four reasons: a source's facts or the pin changed; an event came at a source where it was
-    awaited; a deadline passed; the last decision itself was news.
+    An instrument is due if a source's facts or the pin changed, an awaited event arrived, a deadline passed,
+    or its serving source has just changed.
     """
 
     def __init__(self, book: Book, silence: Silence, watch: ChannelWatch) -> None:
-        """Begin with no instrument."""
         self._book = book
         self._silence = silence
         self._watch = watch
         self._facts = FactChanges()
-        self._parts: dict[str, SourceBook] = {}
-        self._now: set[str] = set()
+        self._books: dict[str, SourceBook] = {}
+        self._due: set[str] = set()
         self._deadlines: Deadlines[str] = Deadlines()
-        self._heeded: dict[str, frozenset[str]] = {}
+        self._triggers: dict[str, frozenset[str]] = {}
         self._pin: str | None = None
 
     def add(self, symbol: str, chain: Sequence[str]) -> None:
-        """Begin with an instrument: it is looked at next time."""
+        """Add an instrument; it is due in the next round."""
         self._facts.add(symbol, chain)
-        self._now.add(symbol)
-        self._parts.update({name: self._book.of(name) for name in chain})
+        self._due.add(symbol)
+        self._books.update({name: self._book.of(name) for name in chain})
 
     def remove(self, symbol: str) -> None:
-        """Forget an instrument; where it is still awaited, its next event is passed over."""
+        """Remove an instrument; an event of it that is still awaited is then ignored."""
         self._facts.remove(symbol)
-        self._now.discard(symbol)
+        self._due.discard(symbol)
         self._deadlines.discard(symbol)
-        self._heeded.pop(symbol, None)
+        self._triggers.pop(symbol, None)
 
-    def look_again(self, symbol: str) -> None:
-        """Have an instrument decided in the next round."""
-        self._now.add(symbol)
+    def reconsider(self, symbol: str) -> None:
+        """Make an instrument due in the next round."""
+        self._due.add(symbol)
 
-    def plan(self, symbol: str, chain: Sequence[str], heeded: Collection[str], times: Iterable[int]) -> None:
-        """Have an instrument decided with the next event at one of the `heeded` sources, or at a time.
+    def plan(
+        self, symbol: str, chain: Sequence[str], triggers: Collection[str], times: Iterable[int]
+    ) -> None:
+        """Make an instrument due at the next event from one of the `triggers` sources, or at a time.
 
-        At a source that lacks something of it only what was lacking matters; that is waited for, too.
+        An event from a source with missing channels counts only if it is of such a channel.
         """
-        if heeded:
-            self._heeded[symbol] = frozenset(heeded)
+        if triggers:
+            self._triggers[symbol] = frozenset(triggers)
         else:
-            self._heeded.pop(symbol, None)
+            self._triggers.pop(symbol, None)
         overdue = symbol in self._watch.overdue
         for name in chain:
-            if overdue or name in heeded or (name, symbol) in self._watch.lacking:
-                self._parts[name].awaited.add(symbol)
+            if overdue or name in triggers or (name, symbol) in self._watch.missing:
+                self._books[name].awaited.add(symbol)
         if (next_ns := min(times, default=None)) is not None:
             self._deadlines.add(symbol, next_ns)
 
@@ -72,29 +73,29 @@ class Agenda:
         serving: Mapping[str, str | None],
         unserved: Set[str],
     ) -> set[str]:
-        """Take out the instruments to decide now."""
-        due, self._now = self._now, set()
+        """Return, and remove, the instruments to reconsider now."""
+        due, self._due = self._due, set()
         if pin != self._pin:
             self._pin = pin
             due.update(serving)
-        due.update(self._facts.look(facts, unserved, self._watch.lacking))
+        due.update(self._facts.check(facts, unserved, self._watch.missing))
         due.update(self._silence.due(now_ns, serving))
         due.update(self._deadlines.due(now_ns))
-        for name, part in self._parts.items():
-            if part.arrived:
-                arrived, part.arrived = part.arrived, set()
-                due.update(symbol for symbol in arrived if self._matters(name, part, symbol))
+        for name, book in self._books.items():
+            if book.arrived:
+                arrived, book.arrived = book.arrived, set()
+                due.update(symbol for symbol in arrived if self._matters(name, book, symbol))
         return due
 
-    def _matters(self, name: str, part: SourceBook, symbol: str) -> bool:
-        """Say whether an event that came decides something; channels have rounds of their own."""
+    def _matters(self, name: str, book: SourceBook, symbol: str) -> bool:
+        """Return whether an event may change the decision about `symbol`."""
         if symbol in self._watch.overdue:
-            self._watch.note((symbol,))
-        if name in self._heeded.get(symbol, ()):
+            self._watch.mark((symbol,))
+        if name in self._triggers.get(symbol, ()):
             return True
-        if (name, symbol) not in self._watch.lacking:
+        if (name, symbol) not in self._watch.missing:
             return False
-        if self._watch.gave(name, symbol):
+        if self._watch.has_resumed(name, symbol):
             return True
-        part.awaited.add(symbol)
+        book.awaited.add(symbol)
         return False

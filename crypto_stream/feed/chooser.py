@@ -1,4 +1,4 @@
-"""Which source is to serve one instrument, by all that is known of its sources now. Pure."""
+"""Choose the source of one instrument, from what is known of its sources now. Pure."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from crypto_stream.feed.channel_watch import ChannelWatch
-from crypto_stream.feed.facts import Facts, Limits
+from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.feed.silence import Silence
 from crypto_stream.market.book import Book
 from crypto_stream.market.status import SourceState
 
-# What is still missing where a state alone says too little.
-_WAITS_FOR: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
+# Explanations of states whose name alone says too little.
+_EXPLANATIONS: Mapping[SourceState, str] = {"connected": "connected, but it has sent no data yet"}
 NOT_CARRIED = "not carried by the pinned source"
 
 
 class Case(NamedTuple):
-    """One instrument to decide: its sources, best first, those that a pin leaves, and who serves it now."""
+    """One instrument: its sources, best first, those that the pin allows, and the one that serves now."""
 
     symbol: str
     chain: tuple[str, ...]
@@ -29,141 +29,141 @@ class Case(NamedTuple):
     pin: str | None
 
 
-class Ready(NamedTuple):
-    """Who could serve, best first, and whether its venue trades it; and why others are in doubt.
+class Candidates(NamedTuple):
+    """The sources that could serve.
 
-    `compared`: prices were, so that any price may change it.
+    `trading` maps them, best first, to whether their venue trades the instrument; `objections` maps sources
+    to why their price may be another coin's. `compared`: prices were compared, so any price may change this.
     """
 
-    trades: dict[str, bool]
-    doubts: dict[str, str]
+    trading: dict[str, bool]
+    objections: dict[str, str]
     compared: bool
 
 
 class Chooser:
-    """Choose among the sources of an instrument, and say why the others are passed over.
+    """Choose among the sources of an instrument, and explain why the others do not serve.
 
-    `held` maps symbols to who is live but in doubt, and why; `revived` (source, symbol) to when what was
-    silent or lacking gave data again.
+    `held_back` maps symbols to the live sources whose price may be another coin's, and why; `resumed` maps
+    (source, symbol) to when silent or missing data resumed.
     """
 
-    def __init__(self, book: Book, limits: Limits, guard: JumpGuard) -> None:
-        """Begin with nothing known."""
+    def __init__(self, book: Book, limits: FailoverTimes, guard: JumpGuard) -> None:
         self.silence = Silence(book, limits)
         self.watch = ChannelWatch(book, limits)
         self.guard = guard
-        self.held: dict[str, dict[str, str]] = {}
-        self.revived: dict[tuple[str, str], int] = {}
+        self.held_back: dict[str, dict[str, str]] = {}
+        self.resumed: dict[tuple[str, str], int] = {}
         self._limits = limits
-        self._began: dict[str, int] = {}  # symbol → when it was first served, where no former life had
+        self._began: dict[str, int] = {}  # symbol → when it was first served, if no previous run did
 
     def forget(self, symbol: str, chain: Iterable[str]) -> None:
-        """Know nothing of an instrument any more but its last price: that is still the same coin's."""
+        """Discard everything about an instrument except its last price, which the guard uses."""
         names = tuple(chain)
         self.silence.forget(symbol, names)
         self.watch.forget(symbol, names)
-        self.held.pop(symbol, None)
+        self.held_back.pop(symbol, None)
         self._began.pop(symbol, None)
         for name in names:
-            self.revived.pop((name, symbol), None)
+            self.resumed.pop((name, symbol), None)
 
     def trades(self, name: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `name` is live for `symbol` and its venue trades it."""
+        """Return whether `name` is live for `symbol` and its venue trades it."""
         return symbol not in facts[name].of(symbol).halted and self.silence.is_live(name, symbol, facts)
 
     def objection(self, name: str, case: Case) -> str | None:
-        """Say why `name`'s price may be another coin's."""
+        """Return why `name`'s price may be another coin's; None if it may serve."""
         symbol, facts = case.symbol, case.facts
         others = (each for each in case.chain if each != name and self.trades(each, symbol, facts))
         return self.guard.objection(symbol, name, others, case.now_ns)
 
-    def ready(self, case: Case) -> Ready:
-        """List who could serve; who stands behind the one that will serve is not looked at."""
+    def candidates(self, case: Case) -> Candidates:
+        """List the sources that could serve; those behind the one that will are not examined."""
         trading: dict[str, bool] = {}
-        doubts: dict[str, str] = {}
+        objections: dict[str, str] = {}
         symbol, current, facts = case.symbol, case.current, case.facts
-        keeps = current in case.allowed and self.trades(current, symbol, facts)
+        current_stays = current in case.allowed and self.trades(current, symbol, facts)
         compared = False
         for name in case.allowed:
             if not self.silence.is_live(name, symbol, facts):
                 continue
-            if name not in (current, case.pin) and not self._comes_up_late(name, case):
-                compared = self.guard.asks()
-                if doubt := self.objection(name, case):
-                    doubts[name] = doubt
+            if name not in (current, case.pin) and not self._is_late_at_startup(name, case):
+                compared = self.guard.is_enabled()
+                if objection := self.objection(name, case):
+                    objections[name] = objection
                     continue
             trades = trading[name] = self.trades(name, symbol, facts)
-            if trades and (name == current or not keeps) and not self.watch.weight(name, symbol):
+            if trades and (name == current or not current_stays) and not self.watch.severity(name, symbol):
                 break
-        return Ready(trading, doubts, compared)
+        return Candidates(trading, objections, compared)
 
-    def hold(self, symbol: str, doubts: Mapping[str, str]) -> dict[str, str]:
-        """Remember who is in doubt, each with its first reason; return who newly is."""
-        before = self.held.pop(symbol, {})
-        if doubts:
-            self.held[symbol] = {name: before.get(name, reason) for name, reason in doubts.items()}
-        return {name: reason for name, reason in doubts.items() if name not in before}
+    def hold_back(self, symbol: str, objections: Mapping[str, str]) -> dict[str, str]:
+        """Hold sources back, each with its first reason; return those that were not yet."""
+        before = self.held_back.pop(symbol, {})
+        if objections:
+            self.held_back[symbol] = {name: before.get(name, reason) for name, reason in objections.items()}
+        return {name: reason for name, reason in objections.items() if name not in before}
 
-    def choose(self, case: Case, ready: Mapping[str, bool]) -> str | None:
-        """Return who is to serve: of those that lack least the first, if it has been well long enough."""
-        trading = self._least_lacking(case.symbol, (name for name, trades in ready.items() if trades))
+    def choose(self, case: Case, candidates: Mapping[str, bool]) -> str | None:
+        """Return the source to serve: the first of the most complete ones that has passed its probation."""
+        trading = self._least_incomplete(case.symbol, (name for name, trades in candidates.items() if trades))
         for name in trading:
             if name == case.current:
                 return name
-            if case.current not in trading or self._proven(name, case):
+            if case.current not in trading or self._passed_probation(name, case):
                 return name
         return None
 
-    def serves(self, symbol: str, name: str, now_ns: int) -> None:
-        """Notice that `name` serves an instrument from now on."""
-        if not self.guard.knows(symbol):
+    def set_serving(self, symbol: str, name: str, now_ns: int) -> None:
+        """Record that `name` serves an instrument from now on."""
+        if not self.guard.has_served(symbol):
             self._began[symbol] = now_ns
-        self.guard.serves(symbol, name)
+        self.guard.set_serving(symbol, name)
 
-    def turning_points(self, case: Case, chosen: str | None, doubts: Iterable[str]) -> Iterator[int]:
-        """Tell the times, past ones too, at which the choice may change although nothing comes."""
-        symbol, probation_ns = case.symbol, self._limits.failback_after
+    def recheck_times(self, case: Case, chosen: str | None, objections: Iterable[str]) -> Iterator[int]:
+        """Yield the times, past ones too, at which the choice may change although no data arrives."""
+        symbol, probation_ns = case.symbol, self._limits.failback_after_ns
         if chosen is not None:
             yield self.silence.quiet_ns(symbol, chosen)
             yield self._began.get(symbol, -probation_ns) + probation_ns
         for name in case.chain:
-            line = case.facts[name].of(symbol)
-            if line.failed:
-                yield line.live_since_ns + probation_ns
-            if (revived_ns := self.revived.get((name, symbol))) is not None:
+            connection = case.facts[name].of(symbol)
+            if connection.failed:
+                yield connection.live_since_ns + probation_ns
+            if (revived_ns := self.resumed.get((name, symbol))) is not None:
                 yield revived_ns + probation_ns
-        for name in doubts:
+        for name in objections:
             if (allowed_ns := self.guard.allowed_ns(symbol, name)) is not None:
-                yield max(allowed_ns, case.now_ns + 1)  # by then, but for what was rounded
+                yield max(allowed_ns, case.now_ns + 1)  # `allowed_ns` is rounded
 
-    def why_lacking(self, source: str | None, symbol: str) -> str | None:
-        """Say what `source` does not give of `symbol` although it should; None where it lacks nothing."""
-        why = self.watch.why(source, symbol) if source else None
+    def missing_at(self, source: str | None, symbol: str) -> str | None:
+        """Return which channels of `symbol` are missing at `source`, in words; None if none is."""
+        why = self.watch.describe(source, symbol) if source else None
         return f"{source}: {why}" if why else None
 
     def why_not(self, name: str, symbol: str, facts: Facts) -> str | None:
-        """Say why `name` is not live for `symbol`, or what of it is lacking; None where all is well."""
-        line = facts[name].of(symbol)
-        if symbol in line.halted:
-            return line.halted[symbol]
+        """Return why `name` is not live for `symbol`, or which channels are missing; None if all is well."""
+        connection = facts[name].of(symbol)
+        if symbol in connection.halted:
+            return connection.halted[symbol]
         if self.silence.is_live(name, symbol, facts):
-            return self.held.get(symbol, {}).get(name) or self.watch.why(name, symbol)
-        if symbol in line.refused:
-            return line.refused[symbol]
-        if line.state != "live":
-            return line.reason or _WAITS_FOR.get(line.state, line.state)
+            return self.held_back.get(symbol, {}).get(name) or self.watch.describe(name, symbol)
+        if symbol in connection.refused:
+            return connection.refused[symbol]
+        if connection.state != "live":
+            return connection.reason or _EXPLANATIONS.get(connection.state, connection.state)
         if (name, symbol) in self.silence.dead:
             return "no data of this instrument although the source is live"
         return "no data of this instrument yet"
 
     def why_none(self, case: Case) -> str:
-        """Say why nothing serves an instrument."""
+        """Return why no source serves an instrument."""
         if not case.allowed:
             return NOT_CARRIED if case.pin else "no source carries it"
         return "; ".join(f"{name}: {self.why_not(name, case.symbol, case.facts)}" for name in case.allowed)
 
     def explain(self, case: Case, chosen: str | None) -> str:
-        """Say why another source serves now."""
+        """Return why another source serves now."""
         symbol, current, allowed = case.symbol, case.current, case.allowed
         if chosen is None:
             return self.why_none(case)
@@ -171,32 +171,32 @@ class Chooser:
             return f"{chosen} is live"
         if current not in allowed:
             return f"pinned to {case.pin}"
-        if why := self.why_lacking(current, symbol):
+        if why := self.missing_at(current, symbol):
             return why
         if allowed.index(chosen) < allowed.index(current):
             return f"{chosen} is preferred and live"
         return f"{current}: {self.why_not(current, symbol, case.facts)}"
 
-    def _comes_up_late(self, name: str, case: Case) -> bool:
-        """Say whether `name` is the better source that was a moment slower at the very first start.
+    def _is_late_at_startup(self, name: str, case: Case) -> bool:
+        """Return whether `name` is preferred and was a moment slower at the very first start.
 
-        Which of two coins is meant is then for the order of the settings to say, not for chance.
+        It is not compared then: the order of the settings, not chance, decides which of two coins is meant.
         """
         began_ns = self._began.get(case.symbol)
         if case.current is None or began_ns is None or case.facts[name].of(case.symbol).failed:
             return False
         is_better = case.chain.index(name) < case.chain.index(case.current)
-        return is_better and case.now_ns - began_ns < self._limits.failback_after
+        return is_better and case.now_ns - began_ns < self._limits.failback_after_ns
 
-    def _least_lacking(self, symbol: str, names: Iterable[str]) -> list[str]:
-        weights = {name: self.watch.weight(name, symbol) for name in names}
-        least = min(weights.values(), default=0)
-        return [name for name, weight in weights.items() if weight == least]
+    def _least_incomplete(self, symbol: str, names: Iterable[str]) -> list[str]:
+        severities = {name: self.watch.severity(name, symbol) for name in names}
+        least = min(severities.values(), default=0)
+        return [name for name, severity in severities.items() if severity == least]
 
-    def _proven(self, name: str, case: Case) -> bool:
-        """Say whether a better source has been well long enough to serve again; one that never failed has."""
-        line = case.facts[name].of(case.symbol)
-        if line.failed and case.now_ns - line.live_since_ns < self._limits.failback_after:
+    def _passed_probation(self, name: str, case: Case) -> bool:
+        """Return whether a preferred source has been well for `failback_after`, or never failed."""
+        connection = case.facts[name].of(case.symbol)
+        if connection.failed and case.now_ns - connection.live_since_ns < self._limits.failback_after_ns:
             return False
-        revived_ns = self.revived.get((name, case.symbol))
-        return revived_ns is None or case.now_ns - revived_ns >= self._limits.failback_after
+        revived_ns = self.resumed.get((name, case.symbol))
+        return revived_ns is None or case.now_ns - revived_ns >= self._limits.failback_after_ns

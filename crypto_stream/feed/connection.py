@@ -1,6 +1,6 @@
 """One WebSocket connection to a venue: handshake, paced sending, pings, frames, and its end as one error.
 
-Everything a venue or the network can do ends here as a VenueError whose text is the reason people see.
+Whatever the venue or the network does becomes a VenueError; its text is the reason that users see.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from websockets.exceptions import ConnectionClosed
 from crypto_stream.errors import VenueError
 from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
 from crypto_stream.feed.opening import open_socket
-from crypto_stream.feed.venue_socket import Take, VenueSocket
+from crypto_stream.feed.venue_socket import MessageHandler, VenueSocket
 
 
 class Recorder(Protocol):
-    """Takes raw frames as they come and go."""
+    """Records raw frames in both directions."""
 
     def write(self, kind: str, text: str) -> None:
-        """Keep what was done; `kind` is connect or send."""
+        """Record a connect or a sent frame; `kind` is connect or send."""
 
     def received(self, frame: bytes) -> None:
-        """Keep one frame."""
+        """Record a received frame."""
 
 
 class Connection:
-    """An open connection. `run` must run beside `read`; it sends and pings."""
+    """An open connection. `run`, which sends and pings, must run concurrently with `read`.
+
+    `sent` is called with each request when it is sent.
+    """
 
     def __init__(
         self,
@@ -40,41 +43,40 @@ class Connection:
         sent: Callable[[Request], None],
         recorder: Recorder | None,
     ) -> None:
-        """Report each request to `sent` at the moment it goes out."""
         self._socket = socket
         self._limits = limits
         self._sent = sent
         self._recorder = recorder
-        # Bounded by those who ask: everything once, then what is dead or late, each after a pause.
+        # Bounded by the callers: each subscribes once, and resubscribes only after a pause.
         self._requests: deque[Request] = deque()
         self._more = asyncio.Event()
         self._frame_s = time.monotonic()
         self._fault: str | None = None
 
-    def ask(self, requests: Sequence[Request]) -> None:
-        """Queue requests; they go out one by one at the venue's pace."""
+    def queue(self, requests: Sequence[Request]) -> None:
+        """Queue requests, which are sent one at a time at the venue's rate limit."""
         self._requests.extend(requests)
         self._more.set()
 
     def reply(self, text: str) -> None:
-        """Answer what the venue itself asked, before anything that is queued."""
+        """Answer a request of the venue, ahead of the queue."""
         self._requests.appendleft(Request(text))
         self._more.set()
 
     @property
-    def asking(self) -> bool:
-        """Whether requests still wait to be sent."""
+    def has_unsent(self) -> bool:
+        """Whether requests are queued."""
         return bool(self._requests)
 
     def abort(self, reason: str) -> None:
-        """End the connection at once, without the close handshake a dead peer would not answer."""
+        """End the connection at once, without a close handshake, which a dead peer would not answer."""
         self._fault = self._fault or reason
         self._socket.transport.abort()
 
-    async def read(self, take: Take) -> None:
-        """Have `take` called with all frames, those of one read together, until the connection ends.
+    async def read(self, handle: MessageHandler) -> None:
+        """Pass all frames to `handle`, those of one read together, until the connection ends.
 
-        VenueError then says why. What `take` raises itself ends the connection too.
+        Raises VenueError with the reason. An exception of `handle` ends the connection, and is raised too.
         """
 
         def received(frames: Sequence[bytes]) -> None:
@@ -82,7 +84,7 @@ class Connection:
             if self._recorder:
                 for frame in frames:
                     self._recorder.received(frame)
-            take(frames)
+            handle(frames)
 
         await self._socket.deliver(received)
         raise VenueError(self._fault or self._socket.fault or _why_closed(self._socket))
@@ -105,7 +107,7 @@ class Connection:
             self._more.clear()
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
-        """Ping after silence, or always; a venue that gives no frame within as long again is given up."""
+        """Ping regularly or after silence; abort if the venue sends nothing for as long again."""
         every_s = keepalive.every_s
         due_s = time.monotonic() + every_s
         while True:
@@ -120,7 +122,7 @@ class Connection:
                     self._ping() if keepalive.text is None else self._ask_for_pong(_text(keepalive))
                 )
             except ConnectionClosed:
-                return  # the reader is told why
+                return  # `read` raises the reason
             if not answered:
                 self.abort(f"no answer to a ping within {every_s:g} s")
                 return
@@ -145,7 +147,7 @@ class Connection:
         try:
             await self._socket.send(text)
         except ConnectionClosed:
-            return False  # the reader is told why
+            return False  # `read` raises the reason
         if self._recorder:
             self._recorder.write("send", text)
         return True
@@ -161,16 +163,16 @@ async def open_connection(
     sent: Callable[[Request], None],
     recorder: Recorder | None = None,
 ) -> AsyncIterator[Connection]:
-    """Connect to one host of a venue within `connect_s`; VenueError says why it could not be."""
+    """Connect to one host of a venue within `connect_s`; raise VenueError with the reason if that fails."""
     url = address.rstrip("/") + opening.path
     if recorder:
         recorder.write("connect", url)
     socket = await open_socket(
-        url, headers=opening.headers, most_bytes=limits.frame_bytes, connect_s=connect_s
+        url, headers=opening.headers, max_bytes=limits.frame_bytes, connect_s=connect_s
     )
     try:
         connection = Connection(socket, limits, sent, recorder)
-        connection.ask([Request(text) for text in opening.greeting])
+        connection.queue([Request(text) for text in opening.greeting])
         yield connection
     finally:
         await socket.close()

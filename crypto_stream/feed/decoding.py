@@ -1,4 +1,4 @@
-"""What handlers need to read a venue's JSON: types of its numbers, exact texts, lists with odd entries."""
+"""Helpers of handlers for reading JSON: number types, exact decimal texts, lists with unusual entries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import msgspec
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.market.decimals import decimal_text
 
-# Types of a venue's JSON. A key of order is what `Update.key` and `Trade.key` take.
+# Types of a venue's JSON. A VenueKey orders events: `Update.key` and `Trade.key`.
 VenueKey = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Since the epoch, in ms; of an event also in us or ns, which the feed tells by their size and brings to ms.
+# Since the epoch, in ms. Events may also use us or ns: the feed detects that by size and converts to ms.
 VenueTime = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Of a bar, in ms. Past the year 2100 it is another unit or nonsense.
+# Of a bar, in ms. Beyond the year 2100 it is another unit or invalid.
 BarTime = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
-# Of a list that a venue's REST interface gives: more would be nonsense, and too much work in one piece.
+# Of a list from a venue's REST interface: a longer one would be invalid, and would block the event loop.
 VenueList = msgspec.Meta(max_length=20_000)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,24 +39,24 @@ def microseconds(moment: datetime) -> int:
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn everything that a wrong text of a venue can raise into MalformedFrame."""
+    """Turn every exception that malformed data can cause into MalformedFrame."""
     try:
         yield
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedFrame(f"{what}: {error}") from None
 
 
-def read_each(raws: Sequence[msgspec.Raw], *ways: Callable[[msgspec.Raw], Entry]) -> list[Entry]:
-    """Read each entry of a venue's list by the first of `ways` that can; one that none can read is left out.
+def read_each(raws: Sequence[msgspec.Raw], *decoders: Callable[[msgspec.Raw], Entry]) -> list[Entry]:
+    """Decode each entry of a list with the first of `decoders` that can; skip those that none can decode.
 
-    Raises ValueError where the first way reads none of them: then it is the list that is another.
+    Raises ValueError if the first decoder can decode no entry: then the format of the list has changed.
     """
     found: list[Entry] = []
     as_expected = 0
     for raw in raws:
-        for number, read in enumerate(ways):
+        for number, decode in enumerate(decoders):
             try:
-                found.append(read(raw))
+                found.append(decode(raw))
                 as_expected += number == 0
                 break
             except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Which instruments the sources' facts may decide anew, found by comparing connections. Pure."""
+"""Which instruments are affected by changes of the sources' facts. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from crypto_stream.feed.facts import Facts, SourceFacts
 
 
 class _Connection:
-    """A connection, the instruments that it carries, and how it was seen last."""
+    """A connection, its instruments, and its facts as last seen."""
 
-    __slots__ = ("begun_ns", "facts", "halted", "live", "refused", "said", "source", "symbols")
+    __slots__ = ("begun_ns", "explanation", "facts", "halted", "live", "refused", "source", "symbols")
 
     def __init__(self, source: str, facts: SourceFacts) -> None:
         self.source = source
@@ -18,40 +18,38 @@ class _Connection:
         self.symbols: set[str] = set()
         self.live: tuple[object, ...] | None = None
         self.begun_ns = 0
-        self.said: tuple[object, ...] = ()
+        self.explanation: tuple[object, ...] = ()
         self.halted: dict[str, str] = {}
         self.refused: dict[str, str] = {}
 
 
 class FactChanges:
-    """Compare each connection with how it was seen last; what did not change costs its instruments nothing.
+    """Compare each connection with its facts as last seen; instruments of an unchanged one cost nothing.
 
-    Which connection carries an instrument must not change while the instrument is here: give it `remove` and
-    `add` where it does.
+    An instrument must not change its connection: `remove` and `add` it instead.
     """
 
     def __init__(self) -> None:
-        """Begin with no instrument."""
         self._connections: dict[tuple[str, int], _Connection] = {}
         self._new: dict[str, Sequence[str]] = {}
 
     def add(self, symbol: str, chain: Sequence[str]) -> None:
-        """Look after `symbol` at the sources of its chain."""
+        """Follow `symbol` at the sources of its chain."""
         self._new[symbol] = chain
 
     def remove(self, symbol: str) -> None:
-        """Look after it no more."""
+        """No longer follow `symbol`."""
         self._new.pop(symbol, None)
         for connection in self._connections.values():
             connection.symbols.discard(symbol)
 
-    def look(self, facts: Facts, unserved: Set[str], lacking: Collection[tuple[str, str]]) -> Iterable[str]:
-        """Name the instruments to decide anew.
+    def check(self, facts: Facts, unserved: Set[str], missing: Collection[tuple[str, str]]) -> Iterable[str]:
+        """Return the instruments to reconsider.
 
-        What a source says while it is not live concerns only the `unserved` ones, whose reason it is. A new
-        connection concerns what is `lacking` (source, symbol), too: it may be given there.
+        Reasons of a source that is not live affect only the `unserved` instruments, because they are shown. A
+        new connection may deliver what is `missing` (source, symbol).
         """
-        self._place(facts)
+        self._assign(facts)
         found: set[str] = set()
         for connection in self._connections.values():
             now, symbols = connection.facts, connection.symbols
@@ -62,34 +60,34 @@ class FactChanges:
                 found |= symbols
             if begun_ns != connection.begun_ns:
                 connection.begun_ns = begun_ns
-                found.update(symbol for source, symbol in lacking if source == connection.source)
+                found.update(symbol for source, symbol in missing if source == connection.source)
             if now.halted != connection.halted:
                 before, connection.halted = connection.halted, dict(now.halted)
                 found |= symbols & _differing(before, connection.halted)
-            if unserved and (anew := self._said_anew(connection, state)):
-                found |= anew & symbols & unserved
+            if unserved and (changed := self._reasons_changed(connection, state)):
+                found |= changed & symbols & unserved
         return found
 
-    def _said_anew(self, connection: _Connection, state: str) -> Set[str]:
-        """Name those whose reason, should nothing serve them, may be another one now."""
-        said, refused = (state, connection.facts.reason), connection.facts.refused
-        before, was_refused = connection.said, connection.refused
-        if refused != was_refused:
+    def _reasons_changed(self, connection: _Connection, state: str) -> Set[str]:
+        """Return the instruments whose reason for being unserved may have changed."""
+        explanation, refused = (state, connection.facts.reason), connection.facts.refused
+        before, refused_before = connection.explanation, connection.refused
+        if refused != refused_before:
             connection.refused = dict(refused)
-        if said != before:
-            connection.said = said
+        if explanation != before:
+            connection.explanation = explanation
             return connection.symbols
-        return _differing(was_refused, connection.refused)
+        return _differing(refused_before, connection.refused)
 
-    def _place(self, facts: Facts) -> None:
-        """Find out which connections carry the new instruments."""
+    def _assign(self, facts: Facts) -> None:
+        """Assign new instruments to their connections."""
         for symbol, chain in self._new.items():
             for source in chain:
-                line = facts[source].of(symbol)
-                key = (source, id(line))
+                source_facts = facts[source].of(symbol)
+                key = (source, id(source_facts))
                 connection = self._connections.get(key)
                 if connection is None:
-                    connection = self._connections[key] = _Connection(source, line)
+                    connection = self._connections[key] = _Connection(source, source_facts)
                 connection.symbols.add(symbol)
         self._new.clear()
 

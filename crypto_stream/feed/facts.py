@@ -1,4 +1,4 @@
-"""What must be known of a source to decide about it. Pure."""
+"""The facts about a source on which failover and standby decide. Pure."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from crypto_stream.market.status import SourceState
 
 
 class SourceFacts(Protocol):
-    """What must be known of a source to decide; times on the monotonic clock, in ns."""
+    """The facts about a source or connection; times on the monotonic clock, in ns."""
 
     def of(self, symbol: str) -> SourceFacts:
         """Return the facts of the connection that carries an instrument."""
 
     @property
     def state(self) -> SourceState:
-        """Where the source stands."""
+        """The state of the source."""
 
     @property
     def reason(self) -> str | None:
-        """Why it stands there."""
+        """Why it is in that state."""
 
     @property
     def failed(self) -> bool:
-        """Whether it ever was stale or lost."""
+        """Whether it was ever stale or lost."""
 
     @property
     def live_since_ns(self) -> int:
-        """When its present live time began."""
+        """Since when it has been live."""
 
     @property
     def unbroken_since_ns(self) -> int:
-        """Since when no data can have been missed; a planned move breaks nothing."""
+        """Since when no data can have been missed; a planned move to a new connection misses none."""
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Why it does not carry some of the instruments asked for."""
+        """Why it does not deliver some of the requested instruments."""
 
     @property
     def halted(self) -> Mapping[str, str]:
-        """Which instruments the venue itself says do not trade now, in its own words."""
+        """The instruments that do not trade now according to the venue, and its word for it."""
 
 
 Facts = Mapping[str, SourceFacts]
 
 
-class Limits(NamedTuple):
-    """The times of failover, in ns."""
+class FailoverTimes(NamedTuple):
+    """The time limits of failover."""
 
-    stale_after: int
-    quiet_after: int
-    failback_after: int
+    stale_after_ns: int
+    quiet_after_ns: int
+    failback_after_ns: int

@@ -1,4 +1,4 @@
-"""Which source serves which instrument, and why. Pure: facts in, decisions out."""
+"""Decide which source serves which instrument, and why. Pure: facts in, decisions out."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from crypto_stream.feed.agenda import Agenda
 from crypto_stream.feed.channel_watch import Round
-from crypto_stream.feed.channels import HEAVY, Lack
 from crypto_stream.feed.chooser import NOT_CARRIED as NOT_CARRIED
-from crypto_stream.feed.chooser import Case, Chooser, Ready
-from crypto_stream.feed.facts import Facts, Limits
+from crypto_stream.feed.chooser import Candidates, Case, Chooser
+from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.feed.guard import JumpGuard
-from crypto_stream.feed.repeats import Repeats
+from crypto_stream.feed.missing_channels import MAJOR, MissingChannel
+from crypto_stream.feed.resubscribe_timer import ResubscribeTimer
 from crypto_stream.market.book import Book
 
-_MOST_SAID = 10
+_MAX_TROUBLES = 10
 
 
-class Held(NamedTuple):
-    """A live source that does not serve an instrument, as its price may be another coin's."""
+class HeldBack(NamedTuple):
+    """A live source that must not serve an instrument, because its price may be another coin's."""
 
     source: str
     symbol: str
@@ -28,7 +28,7 @@ class Held(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One instrument's new serving source (None: no live one) and why."""
+    """An instrument's new serving source (None: no live one), and why."""
 
     symbol: str
     before: str | None
@@ -37,49 +37,55 @@ class Change(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What one round found: changes to publish, (source, symbol) to ask for again, and who is newly held.
+    """The result of one round.
 
-    `lacks`: channels newly found to give nothing. `move`: sources that lack the same for so many and so long
-    that only a new connection may help.
+    `changes` are to be published, `resubscribe` contains (source, symbol); `held_back` and
+    `missing_channels` only what is new. `move`: sources with so much missing for so long that only a new
+    connection may help.
     """
 
     changes: list[Change]
     resubscribe: list[tuple[str, str]]
-    held: list[Held]
-    lacks: list[Lack]
+    held_back: list[HeldBack]
+    missing_channels: list[MissingChannel]
     move: list[str]
 
 
 class Failover:
-    """Keep each instrument served by the first source of its chain that is live for it and lacks nothing.
+    """Serve each instrument from the first source of its chain that is live for it and misses no channel.
 
-    Where all lack something, by the one that lacks least. A round costs what has changed since the last one,
-    and what falls due; instruments to which nothing happened are not looked at (see `Agenda`).
+    If all of them miss channels, the most complete one serves. The cost of a round depends only on what has
+    changed or is due; other instruments are not examined (see `Agenda`).
 
-    `chains` maps symbols to sources, best first; no pin excludes a source in `always`. The present result:
-    `serving`, `reasons` (why nothing serves it), `stands_in` (whose values are shown, stale, as its venue
-    says that the instrument does not trade) and `held` (by symbol, who is live but in doubt, and why).
+    `chains` maps symbols to sources, best first; a pin does not exclude the sources in `always`. The current
+    result, by symbol: `serving`, `reasons` (why no source serves it), `halted_source` (the source whose
+    values are shown, stale, because its venue has halted the instrument) and `held_back` (live sources that
+    must not serve it, and why).
     """
 
     def __init__(
         self,
         chains: Mapping[str, Sequence[str]],
         book: Book,
-        limits: Limits,
+        limits: FailoverTimes,
         always: Sequence[str] = (),
         guard: JumpGuard | None = None,
     ) -> None:
-        """Begin with nothing served; without a guard any price may follow any other."""
+        """Start with nothing served; without a guard prices may jump by any distance."""
         self.chains: dict[str, tuple[str, ...]] = {}
         self.serving: dict[str, str | None] = {}
         self.reasons: dict[str, str] = {}
-        self.stands_in: dict[str, str] = {}
+        self.halted_source: dict[str, str] = {}
         self.guard = guard or JumpGuard(book, 0)
         self._chooser = Chooser(book, limits, self.guard)
-        self.silence, self.watch, self.held = self._chooser.silence, self._chooser.watch, self._chooser.held
+        self.silence, self.watch, self.held_back = (
+            self._chooser.silence,
+            self._chooser.watch,
+            self._chooser.held_back,
+        )
         self._always = frozenset(always)
         self._agenda = Agenda(book, self.silence, self.watch)
-        self._repeats = Repeats(limits.quiet_after)
+        self._resubscribe_timer = ResubscribeTimer(limits.quiet_after_ns)
         self._unserved: set[str] = set()
         self._watched: dict[str, tuple[str, ...]] = {}
         self._order: dict[str, int] = {}
@@ -88,93 +94,93 @@ class Failover:
             self.add(symbol, chain)
 
     def add(self, symbol: str, chain: Sequence[str]) -> None:
-        """Carry another instrument, from the next round on; ValueError where it is carried already.
+        """Add an instrument; raise ValueError if it exists already.
 
-        A source that gave data of it since it connected can serve it at once.
+        Sources that have delivered data of it since they connected can serve it in the next round.
         """
         if symbol in self.chains:
-            raise ValueError(f"{symbol} is there already")
+            raise ValueError(f"{symbol} exists already")
         self.chains[symbol] = tuple(chain)
         self._watched[symbol] = tuple(name for name in chain if name not in self._always)
         self.serving[symbol] = None
         self.reasons[symbol] = "no data yet"
         self._unserved.add(symbol)
         self._order[symbol] = self._added = self._added + 1
-        self._repeats.carried.update(chain)
+        self._resubscribe_timer.carried.update(chain)
         self._agenda.add(symbol, self.chains[symbol])
 
     def remove(self, symbol: str) -> None:
-        """Carry an instrument no more; KeyError where it is not carried. No change tells of it.
+        """Remove an instrument, without a `Change`; raise KeyError if it does not exist.
 
-        Its last price is kept: should it come back, it is still the same coin.
+        Its last price is retained: if it is added again, it must still be the same coin.
         """
         chain = self.chains.pop(symbol)
         for known in (self._watched, self.serving, self.reasons, self._order):
             del known[symbol]
-        self.stands_in.pop(symbol, None)
+        self.halted_source.pop(symbol, None)
         self._unserved.discard(symbol)
-        self._repeats.carried.subtract(chain)
+        self._resubscribe_timer.carried.subtract(chain)
         for name in chain:
-            self._repeats.over((name, symbol))
+            self._resubscribe_timer.stop((name, symbol))
         self._agenda.remove(symbol)
         self._chooser.forget(symbol, chain)
 
     def decide(self, now_ns: int, facts: Facts, pin: str | None = None) -> Decision:
-        """Go round once; with `pin` only that source may serve real instruments.
+        """Run one round; with `pin` only that source may serve real instruments.
 
-        `facts` are those of the same sources each time.
+        `facts` must contain the same sources each time.
         """
         due = self._agenda.due(now_ns, facts, pin, self.serving, self._unserved)
         for symbol in due:
-            self._revive(symbol, facts)
-        self.watch.note(due)
-        decision = Decision([], [], [], self._lacks(now_ns, facts), [])
-        due.update(lack.symbol for lack in decision.lacks)
+            self._clear_resumed(symbol, facts)
+        self.watch.mark(due)
+        decision = Decision([], [], [], self._find_missing(now_ns, facts), [])
+        due.update(each.symbol for each in decision.missing_channels)
         for symbol in sorted(due, key=self._order.__getitem__):
             self._decide(self._case(symbol, now_ns, facts, pin), decision)
-        again = self._repeats.due(now_ns)
+        again = self._resubscribe_timer.due(now_ns)
         again.sort(key=lambda key: self._order[key[1]])
         decision.resubscribe.extend(again)
-        decision.move.extend(self._repeats.moves(again, self.watch.lacking))
+        decision.move.extend(self._resubscribe_timer.sources_to_move(again, self.watch.missing))
         return decision
 
-    def short(self) -> set[str]:
-        """Name the sources that serve an instrument without its prices or trades."""
+    def incomplete(self) -> set[str]:
+        """Return the sources that serve an instrument without its top of book or trades."""
         return {
             source
-            for source, symbol in self.watch.lacking
-            if self.serving[symbol] == source and self.watch.weight(source, symbol) >= HEAVY
+            for source, symbol in self.watch.missing
+            if self.serving[symbol] == source and self.watch.severity(source, symbol) >= MAJOR
         }
 
-    def why_lacking(self, source: str | None, symbol: str) -> str | None:
-        """Say what `source` does not give of `symbol` although it should; None where it lacks nothing."""
-        return self._chooser.why_lacking(source, symbol)
+    def missing_at(self, source: str | None, symbol: str) -> str | None:
+        """Return which channels of `symbol` are missing at `source`, in words; None if none is."""
+        return self._chooser.missing_at(source, symbol)
 
     def why_not(self, name: str, symbol: str, facts: Facts) -> str | None:
-        """Say why `name` is not live for `symbol`, or what of it is lacking; None where all is well."""
+        """Return why `name` is not live for `symbol`, or which channels are missing; None if all is well."""
         return self._chooser.why_not(name, symbol, facts)
 
-    def at_a_loss(self) -> set[tuple[str, ...]]:
-        """Name the chains of instruments whose live sources may not serve: every other one is needed."""
-        doubtful = self.held.keys() | self.stands_in.keys()
-        return {self.chains[symbol] for symbol in doubtful if self.serving[symbol] is None}
+    def needs_all_sources(self) -> set[tuple[str, ...]]:
+        """Return chains whose live sources must not serve an instrument, so that all others are needed."""
+        unusable = self.held_back.keys() | self.halted_source.keys()
+        return {self.chains[symbol] for symbol in unusable if self.serving[symbol] is None}
 
     def troubles(self) -> list[str]:
-        """Say in sentences who is held back, the first ten."""
-        held = [
+        """Return the first ten sources held back, as sentences."""
+        held_back = [
             f"{name} is held back for {symbol}: {reason}"
-            for symbol in sorted(self.held, key=self._order.__getitem__)
-            for name, reason in self.held[symbol].items()
+            for symbol in sorted(self.held_back, key=self._order.__getitem__)
+            for name, reason in self.held_back[symbol].items()
         ]
-        more = len(held) - _MOST_SAID
-        return held if more <= 0 else [*held[:_MOST_SAID], f"and {more} more held back"]
+        more = len(held_back) - _MAX_TROUBLES
+        return held_back if more <= 0 else [*held_back[:_MAX_TROUBLES], f"and {more} more held back"]
 
     def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
+        """Return whether `source` is live for `symbol`: connected, fresh, with data since it connected."""
         return self.silence.is_live(source, symbol, facts)
 
-    def doubt(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
-        """Say why `name`, live, would not serve `symbol` next: halted there, or perhaps another coin."""
+    def objection(self, name: str, symbol: str, facts: Facts, now_ns: int) -> str | None:
+        """Return why the live source `name` could not serve `symbol`: halted, or perhaps another coin."""
         halted = facts[name].of(symbol).halted.get(symbol)
         return halted or self._chooser.objection(name, self._case(symbol, now_ns, facts, None))
 
@@ -192,46 +198,46 @@ class Failover:
             pin=pin,
         )
 
-    def _revive(self, symbol: str, facts: Facts) -> None:
+    def _clear_resumed(self, symbol: str, facts: Facts) -> None:
         chain = self.chains[symbol]
-        back = self.watch.forgive(symbol, chain, facts) | self.silence.forgive(symbol, chain)
-        self._chooser.revived.update(back)
+        back = self.watch.clear_resumed(symbol, chain, facts) | self.silence.clear_resumed(symbol, chain)
+        self._chooser.resumed.update(back)
         for key in back:
-            if key not in self.silence.dead and key not in self.watch.lacking:
-                self._repeats.over(key)
+            if key not in self.silence.dead and key not in self.watch.missing:
+                self._resubscribe_timer.stop(key)
 
-    def _lacks(self, now_ns: int, facts: Facts) -> list[Lack]:
+    def _find_missing(self, now_ns: int, facts: Facts) -> list[MissingChannel]:
         live = partial(self._chooser.trades, facts=facts)
-        found = self.watch.look(Round(now_ns, facts, self._watched, live, self.guard.comparable))
-        for lack in found:
-            self._repeats.wants((lack.source, lack.symbol))
-        found.sort(key=lambda lack: self._order[lack.symbol])
-        return [lack._replace(served=self.serving[lack.symbol] == lack.source) for lack in found]
+        found = self.watch.check(Round(now_ns, facts, self._watched, live, self.guard.comparable))
+        for each in found:
+            self._resubscribe_timer.start((each.source, each.symbol))
+        found.sort(key=lambda each: self._order[each.symbol])
+        return [each._replace(served=self.serving[each.symbol] == each.source) for each in found]
 
     def _decide(self, case: Case, decision: Decision) -> None:
-        """Decide about one instrument, and when to do so next."""
+        """Decide about one instrument, and when to reconsider it."""
         symbol, chooser = case.symbol, self._chooser
-        self._judge_silence(case)
-        ready = chooser.ready(case)
-        newly_held = chooser.hold(symbol, ready.doubts)
-        decision.held.extend(Held(name, symbol, reason) for name, reason in newly_held.items())
-        chosen = chooser.choose(case, ready.trades)
+        self._check_silence(case)
+        candidates = chooser.candidates(case)
+        newly_held_back = chooser.hold_back(symbol, candidates.objections)
+        decision.held_back.extend(HeldBack(name, symbol, reason) for name, reason in newly_held_back.items())
+        chosen = chooser.choose(case, candidates.trading)
         if chosen != case.current:
             decision.changes.append(Change(symbol, case.current, chosen, chooser.explain(case, chosen)))
             self.serving[symbol] = chosen
-            self._agenda.look_again(symbol)  # who serves now is judged by other rules than who may
+            self._agenda.reconsider(symbol)  # other rules apply to a serving source
             if chosen is not None:
-                chooser.serves(symbol, chosen, case.now_ns)
+                chooser.set_serving(symbol, chosen, case.now_ns)
         if chosen is None:
             self.reasons[symbol] = chooser.why_none(case)
             self._unserved.add(symbol)
         else:
             self._unserved.discard(symbol)
-        self._let_stand_in(symbol, chosen, ready.trades)
-        self._plan(case, chosen, ready)
+        self._show_halted(symbol, chosen, candidates.trading)
+        self._plan(case, chosen, candidates)
 
-    def _judge_silence(self, case: Case) -> None:
-        if case.current is not None and self.silence.look(
+    def _check_silence(self, case: Case) -> None:
+        if case.current is not None and self.silence.check(
             now_ns=case.now_ns,
             symbol=case.symbol,
             chain=case.chain,
@@ -239,27 +245,27 @@ class Failover:
             facts=case.facts,
             comparable=self.guard.comparable,
         ):
-            self._repeats.wants((case.current, case.symbol))
-            self.watch.note((case.symbol,))
+            self._resubscribe_timer.start((case.current, case.symbol))
+            self.watch.mark((case.symbol,))
 
-    def _let_stand_in(self, symbol: str, chosen: str | None, ready: Mapping[str, bool]) -> None:
-        """Where nobody trades the instrument, show what the first venue says that halted it."""
-        name = next(iter(ready), None) if chosen is None else None
+    def _show_halted(self, symbol: str, chosen: str | None, candidates: Mapping[str, bool]) -> None:
+        """If all live sources have halted the instrument, show the values of the first one."""
+        name = next(iter(candidates), None) if chosen is None else None
         if name is None:
-            self.stands_in.pop(symbol, None)
+            self.halted_source.pop(symbol, None)
         else:
-            self.stands_in[symbol] = name
+            self.halted_source[symbol] = name
 
-    def _plan(self, case: Case, chosen: str | None, ready: Ready) -> None:
-        """Say which events and which times may change what was decided."""
+    def _plan(self, case: Case, chosen: str | None, candidates: Candidates) -> None:
+        """Determine which events and times may change the decision."""
         symbol, chain, facts = case.symbol, case.chain, case.facts
         is_silent = chosen is not None and self.silence.follow(case.now_ns, symbol, chosen)
-        heeded = [
+        triggers = [
             name
             for name in chain
             if is_silent
-            or ready.compared
+            or candidates.compared
             or (facts[name].of(symbol).state == "live" and not self.is_live(name, symbol, facts))
         ]
-        points = self._chooser.turning_points(case, chosen, ready.doubts)
-        self._agenda.plan(symbol, chain, heeded, (at_ns for at_ns in points if at_ns > case.now_ns))
+        points = self._chooser.recheck_times(case, chosen, candidates.objections)
+        self._agenda.plan(symbol, chain, triggers, (at_ns for at_ns in points if at_ns > case.now_ns))

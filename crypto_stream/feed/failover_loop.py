@@ -1,4 +1,4 @@
-"""What one turn of the failover loop does: judge the sources, decide who serves, connect what is wanted."""
+"""One round of the failover loop: check the sources, decide which serves what, connect those needed."""
 
 from __future__ import annotations
 
@@ -8,136 +8,135 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from crypto_stream.feed.channels import WHAT, Lack
 from crypto_stream.feed.failover import Change, Decision, Failover
-from crypto_stream.feed.split import KeptSource
+from crypto_stream.feed.missing_channels import DESCRIPTIONS, MissingChannel
+from crypto_stream.feed.split import ManagedSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.channels import Channel
 from crypto_stream.market.instruments import few
 
-# Sources, which are few, are judged this often: their silence has no event of its own. Deadlines of
-# instruments, which may be very many, wait for the next turn, so that those close together share one.
-_TURN_EVERY_S = 0.1
-# A look that comes later than this means that we were blocked (or the machine slept), not the venues: what
-# waits in the sockets is read first, for as long again.
+# The few sources are checked this often, because silence causes no event. Deadlines of instruments, of which
+# there may be many, wait for the next round, so that those close together share one.
+_ROUND_EVERY_S = 0.1
+# A round that is later than this means that this process was blocked (or the machine slept), not the venues:
+# for as long again, nothing is judged, so that what arrived meanwhile can be read first.
 _BLOCKED_NS = 1_000_000_000
 
 log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Who is told what the loop decides."""
+    """Receives the decisions of the loop."""
 
     def switched(self, changes: list[Change]) -> None:
-        """Instruments changed their serving source."""
+        """Handle changes of serving sources."""
 
     def sources_changed(self) -> None:
-        """A source changed its state."""
+        """Handle a change of a source's state."""
 
 
 class FailoverLoop:
-    """The sources, who serves what, and the pin; `changed` must be called when a source's state changes.
+    """The sources, the failover state and the pin; `changed` must be called when a source's state changes.
 
-    A turn costs what its sources cost, and the instruments of which something changed or fell due.
+    The cost of a round depends on the number of sources, and of instruments that changed or are due.
 
-    `lacking` is told which channels were just found to give nothing although they should.
+    `on_missing` is called with newly missing channels.
     """
 
     def __init__(
-        self, sources: Mapping[str, KeptSource], failover: Failover, standby: Standby, pin: str | None
+        self, sources: Mapping[str, ManagedSource], failover: Failover, standby: Standby, pin: str | None
     ) -> None:
-        """Join the parts; nothing runs yet."""
         self.sources = sources
         self.failover = failover
         self.standby = standby
         self.pin = pin
-        self.lacking: Callable[[list[Lack]], None] = _nobody
+        self.on_missing: Callable[[list[MissingChannel]], None] = _ignore
         self._wake = asyncio.Event()
         self._states: dict[str, str] = {}
-        self._looked_ns: int | None = None
+        self._last_round_ns: int | None = None
         self._judge_from_ns = 0
 
     def changed(self) -> None:
-        """Decide again soon."""
+        """Run the next round at once."""
         self._wake.set()
 
     def pin_to(self, source: str | None) -> None:
-        """Let only `source` serve; None lets the order decide again."""
+        """Let only `source` serve; None restores the order of preference."""
         self.pin = source
         self._wake.set()
 
     def add(self, symbol: str, chain: Sequence[str]) -> None:
-        """Serve another instrument, from the sources of its chain."""
+        """Add an instrument, served by the sources of its chain."""
         self.failover.add(symbol, chain)
         self.standby.add(tuple(chain))
         self._wake.set()
 
     def remove(self, symbol: str) -> None:
-        """Serve an instrument no more; who reads `serving` by its symbol must have let go of it before."""
+        """Remove an instrument; callers must no longer look it up in `serving`."""
         chain = self.failover.chains[symbol]
         self.failover.remove(symbol)
         self.standby.remove(chain)
         self._wake.set()
 
     async def wait(self) -> None:
-        """Return when something changed, or when it is time to judge the sources and what fell due."""
+        """Wait until something changes or the next round is due."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TURN_EVERY_S):
+            async with asyncio.timeout(_ROUND_EVERY_S):
                 await self._wake.wait()
         self._wake.clear()
 
-    def look(self, now_ns: int, listener: Listener) -> None:
-        """Go round once: judge the sources, decide who serves, connect what is wanted, tell the listener."""
+    def run_once(self, now_ns: int, listener: Listener) -> None:
+        """Run one round: check the sources, decide which serves what, connect, notify the listener."""
         if self._was_blocked(now_ns):
             return
         for source in self.sources.values():
             source.check(now_ns)
-        # First who serves: a source that is given up in this round is lost for its own reason.
+        # Decide before disconnecting: otherwise "not needed" could become the reason of a switch.
         decision = self.failover.decide(now_ns, self.sources, self.pin)
         wanted = self.standby.wanted(
-            now_ns, self.sources, self.pin, self.failover.at_a_loss(), self.failover.short()
+            now_ns, self.sources, self.pin, self.failover.needs_all_sources(), self.failover.incomplete()
         )
         for name, source in self.sources.items():
             source.want(name in wanted)
-        self._obey(decision)
+        self._apply(decision)
         if decision.changes:
             listener.switched(decision.changes)
         states = {name: source.state for name, source in self.sources.items()}
         if states != self._states:
             self._states = {**states}
             listener.sources_changed()
-        # What this round itself changed needs none of its own: two lost sources would keep each other awake.
+        # Changes made by this round do not trigger another one: two lost sources would cause a busy loop.
         self._wake.clear()
 
-    def _obey(self, decision: Decision) -> None:
-        """Ask again for what the decision found missing, and say it."""
-        if decision.lacks:
-            self._say(decision.lacks)
-            self.lacking(decision.lacks)
+    def _apply(self, decision: Decision) -> None:
+        """Resubscribe to, log and report what the decision found missing."""
+        if decision.missing_channels:
+            self._log_missing(decision.missing_channels)
+            self.on_missing(decision.missing_channels)
         for name, source in self.sources.items():
             if again := [symbol for of, symbol in decision.resubscribe if of == name]:
                 source.resubscribe(again)
             if name in decision.move:
-                source.move("some channels give nothing")
-        for held in decision.held:
-            log.warning("source does not serve: perhaps another coin", extra=held._asdict())
+                source.move("some channels deliver nothing")
+        for held in decision.held_back:
+            log.warning("source held back: perhaps another coin", extra=held._asdict())
 
-    def _say(self, lacks: list[Lack]) -> None:
-        """Log what a source does not give, once for all its instruments."""
+    def _log_missing(self, missing_channels: list[MissingChannel]) -> None:
+        """Log each missing channel of a source, once for all its instruments."""
         groups: dict[tuple[str, Channel], list[str]] = {}
-        for lack in lacks:
-            groups.setdefault((lack.source, lack.channel), []).append(lack.symbol)
+        for each in missing_channels:
+            groups.setdefault((each.source, each.channel), []).append(each.symbol)
         for (source, channel), symbols in groups.items():
-            extra = {"source": source, "reason": WHAT[channel], "instruments": len(symbols)}
+            extra = {"source": source, "reason": DESCRIPTIONS[channel], "instruments": len(symbols)}
             log.warning("channel fell silent", extra={**extra, "symbols": few(symbols)})
 
     def _was_blocked(self, now_ns: int) -> bool:
-        looked_ns, self._looked_ns = self._looked_ns, now_ns
-        if looked_ns is not None and now_ns - looked_ns > _BLOCKED_NS:
+        last_round_ns, self._last_round_ns = self._last_round_ns, now_ns
+        if last_round_ns is not None and now_ns - last_round_ns > _BLOCKED_NS:
             self._judge_from_ns = now_ns + _BLOCKED_NS
-            log.warning("event loop was blocked", extra={"seconds": round((now_ns - looked_ns) / 1e9, 3)})
+            log.warning("event loop was blocked", extra={"seconds": round((now_ns - last_round_ns) / 1e9, 3)})
         return now_ns < self._judge_from_ns
 
 
-def _nobody(lacks: list[Lack]) -> None:
-    """Stand in until somebody listens."""
+def _ignore(missing_channels: list[MissingChannel]) -> None:
+    """Ignore missing channels until a listener is set."""

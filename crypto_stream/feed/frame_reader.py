@@ -1,4 +1,4 @@
-"""A session's frames, read into events, and its events, checked before the book gets them."""
+"""Read a session's frames into events, and check the events before they are applied to the book."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from crypto_stream.log_throttle import LogThrottle
 log = logging.getLogger(__name__)
 
 _SHOWN = 200  # characters of a malformed frame in the log
-_MOST_CHANNELS = 100  # counted by name, because the venue chooses the names
+_MAX_CHANNELS = 100  # a bound, because the venue chooses the names
 _LONGEST_NAME = 40
 
 
 class FrameReader:
-    """Read and count one session's frames; drop events that cannot be true or were not asked for.
+    """Read and count one session's frames; drop events that are implausible or were not subscribed.
 
-    `symbols` are those that the session asked for. Every dropped frame and event is counted; the log shows
-    only some of them.
+    `symbols` are those that the session subscribed to. Every dropped frame and event is counted; only some
+    are logged.
     """
 
     def __init__(self, config: SessionConfig, symbols: Collection[str]) -> None:
@@ -33,7 +33,7 @@ class FrameReader:
         self._frames_log = LogThrottle(every_s=1.0)
 
     def read(self, reader: Reading, frame: bytes) -> Sequence[Event]:
-        """Return the events of a frame and count it once; a malformed one has none."""
+        """Return the events of a frame, and count it; a malformed one has none."""
         counts = self._config.counts
         try:
             events = list(reader.read(frame))
@@ -46,19 +46,19 @@ class FrameReader:
             counts[channel] += 1
         else:
             channel = str(channel)[:_LONGEST_NAME]
-            counts[channel if channel in counts or len(counts) < _MOST_CHANNELS else "other"] += 1
+            counts[channel if channel in counts or len(counts) < _MAX_CHANNELS else "other"] += 1
         return events
 
     def checked(self, event: Update | Trade, received_ns: int, now_ms: int) -> Update | Trade | None:
-        """Return what of an event may go into the book, with its key; None for nothing."""
+        """Return what may be applied to the book, perhaps without its price; None if nothing."""
         config = self._config
         if event.instrument.symbol not in self._symbols:
-            config.book.dropped["not_asked"] += 1  # otherwise a venue's nonsense could fill our memory
+            config.book.dropped["not_asked"] += 1  # otherwise a venue could fill our memory
             return None
         if event.key == ARRIVAL:
             self._arrivals = max(self._arrivals + 1, received_ns)
             event = msgspec.structs.replace(event, key=self._arrivals)
-        allowed = config.judge.allow(event, now_ms, received_ns)
+        allowed = config.validator.allow(event, now_ms, received_ns)
         if allowed is None:
             self._log_dropped(event)
         return allowed
@@ -66,7 +66,7 @@ class FrameReader:
     def _log_dropped(self, event: Update | Trade) -> None:
         if self._events_log.due("event"):
             extra = {"source": self._config.source.name, "dropped": dict(self._config.book.dropped)}
-            log.warning("event that cannot be true dropped", extra={**extra, "event": str(event)[:_SHOWN]})
+            log.warning("implausible event dropped", extra={**extra, "event": str(event)[:_SHOWN]})
 
     def _log_malformed(self, frame: bytes, error: Exception) -> None:
         if self._frames_log.due("frame"):

@@ -1,25 +1,25 @@
-"""What a handler module says: how to ask one venue for its data, and how to read it.
+"""The interface of handler modules: how to subscribe to one venue's data, and how to read it.
 
 A handler is a module of the `handlers` package (or of a folder named in the settings); its file name is its
 name. It never opens a connection, waits, retries or logs. There are three kinds, by what the module defines.
 
 A venue, read over WebSockets:
 
-    LIMITS = Limits(...)                              # optional: what the venue allows
-    URLS = ["wss://host:port", ...]                   # tried in order; a setting replaces them
+    LIMITS = Limits(...)                              # optional: the venue's limits
+    URLS = ["wss://host:port", ...]                   # tried in order; a setting overrides them
     REST_URL = "https://host"                         # optional
-    def venue_id(pair: Instrument) -> str | None      # the venue's id of a pair; None: only its list knows it
-    def pair_of(venue_id) -> tuple[str, str] | None   # and back; None for what is no spot pair
+    def venue_id(pair: Instrument) -> str | None      # the venue's id; None: known only from its list
+    def pair_of(venue_id) -> tuple[str, str] | None   # the reverse; None if it is not a spot pair
     async def opening(http, options) -> Opening       # optional: path, headers, greeting; may fetch a token
-    class Reader:                                     # one for each connection, and may keep its state
+    class Reader:                                     # one for each connection; may have state
         def __init__(self, instruments: Mapping[str, Instrument])      # by the venue's id
         def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]
         def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]        # optional
         def read(self, frame: bytes) -> Iterable[Event]                # ValueError: malformed
-    async def instruments(http) -> list[Listed]       # optional: what is listed, and the rules of orders
+    async def instruments(http) -> list[Listed]       # optional: listed pairs, rules for orders
     async def candles(http, venue_id, interval) -> list[Bar]           # optional: older bars, "1m" and "1h"
 
-A venue, asked over REST:
+A venue, polled over REST:
 
     EVERY_S = 5.0                                     # seconds from one round to the next
     async def poll(http, instruments) -> list[Event]  # `instruments` by the venue's id
@@ -28,7 +28,7 @@ A venue, asked over REST:
 A generator (the synthetic source):
 
     INSTRUMENTS = [Instrument, ...]                   # what it carries; venues carry the configured pairs
-    RULES = {symbol: Rules, ...}                      # optional: what it demands of an order's numbers
+    RULES = {symbol: Rules, ...}                      # optional: its rules for orders
     async def events(running, instruments) -> AsyncGenerator[Event]
 
 Each may define OPTIONS = {"name": "default", ...}, settings of its own (`CRYPTO_STREAM_<HANDLER>_<NAME>`),
@@ -61,7 +61,7 @@ from crypto_stream.market.orders import Rules
 
 __all__ = [
     "ARRIVAL",
-    "MOST_FRAME_BYTES",
+    "MAX_FRAME_BYTES",
     "TOPICS",
     "UNREADABLE",
     "Acked",
@@ -99,14 +99,14 @@ __all__ = [
     "reading",
 ]
 
-# Bytes of the largest frame that a handler may ask for.
-MOST_FRAME_BYTES = 16 * 1024 * 1024
+# The highest `frame_bytes` that a handler may set.
+MAX_FRAME_BYTES = 16 * 1024 * 1024
 
-# The best bid and ask; trades; the figures of the last 24 hours.
+# The best bid and ask; trades; the 24 h figures.
 Topic = Literal["top", "trades", "day"]
 TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
 
-# What a reader may raise for a frame that it cannot read; anything else is a bug of its own.
+# What a reader may raise for a frame that it cannot read; anything else is a bug in the handler.
 UNREADABLE = (MalformedFrame, msgspec.DecodeError, ValueError, OverflowError, ArithmeticError, RecursionError)
 
 
@@ -119,9 +119,9 @@ class Wanted(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One message to send, and what it asks for; `keys` are what its acknowledgements will name.
+    """One message to send, and what it requests; its acknowledgements will name the `keys`.
 
-    No key: nobody waits for an answer.
+    Without keys no answer is expected.
     """
 
     text: str
@@ -137,27 +137,27 @@ class Acked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The venue refused what `key` names (empty: it did not say), `instrument` where it is known.
+    """The venue refused what `key` names (empty: it named nothing), `instrument` if that is known.
 
-    `passing`: it would take the same request later (too many of them, busy).
+    `temporary`: it would accept the same request later (rate limit, busy).
     """
 
     channel: ClassVar[str] = "refused"
     key: str
     reason: str
     instrument: Instrument | None = None
-    passing: bool = False
+    temporary: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """The venue asked something itself (an application's ping): send `text` at once."""
+    """The venue sent a request itself (an application-level ping): send `text` at once."""
 
     channel: ClassVar[str] = "reply"
     text: str
 
 
 class Resync(msgspec.Struct, frozen=True, gc=False):
-    """Something of one topic was lost, for `reason`: ask for it anew."""
+    """Data of one topic was lost, for `reason`: resubscribe to it."""
 
     channel: ClassVar[str] = "resync"
     instrument: Instrument
@@ -166,14 +166,14 @@ class Resync(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moving(msgspec.Struct, frozen=True, gc=False):
-    """The venue announced that this connection will end: move to a new one before it does."""
+    """The venue announced that it will close this connection: move to a new one first."""
 
     channel: ClassVar[str] = "moving"
     reason: str
 
 
 class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
-    """The venue says in its own `word` why an instrument does not trade (`HALT`); empty: it does again."""
+    """The venue's own `word` for why an instrument does not trade (`HALT`); empty: it trades again."""
 
     channel: ClassVar[str] = "status"
     instrument: Instrument
@@ -181,20 +181,20 @@ class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
 
 
 class VenueStatus(msgspec.Struct, frozen=True, gc=False):
-    """The whole venue does not trade now, in its own `word` (`maintenance`); empty: it does again."""
+    """The venue's own `word` for why nothing trades there (`maintenance`); empty: it trades again."""
 
     channel: ClassVar[str] = "venue status"
     word: str
 
 
 class Pong(msgspec.Struct, frozen=True, gc=False):
-    """The venue answered our ping; says nothing about its data."""
+    """The venue answered our ping; does not count as data."""
 
     channel: ClassVar[str] = "pong"
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
-    """A frame we do not use; counted under its channel."""
+    """A frame that is not used; counted by its channel."""
 
     channel: str
 
@@ -217,7 +217,7 @@ Event = (
 class Keepalive(NamedTuple):
     """Send `text` after `every_s` without any frame; None sends a WebSocket ping frame instead.
 
-    `always`: also while frames come. `text` may be a function that makes a new one each time.
+    `always`: also while frames arrive. `text` may be a function that creates a new text each time.
     """
 
     text: str | Callable[[], str] | None
@@ -233,10 +233,10 @@ class Budget(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a venue allows.
+    """A venue's limits.
 
-    `instruments` of one connection, and so many `connections` of one source; a request each `pace_s` and of
-    at most `request_bytes`; a frame of at most `frame_bytes`; a connection lives for at most `max_age_s`.
+    At most `instruments` per connection, and `connections` per source; one request per `pace_s`, of at most
+    `request_bytes`; frames of at most `frame_bytes`; connections last at most `max_age_s`.
     """
 
     instruments: int | None = None
@@ -249,13 +249,13 @@ class Limits(NamedTuple):
     keepalive: Keepalive = Keepalive(None, 20.0)
 
     @property
-    def most(self) -> int | None:
-        """Instruments of all connections together."""
+    def max_instruments(self) -> int | None:
+        """The number of instruments on all connections together; None if unlimited."""
         return None if self.instruments is None else self.instruments * self.connections
 
 
 class Opening(NamedTuple):
-    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` sent first."""
+    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` to send first."""
 
     path: str
     headers: Mapping[str, str] = MappingProxyType({})
@@ -265,8 +265,8 @@ class Opening(NamedTuple):
 class Listed(NamedTuple):
     """How a venue lists one pair: its id, its base and quote, aliases resolved (XBT is BTC).
 
-    `state` is "" where it trades, else the venue's word (`HALT`). `rules` are as the venue writes them; a
-    number that is empty or 0 is none.
+    `state` is "" if it trades, else the venue's word (`HALT`). `rules` are as the venue writes them; an empty
+    number or 0 means no rule.
     """
 
     id: str
@@ -277,17 +277,17 @@ class Listed(NamedTuple):
 
 
 class Reading(Protocol):
-    """A handler's `Reader`: one for each connection. It does no I/O."""
+    """A handler's `Reader`, one for each connection. It does no I/O."""
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Say what to send, to be given what is wanted."""
+        """Return the requests that subscribe to what is wanted."""
 
     def read(self, frame: bytes) -> Iterable[Event]:
-        """Read one frame; ValueError, or msgspec's DecodeError, for one that cannot be read."""
+        """Read one frame; raise ValueError, or msgspec's DecodeError, if it cannot be read."""
 
 
 class Running(Protocol):
-    """What `events()` may know of the session it runs for."""
+    """What `events()` may use of its session."""
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -295,10 +295,10 @@ class Running(Protocol):
 
     @property
     def seed(self) -> int | None:
-        """The seed of all randomness, None for a different run each time."""
+        """The seed of all randomness; None for a different run each time."""
 
     def last_price(self, symbol: str, /) -> str | None:
-        """Return the last price this source gave, before a restart too; None where there is none."""
+        """Return this source's last price, from before a restart too; None if there is none."""
 
     def now_ms(self) -> int:
-        """Return the time, in ms since the epoch, by the engine's clock: it may go back."""
+        """Return the time by the engine's clock, in ms since the epoch; it may go backwards."""

@@ -1,4 +1,4 @@
-"""Ask the venues which instruments they list, at the start and every five minutes. Nothing waits for it."""
+"""Fetch a venue's list of instruments at the start and every five minutes, in the background."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _RETRY_S = 300.0
 
 
 class Listing:
-    """What a venue's REST interface says of the instruments a source carries.
+    """What a venue's list says about the instruments that a source carries.
 
-    `unlisted` says why some have no market there, by symbol: those that are `halted` among them, which it
-    lists, but does not trade now. `rules` is what it demands of orders: another object whenever something in
-    it changed. Those of `relisted` are told what has a market where it had none before.
+    `unlisted` maps symbols without a market to the reason; `halted` is its part that the venue lists, but
+    does not trade now. `rules` are those for orders: a new object whenever one has changed. The functions in
+    `relisted` are called with symbols that have a market again.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Listing:
         every_s: float = _EVERY_S,
         retry_s: float = _RETRY_S,
     ) -> None:
-        """Begin with what the source itself knows; `names` learns the ids that the list tells.
+        """Start with the source's own rules; `names` learns the ids in the list.
 
-        Ask `every_s`, after a failure, and while something has no market, `retry_s`.
+        The list is fetched every `every_s`; every `retry_s` after a failure, and while a symbol is unlisted.
         """
         self.unlisted: dict[str, str] = {}
         self.halted: dict[str, str] = {}
@@ -53,11 +53,11 @@ class Listing:
         self._carried = names.symbols
         self.relisted: list[Callable[[list[str]], None]] = []
 
-    async def follow(self) -> None:
-        """Keep it up to date, for ever.
+    async def run(self) -> None:
+        """Fetch the list regularly until cancelled.
 
-        A list that cannot be had changes nothing: subscriptions and first data decide then, and orders are
-        taken by the rules known before, or by none.
+        If that fails, nothing changes: subscriptions and first data decide, and orders are validated by the
+        last known rules, or by none.
         """
         source, rest = self._source, self._source.rest
         if rest is None or rest.instruments is None:
@@ -66,7 +66,7 @@ class Listing:
             pause = self._every_s
             try:
                 async with rest_client(rest.url) as http:
-                    self.take(self._names.take(await rest.instruments(http)))
+                    self.update(self._names.learn(await rest.instruments(http)))
                     if self.unlisted:
                         pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
@@ -74,18 +74,18 @@ class Listing:
                     "no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)}
                 )
                 pause = self._retry_s
-            except Exception:  # a handler's bug; its feed goes on without the list
+            except Exception:  # a bug in a handler; its feed continues without the list
                 log.exception("error in a handler", extra={"source": source.name})
                 pause = self._retry_s
             await asyncio.sleep(pause)
 
-    def take(self, listed: Mapping[str, Listed]) -> None:
-        """Take what a whole list of the venue's says of our instruments, by symbol."""
+    def update(self, listed: Mapping[str, Listed]) -> None:
+        """Apply the venue's complete list; `listed` contains our instruments, by symbol."""
         missing = set(self.unlisted)
         for symbol in self._carried:
-            self._note(symbol, _why(listed, symbol))
+            self._record(symbol, _why(listed, symbol))
         if back := sorted(missing - self.unlisted.keys()):
-            self._tell(back)
+            self._notify(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
         rules = {
             symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
@@ -93,31 +93,31 @@ class Listing:
         if rules != self.rules:
             self.rules = rules
 
-    def missing(self, carried: Set[str], heard_of: Set[str]) -> dict[str, str]:
-        """Return why some of the `carried` have no market; what gives data has one, unless it is halted.
+    def unavailable(self, carried: Set[str], delivered: Set[str]) -> dict[str, str]:
+        """Return which of the `carried` have no market, and why.
 
-        The list can be older than a pair.
+        Those that `delivered` data have one unless they are halted: the list may be older than a pair.
         """
-        symbols = (self.unlisted.keys() & carried) - (heard_of - self.halted.keys())
+        symbols = (self.unlisted.keys() & carried) - (delivered - self.halted.keys())
         return {symbol: self.unlisted[symbol] for symbol in symbols}
 
-    def told(self, symbol: str, word: str) -> None:
-        """Take what a frame says of one instrument: why it does not trade, or nothing where it does again."""
+    def set_status(self, symbol: str, word: str) -> None:
+        """Apply the status of one instrument from a frame: the venue's word, or "" if it trades again."""
         if symbol not in self._carried:
             return
-        was_out = symbol in self.unlisted
-        self._note(symbol, word)
+        was_unlisted = symbol in self.unlisted
+        self._record(symbol, word)
         self.halted = {name: why for name, why in self.halted.items() if name != symbol}
         if word:
             self.halted[symbol] = word
-        elif was_out:
-            self._tell([symbol])
+        elif was_unlisted:
+            self._notify([symbol])
 
-    def _tell(self, symbols: list[str]) -> None:
+    def _notify(self, symbols: list[str]) -> None:
         for listener in self.relisted:
             listener(symbols)
 
-    def _note(self, symbol: str, why: str) -> None:
+    def _record(self, symbol: str, why: str) -> None:
         if why != self.unlisted.get(symbol, ""):
             extra = {"source": self._source.name, "symbol": symbol, "state": why or "listed"}
             log.info("listing changed", extra=extra)
@@ -128,22 +128,22 @@ class Listing:
 
     def _rules(self, symbol: str, given: Rules) -> Rules:
         try:
-            return Rules(**{name: _plain(text) for name, text in asdict(given).items()})
+            return Rules(**{name: _canonical(text) for name, text in asdict(given).items()})
         except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
             extra = {"source": self._source.name, "symbol": symbol, "reason": str(error) or repr(error)}
-            log.warning("rules of orders not understood", extra=extra)
+            log.warning("rules for orders not understood", extra=extra)
             return Rules()
 
 
 def _why(listed: Mapping[str, Listed], symbol: str) -> str:
-    """Say why a symbol has no market; an empty text where it has one."""
+    """Return why a symbol has no market; "" if it has one."""
     if symbol not in listed:
         return "not listed"
     return f"listed, but {listed[symbol].state}" if listed[symbol].state else ""
 
 
-def _plain(text: str | None) -> str | None:
-    """Write a number without exponent or needless zeros; None for an empty one and for 0."""
+def _canonical(text: str | None) -> str | None:
+    """Format a number without exponent and trailing zeros; None if it is empty or 0."""
     if text is None or decimal_text(text) is None:
         return None
     number = Decimal(text)

@@ -1,19 +1,19 @@
-"""Whether one connection is live or stale, judged by when it received something. Pure."""
+"""Whether one connection is live or stale, judged by when it received data. Pure."""
 
 from __future__ import annotations
 
-from crypto_stream.feed.states import SESSION_BEGINS, StateEvent, after
+from crypto_stream.feed.states import INITIAL_SESSION_STATE, StateEvent, after
 from crypto_stream.market.status import SourceState
 
 
 class Liveness:
-    """The state of one session, and why it is that; times in ns on the monotonic clock.
+    """The state of one session, and why; times in ns on the monotonic clock.
 
-    Silence of `stale_after_ns` makes an open connection stale, and as much again makes it `is_overdue`.
+    After `stale_after_ns` of silence an open connection is stale, and after as long again it `is_overdue`.
     """
 
     def __init__(self, stale_after_ns: int) -> None:
-        self.state: SourceState = SESSION_BEGINS
+        self.state: SourceState = INITIAL_SESSION_STATE
         self.reason: str | None = None
         self._stale_after_ns = stale_after_ns
         self._first_data_ns = self._data_ns = 0
@@ -21,40 +21,40 @@ class Liveness:
 
     @property
     def live_ns(self) -> int:
-        """For how long data was received."""
+        """How long data was received."""
         return self._data_ns - self._first_data_ns
 
     def opened(self, now_ns: int) -> None:
-        """Note that something may be received from now on."""
+        """Record that data may arrive from now on."""
         self._quiet_since_ns = now_ns
 
     def acknowledged(self) -> bool:
-        """Note that every subscription was acknowledged; return whether that changed the state."""
+        """Record that every subscription was acknowledged; return whether that changed the state."""
         return self._on("acknowledged")
 
     def answered(self, now_ns: int) -> None:
-        """Note an answer to a subscription: before its first data, a venue that answers is not silent."""
+        """Record an answer to a subscription: before its first data, a venue that answers is not silent."""
         if not self._data_ns:
             self._quiet_since_ns = now_ns
 
     def data(self, now_ns: int) -> bool:
-        """Note new data; return whether that changed the state."""
+        """Record new data; return whether that changed the state."""
         self._data_ns = self._quiet_since_ns = now_ns
-        if self.state == "live":  # data is frequent: no look at the table for each
+        if self.state == "live":  # the frequent case, without the table
             return False
         self._first_data_ns = self._first_data_ns or now_ns
         return self._on("data")
 
     def is_silent(self, now_ns: int) -> bool:
-        """Say whether it is time to call an open connection stale."""
+        """Return whether an open connection has become stale."""
         return self.state != "stale" and self._quiet_for(self._stale_after_ns, now_ns)
 
     def silence(self, *, all_refused: bool) -> bool:
-        """Note the silence of a connection whose venue refused all instruments, or not; return as `data`."""
+        """Mark the connection stale; return whether that changed the state."""
         return self._on("silence", f"{self._missing(all_refused)} for {self._stale_after_ns / 1e9:g} s")
 
     def is_overdue(self, now_ns: int) -> bool:
-        """Say whether a stale connection was silent for so long that it should be abandoned."""
+        """Return whether a stale connection has been silent for so long that it should be abandoned."""
         return self.state == "stale" and self._quiet_for(2 * self._stale_after_ns, now_ns)
 
     def _quiet_for(self, limit_ns: int, now_ns: int) -> bool:

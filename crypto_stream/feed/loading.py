@@ -1,4 +1,4 @@
-"""Find handler modules and make sources of them. The file's name is the registration."""
+"""Find handler modules and create sources from them. The file's name is the registration."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any
 
 from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
 from crypto_stream.feed import recordings
-from crypto_stream.feed.handler import MOST_FRAME_BYTES, Instrument, Limits, Rules
+from crypto_stream.feed.handler import MAX_FRAME_BYTES, Instrument, Limits, Rules
 from crypto_stream.feed.names import read_names, read_without
 from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Source, Venue
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
 _PACKAGE = "handlers"
-# Settings of every venue, beside the handler's own.
+# Settings of every venue, in addition to the handler's own.
 _COMMON_OPTIONS = ("url", "rest_url", "without", "names")
 _ADDRESS = re.compile(
     r"(?P<scheme>\w+)://(?P<host>\[[\d:.a-fA-F]+\]|[^\s/:@?#\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -47,37 +47,39 @@ def known_handlers(folder: Path | None = None) -> dict[str, Path]:
 
 
 def load_source(name: str, folder: Path | None, options: Mapping[str, str]) -> Source:
-    """Load the handler `name`; UnknownHandlerError and BrokenHandlerError say which it was."""
+    """Load the handler `name`; raise UnknownHandlerError or BrokenHandlerError."""
     known = known_handlers(folder)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise UnknownHandlerError(f"sources: {name!r} is no handler; {hint}known: {', '.join(sorted(known))}")
+        raise UnknownHandlerError(
+            f"sources: {name!r} is not a handler; {hint}known: {', '.join(sorted(known))}"
+        )
     return _make_source(name, known[name], _import(name, known[name]), options)
 
 
 def load_sources(settings: Settings) -> list[Source]:
-    """Load every source the settings name, best first; UsageError in one line for what cannot be.
+    """Load every source in the settings, best first; raise UsageError if one cannot be loaded.
 
-    A source is named by its handler, or by its kind and what that needs: `replay:binance:FILE`.
+    A source is given by its handler's name, or by its kind and that kind's arguments: `replay:binance:FILE`.
     """
     sources: list[Source] = []
     for word in settings.sources:
-        kind, named, argument = word.partition(":")
-        if not named:
+        kind, has_argument, argument = word.partition(":")
+        if not has_argument:
             sources.append(
                 load_source(word, settings.handlers_dir, _options_of(word, settings.handler_options))
             )
-        elif kind in _NAMED:
-            sources.append(_NAMED[kind](argument, settings))
+        elif kind in _KINDS_WITH_ARGUMENT:
+            sources.append(_KINDS_WITH_ARGUMENT[kind](argument, settings))
         else:
-            known = ", ".join(f"{each}:…" for each in _NAMED)
+            known = ", ".join(f"{each}:…" for each in _KINDS_WITH_ARGUMENT)
             raise SettingError(
-                f"sources: {word!r} is not allowed: {kind!r} is no kind of source; known: {known}"
+                f"sources: {word!r} is not allowed: {kind!r} is not a kind of source; known: {known}"
             )
     names = [source.name for source in sources]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise SettingError(f"sources: {', '.join(sorted(twice))} stands there twice; name each source once")
+        raise SettingError(f"sources: {', '.join(sorted(twice))} is given twice; name each source once")
     check_options(settings.handlers_dir, settings.handler_options)
     return sources
 
@@ -88,11 +90,13 @@ def _load_replay(argument: str, settings: Settings) -> Source:
         raise SettingError(f"sources: 'replay:{argument}' is not allowed: write replay:VENUE:FILE")
     venue = load_source(venue_name, settings.handlers_dir, _options_of(venue_name, settings.handler_options))
     if not isinstance(venue, Venue):
-        raise RecordingError(f"sources: {venue.name!r} is no venue; only a venue's recording can be replayed")
+        raise RecordingError(
+            f"sources: {venue.name!r} is not a venue; only a venue's recording can be replayed"
+        )
     recordings.check(Path(file))
     return Recording(
         name=f"replay:{venue.name}",
-        found=file,
+        location=file,
         without=venue.without,
         names=venue.names,
         venue=venue,
@@ -101,15 +105,15 @@ def _load_replay(argument: str, settings: Settings) -> Source:
     )
 
 
-# Kinds of source that need more than a handler's name.
-_NAMED: Mapping[str, Callable[[str, Settings], Source]] = {"replay": _load_replay}
+# Kinds of sources that need more than a handler's name.
+_KINDS_WITH_ARGUMENT: Mapping[str, Callable[[str, Settings], Source]] = {"replay": _load_replay}
 
 
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise SettingError for settings of handlers that do not exist."""
+    """Raise SettingError if a setting belongs to no handler."""
     known = known_handlers(folder)
-    named = (f"{name}_{option}" for name, given in options.items() for option in given)
-    for full_name in named:
+    has_argument = (f"{name}_{option}" for name, given in options.items() for option in given)
+    for full_name in has_argument:
         if not any(full_name.startswith(f"{handler}_") for handler in known):
             near = difflib.get_close_matches(full_name, OPTIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"handlers: {', '.join(known)}"
@@ -119,7 +123,7 @@ def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]])
 
 
 def _options_of(name: str, options: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Collect what was set for the handler `name`: CRYPTO_STREAM_MY_VENUE_URL may be `my_venue`'s."""
+    """Return the settings of the handler `name`; CRYPTO_STREAM_MY_VENUE_URL may belong to `my_venue`."""
     first, _, rest = name.partition("_")
     joined = {
         option.removeprefix(f"{rest}_"): value
@@ -140,7 +144,7 @@ def _import(name: str, file: Path) -> ModuleType:
     sys.modules[full_name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the person is told which
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything
         del sys.modules[full_name]
         raise BrokenHandlerError(f"handler {name} ({file}) cannot be imported: {error!r}") from error
     return module
@@ -155,7 +159,7 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
     _check_instruments(name, file, module)
     common: dict[str, Any] = {
         "name": name,
-        "found": str(file),
+        "location": str(file),
         "options": MappingProxyType(own),
         "carries": getattr(module, "INSTRUMENTS", None),
         "synthetic": getattr(module, "SYNTHETIC", False),
@@ -163,7 +167,7 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         "limits": getattr(module, "LIMITS", Limits()),
         "busy": getattr(module, "BUSY", None),
         "rest": _rest(name, module, options),
-        **_said_of_pairs(name, options),
+        **_pair_options(name, options),
     }
     if kind is Generator:
         return Generator(**common, events=module.events)
@@ -212,7 +216,7 @@ def _rest(name: str, module: ModuleType, options: Mapping[str, str]) -> Rest | N
     return Rest(url, getattr(module, "instruments", None), getattr(module, "candles", None))
 
 
-def _said_of_pairs(name: str, options: Mapping[str, str]) -> dict[str, Any]:
+def _pair_options(name: str, options: Mapping[str, str]) -> dict[str, Any]:
     return {
         "without": read_without(options.get("without", ""), f"CRYPTO_STREAM_{name.upper()}_WITHOUT"),
         "names": MappingProxyType(
@@ -222,49 +226,58 @@ def _said_of_pairs(name: str, options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_shape(name: str, file: Path, module: ModuleType) -> None:
-    """Raise BrokenHandlerError for a part that is not of the kind the source interface says."""
-    urls = getattr(module, "URLS", [])
-    if not isinstance(urls, (list, tuple)) or not all(isinstance(url, str) for url in urls):
-        raise BrokenHandlerError(f"handler {name} ({file}): URLS must be a list of addresses, not {urls!r}")
-    carries = getattr(module, "INSTRUMENTS", [])
-    if not isinstance(carries, (list, tuple)) or not all(isinstance(each, Instrument) for each in carries):
-        raise BrokenHandlerError(f"handler {name} ({file}): INSTRUMENTS must be a list of Instrument")
-    rules = getattr(module, "RULES", {})
-    if not isinstance(rules, dict) or not all(isinstance(each, Rules) for each in rules.values()):
-        raise BrokenHandlerError(f"handler {name} ({file}): RULES must map symbols to Rules")
-    limits = getattr(module, "LIMITS", Limits())
-    if not isinstance(limits, Limits):
-        raise BrokenHandlerError(f"handler {name} ({file}): LIMITS must be made by Limits(...)")
-    if not 0 < limits.frame_bytes <= MOST_FRAME_BYTES:
-        raise BrokenHandlerError(
-            f"handler {name} ({file}): frame_bytes of LIMITS must be above 0, at most {MOST_FRAME_BYTES:,}"
-        )
+    """Raise BrokenHandlerError if a part does not have the type that the interface requires."""
+    for part, (is_right, requirement) in _SHAPES.items():
+        if hasattr(module, part) and not is_right(value := getattr(module, part)):
+            raise BrokenHandlerError(
+                f"handler {name} ({file}): {part} must be {requirement}, not {value!r:.100}"
+            )
     for part in _FUNCTIONS:
-        if not callable(getattr(module, part, _nothing)):
+        if not callable(getattr(module, part, _optional)):
             raise BrokenHandlerError(f"handler {name} ({file}): {part} must be a function")
+    limits = getattr(module, "LIMITS", Limits())
+    if not 0 < limits.frame_bytes <= MAX_FRAME_BYTES:
+        raise BrokenHandlerError(
+            f"handler {name} ({file}): frame_bytes of LIMITS must be above 0 and at most {MAX_FRAME_BYTES:,}"
+        )
 
 
+def _is_list_of(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, kind) for each in value)
+
+
+def _is_rules(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, Rules) for each in value.values())
+
+
+# The optional and required values of a handler module: how to check each, and what it must be.
+_SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "URLS": (_is_list_of(str), "a list of addresses"),
+    "INSTRUMENTS": (_is_list_of(Instrument), "a list of Instrument"),
+    "RULES": (_is_rules, "a dict of symbols and Rules"),
+    "LIMITS": (lambda value: isinstance(value, Limits), "made by Limits(...)"),
+}
 _FUNCTIONS = (
     *("Reader", "venue_id", "pair_of", "opening", "events", "poll"),
     *("instruments", "candles", "check_options"),
 )
 
 
-def _nothing() -> None:
-    """Stand in for what a handler may leave out."""
+def _optional() -> None:
+    """The default of functions that a handler need not define."""
 
 
 def _check_instruments(name: str, file: Path, module: ModuleType) -> None:
-    """Keep real and synthetic instruments apart: a synthetic price never appears under a real symbol."""
+    """Raise BrokenHandlerError if a synthetic price could appear under a real symbol."""
     synthetic = getattr(module, "SYNTHETIC", False)
     for instrument in getattr(module, "INSTRUMENTS", ()):
         if instrument.synthetic != synthetic or (is_synthetic(instrument.symbol) and not synthetic):
             raise BrokenHandlerError(
-                f"handler {name} ({file}): {instrument.symbol} is real or synthetic for good, not either"
+                f"handler {name} ({file}): {instrument.symbol} cannot be both real and synthetic"
             )
 
 
-# What each kind of handler must define; the first of each tells the kinds apart.
+# What each kind of handler must define; the first item identifies the kind.
 _KINDS: dict[type[Source], tuple[str, ...]] = {
     Generator: ("events", "INSTRUMENTS"),
     Poller: ("poll", "EVERY_S", "REST_URL", "venue_id"),
@@ -279,11 +292,11 @@ def _check_address(setting: str, address: str, schemes: tuple[str, ...]) -> None
             f"{setting}: {address!r} is not allowed: write {schemes[-1]}://host:port, without a path"
         )
     if not _is_host(form["host"]):
-        raise SettingError(f"{setting}: {address!r} is not allowed: {form['host']!r} is no name of a host")
+        raise SettingError(f"{setting}: {address!r} is not allowed: {form['host']!r} is not a host name")
 
 
 def _is_host(name: str) -> bool:
-    """Say whether `name` is an address, or a name that DNS can carry."""
+    """Return whether `name` is an IP address or a valid DNS name."""
     with suppress(ValueError):
         ipaddress.ip_address(name.strip("[]"))
         return True

@@ -1,4 +1,4 @@
-"""What one venue calls our instruments: by the pair, by its own list, and by what a person said.
+"""A venue's ids of our instruments: derived from the pair, from its own list, or configured.
 
 [binance.names]
 NEIRO = "NEIROCTO"
@@ -14,11 +14,11 @@ from crypto_stream.errors import SettingError
 from crypto_stream.feed.handler import Listed
 from crypto_stream.market.instruments import Instrument, fold, pair
 
-_MOST_FOUND = 10_000  # ids of a recording that are remembered
+_MAX_FOUND = 10_000  # cached ids of a recording
 
 
 def read_without(text: str, setting: str) -> frozenset[str]:
-    """Read a list of pairs, by symbol; SettingError names what is none."""
+    """Parse a list of pairs into symbols; raise SettingError if one is not a pair."""
     try:
         return frozenset(pair(word).symbol for word in text.split(",") if word.strip())
     except ValueError as error:
@@ -26,7 +26,7 @@ def read_without(text: str, setting: str) -> frozenset[str]:
 
 
 def read_names(text: str, setting: str) -> dict[str, str]:
-    """Read `OURS=THEIRS,...` of currencies; SettingError names what is none."""
+    """Parse `OURS=THEIRS,...` of currencies; raise SettingError if an item is invalid."""
     names: dict[str, str] = {}
     for word in filter(None, (each.strip() for each in text.split(","))):
         ours, _, theirs = (part.strip().upper() for part in word.partition("="))
@@ -39,15 +39,15 @@ def read_names(text: str, setting: str) -> dict[str, str]:
 
 
 class _Currencies:
-    """What a venue's names of currencies are here, where a person said that some are called otherwise."""
+    """Translates a venue's names of currencies into ours, as configured."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._ours = {theirs: ours for ours, theirs in names.items()}
-        # What it calls as we call ours, which has another name there, is another coin.
+        # A currency that we rename is another coin if the venue uses our name for it.
         self._others = names.keys() - self._ours.keys()
 
     def ours(self, base: str, quote: str) -> tuple[str, str] | None:
-        """Return a pair by our names; None where one of its currencies is another coin."""
+        """Return a pair in our names; None if one of its currencies is another coin."""
         base, quote = base.upper(), quote.upper()
         if base in self._others or quote in self._others:
             return None
@@ -55,10 +55,10 @@ class _Currencies:
 
 
 class Names:
-    """The venue's ids of instruments, and back.
+    """The venue's ids of instruments, and the reverse.
 
-    `by_id` is what a handler's reader looks ids up in: the same object for good, so that what the venue's
-    list tells later counts at once. A pair that only the list knows has no id before.
+    Readers look ids up in `by_id`, which is updated in place, so that ids from the venue's list take effect
+    at once. A pair known only from the list has no id before.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Names:
         instruments: Sequence[Instrument],
         names: Mapping[str, str],
     ) -> None:
-        """Name `instruments` at the venue `source`, which calls currencies as `names` says.
+        """Determine the ids of `instruments` at the venue `source`; `names` maps our currencies to its names.
 
-        Raises SettingError where two of them would have one id.
+        Raises SettingError if two instruments would have the same id.
         """
         self.by_id: dict[str, Instrument] = {}
         self._ids: dict[str, str] = {}
@@ -83,20 +83,20 @@ class Names:
                 continue
             if (other := self.by_id.get(named)) is not None and other.symbol != instrument.symbol:
                 setting = f"CRYPTO_STREAM_{source.upper()}_NAMES"
-                raise SettingError(f"{setting}: two pairs would both be {named} there; leave one out")
+                raise SettingError(f"{setting}: two pairs would both be {named} there; remove one")
             self._name(instrument, named)
 
     @property
     def symbols(self) -> frozenset[str]:
-        """Of which instruments it knows."""
+        """The symbols of all instruments, with or without an id."""
         return frozenset(self._instruments)
 
     def id_of(self, symbol: str) -> str | None:
-        """Tell what the venue calls an instrument; None where that is not known."""
+        """Return the venue's id of an instrument; None if unknown."""
         return self._ids.get(symbol)
 
-    def take(self, listed: Sequence[Listed]) -> dict[str, Listed]:
-        """Learn ids from the venue's whole list; return what it says of our instruments, by symbol."""
+    def learn(self, listed: Sequence[Listed]) -> dict[str, Listed]:
+        """Learn ids from the venue's complete list; return its entries of our instruments, by symbol."""
         found: dict[str, Listed] = {}
         for each in listed:
             split = self._currencies.ours(each.base, each.quote)
@@ -119,7 +119,7 @@ class Names:
 
 
 class Discovered(Mapping[str, Instrument]):
-    """The instruments of a recording, by the venue's id: made as they come up, in that order."""
+    """The instruments of a recording, by the venue's id; created on first lookup, in that order."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Discovered(Mapping[str, Instrument]):
         names: Mapping[str, str],
         known: Mapping[str, Instrument],
     ) -> None:
-        """Read ids by `pair_of`, name currencies as we do, and take `known` instruments as they are."""
+        """Parse ids with `pair_of`, translate currencies, and use `known` instruments where they exist."""
         self._pair_of = pair_of
         self._known = known
         self._currencies = _Currencies(names)
@@ -141,7 +141,7 @@ class Discovered(Mapping[str, Instrument]):
                 raise KeyError(venue_id)
             base, quote = split
             symbol = fold(base + quote)
-            if len(self._found) >= _MOST_FOUND:
+            if len(self._found) >= _MAX_FOUND:
                 self._found.clear()
             self._found[venue_id] = self._known.get(symbol) or Instrument(symbol, base, quote)
         return self._found[venue_id]
@@ -154,7 +154,7 @@ class Discovered(Mapping[str, Instrument]):
 
 
 def renamed(instrument: Instrument, names: Mapping[str, str]) -> Instrument:
-    """Return the instrument with its currencies named as `names` says."""
+    """Return the instrument with its currencies renamed according to `names`."""
     base, quote = instrument.base, instrument.quote
     if not names or base is None or quote is None or not {base, quote} & names.keys():
         return instrument

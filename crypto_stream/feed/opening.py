@@ -1,4 +1,4 @@
-"""Open a venue's WebSocket: proxy, IPv6 and IPv4, handshake, redirects. Every failure is a VenueError."""
+"""Open a venue's WebSocket: proxy, IPv6 and IPv4, handshake, redirects. Failures raise VenueError."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from crypto_stream.feed.refusals import refusal
 from crypto_stream.feed.venue_socket import VenueSocket
 from crypto_stream.proxies import proxy_for, redacted
 
-_CLOSE_S = 1.0  # for a polite close; then the transport is aborted
-_MOST_REDIRECTS = 3
-_NEXT_ADDRESS_S = 0.25  # RFC 8305: so long an address may be silent before the next one is tried beside it
+_CLOSE_S = 1.0  # for the close handshake; then the transport is aborted
+_MAX_REDIRECTS = 3
+_NEXT_ADDRESS_S = 0.25  # RFC 8305: then the next address is tried as well
 
 
 class _Once(connect):
-    """One handshake: the library would follow redirects to any host."""
+    """A single handshake: the library would follow redirects to any host."""
 
     def process_redirect(self, exc: Exception) -> Exception:
-        """Hand every refusal on."""
+        """Raise every refusal."""
         return exc
 
 
 async def open_socket(
-    url: str, *, connect_s: float, headers: Mapping[str, str] | None = None, most_bytes: int = 1024 * 1024
+    url: str, *, connect_s: float, headers: Mapping[str, str] | None = None, max_bytes: int = 1024 * 1024
 ) -> VenueSocket:
-    """Connect to `url` within `connect_s` in all; VenueError says why it could not be.
+    """Connect to `url` within `connect_s` in total; raise VenueError if that fails.
 
-    A frame of more than `most_bytes` ends the connection with 1009.
+    A frame of more than `max_bytes` ends the connection with 1009.
     """
     proxy = None
     try:
         proxy = proxy_for(url)
         async with asyncio.timeout(connect_s):
-            for _ in range(_MOST_REDIRECTS):
+            for _ in range(_MAX_REDIRECTS):
                 try:
-                    return await _handshake(url, headers, proxy, most_bytes)
+                    return await _handshake(url, headers, proxy, max_bytes)
                 except InvalidStatus as error:
                     url = _redirected(url, error.response)
-            raise VenueError(f"more than {_MOST_REDIRECTS} redirects")
+            raise VenueError(f"more than {_MAX_REDIRECTS} redirects")
     except ProxyError as error:
         raise VenueError(str(error)) from None
     except TimeoutError:
         raise VenueError(f"no connection{_through(proxy)} within {connect_s:g} s") from None
-    except (OSError, ValueError, WebSocketException) as error:  # ValueError: a name that DNS cannot carry
+    except (OSError, ValueError, WebSocketException) as error:  # ValueError: not a valid DNS name
         raise VenueError(_why_failed(error, proxy)) from None
 
 
 async def _handshake(
-    url: str, headers: Mapping[str, str] | None, proxy: str | None, most_bytes: int
+    url: str, headers: Mapping[str, str] | None, proxy: str | None, max_bytes: int
 ) -> VenueSocket:
     connected = await _Once(
         url,
@@ -66,9 +66,9 @@ async def _handshake(
         create_connection=VenueSocket,
         compression=None,  # 14 instead of 64 KiB a connection, and no CPU for inflating
         open_timeout=None,
-        ping_interval=None,  # ours knows the venue's form
+        ping_interval=None,  # `Connection` pings in the venue's own way
         close_timeout=_CLOSE_S,
-        max_size=most_bytes,
+        max_size=max_bytes,
         additional_headers=headers,
     )
     assert isinstance(connected, VenueSocket)
@@ -76,7 +76,7 @@ async def _handshake(
 
 
 async def _first_to_answer(url: str) -> socket.socket:
-    """Connect to the address of the host that answers first (RFC 8305): a dead IPv6 keeps no venue away."""
+    """Connect to the host's address that answers first (RFC 8305), in case IPv6 does not work."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "wss" else 80)
     found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
@@ -84,7 +84,7 @@ async def _first_to_answer(url: str) -> socket.socket:
 
 
 def _redirected(url: str, response: Response) -> str:
-    """Return where a redirect leads on the same host; raise the VenueError of every other refusal."""
+    """Return the target of a redirect within the host; raise VenueError for every other refusal."""
     places = response.headers.get_all("Location")
     if response.status_code not in (301, 302, 303, 307, 308) or len(places) != 1:
         raise refusal(response.status_code, response.headers, time.time())

@@ -1,4 +1,4 @@
-"""A source that is kept connected: its state, its sessions one after the other, and what people see of it."""
+"""A source that reconnects: its state, its successive sessions, and its status for users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolic
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.sessions import Sessions
-from crypto_stream.feed.states import SOURCE_BEGINS, after, of_source
+from crypto_stream.feed.states import INITIAL_SOURCE_STATE, after, source_state
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
 from crypto_stream.wall_clock import wall_ms
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 class ReconnectingSource:
-    """Keep one source connected while it is wanted; its state is known at any moment.
+    """Keep one source connected while it is wanted.
 
-    `remember(name, until_ms)` is called with a ban that must outlive a restart; `banned_until_ms` is what an
-    earlier call left. Several connections of one source share the list and the budget of the `first`. All
-    methods but `run` return at once. Times in `_s` and `_ns` are monotonic, in `_ms` wall clock.
+    `remember_ban(name, until_ms)` is called with a ban that must survive a restart; `banned_until_ms` is the
+    one of the previous run. Several connections of one source share the list and the budget of the `first`.
+    All methods but `run` return at once. Times in `_s` and `_ns` are monotonic, in `_ms` wall clock.
     """
 
     def __init__(
         self,
         config: SessionConfig,
-        remember: Callable[[str, int], None],
+        remember_ban: Callable[[str, int], None],
         banned_until_ms: int = 0,
         first: ReconnectingSource | None = None,
     ) -> None:
@@ -52,31 +52,31 @@ class ReconnectingSource:
         self.listing.relisted.append(self._on_listed)
         self._changed = config.changed
         self._config = config._replace(changed=self._on_session, on_status=self._on_status)
-        self._remember = remember
+        self._on_ban = remember_ban
         self._wake = asyncio.Event()
-        self._own_state = self._noted = SOURCE_BEGINS
+        self._own_state = self._last_state = INITIAL_SOURCE_STATE
         self._sessions = Sessions(self._config, self.carries)
         self.budget: ConnectBudget = first.budget if first else ConnectBudget(source.limits.attempts)
         now_s = time.monotonic()
-        self.budget.bar(now_s + max(0, banned_until_ms - config.now_ms()) / 1000)
+        self.budget.ban(now_s + max(0, banned_until_ms - config.now_ms()) / 1000)
         self._retry = RetryPolicy(
             source.urls,
             self.budget,
-            look_again_s=config.look_again_ns / 1e9,
+            first_host_retry_s=config.first_host_retry_ns / 1e9,
             now_s=now_s,
             chance=random.random,
         )
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
 
     def of(self, symbol: str) -> ReconnectingSource:
-        """Return the connection that carries an instrument: there is only this one."""
+        """Return the connection that carries an instrument: this one."""
         return self
 
     @property
     def state(self) -> SourceState:
         """The state of the source; see `states`."""
         serving = self._sessions.serving
-        return of_source(self._own_state, serving.state if serving else None)
+        return source_state(self._own_state, serving.state if serving else None)
 
     @property
     def reason(self) -> str | None:
@@ -92,47 +92,47 @@ class ReconnectingSource:
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """Why it does not carry some of the instruments asked for."""
+        """Why it does not deliver some of the requested instruments."""
         if (serving := self._sessions.serving) is None:
-            return self.listing.missing(self.carries, frozenset())
-        return {**self.listing.missing(self.carries, serving.heard_of), **serving.refused}
+            return self.listing.unavailable(self.carries, frozenset())
+        return {**self.listing.unavailable(self.carries, serving.delivered), **serving.refused}
 
     @property
     def halted(self) -> Mapping[str, str]:
-        """Which instruments the venue itself says do not trade now."""
+        """The instruments that do not trade now according to the venue, and its word for it."""
         return self.listing.halted
 
     def want(self, wanted: bool) -> None:
-        """Connect from now on, or disconnect."""
+        """Connect, or disconnect."""
         before = self.state
         if wanted == (before != "off"):
             return
         may_try = self._sessions.serving is not None or time.monotonic() >= self._retry.due_s
-        self._own_state = after(before, ("wanted" if may_try else "barred") if wanted else "unwanted")
+        self._own_state = after(before, ("wanted" if may_try else "postponed") if wanted else "unwanted")
         if self.state != before:
             self._wake.set()
-            self._note()
+            self._update_state()
 
     def check(self, now_ns: int) -> None:
-        """Let the sessions judge silence, acknowledgements and age."""
+        """Check the sessions for silence, overdue acknowledgements and age."""
         self._sessions.check(now_ns)
         if self._sessions.serving and len(self._config.source.urls) > 1:
             self._judge_host(self._sessions.serving, now_ns)
 
     def resubscribe(self, symbols: Sequence[str]) -> None:
-        """Resubscribe to instruments that fell silent, in whole or in part, on a live connection."""
+        """Resubscribe to instruments that fell silent, or miss a channel, on a live connection."""
         extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
         log.warning("instruments went silent, resubscribing", extra=extra)
         if self._sessions.serving:
             self._sessions.serving.resubscribe(symbols)
 
     def move(self, reason: str) -> None:
-        """Open a new connection, which replaces the present one once it is live."""
+        """Open a new connection, which replaces the current one once it is live."""
         if self._sessions.serving:
             self._sessions.serving.move(reason)
 
     def status(self, now_ns: int, *, pin: str | None, serving: int) -> SourceStatus:
-        """Describe the source for people and programs."""
+        """Return the status for users and programs."""
         config, session, state = self._config, self._sessions.serving, self.state
         received_ns = config.book.received_ns
         waiting = session is None and state not in ("off", "ended")
@@ -153,19 +153,19 @@ class ReconnectingSource:
             dropped=dict(config.book.dropped),
             refused=dict(self.refused),
             real=sum(not instrument.synthetic for instrument in config.carried),
-            asked_again=self._asked_again(session, now_ns) if session else {},
+            asked_again=self._retry_times(session, now_ns) if session else {},
             left_out=list(config.left_out),
         )
 
-    def _asked_again(self, session: FeedSession, now_ns: int) -> dict[str, int]:
-        now_ms, times = wall_ms(), session.asked_again()
+    def _retry_times(self, session: FeedSession, now_ns: int) -> dict[str, int]:
+        now_ms, times = wall_ms(), session.retry_times()
         return {symbol: now_ms + (at_ns - now_ns) // 1_000_000 for symbol, at_ns in times.items()}
 
     async def run(self) -> None:
-        """Keep the source connected while it is wanted, for ever."""
+        """Keep the source connected while it is wanted, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             if self._is_first:
-                tasks.create_task(self.listing.follow())
+                tasks.create_task(self.listing.run())
             while True:
                 pause = self._step(tasks, time.monotonic())
                 with contextlib.suppress(TimeoutError):
@@ -174,9 +174,9 @@ class ReconnectingSource:
                 self._wake.clear()
 
     def _step(self, tasks: asyncio.TaskGroup, now_s: float) -> float | None:
-        """Begin, replace and end sessions as needed; return the seconds to the next step, where known."""
+        """Begin, replace and end sessions as needed; return the seconds to the next step, if known."""
         sessions = self._sessions
-        while sessions.serving and sessions.serving.done:  # a successor may have ended in the same moment
+        while sessions.serving and sessions.serving.done:  # its successor may have ended too
             self._on_end(sessions.serving, now_s)
         if sessions.successor and sessions.successor.done:
             self._on_failed_move(sessions.successor, now_s)
@@ -189,11 +189,11 @@ class ReconnectingSource:
             if (delay_s := self._retry.delay(now_s)) > 0:
                 return delay_s
             self._begin(tasks, sessions.serving, now_s)
-        self._note()
+        self._update_state()
         return None
 
     def _begin(self, tasks: asyncio.TaskGroup, serving: FeedSession | None, now_s: float) -> None:
-        """Open a connection: a new one to move to while another is `serving`."""
+        """Open a connection; if another one is `serving`, as its successor."""
         if serving:
             extra = {"source": self.name, "reason": serving.wants_move}
             log.info("source moves to a new connection", extra=extra)
@@ -204,18 +204,18 @@ class ReconnectingSource:
             self.unbroken_since_ns = session.started_ns
 
     def _judge_host(self, session: FeedSession, now_ns: int) -> None:
-        """Leave a host that refuses everything; try the first one again while another gives only part."""
+        """Abandon a host that refuses everything; retry the first one while another delivers only part."""
         if self.carries and self.carries <= session.refused.keys():
             session.abort(f"this host refuses every instrument: {next(iter(session.refused.values()))}")
             return
-        complete = session.state != "live" or session.heard_of >= self.carries - self.listing.unlisted.keys()
+        complete = session.state != "live" or session.delivered >= self.carries - self.listing.unlisted.keys()
         if not self._sessions.successor and self._retry.tries_first_host(
             session.address, now_ns / 1e9, complete=complete
         ):
-            session.move("only part of the instruments is given here: the first host is tried again")
+            session.move("this host delivers only part of the instruments: the first host is tried again")
 
     def _on_end(self, session: FeedSession, now_s: float) -> None:
-        """Account for the end of the serving session; a successor under way replaces it."""
+        """Handle the end of the serving session; its successor, if any, replaces it."""
         if successor := self._sessions.successor:
             self.unbroken_since_ns = successor.started_ns
             why = str(session.error)
@@ -223,63 +223,63 @@ class ReconnectingSource:
         elif session.error:
             self._own_state = after(self.state, "failed")
             self.failed = True
-            # That a venue cannot be reached is a warning once; that it still cannot is no news.
-            news = session.state != "connecting" or self.last_error != str(session.error)
+            # Warn once that a venue cannot be reached, not after each further attempt.
+            is_new = session.state != "connecting" or self.last_error != str(session.error)
             self._plan_retry(session, session.error, now_s)
             self.reconnects += 1
             extra = {"source": self.name, "reason": self._retry_reason, "url": session.address}
-            log.log(logging.WARNING if news else logging.INFO, "source lost", extra=extra)
+            log.log(logging.WARNING if is_new else logging.INFO, "source lost", extra=extra)
         else:
             self._own_state = after(self.state, "finished")
             if self.state == "ended":
                 log.info("source ended", extra={"source": self.name, "frames": self._config.counts.total()})
         self._sessions.drop_serving()
-        self._note()
+        self._update_state()
 
     def _on_failed_move(self, successor: FeedSession, now_s: float) -> None:
         self._sessions.drop_successor()
         serving, error = self._sessions.serving, successor.error
         if serving and successor.address != serving.address:
             serving.wants_move = None
-            ban_s = self._retry.trial_failed(successor.address, error, now_s, present=serving.address)
+            ban_s = self._retry.trial_failed(successor.address, error, now_s, current=serving.address)
             self._remember_ban(ban_s)
             extra = {"source": self.name, "url": successor.address, "reason": str(error)}
-            log.info("the first host is no better", extra=extra)
+            log.info("the first host delivers no more", extra=extra)
         elif error:
             self._plan_retry(successor, error, now_s)
 
     def _plan_retry(self, session: FeedSession, error: VenueError, now_s: float) -> None:
-        """Decide when and where the next attempt is made, and say so in the reason."""
-        connected = Connected(session.live_ns / 1e9, bool(session.heard_of & self.carries))
+        """Schedule the next attempt, and mention it in the reason."""
+        connected = Connected(session.live_ns / 1e9, bool(session.delivered & self.carries))
         retry = self._retry.failed(session.address, error, now_s, connected)
         self._remember_ban(retry.ban_s)
         self._retry_reason = self.last_error = str(error)
-        if retry.asked_to_wait:
+        if retry.is_requested:
             self._retry_reason += f", next try at {_clock(_wall_ms_in(retry.delay_s))}"
 
     def _remember_ban(self, ban_s: float) -> None:
         if ban_s:
-            self._remember(self.name, self._config.now_ms() + round(ban_s * 1000))
+            self._on_ban(self.name, self._config.now_ms() + round(ban_s * 1000))
 
     def _on_session(self) -> None:
         self._wake.set()
-        self._note()
+        self._update_state()
 
     def _on_status(self, symbol: str, word: str) -> None:
-        self.listing.told(symbol, word)
+        self.listing.set_status(symbol, word)
         self._changed()
 
     def _on_listed(self, symbols: list[str]) -> None:
-        """Resubscribe to instruments that the venue now lists, or trades again."""
+        """Resubscribe to instruments that the venue lists or trades again."""
         serving = self._sessions.serving
         if serving and (carried := [symbol for symbol in symbols if symbol in self.carries]):
             serving.resubscribe(carried)
 
-    def _note(self) -> None:
-        """Note and log a change of state, and tell the loop that decides."""
-        before, state = self._noted, self.state
+    def _update_state(self) -> None:
+        """Record and log a change of state, and wake the failover loop."""
+        before, state = self._last_state, self.state
         if state != before:
-            self._noted, self.since_ms = state, wall_ms()
+            self._last_state, self.since_ms = state, wall_ms()
             if state == "live":
                 self.live_since_ns = time.monotonic_ns()
                 log.info("source live", extra={"source": self.name, "url": self._sessions.address})

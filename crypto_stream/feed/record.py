@@ -1,4 +1,4 @@
-"""Record raw venue frames as they come: one JSON array `[receive time in s, kind, text]` per line."""
+"""Record raw venue frames: one JSON array `[receive time in s, kind, text]` per line."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import msgspec
 
 from crypto_stream.errors import RecordingError
 
-BINARY = "recv-hex"  # a received frame that is no text, as hexadecimal digits
+BINARY = "recv-hex"  # a received binary frame, in hexadecimal
 
 _encoder = msgspec.json.Encoder()
 
 
 class FileRecorder:
-    """Write frames to a new file; `frames` counts what was received. Use as a context manager."""
+    """A context manager that writes frames to a new file; `frames` counts the received ones."""
 
     def __init__(self, path: Path) -> None:
-        """Refuse to overwrite: a recording cannot be made again."""
+        """Raise RecordingError if the file exists: a recording cannot be repeated."""
         try:
             self._file = path.open("xb")
         except FileExistsError:
@@ -37,11 +37,11 @@ class FileRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # told by `flush`
+        with contextlib.suppress(OSError):  # reported by `flush`
             self._file.close()
 
     def received(self, frame: bytes) -> None:
-        """Keep a received frame whole: what is no text is kept as hexadecimal digits."""
+        """Record a received frame; binary data is written in hexadecimal."""
         self.frames += 1
         try:
             self.write("recv", frame.decode())
@@ -49,7 +49,7 @@ class FileRecorder:
             self.write(BINARY, frame.hex())
 
     def write(self, kind: str, text: str) -> None:
-        """Keep what was connected to or sent. A disk that refuses is told by `flush`."""
+        """Record a connect or a sent frame. Disk errors are reported by `flush`."""
         line = _encoder.encode((time.time(), kind, text)) + b"\n"
         try:
             self._file.write(line)
@@ -57,7 +57,7 @@ class FileRecorder:
             self._fault = self._fault or error
 
     def flush(self) -> None:
-        """Hand what was kept to the operating system; RecordingError when it could not be kept."""
+        """Flush to the operating system; raise RecordingError if anything could not be written."""
         try:
             if self._fault:
                 raise self._fault

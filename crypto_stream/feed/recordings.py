@@ -1,4 +1,4 @@
-"""Recordings of a venue's frames: read, looked through for instruments, played back."""
+"""Read and replay recordings of a venue's frames, and find the instruments in them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from crypto_stream.logs import PROGRESS
 progress = logging.getLogger(PROGRESS)
 
 Speed = Literal["recorded", "full"]
-_AT_ONCE = 200  # lines read, and at full speed frames given, before others have their turn
+_BATCH = 200  # lines read, and frames replayed at full speed, before yielding to other tasks
 _PROGRESS_S = 2.0
 
 _decoder = msgspec.json.Decoder(tuple[float | None, str, str])
 
 
 class Recorded(NamedTuple):
-    """One received frame, or None where a connection began.
+    """One received frame; None marks the beginning of a connection.
 
-    `time_s` is the recording machine's clock, None where it kept none.
+    `time_s` is the time on the recording machine's clock, None if it was not recorded.
     """
 
     time_s: float | None
@@ -42,19 +42,19 @@ class Recorded(NamedTuple):
 def instruments_of(
     file: Path, venue: str, reader: Callable[[Mapping[str, Instrument]], Reading], found: Discovered
 ) -> list[Instrument]:
-    """List the instruments a recording has data of, in the order of their first frame.
+    """List the instruments with data in a recording, in the order of their first frame.
 
-    RecordingError where there are none: it is empty, of another venue, or in a form not known.
+    Raises RecordingError if there are none: it is empty, of another venue, or in an unknown format.
     """
     seen: dict[str, Instrument] = {}
-    frames, first_fault, read_by = 0, "", reader(found)
-    for recorded in told(read(file), "looking for instruments", file):
+    frames, first_fault, current = 0, "", reader(found)
+    for recorded in with_progress(read(file), "looking for instruments", file):
         if recorded.frame is None:
-            read_by = reader(found)
+            current = reader(found)
             continue
         frames += 1
         try:
-            events = list(read_by.read(recorded.frame))
+            events = list(current.read(recorded.frame))
         except UNREADABLE as error:
             first_fault = first_fault or f"; the first one that cannot be read: {str(error)[:200]}"
             continue
@@ -69,7 +69,7 @@ def instruments_of(
 
 
 def check(file: Path) -> None:
-    """Raise RecordingError for a file that cannot be read."""
+    """Raise RecordingError if the file cannot be read."""
     try:
         file.open("rb").close()
     except OSError as error:
@@ -77,7 +77,7 @@ def check(file: Path) -> None:
 
 
 def read(file: Path) -> Iterator[Recorded]:
-    """Yield what a recording received, plain or gzip; RecordingError names a bad line."""
+    """Yield the received frames of a recording, uncompressed or gzip; RecordingError names a bad line."""
     number = 0
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
@@ -93,16 +93,16 @@ def read(file: Path) -> Iterator[Recorded]:
                     yield Recorded(time_s, None)
     except (msgspec.MsgspecError, ValueError) as error:
         raise RecordingError(f"{file}, line {number}: not [time, kind, text]: {error}") from None
-    except (OSError, EOFError, zlib.error) as error:  # cut or damaged, most often its compression
+    except (OSError, EOFError, zlib.error) as error:  # truncated or damaged
         raise RecordingError(f"{file}, after line {number}: cannot be read: {error}") from None
 
 
 async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes | None]:
-    """Yield the frames at the pace they were recorded, or as fast as they are taken; None: connected."""
-    frames = told(read(file), "replaying", file)
+    """Yield the frames at the recorded pace, or as fast as possible; None marks a new connection."""
+    frames = with_progress(read(file), "replaying", file)
     started_s = time.monotonic()
     first_s: float | None = None
-    while batch := await asyncio.to_thread(lambda: list(islice(frames, _AT_ONCE))):
+    while batch := await asyncio.to_thread(lambda: list(islice(frames, _BATCH))):
         for recorded in batch:
             if speed == "recorded" and recorded.time_s is not None:
                 first_s = recorded.time_s if first_s is None else first_s
@@ -113,11 +113,11 @@ async def play(file: Path, speed: Speed) -> AsyncGenerator[bytes | None]:
         await asyncio.sleep(0)
 
 
-def told(frames: Iterator[Recorded], what: str, file: Path) -> Iterator[Recorded]:
-    """Pass `frames` on, and tell every few seconds how many have been read."""
+def with_progress(frames: Iterator[Recorded], what: str, file: Path) -> Iterator[Recorded]:
+    """Yield `frames`, and log their number every few seconds."""
     next_s = time.monotonic() + _PROGRESS_S
     for number, recorded in enumerate(frames, 1):
-        if not number % _AT_ONCE and time.monotonic() >= next_s:
+        if not number % _BATCH and time.monotonic() >= next_s:
             next_s = time.monotonic() + _PROGRESS_S
             progress.info(what, extra={"file": file.name, "frames": number})
         yield recorded

@@ -1,4 +1,4 @@
-"""What an HTTP status says that refuses a WebSocket, and how long to stay away. Pure."""
+"""The HTTP statuses with which venues refuse a WebSocket, and how long to wait after each. Pure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from email.utils import parsedate_to_datetime
 
 from crypto_stream.errors import RetryLaterError, VenueError
 
-_NOT_AVAILABLE_S = 600.0  # HTTP 451: not from here; the venue will not change its mind soon
+_NOT_AVAILABLE_S = 600.0  # HTTP 451: not available from this country; that will not change soon
 _BANNED_S = 120.0  # HTTP 403 and 418 without a stated end: Binance's shortest ban
 _BUSY_S = 30.0  # HTTP 429 without a stated end
 _LONGEST_S = 3 * 24 * 3600.0  # the longest ban any venue states
 
 
 def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError:
-    """Return the error for the HTTP status of a refused upgrade; `now_s` is by the wall clock."""
+    """Return the error for the HTTP status of a refused upgrade; `now_s` is wall-clock time."""
     stated = _retry_after(headers, now_s)
     if status == 451:
         reason = "HTTP 451: this venue is not available from here"
         return RetryLaterError(reason, stated or _NOT_AVAILABLE_S, next_host=True)
     if status in (403, 418):
         seconds = stated or _BANNED_S
-        # 418 is Binance's ban of an address, at all its hosts; 403 is one host's firewall.
+        # 418 is Binance's ban of an IP address, at all its hosts; 403 is one host's firewall.
         reason = f"HTTP {status}: banned for {seconds:g} s"
         return RetryLaterError(reason, seconds, next_host=status == 403, breaker=True)
     if status == 429 or stated:
@@ -32,7 +32,7 @@ def refusal(status: int, headers: Mapping[str, str], now_s: float) -> VenueError
 
 
 def _retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Read seconds or a date (RFC 9110, 10.2.3), which is by the venue's own clock if that is known."""
+    """Parse seconds or a date (RFC 9110, 10.2.3), which is on the venue's own clock if that is known."""
     text = _header(headers, "Retry-After")
     if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_S)

@@ -1,4 +1,4 @@
-"""When a source may be tried again, and at which host. Pure: the caller brings the clock and the chance."""
+"""When a source may reconnect, and to which host. Pure: the caller supplies clock and randomness."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from crypto_stream.feed.handler import Budget
 from crypto_stream.feed.hosts import Hosts
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 60.0
-_PROVEN_S = 5.0  # of data, before the delays start over: a greeting followed by a hang-up is no success
+_PROVEN_S = 5.0  # of data before the back-off is reset: connecting alone is no success
 
 
 class ConnectBudget:
-    """What all connections to one venue share: its limit on attempts, over a sliding window, and its bans."""
+    """Shared by all connections to a venue: its limit on attempts in a sliding window, and its bans."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._attempts: deque[float] = deque(maxlen=budget.attempts)
-        self.barred_until_s = 0.0
+        self.banned_until_s = 0.0
 
     def delay(self, now_s: float) -> float:
-        """Return the seconds until one more attempt is within the budget."""
+        """Return the seconds until another attempt is within the budget."""
         if len(self._attempts) < self._budget.attempts:
             return 0.0
         return max(0.0, self._attempts[0] + self._budget.seconds - now_s)
@@ -33,35 +33,35 @@ class ConnectBudget:
         """Count one attempt."""
         self._attempts.append(now_s)
 
-    def bar(self, until_s: float) -> None:
+    def ban(self, until_s: float) -> None:
         """Allow no attempt at any host before `until_s`."""
-        self.barred_until_s = max(self.barred_until_s, until_s)
+        self.banned_until_s = max(self.banned_until_s, until_s)
 
 
 class Connected(NamedTuple):
-    """What a connection achieved: for how long it received data, and whether any of that was asked for."""
+    """What a connection achieved: how long it received data, and whether any of that was requested."""
 
     live_s: float = 0.0
-    gave_something: bool = False
+    delivered: bool = False
 
 
 class Retry(NamedTuple):
-    """The next attempt: in how many seconds, and whether the venue itself asked for a wait.
+    """The next attempt: in how many seconds, and whether the venue itself requested the delay.
 
-    `ban_s` is how long a ban lasts that must be remembered over restarts, 0 for none.
+    `ban_s` is the duration of a ban that must survive restarts, 0 for none.
     """
 
     delay_s: float
-    asked_to_wait: bool
+    is_requested: bool
     ban_s: float
 
 
 class RetryPolicy:
     """Decide when the next connection of a source may be opened, and to which of its hosts.
 
-    An attempt waits for the back-off, for every ban or Retry-After that concerns it, and for the venue's
-    budget of attempts. Several connections of one source share the `budget`, and with it the bans of the
-    whole venue. All times are monotonic seconds; `chance` is uniform in [0, 1).
+    An attempt waits for the back-off, for bans and Retry-After headers, and for the venue's budget of
+    attempts. Several connections of one source share the `budget`, and with it the bans of the whole venue.
+    All times are monotonic seconds; `chance` is uniform in [0, 1).
     """
 
     def __init__(
@@ -69,26 +69,26 @@ class RetryPolicy:
         addresses: Sequence[str],
         budget: ConnectBudget,
         *,
-        look_again_s: float,
+        first_host_retry_s: float,
         now_s: float,
         chance: Callable[[], float],
     ) -> None:
         self._budget = budget
-        self._hosts = Hosts(addresses, look_again_s)
+        self._hosts = Hosts(addresses, first_host_retry_s)
         self._backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S, chance)
         self._due_s = now_s
 
     @property
     def due_s(self) -> float:
-        """When back-off and bans allow the next attempt; the budget may still delay it."""
-        return max(self._due_s, self._hosts.free_s, self._budget.barred_until_s)
+        """When back-off and bans allow the next attempt; the budget may delay it further."""
+        return max(self._due_s, self._hosts.free_s, self._budget.banned_until_s)
 
     def delay(self, now_s: float) -> float:
-        """Return the seconds until the next attempt is allowed; 0 where it is."""
+        """Return the seconds until the next attempt is allowed; 0 if it is now."""
         return max(0.0, self.due_s - now_s, self._budget.delay(now_s))
 
     def attempt(self, now_s: float) -> str | None:
-        """Count an attempt and return the host to connect to; None for a source that has none."""
+        """Count an attempt and return the host to connect to; None if the source has no hosts."""
         self._budget.spend(now_s)
         return self._hosts.choose(now_s)
 
@@ -97,35 +97,35 @@ class RetryPolicy:
         if connected.live_s > _PROVEN_S:
             self._backoff.reset()
         delay_s = self._backoff.next_delay()
-        if not connected.gave_something:
-            self._hosts.leave(address)
-        ban_s = self._obey(address, error, now_s)
+        if not connected.delivered:
+            self._hosts.advance(address)
+        ban_s = self._apply(address, error, now_s)
         self._due_s = now_s + delay_s
-        asked = isinstance(error, RetryLaterError) or self.due_s > self._due_s
-        return Retry(self.due_s - now_s, asked, ban_s)
+        is_requested = isinstance(error, RetryLaterError) or self.due_s > self._due_s
+        return Retry(self.due_s - now_s, is_requested, ban_s)
 
     def trial_failed(
-        self, address: str | None, error: VenueError | None, now_s: float, *, present: str | None
+        self, address: str | None, error: VenueError | None, now_s: float, *, current: str | None
     ) -> float:
-        """Keep to the `present` host, as `address` proved no better; return the `ban_s` to be remembered."""
-        self._hosts.stay(present)
-        return self._obey(address, error, now_s)
+        """Return to the `current` host, since `address` was no better; return the `ban_s` to store."""
+        self._hosts.return_to(current)
+        return self._apply(address, error, now_s)
 
     def tries_first_host(self, address: str | None, now_s: float, *, complete: bool) -> bool:
-        """Say whether to try the first host again now, while `address` serves.
+        """Return whether to try the first host again now, while `address` serves.
 
-        `complete`: it gives everything that was asked for.
+        `complete`: it delivers everything that was requested.
         """
-        return self._hosts.look_again(address, now_s, complete=complete)
+        return self._hosts.tries_first_host(address, now_s, complete=complete)
 
-    def _obey(self, address: str | None, error: VenueError | None, now_s: float) -> float:
-        """Stay away for as long as the venue asked; return how long that must be remembered."""
+    def _apply(self, address: str | None, error: VenueError | None, now_s: float) -> float:
+        """Respect the venue's delay; return how long it must be stored as a ban."""
         if not isinstance(error, RetryLaterError):
             return 0.0
-        self._hosts.bar(address, now_s + error.seconds)
+        self._hosts.ban(address, now_s + error.seconds)
         if error.next_host:
             wait_s = self._hosts.delay(now_s)
         else:
             wait_s = error.seconds
-            self._budget.bar(now_s + wait_s)
+            self._budget.ban(now_s + wait_s)
         return wait_s if error.breaker else 0.0

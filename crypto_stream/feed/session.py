@@ -1,6 +1,6 @@
-"""One session of a source: a single connection's life, from the attempt to its end.
+"""One session of a source: a single connection, from the attempt to its end.
 
-Generators and recordings have sessions as well, without a connection.
+Generators and recordings have sessions too, without a connection.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from crypto_stream.feed.handler import (
 )
 from crypto_stream.feed.liveness import Liveness
 from crypto_stream.feed.session_config import SessionConfig
-from crypto_stream.feed.subscriptions import Asked, Subscriptions
+from crypto_stream.feed.subscriptions import SubscriptionConfig, Subscriptions
 from crypto_stream.market.status import SourceState
 
 log = logging.getLogger(__name__)
 
-_LONGEST_WORD = 40  # of a venue's word for the status of its trading
+_LONGEST_WORD = 40  # characters of a venue's word for a trading status
 
 
 class FeedSession:
-    """Run one connection to `address` and keep its state; `changed` of the config hears of every change.
+    """Run one connection to `address` and track its state; `changed` of the config is called on changes.
 
-    `error` says why it ended, None when it ended as it should; what that makes of its source is for the
-    source to say. `generation` numbers the sessions of a source.
+    `error` is the reason for the end, None after a regular one. `generation` numbers the sessions of a
+    source.
     """
 
     def __init__(self, config: SessionConfig, address: str | None, generation: int) -> None:
@@ -53,23 +53,23 @@ class FeedSession:
         self.error: VenueError | None = None
         self.done = False
         self.wants_move: str | None = None
-        # While the old connection still runs, its copy of each event is received first; a successor's copy
-        # counts as data all the same.
+        # While the old connection is still open, its copy of each event usually arrives first and is applied;
+        # the successor's copy must count as data nevertheless.
         self.is_successor = False
-        self._heard_of: set[str] = set()
-        # Of these there was data since anything else happened: more of it says nothing about subscriptions.
+        self._delivered: set[str] = set()
+        # Symbols whose data was already passed to the subscriptions since they last changed.
         self._settled: set[str] = set()
         self.started_ns = time.monotonic_ns()
         self._instruments = [*config.carried, *config.watched]
         self._known = {each.symbol: each for each in self._instruments}
-        asked = Asked(
+        subscribed = SubscriptionConfig(
             source=config.source.name,
             instruments=self._known,
             names=config.names,
             request_bytes=config.source.limits.request_bytes,
             watched=frozenset(each.symbol for each in config.watched),
         )
-        self._subscriptions = Subscriptions(asked, config.ack_ns, self._on_bug)
+        self._subscriptions = Subscriptions(subscribed, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
         self._generation = generation
         self._apply, self._accepted = config.book.apply, config.accepted
@@ -85,29 +85,29 @@ class FeedSession:
 
     @property
     def reason(self) -> str | None:
-        """Why it is in that state; None where that needs no reason."""
+        """Why it is in that state; None if that needs no reason."""
         return self._liveness.reason
 
     @property
     def live_ns(self) -> int:
-        """For how long data was received."""
+        """How long data was received."""
         return self._liveness.live_ns
 
     @property
-    def heard_of(self) -> Set[str]:
-        """The symbols of which data was received."""
-        return self._heard_of
+    def delivered(self) -> Set[str]:
+        """The symbols whose data was received."""
+        return self._delivered
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """For which configured symbols the venue sends nothing, and why."""
+        """The configured symbols for which the venue sends nothing, and why."""
         refused = self._subscriptions.refused
         watched = {each.symbol for each in self.config.watched}
         return {symbol: why for symbol, why in refused.items() if symbol not in watched}
 
-    def asked_again(self) -> Mapping[str, int]:
+    def retry_times(self) -> Mapping[str, int]:
         """Return when each refused symbol is requested again, on the monotonic clock in ns."""
-        return self._subscriptions.asked_again()
+        return self._subscriptions.retry_times()
 
     @property
     def by_id(self) -> Mapping[str, Instrument]:
@@ -131,7 +131,7 @@ class FeedSession:
 
     @property
     def running(self) -> Running:
-        """What a generator may know of the session."""
+        """What a generator may use of the session."""
         return self.config
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
@@ -139,40 +139,40 @@ class FeedSession:
         self._task = tasks.create_task(self._run())
 
     def abort(self, reason: str) -> None:
-        """End at once, for `reason`."""
+        """End at once with an error."""
         self.error = self.error or VenueError(reason)
         self.stop()
 
     def stop(self) -> None:
         """End at once, without an error."""
         if self._connection and self.state != "live":
-            self._connection.abort("stopped")  # nobody answers the close handshake then
+            self._connection.abort("stopped")  # a silent peer would not answer the close handshake
         if self._task:
             self._task.cancel()
 
     def resubscribe(self, symbols: Sequence[str]) -> None:
         """Resubscribe to `symbols`."""
-        self._subscriptions.again(symbols)
+        self._subscriptions.resubscribe(symbols)
 
     def move(self, reason: str) -> None:
-        """Ask for another connection to take over."""
-        if not self.wants_move and self.config.source.of_now:
+        """Request that another connection replaces this one."""
+        if not self.wants_move and self.config.source.is_real_time:
             self.wants_move = reason
             self.config.changed()
 
     def check(self, now_ns: int) -> None:
-        """Judge silence, overdue acknowledgements and age; called several times a second."""
+        """Check for silence, overdue acknowledgements and age; called several times a second."""
         self._settled.clear()
         if self._liveness.is_silent(now_ns):
             self._liveness.silence(all_refused=self._subscriptions.all_refused)
             self.config.changed()
-            self._subscriptions.all_again()
-        elif self._liveness.is_overdue(now_ns) and not self.done and self.config.source.of_now:
-            # A recording is silent where its venue was: it turns stale, but goes on.
-            self.abort(f"{self.reason}, given up")
+            self._subscriptions.resubscribe_all()
+        elif self._liveness.is_overdue(now_ns) and not self.done and self.config.source.is_real_time:
+            # A recording may contain silence: it becomes stale, but continues.
+            self.abort(f"{self.reason}, connection abandoned")
         if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
-            self.move("the connection reached its age")
-        self._subscriptions.chase(now_ns)
+            self.move("the connection reached its maximum age")
+        self._subscriptions.retry_overdue(now_ns)
 
     async def _run(self) -> None:
         source = self.config.source
@@ -194,32 +194,32 @@ class FeedSession:
         self._subscriptions.begin(connection, reader)
 
     def sent(self, request: Request) -> None:
-        """Note that a request was sent."""
+        """Record that a request was sent."""
         self._settled.clear()
         self._subscriptions.sent(request)
 
     def fail(self, error: VenueError) -> None:
-        """Note why the session ends; the first reason counts."""
+        """Record why the session ends; the first reason counts."""
         self.error = self.error or error
 
     def read(self, reader: Reading, frames: Sequence[bytes]) -> None:
-        """Read frames that came together and handle their events; a malformed one has none."""
+        """Read frames that arrived together and handle their events; a malformed one has none."""
         received_ns, now_ms = time.monotonic_ns(), self.config.now_ms()
         for frame in frames:
             for event in self._frames.read(reader, frame):
                 self._handle(event, received_ns, now_ms)
 
     def take(self, event: Event) -> None:
-        """Handle one event that came without a frame."""
+        """Handle one event that arrived without a frame."""
         self._handle(event, time.monotonic_ns(), self.config.now_ms())
 
     def opened(self, connection: Connection | None) -> None:
-        """Note that data may come from now on; without a connection nothing has to be acknowledged."""
+        """Record that data may arrive from now on; without a connection nothing has to be acknowledged."""
         self._connection = connection
         now_ns = time.monotonic_ns()
         self._liveness.opened(now_ns)
         if max_age_s := self.config.source.limits.max_age_s:
-            # The random part keeps connections that began together from ending together.
+            # The random part prevents connections that began together from ending together.
             self._move_at_ns = now_ns + int(max_age_s * (1 - 0.05 * random.random()) * 1e9)
         if connection is None:
             self._acknowledged()
@@ -289,8 +289,8 @@ class FeedSession:
         if symbol not in self._settled:
             self._settled.add(symbol)
             self._subscriptions.seen(symbol)
-            if symbol not in self._heard_of:  # from now on this source can serve it
-                self._heard_of.add(symbol)
+            if symbol not in self._delivered:  # this source can serve it from now on
+                self._delivered.add(symbol)
                 changed = True
         if changed:
             self.config.changed()

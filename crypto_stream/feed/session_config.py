@@ -1,4 +1,4 @@
-"""What all sessions of a source have in common."""
+"""The configuration that all sessions of a source share."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import NamedTuple
 
 from crypto_stream.feed.connection import Recorder
 from crypto_stream.feed.handler import Instrument, Trade, Update
-from crypto_stream.feed.judge import Judge
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.sources import Source
+from crypto_stream.feed.validator import EventValidator
 from crypto_stream.market.book import SourceBook
 
 
 class SessionConfig(NamedTuple):
-    """The settings and collaborators of a session; also the `Running` that a generator's `events` gets.
+    """The settings and collaborators of a session; also the `Running` that a generator's `events` receives.
 
-    `accepted` is called with each event that the book took. `watched` is the venue's busy instrument, which
-    is subscribed but not published, so that a calm set of pairs raises no alarm. `look_again_ns` is how long
-    another host may give only part before the first one is tried again. `on_status` is called with a symbol
-    and the venue's word for the status of its trading. `now_ms` is the engine's clock. `last_price` returns
-    the last price the source gave of a symbol, before a restart too. `left_out` are the symbols that the
-    source has no room for.
+    - `accepted` is called with each event that the book accepted
+    - `watched` is the venue's busy instrument: subscribed, but not published, to distinguish a quiet set of
+      pairs from a silent venue
+    - `first_host_retry_ns` is how long another host may be incomplete before the first one is tried again
+    - `on_status` is called with a symbol and the venue's word for its trading status
+    - `now_ms` is the engine's clock
+    - `last_price` returns the source's last price of a symbol, from before a restart too
+    - `left_out` are the symbols beyond the source's capacity
     """
 
     source: Source
@@ -30,7 +32,7 @@ class SessionConfig(NamedTuple):
     watched: Sequence[Instrument]
     names: Names
     book: SourceBook
-    judge: Judge
+    validator: EventValidator
     counts: Counter[str]
     accepted: Callable[[Update | Trade], None]
     changed: Callable[[], None]
@@ -38,7 +40,7 @@ class SessionConfig(NamedTuple):
     last_price: Callable[[str], str | None]
     now_ms: Callable[[], int]
     stale_after_ns: int
-    look_again_ns: int
+    first_host_retry_ns: int
     ack_ns: int
     connect_s: float
     recorder: Recorder | None

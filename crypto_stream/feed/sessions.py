@@ -1,4 +1,4 @@
-"""A source's sessions: the one that serves, and during a move the successor that is to replace it."""
+"""A source's sessions: the serving one, and during a move the successor that will replace it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crypto_stream.feed.session_config import SessionConfig
 
 
 class Sessions:
-    """Begin, replace and end the sessions of a source that is to give data of the symbols it `carries`."""
+    """Begin, replace and end the sessions of a source, which `carries` these symbols."""
 
     def __init__(self, config: SessionConfig, carries: Set[str]) -> None:
         self.serving: FeedSession | None = None
@@ -18,7 +18,7 @@ class Sessions:
         self._config = config
         self._carries = carries
         self._generation = 0
-        # How long a successor at another host has to prove itself.
+        # How long a successor at another host may take to become as complete.
         self._trial_ns = round(config.connect_s * 1e9) + config.ack_ns + config.stale_after_ns
 
     @property
@@ -27,7 +27,7 @@ class Sessions:
         return self.serving.address if self.serving else None
 
     def begin(self, tasks: asyncio.TaskGroup, address: str | None) -> FeedSession:
-        """Begin a session at `address`: it serves, or where one does already, becomes its successor."""
+        """Begin a session at `address`: the serving one, or the successor if there is one already."""
         self._generation += 1
         session = FeedSession(self._config, address, self._generation)
         if self.serving:
@@ -39,7 +39,7 @@ class Sessions:
         return session
 
     def check(self, now_ns: int) -> None:
-        """Let the sessions judge silence, acknowledgements and age; abandon a move that brings nothing."""
+        """Check the sessions for silence, overdue acknowledgements and age; abort an unsuccessful move."""
         for session in (self.serving, self.successor):
             if session:
                 session.check(now_ns)
@@ -49,37 +49,37 @@ class Sessions:
             and trial.address != self.serving.address
             and now_ns - trial.started_ns > self._trial_ns
         ):
-            trial.abort("it gives no more than the present host")
+            trial.abort("it delivers no more than the current host")
 
     def hand_over(self) -> bool:
-        """Stop the serving session once its successor is as good; return whether it was replaced."""
-        if not (self.serving and self.successor and self._is_as_good(self.successor, self.serving)):
+        """Replace the serving session once its successor is as complete; return whether it was replaced."""
+        if not (self.serving and self.successor and self._is_as_complete(self.successor, self.serving)):
             return False
         self.serving.stop()
         self.drop_serving()
         return True
 
     def drop_serving(self) -> None:
-        """Let the successor, if there is one, replace a session that has ended."""
+        """Replace a session that has ended by its successor, if there is one."""
         self.serving, self.successor = self.successor, None
         if self.serving:
             self.serving.is_successor = False
 
     def drop_successor(self) -> None:
-        """Forget a successor that has ended."""
+        """Discard a successor that has ended."""
         self.successor = None
 
     def stop(self) -> None:
-        """End and forget all sessions."""
+        """End and discard all sessions."""
         for session in (self.serving, self.successor):
             if session and not session.done:
                 session.stop()
         self.serving = self.successor = None
 
-    def _is_as_good(self, successor: FeedSession, serving: FeedSession) -> bool:
-        """Say whether `successor` is live; at another host it must also give as many instruments."""
+    def _is_as_complete(self, successor: FeedSession, serving: FeedSession) -> bool:
+        """Return whether `successor` is live; at another host it must also deliver the same instruments."""
         if successor.state != "live":
             return False
         return successor.address == serving.address or not (
-            (serving.heard_of - successor.heard_of) & self._carries
+            (serving.delivered - successor.delivered) & self._carries
         )

@@ -1,56 +1,55 @@
-"""Which instruments fell silent, whole, on a source that is live. Pure."""
+"""Detect instruments that fell completely silent on a live source. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
 from crypto_stream.feed.deadlines import Deadlines
-from crypto_stream.feed.facts import Facts, Limits
+from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.market.book import Book
 
-# A move of another venue this soon after our last data is the same move, seen there a little later.
+# A price move at another venue this soon after our last data is the same move, seen there a little later.
 _SAME_MOVE_NS = 1_000_000_000
 
 
 class Silence:
-    """Know who is silent; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
+    """Find silent instruments; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
 
-    def __init__(self, book: Book, limits: Limits) -> None:
-        """Begin with nothing silent."""
+    def __init__(self, book: Book, limits: FailoverTimes) -> None:
         self.dead: dict[tuple[str, str], int] = {}
         self._book = book
         self._limits = limits
         self._deadlines: Deadlines[str] = Deadlines()
 
     def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
-        line = facts[source].of(symbol)
-        if line.state != "live" or (source, symbol) in self.dead:
+        """Return whether `source` is live for `symbol`: connected, fresh, with data since it connected."""
+        connection = facts[source].of(symbol)
+        if connection.state != "live" or (source, symbol) in self.dead:
             return False
         entry = self._book.entry(source, symbol)
-        return entry is not None and entry.received_ns >= line.unbroken_since_ns
+        return entry is not None and entry.received_ns >= connection.unbroken_since_ns
 
-    def forgive(self, symbol: str, chain: Sequence[str]) -> dict[tuple[str, str], int]:
-        """Take out who gives data of `symbol` again; return when they did."""
-        revived: dict[tuple[str, str], int] = {}
+    def clear_resumed(self, symbol: str, chain: Sequence[str]) -> dict[tuple[str, str], int]:
+        """Remove sources that deliver data of `symbol` again; return when that arrived."""
+        resumed: dict[tuple[str, str], int] = {}
         for source in chain if self.dead else ():
             found_ns = self.dead.get((source, symbol))
             entry = self._book.entry(source, symbol)
             if found_ns is not None and entry is not None and entry.received_ns > found_ns:
                 del self.dead[source, symbol]
-                revived[source, symbol] = entry.received_ns
-        return revived
+                resumed[source, symbol] = entry.received_ns
+        return resumed
 
     def forget(self, symbol: str, chain: Sequence[str]) -> None:
-        """Know nothing of `symbol` any more."""
+        """Discard everything about `symbol`."""
         self._deadlines.discard(symbol)
         for source in chain:
             self.dead.pop((source, symbol), None)
 
     def follow(self, now_ns: int, symbol: str, serving: str) -> bool:
-        """Have `symbol` fall due once its serving source is silent; say whether it is so already.
+        """Return whether the serving source is silent; if not, set a deadline for when it will be.
 
-        From then on any event of any source may show that it should not be.
+        Once it is silent, any event of any source may show that it should not be.
         """
         silent_ns = self._silent_ns(symbol, serving)
         if silent_ns > now_ns:
@@ -58,7 +57,7 @@ class Silence:
         return silent_ns <= now_ns
 
     def due(self, now_ns: int, serving: Mapping[str, str | None]) -> list[str]:
-        """Name those whose serving source has just become silent; who gave data meanwhile has time again."""
+        """Return the symbols whose serving source has just become silent; extend the others' deadlines."""
         found: list[str] = []
         for symbol in self._deadlines.due(now_ns):
             source = serving.get(symbol)
@@ -67,11 +66,11 @@ class Silence:
         return found
 
     def quiet_ns(self, symbol: str, serving: str) -> int:
-        """Tell when the serving source will be silent too long even where no other can tell."""
+        """Return when the serving source will be dead even without evidence from another source."""
         entry = self._book.entry(serving, symbol)
-        return entry.received_ns + self._limits.quiet_after if entry else 0
+        return entry.received_ns + self._limits.quiet_after_ns if entry else 0
 
-    def look(
+    def check(
         self,
         now_ns: int,
         symbol: str,
@@ -80,23 +79,23 @@ class Silence:
         facts: Facts,
         comparable: Callable[[str, str, str], bool],
     ) -> bool:
-        """Judge the serving source: silent while another moved, or silent very long where nobody can tell.
+        """Return whether the serving source was found dead.
 
-        Another source says something of an instrument (symbol, source, other) where it is `comparable`.
-        Return whether the serving one was found dead.
+        It is dead if it is silent while the price moved at a comparable source, or if it is silent for
+        `quiet_after` and no source is `comparable(symbol, source, other)`.
         """
         entry = self._book.entry(serving, symbol)
-        if entry is None or now_ns - entry.received_ns < self._limits.stale_after:
+        if entry is None or now_ns - entry.received_ns < self._limits.stale_after_ns:
             return False
         if not self.is_live(serving, symbol, facts):
             return False
         others = [name for name in chain if name != serving and self.is_live(name, symbol, facts)]
-        # To compare prices takes longest: it is asked last.
+        # Comparing prices is the most expensive part, so it comes last.
         if not any(
             self._moved(name, symbol, facts, entry.received_ns) and comparable(symbol, serving, name)
             for name in others
         ):
-            if now_ns - entry.received_ns < self._limits.quiet_after:
+            if now_ns - entry.received_ns < self._limits.quiet_after_ns:
                 return False
             if any(comparable(symbol, serving, name) for name in others):
                 return False
@@ -104,11 +103,11 @@ class Silence:
         return True
 
     def _moved(self, name: str, symbol: str, facts: Facts, after_ns: int) -> bool:
-        """Say whether a price moved there later; what a source says first is its state, not a move."""
+        """Return whether a price moved there later; the first data after connecting is no move."""
         entry = self._book.entry(name, symbol)
         begun_ns = facts[name].of(symbol).live_since_ns
         return entry is not None and entry.moved_ns > max(after_ns, begun_ns) + _SAME_MOVE_NS
 
     def _silent_ns(self, symbol: str, serving: str) -> int:
         entry = self._book.entry(serving, symbol)
-        return entry.received_ns + self._limits.stale_after if entry else 0
+        return entry.received_ns + self._limits.stale_after_ns if entry else 0

@@ -1,6 +1,6 @@
-"""The kinds of source: a venue on WebSockets, one asked over REST, a generator, a recording.
+"""The kinds of sources: a venue on WebSockets, one polled over REST, a generator, a recording.
 
-Each is a handler with its settings, and knows how to run one session of itself.
+Each is a handler with its settings, and can run one session of itself.
 """
 
 from __future__ import annotations
@@ -37,51 +37,51 @@ from crypto_stream.feed.rest import rest_client
 
 
 class Session(Protocol):
-    """One session of a source, as the source's `run` uses it."""
+    """One session, as used by `Source.run`."""
 
     address: str | None
 
     @property
     def connect_s(self) -> float:
-        """Seconds that a connection may take."""
+        """How many seconds opening a connection may take."""
 
     @property
     def recorder(self) -> Recorder | None:
-        """Who keeps the frames."""
+        """The recorder of the frames, if there is one."""
 
     @property
     def running(self) -> Running:
-        """What a generator may know of the session."""
+        """What a generator may use of the session."""
 
     @property
     def by_id(self) -> Mapping[str, Instrument]:
-        """What the session carries, by the venue's id."""
+        """The instruments of the session by the venue's id."""
 
     @property
     def instruments(self) -> Sequence[Instrument]:
-        """What the session carries."""
+        """The instruments of the session."""
 
     def opened(self, connection: Connection | None) -> None:
-        """Take note that data may come from now on."""
+        """Record that data may arrive from now on."""
 
     def begin(self, connection: Connection, reader: Reading) -> None:
-        """Subscribe."""
+        """Subscribe over `connection`."""
 
     def sent(self, request: Request) -> None:
-        """Take note that a request went out."""
+        """Record that a request was sent."""
 
     def read(self, reader: Reading, frames: Sequence[bytes]) -> None:
-        """Read frames that came together."""
+        """Read frames that arrived together."""
 
     def take(self, event: Event) -> None:
-        """Take one event."""
+        """Handle one event."""
 
     def fail(self, error: VenueError) -> None:
-        """Take note why the session ends."""
+        """Record why the session ends."""
 
 
 class Rest(NamedTuple):
-    """A venue's REST interface at `url`: what it lists, and the bars of before we came."""
+    """A venue's REST interface at `url`: its list of instruments, and older bars."""
 
     url: str
     instruments: Callable[[httpx.AsyncClient], Awaitable[list[Listed]]] | None = None
@@ -89,17 +89,17 @@ class Rest(NamedTuple):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What every kind of source has.
+    """What all kinds of sources have.
 
-    `found` is the file of the handler, `carries` what it brings itself (None: the configured pairs).
-    `without` are symbols that a person took from it, `names` what it calls our currencies. `of_now` says that
-    its times are those of now, unlike a recording's.
+    `location` is the handler's file, `carries` are its own instruments (None: the configured pairs),
+    `without` symbols excluded by a setting, `names` its names of our currencies. A recording is not
+    `is_real_time`: its times are in the past.
     """
 
-    of_now: ClassVar[bool] = True
+    is_real_time: ClassVar[bool] = True
 
     name: str
-    found: str
+    location: str
     carries: Sequence[Instrument] | None = None
     synthetic: bool = False
     rules: Mapping[str, Rules] = MappingProxyType({})
@@ -112,11 +112,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     busy: str | None = None
 
     def venue_id(self, pair: Instrument) -> str | None:
-        """Return what the source calls a pair; None where only its list knows."""
+        """Return the source's id of a pair; None if it is known only from its list."""
         return pair.symbol
 
     async def run(self, session: Session) -> None:
-        """Run one session to its end; VenueError says why it ended, where it should not."""
+        """Run one session to its end; raise VenueError unless the end is a regular one."""
         raise NotImplementedError
 
 
@@ -129,7 +129,7 @@ class Venue(Source, frozen=True, kw_only=True):
     opening: Callable[[httpx.AsyncClient, Mapping[str, str]], Awaitable[Opening]] | None = None
 
     def venue_id(self, pair: Instrument) -> str | None:
-        """Return what the venue calls a pair; None where only its list knows."""
+        """Return the venue's id of a pair; None if it is known only from its list."""
         return self.identify(pair)
 
     async def run(self, session: Session) -> None:
@@ -169,18 +169,18 @@ class Venue(Source, frozen=True, kw_only=True):
 
 
 class Poller(Source, frozen=True, kw_only=True):
-    """A venue that is asked over REST, every so many seconds."""
+    """A venue that is polled over REST."""
 
     every_s: float
     poll: Callable[[httpx.AsyncClient, Mapping[str, Instrument]], Awaitable[list[Event]]]
     identify: Callable[[Instrument], str | None]
 
     def venue_id(self, pair: Instrument) -> str | None:
-        """Return what the venue calls a pair; None where only its list knows."""
+        """Return the venue's id of a pair; None if it is known only from its list."""
         return self.identify(pair)
 
     async def run(self, session: Session) -> None:
-        """Ask one round after the other; the first one that fails ends the session."""
+        """Poll every `every_s` seconds; a failure ends the session."""
         assert self.rest is not None
         async with rest_client(self.rest.url) as http:
             session.opened(None)
@@ -196,12 +196,12 @@ class Poller(Source, frozen=True, kw_only=True):
 
 
 class Generator(Source, frozen=True, kw_only=True):
-    """A handler that makes its events itself."""
+    """A handler that generates its own events."""
 
     events: Callable[[Running, Sequence[Instrument]], AsyncGenerator[Event]]
 
     async def run(self, session: Session) -> None:
-        """Take what it makes."""
+        """Handle the events that it generates."""
         session.opened(None)
         async with aclosing(self.events(session.running, session.instruments)) as events:
             async for event in events:
@@ -210,20 +210,20 @@ class Generator(Source, frozen=True, kw_only=True):
 
 
 class Recording(Source, frozen=True, kw_only=True):
-    """A venue's frames, read out of a file by its own reader; it ends with them."""
+    """A venue's recorded frames, read by its own reader; ends at the end of the file."""
 
-    of_now: ClassVar[bool] = False
+    is_real_time: ClassVar[bool] = False
 
     venue: Venue
     file: Path
     speed: Speed
 
     def scan(self) -> list[Instrument]:
-        """List the instruments it has data of; RecordingError where there are none."""
+        """List the instruments with data in it; raise RecordingError if there are none."""
         return instruments_of(self.file, self.venue.name, self.venue.reader, self._discovered())
 
     async def run(self, session: Session) -> None:
-        """Read all of it."""
+        """Replay the whole file."""
         session.opened(None)
         carried = {each.symbol: each for each in session.instruments}
         discovered = self._discovered(carried)

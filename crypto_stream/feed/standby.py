@@ -1,4 +1,4 @@
-"""Which sources to keep connected. Pure."""
+"""Choose the sources to connect. Pure."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Literal
 from crypto_stream.feed.facts import Facts
 
 _DOWN = ("stale", "lost", "ended")
-_TURN_NS = 1_000_000_000  # while all are down, each one's turn lasts at least this long
+_TURN_NS = 1_000_000_000  # with `count` 0 and all sources down, each is tried for at least this long
 
 
 class Standby:
-    """Choose the sources to connect: the serving one, every better one, and the next `count` behind it."""
+    """Choose the sources to connect: the serving one, all preferred ones, and the next `count` as standby."""
 
     def __init__(
         self, chains: Iterable[tuple[str, ...]], count: int | Literal["all"], failback_after_ns: int
     ) -> None:
-        """Serve the distinct `chains`, best source first; 0: one source of a chain at a time, in a loop."""
+        """Take the chains of all instruments, best source first; with `count` 0 one source at a time."""
         self._carried: Counter[tuple[str, ...]] = Counter()
         self._turns: dict[tuple[str, ...], tuple[int, int]] = {}
         for chain in chains:
             self.add(chain)
         self._count = count
-        self._short: Collection[str] = ()
+        self._incomplete: Collection[str] = ()
         self._failback_after_ns = failback_after_ns
 
     def add(self, chain: tuple[str, ...]) -> None:
-        """Serve one more instrument of this chain."""
+        """Add an instrument with this chain."""
         if chain:
             self._carried[chain] += 1
             self._turns.setdefault(chain, (0, -_TURN_NS))
 
     def remove(self, chain: tuple[str, ...]) -> None:
-        """Serve one instrument less of this chain; with the last one the chain goes."""
+        """Remove an instrument with this chain."""
         self._carried[chain] -= 1
         if self._carried[chain] <= 0:
             del self._carried[chain]
@@ -45,46 +45,46 @@ class Standby:
         now_ns: int,
         facts: Facts,
         pin: str | None = None,
-        at_a_loss: Collection[tuple[str, ...]] = (),
-        short: Collection[str] = (),
+        needs_all_sources: Collection[tuple[str, ...]] = (),
+        incomplete: Collection[str] = (),
     ) -> set[str]:
         """Return the names of the sources to connect now, always including a pinned one.
 
-        Every source of a chain that is `at_a_loss` is wanted, because those connected may not serve. `short`
-        are live sources that cannot be relied on, because they do not give everything they should.
+        `needs_all_sources` contains chains whose live sources must not serve some instrument. `incomplete`
+        sources are live, but do not count as reliable.
         """
-        self._short = short
+        self._incomplete = incomplete
         names: set[str] = set()
         for chain in self._turns:
-            if self._count == "all" or (self._count and chain in at_a_loss):
+            if self._count == "all" or (self._count and chain in needs_all_sources):
                 names.update(chain)
             elif self._count == 0:
-                names.add(pin if pin in chain else self._whose_turn(chain, now_ns, facts))
+                names.add(pin if pin in chain else self._current_turn(chain, now_ns, facts))
             else:
                 names.update(self._with_standby(chain, 1 + self._count, now_ns, facts))
         return names | ({pin} if pin else set())
 
-    def _with_standby(self, chain: tuple[str, ...], enough: int, now_ns: int, facts: Facts) -> list[str]:
-        """Take sources from the front until `enough` of them can be relied on."""
+    def _with_standby(self, chain: tuple[str, ...], count: int, now_ns: int, facts: Facts) -> list[str]:
+        """Return the first sources of a chain, up to and including the first `count` reliable ones."""
         taken: list[str] = []
         for name in chain:
-            if enough == 0:
+            if count == 0:
                 break
             taken.append(name)
-            enough -= self._can_be_relied_on(name, now_ns, facts)
+            count -= self._is_reliable(name, now_ns, facts)
         return taken
 
-    def _can_be_relied_on(self, name: str, now_ns: int, facts: Facts) -> bool:
+    def _is_reliable(self, name: str, now_ns: int, facts: Facts) -> bool:
         source = facts[name]
-        if name in self._short:
+        if name in self._incomplete:
             return False
         if not source.failed:
             return source.state not in _DOWN
         return source.state == "live" and now_ns - source.live_since_ns >= self._failback_after_ns
 
-    def _whose_turn(self, chain: tuple[str, ...], now_ns: int, facts: Facts) -> str:
+    def _current_turn(self, chain: tuple[str, ...], now_ns: int, facts: Facts) -> str:
         turn, since_ns = self._turns[chain]
-        is_down = facts[chain[turn]].state in _DOWN or chain[turn] in self._short
+        is_down = facts[chain[turn]].state in _DOWN or chain[turn] in self._incomplete
         if is_down and now_ns - since_ns >= _TURN_NS:
             turn = (turn + 1) % len(chain)
             self._turns[chain] = (turn, now_ns)

@@ -1,4 +1,4 @@
-"""A session's subscriptions at its venue, until each one is acknowledged, refused or abandoned."""
+"""A session's subscriptions: requested until each one is acknowledged, refused or abandoned."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from crypto_stream.market.instruments import Instrument, few
 
 log = logging.getLogger(__name__)
 
-# Words of a temporary refusal, for handlers that do not flag one themselves.
-_PASSING = re.compile(
+# Phrases that indicate a temporary refusal, for handlers that do not set `temporary` themselves.
+_TEMPORARY = re.compile(
     r"too many (requests|messages)|too frequent|rate.?limit|try again|(again|try|retry)\W.{0,20}later"
     r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
     re.IGNORECASE,
 )
-_UNNAMED = "what the venue calls it is not known yet"
+_UNNAMED = "the venue's id of it is not known yet"
 
 _Make = Callable[[Sequence[Wanted]], list[Request]]
 
 
-class Asked(NamedTuple):
+class SubscriptionConfig(NamedTuple):
     """What a session subscribes to at its `source`: `instruments`, by the venue's ids in `names`.
 
-    A request has at most `request_bytes`. A refusal of one of `watched` is not reported: no person asked
-    for it.
+    A request has at most `request_bytes`. Refusals of `watched` symbols are not reported, because no user
+    requested them.
     """
 
     source: str
@@ -46,13 +46,13 @@ class Asked(NamedTuple):
 class Subscriptions:
     """Subscribe a connection to instruments; `on_bug` is called with an error in the handler's requests.
 
-    `refused` says for which symbols the venue sends nothing, and why. Whatever brought no data is requested
-    again, see `Resubscriptions`.
+    `refused` contains symbols for which the venue sends nothing, and why. Whatever brought no data is
+    requested again, see `Resubscriptions`.
     """
 
-    def __init__(self, asked: Asked, ack_ns: int, on_bug: Callable[[Exception], None]) -> None:
+    def __init__(self, config: SubscriptionConfig, ack_ns: int, on_bug: Callable[[Exception], None]) -> None:
         self.refused: dict[str, str] = {}
-        self._asked = asked
+        self._config = config
         self._acks = Acknowledgements(ack_ns)
         self._resubscriptions = Resubscriptions()
         self._throttle = LogThrottle()  # the same refusal is logged once a minute
@@ -68,43 +68,45 @@ class Subscriptions:
     @property
     def all_refused(self) -> bool:
         """Whether the venue refused every instrument."""
-        return self._asked.instruments.keys() <= self.refused.keys()
+        return self._config.instruments.keys() <= self.refused.keys()
 
     def begin(self, connection: Connection, reader: Reading) -> None:
         """Subscribe to everything over `connection`, with the requests that `reader` makes."""
         self._connection, self._reader = connection, reader
-        self._subscribe(self._wanted(self._asked.instruments))
+        self._subscribe(self._wanted(self._config.instruments))
 
-    def again(self, symbols: Iterable[str]) -> None:
-        """Resubscribe to `symbols`: what fell silent is unsubscribed first."""
-        self._again(self._wanted(symbols))
+    def resubscribe(self, symbols: Iterable[str]) -> None:
+        """Unsubscribe from `symbols`, unless refused, and subscribe again."""
+        self._resubscribe(self._wanted(symbols))
 
     def resync(self, lost: Resync) -> None:
-        """Resubscribe to the one topic that lost something."""
-        self._again([each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic])
+        """Resubscribe to the one topic that lost data."""
+        self._resubscribe(
+            [each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic]
+        )
 
-    def all_again(self) -> None:
+    def resubscribe_all(self) -> None:
         """Resubscribe to everything that was not refused.
 
-        This does nothing while the previous round is still being sent: rounds would only queue up.
+        Does nothing while requests are still queued: rounds would pile up.
         """
-        if not (self._connection and self._connection.asking):
-            self.again([symbol for symbol in self._asked.instruments if symbol not in self.refused])
+        if not (self._connection and self._connection.has_unsent):
+            self.resubscribe([symbol for symbol in self._config.instruments if symbol not in self.refused])
 
     def sent(self, request: Request) -> None:
-        """Note that a request was sent."""
+        """Record that a request was sent."""
         now_ns = time.monotonic_ns()
         self._acks.sent(request, now_ns)
         if request.keys:
             self._resubscriptions.requested(_symbols(request.wanted), now_ns)
 
-    def asked_again(self) -> Mapping[str, int]:
+    def retry_times(self) -> Mapping[str, int]:
         """Return when each refused symbol is requested again, on the monotonic clock in ns."""
         times = {symbol: self._resubscriptions.due_ns(symbol) for symbol in self.refused}
         return {symbol: at_ns for symbol, at_ns in times.items() if at_ns is not None}
 
     def seen(self, symbol: str) -> None:
-        """Note data of `symbol`, which counts as an acknowledgement."""
+        """Record data of `symbol`, which counts as an acknowledgement."""
         if self._acks:
             self._acks.seen(symbol)
         if self._resubscriptions:
@@ -112,32 +114,32 @@ class Subscriptions:
         self.refused.pop(symbol, None)
 
     def acked(self, key: str) -> None:
-        """Note an acknowledgement."""
+        """Record an acknowledgement."""
         self._acks.acked(key)
 
     def refuse(self, event: Refused) -> None:
-        """Blame the instrument that the venue names; halve a refused batch until the culprit is found.
+        """Handle a refusal; if it names no instrument, halve the refused batch until the culprit is found.
 
-        A refusal that names nothing belongs to the oldest request; a temporary one blames no instrument.
+        A refusal without key is attributed to the oldest request; a temporary one to no instrument.
         """
         now_ns = time.monotonic_ns()
         wanted = self._acks.refused(event.key)
         symbols = _symbols(wanted)
-        if event.instrument is not None and event.instrument.symbol in self._asked.instruments:
+        if event.instrument is not None and event.instrument.symbol in self._config.instruments:
             symbols = (event.instrument.symbol,)
-        passing = event.passing or _PASSING.search(event.reason) is not None
-        if passing:
+        temporary = event.temporary or _TEMPORARY.search(event.reason) is not None
+        if temporary:
             self._resubscriptions.refused_for_now(symbols, now_ns)
         elif len(symbols) == 1:
             self.refused[symbols[0]] = event.reason
         else:
             for part in halves(wanted):
                 self._subscribe(part)
-        what = "asked to wait with a request" if passing else "subscription refused"
-        self._say(what, event.reason, symbols)
+        what = "subscription refused temporarily" if temporary else "subscription refused"
+        self._log_refusal(what, event.reason, symbols)
 
-    def chase(self, now_ns: int) -> None:
-        """Request again what was not acknowledged or brought no data; abandon what never was acknowledged."""
+    def retry_overdue(self, now_ns: int) -> None:
+        """Request again what was not acknowledged in time or brought no data; finally abandon it."""
         again, abandoned = self._acks.overdue(now_ns)
         if again:
             self._subscribe(again)
@@ -145,21 +147,21 @@ class Subscriptions:
             self.refused[symbol] = "subscription never acknowledged"
         if abandoned:
             reason = "subscription never acknowledged"
-            self._say("subscription refused", reason, _symbols(abandoned))
-        if self._connection is None or self._connection.asking:
+            self._log_refusal("subscription refused", reason, _symbols(abandoned))
+        if self._connection is None or self._connection.has_unsent:
             return
         if due := self._resubscriptions.due(now_ns):
-            extra = {"source": self._asked.source, "symbols": few(due)}
-            log.info("asking again for what gave nothing", extra=extra)
-            self.again(due)
+            extra = {"source": self._config.source, "symbols": few(due)}
+            log.info("resubscribing to instruments without data", extra=extra)
+            self.resubscribe(due)
 
     def _wanted(self, symbols: Iterable[str]) -> list[Wanted]:
-        """List all topics of instruments; one whose id is not known yet counts as refused until it is."""
+        """List all topics of instruments; one whose id is not known yet counts as refused."""
         wanted: list[Wanted] = []
         for symbol in symbols:
-            if (instrument := self._asked.instruments.get(symbol)) is None:
+            if (instrument := self._config.instruments.get(symbol)) is None:
                 continue
-            if (named := self._asked.names.id_of(symbol)) is None:
+            if (named := self._config.names.id_of(symbol)) is None:
                 self.refused.setdefault(symbol, _UNNAMED)
                 continue
             if self.refused.get(symbol) == _UNNAMED:
@@ -167,9 +169,9 @@ class Subscriptions:
             wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
         return wanted
 
-    def _again(self, wanted: Sequence[Wanted]) -> None:
+    def _resubscribe(self, wanted: Sequence[Wanted]) -> None:
         if self._connection and wanted:
-            # What the venue refused has no subscription to end; asking to might be refused as well.
+            # Refused instruments have no subscription to end, and trying might be refused too.
             subscribed = [
                 each
                 for each in wanted
@@ -177,45 +179,45 @@ class Subscriptions:
                 and not self._resubscriptions.is_refused_for_now(symbol)
             ]
             if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
-                self._ask(unsubscribe, subscribed)
+                self._queue(unsubscribe, subscribed)
             self._subscribe(wanted)
 
     def _subscribe(self, wanted: Sequence[Wanted]) -> None:
         assert self._reader is not None
-        self._ask(self._reader.subscribe, wanted)
+        self._queue(self._reader.subscribe, wanted)
 
-    def _ask(self, make: _Make, wanted: Sequence[Wanted]) -> None:
-        """Queue the requests the handler makes; a bug in it ends this source, whoever the caller is."""
+    def _queue(self, make: _Make, wanted: Sequence[Wanted]) -> None:
+        """Queue the requests that the handler creates; a bug in it ends the session."""
         assert self._connection is not None
         try:
-            self._connection.ask(_bounded(make, wanted, self._asked.request_bytes))
+            self._connection.queue(_bounded(make, wanted, self._config.request_bytes))
         except Exception as bug:
-            log.exception("error in a handler", extra={"source": self._asked.source})
+            log.exception("error in a handler", extra={"source": self._config.source})
             self._on_bug(bug)
 
-    def _say(self, what: str, reason: str, symbols: Sequence[str]) -> None:
-        """Log a venue's sentence, once a minute for each symbol or batch of symbols."""
+    def _log_refusal(self, what: str, reason: str, symbols: Sequence[str]) -> None:
+        """Log a refusal, once a minute for each symbol or batch of symbols."""
         about = f"{symbols[0] if len(symbols) == 1 else ''} {what} {reason}"
-        # The watched instrument may be the culprit of a refused batch: halving it will tell.
-        asked = not symbols or self._asked.watched.isdisjoint(symbols)
-        news = asked and self._throttle.due(about)
-        extra = {"source": self._asked.source, "symbol": few(symbols), "reason": reason}
-        log.log(logging.WARNING if news else logging.DEBUG, what, extra=extra)
+        # The watched instrument may be the culprit of a refused batch; halving it will show.
+        is_user_visible = not symbols or self._config.watched.isdisjoint(symbols)
+        is_new = is_user_visible and self._throttle.due(about)
+        extra = {"source": self._config.source, "symbol": few(symbols), "reason": reason}
+        log.log(logging.WARNING if is_new else logging.DEBUG, what, extra=extra)
 
 
 def _symbols(wanted: Iterable[Wanted]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.instrument.symbol for each in wanted))
 
 
-def _bounded(make: _Make, wanted: Sequence[Wanted], most_bytes: int) -> list[Request]:
-    """Make requests of at most `most_bytes` each, down to one topic of one instrument if need be."""
+def _bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Request]:
+    """Create requests of at most `max_bytes` each, splitting down to one topic if necessary."""
     requests: list[Request] = []
     for request in make(wanted):
-        pieces = -(-len(request.text.encode()) // most_bytes)
+        pieces = -(-len(request.text.encode()) // max_bytes)
         count = -(-len(request.wanted) // pieces)
         if pieces == 1 or len(request.wanted) <= 1:
             requests.append(request)
             continue
         for start in range(0, len(request.wanted), count):
-            requests += _bounded(make, request.wanted[start : start + count], most_bytes)
+            requests += _bounded(make, request.wanted[start : start + count], max_bytes)
     return requests

@@ -29,22 +29,7 @@ class ConnectionLog:
             log.info("client left", extra={"client": client, "reason": reason})
 
     def flush(self) -> None:
-<<<<<<< HEAD
-        """Log how many had no line of their own; to be called every second."""
+        """Log how many got no line of their own; to be called every second."""
         if others := self._budget.omitted():
             log.info("more clients connected or left", extra=dict(others))
         self._budget.renew()
-=======
-        """Log how many got no line of their own; to be called every second."""
-        if self._others:
-            log.info("more clients connected or left", extra=dict(self._others))
-            self._others.clear()
-        self._lines = 0
-
-    def _may(self, what: str) -> bool:
-        if self._lines < _MAX_LINES:
-            self._lines += 1
-            return True
-        self._others[what] += 1
-        return False
->>>>>>> words3

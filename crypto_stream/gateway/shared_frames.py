@@ -51,10 +51,5 @@ class SharedFrames:
         if current != self._status_of or now_s >= self._status_until_s:
             self._status_of, self._status_until_s = current, now_s + _STATUS_S
             sources = {one.name: {"state": one.state, "age_ms": one.age_ms} for one in mirror.sources(now_s)}
-<<<<<<< HEAD:crypto_stream/gateway/greetings.py
-            self._status = event("status", {"time": wall_ms(), "verdict": known[0], "sources": sources})
-=======
-            now_ms = time.time_ns() // 1_000_000
-            self._status = event("status", {"time": now_ms, "verdict": current[0], "sources": sources})
->>>>>>> words3:crypto_stream/gateway/shared_frames.py
+            self._status = event("status", {"time": wall_ms(), "verdict": current[0], "sources": sources})
         return self._status

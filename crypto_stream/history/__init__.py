@@ -1,1 +1,1 @@
-"""Bars of every instrument from its first moment: built, kept, asked for."""
+"""The history: bars and gaps of every instrument, recorded, stored and queried."""

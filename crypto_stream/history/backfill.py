@@ -1,36 +1,36 @@
-"""Bars from before our first moment, which a venue gives: where they are missing, and which are taken."""
+"""Backfill: which older bars are missing, and which of a venue's bars to use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crypto_stream.history.queries import FOREVER_MS
+from crypto_stream.history.queries import MAX_TIME_MS
 from crypto_stream.market.bars import CANDLES_SUFFIX, INTERVALS, STORED, Bar
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import HistoryReader, Range
 
 
 class Backfill:
-    """Know where the bars of each instrument begin, and which series a venue was asked for."""
+    """Tracks where our own bars of each instrument begin, and which series have been fetched from a venue."""
 
     def __init__(self, reader: HistoryReader, clock: EngineClock) -> None:
         self._reader = reader
         self._clock = clock
-        self._first_ms: dict[str, int] = {}  # symbol → its first trade of all
+        self._first_ms: dict[str, int] = {}  # symbol → time of its first trade
         self._known: set[tuple[str, str]] = set()
 
-    def wants(self, symbol: str, interval: str) -> bool:
-        """Say whether nothing is known from before this life's first moment."""
+    def needs(self, symbol: str, interval: str) -> bool:
+        """Return whether older bars of this series are still to be fetched."""
         return (symbol, interval) not in self._known
 
     def traded(self, symbol: str, time: int) -> None:
-        """Notice a trade of ours: what a venue gives ends before the first one."""
+        """Record a trade: backfilled bars end before the first one."""
         self._first_ms.setdefault(symbol, time)
 
     def choose(self, symbol: str, interval: str, bars: Sequence[Bar]) -> list[Bar]:
-        """Return which of a venue's bars are of before the first moment, and finished.
+        """Return the bars that ended before our first trade.
 
-        Before the first trade the venues' time tells which are finished: our clock may be ahead.
+        If there is no trade yet, venue time decides which bars are closed: our clock may be ahead.
         """
         length, now_ms = INTERVALS[interval], min(self._clock.now_ms(), self._clock.venues_ms())
         first_ms = min(self._first_ms.get(symbol, now_ms), now_ms)
@@ -38,9 +38,9 @@ class Backfill:
         return [bar for bar in bars if bar.time % length == 0 and bar.time + length <= first_ms]
 
     def restore(self, symbol: str) -> None:
-        """See where the stored bars of an instrument begin, and which of them a venue gave. Blocking."""
+        """Find out where the stored bars begin, and which series were backfilled. Blocking."""
         for interval in STORED:
-            for oldest in self._reader.bars(symbol, interval, Range(0, FOREVER_MS, 1, newest=False)):
+            for oldest in self._reader.bars(symbol, interval, Range(0, MAX_TIME_MS, 1, newest=False)):
                 if oldest.source.endswith(CANDLES_SUFFIX):
                     self._known.add((symbol, interval))
                 else:

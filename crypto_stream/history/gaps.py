@@ -1,4 +1,4 @@
-"""The gaps of all instruments: begun and ended, over the engine's lives. Pure."""
+"""The gaps of all instruments, over restarts of the engine. Pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from crypto_stream.market.bars import Gap
 
 STOPPED = "the engine was not running"
-SUSPENDED = "the engine stood still, as when its machine sleeps"
+SUSPENDED = "the engine was suspended, as when its machine sleeps"
 CLOCK_SET = "the clock was set ahead"
 NONE_LIVE = "no source was live"
 NOT_CONFIGURED = "the instrument was not among the configured ones"
 
 
 class Gaps:
-    """Keep the gap that is open of each instrument, and what of it is still to be written.
+    """The open gap of each instrument, and the gaps that are still to be written.
 
-    A gap is written when it begins, so that it outlives a killed engine, and again when it ends.
+    A gap is written when it begins, so that it survives a killed engine, and again when it ends.
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class Gaps:
         self._changed: list[tuple[str, Gap]] = []
 
     def begin(self, symbol: str, from_ms: int, reason: str) -> None:
-        """Begin a gap; where one is open already it goes on."""
+        """Begin a gap, unless one is open already."""
         if symbol not in self.open:
             gap = self.open[symbol] = Gap(from_ms, None, reason)
             self._changed.append((symbol, gap))
 
     def end(self, symbol: str, at_ms: int) -> int | None:
-        """End the open gap, 1 ms after its beginning at the earliest; return its end, None without one."""
+        """End the open gap, at least 1 ms after its beginning; return its end, None if none was open."""
         gap = self.open.pop(symbol, None)
         if gap is None:
             return None
@@ -39,9 +39,9 @@ class Gaps:
         return end
 
     def resume(self, symbol: str, stored: Iterable[Gap], since_ms: int, reason: str) -> None:
-        """Have a gap for `reason` begin where another life ended, `stored` being what was open then.
+        """Begin a gap for `reason` where the previous run ended; `stored` gaps were open then.
 
-        One for the same reason goes on, each other one ends there.
+        A stored gap for the same reason continues; all others end there.
         """
         for gap in stored:
             self.open[symbol] = gap
@@ -51,14 +51,14 @@ class Gaps:
         self.begin(symbol, since_ms, reason)
 
     def started(self, at_ms: int) -> None:
-        """Notice that it is no longer the stop that keeps instruments from their prices."""
+        """End the gaps of the stop; those still without a price continue because no source is live."""
         for symbol, gap in list(self.open.items()):
             if gap.reason == STOPPED:
                 end = self.end(symbol, at_ms)
                 self.begin(symbol, end or at_ms, NONE_LIVE)
 
-    def forget(self, symbol: str, at_ms: int) -> None:
-        """Forget what begins at `at_ms` or later, and cut there what reaches further: it was never so."""
+    def discard_after(self, symbol: str, at_ms: int) -> None:
+        """Discard gaps that begin at `at_ms` or later, and end the others there."""
         gap = self.open.get(symbol)
         if gap is not None and gap.from_ >= at_ms:
             del self.open[symbol]
@@ -69,16 +69,16 @@ class Gaps:
         ]
 
     @property
-    def news(self) -> bool:
-        """Say whether something is to be written."""
+    def has_changes(self) -> bool:
+        """Return whether anything is to be written."""
         return bool(self._changed)
 
     def unwritten(self, symbol: str) -> list[Gap]:
-        """List what is still to be written of one instrument, a later state after an earlier one."""
+        """List the unwritten gaps of one instrument, a later state of a gap after an earlier one."""
         return [gap for of, gap in self._changed if of == symbol]
 
     def changed(self) -> list[tuple[str, Gap]]:
-        """Give what is to be written since the last call."""
+        """Return, and remove, what is to be written."""
         changed, self._changed = self._changed, []
         return changed
 

@@ -1,15 +1,15 @@
-"""The history of all instruments: what is recorded, what is missing, what is written and asked, joined."""
+"""The history of all instruments: recording, gaps, writing and queries."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from crypto_stream.history.deferred_trades import NEAR_MS
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
-from crypto_stream.history.held_trades import NEAR_MS
 from crypto_stream.history.outages import Outages
 from crypto_stream.history.pages import Page, Pages
-from crypto_stream.history.queries import FOREVER_MS, Question
+from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery
 from crypto_stream.history.recorder import Recorder
 from crypto_stream.history.series import CLOSES_AFTER_MS
 from crypto_stream.history.suspension import Suspension, Uptime
@@ -23,16 +23,16 @@ _TICK_S = 0.25
 _ALIVE_EVERY_MS = 1_000
 _SECOND_MS = INTERVALS["1s"]
 _ENDS_WITHIN_S = 5.0
-# An engine that says that it lives has stored all bars that ended so long before, on the venue's clock.
+# When the engine stores that it is alive, all bars that ended this long before have been stored.
 _CLOSED_BEFORE_MS = CLOSES_AFTER_MS + 1_000
 
 
 class History:
-    """Record the bars of each instrument from the trades of the source that serves it, keep and give them.
+    """Record, store and query the bars of each instrument, made from the trades of its serving source.
 
-    What is closed is stored within a quarter of a second; a killed engine loses no bar that was closed a
-    second before. Its parts: `recorder` (with `recent`, the sparks and 24 h figures, and `backfill`),
-    `outages` (with `gaps`), `writer`, and the pages that `ask` gives.
+    Closed bars are stored within a quarter of a second; a killed engine loses no bar that was closed a second
+    earlier. Its parts: `recorder` (with `recent`, the sparks and 24 h figures, and `backfill`), `outages`
+    (with `gaps`), `writer`, and the pages that `query` reads.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class History:
         clock: EngineClock,
         suspension: Suspension | None = None,
     ) -> None:
-        """Begin without a past; `restore` brings it."""
+        """Start empty; `restore` continues from what is stored."""
         self.clock = clock
         self.writer = writer
         self.outages = Outages(clock)
@@ -53,7 +53,7 @@ class History:
         self.recent = self.recorder.recent
         self.last_bars = self.recorder.last_bars
         self.closed = self.recorder.closed
-        self.wants_past = self.recorder.backfill.wants
+        self.needs_backfill = self.recorder.backfill.needs
         self._pages = Pages(reader, writer, self.recorder, self.gaps)
         self._reader = reader
         self._suspension = suspension or Suspension(clock.clocks.running_ns)
@@ -62,74 +62,74 @@ class History:
 
     @property
     def late_trades(self) -> int:
-        """Count the trades of this life whose bar had closed: they change nothing."""
+        """The number of trades in this run whose bar was already closed."""
         return sum(series.late for series in self.series.values())
 
     @property
     def trouble(self) -> str | None:
-        """Say whose trades make no bars although they come; None: nobody's."""
+        """Which instruments' trades are not recorded; None if there are none."""
         return self.recorder.late.trouble
 
     def restore(self) -> None:
-        """Go on where another life ended; OSError when what it left cannot be read."""
+        """Continue where the previous run ended; raise OSError if that cannot be read."""
         now_ms, now_ns = self.clock.now_ms(), self._now_ns()
         self.outages.begin(now_ms, now_ns)
-        left = self._reader.anchor()
-        alive_ms = min(self._reader.alive_ms() or 0, now_ms)  # a clock may have been set back
+        anchor = self._reader.anchor()
+        alive_ms = min(self._reader.alive_ms() or 0, now_ms)  # the clock may have been set back
         newest = {name: self._reader.newest(name) for name in STORED}
         for symbol in {symbol for times in newest.values() for symbol in times} | self.series.keys():
             times = {name: newest[name][symbol] for name in STORED if symbol in newest[name]}
-            open_then = self._reader.gaps(symbol, FOREVER_MS - 1, FOREVER_MS)
+            open_then = self._reader.gaps(symbol, MAX_TIME_MS - 1, MAX_TIME_MS)
             if not times and not open_then:
                 continue
             if times and symbol in self.series:
-                self.recorder.restore(symbol, FOREVER_MS, now_ns)
-            by_venue = left is not None and symbol not in self.recorder.synthetic
-            alive = left.venue_ms if left is not None and by_venue else alive_ms
+                self.recorder.restore(symbol, MAX_TIME_MS, now_ns)
+            by_venue = anchor is not None and symbol not in self.recorder.synthetic
+            alive = anchor.venue_ms if anchor is not None and by_venue else alive_ms
             ends = (at + INTERVALS[name] for name, at in times.items())
             past = [end for end in ends if end <= max(now_ms, alive) + NEAR_MS]
             reason = STOPPED if symbol in self.series else NOT_CONFIGURED
             self.gaps.resume(symbol, open_then, max(*past, alive - _CLOSED_BEFORE_MS, 0), reason)
 
-    def seed(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
-        """Take a venue's own bars from before the first moment; return how many are kept."""
+    def add_backfill(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
+        """Add a venue's bars from before our first trade; return how many are used."""
         older = self.recorder.backfill.choose(symbol, interval, bars)
-        self.recorder.precede(symbol, interval, older)
+        self.recorder.prepend(symbol, interval, older)
         return len(older)
 
-    def take(self, source: str, trade: Trade, serving: str | None) -> bool:
-        """Take an accepted trade; only those of the `serving` source make bars.
+    def record(self, source: str, trade: Trade, serving: str | None) -> bool:
+        """Record an accepted trade; only those of the `serving` source are added to bars.
 
-        False: it could be of use to no bar, as it has no time, or its bar has closed.
+        Returns False if it has no time, or its bar is closed.
         """
         now_ns = self._now_ns()
         if trade.time is not None:
             self.clock.observe_trade(source, trade.time)
         return self.recorder.record(source, trade, serving, now_ns)
 
-    def starved(self, symbol: str, for_ns: int, reason: str) -> None:
-        """Begin a gap that ends with the next trade: the serving source gave none for so long."""
+    def no_trades(self, symbol: str, for_ns: int, reason: str) -> None:
+        """Begin a gap that ends with the next trade: the serving source has sent none for `for_ns`."""
         closed_ms = self.series[symbol].previous.get("1s", -_SECOND_MS) + _SECOND_MS
-        self.outages.starved(symbol, for_ns // 1_000_000, closed_ms, reason)
+        self.outages.no_trades(symbol, for_ns // 1_000_000, closed_ms, reason)
 
     def switched(self, symbol: str, source: str | None, reason: str) -> None:
-        """Notice who serves the instrument now; nobody: a gap begins."""
+        """Record the new serving source; without one a gap begins."""
         now_ns = self._now_ns()
-        early = self.recorder.early(symbol, source, now_ns)
-        times = [held.trade.time for held in early if held.trade.time]
+        early = self.recorder.pop_early(symbol, source, now_ns)
+        times = [deferred.trade.time for deferred in early if deferred.trade.time]
         self.outages.switched(symbol, source, reason, times, now_ns)
-        for held in early:
-            self.recorder.fold(held.source, held.trade, held.came_ns)
+        for deferred in early:
+            self.recorder.fold(deferred.source, deferred.trade, deferred.received_ns)
 
-    async def ask(self, symbol: str, question: Question) -> Page:
-        """Answer with the state of this moment; what closes while the disk is read is left out.
+    async def query(self, symbol: str, query: HistoryQuery) -> Page:
+        """Return a page as of this moment, without bars that close while the disk is read.
 
-        Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
+        Raises RefusedError if the query is invalid, OSError if the history cannot be read.
         """
-        return await self._pages.ask(symbol, question, self.clock.now_ms())
+        return await self._pages.read(symbol, query, self.clock.now_ms())
 
     async def run(self) -> None:
-        """Close what is due and hand it to the disk, for ever; what is left is written at the end."""
+        """Close and store what is due until cancelled; write what is pending at the end."""
         self.writer.start()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -142,29 +142,29 @@ class History:
             self.writer.stop(_ENDS_WITHIN_S)
 
     def tick(self) -> None:
-        """Close what is due although no trade came, and have all that is new written."""
+        """Close the bars that are due, and write everything new."""
         now_ns = self._now_ns()
-        if not self._suspension.settling:  # else trades that wait to be read would come too late
+        if not self._suspension.settling:  # otherwise trades that are not read yet would be late
             self.recorder.close_due(now_ns)
         self.outages.tick(now_ns)
-        self.recorder.look()
+        self.recorder.check_late()
         now_ms = self.clock.now_ms()
-        is_news = self.recorder.unwritten or self.gaps.news or self.outages.beyond
-        if is_news or abs(now_ms - self._alive_ms) >= _ALIVE_EVERY_MS:
+        has_changes = self.recorder.unwritten or self.gaps.has_changes or self.outages.set_asides
+        if has_changes or abs(now_ms - self._alive_ms) >= _ALIVE_EVERY_MS:
             self._alive_ms = now_ms
             self._write(now_ms)
 
     def _write(self, now_ms: int) -> None:
-        """Have all that is new written."""
+        """Pass everything new to the writer."""
         clock, anchor = self.clock, self.clock.anchor()
-        asides, self.outages.beyond = self.outages.beyond, []
+        set_asides, self.outages.set_asides = self.outages.set_asides, []
         bars, self.recorder.unwritten = self.recorder.unwritten, []
         by = None if clock.disputed else Retention(min(now_ms, anchor.wall_ms), clock.steady)
-        self.writer.put(Batch(bars, self.gaps.changed(), now_ms, asides, anchor, by))
+        self.writer.put(Batch(bars, self.gaps.changed(), now_ms, set_asides, anchor, by))
 
     def _now_ns(self) -> int:
-        """Tell how long this process has lived, and notice where it, or its machine, was suspended."""
-        suspended_ms = self._suspension.look()
+        """Return how long this process has run; begin gaps if it, or its machine, was suspended."""
+        suspended_ms = self._suspension.measure()
         now_ns = self._uptime.count(self.clock.clocks.monotonic_ns())
         if suspended_ms:
             self.outages.suspended(suspended_ms, lambda symbol: self.series[symbol].newest_end)

@@ -1,4 +1,4 @@
-"""Who serves which instrument, and the gaps where nobody does, by the sources' own times."""
+"""Begin and end gaps as sources start and stop serving, by the sources' own time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 from crypto_stream.history.gaps import CLOCK_SET, SUSPENDED, Gaps
 from crypto_stream.market.clock import EngineClock
-from crypto_stream.storage.interface import Aside
+from crypto_stream.storage.interface import SetAside
 
-_FRESH_MS = 2_000  # what a venue tells first can be hours old
-# A source that is no live venue and whose clock is further from ours than this is a recording.
+_FRESH_MS = 2_000  # the first trade from a venue may be hours old
+# A source without a clock of its own whose times differ from ours by more than this is a recording.
 _CLOCKS_DIFFER_MS = 600_000
-# So long a source that serves may take to tell its time, before a gap is ended by our clock.
-_TELLS_WITHIN_NS = 5_000_000_000
-# Until the first source may be live, the stop of the former life is why there are no prices.
+# How long to wait for a serving source's time before a gap is ended by our clock.
+_TIME_KNOWN_WITHIN_NS = 5_000_000_000
+# Until the first source can be live, the reason for missing prices is that the engine was stopped.
 _START_NS = 2_000_000_000
 
 
 class _Ending(NamedTuple):
-    """A source serves again: which, since when (ns), and the time of its first trades."""
+    """A source that serves again, since when (ns), and the times of its first trades."""
 
     source: str
     since_ns: int
@@ -27,27 +27,27 @@ class _Ending(NamedTuple):
 
 
 class Outages:
-    """Begin and end the gaps of all instruments; `beyond` gathers what a clock that was ahead had told."""
+    """Begin and end the gaps of all instruments; `set_asides` collects data from a clock that was ahead."""
 
     def __init__(self, clock: EngineClock) -> None:
         self.gaps = Gaps()
-        self.beyond: list[Aside] = []
+        self.set_asides: list[SetAside] = []
         self._clock = clock
         self._serving: dict[str, str | None] = {}
         self._ending: dict[str, _Ending] = {}
-        self._until_trade: set[str] = set()  # symbols whose open gap ends with their next trade
+        self._ends_with_trade: set[str] = set()  # symbols whose open gap ends with their next trade
         self._began: tuple[int, int] | None = None  # ms and ns of the start, while that is new
 
     def begin(self, now_ms: int, now_ns: int) -> None:
-        """Notice that this life begins."""
+        """Record the start of this run."""
         self._began = (now_ms, now_ns)
 
     def switched(
         self, symbol: str, source: str | None, reason: str, early: Iterable[int], now_ns: int
     ) -> None:
-        """Notice who serves an instrument now; `early` are the times of trades that came a moment before."""
+        """Record the new serving source; `early` are the times of its trades received just before."""
         before, self._serving[symbol] = self._serving.get(symbol), source
-        self._until_trade.discard(symbol)
+        self._ends_with_trade.discard(symbol)
         self._ending.pop(symbol, None)
         if source is None:
             self.gaps.begin(symbol, self._time_at(before), reason)
@@ -57,56 +57,56 @@ class Outages:
             self._end(symbol, now_ns)
 
     def traded(self, symbol: str, time: int) -> None:
-        """Notice a trade of the serving source."""
-        if symbol in self._until_trade:
-            self._until_trade.discard(symbol)
+        """Record a trade of the serving source."""
+        if symbol in self._ends_with_trade:
+            self._ends_with_trade.discard(symbol)
             self.gaps.end(symbol, time)
         elif (ending := self._ending.get(symbol)) and not ending.first:
             ending.first.append(time)
 
-    def starved(self, symbol: str, for_ms: int, closed_ms: int, reason: str) -> None:
-        """Begin a gap that ends with the next trade: the serving source gave none for so long.
+    def no_trades(self, symbol: str, for_ms: int, closed_ms: int, reason: str) -> None:
+        """Begin a gap that ends with the next trade: the serving source has sent none for `for_ms`.
 
-        It begins where the last closed bar ended (`closed_ms`) at the earliest.
+        It begins at the end of the last closed bar (`closed_ms`) at the earliest.
         """
         if symbol not in self.gaps.open:
             since_ms = self._time_at(self._serving.get(symbol)) - for_ms
             self.gaps.begin(symbol, max(since_ms, closed_ms), reason)
         self._ending.pop(symbol, None)
-        self._until_trade.add(symbol)
+        self._ends_with_trade.add(symbol)
 
-    def leapt(self, symbol: str, from_ms: int, to_ms: int) -> None:
-        """Note that the time of what is made by our clock leapt ahead."""
+    def clock_jumped(self, symbol: str, from_ms: int, to_ms: int) -> None:
+        """Record that our clock, which synthetic sources use, was set ahead."""
         self.gaps.begin(symbol, from_ms, CLOCK_SET)
         self.gaps.end(symbol, to_ms)
 
     def suspended(self, ms: int, newest_end: Callable[[str], int]) -> None:
-        """Begin a gap of every instrument that is served, but by a recording: that waited too.
+        """Begin a gap for each served instrument, except of recordings, which paused too.
 
-        `newest_end` says when an instrument's newest bar ends: what has a bar is in no gap.
+        `newest_end` returns when an instrument's newest bar ends: the gap begins there at the earliest.
         """
         for symbol, source in self._serving.items():
             if source is not None and symbol not in self.gaps.open and not self._is_recording(source):
                 since_ms = self._time_at(source) - ms
                 self.gaps.begin(symbol, max(since_ms, newest_end(symbol)), SUSPENDED)
-                self._until_trade.add(symbol)
+                self._ends_with_trade.add(symbol)
 
     def tick(self, now_ns: int) -> None:
-        """End the gaps of instruments that are served again, as soon as their source tells its time.
+        """End the gaps of instruments that are served again, once their source's time is known.
 
-        The gaps of a start that has become old are no longer of the stop before it.
+        Some time after the start, remaining gaps are no longer attributed to the stop.
         """
         for symbol, ending in list(self._ending.items()):
-            if self._clock.knows_time_of(ending.source) or now_ns - ending.since_ns > _TELLS_WITHIN_NS:
+            if self._clock.knows_time_of(ending.source) or now_ns - ending.since_ns > _TIME_KNOWN_WITHIN_NS:
                 self._end(symbol, now_ns)
         if self._began is not None and now_ns - self._began[1] > _START_NS:
             self.gaps.started(self._began[0])
             self._began = None
 
-    def forget(self, symbol: str, at_ms: int, *, bars: bool) -> None:
-        """Forget gaps, and bars with `bars`, from `at_ms` on: a clock that was ahead told them."""
-        self.gaps.forget(symbol, at_ms)
-        self.beyond.append(Aside(symbol, at_ms, bars))
+    def discard_after(self, symbol: str, at_ms: int, *, bars: bool) -> None:
+        """Discard gaps from `at_ms` on; with `bars`, set bars aside: a clock was ahead."""
+        self.gaps.discard_after(symbol, at_ms)
+        self.set_asides.append(SetAside(symbol, at_ms, bars))
 
     def _end(self, symbol: str, now_ns: int) -> None:
         ending = self._ending.pop(symbol)
@@ -115,10 +115,10 @@ class Outages:
         at_ms = min(at_ms, began_ms)
         ended = self.gaps.end(symbol, at_ms)
         if ended is not None and ended > at_ms and ending.source in self._clock.timekeepers:
-            self.forget(symbol, at_ms, bars=False)
+            self.discard_after(symbol, at_ms, bars=False)
 
     def _time_at(self, source: str | None) -> int:
-        """Tell the time for a gap: the source's, like that of its bars, where it is known."""
+        """Return the time for a gap: the source's own, as for its bars, if that is known."""
         venue_ms = None if source is None else self._clock.venue_ms(source)
         return self._clock.now_ms() if venue_ms is None else venue_ms
 

@@ -1,4 +1,4 @@
-"""Pages of the history: what is on the disk joined with what is not yet, as of one moment."""
+"""Pages of the history, as of one moment: stored data merged with what is not written yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from crypto_stream.history.gaps import Gaps
-from crypto_stream.history.queries import FOREVER_MS, Plan, Question, answer, plan
+from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery, Plan, assemble, plan
 from crypto_stream.history.read_limiter import ReadLimiter
 from crypto_stream.history.recorder import Recorder
 from crypto_stream.history.writer import BarWriter
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Page(NamedTuple):
-    """Bars and gaps of one question, oldest first; where an older and a newer page begin."""
+    """Bars and gaps, oldest first, and the times with which to query an older and a newer page."""
 
     interval: str
     bars: list[Bar]
@@ -30,10 +30,10 @@ class Page(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """What is not on the disk, at one moment: closed bars and gaps that wait, the open bar.
+    """What is not stored at one moment: closed bars and gaps that are not written yet, and the open bar.
 
-    A gap may be there twice: the later state counts. Closed bars of the stored series end at `boundary` (ms);
-    what closes later is not of this moment.
+    If a gap occurs twice, the later state counts. Closed bars of the stored series end at `boundary` (ms);
+    bars that close later are ignored.
     """
 
     boundary: int
@@ -43,7 +43,7 @@ class Pending(NamedTuple):
 
 
 class Pages:
-    """Answer questions, and say once when the history cannot be read and once when it can be again."""
+    """Answers queries; logs once when the history becomes unreadable, and once when it is readable again."""
 
     def __init__(self, reader: HistoryReader, writer: BarWriter, recorder: Recorder, gaps: Gaps) -> None:
         self._reader = reader
@@ -53,33 +53,33 @@ class Pages:
         self._limiter = ReadLimiter()
         self._trouble = TroubleLog(log, "history cannot be read", "history can be read again")
 
-    async def ask(self, symbol: str, question: Question, now_ms: int) -> Page:
-        """Answer with the state of this moment; what closes while the disk is read is left out.
+    async def read(self, symbol: str, query: HistoryQuery, now_ms: int) -> Page:
+        """Return a page as of this moment, without bars that close while the disk is read.
 
-        Raises RefusedError for a question that cannot be, OSError when the history cannot be read.
+        Raises RefusedError if the query is invalid, OSError if the history cannot be read.
         """
         try:
             find_first = partial(_first_times, self._reader, symbol)
-            first = await self._limiter(lambda: find_first) if question.points else {}
-            planned = plan(question, first, now_ms)
+            first = await self._limiter(lambda: find_first) if query.points else {}
+            planned = plan(query, first, now_ms)
             page = await self._limiter(
                 lambda: partial(
-                    _read_page, self._reader, symbol, question, planned, self._pending(symbol, planned)
+                    _read_page, self._reader, symbol, query, planned, self._pending(symbol, planned)
                 )
             )
         except OSError as error:
             if isinstance(error, CorruptError):
-                self._writer.doubt(str(error))
+                self._writer.check_later(str(error))
             self._trouble.fails(str(error))
             raise
         self._trouble.works()
         return page
 
     def _pending(self, symbol: str, planned: Plan) -> Pending:
-        """Gather what a reading thread joins with the disk: the state of this moment."""
+        """Collect what is not stored at this moment, for the reading thread."""
         series, stored = self._recorder.series[symbol], planned.stored
         return Pending(
-            series.boundary(stored) or FOREVER_MS,  # nothing is our own yet: all that is there is of venues
+            series.boundary(stored) or MAX_TIME_MS,  # no bar of our own yet: all stored ones are backfilled
             [*self._writer.waiting(symbol, stored), *self._recorder.unwritten_of(symbol, stored)],
             series.live(planned.interval),
             [*self._writer.waiting_gaps(symbol), *self._gaps.unwritten(symbol)],
@@ -92,20 +92,20 @@ def _first_times(reader: HistoryReader, symbol: str) -> dict[str, int]:
     return {name: at for name, at in found.items() if at is not None}
 
 
-def _read_page(reader: HistoryReader, symbol: str, question: Question, plan: Plan, pending: Pending) -> Page:
-    """Read what is planned and join it with what is pending; OSError when the history cannot be read."""
+def _read_page(reader: HistoryReader, symbol: str, query: HistoryQuery, plan: Plan, pending: Pending) -> Page:
+    """Read the planned bars and merge the pending ones; raise OSError if the history cannot be read."""
     wanted = plan.range
     rows = reader.bars(symbol, plan.stored, wanted._replace(to_ms=min(wanted.to_ms, pending.boundary)))
     waiting = (bar for bar in pending.bars if wanted.from_ms <= bar.time < wanted.to_ms)
     known = {bar.time: bar for bar in (*waiting, *rows)}
     merged = [known[at] for at in sorted(known)]
     merged = merged[-wanted.limit :] if wanted.newest else merged[: wanted.limit]
-    bars, more = answer(plan, merged, pending.live)
+    bars, more = assemble(plan, merged, pending.live)
     more = more and bool(bars)
     newer = bars[-1].time + INTERVALS[plan.interval] if more and not wanted.newest else None
-    # Gaps reach as far as the bars do on the side where the limit cut them.
-    begin = question.from_ms if question.from_ms is not None else bars[0].time if bars else 0
-    end = newer or (FOREVER_MS if question.to_ms is None else question.to_ms)
+    # On the side where the limit applies, gaps are included as far as the bars.
+    begin = query.from_ms if query.from_ms is not None else bars[0].time if bars else 0
+    end = newer or (MAX_TIME_MS if query.to_ms is None else query.to_ms)
     return Page(
         interval=plan.interval,
         bars=bars,
@@ -116,7 +116,7 @@ def _read_page(reader: HistoryReader, symbol: str, question: Question, plan: Pla
 
 
 def _gaps(reader: HistoryReader, symbol: str, begin: int, end: int, waiting: Sequence[Gap]) -> list[Gap]:
-    """Read the gaps that reach into a time, with those that wait."""
+    """Read the gaps that overlap a time range, and merge those that are not written yet."""
     found = {gap.from_: gap for gap in reader.gaps(symbol, begin, end)}
     found |= {gap.from_: gap for gap in waiting}
     return [gap for _, gap in sorted(found.items()) if gap.from_ < end and (gap.to is None or gap.to > begin)]

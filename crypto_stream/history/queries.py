@@ -1,4 +1,4 @@
-"""What is asked of the history, and how it is cut from what is kept. Pure."""
+"""Queries of the history: which stored bars to read, and how to assemble the result. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, folded, stored_for
 from crypto_stream.storage.interface import Range
 
-MOST_BARS = 5_000
-USUAL_BARS = 500
-# Later than every time that is kept; SQLite holds it.
-FOREVER_MS = 2**62
+MAX_BARS = 5_000
+DEFAULT_BARS = 500
+# Later than every stored time; fits into an SQLite integer.
+MAX_TIME_MS = 2**62
 
 
-class Question(NamedTuple):
+class HistoryQuery(NamedTuple):
     """Bars of `interval`, or of the finest with at most `points`, from `from_ms` (inclusive) to `to_ms`."""
 
     interval: str | None
@@ -34,72 +34,74 @@ class Plan(NamedTuple):
     limit: int
 
 
-def plan(question: Question, first_ms: Mapping[str, int], now_ms: int) -> Plan:
-    """Choose the interval and what to read; RefusedError("bad_parameter") names what cannot be.
+def plan(query: HistoryQuery, first_ms: Mapping[str, int], now_ms: int) -> Plan:
+    """Choose the interval and what to read; raise RefusedError("bad_parameter") if the query is invalid.
 
-    `first_ms`: stored interval → time of its oldest bar, where it has one.
+    `first_ms`: stored interval → time of its oldest bar, if it has one.
     """
-    _check(question)
-    interval = question.interval or _finest(question, first_ms, now_ms)
-    limit = min(question.limit or question.points or USUAL_BARS, MOST_BARS)
+    _check(query)
+    interval = query.interval or _finest(query, first_ms, now_ms)
+    limit = min(query.limit or query.points or DEFAULT_BARS, MAX_BARS)
     length, stored = INTERVALS[interval], stored_for(interval)
-    begin = -(-(question.from_ms or 0) // length) * length
-    end = FOREVER_MS if question.to_ms is None else -(-question.to_ms // length) * length
+    begin = -(-(query.from_ms or 0) // length) * length
+    end = MAX_TIME_MS if query.to_ms is None else -(-query.to_ms // length) * length
     rows = (limit + 1) * (length // INTERVALS[stored])
-    return Plan(interval, stored, Range(begin, end, rows, question.from_ms is None), limit)
+    return Plan(interval, stored, Range(begin, end, rows, query.from_ms is None), limit)
 
 
-def answer(plan: Plan, rows: Iterable[Bar], live: Bar | None) -> tuple[list[Bar], bool]:
-    """Fold and cut; True when there are more bars on the far side of the limit.
+def assemble(plan: Plan, rows: Iterable[Bar], live: Bar | None) -> tuple[list[Bar], bool]:
+    """Fold the stored bars and apply the limit; return the bars, and whether there are more beyond it.
 
-    `rows` are closed bars of the stored series, oldest first; `live` is the open bar of the interval asked.
+    `rows` are closed bars of the stored series, oldest first; `live` is the open bar of the interval.
     """
     wanted, length = plan.range, INTERVALS[plan.interval]
     rows = [row for row in rows if wanted.from_ms <= row.time < wanted.to_ms]
     bars = list(folded(rows, length)) if plan.stored != plan.interval else rows
     cut = len(rows) >= wanted.limit
     if cut and wanted.newest and plan.stored != plan.interval:
-        bars = bars[1:]  # its first part may have been cut off
+        bars = bars[1:]  # it may be incomplete
     if live is not None and wanted.from_ms <= live.time < wanted.to_ms:
         bars = [*(bar for bar in bars if bar.time < live.time), live]
     more = cut or len(bars) > plan.limit
     return bars[-plan.limit :] if wanted.newest else bars[: plan.limit], more
 
 
-def _check(question: Question) -> None:
-    if question.interval is not None and question.interval not in INTERVALS:
+def _check(query: HistoryQuery) -> None:
+    if query.interval is not None and query.interval not in INTERVALS:
         raise _bad("interval", f"is one of {', '.join(INTERVALS)}")
-    if question.interval is not None and question.points is not None:
-        raise _bad("points", "and interval cannot be asked together")
-    for name, number in (("points", question.points), ("limit", question.limit)):
-        if number is not None and not 1 <= number <= MOST_BARS:
-            raise _bad(name, f"is a whole number from 1 to {MOST_BARS}")
-    for name, time in (("from", question.from_ms), ("to", question.to_ms)):
-        if time is not None and not 0 <= time <= FOREVER_MS:
+    if query.interval is not None and query.points is not None:
+        raise _bad("points", "and interval cannot be used together")
+    for name, number in (("points", query.points), ("limit", query.limit)):
+        if number is not None and not 1 <= number <= MAX_BARS:
+            raise _bad(name, f"is a whole number from 1 to {MAX_BARS}")
+    for name, time in (("from", query.from_ms), ("to", query.to_ms)):
+        if time is not None and not 0 <= time <= MAX_TIME_MS:
             raise _bad(name, "is a time in milliseconds since 1970")
-    if None not in (question.from_ms, question.to_ms) and question.from_ms >= question.to_ms:  # type: ignore[operator]
+    if None not in (query.from_ms, query.to_ms) and query.from_ms >= query.to_ms:  # type: ignore[operator]
         raise _bad("from", "must be before to")
 
 
-def _finest(question: Question, first_ms: Mapping[str, int], now_ms: int) -> str:
-    """Name the shortest interval that has at most `points` bars in the range, and bars at its beginning."""
-    if question.points is None:
+def _finest(query: HistoryQuery, first_ms: Mapping[str, int], now_ms: int) -> str:
+    """Return the shortest interval with at most `points` bars in the range and bars at its beginning."""
+    if query.points is None:
         return "1m"
-    kept = _kept_from_the_beginning(first_ms)
-    oldest = max((first_ms[name] for name in kept), default=now_ms)  # the shortest tells it best
-    begin = oldest if question.from_ms is None else max(question.from_ms, oldest)
-    end = now_ms + 1 if question.to_ms is None else question.to_ms
+    complete = _complete_intervals(first_ms)
+    oldest = max(
+        (first_ms[name] for name in complete), default=now_ms
+    )  # the shortest interval is the most precise
+    begin = oldest if query.from_ms is None else max(query.from_ms, oldest)
+    end = now_ms + 1 if query.to_ms is None else query.to_ms
     for interval, length in INTERVALS.items():
         stored = stored_for(interval)
         count = -(-end // length) - begin // length
-        reaches = stored in kept or first_ms.get(stored, now_ms) <= begin + length
-        if count <= question.points and (reaches or stored == STORED[-1]):
+        reaches = stored in complete or first_ms.get(stored, now_ms) <= begin + length
+        if count <= query.points and (reaches or stored == STORED[-1]):
             return interval
     return next(reversed(INTERVALS))
 
 
-def _kept_from_the_beginning(first_ms: Mapping[str, int]) -> set[str]:
-    """Name the stored intervals of which nothing was forgotten: none longer reaches back further."""
+def _complete_intervals(first_ms: Mapping[str, int]) -> set[str]:
+    """Return the stored intervals without removed bars: no longer interval goes back further."""
     return {
         name
         for name, at in first_ms.items()

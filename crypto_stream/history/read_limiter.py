@@ -1,4 +1,4 @@
-"""How much of a core reading the history may take: a few reads at once, each resting as long as it took."""
+"""Limits the CPU time of history reads: a few at once, each followed by a pause as long as it took."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _Read = TypeVar("_Read")
-# A page is read and folded within milliseconds; many at once would make the event loop wait for its turn.
-_AT_ONCE = 2
-_LONGEST_REST_S = 1.0  # a disk that hung for a minute was no work
+# A page takes milliseconds; many at once would delay the event loop.
+_CONCURRENT_READS = 2
+_MAX_PAUSE_S = 1.0  # a slow disk takes no CPU time
 
 
 class ReadLimiter:
-    """Read on threads, in the order it was asked for: in sum half of a core at most.
+    """Run reads on threads, in the order of the calls, using at most half a core on average.
 
-    Who waits can be cancelled and costs nothing then; what was begun keeps its turn until its thread is done,
-    so that a disk that hangs never holds more than two threads.
+    A waiting call can be cancelled at no cost. A read that has begun occupies its slot until its thread is
+    done, so a hanging disk never blocks more than two threads.
     """
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_AT_ONCE)
-        self._rested_s = [0.0] * _AT_ONCE  # when each free turn has rested; a heap
+        self._free = asyncio.Semaphore(_CONCURRENT_READS)
+        self._pause_ends_s = [0.0] * _CONCURRENT_READS  # when the pause of each free slot ends; a heap
 
     async def __call__(self, prepare: Callable[[], Callable[[], _Read]]) -> _Read:
-        """Call `prepare` when it is our turn, and what it gives on a thread; return what that returns."""
+        """Wait for a slot, call `prepare`, run the function it returns on a thread, and return its result."""
         await self._free.acquire()
-        rested_s = heapq.heappop(self._rested_s)
+        pause_ends_s = heapq.heappop(self._pause_ends_s)
         try:
-            rest_s = rested_s - time.monotonic()
-            if rest_s > 0:
-                await asyncio.sleep(rest_s)
+            pause_s = pause_ends_s - time.monotonic()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
             began_s = time.monotonic()
             reading = asyncio.get_running_loop().run_in_executor(None, prepare())
         except BaseException:
-            self._give_back(rested_s)
+            self._release(pause_ends_s)
             raise
 
         def done(_reading: asyncio.Future[_Read]) -> None:
             now_s = time.monotonic()
-            self._give_back(now_s + min(now_s - began_s, _LONGEST_REST_S))
+            self._release(now_s + min(now_s - began_s, _MAX_PAUSE_S))
 
         reading.add_done_callback(done)
         return await asyncio.shield(reading)
 
-    def _give_back(self, rested_s: float) -> None:
-        heapq.heappush(self._rested_s, rested_s)
+    def _release(self, pause_ends_s: float) -> None:
+        heapq.heappush(self._pause_ends_s, pause_ends_s)
         self._free.release()

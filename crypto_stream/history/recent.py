@@ -1,4 +1,4 @@
-"""What of the bars stays at hand: the last hour by minutes, and the last day for its figures."""
+"""Recent bars in memory: the minutes of the last hour, and the last day for the 24 h figures."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ _DAY_MS = INTERVALS["1d"]
 
 
 class Recent:
-    """The last hour and day of each instrument; those of a former life are read in the background."""
+    """The last hour and day of each instrument; those of the previous run are read in the background."""
 
     def __init__(self, series: Mapping[str, Series], reader: HistoryReader) -> None:
         self._series = series
         self._reader = reader
         self._days = {symbol: Rolling24h() for symbol in series}
         self._minutes = {symbol: deque[Bar](maxlen=_MINUTES) for symbol in self._days}
-        # Symbol → time of the newest bar from before, and of the first step of the day that is of now.
+        # Symbol → time of the newest stored bar, and of the first 5-minute bar of this run.
         self._unread: dict[str, tuple[int, int]] = {}
-        self._unknown: set[str] = set()  # symbols whose day is not read yet
+        self._unknown: set[str] = set()  # symbols whose last day is not read yet
         self._wanted = asyncio.Event()
 
     def restore(self, symbol: str, newest: int, ours: int) -> None:
-        """Begin anew, after a bar that began `newest`; steps of the day from `ours` on will close."""
+        """Start again after the bar at `newest`; 5-minute bars from `ours` on will be added by `close`."""
         self._days[symbol] = Rolling24h()
         self._minutes[symbol].clear()
         self._unread[symbol] = (newest, ours)
         self._unknown.add(symbol)
         self._wanted.set()
 
-    def precede(self, symbol: str, minutes: Sequence[Bar]) -> None:
-        """Put minutes before those that are known."""
+    def prepend(self, symbol: str, minutes: Sequence[Bar]) -> None:
+        """Insert older minutes."""
         self._minutes[symbol] = deque([*minutes, *self._minutes[symbol]], _MINUTES)
 
     def close(self, symbol: str, closed: Closed) -> None:
-        """Take a bar that has just closed."""
+        """Add a bar that has just closed."""
         if closed.interval == "1m":
             self._minutes[symbol].append(closed.bar)
         elif closed.interval == STEP:
             self._days[symbol].close(closed.bar)
 
     def spark(self, symbol: str) -> list[tuple[int, str]]:
-        """Give the last price of each minute of the last hour: (time, price), oldest first."""
+        """Return the last price of each minute of the last hour: (time, price), oldest first."""
         live = self._series[symbol].live("1m")
         bars = (*self._minutes[symbol], *([] if live is None else [live]))
         points = [(bar.time, bar.close) for bar in bars]
@@ -60,23 +60,23 @@ class Recent:
         return [point for point in points if point[0] > since]
 
     def figures(self, symbol: str) -> Figures | None:
-        """Give the 24 h figures of an instrument's own bars; None until the day before is read."""
+        """Return the 24 h figures from an instrument's bars; None until its last day is read."""
         if symbol in self._unknown:
             return None
         return self._days[symbol].figures(self._series[symbol].live(STEP))
 
     async def run(self) -> None:
-        """Read the last day of each instrument, for ever: so much that nobody should wait for it."""
+        """Read the last day of each instrument in the background, until cancelled."""
         while True:
             while self._unread:
                 symbol, known = self._unread.popitem()
-                await self._recall(symbol, known)
+                await self._load_day(symbol, known)
                 if symbol not in self._unread:
                     self._unknown.discard(symbol)
             self._wanted.clear()
             await self._wanted.wait()
 
-    async def _recall(self, symbol: str, known: tuple[int, int]) -> None:
+    async def _load_day(self, symbol: str, known: tuple[int, int]) -> None:
         newest, ours = known
         wanted = Range(newest - _DAY_MS, newest + 1, _DAY_MS // INTERVALS["1m"] + 1, newest=True)
         try:
@@ -84,10 +84,10 @@ class Recent:
         except OSError as error:
             log.warning("24 h figures start again", extra={"symbol": symbol, "reason": str(error)})
             return
-        self.precede(symbol, bars)
-        self._days[symbol].precede(steps)
+        self.prepend(symbol, bars)
+        self._days[symbol].prepend(steps)
 
     def _read(self, symbol: str, wanted: Range, ours: int) -> tuple[list[Bar], list[Bar]]:
-        """Read minutes, and fold those before `ours` into steps of a day."""
+        """Read minutes, and fold those before `ours` into 5-minute bars."""
         bars = self._reader.bars(symbol, "1m", wanted)
         return bars, list(folded((bar for bar in bars if bar.time < ours), INTERVALS[STEP]))

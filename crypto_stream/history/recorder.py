@@ -1,4 +1,4 @@
-"""Bars of all instruments, recorded from the trades of the source that serves each."""
+"""Record the bars of all instruments from the trades of their serving sources."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from crypto_stream.history.backfill import Backfill
-from crypto_stream.history.held_trades import NEAR_MS, EarlyTrades, HeldTrade, LateTrades
+from crypto_stream.history.deferred_trades import NEAR_MS, DeferredTrade, EarlyTrades, LateTrades
 from crypto_stream.history.outages import Outages
 from crypto_stream.history.recent import Recent
 from crypto_stream.history.rolling_24h import STEP
@@ -20,18 +20,18 @@ from crypto_stream.storage.interface import HistoryReader, Range, StoredBar
 
 log = logging.getLogger(__name__)
 
-# A trade further ahead of every clock than this has a wrong time: it would close all bars until then.
-_MOST_AHEAD_MS = INTERVALS["1d"]
-# Of each stored interval, what a series goes on from: since the newest bar's day, hour and minute began.
+# A trade further ahead of all clocks than this has a wrong time: it would close all bars until then.
+_MAX_AHEAD_MS = INTERVALS["1d"]
+# A series continues from the bars of each stored interval since the newest bar's day, hour or minute began.
 _SINCE = {"1h": "1d", "1m": "1h", "1s": "1m"}
-_MOST_READ = 100_000
+_MAX_READ = 100_000
 
 
 class Recorder:
-    """Let each trade into its bar, and gather what closes until it is written.
+    """Add each trade to its bar, and collect closed bars until they are written.
 
-    The listeners in `closed` are called with each bar that closes. `recent` and `backfill` learn what they
-    are to know, `outages` which trades end a gap.
+    The listeners in `closed` are called with each bar that closes. Trades and bars are passed on to `recent`,
+    `backfill` and `outages`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Recorder:
     ) -> None:
         self.series = {symbol: Series() for symbol in symbols}
         self.synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
-        self.last_bars: dict[str, Bar] = {}  # of a former life
+        self.last_bars: dict[str, Bar] = {}  # of the previous run
         self.closed: list[Callable[[str, Closed], None]] = []
         self.unwritten: list[StoredBar] = []
         self.recent = Recent(self.series, reader)
@@ -59,22 +59,22 @@ class Recorder:
         self._ahead: set[str] = set()
 
     def record(self, source: str, trade: Trade, serving: str | None, now_ns: int) -> bool:
-        """Take a trade; only those of the `serving` source make bars.
+        """Record a trade; only those of the `serving` source are added to bars.
 
-        False: it could be of use to no bar, as it has no time, or its bar has closed.
+        Returns False if it has no time, or its bar is closed.
         """
         if serving == source:
             return self.fold(source, trade, now_ns)
         if serving is None:
-            self._early.hold(HeldTrade(source, trade, now_ns))
+            self._early.add(DeferredTrade(source, trade, now_ns))
         return trade.time is not None
 
-    def early(self, symbol: str, source: str | None, now_ns: int) -> list[HeldTrade]:
-        """Give, once, what came in the last second of a source that serves from now on."""
-        return self._early.take(symbol, source, now_ns)
+    def pop_early(self, symbol: str, source: str | None, now_ns: int) -> list[DeferredTrade]:
+        """Return, and remove, the trades of the last second from a source that now serves."""
+        return self._early.pop(symbol, source, now_ns)
 
     def fold(self, source: str, trade: Trade, now_ns: int) -> bool:
-        """Let a trade of the serving source into its bar; False where there is none for it."""
+        """Add a trade of the serving source to its bar; return False if there is none for it."""
         symbol, time = trade.symbol, trade.time
         series = self.series[symbol]
         if time is None:
@@ -82,43 +82,43 @@ class Recorder:
         if time < series.floor:
             return self._take_late(source, trade, now_ns)
         known_ms = series.clock(now_ns) or 0
-        if time > max(self._clock.now_ms(), known_ms) + _MOST_AHEAD_MS:
-            self._leave_out(source, trade)
+        if time > max(self._clock.now_ms(), known_ms) + _MAX_AHEAD_MS:
+            self._reject_future(source, trade)
             return False
         self.late.on_time(symbol)
         self.backfill.traded(symbol, time)
         self._outages.traded(symbol, time)
         if symbol in self.synthetic and series.begun and time > known_ms + NEAR_MS:
-            self._outages.leapt(symbol, known_ms, time)
+            self._outages.clock_jumped(symbol, known_ms, time)
         self._close(symbol, series.trade(trade, source, now_ns))
         return True
 
     def close_due(self, now_ns: int) -> None:
-        """Close what is due although no trade came."""
+        """Close the bars that are due although no trade arrived."""
         for symbol, series in self.series.items():
             self._close(symbol, series.tick(now_ns))
 
-    def look(self) -> None:
-        """Notice, and log, whose trades lie below their closed bars."""
-        self.late.look()
+    def check_late(self) -> None:
+        """Check for, and log, instruments whose trades are older than their closed bars."""
+        self.late.check()
         if self._rewound:
             extra = {"instruments": len(self._rewound), "symbols": ",".join(self._rewound[:10])}
-            log.warning("bars lay in the future, they go on at the present", extra=extra)
+            log.warning("bars were in the future, recording continues at the present time", extra=extra)
             self._rewound.clear()
 
-    def precede(self, symbol: str, interval: str, bars: Sequence[Bar]) -> None:
-        """Take a venue's bars from before the first moment."""
+    def prepend(self, symbol: str, interval: str, bars: Sequence[Bar]) -> None:
+        """Add a venue's older bars."""
         self.unwritten += [StoredBar(symbol, interval, bar) for bar in bars]
         if interval == "1m":
-            self.recent.precede(symbol, bars)
+            self.recent.prepend(symbol, bars)
 
     def unwritten_of(self, symbol: str, interval: str) -> list[Bar]:
-        """List the closed bars of one series that the writer has not got yet."""
+        """List the closed bars of one series that were not passed to the writer yet."""
         return [bar for of, kind, bar in self.unwritten if of == symbol and kind == interval]
 
     def restore(self, symbol: str, before: int, now_ns: int) -> None:
-        """Go on after the newest stored bar of those that had ended `before` (ms). Blocking."""
-        past = _read_past(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
+        """Continue after the newest stored bar that ended `before` (ms). Blocking."""
+        past = _read_previous(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
         self.series[symbol].restore(past, now_ns)
         newest = next((past[name][-1] for name in STORED if past[name]), None)
         if newest is not None:
@@ -128,41 +128,41 @@ class Recorder:
         self.backfill.restore(symbol)
 
     def _take_late(self, source: str, trade: Trade, now_ns: int) -> bool:
-        """Take a trade that is older than what is closed: it is late, unless that lies in the future."""
+        """Handle a trade older than the closed bars: it is late, unless those are in the future."""
         series = self.series[trade.symbol]
         series.late += 1
-        held = self.late.hold(HeldTrade(source, trade, now_ns), series.floor, self._clock.now_ms())
-        if held:
-            self._rewind(trade.symbol, held, now_ns)
-        return bool(held)
+        deferred = self.late.add(DeferredTrade(source, trade, now_ns), series.floor, self._clock.now_ms())
+        if deferred:
+            self._rewind(trade.symbol, deferred, now_ns)
+        return bool(deferred)
 
-    def _rewind(self, symbol: str, held: Sequence[HeldTrade], now_ns: int) -> None:
-        """Go on from where the trades are; bars beyond that were made by a clock that was wrong.
+    def _rewind(self, symbol: str, deferred: Sequence[DeferredTrade], now_ns: int) -> None:
+        """Continue from the time of the trades; later bars came from a wrong clock.
 
-        They are put aside if a venue confirms the present, else they stay where they are: nobody can tell.
+        Those bars are set aside if a venue confirms the present time; otherwise they remain.
         """
-        at = start(min(one.trade.time or 0 for one in held), INTERVALS["1s"])
-        late = self.series[symbol].late - len(held)
+        at = start(min(each.trade.time or 0 for each in deferred), INTERVALS["1s"])
+        late = self.series[symbol].late - len(deferred)
         if self._clock.confirmed:
             self.unwritten = [
-                one
-                for one in self.unwritten
-                if one.symbol != symbol or one.bar.time + INTERVALS[one.interval] <= at
+                each
+                for each in self.unwritten
+                if each.symbol != symbol or each.bar.time + INTERVALS[each.interval] <= at
             ]
-            self._outages.forget(symbol, at, bars=True)
+            self._outages.discard_after(symbol, at, bars=True)
         self.series[symbol] = Series()
         self.series[symbol].late = late
         self.restore(symbol, at, now_ns)
         self._rewound.append(symbol)
-        for one in held:
-            self.fold(one.source, one.trade, now_ns)
+        for each in deferred:
+            self.fold(each.source, each.trade, now_ns)
 
-    def _leave_out(self, source: str, trade: Trade) -> None:
-        """Take no trade from the future: it would close every bar until then."""
+    def _reject_future(self, source: str, trade: Trade) -> None:
+        """Log, once per instrument, that trades from the future are not recorded."""
         if trade.symbol not in self._ahead:
             self._ahead.add(trade.symbol)
             extra = {"source": source, "symbol": trade.symbol, "time": trade.time}
-            log.warning("trades with a time in the future are left out of the bars", extra=extra)
+            log.warning("trades with a time in the future are not recorded", extra=extra)
 
     def _close(self, symbol: str, closed: Iterable[Closed]) -> None:
         for each in closed:
@@ -173,12 +173,12 @@ class Recorder:
                 listener(symbol, each)
 
 
-def _read_past(
+def _read_previous(
     reader: HistoryReader, symbol: str, before: int, waiting: Callable[[str], Sequence[Bar]]
 ) -> Mapping[str, list[Bar]]:
-    """Read the bars that had ended at `before` (ms), of the day, the hour and the minute of the newest.
+    """Read the bars that ended at `before` (ms) or earlier, of the newest one's day, hour and minute.
 
-    `waiting` gives those of an interval that are not on the disk yet. OSError when it cannot be read.
+    `waiting` returns an interval's bars that are not written yet. Raises OSError if reading fails.
     """
     newest = max((_newest(reader, symbol, name, before, waiting(name)) for name in STORED), default=-1)
     if newest < 0:
@@ -186,7 +186,7 @@ def _read_past(
     past = {}
     for name, since in _SINCE.items():
         begin, end = start(newest, INTERVALS[since]), before - INTERVALS[name] + 1
-        rows = reader.bars(symbol, name, Range(begin, max(end, begin), _MOST_READ, newest=False))
+        rows = reader.bars(symbol, name, Range(begin, max(end, begin), _MAX_READ, newest=False))
         known = {bar.time: bar for bar in (*waiting(name), *rows) if begin <= bar.time < end}
         past[name] = [known[at] for at in sorted(known)]
     return past

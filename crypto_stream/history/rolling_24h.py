@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crypto_stream.market.bars import INTERVALS, Bar
 
-# The day moves on in steps of this.
+# The length of the bars that are added and dropped.
 STEP = "5m"
 _DAY_MS = 24 * 3_600_000
 
@@ -23,37 +23,37 @@ class Figures(NamedTuple):
 
 
 class Rolling24h:
-    """The bars of the last 24 h, and what is newer than the last of them."""
+    """The 5-minute bars of the last 24 h."""
 
     def __init__(self) -> None:
         self._bars: deque[Bar] = deque()
         self._past: Figures | None = None
 
-    def precede(self, bars: Iterable[Bar]) -> None:
-        """Put closed bars of 5 minutes, oldest first, before those that are known."""
+    def prepend(self, bars: Iterable[Bar]) -> None:
+        """Insert older closed 5-minute bars, oldest first."""
         self._bars = deque([*bars, *self._bars])
-        self._past = _over(self._bars)
+        self._past = _figures_of(self._bars)
 
     def close(self, bar: Bar) -> None:
-        """Take a closed bar of 5 minutes; those that are over 24 h old are forgotten."""
+        """Add a closed 5-minute bar, and drop those more than 24 h old."""
         self._bars.append(bar)
         oldest = bar.time + INTERVALS[STEP] - _DAY_MS
         while self._bars[0].time < oldest:
             self._bars.popleft()
-        self._past = _over(self._bars)
+        self._past = _figures_of(self._bars)
 
     def figures(self, live: Bar | None) -> Figures | None:
-        """Give the figures with the open bar of 5 minutes; None without any trade."""
+        """Return the figures including the open 5-minute bar; None without any trade."""
         if live is None:
             return self._past
         now = Figures(live.open, live.high, live.low)
         past = self._past
         if past is None:
             return now
-        return Figures(past.open, _most(past.high, now.high), _least(past.low, now.low))
+        return Figures(past.open, _higher(past.high, now.high), _lower(past.low, now.low))
 
 
-def _over(bars: Iterable[Bar]) -> Figures | None:
+def _figures_of(bars: Iterable[Bar]) -> Figures | None:
     bars = list(bars)
     if not bars:
         return None
@@ -64,9 +64,9 @@ def _over(bars: Iterable[Bar]) -> Figures | None:
     )
 
 
-def _most(one: str, other: str) -> str:
+def _higher(one: str, other: str) -> str:
     return other if Decimal(other) > Decimal(one) else one
 
 
-def _least(one: str, other: str) -> str:
+def _lower(one: str, other: str) -> str:
     return other if Decimal(other) < Decimal(one) else one

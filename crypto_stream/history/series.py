@@ -1,4 +1,4 @@
-"""The bars of one instrument, built from its trades. Pure: clocks are handed in."""
+"""The bars of one instrument, built from its trades. Pure: the caller supplies the clocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crypto_stream.market.events import Trade
 _SHORTEST = "1s"
 _SECOND = INTERVALS[_SHORTEST]
 _LONGER = {name: length for name, length in INTERVALS.items() if name != _SHORTEST}
-# A bar waits this long after its end for trades that come late.
+# A bar closes this long after its end, to allow for late trades.
 CLOSES_AFTER_MS = 1_000
 
 
@@ -25,9 +25,9 @@ class Closed(NamedTuple):
 class Series:
     """Build the bars of every interval.
 
-    Trades make bars of one second, by the venue's time; each longer bar is made of those. A bar closes at the
-    first trade of a later one, or 1 s after its end: the venue's clock is taken to run on from its newest
-    trade. A trade for a closed bar changes nothing and is counted in `late`.
+    Trades form one-second bars, by the venue's time; longer bars are folded from those. A bar closes with the
+    first trade of a later one, or 1 s after its end; the venue's clock is assumed to run on from its newest
+    trade. A trade for a closed bar is ignored, and counted in `late`.
     """
 
     __slots__ = ("_at_ms", "_at_ns", "_closed_to", "_longer", "_newest", "_second", "late", "previous")
@@ -37,25 +37,25 @@ class Series:
         self.previous: dict[str, int] = {}  # interval → time of the newest closed bar
         self._second: Fold | None = None
         self._longer: dict[str, Fold] = {}
-        self._closed_to = 0  # trades before this come too late
-        self._newest = 0  # newest trade
-        self._at_ms: int | None = None  # the venue's clock stood here …
-        self._at_ns = 0  # … when ours stood there
+        self._closed_to = 0  # trades before this are late
+        self._newest = 0  # time of the newest trade
+        self._at_ms: int | None = None  # the venue's clock …
+        self._at_ns = 0  # … when ours showed this
 
     def restore(self, stored: Mapping[str, Sequence[Bar]], now_ns: int) -> None:
-        """Go on where another life ended: its stored bars of the newest day, hour and minute.
+        """Continue from stored bars of the newest day, hour and minute.
 
         `stored`: interval → closed bars, oldest first: 1h since the newest bar's day began, 1m since its
-        hour, 1s since its minute. Until the first trade the venue's clock is taken to run on from their end:
-        it is later than that, whatever our own clocks say.
+        hour, 1s since its minute. Until the first trade the venue's clock is assumed to run on from their
+        end: it cannot be earlier, whatever our own clocks show.
         """
-        together: list[Bar] = []
+        bars: list[Bar] = []
         newest = 0
-        for name in reversed(STORED):  # a shorter bar counts where no longer one holds it
+        for name in reversed(STORED):  # use shorter bars only after the end of the longer ones
             parts = [bar for bar in stored[name] if bar.time >= newest]
-            together += parts
+            bars += parts
             newest = parts[-1].time + INTERVALS[name] if parts else newest
-        if not together:
+        if not bars:
             return
         self._closed_to = newest
         self._at_ms, self._at_ns = newest, now_ns
@@ -65,36 +65,36 @@ class Series:
             begin = start(newest - 1, length)
             if begin + length > newest:
                 fold = self._longer[name] = Fold(begin)
-                for bar in together:
+                for bar in bars:
                     if bar.time >= begin:
                         fold.add(bar)
-                begin = max((start(bar.time, length) for bar in together if bar.time < begin), default=-1)
+                begin = max((start(bar.time, length) for bar in bars if bar.time < begin), default=-1)
             if begin >= 0:
                 self.previous[name] = begin
 
     @property
     def begun(self) -> bool:
-        """Say whether a trade has come in this life."""
+        """Whether there was a trade in this run."""
         return self._newest > 0
 
     @property
     def floor(self) -> int:
-        """Tell where what is closed ends: a trade before that comes too late."""
+        """Where the closed bars end: earlier trades are late."""
         return self._closed_to if self._second is None else self._second.time
 
     @property
     def newest_end(self) -> int:
-        """When the newest bar of a second ends (ms), closed or not."""
+        """When the newest one-second bar ends (ms), closed or not."""
         return self._closed_to if self._second is None else self._second.time + _SECOND
 
     def clock(self, now_ns: int) -> int | None:
-        """Tell the venue's time in ms, as far as its trades tell; None before the first."""
+        """Return the venue's time in ms, estimated from its trades; None before the first."""
         if self._at_ms is None:
             return None
         return self._at_ms + max(0, now_ns - self._at_ns) // 1_000_000
 
     def trade(self, trade: Trade, source: str, now_ns: int) -> list[Closed]:
-        """Take one trade of the serving source; return what it closed."""
+        """Add a trade of the serving source; return the bars that it closed."""
         time = trade.time
         if time is None:
             return []
@@ -112,12 +112,12 @@ class Series:
         return closed
 
     def tick(self, now_ns: int) -> list[Closed]:
-        """Close what is due although no trade came."""
+        """Close the bars that are due although no trade arrived."""
         now = self.clock(now_ns)
         return [] if now is None else self._close(now - CLOSES_AFTER_MS)
 
     def live(self, interval: str) -> Bar | None:
-        """Give the open bar of `interval`; None while it has no trade."""
+        """Return the open bar of `interval`; None while it has no trade."""
         length, second = INTERVALS[interval], self._second
         fold = self._longer.get(interval)
         if second is None:
@@ -128,7 +128,7 @@ class Series:
         return next(folded([fold.bar(closed=False), now], length))
 
     def boundary(self, interval: str) -> int:
-        """Tell where the closed bars of `interval` end."""
+        """Return where the closed bars of `interval` end."""
         fold = self._second if interval == _SHORTEST else self._longer.get(interval)
         if fold is not None:
             return fold.time

@@ -1,4 +1,4 @@
-"""What of the history waits for the disk, and what becomes of it while the disk refuses."""
+"""Writes the history, and bounds what is queued while the disk does not accept writes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from itertools import cycle, islice
 from crypto_stream.backoff import Backoff
 from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter, Retention
+from crypto_stream.storage.interface import ALL_SYMBOLS, Batch, HistoryWriter, Retention
 from crypto_stream.storage.writer_thread import WriterThread
 
 log = logging.getLogger(__name__)
 
-# Bars, gaps and batches that may wait: about 16 minutes of 100 instruments, 30 MB.
-MOST_WAITING = 100_000
+# Queued bars, gaps and batches: about 16 minutes of 100 instruments, 30 MB.
+MAX_QUEUED = 100_000
 _RETRY_S = 1.0
 _TIDY_EVERY_S = 5.0
 _LOST = "the history could not be stored"
 
 
 class BarWriter:
-    """Write batches of bars and gaps in their order, each in one transaction.
+    """Write batches of bars and gaps in order, each in one transaction.
 
-    While the disk refuses, at most `MOST_WAITING` bars wait; then the oldest are lost: counted, and later
-    kept as a gap of all instruments. Of gaps a tenth as many outlive their batch, so that what began before
-    the trouble is ended.
+    While writing fails, at most `MAX_QUEUED` bars are queued; then the oldest are dropped, counted, and later
+    stored as a gap of all instruments. A tenth as many gaps are retained from dropped batches, so that gaps
+    which began earlier can end.
     """
 
     def __init__(
@@ -35,123 +35,126 @@ class BarWriter:
         store: HistoryWriter,
         symbols: Sequence[str],
         keep_ms: Mapping[str, int],
-        most: int = MOST_WAITING,
+        max_queued: int = MAX_QUEUED,
         retry_s: float = _RETRY_S,
         tidy_every_s: float = _TIDY_EVERY_S,
     ) -> None:
-        """Write to `store`; of each symbol and interval of `keep_ms` only the newest ms are kept."""
+        """Write to `store`; `keep_ms` maps intervals to how long their bars are retained."""
         self.lost = 0
         self._store = store
         self._keep_ms = keep_ms
         self._prunes = cycle([(symbol, interval) for symbol in symbols for interval in keep_ms])
-        self._most = most
+        self._max_queued = max_queued
         self._tidy_every_s = tidy_every_s
-        self._doubt: str | None = None
-        self._hole: Gap | None = None
-        self._hole_lock = threading.Lock()
+        self._suspicion: str | None = None
+        self._lost_gap: Gap | None = None
+        self._lost_gap_lock = threading.Lock()
         self._log = TroubleLog(
             log, "history cannot be stored", "history is stored again", level=logging.ERROR
         )
         self._thread = WriterThread(
-            self, "history", most, Backoff(retry_s, retry_s), weigh=_weight, squeeze=self._squeeze
+            self, "history", max_queued, Backoff(retry_s, retry_s), weigh=_weight, merge=self._merge
         )
         self._over = threading.Event()
-        self._tidier = threading.Thread(target=self._tidy_for_ever, name="history tidier", daemon=True)
+        self._tidier = threading.Thread(target=self._tidy_until_stopped, name="history tidier", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._thread.start()
         self._tidier.start()
 
     def stop(self, seconds: float) -> None:
-        """Write what waits, for at most so long, and end."""
+        """Write what is queued, for at most `seconds`, and stop."""
         self._over.set()
         self._thread.stop(seconds)
         self._tidier.join(seconds)
 
     def put(self, batch: Batch) -> None:
-        """Have the batch written; never waits for the disk."""
+        """Queue a batch; never waits for the disk."""
         self._thread.put(batch)
 
     @property
     def trouble(self) -> str | None:
-        """Say why nothing is written, None while it is."""
+        """Why writing fails; None while it works."""
         return self._thread.trouble
 
     @property
     def backlog(self) -> int:
-        """Count the bars that wait for the disk."""
+        """The number of queued bars."""
         return sum(len(batch.bars) for batch in self._thread.waiting())
 
-    def doubt(self, reason: str) -> None:
-        """Have the file looked at before the next batch: a reader found it corrupt."""
-        self._doubt = reason
+    def check_later(self, reason: str) -> None:
+        """Have the file checked before the next batch, because a reader found it corrupt."""
+        self._suspicion = reason
 
     def waiting(self, symbol: str, interval: str) -> list[Bar]:
-        """Give the bars of a series that are not written yet, oldest first."""
+        """Return the bars of a series that are not written yet, oldest first."""
         batches = self._thread.waiting()
         return [bar for batch in batches for of, kind, bar in batch.bars if of == symbol and kind == interval]
 
     def waiting_gaps(self, symbol: str) -> list[Gap]:
-        """Give the gaps that are not written yet, a later state after an earlier one, and the lost bars."""
-        hole = self._hole  # before the batches: what is on the disk meanwhile is only told twice
+        """Return the gaps not written yet, a later state after an earlier one, and that of lost bars."""
+        lost_gap = (
+            self._lost_gap
+        )  # before the batches: a gap written meanwhile is then duplicated, not missed
         gaps = [gap for batch in self._thread.waiting() for of, gap in batch.gaps if of == symbol]
-        return gaps if hole is None else [*gaps, hole]
+        return gaps if lost_gap is None else [*gaps, lost_gap]
 
-    # What the thread asks for.
+    # The methods called by the writer thread.
 
     def open(self) -> None:
-        """Do nothing: the store opens itself at each call that needs it."""
+        """Do nothing: the store opens itself when needed."""
 
     def batch(self, waiting: Iterable[Batch]) -> list[Batch]:
-        """Write each batch alone: it is what closed within a quarter of a second."""
+        """Write each batch alone: it contains what closed within a quarter of a second."""
         return list(islice(waiting, 1))
 
     def write(self, batch: list[Batch]) -> bool:
-        """Write a batch with the gap of what was lost, then forget the old bars of one series."""
+        """Write a batch with the gap of lost bars, then remove old bars of one series."""
         for one in batch:
             self._write(one)
             self._prune(one.retention)
         return bool(batch)
 
     def failed(self, error: OSError, *, fatal: bool) -> bool:
-        """Try again whatever it is: a person may mend it meanwhile, and a corrupt file is put aside."""
+        """Always retry: an operator may fix the problem, and a corrupt file is moved aside."""
         self._log.fails(str(error))
         return True
 
     def close(self) -> None:
-        """Give back the file."""
+        """Close the file."""
         self._store.close()
 
     def _write(self, batch: Batch) -> None:
-        doubt, self._doubt = self._doubt, None
+        doubt, self._suspicion = self._suspicion, None
         if doubt is not None:
             self._store.check(doubt)
-        hole = self._hole
-        if hole is not None:
-            batch = batch._replace(gaps=[*batch.gaps, (EVERY, hole)])
+        lost_gap = self._lost_gap
+        if lost_gap is not None:
+            batch = batch._replace(gaps=[*batch.gaps, (ALL_SYMBOLS, lost_gap)])
         self._store.write(batch)
-        with self._hole_lock:
-            if self._hole is hole:
-                self._hole = None
+        with self._lost_gap_lock:
+            if self._lost_gap is lost_gap:
+                self._lost_gap = None
         self._log.works(waiting=len(self._thread), lost=self.lost)
 
-    def _squeeze(self, older: Batch, newer: Batch) -> Batch:
-        """Lose the bars of the older batch, and keep what else it says."""
+    def _merge(self, older: Batch, newer: Batch) -> Batch:
+        """Drop the bars of the older batch, and merge the rest into the newer one."""
         self.lost += len(older.bars)
         if older.bars:
             first = min(bar.time for _, _, bar in older.bars)
             last = max(bar.time + INTERVALS[interval] for _, interval, bar in older.bars)
-            with self._hole_lock:
-                hole = self._hole or Gap(first, last, _LOST)
-                self._hole = Gap(min(hole.from_, first), max(hole.to or last, last), _LOST)
-        most = self._most // 10
+            with self._lost_gap_lock:
+                lost_gap = self._lost_gap or Gap(first, last, _LOST)
+                self._lost_gap = Gap(min(lost_gap.from_, first), max(lost_gap.to or last, last), _LOST)
+        max_queued = self._max_queued // 10
         return newer._replace(
-            gaps=[*older.gaps, *newer.gaps][-most:], asides=[*older.asides, *newer.asides][-most:]
+            gaps=[*older.gaps, *newer.gaps][-max_queued:],
+            set_asides=[*older.set_asides, *newer.set_asides][-max_queued:],
         )
 
-    def _tidy_for_ever(self) -> None:
-        """Tidy beside the writing: a disk that takes seconds for it would else hold up new bars."""
+    def _tidy_until_stopped(self) -> None:
+        """Tidy on a thread of its own: it may take seconds, and would delay new bars."""
         trouble = TroubleLog(log, "history cannot be tidied, its log grows")
         while not self._over.wait(self._tidy_every_s):
             try:
@@ -161,7 +164,7 @@ class BarWriter:
                 trouble.fails(str(error))
 
     def _prune(self, by: Retention | None) -> None:
-        """Forget the old bars of one series; each has its turn. That many go at once is said."""
+        """Remove the old bars of one series, each series in turn; log if many are removed at once."""
         symbol, interval = next(self._prunes, (None, None)) if by is not None else (None, None)
         if by is None or symbol is None or interval is None:
             return
@@ -176,4 +179,4 @@ class BarWriter:
 
 
 def _weight(batch: Batch) -> int:
-    return 1 + len(batch.bars) + len(batch.gaps) + len(batch.asides)
+    return 1 + len(batch.bars) + len(batch.gaps) + len(batch.set_asides)

@@ -1,1 +1,1 @@
-"""Orders on paper against live quotes: what is accepted, what it trades, what is kept and told of it."""
+"""Simulated orders against live quotes: validation, matching, storage and reports."""

@@ -1,4 +1,4 @@
-"""The clocks of orders: what time it is, and being called when it is so late."""
+"""The clocks and timers of the order service."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from crypto_stream.wall_clock import wall_ms
 
 
 class Clock(Protocol):
-    """Times for the service; every call comes on the event loop."""
+    """Clocks and timers; callbacks run on the event loop."""
 
     def now_ms(self) -> int:
         """Return ms since the epoch."""
 
     def now_s(self) -> float:
-        """Return seconds that never go back."""
+        """Return monotonic seconds."""
 
     def at(self, due_s: float, call: Callable[[], object]) -> None:
-        """Call when `now_s` is at least `due_s`."""
+        """Call once `now_s` has reached `due_s`."""
 
     def soon(self, call: Callable[[], object]) -> None:
-        """Call in the next turn of the event loop."""
+        """Call in the next iteration of the event loop."""
 
 
 class LoopClock:
@@ -36,13 +36,13 @@ class LoopClock:
         return wall_ms()
 
     def now_s(self) -> float:
-        """Return the loop's own time, which its timers are measured by."""
+        """Return the loop's own time, which its timers use."""
         return self._loop.time()
 
     def at(self, due_s: float, call: Callable[[], object]) -> None:
-        """Call when the loop's time is `due_s`."""
+        """Call once the loop's time has reached `due_s`."""
         self._loop.call_at(due_s, call)
 
     def soon(self, call: Callable[[], object]) -> None:
-        """Call in the next turn of the event loop."""
+        """Call in the next iteration of the event loop."""
         self._loop.call_soon(call)

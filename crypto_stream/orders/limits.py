@@ -1,4 +1,4 @@
-"""How many orders may be active: of one owner, from one address, at one gateway, in all. Pure."""
+"""Limits on active orders: per owner, per address, per gateway and in total. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crypto_stream.orders.owners import Owner
 
 
 class OrderLimits(NamedTuple):
-    """How many orders may be active; each is a setting."""
+    """The maximum numbers of active orders; each is a setting."""
 
     of_owner: int = 2_000
     of_address: int = 10_000
@@ -20,9 +20,9 @@ class OrderLimits(NamedTuple):
 
 
 class OpenOrders:
-    """Count active orders where their owners are: an owner's count for where it last connected from.
+    """Count active orders; an owner's orders count for the address and gateway of its newest session.
 
-    Who has not connected since the orders were loaded counts in all alone.
+    Owners that have not connected since the orders were loaded count only in the total.
     """
 
     def __init__(self, limits: OrderLimits) -> None:
@@ -31,35 +31,35 @@ class OpenOrders:
         self._counts: Counter[Hashable] = Counter()
 
     def check(self, owner: Owner) -> None:
-        """Raise RefusedError when an owner may not have one more."""
+        """Raise RefusedError if the owner must not place another order."""
         limits = self._limits
-        for count, most, setting, text in (
+        for count, limit, setting, text in (
             (owner.open, limits.of_owner, "max_open_orders", "of one owner"),
             (self._counts[owner.address], limits.of_address, "max_open_per_address", "from one address"),
             (self._counts[owner.gateway], limits.of_gateway, "max_open_per_gateway", "at one gateway"),
-            (self.active, limits.in_all, "max_open_in_all", "in all"),
+            (self.active, limits.in_all, "max_open_in_all", "in total"),
         ):
-            if count >= most:
+            if count >= limit:
                 raise RefusedError(
                     "too_many_orders",
-                    f"at most {most} orders {text} may be active ({setting}); cancel some first",
+                    f"at most {limit} orders {text} may be active ({setting}); cancel some first",
                 )
 
     def count(self, owner: Owner, change: int) -> None:
-        """Count orders of an owner that became active, or ended (below 0)."""
+        """Add `change` to the number of an owner's active orders."""
         owner.open += change
         self.active += change
         self._add(owner, change)
 
     def move(self, owner: Owner, address: str, gateway: str) -> None:
-        """Count an owner's orders where it is now."""
+        """Count an owner's orders for its new address and gateway."""
         self._add(owner, -owner.open)
         owner.address, owner.gateway = address, gateway
         self._add(owner, owner.open)
 
     def _add(self, owner: Owner, change: int) -> None:
         for place in (owner.address, owner.gateway):
-            if place:  # else nobody knows where it is
+            if place:  # empty while unknown
                 self._counts[place] += change
                 if not self._counts[place]:
                     del self._counts[place]

@@ -1,4 +1,4 @@
-"""What the log and the metrics show of orders: one line per event, as far as a log can take them."""
+"""The log lines and metrics of orders: one line per event, up to a limit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from crypto_stream.market.orders import ExecType, Report, Status
 
 log = logging.getLogger(__name__)
 
-MOST_LINES = 50  # of orders in one second; a busy client would else drown everything else
+MAX_LINES = 50  # per second; otherwise a busy client would flood the log
 _SECOND_S = 1.0
-# An owner's name lets whoever knows it in: the log shows its beginning.
+# An owner's name is a credential, so the log shows only its beginning.
 _SHOWN = 8
 
 
 class OrderLog:
-    """Count what happened to orders and log it; what is not logged is logged by its number."""
+    """Count and log what happens to orders; events beyond the limit are logged as a number."""
 
     def __init__(self) -> None:
         self.placed = 0
@@ -25,10 +25,10 @@ class OrderLog:
         self.cancelled = 0
         self.rejected = 0
         self._began_s = float("-inf")
-        self._budget = LineBudget(MOST_LINES)
+        self._budget = LineBudget(MAX_LINES)
 
     def note(self, report: Report, now_s: float) -> None:
-        """Take a report that is on disk."""
+        """Count and log a stored report."""
         event = self._count(report)
         if now_s - self._began_s >= _SECOND_S:
             self.log_omitted()
@@ -50,14 +50,14 @@ class OrderLog:
         log.info(event, extra=details)
 
     def log_omitted(self) -> None:
-        """Say how many events were not logged; to be called each second."""
+        """Log how many events were omitted; to be called every second."""
         if omitted := self._budget.omitted():
-            log.info("more happened to orders than is logged", extra={"events": omitted.total()})
+            log.info("order events omitted from the log", extra={"events": omitted.total()})
 
     def counts(
         self, active: int, commits: int, commit_s: float, waiting: int = 0, cuts: int = 0
     ) -> OrderCounts:
-        """Return the counts of this life of the engine."""
+        """Return the counts of this run of the engine."""
         happened = (self.placed, self.filled, self.cancelled, self.rejected)
         return OrderCounts(active, *happened, commits, commit_s, waiting, cuts)
 
@@ -74,4 +74,4 @@ class OrderLog:
         if report.order.status is Status.FILLED:
             self.filled += 1
             return "order filled"
-        return "order filled in part"
+        return "order partially filled"

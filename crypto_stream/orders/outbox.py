@@ -1,7 +1,7 @@
-"""What gateways are sent about orders: batched per turn of the event loop, bounded in all.
+"""The messages about orders to gateways: batched per iteration of the event loop, bounded in total.
 
-A gateway that reads slowly holds up nobody else: what it is to be sent waits here. Past the bound those
-sessions are cut for which most waits; nothing is lost, their reports are sent when their owners are back.
+A slow gateway delays no other: its messages are queued here. Beyond the bound, the sessions with the most
+queued data are disconnected; no report is lost, because it is sent again when the owner reconnects.
 """
 
 from __future__ import annotations
@@ -12,56 +12,56 @@ from typing import Protocol
 
 from crypto_stream.bus.orders import Cut, Happened, Listed, OrderNews, Told, Traded
 
-# What one message to a gateway holds at most; reports of a long absence are cut into such pieces.
-_MOST_AT_ONCE = 1_000
-# Bytes, estimated, of all that waits for sessions, and for one of them.
-MOST_WAITING = 32 * 1024 * 1024
-MOST_OF_ONE = 8 * 1024 * 1024
-_ONE = 300
-_ROW = 700  # an order, a trade or a position
+# The maximum number of items in one message to a gateway.
+_MAX_AT_ONCE = 1_000
+# Estimated bytes queued for all sessions, and for one session.
+MAX_WAITING = 32 * 1024 * 1024
+MAX_PER_SESSION = 8 * 1024 * 1024
+_MESSAGE_BYTES = 300
+_ROW_BYTES = 700  # an order, a trade or a position
 
 
-class Reader(Protocol):
-    """A session as far as it is sent something; `owed` is what waits for it, in bytes."""
+class Recipient(Protocol):
+    """A session as a recipient; `unsent_bytes` is what is queued for it."""
 
     gateway: str
     number: int
     gone: bool
-    owed: int
+    unsent_bytes: int
 
 
-def weight(item: Told) -> int:
-    """Estimate the bytes of memory that it takes."""
+def estimated_bytes(item: Told) -> int:
+    """Estimate an item's size in memory."""
     if isinstance(item, Happened):
-        return _ONE + _ROW
+        return _MESSAGE_BYTES + _ROW_BYTES
     if isinstance(item, Listed):
-        return _ONE + _ROW * len(item.orders)
+        return _MESSAGE_BYTES + _ROW_BYTES * len(item.orders)
     if isinstance(item, Traded):
-        return _ONE + _ROW * (len(item.trades) + len(item.positions))
-    return _ONE
+        return _MESSAGE_BYTES + _ROW_BYTES * (len(item.trades) + len(item.positions))
+    return _MESSAGE_BYTES
 
 
-_Entry = tuple[Reader | None, Told, bool]
+_Entry = tuple[Recipient | None, Told, bool]
 
 
 class Outbox:
-    """Gather what gateways are sent in one turn of the event loop, in its order.
+    """Collect what each gateway is sent in one iteration of the event loop, in order.
 
-    `send` says whether the gateway takes more at once; if not, `drained` is called when it does.
+    `send` returns whether the gateway accepts more now; if not, `drained` is called when it does.
     """
 
     def __init__(
         self,
         send: Callable[[str, OrderNews], bool],
         soon: Callable[[Callable[[], None]], None],
-        cut: Callable[[Reader], None],
-        answered: Callable[[Reader], None],
-        most: int = MOST_WAITING,
-        most_of_one: int = MOST_OF_ONE,
+        cut: Callable[[Recipient], None],
+        answered: Callable[[Recipient], None],
+        max_total: int = MAX_WAITING,
+        max_per_session: int = MAX_PER_SESSION,
     ) -> None:
-        """Hand it to `send` when `soon` calls back; `cut` ends a session for which too much waits.
+        """Send with `send` when `soon` calls back; `cut` disconnects a session with too much queued.
 
-        `answered` hears of each promised answer that a gateway took.
+        `answered` is called when a promised answer was sent.
         """
         self.waiting = 0
         self.cuts = 0
@@ -69,51 +69,51 @@ class Outbox:
         self._soon = soon
         self._cut = cut
         self._answered = answered
-        self._most = most
-        self._most_of_one = most_of_one
+        self._max_total = max_total
+        self._max_per_session = max_per_session
         self._queues: dict[str, deque[_Entry]] = {}
         self._behind: set[str] = set()
-        self._owing: set[Reader] = set()
+        self._with_unsent: set[Recipient] = set()
         self._called = False
         self._dropped = 0
 
-    def charge(self, reader: Reader, item: Told) -> None:
-        """Count what is to be sent to a session, from now until it is sent or the session ends."""
-        size = weight(item)
-        reader.owed += size
+    def charge(self, recipient: Recipient, item: Told) -> None:
+        """Count an item against a session until it is sent or the session ends."""
+        size = estimated_bytes(item)
+        recipient.unsent_bytes += size
         self.waiting += size
-        self._owing.add(reader)
-        if self.waiting > self._most or reader.owed > self._most_of_one:
+        self._with_unsent.add(recipient)
+        if self.waiting > self._max_total or recipient.unsent_bytes > self._max_per_session:
             self._call()
 
-    def add(self, reader: Reader, item: Told, *, promised: bool = False) -> None:
-        """Send a session what was charged before, in this turn or when its gateway takes it."""
-        self._queue(reader.gateway, (reader, item, promised))
+    def add(self, recipient: Recipient, item: Told, *, promised: bool = False) -> None:
+        """Queue a charged item; it is sent in this iteration or when the gateway accepts it."""
+        self._queue(recipient.gateway, (recipient, item, promised))
 
-    def end(self, reader: Reader, code: str, reason: str) -> None:
-        """Send nothing more to a session but why it has ended."""
-        self.forget(reader)
-        self._queue(reader.gateway, (None, Cut(reader.number, code, reason), False))
+    def end(self, recipient: Recipient, code: str, reason: str) -> None:
+        """Send a session only the reason for its end from now on."""
+        self.forget(recipient)
+        self._queue(recipient.gateway, (None, Cut(recipient.number, code, reason), False))
 
-    def forget(self, reader: Reader) -> None:
-        """Drop what waits for a session that is `gone`."""
-        self.waiting -= reader.owed
-        self._dropped += reader.owed
-        reader.owed = 0
-        self._owing.discard(reader)
-        if self._dropped > self._most // 4:
+    def forget(self, recipient: Recipient) -> None:
+        """Drop what is queued for a session that is `gone`."""
+        self.waiting -= recipient.unsent_bytes
+        self._dropped += recipient.unsent_bytes
+        recipient.unsent_bytes = 0
+        self._with_unsent.discard(recipient)
+        if self._dropped > self._max_total // 4:
             self._dropped = 0
             for gateway, queue in self._queues.items():
                 self._queues[gateway] = deque(entry for entry in queue if not (entry[0] and entry[0].gone))
 
     def drained(self, gateway: str) -> None:
-        """Go on to send to a gateway."""
+        """Continue sending to a gateway."""
         self._behind.discard(gateway)
         if self._queues.get(gateway):
             self._call()
 
     def left(self, gateway: str) -> None:
-        """Drop what waits for a gateway that is gone."""
+        """Drop what is queued for a gateway that is gone."""
         self._queues.pop(gateway, None)
         self._behind.discard(gateway)
 
@@ -131,40 +131,40 @@ class Outbox:
         for gateway in [one for one in self._queues if one not in self._behind]:
             queue = self._queues[gateway]
             while queue and gateway not in self._behind:
-                if (news := self._taken(queue)) and not self._send(gateway, OrderNews(news)):
+                if (news := self._next_messages(queue)) and not self._send(gateway, OrderNews(news)):
                     self._behind.add(gateway)
             if not queue:
                 del self._queues[gateway]
-        self._relieve()
+        self._cut_slow()
 
-    def _taken(self, queue: deque[_Entry]) -> list[Told]:
-        """Take out what one message may hold."""
-        taken: list[Told] = []
-        while queue and len(taken) < _MOST_AT_ONCE:
-            reader, item, promised = queue.popleft()
-            if reader is None:
-                taken.append(item)
-            elif not reader.gone:
-                taken.append(item)
-                size = weight(item)
-                reader.owed -= size
+    def _next_messages(self, queue: deque[_Entry]) -> list[Told]:
+        """Return, and remove, the items for one message."""
+        messages: list[Told] = []
+        while queue and len(messages) < _MAX_AT_ONCE:
+            recipient, item, promised = queue.popleft()
+            if recipient is None:
+                messages.append(item)
+            elif not recipient.gone:
+                messages.append(item)
+                size = estimated_bytes(item)
+                recipient.unsent_bytes -= size
                 self.waiting -= size
-                if not reader.owed:
-                    self._owing.discard(reader)
+                if not recipient.unsent_bytes:
+                    self._with_unsent.discard(recipient)
                 if promised:
-                    self._answered(reader)
-                if size > _ONE + _ROW:
-                    break  # a list: the gateway's own room is asked before the next one
-        return taken
+                    self._answered(recipient)
+                if size > _MESSAGE_BYTES + _ROW_BYTES:
+                    break  # a long list: check first whether the gateway accepts more
+        return messages
 
-    def _relieve(self) -> None:
-        """Cut the sessions for which too much waits, those with most first."""
-        for reader in [one for one in self._owing if one.owed > self._most_of_one]:
+    def _cut_slow(self) -> None:
+        """Disconnect sessions with too much queued, largest first."""
+        for recipient in [one for one in self._with_unsent if one.unsent_bytes > self._max_per_session]:
             self.cuts += 1
-            self._cut(reader)
-        if self.waiting > self._most:
-            for reader in sorted(self._owing, key=lambda one: one.owed, reverse=True):
-                if self.waiting <= self._most // 2:
+            self._cut(recipient)
+        if self.waiting > self._max_total:
+            for recipient in sorted(self._with_unsent, key=lambda one: one.unsent_bytes, reverse=True):
+                if self.waiting <= self._max_total // 2:
                     return
                 self.cuts += 1
-                self._cut(reader)
+                self._cut(recipient)

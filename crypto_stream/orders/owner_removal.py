@@ -1,4 +1,4 @@
-"""Owners that go: those nobody has used for long, with their resting orders, and those a person removes."""
+"""Removes owners: those unused for long, with their resting orders, and those an operator removes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crypto_stream.orders.owners import Session
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.writes import OwnerRead, Removal, UnusedRead
-from crypto_stream.storage.interface import OwnerFound
+from crypto_stream.storage.interface import OwnerState
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +22,20 @@ _WHY = "this client_id and all its orders were removed by the operator"
 
 
 class OwnerRemoval:
-    """Remove owners; how long one was unused is counted while the engine runs, by no wall clock."""
+    """Remove owners; unused time counts only while the engine runs, not by the wall clock."""
 
     def __init__(
         self, store: StoreWriter, keep_days: float, cut: Callable[[Session, str, str], None]
     ) -> None:
-        """Keep unused owners for so many days of running, 0: for ever; `cut` ends a session."""
+        """Keep unused owners for `keep_days` of running time (0: for ever); `cut` disconnects a session."""
         self._store = store
         self._keep_s = keep_days * _DAY_S
-        self._why = f"nobody had used its owner for {keep_days:g} days"
+        self._why = f"its owner was unused for {keep_days:g} days"
         self._cut = cut
         self._next_s: float | None = None
 
     def tick(self, state: State, now_s: float) -> None:
-        """Look, each hour, who has not been used for long; note who is used now."""
+        """Every hour, record which owners are in use, and find those unused for long."""
         if self._next_s is None:
             self._next_s = now_s + _FIRST_S
         if now_s < self._next_s:
@@ -50,18 +50,16 @@ class OwnerRemoval:
     def remove(
         self, state: State, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]
     ) -> None:
-        """Remove an owner; `done` hears how many active orders it had, `refuse` that there is no such one."""
+        """Remove an owner; call `done` with its number of active orders, or `refuse` if it does not exist."""
 
-        def known(found: OwnerFound) -> None:
+        def known(found: OwnerState) -> None:
             owner = state.owners.get(name)
             if not found.last_seq and owner is None:
                 refuse(RefusedError("unknown_owner", f"there is no owner {name}"))
                 return
             for session in list(owner.sessions) if owner else ():
                 self._cut(session, REMOVED, _WHY)
-            if owner is not None and owner.open > len(
-                owner.live
-            ):  # what is on its way to the disk comes first
+            if owner is not None and owner.open > len(owner.active):  # its orders being written come first
                 self._store.put(OwnerRead(name, known))
                 return
             cancelled = state.clear(name, "its owner was removed")
@@ -74,16 +72,16 @@ class OwnerRemoval:
         gone = 0
         for name in names:
             owner = state.owners.get(name)
-            if owner is not None and (owner.sessions or owner.open > len(owner.live)):
+            if owner is not None and (owner.sessions or owner.open > len(owner.active)):
                 self._store.used(name)
                 continue
             state.clear(name, self._why)
             self._store.put(Removal(name, _nothing))
             gone += 1
         if gone:
-            log.warning("owners removed that nobody had used for long", extra={"owners": gone})
+            log.warning("unused owners removed", extra={"owners": gone})
             self._next_s = None  # there may be more
 
 
 def _nothing() -> None:
-    """Call nobody back."""
+    """Ignore the result."""

@@ -1,4 +1,4 @@
-"""Owners and their sessions, as far as they are in memory: what is open, and what is sent in which order."""
+"""Owners and their sessions in memory: open orders, and the order in which messages are sent."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections import deque
 from typing import NamedTuple
 
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place, Told
-from crypto_stream.orders.matching import Live
+from crypto_stream.orders.matching import ActiveOrder
 from crypto_stream.orders.outbox import Outbox
 
-Ask = Place | Cancel | ListOrders | ListTrades
+SessionCommand = Place | Cancel | ListOrders | ListTrades
 
 
 class Owner:
-    """One owner with something open: a session, or an order.
+    """An owner with an open session or order.
 
-    `live` are its active orders by order_id, on disk all of them; `open` counts these and those on their way
-    there, `address` and `gateway` say where its newest session came from. `received` is the newest report
-    that a client has read in this life of the engine; at `expires_s` the orders of an anonymous owner without
-    a session are cancelled.
+    `active` contains its stored active orders by order_id; `open` counts these and those being written.
+    `address` and `gateway` are those of its newest session. `received` is the seq of the newest report that a
+    client has read in this run; at `expires_s` the orders of an anonymous owner without a session are
+    cancelled.
     """
 
     __slots__ = (
-        *("address", "anonymous", "expires_s", "gateway", "live", "name", "open", "received", "sessions"),
+        *("address", "anonymous", "expires_s", "gateway", "active", "name", "open", "received", "sessions"),
     )
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
         self.name = name
         self.anonymous = anonymous
-        self.live: dict[str, Live] = {}
+        self.active: dict[str, ActiveOrder] = {}
         self.open = 0
         self.address = ""
         self.gateway = ""
@@ -40,42 +40,42 @@ class Owner:
 class Session:
     """One connection of an owner.
 
-    Until it is `attached` what it asks waits in `waiting`, which the service bounds. What it missed in a long
-    absence it is sent in pieces: the next one when it has read up to `piece_end` (0: this is the last).
-    `owner` is set anew each time the orders are loaded. `owed` is what it has not been sent yet, in bytes.
+    Until it is `attached` its commands are queued in `waiting`, which the service bounds. Missed reports are
+    sent in pieces: the next one when the client has read up to `piece_end` (0: this is the last). `owner` is
+    replaced whenever the orders are loaded. `unsent_bytes` is the size of its unsent messages.
     """
 
     __slots__ = (
-        *("_line", "_outbox", "address", "attached", "gateway", "gone", "number", "owed", "owner"),
+        *("_queue", "_outbox", "address", "attached", "gateway", "gone", "number", "unsent_bytes", "owner"),
         *("piece_end", "promises", "waiting"),
     )
 
     def __init__(self, gateway: str, number: int, owner: Owner, outbox: Outbox, address: str = "") -> None:
         self.address = address
-        self.owed = 0
+        self.unsent_bytes = 0
         self.gateway = gateway
         self.number = number
         self.owner = owner
         self.attached = False
         self.piece_end = 0
         self.gone = False
-        self.waiting: deque[Ask] = deque()
+        self.waiting: deque[SessionCommand] = deque()
         self.promises = 0
         self._outbox = outbox
-        self._line: deque[Told | Promise] = deque()
+        self._queue: deque[Told | Promise] = deque()
 
     def send(self, item: Told, *, promised: bool = False) -> None:
-        """Send it now, or after the answers that were promised before."""
+        """Send an item now, or after the answers that were promised before it."""
         if self.gone:
             return
         self._outbox.charge(self, item)
-        if self._line:
-            self._line.append(item)
+        if self._queue:
+            self._queue.append(item)
         else:
             self._outbox.add(self, item, promised=promised)
 
-    def keep(self, promise: Promise, answer: Told) -> None:
-        """Send a promised answer in its place, if that was taken, and all that waited for it."""
+    def fulfil(self, promise: Promise, answer: Told) -> None:
+        """Send a promised answer in its place, and all that waited for it."""
         self.promises -= 1
         if self.gone:
             return
@@ -87,35 +87,35 @@ class Session:
         self._flush()
 
     def end(self) -> None:
-        """Be sent nothing more."""
+        """Send nothing more."""
         self.gone, self.attached = True, False
-        self._line.clear()
+        self._queue.clear()
         self._outbox.forget(self)
 
     def fail(self, ref: int, code: str, reason: str) -> None:
         """Refuse a command."""
         self.send(Failed(self.number, ref, code, reason))
 
-    def hold(self, promise: Promise) -> None:
-        """Send nothing more before this promise is kept."""
-        self._line.append(promise)
+    def wait_for(self, promise: Promise) -> None:
+        """Send nothing more before this promise is fulfilled."""
+        self._queue.append(promise)
 
     def _flush(self) -> None:
-        """Send what no promise holds up any more."""
-        line = self._line
-        while line:
-            head = line[0]
+        """Send everything up to the next unfulfilled promise."""
+        queue = self._queue
+        while queue:
+            head = queue[0]
             promised = isinstance(head, Promise)
             if isinstance(head, Promise):
                 if head.answer is None:
                     return
                 head = head.answer
-            line.popleft()
+            queue.popleft()
             self._outbox.add(self, head, promised=promised)
 
 
 class Promise:
-    """An answer that is still being read: from `begin` on, what comes after it waits for it."""
+    """An answer that is still being read: from `begin` on, later messages wait for it."""
 
     __slots__ = ("_session", "answer", "begun")
 
@@ -126,18 +126,18 @@ class Promise:
         session.promises += 1
 
     def begin(self) -> None:
-        """Take the place of the answer."""
+        """Reserve the place of the answer."""
         if not self._session.gone:
             self.begun = True
-            self._session.hold(self)
+            self._session.wait_for(self)
 
-    def keep(self, answer: Told) -> None:
-        """Give the answer."""
-        self._session.keep(self, answer)
+    def fulfil(self, answer: Told) -> None:
+        """Send the answer."""
+        self._session.fulfil(self, answer)
 
 
 class Cause(NamedTuple):
-    """The command that made something happen."""
+    """The command that caused a result."""
 
     session: Session
     ref: int

@@ -1,4 +1,4 @@
-"""Faults of ours while orders are worked on: each is logged, and somebody deals with what it leaves."""
+"""Handling of internal errors while processing orders."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Call what may have a fault; where it has, log that and call `broken`."""
+    """Calls functions; if one raises, logs the exception and calls `on_fault`."""
 
-    def __init__(self, broken: Callable[[], None]) -> None:
-        self._broken = broken
+    def __init__(self, on_fault: Callable[[], None]) -> None:
+        self._on_fault = on_fault
 
     def __call__(self, call: Callable[..., object], *values: object) -> bool:
-        """Call it with these values, and say whether it had no fault."""
+        """Call the function with `values`; return whether it succeeded."""
         try:
             call(*values)
         except Exception:
-            log.exception("a fault of this server while it worked on orders")
-            self._broken()
+            log.exception("internal error while processing orders")
+            self._on_fault()
             return False
         return True

@@ -1,4 +1,4 @@
-"""What is decided about orders, on its way to the disk and back; nothing is sent before it is on the disk."""
+"""Writes reports of orders and returns the results: nothing is sent before it is stored."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crypto_stream.market.orders import ExecType
 from crypto_stream.orders.faults import Faults
 from crypto_stream.orders.lookups import LookupThread
 from crypto_stream.orders.writes import (
-    Decided,
     Item,
     Listener,
     Lookup,
     OwnerRead,
+    PendingReport,
     Removal,
     Stored,
     UnusedRead,
@@ -26,28 +26,28 @@ from crypto_stream.orders.writes import (
 from crypto_stream.storage.interface import OrderBatch, OrderReader, OrderWriter
 from crypto_stream.storage.writer_thread import WriterThread
 
-# Changes written in one transaction: some tens of milliseconds.
-_MOST_AT_ONCE = 2_000
-# Changes that wait for the disk; past that no order is accepted.
-_MOST_WAITING = 50_000
+# Reports written in one transaction: a few tens of milliseconds.
+_MAX_BATCH = 2_000
+# Queued items; beyond this no order is accepted.
+_MAX_WAITING = 50_000
 _SLOW_S = 5.0
-# What owners received is written along with changes, or alone after so long: forgotten, it is sent twice.
+# Acknowledgements are written along with reports, or alone after this long; if lost, reports are sent twice.
 _IDLE_S = 0.25
 _RETRY_S = 1.0
-_MOST_UNUSED = 100  # owners found at once
-_MOST_USED = 1_000  # owners that wait to be noted as used; it is done along with other changes
-# Owners whose newest seq is remembered; then all are forgotten and read again.
-_MOST_SEQS = 100_000
+_MAX_UNUSED = 100  # owners found per query
+_MAX_USED = 1_000  # owners to be marked as used; normally written along with reports
+# Owners whose newest seq is cached; beyond this the cache is cleared.
+_MAX_SEQS = 100_000
 
 Post = Callable[[Callable[[], object]], object]
 
 
 class StoreWriter:
-    """Write what is decided, all that waits in one transaction; what is read comes after it, in order.
+    """Write all queued reports in one transaction, then run the queued reads.
 
-    Every item that is `put` has its result, in order, handed to the event loop by `post`. After a failure
-    everything fails until the listener, which knows by then, calls `forget`. What waits is bounded by who
-    puts it in: see `behind`.
+    The result of every item that is `put` is passed to the event loop by `post`, in order. After a failure
+    everything fails until the listener, which has been notified, calls `forget`. Callers bound the queue: see
+    `behind`.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class StoreWriter:
         reader: OrderReader,
         post: Post,
         retry_s: float = _RETRY_S,
-        most_waiting: int = _MOST_WAITING,
+        max_queued: int = _MAX_WAITING,
         slow_s: float = _SLOW_S,
     ) -> None:
-        """Use both from the two threads alone; a store that cannot be opened is tried every `retry_s`.
+        """Use `store` and `reader` on one thread each; opening the store is retried every `retry_s`.
 
-        More than `most_waiting` changes are too many; no answer for `slow_s` is worth a word.
+        With more than `max_queued` items it is `behind`; without an answer for `slow_s` it is `stuck`.
         """
         self._store = store
         self._post = post
@@ -71,43 +71,43 @@ class StoreWriter:
         self._seqs: dict[str, int] = {}
         self._received: dict[str, int] = {}
         self._used: set[str] = set()
-        self._notes_lock = threading.Lock()  # of the two above
-        self._thread = WriterThread(self, "orders", most_waiting, Backoff(retry_s, retry_s), idle_s=_IDLE_S)
+        self._notes_lock = threading.Lock()  # for the two above
+        self._thread = WriterThread(self, "orders", max_queued, Backoff(retry_s, retry_s), idle_s=_IDLE_S)
         self.put = self._thread.put
-        self._lookups = LookupThread(reader, post, self._thread.doubt)
+        self._lookups = LookupThread(reader, post, self._thread.fail_next)
 
     def start(self, listener: Listener) -> None:
-        """Open what is kept and begin to write; `listener` hears of it."""
+        """Open the store and start writing; results go to `listener`."""
         self._listener = listener
         self._thread.start()
         self._lookups.start()
 
     def stop(self, seconds: float) -> None:
-        """Write what waits, for at most so long, and end."""
+        """Write what is queued, for at most `seconds`, and stop."""
         self._thread.stop(seconds)
         self._lookups.stop(seconds)
 
     def received(self, owner: str, seq: int) -> None:
-        """Remember that `owner` has read its reports up to `seq`."""
+        """Record that `owner` has received its reports up to `seq`."""
         with self._notes_lock:
             self._received[owner] = max(seq, self._received.get(owner, 0))
 
     def used(self, owner: str) -> None:
-        """Remember that somebody uses an owner now."""
+        """Record that an owner is in use."""
         with self._notes_lock:
             self._used.add(owner)
 
     def abandon(self, reason: str) -> None:
-        """Fail all that waits, and open anew after a while: what made it cannot be trusted.
+        """Fail everything queued, because its state cannot be trusted, and reopen the store after a pause.
 
-        After many that followed each other it is not opened again: it would go on for ever.
+        After too many faults in succession the store is not reopened.
         """
         fault = self._faults.note(reason, time.monotonic())
-        self._thread.doubt(fault, self._faults.pause_s)
+        self._thread.fail_next(fault, self._faults.pause_s)
 
     def forget(self, *, reopen: bool) -> list[Item]:
-        """Give up, after a failure, what was put in since, and return it; open again if that is of use."""
-        late = self._thread.take_back()
+        """Remove and return, after a failure, what was queued since; reopen the store if `reopen`."""
+        late = self._thread.remove_all()
         with self._notes_lock:
             self._received.clear()
             self._used.clear()
@@ -117,29 +117,29 @@ class StoreWriter:
 
     @property
     def commits(self) -> int:
-        """Count the transactions."""
+        """The number of transactions."""
         return self._thread.commits
 
     @property
     def commit_s(self) -> float:
-        """Sum up the seconds that they took."""
+        """The total seconds that they took."""
         return self._thread.commit_s
 
     @property
     def behind(self) -> str | None:
-        """Say that too much waits for the disk; None while it does not."""
-        return f"the disk is behind, {len(self._thread)} changes wait for it" if self._thread.full else None
+        """The refusal of new orders while too much is queued; None otherwise."""
+        return f"the disk is too slow, {len(self._thread)} changes are queued" if self._thread.full else None
 
     @property
     def stuck(self) -> str | None:
-        """Say for how long the disk has not answered; None while that is not long."""
+        """How long the disk has not answered; None if that is not long."""
         seconds = self._thread.busy_s
         return f"the disk has not answered for {seconds:.0f} s" if seconds > self._slow_s else None
 
-    # What the thread asks for.
+    # The methods called by the writer thread.
 
     def open(self) -> None:
-        """Open what is kept, and say what is there."""
+        """Open the store, and pass its contents to the listener."""
         self._is_open = False
         found = self._store.open()
         self._is_open = True
@@ -147,18 +147,18 @@ class StoreWriter:
         self._post(partial(self._listener.opened, found))
 
     def batch(self, waiting: Iterable[Item]) -> list[Item]:
-        """Take all, up to a bound and to a removal: what its owner does after that is numbered anew."""
+        """Take all, up to a limit or a removal, after which its owner's seq starts again."""
         items: list[Item] = []
         for item in waiting:
             items.append(item)
-            if len(items) == _MOST_AT_ONCE or isinstance(item, Removal):
+            if len(items) == _MAX_BATCH or isinstance(item, Removal):
                 break
         return items
 
     def write(self, batch: list[Item]) -> bool:
-        """Write the changes together, then read: what is read holds them all, and is sent after them."""
-        stored = self._numbered([item for item in batch if isinstance(item, Decided)])
-        committed = self._commit(stored, at_once=any(isinstance(item, UnusedRead) for item in batch))
+        """Write the reports together, then read: results of reads include them, and are sent after them."""
+        stored = self._numbered([item for item in batch if isinstance(item, PendingReport)])
+        committed = self._commit(stored, urgent=any(isinstance(item, UnusedRead) for item in batch))
         calls = self._read(batch)
         if stored:
             self._post(partial(self._listener.stored, stored))
@@ -173,39 +173,43 @@ class StoreWriter:
         return committed
 
     def failed(self, error: OSError, *, fatal: bool) -> bool:
-        """Hand back all that waits, as it was decided on what is not on the disk; opening is tried again."""
+        """Return everything queued, because it was decided on a state that is not stored; retry opening."""
         reason = str(error)
         if self._is_open:
-            items = self._thread.take_back()
-            self._post(partial(self._listener.failed, items, reason, hopeless=fatal))
+            items = self._thread.remove_all()
+            self._post(partial(self._listener.failed, items, reason, fatal=fatal))
             return False
-        self._post(partial(self._listener.refused, reason, hopeless=fatal))
+        self._post(partial(self._listener.refused, reason, fatal=fatal))
         return not fatal
 
     def close(self) -> None:
-        """Give back the file."""
+        """Close the file."""
         self._store.close()
 
-    def _commit(self, stored: list[Stored], *, at_once: bool) -> bool:
-        """Write the new reports, and what was noted of owners; alone only what cannot wait."""
+    def _commit(self, stored: list[Stored], *, urgent: bool) -> bool:
+        """Write new reports, acknowledgements and used owners; skip the transaction if nothing is urgent."""
         new = [one for one in stored if not one.known]
         with self._notes_lock:
-            if not (new or self._received or at_once or len(self._used) > _MOST_USED):
+            if not (new or self._received or urgent or len(self._used) > _MAX_USED):
                 return False
             received, self._received = self._received, {}
             used, self._used = frozenset(self._used), set()
-        anonymous = frozenset(one.report.order.owner for one in new if one.decided.anonymous)
-        taken = {
-            (one.decided.taken.symbol, one.decided.taken.source, one.decided.taken.side): one.decided.taken
+        anonymous = frozenset(one.report.order.owner for one in new if one.pending.anonymous)
+        remaining = {
+            (
+                one.pending.remaining.symbol,
+                one.pending.remaining.source,
+                one.pending.remaining.side,
+            ): one.pending.remaining
             for one in stored
-            if one.decided.taken is not None
+            if one.pending.remaining is not None
         }
         reports = [one.report for one in new]
-        self._store.write(OrderBatch(reports, received, anonymous, used, tuple(taken.values())))
+        self._store.write(OrderBatch(reports, received, anonymous, used, tuple(remaining.values())))
         return True
 
     def _read(self, batch: list[Item]) -> list[Callable[[], object]]:
-        """Read and remove what is to be; return what to call then: what was read of owners first."""
+        """Run the reads and removals; return the callbacks, those of owner reads first."""
         calls: list[Callable[[], object]] = [
             partial(item.done, self._store.owner(item.owner, item.after))
             for item in batch
@@ -213,28 +217,28 @@ class StoreWriter:
         ]
         for item in batch:
             if isinstance(item, UnusedRead):
-                calls.append(partial(item.done, self._store.unused(item.seconds, _MOST_UNUSED)))
+                calls.append(partial(item.done, self._store.unused(item.seconds, _MAX_UNUSED)))
             elif isinstance(item, Removal):
                 self._store.remove(item.owner)
                 self._seqs.pop(item.owner, None)
                 calls.append(item.done)
         return calls
 
-    def _numbered(self, decided: list[Decided]) -> list[Stored]:
-        """Give each change its owner's next seq; a new order whose name is taken is none."""
-        if len(self._seqs) >= _MOST_SEQS:
+    def _numbered(self, pending: list[PendingReport]) -> list[Stored]:
+        """Assign each report its owner's next seq, unless it is a new order with a known client_order_id."""
+        if len(self._seqs) >= _MAX_SEQS:
             self._seqs.clear()
-        names = [_name(one) for one in decided]
+        names = [_name(one) for one in pending]
         given = [name for name in names if name is not None]
-        taken = self._store.named(given) if given else {}
+        remaining = self._store.existing(given) if given else {}
         stored: list[Stored] = []
-        for one, name in zip(decided, names, strict=True):
-            if name is not None and name in taken:
-                stored.append(Stored(one, taken[name], known=True))
+        for one, name in zip(pending, names, strict=True):
+            if name is not None and name in remaining:
+                stored.append(Stored(one, remaining[name], known=True))
                 continue
             report = replace(one.report, seq=self._seq(one.report.order.owner))
             if name is not None:
-                taken[name] = report
+                remaining[name] = report
             stored.append(Stored(one, report, known=False))
         return stored
 
@@ -246,7 +250,7 @@ class StoreWriter:
         return last + 1
 
 
-def _name(one: Decided) -> tuple[str, str] | None:
-    """Return what the owner of a new order named it."""
+def _name(one: PendingReport) -> tuple[str, str] | None:
+    """Return owner and client_order_id of a new order, if it has one."""
     order, name = one.report.order, one.report.order.ticket.client_order_id
     return None if name is None or one.report.exec_type is not ExecType.NEW else (order.owner, name)

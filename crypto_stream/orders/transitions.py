@@ -1,4 +1,4 @@
-"""The life of an order: the one table of what may happen to it, and the order as it is after that. Pure."""
+"""The status transitions of orders, in one table, and the resulting orders. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from crypto_stream.market.exact import add, multiply, plain, subtract
 from crypto_stream.market.orders import ExecType, Order, Status
 
-# (status, what happens, whether something is left to trade after it) → status. Nothing else can happen.
+# (status, event, whether any amount remains afterwards) → status. Other transitions are impossible.
 TABLE: Mapping[tuple[Status | None, ExecType, bool], Status] = MappingProxyType(
     {
         (None, ExecType.NEW, True): Status.ACTIVE,
@@ -24,18 +24,18 @@ TABLE: Mapping[tuple[Status | None, ExecType, bool], Status] = MappingProxyType(
 
 
 def leaves(order: Order) -> Decimal:
-    """Return what of an active order has not traded yet."""
+    """Return the amount that has not traded yet."""
     return subtract(Decimal(order.ticket.amount), Decimal(order.cum_amount))
 
 
 def changed(order: Order, exec_type: ExecType, now_ms: int) -> Order:
-    """Return the order after it was cancelled or rejected; KeyError where the table has no such step."""
+    """Return the order after it was cancelled or rejected; raise KeyError if that is impossible."""
     status = TABLE[order.status, exec_type, leaves(order) > 0]
     return replace(order, status=status, changed_ms=max(now_ms, order.changed_ms))
 
 
 def traded(order: Order, amount: Decimal, price: Decimal, now_ms: int) -> Order:
-    """Return the order after a trade of `amount`; KeyError where it cannot trade, ValueError for too much."""
+    """Return the order after a trade; raise KeyError if it cannot trade, ValueError if `amount` is wrong."""
     rest = subtract(leaves(order), amount)
     if rest < 0 or amount <= 0:
         raise ValueError(f"{amount} of order {order.order_id} cannot trade, {leaves(order)} is left")

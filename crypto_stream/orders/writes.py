@@ -1,4 +1,4 @@
-"""What is handed to the store, and what comes back."""
+"""The items that are queued for the store, and their results."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.orders import Report
-from crypto_stream.storage.interface import OrderReader, OrdersFound, OwnerFound, Taken
+from crypto_stream.storage.interface import LoadedOrders, OrderReader, OwnerState, RemainingSize
 
 
-class Decided(NamedTuple):
-    """A change of an order that was decided and is to be kept: a report whose seq is still to come.
+class PendingReport(NamedTuple):
+    """A report to be stored; its seq is not assigned yet.
 
-    `cause` comes back with the result. `anonymous` counts for a new order: nobody can come back as its owner.
-    `taken` is what a trade has left of the displayed size.
+    `cause` is returned with the result. `anonymous`: the owner of a new order cannot reconnect. `remaining`
+    is what a trade left of the displayed size.
     """
 
     report: Report
     cause: object = None
     anonymous: bool = False
-    taken: Taken | None = None
+    remaining: RemainingSize | None = None
 
 
 class OwnerRead(NamedTuple):
-    """Read what is known of an owner, after all that was decided before; `done` runs among its results.
+    """Read an owner's state and its oldest reports beyond the seq `after`; `done` is called with them.
 
-    Of its reports the oldest beyond the seq `after` are read.
+    Runs after all earlier items; `done` is called in order with their results.
     """
 
     owner: str
-    done: Callable[[OwnerFound], object]
+    done: Callable[[OwnerState], object]
     after: int = 0
 
 
 class Lookup(NamedTuple):
-    """Read after all that was decided before, beside what comes later.
+    """Read after all earlier items, concurrently with later ones.
 
-    `begin` runs when that was sent; `read`, on a thread, returns what to do with what it has found.
+    `begin` is called after their results; `read` runs on a thread and returns the callback for its result.
     """
 
     begin: Callable[[], None]
@@ -45,41 +45,41 @@ class Lookup(NamedTuple):
 
 
 class UnusedRead(NamedTuple):
-    """Find owners that nobody has used for so many seconds; `done` runs with their names."""
+    """Find owners unused for `seconds`; `done` is called with their names."""
 
     seconds: float
     done: Callable[[list[str]], object]
 
 
 class Removal(NamedTuple):
-    """Forget an owner, its orders and reports, after all that was decided before; `done` runs then."""
+    """Remove an owner with its orders and reports, after all earlier items; then call `done`."""
 
     owner: str
     done: Callable[[], object]
 
 
-Item = Decided | OwnerRead | Lookup | UnusedRead | Removal
+Item = PendingReport | OwnerRead | Lookup | UnusedRead | Removal
 
 
 class Stored(NamedTuple):
-    """A decided change is on disk; or nothing was written, as its owner has `known` an order by this name."""
+    """A stored report; or, if `known`, the report of an earlier order with the same client_order_id."""
 
-    decided: Decided
+    pending: PendingReport
     report: Report
     known: bool
 
 
 class Listener(Protocol):
-    """Who is told what became of the items; called on the event loop, in their order."""
+    """Receives the results of the items; called on the event loop, in order."""
 
-    def opened(self, found: OrdersFound) -> None:
-        """Begin with what is kept; nothing of before counts."""
+    def opened(self, found: LoadedOrders) -> None:
+        """Start from the stored orders; discard all earlier state."""
 
     def stored(self, results: list[Stored]) -> None:
-        """Take what was written together."""
+        """Handle what was written in one transaction."""
 
-    def refused(self, reason: str, *, hopeless: bool) -> None:
-        """Notice that what is kept cannot be opened; `hopeless`: it is not tried again."""
+    def refused(self, reason: str, *, fatal: bool) -> None:
+        """Handle a failure to open the store; if `fatal` it is not retried."""
 
-    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
-        """Notice that nothing of these was written; the listener forgets all and calls `forget`."""
+    def failed(self, items: list[Item], reason: str, *, fatal: bool) -> None:
+        """Handle that none of `items` was written; the listener discards its state and calls `forget`."""

@@ -1,4 +1,4 @@
-"""Where things are kept: the one place that knows the ways there are."""
+"""Creates the stores: the only module that knows the implementations."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _STATE, _HISTORY, _ORDERS = "state.db", "history.db", "orders.db"
 
 
 def state_store(data_dir: Path) -> StateStore:
-    """Keep the small facts of an engine."""
+    """Return the store of the engine's small values."""
     return SqliteStateStore(data_dir / _STATE)
 
 
 def history_stores(data_dir: Path) -> tuple[HistoryWriter, HistoryReader]:
-    """Keep bars and gaps; nothing is opened yet."""
+    """Return writer and reader of the history; nothing is opened yet."""
     return SqliteHistoryWriter(data_dir / _HISTORY), SqliteHistoryReader(data_dir / _HISTORY)
 
 
 def order_stores(data_dir: Path) -> tuple[OrderWriter, OrderReader]:
-    """Keep orders; nothing is opened yet."""
+    """Return writer and reader of the orders; nothing is opened yet."""
     return SqliteOrderWriter(data_dir / _ORDERS), SqliteOrderReader(data_dir / _ORDERS)

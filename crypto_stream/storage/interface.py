@@ -1,4 +1,4 @@
-"""Storage as the engine sees it; each way of keeping things is a file beside this one."""
+"""The storage interfaces; each implementation is a file beside this one."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.clock import Anchor
 from crypto_stream.market.orders import Order, Position, Report, Side
 
-EVERY = ""  # as a symbol: a gap of all instruments
-MOST_GAPS = 5_000  # read at once
+ALL_SYMBOLS = ""  # the symbol of a gap of all instruments
+MAX_GAPS = 5_000  # per read
 
 
 class StateStore(Protocol):
-    """Small facts that must survive a restart: the pin, the ends of bans. Blocking; call it on a thread."""
+    """Small values that must survive a restart: the pin, bans. Blocking; call it on a thread."""
 
     def load(self) -> dict[str, str]:
-        """Return everything kept."""
+        """Return all values."""
 
     def save(self, state: dict[str, str]) -> None:
-        """Replace everything kept, all or nothing; OSError when it could not be written."""
+        """Replace all values atomically; raise OSError if that fails."""
 
 
 class CorruptError(OSError):
-    """What is stored cannot be read and never will."""
+    """The stored data is damaged."""
 
 
 class UnusableError(OSError):
-    """The place for what is stored cannot be used: a person must change something."""
+    """The storage location cannot be used until an operator changes something."""
 
 
 class StoredBar(NamedTuple):
@@ -39,10 +39,10 @@ class StoredBar(NamedTuple):
     bar: Bar
 
 
-class Aside(NamedTuple):
-    """Put aside what a symbol has from `from_ms` on: a clock that was ahead made it.
+class SetAside(NamedTuple):
+    """Set aside a symbol's data from `from_ms` on, because it came from a clock that was ahead.
 
-    Bars are kept, out of sight, if `bars` is set; gaps are forgotten, or end there.
+    Bars are moved to another table if `bars` is set; gaps are removed, or end there.
     """
 
     symbol: str
@@ -51,57 +51,57 @@ class Aside(NamedTuple):
 
 
 class Retention(NamedTuple):
-    """By which time old bars are forgotten: `now_ms` at the latest; a large share only if it is `steady`."""
+    """When old bars are removed: as of `now_ms` at most; a large share only if the clock is `steady`."""
 
     now_ms: int
     steady: bool
 
 
 class Batch(NamedTuple):
-    """What is written together: closed bars, gaps (symbol, gap) begun or ended, and when the engine lived.
+    """Written in one transaction: closed bars, begun or ended gaps (symbol, gap), and when the engine ran.
 
-    What is put aside is so before the bars of this batch come. Without `retention` nothing is forgotten.
+    Data is set aside before the bars are added. Without `retention` nothing is removed.
     """
 
     bars: Sequence[StoredBar]
     gaps: Sequence[tuple[str, Gap]]
     alive_ms: int
-    asides: Sequence[Aside] = ()
+    set_asides: Sequence[SetAside] = ()
     anchor: Anchor | None = None
     retention: Retention | None = None
 
 
 class HistoryWriter(Protocol):
-    """The one writer of the history, on one thread. Every call may raise OSError: try again later."""
+    """The only writer of the history, on one thread. Every call may raise OSError: retry later."""
 
     def prepare(self) -> None:
-        """Open what is kept, made where there is none; SettingError if a person must change something."""
+        """Open or create the store; raise SettingError if the user must change something."""
 
     def write(self, batch: Batch) -> None:
-        """Keep the batch, all or nothing. A bar that is already kept stays as it is; a gap is replaced."""
+        """Store the batch atomically. A bar that exists already is not changed; a gap is replaced."""
 
     def prune(self, symbol: str, interval: str, keep_ms: int, by: Retention) -> int:
-        """Forget the bars of a series that are `keep_ms` older than its newest, or than the present.
+        """Remove the bars of a series that are `keep_ms` older than its newest, or than the present.
 
-        They go by whole stretches: what longer bars are folded from goes together. Returns how many went if
-        those were many, 0 else.
+        Only whole blocks are removed, so that longer bars are never folded from a part. Returns their number
+        if it is large, else 0.
         """
 
     def tidy(self) -> None:
-        """Bring what was written to its last place; may wait for the disk, on a thread beside the others."""
+        """Do maintenance that may wait for the disk; called on a thread of its own."""
 
     def check(self, reason: str) -> None:
-        """Look whether what is kept is corrupt, as somebody found; if so put it aside."""
+        """Check whether the store is corrupt, as a reader found; if so move it aside."""
 
-    def put_aside(self, reason: str) -> None:
-        """Keep what is corrupt under a new name, say so, and begin anew."""
+    def move_aside(self, reason: str) -> None:
+        """Rename the corrupt store, log that, and start a new one."""
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Close the store."""
 
 
 class Range(NamedTuple):
-    """Times in ms, `from_ms` inclusive, `to_ms` exclusive; `limit` rows, the newest ones with `newest`."""
+    """Times in ms, `from_ms` inclusive, `to_ms` exclusive; at most `limit` rows, the newest if `newest`."""
 
     from_ms: int
     to_ms: int
@@ -110,13 +110,13 @@ class Range(NamedTuple):
 
 
 class HistoryReader(Protocol):
-    """Reads of the history; blocking, from any thread, beside the writer. OSError when it cannot be read."""
+    """Reads of the history; blocking, on any thread, concurrent with the writer. May raise OSError."""
 
     def bars(self, symbol: str, interval: str, wanted: Range) -> list[Bar]:
         """Return closed bars, oldest first."""
 
     def gaps(self, symbol: str, from_ms: int, to_ms: int) -> list[Gap]:
-        """Return the newest 5000 gaps that reach into this time, oldest first, those of all symbols too."""
+        """Return the newest 5,000 gaps in this time, oldest first, including those of all symbols."""
 
     def first(self, symbol: str, interval: str) -> int | None:
         """Return the time of the oldest bar of a series."""
@@ -125,28 +125,28 @@ class HistoryReader(Protocol):
         """Return the time of each symbol's newest bar."""
 
     def alive_ms(self) -> int | None:
-        """Return when an engine last said that it lives."""
+        """Return when an engine last recorded that it is alive."""
 
     def anchor(self) -> Anchor | None:
         """Return what the clocks showed then."""
 
 
-class Taken(NamedTuple):
-    """What is left of a displayed size (None: it has no end) that was traded with, by who displayed it."""
+class RemainingSize(NamedTuple):
+    """How much remains of a displayed size (None: unlimited) that was traded with."""
 
     symbol: str
     source: str
     side: Side
     price: str
     size: str | None
-    left: str | None
+    remaining: str | None
 
 
-class OrdersFound(NamedTuple):
-    """What a start finds: the active orders by rank, who of their owners is anonymous, the next free rank.
+class LoadedOrders(NamedTuple):
+    """What a start loads: the active orders by rank, their anonymous owners, the next free rank.
 
-    `store` is the identity of what is kept: its reports are counted anew in another one. `lost` says, for
-    people, what is missing of what was acknowledged. `taken` is what was traded with last.
+    `store` is the identity of the store: in another one `seq` starts again. `lost` describes missing
+    acknowledged changes. `remaining` are the displayed sizes that were traded with last.
     """
 
     active: list[Order]
@@ -154,21 +154,21 @@ class OrdersFound(NamedTuple):
     next_rank: int
     store: str = ""
     lost: str | None = None
-    taken: Sequence[Taken] = ()
+    remaining: Sequence[RemainingSize] = ()
 
 
-MOST_UNREAD = 1_000  # reports read at once
+MAX_UNREAD = 1_000  # reports per read
 
 
-class OwnerFound(NamedTuple):
-    """What is known of an owner: its newest report's seq (0: none yet) and the oldest it has not read."""
+class OwnerState(NamedTuple):
+    """An owner's newest seq (0: no report yet), and its oldest reports that it has not received."""
 
     last_seq: int
     unread: list[Report]
 
 
-class OwnerKept(NamedTuple):
-    """One owner: active orders, reports in all, and for how long nobody has used it (s of running)."""
+class OwnerSummary(NamedTuple):
+    """One owner: active orders, number of reports, and how long it has been unused (s of running time)."""
 
     owner: str
     anonymous: bool
@@ -178,56 +178,55 @@ class OwnerKept(NamedTuple):
 
 
 class OrderBatch(NamedTuple):
-    """What is written together: reports with their orders, oldest first, and up to which seq owners have
-    read theirs.
+    """Written in one transaction: reports with their orders, oldest first, and the seq that owners received.
 
-    `anonymous` are owners of this batch that nobody can come back as, `used` those that somebody uses now;
-    `taken` is what was traded with.
+    `anonymous` are owners in this batch that cannot reconnect, `used` those in use now; `remaining` are the
+    displayed sizes that were traded with.
     """
 
     reports: Sequence[Report]
     read: Mapping[str, int]
     anonymous: frozenset[str]
     used: frozenset[str] = frozenset()
-    taken: Sequence[Taken] = ()
+    remaining: Sequence[RemainingSize] = ()
 
 
 class OrderWriter(Protocol):
-    """The one writer of the orders, on one thread. OSError: nothing of the call was kept.
+    """The only writer of the orders, on one thread. OSError: nothing of the call was stored.
 
-    CorruptError and UnusableError need a person: a file of orders is never replaced.
+    CorruptError and UnusableError need an operator: a store of orders is never replaced automatically.
     """
 
-    def open(self) -> OrdersFound:
-        """Open what is kept, made where there is nothing; may be called again after a failure."""
+    def open(self) -> LoadedOrders:
+        """Open or create the store; may be called again after a failure."""
 
     def write(self, batch: OrderBatch) -> None:
-        """Keep the batch, all or nothing; on disk (synchronous) when this returns."""
+        """Store the batch atomically and durably."""
 
-    def owner(self, owner: str, after: int = 0) -> OwnerFound:
-        """Return what is known of an owner, of its reports the oldest MOST_UNREAD beyond seq `after`."""
+    def owner(self, owner: str, after: int = 0) -> OwnerState:
+        """Return an owner's state, with its oldest MAX_UNREAD reports beyond seq `after`."""
 
-    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
-        """Return the newest reports of those orders that exist, by owner and client_order_id.
+    def existing(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        """Return the newest reports of existing orders, by owner and client_order_id.
 
-        Asked for all new orders of a batch that have such a name, so nearly always for nothing.
+        Called with all new orders of a batch that have a client_order_id, so usually there are none.
         """
 
-    def unused(self, seconds: float, most: int) -> list[str]:
-        """Return owners that nobody has used for so long, counted while the store was in use."""
+    def unused(self, seconds: float, limit: int) -> list[str]:
+        """Return owners unused for `seconds`, counted while the store was in use."""
 
     def remove(self, owner: str) -> None:
-        """Forget an owner, its orders and reports; the space is given back bit by bit by `tidy`."""
+        """Remove an owner, its orders and reports; `tidy` deletes the rows in small steps."""
 
     def tidy(self) -> bool:
-        """Do a little of what `remove` left to do; False when nothing is left."""
+        """Delete some rows of removed owners; return False if there are none."""
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Close the store."""
 
 
 class OrderReader(Protocol):
-    """Reads of the orders; blocking, from one thread, beside the writer. OSError when they cannot be read."""
+    """Reads of the orders; blocking, on one thread, concurrent with the writer. May raise OSError."""
 
     def order(self, owner: str, order_id: str) -> Order | None:
         """Return one order of this owner."""
@@ -235,17 +234,17 @@ class OrderReader(Protocol):
     def newest_report(self, owner: str, order_id: str) -> Report | None:
         """Return the newest report of one order of this owner."""
 
-    def orders(self, owner: str, most_closed: int) -> list[Order]:
+    def orders(self, owner: str, max_closed: int) -> list[Order]:
         """Return all active orders and the newest others, by rank."""
 
-    def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
+    def trades(self, owner: str, symbol: str, limit: int) -> list[Report]:
         """Return the newest trades in one instrument, oldest first."""
 
     def positions(self, owner: str) -> list[Position]:
-        """Return what all trades of an owner come to, by symbol."""
+        """Return the sums of all trades of an owner, by symbol."""
 
-    def owners(self, most: int) -> list[OwnerKept]:
-        """Return the owners with most active orders."""
+    def owners(self, limit: int) -> list[OwnerSummary]:
+        """Return the owners with the most active orders."""
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Close the store."""

@@ -1,4 +1,4 @@
-"""Storage in SQLite files of the data directory."""
+"""The engine's small values in an SQLite file."""
 
 from __future__ import annotations
 
@@ -22,31 +22,29 @@ TABLES = Tables(
 
 
 class SqliteStateStore:
-    """Keep the engine's small facts in one file; a corrupt file is kept aside and a new one begun."""
+    """Stores the engine's small values in one file; a corrupt file is renamed and a new one created."""
 
     def __init__(self, path: Path) -> None:
-        """Use the file at `path`, made at the first use."""
+        """Use the file at `path`, created at first use."""
         self._path = path
 
     def load(self) -> dict[str, str]:
-        """Return everything kept; nothing from a corrupt file; SettingError if it cannot be used."""
+        """Return all values, none from a corrupt file; raise SettingError if the file cannot be used."""
         try:
             with closing(self._open()) as database:
                 return dict(database.execute("SELECT key, value FROM state"))
         except UnusableError as error:
             raise SettingError(f"data_dir: {self._path}: {error}") from None
-        except (
-            sqlite3.OperationalError
-        ) as error:  # locked or not to be opened: nothing is wrong with what is in it
+        except sqlite3.OperationalError as error:  # locked, or cannot be opened: the data may be intact
             raise SettingError(f"data_dir: {str(self._path)!r} cannot be used: {error}") from None
         except sqlite3.DatabaseError as error:
             aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
             self._path.rename(aside)
-            log.error("state file corrupt, kept aside", extra={"file": str(aside), "reason": str(error)})
+            log.error("state file corrupt, renamed", extra={"file": str(aside), "reason": str(error)})
             return {}
 
     def save(self, state: dict[str, str]) -> None:
-        """Replace everything kept, all or nothing; OSError when it could not be written."""
+        """Replace all values atomically; raise OSError if that fails."""
         try:
             with closing(self._open()) as database, database:
                 database.execute("DELETE FROM state")

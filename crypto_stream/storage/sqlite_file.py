@@ -1,4 +1,4 @@
-"""What every SQLite file of ours has in common: how it fails, and whether it still stands where it was."""
+"""What all SQLite files have in common: their errors, and whether a file was replaced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crypto_stream.storage.interface import CorruptError, UnusableError
 
-ENDINGS = ("", "-wal", "-shm")  # the file, its log, and what its connections share
+ENDINGS = ("", "-wal", "-shm")  # the file, its log, and its shared memory
 BUSY_S = 1.0
 
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -20,15 +20,15 @@ Identity = tuple[int, int] | None
 
 @contextmanager
 def failing_as_os_error(path: Path) -> Iterator[None]:
-    """Turn what a file can do to us into OSError; our own faults (a wrong statement) stay what they are."""
+    """Turn the errors that a file can cause into OSError; programming errors (a wrong statement) are not."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)
-        kind = None if code is None else code & 0xFF  # the rest of it says how
+        kind = None if code is None else code & 0xFF  # without the extended part
         text = f"{path}: {error}"
         may_pass = isinstance(error, sqlite3.OperationalError)  # locked, full, a failing disk
-        # Text that is no UTF-8 is told without a code.
+        # Text that is not UTF-8 is reported without a code.
         if kind in _CORRUPT or (kind is None and may_pass):
             raise CorruptError(text) from None
         if kind in _UNUSABLE:
@@ -40,7 +40,7 @@ def failing_as_os_error(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what a file can do to us into OSError; what can be read and has no meaning is corrupt too."""
+    """Turn the errors that a file can cause into OSError; invalid values (ValueError) mean corruption too."""
     try:
         with failing_as_os_error(path):
             yield
@@ -49,14 +49,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open the file (`mode` ro, rw, rwc); transactions are begun by who uses it."""
-    # One thread uses it at a time; another one may close it at the end.
+    """Open the file (`mode` ro, rw, rwc); callers begin transactions explicitly."""
+    # One thread uses it at a time; another may close it at the end.
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
 
 
 def identity(path: Path) -> Identity:
-    """Tell which file stands at the path; what is written to one without a name is lost."""
+    """Return which file is at `path`; what is written to a deleted file would be lost."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -65,5 +65,5 @@ def identity(path: Path) -> Identity:
 
 
 def parts(path: Path) -> list[Path]:
-    """Return the paths of a file and of those that SQLite keeps beside it."""
+    """Return the paths of a file and of SQLite's files beside it."""
     return [path.with_name(path.name + ending) for ending in ENDINGS]

@@ -1,4 +1,4 @@
-"""The history in one SQLite file: its tables, and a writer for one thread; reads go on beside it (WAL)."""
+"""The history in one SQLite file: its tables and its writer; reads are concurrent (WAL)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, retention_block_ms, start
-from crypto_stream.storage.interface import Aside, Batch, CorruptError, Retention, UnusableError
+from crypto_stream.storage.interface import Batch, CorruptError, Retention, SetAside, UnusableError
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 from crypto_stream.storage.sqlite_tables import Tables, upgrade
 from crypto_stream.wall_clock import wall_ms
 
 log = logging.getLogger(__name__)
 
-# Names are kept once, bars by number. A row of a series lies beside its neighbours: a range is one read.
+# Names are stored once and referred to by id. The rows of a series are adjacent: a range is one read.
 _FIRST = """
 CREATE TABLE IF NOT EXISTS name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE IF NOT EXISTS bar (
@@ -45,15 +45,15 @@ CREATE TABLE IF NOT EXISTS aside (
 ) STRICT, WITHOUT ROWID;
 """
 TABLES = Tables("history.db", frozenset({"name", "bar", "gap", "life"}), [_FIRST, _SECOND])
-# Pages of the log after which a write itself tidies, should `tidy` not; new bars then wait for the disk.
-_UNTIDY_PAGES = 25_000
-# More bars of a series, and a larger share of it, than time alone makes old between two looks.
+# Pages of the log after which a write checkpoints, if `tidy` did not; new bars then wait for the disk.
+_CHECKPOINT_PAGES = 25_000
+# More bars of a series, and a larger share, than normally expire between two calls of `prune`.
 _MANY = 1_000
 _LARGE_SHARE = 0.1
 
 
 class SqliteHistoryWriter:
-    """Write the history; a corrupt file is kept aside under a new name and a new one begun."""
+    """Writes the history; a corrupt file is renamed and a new one created."""
 
     def __init__(self, path: Path) -> None:
         """Use the file at `path`; nothing is opened before the first call."""
@@ -63,14 +63,14 @@ class SqliteHistoryWriter:
         self._names: dict[str, int] = {}
 
     def prepare(self) -> None:
-        """Open the file, made where there is none; SettingError if a person must change something.
+        """Open or create the file; raise SettingError if the user must change something.
 
-        What passes by itself (locked, full) is left to the first write. The file stays open: readers that
-        come and go alone would each recover its log, and hold up the first write.
+        Temporary problems (locked, full) are left to the first write. The file stays open: otherwise each
+        reader would have to recover the log, and would delay the first write.
         """
-        for _ in range(2):  # the second time if the first one put a corrupt file aside
+        for _ in range(2):  # the second time if a corrupt file was moved aside
             try:
-                with self._mending():
+                with self._errors_handled():
                     self._open()
                 return
             except CorruptError:
@@ -82,12 +82,12 @@ class SqliteHistoryWriter:
                 return
 
     def write(self, batch: Batch) -> None:
-        """Keep the batch, all or nothing; OSError when it could not be written."""
-        with self._mending():
+        """Store the batch atomically; raise OSError if that fails."""
+        with self._errors_handled():
             database = self._open()
             with database:
-                for aside in batch.asides:
-                    self._put_aside(database, aside)
+                for aside in batch.set_asides:
+                    self._set_bars_aside(database, aside)
                 database.executemany(
                     "INSERT OR IGNORE INTO bar VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
@@ -111,12 +111,12 @@ class SqliteHistoryWriter:
                     )
 
     def prune(self, symbol: str, interval: str, keep_ms: int, by: Retention) -> int:
-        """Forget the bars of a series that are `keep_ms` older than its newest, or than the present.
+        """Remove the bars of a series that are `keep_ms` older than its newest, or than the present.
 
-        They go by whole stretches: what longer bars are folded from goes together. Returns how many went if
-        those were many, 0 else.
+        Only whole blocks are removed, so that longer bars are never folded from a part. Returns their number
+        if it is large, else 0.
         """
-        with self._mending():
+        with self._errors_handled():
             database = self._open()
             series = (self._number(symbol), INTERVALS[interval])
             with database:
@@ -126,7 +126,7 @@ class SqliteHistoryWriter:
                 if newest is None:
                     return 0
                 keep_from = start(min(newest, by.now_ms) - keep_ms, retention_block_ms(interval))
-                many = _many(database, series, keep_from)
+                many = _count_if_many(database, series, keep_from)
                 if not many or by.steady:
                     database.execute(
                         "DELETE FROM bar WHERE symbol = ? AND length_ms = ? AND time < ?",
@@ -136,16 +136,14 @@ class SqliteHistoryWriter:
                 return 0
 
     def tidy(self) -> None:
-        """Carry the log over into the file, over a connection of its own: no write waits for the disk."""
+        """Checkpoint the log over a separate connection, so that no write waits for the disk."""
         with failing_as_os_error(self._path):
-            address = (
-                f"{self._path.absolute().as_uri()}?mode=rw"  # a file that is gone is the writer's affair
-            )
+            address = f"{self._path.absolute().as_uri()}?mode=rw"  # the writer handles a missing file
             with closing(sqlite3.connect(address, BUSY_S, uri=True)) as database:
                 database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def check(self, reason: str) -> None:
-        """Put the file aside if it is corrupt, as somebody found; OSError when that cannot be told now."""
+        """Move the file aside if it is corrupt, as a reader found; raise OSError if it cannot be checked."""
         self.close()
         try:
             with failing_as_os_error(self._path), closing(sqlite3.connect(self._path, BUSY_S)) as database:
@@ -153,12 +151,12 @@ class SqliteHistoryWriter:
         except CorruptError as error:
             found = str(error)
         if found != "ok":
-            self.put_aside(f"{reason}; {found}")
+            self.move_aside(f"{reason}; {found}")
 
-    def put_aside(self, reason: str) -> None:
-        """Keep a corrupt file under a new name, say so, and begin anew at the next call.
+    def move_aside(self, reason: str) -> None:
+        """Rename a corrupt file and log that; the next call creates a new one.
 
-        Raises UnusableError when it cannot be renamed.
+        Raises UnusableError if it cannot be renamed.
         """
         self.close()
         aside = self._path.with_name(f"{self._path.name}.corrupt-{wall_ms()}")
@@ -168,7 +166,7 @@ class SqliteHistoryWriter:
                     part.rename(renamed)
         except OSError as error:
             raise UnusableError(f"{self._path} is corrupt, and cannot be renamed: {error.strerror}") from None
-        log.error("history file corrupt, kept aside", extra={"file": str(aside), "reason": reason})
+        log.error("history file corrupt, renamed", extra={"file": str(aside), "reason": reason})
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -179,20 +177,20 @@ class SqliteHistoryWriter:
 
     def _open(self) -> sqlite3.Connection:
         if self._database is not None and identity(self._path) != self._opened:
-            log.error("history file gone, a new one begun", extra={"file": str(self._path)})
+            log.error("history file gone, a new one created", extra={"file": str(self._path)})
             self.close()
         if self._database is None:
-            # The writer's thread is not the one that prepared it; there is only one at a time.
+            # `prepare` runs on another thread than the writes, but never concurrently.
             database = sqlite3.connect(self._path, timeout=BUSY_S, check_same_thread=False)
             try:
-                _make_ready(database)
+                _set_up(database)
             except sqlite3.Error:
                 database.close()
                 raise
             self._database, self._opened = database, identity(self._path)
         return self._database
 
-    def _put_aside(self, database: sqlite3.Connection, aside: Aside) -> None:
+    def _set_bars_aside(self, database: sqlite3.Connection, aside: SetAside) -> None:
         symbol, at = self._number(aside.symbol), aside.from_ms
         if aside.bars:
             database.execute(
@@ -213,23 +211,23 @@ class SqliteHistoryWriter:
         return number
 
     @contextmanager
-    def _mending(self) -> Iterator[None]:
-        """Turn what fails into OSError: a corrupt file is put aside first.
+    def _errors_handled(self) -> Iterator[None]:
+        """Turn errors into OSError; a corrupt file is moved aside first.
 
-        Otherwise the file stays open: on a full disk nobody could read it without what belongs to that.
+        After other errors the file stays open: on a full disk it could not be opened again.
         """
         try:
             with failing_as_os_error(self._path):
                 yield
         except CorruptError as error:
-            self.put_aside(str(error))
+            self.move_aside(str(error))
             raise
         except OSError:
-            self._take_back()
+            self._roll_back()
             raise
 
-    def _take_back(self) -> None:
-        """Leave no transaction open, and no name that may have been taken back with it."""
+    def _roll_back(self) -> None:
+        """Roll back, and clear the cached names, which may have been rolled back too."""
         self._names.clear()
         if self._database is not None:
             try:
@@ -238,7 +236,7 @@ class SqliteHistoryWriter:
                 self.close()
 
 
-def _many(database: sqlite3.Connection, series: tuple[int, int], before: int) -> int:
+def _count_if_many(database: sqlite3.Connection, series: tuple[int, int], before: int) -> int:
     """Count the bars before `before` if they are a large share of many, else 0."""
     where = "FROM bar WHERE symbol = ? AND length_ms = ?"
     (old,) = database.execute(f"SELECT count(*) {where} AND time < ?", (*series, before)).fetchone()
@@ -248,11 +246,11 @@ def _many(database: sqlite3.Connection, series: tuple[int, int], before: int) ->
     return int(old) if old > _LARGE_SHARE * count else 0
 
 
-def _make_ready(database: sqlite3.Connection) -> None:
+def _set_up(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
-    # A killed process loses nothing so; after a power failure the last seconds may be missing.
+    # A killed process loses nothing; after a power failure the last seconds may be missing.
     database.execute("PRAGMA synchronous = NORMAL")
-    database.execute(f"PRAGMA wal_autocheckpoint = {_UNTIDY_PAGES}")
+    database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     upgrade(database, TABLES)
     with database:
         database.execute("INSERT INTO life SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM life)")

@@ -1,4 +1,4 @@
-"""Reads of the history beside its writer, each over a connection of its own."""
+"""Reads of the history, concurrent with its writer, each over a connection of its own."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import Anchor, Boot
-from crypto_stream.storage.interface import EVERY, MOST_GAPS, Range
+from crypto_stream.storage.interface import ALL_SYMBOLS, MAX_GAPS, Range
 from crypto_stream.storage.sqlite_file import BUSY_S, failing_as_os_error, parts
 
-# What SQLite says when it cannot make the files that it wants beside the database.
-_NOTHING_BESIDE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+# SQLite's errors if it cannot create its files beside the database.
+_NO_AUXILIARY_FILES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 class SqliteHistoryReader:
     """Read the history, each call over a read-only connection of its own."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file at `path`; where there is none there is no history."""
+        """Read the file at `path`; without a file there is no history."""
         self._path = path
 
     def bars(self, symbol: str, interval: str, wanted: Range) -> list[Bar]:
@@ -38,12 +38,12 @@ class SqliteHistoryReader:
         return [Bar(*row) for row in rows]
 
     def gaps(self, symbol: str, from_ms: int, to_ms: int) -> list[Gap]:
-        """Return the gaps that reach into this time, oldest first."""
+        """Return the newest gaps that overlap this time, oldest first."""
         rows = self._rows(
             'SELECT "from", "to", reason FROM gap '
             "WHERE symbol IN (SELECT id FROM name WHERE text IN (?, ?)) "
             'AND "from" < ? AND ("to" IS NULL OR "to" > ?) ORDER BY "from" DESC LIMIT ?',
-            (symbol, EVERY, to_ms, from_ms, MOST_GAPS),
+            (symbol, ALL_SYMBOLS, to_ms, from_ms, MAX_GAPS),
         )
         return [Gap(*row) for row in reversed(rows)]
 
@@ -65,7 +65,7 @@ class SqliteHistoryReader:
         return dict(rows)
 
     def alive_ms(self) -> int | None:
-        """Return when an engine last said that it lives."""
+        """Return when an engine last recorded that it is alive."""
         rows = self._rows("SELECT alive_ms FROM life WHERE alive_ms > 0", ())
         return rows[0][0] if rows else None
 
@@ -86,9 +86,9 @@ class SqliteHistoryReader:
             try:
                 return self._fetched("mode=ro", query, values)
             except sqlite3.OperationalError as error:
-                # Even who reads has SQLite write beside the file, which a full disk refuses. Where there is
-                # no log the file alone is the truth.
-                if error.sqlite_errorcode & 0xFF not in _NOTHING_BESIDE or _has_log(self._path):
+                # SQLite creates files beside the database even for reading, which fails on a full disk.
+                # Without a log the database file alone is complete.
+                if error.sqlite_errorcode & 0xFF not in _NO_AUXILIARY_FILES or _has_log(self._path):
                     raise
                 return self._fetched("mode=ro&immutable=1", query, values)
 

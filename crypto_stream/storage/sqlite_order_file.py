@@ -1,4 +1,4 @@
-"""The file of the orders as a start finds it: new, ours, another's, or short of what was acknowledged."""
+"""Checks and opens the file of the orders: new, ours, not ours, or without acknowledged changes."""
 
 from __future__ import annotations
 
@@ -8,59 +8,69 @@ from contextlib import closing
 from pathlib import Path
 
 from crypto_stream.market.orders import Order, Side
-from crypto_stream.storage.interface import OrdersFound, Taken, UnusableError
+from crypto_stream.storage.interface import LoadedOrders, RemainingSize, UnusableError
 from crypto_stream.storage.sqlite_file import Identity, connect, identity, parts
-from crypto_stream.storage.sqlite_order_mark import Marked, mark_path
-from crypto_stream.storage.sqlite_order_rows import ACTIVE_ORDERS, GET_TAKEN, TABLES, orders
+from crypto_stream.storage.sqlite_order_mark import Mark, mark_path
+from crypto_stream.storage.sqlite_order_rows import ACTIVE_ORDERS, GET_REMAINING, TABLES, orders
 from crypto_stream.storage.sqlite_tables import upgrade, version
 
 log = logging.getLogger(__name__)
 
 
-def look(path: Path, marked: Marked | None, own: Identity) -> str | None:
-    """Read the whole file without writing; say what of the acknowledged a person has given up, None: nothing.
+def inspect(path: Path, marked: Mark | None, own: Identity) -> str | None:
+    """Check the file without writing; return which acknowledged changes an operator has discarded, if any.
 
-    CorruptError and UnusableError for what may not be used; `own` is the file that was used until now.
+    Raises CorruptError or UnusableError if it must not be used; `own` is the file that was used until now.
     """
-    here, beside, _ = parts(path)
-    there = identity(here)
-    if own not in (None, there):
-        raise UnusableError(f"{here} is not the file that was used until now: put it back, or restart")
-    has_log = identity(beside) is not None and beside.stat().st_size > 0
-    if there is None or not here.stat().st_size:
-        # SQLite would throw such a log away, and with it what was acknowledged last.
+    file, wal, _ = parts(path)
+    found = identity(file)
+    if own not in (None, found):
+        raise UnusableError(f"{file} is not the file that was used until now: put it back, or restart")
+    has_log = identity(wal) is not None and wal.stat().st_size > 0
+    if found is None or not file.stat().st_size:
+        # SQLite would delete such a log, and with it the last acknowledged changes.
         if has_log:
-            raise UnusableError(f"{here} is gone, its log {beside.name} is not: put it back, or move that")
-        return _lacks(path, marked, marked.commits) if marked and marked.commits else None
-    if not here.is_file():
-        raise UnusableError(f"{here} is no file")
-    with closing(connect(here, "ro")) as database:
+            raise UnusableError(
+                f"{file} is missing, but its log {wal.name} exists: put it back, or move the log away"
+            )
+        return _describe_missing(path, marked, marked.commits) if marked and marked.commits else None
+    if not file.is_file():
+        raise UnusableError(f"{file} is not a file")
+    return _compare(path, marked, _read_mark(file), has_log=has_log)
+
+
+def _read_mark(file: Path) -> Mark | None:
+    """Return the mark that is stored in the file, after checking that all its orders can be loaded."""
+    with closing(connect(file, "ro")) as database:
         if not version(database, TABLES):
             raise UnusableError(
-                f"{here} has no tables: it is a copy made while it was in use, or its log is damaged; "
-                "restore a backup (.venv/bin/python -m crypto_stream restore), or move it away to begin anew"
+                f"{file} has no tables: it was copied while in use, or its log is damaged; "
+                "restore a backup (.venv/bin/python -m crypto_stream restore), or move it away to start again"
             )
-        found(database)
-        if marked is None:
-            return None
-        kept = kept_mark(database)
-    if kept is None or kept.store != marked.store:
-        log.warning("orders.db is another store than before", extra={"file": str(here)})
+        load(database)
+        return stored_mark(database)
+
+
+def _compare(path: Path, marked: Mark | None, stored: Mark | None, *, has_log: bool) -> str | None:
+    """Compare a store with the mark beside it; see `inspect`."""
+    if marked is None:
         return None
-    if kept.commits >= marked.commits:
+    if stored is None or stored.store != marked.store:
+        log.warning("orders.db is a different store than before", extra={"file": str(path)})
         return None
-    missing = marked.commits - kept.commits
+    missing = marked.commits - stored.commits
+    if missing <= 0:
+        return None
     if has_log:
         raise UnusableError(
-            f"{here} lacks the last {missing} of {marked.commits} acknowledged changes, its log "
-            f"{beside.name} is damaged: restore a backup, or delete {mark_path(path).name} "
-            "to go on without them"
+            f"{path} is missing the last {missing} of {marked.commits} acknowledged changes, its log is "
+            f"damaged: restore a backup, or delete {mark_path(path).name} to continue without them"
         )
-    return _lacks(path, marked, missing)
+    return _describe_missing(path, marked, missing)
 
 
-def prepared(path: Path) -> sqlite3.Connection:
-    """Open the file for writing, with the present tables; made, whole or not at all, where there is none."""
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open the file for writing, with the current tables; create it atomically if there is none."""
     if identity(path) is None or not path.stat().st_size:
         _make(path)
     database = connect(path, "rw")
@@ -74,16 +84,16 @@ def prepared(path: Path) -> sqlite3.Connection:
     return database
 
 
-def kept_mark(database: sqlite3.Connection) -> Marked | None:
-    """Return which store a file is and how many commits it has; None for one of before they were counted."""
+def stored_mark(database: sqlite3.Connection) -> Mark | None:
+    """Return the identity and number of commits of a store; None for an old version without them."""
     if version(database, TABLES) < TABLES.version:
         return None
     ((store, commits),) = database.execute("SELECT identity, commits FROM store")
-    return Marked(store, commits)
+    return Mark(store, commits)
 
 
-def found(database: sqlite3.Connection) -> OrdersFound:
-    """Read what a start needs."""
+def load(database: sqlite3.Connection) -> LoadedOrders:
+    """Load what a start needs."""
     active = sorted(orders(database, ACTIVE_ORDERS), key=_rank)
     query = (
         "SELECT name FROM owners WHERE anonymous AND id IN "
@@ -91,13 +101,13 @@ def found(database: sqlite3.Connection) -> OrdersFound:
     )
     anonymous = frozenset(name for (name,) in database.execute(query))
     ((rank,),) = database.execute("SELECT coalesce(max(rank), 0) + 1 FROM orders")
-    kept = kept_mark(database)
-    taken = () if kept is None else [_taken(*row) for row in database.execute(GET_TAKEN)]
-    return OrdersFound(active, anonymous, rank, kept.store if kept else "", taken=taken)
+    stored = stored_mark(database)
+    remaining = () if stored is None else [_remaining(*row) for row in database.execute(GET_REMAINING)]
+    return LoadedOrders(active, anonymous, rank, stored.store if stored else "", remaining=remaining)
 
 
 def _make(path: Path) -> None:
-    """Make it under another name first: a file without tables is never found at its place."""
+    """Create it under another name first, so that a file without tables never exists."""
     draft = path.with_name(f"{path.name}-new")
     for part in parts(draft):
         part.unlink(missing_ok=True)
@@ -107,17 +117,19 @@ def _make(path: Path) -> None:
     draft.replace(path)
 
 
-def _lacks(path: Path, marked: Marked, missing: int) -> str:
+def _describe_missing(path: Path, marked: Mark, missing: int) -> str:
     text = (
-        f"{path.name} lacks the last {missing} of {marked.commits} acknowledged changes: "
-        "somebody has put an older one, or none, in its place"
+        f"{path.name} is missing the last {missing} of {marked.commits} acknowledged changes: "
+        "it was deleted, or replaced by an older one"
     )
-    log.error("orders that were acknowledged are gone", extra={"reason": text})
+    log.error("acknowledged changes of orders are missing", extra={"reason": text})
     return text
 
 
-def _taken(symbol: str, source: str, side: int, price: str, size: str | None, left: str | None) -> Taken:
-    return Taken(symbol, source, Side(side), price, size, left)
+def _remaining(
+    symbol: str, source: str, side: int, price: str, size: str | None, remaining: str | None
+) -> RemainingSize:
+    return RemainingSize(symbol, source, Side(side), price, size, remaining)
 
 
 def _rank(order: Order) -> int:

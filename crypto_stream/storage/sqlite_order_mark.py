@@ -1,7 +1,7 @@
-"""How far a store of orders had acknowledged, kept beside it: what a file lacks is known by this.
+"""The number of acknowledged commits, in a file beside the store, to detect a store that misses some.
 
-It is written after each commit and before anybody is told of it, so it is never ahead of a whole file. The
-kernel keeps it when the process is killed; once a second it is brought to the disk.
+It is written after each commit and before results are sent, so it is never ahead of an intact store. It
+survives a killed process, because the kernel buffers it; it is synced to the disk every second.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ _SYNC_S = 1.0
 _FORM = re.compile(r"([0-9a-f-]+) ([0-9]{20})\n").fullmatch
 
 
-class Marked(NamedTuple):
-    """The identity of a store, and how many commits it had acknowledged."""
+class Mark(NamedTuple):
+    """The identity of a store, and its number of acknowledged commits."""
 
     store: str
     commits: int
 
 
 def mark_path(path: Path) -> Path:
-    """Return where the mark of a store stands."""
+    """Return the path of a store's mark file."""
     return path.with_name(f"{path.name}-mark")
 
 
-class Mark:
-    """The mark of the store at one path."""
+class MarkFile:
+    """The mark file of the store at one path."""
 
     def __init__(self, path: Path) -> None:
-        """Use the file beside `path`; made at the first `put`."""
+        """Use the file beside `path`, created by the first `put`."""
         self.path = mark_path(path)
         self._file: int | None = None
         self._synced_s = 0.0
-        self._log = TroubleLog(log, "the mark of the orders cannot be written", level=logging.ERROR)
+        self._log = TroubleLog(log, "the mark of orders.db cannot be written", level=logging.ERROR)
 
-    def read(self) -> Marked | None:
-        """Return what was marked last, None where nothing was; what cannot be read is said."""
+    def read(self) -> Mark | None:
+        """Return the last mark, None if there is none; log if it cannot be read."""
         try:
             text = self.path.read_text("utf-8")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            log.error("the mark of the orders cannot be read", extra={"reason": str(error)})
+            log.error("the mark of orders.db cannot be read", extra={"reason": str(error)})
             return None
         if not (found := _FORM(text)):
-            log.error("the mark of the orders cannot be read", extra={"file": str(self.path)})
+            log.error("the mark of orders.db cannot be read", extra={"file": str(self.path)})
             return None
-        return Marked(found[1], int(found[2]))
+        return Mark(found[1], int(found[2]))
 
-    def put(self, marked: Marked) -> None:
-        """Mark it; a failure is said once and harms nothing else: the orders themselves are kept."""
+    def put(self, marked: Mark) -> None:
+        """Write the mark; a failure is only logged, because the orders themselves are stored."""
         text = f"{marked.store} {marked.commits:020}\n".encode()
         try:
             if self._file is None:
@@ -75,7 +75,7 @@ class Mark:
             self._log.works()
 
     def close(self) -> None:
-        """Bring it to the disk and close it."""
+        """Sync to the disk and close."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Reads of the orders, beside their writer."""
+"""Reads of the orders, concurrent with their writer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from crypto_stream.market.orders import Order, Position, Report
-from crypto_stream.storage.interface import OwnerKept
+from crypto_stream.storage.interface import OwnerSummary
 from crypto_stream.storage.sqlite_file import Identity, connect, identity, reading
 from crypto_stream.storage.sqlite_order_owners import owners
 from crypto_stream.storage.sqlite_order_rows import (
@@ -27,10 +27,10 @@ Found = TypeVar("Found")
 
 
 class SqliteOrderReader:
-    """Read the orders over one read-only connection, opened at the first read."""
+    """Reads the orders over one read-only connection, opened at the first read."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file at `path`, which a writer has made."""
+        """Read the file at `path`, which a writer has created."""
         self._path = path
         self._database: sqlite3.Connection | None = None
         self._opened: Identity = None
@@ -45,32 +45,32 @@ class SqliteOrderReader:
         query = f"{NEWEST_REPORT} order_id = ? AND owners.name = ?"
         return _one(self._read(lambda database: reports(database, query, (order_id, owner))))
 
-    def orders(self, owner: str, most_closed: int) -> list[Order]:
+    def orders(self, owner: str, max_closed: int) -> list[Order]:
         """Return all active orders and the newest others, by rank."""
         active = f"{ACTIVE_ORDERS} AND orders.owner = {OWNER_ID}"
         closed = f"{CLOSED_ORDERS} AND orders.owner = {OWNER_ID} ORDER BY orders.rank DESC LIMIT ?"
         found = self._read(
             lambda database: (
-                orders(database, active, (owner,)) + orders(database, closed, (owner, most_closed))
+                orders(database, active, (owner,)) + orders(database, closed, (owner, max_closed))
             )
         )
         return sorted(found, key=lambda order: order.rank)
 
-    def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
+    def trades(self, owner: str, symbol: str, limit: int) -> list[Report]:
         """Return the newest trades in one instrument, oldest first."""
         query = (
             f"{TRADES} AND reports.owner = {OWNER_ID} "
             "AND reports.symbol = (SELECT id FROM names WHERE text = ?) ORDER BY seq DESC LIMIT ?"
         )
-        return self._read(lambda database: reports(database, query, (owner, symbol, most)))[::-1]
+        return self._read(lambda database: reports(database, query, (owner, symbol, limit)))[::-1]
 
     def positions(self, owner: str) -> list[Position]:
-        """Return what all trades of an owner come to, by symbol."""
+        """Return the sums of all trades of an owner, by symbol."""
         return self._read(lambda database: positions(database, owner))
 
-    def owners(self, most: int) -> list[OwnerKept]:
-        """Return the owners with most active orders."""
-        return self._read(lambda database: owners(database, most))
+    def owners(self, limit: int) -> list[OwnerSummary]:
+        """Return the owners with the most active orders."""
+        return self._read(lambda database: owners(database, limit))
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""

@@ -1,4 +1,4 @@
-"""The tables of orders.db, and how their rows become orders, reports and positions again."""
+"""The tables of orders.db, and the conversion of rows into orders, reports and positions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from crypto_stream.market.orders import (
 )
 from crypto_stream.storage.sqlite_tables import Tables
 
-# Owners, symbols and sources are kept once. An owner's reports lie beside each other, in their order; each
-# holds what it changed of its order. `newest` of an order is the seq of its newest report.
+# Owners, symbols and sources are stored once. An owner's reports are adjacent, by seq; each contains what it
+# changed of its order. `newest` of an order is the seq of its newest report.
 _FIRST = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE owners (
@@ -56,8 +56,8 @@ _UUID = (
     "substr(hex(randomblob(2)), 2), hex(randomblob(6))))"
 )
 NEW_STORE = f"UPDATE store SET identity = {_UUID}"
-# `store` says which store this is, how many commits it has acknowledged and for how long it was in use: an
-# owner's `used_s` is a point of that time. `taken` is what is left of displayed sizes.
+# `store`: the identity, the number of acknowledged commits, and how long the store was in use; an owner's
+# `used_s` is on that time scale. `taken`: what remains of displayed sizes.
 _SECOND = f"""
 CREATE TABLE store (identity TEXT NOT NULL, commits INTEGER NOT NULL, ran_s INTEGER NOT NULL) STRICT;
 INSERT INTO store VALUES ({_UUID}, 0, 0);
@@ -76,24 +76,24 @@ PUT_OWNER = (
     "INSERT INTO owners (name, anonymous, last_seq, used_s) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (name) DO UPDATE SET last_seq = excluded.last_seq RETURNING id"
 )
-# After an older file was put back, somebody may know of reports that have yet to happen.
+# After a restore, a client may acknowledge reports that do not exist yet.
 PUT_READ = "UPDATE owners SET told = max(told, min(?, last_seq)) WHERE name = ?"
 PUT_USED = "UPDATE owners SET used_s = ? WHERE name = ?"
-PUT_TAKEN = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?)"
-GET_TAKEN = (
+PUT_REMAINING = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?)"
+GET_REMAINING = (
     "SELECT symbols.text, sources.text, side, price, size, rest FROM taken "
     "JOIN names AS symbols ON symbols.id = taken.symbol JOIN names AS sources ON sources.id = taken.source"
 )
-# An owner that is to be removed has this name, which is no client's.
+# The name of removed owners begins with this, as no client's does.
 REMOVED = "removed "
-# What is removed at once of its rows.
+# The statements that delete its rows, each limited.
 REMOVE = (
     "DELETE FROM reports WHERE owner = :owner AND seq IN "
-    "(SELECT seq FROM reports WHERE owner = :owner LIMIT :most)",
+    "(SELECT seq FROM reports WHERE owner = :owner LIMIT :limit)",
     "DELETE FROM orders WHERE rank IN "
-    "(SELECT rank FROM orders INDEXED BY closed WHERE owner = :owner AND status <> 1 LIMIT :most)",
+    "(SELECT rank FROM orders INDEXED BY closed WHERE owner = :owner AND status <> 1 LIMIT :limit)",
     "DELETE FROM orders WHERE rank IN "
-    "(SELECT rank FROM orders INDEXED BY active WHERE owner = :owner AND status = 1 LIMIT :most)",
+    "(SELECT rank FROM orders INDEXED BY active WHERE owner = :owner AND status = 1 LIMIT :limit)",
     "DELETE FROM positions WHERE owner = :owner",
     "DELETE FROM owners WHERE id = :owner",
 )
@@ -113,29 +113,31 @@ _TICKET = (
     "order_id, owners.name, orders.rank, symbols.text, side, amount, price, kind, time_in_force, "
     "client_order_id, outcome, created_ms, due_ms"
 )
-_NOW = "orders.status, orders.changed_ms, orders.cum_amount, orders.cum_value"
-_THEN = "reports.status, reports.changed_ms, reports.cum_amount, reports.cum_value"
-# CROSS keeps the order of the joins: from the few orders asked for to what belongs to each.
-_BELONGING = (
+_CURRENT = "orders.status, orders.changed_ms, orders.cum_amount, orders.cum_value"
+_AT_REPORT = "reports.status, reports.changed_ms, reports.cum_amount, reports.cum_value"
+# CROSS fixes the order of the joins: from the few selected orders to their related rows.
+_JOINS = (
     "CROSS JOIN owners ON owners.id = orders.owner CROSS JOIN names AS symbols ON symbols.id = orders.symbol"
 )
-_ORDERS = f"SELECT {_TICKET}, {_NOW} FROM orders {{index}} {_BELONGING} WHERE "
+_ORDERS = f"SELECT {_TICKET}, {_CURRENT} FROM orders {{index}} {_JOINS} WHERE "
 ORDERS = _ORDERS.format(index="")
 ACTIVE_ORDERS = f"{_ORDERS.format(index='INDEXED BY active')} orders.status = 1 "
 CLOSED_ORDERS = f"{_ORDERS.format(index='INDEXED BY closed')} orders.status <> 1 "
-_REPORT = f"{_TICKET}, {_THEN}, seq, exec_id, exec_type, time, last_amount, last_price, sources.text, reason"
+_REPORT = (
+    f"{_TICKET}, {_AT_REPORT}, seq, exec_id, exec_type, time, last_amount, last_price, sources.text, reason"
+)
 _WITH_SOURCE = "LEFT JOIN names AS sources ON sources.id = reports.source WHERE "
 _REPORTS = (
     f"SELECT {_REPORT} FROM reports {{index}} "
-    f"CROSS JOIN orders ON orders.rank = reports.rank {_BELONGING} {_WITH_SOURCE}"
+    f"CROSS JOIN orders ON orders.rank = reports.rank {_JOINS} {_WITH_SOURCE}"
 )
 REPORTS = _REPORTS.format(index="")
 TRADES = f"{_REPORTS.format(index='INDEXED BY traded')} exec_type = 'trade' "
 NEWEST_REPORT = (
-    f"SELECT {_REPORT} FROM orders {_BELONGING} "
+    f"SELECT {_REPORT} FROM orders {_JOINS} "
     f"CROSS JOIN reports ON reports.owner = orders.owner AND reports.seq = orders.newest {_WITH_SOURCE}"
 )
-# Given pairs of owner and client_order_id as JSON, the numbers of those pairs of which there is an order.
+# Given pairs of owner and client_order_id as JSON, the indexes of pairs with an existing order.
 NAMED = (
     "SELECT given.key FROM json_each(?) AS given "
     "CROSS JOIN owners ON owners.name = json_extract(given.value, '$[0]') "
@@ -146,12 +148,12 @@ OWNER_ID = "(SELECT id FROM owners WHERE name = ?)"
 
 
 def orders(database: sqlite3.Connection, query: str, values: tuple[object, ...] = ()) -> list[Order]:
-    """Return the orders that a query beginning with ORDERS or its like finds; ValueError for no order."""
+    """Return the orders of a query that begins like ORDERS; raise ValueError if a row is invalid."""
     return [_order(row) for row in database.execute(query, values)]
 
 
 def reports(database: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[Report]:
-    """Return the reports that a query beginning with REPORTS or its like finds; ValueError for no report."""
+    """Return the reports of a query that begins like REPORTS; raise ValueError if a row is invalid."""
     return [_report(row) for row in database.execute(query, values)]
 
 

@@ -1,4 +1,4 @@
-"""The writer of the orders: one SQLite file, never replaced. `sqlite_order_reader` reads beside it (WAL)."""
+"""The writer of the orders: one SQLite file, never replaced automatically; reads are concurrent (WAL)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from crypto_stream.market.exact import add, multiply, plain
 from crypto_stream.market.orders import ExecType, Report, Side
 from crypto_stream.storage.interface import (
-    MOST_UNREAD,
+    MAX_UNREAD,
+    LoadedOrders,
     OrderBatch,
-    OrdersFound,
-    OwnerFound,
-    Taken,
+    OwnerState,
+    RemainingSize,
     UnusableError,
 )
 from crypto_stream.storage.sqlite_file import Identity, failing_as_os_error, identity, parts, reading
-from crypto_stream.storage.sqlite_order_file import found, look, prepared
-from crypto_stream.storage.sqlite_order_mark import Mark, Marked
+from crypto_stream.storage.sqlite_order_file import inspect, load, open_for_writing
+from crypto_stream.storage.sqlite_order_mark import Mark, MarkFile
 from crypto_stream.storage.sqlite_order_owners import put_owners, rename, tidy, unused
 from crypto_stream.storage.sqlite_order_rows import (
     GET_POSITION,
@@ -33,8 +33,8 @@ from crypto_stream.storage.sqlite_order_rows import (
     PUT_ORDER,
     PUT_POSITION,
     PUT_READ,
+    PUT_REMAINING,
     PUT_REPORT,
-    PUT_TAKEN,
     REPORTS,
     TABLES,
     reports,
@@ -42,49 +42,49 @@ from crypto_stream.storage.sqlite_order_rows import (
 
 
 class SqliteOrderWriter:
-    """Write the orders; a file that is corrupt, or gone, waits for a person."""
+    """Writes the orders; a corrupt or missing file needs an operator."""
 
     def __init__(self, path: Path) -> None:
         """Use the file at `path`; nothing is opened before `open`."""
         self._path = path
         self._database: sqlite3.Connection | None = None
-        self._own: Identity = None  # the file that this process has used, also while it is closed
-        self._stood: list[Identity] = []
+        self._own: Identity = None  # the file used by this process, also while it is closed
+        self._identities: list[Identity] = []
         self._names: dict[str, int] = {}
-        self._mark = Mark(path)
-        self._marked = Marked("", 0)
+        self._mark = MarkFile(path)
+        self._marked = Mark("", 0)
         self._ran_s = 0
         self._opened_s = 0.0
         self._untidy = True
 
-    def open(self) -> OrdersFound:
-        """Open what is kept, made where there is nothing; may be called again after a failure.
+    def open(self) -> LoadedOrders:
+        """Open or create the store; may be called again after a failure.
 
-        It returns only when something can be written, too.
+        Returns only if the store is writable, too.
         """
         lost = None
         with reading(self._path):
             if self._database is None:
-                # A first look cannot write: to close a connection that may carries the log over into the
-                # file, and a corrupt one is to stay as it is.
-                lost = look(self._path, self._mark.read(), self._own)
-                self._database = prepared(self._path)
+                # Check read-only first: closing a writing connection would checkpoint the log, and a
+                # corrupt file must remain unchanged.
+                lost = inspect(self._path, self._mark.read(), self._own)
+                self._database = open_for_writing(self._path)
                 self._own = identity(self._path)
-                self._stood = self._standing()
+                self._identities = self._current_identities()
                 self._opened_s = time.monotonic()
             with self._transaction() as database:
-                if lost:  # what comes is counted anew, and clients must know
+                if lost:  # seq starts again, and clients must know
                     database.execute(NEW_STORE)
-                database.execute(f"PRAGMA user_version = {TABLES.version}")  # as it is: this is to try
-            kept = found(self._usable())
+                database.execute(f"PRAGMA user_version = {TABLES.version}")  # unchanged: a test write
+            loaded = load(self._usable())
             ((store, commits, ran_s),) = self._usable().execute("SELECT * FROM store")
-        self._marked, self._ran_s, self._untidy = Marked(store, commits), ran_s, True
+        self._marked, self._ran_s, self._untidy = Mark(store, commits), ran_s, True
         self._opened_s = time.monotonic()
         self._mark.put(self._marked)
-        return kept._replace(lost=lost)
+        return loaded._replace(lost=lost)
 
     def write(self, batch: OrderBatch) -> None:
-        """Keep the batch, all or nothing; on disk (synchronous) when this returns."""
+        """Store the batch atomically and durably."""
         marked, ran_s = self._next()
         with failing_as_os_error(self._path), self._transaction() as database:
             database.execute("UPDATE store SET commits = ?, ran_s = ?", (marked.commits, ran_s))
@@ -94,42 +94,42 @@ class SqliteOrderWriter:
             database.executemany(PUT_REPORT, [self._report_row(each, owners) for each in batch.reports])
             self._add_trades(database, batch.reports, owners)
             database.executemany(PUT_READ, [(seq, owner) for owner, seq in batch.read.items()])
-            database.executemany(PUT_TAKEN, [self._taken_row(each) for each in batch.taken])
+            database.executemany(PUT_REMAINING, [self._remaining_row(each) for each in batch.remaining])
         self._marked = marked
         self._mark.put(marked)
 
-    def owner(self, owner: str, after: int = 0) -> OwnerFound:
-        """Return what is known of an owner, of its reports the oldest MOST_UNREAD beyond seq `after`."""
+    def owner(self, owner: str, after: int = 0) -> OwnerState:
+        """Return an owner's state, with its oldest MAX_UNREAD reports beyond seq `after`."""
         with reading(self._path):
             database = self._usable()
             row = database.execute("SELECT last_seq, told FROM owners WHERE name = ?", (owner,)).fetchone()
             if row is None:
-                return OwnerFound(0, [])
-            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MOST_UNREAD}"
-            return OwnerFound(row[0], reports(database, query, (owner, max(row[1], after))))
+                return OwnerState(0, [])
+            query = f"{REPORTS} reports.owner = {OWNER_ID} AND seq > ? ORDER BY seq LIMIT {MAX_UNREAD}"
+            return OwnerState(row[0], reports(database, query, (owner, max(row[1], after))))
 
-    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
-        """Return the newest reports of those orders that exist, by owner and client_order_id."""
+    def existing(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        """Return the newest reports of existing orders, by owner and client_order_id."""
         query = f"{NEWEST_REPORT} orders.owner = {OWNER_ID} AND client_order_id = ?"
-        asked = list(names)
+        given = list(names)
         with reading(self._path):
             database = self._usable()
-            known = [asked[key] for (key,) in database.execute(NAMED, (json.dumps(asked),)).fetchall()]
+            known = [given[key] for (key,) in database.execute(NAMED, (json.dumps(given),)).fetchall()]
             return {name: reports(database, query, name)[0] for name in known}
 
-    def unused(self, seconds: float, most: int) -> list[str]:
-        """Return owners that nobody has used for so long, counted while the store was in use."""
+    def unused(self, seconds: float, limit: int) -> list[str]:
+        """Return owners unused for `seconds`, counted while the store was in use."""
         with reading(self._path):
-            return unused(self._usable(), self._next()[1] - seconds, most)
+            return unused(self._usable(), self._next()[1] - seconds, limit)
 
     def remove(self, owner: str) -> None:
-        """Forget an owner; `tidy` deletes its rows bit by bit."""
+        """Remove an owner; `tidy` deletes its rows in small steps."""
         with failing_as_os_error(self._path), self._transaction() as database:
             rename(database, owner)
         self._untidy = True
 
     def tidy(self) -> bool:
-        """Delete some rows of removed owners; False when there are none."""
+        """Delete some rows of removed owners; return False if there are none."""
         if self._untidy and self._database is not None:
             with failing_as_os_error(self._path), self._transaction() as database:
                 self._untidy = tidy(database)
@@ -143,29 +143,29 @@ class SqliteOrderWriter:
             self._database = None
             self._mark.close()
 
-    def _next(self) -> tuple[Marked, int]:
-        """Say what the next commit will be, and for how many seconds the store has been in use."""
+    def _next(self) -> tuple[Mark, int]:
+        """Return the mark of the next commit, and how many seconds the store has been in use."""
         ran_s = self._ran_s + int(time.monotonic() - self._opened_s)
-        return Marked(self._marked.store, self._marked.commits + 1), ran_s
+        return Mark(self._marked.store, self._marked.commits + 1), ran_s
 
-    def _taken_row(self, taken: Taken) -> tuple[object, ...]:
-        names = (self._number(taken.symbol), self._number(taken.source), taken.side.value)
-        return (*names, taken.price, taken.size, taken.left)
+    def _remaining_row(self, row: RemainingSize) -> tuple[object, ...]:
+        names = (self._number(row.symbol), self._number(row.source), row.side.value)
+        return (*names, row.price, row.size, row.remaining)
 
-    def _standing(self) -> list[Identity]:
+    def _current_identities(self) -> list[Identity]:
         return [identity(part) for part in parts(self._path)]
 
     def _usable(self) -> sqlite3.Connection:
-        """Return the open file; UnusableError when it, or a part of it, is no longer at its place."""
+        """Return the open database; raise UnusableError if one of its files was moved or deleted."""
         if self._database is None:
             raise OSError(f"{self._path} is not open")
-        if self._standing() != self._stood:
+        if self._current_identities() != self._identities:
             raise UnusableError(f"{self._path} was moved or deleted while in use: put it back, or restart")
         return self._database
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Do all or nothing. The file stays open even so: on a full disk it could not be opened again."""
+        """Run a transaction. After errors the file stays open: a full disk might prevent opening it."""
         database = self._usable()
         try:
             database.execute("BEGIN IMMEDIATE")
@@ -182,7 +182,7 @@ class SqliteOrderWriter:
         self._usable()
 
     def _order_row(self, report: Report, owners: Mapping[str, int]) -> tuple[object, ...]:
-        # Enums as what they stand for: sqlite3 is slow with all that is not exactly a str or an int.
+        # Enums by value: sqlite3 is slow with anything but exact str and int.
         order = report.order
         ticket = order.ticket
         outcome = ticket.outcome and ticket.outcome.value
@@ -219,13 +219,13 @@ class SqliteOrderWriter:
             ticket = report.order.ticket
             key = (owners[report.order.owner], self._number(ticket.symbol))
             if key not in sums:
-                kept = database.execute(GET_POSITION, key).fetchone() or ("0", "0", "0", "0")
-                sums[key] = [Decimal(each) for each in kept]
+                before = database.execute(GET_POSITION, key).fetchone() or ("0", "0", "0", "0")
+                sums[key] = [Decimal(each) for each in before]
             amount, price = Decimal(report.last_amount or 0), Decimal(report.last_price or 0)
             at = 0 if ticket.side is Side.BUY else 2
             sums[key][at] = add(sums[key][at], amount)
             sums[key][at + 1] = add(multiply(amount, price), sums[key][at + 1])
-        rows = [(*key, *map(plain, kept)) for key, kept in sums.items()]
+        rows = [(*key, *map(plain, values)) for key, values in sums.items()]
         database.executemany(PUT_POSITION, rows)
 
     def _number(self, name: str) -> int:

@@ -1,6 +1,6 @@
-"""Whose tables a file has and of which version; steps that bring older tables to the present version.
+"""The version of a file's tables, and the migrations to the current version.
 
-The version is SQLite's `user_version`. A file of ours without one is of version 1.
+The version is SQLite's `user_version`. Our files without one have version 1.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from crypto_stream.storage.interface import UnusableError
 
 
 class Tables(NamedTuple):
-    """The tables of one file: `steps[n]` brings version n to n + 1; `ours` are the tables of version 1.
+    """The tables of one file: `steps[n]` migrates version n to n + 1; `ours` are the tables of version 1.
 
-    `name` is what people call the file.
+    `name` is the file's name in messages.
     """
 
     name: str
@@ -24,30 +24,30 @@ class Tables(NamedTuple):
 
     @property
     def version(self) -> int:
-        """The present version."""
+        """The current version."""
         return len(self.steps)
 
 
 def version(database: sqlite3.Connection, tables: Tables) -> int:
-    """Return the version of the tables in a file, 0 where there are none; UnusableError for another's."""
+    """Return the version of a file's tables, 0 if it has none; raise UnusableError if they are not ours."""
     ((found,),) = database.execute("PRAGMA user_version")
     present = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not present and not found:
         return 0
     if not tables.ours <= present:
         raise UnusableError(
-            f"the file is a database, but no {tables.name} of Crypto Stream: move it away, or put yours back"
+            f"the file is a database, but not Crypto Stream's {tables.name}: move it away, or restore yours"
         )
     if found > tables.version:
         raise UnusableError(
-            f"the file has tables of version {found}, this program knows {tables.version}: "
-            "use the newer program, or restore a backup of before"
+            f"the file has tables of version {found}, this program supports up to {tables.version}: "
+            "use the newer program, or restore an earlier backup"
         )
     return max(1, int(found))
 
 
 def upgrade(database: sqlite3.Connection, tables: Tables) -> None:
-    """Bring the tables to the present version, each step all or nothing."""
+    """Migrate the tables to the current version, each step atomically."""
     for at in range(version(database, tables), tables.version):
         script = f"BEGIN IMMEDIATE; {tables.steps[at]}; PRAGMA user_version = {at + 1}; COMMIT;"
         try:

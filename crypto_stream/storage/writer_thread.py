@@ -1,4 +1,4 @@
-"""One thread that writes what it is given to a store: in order, in batches, opened and tried again."""
+"""A thread that writes queued items to a store, in order and in batches, and retries after failures."""
 
 from __future__ import annotations
 
@@ -15,170 +15,170 @@ from crypto_stream.storage.interface import CorruptError, UnusableError
 log = logging.getLogger(__name__)
 
 FATAL = (CorruptError, UnusableError)
-ENDED = "the thread that writes has ended, see the log"
+ENDED = "the writer thread has ended, see the log"
 
 _Item = TypeVar("_Item")
 
 
 class Store(Protocol[_Item]):
-    """What is written to, and what is written together; called on the thread alone.
+    """What the thread writes to; called on the thread only.
 
-    OSError from `open` or `write`: nothing of the batch was kept. Any other exception is a fault of ours, and
-    ends the thread.
+    OSError from `open` or `write`: nothing of the batch was stored. Any other exception is an internal error,
+    and ends the thread.
     """
 
     def open(self) -> None:
-        """Open what is kept: at first, and again after each failure."""
+        """Open the store: at the start, and again after each failure."""
 
     def batch(self, waiting: Iterable[_Item]) -> list[_Item]:
-        """Say which of the oldest of `waiting` are written together; nobody can `put` meanwhile."""
+        """Return which of the oldest of `waiting` to write together; called with the lock held."""
 
     def write(self, batch: list[_Item]) -> bool:
-        """Write all or nothing, and say whether that was a commit.
+        """Write atomically, and return whether anything was committed.
 
-        The batch is empty at the end, and when nothing came for `idle_s`.
+        The batch is empty at the end, and if nothing was queued for `idle_s`.
         """
 
     def failed(self, error: OSError, *, fatal: bool) -> bool:
-        """Notice a failure; `fatal`: it needs a person.
+        """Handle a failure; `fatal`: it needs an operator.
 
-        True: open again after the back-off, and write the same once more. False: do nothing before `resume`.
+        Return True to reopen after the back-off and write the same again, False to wait for `resume`.
         """
 
     def close(self) -> None:
-        """Give back what is held; the last call."""
+        """Close the store; the last call."""
 
 
 class WriterThread(Generic[_Item]):
-    """Write what is `put`, each item once and in order; what was not written when the process dies is lost.
+    """Write what is `put`, each item once and in order; queued items are lost if the process dies.
 
-    `commits` and `commit_s` count the commits and the seconds they took, `retries` the failures after which
-    the thread went on by itself; `trouble` is the latest error, None since something was written again.
+    `commits` and `commit_s` count the commits and their seconds, `retries` the failures that were retried;
+    `trouble` is the latest error, None after a successful write.
     """
 
     def __init__(
         self,
         store: Store[_Item],
         name: str,
-        most: int,
+        max_weight: int,
         backoff: Backoff,
         *,
         idle_s: float | None = None,
         weigh: Callable[[_Item], int] = lambda _item: 1,
-        squeeze: Callable[[_Item, _Item], _Item] | None = None,
+        merge: Callable[[_Item, _Item], _Item] | None = None,
     ) -> None:
-        """Let items of the weight `most` wait; more make it `full`.
+        """Queue items up to the total weight `max_weight`; beyond it the queue is `full`.
 
-        `squeeze` then makes one of the two oldest that are not being written, as often as needed. Without it
-        whoever puts has to look at `full`. `backoff` is in seconds.
+        `merge` then merges the two oldest items that are not being written, as often as needed. Without it
+        callers must check `full`. `backoff` is in seconds.
         """
         self.commits = 0
         self.commit_s = 0.0
         self.retries = 0
         self.trouble: str | None = None
         self._store = store
-        self._most = most
+        self._max_weight = max_weight
         self._backoff = backoff
         self._idle_s = idle_s
         self._weigh = weigh
-        self._squeeze = squeeze
+        self._merge = merge
         self._queue: deque[_Item] = deque()
         self._weight = 0
-        self._in_hand = 0  # items at the head of the queue that are being written
-        self._doubt: OSError | None = None
+        self._in_progress = 0  # items at the head of the queue being written
+        self._injected_error: OSError | None = None
         self._pause_s = 0.0
-        self._held = False
+        self._is_paused = False
         self._ending = False
         self._busy_since: float | None = None
-        self._news = threading.Condition()
+        self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Open the store and begin to write."""
+        """Open the store and start writing."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Write what waits, for at most so long, and end; what fails now is not tried again."""
-        with self._news:
+        """Write what is queued, for at most `seconds`, and stop; failures are no longer retried."""
+        with self._condition:
             self._ending = True
-            self._news.notify_all()
+            self._condition.notify_all()
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
     def put(self, item: _Item) -> None:
-        """Have it written after all that was put before; never waits for the disk."""
-        with self._news:
+        """Queue an item; never waits for the disk."""
+        with self._condition:
             self._queue.append(item)
             self._weight += self._weigh(item)
-            while self._squeeze is not None and self.full and len(self._queue) - self._in_hand > 1:
-                self._squeeze_oldest(self._squeeze)
-            self._news.notify_all()
+            while self._merge is not None and self.full and len(self._queue) - self._in_progress > 1:
+                self._merge_oldest(self._merge)
+            self._condition.notify_all()
 
     def waiting(self) -> list[_Item]:
-        """List what is not written yet, oldest first; what is being written belongs to it."""
-        with self._news:
+        """List what is not written yet, oldest first, including what is being written."""
+        with self._condition:
             return list(self._queue)
 
     def __len__(self) -> int:
-        """Count what is not written yet."""
+        """Return the number of items that are not written yet."""
         return len(self._queue)
 
     @property
     def full(self) -> bool:
-        """Say whether more waits than may."""
-        return self._weight > self._most
+        """Whether the queue exceeds its maximum weight."""
+        return self._weight > self._max_weight
 
     @property
     def busy_s(self) -> float:
-        """Tell for how many seconds the store has not answered; 0 while it has nothing to do."""
+        """How many seconds the current write has taken; 0 while idle."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def doubt(self, error: OSError, pause_s: float = 0.0) -> None:
-        """Let the next write fail with this error, and open again after so many seconds at the earliest."""
-        with self._news:
-            self._doubt, self._pause_s = self._doubt or error, pause_s
-            self._news.notify_all()
+    def fail_next(self, error: OSError, pause_s: float = 0.0) -> None:
+        """Make the next write fail with `error`, and reopen after `pause_s` at the earliest."""
+        with self._condition:
+            self._injected_error, self._pause_s = self._injected_error or error, pause_s
+            self._condition.notify_all()
 
-    def take_back(self) -> list[_Item]:
-        """Give up all that waits, and return it; only while nothing is being written, as after a failure."""
-        with self._news:
+    def remove_all(self) -> list[_Item]:
+        """Remove and return all items; only while nothing is being written, as after a failure."""
+        with self._condition:
             items, self._queue = list(self._queue), deque()
             self._weight = 0
         return items
 
     def resume(self) -> None:
-        """Open again after a failure that `Store.failed` returned False for."""
-        with self._news:
-            self._held = False
-            self._news.notify_all()
+        """Reopen after a failure for which `Store.failed` returned False."""
+        with self._condition:
+            self._is_paused = False
+            self._condition.notify_all()
 
-    def _squeeze_oldest(self, squeeze: Callable[[_Item, _Item], _Item]) -> None:
-        older, newer = self._queue[self._in_hand], self._queue[self._in_hand + 1]
-        del self._queue[self._in_hand]
-        one = self._queue[self._in_hand] = squeeze(older, newer)
+    def _merge_oldest(self, merge: Callable[[_Item, _Item], _Item]) -> None:
+        older, newer = self._queue[self._in_progress], self._queue[self._in_progress + 1]
+        del self._queue[self._in_progress]
+        one = self._queue[self._in_progress] = merge(older, newer)
         self._weight += self._weigh(one) - self._weigh(older) - self._weigh(newer)
 
     def _run(self) -> None:
         try:
             while True:
                 try:
-                    self._doubt = None  # before it is opened: who hears of that may have doubts at once
+                    self._injected_error = None  # before `open`, whose result may lead to `fail_next` at once
                     self._store.open()
-                    self._write_on()
+                    self._write_until_stopped()
                     return
                 except OSError as error:
-                    if not self._goes_on(error):
+                    if not self._recover(error):
                         return
-        except Exception:  # prices go on without what is stored, and this is said
-            log.exception("no longer stored, a fault of this server", extra={"what": self._thread.name})
-            self.trouble, self._in_hand = ENDED, 0
+        except Exception:  # the engine continues without storage, and reports that
+            log.exception("no longer stored, internal error", extra={"what": self._thread.name})
+            self.trouble, self._in_progress = ENDED, 0
             self._store.failed(UnusableError(ENDED), fatal=True)
         finally:
             self._store.close()
 
-    def _write_on(self) -> None:
-        """Write what comes, until the end."""
+    def _write_until_stopped(self) -> None:
+        """Write what is queued until stopped."""
         while True:
             batch = self._next()
             self._busy_since = began = time.monotonic()
@@ -189,38 +189,40 @@ class WriterThread(Generic[_Item]):
             if committed:
                 self.commits += 1
                 self.commit_s += time.monotonic() - began
-            with self._news:
+            with self._condition:
                 for _ in batch:
                     self._weight -= self._weigh(self._queue.popleft())
-                self._in_hand = 0
+                self._in_progress = 0
             self.trouble = None
             self._backoff.reset()
             if self._ending and not self._queue:
                 return
 
     def _next(self) -> list[_Item]:
-        with self._news:
-            self._news.wait_for(lambda: self._queue or self._ending or self._doubt, self._idle_s)
-            if self._doubt is not None:
-                raise self._doubt
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._queue or self._ending or self._injected_error, self._idle_s
+            )
+            if self._injected_error is not None:
+                raise self._injected_error
             batch = self._store.batch(self._queue)
-            self._in_hand = len(batch)
+            self._in_progress = len(batch)
             return batch
 
-    def _goes_on(self, error: OSError) -> bool:
-        """Have the failure noticed, and wait until the store is to be opened again; False at the end."""
-        with self._news:
-            doubted = error is self._doubt
-            pause_s = self._pause_s if doubted else 0.0
-            self._held, self._in_hand = True, 0  # before anybody hears of it and may resume
+    def _recover(self, error: OSError) -> bool:
+        """Report the failure, and wait until the store may be reopened; return False when stopped."""
+        with self._condition:
+            was_injected = error is self._injected_error
+            pause_s = self._pause_s if was_injected else 0.0
+            self._is_paused, self._in_progress = True, 0  # before `Store.failed`, which may lead to `resume`
         self.trouble = str(error)
         if self._store.failed(error, fatal=isinstance(error, FATAL)):
             self.retries += 1
             pause_s = max(pause_s, self._backoff.next_delay())
             self.resume()
-        with self._news:
-            if self._ending and not doubted:
+        with self._condition:
+            if self._ending and not was_injected:
                 return False
-            self._news.wait_for(lambda: self._ending, pause_s)
-            self._news.wait_for(lambda: self._ending or not self._held)
-            return not self._held  # who is ended meanwhile tries once more
+            self._condition.wait_for(lambda: self._ending, pause_s)
+            self._condition.wait_for(lambda: self._ending or not self._is_paused)
+            return not self._is_paused  # if stopped meanwhile, try once more

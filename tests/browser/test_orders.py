@@ -191,7 +191,7 @@ def test_the_venue_s_rules_are_told_at_their_field(orders: Callable[..., Page]) 
         page.locator("#price").fill(price)
         page.keyboard.press("Enter")
 
-        expect(page.locator(f"#{field}-fault")).to_contain_text("is no multiple of the")
+        expect(page.locator(f"#{field}-fault")).to_contain_text("is not a multiple of the")
         expect(page.locator(f"#{field}")).to_be_focused()
     expect(page.locator("#no-orders")).to_have_text("No orders yet.")
 

@@ -18,7 +18,7 @@ from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.sources import Rest, Source
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import Question
+from crypto_stream.history.queries import HistoryQuery
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
@@ -32,7 +32,7 @@ from tests.waiting import DEADLINE_S
 MINUTE = 60_000
 NOW = 1_700_000_040_000  # a whole minute
 BTC = pair("btcusdt")
-NOTHING = Question(None, None, None, None, None)
+NOTHING = HistoryQuery(None, None, None, None, None)
 
 
 def given(time: int, source: str = "binance:candles") -> Bar:
@@ -42,23 +42,23 @@ def given(time: int, source: str = "binance:candles") -> Bar:
 def began(folder: Path) -> History:
     """Open a history whose first trade of btcusdt was at NOW."""
     history = open_history(Settings(data_dir=folder), ["btcusdt"], EngineClock(MachineClocks()))
-    history.take("binance", Trade(named("btcusdt"), "trades", 1, NOW, "1", "1"), "binance")
+    history.record("binance", Trade(named("btcusdt"), "trades", 1, NOW, "1", "1"), "binance")
     return history
 
 
 async def test_only_whole_bars_from_before_the_first_trade_are_kept(tmp_path: Path) -> None:
     """What a venue tells of our own time is not asked of it."""
     history = began(tmp_path)
-    before = history.wants_past("btcusdt", "1m")
+    before = history.needs_backfill("btcusdt", "1m")
     bars = [given(NOW + offset) for offset in (-2 * MINUTE, -MINUTE, -MINUTE + 1, 0, MINUTE)]
 
-    assert history.seed("btcusdt", "1m", bars) == 2
-    assert (before, history.wants_past("btcusdt", "1m"), history.wants_past("btcusdt", "1h")) == (
+    assert history.add_backfill("btcusdt", "1m", bars) == 2
+    assert (before, history.needs_backfill("btcusdt", "1m"), history.needs_backfill("btcusdt", "1h")) == (
         True,
         False,
         True,
     )
-    page = await history.ask("btcusdt", NOTHING)
+    page = await history.query("btcusdt", NOTHING)
     assert [(bar.time - NOW, bar.source, bar.closed) for bar in page.bars] == [
         (-2 * MINUTE, "binance:candles", True),
         (-MINUTE, "binance:candles", True),
@@ -77,21 +77,21 @@ def test_a_wrong_clock_finishes_no_bar_of_a_venue(tmp_path: Path) -> None:
         clock.check()
     history = open_history(Settings(data_dir=tmp_path), ["btcusdt"], clock)
 
-    assert history.seed("btcusdt", "1m", [given(NOW - MINUTE), given(NOW)]) == 1
+    assert history.add_backfill("btcusdt", "1m", [given(NOW - MINUTE), given(NOW)]) == 1
 
 
 async def test_a_restart_asks_only_for_what_it_has_not(tmp_path: Path) -> None:
     """The oldest bar that is kept tells whether a venue has given the past."""
     history = began(tmp_path)
-    history.seed("btcusdt", "1m", [given(NOW - MINUTE)])
+    history.add_backfill("btcusdt", "1m", [given(NOW - MINUTE)])
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(history.run())
         await asyncio.sleep(0)
         running.cancel()
     again = open_history(Settings(data_dir=tmp_path), ["btcusdt"], EngineClock(MachineClocks()))
 
-    assert not again.wants_past("btcusdt", "1m")
-    assert again.wants_past("btcusdt", "1h")
+    assert not again.needs_backfill("btcusdt", "1m")
+    assert again.needs_backfill("btcusdt", "1h")
 
 
 @pytest.mark.parametrize(("venue", "name"), [(FakeBinance, "binance"), (FakeOKX, "okx")])
@@ -107,7 +107,7 @@ async def test_both_venues_give_their_candles(venue: Any, name: str, tmp_path: P
         history = open_history(settings, ["btcusdt"], EngineClock(MachineClocks()))
         async with asyncio.timeout(DEADLINE_S):
             await backfill(history, [source], {name: [BTC]}, names(source))
-        page = await history.ask("btcusdt", NOTHING)
+        page = await history.query("btcusdt", NOTHING)
 
     assert [bar.source for bar in page.bars] == [f"{name}:candles"]
     assert page.bars[0].time % MINUTE == 0
@@ -128,7 +128,7 @@ class Venue:
         return [given(NOW - 60 * MINUTE, f"{self._name}:candles")]
 
     def source(self) -> Source:
-        return Source(name=self._name, found="here", rest=Rest("http://127.0.0.1:9", candles=self.candles))
+        return Source(name=self._name, location="here", rest=Rest("http://127.0.0.1:9", candles=self.candles))
 
 
 def names(*sources: Source, symbols: Sequence[str] = ("btcusdt",)) -> dict[str, Names]:
@@ -149,7 +149,7 @@ async def test_the_next_venue_is_asked_when_one_gives_nothing(error: Exception, 
         await backfill(history, sources, {"binance": [BTC], "okx": [BTC]}, names(*sources))
 
     assert (broken.asked, well.asked) == (["1h"], ["1h", "1m"])
-    assert (await history.ask("btcusdt", NOTHING)).bars[0].source == "okx:candles"
+    assert (await history.query("btcusdt", NOTHING)).bars[0].source == "okx:candles"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ async def test_one_instrument_that_fails_costs_itself_alone(error: Exception, tm
         return [given(NOW - 60 * MINUTE)]
 
     well = Venue("okx")
-    broken = Source(name="binance", found="here", rest=Rest("http://127.0.0.1:9", candles=candles))
+    broken = Source(name="binance", location="here", rest=Rest("http://127.0.0.1:9", candles=candles))
     carried = [pair(symbol) for symbol in symbols]
     async with asyncio.timeout(DEADLINE_S):
         sources = [broken, well.source()]

@@ -21,7 +21,7 @@ from crypto_stream.history.history import History
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
-from tests.history.trading import numbers, plainly, trade
+from tests.history.trading import expected_bars, numbers, trade
 
 SYMBOL = "btcusdt"
 
@@ -50,7 +50,7 @@ class Told:
 
     def trade(self, later_ms: int, price: str = "1", symbol: str = SYMBOL) -> None:
         """Take a trade so long after midnight."""
-        self.history.take("binance", trade(self.base_ms + later_ms, price, symbol=symbol), "binance")
+        self.history.record("binance", trade(self.base_ms + later_ms, price, symbol=symbol), "binance")
 
     def newest(self, gateway: str = "one") -> tuple[list[int], int | None]:
         """Return times of the newest message's bars and `previous`, both since midnight."""
@@ -229,13 +229,13 @@ def test_who_gets_every_message_has_every_bar(
     for later, then in steps:
         at += later
         trades.append(trade(told.base_ms + at, str(1 + at % 7)))
-        told.history.take("binance", trades[-1], "binance")
+        told.history.record("binance", trades[-1], "binance")
         if then == "tell":
             told.topics.send_changes()
         elif then == "watch":
             told.watch(data.draw(st.sampled_from(["one", "two"])), f"{SYMBOL}/{interval}")
     told.topics.send_changes()
-    everything = plainly(trades, INTERVALS[interval])
+    everything = expected_bars(trades, INTERVALS[interval])
 
     for messages in told.messages.values():
         follower = Follower()

@@ -116,7 +116,7 @@ def test_recording_alone_brings_its_own_instruments(tmp_path: Path) -> None:
 def test_real_and_synthetic_never_share_a_symbol() -> None:
     """A symbol that one source carries as real and another as synthetic is refused."""
     btc = Instrument("btcusdt", None, None, synthetic=True)
-    walk = Source(name="walk", found="here", carries=[btc], synthetic=True)
+    walk = Source(name="walk", location="here", carries=[btc], synthetic=True)
 
     with pytest.raises(SettingError, match="btcusdt is real for one source and synthetic for walk"):
         assembled(load_source("binance", None, {}), walk, pairs="btcusdt")

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from crypto_stream.bus.messages import Quotes, Switched, ToGateway
 from crypto_stream.engine.publisher import Publisher
-from crypto_stream.feed.facts import Limits
+from crypto_stream.feed.facts import FailoverTimes
 from crypto_stream.feed.failover import Change, Failover
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade, Update
@@ -28,7 +28,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.book = Book()
-        self.failover = Failover(dict.fromkeys(SYMBOLS, SOURCES), self.book, Limits(5, 60, 30))
+        self.failover = Failover(dict.fromkeys(SYMBOLS, SOURCES), self.book, FailoverTimes(5, 60, 30))
         self.published: list[ToGateway] = []
         self.publisher = Publisher(
             Instruments(map(pair, SYMBOLS)),

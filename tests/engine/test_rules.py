@@ -95,15 +95,15 @@ async def test_rules_are_those_of_the_source_of_the_quote(tmp_path: Path) -> Non
 
     assert [said(answer) for answer in first] == [
         "active",
-        "price: 100.123 is no multiple of the tick 0.01",
+        "price: 100.123 is not a multiple of the tick 0.01",
         "active",
-        "amount: 0.12345 is no multiple of the lot 0.0001",
-        "amount: 0.0009 is below the least, 0.001",
-        "amount: times price, 1 is below the least, 5",
+        "amount: 0.12345 is not a multiple of the lot 0.0001",
+        "amount: 0.0009 is below the minimum, 0.001",
+        "amount: times price, 1 is below the minimum, 5",
     ]
     assert [said(answer) for answer in second] == [
-        "price: 100.12 is no multiple of the tick 0.1",
-        "price: 100.123 is no multiple of the tick 0.1",
+        "price: 100.12 is not a multiple of the tick 0.1",
+        "price: 100.123 is not a multiple of the tick 0.1",
         *["active"] * 4,
     ]
     assert synthetic == Rules(tick="0.01")

@@ -47,7 +47,7 @@ class FakeBinance(FakeVenue):
             self._subscribe(client, [name for name in names.split("/") if "@" in name])
 
     def heard(self, client: Client) -> None:
-        """Cut whoever sends more than 5 frames, pings and pongs included, in any second."""
+        """Disconnect clients that send more than 5 frames, pings and pongs included, in any second."""
         client.arrivals.append(time.monotonic())
         if len(client.arrivals) == 6 and client.arrivals[-1] - client.arrivals[0] < 1.0:
             client.arrivals.clear()
@@ -55,7 +55,7 @@ class FakeBinance(FakeVenue):
             self.soon(client.close(1008, "Too many requests"))
 
     def received(self, client: Client, text: str) -> None:
-        """Answer one request: {"method":"SUBSCRIBE","params":[...],"id":1}; a longer one is not read."""
+        """Answer one request: {"method":"SUBSCRIBE","params":[...],"id":1}; longer ones are not read."""
         if len(text.encode()) >= _LONGEST_REQUEST:
             self.violations.append("a request of 4,096 bytes or more")
             return
@@ -78,7 +78,7 @@ class FakeBinance(FakeVenue):
             self._fail(client, number, 2, f"Invalid request: unknown variant {method}")
 
     def tick(self, client: Client, now: float) -> None:
-        """Ping every 20 s; cut who did not answer within a minute."""
+        """Ping every 20 s; disconnect clients that do not answer within a minute."""
         if now - self._pings.get(client, client.opened_at) >= self.ping_s:
             self._pings[client] = now
             self.soon(self._ping(client))
@@ -86,7 +86,7 @@ class FakeBinance(FakeVenue):
             del self._pings[gone]
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
-        """Make the wrapped frame; eight digits after the point, as the venue writes."""
+        """Return the wrapped frame; eight digits after the point, as the venue writes."""
         data: dict[str, object]
         now = time.time_ns() // 1_000_000
         name = f"{walk.base}{walk.quote}"
@@ -104,7 +104,7 @@ class FakeBinance(FakeVenue):
         return [(channel, frame)]
 
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
-        """Take the wrapper off for a client of raw mode."""
+        """Unwrap it for a client of raw mode."""
         if not client.wrapped:
             frame = json.dumps(json.loads(frame)["data"], separators=(",", ":"))
         super().deliver(client, channel, symbol, frame)

@@ -22,14 +22,14 @@ _PERPETUAL = {
 
 
 class FakeBitstamp(FakeVenue):
-    """Bitstamp as its sheet of facts describes it; it has no 24 h figures."""
+    """Bitstamp as its fact sheet describes it; it has no 24 h figures."""
 
     name = "bitstamp"
     ws_paths = ("/",)
     price_factor = Decimal("1.001")
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        """Take what every fake takes."""
+        """Take the arguments of every fake."""
         super().__init__(*given, **named)
         self._micros = 0
 
@@ -61,7 +61,7 @@ class FakeBitstamp(FakeVenue):
             self._refuse(client, "Bad subscription string.")
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
-        """Make the push of one channel; nothing for the 24 h figures."""
+        """Return the push of one channel; nothing for the 24 h figures."""
         if what == "ticker":
             return []
         name = f"{walk.base}{walk.quote}".lower()
@@ -82,7 +82,7 @@ class FakeBitstamp(FakeVenue):
         return [("order_book", _word("data", f"order_book_{name}", {**times, **sides}))]
 
     def announcement(self) -> str:
-        """Ask for a new connection."""
+        """Request a new connection."""
         return _word("bts:request_reconnect", "", None)
 
     def unknown_event(self) -> str:
@@ -105,7 +105,7 @@ class FakeBitstamp(FakeVenue):
         return {"data": {"pair": f"{walk.base}/{walk.quote}", "ohlc": bars}}
 
     def _subscribe(self, client: Client, kind: str, name: str, text: str) -> None:
-        """Acknowledge a channel; data comes with the next change, of a pair that is none never."""
+        """Acknowledge a channel; data follows with the next change, never for an unknown pair."""
         symbol = name.lower()
         if whole := self.current.refuses_all({symbol}):
             said = {"busy": "Too many requests.", "echo": f"Bad subscription string: {text}"}
@@ -134,7 +134,7 @@ class FakeBitstamp(FakeVenue):
         }  # fmt: skip
 
     def _moment(self) -> int:
-        """Tell the time in microseconds, never the same twice."""
+        """Return the time in microseconds, never the same twice."""
         self._micros = max(self._micros + 1, time.time_ns() // 1000)
         return self._micros
 

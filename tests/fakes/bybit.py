@@ -1,4 +1,4 @@
-"""A fake Bybit v5 spot: ten topics a request, one acknowledgement each, a quiet level 1 told again."""
+"""A fake Bybit v5 spot: ten topics per request, one acknowledgement each, a quiet level 1 repeated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FakeBybit(FakeVenue):
     price_factor = Decimal("1.003")
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        """Take what every fake takes."""
+        """Take the arguments of every fake."""
         super().__init__(*given, **named)
         self._asked: dict[Client, int] = {}
 
@@ -50,14 +50,14 @@ class FakeBybit(FakeVenue):
             self._say(client, request, operation, "error:invalid op", success=False)
 
     def tick(self, client: Client, now: float) -> None:
-        """Tell a quiet top of book again."""
+        """Repeat a quiet top of book."""
         for channel, symbol in client.streams:
             walk = self.walks[symbol]
             if channel == "orderbook.1" and walk.sent_at is not None and now - walk.sent_at >= _AGAIN_S:
                 self.publish(walk, "top")
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
-        """Make the push of one topic."""
+        """Return the push of one topic."""
         data: object
         now = time.time_ns() // 1_000_000
         name = f"{walk.base}{walk.quote}"
@@ -78,7 +78,7 @@ class FakeBybit(FakeVenue):
         return [(topic, json.dumps(push, separators=(",", ":")))]
 
     def announcement(self) -> str:
-        """Answer a ping nobody sent: this venue announces no end of a connection."""
+        """Answer a ping that was not sent: this venue announces no shutdown."""
         return json.dumps({"success": True, "ret_msg": "pong", "conn_id": _CONN_ID, "op": "ping"})
 
     def unknown_event(self) -> str:

@@ -29,7 +29,7 @@ class WatchedConnection(ServerConnection):
 
 
 class Client:
-    """A client of a fake venue: what it subscribed and when it was heard and served last."""
+    """A client of a fake venue: its subscriptions, and when it last sent and received something."""
 
     def __init__(self, connection: WatchedConnection, path: str) -> None:
         """Start with no subscription."""
@@ -43,7 +43,7 @@ class Client:
         self.held: dict[tuple[str, str], Any] = {}
 
     def send(self, frame: str | bytes) -> None:
-        """Send without waiting; a client that does not read is cut at 16 MB."""
+        """Send without waiting; a client that does not read is disconnected at 16 MB."""
         if self.connection.transport.get_write_buffer_size() > _MOST_BUFFERED:
             self.abort()
             return
@@ -51,7 +51,7 @@ class Client:
         self.active_at = time.monotonic()
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Close with `code`; 1006 cuts, as that code never travels."""
+        """Close with `code`; 1006 cuts, since that code is never sent."""
         if code == 1006:
             self.abort()
             return
@@ -61,7 +61,7 @@ class Client:
             return
 
     def abort(self, *, reset: bool = False) -> None:
-        """Cut the connection without a word; `reset` sends a TCP RST."""
+        """Cut the connection; `reset` sends a TCP RST."""
         transport = self.connection.transport
         raw = transport.get_extra_info("socket")
         if reset and raw is not None and raw.fileno() >= 0:

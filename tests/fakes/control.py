@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def control(venue: FakeVenue, connection: ServerConnection, query: dict[str, str]) -> Response:
-    """Do what `query` says and answer with the counters; 400 with what there is for what there is not."""
+    """Execute `query` and answer with the counters; 400 with the valid values for an invalid one."""
     symbol = query.get("symbol", "")
     try:
         if "fault" in query:
@@ -42,7 +42,7 @@ async def control(venue: FakeVenue, connection: ServerConnection, query: dict[st
 
 
 def as_json(connection: ServerConnection, value: object, status: HTTPStatus) -> Response:
-    """Make a JSON response."""
+    """Return a JSON response."""
     response = connection.respond(status, json.dumps(value))
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = "application/json"

@@ -1,4 +1,4 @@
-"""Faults of connections: refused, cut, closed, frozen on the wire, announced to end."""
+"""Faults of connections: refused, cut, closed, frozen, announced to end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAITS_S = {418: 5, 429: 5}  # Retry-After where none is given
 
 
 class Refuse(Fault):
-    """Nobody listens any more, and what was open is cut."""
+    """The port is closed, and open connections are cut."""
 
     async def start(self) -> None:
         self.venue.cut_all()
@@ -61,7 +61,7 @@ class HalfOpen(Fault):
 
 
 class Close(Fault):
-    """Every connection is closed with the code given (1006: cut); new ones are fine."""
+    """Every connection is closed with the given code (1006: cut); new ones are fine."""
 
     default = 1011
 
@@ -72,7 +72,7 @@ class Close(Fault):
 
 
 class Http(Fault):
-    """Every handshake is answered with an HTTP status (`429,35`: and that Retry-After); open ones are cut."""
+    """Every handshake is answered with a status (`429,35`: with that Retry-After); open ones are cut."""
 
     default = 503
 
@@ -92,7 +92,7 @@ class Http(Fault):
 
 
 class SlowHandshake(Fault):
-    """Each handshake takes the seconds given; open connections are cut."""
+    """Each handshake takes the given seconds; open connections are cut."""
 
     default = 30
 
@@ -108,7 +108,7 @@ class SlowHandshake(Fault):
 
 
 class Moving(Fault):
-    """A shutdown is announced to what is open, which is closed after the seconds given."""
+    """A shutdown is announced to open connections, which are closed after the given seconds."""
 
     default = 5
 
@@ -125,7 +125,7 @@ class Moving(Fault):
 
 
 class AcceptAndClose(Fault):
-    """Every connection is accepted and closed at once, with the code given."""
+    """Every connection is accepted and closed at once, with the given code."""
 
     default = 1000
 

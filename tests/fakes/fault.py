@@ -1,4 +1,4 @@
-"""The places where a venue can go wrong; each fault is a class that does one of them differently."""
+"""The places where a venue can misbehave; each fault is a class that overrides one of them."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ if TYPE_CHECKING:
 
 
 class Fault:
-    """No fault: each method is one place where another class may go wrong."""
+    """No fault: each method is one place that another class may override."""
 
     name = "none"
     default = 0.0
     mute = False  # True: the venue sends no pings and cuts nobody for silence
 
     def __init__(self, venue: FakeVenue, argument: str = "", symbols: frozenset[str] = frozenset()) -> None:
-        """Take the venue, the numbers behind the colon, and the symbols it is limited to (none: all)."""
+        """Take the venue, the numbers after the colon, and the symbols it is limited to (none: all)."""
         self.venue = venue
         self.numbers = [float(number) for number in argument.split(",") if number] or [self.default]
         self.symbols = symbols
         self.over = asyncio.Event()
 
     def touches(self, symbol: str) -> bool:
-        """Say whether `symbol` suffers from this fault."""
+        """Return whether `symbol` is affected by this fault."""
         return not self.symbols or symbol in self.symbols
 
     async def start(self) -> None:
         """Begin."""
 
     async def stop(self) -> None:
-        """End; what waits for it goes on."""
+        """End; what it delayed continues."""
         self.over.set()
 
     async def upgrade(self, connection: ServerConnection) -> Response | None:
-        """Answer a handshake instead of the venue, or let it happen."""
+        """Answer a handshake instead of the venue, or let it proceed."""
         return None
 
     async def opened(self, client: Client) -> None:
-        """Do something to a connection that was just opened."""
+        """Handle a newly opened connection."""
 
     def rate(self, rate: float) -> float:
-        """Change how much happens: steps per second and symbol."""
+        """Change the pace: steps per second and symbol."""
         return rate
 
     def data(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
-        """Send something else, or nothing, in place of a data frame."""
+        """Replace a data frame, or send nothing."""
         if not self.touches(symbol):
             yield frame
         else:
             yield from self.spoil(client, channel, symbol, frame)
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
-        """Do what `data` says, for a symbol that this fault touches."""
+        """Return what `data` returns, for an affected symbol."""
         yield frame
 
     def acks(self, frame: str, symbols: set[str]) -> float | None:
-        """Delay an acknowledgement by seconds, or keep it back (None)."""
+        """Delay an acknowledgement by seconds, or suppress it (None)."""
         return 0.0
 
     def refuses_all(self, symbols: set[str]) -> str:
-        """Refuse a whole request of these symbols: `echo`, `busy`, `nameless`; empty: look at each."""
+        """Refuse a whole request of these symbols: `echo`, `busy`, `nameless`; empty: decide for each."""
         return ""
 
     def refuses(self, symbol: str) -> bool:
-        """Say whether a subscription of `symbol` is answered with an error."""
+        """Return whether a subscription of `symbol` is refused."""
         return False

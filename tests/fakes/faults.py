@@ -65,7 +65,7 @@ FAULTS: dict[str, type[Fault]] = {
 
 
 def make_fault(venue: FakeVenue, name: str, symbols: str = "") -> Fault:
-    """Make the fault that `name` or `name:argument` says; raise ValueError for one there is not."""
+    """Create the fault named `name` or `name:argument`; raise ValueError if there is none."""
     kind, _, argument = name.partition(":")
     if kind not in FAULTS:
         raise ValueError(f"no such fault: {kind!r}")

@@ -1,4 +1,4 @@
-"""A fake Kraken v2: JSON numbers, an acknowledgement per symbol, heartbeats, the state of the venue."""
+"""A fake Kraken v2: JSON numbers, an acknowledgement per symbol, heartbeats, the venue's status."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class FakeKraken(FakeVenue):
     price_factor = Decimal("1.002")
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        """Take what every fake takes; `system` is how the venue says it is."""
+        """Take the arguments of every fake; `system` is the venue's status."""
         super().__init__(*given, **named)
         self.system = "online"
         self._micros = count(time.time_ns() // 1000)
 
     def opened(self, client: Client) -> None:
-        """Say how the venue is; judge the rate of connecting."""
+        """Send the venue's status; check the rate of connecting."""
         if len(self.connects) > _MOST_CONNECTS and self.connects[-1] - self.connects[-151] < _CONNECTS_S:
             self.violations.append("more than 150 connects in 10 minutes")
         client.send(self._status())
 
-    def say(self, system: str) -> None:
-        """Tell everybody how the venue is from now on."""
+    def announce_status(self, system: str) -> None:
+        """Send the venue's new status to all clients."""
         self.system = system
         for client in self.clients:
             client.send(self._status())
@@ -67,12 +67,12 @@ class FakeKraken(FakeVenue):
             self._answer(client, request, channel, name)
 
     def tick(self, client: Client, now: float) -> None:
-        """Send a heartbeat after a second without anything, once something is subscribed."""
+        """Send a heartbeat after a second without data, once something is subscribed."""
         if client.streams and now - client.active_at >= _HEARTBEAT_S:
             client.send('{"channel":"heartbeat"}')
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
-        """Make the push of one channel; the ticker has the 24 h figures at each change."""
+        """Return the push of one channel; the ticker has the 24 h figures at each change."""
         name = f"{walk.base}/{walk.quote}"
         if what == "trade":
             item = (
@@ -89,7 +89,7 @@ class FakeKraken(FakeVenue):
         return [("ticker", f'{{"channel":"ticker","type":"update","data":[{item}]}}')]
 
     def announcement(self) -> str:
-        """Say how the venue is: it announces no end of a connection."""
+        """Send the venue's status: it announces no shutdown."""
         return self._status()
 
     def unknown_event(self) -> str:
@@ -153,7 +153,7 @@ class FakeKraken(FakeVenue):
         return json.dumps({"channel": "status", "type": "update", "data": [said]})
 
     def _now(self) -> str:
-        """Tell the time to the microsecond, never the same twice."""
+        """Return the time to the microsecond, never the same twice."""
         micros = max(next(self._micros), time.time_ns() // 1000)
         self._micros = count(micros + 1)
         return datetime.fromtimestamp(micros // 1_000_000, UTC).strftime(

@@ -1,4 +1,4 @@
-"""A fake OKX v5: public channels, an acknowledgement per argument, text pings, the cut for silence."""
+"""A fake OKX v5: public channels, an acknowledgement per argument, text pings, a close after silence."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class FakeOKX(FakeVenue):
     price_factor = Decimal("1.001")
 
     def __init__(self, *given: Any, idle_s: float = 30.0, **named: Any) -> None:
-        """Take what every fake takes, and the seconds of silence after which it closes."""
+        """Take the arguments of every fake, and the seconds of silence after which it closes."""
         super().__init__(*given, **named)
         self.idle_s = idle_s
 
     def opened(self, client: Client) -> None:
-        """Judge the rate of connecting: 3 a second."""
+        """Check the rate of connecting: 3 a second."""
         if len(self.connects) > 3 and self.connects[-1] - self.connects[-4] < 1.0:
             self.violations.append("more than 3 connects in one second")
 
@@ -73,12 +73,12 @@ class FakeOKX(FakeVenue):
             self._error(client, "60012", f"Invalid request: {text[:500]}")
 
     def tick(self, client: Client, now: float) -> None:
-        """Close what was silent too long."""
+        """Close connections that were silent too long."""
         if now - client.active_at > self.idle_s:
             self.soon(client.close(4004, "No data received in 30s."))
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
-        """Make the push of one channel; numbers are text without trailing zeros, as the venue writes."""
+        """Return the push of one channel; numbers are text without trailing zeros, as the venue writes."""
         item: dict[str, object]
         name = f"{walk.base}-{walk.quote}"
         now = str(time.time_ns() // 1_000_000)

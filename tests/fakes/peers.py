@@ -1,4 +1,4 @@
-"""How the tests of the fakes talk to them."""
+"""How the tests of the fakes communicate with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATHS = {"binance": "/stream", "okx": "/ws/v5/public"}
 
 
 def address(handler: Any, fake: FakeVenue) -> str:
-    """Return where the handler connects to."""
+    """Return the address that the handler connects to."""
     return fake.url + _PATHS[handler.__name__.rpartition(".")[2]]
 
 

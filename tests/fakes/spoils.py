@@ -1,4 +1,4 @@
-"""Faults of what is sent: missing, repeated, out of order, broken, unknown; acknowledgements astray."""
+"""Faults of what is sent: missing, repeated, out of order, broken or unknown frames and acknowledgements."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Freeze(Fault):
 
 
 class Repeat(Fault):
-    """One and the same frame for ever."""
+    """The same frame without end."""
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         yield client.held.setdefault(("repeat", ""), frame)
 
 
 class OfOneChannel(Fault):
-    """Something is wrong with one channel alone: `top`, `trade` or `ticker` behind the colon."""
+    """A fault of one channel only: `top`, `trade` or `ticker` after the colon."""
 
     def __init__(self, venue: FakeVenue, argument: str = "", symbols: frozenset[str] = frozenset()) -> None:
         super().__init__(venue, "", symbols)
@@ -51,47 +51,47 @@ class OfOneChannel(Fault):
             yield frame
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
-        """Make what is sent in place of a frame of that channel."""
+        """Return what is sent in place of a frame of that channel."""
         raise NotImplementedError
 
 
 class Silent(OfOneChannel):
-    """That channel gives nothing."""
+    """That channel sends nothing."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
         yield from ()
 
 
 class Same(OfOneChannel):
-    """That channel gives its first frame for ever."""
+    """That channel repeats its first frame."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
         yield client.held.setdefault(stream, frame)
 
 
 class Broken(OfOneChannel):
-    """That channel gives frames that cannot be read."""
+    """That channel sends frames that cannot be read."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
         yield changed(frame, _replaced([]))
 
 
 class Old(OfOneChannel):
-    """That channel gives times of an hour ago."""
+    """That channel sends times of an hour ago."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
         yield changed(frame, _an_hour_ago)
 
 
 class Between(Fault):
-    """Something that no client can use stands before every good frame."""
+    """Something unusable before every good frame."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._makers = cycle(self.makers())
 
     def makers(self) -> list[Callable[[str], str | bytes]]:
-        """List what to make of a good frame, in turn."""
+        """List the variants of a good frame, in turn."""
         raise NotImplementedError
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
@@ -100,7 +100,7 @@ class Between(Fault):
 
 
 class Garbage(Between):
-    """Bad JSON, binary, cut-off frames and other shapes between the good ones."""
+    """Bad JSON, binary data, truncated frames and other shapes between the good ones."""
 
     def makers(self) -> list[Callable[[str], str | bytes]]:
         return [
@@ -122,14 +122,14 @@ class WrongTypes(Between):
 
 
 class UnknownEvents(Between):
-    """Events of tomorrow between the good frames."""
+    """Future events between the good frames."""
 
     def makers(self) -> list[Callable[[str], str | bytes]]:
         return [lambda frame: self.venue.unknown_event()]
 
 
 class ExtraFields(Fault):
-    """Fields of tomorrow in every frame."""
+    """Future fields in every frame."""
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         message = json.loads(frame)
@@ -146,7 +146,7 @@ class Duplicates(Fault):
 
 
 class OutOfOrder(Fault):
-    """Of each two frames of a channel the second comes first."""
+    """Of each two frames of a channel the second is sent first."""
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         earlier = client.held.pop((channel, symbol), None)
@@ -157,7 +157,7 @@ class OutOfOrder(Fault):
 
 
 class LateAck(Fault):
-    """Acknowledgements come after the seconds given; data does not wait for them."""
+    """Acknowledgements are delayed by the given seconds; data is not."""
 
     default = 3
 
@@ -166,21 +166,21 @@ class LateAck(Fault):
 
 
 class NoAck(Fault):
-    """Acknowledgements do not come."""
+    """Acknowledgements are not sent."""
 
     def acks(self, frame: str, symbols: set[str]) -> float | None:
         return None if any(map(self.touches, symbols)) else 0.0
 
 
 class ErrorAck(Fault):
-    """A subscription of the symbol is refused, as the venue words it."""
+    """A subscription of the symbol is refused, in the venue's format."""
 
     def refuses(self, symbol: str) -> bool:
         return self.touches(symbol)
 
 
 class WholeAck(Fault):
-    """A request with the symbol is refused as a whole: the venue says it back, or names nothing."""
+    """A request with the symbol is refused as a whole: the venue echoes it, or names nothing."""
 
     word = "echo"
 
@@ -189,7 +189,7 @@ class WholeAck(Fault):
 
 
 class NamelessAck(WholeAck):
-    """A request with the symbol is refused in a sentence that names neither request nor symbol."""
+    """A request with the symbol is refused with a text that names neither request nor symbol."""
 
     word = "nameless"
 
@@ -201,7 +201,7 @@ class BusyAck(WholeAck):
 
 
 class Burst(Fault):
-    """As many top-of-book changes a second as given, over all symbols together."""
+    """The given number of top-of-book changes per second, over all symbols together."""
 
     default = 1000
 
@@ -211,7 +211,7 @@ class Burst(Fault):
 
 
 def payload_of(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a data frame that holds the values, of any venue."""
+    """Return the part of a data frame that contains the values, of any venue."""
     data: Any = message.get("data", message)
     payload: dict[str, Any] = data[0] if isinstance(data, list) else data
     return payload

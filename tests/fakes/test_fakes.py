@@ -1,4 +1,4 @@
-"""The fakes themselves: they speak the protocol, enforce the rules and go wrong as asked."""
+"""The fakes themselves: they speak the protocol, enforce the rules and fail as requested."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def okx_fake() -> AsyncIterator[FakeOKX]:
 
 
 async def test_binance_acknowledges_and_sends_all_three_streams(fake: FakeBinance) -> None:
-    """One SUBSCRIBE is acknowledged once and brings bookTicker, aggTrade and ticker of each symbol."""
+    """One SUBSCRIBE is acknowledged once and starts bookTicker, aggTrade and ticker of each symbol."""
     client = await open_binance(fake)
     seen: set[str] = set()
     acks = 0
@@ -65,7 +65,7 @@ async def test_okx_pushes_before_it_acknowledges_each_argument(okx_fake: FakeOKX
 
 
 async def test_push_sends_exact_values() -> None:
-    """`push` sends the text values it was given, at once, and nothing else comes at rate 0."""
+    """`push` sends the given text values at once, and nothing else is sent at rate 0."""
     async with FakeBinance(["btcusdt", "ethusdt"], rate=0) as fake:
         client = await open_binance(fake)
         await receive(client)
@@ -81,7 +81,7 @@ async def test_push_sends_exact_values() -> None:
     ("fault", "code"), [("close:1008", 1008), ("close:4004", 4004), ("close:1006", 1006), ("drop", 1006)]
 )
 async def test_cuts_end_open_connections_and_take_new_ones(fake: FakeBinance, fault: str, code: int) -> None:
-    """A cut or close ends what is open, with its code, and new connections are served."""
+    """A cut or close ends open connections, with its code, and new ones are accepted."""
     client = await open_binance(fake)
     await receive(client)
     await fake.fault(fault)
@@ -106,7 +106,7 @@ async def test_cuts_end_open_connections_and_take_new_ones(fake: FakeBinance, fa
 async def test_refusals_last_until_the_fault_ends(
     fake: FakeBinance, fault: str, expected: type[Exception]
 ) -> None:
-    """While the fault lasts nobody gets in; afterwards everybody does."""
+    """During the fault nobody can connect; afterwards everybody can."""
     await fake.fault(fault)
     with pytest.raises((expected, InvalidMessage)):
         async with asyncio.timeout(0.5):
@@ -120,7 +120,7 @@ async def test_refusals_last_until_the_fault_ends(
 
 
 async def test_retry_after_is_sent(fake: FakeBinance) -> None:
-    """HTTP 429 carries the Retry-After it was given."""
+    """HTTP 429 has the given Retry-After."""
     await fake.fault("http:429,35")
     with pytest.raises(InvalidStatus) as refused:
         await open_binance(fake)
@@ -130,7 +130,7 @@ async def test_retry_after_is_sent(fake: FakeBinance) -> None:
 
 
 async def test_freeze_stops_one_symbol_and_leaves_the_other(fake: FakeBinance) -> None:
-    """A fault limited to a symbol does not touch the others."""
+    """A fault limited to a symbol does not affect the others."""
     await fake.fault("freeze-symbol", "btcusdt")
     client = await open_binance(fake)
     frames = [await receive(client) for _ in range(20)]
@@ -140,7 +140,7 @@ async def test_freeze_stops_one_symbol_and_leaves_the_other(fake: FakeBinance) -
 
 
 async def test_moving_announces_then_closes_and_serves_newcomers(fake: FakeBinance) -> None:
-    """The announcement comes first, the close after the seconds given; a new connection is not touched."""
+    """The announcement comes first, the close after the given seconds; a new connection is not affected."""
     client = await open_binance(fake)
     await receive(client)
     await fake.fault("moving:0.2")
@@ -161,7 +161,7 @@ async def test_moving_announces_then_closes_and_serves_newcomers(fake: FakeBinan
 async def test_spoiled_data_leaves_the_connection_open_with_good_frames(
     venue: type[FakeVenue], fault: str
 ) -> None:
-    """Whatever is mixed in, good frames of the symbol keep coming on the same connection."""
+    """Whatever is mixed in, good frames of the symbol continue on the same connection."""
     handler: Any = binance if venue is FakeBinance else okx
     async with venue(["btcusdt"], rate=50) as fake:
         await fake.fault(fault)
@@ -184,7 +184,7 @@ async def test_spoiled_data_leaves_the_connection_open_with_good_frames(
 async def test_acknowledgements_go_astray_while_data_flows(
     fake: FakeBinance, fault: str, acked: bool
 ) -> None:
-    """Without an acknowledgement, or before a late one, data flows all the same."""
+    """Without an acknowledgement, or before a late one, data is sent all the same."""
     await fake.fault(fault)
     client = await open_binance(fake)
     frames = [await receive(client) for _ in range(60)]
@@ -216,7 +216,7 @@ async def test_accept_and_close_closes_every_connection(fake: FakeBinance) -> No
 
 
 async def test_a_fault_with_seconds_ends_by_itself(fake: FakeBinance) -> None:
-    """Nobody is let in while the port is closed, and everybody afterwards, on the same port."""
+    """Nobody can connect while the port is closed, and everybody afterwards, on the same port."""
     port = fake.port
     await fake.fault("refuse", seconds=0.2)
     with pytest.raises(OSError, match="Connect call failed"):

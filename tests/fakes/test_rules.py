@@ -33,7 +33,7 @@ async def test_okx_refuses_an_unknown_instrument_and_answers_pings() -> None:
     assert closed.value.rcvd.code == 4004
 
 
-async def test_binance_cuts_who_sends_more_than_five_messages_a_second() -> None:
+async def test_binance_closes_after_more_than_five_messages_a_second() -> None:
     """The sixth message within one second closes the connection with 1008."""
     async with FakeBinance(["btcusdt"], rate=50) as fake:
         client = await connect(address(binance, fake))
@@ -47,7 +47,7 @@ async def test_binance_cuts_who_sends_more_than_five_messages_a_second() -> None
 
 
 async def test_binance_notes_too_many_connects() -> None:
-    """The 301st connect within five minutes is noted."""
+    """The 301st connect within five minutes is recorded."""
     async with FakeBinance([], rate=0) as fake:
         fake.connects.extend([time.monotonic()] * 299)
         await (await connect(address(binance, fake))).close()
@@ -58,8 +58,8 @@ async def test_binance_notes_too_many_connects() -> None:
     assert fake.violations == ["more than 300 connects in 5 minutes"]
 
 
-async def test_a_pong_that_does_not_come_cuts() -> None:
-    """Binance pings; a client that does not answer within the time is cut and noted."""
+async def test_a_missing_pong_closes() -> None:
+    """Binance pings; a client that does not answer in time is disconnected and recorded."""
     async with FakeBinance(["btcusdt"], rate=0, ping_s=0.05, pong_s=0.2) as fake:
         client = await connect(address(binance, fake))
         client.transport.pause_reading()
@@ -70,7 +70,7 @@ async def test_a_pong_that_does_not_come_cuts() -> None:
 
 
 async def test_okx_refuses_too_many_operations() -> None:
-    """The 481st subscribe or unsubscribe of a connection is refused with 60014 and noted."""
+    """The 481st subscribe or unsubscribe of a connection is refused with 60014 and recorded."""
     frames: list[Any] = []
     async with FakeOKX(["btcusdt"], rate=0) as fake:
         client = await connect(address(okx, fake), max_queue=None)

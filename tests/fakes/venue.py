@@ -1,4 +1,4 @@
-"""What all fake venues share: the server's life, the clock that makes data, the control page."""
+"""The common part of all fake venues: the server, the clock that generates data, the control page."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _LOT = "0.00001"
 class FakeVenue:
     """A venue's server on `port` (0: any free one), with data, rules and faults.
 
-    `rate` is top-of-book changes per second and symbol (0: only what `push` says); a trade comes with every
-    fourth, the 24 h figures each second. Subclasses say how frames look and which rules hold.
+    `rate` is top-of-book changes per second and symbol (0: only what `push` sends); every fourth comes with a
+    trade, the 24 h figures each second. Subclasses define frames and rules.
     """
 
     name = ""
@@ -71,28 +71,28 @@ class FakeVenue:
     # What a venue says in its own words.
 
     def opened(self, client: Client) -> None:
-        """Note a new connection (streams named in its address)."""
+        """Record a new connection (streams named in its address)."""
 
     def received(self, client: Client, text: str) -> None:
         """Answer one text frame of a client."""
         raise NotImplementedError
 
     def heard(self, client: Client) -> None:
-        """Judge any incoming frame, control frames too."""
+        """Check any incoming frame, control frames too."""
 
     def tick(self, client: Client, now: float) -> None:
-        """Do what is due on one connection: pings, cuts for silence."""
+        """Do what is due on one connection: pings, closes after silence."""
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
-        """Make (channel, frame) of `what`: "top", "trade" or "ticker"."""
+        """Return (channel, frame) of `what`: "top", "trade" or "ticker"."""
         raise NotImplementedError
 
     def announcement(self) -> str:
-        """Make the frame that announces a shutdown."""
+        """Return the frame that announces a shutdown."""
         raise NotImplementedError
 
     def unknown_event(self) -> str:
-        """Make a frame no client knows."""
+        """Return a frame that no client knows."""
         raise NotImplementedError
 
     def rest(self, path: str, query: dict[str, str]) -> object:
@@ -102,7 +102,7 @@ class FakeVenue:
     # Life.
 
     async def __aenter__(self) -> Self:
-        """Listen, and start making data."""
+        """Listen, and start generating data."""
         await self._group.__aenter__()
         await self.listen()
         self.soon(self._run())
@@ -111,7 +111,7 @@ class FakeVenue:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop everything, cut what is open."""
+        """Stop everything, cut open connections."""
         await self.current.stop()
         self.cut_all()
         await self.unlisten()
@@ -149,7 +149,7 @@ class FakeVenue:
     # Control.
 
     async def fault(self, name: str, symbol: str = "", *, seconds: float = 0.0) -> None:
-        """Replace the present fault: a name of `FAULTS`, `name:argument` where it takes one, or "none".
+        """Replace the current fault: a name of `FAULTS`, `name:argument` if it takes one, or "none".
 
         `symbol` (several with commas) limits it where that makes sense; after `seconds` (0: never) it ends.
         """
@@ -173,16 +173,16 @@ class FakeVenue:
             self.publish(walk, "top")
 
     def calm(self, symbol: str, calm: bool = True) -> None:
-        """Let nothing happen on one symbol; its 24 h figures go on only where a change would send them."""
+        """Stop activity on one symbol; its 24 h figures continue only where a change would send them."""
         self.walks[symbol].calm = calm
 
     def announce(self) -> None:
-        """Announce a shutdown that does not come: clients move to a new connection, under any fault."""
+        """Announce a shutdown that does not happen: clients move to a new connection, under any fault."""
         for client in self.clients:
             client.send(self.announcement())
 
     def soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run `coroutine` beside the others, at most until the venue stops."""
+        """Run `coroutine` concurrently, at most until the venue stops."""
         task = self._group.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -193,7 +193,7 @@ class FakeVenue:
             client.abort(reset=reset)
 
     def publish(self, walk: Walk, what: str) -> None:
-        """Send `what` of one symbol to whom it may concern, through the present fault."""
+        """Send `what` of one symbol to its subscribers, through the current fault."""
         walk.sent_at = time.monotonic()
         for channel, frame in self.frames(walk, what):
             for client in list(self.clients):
@@ -201,12 +201,12 @@ class FakeVenue:
                     self.deliver(client, channel, walk.symbol, frame)
 
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
-        """Send one data frame, through the present fault."""
+        """Send one data frame, through the current fault."""
         for piece in self.current.data(client, channel, symbol, frame):
             client.send(piece)
 
     def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
-        """Send the acknowledgement of `symbols`, through the present fault."""
+        """Send the acknowledgement of `symbols`, through the current fault."""
         delay = self.current.acks(frame, symbols)
         if delay:
             self.soon(_send_after(delay, client, frame))

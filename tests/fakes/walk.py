@@ -1,4 +1,4 @@
-"""What happens on a fake market: one seeded random walk per symbol, in whole ticks, as exact text."""
+"""A fake market: one seeded random walk per symbol, in whole ticks, as exact text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Walk:
         self.quote_at(bid if bid > 100 * self.tick else self.bid + abs(change), None)
 
     def quote_at(self, bid: Decimal | None, ask: Decimal | None) -> None:
-        """Set the top of book; one side alone moves the other where they would cross."""
+        """Set the top of book; one side alone moves the other if they would cross."""
         if bid is not None:
             self.bid = bid
             self.ask = bid + 2 * self.tick if ask is None else ask
@@ -60,7 +60,7 @@ class Walk:
         self.trade_id += 1
 
     def values(self) -> dict[str, object]:
-        """Return what was last said of this symbol, as JSON-ready values."""
+        """Return the last values of this symbol, as JSON-ready values."""
         return {
             "price": format(self.price, "f"),
             "bid": format(self.bid, "f"),

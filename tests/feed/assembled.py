@@ -1,4 +1,4 @@
-"""A running feed of sources made by the test itself."""
+"""A running feed of sources created by the test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def source_of(fake: FakeVenue, **changed: Any) -> Source:
 
 @contextlib.asynccontextmanager
 async def assembled(*sources: Source, recorder: Recorder | None = None, **given: Any) -> AsyncIterator[Feed]:
-    """Run the feed on `sources`; where there are none, on those the settings name."""
+    """Run the feed on `sources`; without any, on those in the settings."""
     internal: dict[str, Any] = {
         key: given.pop(key) for key in ("handler_options", "explicit_pairs") if key in given
     }

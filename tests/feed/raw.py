@@ -1,4 +1,4 @@
-"""A TCP server of one function, for answers that no honest server gives."""
+"""A TCP server made from one function, for answers that no real server sends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def conversing(converse: Conversation) -> AsyncIterator[int]:
 async def upgrade(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: bytes = b"", *, fields: bytes = b""
 ) -> None:
-    """Answer a WebSocket handshake, with more header `fields`; `more` goes out in the same write."""
+    """Answer a WebSocket handshake, with additional header `fields`; `more` is sent in the same write."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     asked = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
     answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

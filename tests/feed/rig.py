@@ -1,4 +1,4 @@
-"""The feed on two fake venues, without engine and bus: what the tests of failover drive."""
+"""The feed on two fake venues, without engine and bus, for tests of failover."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STALE_S = 0.6 * SCALE
 
 @dataclass
 class Feed:
-    """A running feed and what it told its listener."""
+    """A running feed and what it reported."""
 
     composition: Composition
     changes: list[Change] = field(default_factory=list)
@@ -34,14 +34,14 @@ class Feed:
     bans: dict[str, int] = field(default_factory=dict)
 
     def switched(self, changes: list[Change]) -> None:
-        """Keep what the feed says."""
+        """Record changes."""
         self.changes += changes
 
     def sources_changed(self) -> None:
-        """Let states pass: tests read them where they need them."""
+        """Ignore states: tests read them when needed."""
 
     def took(self, source: str, event: Update | Trade) -> None:
-        """Keep what the book took."""
+        """Record what the book accepted."""
         self.events.append((source, event))
 
     def state(self, source: str) -> str:
@@ -49,7 +49,7 @@ class Feed:
         return self.composition.loop.sources[source].state
 
     def serving(self, symbol: str = "btcusdt") -> str | None:
-        """Return who serves `symbol`."""
+        """Return the source that serves `symbol`."""
         return self.composition.failover.serving[symbol]
 
     def served(self) -> set[str | None]:
@@ -57,13 +57,13 @@ class Feed:
         return set(self.composition.failover.serving.values())
 
     def received(self, source: str, symbol: str = "btcusdt") -> int:
-        """Return when the newest accepted event came, on the monotonic clock in ns; 0 for never."""
+        """Return when the newest accepted event arrived, on the monotonic clock in ns; 0 for never."""
         entry = self.composition.book.entry(source, symbol)
         return entry.received_ns if entry else 0
 
 
 def settings(**given: Any) -> Settings:
-    """Make settings with quick limits."""
+    """Create settings with short limits."""
     quick = {
         "stale_after": STALE_S,
         "quiet_after": 6 * STALE_S,
@@ -77,7 +77,7 @@ def settings(**given: Any) -> Settings:
 async def fed(
     chosen: Settings, sources: Sequence[Source], recorder: Recorder | None = None
 ) -> AsyncIterator[Feed]:
-    """Run the feed on `sources` as the settings say."""
+    """Run the feed on `sources` with these settings."""
     bans: dict[str, int] = {}
     remember = bans.__setitem__
     composition = Composition(chosen, sources, pin=None, bans={}, remember_ban=remember, recorder=recorder)

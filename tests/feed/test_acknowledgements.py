@@ -1,4 +1,4 @@
-"""The ack table: nothing that was asked for is forgotten, nothing is asked for without end."""
+"""Acknowledgements: no request is forgotten, none is repeated without end."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SYMBOLS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8, unique=T
 
 
 def wanted(*symbols: str) -> tuple[Wanted, ...]:
-    """Want the trades of each."""
+    """Want the trades of each symbol."""
     return tuple(Wanted(symbol, Instrument(symbol, None, None), "trades") for symbol in symbols)
 
 
 def request(*symbols: str) -> Request:
-    """Make a request whose acknowledgement names each symbol."""
+    """Create a request whose acknowledgement names each symbol."""
     return Request("text", tuple(f"k:{symbol}" for symbol in symbols), wanted(*symbols))
 
 
 def ids(of: Iterable[Wanted]) -> list[str]:
-    """Name what is wanted."""
+    """Return the ids of what is wanted."""
     return [each.id for each in of]
 
 
 def test_acknowledged_requests_are_done() -> None:
-    """A request waits until each of its keys was acknowledged; unknown and repeated ones change nothing."""
+    """A request is pending until each key was acknowledged; unknown and repeated ones change nothing."""
     table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.acked("k:a")
@@ -45,7 +45,7 @@ def test_acknowledged_requests_are_done() -> None:
 
 
 def test_data_is_an_acknowledgement() -> None:
-    """A venue may send no ack at all: data of every symbol does as well."""
+    """A venue may send no acknowledgement at all: data of every symbol counts as well."""
     table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.seen("a")
@@ -56,21 +56,21 @@ def test_data_is_an_acknowledgement() -> None:
     assert (half, len(table)) == (1, 0)
 
 
-def test_only_what_is_missing_is_asked_for_again() -> None:
-    """At the deadline, not before, the symbols without data are asked for again."""
+def test_only_symbols_without_data_are_requested_again() -> None:
+    """At the deadline, not before, the symbols without data are requested again."""
     table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b", "c"), 0)
     table.seen("b")
 
     assert table.overdue(DEADLINE - 1) == ([], [])
-    again, given_up = table.overdue(DEADLINE)
+    again, abandoned = table.overdue(DEADLINE)
 
-    assert (ids(again), given_up) == (["a", "c"], [])
+    assert (ids(again), abandoned) == (["a", "c"], [])
     assert table.overdue(10 * DEADLINE) == ([], [])
 
 
-def test_a_symbol_is_given_up_after_three_requests() -> None:
-    """What was never acknowledged in three requests is given up."""
+def test_a_symbol_is_abandoned_after_three_requests() -> None:
+    """A symbol that was not acknowledged in three requests is abandoned."""
     table = Acknowledgements(DEADLINE)
     results = []
     for number in range(3):
@@ -80,21 +80,21 @@ def test_a_symbol_is_given_up_after_three_requests() -> None:
     assert results == [[["a"], []], [["a"], []], [[], ["a"]]]
 
 
-def test_an_acknowledgement_begins_the_count_anew() -> None:
-    """A symbol asked for often and acknowledged each time has three requests again when one gets lost."""
+def test_an_acknowledgement_resets_the_count() -> None:
+    """A symbol requested often and acknowledged each time has three attempts again when one is lost."""
     table = Acknowledgements(DEADLINE)
     for number in range(5):
         table.sent(request("a"), number)
         table.acked("k:a")
     table.sent(request("a"), 1000)
 
-    again, given_up = table.overdue(1000 + DEADLINE)
+    again, abandoned = table.overdue(1000 + DEADLINE)
 
-    assert (ids(again), given_up) == (["a"], [])
+    assert (ids(again), abandoned) == (["a"], [])
 
 
 def test_refusal_names_its_request() -> None:
-    """A refused key gives the symbols of its request; one without key means the oldest that waits."""
+    """A refused key returns its request's symbols; without a key, those of the oldest pending request."""
     table = Acknowledgements(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.sent(request("c"), 0)
@@ -110,7 +110,7 @@ def test_refusal_names_its_request() -> None:
 
 @given(SYMBOLS, st.lists(st.tuples(st.sampled_from(["acked", "refused", "seen", "late"]), st.integers(0, 7))))
 def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, int]]) -> None:
-    """Each symbol asked for is acknowledged, refused, seen, asked for again or given up in the end."""
+    """Each requested symbol is finally acknowledged, refused, seen or abandoned."""
     table = Acknowledgements(DEADLINE)
     table.sent(request(*symbols), 0)
     settled: set[str] = set()
@@ -128,14 +128,14 @@ def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, 
             settled.add(symbol)
         else:
             now += DEADLINE
-            again, given_up = table.overdue(now)
-            settled.update(ids(given_up))
+            again, abandoned = table.overdue(now)
+            settled.update(ids(abandoned))
             if again:
                 table.sent(request(*ids(again)), now)
     for _ in range(2 * 3 * len(symbols)):
         now += DEADLINE
-        again, given_up = table.overdue(now)
-        settled.update(ids(given_up))
+        again, abandoned = table.overdue(now)
+        settled.update(ids(abandoned))
         if again:
             table.sent(request(*ids(again)), now)
 
@@ -145,7 +145,7 @@ def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, 
 
 @given(st.lists(st.text(max_size=3), max_size=20, unique=True).map(tuple))
 def test_halves_are_all_of_the_batch(symbols: tuple[str, ...]) -> None:
-    """Two halves hold every symbol once, none is empty, and halving again and again ends at single ones."""
+    """Two halves contain every symbol once, none is empty, and repeated halving ends at single symbols."""
     parts = [tuple(ids(part)) for part in halves(wanted(*symbols))]
 
     assert sum(parts, ()) == symbols

@@ -1,4 +1,4 @@
-"""Only instruments of which something changed or fell due are looked at; they may come and go meanwhile."""
+"""Only instruments that changed or are due are examined; they may be added and removed meanwhile."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ReadBook(Book):
         self.read: Counter[str] = Counter()
 
     def entry(self, source: str, symbol: str) -> Entry | None:
-        """Count, and look up."""
+        """Count and look up."""
         self.read[symbol] += 1
         return super().entry(source, symbol)
 
 
 class Many(World):
-    """Fifty instruments of two live sources, all of which were told, and looked at until nothing is due."""
+    """Fifty instruments with data from two live sources, examined until nothing is due."""
 
     def __init__(self) -> None:
         super().__init__(NUMBERED)
@@ -40,30 +40,30 @@ class Many(World):
         self.live(*SOURCES)
         for symbol in NUMBERED:
             for name in SOURCES:
-                self.tell(name, symbol)
+                self.trade(name, symbol)
         self.pass_time(200)
         self.read_book.read.clear()
 
     def pass_time(self, seconds: float, *talking: str) -> None:
-        """Look ten times a second, while the sources go on to tell of some."""
+        """Run ten rounds a second, while the sources send trades of some symbols."""
         for _ in range(round(10 * seconds)):
             self.now = round(self.now + 0.1, 1)
             for symbol in talking:
                 for name in SOURCES:
-                    self.tell(name, symbol)
+                    self.trade(name, symbol)
             self.decide()
 
 
-def test_who_does_nothing_is_not_looked_at() -> None:
-    """Once nothing is due any more an idle instrument costs nothing at all, however long it is idle."""
+def test_idle_instruments_are_not_examined() -> None:
+    """Once nothing is due any more, an idle instrument costs nothing, however long it is idle."""
     world = Many()
     world.pass_time(100, "c7usdt")
 
     assert set(world.read_book.read) == {"c7usdt"}
 
 
-def test_who_talks_all_the_time_is_looked_at_when_its_deadlines_fall_due() -> None:
-    """Events of one that is well are no reason to look; a few looks in each `stale_after` are enough."""
+def test_active_instruments_are_examined_at_their_deadlines() -> None:
+    """Events of a healthy instrument are no reason; a few times per `stale_after` are enough."""
     world = Many()
     world.pass_time(10, "c7usdt")
     world.read_book.read.clear()
@@ -72,15 +72,15 @@ def test_who_talks_all_the_time_is_looked_at_when_its_deadlines_fall_due() -> No
     assert world.read_book.read["c7usdt"] < 1000 * 2  # far less than one reading of each source at each look
 
 
-def test_a_lost_source_concerns_what_it_carries() -> None:
-    """Of another source's instruments none is looked at."""
+def test_a_lost_source_affects_only_its_instruments() -> None:
+    """Instruments of other sources are not examined."""
     chains = {"btcusdt": ("one",), "ethusdt": ("two",)}
     world = World(chains)
     world.book = book = ReadBook()
     world.failover = Failover(chains, book, LIMITS)
     world.live("one", "two")
-    world.tell("one")
-    world.tell("two", "ethusdt")
+    world.trade("one")
+    world.trade("two", "ethusdt")
     world.decide()
     world.decide()
     book.read.clear()
@@ -90,38 +90,38 @@ def test_a_lost_source_concerns_what_it_carries() -> None:
     assert set(book.read) == {"ethusdt"}
 
 
-def test_an_instrument_that_comes_is_served_in_the_next_round() -> None:
-    """Sources that already give it serve it at once, others with their first data of it."""
+def test_an_added_instrument_is_served_in_the_next_round() -> None:
+    """Sources that already deliver it serve it at once, others with their first data of it."""
     world = World({"btcusdt": SOURCES})
     world.live(*SOURCES)
-    world.tell("two", "ethusdt")
+    world.trade("two", "ethusdt")
     world.decide()
     world.failover.add("ethusdt", SOURCES)
     world.failover.add("xrpusdt", SOURCES)
     came = world.decide()
-    world.tell("two", "xrpusdt")
+    world.trade("two", "xrpusdt")
 
     assert came == [("ethusdt", None, "two", "two is live")]
     assert world.failover.reasons["xrpusdt"].startswith("one: no data of this instrument yet")
     assert world.decide() == [("xrpusdt", None, "two", "two is live")]
 
 
-def test_an_instrument_comes_once() -> None:
-    """Carried already, it is refused and stays as it was."""
+def test_an_instrument_is_added_once() -> None:
+    """An existing one is refused and not changed."""
     world = World({"btcusdt": SOURCES})
 
-    with pytest.raises(ValueError, match="btcusdt is there already"):
+    with pytest.raises(ValueError, match="btcusdt exists already"):
         world.failover.add("btcusdt", ("one",))
     assert world.failover.chains == {"btcusdt": SOURCES}
 
 
-def test_of_an_instrument_that_went_nothing_is_left() -> None:
-    """Neither what it was served by, nor that it was dead, lacked something or was asked for again."""
+def test_nothing_remains_of_a_removed_instrument() -> None:
+    """Neither its source, nor that it was dead, incomplete or resubscribed."""
     world = World({"btcusdt": SOURCES, "ethusdt": SOURCES})
     world.live(*SOURCES)
     for symbol in ("btcusdt", "ethusdt"):
         for name in SOURCES:
-            world.tell(name, symbol)
+            world.trade(name, symbol)
     world.decide()
     world.now += 3
     world.move("two")
@@ -130,44 +130,44 @@ def test_of_an_instrument_that_went_nothing_is_left() -> None:
     was_dead = ("one", "btcusdt") in world.failover.silence.dead
     world.failover.remove("btcusdt")
     world.now += 100
-    world.tell("one")
-    world.tell("one", "ethusdt")
+    world.trade("one")
+    world.trade("one", "ethusdt")
     changes = world.decide()
     failover = world.failover
 
     assert was_dead
     assert [change[0] for change in changes if change[0] == "btcusdt"] == []
-    assert [symbol for _, symbol in world.asked_again if symbol == "btcusdt"] == []
-    assert "btcusdt" not in {**failover.serving, **failover.reasons, **failover.held, **failover.chains}
-    assert {symbol for _, symbol in {**failover.silence.dead, **failover.watch.lacking}} <= {"ethusdt"}
+    assert [symbol for _, symbol in world.resubscribed if symbol == "btcusdt"] == []
+    assert "btcusdt" not in {**failover.serving, **failover.reasons, **failover.held_back, **failover.chains}
+    assert {symbol for _, symbol in {**failover.silence.dead, **failover.watch.missing}} <= {"ethusdt"}
     with pytest.raises(KeyError):
         failover.remove("btcusdt")
 
 
-def test_an_instrument_that_comes_back_is_still_the_same_coin() -> None:
-    """The guard compares with the last price from before it went."""
+def test_an_instrument_added_again_must_be_the_same_coin() -> None:
+    """The guard compares with the last price from before it was removed."""
     world = World({"btcusdt": SOURCES})
     world.failover = Failover({"btcusdt": SOURCES}, world.book, LIMITS, guard=JumpGuard(world.book, 5))
     world.live("one")
-    world.tell("one", price="100")
+    world.trade("one", price="100")
     world.decide()
     world.failover.remove("btcusdt")
     world.lose("one")
     world.live("two")
-    world.tell("two", price="9000")
+    world.trade("two", price="9000")
     world.failover.add("btcusdt", SOURCES)
     world.decide()
 
     assert world.serving() is None
-    assert list(world.failover.held["btcusdt"]) == ["two"]
+    assert list(world.failover.held_back["btcusdt"]) == ["two"]
 
 
-def test_what_came_unawaited_is_found_when_it_matters() -> None:
-    """An event that nobody waited for is in the book all the same: the deadline reads the newest."""
+def test_events_that_were_not_awaited_are_found_at_the_deadline() -> None:
+    """They are in the book all the same: the deadline reads the newest data."""
     world = World({"btcusdt": SOURCES})
     world.live(*SOURCES)
-    world.tell("one")
-    world.tell("two")
+    world.trade("one")
+    world.trade("two")
     world.decide()
     for _ in range(40):
         world.now += 1

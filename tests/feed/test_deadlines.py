@@ -1,4 +1,4 @@
-"""When each of many is due: everything at its time, nothing twice, nothing early."""
+"""Deadlines of many keys: each at its time, none twice, none early."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_each_falls_due_at_its_earliest_deadline(steps: list[tuple[str, str, int]]) -> None:
-    """Whatever came and went, exactly those are due whose earliest deadline has passed, in order."""
+    """Exactly those keys are due whose earliest deadline has passed, in order."""
     deadlines = Deadlines[str]()
     plain: dict[str, int] = {}
     now = 0
@@ -40,8 +40,8 @@ def test_each_falls_due_at_its_earliest_deadline(steps: list[tuple[str, str, int
                 del plain[each]
 
 
-def test_a_deadline_is_not_put_off() -> None:
-    """A later one changes nothing; who has time left is asked when the earlier one falls due."""
+def test_a_deadline_is_not_postponed() -> None:
+    """A later one changes nothing."""
     deadlines = Deadlines[str]()
     deadlines.add("a", 5)
     deadlines.add("a", 9)

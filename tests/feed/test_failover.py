@@ -1,4 +1,4 @@
-"""Who serves an instrument: facts in, decisions out; no clock, no socket."""
+"""Which source serves an instrument: facts in, decisions out; no clock, no socket."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ BOTH = {"btcusdt": ("one", "two")}
 
 
 def both_live() -> World:
-    """Make two live sources, the first of which serves."""
+    """Create two live sources, the first of which serves."""
     world = World(BOTH)
     world.live("one", "two")
-    world.tell("one")
-    world.tell("two")
+    world.trade("one")
+    world.trade("two")
     world.decide()
     return world
 
 
 def test_first_live_source_of_the_chain_serves() -> None:
-    """Of the live sources the first of the chain is taken, and the reason says so."""
+    """The first live source of the chain serves, and the reason says so."""
     world = World(BOTH)
     world.live("one", "two")
-    world.tell("one")
-    world.tell("two")
+    world.trade("one")
+    world.trade("two")
 
     assert world.decide() == [("btcusdt", None, "one", "one is live")]
     assert world.decide() == []
 
 
 def test_connected_without_data_serves_nothing() -> None:
-    """A source that gave no data of an instrument does not serve it, live or not."""
+    """A source that has delivered no data of an instrument does not serve it, live or not."""
     world = World(BOTH)
     world.live("one", "two")
-    world.tell("two")
+    world.trade("two")
 
     assert world.decide() == [("btcusdt", None, "two", "two is live")]
 
@@ -44,17 +44,17 @@ def test_at_the_start_the_better_source_needs_no_probation() -> None:
     """A better source that comes up a moment later and never failed takes over at once."""
     world = World(BOTH)
     world.live("two")
-    world.tell("two")
+    world.trade("two")
     world.decide()
     world.live("one")
-    world.tell("one")
+    world.trade("one")
 
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
 
 
 @pytest.mark.parametrize("state", ["lost", "stale", "connecting", "connected", "ended", "off"])
 def test_every_state_but_live_loses_the_instrument(state: str) -> None:
-    """A source in any other state hands over at once, with its own reason."""
+    """A source in any other state is replaced at once, with its own reason."""
     world = both_live()
     world.lose("one", state, "no data for 5 s")  # type: ignore[arg-type]
 
@@ -65,8 +65,8 @@ def test_every_state_but_live_loses_the_instrument(state: str) -> None:
     ("state", "reason"),
     [("connecting", "one: connecting"), ("connected", "one: connected, but it has sent no data yet")],
 )
-def test_a_source_without_a_reason_says_what_it_waits_for(state: str, reason: str) -> None:
-    """To be connected is no reason for a price to be stale."""
+def test_a_source_without_a_reason_says_what_is_missing(state: str, reason: str) -> None:
+    """Being connected is no reason for a stale price."""
     world = both_live()
     world.lose("one", state, None)  # type: ignore[arg-type]
 
@@ -74,33 +74,33 @@ def test_a_source_without_a_reason_says_what_it_waits_for(state: str, reason: st
 
 
 def test_data_from_before_the_connection_counts_for_nothing() -> None:
-    """After a reconnect a source serves an instrument only with data of it from the new connection."""
+    """After a reconnect a source serves an instrument only with data from the new connection."""
     world = both_live()
     world.lose("one")
     world.decide()
     world.now += 100
-    world.tell("two")
+    world.trade("two")
     world.live("one")
     world.sources["one"].live_since_ns = 0
     without = world.decide()
-    world.tell("one")
+    world.trade("one")
 
     assert without == []
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
 
 
 def test_better_source_returns_after_its_probation() -> None:
-    """A source that failed serves again once it was live for 30 s, not a moment earlier."""
+    """A source that failed serves again once it was live for 30 s, not earlier."""
     world = both_live()
     world.lose("one")
     world.decide()
     world.live("one")
-    world.tell("one")
+    world.trade("one")
     world.now += 29.999
-    world.tell("two")
+    world.trade("two")
     early = world.decide()
     world.now += 0.001
-    world.tell("one")
+    world.trade("one")
 
     assert early == []
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
@@ -112,7 +112,7 @@ def test_probation_does_not_leave_an_instrument_unserved() -> None:
     world.lose("one")
     world.decide()
     world.live("one")
-    world.tell("one")
+    world.trade("one")
     world.lose("two", reason="closed by the venue (1012)")
 
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
@@ -131,17 +131,17 @@ def test_nothing_live_says_why_for_each_source() -> None:
 
 
 def test_silent_symbol_is_dead_once_another_source_moved_it() -> None:
-    """Silent for 5 s while the standby moved it: served from there, asked for again, and only it."""
+    """Silent for 5 s while the standby's price moved: it alone is served from there and resubscribed."""
     world = World({"btcusdt": ("one", "two"), "ethusdt": ("one", "two")})
     world.live("one", "two")
     for symbol in ("btcusdt", "ethusdt"):
-        world.tell("one", symbol)
-        world.tell("two", symbol)
+        world.trade("one", symbol)
+        world.trade("two", symbol)
     world.decide()
     world.now += 4
     world.move("two")
     world.now += 0.999
-    world.tell("one", "ethusdt")
+    world.trade("one", "ethusdt")
     early = world.decide()
     world.now += 0.001
     changes = world.decide()
@@ -150,7 +150,7 @@ def test_silent_symbol_is_dead_once_another_source_moved_it() -> None:
     assert changes == [
         ("btcusdt", "one", "two", "one: no data of this instrument although the source is live")
     ]
-    assert world.asked_again == [("one", "btcusdt")]
+    assert world.resubscribed == [("one", "btcusdt")]
     assert ("one", "btcusdt") in world.failover.silence.dead
     assert ("one", "ethusdt") not in world.failover.silence.dead
 
@@ -160,7 +160,7 @@ def test_a_move_seen_a_little_later_elsewhere_is_the_same_move(after_s: float, d
     """Only a move later than 1 s after our last data proves that we missed one."""
     world = both_live()
     world.now += 10
-    world.tell("one", price="7")
+    world.trade("one", price="7")
     world.now += after_s
     world.move("two")
     world.now += 10
@@ -168,35 +168,35 @@ def test_a_move_seen_a_little_later_elsewhere_is_the_same_move(after_s: float, d
     assert bool(world.decide()) is dead
 
 
-def test_calm_everywhere_is_calm() -> None:
-    """Nothing moved anywhere: however long it lasts, a comparison source says that nothing is wrong."""
+def test_no_movement_anywhere_is_no_silence() -> None:
+    """If nothing moved anywhere, a source to compare with shows that nothing is wrong."""
     world = both_live()
     for _ in range(100):
         world.now += 10
-        world.tell("two")
+        world.trade("two")
 
         assert world.decide() == []
 
 
 @pytest.mark.parametrize("settled_s", [0.0, 1.0])
-def test_what_a_source_says_first_is_no_move(settled_s: float) -> None:
-    """A comparison source that comes up while a pair is calm tells its state, which nobody missed."""
+def test_first_data_of_a_source_is_no_move(settled_s: float) -> None:
+    """A source that comes up while a pair is quiet delivers its state, which nobody missed."""
     world = both_live()
     world.lose("two")
     world.now += 3
-    world.tell("one", price="7")
+    world.trade("one", price="7")
     world.decide()
     world.now += 20
     world.live("two")
     world.now += settled_s
-    world.tell("two", price="8")
+    world.trade("two", price="8")
     world.now += 10
 
     assert world.decide() == []
 
 
 def test_without_comparison_silence_is_dead_after_a_minute() -> None:
-    """Where no other source can tell, an instrument is dead after 60 s of silence, not before."""
+    """Without a source to compare with, an instrument is dead after 60 s of silence, not before."""
     world = both_live()
     world.lose("two")
     world.now += 59.999
@@ -209,29 +209,29 @@ def test_without_comparison_silence_is_dead_after_a_minute() -> None:
     assert "no data of this instrument although the source is live" in changes[0][3]
 
 
-def test_dead_instrument_lives_again_with_its_first_data_and_returns_after_probation() -> None:
-    """Data ends the death; the better source serves it again after 30 s of it."""
+def test_dead_instrument_resumes_with_its_first_data_and_returns_after_probation() -> None:
+    """After its first data it is no longer dead; the preferred source serves it again 30 s later."""
     world = both_live()
     world.now += 3
     world.move("two")
     world.now += 3
     world.decide()
     world.now += 1
-    world.tell("one")
-    revived = world.decide()
+    world.trade("one")
+    resumed = world.decide()
     world.now += 29.9
-    world.tell("one")
+    world.trade("one")
     early = world.decide()
     world.now += 0.1
 
-    assert revived == []
+    assert resumed == []
     assert early == []
     assert ("one", "btcusdt") not in world.failover.silence.dead
     assert world.decide() == [("btcusdt", "two", "one", "one is preferred and live")]
 
 
-def test_dead_instrument_is_asked_for_once_a_minute() -> None:
-    """A dead instrument is asked for at its death, then every 60 s while it stays dead."""
+def test_dead_instrument_is_resubscribed_once_a_minute() -> None:
+    """It is resubscribed at once, then every 60 s while it is dead."""
     world = both_live()
     world.now += 3
     world.move("two")
@@ -239,16 +239,16 @@ def test_dead_instrument_is_asked_for_once_a_minute() -> None:
     asked = []
     for second in range(125):
         world.decide()
-        if world.asked_again:
+        if world.resubscribed:
             asked.append(second)
         world.now += 1
-        world.tell("two")
+        world.trade("two")
 
     assert asked == [0, 60, 120]
 
 
 def test_pinned_source_serves_although_a_better_one_is_live() -> None:
-    """A pin is obeyed at once, and undone at once."""
+    """A pin takes effect at once, and so does its removal."""
     world = both_live()
 
     assert world.decide("two") == [("btcusdt", "one", "two", "pinned to two")]
@@ -257,7 +257,7 @@ def test_pinned_source_serves_although_a_better_one_is_live() -> None:
 
 
 def test_lost_pinned_source_is_replaced_by_none() -> None:
-    """With a pin there is no failover: the instrument stays with nobody, and the reason names the source."""
+    """With a pin there is no failover: the instrument is unserved, and the reason names the source."""
     world = both_live()
     world.decide("two")
     world.lose("two", reason="connection refused")
@@ -266,12 +266,12 @@ def test_lost_pinned_source_is_replaced_by_none() -> None:
 
 
 def test_what_the_pinned_source_does_not_carry_says_so() -> None:
-    """Instruments outside the pinned source keep nobody, for exactly this reason."""
+    """Instruments that the pinned source does not carry are unserved, for exactly this reason."""
     world = World({"btcusdt": ("one",), "ethusdt": ("one", "two")})
     world.live("one", "two")
-    world.tell("one")
-    world.tell("one", "ethusdt")
-    world.tell("two", "ethusdt")
+    world.trade("one")
+    world.trade("one", "ethusdt")
+    world.trade("two", "ethusdt")
     world.decide()
     changes = world.decide("two")
 
@@ -284,8 +284,8 @@ def test_no_pin_excludes_a_synthetic_source() -> None:
     """Synthetic instruments always run, whatever is pinned."""
     world = World({"btcusdt": ("one",), "ticker_00": ("walk",)}, always=("walk",))
     world.live("one", "walk")
-    world.tell("one")
-    world.tell("walk", "ticker_00")
+    world.trade("one")
+    world.trade("walk", "ticker_00")
     world.decide()
 
     assert world.decide("one") == []
@@ -294,7 +294,7 @@ def test_no_pin_excludes_a_synthetic_source() -> None:
 
 
 def test_refused_symbol_says_what_the_venue_said() -> None:
-    """A subscription that was refused is the reason why its source does not serve it."""
+    """The refusal of a subscription is the reason why its source does not serve it."""
     world = World({"goneusdt": ("one",)})
     world.live("one")
     world.sources["one"].refused = {"goneusdt": "code 60018: does not exist"}
@@ -304,14 +304,14 @@ def test_refused_symbol_says_what_the_venue_said() -> None:
 
 
 def test_instrument_of_no_source_says_so() -> None:
-    """What no source carries has its own reason."""
+    """An instrument without sources has its own reason."""
     world = World({"goneusdt": ()})
     world.decide()
 
     assert world.failover.reasons["goneusdt"] == "no source carries it"
 
 
-def test_planned_move_keeps_what_is_known() -> None:
+def test_a_planned_move_changes_nothing() -> None:
     """While a source moves to a new connection it stays live for all it served."""
     world = both_live()
     world.now += 3
@@ -321,20 +321,20 @@ def test_planned_move_keeps_what_is_known() -> None:
     assert world.serving() == "one"
 
 
-def test_a_halted_instrument_serves_nowhere_and_one_that_trades_again_does() -> None:
-    """Who calls it halted is passed over; alone it stands in, stale, with the venue's word."""
+def test_a_halted_instrument_is_unserved_until_it_trades_again() -> None:
+    """A source that halted it is skipped; as the only one, its values are shown, stale, with its word."""
     world = both_live()
     world.sources["one"].halted = {"btcusdt": "listed, but HALT"}
     moved = world.decide()
     world.lose("two")
     alone = world.decide()
-    stands_in, reason = dict(world.failover.stands_in), world.failover.reasons["btcusdt"]
+    halted_source, reason = dict(world.failover.halted_source), world.failover.reasons["btcusdt"]
     world.sources["one"].halted = {}
     again = world.decide()
 
     assert moved == [("btcusdt", "one", "two", "one: listed, but HALT")]
     assert alone[0][2] is None
-    assert stands_in == {"btcusdt": "one"}
+    assert halted_source == {"btcusdt": "one"}
     assert reason.startswith("one: listed, but HALT; two: ")
     assert again == [("btcusdt", None, "one", "one is live")]
-    assert world.failover.stands_in == {}
+    assert world.failover.halted_source == {}

@@ -1,4 +1,4 @@
-"""The failover, which looks only at what changed, decides as one that looks at everything each time."""
+"""The failover, which examines only what changed, decides the same as one that examines everything."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LEVELS = (100, 103, 106, 125, 9000)  # the last two are another coin's
 
 
 class Both(RuleBasedStateMachine):
-    """One world, looked at by both ten times a second; each look compares all that they know."""
+    """One world for both implementations, with ten rounds a second; each compares their complete state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Both(RuleBasedStateMachine):
 
     @initialize(pace=st.sampled_from([4, 30, None, None]), whats=st.sets(st.sampled_from(WHATS), min_size=1))
     def begins(self, pace: int | None, whats: set[What]) -> None:
-        """All say something once, then all go on, or nothing but what a rule lets them say."""
+        """All sources send data once, then all continue, or only as rules make them."""
         self.comes(set(SOURCES))
         for key in TALK:
             self.pace[key] = pace
@@ -188,35 +188,39 @@ class Both(RuleBasedStateMachine):
         self.world.book.of(name).apply(event, self.world.now_ns, self.generation)
 
     def look(self) -> None:
-        """Both look once, now."""
+        """Run one round of both."""
         self.looks += 1
         now_ns, lines = self.world.now_ns, self.world.sources
         mine = self.mine.decide(now_ns, lines, self.pin)
         full = self.full.decide(now_ns, lines, self.pin)
 
-        assert told(mine) == told(full)
+        assert decided(mine) == decided(full)
         assert known(self.mine) == known(self.full)
-        assert self.mine._chooser.revived == self.full._revived
+        assert self.mine._chooser.resumed == self.full._resumed
 
 
-def told(decision: Decision) -> dict[str, Any]:
-    """Return what is decided, without the order of what is asked for and missed."""
+def decided(decision: Decision) -> dict[str, Any]:
+    """Return the decision, without the order of resubscriptions and missing channels."""
     parts = decision._asdict()
-    return {**parts, "resubscribe": sorted(decision.resubscribe), "lacks": sorted(decision.lacks)}
+    return {
+        **parts,
+        "resubscribe": sorted(decision.resubscribe),
+        "missing_channels": sorted(decision.missing_channels),
+    }
 
 
 def known(failover: Failover | FullScan) -> dict[str, Any]:
-    """Return what people and other parts may read."""
+    """Return the state that users and other parts may read."""
     return {
         "serving": failover.serving,
         "reasons": failover.reasons,
-        "stands in": failover.stands_in,
-        "held": failover.held,
+        "stands in": failover.halted_source,
+        "held": failover.held_back,
         "troubles": failover.troubles(),
         "dead": failover.silence.dead,
-        "lacking": failover.watch.lacking,
-        "short": failover.short(),
-        "at a loss": failover.at_a_loss(),
+        "missing": failover.watch.missing,
+        "short": failover.incomplete(),
+        "at a loss": failover.needs_all_sources(),
     }
 
 
@@ -225,7 +229,7 @@ TestBoth = Both.TestCase
 
 
 def quiet(*names: str) -> Both:
-    """Make a world whose sources said all once, of btcusdt and ethusdt, and say no more."""
+    """Create a world whose sources sent data of btcusdt and ethusdt once, and send nothing more."""
     both = Both()
     both.pace = dict.fromkeys(TALK)
     both.calm = set(SOURCES)
@@ -237,8 +241,8 @@ def quiet(*names: str) -> Both:
     return both
 
 
-def test_probation_ends_though_nothing_comes() -> None:
-    """The better source returns when its time is over, without an event to remind of it."""
+def test_probation_ends_without_an_event() -> None:
+    """The preferred source returns when its probation is over, without an event."""
     both = quiet("one", "two")
     both.time_passes(350)
     both.goes("one", "lost", "cut")
@@ -252,8 +256,8 @@ def test_probation_ends_though_nothing_comes() -> None:
     assert both.mine.serving["btcusdt"] == "one"
 
 
-def test_age_allows_a_price_though_nothing_comes() -> None:
-    """A held source serves once the last price is old enough: 6 % after 1.44 hours."""
+def test_age_allows_a_price_without_an_event() -> None:
+    """A source held back serves once the last price is old enough: 6 % after 1.44 hours."""
     both = quiet("one", "two")
     both.levels["two"] = (106, 106, 1)
     for what in WHATS:
@@ -267,46 +271,46 @@ def test_age_allows_a_price_though_nothing_comes() -> None:
     assert served.index("two") in range(50, 55)
 
 
-def lacking_trades() -> Both:
-    """Let the only source of btcusdt give all but trades, until that is noticed."""
+def missing_trades() -> Both:
+    """Let the only source of btcusdt deliver everything but trades, until that is detected."""
     both = quiet("one")
     both.calm.clear()
     for key in TALK:
         if key[:2] == ("one", "btcusdt") and key[2] != "trade":
             both.pace[key] = 4
     both.time_passes(900)
-    assert both.mine.watch.why("one", "btcusdt") == "no trades although it is traded"
+    assert both.mine.watch.describe("one", "btcusdt") == "no trades although it is traded"
     return both
 
 
-def test_a_channel_that_lacked_is_whole_with_its_first_data() -> None:
-    """Also where the other channels went on all the time."""
-    both = lacking_trades()
+def test_a_missing_channel_resumes_with_its_first_data() -> None:
+    """Even if the other channels continued all the time."""
+    both = missing_trades()
     both.say("one", "btcusdt", "trade")
     both.look()
 
-    assert ("one", "btcusdt") not in both.mine.watch.lacking
+    assert ("one", "btcusdt") not in both.mine.watch.missing
 
 
-def test_a_new_connection_may_give_what_lacked() -> None:
-    """It begins without a lack, also while it is not live yet."""
-    both = lacking_trades()
+def test_a_new_connection_starts_without_missing_channels() -> None:
+    """Even while it is not live yet."""
+    both = missing_trades()
     both.goes("one", "lost", "cut")
     both.time_passes(10)
     both.begins_anew("one", connects=True)
 
-    assert ("one", "btcusdt") not in both.mine.watch.lacking
+    assert ("one", "btcusdt") not in both.mine.watch.missing
 
 
-def test_what_a_source_gives_of_one_it_owes_of_all() -> None:
-    """With its first top of book anywhere, all those without one are judged at once."""
+def test_a_channel_of_one_instrument_is_expected_of_all() -> None:
+    """With a source's first top of book, all instruments without one are judged at once."""
     both = Both()
     both.pace = {key: 4 if key[0] == "two" or key[2] == "trade" else None for key in TALK}
     both.comes({"one", "two"})
     both.time_passes(173)
-    before = dict(both.mine.watch.lacking)
+    before = dict(both.mine.watch.missing)
     both.say("one", "solusdt", "top")
     both.time_passes(12)
 
     assert before == {}
-    assert "top" in both.mine.watch.lacking["one", "btcusdt"]
+    assert "top" in both.mine.watch.missing["one", "btcusdt"]

@@ -1,4 +1,4 @@
-"""Failover on real sockets: what must cause a switch, what must cause none, and the way back."""
+"""Failover on real sockets: what must cause a switch, what must not, and the failback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MUST_NOT_SWITCH = [
 
 @pytest.mark.parametrize("fault", MUST_SWITCH)
 async def test_fault_moves_everything_to_the_other_venue(fault: str) -> None:
-    """A venue that is cut, closed, refusing or silent loses every instrument to the standby, once each."""
+    """If a venue is cut, closed, refusing or silent, every instrument moves to the standby once."""
     async with two_venues() as (binance, _okx, feed):
         await binance.fault(fault)
         await until(lambda: feed.served() == {"okx"})
@@ -41,7 +41,7 @@ async def test_fault_moves_everything_to_the_other_venue(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", MUST_NOT_SWITCH)
 async def test_fault_of_frames_moves_nothing(fault: str) -> None:
-    """Nonsense, repeats, missing acknowledgements and bursts cost frames, never the connection."""
+    """Malformed frames, repeats, missing acknowledgements and bursts cost frames, never the connection."""
     async with two_venues() as (binance, _okx, feed):
         await binance.fault(fault)
         begun = time.monotonic_ns()
@@ -54,7 +54,7 @@ async def test_fault_of_frames_moves_nothing(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["late-ack", "no-ack", "wrong-types", "garbage"])
 async def test_start_with_a_fault_of_frames(fault: str) -> None:
-    """Nonsense between the data, or no acknowledgement, from the very start keeps no venue out."""
+    """Malformed frames or missing acknowledgements from the very start do not exclude a venue."""
     async with FakeBinance(SYMBOLS) as binance:
         await binance.fault(fault)
         async with running(binance) as feed:
@@ -64,7 +64,7 @@ async def test_start_with_a_fault_of_frames(fault: str) -> None:
 
 
 async def test_one_silent_symbol_moves_alone_and_comes_back() -> None:
-    """A symbol that falls silent while the other venue moves it is served from there; the others stay."""
+    """A symbol that falls silent while it moves at the other venue is served from there; the others stay."""
     async with two_venues() as (binance, _okx, feed):
         await binance.fault("freeze-symbol", "ethusdt")
         await until(lambda: feed.serving("ethusdt") == "okx")
@@ -81,7 +81,7 @@ async def test_one_silent_symbol_moves_alone_and_comes_back() -> None:
 
 
 async def test_calm_pair_is_no_alarm() -> None:
-    """A pair on which nothing happens anywhere stays where it is, and its source stays live."""
+    """A pair without activity anywhere stays where it is, and its source stays live."""
     async with two_venues() as (binance, okx, feed):
         binance.calm("xrpusdt")
         okx.calm("xrpusdt")
@@ -93,7 +93,7 @@ async def test_calm_pair_is_no_alarm() -> None:
 
 
 async def test_refused_symbol_moves_alone() -> None:
-    """An error acknowledgement of one symbol costs that symbol; the rest of its batch is found by halves."""
+    """An error for one symbol affects only that symbol; it is found by halving its batch."""
     async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
         await binance.fault("error-ack", "ethusdt")
         async with running(binance, okx) as feed:
@@ -104,7 +104,7 @@ async def test_refused_symbol_moves_alone() -> None:
 
 
 async def test_announced_shutdown_moves_without_a_gap() -> None:
-    """A shutdown that is announced costs no switch: the new connection is live before the old one goes."""
+    """An announced shutdown causes no switch: the new connection is live first."""
     async with two_venues() as (binance, _okx, feed):
         await binance.fault(f"moving:{1.0 * SCALE:g}")
         await until(lambda: len(binance.connects) == 2 and len(binance.clients) == 1)
@@ -131,7 +131,7 @@ async def test_back_to_the_better_venue_after_its_probation() -> None:
 
 
 async def test_pinned_source_alone_serves() -> None:
-    """A pin is obeyed even when the pinned source is lost; unpinned, the order decides again."""
+    """A pin is respected even if its source is lost; unpinned, the order of preference applies again."""
     async with two_venues() as (_binance, okx, feed):
         feed.composition.loop.pin_to("okx")
         await until(lambda: feed.served() == {"okx"})
@@ -144,8 +144,8 @@ async def test_pinned_source_alone_serves() -> None:
         assert reason.startswith("okx: ")
 
 
-async def test_one_at_a_time_goes_round_in_a_loop() -> None:
-    """With standby 0 one venue is connected at a time; each loss goes on to the next, round and round."""
+async def test_one_at_a_time_rotates() -> None:
+    """With standby 0 one venue is connected at a time; each loss moves on to the next."""
     async with (
         FakeBinance(SYMBOLS) as binance,
         FakeOKX(SYMBOLS) as okx,
@@ -162,8 +162,8 @@ async def test_one_at_a_time_goes_round_in_a_loop() -> None:
         assert not okx.clients
 
 
-async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_again() -> None:
-    """With standby 0 every loss goes on to the next venue, also where the drawn delay is next to nothing."""
+async def test_one_at_a_time_rotates_with_the_shortest_delays() -> None:
+    """With standby 0 every loss moves on to the next venue, even without any delay."""
     async with (
         FakeBinance(SYMBOLS) as binance,
         FakeOKX(SYMBOLS) as okx,
@@ -187,7 +187,7 @@ async def test_one_at_a_time_goes_on_however_soon_the_lost_one_could_be_tried_ag
 
 
 async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:
-    """After fifty cuts one socket is open, the number of tasks is what it was, and no event came twice."""
+    """After fifty cuts there is one socket, the number of tasks is unchanged, and no event came twice."""
     async with FakeBinance(SYMBOLS) as binance, running(binance) as feed:
         await until(lambda: feed.served() == {"binance"})
         line = feed.composition.loop.sources["binance"]
@@ -205,8 +205,8 @@ async def test_fifty_cuts_leave_one_connection_and_no_task_behind() -> None:
         assert len(keys) == len(set(keys))
 
 
-async def test_hang_ups_in_a_row_do_not_become_a_storm() -> None:
-    """A venue that accepts and closes at once is tried with growing pauses, within its connect budget."""
+async def test_repeated_hang_ups_cause_no_storm() -> None:
+    """A venue that accepts and closes at once is retried with growing delays, within its connect budget."""
     async with FakeBinance(SYMBOLS) as binance:
         await binance.fault("accept-and-close")
         async with running(binance):
@@ -215,8 +215,8 @@ async def test_hang_ups_in_a_row_do_not_become_a_storm() -> None:
             assert 1 <= len(binance.connects) <= 12
 
 
-async def test_ban_is_obeyed_and_remembered() -> None:
-    """HTTP 418 with Retry-After stops all attempts until its end, which is handed out to be remembered."""
+async def test_ban_is_respected_and_stored() -> None:
+    """HTTP 418 with Retry-After stops all attempts until its end, which is passed on to be stored."""
     async with FakeBinance(SYMBOLS) as binance:
         await binance.fault("http:418,600")
         async with running(binance) as feed:
@@ -230,7 +230,7 @@ async def test_ban_is_obeyed_and_remembered() -> None:
 
 
 async def test_not_available_here_tries_the_next_host() -> None:
-    """HTTP 451 goes on to the next host of the venue at once."""
+    """After HTTP 451 the next host of the venue is tried at once."""
     async with FakeBinance(SYMBOLS) as barred, FakeBinance(SYMBOLS) as other:
         await barred.fault("http:451")
         async with running(_with_hosts(barred, other)) as feed:
@@ -240,8 +240,8 @@ async def test_not_available_here_tries_the_next_host() -> None:
             assert len(other.connects) == 1
 
 
-async def test_hundreds_of_symbols_come_up_within_the_message_limit() -> None:
-    """300 symbols are subscribed without one close for too many messages, also after a cut."""
+async def test_hundreds_of_symbols_are_subscribed_within_the_message_limit() -> None:
+    """300 symbols are subscribed within the message limit, also after a cut."""
     symbols = [f"c{number:03}usdt" for number in range(300)]
     async with FakeBinance(symbols, rate=1.0) as binance, running(binance, pairs=",".join(symbols)) as feed:
         await until(lambda: feed.served() == {"binance"})
@@ -253,8 +253,8 @@ async def test_hundreds_of_symbols_come_up_within_the_message_limit() -> None:
         assert len(binance.connects) == 2
 
 
-async def test_listing_names_dead_symbols_and_the_rest_runs() -> None:
-    """Symbols a venue does not list, or has halted, are a visible state; the others are served."""
+async def test_unlisted_symbols_are_shown_and_the_rest_runs() -> None:
+    """Symbols that a venue does not list, or has halted, are shown; the others are served."""
     async with FakeBinance(["btcusdt", "ethusdt"]) as binance:
         binance.states["ethusdt"] = "BREAK"
         async with running(binance, pairs="btcusdt,ethusdt,goneusdt") as feed:
@@ -266,8 +266,8 @@ async def test_listing_names_dead_symbols_and_the_rest_runs() -> None:
 
 
 @pytest.mark.parametrize("word", ["BREAK", "HALT", "AUCTION_MATCH", "CANCEL_ONLY"])
-async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None:
-    """Frames go on there, but the list says that the pair does not trade: the other venue serves."""
+async def test_a_pair_halted_in_the_list_is_served_by_another(word: str) -> None:
+    """Frames continue, but the list says that the pair does not trade: the other venue serves."""
     async with FakeBinance(["btcusdt", "ethusdt"]) as binance, FakeOKX(["btcusdt", "ethusdt"]) as okx:
         binance.states["ethusdt"] = word
         async with running(binance, okx, pairs="btcusdt,ethusdt") as feed:
@@ -279,12 +279,12 @@ async def test_what_a_venue_calls_halted_is_served_by_another(word: str) -> None
 
             assert refused == {"ethusdt": f"listed, but {word}"}
             assert f"binance: listed, but {word}" in feed.composition.failover.reasons["ethusdt"]
-            assert feed.composition.failover.stands_in == {"ethusdt": "binance"}
+            assert feed.composition.failover.halted_source == {"ethusdt": "binance"}
             assert feed.serving("btcusdt") == "binance"
 
 
-async def test_what_a_frame_calls_halted_is_served_by_another_until_a_frame_says_that_it_trades() -> None:
-    """The venue's word stands in /sources as what its list says would."""
+async def test_a_pair_halted_by_a_frame_is_served_by_another_until_it_trades() -> None:
+    """The venue's word is shown in /sources as one from its list would be."""
     async with FakeBinance(["btcusdt"]) as binance, FakeOKX(["btcusdt"]) as okx:
         words: list[str] = []
 
@@ -307,7 +307,7 @@ async def test_what_a_frame_calls_halted_is_served_by_another_until_a_frame_says
 
 
 def _with_hosts(first: FakeBinance, second: FakeBinance) -> FakeBinance:
-    """Make the first fake give both addresses as its own."""
+    """Give the first fake both addresses."""
 
     class Hosts(FakeBinance):
         url = f"{first.url},{second.url}"

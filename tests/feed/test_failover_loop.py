@@ -1,4 +1,4 @@
-"""The loop that decides: it judges nobody for our own pauses, and rests when nothing happens."""
+"""The failover loop: sources are not blamed for pauses of this process, and it idles if nothing happens."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ class Counting(Feed):
 
 
 def offline(**given: Any) -> Counting:
-    """Make a feed of which nothing runs."""
+    """Create a feed that does not run."""
     chosen = settings(sources="binance,okx").model_copy(update=given)
     bans: dict[str, int] = {}
     composition = Composition(chosen, load_sources(chosen), pin=None, bans={}, remember_ban=bans.__setitem__)
     return Counting(composition)
 
 
-def test_late_look_judges_nothing_for_a_second() -> None:
-    """After a look that came late nothing is judged for one second, then all is as usual."""
+def test_after_a_late_round_nothing_is_judged_for_a_second() -> None:
+    """After a late round nothing is judged for one second, then everything is as usual."""
     feed = offline()
     loop = feed.composition.loop
     judged: list[float] = []
     for at in (0.0, 0.1, 1.0, 3.0, 3.5, 3.9, 4.0, 4.1, 4.2):
         for line in loop.sources.values():
             line.want(False)
-        loop.look(round((100 + at) * S), feed)
+        loop.run_once(round((100 + at) * S), feed)
         if any(line.state != "off" for line in loop.sources.values()):
             judged.append(at)
 
     assert judged == [0.0, 0.1, 1.0, 4.0, 4.1, 4.2]
 
 
-async def test_an_instrument_comes_and_goes_while_the_loop_runs() -> None:
-    """Added, it is served by the sources that give it; removed, its sources go on with the others."""
+async def test_an_instrument_is_added_and_removed_while_the_loop_runs() -> None:
+    """Added, it is served by its sources; removed, its sources continue with the others."""
     async with two_venues() as (_binance, _okx, feed):
         loop = feed.composition.loop
         chain = loop.failover.chains["xrpusdt"]
@@ -64,7 +64,7 @@ async def test_an_instrument_comes_and_goes_while_the_loop_runs() -> None:
 
 
 async def test_blocked_loop_costs_no_source() -> None:
-    """Our own pause, longer than any silence limit, makes no source stale and moves nothing."""
+    """A pause of this process, longer than any limit, makes no source stale and moves nothing."""
     async with two_venues() as (_binance, _okx, feed):
         time.sleep(1.2 + 2 * STALE_S)  # noqa: ASYNC251 - blocking the loop is what is rehearsed
         states = set[str]()
@@ -81,7 +81,7 @@ async def test_blocked_loop_costs_no_source() -> None:
 
 
 async def test_two_lost_venues_one_at_a_time_cost_no_busy_loop() -> None:
-    """With standby 0 and nobody there, turns go on at the pace of the looks, not as fast as they can."""
+    """With standby 0 and both venues unreachable, they alternate at the pace of the rounds."""
     async with FakeBinance(SYMBOLS) as venue:
         gone = {"url": venue.url, "rest_url": venue.rest_url}
     feed = offline(standby=0, handler_options={"binance": gone, "okx": gone})

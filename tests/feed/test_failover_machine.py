@@ -1,4 +1,4 @@
-"""Failover under any history of sources: what always holds."""
+"""Invariants of failover under any history of sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PINS = st.sampled_from([None, None, "one", "two", "three", "walk"])
 
 
 class Sources(RuleBasedStateMachine):
-    """Sources come, speak and go; each decision is checked against the facts it was made from."""
+    """Sources connect, send data and disconnect; each decision is checked against the facts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Sources(RuleBasedStateMachine):
     @rule(name=NAMES, symbol=st.sampled_from(sorted(CHAINS)), moves=st.booleans())
     def speaks(self, name: str, symbol: str, moves: bool) -> None:
         if name in CHAINS[symbol]:
-            (self.world.move if moves else self.world.tell)(name, symbol)
+            (self.world.move if moves else self.world.trade)(name, symbol)
 
     @rule(seconds=st.sampled_from([0.1, 1.1, 5.0, 30.0, 61.0]))
     def waits(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Sources(RuleBasedStateMachine):
 
     @invariant()
     def decision_follows_from_the_facts(self) -> None:
-        """A serving source is allowed and live; nothing live and allowed is left out; changes say why."""
+        """A serving source is allowed and live; if there is one, it serves; changes have reasons."""
         world, failover = self.world, self.world.failover
         before = dict(failover.serving)
         changes = world.decide(self.pin)
@@ -68,7 +68,7 @@ class Sources(RuleBasedStateMachine):
             assert serving in live if live else serving is None
             if serving and not any(world.sources[name].failed for name in live):
                 best = live[0]
-                assert serving == best or (best, symbol) in failover._chooser.revived
+                assert serving == best or (best, symbol) in failover._chooser.resumed
         assert {change[0]: change[2] for change in changes} == {
             symbol: serving for symbol, serving in failover.serving.items() if serving != before[symbol]
         }

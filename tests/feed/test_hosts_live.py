@@ -1,4 +1,4 @@
-"""Several hosts of one venue, on real sockets: each is judged by what it gives."""
+"""Several hosts of one venue, on real sockets: each is judged by what it delivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.waiting import until
 
 
 def hosts(*fakes: FakeVenue) -> FakeOKX:
-    """Make one venue of several fakes' addresses, the first one preferred."""
+    """Create one venue with several fakes' addresses, the first one preferred."""
 
     class Hosts(FakeOKX):
         url = ",".join(fake.url for fake in fakes)
@@ -20,8 +20,8 @@ def hosts(*fakes: FakeVenue) -> FakeOKX:
     return Hosts([])
 
 
-async def test_a_host_that_refuses_every_pair_is_left_for_the_first_one() -> None:
-    """The first host, away at the start, serves as soon as the second one turns out to give nothing."""
+async def test_a_host_that_refuses_every_pair_is_replaced_by_the_first_one() -> None:
+    """The first host, unreachable at the start, serves once the second one delivers nothing."""
     async with FakeOKX(SYMBOLS) as first, FakeOKX(SYMBOLS) as regional:
         both = hosts(first, regional)
         await first.unlisten()
@@ -36,8 +36,8 @@ async def test_a_host_that_refuses_every_pair_is_left_for_the_first_one() -> Non
             assert "refuses every instrument" in (line.last_error or "")
 
 
-async def test_a_host_that_gives_only_part_is_left_for_a_first_one_that_gives_more() -> None:
-    """The move costs no switch: the dark pair is served too, the others all the time."""
+async def test_an_incomplete_host_is_replaced_by_a_first_one_that_delivers_more() -> None:
+    """The move causes no switch: the missing pair is served too, the others all the time."""
     async with FakeOKX(SYMBOLS) as first, FakeOKX(SYMBOLS) as regional:
         both = hosts(first, regional)
         await first.unlisten()
@@ -53,8 +53,8 @@ async def test_a_host_that_gives_only_part_is_left_for_a_first_one_that_gives_mo
             assert not any(change.symbol != "ethusdt" and change.after is None for change in feed.changes)
 
 
-async def test_a_first_host_that_is_no_better_is_tried_and_left() -> None:
-    """The present connection goes on meanwhile, and the pair that nobody gives stays dark."""
+async def test_a_first_host_that_is_no_better_is_tried_and_abandoned() -> None:
+    """The current connection continues meanwhile, and the missing pair remains unserved."""
     async with FakeOKX(SYMBOLS) as first, FakeOKX(SYMBOLS) as regional:
         both = hosts(first, regional)
         await first.unlisten()
@@ -71,8 +71,8 @@ async def test_a_first_host_that_is_no_better_is_tried_and_left() -> None:
             assert regional.clients
 
 
-async def test_a_forbidden_host_is_left_for_the_next_one_and_no_ban_is_remembered() -> None:
-    """HTTP 403 is one host's answer: the next one is asked at once."""
+async def test_after_a_forbidden_host_the_next_one_is_tried_and_no_ban_is_stored() -> None:
+    """HTTP 403 concerns one host: the next one is tried at once."""
     async with FakeOKX(SYMBOLS) as forbidden, FakeOKX(SYMBOLS) as other:
         await forbidden.fault("http:403")
         async with running(hosts(forbidden, other)) as feed:
@@ -82,8 +82,8 @@ async def test_a_forbidden_host_is_left_for_the_next_one_and_no_ban_is_remembere
             assert not feed.bans
 
 
-async def test_all_hosts_forbidden_is_a_ban_that_is_remembered() -> None:
-    """With nobody left to ask, the wait is obeyed and outlives a restart."""
+async def test_all_hosts_forbidden_is_a_ban_that_is_stored() -> None:
+    """The delay is respected and survives a restart."""
     async with FakeOKX(SYMBOLS) as one, FakeOKX(SYMBOLS) as two:
         await one.fault("http:403,300")
         await two.fault("http:403,600")

@@ -1,4 +1,4 @@
-"""What a venue's list of instruments does: names dead symbols, gives the rules of orders."""
+"""A venue's list of instruments: unlisted symbols, and rules for orders."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def names(source: Source) -> Names:
 
 
 def listing(**given: Any) -> Listing:
-    """Make the listing of a source that carries btcusdt."""
-    source = Source(name="acme", found="here", **given)
+    """Create the listing of a source that carries btcusdt."""
+    source = Source(name="acme", location="here", **given)
     return Listing(source, names(source))
 
 
 def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
-    """Make an entry of a venue's list."""
+    """Create an entry of a venue's list."""
     return Listed(symbol.upper(), symbol[:-4].upper(), symbol[-4:].upper(), state, rules)
 
 
@@ -52,23 +52,23 @@ def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
         (Rules("NaN", "1", "", "5"), Rules()),
     ],
 )
-def test_rules_are_plain_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
-    """What is empty or 0 binds nobody; where one number is nonsense, none of that instrument binds."""
+def test_rules_are_canonical_numbers_above_zero_or_none(given: Rules, kept: Rules) -> None:
+    """Empty or 0 means no rule; if one number is invalid, the instrument has no rules."""
     listed = listing()
-    listed.take({"btcusdt": listed_as("btcusdt", "", given), "ethusdt": listed_as("ethusdt", "", RULES)})
+    listed.update({"btcusdt": listed_as("btcusdt", "", given), "ethusdt": listed_as("ethusdt", "", RULES)})
 
     assert listed.rules == {"btcusdt": kept}
     assert listed.unlisted == {}
 
 
-def test_rules_are_another_object_only_when_they_changed() -> None:
-    """Who shows them compares objects, each hour the same list costs nobody anything."""
+def test_rules_are_a_new_object_only_if_they_changed() -> None:
+    """Readers compare objects, so an unchanged list costs nothing."""
     listed = listing()
-    listed.take({"btcusdt": listed_as("btcusdt", "", RULES)})
+    listed.update({"btcusdt": listed_as("btcusdt", "", RULES)})
     first = listed.rules
-    listed.take({"btcusdt": listed_as("btcusdt", "HALT", RULES)})
+    listed.update({"btcusdt": listed_as("btcusdt", "HALT", RULES)})
     same = listed.rules
-    listed.take({"btcusdt": listed_as("btcusdt", "", Rules(tick="0.1"))})
+    listed.update({"btcusdt": listed_as("btcusdt", "", Rules(tick="0.1"))})
 
     assert same is first
     assert listed.rules == {"btcusdt": Rules(tick="0.1")}
@@ -76,8 +76,8 @@ def test_rules_are_another_object_only_when_they_changed() -> None:
 
 
 def test_synthetic_rules_are_known_at_once() -> None:
-    """A source that has no REST interface says what it knows."""
-    source = Source(name="synthetic", found="here", rules=synthetic.RULES)
+    """A source without a REST interface has its own rules."""
+    source = Source(name="synthetic", location="here", rules=synthetic.RULES)
     listed = Listing(source, names(source))
 
     assert listed.rules["eurrub"] == Rules(tick="0.01")
@@ -86,8 +86,8 @@ def test_synthetic_rules_are_known_at_once() -> None:
     assert len(listed.rules) == 103
 
 
-async def test_the_list_is_asked_for_once() -> None:
-    """One request gives what is listed and what the rules are, of each source for itself."""
+async def test_the_list_is_fetched_once() -> None:
+    """One request returns listed pairs and rules, separately for each source."""
     asked: list[str] = []
 
     class Counting(FakeBinance):
@@ -107,10 +107,10 @@ async def test_the_list_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
-async def test_a_list_that_fails_later_leaves_the_rules(
+async def test_a_failed_list_does_not_change_the_rules(
     error: Exception,
 ) -> None:
-    """A refusal or nonsense after a good answer changes nothing; the next good answer counts."""
+    """A refusal or invalid data after a good list changes nothing; the next good one counts."""
     answers: list[Exception | list[Listed]] = [
         error,
         [listed_as("btcusdt")],
@@ -126,10 +126,10 @@ async def test_a_list_that_fails_later_leaves_the_rules(
             raise answer
         return answer
 
-    source = Source(name="acme", found="here", rest=Rest("http://127.0.0.1:9", instruments))
+    source = Source(name="acme", location="here", rest=Rest("http://127.0.0.1:9", instruments))
     listed = Listing(source, names(source), every_s=0.01, retry_s=0.01)
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(listed.follow())
+        following = tasks.create_task(listed.run())
         await until(lambda: len(seen) > len(answers))
         following.cancel()
 

@@ -12,14 +12,14 @@ S = 1_000_000_000
 
 
 def opened() -> Liveness:
-    """Return what judges a connection that was opened at 0 s and may be silent for 5 s."""
+    """Return the liveness of a connection opened at 0 s that is stale after 5 s."""
     liveness = Liveness(5 * S)
     liveness.opened(0)
     return liveness
 
 
 def test_an_attempt_is_never_silent() -> None:
-    """Until a connection is open its venue cannot send anything: the attempt has a time limit of its own."""
+    """Until a connection is open its venue cannot send anything: the attempt has its own time limit."""
     liveness = Liveness(5 * S)
 
     assert liveness.state == "connecting"
@@ -28,7 +28,7 @@ def test_an_attempt_is_never_silent() -> None:
 
 
 def test_data_makes_live_and_silence_stale_and_as_much_again_overdue() -> None:
-    """Only the changes are reported; the way back from stale is data."""
+    """Only changes are reported; data makes a stale connection live again."""
     liveness = opened()
     changes = [liveness.acknowledged(), liveness.data(1 * S), liveness.data(2 * S), liveness.acknowledged()]
     silent = [liveness.is_silent(7 * S - 1), liveness.is_silent(7 * S), liveness.silence(all_refused=False)]
@@ -53,7 +53,7 @@ def test_data_makes_live_and_silence_stale_and_as_much_again_overdue() -> None:
     ],
 )
 def test_the_reason_says_what_is_missing(acknowledged: bool, all_refused: bool, reason: str) -> None:
-    """A venue that acknowledged but sends nothing is told from one that does not answer, or refuses."""
+    """A venue that acknowledged but sends nothing differs from one that does not answer, or refuses."""
     liveness = opened()
     if acknowledged:
         liveness.acknowledged()
@@ -62,8 +62,8 @@ def test_the_reason_says_what_is_missing(acknowledged: bool, all_refused: bool, 
     assert liveness.reason == reason
 
 
-def test_answers_put_silence_off_until_the_first_data_only() -> None:
-    """A venue at work on many subscriptions is not silent; one that only repeats answers is."""
+def test_answers_postpone_staleness_only_until_the_first_data() -> None:
+    """A venue that processes many subscriptions is not silent; one that only repeats answers is."""
     liveness = opened()
     liveness.answered(4 * S)
     before = liveness.is_silent(8 * S)
@@ -78,7 +78,7 @@ def test_answers_put_silence_off_until_the_first_data_only() -> None:
     st.lists(st.tuples(st.integers(0, 4 * S), st.sampled_from(["data", "answer", "acknowledged", "look"])))
 )
 def test_live_and_stale_follow_from_the_time_of_the_last_data(steps: list[tuple[int, str]]) -> None:
-    """Looked at often, a connection is stale when data is missing for 5 s, and live again with the next."""
+    """Checked often, a connection is stale after 5 s without data, and live again with the next."""
     liveness, now, data, heard = opened(), 0, None, 0
     for pause, what in steps:
         now += pause

@@ -1,4 +1,4 @@
-"""Handlers are found by their file's name; what is wrong with one is said in one line."""
+"""Handlers are found by their file's name; errors are one line."""
 
 from __future__ import annotations
 
@@ -69,19 +69,19 @@ class Reader: pass
 
 
 def handler(folder: Path, name: str, text: str = NEW_VENUE) -> Path:
-    """Write a handler into `folder`; names differ between tests, as modules are imported once."""
+    """Write a handler into `folder`; names differ between tests, because modules are imported once."""
     (folder / f"{name}.py").write_text(text)
     return folder
 
 
 def settings(**given: Any) -> Any:
-    """Make settings; `options` are those of handlers."""
+    """Create settings; `options` are those of handlers."""
     options = given.pop("options", {})
     return load(given).model_copy(update={"handler_options": options})
 
 
 def test_files_are_the_registration(tmp_path: Path) -> None:
-    """Every file of the two folders is a handler, the project's own first; names with _ are none."""
+    """Every file of the two folders is a handler, the project's own first, except names with _."""
     handler(tmp_path, "venue_a")
     handler(tmp_path, "binance", "raise SystemError")
     handler(tmp_path, "_private")
@@ -94,14 +94,14 @@ def test_files_are_the_registration(tmp_path: Path) -> None:
 
 
 def test_unknown_handler_lists_the_known_ones() -> None:
-    """A name that is none gets the known names, and the one that was probably meant."""
+    """The error lists the known names, and the one that was probably meant."""
     with pytest.raises(UnknownHandlerError) as near:
         load_source("binanse", None, {})
     with pytest.raises(UnknownHandlerError) as far:
         load_source("zzz", None, {})
 
     assert str(near.value) == (
-        "sources: 'binanse' is no handler; did you mean binance? "
+        "sources: 'binanse' is not a handler; did you mean binance? "
         f"known: {', '.join(sorted(known_handlers()))}"
     )
     assert "did you mean" not in str(far.value)
@@ -116,7 +116,7 @@ def test_unknown_handler_lists_the_known_ones() -> None:
     ],
 )
 def test_broken_handler_is_not_unknown(tmp_path: Path, name: str, text: str) -> None:
-    """A handler that cannot be imported says so, with its file and the error, each time it is asked for."""
+    """A handler that cannot be imported is reported with its file and the error, each time."""
     folder = handler(tmp_path, name, text)
     for _ in range(2):
         with pytest.raises(BrokenHandlerError, match="cannot be imported") as error:
@@ -127,7 +127,7 @@ def test_broken_handler_is_not_unknown(tmp_path: Path, name: str, text: str) -> 
 
 
 def test_missing_parts_are_named(tmp_path: Path) -> None:
-    """A module that lacks what the source interface asks for is told what."""
+    """The error names the parts that a module does not define."""
     folder = handler(tmp_path, "half_venue", "URLS = []\ndef venue_id(pair): return None\n")
 
     with pytest.raises(BrokenHandlerError, match="does not define Reader, pair_of"):
@@ -142,7 +142,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         ('Instrument("btcusdt", "BTC", "USDT")', True),
     ],
 )
-def test_symbol_is_real_or_synthetic_for_good(tmp_path: Path, instrument: str, synthetic: bool) -> None:
+def test_symbol_is_either_real_or_synthetic(tmp_path: Path, instrument: str, synthetic: bool) -> None:
     """No venue carries a reserved symbol, and no synthetic source a real instrument."""
     name = f"odd_{abs(hash(instrument)) % 10**9}"
     text = (
@@ -156,7 +156,7 @@ def test_symbol_is_real_or_synthetic_for_good(tmp_path: Path, instrument: str, s
 
 
 async def test_new_venue_is_one_file(tmp_path: Path) -> None:
-    """A handler in a folder of one's own is loaded by its name and serves, with its own settings."""
+    """A handler in the user's own folder is loaded by its name and serves, with its own settings."""
     async with FakeBinance(["btcusdt"]) as fake:
         given: dict[str, Any] = {
             "sources": "my_venue",
@@ -170,12 +170,12 @@ async def test_new_venue_is_one_file(tmp_path: Path) -> None:
 
             assert source.options == {"greeting": "good day"}
             assert source.limits.keepalive == Keepalive(None, 7.0)
-            assert source.found == str(tmp_path / "my_venue.py")
+            assert source.location == str(tmp_path / "my_venue.py")
             assert fake.violations == []
 
 
-def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
-    """A folder that is none is a wrong setting."""
+def test_handlers_folder_must_exist(tmp_path: Path) -> None:
+    """A missing folder is a wrong setting."""
     with pytest.raises(SettingError, match=r"handlers_dir: .* is not a folder"):
         load_sources(settings(handlers_dir=tmp_path / "missing"))
 
@@ -207,25 +207,37 @@ def test_handlers_folder_must_be_there(tmp_path: Path) -> None:
         (
             "binance",
             {"binance": {"url": "ws://a..b:80"}},
-            "CRYPTO_STREAM_BINANCE_URL: .*is no name of a host",
+            "CRYPTO_STREAM_BINANCE_URL: .*is not a host name",
         ),
-        ("binance", {"binance": {"url": f"ws://{'x' * 64}.org"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
-        ("binance", {"binance": {"url": "ws://10.0.0.300:80"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
-        ("binance", {"binance": {"url": "ws://[::1::2]:80"}}, "CRYPTO_STREAM_BINANCE_URL: .*no name of"),
-        ("binance", {"binance": {"rest_url": "http://.a"}}, "CRYPTO_STREAM_BINANCE_REST_URL: .*no name of"),
+        (
+            "binance",
+            {"binance": {"url": f"ws://{'x' * 64}.org"}},
+            "CRYPTO_STREAM_BINANCE_URL: .*not a host name",
+        ),
+        (
+            "binance",
+            {"binance": {"url": "ws://10.0.0.300:80"}},
+            "CRYPTO_STREAM_BINANCE_URL: .*not a host name",
+        ),
+        ("binance", {"binance": {"url": "ws://[::1::2]:80"}}, "CRYPTO_STREAM_BINANCE_URL: .*not a host name"),
+        (
+            "binance",
+            {"binance": {"rest_url": "http://.a"}},
+            "CRYPTO_STREAM_BINANCE_REST_URL: .*not a host name",
+        ),
         (
             "binance",
             {"binance": {"rest_url": "ws://x:1"}},
             "CRYPTO_STREAM_BINANCE_REST_URL: .*https://host:port",
         ),
         ("synthetic", {"synthetic": {"eurusd_price": "cheap"}}, "CRYPTO_STREAM_SYNTHETIC"),
-        ("binance,okx,binance", {}, "sources: binance stands there twice"),
+        ("binance,okx,binance", {}, "sources: binance is given twice"),
     ],
 )
 def test_wrong_settings_of_handlers_are_one_line(
     sources: str, options: dict[str, dict[str, str]], message: str
 ) -> None:
-    """What is wrong with a handler's settings is named with setting, value and what is allowed."""
+    """The error names setting, value and what is allowed."""
     with pytest.raises(SettingError, match=message) as error:
         load_sources(settings(sources=sources, options=options))
 
@@ -250,9 +262,9 @@ def test_addresses_that_are_allowed(url: str) -> None:
 
 
 def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
-    """Two replays of one venue would be one source; beside the venue itself one is fine."""
+    """Two replays of one venue would have the same name; a replay and the venue itself are fine."""
     file = recording(tmp_path / "f", [])
-    with pytest.raises(UsageError, match="replay:binance stands there twice"):
+    with pytest.raises(UsageError, match="replay:binance is given twice"):
         load_sources(settings(sources=f"replay:binance:{file},replay:binance:{file}"))
     names = [source.name for source in load_sources(settings(sources=f"binance,replay:binance:{file}"))]
 
@@ -264,17 +276,17 @@ def test_two_recordings_of_one_venue_are_one_too_many(tmp_path: Path) -> None:
     [
         ("URLS = 5", "URLS must be a list of addresses"),
         ("INSTRUMENTS = ['x']", "INSTRUMENTS must be a list of Instrument"),
-        ("RULES = {'x': '0.1'}", "RULES must map symbols to Rules"),
+        ("RULES = {'x': '0.1'}", "RULES must be a dict of symbols and Rules"),
         ("Reader = 1", "Reader must be a function"),
         ("LIMITS = 5", "LIMITS must be made by Limits"),
         (
             "from crypto_stream.feed.handler import Limits\nLIMITS = Limits(frame_bytes=17 * 1024 * 1024)",
-            "frame_bytes of LIMITS must be above 0, at most 16,777,216",
+            "frame_bytes of LIMITS must be above 0 and at most 16,777,216",
         ),
     ],
 )
 def test_handler_of_the_wrong_kind_is_one_line(tmp_path: Path, line: str, message: str) -> None:
-    """A handler whose parts are not what the source interface says is refused with the part's name."""
+    """The error names the part that does not have the required type."""
     text = f"{BARE_VENUE}{line}\n"
     folder = handler(tmp_path, f"wrong{abs(hash(line))}", text)
     with pytest.raises(BrokenHandlerError, match=message):
@@ -282,7 +294,7 @@ def test_handler_of_the_wrong_kind_is_one_line(tmp_path: Path, line: str, messag
 
 
 def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
-    """CRYPTO_STREAM_MY_VENUE_URL is the address of `my_venue`, though it could be read otherwise."""
+    """CRYPTO_STREAM_MY_VENUE_URL is the address of `my_venue`, although it is ambiguous."""
     folder = handler(tmp_path, "my_venue", BARE_VENUE)
     chosen = load({"sources": "my_venue", "handlers_dir": str(folder)})
     chosen = chosen.model_copy(update={"handler_options": {"my": {"venue_url": "ws://127.0.0.1:5"}}})
@@ -294,14 +306,14 @@ def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("bridge:one", "'bridge' is no kind of source; known: replay:…"),
-        (":x", "'' is no kind of source"),
+        ("bridge:one", "'bridge' is not a kind of source; known: replay:…"),
+        (":x", "'' is not a kind of source"),
         ("replay:", "write replay:VENUE:FILE"),
         ("replay:binance", "write replay:VENUE:FILE"),
         ("replay:binance:", "write replay:VENUE:FILE"),
     ],
 )
 def test_a_source_is_named_by_its_handler_or_by_its_kind(word: str, message: str) -> None:
-    """Anything else is one line that says what there is."""
+    """For anything else, one line lists what there is."""
     with pytest.raises(SettingError, match=re.escape(message)):
         load_sources(load({"sources": word}))

@@ -1,4 +1,4 @@
-"""What a person says of one venue: pairs left out of it, and currencies that it calls otherwise."""
+"""Settings of one venue: excluded pairs, and currencies with other names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ TRADE = '{"e":"aggTrade","E":1,"s":"NEIROCTOUSDT","a":1,"p":"1","q":"1","T":1}'
 FRAME = f'{{"stream":"neiroctousdt@aggTrade","data":{TRADE}}}'
 
 
-def told(fake: FakeBinance | FakeOKX, **more: str) -> dict[str, str]:
-    """Make the options of a fake venue's handler."""
+def options_of(fake: FakeBinance | FakeOKX, **more: str) -> dict[str, str]:
+    """Return the options of a fake venue's handler."""
     return {"url": fake.url, "rest_url": fake.rest_url, **more}
 
 
-async def test_a_currency_by_another_name_is_asked_for_so_and_served_as_ours() -> None:
-    """The venue hears its own name in every request; quotes, rules and refusals come back under ours."""
+async def test_a_renamed_currency_is_subscribed_by_its_name_and_served_by_ours() -> None:
+    """Requests contain the venue's name; quotes, rules and refusals have ours."""
     async with FakeBinance(["NEIROCTO-USDT", "btcusdt"]) as binance:
-        options = {"binance": told(binance, names="NEIRO=NEIROCTO")}
+        options = {"binance": options_of(binance, names="NEIRO=NEIROCTO")}
         async with assembled(
             sources="binance", pairs="NEIRO-USDT,btcusdt,gone-usdt", handler_options=options
         ) as feed:
@@ -46,8 +46,8 @@ async def test_a_currency_by_another_name_is_asked_for_so_and_served_as_ours() -
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_a_list_with_both_coins_ours_is_the_one_that_was_named(order: int) -> None:
-    """In whatever order they stand there; two that changed names with each other are both found."""
+def test_in_a_list_with_both_coins_ours_is_the_configured_one(order: int) -> None:
+    """In any order; two currencies with swapped names are both found."""
     listed = [Listed("NEIROCTOUSDT", "NEIROCTO", "USDT"), Listed("NEIROUSDT", "NEIRO", "USDT")][::order]
     one = Names("venue", lambda _: None, [pair("NEIRO-USDT")], {"NEIRO": "NEIROCTO"})
     both = Names(
@@ -56,8 +56,8 @@ def test_of_a_list_with_both_coins_ours_is_the_one_that_was_named(order: int) ->
         [pair("NEIRO-USDT"), pair("NEIROCTO-USDT")],
         {"NEIRO": "NEIROCTO", "NEIROCTO": "NEIRO"},
     )
-    found = one.take(listed)
-    both.take(listed)
+    found = one.learn(listed)
+    both.learn(listed)
 
     assert {symbol: each.id for symbol, each in found.items()} == {PAIR: "NEIROCTOUSDT"}
     assert one.id_of(PAIR) == "NEIROCTOUSDT"
@@ -65,9 +65,9 @@ def test_of_a_list_with_both_coins_ours_is_the_one_that_was_named(order: int) ->
 
 
 async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
-    """A venue may trade both; what it calls as we call ours is another coin there."""
+    """A venue may trade both; its coin with our name is another coin."""
     async with FakeBinance(["NEIROCTO-USDT", "NEIRO-USDT"]) as binance:
-        options = {"binance": told(binance, names="NEIRO=NEIROCTO")}
+        options = {"binance": options_of(binance, names="NEIRO=NEIROCTO")}
         async with assembled(sources="binance", pairs="NEIRO-USDT", handler_options=options) as feed:
             await until(lambda: feed.serving(PAIR) == "binance")
             for client in binance.clients:
@@ -79,10 +79,10 @@ async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
             assert all(getattr(event, "price", None) != "77.00000000" for _, event in feed.events)
 
 
-async def test_a_pair_left_out_of_a_venue_is_not_asked_of_it() -> None:
-    """The others carry it; the venue carries the rest."""
+async def test_an_excluded_pair_is_not_subscribed() -> None:
+    """Other venues carry it; this venue carries the rest."""
     async with FakeBinance([PAIR, "btcusdt"]) as binance, FakeOKX([PAIR, "btcusdt"]) as okx:
-        options = {"binance": told(binance), "okx": told(okx, without="NEIRO-USDT")}
+        options = {"binance": options_of(binance), "okx": options_of(okx, without="NEIRO-USDT")}
         async with assembled(
             sources="binance,okx", pairs="NEIRO-USDT,btcusdt", handler_options=options
         ) as feed:
@@ -95,7 +95,7 @@ async def test_a_pair_left_out_of_a_venue_is_not_asked_of_it() -> None:
 def test_both_can_be_written_in_the_file_and_in_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tables and lists in the file, text in the environment."""
+    """As tables and lists in the file, as text in the environment."""
     file = tmp_path / "crypto_stream.toml"
     file.write_text('[binance.names]\nNEIRO = "NEIROCTO"\nBTC = "XBT"\n[okx]\nwithout = ["NEIRO-USDT"]\n')
     monkeypatch.setenv("CRYPTO_STREAM_OKX_NAMES", "NEIRO=NEIROETH")
@@ -114,8 +114,8 @@ def test_both_can_be_written_in_the_file_and_in_the_environment(
         ({"without": "b%c"}, "'b%c' is not a pair"),
     ],
 )
-def test_what_is_no_name_is_one_line(options: dict[str, str], said: str) -> None:
-    """The setting, the value, what to write."""
+def test_an_invalid_name_is_one_line(options: dict[str, str], said: str) -> None:
+    """The setting, the value, and what to write."""
     chosen = load({"sources": "binance"}).model_copy(update={"handler_options": {"binance": options}})
     with pytest.raises(SettingError, match=r"^CRYPTO_STREAM_BINANCE_(NAMES|WITHOUT): ") as error:
         load_sources(chosen)
@@ -123,8 +123,8 @@ def test_what_is_no_name_is_one_line(options: dict[str, str], said: str) -> None
     assert said in str(error.value)
 
 
-def test_two_pairs_of_one_name_there_are_one_line() -> None:
-    """Which of them its frames are about could not be told."""
+def test_two_pairs_with_one_id_are_one_line() -> None:
+    """Frames could not be attributed to one of them."""
     chosen = load({"sources": "binance", "pairs": "NEIRO-USDT,NEIROCTO-USDT"})
     chosen = chosen.model_copy(update={"handler_options": {"binance": {"names": "NEIRO=NEIROCTO"}}})
     bans: dict[str, int] = {}
@@ -133,7 +133,7 @@ def test_two_pairs_of_one_name_there_are_one_line() -> None:
 
 
 async def test_a_recording_is_read_by_its_venues_names(tmp_path: Path) -> None:
-    """What was recorded under the venue's name is shown under ours."""
+    """Data recorded under the venue's name is shown under ours."""
     file = recording(tmp_path / "frames.jsonl", [(None, FRAME)])
     options = {"binance": {"names": "NEIRO=NEIROCTO"}}
     named: dict[str, Any] = {"handler_options": options, "explicit_pairs": False}

@@ -1,4 +1,4 @@
-"""Opening a venue's WebSocket against servers and networks that do not behave."""
+"""Opening a venue's WebSocket against misbehaving servers and networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAIT_S = 5.0 * SCALE
 
 @contextlib.asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[str]:
-    """Serve fixed bytes, one answer a connection, the last one again and again; yields the address."""
+    """Serve fixed bytes, one answer per connection, repeating the last one; yields the address."""
     left = list(answers)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,8 +55,8 @@ def _redirect(*places: str, status: str = "302 Found") -> bytes:
         (b"", "no connection: "),
     ],
 )
-async def test_an_odd_answer_is_one_line_of_the_venue(answer: bytes, says: str) -> None:
-    """Whatever answers the handshake is a VenueError with a reason, never another exception."""
+async def test_an_unexpected_answer_is_a_venue_error(answer: bytes, says: str) -> None:
+    """Any answer to the handshake is a VenueError with a reason, never another exception."""
     async with answering(answer) as url:
         with pytest.raises(VenueError) as caught:
             await open_socket(url, connect_s=_WAIT_S)
@@ -73,15 +73,15 @@ async def test_a_redirect_on_the_same_host_is_followed() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..example", "x" * 64 + ".example", "xn--\u00e4\u00e4.example"])
-async def test_a_name_that_dns_cannot_carry_is_one_line(host: str) -> None:
-    """The codec's error is the venue's reason."""
+async def test_an_invalid_dns_name_is_one_line(host: str) -> None:
+    """The codec's error is the reason."""
     with pytest.raises(VenueError, match="no connection: "):
         await open_socket(f"ws://{host}:1/", connect_s=_WAIT_S)
 
 
 @contextlib.contextmanager
 def dead_ipv6(port: int) -> Iterator[None]:
-    """Let [::1]:`port` swallow every attempt to connect: a full queue that nobody empties."""
+    """Let [::1]:`port` ignore every attempt to connect, with a full queue."""
     with contextlib.ExitStack() as kept:
         dead = kept.enter_context(socket.socket(socket.AF_INET6))
         dead.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,8 +95,8 @@ def dead_ipv6(port: int) -> Iterator[None]:
         yield
 
 
-async def test_a_dead_ipv6_address_keeps_no_venue_away() -> None:
-    """A host whose IPv6 address swallows everything is reached at its IPv4 address."""
+async def test_a_dead_ipv6_address_is_no_obstacle() -> None:
+    """A host whose IPv6 address does not answer is reached at its IPv4 address."""
     async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         with dead_ipv6(port):
@@ -108,7 +108,7 @@ async def test_a_dead_ipv6_address_keeps_no_venue_away() -> None:
 
 
 async def test_a_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason tells a proxy's failure from the venue's."""
+    """The reason distinguishes a proxy's failure from the venue's."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -120,7 +120,7 @@ async def test_a_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_venue_is_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy is asked for the venue's host and port, and carries what both say."""
+    """The proxy is asked for the venue's host and port, and relays both directions."""
     asked: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,8 +139,8 @@ async def test_a_venue_is_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatc
     assert read == [b"hi"]
 
 
-async def test_compression_that_nobody_asked_for_is_no_connection() -> None:
-    """A venue that compresses all the same is refused: nothing of it is unpacked."""
+async def test_unrequested_compression_is_refused() -> None:
+    """A venue that compresses anyway is refused: nothing is decompressed."""
     extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
     async def compress(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,7 +153,7 @@ async def test_compression_that_nobody_asked_for_is_no_connection() -> None:
 
 
 async def test_a_flood_of_pings_ends_the_connection() -> None:
-    """A venue that pings without reading our pongs costs us a bounded memory, and itself the connection."""
+    """A venue that pings without reading our pongs costs bounded memory, and loses the connection."""
     flood = b"\x89\x7d" + b"p" * 125
 
     async def ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

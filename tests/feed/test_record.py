@@ -1,4 +1,4 @@
-"""Recordings: raw frames as they came, in a file of their own, that play back to the same book."""
+"""Recordings: raw frames in a new file, which replay to the same book."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VALUES = (
 
 
 def test_lines_are_time_kind_and_text(tmp_path: Path) -> None:
-    """Each line is [seconds, kind, text] with the text exactly as it was; only received frames count."""
+    """Each line is [seconds, kind, text] with the exact text; only received frames count."""
     begun = time.time()
     with FileRecorder(tmp_path / "f") as recorder:
         recorder.write("connect", "ws://host")
@@ -51,8 +51,8 @@ def test_lines_are_time_kind_and_text(tmp_path: Path) -> None:
     assert [recorded.frame for recorded in read(tmp_path / "f")] == [None, 'p\u00f6ng "\n'.encode()]
 
 
-def test_binary_frames_are_kept_whole(tmp_path: Path) -> None:
-    """Any bytes are read back as they came."""
+def test_binary_frames_are_recorded_exactly(tmp_path: Path) -> None:
+    """Any bytes are read back unchanged."""
     frames = [b"\x1f\x8b\x08\x00", b"", "é".encode(), bytes(range(256))]
     with FileRecorder(tmp_path / "f") as recorder:
         for frame in frames:
@@ -62,7 +62,7 @@ def test_binary_frames_are_kept_whole(tmp_path: Path) -> None:
 
 
 def test_no_recording_is_overwritten(tmp_path: Path) -> None:
-    """A file that exists is refused and left as it is; so is a place where none can be."""
+    """An existing file is refused and not changed; so is a place that cannot be written."""
     (tmp_path / "f").write_text("precious")
     with pytest.raises(RecordingError, match="exists already"):
         FileRecorder(tmp_path / "f")
@@ -74,7 +74,7 @@ def test_no_recording_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
 async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_path: Path) -> None:
-    """What was recorded of a venue, asking and answers too, plays back to the same values."""
+    """A recording with requests and acknowledgements replays to the same values."""
     file = tmp_path / "recorded.ndjson"
     async with kind(SYMBOLS) as fake:
         with FileRecorder(file) as recorder:
@@ -99,8 +99,8 @@ async def test_recording_plays_back_to_the_same_book(kind: type[FakeVenue], tmp_
     assert kinds.count("recv") == received
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    """What cannot be written ends the recording with one line that names the file."""
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+    """A write error ends the recording with one line that names the file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:

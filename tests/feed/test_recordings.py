@@ -1,4 +1,4 @@
-"""Recordings played back: the same frames through the same parser, counted once, over at the end."""
+"""Replay of recordings: the same frames through the same parser, counted once, ended at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACK = '{"result":null,"id":1}'
 
 
 def top(symbol: str, key: int, bid: str = "0.000000454", ask: str = "0.000000460") -> str:
-    """Write a bookTicker frame as Binance does."""
+    """Return a bookTicker frame as Binance sends it."""
     return TOP % (symbol, key, symbol.upper(), bid, ask)
 
 
@@ -39,7 +39,7 @@ FRAMES: list[tuple[float | None, str]] = [
 
 @pytest.mark.parametrize("speed", ["recorded", "full"])
 async def test_recording_plays_to_its_end_and_stays_there(tmp_path: Path, speed: str) -> None:
-    """At either speed every frame is counted once, the newest values stand, then the source has ended."""
+    """At either speed every frame is counted once, the newest values remain, and the source has ended."""
     file = recording(tmp_path / "some.ndjson", FRAMES)
     begun = time.monotonic()
     async with assembled(sources=f"replay:binance:{file}", replay_speed=speed, explicit_pairs=False) as feed:
@@ -63,7 +63,7 @@ async def test_recording_plays_to_its_end_and_stays_there(tmp_path: Path, speed:
 
 
 async def test_recording_without_times_plays_at_once(tmp_path: Path) -> None:
-    """Where the file has no times, recorded speed is full speed."""
+    """Without times in the file, recorded speed is full speed."""
     frames = [(None, top("btcusdt", key)) for key in range(1, 1001)]
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
         await until(lambda: feed.state(NAME) == "ended")
@@ -72,7 +72,7 @@ async def test_recording_without_times_plays_at_once(tmp_path: Path) -> None:
 
 
 async def test_pause_of_a_recording_ends_nothing(tmp_path: Path) -> None:
-    """A recorded silence is stale while it lasts; the recording plays on, once, without a reconnect."""
+    """A recorded silence is stale while it lasts; the replay continues, without a reconnect."""
     frames = [(1000.0, top("btcusdt", 1)), (1000.0 + 3.5 * STALE_S, top("btcusdt", 2))]
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
         await until(lambda: feed.state(NAME) == "stale")
@@ -85,7 +85,7 @@ async def test_pause_of_a_recording_ends_nothing(tmp_path: Path) -> None:
 
 
 async def test_an_announced_shutdown_is_played_like_any_frame(tmp_path: Path) -> None:
-    """A recording that holds an announcement is played once: it has nowhere to move to."""
+    """A recording with an announcement is replayed once: there is nowhere to move."""
     notice = '{"e":"serverShutdown","E":1770123456789}'
     frames = [(None, top("btcusdt", 1)), (None, notice), (None, top("btcusdt", 2))]
     async with assembled(sources=f"replay:binance:{recording(tmp_path / 'f', frames)}") as feed:
@@ -95,7 +95,7 @@ async def test_an_announced_shutdown_is_played_like_any_frame(tmp_path: Path) ->
         assert line.status(0, pin=None, serving=0).frames == {"bookTicker": 2, "moving": 1}
 
 
-async def test_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
+async def test_compressed_recording_is_read(tmp_path: Path) -> None:
     """A name that ends in .gz is read through gzip."""
     plain = recording(tmp_path / "plain", FRAMES)
     packed = tmp_path / "packed.ndjson.gz"
@@ -108,7 +108,7 @@ async def test_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 async def test_instruments_are_those_of_the_recording(tmp_path: Path) -> None:
-    """Without named pairs every instrument of the file is there, in order, and no other."""
+    """Without configured pairs all instruments of the file exist, in order, and no others."""
     file = recording(tmp_path / "f", FRAMES)
     chosen = settings(sources=f"replay:binance:{file}")
     async with assembled(sources=f"replay:binance:{file}", explicit_pairs=False) as feed:
@@ -125,7 +125,7 @@ async def test_instruments_are_those_of_the_recording(tmp_path: Path) -> None:
 
 
 async def test_only_named_pairs_are_published_of_a_recording(tmp_path: Path) -> None:
-    """Pairs that a person named limit what is published; a named one not in the file has no source."""
+    """Configured pairs limit what is published; one that is not in the file has no source."""
     file = recording(tmp_path / "f", FRAMES)
     async with assembled(sources=f"replay:binance:{file}", pairs="ETH-BTC,xrpusdt") as feed:
         await until(lambda: feed.state(NAME) == "ended")
@@ -135,7 +135,7 @@ async def test_only_named_pairs_are_published_of_a_recording(tmp_path: Path) -> 
 
 
 async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
-    """Frames of swaps and options are counted under not_asked, and are no instruments."""
+    """Frames of swaps and options are counted under not_asked, and create no instruments."""
     swap = '{"arg":{"channel":"tickers","instId":"BTC-USDT-SWAP"},"data":[{}]}'
     trade = (
         '{"arg":{"channel":"trades","instId":"BTC-USDT"},'
@@ -162,7 +162,7 @@ async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
     ],
 )
 def test_bad_line_is_named(tmp_path: Path, content: bytes, place: str) -> None:
-    """A file that is no recording is refused with its name and the number of the line."""
+    """A file that is not a recording is refused with its name and the line number."""
     file = tmp_path / "bad.ndjson"
     file.write_bytes(content)
 
@@ -176,7 +176,7 @@ def test_bad_line_is_named(tmp_path: Path, content: bytes, place: str) -> None:
     ids=["not gzip", "cut"],
 )
 def test_bad_compression_is_one_line(tmp_path: Path, content: bytes) -> None:
-    """What cannot be decompressed, or only in part, is refused with the file's name."""
+    """A file that cannot be decompressed, or only in part, is refused with its name."""
     file = tmp_path / "bad.ndjson.gz"
     file.write_bytes(content)
 
@@ -196,7 +196,7 @@ def test_bad_compression_is_one_line(tmp_path: Path, content: bytes) -> None:
 def test_a_recording_without_an_instrument_is_one_line(
     tmp_path: Path, frames: list[tuple[float | None, str]], says: str
 ) -> None:
-    """A file of another venue, or an empty one, is refused: an empty board would tell nobody why."""
+    """A file of another venue, or an empty one, is refused: an empty board would be unexplained."""
     (source,) = load_sources(settings(sources=f"replay:okx:{recording(tmp_path / 'f', frames)}"))
     assert isinstance(source, Recording)
 
@@ -206,7 +206,7 @@ def test_a_recording_without_an_instrument_is_one_line(
 
 
 def test_missing_recording_is_refused_at_the_start(tmp_path: Path) -> None:
-    """A file that is not there, or a folder, is one line that names it."""
+    """A missing file, or a folder, is one line that names it."""
     for name in ("missing", ""):
         with pytest.raises(RecordingError, match="cannot be read"):
             load_sources(settings(sources=f"replay:binance:{tmp_path / name}"))
@@ -223,7 +223,7 @@ def test_only_a_venue_can_be_replayed(tmp_path: Path) -> None:
     """A source without a parser has no recordings."""
     file = recording(tmp_path / "f", [])
 
-    with pytest.raises(RecordingError, match="'synthetic' is no venue"):
+    with pytest.raises(RecordingError, match="'synthetic' is not a venue"):
         load_sources(settings(sources=f"replay:synthetic:{file}"))
 
 
@@ -244,7 +244,7 @@ OKX_DAY = (
 async def test_recording_in_another_unit_of_time_gives_prices(
     tmp_path: Path, venue: str, per_ms: int
 ) -> None:
-    """Times in microseconds or nanoseconds are brought to ms, for every venue alike."""
+    """Times in microseconds or nanoseconds are converted to ms, for every venue."""
     at = 1_770_000_000_000
     first, then = at * per_ms, (at + 1_000) * per_ms
     frames = {

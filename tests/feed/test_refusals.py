@@ -1,4 +1,4 @@
-"""What a refused upgrade means: how long to stay away, from which hosts."""
+"""Refused upgrades: how long to wait, and for which hosts."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ VENUES_DATE = "Wed, 21 Oct 2026 07:27:50 GMT"
         (429, {"Retry-After": "0"}, 30, False, False),
     ],
 )
-def test_refusals_that_say_when_to_come_back(
+def test_refusals_with_a_delay(
     status: int, headers: dict[str, str], seconds: float, next_host: bool, breaker: bool
 ) -> None:
-    """A stated time is obeyed, up to three days; without one each status has its own."""
+    """A stated time is respected, up to three days; otherwise each status has its own."""
     error = refusal(status, headers, NOW_S)
 
     assert isinstance(error, RetryLaterError)
@@ -52,8 +52,8 @@ def test_refusals_that_say_when_to_come_back(
 
 
 @given(st.text(), st.text(), st.sampled_from([429, 503]))
-def test_whatever_a_venue_says_of_time_is_read_or_left(after: str, date: str, status: int) -> None:
-    """Nonsense never stops a feed, and never for longer than three days."""
+def test_any_retry_after_is_parsed_or_ignored(after: str, date: str, status: int) -> None:
+    """Invalid values never stop a feed, and no value for longer than three days."""
     error = refusal(status, {"Retry-After": after, "Date": date}, NOW_S)
 
     assert not isinstance(error, RetryLaterError) or 0 < error.seconds <= 3 * 24 * 3600
@@ -61,7 +61,7 @@ def test_whatever_a_venue_says_of_time_is_read_or_left(after: str, date: str, st
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 503])
 def test_other_refusals_are_ordinary_failures(status: int) -> None:
-    """What says nothing of time is tried again with the usual delays."""
+    """Refusals without a time are retried with the usual delays."""
     error = refusal(status, {}, NOW_S)
 
     assert type(error) is VenueError

@@ -1,4 +1,4 @@
-"""A venue's REST answers are bounded in bytes, unpacked bytes and time."""
+"""Limits of REST responses: bytes, decompressed bytes and time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 100_000
 
 @contextlib.asynccontextmanager
 async def answering(head: str, body: bytes, *, endless: bool = False) -> AsyncIterator[str]:
-    """Serve one fixed answer, its body again and again where it is `endless`; yields the base address."""
+    """Serve one fixed response, repeating its body if `endless`; yields the base address."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -36,20 +36,20 @@ async def answering(head: str, body: bytes, *, endless: bool = False) -> AsyncIt
 
 
 async def _get(url: str, timeout_s: float = 5.0 * SCALE) -> httpx.Response:
-    async with rest_client(url, timeout_s=timeout_s, most_bytes=_MOST) as http:
+    async with rest_client(url, timeout_s=timeout_s, max_bytes=_MOST) as http:
         return await http.get("/list")
 
 
-async def test_an_answer_without_end_is_refused() -> None:
-    """The bytes that are kept are bounded, whatever the venue announces."""
+async def test_an_endless_response_is_refused() -> None:
+    """The number of bytes is limited, whatever the venue announces."""
     async with answering("200 OK", b"x" * 10_000, endless=True) as url:
         with pytest.raises(httpx.HTTPError, match="more than 100,000 bytes"):
             await _get(url)
 
 
 @pytest.mark.parametrize("nested", [False, True])
-async def test_a_packed_bomb_is_refused(nested: bool) -> None:
-    """What is small on the way and large unpacked counts by its size unpacked."""
+async def test_a_compression_bomb_is_refused(nested: bool) -> None:
+    """The decompressed size counts."""
     bomb = gzip.compress(b"\0" * 50_000_000)
     body = b"\0" * 200_000 if nested else bomb
     packed = gzip.compress(body) if nested else bomb
@@ -58,8 +58,8 @@ async def test_a_packed_bomb_is_refused(nested: bool) -> None:
             await _get(url)
 
 
-async def test_an_answer_that_drips_is_given_up() -> None:
-    """The time counts for the whole answer, not from byte to byte."""
+async def test_a_slow_response_times_out() -> None:
+    """The time limit is for the complete response, not for each byte."""
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -70,7 +70,7 @@ async def test_an_answer_that_drips_is_given_up() -> None:
             await asyncio.sleep(0.02)
 
     async with conversing(drip) as port:
-        with pytest.raises(httpx.HTTPError, match="no whole answer within"):
+        with pytest.raises(httpx.HTTPError, match="no complete response within"):
             await _get(f"http://127.0.0.1:{port}", timeout_s=0.3)
 
 
@@ -83,8 +83,8 @@ async def test_an_answer_that_drips_is_given_up() -> None:
         ("GZIP", gzip.compress(b'{"a":1}', mtime=0)),
     ],
 )
-async def test_what_was_asked_for_is_unpacked(encoding: str, packed: bytes) -> None:
-    """A packed answer reads as a plain one."""
+async def test_compressed_responses_are_decompressed(encoding: str, packed: bytes) -> None:
+    """They read like uncompressed ones."""
     head = (
         f"200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {encoding}\r\nX-Seen: 1\r\nX-Seen: 2"
     )
@@ -97,18 +97,16 @@ async def test_what_was_asked_for_is_unpacked(encoding: str, packed: bytes) -> N
 
 @pytest.mark.parametrize(
     ("encoding", "body", "says"),
-    [("gzip", b"no gzip at all", "damaged"), ("br", b"abc", "'br', which was not asked for")],
+    [("gzip", b"no gzip at all", "damaged"), ("br", b"abc", "unsupported encoding 'br'")],
 )
-async def test_what_cannot_be_unpacked_is_an_error_of_the_venue(
-    encoding: str, body: bytes, says: str
-) -> None:
-    """It costs that answer, as any other failure of HTTP."""
+async def test_damaged_compression_is_an_http_error(encoding: str, body: bytes, says: str) -> None:
+    """It fails that response, like any other HTTP error."""
     async with answering(f"200 OK\r\nContent-Encoding: {encoding}", body) as url:
         with pytest.raises(httpx.HTTPError, match=says):
             await _get(url)
 
 
-async def test_a_proxy_that_cannot_be_used_is_an_error_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unusable_proxy_is_an_http_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """No ImportError: one line that says what to do."""
     monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
     with pytest.raises(httpx.HTTPError, match="packages are missing"):

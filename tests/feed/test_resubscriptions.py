@@ -1,4 +1,4 @@
-"""When what gives nothing is asked for anew: always again, never in a storm."""
+"""Resubscription to instruments without data: without end, never in a storm."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SYMBOLS = st.lists(st.integers(0, 60).map(str), min_size=1, max_size=60, unique=
 
 
 @given(SYMBOLS, st.sets(st.integers(0, 60).map(str)))
-def test_everything_without_data_is_asked_for_again_for_ever(symbols: list[str], silent: set[str]) -> None:
-    """Each at least every ten minutes; what gives data never; at most 20 in ten seconds."""
+def test_everything_without_data_is_requested_without_end(symbols: list[str], silent: set[str]) -> None:
+    """Each at least every ten minutes; never after data; at most 20 in ten seconds."""
     resubscriptions = Resubscriptions()
     resubscriptions.requested(symbols, 0)
     for symbol in set(symbols) - silent:
@@ -28,7 +28,7 @@ def test_everything_without_data_is_asked_for_again_for_ever(symbols: list[str],
         assert all(second - at <= 600 for at in last.values())
 
 
-def test_the_waits_grow() -> None:
+def test_the_delays_grow() -> None:
     """30 s, a minute, two, four, then every five minutes."""
     resubscriptions = Resubscriptions()
     resubscriptions.requested(["a"], 0)
@@ -37,8 +37,8 @@ def test_the_waits_grow() -> None:
     assert asked == [30, 90, 210, 450, 750, 1050, 1350]
 
 
-def test_a_passing_refusal_is_soon_over() -> None:
-    """2 s, 4 s and so on while it goes on; all of a request at once."""
+def test_a_temporary_refusal_is_retried_soon() -> None:
+    """After 2 s, 4 s and so on while it lasts; all of a request at once."""
     resubscriptions = Resubscriptions()
     symbols = [str(number) for number in range(100)]
     asked = []

@@ -1,4 +1,4 @@
-"""When and where a source is tried again: never against a venue's word, always again some time."""
+"""When and where a source is retried: never against the venue's limits, always eventually."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NOTHING = Connected()
 def policy(
     hosts: Sequence[str] = HOSTS, budget: ConnectBudget | None = None, chance: float = 0.5
 ) -> RetryPolicy:
-    """Make a policy that begins at 0 s, and tries the first host again after 60 s."""
+    """Create a policy that starts at 0 s, and retries the first host after 60 s."""
     budget = budget or ConnectBudget(Budget(300, 300.0))
-    return RetryPolicy(hosts, budget, look_again_s=60.0, now_s=0.0, chance=lambda: chance)
+    return RetryPolicy(hosts, budget, first_host_retry_s=60.0, now_s=0.0, chance=lambda: chance)
 
 
 def test_bounds_double_up_to_a_minute() -> None:
@@ -36,8 +36,8 @@ def test_bounds_double_up_to_a_minute() -> None:
 
 
 @given(st.integers(0, 2**32), st.lists(st.booleans(), max_size=30))
-def test_delays_have_full_jitter_and_begin_anew_after_data(seed: int, resets: list[bool]) -> None:
-    """Every delay lies between 0 and its bound; a reset begins at the first bound again."""
+def test_delays_have_full_jitter_and_are_reset_after_data(seed: int, resets: list[bool]) -> None:
+    """Every delay lies between 0 and its bound; a reset starts at the first bound again."""
     backoff = Backoff(0.5, 60.0, random.Random(seed).random)
     step = 0
     for reset in resets:
@@ -52,7 +52,7 @@ def test_delays_have_full_jitter_and_begin_anew_after_data(seed: int, resets: li
 
 
 def test_jitter_uses_the_whole_span() -> None:
-    """Many clients cut at once come back spread over the whole span, not at its end."""
+    """Many clients cut at once return spread over the whole span."""
     draws = random.Random(1)
     delays = [Backoff(0.5, 60.0, draws.random).next_delay() for _ in range(200)]
 
@@ -68,7 +68,7 @@ def test_jitter_uses_the_whole_span() -> None:
 def test_no_window_holds_more_attempts_than_the_budget(
     attempts: int, seconds: int, pauses: list[int]
 ) -> None:
-    """Whoever waits as told never makes more attempts in any window than allowed, nor waits too long."""
+    """With the returned delays no window has more attempts than allowed, nor is a delay too long."""
     budget = ConnectBudget(Budget(attempts, float(seconds)))
     now, made = 0.0, list[float]()
     for pause in pauses:
@@ -86,7 +86,7 @@ def test_no_window_holds_more_attempts_than_the_budget(
 
 
 def test_the_first_attempt_is_made_at_once_at_the_first_host() -> None:
-    """Nothing is waited for before anything went wrong."""
+    """There is no delay before the first failure."""
     fresh = policy()
 
     assert fresh.delay(0.0) == 0.0
@@ -94,7 +94,7 @@ def test_the_first_attempt_is_made_at_once_at_the_first_host() -> None:
 
 
 def test_delays_double_until_data_was_received_for_long_enough() -> None:
-    """A greeting and a hang-up is no success: only more than 5 s of data start the delays over."""
+    """Connecting alone is no success: only more than 5 s of data reset the delays."""
     tried = policy(chance=1.0)
     achieved = [NOTHING, Connected(5.0, True), NOTHING, Connected(5.1, True), NOTHING]
     delays = [tried.failed("one", CUT, 0.0, connected).delay_s for connected in achieved]
@@ -102,8 +102,8 @@ def test_delays_double_until_data_was_received_for_long_enough() -> None:
     assert delays == [0.5, 1, 2, 0.5, 1]
 
 
-def test_a_host_that_gave_nothing_is_left_for_the_next_one() -> None:
-    """One that gave something of what was asked for is tried again itself."""
+def test_after_a_host_without_data_the_next_one_is_tried() -> None:
+    """One that delivered some of what was requested is tried again itself."""
     tried = policy()
     tried.failed("one", CUT, 0.0, NOTHING)
     after_nothing = tried.attempt(1.0)
@@ -113,7 +113,7 @@ def test_a_host_that_gave_nothing_is_left_for_the_next_one() -> None:
     assert tried.attempt(3.0) == "two"
 
 
-def test_what_a_venue_asks_for_is_waited_for_at_every_host() -> None:
+def test_retry_after_applies_to_all_hosts() -> None:
     """Retry-After of 429 and 503, and a ban of our address, concern the venue as a whole."""
     tried = policy()
     retry = tried.failed("one", RetryLaterError("HTTP 429", 30.0), 10.0, NOTHING)
@@ -123,8 +123,8 @@ def test_what_a_venue_asks_for_is_waited_for_at_every_host() -> None:
     assert tried.delay(40.0) == 0.0
 
 
-def test_a_host_that_refuses_us_lets_the_next_one_be_tried_at_once() -> None:
-    """403 and 451 are one host's answer; when all gave it, the first ban to end counts, and is remembered."""
+def test_after_a_host_that_refuses_us_the_next_one_is_tried_at_once() -> None:
+    """403 and 451 concern one host; if all sent it, the first ban to end counts, and is stored."""
     tried = policy(("one", "two"), chance=0.0)
     first = tried.failed("one", RetryLaterError("403", 300.0, next_host=True, breaker=True), 0.0, NOTHING)
     second = tried.failed("two", RetryLaterError("403", 600.0, next_host=True, breaker=True), 0.0, NOTHING)
@@ -135,8 +135,8 @@ def test_a_host_that_refuses_us_lets_the_next_one_be_tried_at_once() -> None:
     assert tried.attempt(300.0) == "one"
 
 
-def test_only_a_ban_is_remembered_over_restarts() -> None:
-    """A busy venue's Retry-After is over soon; a ban of our address is told to whoever stores it."""
+def test_only_a_ban_is_stored() -> None:
+    """A busy venue's Retry-After is short; a ban of our address must survive a restart."""
     busy = policy().failed("one", RetryLaterError("HTTP 429", 30.0), 0.0, NOTHING)
     banned = policy().failed("one", RetryLaterError("HTTP 418", 600.0, breaker=True), 0.0, NOTHING)
 
@@ -145,7 +145,7 @@ def test_only_a_ban_is_remembered_over_restarts() -> None:
 
 
 def test_a_ban_outlasts_later_failures_and_holds_for_other_connections() -> None:
-    """A move is refused with a ban, then two connections are cut: none is tried before the ban ends."""
+    """A move is refused with a ban, then two connections are cut: none is retried before the ban ends."""
     budget = ConnectBudget(Budget(300, 300.0))
     moving, other = policy(budget=budget), policy(budget=budget)
     moving.failed("one", RetryLaterError("HTTP 418", 600.0, breaker=True), 0.0, NOTHING)
@@ -155,15 +155,15 @@ def test_a_ban_outlasts_later_failures_and_holds_for_other_connections() -> None
     assert (moving.delay(100.0), other.delay(599.0)) == (500.0, 1.0)
 
 
-def test_a_first_host_that_is_no_better_leaves_the_present_one() -> None:
-    """The first host is tried again while another gives only part; what it asks for is obeyed."""
+def test_after_a_first_host_that_is_no_better_the_current_one_is_used() -> None:
+    """The first host is retried while another is incomplete; its delays are respected."""
     tried = policy(("one", "two"))
     tried.failed("one", CUT, 0.0, NOTHING)
     tried.attempt(1.0)
     looks = [tried.tries_first_host("two", now_s, complete=False) for now_s in (1.0, 61.0)]
     trial = tried.attempt(61.0)
     refused = RetryLaterError("HTTP 403", 300.0, next_host=True, breaker=True)
-    ban_s = tried.trial_failed(trial, refused, 62.0, present="two")
+    ban_s = tried.trial_failed(trial, refused, 62.0, current="two")
 
     assert looks == [False, True]
     assert (trial, ban_s) == ("one", 0.0)
@@ -173,7 +173,7 @@ def test_a_first_host_that_is_no_better_leaves_the_present_one() -> None:
 
 
 class Walk:
-    """A source with two connections and random luck: it always waits as told, and keeps what happened."""
+    """A source with two connections and random events; it respects the returned delays."""
 
     def __init__(self, hosts: Sequence[str], budget: Budget, luck: st.DataObject) -> None:
         shared = ConnectBudget(budget)
@@ -188,7 +188,7 @@ class Walk:
         self._serving: dict[RetryPolicy, str | None] = {}
 
     def step(self) -> None:
-        """Let one of the connections be tried, after a random pause; or let a serving one be cut."""
+        """Try one of the connections after a random pause, or cut a serving one."""
         chosen = self._luck.draw(st.sampled_from(self._policies))
         self.now_s += self._luck.draw(st.sampled_from([0.0, 0.1, 3.0, 50.0]))
         if chosen in self._serving and self._luck.draw(st.booleans()):
@@ -197,8 +197,8 @@ class Walk:
             self._try(chosen)
 
     def _try(self, chosen: RetryPolicy) -> None:
-        present = self._serving.get(chosen)
-        if present is not None and not chosen.tries_first_host(present, self.now_s, complete=False):
+        current = self._serving.get(chosen)
+        if current is not None and not chosen.tries_first_host(current, self.now_s, complete=False):
             return
         delay_s = chosen.delay(self.now_s)
         assert delay_s <= max(self.asked_s) + 1e-6
@@ -209,9 +209,9 @@ class Walk:
         self.attempts.append(self.now_s)
         assert self.now_s >= self.venue_ban_s
         assert host is None or self.now_s >= self.host_bans.get((chosen, host), 0.0)
-        self._end(chosen, host, present)
+        self._end(chosen, host, current)
 
-    def _end(self, chosen: RetryPolicy, host: str | None, present: str | None) -> None:
+    def _end(self, chosen: RetryPolicy, host: str | None, current: str | None) -> None:
         """Let an attempt succeed, fail, or be refused for some time."""
         outcome = self._luck.draw(st.sampled_from(["success", "cut", "busy", "host", "venue"]))
         if outcome == "success":
@@ -228,17 +228,17 @@ class Walk:
                 self.venue_ban_s = max(self.venue_ban_s, self.now_s + seconds)
             elif host is not None:
                 self.host_bans[chosen, host] = self.now_s + seconds
-        if present is None or present == host:
+        if current is None or current == host:
             chosen.failed(host, error, self.now_s, NOTHING)
         else:
-            chosen.trial_failed(host, error, self.now_s, present=present)
+            chosen.trial_failed(host, error, self.now_s, current=current)
 
 
 @given(st.integers(0, 3), st.integers(1, 4), st.sampled_from([0.5, 10.0, 300.0]), st.data())
-def test_whoever_waits_as_told_keeps_every_limit_and_is_never_stuck(
+def test_with_the_returned_delays_all_limits_are_respected_and_nothing_is_stuck(
     hosts: int, attempts: int, seconds: float, luck: st.DataObject
 ) -> None:
-    """No attempt beyond the budget, none before a ban ends, and always one within the longest wait."""
+    """No attempt beyond the budget, none before a ban ends, and always one within the longest delay."""
     walk = Walk(HOSTS[:hosts], Budget(attempts, seconds), luck)
     for _ in range(30):
         walk.step()

@@ -1,4 +1,4 @@
-"""One connection's life on real sockets: pings, age, listings, and the bugs of a handler."""
+"""One connection on real sockets: pings, age, listings, and bugs of a handler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.waiting import SCALE, until
 
 
 async def test_text_ping_keeps_a_quiet_okx_connection() -> None:
-    """A venue that cuts after silence is pinged in its own words before that, and nothing is cut."""
+    """A venue that cuts silent clients is pinged in its own format in time."""
     async with FakeOKX(SYMBOLS, rate=0, idle_s=0.6 * SCALE) as okx:
         source = source_of(okx, keepalive=Keepalive("ping", 0.2 * SCALE))
         async with assembled(source, sources="okx", stale_after=60) as feed:
@@ -31,7 +31,7 @@ async def test_text_ping_keeps_a_quiet_okx_connection() -> None:
 
 
 async def test_ping_frames_keep_a_quiet_connection() -> None:
-    """A venue without words for it gets WebSocket pings, whose answers keep the connection."""
+    """Other venues get WebSocket pings, whose pongs keep the connection."""
     async with FakeBinance(SYMBOLS, rate=0) as binance:
         source = source_of(binance, keepalive=Keepalive(None, 0.2 * SCALE))
         async with assembled(source, sources="binance", stale_after=60):
@@ -42,8 +42,8 @@ async def test_ping_frames_keep_a_quiet_connection() -> None:
 
 
 @pytest.mark.parametrize("words", ["ping", None])
-async def test_unanswered_ping_gives_the_connection_up(words: str | None) -> None:
-    """A peer that answers no ping within as long again as it was silent is left, with that reason."""
+async def test_an_unanswered_ping_ends_the_connection(words: str | None) -> None:
+    """A peer that answers no ping within the same time again is abandoned, with that reason."""
     async with FakeOKX(SYMBOLS) as okx:
         source = source_of(okx, keepalive=Keepalive(words, 0.2 * SCALE))
         async with assembled(source, sources="okx", stale_after=60) as feed:
@@ -55,7 +55,7 @@ async def test_unanswered_ping_gives_the_connection_up(words: str | None) -> Non
 
 
 async def test_pings_of_the_venue_are_answered() -> None:
-    """A venue that cuts whoever answers no ping has no reason to."""
+    """A venue that cuts clients without pongs has no reason to."""
     async with (
         FakeBinance(SYMBOLS, ping_s=0.4, pong_s=0.5) as binance,
         assembled(source_of(binance), sources="binance") as feed,
@@ -68,7 +68,7 @@ async def test_pings_of_the_venue_are_answered() -> None:
 
 
 async def test_connection_is_replaced_before_its_age_without_a_gap() -> None:
-    """At its age a connection is replaced by one that is live already: no loss, no switch, no event twice."""
+    """At its maximum age a connection is replaced by one that is live already: no loss, no switch."""
     async with (
         FakeBinance(SYMBOLS) as binance,
         assembled(source_of(binance, max_age_s=0.8 * SCALE), sources="binance") as feed,
@@ -84,7 +84,7 @@ async def test_connection_is_replaced_before_its_age_without_a_gap() -> None:
 
 
 async def test_bug_in_one_handler_ends_its_own_source_only(caplog: pytest.LogCaptureFixture) -> None:
-    """A parser that raises something else costs its own source alone, with the trace in the log."""
+    """A parser with a bug affects only its own source, with the traceback in the log."""
     broken = True
 
     async with FakeBinance(SYMBOLS) as binance, FakeOKX(SYMBOLS) as okx:
@@ -112,8 +112,8 @@ async def test_bug_in_one_handler_ends_its_own_source_only(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("part", ["opening", "subscribe", "unsubscribe"])
-async def test_bug_in_asking_ends_its_own_source_only(part: str) -> None:
-    """A handler that cannot say what to send is a lost source, also when it is asked late."""
+async def test_bug_in_requests_ends_its_own_source_only(part: str) -> None:
+    """A handler that cannot create requests is a lost source, even if that happens later."""
 
     def fails(*_given: object) -> list[Request]:
         raise KeyError("a bug of this handler")
@@ -137,7 +137,7 @@ async def test_bug_in_asking_ends_its_own_source_only(part: str) -> None:
 
 @pytest.mark.parametrize("error", [MalformedFrame("odd list"), KeyError("bug"), OSError("no route")])
 async def test_listing_that_fails_costs_nothing(error: Exception) -> None:
-    """Nonsense from the REST interface, or a bug in reading it, harms no source."""
+    """Invalid data from the REST interface, or a bug in reading it, affects no source."""
 
     async def instruments(_http: Any) -> list[Listed]:
         raise error
@@ -154,7 +154,7 @@ async def test_listing_that_fails_costs_nothing(error: Exception) -> None:
 
 
 def _own_loop(events: list[Trade], *, ends: bool) -> Source:
-    """Make a source that runs its own loop: it gives `events`, then ends or fails."""
+    """Create a source that runs its own loop: it yields `events`, then ends or fails."""
 
     async def run(_connection: Any, _instruments: Sequence[Instrument]) -> AsyncGenerator[Event]:
         for event in events:
@@ -163,12 +163,12 @@ def _own_loop(events: list[Trade], *, ends: bool) -> Source:
             raise RuntimeError("a bug of this handler")
 
     carries = [Instrument("walk_1", None, None, synthetic=True)]
-    return Generator(name="walk", found="here", events=run, carries=carries, synthetic=True)
+    return Generator(name="walk", location="here", events=run, carries=carries, synthetic=True)
 
 
 @pytest.mark.parametrize(("ends", "reason"), [(True, "ended by itself"), (False, "a bug of this handler")])
-async def test_own_loop_that_ends_is_begun_again(ends: bool, reason: str) -> None:
-    """A source that runs its own loop is never left ended: it is lost, with the reason, and tried again."""
+async def test_own_loop_that_ends_is_restarted(ends: bool, reason: str) -> None:
+    """A source that runs its own loop never remains ended: it is lost, with the reason, and restarted."""
     source = _own_loop([Trade(named("walk_1"), "walk", 1, None, "1", None)], ends=ends)
     async with assembled(source, pairs="btcusdt") as feed:
         line = feed.composition.loop.sources["walk"]
@@ -178,8 +178,8 @@ async def test_own_loop_that_ends_is_begun_again(ends: bool, reason: str) -> Non
         assert line.state in ("lost", "connecting", "connected", "live")
 
 
-async def test_silent_connection_is_asked_again_then_given_up() -> None:
-    """Silence makes a source stale and all is asked for anew; as much silence again ends the connection."""
+async def test_silent_connection_is_resubscribed_then_abandoned() -> None:
+    """Silence makes a source stale and it is resubscribed; after the same time again the connection ends."""
     async with FakeBinance(SYMBOLS) as binance, assembled(source_of(binance), sources="binance") as feed:
         await until(lambda: feed.serving() == "binance")
         await binance.fault("freeze")
@@ -191,8 +191,8 @@ async def test_silent_connection_is_asked_again_then_given_up() -> None:
         assert feed.composition.loop.sources["binance"].last_error is not None
 
 
-async def test_busy_instrument_tells_calm_from_silent() -> None:
-    """A busy instrument beside calm ones is asked for, so that their source stays live; nobody sees it."""
+async def test_busy_instrument_distinguishes_quiet_from_silent() -> None:
+    """A busy instrument is subscribed as well, so that quiet ones stay live; it is not published."""
     async with (
         FakeBinance(["btcusdt", "xrpusdt"]) as binance,
         assembled(source_of(binance), sources="binance", pairs="xrpusdt") as feed,
@@ -210,10 +210,10 @@ async def test_busy_instrument_tells_calm_from_silent() -> None:
 
 
 @pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
-async def test_a_busy_pair_that_nobody_asked_for_is_not_shown_as_refused(
+async def test_a_refused_busy_pair_is_not_shown(
     kind: type[FakeBinance] | type[FakeOKX], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is subscribed for the source's own sake; a venue that has it not concerns nobody."""
+    """It is subscribed only to detect silence."""
     async with kind(["ethusdt"]) as fake:
         await fake.fault("error-ack", "btcusdt")
         async with assembled(source_of(fake), sources=fake.name, pairs="ethusdt") as feed:

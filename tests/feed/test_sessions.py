@@ -1,4 +1,4 @@
-"""A source's sessions one after the other, and the two of a move, without any socket."""
+"""A source's successive sessions, and the two of a move, without any socket."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ WALK = Instrument("walk_1", None, None, synthetic=True)
 
 
 class Scripted(Source, frozen=True, kw_only=True):
-    """A source whose first two sessions end together; the second one has not given anything by then."""
+    """A source whose first two sessions end together; the second one has delivered nothing by then."""
 
     runs: list[Session]
     cut: asyncio.Event
 
     async def run(self, session: Session) -> None:
-        """Give a trade, then wait."""
+        """Send a trade, then wait."""
         self.runs.append(session)
         number = len(self.runs)
         if number != 2:
@@ -33,11 +33,11 @@ class Scripted(Source, frozen=True, kw_only=True):
         raise VenueError(f"session {number} cut")
 
 
-async def test_a_successor_that_ends_together_with_its_session_is_accounted_for_too() -> None:
-    """Both are cut in the same turn of the loop: the source is lost with the last reason, and tried again."""
+async def test_a_successor_that_ends_together_with_its_session_is_handled() -> None:
+    """Both are cut in the same iteration: the source is lost with the last reason, and retried."""
     runs: list[Session] = []
     cut = asyncio.Event()
-    source = Scripted(name="walk", found="here", carries=[WALK], synthetic=True, runs=runs, cut=cut)
+    source = Scripted(name="walk", location="here", carries=[WALK], synthetic=True, runs=runs, cut=cut)
     async with assembled(source, pairs="btcusdt") as feed:
         await until(lambda: feed.state("walk") == "live")
         feed.composition.loop.sources["walk"].move("a test moves it")

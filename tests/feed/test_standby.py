@@ -1,4 +1,4 @@
-"""Which sources are kept connected: the serving one, every better one, and as many behind as asked for."""
+"""Which sources are connected: the serving one, all preferred ones, and the configured number of standbys."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from crypto_stream.feed.standby import Standby
 from tests.feed.world import LIMITS, Facts, S, World
 
 CHAIN = ("one", "two", "three", "four")
-FAILBACK = LIMITS.failback_after
+FAILBACK = LIMITS.failback_after_ns
 Count = int | Literal["all"]
 
 
-def lines(*names: str) -> dict[str, Facts]:
-    """Make sources that are off."""
+def sources_off(*names: str) -> dict[str, Facts]:
+    """Create sources that are off."""
     return {name: Facts() for name in names or CHAIN}
 
 
@@ -25,15 +25,15 @@ def lines(*names: str) -> dict[str, Facts]:
     ("count", "names"),
     [(0, {"one"}), (1, {"one", "two"}), (2, {"one", "two", "three"}), (9, set(CHAIN)), ("all", set(CHAIN))],
 )
-def test_so_many_stand_by_behind_the_first(count: Count, names: set[str]) -> None:
+def test_the_first_source_and_its_standbys_are_connected(count: Count, names: set[str]) -> None:
     """While all is well the first of the chain and the next ones are connected."""
-    assert Standby([CHAIN], count, FAILBACK).wanted(0, lines()) == names
+    assert Standby([CHAIN], count, FAILBACK).wanted(0, sources_off()) == names
 
 
 @pytest.mark.parametrize("state", ["lost", "stale", "connecting", "connected", "live"])
-def test_failed_source_is_tried_beside_the_next_until_it_is_proven(state: str) -> None:
+def test_a_failed_source_does_not_count_until_it_is_reliable(state: str) -> None:
     """A source that failed stays wanted, but does not count until it was live for `failback_after`."""
-    facts = lines()
+    facts = sources_off()
     facts["one"] = Facts(state, failed=True, live_since_ns=0)  # type: ignore[arg-type]
     standby = Standby([CHAIN], 1, FAILBACK)
     early = standby.wanted(FAILBACK - 1, facts)
@@ -44,22 +44,22 @@ def test_failed_source_is_tried_beside_the_next_until_it_is_proven(state: str) -
 
 
 def test_all_chains_are_served() -> None:
-    """Sources of other instruments are wanted for those."""
+    """Sources of other instruments are connected for those."""
     standby = Standby([("one", "two"), ("walk",), ("two",), ()], 0, FAILBACK)
 
-    assert standby.wanted(0, lines("one", "two", "walk")) == {"one", "walk", "two"}
+    assert standby.wanted(0, sources_off("one", "two", "walk")) == {"one", "walk", "two"}
 
 
 def test_pinned_source_is_always_wanted() -> None:
-    """A pin connects its source, however far back in the chain."""
+    """A pinned source is connected, however far back in the chain."""
     for count in (0, 1, 2):
-        assert "four" in Standby([CHAIN], count, FAILBACK).wanted(0, lines(), "four")
-    assert Standby([CHAIN], 0, FAILBACK).wanted(0, lines(), "four") == {"four"}
+        assert "four" in Standby([CHAIN], count, FAILBACK).wanted(0, sources_off(), "four")
+    assert Standby([CHAIN], 0, FAILBACK).wanted(0, sources_off(), "four") == {"four"}
 
 
-def test_one_at_a_time_goes_round() -> None:
-    """With 0 each loss goes on to the next, from the last to the first, one at any time."""
-    facts = lines()
+def test_one_at_a_time_rotates() -> None:
+    """With 0 each loss moves on to the next, from the last to the first, one at any time."""
+    facts = sources_off()
     standby = Standby([CHAIN], 0, FAILBACK)
     turns = []
     for second in range(6):
@@ -72,8 +72,8 @@ def test_one_at_a_time_goes_round() -> None:
 
 
 def test_each_turn_lasts_a_second_while_all_are_down() -> None:
-    """With 0 sources that are all lost take turns by the second, not at every look."""
-    facts = lines()
+    """With 0, lost sources alternate every second, not in every round."""
+    facts = sources_off()
     for each in CHAIN:
         facts[each].state = "lost"
     standby = Standby([CHAIN], 0, FAILBACK)
@@ -82,9 +82,9 @@ def test_each_turn_lasts_a_second_while_all_are_down() -> None:
     assert names == ["two"] * 10 + ["three"] * 10 + ["four"]
 
 
-def test_one_at_a_time_stays_where_it_is_well() -> None:
-    """With 0 a source that works is not left for a better one."""
-    facts = lines()
+def test_one_at_a_time_does_not_fail_back() -> None:
+    """With 0 a working source is not replaced by a preferred one."""
+    facts = sources_off()
     standby = Standby([CHAIN], 0, FAILBACK)
     facts["one"].state = "lost"
     standby.wanted(0, facts)
@@ -106,7 +106,7 @@ FACTS = st.builds(
 def test_enough_reliable_sources_are_wanted_and_no_more(
     facts: tuple[Facts, ...], count: int, now_ns: int
 ) -> None:
-    """Wanted is the shortest beginning of the chain with the serving source and `count` more to rely on."""
+    """Wanted is the shortest prefix of the chain with the serving source and `count` more reliable ones."""
     given_lines = dict(zip(CHAIN, facts, strict=True))
     wanted = Standby([CHAIN], count, FAILBACK).wanted(now_ns, given_lines)
 
@@ -124,28 +124,28 @@ def test_enough_reliable_sources_are_wanted_and_no_more(
     assert reliable(set(CHAIN[: len(wanted) - 1])) < 1 + count
 
 
-def test_a_source_that_gives_only_part_is_not_relied_on() -> None:
-    """One at a time, the next has its turn; otherwise one more is connected behind it."""
+def test_an_incomplete_source_is_not_reliable() -> None:
+    """One at a time, the next has its turn; otherwise one more is connected."""
     world = World({"btcusdt": ("one", "two", "three")})
     world.live("one", "two")
     chains = world.failover.chains.values()
     at_a_time, with_one = Standby(chains, 0, 30 * S), Standby(chains, 1, 30 * S)
 
     assert at_a_time.wanted(world.now_ns, world.sources) == {"one"}
-    assert at_a_time.wanted(world.now_ns + 2 * S, world.sources, short={"one"}) == {"two"}
+    assert at_a_time.wanted(world.now_ns + 2 * S, world.sources, incomplete={"one"}) == {"two"}
     assert with_one.wanted(world.now_ns, world.sources) == {"one", "two"}
-    assert with_one.wanted(world.now_ns, world.sources, short={"one"}) == {"one", "two", "three"}
+    assert with_one.wanted(world.now_ns, world.sources, incomplete={"one"}) == {"one", "two", "three"}
 
 
-def test_a_chain_goes_with_its_last_instrument() -> None:
-    """Sources of which no instrument is left are not wanted; those of one that came are."""
+def test_a_chain_is_removed_with_its_last_instrument() -> None:
+    """Sources without instruments are not wanted; those of an added one are."""
     standby = Standby([("one",), ("two",), ("two",)], 1, FAILBACK)
     standby.remove(("two",))
-    one_left = standby.wanted(0, lines())
+    one_left = standby.wanted(0, sources_off())
     standby.remove(("two",))
-    none_left = standby.wanted(0, lines())
+    none_left = standby.wanted(0, sources_off())
     standby.add(("three", "four"))
 
     assert one_left == {"one", "two"}
     assert none_left == {"one"}
-    assert standby.wanted(0, lines()) == {"one", "three", "four"}
+    assert standby.wanted(0, sources_off()) == {"one", "three", "four"}

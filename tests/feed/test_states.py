@@ -1,4 +1,4 @@
-"""The states of a source: the table is all that can happen, and the documentation shows the same table."""
+"""The states of a source: the table is complete, and the documentation shows the same table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from crypto_stream.errors import ImpossibleEventError
 from crypto_stream.feed.states import (
-    SESSION_BEGINS,
-    SOURCE_BEGINS,
+    INITIAL_SESSION_STATE,
+    INITIAL_SOURCE_STATE,
     TABLE,
     StateEvent,
     after,
-    of_connections,
-    of_source,
+    source_state,
+    worst_state,
 )
 from crypto_stream.market.status import SourceState
 
@@ -28,15 +28,15 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
 def test_every_state_has_a_row_and_every_event_a_place() -> None:
-    """The table knows every state and event that there is, and no others."""
+    """The table contains all states and events, and no others."""
     assert set(TABLE) == set(STATES)
     assert {event for row in TABLE.values() for event in row} == set(EVENTS)
     assert {state for row in TABLE.values() for state in row.values()} == set(STATES)
 
 
 def test_every_state_can_be_reached_and_left() -> None:
-    """From where a source begins events lead to every state; only `ended` is final."""
-    reached, found = set[SourceState](), {SOURCE_BEGINS}
+    """Events lead from the initial state to every other; only `ended` is final."""
+    reached, found = set[SourceState](), {INITIAL_SOURCE_STATE}
     while found != reached:
         reached = found
         found = reached | {state for before in reached for state in TABLE[before].values()}
@@ -47,8 +47,8 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(STATES, EVENTS)))
-def test_what_the_table_lacks_is_an_error_that_names_it(state: SourceState, event: StateEvent) -> None:
-    """Every pair of state and event either leads to a state or says plainly that it cannot happen."""
+def test_other_transitions_are_errors(state: SourceState, event: StateEvent) -> None:
+    """Every pair of state and event either leads to a state or is reported as impossible."""
     if event in TABLE[state]:
         assert after(state, event) == TABLE[state][event]
     else:
@@ -60,15 +60,15 @@ def test_what_the_table_lacks_is_an_error_that_names_it(state: SourceState, even
 
 @given(st.data())
 def test_a_state_tells_what_happened(data: st.DataObject) -> None:
-    """Whatever happens in whatever order, each state means what the documentation says of it."""
-    state, happened = SOURCE_BEGINS, list[StateEvent]()
+    """After any history, each state has the meaning in the documentation."""
+    state, happened = INITIAL_SOURCE_STATE, list[StateEvent]()
     for _ in range(data.draw(st.integers(0, 40))):
         happened.append(data.draw(st.sampled_from(sorted(TABLE[state]))))
         state = after(state, happened[-1])
     # What decides: acknowledgements come late or twice, and an end is no news once a source was turned off.
     telling = [each for each in happened if each != "acknowledged"]
     last = telling[-1] if telling else "unwanted"
-    wishes = [each for each in happened if each in ("wanted", "barred", "unwanted")]
+    wishes = [each for each in happened if each in ("wanted", "postponed", "unwanted")]
     begun = max((at for at, each in enumerate(happened) if each in ("wanted", "attempt")), default=0)
 
     if state == "off":
@@ -78,24 +78,26 @@ def test_a_state_tells_what_happened(data: st.DataObject) -> None:
     assert (state == "live") == (last == "data")
     assert (state == "stale") == (last == "silence")
     assert (state == "ended") <= ("finished" in happened)
-    assert (state == "lost") <= (last in ("failed", "barred"))
+    assert (state == "lost") <= (last in ("failed", "postponed"))
     assert (state == "connected") <= ("acknowledged" in happened[begun:])
     assert (state in ("connecting", "connected")) <= (last in ("wanted", "attempt"))
 
 
 @given(st.sampled_from(STATES), st.none() | st.sampled_from(STATES))
-def test_a_source_that_tries_is_where_its_session_is(own: SourceState, session: SourceState | None) -> None:
-    """A session is heard only while its source is connecting: off, lost and ended are the source's own."""
-    combined = of_source(own, session)
+def test_a_connecting_source_has_the_state_of_its_session(
+    own: SourceState, session: SourceState | None
+) -> None:
+    """A session counts only while its source is connecting: off, lost and ended are the source's own."""
+    combined = source_state(own, session)
 
     assert combined == (session if own == "connecting" and session is not None else own)
-    assert of_source("connecting", SESSION_BEGINS) == "connecting"
+    assert source_state("connecting", INITIAL_SESSION_STATE) == "connecting"
 
 
 @given(st.lists(st.sampled_from(STATES), min_size=1))
 def test_of_several_connections_the_worst_counts(states: list[SourceState]) -> None:
-    """A source is live only when none of its connections still tries, and lost as soon as one of them is."""
-    combined = of_connections(states)
+    """A source is live only if none of its connections is connecting, and lost once one of them is."""
+    combined = worst_state(states)
 
     assert combined in states
     assert (combined == "live") <= (set(states) <= {"live", "ended", "off"})
@@ -103,7 +105,7 @@ def test_of_several_connections_the_worst_counts(states: list[SourceState]) -> N
 
 
 def test_the_documentation_shows_this_table() -> None:
-    """The table in docs/architecture.md is the one of the code: what is empty there cannot happen."""
+    """The table in docs/architecture.md is the one in the code; empty cells are impossible."""
     text = DOCUMENT.read_text().partition("## The states of a source")[2].partition("\n## ")[0]
     rows = [
         [cell.strip(" *`") for cell in line.strip("|").split("|")]

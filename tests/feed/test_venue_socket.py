@@ -1,4 +1,4 @@
-"""What a venue's socket brings, however it is cut, becomes its messages; what must not be ends it."""
+"""A venue's data, however it is split, becomes its messages; protocol violations end the connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 def frame(
     opcode: Opcode, data: bytes = b"", *, fin: bool = True, rsv1: bool = False, mask: bool = False
 ) -> bytes:
-    """Write one frame."""
+    """Return one frame."""
     made = Frame(opcode, data, fin).serialize(mask=mask)
     return bytes([made[0] | (0x40 if rsv1 else 0)]) + made[1:]
 
@@ -49,7 +49,7 @@ FRAMES = b"".join(
 
 
 async def conversation(talk: Talk) -> tuple[list[bytes], str]:
-    """Connect to a venue that talks so; return the messages that came, and why it ended."""
+    """Connect to a venue with this behaviour; return the messages, and the reason for the end."""
     read: list[bytes] = []
     async with conversing(talk) as port, asyncio.timeout(30 * SCALE):
         opened = open_connection(
@@ -66,7 +66,7 @@ async def conversation(talk: Talk) -> tuple[list[bytes], str]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 150, len(FRAMES)])
-async def test_messages_come_whole_however_the_network_cuts_them(size: int) -> None:
+async def test_messages_are_complete_however_the_network_splits_them(size: int) -> None:
     """Short, long, binary, empty and fragmented ones, in order; pings between them are answered in order."""
     pongs: list[tuple[int, bytes]] = []
 
@@ -102,8 +102,8 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize(("sent", "code"), FORBIDDEN.values(), ids=FORBIDDEN.keys())
-async def test_what_must_not_be_sent_ends_the_connection(sent: bytes, code: int) -> None:
-    """The venue is told why, by the code; what came before counts, what comes behind does not."""
+async def test_protocol_violations_end_the_connection(sent: bytes, code: int) -> None:
+    """The close code says why; earlier messages count, later ones do not."""
     told: list[int] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,8 +120,8 @@ async def test_what_must_not_be_sent_ends_the_connection(sent: bytes, code: int)
     assert why.startswith("connection cut (1006)")
 
 
-async def test_nothing_is_taken_after_the_close() -> None:
-    """A venue that says goodbye is believed at once."""
+async def test_nothing_is_accepted_after_the_close() -> None:
+    """A close frame takes effect at once."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         goodbye = frame(Opcode.CLOSE, b"\x03\xf4restart")
@@ -136,7 +136,7 @@ async def test_nothing_is_taken_after_the_close() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_connection_that_ends_within_a_frame_is_cut(reset: bool) -> None:
-    """Half-closed or reset: what came whole is taken, the rest is gone."""
+    """Half-closed or reset: complete messages are accepted, the rest is dropped."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         whole = frame(Opcode.TEXT, b"whole") + frame(Opcode.PING)

@@ -1,4 +1,4 @@
-"""Frames that are well formed and cannot be true, on real sockets: they cost themselves alone."""
+"""Well-formed but implausible frames, on real sockets: only they are dropped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Spoil = Callable[[dict[str, Any]], object]
 
 
 def send(fake: FakeVenue, what: str, spoil: Spoil) -> None:
-    """Send one more frame of this kind, spoilt."""
+    """Send another frame of this kind, changed."""
     for _, frame in fake.frames(fake.walks[PAIR], what):
         message = json.loads(frame)
         data = message["data"]
@@ -34,7 +34,7 @@ def send(fake: FakeVenue, what: str, spoil: Spoil) -> None:
 
 
 def later(field: str, ms: int) -> Spoil:
-    """Make a stamp of later than now; OKX writes it as text."""
+    """Return a timestamp in the future; OKX sends it as text."""
 
     def spoil(data: dict[str, Any]) -> None:
         at = time.time_ns() // 1_000_000 + ms
@@ -44,11 +44,11 @@ def later(field: str, ms: int) -> Spoil:
 
 
 def trades(feed: Feed, source: str) -> list[Trade]:
-    """Return the trades that the book took."""
+    """Return the trades that the book accepted."""
     return [event for name, event in feed.events if name == source and isinstance(event, Trade)]
 
 
-async def goes_on(feed: Feed, fake: FakeVenue) -> None:
+async def continues(feed: Feed, fake: FakeVenue) -> None:
     """Wait for ten more trades; nothing moved, nothing is ahead of the clock."""
     count = len(trades(feed, fake.name))
     await until(lambda: len(trades(feed, fake.name)) >= count + 10)
@@ -65,10 +65,10 @@ async def goes_on(feed: Feed, fake: FakeVenue) -> None:
 @pytest.mark.parametrize("what", ["trade", "ticker"])
 @pytest.mark.parametrize("ms", [16_000, 86_400_000, YEAR_2099_MS - 1_790_000_000_000])
 @pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
-async def test_a_stamp_of_the_future_is_dropped_alone(
+async def test_only_a_timestamp_in_the_future_is_dropped(
     kind: type[FakeBinance] | type[FakeOKX], ms: int, what: str
 ) -> None:
-    """Seconds, a day, decades ahead: the price beside it is not taken, what follows is."""
+    """Seconds, a day, decades ahead: its price is not used, later ones are."""
     async with kind([PAIR], price="60000") as fake, running(fake, pairs=PAIR) as feed:
         await until(lambda: len(trades(feed, fake.name)) > 5)
         field = "ts" if kind is FakeOKX else "T" if what == "trade" else "E"
@@ -77,13 +77,13 @@ async def test_a_stamp_of_the_future_is_dropped_alone(
         dropped = feed.composition.book.of(fake.name).dropped
         await until(lambda: dropped["future"] == 5)
 
-        await goes_on(feed, fake)
+        await continues(feed, fake)
         assert dropped["future"] == 5
 
 
 @pytest.mark.parametrize("kind", [FakeBinance, FakeOKX])
-async def test_a_stamp_in_microseconds_is_read(kind: type[FakeBinance] | type[FakeOKX]) -> None:
-    """A venue that changes its unit gives prices all the same, with times in ms."""
+async def test_a_timestamp_in_microseconds_is_read(kind: type[FakeBinance] | type[FakeOKX]) -> None:
+    """A venue that changes its unit delivers prices all the same, with times in ms."""
     async with kind([PAIR], price="60000") as fake, running(fake, pairs=PAIR) as feed:
         await until(lambda: len(trades(feed, fake.name)) > 5)
         at = time.time_ns() // 1_000_000
@@ -92,7 +92,7 @@ async def test_a_stamp_in_microseconds_is_read(kind: type[FakeBinance] | type[Fa
         send(fake, "trade", lambda data: data.update({"T" if kind is FakeBinance else "ts": stamp}))
 
         await until(lambda: any(trade.time == at for trade in trades(feed, fake.name)))
-        await goes_on(feed, fake)
+        await continues(feed, fake)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ async def test_a_stamp_in_microseconds_is_read(kind: type[FakeBinance] | type[Fa
         lambda data: data.update(q="-1"),
     ],
 )
-async def test_a_price_that_cannot_be_is_dropped_alone(spoil: Spoil) -> None:
-    """No number of a real pair, or one far outside the venue's own bid and ask."""
+async def test_only_an_implausible_price_is_dropped(spoil: Spoil) -> None:
+    """Not a number, or far outside the venue's own bid and ask."""
     async with FakeBinance([PAIR]) as fake, running(fake, pairs=PAIR) as feed:
         await until(lambda: len(trades(feed, "binance")) > 5)
         fake.walks[PAIR].trade_id += 1
@@ -114,26 +114,26 @@ async def test_a_price_that_cannot_be_is_dropped_alone(spoil: Spoil) -> None:
         dropped = feed.composition.book.of("binance").dropped
         await until(lambda: dropped["bad_price"] + dropped["bad_number"] == 1)
 
-        await goes_on(feed, fake)
+        await continues(feed, fake)
         assert all(50_000 < float(trade.price) < 70_000 for trade in trades(feed, "binance"))
 
 
 @pytest.mark.parametrize("field", ["a", "tradeId"])
 async def test_an_id_that_jumps_ahead_costs_no_trade(field: str) -> None:
-    """The trades that follow have lesser ids, and each counts once."""
+    """Later trades have smaller ids, and each counts once."""
     fake = FakeBinance([PAIR], price="60000") if field == "a" else FakeOKX([PAIR], price="60000")
     async with fake, running(fake, pairs=PAIR) as feed:
         await until(lambda: len(trades(feed, fake.name)) > 5)
         far = 2**62
         send(fake, "trade", lambda data: data.update({field: str(far) if field == "tradeId" else far}))
-        await goes_on(feed, fake)
+        await continues(feed, fake)
         keys = [trade.key for trade in trades(feed, fake.name) if trade.key != far]
 
         assert keys == list(range(keys[0], keys[-1] + 1))
 
 
 async def test_trades_out_of_order_are_all_taken_and_none_twice() -> None:
-    """Of each two the second comes first; then all of them twice."""
+    """Each pair in reverse order; then all of them twice."""
     async with FakeBinance([PAIR], rate=40) as fake, running(fake, pairs=PAIR) as feed:
         for fault in ("out-of-order", "duplicates"):
             await fake.fault(fault)
@@ -146,8 +146,8 @@ async def test_trades_out_of_order_are_all_taken_and_none_twice() -> None:
         assert len(set(range(min(keys), max(keys))) - set(keys)) <= 2  # held back when a fault began or ended
 
 
-async def test_a_count_begun_anew_on_the_connection_is_followed() -> None:
-    """OKX's `seqId` starts again: after 5 s its top of book is taken as before."""
+async def test_a_restarted_sequence_is_followed() -> None:
+    """OKX's `seqId` starts again: after 5 s its top of book is accepted as before."""
     async with FakeOKX([PAIR]) as okx, running(okx, pairs=PAIR, stale_after=60) as feed:
         await until(lambda: feed.serving(PAIR) == "okx")
         okx.walks[PAIR].update_id = 8
@@ -163,7 +163,7 @@ async def test_a_count_begun_anew_on_the_connection_is_followed() -> None:
 
 
 async def test_a_handler_without_bounds_is_safe_too() -> None:
-    """Whatever its events carry: the feed checks them, and what follows is served."""
+    """Whatever its events contain: the feed checks them, and later ones are served."""
     async with FakeBinance([PAIR]) as fake:
         odd = _odd_events()
 
@@ -174,7 +174,7 @@ async def test_a_handler_without_bounds_is_safe_too() -> None:
         async with assembled(source_of(fake, reader=Reader), pairs=PAIR) as feed:
             await until(lambda: feed.serving(PAIR) == "binance")
             await until(lambda: not odd)
-            await goes_on(feed, fake)
+            await continues(feed, fake)
             dropped = feed.composition.book.of("binance").dropped
 
             assert dropped["bad_time"] == dropped["bad_key"] == dropped["bad_number"] == 2

@@ -1,4 +1,4 @@
-"""Hand-made sources for the parts that only decide: their facts, and a book to go with them."""
+"""Artificial sources for the pure parts: their facts, and a book to go with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crypto_stream.feed.facts import Limits
+from crypto_stream.feed.facts import FailoverTimes
 from crypto_stream.feed.failover import Failover
 from crypto_stream.market.book import Book
 from crypto_stream.market.events import Trade
@@ -14,7 +14,7 @@ from crypto_stream.market.status import SourceState
 from tests.instruments import named
 
 S = 1_000_000_000
-LIMITS = Limits(stale_after=5 * S, quiet_after=60 * S, failback_after=30 * S)
+LIMITS = FailoverTimes(stale_after_ns=5 * S, quiet_after_ns=60 * S, failback_after_ns=30 * S)
 
 
 @dataclass
@@ -62,19 +62,19 @@ class World:
         line = self.sources[name]
         line.state, line.reason, line.failed = state, reason, True
 
-    def tell(self, name: str, symbol: str = "btcusdt", price: str = "1") -> None:
+    def trade(self, name: str, symbol: str = "btcusdt", price: str = "1") -> None:
         """Let a source give a trade."""
         self._key += 1
         self.book.of(name).apply(Trade(named(symbol), "trades", self._key, None, price, None), self.now_ns)
 
     def move(self, name: str, symbol: str = "btcusdt") -> None:
         """Let a source give a trade at a price of its own."""
-        self.tell(name, symbol, str(self._key))
+        self.trade(name, symbol, str(self._key))
 
     def decide(self, pin: str | None = None) -> list[tuple[Any, ...]]:
         """Go round once; return the changes as plain tuples."""
         decision = self.failover.decide(self.now_ns, self.sources, pin)
-        self.asked_again = decision.resubscribe
+        self.resubscribed = decision.resubscribe
         return [tuple(change) for change in decision.changes]
 
     def serving(self, symbol: str = "btcusdt") -> str | None:

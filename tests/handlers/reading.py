@@ -34,4 +34,4 @@ def wanted(handler: Any, *pairs: str) -> list[Wanted]:
 def by_symbol(handler: Any, listed: list[Listed]) -> dict[str, Listed]:
     """Return a venue's list by our symbols, all of it."""
     instruments = [Instrument(f"{each.base}{each.quote}".lower(), each.base, each.quote) for each in listed]
-    return Names("venue", handler.venue_id, instruments, {}).take(listed)
+    return Names("venue", handler.venue_id, instruments, {}).learn(listed)

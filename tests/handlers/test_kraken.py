@@ -149,10 +149,10 @@ async def test_maintenance_is_no_trading_until_the_venue_is_online() -> None:
     async with FakeKraken(["BTC-USDT"]) as fake, assembled(source_of(fake), pairs="BTC-USDT") as feed:
         line = feed.composition.loop.sources["kraken"]
         await until(lambda: feed.serving() == "kraken")
-        fake.say("maintenance")
+        fake.announce_status("maintenance")
         await until(lambda: feed.serving() is None)
         halted = dict(line.halted)
-        fake.say("online")
+        fake.announce_status("online")
         await until(lambda: feed.serving() == "kraken")
 
     assert halted == {"btcusdt": "maintenance"}

@@ -1,4 +1,4 @@
-"""Clocks for tests: each is set by hand."""
+"""Clocks for tests, set by hand."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ MS = 1_000_000
 
 
 class SetClocks:
-    """The clocks of a machine that stand still unless they are moved."""
+    """The clocks of a machine, which stand still unless they are moved."""
 
     def __init__(self, wall_ms: int | None = None) -> None:
-        """Show the real time, or `wall_ms`."""
+        """Start at the real time, or at `wall_ms`."""
         self.wall = time.time_ns() // MS if wall_ms is None else wall_ms
         self.monotonic = self.running = 50_000 * MS
         self.boot_name: str | None = "first"
 
     def pass_by(self, ms: int) -> None:
-        """Let time pass on all of them."""
+        """Advance all of them."""
         self.wall += ms
         self.monotonic += ms * MS
         self.running += ms * MS
@@ -30,7 +30,7 @@ class SetClocks:
         self.running += ms * MS
 
     def reboot(self, name: str, ms: int = 20_000) -> None:
-        """Switch the machine off and on."""
+        """Restart the machine."""
         self.wall += ms
         self.monotonic = self.running = 10_000 * MS
         self.boot_name = name
@@ -44,14 +44,14 @@ class SetClocks:
         return self.monotonic
 
     def running_ns(self) -> int:
-        """Return what the clock that counts sleep shows."""
+        """Return what the clock that includes sleep shows."""
         return self.running
 
     def boot(self) -> Boot | None:
-        """Name the run of the machine."""
+        """Return the machine's boot."""
         return None if self.boot_name is None else Boot(self.boot_name, self.running // MS)
 
 
 def engine_clock() -> EngineClock:
-    """Make an engine's clock whose machine stands still at the present."""
+    """Create an engine's clock on clocks that stand still."""
     return EngineClock(SetClocks())

@@ -1,4 +1,4 @@
-"""Every clock steps, in any order, over restarts: what the venue's time covers has its bars, for good."""
+"""All clocks step, in any order, over restarts: every trade of the venue has its bar, permanently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import Question
+from crypto_stream.history.queries import HistoryQuery
 from crypto_stream.history.series import Closed
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
@@ -34,15 +34,15 @@ ALL = Range(0, 2**62, 100_000, newest=False)
 
 
 class AtOnce(BarWriter):
-    """Write each batch before anything else happens."""
+    """Writes each batch immediately."""
 
     def put(self, batch: Batch) -> None:
-        """Write and forget as the thread would."""
+        """Write as the thread would."""
         assert self.write([batch])
 
 
 class Machine(RuleBasedStateMachine):
-    """A venue whose clock is right, a generator, and a machine whose clocks are set."""
+    """A venue with a correct clock, a generator, and a machine whose clocks are set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Leave minutes of two days, and start."""
+        """Store minutes of two days, and start."""
         self.writer = SqliteHistoryWriter(self.path)
         self.reader = SqliteHistoryReader(self.path)
         old = range(start(BEGIN - 2 * DAY, HOUR), BEGIN - HOUR, MINUTE)
@@ -79,7 +79,7 @@ class Machine(RuleBasedStateMachine):
         self.settled_s = 0
 
     def closes(self, symbol: str, closed: Closed) -> None:
-        """Note what is told as closed: it is never told otherwise."""
+        """Record closed bars: they must never change."""
         if symbol == PAIR:
             key = (closed.interval, closed.bar.time)
             assert self.told.get(key, closed.bar) == closed.bar
@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(1, 70))
     def time_passes(self, seconds: int) -> None:
-        """Let trades come each second."""
+        """Send trades each second."""
         for _ in range(seconds):
             self.truth += SECOND
             self.clocks.pass_by(SECOND)
@@ -101,35 +101,35 @@ class Machine(RuleBasedStateMachine):
             self.settled_s += 1
 
     def take(self, source: str, trade: Trade) -> None:
-        self.history.take(source, trade, source)
+        self.history.record(source, trade, source)
 
     @rule(ms=STEPS)
     def wall_clock_is_set(self, ms: int) -> None:
-        """By somebody, by NTP, by the other system of a dual boot."""
+        """By an operator, by NTP, or by another system of a dual boot."""
         self.clocks.wall += ms
         self.settled_s = 0
 
     @rule()
     def wall_clock_is_set_right(self) -> None:
-        """By who notices."""
+        """Corrected by an operator."""
         self.clocks.wall = self.truth
         self.settled_s = 0
 
     @rule(ms=st.sampled_from([500, 5 * SECOND, 2 * HOUR]))
     def monotonic_clock_leaps(self, ms: int) -> None:
-        """As on a virtual machine that was moved."""
+        """As on a migrated virtual machine."""
         self.clocks.monotonic += ms * MS
 
     @rule(ms=st.integers(SECOND, 3 * HOUR))
     def machine_sleeps(self, ms: int) -> None:
-        """The clock that counts sleep goes on, the monotonic one does not."""
+        """The clock that includes sleep advances, the monotonic one does not."""
         self.truth += ms
         self.clocks.sleep(ms)
         self.settled_s = 0
 
     @rule(ms=st.integers(0, 3 * HOUR), kill=st.booleans())
     def engine_restarts(self, ms: int, kill: bool) -> None:
-        """In the same run of the machine; a killed engine loses the second that was open."""
+        """Within the same boot; a killed engine loses the open second."""
         self.end(kill)
         self.truth += ms
         self.clocks.pass_by(ms)
@@ -137,7 +137,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(ms=st.integers(SECOND, 3 * HOUR), wrong=STEPS)
     def machine_reboots(self, ms: int, wrong: int) -> None:
-        """Its wall clock may come back wrong, and nothing tells how long it was off."""
+        """Its wall clock may be wrong afterwards, and the duration is unknown."""
         self.end(kill=False)
         self.truth += ms
         self.boots += 1
@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
         self.live()
 
     def end(self, kill: bool) -> None:
-        """What is open is lost by a kill, and by a stop: it is in no bar yet."""
+        """The open second is lost by a kill and by a stop."""
         if not kill:
             self.history.tick()
         live = self.history.series[PAIR].live("1s")
@@ -167,8 +167,8 @@ class Machine(RuleBasedStateMachine):
             assert not missing, (missing, found)
 
     @invariant()
-    def what_was_told_is_kept(self) -> None:
-        """A closed bar never changes."""
+    def closed_bars_never_change(self) -> None:
+        """Closed bars never change."""
         for interval in STORED:
             recent = start(self.truth - KEEP_MS[interval], DAY)
             kept = {bar.time: bar for bar in self.reader.bars(PAIR, interval, ALL)}
@@ -179,14 +179,14 @@ class Machine(RuleBasedStateMachine):
                     assert at < max(recent, self.truth - KEEP_MS[interval])
 
     @invariant()
-    def nothing_is_forgotten_early(self) -> None:
-        """Retention goes by what is true."""
+    def nothing_is_removed_early(self) -> None:
+        """Retention uses the true time."""
         times = {bar.time for bar in self.reader.bars(WALK, "1m", ALL)}
         keep_from = self.truth - KEEP_MS["1m"]
         assert [bar.time for bar in self.old if bar.time >= keep_from and bar.time not in times] == []
 
     @invariant()
-    def the_walk_goes_on(self) -> None:
+    def the_walk_continues(self) -> None:
         """A few seconds after any step its newest trade is in a bar."""
         if self.settled_s >= 10:
             live = self.history.series[WALK].live("1s")
@@ -195,9 +195,9 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def gaps_are_of_the_past(self) -> None:
-        """Once the venue tells its time none is left in a future, or open."""
+        """Once the venue's time is known, no gap is in the future, or open."""
         if self.settled_s >= 10:
-            page = asyncio.run(self.history.ask(PAIR, Question("1m", None, 0, None, None)))
+            page = asyncio.run(self.history.query(PAIR, HistoryQuery("1m", None, 0, None, None)))
             assert all(gap.to is not None and gap.to <= self.truth + 2 * SECOND for gap in page.gaps), (
                 page.gaps
             )
@@ -207,13 +207,13 @@ class Machine(RuleBasedStateMachine):
                 ], (bar, page.gaps)
 
     @invariant()
-    def a_wrong_clock_is_said(self) -> None:
-        """While it is wrong by minutes, and for a while after."""
+    def a_wrong_clock_is_reported(self) -> None:
+        """While it is wrong by minutes, and for a while afterwards."""
         if self.settled_s >= 10 and abs(self.clocks.wall - self.truth) > 2 * MINUTE:
             assert self.clock.trouble
 
     def teardown(self) -> None:
-        """Leave nothing."""
+        """Close everything."""
         self.folder.cleanup()
 
 
@@ -223,7 +223,7 @@ assert set(INTERVALS) > set(STORED)
 
 
 def test_no_bar_lies_in_the_gap_of_a_sleep() -> None:
-    """A gap begins where the newest bar ends at the earliest, however long the machine slept."""
+    """A gap begins at the end of the newest bar at the earliest, however long the machine slept."""
     machine = Machine()
     machine.begin()
     machine.machine_sleeps(SECOND)

@@ -1,4 +1,4 @@
-"""The gaps of instruments, over the lives of the engine."""
+"""The gaps of instruments, over restarts of the engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from crypto_stream.market.bars import Gap
 
 
 def test_a_gap_is_written_when_it_begins_and_when_it_ends() -> None:
-    """So that one outlives a killed engine."""
+    """So that it survives a killed engine."""
     gaps = Gaps()
     gaps.begin("btcusdt", 10, "lost")
     begun = gaps.changed()
@@ -19,8 +19,8 @@ def test_a_gap_is_written_when_it_begins_and_when_it_ends() -> None:
     assert gaps.open == {}
 
 
-def test_what_is_open_goes_on() -> None:
-    """A second reason begins no second gap, and ending nothing is nothing."""
+def test_an_open_gap_continues() -> None:
+    """A second reason begins no second gap, and ending without a gap does nothing."""
     gaps = Gaps()
     gaps.begin("btcusdt", 10, "lost")
     gaps.begin("btcusdt", 15, "banned")
@@ -31,23 +31,23 @@ def test_what_is_open_goes_on() -> None:
 
 
 def test_a_gap_has_a_length() -> None:
-    """A clock that was set back does not turn it round."""
+    """Even if the clock was set back."""
     gaps = Gaps()
     gaps.begin("btcusdt", 10, "lost")
 
     assert gaps.end("btcusdt", 5) == 11
 
 
-def test_a_life_that_ended_in_a_gap_ends_it() -> None:
-    """The stop is a gap of its own, from then on."""
+def test_a_stop_ends_an_open_gap() -> None:
+    """From then on there is a gap for the stop."""
     gaps = Gaps()
     gaps.resume("btcusdt", [Gap(10, None, "lost")], 30, STOPPED)
 
     assert gaps.changed() == [("btcusdt", Gap(10, 30, "lost")), ("btcusdt", Gap(30, None, STOPPED))]
 
 
-def test_lives_without_a_price_are_one_stop() -> None:
-    """What was open for the same reason goes on: no second row, no overlap."""
+def test_runs_without_a_price_are_one_stop() -> None:
+    """A gap for the same reason continues: no second row, no overlap."""
     gaps = Gaps()
     gaps.resume("ticker_00", [Gap(10, None, STOPPED)], 30, STOPPED)
 
@@ -55,16 +55,16 @@ def test_lives_without_a_price_are_one_stop() -> None:
     assert gaps.changed() == []
 
 
-def test_gaps_of_an_earlier_life_never_overlap() -> None:
-    """Even if the one that was open began after the engine last said that it lived."""
+def test_gaps_of_an_earlier_run_never_overlap() -> None:
+    """Even if the open one began after the engine last recorded that it is alive."""
     gaps = Gaps()
     gaps.resume("btcusdt", [Gap(40, None, "lost")], 30, STOPPED)
 
     assert gaps.changed() == [("btcusdt", Gap(40, 41, "lost")), ("btcusdt", Gap(41, None, STOPPED))]
 
 
-def test_once_the_engine_runs_it_is_no_longer_the_stop() -> None:
-    """Only gaps of the stop are cut there."""
+def test_after_the_start_gaps_are_no_longer_attributed_to_the_stop() -> None:
+    """Only gaps of the stop end there."""
     gaps = Gaps()
     gaps.resume("btcusdt", [], 30, STOPPED)
     gaps.resume("ethusdt", [], 30, NOT_CONFIGURED)

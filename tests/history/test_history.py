@@ -1,4 +1,4 @@
-"""What is built, what is stored and what is asked, joined: over lives of the engine and over trouble."""
+"""Recording, storage and queries together: over restarts and failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crypto_stream.engine.history import open_history
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
-from crypto_stream.history.queries import MOST_BARS, Question
+from crypto_stream.history.queries import MAX_BARS, HistoryQuery
 from crypto_stream.history.suspension import Suspension
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
@@ -27,23 +27,23 @@ from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Batch, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
-from tests.history.trading import PRICES, SIZES, numbers, plainly, trade
+from tests.history.trading import PRICES, SIZES, expected_bars, numbers, trade
 from tests.waiting import DEADLINE_S, until
 
 SYMBOL = "btcusdt"
-EVERYTHING = Question("1s", None, None, None, MOST_BARS)
+EVERYTHING = HistoryQuery("1s", None, None, None, MAX_BARS)
 STOPPED = "the engine was not running"
 
 
 def opened(folder: Path, *symbols: str) -> History:
-    """Open what `folder` keeps, for ever."""
+    """Open the history in `folder`."""
     clock = EngineClock(MachineClocks())
     return open_history(Settings(data_dir=folder, keep_1s=0, keep_1m=0), symbols or (SYMBOL,), clock)
 
 
 @contextmanager
-def living(history: History) -> Iterator[History]:
-    """Let the thread write for as long as the block lasts; then all that was handed over is written."""
+def running(history: History) -> Iterator[History]:
+    """Run the writer thread within the block; then everything queued is written."""
     keeper = history.writer
     keeper.start()
     try:
@@ -56,26 +56,26 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def ask(history: History, question: Question = EVERYTHING, symbol: str = SYMBOL) -> list[Bar]:
-    return asyncio.run(history.ask(symbol, question)).bars
+def ask(history: History, question: HistoryQuery = EVERYTHING, symbol: str = SYMBOL) -> list[Bar]:
+    return asyncio.run(history.query(symbol, question)).bars
 
 
 def gaps(history: History, symbol: str = SYMBOL) -> list[Gap]:
-    return asyncio.run(history.ask(symbol, EVERYTHING._replace(from_ms=0))).gaps
+    return asyncio.run(history.query(symbol, EVERYTHING._replace(from_ms=0))).gaps
 
 
 def take(history: History, *trades: Trade) -> None:
     for one in trades:
-        history.take("binance", one, "binance")
+        history.record("binance", one, "binance")
 
 
 def serve(history: History, source: str | None = "binance", reason: str = "it is live") -> None:
     history.switched(SYMBOL, source, reason)
 
 
-def life(folder: Path, *trades: Trade) -> None:
-    """Let an engine live that takes some trades and is killed: what is closed is stored, nothing else."""
-    with living(opened(folder)) as history:
+def run_engine(folder: Path, *trades: Trade) -> None:
+    """Run an engine on some trades and kill it: only closed bars are stored."""
+    with running(opened(folder)) as history:
         serve(history)
         take(history, *trades)
         history.tick()
@@ -89,13 +89,13 @@ def life(folder: Path, *trades: Trade) -> None:
         max_size=40,
     )
 )
-def test_whatever_is_asked_at_any_time_is_all_the_trades(
+def test_every_query_contains_all_trades(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[int, str, str | None, str]],
 ) -> None:
-    """Bars on the disk, on their way there, closed just now and open: each once, over kills of the engine.
+    """Stored, queued, just closed and open bars: each once, over kills of the engine.
 
-    A kill costs the trades of the second that was open.
+    A kill costs the trades of the open second.
     """
     folder = tmp_path_factory.mktemp("history")
     kept: list[Trade] = []
@@ -118,16 +118,16 @@ def test_whatever_is_asked_at_any_time_is_all_the_trades(
     try:
         for interval, length in INTERVALS.items():
             bars = ask(history, EVERYTHING._replace(interval=interval))
-            assert [numbers(bar) for bar in bars] == plainly(kept, length), interval
+            assert [numbers(bar) for bar in bars] == expected_bars(kept, length), interval
             assert all(bar.closed for bar in bars[:-1])
     finally:
         history.writer.stop(DEADLINE_S)
 
 
 def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
-    """A bar that closes while the disk is read is not in it; nothing is cut off on its account."""
+    """A bar that closes while the disk is read is not in it, and causes no missing bar."""
     now_ms = wall_ms()
-    with living(opened(tmp_path)) as history:
+    with running(opened(tmp_path)) as history:
         take(history, *(trade(now_ms + second * 1000) for second in range(20)))
         history.tick()
         series = history.series[SYMBOL]
@@ -135,7 +135,7 @@ def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
 
         async def asked() -> list[Bar]:
             async with asyncio.TaskGroup() as tasks:
-                asking = tasks.create_task(history.ask(SYMBOL, EVERYTHING._replace(limit=5)))
+                asking = tasks.create_task(history.query(SYMBOL, EVERYTHING._replace(limit=5)))
                 await asyncio.sleep(0)  # it has looked at the present
                 take(history, trade(now_ms + 20_000))
                 history.tick()
@@ -148,16 +148,16 @@ def test_a_page_is_of_one_moment(tmp_path: Path) -> None:
     assert [bar.time for bar in bars] == [boundary - 1000 * back for back in (4, 3, 2, 1, 0)]
 
 
-def test_the_time_between_two_lives_is_a_gap(tmp_path: Path) -> None:
-    """From the end of the last stored bar to the first trade: what was open at the end lies in it."""
+def test_the_time_between_two_runs_is_a_gap(tmp_path: Path) -> None:
+    """From the end of the last stored bar to the first trade, including the open bar."""
     now_ms = wall_ms() // 1000 * 1000
-    life(tmp_path, *(trade(now_ms + later) for later in (0, 1000, 2000)))
+    run_engine(tmp_path, *(trade(now_ms + later) for later in (0, 1000, 2000)))
     history = opened(tmp_path)
     open_then = gaps(history)
     serve(history)
     take(history, trade(now_ms + 9000), trade(now_ms + 10_000))
     (ended,) = gaps(history)
-    with living(history):
+    with running(history):
         history.tick()
     again = opened(tmp_path)
 
@@ -169,9 +169,9 @@ def test_the_time_between_two_lives_is_a_gap(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_is_set_back_moves_no_gap_into_the_future(tmp_path: Path) -> None:
-    """The engine said that it lives at a time that is still to come."""
+    """The engine recorded that it was alive at a time that is now in the future."""
     now_ms = wall_ms()
-    life(tmp_path, trade(now_ms - 60_000), trade(now_ms - 50_000))
+    run_engine(tmp_path, trade(now_ms - 60_000), trade(now_ms - 50_000))
     writer = SqliteHistoryWriter(tmp_path / "history.db")
     writer.write(Batch([], [], now_ms + 3_600_000))
     writer.close()
@@ -180,11 +180,11 @@ def test_a_clock_that_is_set_back_moves_no_gap_into_the_future(tmp_path: Path) -
     assert gap.from_ <= wall_ms()
 
 
-def test_an_instrument_that_was_left_out_for_a_life_has_a_gap(tmp_path: Path) -> None:
-    """Nobody was there to see its trades, though the engine ran."""
+def test_an_instrument_that_was_not_configured_for_a_run_has_a_gap(tmp_path: Path) -> None:
+    """Although the engine ran."""
     now_ms = wall_ms() // 1000 * 1000
-    life(tmp_path, trade(now_ms), trade(now_ms + 1000))
-    with living(opened(tmp_path, "ethusdt")) as other:
+    run_engine(tmp_path, trade(now_ms), trade(now_ms + 1000))
+    with running(opened(tmp_path, "ethusdt")) as other:
         other.tick()
     history = opened(tmp_path, SYMBOL, "ethusdt")
     first, second = gaps(history)
@@ -193,37 +193,37 @@ def test_an_instrument_that_was_left_out_for_a_life_has_a_gap(tmp_path: Path) ->
     assert (second.from_, second.to, second.reason) == (first.to, None, STOPPED)
 
 
-def test_a_calm_instrument_was_looked_at_until_the_end(tmp_path: Path) -> None:
-    """Its gap begins when the engine last said that it lives, less what a bar takes to close."""
+def test_the_gap_of_a_quiet_instrument_begins_at_the_end_of_the_run(tmp_path: Path) -> None:
+    """When the engine last recorded that it is alive, minus the time to close a bar."""
     now_ms = wall_ms()
-    life(tmp_path, trade(now_ms - 60_000), trade(now_ms - 50_000))
+    run_engine(tmp_path, trade(now_ms - 60_000), trade(now_ms - 50_000))
     (gap,) = gaps(opened(tmp_path))
 
     assert now_ms - 2000 <= gap.from_ <= wall_ms() - 2000
 
 
-async def test_what_nothing_serves_is_soon_no_longer_the_stop(tmp_path: Path) -> None:
+async def test_soon_after_the_start_the_reason_is_no_longer_the_stop(tmp_path: Path) -> None:
     """After two seconds the reason is that no source is live."""
-    life(tmp_path, trade(wall_ms() - 9000), trade(wall_ms() - 8000))
+    run_engine(tmp_path, trade(wall_ms() - 9000), trade(wall_ms() - 8000))
     history = opened(tmp_path)
     run = asyncio.get_running_loop().create_task(history.run())
     await until(lambda: history.gaps.open[SYMBOL].reason == "no source was live")
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    page = await history.ask(SYMBOL, EVERYTHING._replace(from_ms=0))
+    page = await history.query(SYMBOL, EVERYTHING._replace(from_ms=0))
 
     assert [gap.reason for gap in page.gaps] == [STOPPED, "no source was live", STOPPED][: len(page.gaps)]
     assert page.gaps[0].to == page.gaps[1].from_
 
 
-def test_the_first_trades_of_a_source_that_soon_serves_make_bars(tmp_path: Path) -> None:
-    """Those of the source that will serve, not of others; the gap ends where they begin."""
+def test_the_first_trades_of_a_source_that_soon_serves_are_recorded(tmp_path: Path) -> None:
+    """Only those of that source; the gap ends where they begin."""
     now_ms = wall_ms()
     history = opened(tmp_path)
     serve(history, None, "lost")
     for source, price in (("okx", "7"), ("binance", "5"), ("binance", "6")):
-        history.take(source, trade(now_ms - 500, price), None)
+        history.record(source, trade(now_ms - 500, price), None)
     serve(history)
     (bar,) = ask(history)
     (gap,) = gaps(history)
@@ -232,12 +232,12 @@ def test_the_first_trades_of_a_source_that_soon_serves_make_bars(tmp_path: Path)
     assert gap.to in {now_ms - 500, gap.from_ + 1}
 
 
-def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
+def test_the_first_trade_of_a_venue_may_be_hours_old(tmp_path: Path) -> None:
     """It neither ends the gap in the past nor makes the next one begin there."""
     history = opened(tmp_path)
     before_ms = history.clock.now_ms()
     serve(history, None, "lost")
-    history.take("okx", trade(before_ms - 10 * 3_600_000), None)
+    history.record("okx", trade(before_ms - 10 * 3_600_000), None)
     time.sleep(0.01)  # a gap is known by the millisecond it begins
     serve(history, "okx")
     time.sleep(0.01)
@@ -252,7 +252,7 @@ def test_what_a_venue_tells_first_can_be_hours_old(tmp_path: Path) -> None:
 def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     tmp_path: Path, stood_s: int, is_gap: bool
 ) -> None:
-    """A short standstill is made up for by the sources; what comes first is noticed first."""
+    """A short suspension causes no gap; buffered trades are recorded first."""
     at = wall_ms() // 1000 * 1000
     clock_ns = time.monotonic_ns()
     path = tmp_path / "history.db"
@@ -261,7 +261,7 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
     keeper = BarWriter(writer, [SYMBOL], {})
     clock = EngineClock(MachineClocks())
     history = History([SYMBOL], SqliteHistoryReader(path), keeper, clock, Suspension(lambda: clock_ns))
-    with living(history):
+    with running(history):
         serve(history)
         take(history, trade(at - stood_s * 1000, "1"))
         clock_ns += stood_s * 1_000_000_000
@@ -269,15 +269,15 @@ def test_a_machine_that_slept_has_a_gap_until_the_first_trade(
         history.tick()
         found = gaps(history)
 
-    assert [gap.reason for gap in found] == ["the engine stood still, as when its machine sleeps"] * is_gap
+    assert [gap.reason for gap in found] == ["the engine was suspended, as when its machine sleeps"] * is_gap
     assert all(abs(gap.from_ - (at - stood_s * 1000)) < 2_000 and gap.to == at for gap in found)
     assert history.gaps.open == {}
 
 
 def test_trades_for_a_closed_bar_are_counted_and_change_nothing(tmp_path: Path) -> None:
-    """A second's bar is closed by the first trade of a later one."""
+    """A one-second bar is closed by the first trade of a later one."""
     at = wall_ms() // 1000 * 1000
-    with living(opened(tmp_path)) as history:
+    with running(opened(tmp_path)) as history:
         serve(history)
         take(history, trade(at, "1"), trade(at + 1000, "2"), trade(at + 500, "9"))
         bars = ask(history, EVERYTHING)
@@ -286,31 +286,31 @@ def test_trades_for_a_closed_bar_are_counted_and_change_nothing(tmp_path: Path) 
         assert [bar.close for bar in bars] == ["1", "2"]
 
 
-def test_trades_of_a_source_that_does_not_serve_make_none(tmp_path: Path) -> None:
-    """Never a mix of two venues' prices at one time."""
+def test_trades_of_a_source_that_does_not_serve_are_not_recorded(tmp_path: Path) -> None:
+    """Prices of two venues are never mixed."""
     history = opened(tmp_path)
     serve(history)
-    history.take("okx", trade(wall_ms(), "7"), "binance")
+    history.record("okx", trade(wall_ms(), "7"), "binance")
 
     assert ask(history) == []
 
 
-def test_a_failover_within_a_bar_is_told_by_its_source(tmp_path: Path) -> None:
+def test_a_failover_within_a_bar_is_visible_in_its_source(tmp_path: Path) -> None:
     """Both venues' names, in the order of their trades."""
     at = wall_ms() // 1000 * 1000
     history = opened(tmp_path)
-    history.take("binance", trade(at, "5"), "binance")
+    history.record("binance", trade(at, "5"), "binance")
     serve(history, "okx")
-    history.take("okx", trade(at + 1, "6"), "okx")
+    history.record("okx", trade(at + 1, "6"), "okx")
 
     assert ask(history)[0].source == "binance+okx"
 
 
 @pytest.mark.parametrize("far", [10**12, 2**70])
-def test_a_trade_from_the_future_makes_no_bar(
+def test_a_trade_from_the_future_is_not_recorded(
     tmp_path: Path, far: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It would close every bar until then; it is said once."""
+    """It would close every bar until then; this is logged once."""
     now_ms = wall_ms()
     history = opened(tmp_path)
     with caplog.at_level(logging.WARNING):
@@ -320,8 +320,8 @@ def test_a_trade_from_the_future_makes_no_bar(
     assert len(caplog.records) == 1
 
 
-def test_trades_ahead_of_a_clock_that_was_set_back_make_bars(tmp_path: Path) -> None:
-    """What goes on from a trade that was in time is in time."""
+def test_trades_ahead_of_a_clock_that_was_set_back_are_recorded(tmp_path: Path) -> None:
+    """Trades that follow a correct one are correct."""
     history = opened(tmp_path)
     start = wall_ms() // 1000 * 1000 + 20 * 3_600_000
     take(history, *(trade(start + hour * 3_600_000) for hour in range(0, 60, 20)))
@@ -329,16 +329,16 @@ def test_trades_ahead_of_a_clock_that_was_set_back_make_bars(tmp_path: Path) -> 
     assert len(ask(history)) == 3
 
 
-def test_the_walk_goes_on_from_its_last_stored_value(tmp_path: Path) -> None:
-    """The close of the newest bar, whichever interval it is of."""
+def test_the_walk_continues_from_its_last_stored_value(tmp_path: Path) -> None:
+    """The close of the newest bar of any interval."""
     now_ms = wall_ms() // 1000 * 1000
-    life(tmp_path, trade(now_ms - 9000, "1"), trade(now_ms - 8000, "2"), trade(now_ms - 7000, "3"))
+    run_engine(tmp_path, trade(now_ms - 9000, "1"), trade(now_ms - 8000, "2"), trade(now_ms - 7000, "3"))
 
     assert {symbol: bar.close for symbol, bar in opened(tmp_path).last_bars.items()} == {SYMBOL: "2"}
 
 
-def test_a_file_that_breaks_is_looked_at_by_the_writer(tmp_path: Path) -> None:
-    """A reader's error is told; then the file is put aside, and what comes next is stored in a new one."""
+def test_a_corrupt_file_is_checked_by_the_writer(tmp_path: Path) -> None:
+    """A reader's error is reported; then the file is moved aside, and a new one is used."""
     now_ms = wall_ms() // 1000 * 1000
     writer = SqliteHistoryWriter(tmp_path / "history.db")
     old = [StoredBar(SYMBOL, "1s", Bar(at * 1000, "1", "1", "1", "1", None, 1, "x")) for at in range(5000)]
@@ -347,7 +347,7 @@ def test_a_file_that_breaks_is_looked_at_by_the_writer(tmp_path: Path) -> None:
     history = opened(tmp_path)
     path = tmp_path / "history.db"
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 200_000)
-    with living(history):
+    with running(history):
         with pytest.raises(OSError, match="malformed"):
             ask(history)
         take(history, trade(now_ms), trade(now_ms + 1000))
@@ -357,17 +357,17 @@ def test_a_file_that_breaks_is_looked_at_by_the_writer(tmp_path: Path) -> None:
     assert [bar.time for bar in ask(history)] == [now_ms, now_ms + 1000]
 
 
-def test_a_place_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) -> None:
-    """A person must change something: it does not start."""
+def test_an_unusable_directory_is_a_wrong_setting(tmp_path: Path) -> None:
+    """The engine does not start until the user changes something."""
     (tmp_path / "history.db").mkdir()
     with pytest.raises(SettingError, match="data_dir"):
         opened(tmp_path)
 
 
-async def test_the_last_day_is_recalled_after_the_start(tmp_path: Path) -> None:
-    """24 h figures and sparklines know the life before; nothing in them is double."""
+async def test_the_last_day_is_loaded_after_the_start(tmp_path: Path) -> None:
+    """24 h figures and sparklines include the previous run, without duplicates."""
     minute = wall_ms() // 300_000 * 300_000
-    life(tmp_path, *(trade(minute - 60_000 * back, str(100 + back)) for back in range(90, -1, -1)))
+    run_engine(tmp_path, *(trade(minute - 60_000 * back, str(100 + back)) for back in range(90, -1, -1)))
     history = opened(tmp_path)
     unread = history.recent.figures(SYMBOL)
     run = asyncio.get_running_loop().create_task(history.run())
@@ -380,7 +380,7 @@ async def test_the_last_day_is_recalled_after_the_start(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await run
 
-    assert unread is None  # not what a minute of this life comes to
+    assert unread is None  # not what a minute of this run comes to
     assert figures is not None
     assert (figures.open, figures.high, figures.low) == ("190", "190", "50")
     assert [at for at, _ in spark] == sorted({at for at, _ in spark})

@@ -1,4 +1,4 @@
-"""What is read for a question, and how the answer is cut."""
+"""What is read for a query, and how the result is limited."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.history.queries import FOREVER_MS, MOST_BARS, USUAL_BARS, Question, answer, plan
+from crypto_stream.history.queries import DEFAULT_BARS, MAX_BARS, MAX_TIME_MS, HistoryQuery, assemble, plan
 from crypto_stream.market.bars import INTERVALS, Bar, folded
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
-NOTHING = Question(None, None, None, None, None)
+NOTHING = HistoryQuery(None, None, None, None, None)
 
 
 def bar(time: int, closed: bool = True) -> Bar:
@@ -25,32 +25,32 @@ def bar(time: int, closed: bool = True) -> Bar:
         (NOTHING._replace(interval="2m"), "interval"),
         (NOTHING._replace(interval=""), "interval"),
         (NOTHING._replace(interval="1m", points=5), "points"),
-        *((NOTHING._replace(points=number), "points") for number in (0, -1, MOST_BARS + 1)),
-        *((NOTHING._replace(limit=number), "limit") for number in (0, -1, MOST_BARS + 1)),
+        *((NOTHING._replace(points=number), "points") for number in (0, -1, MAX_BARS + 1)),
+        *((NOTHING._replace(limit=number), "limit") for number in (0, -1, MAX_BARS + 1)),
         *((NOTHING._replace(from_ms=number), "from") for number in (-1, 2**63)),
         *((NOTHING._replace(to_ms=number), "to") for number in (-1, 2**63)),
         (NOTHING._replace(from_ms=5, to_ms=5), "from"),
         (NOTHING._replace(from_ms=6, to_ms=5), "from"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_name(question: Question, name: str) -> None:
-    """The sentence begins with the parameter and says what is allowed."""
+def test_invalid_parameters_are_named(question: HistoryQuery, name: str) -> None:
+    """The text begins with the parameter and says what is allowed."""
     with pytest.raises(RefusedError, match=f"^{name} ") as refused:
         plan(question, {}, NOW)
 
     assert refused.value.code == "bad_parameter"
 
 
-def test_nothing_asked_gives_the_newest_minutes() -> None:
-    """The usual number of them."""
+def test_the_default_is_the_newest_minutes() -> None:
+    """The default number of them."""
     made = plan(NOTHING, {}, NOW)
 
-    assert (made.interval, made.limit, made.range.newest) == ("1m", USUAL_BARS, True)
-    assert (made.range.from_ms, made.range.to_ms) == (0, FOREVER_MS)
+    assert (made.interval, made.limit, made.range.newest) == ("1m", DEFAULT_BARS, True)
+    assert (made.range.from_ms, made.range.to_ms) == (0, MAX_TIME_MS)
 
 
-def test_a_range_holds_the_bars_that_begin_in_it() -> None:
-    """Of each bar the whole is read, whatever is asked."""
+def test_a_range_contains_the_bars_that_begin_in_it() -> None:
+    """Each bar is read completely."""
     made = plan(NOTHING._replace(interval="5m", from_ms=1, to_ms=300_001), {}, NOW)
 
     assert (made.range.from_ms, made.range.to_ms) == (300_000, 600_000)
@@ -71,8 +71,8 @@ def test_points_choose_the_finest_interval_that_fits_and_reaches(
     assert plan(question, first, NOW).interval == interval
 
 
-def test_points_without_a_range_are_of_all_there_is() -> None:
-    """From the first moment on."""
+def test_points_without_a_range_cover_everything() -> None:
+    """From the oldest bar on."""
     assert plan(NOTHING._replace(points=100), {"1s": NOW - 90_000}, NOW).interval == "1s"
     assert plan(NOTHING._replace(points=50), {"1s": NOW - 90_000}, NOW).interval == "5s"
     assert plan(NOTHING._replace(points=50), {}, NOW).interval == "1s"
@@ -88,7 +88,7 @@ def test_points_without_a_range_are_of_all_there_is() -> None:
 def test_pages_together_are_everything_once(
     interval: str, places: list[int], limit: int, newest: bool, open_at_the_end: bool
 ) -> None:
-    """Whoever asks on from where a page ended sees each bar once, in order."""
+    """Continuing where a page ended returns each bar once, in order."""
     length = INTERVALS[interval]
     made = plan(NOTHING._replace(interval=interval, limit=limit), {}, NOW)
     step = INTERVALS[made.stored]
@@ -109,7 +109,7 @@ def test_pages_together_are_everything_once(
         asked = plan(question, {}, NOW)
         kept = [row for row in rows if asked.range.from_ms <= row.time < asked.range.to_ms]
         kept = kept[-asked.range.limit :] if newest else kept[: asked.range.limit]
-        bars, more = answer(asked, kept, live)
+        bars, more = assemble(asked, kept, live)
         assert len(bars) <= limit
         seen = [*bars, *seen] if newest else [*seen, *bars]
         if not more:
@@ -119,10 +119,10 @@ def test_pages_together_are_everything_once(
     assert seen == whole
 
 
-def test_the_open_bar_takes_the_place_of_its_parts() -> None:
-    """What is closed of it is in it already."""
+def test_the_open_bar_replaces_its_parts() -> None:
+    """It already includes the closed parts."""
     made = plan(NOTHING._replace(interval="5m"), {}, NOW)
 
-    bars, more = answer(made, [bar(0), bar(60_000), bar(300_000)], bar(300_000, closed=False))
+    bars, more = assemble(made, [bar(0), bar(60_000), bar(300_000)], bar(300_000, closed=False))
 
     assert ([(one.time, one.closed) for one in bars], more) == ([(0, True), (300_000, False)], False)

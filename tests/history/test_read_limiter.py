@@ -1,4 +1,4 @@
-"""Turns of reading: two threads at most, whatever is asked, given up or hangs."""
+"""The read limiter: at most two threads, whatever is requested, cancelled or hanging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.waiting import until
 
 
 class Disk:
-    """Reads that last until they are let go."""
+    """Reads that last until they are released."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -29,7 +29,7 @@ class Disk:
 
 
 async def test_two_read_at_once_and_the_rest_wait_their_turn() -> None:
-    """All are answered in the end."""
+    """All are finally answered."""
     reading, disk = ReadLimiter(), Disk()
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(reading(disk)) for _ in range(6)]
@@ -43,8 +43,8 @@ async def test_two_read_at_once_and_the_rest_wait_their_turn() -> None:
     assert disk.begun == len([one.result() for one in asked]) == 6
 
 
-async def test_who_gives_up_costs_nothing_and_a_hanging_thread_keeps_its_turn() -> None:
-    """Cancelled while it waits: never begun. Cancelled while it reads: its thread still counts."""
+async def test_cancelling_costs_nothing_and_a_hanging_thread_occupies_its_slot() -> None:
+    """Cancelled while waiting: never begun. Cancelled while reading: its thread still counts."""
     reading, disk = ReadLimiter(), Disk()
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(reading(disk)) for _ in range(6)]
@@ -62,8 +62,8 @@ async def test_who_gives_up_costs_nothing_and_a_hanging_thread_keeps_its_turn() 
     assert disk.begun == 3
 
 
-async def test_a_question_that_cannot_be_prepared_gives_its_turn_back() -> None:
-    """Its error is the asker's; the next one reads."""
+async def test_a_failed_preparation_releases_its_slot() -> None:
+    """Its error is raised to the caller; the next one reads."""
     reading, disk = ReadLimiter(), Disk()
     disk.go_on.set()
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from crypto_stream.history.series import CLOSES_AFTER_MS, Closed, Series
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.events import Trade
-from tests.history.trading import SECOND, in_order, numbers, plainly, trade
+from tests.history.trading import SECOND, expected_bars, in_order, numbers, trade
 from tests.instruments import named
 
 FOREVER = 10**18
 
 
 def closed_by(series: Series, trades: list[Trade]) -> list[Closed]:
-    """Give all the trades, and time enough to close everything."""
+    """Add all the trades, and let enough time pass to close everything."""
     closed = [each for one in trades for each in series.trade(one, "binance", 0)]
     return closed + series.tick(FOREVER)
 
@@ -27,12 +27,12 @@ def of(interval: str, closed: list[Closed]) -> list[Bar]:
 
 @given(in_order())
 def test_bars_of_every_interval_are_those_of_the_trades(trades: list[Trade]) -> None:
-    """Nothing is missing, nothing double, whatever pauses lie between."""
+    """Nothing is missing or duplicated, whatever the pauses."""
     closed = closed_by(Series(), trades)
 
     for interval, length in INTERVALS.items():
         bars = of(interval, closed)
-        assert [numbers(bar) for bar in bars] == plainly(trades, length), interval
+        assert [numbers(bar) for bar in bars] == expected_bars(trades, length), interval
         assert all(bar.closed for bar in bars)
 
 
@@ -40,7 +40,7 @@ def test_bars_of_every_interval_are_those_of_the_trades(trades: list[Trade]) -> 
 def test_the_open_bar_and_the_closed_ones_are_all_the_trades_at_any_moment(
     trades: list[Trade], data: st.DataObject
 ) -> None:
-    """A chart that has the closed bars and the open one has everything."""
+    """A chart with the closed bars and the open one is complete."""
     series, closed = Series(), []
     until = data.draw(st.integers(1, len(trades)))
     for one in trades[:until]:
@@ -49,7 +49,7 @@ def test_the_open_bar_and_the_closed_ones_are_all_the_trades_at_any_moment(
     for interval, length in INTERVALS.items():
         live = series.live(interval)
         bars = [*of(interval, closed), *([] if live is None else [live])]
-        assert [numbers(bar) for bar in bars] == plainly(trades[:until], length), interval
+        assert [numbers(bar) for bar in bars] == expected_bars(trades[:until], length), interval
         assert live is not None
         assert not live.closed
         assert series.boundary(interval) == live.time
@@ -57,9 +57,9 @@ def test_the_open_bar_and_the_closed_ones_are_all_the_trades_at_any_moment(
 
 @given(in_order(), st.data())
 def test_after_a_restart_the_bars_are_the_same(trades: list[Trade], data: st.DataObject) -> None:
-    """What was closed before and what is closed after, together, are the bars of one long life.
+    """Bars closed before and after it are those of one uninterrupted run.
 
-    Of the open second nothing is stored: it is what a killed engine loses.
+    The open second is not stored: a killed engine loses it.
     """
     until = data.draw(st.integers(0, len(trades)))
     first, before = Series(), []
@@ -75,11 +75,13 @@ def test_after_a_restart_the_bars_are_the_same(trades: list[Trade], data: st.Dat
     kept = [one for one in trades if lost is None or start(one.time or 0, 1000) != lost]
     for interval in STORED:
         bars = {bar.time: bar for bar in (*of(interval, after), *of(interval, before))}
-        assert [numbers(bars[at]) for at in sorted(bars)] == plainly(kept, INTERVALS[interval]), interval
+        assert [numbers(bars[at]) for at in sorted(bars)] == expected_bars(kept, INTERVALS[interval]), (
+            interval
+        )
 
 
 def stored(closed: list[Closed]) -> dict[str, list[Bar]]:
-    """Give the stored bars as a start finds them: of the newest bar's day, hour and minute."""
+    """Return the stored bars as a start loads them: of the newest bar's day, hour and minute."""
     kept = {name: of(name, closed) for name in STORED}
     at = max((bar.time for bars in kept.values() for bar in bars), default=0)
     begins = {
@@ -90,8 +92,8 @@ def stored(closed: list[Closed]) -> dict[str, list[Bar]]:
     return {name: [bar for bar in bars if bar.time >= begins[name]] for name, bars in kept.items()}
 
 
-def test_a_bar_closes_a_second_after_its_end_though_no_trade_came() -> None:
-    """The venue's clock runs on from its newest trade, by ours."""
+def test_a_bar_closes_a_second_after_its_end_without_a_trade() -> None:
+    """The venue's clock is assumed to run on from its newest trade."""
     series = Series()
     series.trade(trade(10_400), "binance", 5 * SECOND)
     end_ns = 5 * SECOND + (600 + CLOSES_AFTER_MS) * 1_000_000
@@ -114,7 +116,7 @@ def test_a_bar_closes_at_the_first_trade_of_a_later_one() -> None:
 
 @pytest.mark.parametrize("late", [9_999, 10_000, 10_999])
 def test_a_late_trade_is_counted_and_changes_nothing(late: int) -> None:
-    """A closed bar never changes again."""
+    """A closed bar never changes."""
     series = Series()
     series.trade(trade(10_500, "5"), "binance", 0)
     series.trade(trade(11_500, "6"), "binance", 0)
@@ -125,7 +127,7 @@ def test_a_late_trade_is_counted_and_changes_nothing(late: int) -> None:
     assert {interval: series.live(interval) for interval in INTERVALS} == before
 
 
-def test_a_trade_without_a_time_makes_no_bar() -> None:
+def test_a_trade_without_a_time_is_not_recorded() -> None:
     """There is no bar it could belong to."""
     series = Series()
     assert series.trade(Trade(named("btcusdt"), "trades", 1, None, "5", None), "binance", 0) == []
@@ -144,7 +146,7 @@ def test_trades_within_a_second_may_come_out_of_order() -> None:
 
 
 def test_what_was_closed_before_a_restart_stays_closed() -> None:
-    """A trade for it comes too late, although nobody remembers having said so."""
+    """A trade for such a bar is late."""
     series = Series()
     series.restore({"1h": [], "1m": [], "1s": [Bar(10_000, "5", "5", "5", "5", None, 1, "binance")]}, 0)
 
@@ -152,8 +154,8 @@ def test_what_was_closed_before_a_restart_stays_closed() -> None:
     assert series.late == 1
 
 
-def test_an_open_minute_of_another_life_closes_when_so_much_time_has_passed_in_this_one() -> None:
-    """Though no trade ever comes again; the venue's time is that late at least."""
+def test_an_open_minute_of_the_previous_run_closes_by_the_time_of_this_run() -> None:
+    """Even if no trade ever arrives; the venue's time is at least that late."""
     series = Series()
     series.restore({"1h": [], "1m": [], "1s": [Bar(10_000, "5", "5", "5", "5", None, 1, "binance")]}, 0)
 

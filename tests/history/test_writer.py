@@ -1,4 +1,4 @@
-"""The thread that writes: in order, once each, and bounded while the disk refuses."""
+"""The history writer: in order, once each, and bounded while writing fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import Bar, Gap
-from crypto_stream.storage.interface import EVERY, Batch, HistoryWriter, Range, Retention, StoredBar
+from crypto_stream.storage.interface import ALL_SYMBOLS, Batch, HistoryWriter, Range, Retention, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
 from tests.small_disk import small_disk
@@ -27,7 +27,7 @@ LOST = "the history could not be stored"
 
 
 class Disk:
-    """Keeps what is written in memory, or refuses."""
+    """Stores what is written in memory, or fails."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -42,7 +42,7 @@ class Disk:
         self.free = threading.Event()
 
     def prepare(self) -> None:
-        """Be there already."""
+        """Do nothing."""
 
     def write(self, batch: Batch) -> None:
         if self.refuses is not None:
@@ -63,7 +63,7 @@ class Disk:
     def check(self, reason: str) -> None:
         self.checked.append(reason)
 
-    def put_aside(self, reason: str) -> None:
+    def move_aside(self, reason: str) -> None:
         raise AssertionError(reason)
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Disk:
         return [bar.time for batch in self.batches for _, _, bar in batch.bars]
 
     def gaps(self) -> dict[tuple[str, int], Gap]:
-        """The gaps as a database would have them: a later one replaces an earlier one."""
+        """The gaps as a database would contain them: a later state replaces an earlier one."""
         return {(symbol, gap.from_): gap for batch in self.batches for symbol, gap in batch.gaps}
 
 
@@ -88,7 +88,7 @@ def batch(*seconds: int, gaps: tuple[tuple[str, Gap], ...] = ()) -> Batch:
 
 
 def wait_for(condition: object) -> None:
-    """Wait for what another thread does."""
+    """Wait for another thread."""
     assert callable(condition)
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
@@ -97,8 +97,8 @@ def wait_for(condition: object) -> None:
 
 
 @contextmanager
-def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[BarWriter]:
-    writer = BarWriter(disk, ["ticker_00", "ticker_01"], keep_ms or {}, most, RETRY_S, RETRY_S)
+def keeping(disk: Disk, max_queued: int = 1000, keep_ms: dict[str, int] | None = None) -> Iterator[BarWriter]:
+    writer = BarWriter(disk, ["ticker_00", "ticker_01"], keep_ms or {}, max_queued, RETRY_S, RETRY_S)
     writer.start()
     try:
         yield writer
@@ -109,7 +109,7 @@ def keeping(disk: Disk, most: int = 1000, keep_ms: dict[str, int] | None = None)
         assert disk.closed
 
 
-def test_a_disk_that_is_slow_to_tidy_holds_up_no_bar() -> None:
+def test_slow_tidying_delays_no_bar() -> None:
     """Tidying waits for the disk on a thread of its own."""
     disk = Disk()
     with keeping(disk) as writer:
@@ -122,8 +122,8 @@ def test_a_disk_that_is_slow_to_tidy_holds_up_no_bar() -> None:
     assert tidied_when_written == 1
 
 
-def test_what_could_not_be_tidied_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once, not each time."""
+def test_failed_tidying_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once, not each time."""
     disk = Disk()
     disk.stays_untidy = OSError("locked")
     with keeping(disk):
@@ -147,8 +147,8 @@ def test_batches_are_written_in_their_order() -> None:
     assert writer.lost == 0
 
 
-def test_what_is_refused_waits_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The trouble is told while it lasts; then everything is written, and that is said as well."""
+def test_failed_writes_are_retried_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The trouble is reported while it lasts; then everything is written, and that is logged too."""
     disk = Disk()
     disk.refuses = OSError("disk full")
     with caplog.at_level(logging.INFO), keeping(disk) as writer:
@@ -169,7 +169,7 @@ def test_what_is_refused_waits_and_is_said_once(caplog: pytest.LogCaptureFixture
 
 
 def test_waiting_bars_are_those_of_one_series() -> None:
-    """Nothing of another symbol or interval."""
+    """No other symbol or interval."""
     disk = Disk()
     disk.refuses = OSError("locked")
     other = StoredBar("ticker_01", "1s", bar(9).bar)
@@ -181,11 +181,11 @@ def test_waiting_bars_are_those_of_one_series() -> None:
         assert [one.time for one in writer.waiting("ticker_01", "1s")] == [9000]
 
 
-def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
-    """Counted, and one gap of all instruments covers just them."""
+def test_beyond_the_bound_the_oldest_are_dropped_and_reported() -> None:
+    """They are counted, and one gap of all instruments covers exactly them."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with keeping(disk, most=20) as writer:
+    with keeping(disk, max_queued=20) as writer:
         for second in range(100):
             writer.put(batch(second))
         waiting = len(writer.waiting("ticker_00", "1s"))
@@ -196,14 +196,14 @@ def test_beyond_the_bound_the_oldest_are_lost_and_told() -> None:
     missing = sorted(set(range(0, 100_000, 1000)) - set(disk.times))
     assert waiting == backlog <= 20
     assert writer.lost == len(missing) == 100 - waiting
-    assert disk.gaps() == {(EVERY, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
+    assert disk.gaps() == {(ALL_SYMBOLS, missing[0]): Gap(missing[0], missing[-1] + 1000, LOST)}
 
 
 def test_batches_without_bars_are_bounded_too() -> None:
-    """An engine without a live source says each second that it lives."""
+    """An engine without a live source records each second that it is alive."""
     disk = Disk()
     disk.refuses = OSError("disk full")
-    with keeping(disk, most=20) as writer:
+    with keeping(disk, max_queued=20) as writer:
         for _ in range(1000):
             writer.put(batch())
         disk.refuses = None
@@ -213,9 +213,9 @@ def test_batches_without_bars_are_bounded_too() -> None:
 
 
 def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
-    """Though the batch with its end was lost: else it would be open for ever."""
+    """Although the batch with its end was dropped."""
     disk = Disk()
-    with keeping(disk, most=30) as writer:
+    with keeping(disk, max_queued=30) as writer:
         writer.put(batch(gaps=(("btcusdt", Gap(10, None, "lost")),)))
         wait_for(lambda: disk.batches)
         disk.refuses = OSError("disk full")
@@ -231,10 +231,10 @@ def test_a_gap_that_began_before_the_trouble_is_ended() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2), st.booleans()), min_size=1, max_size=40))
 def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int, int, bool]]) -> None:
-    """Whatever the disk does and however much comes at once."""
+    """Whatever the disk does and however much is queued at once."""
     disk = Disk()
     put: list[int] = []
-    with keeping(disk, most=15) as writer:
+    with keeping(disk, max_queued=15) as writer:
         for bars, gaps, refuses in steps:
             disk.refuses = OSError("full") if refuses else None
             seconds = range(len(put), len(put) + bars)
@@ -245,7 +245,7 @@ def test_all_that_is_put_is_written_in_order_or_in_the_gap(steps: list[tuple[int
     missing = sorted(set(put) - {at // 1000 for at in disk.times})
     assert disk.times == [second * 1000 for second in put if second not in missing]
     assert writer.lost == len(missing)
-    holes = [gap for (symbol, _), gap in disk.gaps().items() if symbol == EVERY]
+    holes = [gap for (symbol, _), gap in disk.gaps().items() if symbol == ALL_SYMBOLS]
     assert all(any(gap.from_ <= at * 1000 and (gap.to or 0) > at * 1000 for gap in holes) for at in missing)
 
 
@@ -260,11 +260,11 @@ def test_each_series_is_pruned_in_its_turn() -> None:
     assert disk.pruned == [*series, series[0]]
 
 
-def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
-    """Once, on the thread that writes."""
+def test_a_suspect_file_is_checked_before_the_next_write() -> None:
+    """Once, on the writer thread."""
     disk = Disk()
     with keeping(disk) as writer:
-        writer.doubt("malformed")
+        writer.check_later("malformed")
         writer.put(batch(1))
         writer.put(batch(2))
 
@@ -272,25 +272,25 @@ def test_a_doubted_file_is_looked_at_before_it_is_written_again() -> None:
     assert disk.times == [1000, 2000]
 
 
-def test_a_fault_of_the_writer_is_trouble_and_not_silence(caplog: pytest.LogCaptureFixture) -> None:
-    """Prices go on, memory stays bounded, and everybody is told."""
+def test_an_internal_error_of_the_writer_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """Prices continue, and memory stays bounded."""
     disk = Disk()
     disk.refuses = ValueError("a bug")
-    with keeping(disk, most=20) as writer:
+    with keeping(disk, max_queued=20) as writer:
         writer.put(batch(0))
         wait_for(lambda: writer.trouble)
         for second in range(100):
             writer.put(batch(second))
 
         assert len(writer.waiting("ticker_00", "1s")) <= 20
-    assert writer.trouble == "the thread that writes has ended, see the log"
+    assert writer.trouble == "the writer thread has ended, see the log"
     assert "a bug" in caplog.text
 
 
 @contextmanager
-def writing(store: HistoryWriter, most: int = 1000) -> Iterator[BarWriter]:
+def writing(store: HistoryWriter, max_queued: int = 1000) -> Iterator[BarWriter]:
     """Write to a real file until the end of the block."""
-    writer = BarWriter(store, [], {}, most, RETRY_S, RETRY_S)
+    writer = BarWriter(store, [], {}, max_queued, RETRY_S, RETRY_S)
     writer.start()
     try:
         yield writer
@@ -305,11 +305,11 @@ def stored(path: Path) -> tuple[list[int], list[Gap]]:
     return [one.time for one in bars], reader.gaps("ticker_00", 0, 2**62)
 
 
-def test_what_a_full_disk_had_no_room_for_is_in_the_file_or_in_the_gap(tmp_path: Path) -> None:
-    """A real disk, that has room again: the oldest are lost, and the file says which."""
+def test_after_a_full_disk_every_bar_is_in_the_file_or_in_the_gap(tmp_path: Path) -> None:
+    """A real disk that has space again: the oldest bars are lost, and the file says which."""
     with small_disk(tmp_path / "disk") as disk:
         path = disk.folder / "history.db"
-        with writing(SqliteHistoryWriter(path), most=50) as writer:
+        with writing(SqliteHistoryWriter(path), max_queued=50) as writer:
             writer.put(batch(0))
             wait_for(lambda: not writer.backlog)
             disk.fill()
@@ -326,8 +326,8 @@ def test_what_a_full_disk_had_no_room_for_is_in_the_file_or_in_the_gap(tmp_path:
     assert [(gap.from_, gap.to) for gap in gaps] == [(missing[0], missing[-1] + 1000)]
 
 
-def test_a_file_that_somebody_holds_gets_every_bar_when_it_is_free(tmp_path: Path) -> None:
-    """A backup, or a person with a shell, may hold it for seconds."""
+def test_a_locked_file_gets_every_bar_when_it_is_unlocked(tmp_path: Path) -> None:
+    """A backup, or a shell, may lock it for seconds."""
     path = tmp_path / "history.db"
     with writing(SqliteHistoryWriter(path)) as writer:
         writer.put(batch(0))
@@ -343,8 +343,8 @@ def test_a_file_that_somebody_holds_gets_every_bar_when_it_is_free(tmp_path: Pat
     assert stored(path) == ([0, 1000, 2000], [])
 
 
-def test_a_file_that_was_removed_is_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What is written to a file without a name would be lost."""
+def test_a_deleted_file_is_created_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is written to a deleted file would be lost."""
     path = tmp_path / "history.db"
     with writing(SqliteHistoryWriter(path)) as writer:
         writer.put(batch(0))
@@ -354,4 +354,4 @@ def test_a_file_that_was_removed_is_begun_anew(tmp_path: Path, caplog: pytest.Lo
         writer.put(batch(1))
 
     assert stored(path) == ([1000], [])
-    assert "history file gone, a new one begun" in [record.message for record in caplog.records]
+    assert "history file gone, a new one created" in [record.message for record in caplog.records]

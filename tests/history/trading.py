@@ -1,4 +1,4 @@
-"""Trades for tests, and the bars they must give by the plainest computation."""
+"""Trades for tests, and their bars by the simplest computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZES = st.one_of(st.none(), PRICES)
 
 
 def trade(time: int, price: str = "1", size: str | None = None, symbol: str = "btcusdt") -> Trade:
-    """Make a trade at `time` ms."""
+    """Create a trade at `time` ms."""
     return Trade(named(symbol), "trades", time, time, price, size)
 
 
@@ -32,8 +32,8 @@ def in_order(draw: st.DrawFn, longest_ms: int = 90_000) -> list[Trade]:
     return trades
 
 
-def plainly(trades: Iterable[Trade], length_ms: int) -> list[tuple[object, ...]]:
-    """Compute bars of all the trades: time, open, high, low, close, volume, trades."""
+def expected_bars(trades: Iterable[Trade], length_ms: int) -> list[tuple[object, ...]]:
+    """Compute the bars of all the trades: time, open, high, low, close, volume, trades."""
     buckets: dict[int, list[Trade]] = {}
     for one in trades:
         assert one.time is not None
@@ -49,7 +49,7 @@ def plainly(trades: Iterable[Trade], length_ms: int) -> list[tuple[object, ...]]
 
 
 def numbers(bar: Bar) -> tuple[object, ...]:
-    """Give a bar in the form of `plainly`."""
+    """Return a bar in the form of `expected_bars`."""
     volume = None if bar.volume is None else Decimal(bar.volume)
     prices = (Decimal(bar.open), Decimal(bar.high), Decimal(bar.low), Decimal(bar.close))
     return (bar.time, *prices, volume, bar.trades)

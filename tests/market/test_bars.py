@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, Fold, folded, start, stored_for
 from crypto_stream.market.events import Trade
-from tests.history.trading import in_order, numbers, plainly
+from tests.history.trading import expected_bars, in_order, numbers
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_folding_in_two_steps_is_folding_in_one(trades: list[Trade], one: str, o
     twice = list(folded(folded(bars, shorter), longer))
 
     assert twice == list(folded(bars, longer))
-    assert [numbers(bar) for bar in twice] == plainly(trades, longer)
+    assert [numbers(bar) for bar in twice] == expected_bars(trades, longer)
 
 
 def test_a_longer_bar_with_an_open_part_is_open() -> None:

@@ -1,4 +1,4 @@
-"""What tests of orders share."""
+"""Shared fixtures of the tests of orders."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import pytest
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name a file of orders that is not there yet."""
+    """Return the path of a file of orders that does not exist yet."""
     return tmp_path / "orders.db"

@@ -1,4 +1,4 @@
-"""The service on a real orders.db, with clocks that stand until they are told, and a disk that can fail."""
+"""The order service on a real orders.db, with manual clocks, and a disk that can fail."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from crypto_stream.bus.orders import (
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.owners import Ask
+from crypto_stream.orders.owners import SessionCommand
 from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.orders.writes import Lookup
-from crypto_stream.storage.interface import OrderBatch, OrdersFound, OrderWriter, OwnerFound
+from crypto_stream.storage.interface import LoadedOrders, OrderBatch, OrderWriter, OwnerState
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from tests.waiting import DEADLINE_S
 
 SYMBOLS = ("btcusdt", "ethusdt")
 BEGIN_MS = 1_800_000_000_000
-TERMS = Terms(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
+SETTINGS = OrderSettings(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(50))
 BUY, SELL = Side.BUY, Side.SELL
 LATEST_MS = 150  # the longest latency of an order
 NEW = (1, ExecType.NEW, Status.ACTIVE)
@@ -61,14 +61,14 @@ def a_quote(
     ask_size: str | None = None,
     stale: bool = False,
 ) -> Quote:
-    """Make a quote of a top of book."""
+    """Create a quote with a top of book."""
     top = (bid, bid_size, ask, ask_size)
     unknown = (None,) * 8
     return Quote(symbol, "BTC", "USDT", source, None, *top, *unknown, 0, 0, stale=stale, synthetic=False)
 
 
 def limit(side: Side, amount: str, price: str, symbol: str = "btcusdt") -> Ticket:
-    """Make a plain limit order."""
+    """Create a limit order."""
     return Ticket(symbol, side, amount, price)
 
 
@@ -76,7 +76,7 @@ LIVE = a_quote(bid="99", ask="101")
 
 
 class ManualClock:
-    """Wall and steady clock in one; it goes only when it is set."""
+    """Wall clock and monotonic clock in one; it advances only when it is set."""
 
     def __init__(self, call: Callable[[Callable[[], object]], None]) -> None:
         self.ms = BEGIN_MS
@@ -97,11 +97,11 @@ class ManualClock:
         self._call(call)
 
     def next_ms(self) -> int | None:
-        """Tell when the next timer is due."""
+        """Return when the next timer is due."""
         return round(self._timers[0][0] * 1000) if self._timers else None
 
     def due(self) -> list[Callable[[], object]]:
-        """Take out the timers that are due."""
+        """Return, and remove, the timers that are due."""
         calls = []
         while self._timers and round(self._timers[0][0] * 1000) <= self.ms:
             calls.append(heappop(self._timers)[2])
@@ -109,7 +109,7 @@ class ManualClock:
 
 
 class Disk:
-    """The real store; it can refuse to write, stand still, or be gone as after a kill."""
+    """The real store; it can refuse to write, hang, or be lost as after a kill."""
 
     def __init__(self, path: Path) -> None:
         self._writer: OrderWriter = SqliteOrderWriter(path)
@@ -119,7 +119,7 @@ class Disk:
         self.waits = False
         self.batches: list[OrderBatch] = []
 
-    def open(self) -> OrdersFound:
+    def open(self) -> LoadedOrders:
         if self.refuses is not None:
             raise self.refuses
         return self._writer.open()
@@ -133,11 +133,11 @@ class Disk:
         self._writer.write(batch)
         self.batches.append(batch)
 
-    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+    def owner(self, owner: str, after: int = 0) -> OwnerState:
         return self._writer.owner(owner, after)
 
-    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
-        return self._writer.named(names)
+    def existing(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        return self._writer.existing(names)
 
     def unused(self, seconds: float, most: int) -> list[str]:
         return self._writer.unused(seconds, most)
@@ -153,9 +153,11 @@ class Disk:
 
 
 class House:
-    """One life of the service; gateway 1 holds all sessions unless another one is named."""
+    """One run of the service; gateway 1 has all sessions unless another one is given."""
 
-    def __init__(self, path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> None:
+    def __init__(
+        self, path: Path, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
+    ) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
         self.told: dict[tuple[str, int], list[Told]] = {}
@@ -165,7 +167,7 @@ class House:
         self.clock = ManualClock(self._calls.put)
         self.store = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
-            self.quotes, lambda _source, _symbol: rules, terms, self.store, self.clock, self._tell
+            self.quotes, lambda _source, _symbol: rules, settings, self.store, self.clock, self._tell
         )
 
     def start(self) -> None:
@@ -173,17 +175,17 @@ class House:
         self.settle()
 
     def stop(self) -> None:
-        """End in order: what is decided is written, nobody hears of it any more."""
+        """Stop regularly: what is pending is written, but no longer reported."""
         self.disk.free.set()
         self.store.stop(DEADLINE_S)
 
     def kill(self) -> None:
-        """End as `kill -9` does: what is not on disk never will be."""
+        """Stop as `kill -9` does: what is not stored is lost."""
         self.disk.refuses = OSError("killed")
         self.stop()
 
     def settle(self) -> None:
-        """Let everything happen that happens without time passing; not while the disk stands still."""
+        """Run everything that needs no time to pass; not while the disk hangs."""
         while self._run() or (self.disk.free.is_set() and self._pass_barrier()):
             pass
 
@@ -196,8 +198,8 @@ class House:
         self.clock.ms = until_ms
         self.settle()
 
-    def mend(self) -> None:
-        """Let the disk take everything again, and wait until that is noticed."""
+    def repair(self) -> None:
+        """Let the disk work again, and wait until that is noticed."""
         self.disk.refuses = None
         self.disk.free.set()
         self.settle()
@@ -205,7 +207,7 @@ class House:
         self.settle()
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Let happen what happens until `condition()` holds."""
+        """Run until `condition()` holds."""
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline
@@ -222,7 +224,7 @@ class House:
         self.settle()
 
     def place(self, session: int, ticket: Ticket, gateway: str = "one") -> Told | None:
-        """Place an order; return the answer, None while the disk stands still."""
+        """Place an order; return the answer, None while the disk hangs."""
         return self.ask(Place(session, next(self._refs), ticket), gateway)
 
     def placed(self, session: int, ticket: Ticket, gateway: str = "one") -> Order:
@@ -255,19 +257,19 @@ class House:
         self.settle()
 
     def stale(self, symbol: str = "btcusdt") -> None:
-        """Let nothing live serve an instrument."""
+        """Make an instrument's quote stale."""
         self.quote(replace(self.quotes[symbol], stale=True))
 
     def reports(self, session: int, gateway: str = "one") -> list[Report]:
-        """Return the reports a session was told, each time it was told."""
+        """Return the reports that a session was sent, including repetitions."""
         return [one.report for one in self.told[gateway, session] if isinstance(one, Happened)]
 
     def failures(self, session: int) -> list[str]:
-        """Return the codes of what was refused."""
+        """Return the codes of refusals."""
         return [one.code for one in self.told["one", session] if isinstance(one, Failed)]
 
-    def ask(self, command: Ask, gateway: str = "one") -> Told | None:
-        """Ask as a session does; return the answer, None while the disk stands still."""
+    def ask(self, command: SessionCommand, gateway: str = "one") -> Told | None:
+        """Send a session's command; return the answer, None while the disk hangs."""
         self.orders.commands(gateway, [command])
         self.settle()
         told = self.told[gateway, command.session]
@@ -279,7 +281,7 @@ class House:
         return gateway not in self.behind
 
     def _run(self) -> int:
-        """Run what was posted and is due; return how much that was."""
+        """Run callbacks and due timers; return their number."""
         ran = 0
         while True:
             for call in self.clock.due():
@@ -292,7 +294,7 @@ class House:
             ran += 1
 
     def _pass_barrier(self) -> bool:
-        """Wait until both threads did all they were given; say whether anything came of it."""
+        """Wait until both threads are idle; return whether there were results."""
         ours: list[object] = []
         passed: list[object] = []
         self.store.put(
@@ -314,9 +316,11 @@ class House:
 
 
 @contextmanager
-def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits: Any) -> Iterator[House]:
-    """Run the service as long as the block lasts; `limits` are those of the store."""
-    one = House(path, terms, rules, **limits)
+def house(
+    path: Path, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
+) -> Iterator[House]:
+    """Run the service within the block; `limits` are those of the store."""
+    one = House(path, settings, rules, **limits)
     one.start()
     try:
         yield one
@@ -325,5 +329,5 @@ def house(path: Path, terms: Terms = TERMS, rules: Rules | None = None, **limits
 
 
 def said(one: House, session: int = 1) -> list[tuple[int, ExecType, Status]]:
-    """List what a session was told of orders: seq, what happened, the status after it."""
+    """List the reports that a session was sent: seq, event, status."""
     return [(report.seq, report.exec_type, report.order.status) for report in one.reports(session)]

@@ -1,4 +1,4 @@
-"""The whole life of orders in the simplest words: whole numbers, lists, a disk that takes all or nothing."""
+"""A simple reference of orders: whole numbers, lists, and an atomic disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Offer = tuple[tuple[str | None, int, int | None] | None, float]  # what was show
 
 @dataclass
 class Known:
-    """An order as it is on the disk; `arrived` when its latency is over."""
+    """A stored order; `arrived` once its latency is over."""
 
     order: Order
     cum: int = 0
@@ -43,7 +43,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Event:
-    """One report: what happened to which order; the `price` and `source` of a trade."""
+    """One report: an order's event; the `price` and `source` of a trade."""
 
     order_id: str
     exec_type: ExecType
@@ -54,7 +54,7 @@ class Event:
 
 @dataclass
 class Reference:
-    """What is on the disk (`orders`, `events`), what is shown, and who is there."""
+    """What is stored (`orders`, `events`), the quotes, and the sessions."""
 
     now_ms: int
     orders: dict[str, Known] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Reference:
             self.expires[owner] = self.now_ms + STAYS_MS
 
     def begin(self) -> None:
-        """Load everything from the disk, and trade with what is shown and has not been taken."""
+        """Load everything from the disk, and trade with what remains of the quotes."""
         self.trouble = False
         self.expires.clear()
         for one in self.orders.values():
@@ -106,7 +106,7 @@ class Reference:
         self._decide(self._due)
 
     def restart(self) -> None:
-        """Lose everything that is not on the disk."""
+        """Lose everything that is not stored."""
         self.offers.clear()
         self.shown = {symbol: replace(shown, source=None, stale=True) for symbol, shown in self.shown.items()}
         self.sessions.clear()
@@ -201,7 +201,7 @@ class Reference:
         self.events.setdefault(order.owner, []).append(event)
 
     def _decide(self, decide: object) -> None:
-        """Do it, unless the disk refuses: then nothing of it happened, but what it took is taken."""
+        """Apply it, unless the disk fails: then nothing happened, but what it took is taken."""
         assert callable(decide)
         before = copy.deepcopy((self.orders, self.events))
         decide()

@@ -1,4 +1,4 @@
-"""Who comes back after so long that a thousand things and more have happened."""
+"""Owners that return after more than a thousand reports."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import pytest
 from crypto_stream.bus.orders import Happened, Place
 from crypto_stream.market.orders import ExecType, Side
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.validation import Terms
-from crypto_stream.storage.interface import MOST_UNREAD
+from crypto_stream.orders.validation import OrderSettings
+from crypto_stream.storage.interface import MAX_UNREAD
 from tests.orders.house import House, a_quote, house, limit
 
-MISSED = 2 * MOST_UNREAD + 10
+MISSED = 2 * MAX_UNREAD + 10
 
 
 @pytest.fixture
 def absent(tmp_path: Path) -> Iterator[House]:
-    """Run a service whose owner Ann has open orders, of which no report was read, and is away."""
+    """Run a service whose owner Ann is away, with open orders and unread reports."""
     with house(
-        tmp_path / "orders.db", Terms(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(5_000))
+        tmp_path / "orders.db",
+        OrderSettings(latency_ms=100, seed=1, outcomes=True, max_open=OrderLimits(5_000)),
     ) as one:
         one.quote(a_quote(ask="100", bid="99"))
         one.attach(1, "ann")
@@ -34,29 +35,29 @@ def absent(tmp_path: Path) -> Iterator[House]:
 
 
 def seqs(one: House, session: int) -> list[int]:
-    """List which reports a session was told."""
+    """List the seqs of the reports that a session was sent."""
     return [report.seq for report in one.reports(session)]
 
 
-def test_a_long_absence_is_told_in_pieces_as_the_client_reads_them(absent: House) -> None:
-    """A thousand at once, the next when these were read; nothing is missing and nothing comes twice."""
+def test_missed_reports_are_sent_in_pieces_as_the_client_receives_them(absent: House) -> None:
+    """A thousand at once, the next after those were received; none is missing or duplicated."""
     absent.attach(2, "ann")
     told = [len(seqs(absent, 2))]
-    for read in (MOST_UNREAD - 1, MOST_UNREAD, 2 * MOST_UNREAD):
+    for read in (MAX_UNREAD - 1, MAX_UNREAD, 2 * MAX_UNREAD):
         absent.receive(2, read)
         told.append(len(seqs(absent, 2)))
 
-    assert told == [MOST_UNREAD, MOST_UNREAD, 2 * MOST_UNREAD, MISSED]
+    assert told == [MAX_UNREAD, MAX_UNREAD, 2 * MAX_UNREAD, MISSED]
     assert seqs(absent, 2) == list(range(1, MISSED + 1))
 
 
-def test_what_happens_meanwhile_comes_in_its_turn(absent: House) -> None:
-    """A fill waits behind what is older; so does what the client asks."""
+def test_new_reports_wait_for_missed_ones(absent: House) -> None:
+    """A fill waits behind older reports; so do the client's commands."""
     absent.attach(2, "ann")
     absent.quote(a_quote(ask="50", ask_size="1", bid="49"))
     absent.advance(1_000)
     asked = absent.place(2, limit(Side.BUY, "1", "40"))
-    for read in (MOST_UNREAD, 2 * MOST_UNREAD):
+    for read in (MAX_UNREAD, 2 * MAX_UNREAD):
         absent.receive(2, read)
 
     reports = absent.reports(2)
@@ -67,32 +68,32 @@ def test_what_happens_meanwhile_comes_in_its_turn(absent: House) -> None:
 
 
 def test_two_sessions_of_one_owner_read_each_at_its_own_pace(absent: House) -> None:
-    """The slow one is told what the fast one has not read yet, and both all that happens then."""
+    """The slow one is sent what the fast one has received already, and both all that is new."""
     absent.attach(2, "ann")
     absent.attach(3, "ann")
-    for read in (MOST_UNREAD, 2 * MOST_UNREAD, MISSED):
+    for read in (MAX_UNREAD, 2 * MAX_UNREAD, MISSED):
         absent.receive(2, read)
-    absent.receive(3, MOST_UNREAD)
+    absent.receive(3, MAX_UNREAD)
     absent.attach(4, "ann")
     absent.placed(2, limit(Side.BUY, "1", "40"))
 
     assert seqs(absent, 2) == list(range(1, MISSED + 2))
-    assert seqs(absent, 3) == [*range(1, MOST_UNREAD + 1), MISSED + 1]
+    assert seqs(absent, 3) == [*range(1, MAX_UNREAD + 1), MISSED + 1]
     assert seqs(absent, 4) == [MISSED + 1]
 
 
-def test_after_a_failure_of_the_disk_the_pieces_begin_where_the_client_has_read_to(absent: House) -> None:
-    """What was read and written down is not told again; what was not, is."""
+def test_after_a_disk_failure_the_pieces_continue(absent: House) -> None:
+    """Stored acknowledgements are not repeated; others are."""
     absent.attach(2, "ann")
-    absent.receive(2, MOST_UNREAD)
+    absent.receive(2, MAX_UNREAD)
     absent.advance(1_000)
     absent.disk.refuses = OSError("disk full")
-    absent.receive(2, 2 * MOST_UNREAD)
+    absent.receive(2, 2 * MAX_UNREAD)
     absent.place(2, limit(Side.BUY, "1", "40"))
-    absent.mend()
-    again = seqs(absent, 2)[2 * MOST_UNREAD :]
+    absent.repair()
+    again = seqs(absent, 2)[2 * MAX_UNREAD :]
     absent.receive(2, again[-1])
 
-    assert again[0] in {MOST_UNREAD + 1, 2 * MOST_UNREAD + 1}
+    assert again[0] in {MAX_UNREAD + 1, 2 * MAX_UNREAD + 1}
     assert again == list(range(again[0], again[-1] + 1))
     assert seqs(absent, 2)[-1] == MISSED

@@ -1,4 +1,4 @@
-"""What orders may take of the engine: sessions, active orders, what waits for those who do not read."""
+"""Bounds of the order service: sessions, active orders, and data queued for slow clients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.lookups import MOST_AT_ONCE
+from crypto_stream.orders.lookups import MAX_CONCURRENT
 from crypto_stream.orders.outbox import Outbox
 from crypto_stream.orders.owners import Owner, Session
-from tests.orders.house import BUY, LIVE, TERMS, House, house, limit
+from tests.orders.house import BUY, LIVE, SETTINGS, House, house, limit
 
 
 def _attach(one: House, session: int, owner: str, address: str, gateway: str = "one") -> None:
@@ -34,8 +34,8 @@ def _code(one: House, session: int, gateway: str = "one") -> str:
     ],
 )
 def test_many_owner_names_are_no_way_round_a_limit(path: Path, most: OrderLimits, setting: str) -> None:
-    """The fourth order is refused whoever places it; the sentence names the setting, an end makes room."""
-    with house(path, TERMS._replace(max_open=most)) as one:
+    """The fourth order of any owner is refused; the text names the setting, an ended order makes room."""
+    with house(path, SETTINGS._replace(max_open=most)) as one:
         one.quote(LIVE)
         for number in range(1, 5):
             _attach(one, number, f"owner {number}", "192.0.2.1")
@@ -49,10 +49,10 @@ def test_many_owner_names_are_no_way_round_a_limit(path: Path, most: OrderLimits
         assert _code(one, 4) == "placed"
 
 
-def test_a_limit_of_one_address_or_gateway_is_none_of_another(path: Path) -> None:
-    """Where an owner last connected from is where its orders count, also after a start."""
+def test_limits_are_per_address_and_gateway(path: Path) -> None:
+    """Orders count where their owner last connected from, also after a start."""
     most = OrderLimits(of_owner=50, of_address=2, of_gateway=3)
-    with house(path, TERMS._replace(max_open=most)) as one:
+    with house(path, SETTINGS._replace(max_open=most)) as one:
         one.quote(LIVE)
         _attach(one, 1, "anna", "192.0.2.1")
         _attach(one, 2, "bert", "192.0.2.2")
@@ -61,7 +61,7 @@ def test_a_limit_of_one_address_or_gateway_is_none_of_another(path: Path) -> Non
         elsewhere = _code(one, 3, gateway="two")
         one.detach(1)
         one.detach(3, gateway="two")
-    with house(path, TERMS._replace(max_open=most)) as one:
+    with house(path, SETTINGS._replace(max_open=most)) as one:
         one.quote(LIVE)
         _attach(one, 3, "carl", "192.0.2.1", gateway="two")
         unknown = [_code(one, 3, gateway="two"), _code(one, 3, gateway="two")]
@@ -74,9 +74,9 @@ def test_a_limit_of_one_address_or_gateway_is_none_of_another(path: Path) -> Non
     assert again == "too_many_orders"
 
 
-def test_an_owner_has_so_many_sessions(path: Path) -> None:
-    """One more is cut with a reason; those that are there stay, and an end makes room."""
-    with house(path, TERMS._replace(max_sessions=2)) as one:
+def test_the_sessions_of_an_owner_are_limited(path: Path) -> None:
+    """One more is disconnected with a reason; the others stay, and an ended one makes room."""
+    with house(path, SETTINGS._replace(max_sessions=2)) as one:
         one.quote(LIVE)
         for number in (1, 2, 3):
             one.attach(number, "me")
@@ -94,9 +94,9 @@ def test_an_owner_has_so_many_sessions(path: Path) -> None:
     assert one.reports(4) == []
 
 
-def test_who_has_too_many_sessions_at_a_start_keeps_as_many_as_there_may_be(path: Path) -> None:
-    """Those that came before the orders were loaded are counted too."""
-    one = House(path, TERMS._replace(max_sessions=2))
+def test_sessions_are_limited_at_a_start_too(path: Path) -> None:
+    """Those that connected before the orders were loaded count too."""
+    one = House(path, SETTINGS._replace(max_sessions=2))
     for number in (1, 2, 3):
         one.told["one", number] = []
         one.orders.commands("one", [Attach(number, "me", anonymous=False)])
@@ -106,9 +106,9 @@ def test_who_has_too_many_sessions_at_a_start_keeps_as_many_as_there_may_be(path
     assert [len(one.told["one", number]) for number in (1, 2, 3)] == [0, 0, 1]
 
 
-def test_a_gateway_that_does_not_read_holds_up_no_other_and_little_memory(path: Path) -> None:
-    """What waits for it is bounded; then its sessions are cut, and their reports told when they return."""
-    with house(path, TERMS._replace(max_open=OrderLimits(10_000))) as one:
+def test_a_slow_gateway_delays_no_other_and_uses_little_memory(path: Path) -> None:
+    """What is queued for it is bounded; then its sessions are disconnected, and their reports sent later."""
+    with house(path, SETTINGS._replace(max_open=OrderLimits(10_000))) as one:
         one.quote(LIVE)
         for number in range(1, 21):
             one.attach(number, "crowd")
@@ -135,8 +135,8 @@ def test_a_gateway_that_does_not_read_holds_up_no_other_and_little_memory(path: 
     assert [report.seq for report in missed] == list(range(1, 1_001))
 
 
-def test_lists_are_read_a_few_at_a_time_and_not_for_who_has_left(path: Path) -> None:
-    """A gateway that takes none has only so many read for it; sessions that end meanwhile get nothing."""
+def test_lists_are_read_a_few_at_a_time_and_not_for_closed_sessions(path: Path) -> None:
+    """A slow gateway has only a few lists read; closed sessions get nothing."""
     with house(path) as one:
         one.quote(LIVE)
         for number in range(1, 31):
@@ -158,13 +158,13 @@ def test_lists_are_read_a_few_at_a_time_and_not_for_who_has_left(path: Path) -> 
             told for number in range(1, 31) for told in one.told["one", number] if isinstance(told, Listed)
         ]
 
-    assert 0 < read < (MOST_AT_ONCE + 2) * 1_000
+    assert 0 < read < (MAX_CONCURRENT + 2) * 1_000
     assert other == []
     assert [(told.session, told.ref) for told in lists] == [(30, 7), (30, 8)]
 
 
-def test_the_session_for_which_most_waits_is_cut_first() -> None:
-    """A small one is told what it is owed."""
+def test_the_session_with_most_queued_data_is_disconnected_first() -> None:
+    """A small one is sent everything."""
     calls: list[object] = []
     given: list[OrderNews] = []
     cut: list[Session] = []
@@ -177,7 +177,7 @@ def test_the_session_for_which_most_waits_is_cut_first() -> None:
         cut.append(session)
         session.end()
 
-    news = Outbox(tell, calls.append, end, lambda _session: None, most=20_000)  # type: ignore[arg-type]
+    news = Outbox(tell, calls.append, end, lambda _session: None, max_total=20_000)  # type: ignore[arg-type]
     small, large = (Session("one", number, Owner("me", anonymous=False), news) for number in (1, 2))
     small.fail(1, "first", "the gateway is behind from now on")
     _run(calls)
@@ -198,8 +198,8 @@ def _run(calls: list[object]) -> None:
         calls.pop(0)()  # type: ignore[operator]
 
 
-def test_happened_is_what_most_of_the_news_are(path: Path) -> None:
-    """Every session that reads in time is told every report, however many sessions there are."""
+def test_every_session_is_sent_every_report(path: Path) -> None:
+    """However many sessions there are, if they read in time."""
     with house(path) as one:
         one.quote(LIVE)
         for number in range(1, 21):

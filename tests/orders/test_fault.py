@@ -1,4 +1,4 @@
-"""A fault of ours while orders are worked on: memory is made anew of what is on disk, trading goes on."""
+"""Internal errors while processing orders: the stored orders are loaded again, and trading continues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Rules, Status
-from crypto_stream.orders.faults import MOST_FAULTS
+from crypto_stream.orders.faults import MAX_FAULTS
 from crypto_stream.orders.service import FAULT
 from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, House, a_quote, house, limit, said
 
@@ -27,17 +27,17 @@ def resting(one: House) -> None:
 
 
 def faults(caplog: pytest.LogCaptureFixture) -> int:
-    """Count the traces in the log."""
+    """Count the tracebacks in the log."""
     return sum(line.exc_info is not None for line in caplog.records)
 
 
 def test_a_fault_in_the_market_costs_no_order(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said and logged with its trace; what rested rests again, and fills once at a good quote."""
+    """It is logged with its traceback; resting orders rest again, and fill once at a good quote."""
     with house(path) as one:
         resting(one)
         one.orders.quoted([NONSENSE])
         during = one.orders.trouble
-        one.mend()
+        one.repair()
         one.quote(a_quote(bid="98", ask="99"))
         told = said(one)
 
@@ -46,27 +46,27 @@ def test_a_fault_in_the_market_costs_no_order(path: Path, caplog: pytest.LogCapt
     assert faults(caplog) == 1
 
 
-def test_a_quote_that_was_half_read_offers_nothing(path: Path) -> None:
-    """The one before it counts as new when it comes again, at its own price."""
+def test_a_partly_processed_quote_offers_nothing(path: Path) -> None:
+    """The previous one counts as new when it is sent again, at its own price."""
     with house(path) as one:
         resting(one)
         one.orders.quoted([a_quote(bid="89", ask="90", ask_size="much")])
-        one.mend()
+        one.repair()
         one.quote(LIVE)
         one.advance(1_000)
 
         assert set(said(one)) == {NEW}
 
 
-def test_faults_that_follow_each_other_are_each_mended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What one of them left half done never counts: the order whose trade was lost fills later."""
+def test_successive_faults_are_each_recovered(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An order whose trade was lost fills later."""
     with house(path) as one:
         resting(one)
         for number in range(3):
             cheap = a_quote(bid="98", ask="99", ask_size=f"{number + 5}")
             one.orders.quoted([cheap, a_quote("ethusdt", ask="much")])
             assert one.orders.trouble == FAULT
-            one.mend()
+            one.repair()
         one.quote(a_quote(bid="98", ask="99", ask_size="9"))
         told = said(one)
 
@@ -74,11 +74,11 @@ def test_faults_that_follow_each_other_are_each_mended(path: Path, caplog: pytes
     assert faults(caplog) == 3
 
 
-def test_faults_without_end_are_not_mended_without_end(path: Path) -> None:
-    """Orders stop until a person restarts the engine, and the readiness says so all the while."""
+def test_endless_faults_stop_orders(path: Path) -> None:
+    """Orders stop until an operator restarts the engine, and readiness reports that."""
     with house(path) as one:
         resting(one)
-        for _ in range(MOST_FAULTS):
+        for _ in range(MAX_FAULTS):
             one.until(lambda: one.orders.trouble is None)
             one.quote(LIVE)
             one.orders.quoted([a_quote(bid="98", ask="much")])
@@ -89,8 +89,8 @@ def test_faults_without_end_are_not_mended_without_end(path: Path) -> None:
         assert refused.code == "store_unavailable"
 
 
-def test_who_asked_before_a_fault_is_answered_after_it(path: Path) -> None:
-    """The order was on its way to the disk when memory was thrown away: it is acknowledged, with its ref."""
+def test_a_command_before_a_fault_is_answered_after_it(path: Path) -> None:
+    """The order was being written when the state was discarded: it is acknowledged, with its ref."""
     with house(path) as one:
         resting(one)
         one.disk.free.clear()
@@ -98,7 +98,7 @@ def test_who_asked_before_a_fault_is_answered_after_it(path: Path) -> None:
         one.until(lambda: one.disk.waits)
         one.orders.quoted([NONSENSE])
         one.disk.free.set()
-        one.mend()
+        one.repair()
         answers = [told for told in one.told["one", 1] if told.ref == 777]
         orders = one.listed(1)
 
@@ -108,10 +108,8 @@ def test_who_asked_before_a_fault_is_answered_after_it(path: Path) -> None:
     assert {order.ticket.price for order in orders if order.status is Status.ACTIVE} == {"100", "90"}
 
 
-def test_a_fault_over_a_request_is_answered_and_stops_nobody(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whoever asked is refused, and has no order."""
+def test_a_fault_in_a_command_is_answered(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The command is refused, and there is no order."""
     with house(path, rules=NONSENSICAL) as one:
         one.attach(1, "me")
         one.quote(LIVE)
@@ -120,12 +118,12 @@ def test_a_fault_over_a_request_is_answered_and_stops_nobody(
 
     assert isinstance(answer, Failed)
     assert (answer.code, trouble, orders) == ("store_unavailable", None, [])
-    assert "fault" in answer.reason
+    assert "internal error" in answer.reason
     assert faults(caplog) == 1
 
 
-def test_a_fault_while_orders_are_loaded_is_tried_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Until its cause is gone nothing is accepted; then all that was kept is there."""
+def test_a_fault_while_loading_is_retried(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Until its cause is gone nothing is accepted; then all stored orders are there."""
     with house(path) as one:
         resting(one)
     one = House(path)
@@ -134,7 +132,7 @@ def test_a_fault_while_orders_are_loaded_is_tried_again(path: Path, caplog: pyte
     one.until(lambda: faults(caplog) > 2)
     during = one.orders.trouble
     one.quotes["btcusdt"] = LIVE
-    one.mend()
+    one.repair()
     one.attach(1, "me")
     orders = one.listed(1)
     one.stop()

@@ -1,4 +1,4 @@
-"""The whole life of orders against a simple reference: quotes, time, trouble, kills, comings and goings."""
+"""Random histories of orders against a simple reference: quotes, time, failures, kills, sessions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.transitions import leaves
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
-from tests.orders.house import SYMBOLS, TERMS, House, a_quote
+from tests.orders.house import SETTINGS, SYMBOLS, House, a_quote
 from tests.orders.reference import Event, Reference, Shown
 
-MOST_OPEN = 6
+MAX_OPEN = 6
 BUSY = (SYMBOLS[0], *SYMBOLS)  # one of them is busier
 SESSIONS = st.integers(1, 4)
 PRICES = st.integers(97, 101)
@@ -53,13 +53,13 @@ SHOWN = st.one_of(*[LIVE] * 5, LIVE.map(lambda shown: replace(shown, stale=True)
 
 
 class Life(RuleBasedStateMachine):
-    """Do everything to the service and to the reference; whatever can be seen must be the same."""
+    """Apply every step to the service and to the reference; everything visible must be the same."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "orders.db"
-        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MOST_OPEN)))
+        self.house = House(self.path, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.start()
         self.reference = Reference(self.house.clock.ms)
         self.reference.shown = {symbol: Shown(None, 0, 0, None, stale=True) for symbol in SYMBOLS}
@@ -169,7 +169,7 @@ class Life(RuleBasedStateMachine):
     @rule(at=SESSIONS, back=st.integers(0, 2))
     def receive(self, at: int, back: int) -> None:
         session = self._session(at)
-        owner, told = self.reference.sessions[session], self._told(session)
+        owner, told = self.reference.sessions[session], self._sent(session)
         if len(told) > back:
             seq = told[-1 - back].seq
             self.house.receive(session, seq)
@@ -187,7 +187,7 @@ class Life(RuleBasedStateMachine):
                 told = len(self._reports(session))
                 self.attached[session] = (told, self.received.get(owner, 0))
             self.reference.begin()
-        self.house.mend()
+        self.house.repair()
 
     @precondition(lambda self: self.reference.sessions and not self.reference.refuses)
     @rule(at=SESSIONS, ticket=TICKETS, stored=st.booleans())
@@ -216,8 +216,8 @@ class Life(RuleBasedStateMachine):
         self._revive()
 
     @invariant()
-    def the_disk_holds_what_the_reference_holds(self) -> None:
-        """Every acknowledged order is there, filled as often as it should be, and adds up."""
+    def the_disk_contains_what_the_reference_does(self) -> None:
+        """Every acknowledged order is stored, with its fills, and adds up."""
         for owner in self.owners:
             stored = self.reader.orders(owner, 1000)
             expected = [one for one in self.reference.orders.values() if one.order.owner == owner]
@@ -229,10 +229,10 @@ class Life(RuleBasedStateMachine):
                 assert one.left in (0, leaves(order))
 
     @invariant()
-    def sessions_were_told_everything_in_order(self) -> None:
-        """From the first report that nobody had received, without a hole, each as it is on the disk."""
+    def sessions_were_sent_everything_in_order(self) -> None:
+        """From the first unreceived report, without gaps, each as it is stored."""
         for session, owner in self.reference.sessions.items():
-            told = self._told(session)
+            told = self._sent(session)
             if self.reference.trouble:
                 continue
             events = self.reference.events.get(owner, [])
@@ -241,8 +241,8 @@ class Life(RuleBasedStateMachine):
             assert [_event(report) for report in told] == events[first - 1 :]
 
     @invariant()
-    def trouble_is_known(self) -> None:
-        """The service is in trouble exactly when something could not be written."""
+    def trouble_is_reported(self) -> None:
+        """The service reports trouble exactly if something could not be written."""
         assert (self.house.orders.trouble is not None) == self.reference.trouble
 
     def teardown(self) -> None:
@@ -261,16 +261,16 @@ class Life(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def _session(self, at: int) -> int:
-        """Pick one of those that are there."""
+        """Pick an open session."""
         sessions = list(self.reference.sessions)
         return sessions[at % len(sessions)]
 
     def _expected(self, owner: str, ticket: Ticket) -> tuple[str | None, str | None]:
-        """Tell the code with which it is refused, or the order that it already is."""
+        """Return the code of the refusal, or the order that it already is."""
         reference = self.reference
         if reference.trouble:
             return "store_unavailable", None
-        if len(reference.active(owner)) >= MOST_OPEN:
+        if len(reference.active(owner)) >= MAX_OPEN:
             return "too_many_orders", None
         if ticket.outcome is None and reference.shown[ticket.symbol].stale:
             return "no_market", None
@@ -294,24 +294,24 @@ class Life(RuleBasedStateMachine):
         self.house.orders.quoted([quote])
 
     def _die(self, stored: bool) -> None:
-        """End this life of the engine, before or after what waits for the disk is on it; nobody is told."""
+        """End this run, before or after pending items are stored; nothing is reported."""
         (self.house.stop if stored else self.house.kill)()
 
     def _revive(self) -> None:
         now_ms = self.house.clock.ms
-        self.house = House(self.path, TERMS._replace(max_open=OrderLimits(MOST_OPEN)))
+        self.house = House(self.path, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.clock.ms = now_ms
         self.again.clear()  # its commands are numbered anew
         self.house.start()
         self.reference.restart()
         self.reference.begin()
 
-    def _told(self, session: int) -> list[Report]:
-        """Return the reports a session was told since it was attached last."""
+    def _sent(self, session: int) -> list[Report]:
+        """Return the reports sent to a session since it was last attached."""
         return self._reports(session)[self.attached[session][0] :]
 
     def _reports(self, session: int) -> list[Report]:
-        """Return all reports a session was told, but those of before that answered an order sent again."""
+        """Return all reports sent to a session, except answers to orders sent again."""
         return [
             one.report
             for one in self.house.told["one", session]

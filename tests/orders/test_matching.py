@@ -1,4 +1,4 @@
-"""The market of one instrument: price-time priority, and no more than the quote shows."""
+"""The market of one instrument: price-time priority, and no more than the displayed size."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 
 from crypto_stream.market.orders import Kind, Order, Side, Ticket, TimeInForce
 from crypto_stream.market.quotes import Quote
-from crypto_stream.orders.matching import Arrival, Fill, Live, Market, live_order
+from crypto_stream.orders.matching import ActiveOrder, Arrival, Fill, Market, active_order
 from tests.orders.house import a_quote
 
 BUY, SELL = Side.BUY, Side.SELL
 GTC, IOC, FOK = TimeInForce
 
 
-def live(
+def active(
     rank: int,
     side: Side = BUY,
     amount: str = "1",
     price: str | None = "100",
     time_in_force: TimeInForce = GTC,
     due_ms: int = 0,
-) -> Live:
+) -> ActiveOrder:
     kind = Kind.MARKET if price is None else Kind.LIMIT
-    return live_order(
+    return active_order(
         Order(str(rank), "me", rank, Ticket("s", side, amount, price, kind, time_in_force), 0, due_ms)
     )
 
@@ -41,16 +41,16 @@ def bid(price: str | None, size: str | None = None) -> Quote:
 
 
 def said(fills: list[Fill]) -> list[tuple[int, str, str]]:
-    """Say who traded how much at which price."""
-    return [(fill.live.order.rank, str(fill.amount), str(fill.price)) for fill in fills]
+    """List which order traded how much at which price."""
+    return [(fill.active.order.rank, str(fill.amount), str(fill.price)) for fill in fills]
 
 
 def test_a_buy_fills_at_the_ask_or_rests() -> None:
-    """At or below its limit it trades, at the ask and not at its limit; above it waits."""
+    """At or below its limit it trades, at the ask and not at its limit; otherwise it rests."""
     market = Market()
     market.quoted(ask("100"))
-    assert said(market.arrive(live(1, price="100.5")).fills) == [(1, "1", "100")]
-    assert market.arrive(live(2, price="99")) == Arrival([], None)
+    assert said(market.arrive(active(1, price="100.5")).fills) == [(1, "1", "100")]
+    assert market.arrive(active(2, price="99")) == Arrival([], None)
 
     fills = market.quoted(ask("98.5"))
 
@@ -62,17 +62,22 @@ def test_a_sell_is_the_mirror_image() -> None:
     """It trades with the bid, at or above its limit."""
     market = Market()
     market.quoted(bid("100"))
-    assert said(market.arrive(live(1, SELL, price="99")).fills) == [(1, "1", "100")]
-    assert market.arrive(live(2, SELL, price="101")) == Arrival([], None)
+    assert said(market.arrive(active(1, SELL, price="99")).fills) == [(1, "1", "100")]
+    assert market.arrive(active(2, SELL, price="101")) == Arrival([], None)
 
     assert market.quoted(bid("100.9")) == []
     assert said(market.quoted(bid("101"))) == [(2, "1", "101")]
 
 
 def test_one_change_offers_its_size_once_to_all() -> None:
-    """Best price first, then who reached the market first; the rest waits for the next change."""
+    """By price, then time of arrival; the rest waits for the next change."""
     market = Market()
-    for order in (live(1, price="100"), live(2, price="101"), live(3, price="100"), live(4, amount="5")):
+    for order in (
+        active(1, price="100"),
+        active(2, price="101"),
+        active(3, price="100"),
+        active(4, amount="5"),
+    ):
         market.arrive(order)
 
     assert said(market.quoted(ask("100", "2.5"))) == [(2, "1", "100"), (1, "1", "100"), (3, "0.5", "100")]
@@ -80,29 +85,29 @@ def test_one_change_offers_its_size_once_to_all() -> None:
     assert said(market.quoted(ask("100", "2"))) == [(3, "0.5", "100"), (4, "1.5", "100")]
 
 
-def test_who_comes_later_may_take_what_is_left() -> None:
-    """What is left of an offer stays on offer until the quote changes."""
+def test_later_orders_may_take_what_remains() -> None:
+    """The rest of an offer remains until the quote changes."""
     market = Market()
     market.quoted(ask("100", "3"))
 
-    assert said(market.arrive(live(1, amount="2")).fills) == [(1, "2", "100")]
-    assert said(market.arrive(live(2, amount="2")).fills) == [(2, "1", "100")]
-    assert said(market.arrive(live(3)).fills) == []
+    assert said(market.arrive(active(1, amount="2")).fills) == [(1, "2", "100")]
+    assert said(market.arrive(active(2, amount="2")).fills) == [(2, "1", "100")]
+    assert said(market.arrive(active(3)).fills) == []
     assert said(market.quoted(ask("100", "4"))) == [(2, "1", "100"), (3, "1", "100")]
 
 
 def test_what_was_taken_stays_taken_over_a_failover_and_back() -> None:
-    """Another source's size is its own; who serves again with the same quote offers what was left of it."""
+    """Another source's size is its own; if one serves again with the same quote, only the rest is offered."""
     market = Market()
     market.quoted(ask("100", "3"))
-    market.arrive(live(1, amount="2"))
+    market.arrive(active(1, amount="2"))
     market.quoted(ask("100", "3", stale=True))
     market.quoted(ask("100", "5", "two"))
-    elsewhere = market.arrive(live(2, amount="4")).fills
+    elsewhere = market.arrive(active(2, amount="4")).fills
     market.quoted(ask("100", "3"))
-    back = market.arrive(live(3, amount="2")).fills
+    back = market.arrive(active(3, amount="2")).fills
     market.quoted(ask("100", "5", "two"))
-    there = market.arrive(live(4, amount="2")).fills
+    there = market.arrive(active(4, amount="2")).fills
     changed = market.quoted(ask("100", "3.5"))
 
     assert said(elsewhere) == [(2, "4", "100")]
@@ -112,111 +117,111 @@ def test_what_was_taken_stays_taken_over_a_failover_and_back() -> None:
 
 
 def test_time_is_when_an_order_reaches_the_market() -> None:
-    """Of two orders at one price the one goes first whose latency was over first."""
+    """Of two orders at one price the first is the one whose latency ended first."""
     market = Market()
-    market.arrive(live(1, due_ms=20))
-    market.arrive(live(2, due_ms=10))
+    market.arrive(active(1, due_ms=20))
+    market.arrive(active(2, due_ms=10))
 
-    assert [fill.live.order.rank for fill in market.quoted(ask("100", "1.5"))] == [2, 1]
+    assert [fill.active.order.rank for fill in market.quoted(ask("100", "1.5"))] == [2, 1]
 
 
 @pytest.mark.parametrize("price", [None, "0", "-5", "0.00", "-1e3"])
-def test_a_price_that_is_none_or_not_above_zero_trades_with_nobody(price: str | None) -> None:
-    """Whole-number walks may show such prices; they are no offer."""
+def test_nothing_trades_at_a_price_that_is_not_above_zero(price: str | None) -> None:
+    """Synthetic walks may show such prices; they are no offers."""
     market = Market()
-    market.arrive(live(1, SELL, price="0.000000000000000001"))
-    market.arrive(live(2, BUY))
+    market.arrive(active(1, SELL, price="0.000000000000000001"))
+    market.arrive(active(2, BUY))
 
     assert market.quoted(bid(price)) + market.quoted(ask(price)) == []
-    assert market.arrive(live(3, price=None, time_in_force=IOC)).fills == []
+    assert market.arrive(active(3, price=None, time_in_force=IOC)).fills == []
 
 
-def test_a_stale_quote_trades_with_nobody() -> None:
-    """Nothing trades while it is stale; the same quote, live again, offers what was left of it."""
+def test_nothing_trades_at_a_stale_quote() -> None:
+    """When the same quote is live again, the rest of it is offered."""
     market = Market()
     market.quoted(ask("100", "3"))
-    market.arrive(live(1))
+    market.arrive(active(1))
     assert market.quoted(ask("100", "3", stale=True)) == []
 
-    assert market.arrive(live(2)) == Arrival([], None)
-    assert market.arrive(live(3, price=None)) == Arrival([], "there is no live quote")
+    assert market.arrive(active(2)) == Arrival([], None)
+    assert market.arrive(active(3, price=None)) == Arrival([], "there is no live quote")
     assert market.quoted(ask("90", "7", stale=True)) == []
     assert said(market.quoted(ask("100", "3"))) == [(2, "1", "100")]
-    assert said(market.arrive(live(4, amount="9")).fills) == [(4, "1", "100")]
+    assert said(market.arrive(active(4, amount="9")).fills) == [(4, "1", "100")]
 
 
 def test_another_source_makes_a_new_offer() -> None:
-    """After a failover the new source's quote fills, even if it reads like the old one."""
+    """After a failover the new source's quote fills, even if it is equal to the old one."""
     market = Market()
-    market.arrive(live(1, amount="3"))
+    market.arrive(active(1, amount="3"))
 
     assert said(market.quoted(ask("100", "1", "one"))) == [(1, "1", "100")]
     assert [fill.source for fill in market.quoted(ask("100", "1", "two"))] == ["two"]
 
 
 def test_immediate_or_cancel_takes_what_is_there() -> None:
-    """What cannot trade at once is refused, with the reason."""
+    """What cannot trade at once is cancelled, with the reason."""
     market = Market()
     market.quoted(ask("100", "2"))
 
-    arrival = market.arrive(live(1, amount="5", time_in_force=IOC))
+    arrival = market.arrive(active(1, amount="5", time_in_force=IOC))
 
     assert said(arrival.fills) == [(1, "2", "100")]
     assert arrival.refused == "no more liquidity"
-    assert market.arrive(live(2, time_in_force=IOC)).refused == "no liquidity at this price"
+    assert market.arrive(active(2, time_in_force=IOC)).refused == "no liquidity at this price"
     assert market.resting() == 0
 
 
 def test_a_market_order_takes_any_price() -> None:
-    """It has no limit, and never rests, whatever it was to wait for."""
+    """It has no limit, and never rests, whatever its time in force."""
     market = Market()
     market.quoted(ask("123456", "2"))
 
-    assert said(market.arrive(live(1, amount="1.5", price=None)).fills) == [(1, "1.5", "123456")]
-    assert market.arrive(live(2, amount="1.5", price=None)).refused == "no more liquidity"
+    assert said(market.arrive(active(1, amount="1.5", price=None)).fills) == [(1, "1.5", "123456")]
+    assert market.arrive(active(2, amount="1.5", price=None)).refused == "no more liquidity"
     assert market.resting() == 0
 
 
 def test_fill_or_kill_is_whole_or_nothing() -> None:
-    """It trades its whole amount at once or not at all, and then takes nothing from others."""
+    """It trades its whole amount at once or nothing."""
     market = Market()
     market.quoted(ask("100", "2"))
 
-    assert market.arrive(live(1, amount="2.1", time_in_force=FOK)).fills == []
-    assert market.arrive(live(2, price="99", time_in_force=FOK)).refused is not None
-    assert said(market.arrive(live(3, amount="2", time_in_force=FOK)).fills) == [(3, "2", "100")]
+    assert market.arrive(active(1, amount="2.1", time_in_force=FOK)).fills == []
+    assert market.arrive(active(2, price="99", time_in_force=FOK)).refused is not None
+    assert said(market.arrive(active(3, amount="2", time_in_force=FOK)).fills) == [(3, "2", "100")]
     assert market.quoted(ask("100")) == []
-    assert said(market.arrive(live(4, amount="99", time_in_force=FOK)).fills) == [(4, "99", "100")]
+    assert said(market.arrive(active(4, amount="99", time_in_force=FOK)).fills) == [(4, "99", "100")]
 
 
-def test_an_order_that_left_never_trades() -> None:
-    """Cancelled orders are gone, however many, and cost no memory for long."""
+def test_a_removed_order_never_trades() -> None:
+    """Cancelled orders are dropped, and use no memory for long."""
     market = Market()
-    orders = [live(rank) for rank in range(1000)]
+    orders = [active(rank) for rank in range(1000)]
     for order in orders:
         market.arrive(order)
     for order in orders[1:]:
-        market.leave(order)
+        market.remove(order)
 
     assert market.resting() == 1
     assert len(market._buys._heap) < 150
-    assert [fill.live.order.rank for fill in market.quoted(ask("100"))] == [0]
+    assert [fill.active.order.rank for fill in market.quoted(ask("100"))] == [0]
 
 
 def test_long_numbers_are_exact() -> None:
-    """38 digits are not rounded on the way, neither in an order's place nor in its fill."""
+    """38 digits are not rounded, neither in priority nor in fills."""
     market = Market()
     low, high = "12345678901234567890.123456789012345677", "12345678901234567890.123456789012345678"
-    market.arrive(live(1, price=low))
-    market.arrive(live(2, price=high, amount=high))
+    market.arrive(active(1, price=low))
+    market.arrive(active(2, price=high, amount=high))
 
     fills = market.quoted(ask(high, low))
 
     assert said(fills) == [(2, low, high)]
-    assert fills[0].live.left == Decimal("0.000000000000000001")
+    assert fills[0].active.remaining == Decimal("0.000000000000000001")
 
 
-class Comes(NamedTuple):
+class Arrives(NamedTuple):
     """An order reaches the market; its rank is the number of the step."""
 
     side: Side
@@ -234,8 +239,8 @@ class Shows(NamedTuple):
     stale: bool
 
 
-class Leaves(NamedTuple):
-    """The order of a former step ends."""
+class Ends(NamedTuple):
+    """The order of an earlier step ends."""
 
     step: int
 
@@ -245,21 +250,21 @@ PRICES = st.integers(97, 101)
 STEPS = st.lists(
     st.one_of(
         st.builds(
-            *(Comes, st.sampled_from(Side), st.integers(1, 9), PRICES | st.none()),
+            *(Arrives, st.sampled_from(Side), st.integers(1, 9), PRICES | st.none()),
             st.sampled_from([GTC, GTC, IOC, FOK]),
         ),
         st.builds(Shows, PRICES, PRICES, st.sampled_from([None, 0, 3, 8]), st.booleans()),
-        st.builds(Leaves, st.integers(0, 20)),
+        st.builds(Ends, st.integers(0, 20)),
     ),
     max_size=60,
 )
 
 
 class Reference:
-    """The same market in the simplest words: lists that are searched through each time."""
+    """A simple market: lists that are searched each time."""
 
     def __init__(self) -> None:
-        self.resting: dict[int, Comes] = {}
+        self.resting: dict[int, Arrives] = {}
         self.key: dict[Side, tuple[int, int | None]] = {}
         self.left: dict[Side, float] = {BUY: 0, SELL: 0}
         self.fresh = False
@@ -275,7 +280,7 @@ class Reference:
                 trades.append(self.take(best, self.resting[best], amount))
         return trades
 
-    def come(self, rank: int, order: Comes) -> list[Traded]:
+    def come(self, rank: int, order: Arrives) -> list[Traded]:
         amount = self.there(order)
         if order.time_in_force is FOK and amount < order.amount:
             return []
@@ -289,8 +294,8 @@ class Reference:
         there = [(sign * (one.price or 0), rank) for rank, one in self.resting.items() if one.side is side]
         return min(there)[1] if there else None
 
-    def there(self, order: Comes) -> int:
-        """Return how much the order can take now."""
+    def there(self, order: Arrives) -> int:
+        """Return how much the order can trade now."""
         if not self.fresh:
             return 0
         price = self.key[order.side][0]
@@ -299,7 +304,7 @@ class Reference:
             return 0
         return int(min(order.amount, self.left[order.side]))
 
-    def take(self, rank: int, order: Comes, amount: int) -> Traded:
+    def take(self, rank: int, order: Arrives, amount: int) -> Traded:
         self.left[order.side] -= amount
         if rank in self.resting:
             self.resting[rank] = order._replace(amount=order.amount - amount)
@@ -309,9 +314,9 @@ class Reference:
 
 
 @given(STEPS)
-def test_it_does_what_the_simplest_market_does(steps: list[Comes | Shows | Leaves]) -> None:
-    """Whatever comes in whatever order: the same trades, in their order, as searching lists gives."""
-    market, reference, orders = Market(), Reference(), dict[int, Live]()
+def test_it_does_what_the_simplest_market_does(steps: list[Arrives | Shows | Ends]) -> None:
+    """After any steps: the same trades, in the same order, as by searching lists."""
+    market, reference, orders = Market(), Reference(), dict[int, ActiveOrder]()
     for rank, step in enumerate(steps):
         fills, expected = list[Fill](), list[Traded]()
         if isinstance(step, Shows):
@@ -320,13 +325,13 @@ def test_it_does_what_the_simplest_market_does(steps: list[Comes | Shows | Leave
                 bid=str(step.bid), ask=str(step.ask), bid_size=size, ask_size=size, stale=step.stale
             )
             fills, expected = market.quoted(quote), reference.show(step)
-        elif isinstance(step, Comes):
+        elif isinstance(step, Arrives):
             price = None if step.price is None else str(step.price)
-            orders[rank] = live(rank, step.side, str(step.amount), price, step.time_in_force)
+            orders[rank] = active(rank, step.side, str(step.amount), price, step.time_in_force)
             fills, expected = market.arrive(orders[rank]).fills, reference.come(rank, step)
         elif (order := orders.get(step.step)) is not None:
-            market.leave(order)
+            market.remove(order)
             reference.resting.pop(step.step, None)
 
-        assert [(fill.live.order.rank, int(fill.amount), int(fill.price)) for fill in fills] == expected
+        assert [(fill.active.order.rank, int(fill.amount), int(fill.price)) for fill in fills] == expected
         assert market.resting() == len(reference.resting)

@@ -1,4 +1,4 @@
-"""Clients' messages, read without any I/O: what is understood, what is refused, what is kept exact."""
+"""Parsing of clients' messages: what is accepted, what is refused, what is exact."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Kind, Side, Ticket, TimeInForce
 from crypto_stream.orders.wire.fields import AFTER_POINT, BEFORE_POINT, NUMBERED, Form
 from crypto_stream.orders.wire.messages import (
-    Asked,
-    BadAskError,
+    BadRequestError,
     CancelOrder,
     GetOrders,
     GetTrades,
+    ParsedRequest,
     PlaceOrder,
     Subscribe,
     Unsubscribe,
@@ -37,28 +37,28 @@ CATALOGUE = Catalogue(
 CODES = {"bad_json", "bad_message", "unknown_type", "bad_field", "unknown_instrument"}
 
 
-def asked(text: str, *, extended: bool = False) -> Asked:
-    """Read one message."""
+def parsed(text: str, *, extended: bool = False) -> ParsedRequest:
+    """Parse one message."""
     return read(text, CATALOGUE.find, extended=extended)
 
 
-def judged(text: str, *, extended: bool = False) -> Asked | BadAskError:
-    """Read one message, return it or its refusal."""
+def parsed_or_refused(text: str, *, extended: bool = False) -> ParsedRequest | BadRequestError:
+    """Parse one message; return it or its refusal."""
     try:
-        return asked(text, extended=extended)
-    except BadAskError as refused:
+        return parsed(text, extended=extended)
+    except BadRequestError as refused:
         return refused
 
 
-def refusal(text: str, *, extended: bool = False) -> BadAskError:
-    """Read a message that is refused."""
-    refused = judged(text, extended=extended)
-    assert isinstance(refused, BadAskError)
+def refusal(text: str, *, extended: bool = False) -> BadRequestError:
+    """Parse a message that is refused."""
+    refused = parsed_or_refused(text, extended=extended)
+    assert isinstance(refused, BadRequestError)
     return refused
 
 
 def place(**fields: Any) -> str:
-    """Write PlaceOrder; `fields` replace its own."""
+    """Return a PlaceOrder; `fields` replace its own."""
     message = {"instrument": "EUR/RUB", "side": 1, "amount": "10", "price": "87", **fields}
     return json.dumps({"messageType": 3, "message": message})
 
@@ -82,7 +82,7 @@ def place(**fields: Any) -> str:
 )
 def test_the_messages_of_the_exercise_are_read(text: str, ask: object) -> None:
     """All five, in both spellings of the envelope and of the keys."""
-    assert asked(text).ask == ask
+    assert parsed(text).request == ask
 
 
 @pytest.mark.parametrize("number", sorted(NUMBERED))
@@ -93,16 +93,16 @@ def test_the_exercises_numbers_are_known_only_where_the_instrument_is(number: st
     if NUMBERED[number] == "usdrub":
         assert refusal(text).code == "unknown_instrument"
     else:
-        assert asked(text).ask == Subscribe(NUMBERED[number], int(number))
+        assert parsed(text).request == Subscribe(NUMBERED[number], int(number))
 
 
 def test_the_style_is_that_of_the_last_key_that_shows_one() -> None:
-    """Also where the message is refused; a key of one word shows none."""
+    """Also if the message is refused; a key of one word shows none."""
     styles = [
-        asked(place()).camel,
-        asked(place(clientOrderId="a"), extended=True).camel,
-        asked(place(client_order_id="a"), extended=True).camel,
-        asked(place(client_order_id="a", timeInForce="gtc"), extended=True).camel,
+        parsed(place()).camel,
+        parsed(place(clientOrderId="a"), extended=True).camel,
+        parsed(place(client_order_id="a"), extended=True).camel,
+        parsed(place(client_order_id="a", timeInForce="gtc"), extended=True).camel,
         refusal(place(clientOrderId="")).camel,
         refusal('{"messageType":4,"message":{"order_id":1}}').camel,
         refusal("{}").camel,
@@ -111,12 +111,12 @@ def test_the_style_is_that_of_the_last_key_that_shows_one() -> None:
     assert styles == [None, True, False, True, True, False, None]
 
 
-def test_extended_fields_may_be_null_and_are_then_as_if_left_out() -> None:
-    """Many clients write all they know of."""
+def test_extended_fields_may_be_null() -> None:
+    """Null means absent: many clients send all fields."""
     nothing = dict.fromkeys(("type", "time_in_force", "client_order_id", "outcome", "request_id"))
 
-    assert asked(place(**nothing), extended=True).ask == asked(place()).ask
-    assert asked('{"messageType":6,"message":{"instrument":null}}', extended=True).ask == GetTrades()
+    assert parsed(place(**nothing), extended=True).request == parsed(place()).request
+    assert parsed('{"messageType":6,"message":{"instrument":null}}', extended=True).request == GetTrades()
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_extended_fields_may_be_null_and_are_then_as_if_left_out() -> None:
         ({"type": "market", "price": None, "timeInForce": "fok"}, Kind.MARKET, TimeInForce.FOK),
     ],
 )
-def test_limit_orders_wait_and_market_orders_do_not(
+def test_limit_orders_rest_and_market_orders_do_not(
     fields: dict[str, Any], kind: Kind, time_in_force: TimeInForce
 ) -> None:
-    """Unless the client says otherwise."""
-    ask = asked(place(**fields), extended=True).ask
+    """Unless the client specifies otherwise."""
+    ask = parsed(place(**fields), extended=True).request
 
     assert isinstance(ask, PlaceOrder)
     assert (ask.ticket.kind, ask.ticket.time_in_force) == (kind, time_in_force)
@@ -147,14 +147,14 @@ NUMBERS = st.decimals(
 
 @given(number=NUMBERS, form=st.sampled_from(["plain", "quoted", "exponent", "zeros"]))
 def test_every_way_to_write_a_number_comes_to_the_same_exact_text(number: Decimal, form: str) -> None:
-    """No exponent, no zero too many, no digit lost."""
+    """No exponent, no superfluous zero, no digit lost."""
     plain = f"{number:f}"
     exponent = f"{number.scaleb(3, Context(prec=100)):f}e-3"  # 28 digits would not be enough
     written = {"plain": plain, "quoted": f'"{plain}"', "exponent": exponent, "zeros": f'"000{plain}"'}[form]
 
-    ask = asked(
+    ask = parsed(
         f'{{"messageType":3,"message":{{"instrument":2,"side":1,"amount":{written},"price":{written}}}}}'
-    ).ask
+    ).request
 
     assert isinstance(ask, PlaceOrder)
     text = ask.ticket.amount
@@ -170,16 +170,16 @@ def test_every_way_to_write_a_number_comes_to_the_same_exact_text(number: Decima
     | st.integers()
     | st.from_regex(r"[-+ ]?[0-9]{0,30}\.?[0-9]{0,30}([eE][-+]?[0-9]{0,6})?", fullmatch=True)
 )
-def test_no_number_is_ever_bent(value: object) -> None:
-    """Read exactly and above 0, within the digits that are allowed, or refused by name."""
+def test_no_number_is_ever_rounded(value: object) -> None:
+    """Exact, above 0 and within the allowed digits, or refused with the field's name."""
     text = str(value)
-    found = judged(place(amount=text))
+    found = parsed_or_refused(place(amount=text))
 
-    if isinstance(found, BadAskError):
+    if isinstance(found, BadRequestError):
         assert found.code == "bad_field"
         assert "amount" in str(found)
         return
-    ask = found.ask
+    ask = found.request
     assert isinstance(ask, PlaceOrder)
     assert Decimal(ask.ticket.amount) == Decimal(text) > 0
     whole, _, part = ask.ticket.amount.partition(".")
@@ -213,16 +213,16 @@ MESSAGES = st.builds(
 
 
 @given(MESSAGES | st.text(max_size=100), st.booleans())
-def test_every_text_is_understood_or_refused_in_a_sentence(text: str, extended: bool) -> None:
-    """Nothing else ever happens, and what is understood could be written on the bus and to any client."""
-    found = judged(text, extended=extended)
+def test_every_text_is_parsed_or_refused(text: str, extended: bool) -> None:
+    """Nothing else ever happens, and a parsed message can be sent on the bus and to any client."""
+    found = parsed_or_refused(text, extended=extended)
 
-    if isinstance(found, BadAskError):
+    if isinstance(found, BadRequestError):
         assert found.code in CODES
         assert 0 < len(str(found).encode()) < 400
         assert extended or found.request_id is None
         return
-    for part in found.ask:
+    for part in found.request:
         if isinstance(part, Ticket):
             part.symbol.encode()
             assert Decimal(part.amount) > 0
@@ -234,10 +234,10 @@ def test_every_text_is_understood_or_refused_in_a_sentence(text: str, extended: 
 
 @given(st.text(alphabet='{}[]",:0123456789.eE-+ tfn\\u', max_size=60))
 def test_text_that_looks_like_json_breaks_nothing(text: str) -> None:
-    """It is JSON to us exactly where it is JSON to the standard library."""
-    found = judged(text)
+    """It is JSON exactly if it is JSON for the standard library."""
+    found = parsed_or_refused(text)
 
-    assert (isinstance(found, BadAskError) and found.code == "bad_json") == (not _is_json(text))
+    assert (isinstance(found, BadRequestError) and found.code == "bad_json") == (not _is_json(text))
 
 
 def _is_json(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the log shows of orders: every event, as long as a log can take it."""
+"""The log lines of orders: every event, up to a limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Report, Side, Status, Ticket
-from crypto_stream.orders.metrics import MOST_LINES, OrderLog
+from crypto_stream.orders.metrics import MAX_LINES, OrderLog
 
 OWNER = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5"
 
@@ -24,7 +24,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
-    """Placed, filled in part and whole, cancelled, rejected; each is counted."""
+    """Placed, partially and completely filled, cancelled, rejected; each is counted."""
     order_log = OrderLog()
     for exec_type, status in (
         (ExecType.NEW, Status.ACTIVE),
@@ -37,7 +37,7 @@ def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
 
     assert [record.message for record in logged.records] == [
         "order placed",
-        "order filled in part",
+        "order partially filled",
         "order filled",
         "order cancelled",
         "order rejected",
@@ -46,8 +46,8 @@ def test_each_event_is_one_line(logged: pytest.LogCaptureFixture) -> None:
     assert (counts.placed, counts.filled, counts.cancelled, counts.rejected) == (1, 1, 1, 1)
 
 
-def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) -> None:
-    """At most 50 lines a second, then one that says how many were not shown; nothing is lost silently."""
+def test_a_busy_client_does_not_flood_the_log(logged: pytest.LogCaptureFixture) -> None:
+    """At most 50 lines a second, then one with the number of omitted events."""
     order_log = OrderLog()
     for at in range(5_000):
         order_log.note(report(), at / 1_000)
@@ -55,14 +55,14 @@ def test_a_busy_client_does_not_drown_the_log(logged: pytest.LogCaptureFixture) 
 
     lines = [record for record in logged.records if record.message == "order placed"]
     unsaid = [record for record in logged.records if record.message != "order placed"]
-    assert len(lines) == 5 * MOST_LINES
+    assert len(lines) == 5 * MAX_LINES
     assert len(unsaid) == 5
     assert sum(vars(record)["events"] for record in unsaid) + len(lines) == 5_000
     assert order_log.placed == 5_000
 
 
-def test_the_log_lets_nobody_in(logged: pytest.LogCaptureFixture) -> None:
-    """Whoever knows an owner's name owns its orders: only its beginning is logged."""
+def test_the_log_contains_no_credentials(logged: pytest.LogCaptureFixture) -> None:
+    """An owner's name gives access to its orders: only its beginning is logged."""
     OrderLog().note(report(), 1.0)
 
     assert vars(logged.records[0])["owner"] == OWNER[:8]

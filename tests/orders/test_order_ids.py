@@ -1,4 +1,4 @@
-"""What orders and reports are called."""
+"""The ids of orders and reports."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from uuid import UUID
 
 from crypto_stream.market.orders import Side
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.validation import Terms
+from crypto_stream.orders.validation import OrderSettings
 from tests.orders.house import BEGIN_MS, a_quote, house, limit
 
 
 def test_an_order_id_begins_with_its_time(tmp_path: Path) -> None:
-    """UUIDs of version 7 for orders: later ones come behind; random ones for reports; none twice."""
-    with house(tmp_path / "orders.db", Terms(100, 1, outcomes=False, max_open=OrderLimits(300))) as one:
+    """UUIDs of version 7 for orders, in increasing order; random ones for reports; all unique."""
+    with house(
+        tmp_path / "orders.db", OrderSettings(100, 1, outcomes=False, max_open=OrderLimits(300))
+    ) as one:
         one.quote(a_quote(bid="99", ask="101"))
         one.attach(1, "me")
         for _ in range(300):

@@ -1,4 +1,4 @@
-"""Owners and their sessions: what each is told, in which order, and what ends with them."""
+"""Owners and their sessions: what each is sent, in which order, and what ends with them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from crypto_stream.bus.orders import Cut, Failed, Happened, ListOrders, Place
 from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.owners import Ask
-from crypto_stream.storage.interface import OwnerKept
-from tests.orders.house import BUY, LATEST_MS, LIVE, TERMS, House, a_quote, house, limit
+from crypto_stream.orders.owners import SessionCommand
+from crypto_stream.storage.interface import OwnerSummary
+from tests.orders.house import BUY, LATEST_MS, LIVE, SETTINGS, House, a_quote, house, limit
 
 
 def test_only_its_owner_sees_or_cancels_an_order(path: Path) -> None:
-    """To others it is unknown."""
+    """For others it is unknown."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -30,8 +30,8 @@ def test_only_its_owner_sees_or_cancels_an_order(path: Path) -> None:
         assert one.listed(1)[0].status is Status.ACTIVE
 
 
-def test_every_session_of_an_owner_is_told_everything(path: Path) -> None:
-    """The one that asked has its ref in the answer, the others 0."""
+def test_every_session_of_an_owner_is_sent_everything(path: Path) -> None:
+    """The one that sent the command has its ref in the answer, the others 0."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -45,7 +45,7 @@ def test_every_session_of_an_owner_is_told_everything(path: Path) -> None:
 
 
 def test_reports_wait_for_their_owner(path: Path) -> None:
-    """What happened while nobody was there comes first, once received never again."""
+    """Missed reports are sent first, and not again once received."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -65,9 +65,9 @@ def test_reports_wait_for_their_owner(path: Path) -> None:
         assert one.reports(3) == []
 
 
-def test_an_owner_has_so_many_active_orders(path: Path) -> None:
-    """One more is refused with the limit, those on their way to the disk count; an end makes room."""
-    with house(path, TERMS._replace(max_open=OrderLimits(2))) as one:
+def test_the_active_orders_of_an_owner_are_limited(path: Path) -> None:
+    """One more is refused with the limit, including those being written; an ended order makes room."""
+    with house(path, SETTINGS._replace(max_open=OrderLimits(2))) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.attach(2, "you")
@@ -84,7 +84,7 @@ def test_an_owner_has_so_many_active_orders(path: Path) -> None:
 
 
 def test_an_anonymous_owners_orders_end_60_s_after_its_last_session(path: Path) -> None:
-    """Not earlier, and not while another session of it is there; a named owner's stay."""
+    """Not earlier, and not while it has another session; a named owner's remain."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "nobody", anonymous=True)
@@ -105,12 +105,12 @@ def test_an_anonymous_owners_orders_end_60_s_after_its_last_session(path: Path) 
         report = one.disk.batches[-1].reports[-1]
         assert (report.exec_type, report.reason) == (
             ExecType.CANCELED,
-            "its connection had been gone for 60 s",
+            "its connection was closed for 60 s",
         )
 
 
 def test_an_anonymous_owners_orders_end_after_a_restart_too(path: Path) -> None:
-    """60 s after the new start nobody has come back for them."""
+    """60 s after the start, if the owner has not reconnected."""
     first = House(path)
     first.start()
     first.quote(LIVE)
@@ -127,8 +127,8 @@ def test_an_anonymous_owners_orders_end_after_a_restart_too(path: Path) -> None:
         assert (before, second.orders.counts().active) == (2, 1)
 
 
-def test_a_gateway_that_leaves_takes_its_sessions_along(path: Path) -> None:
-    """Those of others stay, also under the same number."""
+def test_the_sessions_of_a_lost_gateway_end(path: Path) -> None:
+    """Those of others remain, even with the same number."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me", gateway="one")
@@ -141,11 +141,11 @@ def test_a_gateway_that_leaves_takes_its_sessions_along(path: Path) -> None:
 
 
 def test_answers_and_reports_keep_their_order(path: Path) -> None:
-    """A list holds what was told before it; what it does not hold is told after it."""
+    """A list contains what was sent before it; everything else is sent after it."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
-        asks: list[Ask] = []
+        asks: list[SessionCommand] = []
         for number in range(20):
             asks += [Place(1, 900 + number, limit(BUY, "1", "90")), ListOrders(1, 500 + number)]
         for ask in asks:
@@ -161,8 +161,8 @@ def test_answers_and_reports_keep_their_order(path: Path) -> None:
         assert told_before == 20
 
 
-def test_nobody_reads_without_an_end(path: Path) -> None:
-    """Past 64 answers that are read from the disk, one more is refused."""
+def test_pending_lookups_are_limited(path: Path) -> None:
+    """With 64 pending lookups, one more is refused."""
     with house(path) as one:
         one.attach(1, "me")
         one.disk.free.clear()
@@ -175,7 +175,7 @@ def test_nobody_reads_without_an_end(path: Path) -> None:
 
 
 def test_an_order_that_is_stored_too_late_ends_at_once(path: Path) -> None:
-    """A disk that took longer than the 60 s leaves no order of nobody behind."""
+    """If writing takes longer than the 60 s, the order of a gone owner ends at once."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "nobody", anonymous=True)
@@ -191,8 +191,8 @@ def test_an_order_that_is_stored_too_late_ends_at_once(path: Path) -> None:
         assert one.orders.counts().active == 0
 
 
-def test_a_session_that_is_opened_twice_is_told_once(path: Path) -> None:
-    """The number then belongs to the newer owner alone."""
+def test_a_session_that_is_opened_twice_is_sent_everything_once(path: Path) -> None:
+    """The number then belongs to the newer owner only."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -213,15 +213,15 @@ def _unused(path: Path, ran_s: int) -> None:
         database.execute("UPDATE store SET ran_s = ?", (ran_s,))
 
 
-def test_an_owner_nobody_has_used_for_long_goes_with_its_orders(path: Path) -> None:
-    """Who is there stays, however long; the wall clock decides nothing."""
-    with house(path, TERMS._replace(keep_days=1)) as one:
+def test_an_owner_unused_for_long_is_removed_with_its_orders(path: Path) -> None:
+    """Connected ones remain, however long; the wall clock is irrelevant."""
+    with house(path, SETTINGS._replace(keep_days=1)) as one:
         one.quote(LIVE)
         for session, owner in enumerate(("gone", "here"), 1):
             one.attach(session, owner)
             one.placed(session, limit(BUY, "1", "90"))
     _unused(path, 2 * 86_400)
-    with house(path, TERMS._replace(keep_days=1)) as one:
+    with house(path, SETTINGS._replace(keep_days=1)) as one:
         one.quote(LIVE)
         one.attach(2, "here")
         one.orders.tick()
@@ -239,8 +239,8 @@ def test_an_owner_nobody_has_used_for_long_goes_with_its_orders(path: Path) -> N
 
 
 def test_a_wall_clock_that_jumps_ahead_removes_nobody(path: Path) -> None:
-    """Only running counts, by a clock that does not jump."""
-    with house(path, TERMS._replace(keep_days=1)) as one:
+    """Only running time counts, by a monotonic clock."""
+    with house(path, SETTINGS._replace(keep_days=1)) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.placed(1, limit(BUY, "1", "90"))
@@ -254,8 +254,8 @@ def test_a_wall_clock_that_jumps_ahead_removes_nobody(path: Path) -> None:
         assert len(one.listed(1)) == 1
 
 
-def test_an_owner_is_removed_at_a_persons_wish(path: Path) -> None:
-    """Its sessions are cut, its orders gone; another owner keeps its own, an unknown one is refused."""
+def test_an_operator_can_remove_an_owner(path: Path) -> None:
+    """Its sessions are disconnected, its orders removed; others are unaffected, an unknown one is refused."""
     removed: list[int] = []
     refused: list[str] = []
     with house(path) as one:
@@ -267,7 +267,7 @@ def test_an_owner_is_removed_at_a_persons_wish(path: Path) -> None:
         one.orders.remove("nobody", removed.append, lambda error: refused.append(error.code))
         one.settle()
         cut = one.told["one", 1][-1]
-        listed: list[OwnerKept] = []
+        listed: list[OwnerSummary] = []
         one.orders.owners(listed.extend, lambda error: refused.append(error.code))
         one.settle()
         one.attach(3, "me")

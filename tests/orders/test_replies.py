@@ -1,4 +1,4 @@
-"""What clients are told, written without any I/O."""
+"""Formatting of messages to clients."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ QUOTE = Quote(
 
 
 def order(**changed: Any) -> Order:
-    """Make an order to buy 10 at 87."""
+    """Create an order to buy 10 at 87."""
     made = Order(ID, "owner", 1, Ticket("eurrub", Side.BUY, "10", "87"), 5, 6, changed_ms=7)
     return msgspec.structs.replace(made, **changed)
 
 
 def same(symbol: str) -> str:
-    """Call every instrument by its symbol."""
+    """Use the symbol as every instrument's name."""
     return symbol
 
 
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize("camel", [False, True])
-def test_a_plain_report_has_two_fields(status: Status, camel: bool) -> None:
-    """The order and its status, as the number of the wire."""
+def test_a_basic_report_has_two_fields(status: Status, camel: bool) -> None:
+    """The order and its numeric status."""
     told = execution(Style(camel, False), Report(1, "x", ExecType.NEW, 7, order(status=status)), same)
 
     keys = ("orderId", "orderStatus") if camel else ("order_id", "order_status")
@@ -55,10 +55,8 @@ def test_a_plain_report_has_two_fields(status: Status, camel: bool) -> None:
     st.decimals(min_value="0", max_value="1", places=6),
     st.decimals(min_value="0.01", max_value="1e9", places=8),
 )
-def test_what_has_traded_and_what_has_not_are_the_amount(
-    amount: Decimal, part: Decimal, price: Decimal
-) -> None:
-    """Exactly, and the average is the value by the amount, to 18 digits after the point."""
+def test_traded_and_remaining_amount_add_up(amount: Decimal, part: Decimal, price: Decimal) -> None:
+    """Exactly, and the average is value by amount, to 18 digits after the point."""
     with_room = Context(prec=500)
     done = with_room.quantize(with_room.multiply(amount, part), Decimal("1e-18"))
     value = with_room.multiply(done, price)
@@ -80,8 +78,8 @@ def test_what_has_traded_and_what_has_not_are_the_amount(
         assert with_room.abs(off) <= with_room.multiply(done, Decimal("1e-18"))
 
 
-def test_a_partial_fill_is_told_in_the_extended_mode_alone() -> None:
-    """The plain mode knows no amounts; the last fill it tells."""
+def test_a_partial_fill_is_sent_only_in_the_extended_mode() -> None:
+    """The basic mode has no amounts; it reports the last fill."""
     part = Report(2, "x", ExecType.TRADE, 7, order(cum_amount="4", cum_value="348"), "4", "87", "synthetic")
     last = msgspec.structs.replace(part, order=order(status=Status.FILLED, cum_amount="10", cum_value="870"))
 
@@ -91,7 +89,7 @@ def test_a_partial_fill_is_told_in_the_extended_mode_alone() -> None:
 
 
 def test_codes_and_request_ids_belong_to_the_extended_mode() -> None:
-    """A strict client of the plain one would refuse them."""
+    """A strict client of the basic mode would refuse them."""
     plain = [
         success(PLAIN, ID, "r"),
         error(PLAIN, "no_market", "why", "r"),
@@ -129,7 +127,7 @@ def test_codes_and_request_ids_belong_to_the_extended_mode() -> None:
 def test_an_update_has_the_top_of_the_book_and_nothing_that_is_not_live(
     changed: dict[str, Any], rules: Rules, top: tuple[Any, ...]
 ) -> None:
-    """Lot and displayed size where they are known; a stale quote has no price and no size."""
+    """Lot and displayed size if known; a stale quote has no price and no size."""
     before, behind = update_around(PLAIN, "EUR/RUB", msgspec.structs.replace(QUOTE, **changed), rules)
 
     names = ("bid", "offer", "min_amount", "max_amount", "timestamp")
@@ -139,7 +137,7 @@ def test_an_update_has_the_top_of_the_book_and_nothing_that_is_not_live(
 
 
 def test_an_update_says_in_the_extended_mode_where_the_quote_is_from() -> None:
-    """And whether it is stale; without a quote there is nothing to say."""
+    """And whether it is stale; without a quote the list is empty."""
     before, behind = update_around(EXTENDED, 2, QUOTE, Rules())
     nothing, of_it = update_around(EXTENDED, 2, None, Rules())
 

@@ -1,4 +1,4 @@
-"""Orders on a real orders.db: what is accepted, what it trades, what is refused."""
+"""Orders on a real orders.db: what is accepted, what trades, what is refused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from crypto_stream.bus.orders import Failed, Happened, Place
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Status, Ticket, TimeInForce
 from crypto_stream.orders.limits import OrderLimits
-from crypto_stream.orders.validation import Terms
-from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, TERMS, a_quote, house, limit, said
+from crypto_stream.orders.validation import OrderSettings
+from tests.orders.house import BUY, LATEST_MS, LIVE, NEW, SELL, SETTINGS, a_quote, house, limit, said
 
 
-def test_an_order_is_told_when_it_is_on_disk_and_not_before(path: Path) -> None:
-    """While the disk stands still nothing is acknowledged; what is acknowledged is stored."""
+def test_an_order_is_acknowledged_once_it_is_stored(path: Path) -> None:
+    """While the disk hangs nothing is acknowledged; what is acknowledged is stored."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -29,7 +29,7 @@ def test_an_order_is_told_when_it_is_on_disk_and_not_before(path: Path) -> None:
 
 
 def test_a_fill_comes_from_the_live_quote_after_the_latency(path: Path) -> None:
-    """Not before its time is over, at the ask, once, and told without being asked."""
+    """Not before the latency is over, at the ask, once, and sent without a request."""
     with house(path) as one:
         one.quote(a_quote(bid="99", ask="100", ask_size="5"))
         one.attach(1, "me")
@@ -45,8 +45,8 @@ def test_a_fill_comes_from_the_live_quote_after_the_latency(path: Path) -> None:
         assert (trade.order.status, trade.order.cum_value) == (Status.FILLED, "200")
 
 
-def test_a_resting_order_fills_bit_by_bit(path: Path) -> None:
-    """Each change of the quote offers its size; amount is what traded and what is left."""
+def test_a_resting_order_fills_partially(path: Path) -> None:
+    """Each change of the quote offers its size; traded and remaining amounts add up."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -61,8 +61,8 @@ def test_a_resting_order_fills_bit_by_bit(path: Path) -> None:
         assert one.trades(1).positions[0].sold_amount == "5"
 
 
-def test_what_is_over_cannot_be_cancelled(path: Path) -> None:
-    """The refusal names the state."""
+def test_an_ended_order_cannot_be_cancelled(path: Path) -> None:
+    """The refusal names the status."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -76,8 +76,8 @@ def test_what_is_over_cannot_be_cancelled(path: Path) -> None:
         assert len(one.reports(1)) == 2
 
 
-def test_a_name_makes_resending_safe(path: Path) -> None:
-    """The same order again is answered by its newest report, another one of that name is refused."""
+def test_a_client_order_id_makes_resending_safe(path: Path) -> None:
+    """The same order is answered with its newest report, another one with that id is refused."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -97,8 +97,8 @@ def test_a_name_makes_resending_safe(path: Path) -> None:
         assert len(one.listed(1)) == 1
 
 
-def test_a_name_given_twice_at_once_is_one_order(path: Path) -> None:
-    """Two orders of one name in one batch: the second is answered by the first."""
+def test_a_client_order_id_used_twice_at_once_is_one_order(path: Path) -> None:
+    """In one batch, the second order is answered by the first."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -137,7 +137,7 @@ def test_a_name_given_twice_at_once_is_one_order(path: Path) -> None:
 def test_what_cannot_be_accepted_is_refused_and_changes_nothing(
     path: Path, ticket: Ticket, code: str
 ) -> None:
-    """The code says why; no order comes of it."""
+    """The code says why; there is no order."""
     rules = Rules(tick="0.1", lot="0.1", min_amount="0.2", min_notional="10")
     with house(path, rules=rules) as one:
         one.quote(LIVE)
@@ -153,19 +153,19 @@ def test_what_cannot_be_accepted_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     ("ticket", "words"),
     [
-        (limit(BUY, "11", "100"), "amount: 11 is above the most, 10"),
-        (limit(BUY, "1", "49"), "price: 49 is below the least, 50"),
-        (limit(BUY, "1", "201"), "price: 201 is above the most, 200"),
-        (limit(BUY, "10", "151"), "amount: times price, 1510 is above the most, 1500"),
+        (limit(BUY, "11", "100"), "amount: 11 is above the maximum, 10"),
+        (limit(BUY, "1", "49"), "price: 49 is below the minimum, 50"),
+        (limit(BUY, "1", "201"), "price: 201 is above the maximum, 200"),
+        (limit(BUY, "10", "151"), "amount: times price, 1510 is above the maximum, 1500"),
         (Ticket("btcusdt", BUY, "1.5", None, Kind.MARKET), "lot of market orders"),
-        (Ticket("btcusdt", BUY, "1", None, Kind.MARKET), "below the least of a market order, 2"),
-        (Ticket("btcusdt", BUY, "9", None, Kind.MARKET), "above the most of a market order, 8"),
-        (Ticket("btcusdt", BUY, "2", None, Kind.MARKET), "202 is below the least of a market order, 250"),
-        (Ticket("btcusdt", SELL, "8", None, Kind.MARKET), "792 is above the most of a market order, 700"),
+        (Ticket("btcusdt", BUY, "1", None, Kind.MARKET), "below the minimum of a market order, 2"),
+        (Ticket("btcusdt", BUY, "9", None, Kind.MARKET), "above the maximum of a market order, 8"),
+        (Ticket("btcusdt", BUY, "2", None, Kind.MARKET), "202 is below the minimum of a market order, 250"),
+        (Ticket("btcusdt", SELL, "8", None, Kind.MARKET), "792 is above the maximum of a market order, 700"),
     ],
 )
-def test_the_venues_whole_rules_are_kept_to(path: Path, ticket: Ticket, words: str) -> None:
-    """Those of limit orders and those of market orders, which are judged at the price they would have."""
+def test_all_rules_of_the_venue_are_enforced(path: Path, ticket: Ticket, words: str) -> None:
+    """Those of limit orders and those of market orders, which are valued at the quote."""
     rules = Rules(
         *("0.1", "0.1", "0.2", "10", "10", "50", "200", "1500"),
         *("1", "2", "8", "250", "700"),
@@ -183,8 +183,8 @@ def test_the_venues_whole_rules_are_kept_to(path: Path, ticket: Ticket, words: s
 
 
 @pytest.mark.parametrize("time_in_force", [TimeInForce.IOC, TimeInForce.FOK])
-def test_what_does_not_wait_ends_when_it_reaches_the_market(path: Path, time_in_force: TimeInForce) -> None:
-    """The cancelling report says why, and nobody had to ask for it."""
+def test_an_order_that_cannot_rest_ends_when_it_arrives(path: Path, time_in_force: TimeInForce) -> None:
+    """The cancelling report says why, and is sent without a request."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -210,7 +210,7 @@ def test_what_does_not_wait_ends_when_it_reaches_the_market(path: Path, time_in_
 def test_an_outcome_can_be_scripted_where_that_is_allowed(
     path: Path, outcome: Outcome, end: tuple[ExecType, Status, str | None]
 ) -> None:
-    """Whatever the market does, also without one; a fill is at the order's own price and from no source."""
+    """Whatever the market does, even without one; a fill is at the order's own price and from no source."""
     with house(path) as one:
         one.attach(1, "me")
         one.placed(1, Ticket("btcusdt", SELL, "1", "80", outcome=outcome))
@@ -224,7 +224,7 @@ def test_an_outcome_can_be_scripted_where_that_is_allowed(
 
 def test_an_outcome_is_refused_where_it_is_not_allowed(path: Path) -> None:
     """The setting decides."""
-    with house(path, TERMS._replace(outcomes=False)) as one:
+    with house(path, SETTINGS._replace(outcomes=False)) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         answer = one.place(1, Ticket("btcusdt", BUY, "1", "80", outcome=Outcome.FILL))
@@ -234,11 +234,11 @@ def test_an_outcome_is_refused_where_it_is_not_allowed(path: Path) -> None:
 
 
 def test_latencies_repeat_with_the_seed(path: Path, tmp_path: Path) -> None:
-    """Each order has its own between half and one and a half of the middle one; a seed makes them repeat."""
+    """Each is between half and one and a half of the average; a seed makes them reproducible."""
     lives = []
     for number, seed in enumerate((7, 7, 8)):
         with house(
-            tmp_path / f"{number}.db", Terms(100, seed, outcomes=False, max_open=OrderLimits(50))
+            tmp_path / f"{number}.db", OrderSettings(100, seed, outcomes=False, max_open=OrderLimits(50))
         ) as one:
             one.quote(LIVE)
             one.attach(1, "me")

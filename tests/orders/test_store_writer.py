@@ -1,4 +1,4 @@
-"""The threads that write and read: together, in order, and nothing told that is not on disk."""
+"""The threads that write and read: in batches, in order, and nothing sent that is not stored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 
 from crypto_stream.market.orders import ExecType, Order, Position, Report, Side, Ticket
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.writes import Decided, Item, Lookup, OwnerRead, Stored
+from crypto_stream.orders.writes import Item, Lookup, OwnerRead, PendingReport, Stored
 from crypto_stream.storage.interface import (
     CorruptError,
+    LoadedOrders,
     OrderBatch,
     OrderReader,
-    OrdersFound,
-    OwnerFound,
-    OwnerKept,
+    OwnerState,
+    OwnerSummary,
 )
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
@@ -33,7 +33,7 @@ RETRY_S = 0.005
 
 
 class Memory:
-    """The store in its simplest form: a list; it can refuse and stand still. Both ends of it."""
+    """A simple store: a list that can fail and hang. Both writer and reader."""
 
     def __init__(self) -> None:
         self.batches: list[OrderBatch] = []
@@ -43,11 +43,11 @@ class Memory:
         self.free.set()
         self.opened = 0
 
-    def open(self) -> OrdersFound:
+    def open(self) -> LoadedOrders:
         self.opened += 1
         if self.refuses is not None:
             raise self.refuses
-        return OrdersFound([], frozenset(), len(self.reports) + 1)
+        return LoadedOrders([], frozenset(), len(self.reports) + 1)
 
     def unused(self, seconds: float, most: int) -> list[str]:
         return []
@@ -58,7 +58,7 @@ class Memory:
     def tidy(self) -> bool:
         return False
 
-    def owners(self, most: int) -> list[OwnerKept]:
+    def owners(self, most: int) -> list[OwnerSummary]:
         return []
 
     def write(self, batch: OrderBatch) -> None:
@@ -67,12 +67,12 @@ class Memory:
             raise self.refuses
         self.batches.append(batch)
 
-    def owner(self, owner: str, after: int = 0) -> OwnerFound:
+    def owner(self, owner: str, after: int = 0) -> OwnerState:
         reports = [report for report in self.reports if report.order.owner == owner]
         told = max((batch.read.get(owner, 0) for batch in self.batches), default=0)
-        return OwnerFound(len(reports), [report for report in reports if report.seq > max(told, after)])
+        return OwnerState(len(reports), [report for report in reports if report.seq > max(told, after)])
 
-    def named(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+    def existing(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Report]:
         newest = {
             (report.order.owner, report.order.ticket.client_order_id or ""): report for report in self.reports
         }
@@ -88,8 +88,8 @@ class Memory:
         found = [report for report in self.reports if report.order.order_id == order_id]
         return found[-1] if found and found[-1].order.owner == owner else None
 
-    def orders(self, owner: str, most_closed: int) -> list[Order]:
-        return [report.order for report in self.reports if report.order.owner == owner][-most_closed:]
+    def orders(self, owner: str, max_closed: int) -> list[Order]:
+        return [report.order for report in self.reports if report.order.owner == owner][-max_closed:]
 
     def trades(self, owner: str, symbol: str, most: int) -> list[Report]:
         return [report for report in self.reports if report.exec_type is ExecType.TRADE][-most:]
@@ -106,31 +106,31 @@ class Memory:
 
 
 @dataclass
-class Heard:
-    """Notes what the store tells, in its order; plays the event loop."""
+class Results:
+    """Records the results of the store, in order; runs as the event loop."""
 
     calls: queue.SimpleQueue[Callable[[], object]] = field(default_factory=queue.SimpleQueue)
-    opens: list[OrdersFound] = field(default_factory=list)
+    opens: list[LoadedOrders] = field(default_factory=list)
     results: list[Stored] = field(default_factory=list)
     failures: list[tuple[list[Item], str, bool]] = field(default_factory=list)
     refusals: list[tuple[str, bool]] = field(default_factory=list)
     notes: list[object] = field(default_factory=list)
 
-    def opened(self, found: OrdersFound) -> None:
+    def opened(self, found: LoadedOrders) -> None:
         self.opens.append(found)
 
     def stored(self, results: list[Stored]) -> None:
         self.results += results
         self.notes += [one.report for one in results]
 
-    def refused(self, reason: str, *, hopeless: bool) -> None:
-        self.refusals.append((reason, hopeless))
+    def refused(self, reason: str, *, fatal: bool) -> None:
+        self.refusals.append((reason, fatal))
 
-    def failed(self, items: list[Item], reason: str, *, hopeless: bool) -> None:
-        self.failures.append((items, reason, hopeless))
+    def failed(self, items: list[Item], reason: str, *, fatal: bool) -> None:
+        self.failures.append((items, reason, fatal))
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Run what is posted until something holds."""
+        """Run what is posted until a condition holds."""
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline
@@ -141,8 +141,8 @@ class Heard:
 
 
 @contextmanager
-def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
-    heard = Heard()
+def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Results]]:
+    heard = Results()
     store = StoreWriter(memory, memory, heard.calls.put, RETRY_S, slow_s=0.0)
     store.start(heard)
     try:
@@ -152,13 +152,13 @@ def writing(memory: Memory) -> Iterator[tuple[StoreWriter, Heard]]:
         store.stop(DEADLINE_S)
 
 
-def new(number: int, owner: str = "me", name: str | None = None) -> Decided:
+def new(number: int, owner: str = "me", name: str | None = None) -> PendingReport:
     ticket = Ticket("btcusdt", Side.BUY, "1", "2", client_order_id=name)
     order = Order(f"o{number}", owner, number, ticket, 5, 5, changed_ms=5)
-    return Decided(Report(0, f"e{number}", ExecType.NEW, 5, order))
+    return PendingReport(Report(0, f"e{number}", ExecType.NEW, 5, order))
 
 
-def lookup(heard: Heard, note: str) -> Lookup:
+def lookup(heard: Results, note: str) -> Lookup:
     def read(reader: OrderReader) -> Callable[[], None]:
         order = reader.order("me", note)
         return lambda: heard.notes.append(("read", note, order is not None))
@@ -168,8 +168,8 @@ def lookup(heard: Heard, note: str) -> Lookup:
     )
 
 
-def test_all_that_waits_is_written_together() -> None:
-    """While one transaction is under way the next one gathers."""
+def test_all_queued_reports_are_written_together() -> None:
+    """During one transaction the next batch is collected."""
     memory = Memory()
     with writing(memory) as (store, heard):
         memory.free.clear()
@@ -188,7 +188,7 @@ def test_all_that_waits_is_written_together() -> None:
 
 
 def test_each_owner_has_its_own_numbers() -> None:
-    """They go on where the store's end; every report is numbered once."""
+    """They continue from the store's; every report is numbered once."""
     memory = Memory()
     with writing(memory) as (store, heard):
         for number in range(30):
@@ -201,11 +201,11 @@ def test_each_owner_has_its_own_numbers() -> None:
     assert [report.seq for report in memory.reports if report.order.owner == "owner1"] == list(range(1, 12))
 
 
-def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
-    """A report is either in it, or told after it, however the disk cuts the batches."""
+def test_an_owner_read_has_no_gaps_and_no_duplicates() -> None:
+    """A report is either in it, or sent after it, however the batches are split."""
     memory = Memory()
     with writing(memory) as (store, heard):
-        found: list[tuple[OwnerFound, int]] = []
+        found: list[tuple[OwnerState, int]] = []
         for number in range(300):
             store.put(new(number))
             if number % 10 == 0:
@@ -216,7 +216,7 @@ def test_what_is_read_of_an_owner_neither_misses_nor_doubles() -> None:
 
 
 def test_a_lookup_sees_all_that_was_put_before_it() -> None:
-    """That was told before it begins, and what comes later is not held up by it."""
+    """That is sent before it begins, and later items are not delayed by it."""
     memory = Memory()
     with writing(memory) as (store, heard):
         for number in range(50):
@@ -231,8 +231,8 @@ def test_a_lookup_sees_all_that_was_put_before_it() -> None:
         assert heard.notes.index(("read", f"o{number}", True)) > begin
 
 
-def test_a_name_that_is_taken_makes_no_order() -> None:
-    """Neither one of long ago nor one of the same batch; others' names are free."""
+def test_a_known_client_order_id_creates_no_order() -> None:
+    """Neither an old one nor one of the same batch; those of other owners are independent."""
     memory = Memory()
     with writing(memory) as (store, heard):
         store.put(new(1, name="a"))
@@ -257,7 +257,7 @@ def test_a_name_that_is_taken_makes_no_order() -> None:
 
 
 def test_after_a_failure_nothing_is_written_until_the_listener_knows() -> None:
-    """What was put in the meantime was decided on what was lost: it comes back, none of it is written."""
+    """Items queued meanwhile were decided on lost state: they are returned, none is written."""
     memory = Memory()
     with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
@@ -275,14 +275,14 @@ def test_after_a_failure_nothing_is_written_until_the_listener_knows() -> None:
         heard.until(lambda: heard.results)
 
     items = [item for failure, _, _ in heard.failures for item in failure]
-    assert [type(item) for item in items + late] == [Decided, Lookup, Decided]
+    assert [type(item) for item in items + late] == [PendingReport, Lookup, PendingReport]
     assert heard.failures[0][1:] == ("disk full", False)
     assert before == 1
     assert [report.order.order_id for report in memory.reports] == ["o3"]
 
 
-def test_a_store_that_cannot_be_opened_is_tried_again() -> None:
-    """For ever, and said each time; what waits is kept."""
+def test_opening_is_retried() -> None:
+    """Without end, and reported each time; queued items remain."""
     memory = Memory()
     memory.refuses = OSError("locked")
     with writing(memory) as (store, heard):
@@ -296,7 +296,7 @@ def test_a_store_that_cannot_be_opened_is_tried_again() -> None:
 
 @pytest.mark.parametrize("reading", [False, True])
 def test_a_corrupt_store_is_never_opened_again(reading: bool) -> None:
-    """Whoever meets it, the writer or a reader: a person must mend it."""
+    """Whether the writer or a reader finds it: an operator must repair it."""
     memory = Memory()
     with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
@@ -315,8 +315,8 @@ def test_a_corrupt_store_is_never_opened_again(reading: bool) -> None:
     assert memory.opened == 1
 
 
-def test_what_cannot_be_read_costs_one_answer() -> None:
-    """The disk's refusal is handed on; others are still answered."""
+def test_a_failed_read_fails_one_answer() -> None:
+    """The error is passed on; others are still answered."""
     memory = Memory()
     with writing(memory) as (store, heard):
         memory.unreadable = OSError("busy")
@@ -329,8 +329,8 @@ def test_what_cannot_be_read_costs_one_answer() -> None:
     assert heard.failures == []
 
 
-def test_what_was_told_is_written_soon_without_a_change() -> None:
-    """Alone after a quarter of a second, along with the next change before that; the highest counts."""
+def test_acknowledgements_are_written_soon_without_a_report() -> None:
+    """Alone after a quarter of a second, or along with the next report; the highest seq counts."""
     memory = Memory()
     with writing(memory) as (store, heard):
         store.received("me", 3)
@@ -343,8 +343,8 @@ def test_what_was_told_is_written_soon_without_a_change() -> None:
     assert memory.batches[0] == OrderBatch([], {"me": 3}, frozenset())
 
 
-def test_at_the_end_what_waits_is_written() -> None:
-    """Stopping waits for the disk, and everything decided is kept."""
+def test_at_the_end_queued_items_are_written() -> None:
+    """Stopping waits for the disk, and everything pending is stored."""
     memory = Memory()
     with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
@@ -354,8 +354,8 @@ def test_at_the_end_what_waits_is_written() -> None:
     assert len(memory.reports) == 5_000
 
 
-def test_a_fault_of_ours_stops_orders_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """The engine goes on; whoever asks is refused, with a word about the log."""
+def test_an_internal_error_stops_orders_and_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """The engine continues; commands are refused, and refer to the log."""
     memory = Memory()
     with writing(memory) as (store, heard):
         heard.until(lambda: heard.opens)
@@ -369,9 +369,9 @@ def test_a_fault_of_ours_stops_orders_and_is_said(caplog: pytest.LogCaptureFixtu
 
 
 @contextmanager
-def on_file(path: Path) -> Iterator[tuple[StoreWriter, Heard]]:
-    """Write to a real file, which was opened."""
-    heard = Heard()
+def on_file(path: Path) -> Iterator[tuple[StoreWriter, Results]]:
+    """Write to a real, opened file."""
+    heard = Results()
     store = StoreWriter(SqliteOrderWriter(path), SqliteOrderReader(path), heard.calls.put, RETRY_S)
     store.start(heard)
     try:
@@ -381,14 +381,14 @@ def on_file(path: Path) -> Iterator[tuple[StoreWriter, Heard]]:
         store.stop(DEADLINE_S)
 
 
-def kept(path: Path) -> list[tuple[int, str]]:
-    """Read seq and execution of all reports."""
+def stored(path: Path) -> list[tuple[int, str]]:
+    """Read seq and event of all reports."""
     with closing(sqlite3.connect(path)) as database:
         return database.execute("SELECT seq, exec_id FROM reports ORDER BY seq").fetchall()
 
 
-def test_a_full_disk_keeps_what_was_told_and_nothing_else(tmp_path: Path) -> None:
-    """A real one: what it had no room for comes back whole; with room again the numbers have no hole."""
+def test_a_full_disk_contains_only_what_was_reported(tmp_path: Path) -> None:
+    """A real one: a batch without space is returned completely; later seqs have no gap."""
     with small_disk(tmp_path / "disk") as disk:
         path = disk.folder / "orders.db"
         with on_file(path) as (store, heard):
@@ -405,17 +405,17 @@ def test_a_full_disk_keeps_what_was_told_and_nothing_else(tmp_path: Path) -> Non
             before = len(heard.results)
             store.put(new(3_000))
             heard.until(lambda: len(heard.results) > before)
-        found = kept(path)
+        found = stored(path)
 
-    ((items, reason, hopeless),) = heard.failures
-    assert (len(items), hopeless) == (3_000 - before, False)
+    ((items, reason, fatal),) = heard.failures
+    assert (len(items), fatal) == (3_000 - before, False)
     assert "full" in reason
-    assert found == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]
+    assert found == [(one.report.seq, one.pending.report.exec_id) for one in heard.results]
     assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
 
 
-def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
-    """What waits comes back, with the word that a person has to look; no file is begun."""
+def test_a_deleted_file_accepts_nothing(tmp_path: Path) -> None:
+    """Queued items are returned, with the hint that an operator must act; no file is created."""
     path = tmp_path / "orders.db"
     with on_file(path) as (store, heard):
         store.put(new(1))
@@ -425,14 +425,14 @@ def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
         store.put(new(2))
         heard.until(lambda: heard.failures)
 
-    ((items, reason, hopeless),) = heard.failures
-    assert ([type(item) for item in items], hopeless) == ([Decided], True)
+    ((items, reason, fatal),) = heard.failures
+    assert ([type(item) for item in items], fatal) == ([PendingReport], True)
     assert "moved or deleted" in reason
     assert not path.exists()
 
 
 def test_a_hundred_thousand_changes_are_each_written_once(tmp_path: Path) -> None:
-    """More than may wait: who puts them is told so, and nothing is lost."""
+    """More than the bound: callers are told so, and nothing is lost."""
     path = tmp_path / "orders.db"
     changes = [new(number) for number in range(100_000)]
     behind = None
@@ -448,4 +448,4 @@ def test_a_hundred_thousand_changes_are_each_written_once(tmp_path: Path) -> Non
 
     assert behind is not None
     assert len(back) + len(heard.results) == 100_000
-    assert kept(path) == [(one.report.seq, one.decided.report.exec_id) for one in heard.results]
+    assert stored(path) == [(one.report.seq, one.pending.report.exec_id) for one in heard.results]

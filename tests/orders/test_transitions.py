@@ -1,4 +1,4 @@
-"""The life of an order: the table is all that can happen."""
+"""The status transitions of orders: the table is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMBERS = st.integers(1, 10**38 - 1)
 
 
 def text(number: int) -> str:
-    """Write so many of the smallest parts that an amount or a price can have."""
+    """Return so many of the smallest unit of an amount or a price."""
     return f"{number // SCALE}.{number % SCALE:018d}"
 
 
@@ -27,7 +27,7 @@ def order(amount: str = "10", status: Status = Status.ACTIVE) -> Order:
 
 
 def test_only_an_active_order_ever_changes() -> None:
-    """Every pair of status and event that is not in the table is refused; final states lead nowhere."""
+    """Every pair of status and event that is not in the table is refused; final states are final."""
     ends = {Status.FILLED, Status.REJECTED, Status.CANCELLED}
 
     assert not [key for key in TABLE if key[0] in ends]
@@ -45,7 +45,7 @@ def test_only_an_active_order_ever_changes() -> None:
 
 @given(NUMBERS, st.lists(st.tuples(st.integers(1, 100), NUMBERS), min_size=1, max_size=10))
 def test_trades_add_up_exactly(amount: int, trades: list[tuple[int, int]]) -> None:
-    """Amount is always what traded and what is left, to the last digit, and the value is the exact sum."""
+    """Amount is always traded plus remaining, to the last digit, and the value is the exact sum."""
     now, cum, value = order(text(amount)), 0, 0
     for percent, price in trades:
         part = (amount - cum) * percent // 100
@@ -63,12 +63,12 @@ def test_trades_add_up_exactly(amount: int, trades: list[tuple[int, int]]) -> No
 
 
 @pytest.mark.parametrize("amount", ["10.000000000000000001", "0", "-1"])
-def test_nothing_trades_that_is_not_left(amount: str) -> None:
-    """More than is left, nothing and less than nothing are faults of ours and raise."""
+def test_no_more_than_the_remaining_amount_trades(amount: str) -> None:
+    """More than that, zero and negative amounts raise."""
     with pytest.raises(ValueError, match="cannot trade"):
         traded(order(), Decimal(amount), Decimal(1), 6)
 
 
-def test_a_clock_that_was_set_back_turns_no_order_back() -> None:
-    """An order's last change never lies before the one before."""
+def test_a_clock_that_was_set_back_does_not_affect_orders() -> None:
+    """An order's last change is never before the previous one."""
     assert changed(order(), ExecType.CANCELED, 3).changed_ms == 5

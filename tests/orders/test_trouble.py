@@ -1,4 +1,4 @@
-"""Kills, a disk that refuses, a corrupt file: nothing acknowledged is lost, nothing else ever was."""
+"""Kills, disk failures, a corrupt file: nothing acknowledged is lost, and nothing else exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import DEADLINE_S
 
 
 def test_orders_survive_a_kill(path: Path) -> None:
-    """Restarted, everything acknowledged is there and trades on; nothing trades twice."""
+    """After a restart everything acknowledged is there and continues to trade; nothing trades twice."""
     first = House(path)
     first.start()
     first.quote(LIVE)
@@ -37,10 +37,8 @@ def test_orders_survive_a_kill(path: Path) -> None:
         assert [one.status for one in second.listed(1)] == [Status.FILLED, Status.ACTIVE]
 
 
-def test_a_disk_that_refuses_takes_no_order_and_loses_none(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Refused with the reason; mended, sessions go on where they were, with nothing half done."""
+def test_a_failing_disk_accepts_no_order_and_loses_none(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Orders are refused with the reason; afterwards sessions continue where they were."""
     with house(path) as one, caplog.at_level(logging.INFO, "crypto_stream"):
         one.quote(LIVE)
         one.attach(1, "me")
@@ -51,7 +49,7 @@ def test_a_disk_that_refuses_takes_no_order_and_loses_none(
         refused = [one.place(1, limit(BUY, "1", "90")), one.cancel(1, kept.order_id)]
         one.quote(a_quote(bid="99", ask="100", ask_size="1"))
         trouble, during = one.orders.trouble, len(one.reports(1))
-        one.mend()
+        one.repair()
         cancelled = one.cancel(1, kept.order_id)
 
         assert [(told.code, told.reason) for told in refused if isinstance(told, Failed)] == [
@@ -62,12 +60,12 @@ def test_a_disk_that_refuses_takes_no_order_and_loses_none(
         assert [report.exec_type for report in one.reports(1)] == [ExecType.NEW, ExecType.TRADE]
         assert one.orders.trouble is None
         said = [record.message for record in caplog.records]
-        assert said.count("orders are not accepted, prices go on") == 1
+        assert said.count("orders are not accepted, prices continue") == 1
         assert said.count("orders are accepted again") == 1
 
 
-def test_a_fill_that_could_not_be_stored_never_was(path: Path) -> None:
-    """Nobody is told of it; what it took from the quote is not offered again, the next change is."""
+def test_a_fill_that_could_not_be_stored_did_not_happen(path: Path) -> None:
+    """It is not reported; what it took from the quote is not offered again, the next change is."""
     with house(path) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -75,7 +73,7 @@ def test_a_fill_that_could_not_be_stored_never_was(path: Path) -> None:
         one.advance(LATEST_MS)
         one.disk.refuses = OSError("disk full")
         one.quote(a_quote(bid="99", ask="100", ask_size="2"))
-        one.mend()
+        one.repair()
         after = said(one)
         one.quote(a_quote(bid="99", ask="100", ask_size="3"))
 
@@ -84,8 +82,8 @@ def test_a_fill_that_could_not_be_stored_never_was(path: Path) -> None:
         assert one.listed(1)[0].cum_amount == "3"
 
 
-def test_a_corrupt_file_stops_orders_and_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The log tells a person what to do; commands are refused; not a byte of it changes."""
+def test_a_corrupt_file_stops_orders_and_is_not_changed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what to do; commands are refused; not a byte of it changes."""
     path.write_bytes(b"this is no database, but it is somebody's" * 100)
     content = path.read_bytes()
     with house(path) as one, caplog.at_level(logging.ERROR, "crypto_stream"):
@@ -103,8 +101,8 @@ def test_a_corrupt_file_stops_orders_and_is_left_alone(path: Path, caplog: pytes
     assert path.read_bytes() == content
 
 
-def test_what_is_asked_before_the_orders_are_loaded_waits(path: Path) -> None:
-    """A session may come and ask while the engine still starts."""
+def test_commands_before_the_orders_are_loaded_wait(path: Path) -> None:
+    """A session may send commands while the engine is starting."""
     one = House(path)
     one.quotes["btcusdt"] = LIVE
     one.told["one", 1] = []
@@ -118,8 +116,8 @@ def test_what_is_asked_before_the_orders_are_loaded_waits(path: Path) -> None:
         one.stop()
 
 
-def test_who_asks_too_much_before_the_orders_are_loaded_is_refused(path: Path) -> None:
-    """1,000 commands of a session wait; more are told to come back."""
+def test_too_many_commands_before_the_orders_are_loaded_are_refused(path: Path) -> None:
+    """1,000 commands of a session are queued; more are refused with `starting`."""
     one = House(path)
     one.told["one", 1] = []
     one.orders.commands("one", [Attach(1, "me", anonymous=False)])
@@ -131,8 +129,8 @@ def test_who_asks_too_much_before_the_orders_are_loaded_is_refused(path: Path) -
         one.stop()
 
 
-def test_an_instrument_that_is_gone_keeps_its_orders(path: Path) -> None:
-    """An order that waits goes on waiting and can be cancelled; one that does not is cancelled."""
+def test_orders_of_a_removed_instrument_remain(path: Path) -> None:
+    """A resting order continues to rest and can be cancelled; others are cancelled."""
     first = House(path)
     first.start()
     first.quote(LIVE)
@@ -155,8 +153,8 @@ def test_an_instrument_that_is_gone_keeps_its_orders(path: Path) -> None:
         second.stop()
 
 
-def test_a_disk_that_does_not_answer_is_said(path: Path) -> None:
-    """An operator sees for how long it has stood still; when it answers that is over."""
+def test_a_hanging_disk_is_reported(path: Path) -> None:
+    """With its duration, until it answers."""
     with house(path, slow_s=0.0) as one:
         one.quote(LIVE)
         one.attach(1, "me")
@@ -175,9 +173,9 @@ def test_a_disk_that_does_not_answer_is_said(path: Path) -> None:
         assert said(one) == [NEW]
 
 
-def test_what_waits_for_the_disk_is_bounded(path: Path) -> None:
-    """Past the bound orders are refused, and what was accepted before is kept."""
-    with house(path, most_waiting=3) as one:
+def test_the_queue_for_the_disk_is_bounded(path: Path) -> None:
+    """Beyond the bound orders are refused, and earlier ones are stored."""
+    with house(path, max_queued=3) as one:
         one.quote(LIVE)
         one.attach(1, "me")
         one.disk.free.clear()
@@ -192,7 +190,7 @@ def test_what_waits_for_the_disk_is_bounded(path: Path) -> None:
 
 
 def test_what_was_taken_of_a_displayed_size_stays_taken_over_a_kill(path: Path) -> None:
-    """A venue that still shows the same quote after a restart offers what was left of it, once in all."""
+    """If a venue still shows the same quote after a restart, only the rest is offered."""
     shown = a_quote(bid="99", ask="101", ask_size="5")
     with house(path) as one:
         one.quote(shown)

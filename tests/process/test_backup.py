@@ -76,7 +76,7 @@ def test_what_is_no_file_of_ours_is_neither_copied_nor_put_back(tmp_path: Path, 
     (folder / name).write_bytes(b"no database at all" * 1_000)
     damaged = command("restore", str(folder), "--data-dir", str(data))
 
-    assert (foreign.returncode, f"no {name} of Crypto Stream" in foreign.stderr) == (2, True)
+    assert (foreign.returncode, f"not Crypto Stream's {name}" in foreign.stderr) == (2, True)
     assert (copied.returncode, "has no tables" in copied.stderr) == (2, True)
     assert (damaged.returncode, "not a database" in damaged.stderr) == (2, True)
     assert not (tmp_path / "new").exists()
@@ -95,5 +95,5 @@ def test_the_folder_of_a_backup_must_be_new(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "data", tmp_path / "copy")
     there = command("backup", str(tmp_path / "copy"), "--data-dir", str(tmp_path / "data"))
 
-    assert (nothing.returncode, "nothing is kept" in nothing.stderr) == (2, True)
-    assert (there.returncode, "is there already" in there.stderr) == (2, True)
+    assert (nothing.returncode, "contains no data" in nothing.stderr) == (2, True)
+    assert (there.returncode, "exists already" in there.stderr) == (2, True)

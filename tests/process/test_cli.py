@@ -56,7 +56,10 @@ def test_an_option_has_the_unit_of_its_help() -> None:
         (["run", "--prot", "1"], "Error: No such option '--prot'."),
         (["rum"], "Error: No such command 'rum'."),
         (["switch"], f"Error: Missing argument 'SOURCE'. See: {PROGRAM} switch --help"),
-        (["run", "--sources", "binanec"], "Error: sources: 'binanec' is no handler; did you mean binance?"),
+        (
+            ["run", "--sources", "binanec"],
+            "Error: sources: 'binanec' is not a handler; did you mean binance?",
+        ),
         (["run", "--config", "gone.toml"], "Error: config: 'gone.toml' does not exist"),
         (["engine", "--runtime-dir", "/tmp/" + "x" * 200], "Error: runtime-dir: '/tmp/xxx"),
     ],

@@ -267,7 +267,7 @@ async def test_a_file_that_is_deleted_while_it_runs_is_begun_anew(tmp_path: Path
         await until((tmp_path / "data" / "history.db").exists)
         await until(lambda: len(seen.times()) > 2)
 
-        assert running.log.count("history file gone, a new one begun") == 1
+        assert running.log.count("history file gone, a new one created") == 1
         assert seen.degraded() == []
 
 

@@ -222,8 +222,8 @@ async def test_clients_begin_anew_where_another_store_was_put(tmp_path: Path, ol
     assert told == [True] * 3
     assert after["store"] not in {one["store"] for one in before}
     assert known.is_new(convert(after, ClientReport, strict=False))
-    assert "lacks the last" in ready[0]
-    assert "orders that were acknowledged are gone" in log
+    assert "is missing the last" in ready[0]
+    assert "acknowledged changes of orders are missing" in log
 
 
 async def test_questions_about_the_history_hold_up_no_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which store a file of orders is, how far it acknowledged, who uses it; files of before and of others."""
+"""The identity of a store of orders, its acknowledged commits, its use; older and foreign files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.market.orders import Side
-from crypto_stream.storage.interface import OrderBatch, Taken, UnusableError
+from crypto_stream.storage.interface import OrderBatch, RemainingSize, UnusableError
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from crypto_stream.storage.sqlite_tables import Tables, upgrade, version
@@ -73,7 +73,7 @@ def writer(path: Path) -> Iterator[SqliteOrderWriter]:
 
 
 def killed(path: Path, folder: str, orders: int = 40) -> Path:
-    """Leave what a killed engine leaves that acknowledged so many orders, all of them in the log."""
+    """Leave the files of a killed engine that acknowledged so many orders, all of them in the log."""
     there = path.parent / folder / path.name
     there.parent.mkdir()
     writer = SqliteOrderWriter(path)
@@ -87,8 +87,8 @@ def killed(path: Path, folder: str, orders: int = 40) -> Path:
     return there
 
 
-def test_a_file_of_the_version_before_is_brought_to_the_present_one(path: Path) -> None:
-    """Its orders are there, it goes on being written, its owners are as if somebody had just used them."""
+def test_a_file_of_the_previous_version_is_migrated(path: Path) -> None:
+    """Its orders are there, it is writable, and its owners count as just used."""
     with closing(sqlite3.connect(path)) as old:
         old.executescript(VERSION_1)
         old.execute("PRAGMA journal_mode = WAL")
@@ -108,8 +108,8 @@ def test_a_file_of_the_version_before_is_brought_to_the_present_one(path: Path) 
     assert [order.rank for order in again.active] == [7, 8]
 
 
-def test_a_step_that_fails_leaves_the_version_before(path: Path) -> None:
-    """All or nothing, each step."""
+def test_a_failed_migration_changes_nothing(path: Path) -> None:
+    """Each step is atomic."""
     tables = Tables(
         "things.db", frozenset({"a"}), ["CREATE TABLE a (x)", "CREATE TABLE b (x); SELECT * FROM c"]
     )
@@ -123,7 +123,7 @@ def test_a_step_that_fails_leaves_the_version_before(path: Path) -> None:
 
 @pytest.mark.parametrize("start", [0, 32, 9_000])
 def test_a_log_that_was_damaged_before_a_kill_is_noticed(path: Path, start: int) -> None:
-    """Random bytes over orders.db-wal: what was acknowledged is not silently gone, nothing is written to."""
+    """Random bytes in orders.db-wal: acknowledged changes are not lost silently, nothing is written."""
     there = killed(path, "killed")
     log = there.with_name("orders.db-wal")
     content = log.read_bytes()
@@ -138,13 +138,15 @@ def test_a_log_that_was_damaged_before_a_kill_is_noticed(path: Path, start: int)
     }
 
 
-def test_a_person_can_go_on_without_what_a_damaged_log_had(path: Path) -> None:
-    """The sentence says how many changes are missing and what to delete."""
+def test_an_operator_can_continue_without_the_damaged_log(path: Path) -> None:
+    """The text says how many changes are missing and what to delete."""
     there = killed(path, "killed")
     log = there.with_name("orders.db-wal")
     content = log.read_bytes()
     log.write_bytes(content[: len(content) // 2] + os.urandom(len(content) - len(content) // 2))
-    with pytest.raises(UnusableError, match=r"lacks the last \d+ of 40 acknowledged.*delete orders\.db-mark"):
+    with pytest.raises(
+        UnusableError, match=r"is missing the last \d+ of 40 acknowledged.*delete orders\.db-mark"
+    ):
         SqliteOrderWriter(there).open()
     there.with_name("orders.db-mark").unlink()
     with closing(SqliteOrderWriter(there)) as writer:
@@ -154,10 +156,8 @@ def test_a_person_can_go_on_without_what_a_damaged_log_had(path: Path) -> None:
     assert found.lost is None
 
 
-def test_an_older_file_that_was_put_back_is_another_store(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is used, loudly, under an identity of its own: clients count its reports anew."""
+def test_a_restored_older_file_is_a_different_store(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is used, with a log line, under a new identity: clients count its reports again."""
     with closing(SqliteOrderWriter(path)) as writer:
         before = writer.open()
         writer.write(batch(told(placed(1), 1)))
@@ -173,14 +173,14 @@ def test_an_older_file_that_was_put_back_is_another_store(
         again = writer.open()
 
     assert [order.rank for order in found.active] == [1]
-    assert "lacks the last 1 of 2" in str(found.lost)
+    assert "is missing the last 1 of 2" in str(found.lost)
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     assert found.store != before.store
     assert (again.store, again.lost) == (found.store, None)
 
 
-def test_a_file_that_was_moved_away_is_said_once(path: Path) -> None:
-    """A new one is begun; deleting the mark too says that nobody needs what was in the old one."""
+def test_a_missing_file_is_reported_once(path: Path) -> None:
+    """A new one is created; deleting the mark too confirms that the old one is not needed."""
     with closing(SqliteOrderWriter(path)) as writer:
         before = writer.open()
         writer.write(batch(told(placed(1), 1)))
@@ -193,7 +193,7 @@ def test_a_file_that_was_moved_away_is_said_once(path: Path) -> None:
         fresh = writer.open()
 
     assert found.active == []
-    assert "lacks" in str(found.lost)
+    assert "is missing the last" in str(found.lost)
     assert len({before.store, found.store, fresh.store}) == 3
     assert fresh.lost is None
 
@@ -201,7 +201,7 @@ def test_a_file_that_was_moved_away_is_said_once(path: Path) -> None:
 def test_a_copy_made_while_it_is_in_use_is_not_taken_for_a_new_store(
     writer: SqliteOrderWriter, path: Path
 ) -> None:
-    """`cp` gets a file without a table, as all of it is in the log; a sentence says what to do."""
+    """`cp` copies a file without tables, because they are in the log; the text says what to do."""
     copied = path.parent / "copy" / path.name
     copied.parent.mkdir()
     with closing(sqlite3.connect(copied)) as bare:
@@ -213,8 +213,8 @@ def test_a_copy_made_while_it_is_in_use_is_not_taken_for_a_new_store(
     assert copied.read_bytes() == before != b""
 
 
-def test_a_mark_that_cannot_be_read_is_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is no reason to take no orders."""
+def test_an_unreadable_mark_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Orders are accepted all the same."""
     with closing(SqliteOrderWriter(path)) as writer:
         writer.open()
         writer.write(batch(told(placed(1), 1)))
@@ -223,11 +223,11 @@ def test_a_mark_that_cannot_be_read_is_said(path: Path, caplog: pytest.LogCaptur
         found = writer.open()
 
     assert [order.rank for order in found.active] == [1]
-    assert "the mark of the orders cannot be read" in caplog.text
+    assert "the mark of orders.db cannot be read" in caplog.text
 
 
 def test_an_owner_is_removed_with_all_it_had(writer: SqliteOrderWriter, path: Path) -> None:
-    """Others keep theirs; the name begins anew, also while the old rows are still being deleted."""
+    """Others are unaffected; the name starts again, even while the old rows are still being deleted."""
     writer.write(batch(*(traded(placed(rank), rank) for rank in range(1, 5_001))))
     writer.write(batch(told(placed(5_001, BOB), 1)))
     writer.remove(ANN)
@@ -251,7 +251,7 @@ def test_an_owner_is_removed_with_all_it_had(writer: SqliteOrderWriter, path: Pa
 
 
 def test_owners_are_listed_with_what_they_have(writer: SqliteOrderWriter, path: Path) -> None:
-    """Who has most active orders comes first."""
+    """The one with the most active orders is first."""
     writer.write(batch(told(placed(1), 1), told(placed(2, BOB), 1), told(placed(3, BOB), 2)))
     writer.write(OrderBatch([], {}, frozenset(), frozenset({ANN})))
     with closing(SqliteOrderReader(path)) as reader:
@@ -261,7 +261,7 @@ def test_owners_are_listed_with_what_they_have(writer: SqliteOrderWriter, path: 
 
 
 def test_only_time_in_use_makes_an_owner_unused(path: Path) -> None:
-    """A file that lay still for years has unused nobody; a point of its own time has."""
+    """Years in which the store was not used do not count."""
     with closing(SqliteOrderWriter(path)) as writer:
         writer.open()
         writer.write(batch(told(placed(1), 1), told(placed(2, BOB), 1)))
@@ -274,13 +274,13 @@ def test_only_time_in_use_makes_an_owner_unused(path: Path) -> None:
         assert writer.unused(2_000, MOST) == [ANN]
 
 
-def test_what_was_taken_of_a_displayed_size_is_kept(writer: SqliteOrderWriter, path: Path) -> None:
+def test_remaining_displayed_sizes_are_stored(writer: SqliteOrderWriter, path: Path) -> None:
     """The newest of each source and side."""
-    first = Taken("eurrub", "synthetic", Side.BUY, "87", "100", "90")
-    newest = first._replace(left="80")
-    endless = Taken("eurrub", "other", Side.SELL, "88", None, None)
-    writer.write(OrderBatch([], {}, frozenset(), taken=[first]))
-    writer.write(OrderBatch([], {}, frozenset(), taken=[newest, endless]))
+    first = RemainingSize("eurrub", "synthetic", Side.BUY, "87", "100", "90")
+    newest = first._replace(remaining="80")
+    endless = RemainingSize("eurrub", "other", Side.SELL, "88", None, None)
+    writer.write(OrderBatch([], {}, frozenset(), remaining=[first]))
+    writer.write(OrderBatch([], {}, frozenset(), remaining=[newest, endless]))
     writer.close()
 
-    assert set(writer.open().taken) == {newest, endless}
+    assert set(writer.open().remaining) == {newest, endless}

@@ -1,4 +1,4 @@
-"""Small facts in a file: all or nothing, and a damaged file costs no start."""
+"""Small values in a file: atomic, and a damaged file does not prevent a start."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_nothing_is_loaded_from_no_file(tmp_path: Path) -> None:
     assert SqliteStateStore(tmp_path / "state.db").load() == {}
 
 
-def test_corrupt_file_is_kept_aside(tmp_path: Path) -> None:
-    """A file that is no database is kept under another name, and a new one is begun."""
+def test_corrupt_file_is_renamed(tmp_path: Path) -> None:
+    """A file that is not a database is renamed, and a new one is created."""
     path = tmp_path / "state.db"
     path.write_bytes(b"this was a database once" * 100)
     store = SqliteStateStore(path)
@@ -47,8 +47,8 @@ def test_corrupt_file_is_kept_aside(tmp_path: Path) -> None:
     assert store.load() == {"pin": "okx"}
 
 
-def test_what_cannot_be_opened_is_not_taken_for_corrupt(tmp_path: Path) -> None:
-    """A path that cannot be used as a file is a wrong setting, and stays where it is."""
+def test_an_unusable_path_is_not_treated_as_corrupt(tmp_path: Path) -> None:
+    """It is a wrong setting, and is not changed."""
     path = tmp_path / "state.db"
     path.mkdir()
     store = SqliteStateStore(path)
@@ -61,7 +61,7 @@ def test_what_cannot_be_opened_is_not_taken_for_corrupt(tmp_path: Path) -> None:
 
 
 def test_failed_save_changes_nothing(tmp_path: Path) -> None:
-    """A save that the database refuses half-way leaves what was there."""
+    """A save that fails half-way does not change the stored values."""
     path = tmp_path / "state.db"
     store = SqliteStateStore(path)
     store.save({"pin": "okx"})
@@ -75,20 +75,20 @@ def test_failed_save_changes_nothing(tmp_path: Path) -> None:
     assert store.load() == {"pin": "okx"}
 
 
-def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A sentence says so at the start; nothing is written to it."""
+def test_a_database_of_another_program_is_refused_and_not_changed(tmp_path: Path) -> None:
+    """The start fails with a clear text."""
     path = tmp_path / "state.db"
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE things (a)")
     before = path.read_bytes()
-    with pytest.raises(SettingError, match=r"no state\.db of Crypto Stream"):
+    with pytest.raises(SettingError, match=r"not Crypto Stream.s state\.db"):
         SqliteStateStore(path).load()
 
     assert path.read_bytes() == before
 
 
-def test_a_file_of_the_version_before_is_read(tmp_path: Path) -> None:
-    """It said no version."""
+def test_a_file_of_the_previous_version_is_read(tmp_path: Path) -> None:
+    """It has no version number."""
     path = tmp_path / "state.db"
     with closing(sqlite3.connect(path)) as old, old:
         old.execute("CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")

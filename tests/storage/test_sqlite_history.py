@@ -14,12 +14,12 @@ from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, Bar, Gap, folded, stored_for
 from crypto_stream.market.clock import Anchor, Boot
 from crypto_stream.storage.interface import (
-    EVERY,
-    Aside,
+    ALL_SYMBOLS,
     Batch,
     CorruptError,
     Range,
     Retention,
+    SetAside,
     StoredBar,
 )
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
@@ -66,7 +66,7 @@ def reader(path: Path) -> SqliteHistoryReader:
 def test_bars_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, bars: list[Bar]
 ) -> None:
-    """Every text letter by letter, oldest first."""
+    """Every text exactly, oldest first."""
     path = tmp_path_factory.mktemp("history") / "history.db"
     writer = SqliteHistoryWriter(path)
     writer.write(Batch([StoredBar("btcusdt", "1m", each) for each in bars], [], 1))
@@ -76,7 +76,7 @@ def test_bars_are_read_as_they_were_written(
 
 
 def test_a_series_is_its_own(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """Neither another symbol's bars nor those of another interval are among them."""
+    """It contains neither another symbol's bars nor those of another interval."""
     writer.write(Batch([*seconds(1000), *seconds(2000, symbol="ticker_01")], [], 1))
     writer.write(Batch([StoredBar("ticker_00", "1m", bar(0))], [], 2))
 
@@ -96,28 +96,28 @@ def test_a_series_is_its_own(writer: SqliteHistoryWriter, reader: SqliteHistoryR
         (Range(0, 10_000, 2, newest=True), [2000, 3000]),
     ],
 )
-def test_a_range_is_cut_at_both_ends(
+def test_a_range_has_two_ends(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader, wanted: Range, times: list[int]
 ) -> None:
-    """From inclusive, to exclusive, and the limit counts from the end that was asked for."""
+    """From inclusive, to exclusive, and the limit counts from the requested end."""
     writer.write(Batch(seconds(3000, 1000, 2000), [], 1))
 
     assert [one.time for one in reader.bars("ticker_00", "1s", wanted)] == times
 
 
-def test_a_bar_that_is_kept_stays_as_it_is(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """A closed bar never changes, even if another life of the engine closes it again."""
+def test_a_stored_bar_never_changes(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
+    """Even if another run of the engine closes it again."""
     writer.write(Batch([StoredBar("ticker_00", "1s", bar(1000, "5"))], [], 1))
     writer.write(Batch([StoredBar("ticker_00", "1s", bar(1000, "6"))], [], 2))
 
     assert reader.bars("ticker_00", "1s", ALL) == [bar(1000, "5")]
 
 
-def test_gaps_that_reach_into_the_time_are_given(
+def test_gaps_that_overlap_the_time_are_returned(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
-    """Its own ones and those of all instruments; one that has not ended reaches to the end of time."""
-    gaps = [("btcusdt", Gap(10, 20, "a")), (EVERY, Gap(15, 30, "b")), ("ethusdt", Gap(0, 99, "c"))]
+    """Those of the symbol and of all instruments; an open one has no end."""
+    gaps = [("btcusdt", Gap(10, 20, "a")), (ALL_SYMBOLS, Gap(15, 30, "b")), ("ethusdt", Gap(0, 99, "c"))]
     writer.write(Batch([], [*gaps, ("btcusdt", Gap(40, None, "d"))], 1))
 
     assert [gap.reason for gap in reader.gaps("btcusdt", 0, 100)] == ["a", "b", "d"]
@@ -133,10 +133,8 @@ def test_a_gap_is_replaced_by_its_end(writer: SqliteHistoryWriter, reader: Sqlit
     assert reader.gaps("btcusdt", 0, 100) == [Gap(10, 20, "lost")]
 
 
-def test_the_last_sign_of_life_is_remembered(
-    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
-) -> None:
-    """A new file knows of none."""
+def test_the_time_of_the_last_run_is_stored(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
+    """A new file has none."""
     before = reader.alive_ms()
     for moment in (5, 7):
         writer.write(Batch([], [], moment))
@@ -151,7 +149,7 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 def test_old_bars_are_pruned_counted_from_the_series_newest(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
-    """A series that is calm for long keeps its last bars."""
+    """A series that is quiet for long retains its last bars."""
     times = (0, MINUTE - 1000, MINUTE, 2 * MINUTE, 3 * MINUTE)
     writer.write(Batch([*seconds(*times), *seconds(1000, symbol="ticker_01")], [], 1))
     for symbol in ("ticker_00", "ticker_01", "ticker_02"):
@@ -162,10 +160,10 @@ def test_old_bars_are_pruned_counted_from_the_series_newest(
 
 
 @given(st.sampled_from(["1s", "1m", "1h"]), st.integers(0, 10**6), st.integers(1, 200), st.integers(0, 10**6))
-def test_what_is_folded_from_the_bars_that_stay_is_what_it_was(
+def test_pruning_changes_no_folded_bar(
     tmp_path_factory: pytest.TempPathFactory, interval: str, begin: int, count: int, keep_s: int
 ) -> None:
-    """A closed bar never changes: it stays whole, or goes whole."""
+    """A longer bar remains complete, or is removed completely."""
     path = tmp_path_factory.mktemp("pruned") / "history.db"
     writer, reader = SqliteHistoryWriter(path), SqliteHistoryReader(path)
     length = INTERVALS[interval]
@@ -182,10 +180,10 @@ def test_what_is_folded_from_the_bars_that_stay_is_what_it_was(
             assert all(before[one.time] == one for one in folded(stay, ms)), longer
 
 
-def test_a_clock_that_is_ahead_forgets_nothing(
+def test_a_clock_that_is_ahead_removes_nothing(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
-    """A bar of the future does not make the others old; nor does a wall clock without one."""
+    """A bar in the future does not make the others old; nor does a wall clock alone."""
     writer.write(Batch(seconds(0, MINUTE, 40 * DAY), [], 1))
     writer.prune("ticker_00", "1s", HOUR, Retention(2 * MINUTE, steady=True))
     writer.write(Batch(seconds(0, MINUTE, symbol="ticker_01"), [], 1))
@@ -195,10 +193,10 @@ def test_a_clock_that_is_ahead_forgets_nothing(
     assert [one.time for one in reader.bars("ticker_01", "1s", ALL)] == [0, MINUTE]
 
 
-def test_a_large_share_goes_only_by_a_steady_clock_and_is_counted(
+def test_a_large_share_is_removed_only_by_a_steady_clock_and_is_counted(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
-    """Who forgets a tenth of a series at once must be sure, and say so."""
+    """Removing a tenth of a series at once requires certainty, and is logged."""
     writer.write(Batch(seconds(*range(0, 3_000_000, 1000), 40 * DAY), [], 1))
     waits = writer.prune("ticker_00", "1s", HOUR, Retention(40 * DAY, steady=False))
     kept = len(reader.bars("ticker_00", "1s", ALL))
@@ -208,23 +206,21 @@ def test_a_large_share_goes_only_by_a_steady_clock_and_is_counted(
     assert (goes, len(reader.bars("ticker_00", "1s", ALL))) == (3000, 1)
 
 
-def test_what_a_clock_ahead_made_is_put_aside(
+def test_data_from_a_clock_that_was_ahead_is_set_aside(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
-    """Bars that reach beyond are kept out of sight, gaps end there; new bars take the place."""
+    """Later bars are moved to another table, gaps end there; new bars replace them."""
     gaps = [Gap(1_500, 2_500, "a"), Gap(5_000, None, "b"), Gap(100, None, "c")]
     writer.write(Batch(seconds(1000, 2000, 3000), [("ticker_00", gap) for gap in gaps], 1))
     new = StoredBar("ticker_00", "1s", bar(2000, "7"))
-    writer.write(Batch([new], [], 1, [Aside("ticker_00", 2000, bars=True)]))
+    writer.write(Batch([new], [], 1, [SetAside("ticker_00", 2000, bars=True)]))
 
     assert reader.bars("ticker_00", "1s", ALL) == [bar(1000), bar(2000, "7")]
     assert reader.gaps("ticker_00", 0, 10_000) == [Gap(100, None, "c"), Gap(1_500, 2_000, "a")]
 
 
-def test_what_the_clocks_showed_is_there_again(
-    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
-) -> None:
-    """The newest, with and without a name for the machine's run."""
+def test_the_clocks_are_stored(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
+    """The newest values, with and without a boot id."""
     assert reader.anchor() is None
     for boot in (Boot("name", 7), None):
         anchor = Anchor(1, 2, 3, boot)
@@ -232,10 +228,10 @@ def test_what_the_clocks_showed_is_there_again(
         assert reader.anchor() == anchor
 
 
-def test_a_locked_file_is_an_error_and_not_the_end(
+def test_a_locked_file_is_a_temporary_error(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
 ) -> None:
-    """What could not be written can be written later; reading goes on meanwhile."""
+    """The write can be repeated later; reads continue meanwhile."""
     writer.write(Batch(seconds(1000), [], 1))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -248,10 +244,8 @@ def test_a_locked_file_is_an_error_and_not_the_end(
     assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000, 2000]
 
 
-def test_tidying_carries_what_was_written_into_the_file(
-    writer: SqliteHistoryWriter, path: Path, tmp_path: Path
-) -> None:
-    """What the log holds is in the file itself afterwards, also when the writer never closes it."""
+def test_tidying_checkpoints_the_log(writer: SqliteHistoryWriter, path: Path, tmp_path: Path) -> None:
+    """What the log contains is in the file afterwards, even if the writer never closes it."""
     writer.write(Batch(seconds(1000), [], 1))
     writer.tidy()
     alone = tmp_path / "alone.db"
@@ -260,16 +254,16 @@ def test_tidying_carries_what_was_written_into_the_file(
     assert [one.time for one in SqliteHistoryReader(alone).bars("ticker_00", "1s", ALL)] == [1000]
 
 
-def test_tidying_makes_no_file(path: Path) -> None:
-    """Where the file is gone that is an error: the writer begins a new one."""
+def test_tidying_creates_no_file(path: Path) -> None:
+    """A missing file is an error: the writer creates a new one."""
     with pytest.raises(OSError, match="unable to open"):
         SqliteHistoryWriter(path).tidy()
 
     assert not path.exists()
 
 
-def test_a_corrupt_file_is_kept_aside_at_the_start(path: Path, reader: SqliteHistoryReader) -> None:
-    """A new one is begun; nothing of the old one is lost."""
+def test_a_corrupt_file_is_renamed_at_the_start(path: Path, reader: SqliteHistoryReader) -> None:
+    """A new one is created; nothing of the old one is lost."""
     path.write_bytes(b"this was a database once" * 100)
     writer = SqliteHistoryWriter(path)
     writer.prepare()
@@ -280,10 +274,10 @@ def test_a_corrupt_file_is_kept_aside_at_the_start(path: Path, reader: SqliteHis
     assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000]
 
 
-def test_a_file_that_becomes_corrupt_is_kept_aside_and_said(
+def test_a_file_that_becomes_corrupt_is_renamed_and_logged(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
 ) -> None:
-    """The batch that found it is refused once, and written into the new file the next time."""
+    """The batch that found it fails once, and is written into the new file the next time."""
     writer.write(Batch([one for time in range(5000) for one in seconds(time)], [], 1))
     writer.close()
     content = bytearray(path.read_bytes())
@@ -299,7 +293,7 @@ def test_a_file_that_becomes_corrupt_is_kept_aside_and_said(
 
 
 def test_what_cannot_be_opened_is_a_wrong_setting(path: Path) -> None:
-    """A path that cannot be used as a file is not taken for corrupt."""
+    """A path that cannot be used as a file is not treated as corrupt."""
     path.mkdir()
     with pytest.raises(SettingError, match=r"history\.db"):
         SqliteHistoryWriter(path).prepare()
@@ -313,8 +307,8 @@ def test_without_a_file_there_is_no_history(reader: SqliteHistoryReader) -> None
     assert (reader.newest("1s"), reader.alive_ms()) == ({}, None)
 
 
-def test_a_corrupt_file_that_cannot_be_kept_aside_is_a_wrong_setting(tmp_path: Path) -> None:
-    """Neither overwritten nor passed over: a person must decide (here its new name would be too long)."""
+def test_a_corrupt_file_that_cannot_be_renamed_is_a_wrong_setting(tmp_path: Path) -> None:
+    """Neither overwritten nor ignored: the user must decide (here its new name would be too long)."""
     path = tmp_path / f"{'x' * 240}.db"
     path.write_bytes(b"this was a database once" * 100)
 
@@ -324,7 +318,7 @@ def test_a_corrupt_file_that_cannot_be_kept_aside_is_a_wrong_setting(tmp_path: P
 
 
 def test_a_locked_file_can_be_prepared_later(path: Path, reader: SqliteHistoryReader) -> None:
-    """Nobody is turned away for what passes by itself."""
+    """A temporary problem does not prevent a start."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
@@ -335,10 +329,10 @@ def test_a_locked_file_can_be_prepared_later(path: Path, reader: SqliteHistoryRe
     assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000]
 
 
-def test_a_file_that_is_gone_is_begun_anew(
+def test_a_deleted_file_is_created_again(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
 ) -> None:
-    """What is written to a file without a name would be lost without a word."""
+    """What is written to a deleted file would be lost silently."""
     writer.write(Batch(seconds(1000), [], 1))
     for part in path.parent.glob("history.db*"):
         part.unlink()
@@ -347,10 +341,10 @@ def test_a_file_that_is_gone_is_begun_anew(
     assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [2000]
 
 
-def test_a_healthy_file_that_was_doubted_stays(
+def test_a_healthy_file_is_not_moved_by_a_check(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader, path: Path
 ) -> None:
-    """A reader may have met the file that was put aside a moment ago."""
+    """The reader may have read the corrupt file that was moved aside just before."""
     writer.write(Batch(seconds(1000), [], 1))
     writer.check("malformed")
     writer.write(Batch(seconds(2000), [], 2))
@@ -362,7 +356,7 @@ def test_a_healthy_file_that_was_doubted_stays(
 def test_a_full_file_is_an_error_and_what_is_in_it_can_be_read(
     writer: SqliteHistoryWriter, reader: SqliteHistoryReader
 ) -> None:
-    """All of a batch is refused or none; with room again it is written."""
+    """A batch is written completely or not at all; it can be written when there is space again."""
     writer.write(Batch(seconds(1000), [], 1))
     assert writer._database is not None
     writer._database.execute("PRAGMA max_page_count = 1")
@@ -379,12 +373,12 @@ def test_a_full_file_is_an_error_and_what_is_in_it_can_be_read(
     assert reader.alive_ms() == 3
 
 
-def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
-    """A sentence says so at the start; nothing of ours is made in it."""
+def test_a_database_of_another_program_is_refused_and_not_changed(path: Path) -> None:
+    """The start fails with a clear text; no table is created."""
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE things (a)")
     with (
-        pytest.raises(SettingError, match=r"no history\.db of Crypto Stream"),
+        pytest.raises(SettingError, match=r"not Crypto Stream.s history\.db"),
         closing(SqliteHistoryWriter(path)) as writer,
     ):
         writer.prepare()

@@ -1,4 +1,4 @@
-"""The orders in a file: what was written is found again, all or nothing, and no file is ever replaced."""
+"""The orders in a file: atomic, read as written, and no file is ever replaced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from crypto_stream.market.orders import (
     Ticket,
     TimeInForce,
 )
-from crypto_stream.storage.interface import CorruptError, OrderBatch, OwnerFound, UnusableError
+from crypto_stream.storage.interface import CorruptError, OrderBatch, OwnerState, UnusableError
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 
@@ -66,7 +66,7 @@ def everything(path: Path) -> list[list[tuple[object, ...]]]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Read the file and its log; not while this process has it open: that would let go of its locks."""
+    """Read the file and its log; not while this process has it open: that would release its locks."""
     return {
         part.name: part.read_bytes() for part in path.parent.glob("orders.db*") if part.suffix != ".db-shm"
     }
@@ -106,8 +106,8 @@ TICKETS = st.builds(
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> list[Report]:
-    """Draw what happens to some orders of two owners, in any order, their names unique for each owner."""
+def histories(draw: st.DrawFn) -> list[Report]:
+    """Draw events of some orders of two owners, in any order, with unique client_order_ids per owner."""
     tickets = draw(st.lists(TICKETS, max_size=8, unique_by=lambda one: one.client_order_id or id(one)))
     orders = [
         Order(draw(st.uuids().map(str)), draw(st.sampled_from([ANN, BOB])), rank, ticket, draw(MS), draw(MS))
@@ -130,11 +130,11 @@ def lives(draw: st.DrawFn) -> list[Report]:
 
 
 @settings(max_examples=60)
-@given(lives(), st.integers(1, 20))
-def test_what_was_written_is_found_letter_by_letter(
+@given(histories(), st.integers(1, 20))
+def test_orders_are_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, reports: list[Report], at_once: int
 ) -> None:
-    """However the reports come in batches: each order is as its newest report says, and no other."""
+    """However the reports are batched: each order is as in its newest report, and there is no other."""
     path = tmp_path_factory.mktemp("orders") / "orders.db"
     writer, reader = SqliteOrderWriter(path), SqliteOrderReader(path)
     writer.open()
@@ -146,7 +146,7 @@ def test_what_was_written_is_found_letter_by_letter(
 
     for owner in (ANN, BOB):
         own = [report for report in reports if report.order.owner == owner]
-        assert writer.owner(owner) == OwnerFound(len(own), own)
+        assert writer.owner(owner) == OwnerState(len(own), own)
         assert reader.orders(owner, MOST) == [order for order in orders if order.owner == owner]
     for report in newest.values():
         order = report.order
@@ -154,7 +154,7 @@ def test_what_was_written_is_found_letter_by_letter(
         assert reader.newest_report(order.owner, order.order_id) == report
         if order.ticket.client_order_id:
             name = (order.owner, order.ticket.client_order_id)
-            assert writer.named([name, (order.owner, "never given")]) == {name: report}
+            assert writer.existing([name, (order.owner, "never given")]) == {name: report}
     assert again.active == [order for order in orders if order.status is Status.ACTIVE]
     assert again.next_rank == max(newest, default=0) + 1
     reader.close()
@@ -199,17 +199,17 @@ def test_positions_are_exact(
 
 
 def test_the_first_start_finds_nothing(path: Path) -> None:
-    """A new file has no orders; ranks begin at 1; nobody has been told anything."""
+    """A new file has no orders; ranks begin at 1; nothing has been received."""
     with closing(SqliteOrderWriter(path)) as writer:
         found = writer.open()
 
         assert (found.active, found.anonymous, found.next_rank) == ([], frozenset(), 1)
-        assert writer.owner(ANN) == OwnerFound(0, [])
-        assert writer.named([(ANN, "x")]) == {}
+        assert writer.owner(ANN) == OwnerState(0, [])
+        assert writer.existing([(ANN, "x")]) == {}
 
 
 def test_a_commit_of_the_live_writer_waits_for_the_disk(writer: SqliteOrderWriter) -> None:
-    """The connection that writes runs synchronous FULL (2) on a write-ahead log, also when opened again."""
+    """The writing connection uses synchronous FULL (2) and WAL, also when opened again."""
     writer.open()
     assert writer._database is not None
 
@@ -218,13 +218,13 @@ def test_a_commit_of_the_live_writer_waits_for_the_disk(writer: SqliteOrderWrite
 
 
 def test_nobody_reads_another_owners_orders(writer: SqliteOrderWriter, reader: SqliteOrderReader) -> None:
-    """Neither by the order's id, nor by its name, nor in a list."""
+    """Neither by the order's id, nor by its client_order_id, nor in a list."""
     order = placed(1, client_order_id="mine")
     writer.write(batch(told(order, 1), traded(order, 2)))
 
     assert reader.order(BOB, order.order_id) is None
     assert reader.newest_report(BOB, order.order_id) is None
-    assert writer.named([(BOB, "mine")]) == {}
+    assert writer.existing([(BOB, "mine")]) == {}
     assert (reader.orders(BOB, MOST), reader.trades(BOB, "eurrub", MOST), reader.positions(BOB)) == (
         [],
         [],
@@ -232,40 +232,40 @@ def test_nobody_reads_another_owners_orders(writer: SqliteOrderWriter, reader: S
     )
 
 
-def test_two_owners_may_use_one_name(writer: SqliteOrderWriter) -> None:
-    """A client_order_id is its owner's alone; the report is the order's newest one."""
+def test_two_owners_may_use_one_client_order_id(writer: SqliteOrderWriter) -> None:
+    """It is unique per owner; the report is the order's newest one."""
     mine, other = placed(1, client_order_id="x"), placed(2, BOB, client_order_id="x")
     newest = traded(mine, 2)
     writer.write(batch(told(mine, 1), told(other, 1)))
     writer.write(batch(newest))
 
-    assert writer.named([(ANN, "x"), (BOB, "x")]) == {(ANN, "x"): newest, (BOB, "x"): told(other, 1)}
+    assert writer.existing([(ANN, "x"), (BOB, "x")]) == {(ANN, "x"): newest, (BOB, "x"): told(other, 1)}
 
 
-def test_what_was_told_is_not_told_again(writer: SqliteOrderWriter) -> None:
-    """The reports after the highest seq that was ever told stay untold; nothing goes back."""
+def test_received_reports_are_not_returned_again(writer: SqliteOrderWriter) -> None:
+    """Reports after the highest received seq are unread; that seq never decreases."""
     reports = [told(placed(rank), rank) for rank in (1, 2, 3)]
     writer.write(OrderBatch(reports, {ANN: 1}, frozenset()))
     first = writer.owner(ANN)
     writer.write(OrderBatch([], {ANN: 2}, frozenset()))
     writer.write(OrderBatch([], {ANN: 1, BOB: 7}, frozenset()))
 
-    assert first == OwnerFound(3, reports[1:])
-    assert writer.owner(ANN) == OwnerFound(3, reports[2:])
-    assert writer.owner(BOB) == OwnerFound(0, [])
+    assert first == OwnerState(3, reports[1:])
+    assert writer.owner(ANN) == OwnerState(3, reports[2:])
+    assert writer.owner(BOB) == OwnerState(0, [])
 
 
-def test_a_seq_that_has_yet_to_come_cannot_be_told(writer: SqliteOrderWriter) -> None:
-    """After an older file was put back a gateway may know higher ones: what comes is told even so."""
+def test_a_seq_that_does_not_exist_yet_cannot_be_received(writer: SqliteOrderWriter) -> None:
+    """After a restore a gateway may send higher ones: later reports are returned all the same."""
     writer.write(OrderBatch([told(placed(1), 1)], {ANN: 60}, frozenset()))
     later = told(placed(2), 2)
     writer.write(batch(later))
 
-    assert writer.owner(ANN) == OwnerFound(2, [later])
+    assert writer.owner(ANN) == OwnerState(2, [later])
 
 
 def test_anonymous_owners_of_active_orders_are_known(writer: SqliteOrderWriter, path: Path) -> None:
-    """Those alone: neither who has a name nor whose orders are over."""
+    """Only those: neither named owners nor those without active orders."""
     over = placed(3, "gone")
     reports = [told(placed(1), 1), told(placed(2, BOB), 1), told(over, 1), traded(over, 2)]
     writer.write(OrderBatch(reports, {}, frozenset({BOB, "gone"})))
@@ -279,7 +279,7 @@ def test_anonymous_owners_of_active_orders_are_known(writer: SqliteOrderWriter, 
 def test_the_newest_orders_and_trades_are_listed(
     writer: SqliteOrderWriter, reader: SqliteOrderReader
 ) -> None:
-    """All active ones however old, the newest others; the newest trades of one instrument."""
+    """All active ones, the newest others; the newest trades of one instrument."""
     active = [told(placed(rank), rank) for rank in (1, 5)]
     trades = [traded(placed(rank), rank) for rank in (2, 3, 4, 6)]
     other = traded(placed(7, symbol="btcusdt"), 7)
@@ -293,7 +293,7 @@ def test_the_newest_orders_and_trades_are_listed(
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the write lock, as a backup or a curious person would."""
+    """Hold the write lock, as a backup would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -312,10 +312,10 @@ def full(_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trouble", [locked, full])
-def test_what_cannot_be_written_leaves_nothing(
+def test_a_failed_write_changes_nothing(
     writer: SqliteOrderWriter, reader: SqliteOrderReader, path: Path, trouble: object
 ) -> None:
-    """Neither order, report, position nor told; reading goes on; opened again, all of it can be written."""
+    """Neither order, report, position nor acknowledgement; reads continue; reopened, all can be written."""
     writer.write(batch(told(placed(1), 1)))
     before = everything(path)
     more = OrderBatch([traded(placed(1), 2), told(placed(2, BOB, "new"), 1)], {ANN: 1}, frozenset())
@@ -330,15 +330,15 @@ def test_what_cannot_be_written_leaves_nothing(
     found = writer.open()
     writer.write(more)
 
-    assert during == ([placed(1)], [], OwnerFound(1, [told(placed(1), 1)]))
+    assert during == ([placed(1)], [], OwnerState(1, [told(placed(1), 1)]))
     assert after == before
     assert (found.active, found.next_rank) == ([placed(1)], 2)
     assert reader.positions(ANN) == [Position("eurrub", "10", "870")]
     assert reader.orders(BOB, MOST) == [placed(2, BOB, "new")]
 
 
-def test_a_file_that_is_full_halfway_takes_nothing(writer: SqliteOrderWriter, path: Path) -> None:
-    """A batch of which a part has room is refused as a whole; with room again it is written."""
+def test_a_batch_without_enough_space_is_not_written(writer: SqliteOrderWriter, path: Path) -> None:
+    """It is refused as a whole; with space again it is written."""
     writer.write(batch(told(placed(1), 1)))
     before = everything(path)
     many = batch(*(told(placed(rank, symbol=f"s{rank}"), rank) for rank in range(2, 3000)))
@@ -354,8 +354,8 @@ def test_a_file_that_is_full_halfway_takes_nothing(writer: SqliteOrderWriter, pa
     assert len(writer.open().active) == 2999
 
 
-def test_a_seq_that_is_taken_is_our_own_fault(writer: SqliteOrderWriter, path: Path) -> None:
-    """It is no OSError that somebody would try again, and nothing of the batch is kept."""
+def test_a_duplicate_seq_is_an_internal_error(writer: SqliteOrderWriter, path: Path) -> None:
+    """It is no OSError, which would be retried, and nothing of the batch is stored."""
     writer.write(batch(told(placed(1), 1)))
     before = everything(path)
     with pytest.raises(sqlite3.IntegrityError):
@@ -381,7 +381,7 @@ def left_behind(path: Path, orders: int) -> Path:
 
 
 def test_a_killed_writers_log_is_read(path: Path) -> None:
-    """What was committed and not yet carried over is there at the next start."""
+    """What was committed but not checkpointed is there at the next start."""
     left_behind(path, 10)
     with closing(SqliteOrderWriter(path)) as writer:
         assert [order.rank for order in writer.open().active] == list(range(1, 12))
@@ -389,7 +389,7 @@ def test_a_killed_writers_log_is_read(path: Path) -> None:
 
 @pytest.mark.parametrize(("start", "of_each"), [(0, 1), (4096, 1), (0, 4096), (3 * 4096, 4096)])
 def test_a_corrupt_file_stays_byte_for_byte(path: Path, start: int, of_each: int) -> None:
-    """Whether its head or its pages are broken: CorruptError at each start, no new file."""
+    """Whether its header or its pages are damaged: CorruptError at each start, no new file."""
     left_behind(path, 1000)
     content = bytearray(path.read_bytes())
     for at in range(start, len(content), of_each):
@@ -411,8 +411,8 @@ def test_a_corrupt_file_stays_byte_for_byte(path: Path, start: int, of_each: int
 
 
 @pytest.mark.parametrize("broken", ["kind = 'stop'", "side = 0", "amount = CAST(x'ff' AS TEXT)"])
-def test_a_row_that_is_no_order_is_corrupt(path: Path, broken: str) -> None:
-    """What SQLite finds well formed and we cannot read needs a person too."""
+def test_an_invalid_row_is_corrupt(path: Path, broken: str) -> None:
+    """Rows that SQLite accepts but we cannot read need an operator too."""
     left_behind(path, 3)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute(f"UPDATE orders SET {broken} WHERE rank = 2")
@@ -424,10 +424,10 @@ def test_a_row_that_is_no_order_is_corrupt(path: Path, broken: str) -> None:
 
 @pytest.mark.parametrize("gone", ["orders.db", "orders.db-wal", "orders.db-shm"])
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_is_gone_while_in_use_is_noticed(
+def test_a_file_deleted_while_in_use_is_detected(
     writer: SqliteOrderWriter, path: Path, gone: str, replaced: bool
 ) -> None:
-    """What is written to a file without a name would be lost: nothing more is taken, nothing begun anew."""
+    """What is written to a deleted file would be lost: nothing more is accepted, no file is created."""
     writer.write(batch(told(placed(1), 1)))
     aside = path.with_name("aside")
     path.with_name(gone).rename(aside)
@@ -446,8 +446,8 @@ def test_a_file_that_is_gone_while_in_use_is_noticed(
     assert found.active == [placed(1)]
 
 
-def test_a_file_that_is_gone_while_it_is_closed_is_noticed(writer: SqliteOrderWriter, path: Path) -> None:
-    """The process that used it knows that there was one."""
+def test_a_file_deleted_while_closed_is_detected(writer: SqliteOrderWriter, path: Path) -> None:
+    """The process that used it knows that it existed."""
     writer.close()
     path.unlink()
     with pytest.raises(UnusableError, match="put it back"):
@@ -457,8 +457,8 @@ def test_a_file_that_is_gone_while_it_is_closed_is_noticed(writer: SqliteOrderWr
 
 
 @pytest.mark.parametrize("emptied", [False, True])
-def test_a_log_without_its_file_is_not_thrown_away(path: Path, emptied: bool) -> None:
-    """SQLite would begin anew and drop the log, which has what was acknowledged last."""
+def test_a_log_without_its_file_is_not_deleted(path: Path, emptied: bool) -> None:
+    """SQLite would delete the log, which contains the last acknowledged changes."""
     left_behind(path, 10)
     if emptied:
         path.write_bytes(b"")
@@ -471,9 +471,13 @@ def test_a_log_without_its_file_is_not_thrown_away(path: Path, emptied: bool) ->
     assert contents(path) == before
 
 
-def test_the_tables_of_another_version_are_left_alone(path: Path) -> None:
-    """An older program must not write where a newer one has written; nor into what is no file of orders."""
-    for table, version, words in (("t", 0, "no orders.db"), ("t", 2, "no orders.db"), ("", 99, "version 99")):
+def test_the_tables_of_a_newer_version_are_not_changed(path: Path) -> None:
+    """An older program must not write there; nor into a file that contains no orders."""
+    for table, version, words in (
+        ("t", 0, "not Crypto Stream's orders.db"),
+        ("t", 2, "not Crypto Stream's orders.db"),
+        ("", 99, "version 99"),
+    ):
         if not table:
             path.unlink()
             SqliteOrderWriter(path).open()
@@ -487,15 +491,15 @@ def test_the_tables_of_another_version_are_left_alone(path: Path) -> None:
         assert contents(path) == before
 
 
-def test_a_place_that_cannot_be_used_needs_a_person(path: Path) -> None:
-    """A folder where the file should be is not taken for what passes by itself."""
+def test_an_unusable_path_needs_an_operator(path: Path) -> None:
+    """A folder at the file's path is not treated as a temporary problem."""
     path.mkdir()
     with pytest.raises(UnusableError):
         SqliteOrderWriter(path).open()
 
 
 def test_a_locked_file_is_opened_later(path: Path) -> None:
-    """A start that cannot write yet has opened nothing, and finds all at the next try."""
+    """A start that cannot write has opened nothing, and succeeds at the next attempt."""
     left_behind(path, 3)
     with closing(SqliteOrderWriter(path)) as writer:
         with locked(path), pytest.raises(OSError, match="locked"):
@@ -504,18 +508,18 @@ def test_a_locked_file_is_opened_later(path: Path) -> None:
         assert len(writer.open().active) == 4
 
 
-def test_a_reader_makes_no_file(path: Path) -> None:
-    """Before a writer has been there, there is nothing to read and nothing is made."""
+def test_a_reader_creates_no_file(path: Path) -> None:
+    """Before a writer has run, there is nothing to read and nothing is created."""
     with closing(SqliteOrderReader(path)) as reader, pytest.raises(UnusableError):
         reader.orders(ANN, 1)
 
     assert not path.exists()
 
 
-def test_a_reader_reads_the_file_that_stands_there(
+def test_a_reader_follows_a_replaced_file(
     writer: SqliteOrderWriter, reader: SqliteOrderReader, path: Path
 ) -> None:
-    """One that was deleted is not read from for ever."""
+    """A deleted file is not read any longer."""
     writer.write(batch(told(placed(1), 1)))
     before: Sequence[Order] = reader.orders(ANN, MOST)
     for part in path.parent.glob("orders.db*"):

@@ -1,4 +1,4 @@
-"""The thread that writes, on real SQLite files: each item once and in order, whatever the disk does."""
+"""The writer thread, on real SQLite files: each item once and in order, whatever the disk does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Range = tuple[int, int]  # what is written: the numbers from the first to the la
 
 
 class Ranges:
-    """Ranges in a table, each once; the file has to stay where it is, the disk answers while it is free."""
+    """Ranges in a table, each once; fails if the file was moved, or is locked."""
 
     def __init__(self, path: Path, *, keeps: bool = True, at_once: int = 1_000) -> None:
         self.path = path
@@ -80,13 +80,13 @@ class Ranges:
         self.closed = True
 
     def stored(self) -> list[Range]:
-        """Read all with a connection of its own, in the order they were written."""
+        """Read all over a separate connection, in the order of writing."""
         with closing(sqlite3.connect(self.path, timeout=DEADLINE_S)) as database:
             return database.execute("SELECT first, last FROM range ORDER BY rowid").fetchall()
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread does."""
+    """Wait for another thread."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline
@@ -99,7 +99,7 @@ def thread_of(store: Ranges, **options: Any) -> WriterThread[Range]:
 
 @contextmanager
 def writing(store: Ranges, **options: Any) -> Iterator[WriterThread[Range]]:
-    """Write until the end of the block; then all that can be is written."""
+    """Write until the end of the block; then everything possible is written."""
     thread = thread_of(store, **options)
     thread.start()
     try:
@@ -125,12 +125,12 @@ def ones(*numbers: int) -> list[Range]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Ranges:
-    """Name a file that is not there yet."""
+    """Return a store on a file that does not exist yet."""
     return Ranges(tmp_path / "ranges.db")
 
 
-def test_a_hundred_thousand_that_wait_are_each_written_once(store: Ranges) -> None:
-    """Putting them waits for no disk, and they are written in batches, in their order."""
+def test_a_hundred_thousand_queued_items_are_each_written_once(store: Ranges) -> None:
+    """Queueing never waits for the disk; they are written in batches, in order."""
     store.free.clear()
     with writing(store) as thread:
         for number in range(MANY):
@@ -144,8 +144,8 @@ def test_a_hundred_thousand_that_wait_are_each_written_once(store: Ranges) -> No
     assert (len(thread), thread.retries, store.failures) == (0, 0, [])
 
 
-def test_while_one_batch_is_written_the_next_one_gathers(store: Ranges) -> None:
-    """A slow store makes larger batches; what it has in hand still counts as waiting."""
+def test_while_one_batch_is_written_the_next_one_is_collected(store: Ranges) -> None:
+    """A slow store gets larger batches; items being written still count as queued."""
     store.free.clear()
     with writing(store) as thread:
         thread.put((0, 0))
@@ -162,7 +162,7 @@ def test_while_one_batch_is_written_the_next_one_gathers(store: Ranges) -> None:
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
-    """A real one: what waits is written when there is room, and the trouble is told meanwhile."""
+    """A real one: queued items are written when there is space, and the trouble is reported meanwhile."""
     with small_disk(tmp_path / "disk") as disk:
         store = Ranges(disk.folder / "ranges.db")
         with writing(store) as thread:
@@ -186,7 +186,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_grow_is_opened_again_each_time(store: Ranges) -> None:
-    """As soon as opening it anew helps, all is written."""
+    """As soon as reopening helps, everything is written."""
     store.max_pages = 3
     with writing(store) as thread:
         for number in range(5_000):
@@ -198,8 +198,8 @@ def test_a_file_that_may_not_grow_is_opened_again_each_time(store: Ranges) -> No
     assert store.stored() == ones(*range(5_000))
 
 
-def test_a_locked_file_is_tried_until_it_is_free(store: Ranges) -> None:
-    """Another connection may hold it for as long as it likes."""
+def test_a_locked_file_is_retried_until_it_is_unlocked(store: Ranges) -> None:
+    """Another connection may hold the lock for any time."""
     with writing(store) as thread:
         thread.put((0, 0))
         until(lambda: not len(thread))
@@ -213,8 +213,8 @@ def test_a_locked_file_is_tried_until_it_is_free(store: Ranges) -> None:
     assert not any(fatal for _, fatal in store.failures)
 
 
-def test_after_a_fatal_failure_nothing_is_written_before_somebody_resumes(store: Ranges) -> None:
-    """The file was removed: what waits can be taken back, what is put later is written to the new one."""
+def test_after_a_fatal_failure_nothing_is_written_before_resume(store: Ranges) -> None:
+    """The file was deleted: queued items can be removed, later ones are written to the new file."""
     with writing(store) as thread:
         thread.put((0, 0))
         until(lambda: not len(thread))
@@ -222,7 +222,7 @@ def test_after_a_fatal_failure_nothing_is_written_before_somebody_resumes(store:
         thread.put((1, 1))
         until(lambda: store.failures)
         thread.put((2, 2))
-        opened, back = store.opened, thread.take_back()
+        opened, back = store.opened, thread.remove_all()
         thread.put((3, 3))
         thread.resume()
 
@@ -232,8 +232,8 @@ def test_after_a_fatal_failure_nothing_is_written_before_somebody_resumes(store:
     assert store.stored() == ones(3)
 
 
-def test_what_is_not_kept_for_another_try_waits_for_its_owner(tmp_path: Path) -> None:
-    """A store can refuse every retry: the thread does nothing until it is told to."""
+def test_without_retries_the_thread_waits_for_resume(tmp_path: Path) -> None:
+    """A store can refuse every retry: the thread then does nothing until it is resumed."""
     store = Ranges(tmp_path / "ranges.db", keeps=False)
     with writing(store) as thread:
         until(lambda: store.opened)
@@ -241,7 +241,7 @@ def test_what_is_not_kept_for_another_try_waits_for_its_owner(tmp_path: Path) ->
             thread.put((1, 1))
             until(lambda: store.failures)
         thread.put((2, 2))
-        back = thread.take_back()
+        back = thread.remove_all()
         thread.resume()
         thread.put((3, 3))
 
@@ -251,11 +251,11 @@ def test_what_is_not_kept_for_another_try_waits_for_its_owner(tmp_path: Path) ->
     assert thread.retries == 0
 
 
-def test_a_doubt_fails_the_next_write_and_opens_anew(store: Ranges) -> None:
-    """Whoever has it, for a thread that has nothing to do too."""
+def test_fail_next_fails_the_next_write_and_reopens(store: Ranges) -> None:
+    """Also if the thread is idle."""
     with writing(store) as thread:
         until(lambda: store.opened)
-        thread.doubt(OSError("it looks wrong"))
+        thread.fail_next(OSError("it looks wrong"))
         until(lambda: store.opened == 2)
         thread.put((1, 1))
 
@@ -263,8 +263,8 @@ def test_a_doubt_fails_the_next_write_and_opens_anew(store: Ranges) -> None:
     assert store.stored() == ones(1)
 
 
-def test_an_end_while_the_store_is_busy_waits_no_longer_than_it_may(store: Ranges) -> None:
-    """The thread is left to itself then, and writes what it was given if the disk comes back."""
+def test_stopping_while_the_store_hangs_has_a_time_limit(store: Ranges) -> None:
+    """The thread then continues alone, and writes what is queued if the disk recovers."""
     store.free.clear()
     thread = thread_of(store)
     thread.start()
@@ -280,8 +280,8 @@ def test_an_end_while_the_store_is_busy_waits_no_longer_than_it_may(store: Range
     assert store.stored() == ones(*range(3_000))
 
 
-def test_an_end_while_the_disk_refuses_is_an_end(store: Ranges) -> None:
-    """It is tried once more, and what could not be written can still be read."""
+def test_stopping_while_the_disk_fails_ends(store: Ranges) -> None:
+    """It is tried once more, and unwritten items can still be read."""
     with writing(store):
         pass
     thread = thread_of(store)
@@ -297,11 +297,11 @@ def test_an_end_while_the_disk_refuses_is_an_end(store: Ranges) -> None:
     assert store.stored() == []
 
 
-def test_beyond_the_bound_the_oldest_are_squeezed(store: Ranges) -> None:
-    """But what is being written: it stays as it is. What is squeezed loses nothing that `squeeze` keeps."""
+def test_beyond_the_bound_the_oldest_are_merged(store: Ranges) -> None:
+    """Except those being written. `merge` decides what is retained."""
     store.at_once = 2
     store.free.clear()
-    with writing(store, most=10, squeeze=lambda older, newer: (older[0], newer[1])) as thread:
+    with writing(store, most=10, merge=lambda older, newer: (older[0], newer[1])) as thread:
         thread.put((0, 0))
         until(store.waits.is_set)
         for number in range(1, 100):
@@ -314,8 +314,8 @@ def test_beyond_the_bound_the_oldest_are_squeezed(store: Ranges) -> None:
     assert not thread.full
 
 
-def test_what_nobody_squeezes_is_said_to_be_too_much(store: Ranges) -> None:
-    """Nothing is lost; whoever puts more looks at it first."""
+def test_without_merge_the_queue_is_reported_as_full(store: Ranges) -> None:
+    """Nothing is lost; callers check it first."""
     store.free.clear()
     with writing(store, most=5) as thread:
         for number in range(6):
@@ -327,16 +327,18 @@ def test_what_nobody_squeezes_is_said_to_be_too_much(store: Ranges) -> None:
     assert store.stored() == ones(*range(6))
 
 
-def test_an_idle_thread_writes_what_was_gathered_elsewhere(store: Ranges) -> None:
-    """It says so by an empty batch, which is no commit."""
+def test_an_idle_thread_writes_an_empty_batch(store: Ranges) -> None:
+    """Which lets a store write what it has collected; it is no commit."""
     with writing(store, idle_s=0.001) as thread:
         until(lambda: store.idle > 2)
 
     assert thread.commits == 0
 
 
-def test_a_fault_of_ours_ends_the_thread_and_is_said(store: Ranges, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of it is lost without a word: the trouble says it, what waits can be taken back."""
+def test_an_internal_error_ends_the_thread_and_is_reported(
+    store: Ranges, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Queued items can be removed."""
     with writing(store) as thread:
         thread.put((1, 1))
         thread.put((1, 1))  # no database takes it twice
@@ -345,7 +347,7 @@ def test_a_fault_of_ours_ends_the_thread_and_is_said(store: Ranges, caplog: pyte
 
     assert thread.trouble == ENDED
     assert store.failures == [(ENDED, True)]
-    assert thread.take_back() in (ones(1, 1, 2), ones(1, 2))
+    assert thread.remove_all() in (ones(1, 1, 2), ones(1, 2))
     assert caplog.records[0].exc_info is not None
 
 
@@ -357,7 +359,7 @@ def test_a_fault_of_ours_ends_the_thread_and_is_said(store: Ranges, caplog: pyte
 def test_whatever_happens_each_is_written_once_in_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]], at_once: int
 ) -> None:
-    """However the disk cuts the batches, and whoever holds the file meanwhile."""
+    """However the batches are split, and whoever locks the file meanwhile."""
     store = Ranges(tmp_path_factory.mktemp("ranges") / "ranges.db", at_once=at_once)
     put = 0
     with writing(store) as thread:
@@ -365,7 +367,7 @@ def test_whatever_happens_each_is_written_once_in_order(
         for number, trouble in steps:
             with lock(store.path) if trouble == "lock" else nullcontext():
                 if trouble == "doubt":
-                    thread.doubt(OSError("it looks wrong"))
+                    thread.fail_next(OSError("it looks wrong"))
                 for one in range(put, put + number):
                     thread.put((one, one))
                 put += number

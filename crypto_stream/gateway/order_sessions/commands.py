@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from crypto_stream.bus.orders import Cancel, Command, ListOrders, ListTrades, Place
 from crypto_stream.orders.wire.messages import (
-    Ask,
     CancelOrder,
+    ClientRequest,
     GetOrders,
     GetTrades,
     Identify,
@@ -14,8 +14,8 @@ from crypto_stream.orders.wire.messages import (
     Unsubscribe,
 )
 
-EngineAsk = PlaceOrder | CancelOrder | GetOrders | GetTrades  # those that the engine answers
-NAMES: dict[type[Ask], str] = {
+EngineRequest = PlaceOrder | CancelOrder | GetOrders | GetTrades  # those that the engine answers
+NAMES: dict[type[ClientRequest], str] = {
     Subscribe: "subscribe",
     Unsubscribe: "unsubscribe",
     PlaceOrder: "place",
@@ -26,12 +26,12 @@ NAMES: dict[type[Ask], str] = {
 }
 
 
-def command(number: int, ref: int, ask: EngineAsk) -> Command:
+def command(number: int, ref: int, request: EngineRequest) -> Command:
     """Make the bus command of session `number`; the engine's answer carries the same `ref`."""
-    if isinstance(ask, PlaceOrder):
-        return Place(number, ref, ask.ticket)
-    if isinstance(ask, CancelOrder):
-        return Cancel(number, ref, ask.order_id)
-    if isinstance(ask, GetOrders):
+    if isinstance(request, PlaceOrder):
+        return Place(number, ref, request.ticket)
+    if isinstance(request, CancelOrder):
+        return Cancel(number, ref, request.order_id)
+    if isinstance(request, GetOrders):
         return ListOrders(number, ref)
-    return ListTrades(number, ref, ask.symbol)
+    return ListTrades(number, ref, request.symbol)

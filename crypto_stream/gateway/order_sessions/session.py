@@ -11,14 +11,24 @@ from crypto_stream.gateway.delivery.frames import TEXT, framed
 from crypto_stream.gateway.delivery.hub import Hub
 from crypto_stream.gateway.delivery.websocket import WebSocket
 from crypto_stream.gateway.order_sessions.acknowledgements import Acknowledgements
-from crypto_stream.gateway.order_sessions.commands import NAMES, EngineAsk, command
+from crypto_stream.gateway.order_sessions.commands import NAMES, EngineRequest, command
 from crypto_stream.gateway.order_sessions.limits import Client, SessionHost
 from crypto_stream.gateway.order_sessions.market_data import Subscription
 from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, Pending, PendingCommand
 from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
-from crypto_stream.orders.wire import messages, replies
+from crypto_stream.orders.wire import replies
 from crypto_stream.orders.wire.fields import Form, RequestId
-from crypto_stream.orders.wire.messages import Ask, BadAskError, Identify, PlaceOrder
+from crypto_stream.orders.wire.messages import (
+    BadRequestError,
+    ClientRequest,
+    GetOrders,
+    GetTrades,
+    Identify,
+    PlaceOrder,
+    Subscribe,
+    Unsubscribe,
+    read,
+)
 from crypto_stream.orders.wire.replies import Style
 
 # Bytes that may be queued for a client that does not read; beyond that it is cut off. Its reports remain
@@ -89,29 +99,29 @@ class OrderSession(WebSocket):
         host = self._host
         first, self._received_any = not self._received_any, True
         allowed = self._rate_limit.allows(host.clock())
-        ask: Ask | None = None
+        request: ClientRequest | None = None
         code = reason = ""
         try:
             if isinstance(message, bytes):
-                raise BadAskError("binary", "messages must be text, not binary")
-            ask, request_id, camel = messages.read(message, host.find, extended=self.style.extended)
-        except BadAskError as bad:
+                raise BadRequestError("binary", "messages must be text, not binary")
+            request, request_id, camel = read(message, host.find, extended=self.style.extended)
+        except BadRequestError as bad:
             code, reason, request_id, camel = bad.code, str(bad), bad.request_id, bad.camel
         if camel is not None and camel != self.style.camel:
             self.style = Style(camel, self.style.extended)
-        host.counters.messages["refused" if ask is None else NAMES[type(ask)]] += 1
+        host.counters.messages["refused" if request is None else NAMES[type(request)]] += 1
         if not allowed:
             self._slow_down(request_id)
-        elif ask is None:
+        elif request is None:
             self.refuse(code, reason, request_id)
-        elif isinstance(ask, messages.Subscribe):
-            self._subscribe(ask, request_id)
-        elif isinstance(ask, messages.Unsubscribe):
-            self._unsubscribe(ask, request_id)
-        elif isinstance(ask, Identify):
-            self._identify(ask, request_id, first=first)
+        elif isinstance(request, Subscribe):
+            self._subscribe(request, request_id)
+        elif isinstance(request, Unsubscribe):
+            self._unsubscribe(request, request_id)
+        elif isinstance(request, Identify):
+            self._identify(request, request_id, first=first)
         else:
-            self._command(ask, request_id)
+            self._command(request, request_id)
 
     def ended(self) -> None:
         """End the session; the engine keeps what was not acknowledged."""
@@ -122,46 +132,46 @@ class OrderSession(WebSocket):
             self._host.ask(Detach(self.number))
         self._host.ended(self.number, self.close_reason or self.fault())
 
-    def _command(self, ask: EngineAsk, request_id: RequestId) -> None:
+    def _command(self, request: EngineRequest, request_id: RequestId) -> None:
         host = self._host
         if not host.up:
             self.refuse("engine_unreachable", "the engine cannot be reached: nothing was done", request_id)
             return
-        is_list = isinstance(ask, messages.GetOrders | messages.GetTrades)
+        is_list = isinstance(request, GetOrders | GetTrades)
         if is_list and self._pending.lists_full():
             text = f"at most {MAX_LISTS} lists may be pending on one connection"
             self.refuse(_RATE_LIMITED, text, request_id)
             return
-        form = ask.form if isinstance(ask, messages.GetTrades) else None
+        form = request.form if isinstance(request, GetTrades) else None
         ref = self._pending.add(request_id, host.clock(), form, is_list=is_list)
-        if isinstance(ask, PlaceOrder):
-            self._forms[ask.ticket.symbol] = ask.form
-        elif form is not None and isinstance(ask, messages.GetTrades) and ask.symbol is not None:
-            self._forms[ask.symbol] = form
-        host.ask(command(self.number, ref, ask))
+        if isinstance(request, PlaceOrder):
+            self._forms[request.ticket.symbol] = request.form
+        elif form is not None and isinstance(request, GetTrades) and request.symbol is not None:
+            self._forms[request.symbol] = form
+        host.ask(command(self.number, ref, request))
         if self._pending.full():
             self.pause_reading(True)
 
-    def _identify(self, ask: Identify, request_id: RequestId, *, first: bool) -> None:
+    def _identify(self, request: Identify, request_id: RequestId, *, first: bool) -> None:
         """Continue as the owner that the client names; as the first message, nothing was done before."""
         if not first or not self.client.anonymous:
             text = "client_id may be given only once: in the first message, or when connecting"
             self.refuse("bad_message", text, request_id)
             return
         try:
-            self._host.change_owner(self.client.owner, ask.client_id)
+            self._host.change_owner(self.client.owner, request.client_id)
         except RefusedError as refused:
             self.close_with_error(refused.code, str(refused))
             return
-        self.client = self.client._replace(owner=ask.client_id, anonymous=False)
+        self.client = self.client._replace(owner=request.client_id, anonymous=False)
         self._send(replies.identified(self.style, request_id))
         if self._host.up:
             self.attach()
 
-    def _subscribe(self, ask: messages.Subscribe, request_id: RequestId) -> None:
+    def _subscribe(self, request: Subscribe, request_id: RequestId) -> None:
         market, most = self._host.market, self._host.limits.subscriptions
-        if existing := market.find(self.number, ask.symbol):
-            text = f"instrument {self._host.name(ask.symbol)} is already subscribed, as {existing.id}"
+        if existing := market.find(self.number, request.symbol):
+            text = f"instrument {self._host.name(request.symbol)} is already subscribed, as {existing.id}"
             self.refuse("already_subscribed", text, request_id)
         elif len(self._subscriptions) >= most or market.full():
             text = f"at most {most} subscriptions (max_subscriptions)"
@@ -169,16 +179,16 @@ class OrderSession(WebSocket):
                 text = "this gateway has reached its limit of subscriptions; try again later"
             self.refuse("too_many_subscriptions", text, request_id)
         else:
-            self._forms[ask.symbol] = ask.form
-            added = market.add(self, ask.symbol, ask.form)
+            self._forms[request.symbol] = request.form
+            added = market.add(self, request.symbol, request.form)
             self._subscriptions[added.id] = added
             self._send(replies.success(self.style, added.id, request_id))
             market.send_first(added)
 
-    def _unsubscribe(self, ask: messages.Unsubscribe, request_id: RequestId) -> None:
-        ended = self._subscriptions.pop(ask.subscription_id, None)
+    def _unsubscribe(self, request: Unsubscribe, request_id: RequestId) -> None:
+        ended = self._subscriptions.pop(request.subscription_id, None)
         if ended is None:
-            text = f"subscription_id {ask.subscription_id}: this connection has no such subscription"
+            text = f"subscription_id {request.subscription_id}: this connection has no such subscription"
             self.refuse("unknown_subscription", text, request_id)
             return
         self._host.market.remove(ended)

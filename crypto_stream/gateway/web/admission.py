@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
 from crypto_stream.gateway.delivery.address_limit import AddressLimit
-from crypto_stream.gateway.delivery.handshake import Answer
+from crypto_stream.gateway.delivery.handshake import HandshakeResponse
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.web.connect import FULL
 from crypto_stream.gateway.web.headers import SECURITY, Wsgi
@@ -25,11 +25,11 @@ class _Refusal(NamedTuple):
     code: str
     detail: str
 
-    def whole(self) -> bytes:
+    def serialized(self) -> bytes:
         """Write the answer to a handshake as it goes over the wire, as the last one of its connection."""
         status, _, phrase = self.status.partition(" ")
         headers = [*self.headers, *SECURITY, ("Connection", "close")]
-        return Answer(int(status), phrase, headers, self.body, ()).serialized()
+        return HandshakeResponse(int(status), phrase, headers, self.body, ()).serialized()
 
 
 def _refusal(status: HTTPStatus, code: str, detail: str, *headers: tuple[str, str]) -> _Refusal:
@@ -153,7 +153,7 @@ class Admission:
         if refused is None:
             return None
         self._counters.refusals.note(refused.code, refused.detail, address)
-        return refused.whole()
+        return refused.serialized()
 
     def _refuse(self, environ: dict[str, Any], query: dict[str, list[str]], address: str) -> _Refusal | None:
         origin = environ.get("HTTP_ORIGIN")

@@ -1,1 +1,1 @@
-"""The words of the order gateway: what clients send, and what they are told."""
+"""The wire format of the order gateway: messages from and to clients."""

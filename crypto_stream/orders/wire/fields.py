@@ -1,4 +1,4 @@
-"""Single values of clients' messages, read and judged; RefusedError names the field. Pure."""
+"""Parse and validate single values of clients' messages; RefusedError names the field. Pure."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from crypto_stream.market.instruments import Instrument
 NUMBERED = {"1": "eurusd", "2": "eurrub", "3": "usdrub"}
 # Digits of an amount or a price before and after the point.
 BEFORE_POINT, AFTER_POINT = 20, 18
-MOST_ID = 64  # characters of a client_order_id or a request_id
-_LONGEST = 100  # characters of any value that could mean something; bounds what a session remembers, too
+MAX_ID = 64  # characters of a client_order_id or a request_id
+_LONGEST = 100  # characters of any valid value; bounds what a session stores, too
 _SHOWN = 40  # characters of a wrong value that are shown
 _EXACT = Context(prec=2 * _LONGEST)
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
-# Canonical already: no sign, no exponent, no zero too many at either end.
+# Already canonical: no sign, no exponent, no superfluous zeros.
 _CANONICAL = re.compile(rf"(?:0|[1-9][0-9]{{0,{BEFORE_POINT - 1}}})(?:\.[0-9]{{0,{AFTER_POINT - 1}}}[1-9])?")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_BIGGEST_ID = 2**53 - 1  # beyond it a client in JavaScript cannot tell two numbers apart
+_BIGGEST_ID = 2**53 - 1  # JavaScript clients cannot represent larger integers exactly
 
-# What a client wants to find again in the answer.
+# A value of the client that is echoed in the answer.
 RequestId = str | int | None
 # How a client names an instrument.
 Form = str | int
-# Finds the instrument that a text spells.
+# Finds an instrument by a client's text.
 Find = Callable[[str], Instrument | None]
 _Choice = TypeVar("_Choice", bound=Enum)
 
 
 class Number(str):
-    """A number of JSON as it was written: nothing is lost, and a huge one costs nothing."""
+    """A JSON number as it was written: exact, and cheap even if huge."""
 
     __slots__ = ()
 
 
 def refused(reason: str) -> RefusedError:
-    """Make the refusal of a field."""
+    """Return the refusal of a field."""
     return RefusedError("bad_field", reason)
 
 
 def shown(value: object) -> str:
-    """Show the beginning of what a client sent; other than its own text this can always be written."""
+    """Return the beginning of a client's value in a form that can always be sent."""
     if isinstance(value, Number):
         return str(value[:_SHOWN])
     if isinstance(value, str):
@@ -55,7 +55,7 @@ def shown(value: object) -> str:
 
 
 def decimal(value: object, name: str) -> str:
-    """Read a number above 0; return its only plain form: no exponent, no zero too many."""
+    """Parse a number above 0; return its canonical form: no exponent, no superfluous zeros."""
     if not isinstance(value, str):
         raise refused(f"{name} must be a decimal number, not {_kind(value)}")
     if len(value) <= _LONGEST and _CANONICAL.fullmatch(value) and value != "0":
@@ -73,7 +73,7 @@ def decimal(value: object, name: str) -> str:
 
 
 def uuid(value: object, name: str) -> str:
-    """Read a UUID in its usual form; return it in lower case."""
+    """Parse a UUID; return it in lower case."""
     if isinstance(value, str) and not isinstance(value, Number) and len(value) <= _LONGEST:
         text = value.lower()
         if _UUID.fullmatch(text):
@@ -82,7 +82,7 @@ def uuid(value: object, name: str) -> str:
 
 
 def choice(value: object, name: str, allowed: Mapping[str, _Choice]) -> _Choice:
-    """Read one of the `allowed` words, in any case, or numbers."""
+    """Parse one of the `allowed` words, in any case, or numbers."""
     if isinstance(value, Number):
         found = allowed.get(str(value))
     elif isinstance(value, str) and not value[:1].isdecimal():
@@ -95,7 +95,7 @@ def choice(value: object, name: str, allowed: Mapping[str, _Choice]) -> _Choice:
 
 
 def instrument(value: object, find: Find) -> tuple[str, Form]:
-    """Find an instrument by name, symbol or number; return its symbol and the client's form of it."""
+    """Find an instrument by name, symbol or number; return its symbol and the client's name for it."""
     if isinstance(value, Number):
         known = find(NUMBERED.get(value, ""))
         form: Form = int(value) if known else 0
@@ -111,24 +111,24 @@ def instrument(value: object, find: Find) -> tuple[str, Form]:
 
 
 def request_id(value: object) -> RequestId:
-    """Read what is to be echoed: printable text, or an integer that every client can hold."""
+    """Parse a request_id: printable text, or an integer that every client can represent."""
     if value is None:
         return None
     if isinstance(value, Number):
         if re.fullmatch(r"-?[0-9]{1,16}", value) and abs(int(value)) <= _BIGGEST_ID:
             return int(value)
         raise refused(f"request_id must be an integer up to {_BIGGEST_ID}, not {shown(value)}")
-    if isinstance(value, str) and 0 < len(value) <= MOST_ID and value.isprintable():
+    if isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable():
         return value
-    raise refused(f"request_id must be an integer or 1 to {MOST_ID} printable characters")
+    raise refused(f"request_id must be an integer or 1 to {MAX_ID} printable characters")
 
 
 def client_order_id(value: object) -> str:
-    """Read a client's own name of an order."""
+    """Parse a client's own id of an order."""
     text = value if isinstance(value, str) and not isinstance(value, Number) else ""
-    if 0 < len(text) <= MOST_ID and text.isascii() and text.isprintable():
+    if 0 < len(text) <= MAX_ID and text.isascii() and text.isprintable():
         return text
-    raise refused(f"client_order_id must be 1 to {MOST_ID} printable ASCII characters, not {shown(value)}")
+    raise refused(f"client_order_id must be 1 to {MAX_ID} printable ASCII characters, not {shown(value)}")
 
 
 def _kind(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What clients of the order gateway send: from text to typed asks. Pure; `replies` is the other way."""
+"""Parse the messages of order clients into typed requests. Pure; `replies` is the reverse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crypto_stream.orders.wire.fields import Find, Form, Number, RequestId, refu
 
 
 class Subscribe(NamedTuple):
-    """Send the newest quotes of an instrument, which the client calls `form`."""
+    """Subscribe to the quotes of an instrument, which the client calls `form`."""
 
     symbol: str
     form: Form
@@ -43,54 +43,54 @@ class GetOrders(NamedTuple):
 
 
 class GetTrades(NamedTuple):
-    """List the owner's trades in one instrument (None: in none), and its positions in all."""
+    """List the owner's trades in one instrument (None: no trades), and its positions in all."""
 
     symbol: str | None = None
     form: Form | None = None
 
 
 class Identify(NamedTuple):
-    """Say who owns the orders of this connection."""
+    """Identify the owner of this connection's orders."""
 
     client_id: str
 
 
-Ask = Subscribe | Unsubscribe | PlaceOrder | CancelOrder | GetOrders | GetTrades | Identify
+ClientRequest = Subscribe | Unsubscribe | PlaceOrder | CancelOrder | GetOrders | GetTrades | Identify
 
 
-class Asked(NamedTuple):
-    """One message: what it asks, its request_id, and whether its keys are camelCase (None: no key tells)."""
+class ParsedRequest(NamedTuple):
+    """One message: its request and request_id, and whether its keys are camelCase (None: undetermined)."""
 
-    ask: Ask
+    request: ClientRequest
     request_id: RequestId
     camel: bool | None
 
 
-class BadAskError(RefusedError):
-    """A message asks for nothing that could be done; what else could be read of it is kept."""
+class BadRequestError(RefusedError):
+    """An invalid message, with what could be read of it."""
 
     def __init__(
         self, code: str, reason: str, request_id: RequestId = None, camel: bool | None = None
     ) -> None:
-        """Keep a stable code and the sentence, the request_id and the style of the keys."""
+        """Store a stable code and the reason, the request_id and the style of the keys."""
         super().__init__(code, reason)
         self.request_id = request_id
         self.camel = camel
 
 
-class _TwiceError(ValueError):
-    """A key stands twice in one object."""
+class _DuplicateKeyError(ValueError):
+    """A key is given twice in one object."""
 
 
 class _Shape(NamedTuple):
-    """The fields a message may have, and those it may have in the extended mode alone."""
+    """The fields of a message, and those it may have only in the extended mode."""
 
-    plain: frozenset[str]
+    basic: frozenset[str]
     extended: frozenset[str]
 
 
-def _shape(plain: str, extended: str = "") -> _Shape:
-    return _Shape(frozenset(plain.split()), frozenset(f"request_id {extended}".split()))
+def _shape(basic: str, extended: str = "") -> _Shape:
+    return _Shape(frozenset(basic.split()), frozenset(f"request_id {extended}".split()))
 
 
 _ORDERED = "type time_in_force client_order_id outcome"
@@ -116,46 +116,46 @@ def camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-_NAMES = {name for shape in _SHAPES.values() for name in shape.plain | shape.extended}
-# Every spelling of a key: its field, and whether it is camelCase (None where both are the same).
+_NAMES = {name for shape in _SHAPES.values() for name in shape.basic | shape.extended}
+# Every spelling of a key: its field, and whether it is camelCase (None if both spellings are the same).
 _SPELLINGS: dict[str, tuple[str, bool | None]] = {
     **{camel_case(name): (name, True) for name in _NAMES},
     **{name: (name, False if "_" in name else None) for name in _NAMES},
 }
 
 
-def read(text: str, find: Find, *, extended: bool) -> Asked:
-    """Read one message; raise BadAskError, whose sentence names what is wrong, when it is none of ours."""
+def read(text: str, find: Find, *, extended: bool) -> ParsedRequest:
+    """Parse one message; raise BadRequestError, whose text names what is wrong, if it is invalid."""
     number, message = _envelope(_loaded(text), extended)
     given: dict[str, Any] = {}
     camel: bool | None = None
     request_id: RequestId = None
     try:
         for key, value in message.items():
-            name, told = _SPELLINGS.get(key, (key, None))
-            camel = camel if told is None else told
+            name, is_camel = _SPELLINGS.get(key, (key, None))
+            camel = camel if is_camel is None else is_camel
             if name in given:
                 raise refused(f"{name} is given twice, as {name} and {camel_case(name)}")
             given[name] = value
         if extended:
             request_id = fields.request_id(given.pop("request_id", None))
         _check_names(given, _SHAPES[number], extended)
-        return Asked(_READERS[number](given, find), request_id, camel)
+        return ParsedRequest(_READERS[number](given, find), request_id, camel)
     except RefusedError as error:
-        raise BadAskError(error.code, str(error), request_id, camel) from None
+        raise BadRequestError(error.code, str(error), request_id, camel) from None
 
 
 def _loaded(text: str) -> Any:
     try:
         return _decoder.decode(text)
-    except _TwiceError as error:
-        raise BadAskError("bad_message", str(error)) from None
+    except _DuplicateKeyError as error:
+        raise BadRequestError("bad_message", str(error)) from None
     except json.JSONDecodeError as error:
-        raise BadAskError("bad_json", f"this is no JSON: {error.msg} (character {error.pos})") from None
+        raise BadRequestError("bad_json", f"invalid JSON: {error.msg} (character {error.pos})") from None
     except ValueError as error:
-        raise BadAskError("bad_json", f"this is no JSON: {error}") from None
+        raise BadRequestError("bad_json", f"invalid JSON: {error}") from None
     except RecursionError:
-        raise BadAskError("bad_json", "the JSON is nested too deeply") from None
+        raise BadRequestError("bad_json", "the JSON is nested too deeply") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -164,13 +164,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise _TwiceError(f"the key {shown(name)} is given twice")
+                raise _DuplicateKeyError(f"the key {shown(name)} is given twice")
             seen.add(name)
     return made
 
 
 def _no_number(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 _decoder = json.JSONDecoder(
@@ -179,65 +179,65 @@ _decoder = json.JSONDecoder(
 
 
 def _envelope(value: Any, extended: bool) -> tuple[str, dict[str, Any]]:
-    """Give the type's number, as text, and the message."""
+    """Return the number of the message type, as text, and the message."""
     if not isinstance(value, dict):
-        raise BadAskError("bad_message", f"a message must be an object, not {shown(value)}")
+        raise BadRequestError("bad_message", f"a message must be an object, not {shown(value)}")
     for key in value:
         if key not in {"messageType", "message_type", "message"}:
-            raise BadAskError("bad_message", f"unknown key {shown(key)} beside messageType and message")
+            raise BadRequestError("bad_message", f"unknown key {shown(key)} besides messageType and message")
     if "messageType" in value and "message_type" in value:
-        raise BadAskError("bad_message", "messageType is given twice, as messageType and message_type")
+        raise BadRequestError("bad_message", "messageType is given twice, as messageType and message_type")
     for name in ("messageType", "message"):
         if name not in value and (name == "message" or "message_type" not in value):
-            raise BadAskError("bad_message", f"{name} is missing")
+            raise BadRequestError("bad_message", f"{name} is missing")
     number = value.get("messageType", value.get("message_type"))
     if not isinstance(number, Number):
-        raise BadAskError("bad_message", f"messageType must be an integer, not {shown(number)}")
+        raise BadRequestError("bad_message", f"messageType must be an integer, not {shown(number)}")
     if number not in _SHAPES or (number in _ONLY_EXTENDED and not extended):
         known = [one for one in _SHAPES if extended or one not in _ONLY_EXTENDED]
-        raise BadAskError("unknown_type", f"messageType {shown(number)} is not one of {', '.join(known)}")
+        raise BadRequestError("unknown_type", f"messageType {shown(number)} is not one of {', '.join(known)}")
     message = value["message"]
     if not isinstance(message, dict):
-        raise BadAskError("bad_message", f"message must be an object, not {shown(message)}")
+        raise BadRequestError("bad_message", f"message must be an object, not {shown(message)}")
     return str(number), message
 
 
 def _check_names(given: dict[str, Any], shape: _Shape, extended: bool) -> None:
-    for name in given.keys() - shape.plain:
+    for name in given.keys() - shape.basic:
         if name not in shape.extended:
-            allowed = sorted(shape.plain | shape.extended if extended else shape.plain)
+            allowed = sorted(shape.basic | shape.extended if extended else shape.basic)
             known = f"known: {', '.join(allowed)}" if allowed else "it has none"
-            raise refused(f"{shown(name)} is no field of this message; {known}")
+            raise refused(f"{shown(name)} is not a field of this message; {known}")
         if not extended:
-            raise refused(f"{name} is a field of the extended mode alone: /ws?mode=extended")
+            raise refused(f"{name} is a field of the extended mode only: /ws?mode=extended")
         if given[name] is None:
             del given[name]
 
 
-def _needed(given: dict[str, Any], name: str) -> Any:
+def _required(given: dict[str, Any], name: str) -> Any:
     if name not in given:
         raise refused(f"{name} is missing")
     return given[name]
 
 
-def _subscribe(given: dict[str, Any], find: Find) -> Ask:
-    return Subscribe(*fields.instrument(_needed(given, "instrument"), find))
+def _subscribe(given: dict[str, Any], find: Find) -> ClientRequest:
+    return Subscribe(*fields.instrument(_required(given, "instrument"), find))
 
 
-def _unsubscribe(given: dict[str, Any], _find: Find) -> Ask:
-    return Unsubscribe(fields.uuid(_needed(given, "subscription_id"), "subscription_id"))
+def _unsubscribe(given: dict[str, Any], _find: Find) -> ClientRequest:
+    return Unsubscribe(fields.uuid(_required(given, "subscription_id"), "subscription_id"))
 
 
-def _place(given: dict[str, Any], find: Find) -> Ask:
-    symbol, form = fields.instrument(_needed(given, "instrument"), find)
-    side = fields.choice(_needed(given, "side"), "side", _SIDES)
-    amount = fields.decimal(_needed(given, "amount"), "amount")
+def _place(given: dict[str, Any], find: Find) -> ClientRequest:
+    symbol, form = fields.instrument(_required(given, "instrument"), find)
+    side = fields.choice(_required(given, "side"), "side", _SIDES)
+    amount = fields.decimal(_required(given, "amount"), "amount")
     kind = fields.choice(given["type"], "type", _KINDS) if "type" in given else Kind.LIMIT
     price = None
     if kind is Kind.LIMIT:
-        price = fields.decimal(_needed(given, "price"), "price")
+        price = fields.decimal(_required(given, "price"), "price")
     elif given.get("price") is not None:
-        raise refused("price is not for a market order, which takes any")
+        raise refused("price is not allowed for a market order")
     name = given.get("client_order_id")
     ticket = Ticket(
         symbol=symbol,
@@ -253,7 +253,7 @@ def _place(given: dict[str, Any], find: Find) -> Ask:
 
 
 def _time_in_force(given: dict[str, Any], kind: Kind) -> TimeInForce:
-    """Read it; a market order waits for nothing."""
+    """Parse it; a market order never rests."""
     if "time_in_force" not in given:
         return TimeInForce.GTC if kind is Kind.LIMIT else TimeInForce.IOC
     found = fields.choice(given["time_in_force"], "time_in_force", _TIMES_IN_FORCE)
@@ -270,23 +270,23 @@ def _outcome(given: dict[str, Any], kind: Kind) -> Outcome | None:
     return fields.choice(given["outcome"], "outcome", _OUTCOMES)
 
 
-def _cancel(given: dict[str, Any], _find: Find) -> Ask:
-    return CancelOrder(fields.uuid(_needed(given, "order_id"), "order_id"))
+def _cancel(given: dict[str, Any], _find: Find) -> ClientRequest:
+    return CancelOrder(fields.uuid(_required(given, "order_id"), "order_id"))
 
 
-def _get_orders(_given: dict[str, Any], _find: Find) -> Ask:
+def _get_orders(_given: dict[str, Any], _find: Find) -> ClientRequest:
     return GetOrders()
 
 
-def _get_trades(given: dict[str, Any], find: Find) -> Ask:
+def _get_trades(given: dict[str, Any], find: Find) -> ClientRequest:
     return GetTrades(*fields.instrument(given["instrument"], find)) if "instrument" in given else GetTrades()
 
 
-def _identify(given: dict[str, Any], _find: Find) -> Ask:
-    return Identify(fields.uuid(_needed(given, "client_id"), "client_id"))
+def _identify(given: dict[str, Any], _find: Find) -> ClientRequest:
+    return Identify(fields.uuid(_required(given, "client_id"), "client_id"))
 
 
-_READERS: dict[str, Callable[[dict[str, Any], Find], Ask]] = {
+_READERS: dict[str, Callable[[dict[str, Any], Find], ClientRequest]] = {
     "1": _subscribe,
     "2": _unsubscribe,
     "3": _place,

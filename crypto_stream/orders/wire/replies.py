@@ -1,4 +1,4 @@
-"""What clients of the order gateway are told: from values to JSON, in the style of each session. Pure."""
+"""Format messages to order clients as JSON, in the style of each session. Pure."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.wire.fields import AFTER_POINT, Form, RequestId
 from crypto_stream.orders.wire.messages import camel_case
 
-# An average is the one number that cannot always be exact: it is rounded to as many digits as a price has.
+# An average is the only number that may be inexact: it is rounded to as many digits as a price may have.
 _ROUNDING = Context(prec=1_000, rounding=ROUND_HALF_EVEN)
 _SMALLEST = Decimal(1).scaleb(-AFTER_POINT)
-# What stands for a lot that the venue does not tell: clients of the exercise expect a number.
+# Sent for an unknown lot: clients of the exercise expect a number.
 _NO_LOT = "0"
 
 _encoder = msgspec.json.Encoder()
-# Gives the client's form of a symbol.
+# Returns the client's name for a symbol.
 Forms = Callable[[str], Form]
 
 
 class Style(NamedTuple):
-    """How a session is spoken to: camelCase or snake_case keys, the plain or the extended mode."""
+    """The style of a session: camelCase or snake_case keys, the basic or the extended mode."""
 
     camel: bool
     extended: bool
 
 
 def success(style: Style, subscription_id: str, request_id: RequestId = None) -> bytes:
-    """Write SuccessInfo."""
-    return _written(1, _with(style, {"subscription_id": subscription_id}, request_id), style)
+    """Format SuccessInfo."""
+    return _formatted(1, _with(style, {"subscription_id": subscription_id}, request_id), style)
 
 
 def identified(style: Style, request_id: RequestId = None) -> bytes:
-    """Write the answer to who said who it is; the client_id is not repeated."""
-    return _written(7, _with(style, {}, request_id), style)
+    """Format the answer to Identify; the client_id is not repeated."""
+    return _formatted(7, _with(style, {}, request_id), style)
 
 
 def error(style: Style, code: str, reason: str, request_id: RequestId = None) -> bytes:
-    """Write ErrorInfo."""
+    """Format ErrorInfo."""
     message = {"reason": reason, "code": code} if style.extended else {"reason": reason}
-    return _written(2, _with(style, message, request_id), style)
+    return _formatted(2, _with(style, message, request_id), style)
 
 
 def execution(
     style: Style, report: Report, forms: Forms, request_id: RequestId = None, store: str = ""
 ) -> bytes | None:
-    """Write ExecutionReport; None for a partial fill, which the plain mode does not tell.
+    """Format ExecutionReport; None for a partial fill, which is not sent in the basic mode.
 
-    `store` is the identity of what is kept, in which `seq` counts.
+    `store` is the identity of the store that `seq` belongs to.
     """
     if style.extended:
         more = {"store": store, "request_id": request_id}
-        return _written(3, {**_execution(report, forms), **more}, style)
+        return _formatted(3, {**_execution(report, forms), **more}, style)
     status = report.order.status
     if status is Status.ACTIVE and report.exec_type is ExecType.TRADE:
         return None
@@ -65,9 +65,9 @@ def execution(
 
 
 def orders_list(style: Style, orders: Iterable[Order], forms: Forms, request_id: RequestId = None) -> bytes:
-    """Write OrdersList."""
-    rows = [_keyed(_order(style, order, forms), style) for order in orders]
-    return _written(5, _with(style, {"orders": rows}, request_id), style)
+    """Format OrdersList."""
+    rows = [_with_keys(_order(style, order, forms), style) for order in orders]
+    return _formatted(5, _with(style, {"orders": rows}, request_id), style)
 
 
 def trades_list(
@@ -78,22 +78,22 @@ def trades_list(
     forms: Forms,
     request_id: RequestId = None,
 ) -> bytes:
-    """Write TradesList; `form` is what the client calls the instrument of the trades."""
+    """Format TradesList; `form` is the client's name for the instrument of the trades."""
     message: dict[str, Any] = {
         "instrument": form,
-        "trades": [_keyed(_trade(report), style) for report in trades],
-        "positions": [_keyed(_position(position, forms), style) for position in positions],
+        "trades": [_with_keys(_trade(report), style) for report in trades],
+        "positions": [_with_keys(_position(position, forms), style) for position in positions],
     }
-    return _written(6, _with(style, message, request_id), style)
+    return _formatted(6, _with(style, message, request_id), style)
 
 
 def update_around(style: Style, form: Form, quote: Quote | None, rules: Rules) -> tuple[bytes, bytes]:
-    """Write MarketDataUpdate but for its subscription_id: what stands before it, and what behind.
+    """Format MarketDataUpdate without its subscription_id: the parts before and after it.
 
-    No quote: an empty list. A stale one has neither prices nor size, so that no client takes an old price
-    for a live one.
+    Without a quote its list is empty. A stale quote has neither prices nor size, so that no client takes an
+    old price for a live one.
     """
-    quotes = [] if quote is None else [_keyed(_top(style, quote, rules), style)]
+    quotes = [] if quote is None else [_with_keys(_top(style, quote, rules), style)]
     rest = _encoder.encode({"instrument": form, "quotes": quotes})
     return _UPDATES[style.camel], b'",' + rest[1:] + b"}"
 
@@ -152,7 +152,7 @@ def _order(style: Style, order: Order, forms: Forms) -> dict[str, Any]:
 
 
 def _filled(order: Order) -> dict[str, str | None]:
-    """Say what has traded and what has not: together they are always the order's amount."""
+    """Return the traded and the remaining amount, which always add up to the order's amount."""
     if order.cum_amount == "0":
         return {"cum_amount": "0", "leaves_amount": order.ticket.amount, "avg_price": None}
     done = Decimal(order.cum_amount)
@@ -207,10 +207,10 @@ def _with(style: Style, message: dict[str, Any], request_id: RequestId) -> dict[
     return message
 
 
-_CAMEL: dict[str, str] = {}  # what was written before, of the few names there are
+_CAMEL: dict[str, str] = {}  # a cache of the few names
 
 
-def _keyed(message: dict[str, Any], style: Style) -> dict[str, Any]:
+def _with_keys(message: dict[str, Any], style: Style) -> dict[str, Any]:
     if not style.camel:
         return message
     if not message.keys() <= _CAMEL.keys():
@@ -218,5 +218,5 @@ def _keyed(message: dict[str, Any], style: Style) -> dict[str, Any]:
     return {_CAMEL[name]: value for name, value in message.items()}
 
 
-def _written(number: int, message: dict[str, Any], style: Style) -> bytes:
-    return b'{"messageType":%d,"message":%s}' % (number, _encoder.encode(_keyed(message, style)))
+def _formatted(number: int, message: dict[str, Any], style: Style) -> bytes:
+    return b'{"messageType":%d,"message":%s}' % (number, _encoder.encode(_with_keys(message, style)))

@@ -1,1 +1,1 @@
-"""The failover as it first was, which looks at every instrument each time: today's must agree with it."""
+"""The original failover, which examines all instruments each round; the current one must decide the same."""

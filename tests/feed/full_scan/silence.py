@@ -1,10 +1,10 @@
-"""Which instruments fell silent, whole, on a source that is live. Pure."""
+"""Which instruments fell completely silent on a live source. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crypto_stream.feed.facts import Facts, Limits
+from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.market.book import Book
 
 # A move of another venue this soon after our last data is the same move, seen there a little later.
@@ -12,33 +12,33 @@ _SAME_MOVE_NS = 1_000_000_000
 
 
 class Silence:
-    """Know who is silent; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
+    """Finds silent instruments; `dead` maps (source, symbol) to when that was found (monotonic, ns)."""
 
-    def __init__(self, book: Book, limits: Limits) -> None:
-        """Begin with nothing silent."""
+    def __init__(self, book: Book, limits: FailoverTimes) -> None:
+        """Start with nothing silent."""
         self.dead: dict[tuple[str, str], int] = {}
         self._book = book
         self._limits = limits
 
     def is_live(self, source: str, symbol: str, facts: Facts) -> bool:
-        """Say whether `source` is live for `symbol`: connected, fresh, with data of it since it connected."""
+        """Return whether `source` is live for `symbol`: connected, fresh, with data since it connected."""
         line = facts[source].of(symbol)
         if line.state != "live" or (source, symbol) in self.dead:
             return False
         entry = self._book.entry(source, symbol)
         return entry is not None and entry.received_ns >= line.unbroken_since_ns
 
-    def forgive(self) -> dict[tuple[str, str], int]:
-        """Take out what gives data again; return when it did."""
-        revived: dict[tuple[str, str], int] = {}
+    def clear_resumed(self) -> dict[tuple[str, str], int]:
+        """Remove sources that deliver data again; return when that arrived."""
+        resumed: dict[tuple[str, str], int] = {}
         for source, symbol in list(self.dead):
             entry = self._book.entry(source, symbol)
             if entry is not None and entry.received_ns > self.dead[source, symbol]:
                 del self.dead[source, symbol]
-                revived[source, symbol] = entry.received_ns
-        return revived
+                resumed[source, symbol] = entry.received_ns
+        return resumed
 
-    def look(
+    def check(
         self,
         now_ns: int,
         symbol: str,
@@ -47,12 +47,12 @@ class Silence:
         facts: Facts,
         comparable: Callable[[str, str, str], bool],
     ) -> None:
-        """Judge the serving source: silent while another moved, or silent very long where nobody can tell.
+        """Mark the serving source dead if it is silent while another moved, or silent very long.
 
-        Another source says something of an instrument (symbol, source, other) where it is `comparable`.
+        `comparable(symbol, source, other)` returns whether two sources may be the same coin.
         """
         entry = self._book.entry(serving, symbol)
-        if entry is None or now_ns - entry.received_ns < self._limits.stale_after:
+        if entry is None or now_ns - entry.received_ns < self._limits.stale_after_ns:
             return
         if not self.is_live(serving, symbol, facts):
             return
@@ -68,5 +68,5 @@ class Silence:
             other.moved_ns > max(entry.received_ns, live_since_ns) + _SAME_MOVE_NS
             for live_since_ns, other in others
         )
-        if moved or (not others and now_ns - entry.received_ns >= self._limits.quiet_after):
+        if moved or (not others and now_ns - entry.received_ns >= self._limits.quiet_after_ns):
             self.dead[serving, symbol] = now_ns

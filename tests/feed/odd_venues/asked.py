@@ -1,4 +1,4 @@
-"""A handler for a venue without WebSockets: it is asked over REST."""
+"""A handler for a venue without WebSockets, polled over REST."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def venue_id(pair: Instrument) -> str | None:
 
 
 async def poll(http: httpx.AsyncClient, instruments: Mapping[str, Instrument]) -> list[Event]:
-    """Ask for the newest of every instrument at once."""
+    """Fetch the newest quote of every instrument at once."""
     answer = await http.get("/newest", params={"of": ",".join(instruments)})
     answer.raise_for_status()
     events: list[Event] = []

@@ -1,4 +1,4 @@
-"""A handler for a venue with every habit that a venue may have: token, greeting, pings both ways, losses."""
+"""A handler for a venue with every peculiarity: token, greeting, pings both ways, losses."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def venue_id(pair: Instrument) -> str | None:
 
 
 def pair_of(venue_id: str) -> tuple[str, str] | None:
-    """Take them apart again."""
+    """Split it again."""
     base, _, quote = venue_id.partition("/")
     return (base, quote) if quote else None
 
@@ -74,19 +74,19 @@ async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Openin
 
 
 class Reader:
-    """Numbers the trades of its connection, and says when one is missing."""
+    """Numbers the trades of its connection, and reports when one is missing."""
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
-        """Begin with no number seen."""
+        """Start with no number seen."""
         self._instruments = instruments
         self._last: dict[str, int] = {}
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Ask for each topic alone."""
+        """Subscribe to each topic separately."""
         return [_request("subscribe", each) for each in wanted if each.topic != "day"]
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Give up."""
+        """Unsubscribe."""
         return [_request("unsubscribe", each)._replace(keys=()) for each in wanted if each.topic != "day"]
 
     def read(self, frame: bytes) -> list[Event]:

@@ -1,4 +1,4 @@
-"""What a venue says that cannot be true costs itself: it is dropped, counted, and changes nothing later."""
+"""Implausible events are dropped and counted, and affect nothing later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from crypto_stream.feed.judge import Judge
+from crypto_stream.feed.validator import EventValidator
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.events import Trade, Update
 from tests.instruments import named
@@ -20,55 +20,55 @@ S = 1_000_000_000
 DAY = 86_400_000
 
 
-class Court:
-    """A judge, its book, and a clock."""
+class Checks:
+    """A validator, its book, and a clock."""
 
     def __init__(self, *, live: bool = True, synthetic: bool = False) -> None:
         self.book = SourceBook()
-        self.judge = Judge(self.book, live=live, synthetic=synthetic)
+        self.judge = EventValidator(self.book, real_time=live, synthetic=synthetic)
         self.now_ms = NOW
 
     def allow(self, event: Update | Trade) -> Update | Trade | None:
-        """Judge one event now."""
+        """Validate one event now."""
         return self.judge.allow(event, self.now_ms, self.now_ms * 1_000_000)
 
     def takes(self, event: Update | Trade) -> bool:
-        """Judge one event now, and let the book have it."""
+        """Validate one event now, and apply it to the book."""
         allowed = self.allow(event)
         return allowed is not None and self.book.apply(allowed, self.now_ms * 1_000_000)
 
 
 def trade(price: str = "100", *, key: Any = 1, time: Any = NOW, size: Any = "1") -> Trade:
-    """Make a trade."""
+    """Create a trade."""
     return Trade(named("btcusdt"), "trades", key, time, price, size)
 
 
 def top(
     bid: Any = "99.95", ask: Any = "100.05", *, key: Any = 1, time: Any = None, size: Any = "1"
 ) -> Update:
-    """Make a top of book."""
+    """Create a top of book."""
     return Update(named("btcusdt"), "top", key, time, bid=bid, bid_size=size, ask=ask, ask_size=size)
 
 
 def day(price: str, *, key: int = NOW, time: int = NOW, high: str = "110") -> Update:
-    """Make a day's figures."""
+    """Create 24 h figures."""
     return Update(named("btcusdt"), "ticker", key, time, price, open_24h="90", high_24h=high, slow=True)
 
 
 @pytest.mark.parametrize("price", ["0", "0.000", "-5", "-0", "9" * 40, "1" + "0" * 18, "0." + "0" * 30 + "1"])
 @pytest.mark.parametrize("make", [trade, day])
-def test_prices_that_are_none(make: Any, price: str) -> None:
-    """Zero, below zero, or of more digits than any price has."""
-    court = Court()
+def test_invalid_prices(make: Any, price: str) -> None:
+    """Zero, negative, or with more digits than any price has."""
+    court = Checks()
 
     assert court.allow(make(price)) is None
     assert court.book.dropped.total() == 1
 
 
 @pytest.mark.parametrize("price", ["abc", "", "NaN", "1e999", "1_0", "\uff19", "1e40", 5, 5.0, None, b"1"])
-def test_what_is_no_number_at_all(price: Any) -> None:
-    """A handler that passes on whatever came harms nobody."""
-    court = Court()
+def test_values_that_are_no_numbers(price: Any) -> None:
+    """A handler that passes on anything does no harm."""
+    court = Checks()
 
     assert court.allow(trade(price)) is None
     assert court.allow(trade(size=price)) is None or price is None
@@ -81,28 +81,28 @@ def test_what_is_no_number_at_all(price: Any) -> None:
 )
 def test_usual_forms_of_a_number_pass(price: str) -> None:
     """As venues write them."""
-    assert Court().allow(trade(price)) == trade(price)
+    assert Checks().allow(trade(price)) == trade(price)
 
 
 @pytest.mark.parametrize("side", [None, "0", "0.00"])
 def test_an_empty_side_of_a_book_passes(side: Any) -> None:
-    """Zero is a venue's way of saying that nobody bids."""
+    """Zero is how venues represent an empty side."""
     event = top(bid=side, size="0")
 
-    assert Court().allow(event) == event
+    assert Checks().allow(event) == event
 
 
 @pytest.mark.parametrize("name", ["bid", "bid_size", "ask", "ask_size", "open_24h", "high_24h", "volume_24h"])
-def test_nothing_is_below_zero(name: str) -> None:
-    """Neither side of the book, no amount, no figure of the day."""
+def test_negative_values_are_dropped(name: str) -> None:
+    """In the book, in amounts and in 24 h figures."""
     fields: dict[str, Any] = {name: "-1"}
 
-    assert Court().allow(Update(named("btcusdt"), "top", 1, None, **fields)) is None
+    assert Checks().allow(Update(named("btcusdt"), "top", 1, None, **fields)) is None
 
 
-def test_synthetic_prices_may_be_anything() -> None:
-    """They walk below zero."""
-    court = Court(synthetic=True, live=False)
+def test_synthetic_prices_may_be_negative() -> None:
+    """Walks may fall below zero."""
+    court = Checks(synthetic=True, live=False)
 
     assert court.allow(trade("-5")) == trade("-5")
     assert court.allow(trade("0")) == trade("0")
@@ -110,8 +110,8 @@ def test_synthetic_prices_may_be_anything() -> None:
 
 @pytest.mark.parametrize("key", [-1, 2**63, 2**70, "1", 1.0, None])
 def test_keys_have_bounds(key: Any) -> None:
-    """A key outside of 63 bits orders nothing."""
-    court = Court()
+    """Keys must fit into 63 bits."""
+    court = Checks()
 
     assert court.allow(trade(key=key)) is None
     assert court.book.dropped == {"bad_key": 1}
@@ -121,8 +121,8 @@ def test_keys_have_bounds(key: Any) -> None:
     "time", [-1, 4_102_444_800_000, 253_402_300_799_000, 253_402_300_799_000_000, NOW * 10, "1", 1.5]
 )
 def test_times_have_bounds_in_recordings_too(time: Any) -> None:
-    """Beyond the year 2100 it is another unit, or nonsense."""
-    court = Court(live=False)
+    """Beyond the year 2100 it is another unit, or invalid."""
+    court = Checks(live=False)
 
     assert court.allow(trade(time=time)) is None
     assert court.book.dropped == {"bad_time": 1}
@@ -130,9 +130,9 @@ def test_times_have_bounds_in_recordings_too(time: Any) -> None:
 
 @pytest.mark.parametrize("per_ms", [1_000, 1_000_000])
 @pytest.mark.parametrize("live", [True, False])
-def test_times_in_finer_units_are_brought_to_ms(per_ms: int, live: bool) -> None:
-    """Microseconds and nanoseconds are told by their size; a key that is a time goes with it, others stay."""
-    court = Court(live=live)
+def test_times_in_finer_units_are_converted(per_ms: int, live: bool) -> None:
+    """Microseconds and nanoseconds are detected by size; a key equal to the time is converted too."""
+    court = Checks(live=live)
     fine = NOW * per_ms + per_ms // 2
 
     assert court.allow(trade(key=7, time=fine)) == trade(key=7, time=NOW)
@@ -141,9 +141,9 @@ def test_times_in_finer_units_are_brought_to_ms(per_ms: int, live: bool) -> None
 
 
 @pytest.mark.parametrize(("ahead_ms", "taken"), [(0, True), (4_000, True), (16_000, False), (DAY, False)])
-def test_a_stamp_ahead_of_the_clock_is_dropped(ahead_ms: int, taken: bool) -> None:
-    """More than 5 s beyond what its venue's clock usually is; what comes after it is taken."""
-    court = Court()
+def test_a_timestamp_ahead_of_the_clock_is_dropped(ahead_ms: int, taken: bool) -> None:
+    """More than 5 s beyond the venue's usual offset; later events are accepted."""
+    court = Checks()
     for number in range(1, 100):
         court.now_ms += 100
         assert court.takes(trade(key=number, time=court.now_ms - 20))
@@ -153,15 +153,15 @@ def test_a_stamp_ahead_of_the_clock_is_dropped(ahead_ms: int, taken: bool) -> No
     assert court.book.entries["btcusdt"].time == max(court.now_ms + 10, court.now_ms + ahead_ms * taken)
 
 
-def test_a_stamp_ahead_is_dropped_as_the_very_first_too() -> None:
-    """Nothing is known then but our own clock."""
-    assert Court().allow(trade(time=NOW + DAY)) is None
+def test_the_very_first_timestamp_is_checked_too() -> None:
+    """Only our own clock is known then."""
+    assert Checks().allow(trade(time=NOW + DAY)) is None
 
 
 @pytest.mark.parametrize("ahead_ms", [16_000, 7_200_000, -7_200_000])
 def test_a_venue_whose_clock_differs_is_followed(ahead_ms: int) -> None:
-    """Or ours does: when nearly all that it says is ahead, that is how its clock stands."""
-    court = Court()
+    """Or ours differs: if nearly all timestamps are ahead, that is the venue's offset."""
+    court = Checks()
     taken = []
     for number in range(1, 100):
         court.now_ms += 100
@@ -172,9 +172,9 @@ def test_a_venue_whose_clock_differs_is_followed(ahead_ms: int) -> None:
     assert not beyond
 
 
-def test_one_frame_full_of_wrong_stamps_is_no_clock() -> None:
-    """They come at one moment."""
-    court = Court()
+def test_one_frame_full_of_wrong_timestamps_is_no_evidence() -> None:
+    """They arrive at one moment."""
+    court = Checks()
     for number in range(1, 50):
         court.now_ms += 100
         court.takes(trade(key=number, time=court.now_ms))
@@ -184,8 +184,8 @@ def test_one_frame_full_of_wrong_stamps_is_no_clock() -> None:
 
 
 def test_a_recording_has_its_own_time() -> None:
-    """Frames of last year, or of a machine whose clock was ahead, are what they are."""
-    court = Court(live=False)
+    """Times of last year, or of a machine whose clock was ahead, are accepted."""
+    court = Checks(live=False)
 
     assert court.takes(trade(key=1, time=NOW - 300 * DAY))
     assert court.takes(trade(key=2, time=NOW + 300 * DAY))
@@ -194,9 +194,9 @@ def test_a_recording_has_its_own_time() -> None:
 @pytest.mark.parametrize(
     ("price", "taken"), [("99", True), ("80", True), ("120", True), ("55", False), ("1e4", False)]
 )
-def test_a_price_far_outside_its_venues_own_top_is_none(price: str, taken: bool) -> None:
-    """A quarter beyond bid or ask of the last five seconds; of older ones nothing follows."""
-    court = Court()
+def test_a_price_far_outside_its_venues_own_top_is_dropped(price: str, taken: bool) -> None:
+    """A quarter beyond bid or ask of the last five seconds; older ones are not compared."""
+    court = Checks()
     court.takes(top())
     near = court.takes(trade(price, key=1))
     court.now_ms += 6_000
@@ -206,9 +206,9 @@ def test_a_price_far_outside_its_venues_own_top_is_none(price: str, taken: bool)
     assert later
 
 
-def test_a_days_figures_are_kept_without_a_price_that_cannot_be() -> None:
-    """The last trade of a calm pair may be old: its price is left out, and counted."""
-    court = Court()
+def test_24h_figures_are_accepted_without_a_wrong_price() -> None:
+    """The last trade of a quiet pair may be old: its price is omitted, and counted."""
+    court = Checks()
     court.takes(top())
     court.takes(day("55"))
     entry = court.book.entries["btcusdt"]
@@ -232,8 +232,8 @@ def test_a_days_figures_are_kept_without_a_price_that_cannot_be() -> None:
     )
 )
 def test_whatever_passes_is_bounded(event: Update) -> None:
-    """No input raises, and what the book gets are numbers at or above zero of at most 39 characters."""
-    allowed = Court().allow(event)
+    """No input raises, and the book receives numbers of at most 39 characters, at least zero."""
+    allowed = Checks().allow(event)
     if allowed is None:
         return
 

@@ -1,4 +1,4 @@
-"""When to ask again for what is silent or lacks something, and when only a new connection may help. Pure."""
+"""When to resubscribe to silent or incomplete instruments, and when to try a new connection. Pure."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ Key = tuple[str, str]  # source, symbol
 _MOVE_AT, _MOVE_EVERY = 2, 10
 
 
-class Repeats:
-    """Count the requests for each (source, symbol) since it was found wanting."""
+class ResubscribeTimer:
+    """Counts the resubscriptions of each (source, symbol)."""
 
     def __init__(self, every_ns: int, carried: Mapping[str, int]) -> None:
-        """Ask at once, then each `every_ns`; `carried` says how many instruments each source carries."""
+        """Resubscribe at once, then every `every_ns`; `carried` is the number of instruments per source."""
         self._every_ns = every_ns
         self._carried = carried
         self._asked: dict[Key, int] = {}
         self._times: dict[Key, int] = {}
 
     def keep(self, wanting: Set[Key] | Mapping[Key, object]) -> None:
-        """Forget what is not wanting any more."""
+        """Discard what is no longer silent or incomplete."""
         for key in [key for key in self._asked if key not in wanting]:
             del self._asked[key], self._times[key]
 
     def due(self, now_ns: int, wanting: Iterable[Key]) -> list[Key]:
-        """List what to subscribe anew now."""
+        """Return what to resubscribe to now."""
         due = [
             key for key in wanting if key not in self._asked or now_ns - self._asked[key] >= self._every_ns
         ]
@@ -36,8 +36,8 @@ class Repeats:
         self._asked.update(dict.fromkeys(due, now_ns))
         return due
 
-    def moves(self, again: Iterable[Key], lacking: Iterable[Key]) -> list[str]:
-        """List sources that lack something of most instruments although it was subscribed anew."""
+    def sources_to_move(self, again: Iterable[Key], missing: Iterable[Key]) -> list[str]:
+        """Return sources that are still incomplete for most of their instruments after a resubscription."""
         due = {source for source, symbol in again if self._times[source, symbol] % _MOVE_EVERY == _MOVE_AT}
-        lacks = Counter(source for source, _ in lacking)
-        return [source for source in sorted(due) if 2 * lacks[source] > self._carried[source]]
+        missing_channels = Counter(source for source, _ in missing)
+        return [source for source in sorted(due) if 2 * missing_channels[source] > self._carried[source]]

@@ -1,35 +1,30 @@
-"""Which channels of an instrument give nothing although others, or other venues, show that they should. Pure.
-
-What a source owes of an instrument: the top of book, the trades, the 24 h figures. A channel that is silent
-is quiet as long as nothing shows otherwise; nothing usable is silence, whatever the reason: no frames,
-repeats, frames that cannot be read, trades that are too old for their bars.
-"""
+"""Which channels of an instrument are missing, judged for every instrument in each round. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from crypto_stream.feed.channels import Lack
-from crypto_stream.feed.facts import Facts, Limits
+from crypto_stream.feed.facts import Facts, FailoverTimes
+from crypto_stream.feed.missing_channels import MissingChannel
 from crypto_stream.market.book import Book, Entry
 from crypto_stream.market.channels import CHANNELS, LAG_NS, Channel
 
-WHAT: Mapping[Channel, str] = {
+DESCRIPTIONS: Mapping[Channel, str] = {
     "top": "no top of book although it moves",
     "trades": "no trades although it is traded",
     "day": "no 24 h figures although it is traded",
 }
 # How bad it is: prices and bars first, figures of the day after.
-HEAVY = 2
-_WEIGHT: Mapping[Channel, int] = {"top": HEAVY, "trades": HEAVY, "day": 1}
+MAJOR = 2
+_WEIGHT: Mapping[Channel, int] = {"top": MAJOR, "trades": MAJOR, "day": 1}
 _LOOKS = 5  # in the time after which a silent channel may be called so
 _DAY_TIMES = 3  # some venues give the 24 h figures every few seconds only
 # Silence of so many usual pauses of another venue is no chance; more where our own figures show no trade.
 _PAUSES, _MANY_PAUSES = 10, 30
 
 
-class Other(NamedTuple):
+class OtherSource(NamedTuple):
     """Another source that is live for the instrument, since `live_since_ns`."""
 
     entry: Entry
@@ -37,17 +32,22 @@ class Other(NamedTuple):
     gives_trades: bool
 
 
-def lacks(
-    mine: Entry, others: Sequence[Other], now_ns: int, begun_ns: int, limits: Limits, owed: Iterable[Channel]
+def missing_channels(
+    mine: Entry,
+    others: Sequence[OtherSource],
+    now_ns: int,
+    begun_ns: int,
+    limits: FailoverTimes,
+    owed: Iterable[Channel],
 ) -> dict[Channel, int]:
-    """Map each of the `owed` channels that should have given something to the time of its last data.
+    """Map each missing channel among the `owed` ones to the time of its last data.
 
-    `begun_ns` is when the connection began: nothing can be missed from before.
+    `begun_ns` is when the connection began: nothing earlier can be missed.
     """
     found: dict[Channel, int] = {}
     for channel in owed:
         since_ns = max(mine.channels.last_ns(channel), begun_ns)
-        if now_ns - since_ns >= limits.stale_after and _JUDGES[channel](
+        if now_ns - since_ns >= limits.stale_after_ns and _CHECKS[channel](
             mine, others, now_ns, since_ns, limits
         ):
             found[channel] = since_ns
@@ -55,69 +55,69 @@ def lacks(
 
 
 class ChannelWatch:
-    """Know which channels lack; `lacking` maps (source, symbol) to each of them and since when."""
+    """Finds missing channels; `missing` maps (source, symbol) to each one and since when."""
 
-    def __init__(self, book: Book, limits: Limits) -> None:
-        """Begin with nothing lacking."""
-        self.lacking: dict[tuple[str, str], dict[Channel, int]] = {}
+    def __init__(self, book: Book, limits: FailoverTimes) -> None:
+        """Start with nothing missing."""
+        self.missing: dict[tuple[str, str], dict[Channel, int]] = {}
         self._book = book
         self._limits = limits
-        self._noticed: dict[tuple[str, str, Channel], int] = {}
+        self._found_ns: dict[tuple[str, str, Channel], int] = {}
         self._looked_ns: int | None = None
 
-    def weight(self, source: str, symbol: str) -> int:
-        """Say how bad what lacks is; 0 where nothing does."""
-        return sum(_WEIGHT[channel] for channel in self.lacking.get((source, symbol), ()))
+    def severity(self, source: str, symbol: str) -> int:
+        """Return how serious the missing channels are; 0 if none is missing."""
+        return sum(_WEIGHT[channel] for channel in self.missing.get((source, symbol), ()))
 
     def since(self, source: str, symbol: str, channel: Channel) -> int | None:
-        """Tell since when a channel lacks, None where it does not."""
-        return self.lacking.get((source, symbol), {}).get(channel)
+        """Return since when a channel has been missing; None if it is not."""
+        return self.missing.get((source, symbol), {}).get(channel)
 
-    def why(self, source: str, symbol: str) -> str | None:
-        """Say what lacks; None where nothing does."""
-        found = self.lacking.get((source, symbol))
-        return ", ".join(WHAT[channel] for channel in CHANNELS if channel in found) if found else None
+    def describe(self, source: str, symbol: str) -> str | None:
+        """Return which channels are missing, in words; None if none is."""
+        found = self.missing.get((source, symbol))
+        return ", ".join(DESCRIPTIONS[channel] for channel in CHANNELS if channel in found) if found else None
 
-    def whys(self, source: str) -> dict[str, str]:
-        """Say of which symbols a source lacks what."""
-        return {symbol: self.why(of, symbol) or "" for of, symbol in self.lacking if of == source}
+    def descriptions(self, source: str) -> dict[str, str]:
+        """Return which channels of which symbols a source does not deliver, in words."""
+        return {symbol: self.describe(of, symbol) or "" for of, symbol in self.missing if of == source}
 
-    def forgive(self, facts: Facts) -> dict[tuple[str, str], int]:
-        """Take out what gives data again, or had a new connection since.
+    def clear_resumed(self, facts: Facts) -> dict[tuple[str, str], int]:
+        """Remove channels that delivered data since, or whose source has reconnected.
 
-        Return when those that are whole again gave their data.
+        Returns, for each source with no missing channel left, when it delivered that data.
         """
         whole: dict[tuple[str, str], int] = {}
-        for key, found in list(self.lacking.items()):
+        for key, found in list(self.missing.items()):
             source, symbol = key
             entry, begun_ns = self._book.entry(source, symbol), facts[source].of(symbol).unbroken_since_ns
             for channel in list(found):
-                noticed_ns = self._noticed[*key, channel]
+                noticed_ns = self._found_ns[*key, channel]
                 given_ns = entry.channels.last_ns(channel) if entry else 0
                 if given_ns > noticed_ns or begun_ns > noticed_ns:
-                    del found[channel], self._noticed[*key, channel]
+                    del found[channel], self._found_ns[*key, channel]
                     whole[key] = max(given_ns, whole.get(key, 0))
             if not found:
-                del self.lacking[key]
-        return {key: given_ns for key, given_ns in whole.items() if key not in self.lacking}
+                del self.missing[key]
+        return {key: given_ns for key, given_ns in whole.items() if key not in self.missing}
 
-    def look(
+    def check(
         self,
         now_ns: int,
         chains: Mapping[str, Sequence[str]],
         facts: Facts,
         is_live: Callable[[str, str], bool],
         comparable: Callable[[str, str, str], bool],
-    ) -> list[Lack]:
-        """Judge every channel of every live source, a few times in each `stale_after`; return what is new.
+    ) -> list[MissingChannel]:
+        """Judge every channel of every live source, a few times per `stale_after`; return what is new.
 
-        Another source says something of an instrument (symbol, source, other) where it is `comparable`.
+        `comparable(symbol, source, other)` returns whether two sources may be the same coin.
         """
         looked_ns = self._looked_ns
-        if looked_ns is not None and now_ns - looked_ns < self._limits.stale_after // _LOOKS:
+        if looked_ns is not None and now_ns - looked_ns < self._limits.stale_after_ns // _LOOKS:
             return []
         self._looked_ns = now_ns
-        news: list[Lack] = []
+        news: list[MissingChannel] = []
         for symbol, chain in chains.items():
             live = {
                 name: entry
@@ -126,7 +126,7 @@ class ChannelWatch:
             }
             for name, entry in live.items():
                 others = [
-                    Other(
+                    OtherSource(
                         live[other],
                         facts[other].of(symbol).live_since_ns,
                         self.since(other, symbol, "trades") is None,
@@ -136,30 +136,34 @@ class ChannelWatch:
                 ]
                 begun_ns = facts[name].of(symbol).unbroken_since_ns
                 owed = self._owed(name, entry)
-                for channel, since_ns in lacks(entry, others, now_ns, begun_ns, self._limits, owed).items():
+                for channel, since_ns in missing_channels(
+                    entry, others, now_ns, begun_ns, self._limits, owed
+                ).items():
                     if self.since(name, symbol, channel) is None:
-                        self.lacking.setdefault((name, symbol), {})[channel] = since_ns
-                        self._noticed[name, symbol, channel] = now_ns
-                        news.append(Lack(name, symbol, channel, since_ns))
+                        self.missing.setdefault((name, symbol), {})[channel] = since_ns
+                        self._found_ns[name, symbol, channel] = now_ns
+                        news.append(MissingChannel(name, symbol, channel, since_ns))
         return news
 
     def _owed(self, source: str, entry: Entry) -> set[Channel]:
-        """Say which channels a source owes: trades, because bars are made of them, and what it ever gave.
+        """Return the channels that are expected of a source: trades, and all that it ever delivered.
 
-        At first this was learned while going through the live ones, so that who came before had a round more.
+        They are computed before the round, so that all instruments are judged by the same ones.
         """
         entries = self._book.of(source).entries.values()
         given = {channel for each in entries for channel in CHANNELS if each.channels.last_ns(channel)}
         return {"trades", *given}
 
 
-def _lacks_trades(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
+def _lacks_trades(
+    mine: Entry, others: Sequence[OtherSource], now_ns: int, since_ns: int, limits: FailoverTimes
+) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
     if _is_shown(channels.trade_evidence_ns, since_ns, now_ns):
         return True
     shows_none = channels.shows_trades and channels.day_received_ns > after_ns
     silence, pauses = now_ns - since_ns, _MANY_PAUSES if shows_none else _PAUSES
-    if shows_none and silence < limits.quiet_after:
+    if shows_none and silence < limits.quiet_after_ns:
         return False
     compared = shows_none
     for entry, live_since_ns, gives_trades in others:
@@ -172,10 +176,12 @@ def _lacks_trades(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: i
             return True
         compared = True
     # Where nobody can tell, a price that moves for long without a trade is none to make bars of.
-    return not compared and silence >= limits.quiet_after and mine.moved_ns > after_ns
+    return not compared and silence >= limits.quiet_after_ns and mine.moved_ns > after_ns
 
 
-def _lacks_top(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
+def _lacks_top(
+    mine: Entry, others: Sequence[OtherSource], now_ns: int, since_ns: int, limits: FailoverTimes
+) -> bool:
     channels, after_ns = mine.channels, since_ns + LAG_NS
     if _is_shown(channels.top_evidence_ns, since_ns, now_ns):
         return True
@@ -186,17 +192,19 @@ def _lacks_top(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int,
     )
 
 
-def _lacks_day(mine: Entry, others: Sequence[Other], now_ns: int, since_ns: int, limits: Limits) -> bool:
+def _lacks_day(
+    mine: Entry, others: Sequence[OtherSource], now_ns: int, since_ns: int, limits: FailoverTimes
+) -> bool:
     due_ns = mine.channels.day_due_ns
-    return due_ns > since_ns and now_ns - due_ns >= _DAY_TIMES * limits.stale_after
+    return due_ns > since_ns and now_ns - due_ns >= _DAY_TIMES * limits.stale_after_ns
 
 
 def _is_shown(shown_ns: int, since_ns: int, now_ns: int) -> bool:
-    """Say whether another channel showed what this one did not give, and has not given a moment later."""
+    """Return whether another channel showed data that this one did not deliver, even a moment later."""
     return shown_ns > since_ns and now_ns - shown_ns >= LAG_NS
 
 
-_JUDGES: Mapping[Channel, Callable[[Entry, Sequence[Other], int, int, Limits], bool]] = {
+_CHECKS: Mapping[Channel, Callable[[Entry, Sequence[OtherSource], int, int, FailoverTimes], bool]] = {
     "top": _lacks_top,
     "trades": _lacks_trades,
     "day": _lacks_day,

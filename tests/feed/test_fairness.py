@@ -1,4 +1,4 @@
-"""A venue that floods us keeps nobody else waiting."""
+"""A flooding venue does not starve other tasks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.waiting import until
 _FRAMES = 5_000
 
 
-async def test_others_have_their_turn_while_a_thousand_frames_wait() -> None:
-    """One read of the socket may bring thousands of small frames; between any fifty of them others run."""
+async def test_other_tasks_run_while_a_thousand_frames_are_queued() -> None:
+    """One read may return thousands of small frames; after every fifty other tasks run."""
 
     async def flood(connection: ServerConnection) -> None:
         await connection.send("first")

@@ -1,4 +1,4 @@
-"""Which channels lack: what always holds, and the cases that decide."""
+"""Missing channels: invariants, and the decisive cases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.channels import Other, lacks, turning_points
+from crypto_stream.feed.missing_channels import OtherSource, missing_channels, recheck_times
 from crypto_stream.market.book import Entry
 from crypto_stream.market.channels import CHANNELS
 from crypto_stream.market.events import Trade, Update
@@ -18,7 +18,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["top", "trade", "day"]), st.floats(0
 
 
 def fed(steps: list[tuple[str, float]], without: str = "") -> tuple[Entry, float]:
-    """Make an entry of a market that does these steps, of which one channel gives nothing."""
+    """Create an entry of a market with these steps, of which one channel delivers nothing."""
     entry, now, number = Entry(), 100.0, 0
     for what, pause in steps:
         now += pause
@@ -36,42 +36,42 @@ def fed(steps: list[tuple[str, float]], without: str = "") -> tuple[Entry, float
 
 
 @given(STEPS)
-def test_a_channel_that_gave_something_just_now_never_lacks(steps: list[tuple[str, float]]) -> None:
+def test_a_channel_with_recent_data_is_never_missing(steps: list[tuple[str, float]]) -> None:
     """Whatever the others show."""
     entry, now = fed([*steps, ("top", 0.1), ("trade", 0.1), ("day", 0.1)])
 
-    assert lacks(entry, [], round((now + 4) * S), 0, LIMITS, CHANNELS) == {}
+    assert missing_channels(entry, [], round((now + 4) * S), 0, LIMITS, CHANNELS) == {}
 
 
 @given(STEPS, st.floats(5.0, 50.0))
 def test_silence_alone_is_quiet(steps: list[tuple[str, float]], silence: float) -> None:
-    """Where nothing at all goes on, no channel lacks."""
+    """Without any activity, no channel is missing."""
     entry, now = fed([*steps, ("trade", 1.1), ("day", 0.1), ("top", 0.1)])
 
-    assert lacks(entry, [], round((now + silence) * S), 0, LIMITS, CHANNELS) == {}
+    assert missing_channels(entry, [], round((now + silence) * S), 0, LIMITS, CHANNELS) == {}
 
 
 @given(st.integers(7, 40))
-def test_trades_that_the_figures_of_the_day_show_are_missed(seconds: int) -> None:
-    """A venue that tells another last price each second, and gives no trade, lacks them."""
+def test_trades_that_the_24h_figures_show_are_missing(seconds: int) -> None:
+    """If the last price in the 24 h figures changes each second and no trade arrives, trades are missing."""
     market = [("trade", 0.5), ("day", 0.5)] * seconds
     entry, now = fed(market, without="trade")
 
-    assert "trades" in lacks(entry, [], round((now + 1) * S), 0, LIMITS, {"trades"})
+    assert "trades" in missing_channels(entry, [], round((now + 1) * S), 0, LIMITS, {"trades"})
 
 
 @given(st.floats(5.0, 500.0), st.integers(1, 20))
-def test_figures_of_the_day_have_their_time_after_the_first_trade_they_lack(pause: float, more: int) -> None:
-    """However long nothing was traded before it, and however many trades follow."""
+def test_24h_figures_have_time_after_the_first_trade_not_in_them(pause: float, more: int) -> None:
+    """However long nothing was traded before, and however many trades follow."""
     entry, now = fed([("day", 0.1), *[("trade", pause)], *[("trade", 0.1)] * more])
     first = now - more * 0.1
 
-    assert lacks(entry, [], round((first + 14.9) * S), 0, LIMITS, {"day"}) == {}
-    assert "day" in lacks(entry, [], round((first + 15.1) * S), 0, LIMITS, {"day"})
+    assert missing_channels(entry, [], round((first + 14.9) * S), 0, LIMITS, {"day"}) == {}
+    assert "day" in missing_channels(entry, [], round((first + 15.1) * S), 0, LIMITS, {"day"})
 
 
 @given(st.integers(1, 60), st.floats(1.0, 60.0))
-def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: float) -> None:
+def test_another_venue_is_evidence_only_beyond_coincidence(trades: int, pause: float) -> None:
     """Ten of its usual pauses without one trade here."""
     mine, other = Entry(), Entry()
     for number in range(trades):
@@ -80,33 +80,35 @@ def test_another_venue_proves_only_what_no_chance_explains(trades: int, pause: f
         other.channels.observe(event, at, 1)
         other.moved_ns = at
     now = round((100 + trades * pause) * S)
-    found = lacks(mine, [Other(other, 0, gives_trades=True)], now, 100 * S, LIMITS, {"trades"})
+    found = missing_channels(
+        mine, [OtherSource(other, 0, gives_trades=True)], now, 100 * S, LIMITS, {"trades"}
+    )
 
     assert bool(found) <= (trades >= 10)
     assert bool(found) or trades <= 11 or trades * pause <= 5
 
 
 @given(STEPS, STEPS, st.sampled_from(["", "top", "trade", "day"]))
-def test_time_alone_changes_nothing_between_turning_points(
+def test_time_alone_changes_nothing_between_recheck_times(
     steps: list[tuple[str, float]], theirs: list[tuple[str, float]], without: str
 ) -> None:
-    """From each time that is told to just before the next one the same lacks, where nothing comes."""
+    """Between two of these times the same channels are missing if no data arrives."""
     (mine, now), (other, later) = fed(steps, without), fed(theirs)
     mine.moved_ns, other.moved_ns = round(now * S), other.channels.trades_ns
-    others = [Other(other, 0, gives_trades=True)]
+    others = [OtherSource(other, 0, gives_trades=True)]
     pauses = [pause for each in (mine, other) if (pause := each.channels.pause_ns) is not None]
     first = round(max(now, later) * S)
-    told = {at for at in turning_points(mine, pauses, 0, LIMITS, CHANNELS) if at > first}
+    told = {at for at in recheck_times(mine, pauses, 0, LIMITS, CHANNELS) if at > first}
     times = [first, *sorted(told), first + 10**6 * S]
 
     for since, until in pairwise(times):
-        assert lacks(mine, others, since, 0, LIMITS, CHANNELS) == lacks(
+        assert missing_channels(mine, others, since, 0, LIMITS, CHANNELS) == missing_channels(
             mine, others, until - 1, 0, LIMITS, CHANNELS
         )
 
 
-def test_a_source_that_lacks_is_left_and_returned_to() -> None:
-    """It serves again `failback_after` its own trades came back; until then the one that gives all serves."""
+def test_failover_and_failback_of_an_incomplete_source() -> None:
+    """It serves again `failback_after` its trades resumed; until then the complete source serves."""
     world = World({"btcusdt": ("one", "two")})
     world.live("one", "two")
     served = []
@@ -129,8 +131,8 @@ def test_a_source_that_lacks_is_left_and_returned_to() -> None:
     assert served[95:] == ["one"] * 25
 
 
-def test_where_all_lack_the_one_that_lacks_least_serves() -> None:
-    """No trades are worse than no 24 h figures."""
+def test_if_all_are_incomplete_the_most_complete_one_serves() -> None:
+    """Missing trades are worse than missing 24 h figures."""
     world = World({"btcusdt": ("one", "two")})
     world.live("one", "two")
     for second in range(60):
@@ -145,4 +147,4 @@ def test_where_all_lack_the_one_that_lacks_least_serves() -> None:
         world.decide()
 
     assert world.serving() == "two"
-    assert world.failover.why_lacking("two", "btcusdt") == "two: no 24 h figures although it is traded"
+    assert world.failover.missing_at("two", "btcusdt") == "two: no 24 h figures although it is traded"

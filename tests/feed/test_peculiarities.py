@@ -1,4 +1,4 @@
-"""What venues demand beyond data: tokens, greetings, answers, repairs, several connections, to be asked."""
+"""Peculiarities of venues: tokens, greetings, pings, losses, several connections, polling."""
 
 from __future__ import annotations
 
@@ -80,20 +80,20 @@ class Habits:
             await connection.send(json.dumps(frame))
 
     async def trade(self, of: str, number: int) -> None:
-        """Send a trade to whoever subscribed to it."""
+        """Send a trade to all subscribers."""
         for connection, said in self.said.items():
             if {"do": "subscribe", "topic": "trades", "of": of} in said:
                 await self.send(connection, is_a="trade", of=of, number=number, text="9.50", size="1")
 
     def count(self, do: str, **more: object) -> int:
-        """Count what all connections said so."""
+        """Count the connections that sent this."""
         wanted = {"do": do, **more}
         return sum(wanted.items() <= each.items() for said in self.said.values() for each in said)
 
 
 @asynccontextmanager
 async def fed(name: str, *pairs: str, **given: Any) -> AsyncIterator[tuple[Habits, Feed]]:
-    """Run the feed on such a venue alone."""
+    """Run the feed on this venue only."""
     async with Habits().running() as venue:
         options = {"url": f"ws://{venue.address}", "rest_url": f"http://{venue.address}"}
         if name == "asked":
@@ -104,7 +104,7 @@ async def fed(name: str, *pairs: str, **given: Any) -> AsyncIterator[tuple[Habit
 
 
 async def test_token_headers_and_greeting_open_each_connection() -> None:
-    """The token is fetched anew for each connection; the greeting goes out before any subscription."""
+    """The token is fetched for each connection; the greeting is sent before any subscription."""
     async with fed("habits", "btcusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
         first = venue.said[venue.connections[0]][:2]
@@ -117,7 +117,7 @@ async def test_token_headers_and_greeting_open_each_connection() -> None:
 
 
 async def test_its_own_ping_is_answered_and_ours_does_not_wait_for_silence() -> None:
-    """A ping is answered at once; while data comes all the time, our pings go out as often as they must."""
+    """The venue's pings are answered at once; with `always`, our pings are sent even while data arrives."""
     async with fed("habits", "btcusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
         for number in range(1, 1_000):
@@ -133,7 +133,7 @@ async def test_its_own_ping_is_answered_and_ours_does_not_wait_for_silence() -> 
 
 
 async def test_silence_after_our_ping_ends_the_connection() -> None:
-    """Also where pings go out always, one that nothing follows is the end."""
+    """Also with `always`, an unanswered ping ends the connection."""
     async with fed("habits", "btcusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
         mute = venue.connections[0]
@@ -144,8 +144,8 @@ async def test_silence_after_our_ping_ends_the_connection() -> None:
         assert "no answer to a ping" in str(feed.composition.loop.sources["habits"].last_error)
 
 
-async def test_what_was_lost_is_asked_for_anew_and_nothing_else() -> None:
-    """A reader that misses a number has its one topic given up and subscribed again."""
+async def test_only_the_lost_topic_is_resubscribed() -> None:
+    """If a reader misses a number, that topic is unsubscribed and subscribed again."""
     async with fed("habits", "btcusdt", "ethusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
         for number in (1, 2, 4):
@@ -161,7 +161,7 @@ async def test_what_was_lost_is_asked_for_anew_and_nothing_else() -> None:
 
 
 async def test_order_of_arrival_is_an_order() -> None:
-    """Frames without any number are taken in the order in which they come."""
+    """Frames without any number are ordered by arrival."""
     async with fed("habits", "btcusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
         for bid in ("1.5", "1.4", "1.50"):
@@ -174,7 +174,7 @@ async def test_order_of_arrival_is_an_order() -> None:
         await until(lambda: newest() == "1.50")
 
 
-async def test_a_venue_in_maintenance_serves_nothing_until_it_says_so() -> None:
+async def test_a_venue_in_maintenance_serves_nothing_until_it_ends() -> None:
     """Its word is the reason of each of its instruments."""
     async with fed("habits", "btcusdt", "ethusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
@@ -190,7 +190,7 @@ async def test_a_venue_in_maintenance_serves_nothing_until_it_says_so() -> None:
 
 
 async def test_frames_as_large_as_the_handler_allows() -> None:
-    """A frame of 3 MiB is read; one beyond the handler's bound ends the connection, and the next goes on."""
+    """A frame of 3 MiB is read; one beyond the handler's limit ends the connection."""
     async with fed("habits", "btcusdt", stale_after=60) as (venue, feed):
         await until(lambda: feed.state("habits") == "connected")
         await venue.send(venue.connections[0], is_a="book", text="x" * 3 * 1024 * 1024)
@@ -203,8 +203,8 @@ async def test_frames_as_large_as_the_handler_allows() -> None:
         assert connections == 1
 
 
-async def test_instruments_are_shared_out_over_connections() -> None:
-    """Each connection has its share; one that is lost takes only its own instruments with it."""
+async def test_instruments_are_split_over_connections() -> None:
+    """Each connection has a part; a lost one affects only its own."""
     async with fed("habits", *PAIRS, stale_after=60) as (venue, feed):
         source = feed.composition.loop.sources["habits"]
         assert isinstance(source, SplitSource)
@@ -228,8 +228,8 @@ async def test_instruments_are_shared_out_over_connections() -> None:
         assert feed.serving("btcusdt") == "habits"
 
 
-async def test_a_venue_that_is_asked() -> None:
-    """One question for all of its instruments, again and again; a failure is a loss with its reason."""
+async def test_a_polled_venue() -> None:
+    """One request for all of its instruments, repeatedly; a failure is a loss with its reason."""
     async with fed("asked", "btcusdt", "ethusdt") as (venue, feed):
         venue.newest = [{"id": "BTC-USDT", "n": 1, "bid": "5.10", "ask": "5.20"}]
         await until(lambda: feed.serving("btcusdt") == "asked")
@@ -250,5 +250,5 @@ async def test_a_venue_that_is_asked() -> None:
 
 @pytest.mark.parametrize("name", ["habits", "asked"])
 def test_both_kinds_are_loaded_by_what_they_define(name: str) -> None:
-    """No list names them."""
+    """There is no list of handlers."""
     assert load_source(name, FOLDER, {}).name == name

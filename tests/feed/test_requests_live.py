@@ -1,4 +1,4 @@
-"""Refusals and long requests on real sockets: nothing is decided for good, nobody is blamed for another."""
+"""Refusals and long requests on real sockets: nothing is permanent, and only the refused symbol is blamed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def given(feed: Feed, source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
-async def test_no_request_is_longer_than_venues_read(fake: type[FakeBinance]) -> None:
-    """A hundred pairs, asked for and taken back, come up in requests of at most 4,000 bytes."""
+async def test_no_request_exceeds_the_limit(fake: type[FakeBinance]) -> None:
+    """A hundred pairs are subscribed and unsubscribed in requests of at most 4,000 bytes."""
     symbols = [f"longname{number:03}usdt" for number in range(100)]
     async with fake(symbols, rate=1.0) as venue, running(venue, pairs=",".join(symbols)) as feed:
         await until(lambda: all(feed.received(venue.name, symbol) for symbol in symbols), 30 * SCALE)
@@ -39,7 +39,7 @@ async def test_no_request_is_longer_than_venues_read(fake: type[FakeBinance]) ->
 async def test_a_request_refused_as_a_whole_is_halved(
     fake: type[FakeBinance], fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An echo names nobody, nor does a bare sentence: the one to blame is found, the others come up."""
+    """If a refusal names no symbol, the batch is halved until the culprit is found; others are subscribed."""
     async with fake(SYMBOLS) as venue:
         await venue.fault(fault, "ethusdt")
         async with running(venue) as feed:
@@ -52,10 +52,10 @@ async def test_a_request_refused_as_a_whole_is_halved(
 
 
 @pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
-async def test_a_busy_venue_blames_nobody_and_is_asked_soon(
+async def test_a_busy_venue_is_retried_soon(
     fake: type[FakeBinance], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it cannot take now it is asked for again within seconds, and nothing is shown as refused."""
+    """A temporarily refused request is repeated within seconds, and nothing is shown as refused."""
     async with fake(SYMBOLS) as venue:
         await venue.fault("busy-ack")
         async with running(venue, stale_after=60) as feed:
@@ -69,8 +69,8 @@ async def test_a_busy_venue_blames_nobody_and_is_asked_soon(
 
 
 @pytest.mark.parametrize("fake", [FakeBinance, FakeOKX])
-async def test_a_refused_pair_is_asked_for_again(fake: type[FakeBinance]) -> None:
-    """It comes up once the venue takes it; until then it is said when it will be asked for again."""
+async def test_a_refused_pair_is_requested_again(fake: type[FakeBinance]) -> None:
+    """It is subscribed once the venue accepts it; until then the time of the next request is shown."""
     begun_ms = time.time() * 1000
     async with fake(SYMBOLS) as venue:
         await venue.fault("error-ack", "ethusdt")
@@ -85,23 +85,23 @@ async def test_a_refused_pair_is_asked_for_again(fake: type[FakeBinance]) -> Non
             assert line.refused == {}
 
 
-async def test_what_the_list_shows_anew_is_asked_for_at_once() -> None:
-    """A pair that was not listed at the start comes up when the list has it, whatever was decided before."""
+async def test_a_newly_listed_pair_is_subscribed_at_once() -> None:
+    """A pair that was not listed at the start is subscribed once it is listed, even if it was refused."""
     async with FakeBinance(["btcusdt", "ethusdt"]) as venue:
         await venue.fault("error-ack", "ethusdt")
         async with running(venue, pairs="btcusdt,ethusdt") as feed:
             line = feed.composition.loop.sources["binance"]
             await until(lambda: "ethusdt" in line.refused and line.listing.rules)
-            line.listing._note("ethusdt", "not listed")
+            line.listing._record("ethusdt", "not listed")
             await venue.fault("none")
-            line.listing.take({f"{each}usdt": Listed(each, each, "USDT") for each in ("btc", "eth")})
+            line.listing.update({f"{each}usdt": Listed(each, each, "USDT") for each in ("btc", "eth")})
             await until(lambda: feed.received("binance", "ethusdt"))
 
             assert line.refused == {}
 
 
 async def test_every_refusal_is_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With the venue's own sentence, and not once for each half and channel."""
+    """With the venue's own text, and not once for each half and channel."""
     async with FakeOKX(SYMBOLS) as venue:
         await venue.fault("error-ack", "ethusdt")
         async with running(venue) as feed:

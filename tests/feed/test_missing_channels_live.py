@@ -1,4 +1,4 @@
-"""One channel that gives nothing usable while the others go on, on real sockets."""
+"""One channel without usable data while the others continue, on real sockets."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ON_ONE_CHANNEL = [
 
 
 @pytest.mark.parametrize(("fault", "reason"), ON_ONE_CHANNEL)
-async def test_channel_without_use_moves_the_instrument(
+async def test_a_missing_channel_moves_the_instrument(
     fault: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is asked for again, the instrument moves to the venue that gives all of it, and a line says so."""
+    """It is resubscribed, the instrument moves to the complete venue, and this is logged."""
     async with two_venues() as (binance, _okx, feed):
         await binance.fault(fault, "ethusdt")
         await until(lambda: feed.serving("ethusdt") == "okx", 15 * SCALE)
@@ -40,25 +40,25 @@ async def test_channel_without_use_moves_the_instrument(
         assert [(record.source, record.symbols) for record in lines] == [("binance", "ethusdt")]  # type: ignore[attr-defined]
 
 
-async def test_lonely_venue_goes_on_with_what_it_gives() -> None:
-    """Where nobody else carries the instrument its prices go on, and the lack is said until it is over."""
+async def test_an_incomplete_venue_without_alternative_continues() -> None:
+    """Its prices continue, and the missing channel is shown until it resumes."""
     async with FakeOKX(SYMBOLS) as okx, running(okx) as feed:
         await until(lambda: feed.served() == {"okx"})
         watch = feed.composition.failover.watch
         feed.changes.clear()
         await okx.fault("silent:trade", "ethusdt")
-        await until(lambda: watch.why("okx", "ethusdt"), 15 * SCALE)
-        why = feed.composition.failover.why_lacking("okx", "ethusdt")
+        await until(lambda: watch.describe("okx", "ethusdt"), 15 * SCALE)
+        why = feed.composition.failover.missing_at("okx", "ethusdt")
         await okx.fault("none")
-        await until(lambda: not watch.lacking)
+        await until(lambda: not watch.missing)
 
         assert why == "okx: no trades although it is traded"
         assert feed.changes == []
 
 
 @pytest.mark.parametrize("rate", [20.0, 2.0])
-async def test_calm_is_no_lack(rate: float) -> None:
-    """Venues that give all they have lack nothing, at any pace, also where nothing is traded."""
+async def test_a_quiet_venue_misses_nothing(rate: float) -> None:
+    """No channel of complete venues is missing, at any pace, even if nothing is traded."""
     async with (
         FakeBinance(SYMBOLS, rate=rate) as binance,
         FakeOKX(SYMBOLS, rate=20.0) as okx,
@@ -71,4 +71,4 @@ async def test_calm_is_no_lack(rate: float) -> None:
         # Longer than `stale_after`, shorter than what may be called silence: 30 pauses of OKX are 6 s.
         await until(lambda: time.monotonic() - begun > STALE_S + 2)
 
-        assert feed.composition.failover.watch.lacking == {}
+        assert feed.composition.failover.watch.missing == {}

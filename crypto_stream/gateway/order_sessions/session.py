@@ -16,19 +16,9 @@ from crypto_stream.gateway.order_sessions.limits import Client, SessionHost
 from crypto_stream.gateway.order_sessions.market_data import Subscription
 from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, Pending, PendingCommand
 from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
-from crypto_stream.orders.wire import replies
+from crypto_stream.orders.wire import messages, replies
 from crypto_stream.orders.wire.fields import Form, RequestId
-from crypto_stream.orders.wire.messages import (
-    BadRequestError,
-    ClientRequest,
-    GetOrders,
-    GetTrades,
-    Identify,
-    PlaceOrder,
-    Subscribe,
-    Unsubscribe,
-    read,
-)
+from crypto_stream.orders.wire.messages import BadRequestError, ClientRequest, Identify, PlaceOrder
 from crypto_stream.orders.wire.replies import Style
 
 # Bytes that may be queued for a client that does not read; beyond that it is cut off. Its reports remain
@@ -104,7 +94,7 @@ class OrderSession(WebSocket):
         try:
             if isinstance(message, bytes):
                 raise BadRequestError("binary", "messages must be text, not binary")
-            request, request_id, camel = read(message, host.find, extended=self.style.extended)
+            request, request_id, camel = messages.read(message, host.find, extended=self.style.extended)
         except BadRequestError as bad:
             code, reason, request_id, camel = bad.code, str(bad), bad.request_id, bad.camel
         if camel is not None and camel != self.style.camel:
@@ -114,9 +104,9 @@ class OrderSession(WebSocket):
             self._slow_down(request_id)
         elif request is None:
             self.refuse(code, reason, request_id)
-        elif isinstance(request, Subscribe):
+        elif isinstance(request, messages.Subscribe):
             self._subscribe(request, request_id)
-        elif isinstance(request, Unsubscribe):
+        elif isinstance(request, messages.Unsubscribe):
             self._unsubscribe(request, request_id)
         elif isinstance(request, Identify):
             self._identify(request, request_id, first=first)
@@ -137,16 +127,16 @@ class OrderSession(WebSocket):
         if not host.up:
             self.refuse("engine_unreachable", "the engine cannot be reached: nothing was done", request_id)
             return
-        is_list = isinstance(request, GetOrders | GetTrades)
+        is_list = isinstance(request, messages.GetOrders | messages.GetTrades)
         if is_list and self._pending.lists_full():
             text = f"at most {MAX_LISTS} lists may be pending on one connection"
             self.refuse(_RATE_LIMITED, text, request_id)
             return
-        form = request.form if isinstance(request, GetTrades) else None
+        form = request.form if isinstance(request, messages.GetTrades) else None
         ref = self._pending.add(request_id, host.clock(), form, is_list=is_list)
         if isinstance(request, PlaceOrder):
             self._forms[request.ticket.symbol] = request.form
-        elif form is not None and isinstance(request, GetTrades) and request.symbol is not None:
+        elif form is not None and isinstance(request, messages.GetTrades) and request.symbol is not None:
             self._forms[request.symbol] = form
         host.ask(command(self.number, ref, request))
         if self._pending.full():
@@ -168,7 +158,7 @@ class OrderSession(WebSocket):
         if self._host.up:
             self.attach()
 
-    def _subscribe(self, request: Subscribe, request_id: RequestId) -> None:
+    def _subscribe(self, request: messages.Subscribe, request_id: RequestId) -> None:
         market, most = self._host.market, self._host.limits.subscriptions
         if existing := market.find(self.number, request.symbol):
             text = f"instrument {self._host.name(request.symbol)} is already subscribed, as {existing.id}"
@@ -185,7 +175,7 @@ class OrderSession(WebSocket):
             self._send(replies.success(self.style, added.id, request_id))
             market.send_first(added)
 
-    def _unsubscribe(self, request: Unsubscribe, request_id: RequestId) -> None:
+    def _unsubscribe(self, request: messages.Unsubscribe, request_id: RequestId) -> None:
         ended = self._subscriptions.pop(request.subscription_id, None)
         if ended is None:
             text = f"subscription_id {request.subscription_id}: this connection has no such subscription"

@@ -323,7 +323,8 @@ def test_after_a_full_disk_every_bar_is_in_the_file_or_in_the_gap(tmp_path: Path
     missing = sorted(set(range(0, 10_000_000, 1000)) - set(times))
     assert writer.lost == len(missing) > 0
     assert times == sorted(times)
-    assert [(gap.from_, gap.to) for gap in gaps] == [(missing[0], missing[-1] + 1000)]
+    # Some may be written in between: a database that is opened again finds room in its old log.
+    assert [time for gap in gaps for time in range(gap.from_, gap.to or gap.from_, 1000)] == missing
 
 
 def test_a_locked_file_gets_every_bar_when_it_is_unlocked(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Logs that nobody can fill: neither a client, nor trouble that lasts."""
+"""Rate-limited logging: neither clients nor a lasting problem can flood the log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LineBudget:
 class TroubleLog:
     """Log once that something does not work, and once that it works again.
 
-    `reason` says why it does not work now, None: it does.
+    `reason` is the current problem; None while there is none.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class TroubleLog:
         self._each_reason = each_reason
 
     def fails(self, reason: str) -> None:
-        """Take why it does not work."""
+        """Report a failure."""
         if self.reason is None or (self._each_reason and reason != self.reason):
             self._log.log(self._level, self._fails, extra={"reason": reason})
         self.reason = reason
 
     def works(self, **details: object) -> None:
-        """Take that it works; `details` are logged where it did not."""
+        """Report success; log `details` if it failed before."""
         if self.reason is not None and self._works is not None:
             self._log.info(self._works, extra=details)
         self.reason = None

@@ -43,7 +43,7 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
 
     def on_serving() -> None:
         gateways = f"; {settings.workers} gateways" if settings.workers > 1 else ""
-        about = f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; Ctrl-C ends it"
+        about = f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; press Ctrl-C to stop"
         echo(f"Crypto Stream {__version__} serves {web} ({about})")
         _log.info("serving", extra={"address": web})
         notifier.ready(f"serves {web}")
@@ -83,7 +83,7 @@ def become_engine(settings: Settings, echo: Callable[[str], None]) -> None:
     """Replace this process by the engine."""
     load_sources(settings)
     inherited = _inherited("engine", settings)
-    echo(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); Ctrl-C ends it")
+    echo(f"Crypto Stream {__version__} engine (sources {', '.join(settings.sources)}); press Ctrl-C to stop")
     _become("engine", inherited)
 
 
@@ -94,7 +94,7 @@ def become_gateway(settings: Settings, echo: Callable[[str], None]) -> None:
     inherited = _inherited("gateway", settings.model_copy(update={"workers": 1}), listener)
     web = addresses.web_address(listener)
     orphans.publish_address(settings.data_dir, web)
-    echo(f"Crypto Stream {__version__} gateway at {web}; Ctrl-C ends it")
+    echo(f"Crypto Stream {__version__} gateway at {web}; press Ctrl-C to stop")
     _become("gateway", inherited)
 
 

@@ -1,4 +1,4 @@
-"""The wall clock as the whole program tells it."""
+"""The wall clock, read in one place."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class _Fault(Struct):
 
 
 class _Unwrapped(_Fault):
-    """A frame without the `stream` wrapper; its fields tell what it is."""
+    """A frame without the `stream` wrapper; its fields show its type."""
 
     e: str | None = None
     u: Raw = Raw()

@@ -159,7 +159,7 @@ def list_orders(*, as_csv: bool, **owner: Any) -> int:
 @order.command()
 @_with_owner
 def watch(**owner: Any) -> int:
-    """Print changes of your orders, beginning with those since you last watched. Ctrl-C ends it."""
+    """Print changes of your orders, beginning with those since you last watched. press Ctrl-C to stop."""
     from crypto_stream.cli import order_lines
 
     async def work(orders: OrderClient) -> int:
@@ -169,7 +169,7 @@ def watch(**owner: Any) -> int:
                 click.echo(order_lines.event(report))
         return 0
 
-    click.echo("Watching your orders; Ctrl-C ends it.", err=True)
+    click.echo("Watching your orders; press Ctrl-C to stop.", err=True)
     try:
         return _run(work, **owner)
     except KeyboardInterrupt:

@@ -166,14 +166,14 @@ def sources(settings: Settings) -> None:
 def _carried(symbols: list[str]) -> str:
     if not symbols:  # a venue
         return "the pairs of the settings"
-    return ", ".join(symbols if len(symbols) < 6 else [*symbols[:2], f"… {len(symbols)} in all", symbols[-1]])
+    return ", ".join(symbols if len(symbols) < 6 else [*symbols[:2], f"… {len(symbols)} in total", symbols[-1]])
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @with_settings
 def record(settings: Settings, file: Path) -> int:
-    """Record the raw frames of the configured sources to FILE; replay:VENUE:FILE plays them back."""
+    """Record the raw frames of one venue (--sources NAME) to FILE; replay:VENUE:FILE plays them back."""
     from crypto_stream import logs
     from crypto_stream.engine.run import record as record_frames
 
@@ -229,7 +229,7 @@ def token(data_dir: Path | None) -> None:
 @click.argument("symbols", nargs=-1)
 @url_option
 def watch(symbols: tuple[str, ...], url: str | None) -> None:
-    """Show live quotes of a running gateway, by default of all instruments. Ctrl-C ends it."""
+    """Show live quotes of a running gateway, by default of all instruments. press Ctrl-C to stop."""
     client = _client(url)
     try:
         if sys.stdout.isatty():

@@ -58,7 +58,7 @@ def restore(folder: Path, data_dir: Path | None) -> None:
         sizes, aside = put_back(place, folder)
     _print_sizes("restored", sizes)
     if aside is not None:
-        click.echo(f"What was there before is kept in {aside}")
+        click.echo(f"The previous files were moved to {aside}")
 
 
 def _print_sizes(done: str, sizes: Mapping[str, int]) -> None:

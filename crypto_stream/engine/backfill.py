@@ -21,7 +21,7 @@ _INTERVALS = ("1h", "1m")
 _PAUSE_S = 0.25  # between two requests: a tenth of the rate that venues allow
 _RETRY_S = 600.0
 _MAX_CLOCK_PAUSES = 20  # to wait until a venue's clock is known
-# After this many failed instruments in a row the venue is given up until the next retry.
+# After this many failed instruments in a row the venue is skipped until the next retry.
 _MAX_FAILURES = 5
 _BLOCKED = frozenset({403, 418, 429, 451})
 
@@ -64,7 +64,7 @@ async def _backfill_from(
                 if counts[-_MAX_FAILURES:] == [None] * _MAX_FAILURES:
                     break
     except httpx.HTTPError as error:  # concerns the venue, not one instrument
-        log.info("no older bars", extra={"source": source.name, "reason": str(error) or repr(error)})
+        log.info("older bars not available", extra={"source": source.name, "reason": str(error) or repr(error)})
     if count := sum(each or 0 for each in counts):
         log.info("older bars fetched", extra={"source": source.name, "bars": count})
 
@@ -91,7 +91,7 @@ async def _backfill_one(
     except (httpx.HTTPError, MalformedFrame) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _BLOCKED:
             raise
-        log.info("no older bars", extra={**extra, "reason": str(error) or repr(error)})
+        log.info("older bars not available", extra={**extra, "reason": str(error) or repr(error)})
     except Exception:  # a bug in a handler must not stop the engine
         log.exception("error in a handler", extra=extra)
     await asyncio.sleep(_PAUSE_S)

@@ -1,1 +1,1 @@
-"""From venues to events: connections, their life, and the choice which source serves an instrument."""
+"""From venues to events: the life cycle of connections, and the choice of the source that serves each instrument."""

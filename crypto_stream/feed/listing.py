@@ -71,7 +71,7 @@ class Listing:
                         pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
                 log.info(
-                    "no instrument list", extra={"source": source.name, "reason": str(error) or repr(error)}
+                    "instrument list not available", extra={"source": source.name, "reason": str(error) or repr(error)}
                 )
                 pause = self._retry_s
             except Exception:  # a bug in a handler; its feed continues without the list
@@ -131,7 +131,7 @@ class Listing:
             return Rules(**{name: _canonical(text) for name, text in asdict(given).items()})
         except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
             extra = {"source": self._source.name, "symbol": symbol, "reason": str(error) or repr(error)}
-            log.warning("rules for orders not understood", extra=extra)
+            log.warning("order rules could not be parsed", extra=extra)
             return Rules()
 
 

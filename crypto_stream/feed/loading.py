@@ -112,8 +112,8 @@ _KINDS_WITH_ARGUMENT: Mapping[str, Callable[[str, Settings], Source]] = {"replay
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
     """Raise SettingError if a setting belongs to no handler."""
     known = known_handlers(folder)
-    has_argument = (f"{name}_{option}" for name, given in options.items() for option in given)
-    for full_name in has_argument:
+    full_names = (f"{name}_{option}" for name, given in options.items() for option in given)
+    for full_name in full_names:
         if not any(full_name.startswith(f"{handler}_") for handler in known):
             near = difflib.get_close_matches(full_name, OPTIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"handlers: {', '.join(known)}"

@@ -24,7 +24,7 @@ _TEMPORARY = re.compile(
     r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
     re.IGNORECASE,
 )
-_UNNAMED = "the venue's id of it is not known yet"
+_UNNAMED = "its venue id is not known yet"
 
 _Make = Callable[[Sequence[Wanted]], list[Request]]
 

@@ -56,7 +56,7 @@ class EngineioSessions:
         return self._address_limit.full(address)
 
     def begin_poll(self, sid: str) -> None:
-        """Note that a poll begins, and end a poll that is still open: its client must have given it up."""
+        """Note that a poll begins, and end a poll that is still open: its client must have abandoned it."""
         if sid not in self._addresses:
             return
         self._unpolled.discard(sid)

@@ -114,7 +114,7 @@ class Sender:
         ack_id = packets.ack_id_of(text)
         if ack_id is not None:
             reason = (
-                f"at most {events.rate} messages a second per viewer (viewer_rate): this one was not done"
+                f"at most {events.rate} messages a second per viewer (viewer_rate): this message was not processed"
             )
             self._acknowledge(ack_id, refusal("rate_limited", reason))
         return False

@@ -60,7 +60,7 @@ _STATUS_CHANGED_S = 0.25
 _TICK_S = 0.25
 _BEAT_S = 1.0
 # Seconds to close all viewers' connections, and to finish pending responses, before the process ends.
-_GOODBYE_S = 0.5
+_CLOSE_TIMEOUT_S = 0.5
 _RESPONSES_S = 2.0
 
 
@@ -240,7 +240,7 @@ class Gateway:
 
     def _has_clients(self, after_s: float) -> bool:
         """Say whether to wait for clients that are still connected, or whose request is being served."""
-        if after_s < _GOODBYE_S and (self._delivery.viewers or self._orders.busy()):
+        if after_s < _CLOSE_TIMEOUT_S and (self._delivery.viewers or self._orders.busy()):
             return True
         return after_s < _RESPONSES_S and self._context.connections.busy
 

@@ -155,7 +155,7 @@ class Stream:
     def _broken(self, error: Exception) -> dict[str, Any]:
         if self._throttle.due(type(error).__name__):
             log.error("a viewer's event failed", exc_info=error)
-        return refusal("internal_error", "the gateway failed; this is its fault, not yours")
+        return refusal("internal_error", "internal error in the gateway")
 
 
 class Watcher:

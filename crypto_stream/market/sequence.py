@@ -64,7 +64,7 @@ class TradeSequence:
     """Classify trades by id; unlike quotes, trades that arrive out of order are still wanted, once each.
 
     "newer": greater than all ids before, or the first of a restarted numbering. "late": not seen before.
-    "old": seen before, or too old to tell.
+    "old": seen before, or too old to know.
     """
 
     __slots__ = ("_heap", "_known", "_sequence")

@@ -32,25 +32,25 @@ class LookupLimiter:
         self._in_progress: dict[str, Counter[Recipient]] = {}
         self._waiting: dict[str, deque[tuple[Recipient, Lookup]]] = {}
 
-    def submit(self, reader: Recipient, lookup: Lookup) -> None:
+    def submit(self, recipient: Recipient, lookup: Lookup) -> None:
         """Begin a lookup now or once others are done."""
-        self._waiting.setdefault(reader.gateway, deque()).append((reader, lookup))
-        self._begin_next(reader.gateway)
+        self._waiting.setdefault(recipient.gateway, deque()).append((recipient, lookup))
+        self._begin_next(recipient.gateway)
 
-    def done(self, reader: Recipient) -> None:
+    def done(self, recipient: Recipient) -> None:
         """Record that a lookup of this session is done, and begin the next one."""
-        in_progress = self._in_progress.get(reader.gateway)
-        if in_progress is not None and in_progress[reader]:
-            in_progress[reader] -= 1
-            if not in_progress[reader]:
-                del in_progress[reader]
-            self._begin_next(reader.gateway)
+        in_progress = self._in_progress.get(recipient.gateway)
+        if in_progress is not None and in_progress[recipient]:
+            in_progress[recipient] -= 1
+            if not in_progress[recipient]:
+                del in_progress[recipient]
+            self._begin_next(recipient.gateway)
 
-    def session_ended(self, reader: Recipient) -> None:
+    def session_ended(self, recipient: Recipient) -> None:
         """Discard the waiting lookups of a session that has ended."""
-        if in_progress := self._in_progress.get(reader.gateway):
-            in_progress.pop(reader, None)
-        self._begin_next(reader.gateway)
+        if in_progress := self._in_progress.get(recipient.gateway):
+            in_progress.pop(recipient, None)
+        self._begin_next(recipient.gateway)
 
     def remove_waiting(self) -> list[Lookup]:
         """Remove and return all lookups that have not begun."""
@@ -61,9 +61,9 @@ class LookupLimiter:
         in_progress = self._in_progress.setdefault(gateway, Counter())
         queue = self._waiting.get(gateway, deque())
         while queue and (queue[0][0].gone or in_progress.total() < self._limit):
-            reader, lookup = queue.popleft()
-            if not reader.gone:
-                in_progress[reader] += 1
+            recipient, lookup = queue.popleft()
+            if not recipient.gone:
+                in_progress[recipient] += 1
                 self._begin(lookup)
         if not queue:
             self._waiting.pop(gateway, None)

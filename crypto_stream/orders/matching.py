@@ -19,7 +19,7 @@ from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.transitions import leaves
 
 # A queue is purged when it contains more ended orders than this, and more than active ones.
-_LEAST_DEAD = 64
+_MIN_ENDED = 64
 
 
 class ActiveOrder(msgspec.Struct, gc=False):
@@ -130,7 +130,7 @@ class _Queue:
     def __init__(self, side: Side) -> None:
         self._buys = side is Side.BUY
         self._heap: list[tuple[Decimal, int, int, ActiveOrder]] = []
-        self._dead = 0
+        self._ended = 0
 
     def add(self, active: ActiveOrder, price: Decimal) -> None:
         order = active.order
@@ -145,16 +145,16 @@ class _Queue:
             if active.remaining:
                 return active
             heappop(heap)
-            self._dead -= not active.queued
+            self._ended -= not active.queued
         return None
 
     def drop_one(self) -> None:
-        """Count one that has ended; what is dead never outnumbers what waits for long."""
-        self._dead += 1
-        if self._dead > _LEAST_DEAD and self._dead * 2 > len(self._heap):
+        """Count an ended order; purge the queue once ended orders outnumber waiting ones."""
+        self._ended += 1
+        if self._ended > _MIN_ENDED and self._ended * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[3].remaining]
             heapify(self._heap)
-            self._dead = 0
+            self._ended = 0
 
     def __len__(self) -> int:
         return sum(1 for entry in self._heap if entry[3].remaining)

@@ -253,8 +253,8 @@ class Orders:
         self._store.used(owner.name)
         self._read_on(state, session, owner.received)
 
-    def _cut_slow(self, reader: Recipient) -> None:
-        if (session := self._sessions.get((reader.gateway, reader.number))) is not None:
+    def _cut_slow(self, recipient: Recipient) -> None:
+        if (session := self._sessions.get((recipient.gateway, recipient.number))) is not None:
             self._cut(
                 session,
                 "too_slow",

@@ -190,8 +190,8 @@ class State:
         ready()
 
     def _add_active(self, owner: Owner, order: Order) -> ActiveOrder:
-        remaining = owner.active[order.order_id] = active_order(order)
-        return remaining
+        active = owner.active[order.order_id] = active_order(order)
+        return active
 
     def _decide(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:

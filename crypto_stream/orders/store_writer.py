@@ -230,15 +230,15 @@ class StoreWriter:
             self._seqs.clear()
         names = [_name(one) for one in pending]
         given = [name for name in names if name is not None]
-        remaining = self._store.existing(given) if given else {}
+        known = self._store.existing(given) if given else {}
         stored: list[Stored] = []
         for one, name in zip(pending, names, strict=True):
-            if name is not None and name in remaining:
-                stored.append(Stored(one, remaining[name], known=True))
+            if name is not None and name in known:
+                stored.append(Stored(one, known[name], known=True))
                 continue
             report = replace(one.report, seq=self._seq(one.report.order.owner))
             if name is not None:
-                remaining[name] = report
+                known[name] = report
             stored.append(Stored(one, report, known=False))
         return stored
 

@@ -171,7 +171,7 @@ class WriterThread(Generic[_Item]):
                     if not self._recover(error):
                         return
         except Exception:  # the engine continues without storage, and reports that
-            log.exception("no longer stored, internal error", extra={"what": self._thread.name})
+            log.exception("writer thread failed, nothing more is stored", extra={"what": self._thread.name})
             self.trouble, self._in_progress = ENDED, 0
             self._store.failed(UnusableError(ENDED), fatal=True)
         finally:

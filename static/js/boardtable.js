@@ -33,7 +33,7 @@ class Board {
   #sorting;
   #filter;
   #live;
-  #ask = painter(() => this.#paint());
+  #schedulePaint = painter(() => this.#paint());
 
   /** Keep the table live until the page is closed. @param {HTMLTableElement} table */
   constructor(table) {
@@ -53,7 +53,7 @@ class Board {
     addEventListener('visibilitychange', () => document.hidden || this.#fetch());
     setInterval(() => {
       this.#second = true;
-      this.#ask();
+      this.#schedulePaint();
     }, 1_000);
   }
 
@@ -63,12 +63,12 @@ class Board {
       {
         quotes: (symbols) => {
           for (const symbol of symbols) if (this.#rows.has(symbol)) this.#changed.add(symbol);
-          if (this.#changed.size) this.#ask();
+          if (this.#changed.size) this.#schedulePaint();
         },
         replaced: () => {
           this.#everything = true;
           this.#fetch();
-          this.#ask();
+          this.#schedulePaint();
         },
         link: (_, reason) => this.#status.link(this.#live, reason),
         hello: ({ symbols, sources }) => {
@@ -121,7 +121,7 @@ class Board {
       this.#sparks.replace((await response.json()).sparks);
       for (const row of this.#rows.values()) row.undrawn = true;
       this.#second = true;
-      this.#ask();
+      this.#schedulePaint();
     } catch {
       // Until the retry succeeds, the sparklines show live prices only.
       setTimeout(() => {
@@ -141,7 +141,7 @@ class Board {
           if (row && isIntersecting) row.undrawn = true;
         }
         this.#second = true;
-        this.#ask();
+        this.#schedulePaint();
       },
       { rootMargin: '100px' },
     );

@@ -136,7 +136,7 @@ function note() {
   noted = quote;
 }
 
-const ask = painter(() => {
+const schedulePaint = painter(() => {
   const quote = live.quotes.get(symbol);
   paintPrice(quote);
   paintFigures(quote);
@@ -149,7 +149,7 @@ const ask = painter(() => {
 
 const changed = () => {
   note();
-  ask();
+  schedulePaint();
 };
 
 const live = new Live(
@@ -166,20 +166,20 @@ const live = new Live(
     link(link, reason) {
       refusal = reason;
       showLink(link, live.verdict);
-      ask();
+      schedulePaint();
     },
     venues(rows) {
       if (rows.symbol !== symbol) return;
       venues = rows;
       venueTable.update(rows);
-      ask();
+      schedulePaint();
     },
     candles(candles) {
       panel?.take(candles);
     },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
-      ask();
+      schedulePaint();
     },
   },
 );
@@ -211,7 +211,7 @@ requestAnimationFrame(() => setTimeout(showChart));
 async function showChart() {
   try {
     panel = new (await import('./chartpanel.js')).ChartPanel(symbol, choice, digits);
-    ask();
+    schedulePaint();
   } catch {
     write(node('chart-note'), 'The chart could not be loaded. Reload the page.');
     return;

@@ -55,11 +55,11 @@ const why = { symbol: '', reason: '', asked: -Infinity };
 const live = new Live(
   { symbols: first ? [first] : 'all', interval_ms: 250, delta: true, candles: null, venues: false },
   {
-    quotes: () => ask(),
-    replaced: () => ask(),
+    quotes: () => schedulePaint(),
+    replaced: () => schedulePaint(),
     link(_, reason) {
       refusal = reason;
-      ask();
+      schedulePaint();
     },
     hello({ symbols }, restarted) {
       reloadIfOthers(new Set([...instruments.values()].map(({ symbol }) => symbol)), symbols);
@@ -73,20 +73,20 @@ const account = startAccount((id) => {
   table.clear();
   positions?.update([]);
   link.switchAccount(id);
-  ask();
+  schedulePaint();
 });
 
 const link = new OrderLink(account, {
   state(state) {
     trouble = ''; // it was that of another connection
     if (state === 'live') sync();
-    ask();
+    schedulePaint();
   },
   report: (report) => hear(report),
   refused(_, reason) {
     trouble = reason;
     later();
-    ask();
+    schedulePaint();
   },
 });
 
@@ -127,7 +127,7 @@ async function askReason(symbol) {
     .catch(() => null);
   // An error response has a detail, and replaces the earlier reason.
   if (why.symbol === symbol) why.reason = found?.reason ?? found?.detail ?? '';
-  ask();
+  schedulePaint();
 }
 
 /** Request everything again, once at a time; resolves to whether it succeeded. */
@@ -159,7 +159,7 @@ async function list() {
     later();
     return false;
   } finally {
-    ask();
+    schedulePaint();
   }
 }
 
@@ -175,7 +175,7 @@ function askPositions() {
     }
     positions?.update(answer.positions);
     follow();
-    ask();
+    schedulePaint();
   }, POSITIONS_MS);
 }
 
@@ -183,7 +183,7 @@ function askPositions() {
 function hear(report) {
   const order = orders.report(report);
   table.refresh();
-  ask();
+  schedulePaint();
   const what = words(order, describe(order).name);
   if (report.exec_type === 'trade') {
     askPositions();
@@ -223,7 +223,7 @@ function showState() {
   if (text) announce(text);
 }
 
-const ask = painter(() => {
+const schedulePaint = painter(() => {
   showState();
   ticket.paint();
   cancelling.paint();

@@ -65,7 +65,7 @@ function summary() {
   return [`All is well: every source ${used.length < system.sources.length ? 'in use ' : ''}is live.`, 'good'];
 }
 
-const ask = painter(() => {
+const schedulePaint = painter(() => {
   if (system) {
     cards.update(system.sources);
     timeline.paint(system.switches, system.starts);
@@ -117,7 +117,7 @@ async function fetchSources() {
   if (!response?.ok) return;
   system = /** @type {SystemState} */ (await response.json());
   live.judge(system.verdict, system.time);
-  ask();
+  schedulePaint();
 }
 
 async function fetchGateways() {
@@ -142,7 +142,7 @@ const live = new Live(
       const text = link === 'live' || link === 'connecting' ? '' : `${describeLink(link, live.verdict)[1]} ${reason}`.trim();
       showBanner(node('banner'), text && !live.heard ? `${text} This page may be out of date.` : text);
       fetchSources();
-      ask();
+      schedulePaint();
     },
     hello(hello) {
       write(node('version'), /** @type {any} */ (hello).version);

@@ -92,21 +92,21 @@ export function startVenueView() {
   const all = new Set((place.dataset.symbols ?? '').split(' ').filter(Boolean));
   new Filter(place);
 
-  const ask = painter(() => {
+  const schedulePaint = painter(() => {
     for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.heard);
     changed.clear();
     for (const pair of pairs.values()) pair.paintAges();
   });
   const everything = () => {
     for (const symbol of pairs.keys()) changed.add(symbol);
-    ask();
+    schedulePaint();
   };
   const live = new Live(
     { symbols: [...pairs.keys()], interval_ms: 250, delta: true, candles: null, venues: pairs.size > 0 },
     {
       quotes(symbols) {
         for (const symbol of symbols) changed.add(symbol);
-        ask();
+        schedulePaint();
       },
       replaced: everything,
       link(_, reason) {
@@ -121,7 +121,7 @@ export function startVenueView() {
       venues(venues) {
         pairs.get(venues.symbol)?.update(venues);
         changed.add(venues.symbol);
-        ask();
+        schedulePaint();
       },
     },
   );

@@ -190,7 +190,7 @@ def test_a_command_works_as_it_stands(served: Clone, command: str) -> None:
 
 @pytest.mark.parametrize("command", sorted(ENDLESS))
 def test_a_command_that_goes_on_shows_something(served: Clone, command: str) -> None:
-    """Its first line comes by itself; Ctrl-C ends it."""
+    """Its first line comes by itself; press Ctrl-C to stop."""
     with served.running(command, r"\n") as printed:
         assert "Error" not in printed
 

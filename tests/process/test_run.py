@@ -245,7 +245,7 @@ async def test_the_commands_reach_a_running_program(tmp_path: Path) -> None:
 
 
 async def test_watch_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
-    """`watch` prints a line for each change of the symbols asked for; Ctrl-C ends it quietly."""
+    """`watch` prints a line for each change of the symbols asked for; press Ctrl-C to stop quietly."""
     (tmp_path / "watch").mkdir()
     with _serving(tmp_path) as running:
         watching = ["-m", "crypto_stream", "watch", "TICKER-00", "--url", await address(running)]

@@ -47,7 +47,7 @@ class PartialMessages:
             oldest = next(iter(self._sizes))
             self.total -= self._sizes.pop(oldest)
             self._ended["unfinished_message"] += 1
-            oldest.end(CloseCode.POLICY_VIOLATION, "a message was not finished, and others need the room")
+            oldest.end(CloseCode.POLICY_VIOLATION, "an incomplete message was dropped to free memory")
             oldest.cut()
 
 

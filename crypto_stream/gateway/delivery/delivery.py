@@ -59,7 +59,7 @@ class Delivery:
         self._lock = threading.Lock()
 
     def add(self, viewer: Viewer) -> None:
-        """Take a new viewer; it gets nothing before it was hello_sent."""
+        """Take a new viewer; it gets nothing before `hello`."""
         self.viewers[viewer.id] = viewer
 
     def send_hello(self, viewer: Viewer) -> None:
@@ -137,7 +137,7 @@ class Delivery:
                 if soon or now_in is None or now_in.subscription.interval_ms == interval_ms:
                     self._catch_up(viewer)
         if channels:
-            self._yield_control()  # a busy bus is read without pause: nothing else would run
+            self._yield_control()  # reading a busy bus would starve everything else
 
     def restart(self) -> None:
         """Send every viewer `hello` and a snapshot, because the data set or the instruments have changed."""

@@ -20,10 +20,10 @@ _KINDS = {"1": CLOSE, "2": PING, "3": PONG, "4": MESSAGE, "5": UPGRADE}
 # Type, namespace, id of the requested acknowledgement; the rest is JSON.
 _SHAPE = re.compile(r"([0-9])(?:(/[^,?]{0,200})(?:\?[^,]{0,200})?(?:,|\Z))?([0-9]{0,15})(?![0-9])")
 _WHY_NOT = {
-    "3": "nothing was sent that asks for an acknowledgement",
+    "3": "no acknowledgement was requested",
     "4": "only the server sends connection errors",
-    "5": "no event takes binary data",
-    "6": "no event takes binary data",
+    "5": "events do not accept binary data",
+    "6": "events do not accept binary data",
 }
 
 
@@ -53,10 +53,10 @@ class SocketioPacket(NamedTuple):
 def read(message: str | bytes) -> Packet:
     """Parse one Engine.IO packet; PacketError if no client sends such a packet."""
     if isinstance(message, bytes):
-        raise PacketError("binary messages are not taken", CloseCode.UNSUPPORTED_DATA)
+        raise PacketError("binary messages are not accepted", CloseCode.UNSUPPORTED_DATA)
     kind = _KINDS.get(message[:1])
     if kind is None:
-        raise PacketError("this is no Engine.IO packet of a client")
+        raise PacketError("not a valid Engine.IO packet")
     return Packet(kind, data=message[1:])
 
 
@@ -75,10 +75,10 @@ def read_message(text: str) -> SocketioPacket:
     """Parse one Socket.IO packet; PacketError if it cannot be acknowledged with an error instead."""
     shape = _SHAPE.match(text)
     if shape is None:
-        raise PacketError("this is no Socket.IO packet")
+        raise PacketError("not a valid Socket.IO packet")
     kind, namespace, digits = shape.groups()
     if kind not in (CONNECT, DISCONNECT, EVENT):
-        raise PacketError(_WHY_NOT.get(kind, "this is no Socket.IO packet"))
+        raise PacketError(_WHY_NOT.get(kind, "not a valid Socket.IO packet"))
     ack_id = int(digits) if digits else None
     data, broken = _json(text[shape.end() :])
     if broken and (ack_id is None or kind != EVENT):

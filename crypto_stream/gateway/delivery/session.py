@@ -211,7 +211,7 @@ class ViewerSession(WebSocket):
         elif self._probed and packet.packet_type == UPGRADE and not connection.closed:
             self._take_over()
         else:
-            raise PacketError("this is no upgrade")
+            raise PacketError("not a valid upgrade packet")
 
     def _take_over(self) -> None:
         """Replace the session's queue, and send what is queued in it."""

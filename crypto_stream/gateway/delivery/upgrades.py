@@ -104,7 +104,7 @@ class EngineioUpgrade:
     def _upgrade(
         self, connection: Any, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> tuple[bytes, ...]:
-        """Respond to the handshake with a tuple: engine.io would take a list for packets."""
+        """Respond to the handshake with a tuple: engine.io would treat a list as packets."""
         response = self._respond(connection, environ)
         if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
             if not connection.connected:  # the session would stay open until its first ping

@@ -202,7 +202,7 @@ class WebSocket(SocketWriter):
         """Slow down a client that sends many pings or fragments; close it if there are too many."""
         seconds = self._assembly.count_non_message()
         if seconds is None:
-            self.end(CloseCode.POLICY_VIOLATION, "too many frames that are no message")
+            self.end(CloseCode.POLICY_VIOLATION, "too many control frames")
         else:
             self.delay_reading(seconds)
 

@@ -66,7 +66,7 @@ class Acceptor:
             while self._accept() and time.perf_counter() < until:
                 pass
         except Exception:
-            log.exception("a connection could not be taken")
+            log.exception("a connection could not be accepted")
 
     def _accept(self) -> bool:
         """Accept one connection; return whether another one may follow."""

@@ -50,7 +50,7 @@ class Chunks:
         if self._remaining > 2 or len(buffer) - at < 2:
             return 0
         if buffer[at : at + 2] != b"\r\n":
-            raise bad_request("A chunk must be as long as it says, and end in CR LF.")
+            raise bad_request("A chunk must have its stated size and end in CR LF.")
         self._remaining = 0
         return 2
 
@@ -59,7 +59,7 @@ class Chunks:
         end = buffer.find(b"\n", at, at + _MAX_LINE)
         if end < 0:
             if len(buffer) - at >= _MAX_LINE:
-                raise bad_request(f"A chunk's first line and a trailer may have {_MAX_LINE} bytes.")
+                raise bad_request(f"The first line of a chunk, or a trailer, may have at most {_MAX_LINE} bytes.")
             return 0
         if buffer[end - 1 : end] != b"\r" or end == at:
             raise bad_request("The lines of a body in chunks must end in CR LF.")
@@ -85,4 +85,4 @@ class Chunks:
             return
         self._trailers += len(line)
         if not _TRAILER.fullmatch(line) or self._trailers > _MAX_TRAILERS:
-            raise bad_request(f"Trailers must be header lines, {_MAX_TRAILERS} bytes in all.")
+            raise bad_request(f"Trailers must be header lines, {_MAX_TRAILERS} bytes in total.")

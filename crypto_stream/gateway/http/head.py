@@ -61,9 +61,9 @@ def bad_request(
 def too_large(*, line: bool) -> BadRequestError:
     """Make the refusal of a request line, or else of header fields, beyond the limits."""
     if line:
-        text = f"The request line may have {MAX_LINE} bytes."
+        text = f"The request line may have at most {MAX_LINE} bytes."
         return bad_request(text, "uri_too_long", HTTPStatus.REQUEST_URI_TOO_LONG)
-    text = f"A header field may have {MAX_LINE} bytes, all together {MAX_HEAD} and {_MAX_FIELDS} fields."
+    text = f"A header field may have at most {MAX_LINE} bytes; all of them {MAX_HEAD} bytes and {_MAX_FIELDS} fields."
     return bad_request(text, "header_too_large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
 
@@ -79,9 +79,9 @@ def read_head(data: bytes) -> Head:
     given = _given_once(fields)
     host = given.get(b"host")
     if host is None and version != b"HTTP/1.0":
-        raise bad_request("A Host header field is needed.")
+        raise bad_request("A Host header field is required.")
     if host is not None and not _HOST.fullmatch(host):
-        raise bad_request("The Host must be a name or address, with a port at most.")
+        raise bad_request("The Host must be a name or address, optionally followed by a port.")
     length, chunked = _body(version, given)
     if authority is not None:
         fields = [(b"Host", authority), *(one for one in fields if one[0].lower() != b"host")]
@@ -102,16 +102,16 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None]:
         raise bad_request("A request begins with: METHOD /path HTTP/1.1")
     method, target, major, minor = found.groups()
     if major != b"1":
-        text = "HTTP/1.1 and HTTP/1.0 are spoken here."
+        text = "Only HTTP/1.0 and HTTP/1.1 are supported."
         raise bad_request(text, "http_version_not_supported", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == b"CONNECT":
-        raise bad_request("This is no proxy.", "method_not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
+        raise bad_request("This server is not a proxy.", "method_not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
     authority = None
     if absolute := _ABSOLUTE.fullmatch(target):
         authority, target = absolute.groups()
         if not _HOST.fullmatch(authority):
             raise bad_request(
-                "The host of the request target must be a name or address, with a port at most."
+                "The host of the request target must be a name or address, optionally followed by a port."
             )
         target = target if target.startswith(b"/") else b"/" + target
     if not target.startswith(b"/"):
@@ -138,7 +138,7 @@ def _given_once(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         lower = name.lower()
         if lower in _ONCE:
             if lower in given:
-                raise bad_request(f"{name.decode('latin-1')} may be given once.")
+                raise bad_request(f"{name.decode('latin-1')} must not be repeated.")
             given[lower] = value
     return given
 
@@ -150,9 +150,9 @@ def _body(version: bytes, given: dict[bytes, bytes]) -> tuple[int, bool]:
         if length is not None:
             raise bad_request("Content-Length and Transfer-Encoding may not be given together.")
         if version == b"HTTP/1.0":
-            raise bad_request("HTTP/1.0 knows no Transfer-Encoding.")
+            raise bad_request("Transfer-Encoding is not allowed in HTTP/1.0.")
         if coding.lower() != b"chunked":
-            text = "The only Transfer-Encoding taken is: chunked"
+            text = "The only supported Transfer-Encoding is chunked."
             raise bad_request(text, "not_implemented", HTTPStatus.NOT_IMPLEMENTED)
     if length is not None and not _LENGTH.fullmatch(length):
         raise bad_request("Content-Length must be one number of decimal digits.")

@@ -148,7 +148,7 @@ class NewConnection(_socket.socket):
         self.end()
 
     def detach_descriptor(self) -> int:
-        """Give up ownership of the descriptor and return it."""
+        """Release the descriptor and return it."""
         self._entry.remove()
         return self.detach()
 

@@ -115,7 +115,7 @@ class RequestReader:
 
     def _without_body(self, head: Head, length: int) -> Request:
         if not head.takes_body:
-            text = "A request that needs no body may not have such a large one."
+            text = "The body is too large for a request of this method."
             raise bad_request(text, "request_entity_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         kept = [one for one in head.fields if not one.lower().startswith(b"connection:")]
         ends = (b"Content-Length: %d" % length, b"Connection: close")

@@ -186,7 +186,7 @@ class OrderSession(WebSocket):
 
     def _slow_down(self, request_id: RequestId) -> None:
         rate = self._host.limits.rate
-        text = f"at most {rate} messages a second (order_rate): this one was not done"
+        text = f"at most {rate} messages a second (order_rate): this message was not processed"
         self.refuse(_RATE_LIMITED, text, request_id)
         self.delay_reading(self._rate_limit.pause_s())
         if self._rate_limit.abusive():

@@ -63,7 +63,7 @@ class EngineMetrics(Collector):
     def _engine(self) -> Iterator[Metric]:
         mirror = self._mirror
         yield _gauge("engine_up", "1 while the engine can be reached.", int(mirror.alive))
-        yield _gauge("seq", "Sequence number of the newest published change in this engine run.", mirror.seq)
+        yield _gauge("seq", "Sequence number of the newest published change.", mirror.seq)
         if mirror.lag_ms is not None:
             yield _gauge("engine_lag_seconds", "Event-loop lag of the engine.", mirror.lag_ms / 1000)
         stale = sum(quote.stale for quote in mirror.quotes.values())
@@ -95,8 +95,8 @@ class EngineMetrics(Collector):
         yield _total("orders_filled", "Orders filled completely.", counts.filled)
         yield _total("orders_cancelled", "Orders cancelled.", counts.cancelled)
         yield _total("orders_rejected", "Orders rejected after they had been accepted.", counts.rejected)
-        yield _gauge("order_news_waiting_bytes", "Order events queued for gateways.", counts.waiting)
-        yield _total("order_news_cuts", "Gateway connections cut because of their backlog.", counts.cuts)
+        yield _gauge("order_news_waiting_bytes", "Bytes of order messages queued for gateways.", counts.waiting)
+        yield _total("order_news_cuts", "Order sessions disconnected because too much was queued for them.", counts.cuts)
         yield SummaryMetricFamily(
             f"{_P}order_commit_seconds",
             "Time to commit a batch of orders and reports to disk.",

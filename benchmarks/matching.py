@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.stock import stock
-from crypto_stream.bus.orders import Attach, Command, Happened, OrderNews, Place, Received
+from crypto_stream.bus.orders import Attach, Command, OrderMessages, Place, Received, Reported
 from crypto_stream.market.orders import ExecType, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import LoopClock
@@ -95,11 +95,11 @@ class Bench:
             self.quotes[quote.symbol] = quote
         self.service.quoted(quotes)
 
-    def _on_news(self, gateway: str, news: OrderNews) -> bool:
+    def _on_news(self, gateway: str, messages: OrderMessages) -> bool:
         """Act as a gateway and its clients: acknowledge reports, and replace orders that were filled."""
         commands: list[Command] = []
-        for told in news.news:
-            if not isinstance(told, Happened):
+        for told in messages.messages:
+            if not isinstance(told, Reported):
                 self.failed += 1
                 continue
             report = told.report

@@ -135,7 +135,7 @@ class Settings(BaseModel):
         (),
         description="Networks of proxies whose X-Forwarded-For is trusted (max_per_address and the log).",
     )
-    patience: float = Field(
+    slow_client_timeout: float = Field(
         30.0, gt=0, le=86_400, description="Seconds that a client may fail to read before it is disconnected."
     )
     viewer_rate: int = Field(

@@ -43,7 +43,9 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
 
     def on_serving() -> None:
         gateways = f"; {settings.workers} gateways" if settings.workers > 1 else ""
-        about = f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; press Ctrl-C to stop"
+        about = (
+            f"sources {', '.join(settings.sources)}{gateways}; log {settings.log_file}; press Ctrl-C to stop"
+        )
         echo(f"Crypto Stream {__version__} serves {web} ({about})")
         _log.info("serving", extra={"address": web})
         notifier.ready(f"serves {web}")

@@ -131,7 +131,9 @@ class Supervisor:
             child.restart_at = now
         else:
             delay = child.delay_restart(now)
-            _log.warning("%s ended unexpectedly", child.name, extra={"status": cause, "next_start_in_s": delay})
+            _log.warning(
+                "%s ended unexpectedly", child.name, extra={"status": cause, "next_start_in_s": delay}
+            )
 
     def _report_serving(self) -> None:
         if self._on_serving is not None and all(child.ever_served for child in self._children):

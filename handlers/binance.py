@@ -373,7 +373,7 @@ _READERS: dict[str, Callable[[_Instruments, bytes | Raw], Event]] = {
 def _not_subscribed(venue_id: str) -> Ignored:
     if not venue_id:
         raise ValueError("no symbol")
-    return Ignored("not_asked")
+    return Ignored("not_subscribed")
 
 
 def _read_response(message: _Unwrapped) -> Event:

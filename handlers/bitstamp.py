@@ -179,7 +179,7 @@ class Reader:
         if read is None:
             return [Ignored((kind or push.event or "unknown")[:40])]
         instrument = self._instruments.get(named)
-        return [Ignored("not_asked") if instrument is None else read(instrument, push.data)]
+        return [Ignored("not_subscribed") if instrument is None else read(instrument, push.data)]
 
     def _read_response(self, push: _Push, named: str) -> Event:
         """Parse a response, or the request to reconnect; errors do not name the channel.

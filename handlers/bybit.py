@@ -209,7 +209,7 @@ class Reader:
             return [Ignored(name[:40] or push.topic[:40])]
         instrument = self._instruments.get(venue_id)
         if instrument is None:
-            return [Ignored("not_asked")]
+            return [Ignored("not_subscribed")]
         return read(instrument, push) or [Ignored(name)]
 
     def _requests(self, operation: str, wanted: Sequence[Wanted]) -> list[Request]:

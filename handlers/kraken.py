@@ -228,14 +228,14 @@ class Reader:
             if instrument := self._instruments.get(item.symbol):
                 events += _read_ticker(instrument, item)
             else:
-                events.append(Ignored("not_asked"))
+                events.append(Ignored("not_subscribed"))
         return events
 
     def _read_trades(self, data: Raw) -> list[Event]:
         return [
             _read_trade(instrument, item)
             if (instrument := self._instruments.get(item.symbol))
-            else Ignored("not_asked")
+            else Ignored("not_subscribed")
             for item in _trades(data)
         ]
 

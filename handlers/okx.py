@@ -202,7 +202,7 @@ class Reader:
         arg = push.arg
         instrument = self._instruments.get(arg.instId)
         if instrument is None:
-            return [Ignored("not_asked" if arg.instId else arg.channel[:40])]
+            return [Ignored("not_subscribed" if arg.instId else arg.channel[:40])]
         if arg.channel not in _READERS:
             return [Ignored(arg.channel[:40])]
         items, read = _READERS[arg.channel]

@@ -20,7 +20,7 @@ from crypto_stream.bus.messages import (
     ToGateway,
     TopicUpdate,
 )
-from crypto_stream.bus.orders import OrderNews
+from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.errors import BusError
 from crypto_stream.market.quotes import Quote
 
@@ -43,7 +43,7 @@ _COMPACT: dict[type, type[_Quotes | _Snapshot]] = {Quotes: _Quotes, Snapshot: _S
 _WHOLE: dict[type, type[Quotes | Snapshot]] = {_Quotes: Quotes, _Snapshot: Snapshot}
 _encoder = msgspec.msgpack.Encoder()
 _to_gateway = msgspec.msgpack.Decoder(
-    _Quotes | _Snapshot | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderNews
+    _Quotes | _Snapshot | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderMessages
 )
 _to_engine = msgspec.msgpack.Decoder(ToEngine)
 

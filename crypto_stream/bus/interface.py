@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from crypto_stream.bus.messages import RequestBody, Snapshot, ToGateway
-from crypto_stream.bus.orders import Command, OrderCommands, OrderNews
+from crypto_stream.bus.orders import Command, OrderCommands, OrderMessages
 
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a longer message means that the peer is broken
 SILENCE_S = 5.0  # after this long without the engine's heartbeat (one per second) prices are no longer live
@@ -26,8 +26,8 @@ class EnginePort(Protocol):
     async def keep_socket(self) -> None:
         """Keep the bus reachable until cancelled."""
 
-    def send_orders(self, gateway: str, news: OrderNews) -> bool:
-        """Queue order news for one gateway, never skipped; if False, wait for `Backend.drained`."""
+    def send_orders(self, gateway: str, messages: OrderMessages) -> bool:
+        """Queue order messages for one gateway, never skipped; if False, wait for `Backend.drained`."""
 
 
 class Backend(Protocol):
@@ -43,7 +43,7 @@ class Backend(Protocol):
         """Execute order commands of one gateway's sessions; results are sent by `EnginePort.send_orders`."""
 
     def drained(self, gateway: str) -> None:
-        """Continue sending order news to a gateway, which has read everything so far."""
+        """Continue sending order messages to a gateway, which has read everything so far."""
 
     def left(self, gateway: str) -> None:
         """Forget the sessions of a disconnected gateway and what it watched."""

@@ -15,8 +15,8 @@ from crypto_stream.addresses import make_private_folder
 from crypto_stream.bus.codec import decode_to_engine, encode_value
 from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import Backend
-from crypto_stream.bus.messages import Answer, GetHistory, Request, ToGateway
-from crypto_stream.bus.orders import OrderCommands, OrderNews
+from crypto_stream.bus.messages import Answer, BusRequest, GetHistory, ToGateway
+from crypto_stream.bus.orders import OrderCommands, OrderMessages
 from crypto_stream.errors import BusError, RefusedError, UsageError
 from crypto_stream.log_throttle import TroubleLog
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 # With more unsent bytes than this a gateway gets no state messages, but a Snapshot once it has caught up.
 _MAX_UNSENT_STATE = 4 * 1024 * 1024
-# With more unsent bytes than this, order news, which are never skipped, are held back by their sender.
+# With more unsent bytes than this, order messages, which are never skipped, are held back by their sender.
 _MAX_UNSENT_ORDERS = 1024 * 1024
 # Concurrent requests per gateway; beyond that requests for history are refused. They are not left in the
 # socket, since an order could be waiting behind them.
@@ -39,9 +39,9 @@ class LocalEnginePort:
     """The engine's end: serves gateways on a Unix socket. Use as `async with`.
 
     Each gateway's unsent bytes are bounded: beyond the bound, state is skipped and replaced by one Snapshot
-    once the gateway has caught up. Answers are never skipped, nor are order news: beyond `max_unsent` bytes
-    their sender holds them back. A gateway's messages are read at once, however many of its requests are
-    being processed.
+    once the gateway has caught up. Answers are never skipped, nor are order messages: beyond `max_unsent`
+    bytes their sender holds them back. A gateway's messages are read at once, however many of its requests
+    are being processed.
     """
 
     def __init__(self, path: Path, backend: Backend, max_unsent: int = _MAX_UNSENT_ORDERS) -> None:
@@ -112,10 +112,10 @@ class LocalEnginePort:
         if link := self._links.get(gateway):
             link.push(encode_frame(message))
 
-    def send_orders(self, gateway: str, news: OrderNews) -> bool:
-        """Queue order news for one gateway, never skipped; if False, send no more before it has drained."""
+    def send_orders(self, gateway: str, messages: OrderMessages) -> bool:
+        """Queue order messages for one gateway, never skipped; if False, stop until it has drained."""
         link = self._links.get(gateway)
-        return link is None or link.send_orders(encode_frame(news))
+        return link is None or link.send_orders(encode_frame(messages))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -151,7 +151,7 @@ class LocalEnginePort:
         splitter = Splitter()
         running = 0
 
-        async def respond(request: Request) -> None:
+        async def respond(request: BusRequest) -> None:
             nonlocal running
             running += 1
             try:
@@ -167,7 +167,7 @@ class LocalEnginePort:
                     continue
                 tasks.create_task(respond(message))
 
-    async def _answer(self, name: str, request: Request, overloaded: bool) -> Answer:
+    async def _answer(self, name: str, request: BusRequest, overloaded: bool) -> Answer:
         try:
             if overloaded and isinstance(request.body, GetHistory):
                 raise RefusedError("busy", "too many requests for history at once")

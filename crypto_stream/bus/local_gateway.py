@@ -16,7 +16,7 @@ from crypto_stream.backoff import Backoff
 from crypto_stream.bus.codec import decode_to_gateway
 from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import SILENCE_S
-from crypto_stream.bus.messages import Answer, Request, RequestBody, ToGateway
+from crypto_stream.bus.messages import Answer, BusRequest, RequestBody, ToGateway
 from crypto_stream.bus.orders import OrderCommands
 from crypto_stream.errors import BusError, RefusedError
 
@@ -71,7 +71,7 @@ class LocalGatewayPort:
         number = next(self._ids)
         self._pending[number] = pending
         try:
-            self._send(encode_frame(Request(number, body, timeout_s)))
+            self._send(encode_frame(BusRequest(number, body, timeout_s)))
             if not pending.done.wait(timeout_s):
                 raise BusError(f"the engine did not answer within {timeout_s:g} s")
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crypto_stream.bus.orders import OrderCommands, OrderNews
+from crypto_stream.bus.orders import OrderCommands, OrderMessages
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
@@ -48,8 +48,8 @@ class Quotes(msgspec.Struct, frozen=True, array_like=True, tag="quotes"):
 class OrderCounts(msgspec.Struct, frozen=True):
     """The number of active orders, and totals since the engine was started.
 
-    `commit_s` is the total duration of `commits`, `waiting` the bytes of order news queued for gateways, and
-    `cuts` the number of sessions ended because their queue was too long.
+    `commit_s` is the total duration of `commits`, `waiting` the bytes of order messages queued for gateways,
+    and `cuts` the number of sessions ended because their queue was too long.
     """
 
     active: int
@@ -230,7 +230,7 @@ class RemoveOwner(msgspec.Struct, frozen=True, array_like=True, tag="remove_owne
 RequestBody = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
 
 
-class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
+class BusRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     """A gateway's request; `id` increases per connection; after `within_s` the answer is no longer wanted."""
 
     id: int
@@ -238,5 +238,5 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     within_s: float = 5.0
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderNews
-ToEngine = Request | OrderCommands
+ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderMessages
+ToEngine = BusRequest | OrderCommands

@@ -1,4 +1,4 @@
-"""The messages of the bus about orders: commands to the engine, `Told` back; neither is ever dropped.
+"""The bus messages about orders: commands to the engine, `SessionMessage` back; neither is ever dropped.
 
 `session` is a gateway's number of a client session, unique within one connection of the bus. If that
 connection breaks, the outcome of unanswered commands is unknown, and the gateway attaches its sessions again.
@@ -32,7 +32,7 @@ class Detach(msgspec.Struct, frozen=True, array_like=True, tag="detach"):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, tag="place"):
-    """Place an order; answered with its first `Happened`, or `Failed`."""
+    """Place an order; answered with its first `Reported`, or `Failed`."""
 
     session: int
     ref: int
@@ -40,7 +40,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True, tag="place"):
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
-    """Cancel an order; answered with the `Happened` that reports it, or `Failed`."""
+    """Cancel an order; answered with the `Reported` that reports it, or `Failed`."""
 
     session: int
     ref: int
@@ -48,14 +48,14 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
 
 
 class ListOrders(msgspec.Struct, frozen=True, array_like=True, tag="list_orders"):
-    """Get the owner's orders: all active ones and the newest 1,000 others; answered with `Listed`."""
+    """Get the owner's orders: all active ones and the newest 1,000 others; answered with `OrdersListed`."""
 
     session: int
     ref: int
 
 
 class ListTrades(msgspec.Struct, frozen=True, array_like=True, tag="list_trades"):
-    """Get the owner's newest 1,000 trades in one instrument, and all positions; answered with `Traded`.
+    """Get the owner's newest 1,000 trades in one instrument, and all positions; answered with `TradesListed`.
 
     With `symbol` None: positions only.
     """
@@ -75,7 +75,7 @@ class Received(msgspec.Struct, frozen=True, array_like=True, tag="received"):
 Command = Attach | Detach | Place | Cancel | ListOrders | ListTrades | Received
 
 
-class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
+class Reported(msgspec.Struct, frozen=True, array_like=True, tag="reported"):
     """One report for one session; `ref` is the command that caused it, 0 if that was none of this session.
 
     `store` identifies the database of orders: in another one `seq` starts from 1 again.
@@ -96,7 +96,7 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
     reason: str
 
 
-class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
+class OrdersListed(msgspec.Struct, frozen=True, array_like=True, tag="orders_listed"):
     """The owner's orders, oldest first."""
 
     session: int
@@ -104,7 +104,7 @@ class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
     orders: list[Order]
 
 
-class Traded(msgspec.Struct, frozen=True, array_like=True, tag="traded"):
+class TradesListed(msgspec.Struct, frozen=True, array_like=True, tag="trades_listed"):
     """The owner's trades, oldest first, and its positions in all instruments it ever traded."""
 
     session: int
@@ -122,7 +122,7 @@ class Cut(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
     ref: int = 0
 
 
-Told = Happened | Failed | Listed | Traded | Cut
+SessionMessage = Reported | Failed | OrdersListed | TradesListed | Cut
 
 
 class OrderCommands(msgspec.Struct, frozen=True, array_like=True, tag="order_commands"):
@@ -131,7 +131,7 @@ class OrderCommands(msgspec.Struct, frozen=True, array_like=True, tag="order_com
     commands: list[Command]
 
 
-class OrderNews(msgspec.Struct, frozen=True, array_like=True, tag="order_news"):
+class OrderMessages(msgspec.Struct, frozen=True, array_like=True, tag="order_messages"):
     """Messages for sessions of one gateway, in their order."""
 
-    news: list[Told]
+    messages: list[SessionMessage]

@@ -166,7 +166,9 @@ def sources(settings: Settings) -> None:
 def _carried(symbols: list[str]) -> str:
     if not symbols:  # a venue
         return "the pairs of the settings"
-    return ", ".join(symbols if len(symbols) < 6 else [*symbols[:2], f"… {len(symbols)} in total", symbols[-1]])
+    return ", ".join(
+        symbols if len(symbols) < 6 else [*symbols[:2], f"… {len(symbols)} in total", symbols[-1]]
+    )
 
 
 @cli.command()

@@ -19,7 +19,7 @@ from websockets.http11 import Response
 
 from crypto_stream.backoff import Backoff
 from crypto_stream.client.errors import UnreachableError
-from crypto_stream.client.messages import Answer, Request, Update, decode, encode
+from crypto_stream.client.messages import Answer, RequestKind, Update, decode, encode
 from crypto_stream.proxies import proxy_for
 
 _LOG = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class ReconnectingConnection:
             except UnreachableError as error:
                 _LOG.debug("%s", error)
 
-    async def request(self, request: Request, message: Mapping[str, Any]) -> Answered:
+    async def request(self, request: RequestKind, message: Mapping[str, Any]) -> Answered:
         """Send a request and return its answer; if the connection ends first, resend it on the next one."""
         resent = False
         while True:

@@ -17,7 +17,7 @@ from crypto_stream.market.orders import ExecType, Kind, Side, Status, TimeInForc
 _EXACT = Context(prec=200)  # enough for the sums of all trades in an instrument
 
 
-class Request(IntEnum):
+class RequestKind(IntEnum):
     """The messages that a client sends; the numbers are those of the wire protocol."""
 
     SUBSCRIBE = 1
@@ -221,7 +221,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-def encode(request: Request, message: Mapping[str, Any]) -> str:
+def encode(request: RequestKind, message: Mapping[str, Any]) -> str:
     """Encode a message as a text frame; values of None are omitted, decimals have no exponent."""
     given = {key: _without_exponent(value) for key, value in message.items() if value is not None}
     return msgspec.json.encode({"messageType": int(request), "message": given}).decode()

@@ -20,7 +20,7 @@ from crypto_stream.client.messages import (
     OrdersList,
     Position,
     Report,
-    Request,
+    RequestKind,
     Success,
     Trade,
     TradesList,
@@ -113,12 +113,12 @@ class OrderClient:
             "client_order_id": own_id,
             "outcome": outcome,
         }
-        answer, _ = await self._exchange(Request.PLACE, message, own_id)
+        answer, _ = await self._exchange(RequestKind.PLACE, message, own_id)
         return _expect(answer, Report, own_id).order
 
     async def cancel(self, order_id: str) -> Order:
         """Cancel an active order and return it; OrderError `not_active` names the state of any other."""
-        answer, resent = await self._exchange(Request.CANCEL, {"order_id": order_id})
+        answer, resent = await self._exchange(RequestKind.CANCEL, {"order_id": order_id})
         if resent and isinstance(answer, Error) and answer.code == "not_active":
             # The first attempt may have succeeded, although its answer was lost.
             for order in await self.orders():
@@ -128,19 +128,19 @@ class OrderClient:
 
     async def orders(self) -> list[Order]:
         """Return all active orders and the newest 1,000 others, oldest first."""
-        return (await self._request(Request.GET_ORDERS, {}, OrdersList)).orders
+        return (await self._request(RequestKind.GET_ORDERS, {}, OrdersList)).orders
 
     async def trades(self, instrument: str) -> list[Trade]:
         """Return the newest 1,000 trades in one instrument, oldest first."""
-        return (await self._request(Request.GET_TRADES, {"instrument": instrument}, TradesList)).trades
+        return (await self._request(RequestKind.GET_TRADES, {"instrument": instrument}, TradesList)).trades
 
     async def positions(self) -> list[Position]:
         """Return the positions in all instruments ever traded."""
-        return (await self._request(Request.GET_TRADES, {}, TradesList)).positions
+        return (await self._request(RequestKind.GET_TRADES, {}, TradesList)).positions
 
     async def subscribe(self, instrument: str) -> None:
         """Subscribe to an instrument's quotes, which `quotes` then yields under the name given here."""
-        answer = await self._request(Request.SUBSCRIBE, {"instrument": instrument}, Success)
+        answer = await self._request(RequestKind.SUBSCRIBE, {"instrument": instrument}, Success)
         self._subscriptions[instrument] = answer.subscription_id
 
     async def unsubscribe(self, instrument: str) -> None:
@@ -148,7 +148,7 @@ class OrderClient:
         subscription_id = self._subscriptions.pop(instrument, None)
         if subscription_id is None:
             return
-        answer, _ = await self._exchange(Request.UNSUBSCRIBE, {"subscription_id": subscription_id})
+        answer, _ = await self._exchange(RequestKind.UNSUBSCRIBE, {"subscription_id": subscription_id})
         self._quotes.forget(instrument)
         if not isinstance(answer, Error) or answer.code != "unknown_subscription":  # it ended by itself
             _expect(answer, Success)
@@ -166,13 +166,13 @@ class OrderClient:
         return aiter(self._quotes)
 
     async def _request(
-        self, request: Request, message: Mapping[str, Any], kind: type[_Expected]
+        self, request: RequestKind, message: Mapping[str, Any], kind: type[_Expected]
     ) -> _Expected:
         answer, _ = await self._exchange(request, message)
         return _expect(answer, kind)
 
     async def _exchange(
-        self, request: Request, message: Mapping[str, Any], client_order_id: str | None = None
+        self, request: RequestKind, message: Mapping[str, Any], client_order_id: str | None = None
     ) -> Answered:
         """Return the answer or permanent refusal; after transient refusals retry until the timeout."""
         refused: Error | None = None

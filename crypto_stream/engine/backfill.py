@@ -64,7 +64,9 @@ async def _backfill_from(
                 if counts[-_MAX_FAILURES:] == [None] * _MAX_FAILURES:
                     break
     except httpx.HTTPError as error:  # concerns the venue, not one instrument
-        log.info("older bars not available", extra={"source": source.name, "reason": str(error) or repr(error)})
+        log.info(
+            "older bars not available", extra={"source": source.name, "reason": str(error) or repr(error)}
+        )
     if count := sum(each or 0 for each in counts):
         log.info("older bars fetched", extra={"source": source.name, "bars": count})
 

@@ -32,7 +32,7 @@ from crypto_stream.bus.messages import (
     Watch,
     Watched,
 )
-from crypto_stream.bus.orders import OrderNews
+from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.engine import answers
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.composition import Composition
@@ -61,7 +61,7 @@ AUTO = "auto"
 _NO_RULES = Rules()
 
 MakeOrders = Callable[
-    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[str, OrderNews], bool]], Orders
+    [Mapping[str, Quote], Callable[[str, str], Rules], Callable[[str, OrderMessages], bool]], Orders
 ]
 
 
@@ -73,7 +73,7 @@ class Engine:
     ) -> None:
         """Connect the parts; `port` must be set before anything runs.
 
-        `make_orders` takes the quotes, the rules by source and symbol, and a function that sends order news.
+        `make_orders` takes the quotes, the rules by source and symbol, and what sends order messages.
         """
         self._feed = feed
         self._state = state
@@ -241,8 +241,8 @@ class Engine:
         if self.port:
             self.port.send(gateway, message)
 
-    def _send_orders(self, gateway: str, news: OrderNews) -> bool:
-        return self.port is None or self.port.send_orders(gateway, news)
+    def _send_orders(self, gateway: str, messages: OrderMessages) -> bool:
+        return self.port is None or self.port.send_orders(gateway, messages)
 
     def _publish(self, message: ToGateway) -> None:
         if self.port:

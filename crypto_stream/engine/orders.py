@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from crypto_stream.bus.orders import OrderNews
+from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import LoopClock
@@ -23,7 +23,7 @@ def make_orders(
     settings: Settings,
     quotes: Mapping[str, Quote],
     rules: Callable[[str, str], Rules | None],
-    send: Callable[[str, OrderNews], bool],
+    send: Callable[[str, OrderMessages], bool],
 ) -> Orders:
     """Create the order service for the running event loop; the store is opened by `run_orders`."""
     call_soon = asyncio.get_running_loop().call_soon_threadsafe

@@ -1,1 +1,1 @@
-"""From venues to events: the life cycle of connections, and the choice of the source that serves each instrument."""
+"""From venues to events: the life cycle of connections, and which source serves each instrument."""

@@ -18,7 +18,7 @@ class _Pending:
         self.attempts = attempts
 
 
-class Acknowledgements:
+class SubscriptionReplies:
     """Track each sent request until the venue has acknowledged or refused all of it.
 
     A request is overdue `deadline_ns` after it was sent, and abandoned after `max_attempts`. Data of an

@@ -119,7 +119,7 @@ class Connection:
             due_s = time.monotonic() + every_s
             try:
                 answered = await (
-                    self._ping() if keepalive.text is None else self._ask_for_pong(_text(keepalive))
+                    self._ping() if keepalive.text is None else self._send_text_ping(_text(keepalive))
                 )
             except ConnectionClosed:
                 return  # `read` raises the reason
@@ -137,7 +137,7 @@ class Connection:
         self._frame_s = time.monotonic()
         return True
 
-    async def _ask_for_pong(self, text: str) -> bool:
+    async def _send_text_ping(self, text: str) -> bool:
         before = self._frame_s
         await self._send(text)
         await asyncio.sleep(self._limits.keepalive.every_s)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from crypto_stream.feed.agenda import Agenda
 from crypto_stream.feed.channel_watch import Round
-from crypto_stream.feed.chooser import NOT_CARRIED as NOT_CARRIED
 from crypto_stream.feed.chooser import Candidates, Case, Chooser
 from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.feed.guard import JumpGuard

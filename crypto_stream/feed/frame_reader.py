@@ -53,7 +53,7 @@ class FrameReader:
         """Return what may be applied to the book, perhaps without its price; None if nothing."""
         config = self._config
         if event.instrument.symbol not in self._symbols:
-            config.book.dropped["not_asked"] += 1  # otherwise a venue could fill our memory
+            config.book.dropped["not_subscribed"] += 1  # otherwise a venue could fill our memory
             return None
         if event.key == ARRIVAL:
             self._arrivals = max(self._arrivals + 1, received_ns)

@@ -71,7 +71,8 @@ class Listing:
                         pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
                 log.info(
-                    "instrument list not available", extra={"source": source.name, "reason": str(error) or repr(error)}
+                    "instrument list not available",
+                    extra={"source": source.name, "reason": str(error) or repr(error)},
                 )
                 pause = self._retry_s
             except Exception:  # a bug in a handler; its feed continues without the list

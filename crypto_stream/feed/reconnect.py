@@ -153,7 +153,7 @@ class ReconnectingSource:
             dropped=dict(config.book.dropped),
             refused=dict(self.refused),
             real=sum(not instrument.synthetic for instrument in config.carried),
-            asked_again=self._retry_times(session, now_ns) if session else {},
+            next_retry=self._retry_times(session, now_ns) if session else {},
             left_out=list(config.left_out),
         )
 

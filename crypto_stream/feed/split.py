@@ -117,7 +117,7 @@ class SplitSource:
             retry_at=min(retries, default=None),
             refused=dict(self.refused),
             real=sum(each.real for each in statuses),
-            asked_again=dict(ChainMap(*(each.asked_again for each in statuses))),
+            next_retry=dict(ChainMap(*(each.next_retry for each in statuses))),
         )
 
     async def run(self) -> None:

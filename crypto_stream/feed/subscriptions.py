@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from crypto_stream.feed.acknowledgements import Acknowledgements, halves
+from crypto_stream.feed.acknowledgements import SubscriptionReplies, halves
 from crypto_stream.feed.connection import Connection
 from crypto_stream.feed.handler import TOPICS, Reading, Refused, Request, Resync, Wanted
 from crypto_stream.feed.names import Names
@@ -53,7 +53,7 @@ class Subscriptions:
     def __init__(self, config: SubscriptionConfig, ack_ns: int, on_bug: Callable[[Exception], None]) -> None:
         self.refused: dict[str, str] = {}
         self._config = config
-        self._acks = Acknowledgements(ack_ns)
+        self._acks = SubscriptionReplies(ack_ns)
         self._resubscriptions = Resubscriptions()
         self._throttle = LogThrottle()  # the same refusal is logged once a minute
         self._on_bug = on_bug

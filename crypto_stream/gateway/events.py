@@ -113,29 +113,27 @@ class Sender:
             raise PacketError(reason, CloseCode.POLICY_VIOLATION)
         ack_id = packets.ack_id_of(text)
         if ack_id is not None:
-            reason = (
-                f"at most {events.rate} messages a second per viewer (viewer_rate): this message was not processed"
-            )
-            self._acknowledge(ack_id, refusal("rate_limited", reason))
+            limit = f"at most {events.rate} messages a second per viewer (viewer_rate)"
+            self._acknowledge(ack_id, refusal("rate_limited", f"{limit}: this message was not processed"))
         return False
 
     def take(self, text: str) -> None:
         """Handle a message; raise PacketError for a packet that no real client sends."""
-        asked = packets.read_message(text)
-        if asked.kind == packets.CONNECT:
-            self._join(asked)
-        elif asked.namespace != _DEFAULT_NAMESPACE or not self._viewer():
+        packet = packets.read_message(text)
+        if packet.kind == packets.CONNECT:
+            self._join(packet)
+        elif packet.namespace != _DEFAULT_NAMESPACE or not self._viewer():
             raise PacketError("join the default namespace first")
-        elif asked.kind == packets.DISCONNECT:
+        elif packet.kind == packets.DISCONNECT:
             self._connection.receive(EnginePacket(CLOSE))
         else:
-            self._event(asked)
+            self._event(packet)
 
-    def _join(self, asked: SocketioPacket) -> None:
+    def _join(self, packet: SocketioPacket) -> None:
         server, session = self._events.server, self._connection.sid
-        if asked.namespace != _DEFAULT_NAMESPACE:
+        if packet.namespace != _DEFAULT_NAMESPACE:
             self._refuse_to_join(
-                asked.namespace, f"no namespace {asked.namespace[:40]!r}: use the default one"
+                packet.namespace, f"no namespace {packet.namespace[:40]!r}: use the default one"
             )
         elif self._viewer():
             self._refuse_to_join(_DEFAULT_NAMESPACE, "this connection has joined already")
@@ -143,7 +141,7 @@ class Sender:
             close_transport(self._connection)  # the client reconnects; CONNECT_ERROR would be final for it
         else:
             server._handle_connect(
-                session, _DEFAULT_NAMESPACE, asked.data if isinstance(asked.data, dict) else None
+                session, _DEFAULT_NAMESPACE, packet.data if isinstance(packet.data, dict) else None
             )
             if viewer := self._viewer():
                 self._events.joined(viewer)
@@ -151,17 +149,17 @@ class Sender:
     def _refuse_to_join(self, namespace: str, reason: str) -> None:
         self._send(CONNECT_ERROR, {"message": reason}, namespace=namespace)
 
-    def _event(self, asked: SocketioPacket) -> None:
+    def _event(self, packet: SocketioPacket) -> None:
         events = self._events
         refused = (
-            refusal("bad_payload", asked.broken) if asked.broken else check_event(events.known, asked.data)
+            refusal("bad_payload", packet.broken) if packet.broken else check_event(events.known, packet.data)
         )
         if refused is None:
-            events.server._handle_event(self._connection.sid, _DEFAULT_NAMESPACE, asked.ack_id, asked.data)
+            events.server._handle_event(self._connection.sid, _DEFAULT_NAMESPACE, packet.ack_id, packet.data)
             return
         events.counters.refused_events[refused["code"]] += 1
-        if asked.ack_id is not None:
-            self._acknowledge(asked.ack_id, refused)
+        if packet.ack_id is not None:
+            self._acknowledge(packet.ack_id, refused)
 
     def _viewer(self) -> str | None:
         manager = self._events.server.manager

@@ -17,7 +17,7 @@ from typing import Any
 from crypto_stream import descriptors
 from crypto_stream.bus.backends import gateway_port
 from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
-from crypto_stream.bus.orders import OrderNews
+from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.gateway.app import MAX_RECEIVED, Web, create_app
 from crypto_stream.gateway.delivery.address_limit import AddressLimit
 from crypto_stream.gateway.delivery.delivery import Delivery
@@ -107,7 +107,7 @@ class Gateway:
             frames.status,
             time.monotonic,
             lambda: time.sleep(0),
-            self._settings.patience,
+            self._settings.slow_client_timeout,
         )
 
     def _make_web(self, address_limit: AddressLimit, metrics: GatewayMetrics | SharedMetrics) -> Web:
@@ -260,8 +260,8 @@ class Gateway:
         if isinstance(message, Snapshot):
             self._watch.refresh()
             self._orders.attach()
-        elif isinstance(message, OrderNews):
-            self._orders.deliver(message.news)
+        elif isinstance(message, OrderMessages):
+            self._orders.deliver(message.messages)
         if is_new:
             if not self._engine_seen:
                 self._engine_seen = True
@@ -302,7 +302,7 @@ def _session_limits(settings: Settings) -> SessionLimits:
     return SessionLimits(
         rate=settings.order_rate,
         subscriptions=settings.max_subscriptions,
-        slow_client_timeout_s=settings.patience,
+        slow_client_timeout_s=settings.slow_client_timeout,
         sessions=settings.max_sessions,
     )
 

@@ -57,13 +57,13 @@ class Stream:
         self._others = others
         self._socketio.on_event("connect", self._connected)
         self._socketio.on_event("disconnect", self._disconnected)
-        asked = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe}
-        for event, answer in asked.items():
+        handlers = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe}
+        for event, answer in handlers.items():
             self._socketio.on_event(event, answer)
         self._socketio.on_error_default(self._broken)
         Events(
             self._socketio.server,
-            tuple(asked),
+            tuple(handlers),
             self._counters,
             rate=rate,
             takes=self._takes,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from crypto_stream.history.deferred_trades import NEAR_MS
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
 from crypto_stream.history.outages import Outages
-from crypto_stream.history.pages import Page, Pages
 from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery
+from crypto_stream.history.reader import BarReader, Page
 from crypto_stream.history.recorder import Recorder
 from crypto_stream.history.series import CLOSES_AFTER_MS
 from crypto_stream.history.suspension import Suspension, Uptime
@@ -54,7 +54,7 @@ class History:
         self.last_bars = self.recorder.last_bars
         self.closed = self.recorder.closed
         self.needs_backfill = self.recorder.backfill.needs
-        self._pages = Pages(reader, writer, self.recorder, self.gaps)
+        self._bar_reader = BarReader(reader, writer, self.recorder, self.gaps)
         self._reader = reader
         self._suspension = suspension or Suspension(clock.clocks.running_ns)
         self._uptime = Uptime()
@@ -126,7 +126,7 @@ class History:
 
         Raises RefusedError if the query is invalid, OSError if the history cannot be read.
         """
-        return await self._pages.read(symbol, query, self.clock.now_ms())
+        return await self._bar_reader.read(symbol, query, self.clock.now_ms())
 
     async def run(self) -> None:
         """Close and store what is due until cancelled; write what is pending at the end."""

@@ -16,7 +16,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     - `last_error`: the newest failure, even after recovery
     - `frames`, `dropped`: received frames and rejected events, by channel
     - `real`: how many of the instruments it carries are real pairs
-    - `refused`, `asked_again`: instruments the venue refused, with reason and time of the next attempt
+    - `refused`, `next_retry`: instruments the venue refused, with reason and time of the next attempt
     - `left_out`: instruments that exceed what the venue can carry
     - `lacking`: instruments with a channel that delivers nothing although it should
     """
@@ -38,7 +38,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     refused: dict[str, str] = {}
     real: int = 0
     lacking: dict[str, str] = {}
-    asked_again: dict[str, int] = {}
+    next_retry: dict[str, int] = {}
     left_out: list[str] = []
 
 

@@ -9,7 +9,15 @@ from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
-from crypto_stream.bus.orders import Cancel, Failed, Listed, ListOrders, ListTrades, Told, Traded
+from crypto_stream.bus.orders import (
+    Cancel,
+    Failed,
+    ListOrders,
+    ListTrades,
+    OrdersListed,
+    SessionMessage,
+    TradesListed,
+)
 from crypto_stream.market.orders import Status
 from crypto_stream.orders.outbox import Recipient
 from crypto_stream.orders.writes import Lookup
@@ -115,14 +123,14 @@ class LookupThread:
         self._reader.close()
 
 
-def answer(reader: OrderReader, owner: str, command: Cancel | ListOrders | ListTrades) -> Told:
+def answer(reader: OrderReader, owner: str, command: Cancel | ListOrders | ListTrades) -> SessionMessage:
     """Answer a command of `owner`, on the reading thread; raise OSError if reading fails."""
     session, ref = command.session, command.ref
     if isinstance(command, ListOrders):
-        return Listed(session, ref, reader.orders(owner, MAX_CLOSED))
+        return OrdersListed(session, ref, reader.orders(owner, MAX_CLOSED))
     if isinstance(command, ListTrades):
         trades = [] if command.symbol is None else reader.trades(owner, command.symbol, MAX_TRADES)
-        return Traded(session, ref, trades, reader.positions(owner))
+        return TradesListed(session, ref, trades, reader.positions(owner))
     order = reader.order(owner, command.order_id)
     if order is None:
         return Failed(session, ref, "unknown_order", f"order_id: you have no order {command.order_id}")

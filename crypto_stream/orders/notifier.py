@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from crypto_stream.bus.orders import Failed, Happened, Told
+from crypto_stream.bus.orders import Failed, Reported, SessionMessage
 from crypto_stream.market.orders import ExecType, Order, Report
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.metrics import OrderLog
-from crypto_stream.orders.owners import Cause, Session
+from crypto_stream.orders.owners import Cause, OwnerSession
 from crypto_stream.orders.state import State
 from crypto_stream.orders.writes import PendingReport, Stored
 
@@ -31,7 +31,7 @@ class Notifier:
             state.accept(report.order)
         for session in owner.sessions if owner is not None else ():
             if session.attached:
-                session.send(Happened(session.number, _ref(pending, session), report, self.store))
+                session.send(Reported(session.number, _ref(pending, session), report, self.store))
         self._log.note(report, self._clock.now_s())
 
     def answer_only(self, result: Stored) -> None:
@@ -47,15 +47,15 @@ class Notifier:
             cause.session.send(_resent(number, cause.ref, order, result.report, self.store))
 
 
-def _ref(pending: PendingReport, session: Session) -> int:
+def _ref(pending: PendingReport, session: OwnerSession) -> int:
     cause = pending.cause
     return cause.ref if isinstance(cause, Cause) and cause.session is session else 0
 
 
-def _resent(session: int, ref: int, order: Order, newest: Report, store: str) -> Told:
+def _resent(session: int, ref: int, order: Order, newest: Report, store: str) -> SessionMessage:
     """Answer a known client_order_id: with the newest report if the order is the same, else a refusal."""
     if newest.order.ticket == order.ticket:
-        return Happened(session, ref, newest, store)
+        return Reported(session, ref, newest, store)
     name, known = order.ticket.client_order_id, newest.order.order_id
     reason = f"client_order_id: {name!r} was used for another order, {known}"
     return Failed(session, ref, "duplicate_client_order_id", reason)

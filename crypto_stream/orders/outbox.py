@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from crypto_stream.bus.orders import Cut, Happened, Listed, OrderNews, Told, Traded
+from crypto_stream.bus.orders import Cut, OrderMessages, OrdersListed, Reported, SessionMessage, TradesListed
 
 # The maximum number of items in one message to a gateway.
 _MAX_AT_ONCE = 1_000
@@ -30,18 +30,18 @@ class Recipient(Protocol):
     unsent_bytes: int
 
 
-def estimated_bytes(item: Told) -> int:
+def estimated_bytes(item: SessionMessage) -> int:
     """Estimate an item's size in memory."""
-    if isinstance(item, Happened):
+    if isinstance(item, Reported):
         return _MESSAGE_BYTES + _ROW_BYTES
-    if isinstance(item, Listed):
+    if isinstance(item, OrdersListed):
         return _MESSAGE_BYTES + _ROW_BYTES * len(item.orders)
-    if isinstance(item, Traded):
+    if isinstance(item, TradesListed):
         return _MESSAGE_BYTES + _ROW_BYTES * (len(item.trades) + len(item.positions))
     return _MESSAGE_BYTES
 
 
-_Entry = tuple[Recipient | None, Told, bool]
+_Entry = tuple[Recipient | None, SessionMessage, bool]
 
 
 class Outbox:
@@ -52,7 +52,7 @@ class Outbox:
 
     def __init__(
         self,
-        send: Callable[[str, OrderNews], bool],
+        send: Callable[[str, OrderMessages], bool],
         soon: Callable[[Callable[[], None]], None],
         cut: Callable[[Recipient], None],
         answered: Callable[[Recipient], None],
@@ -77,7 +77,7 @@ class Outbox:
         self._called = False
         self._dropped = 0
 
-    def charge(self, recipient: Recipient, item: Told) -> None:
+    def charge(self, recipient: Recipient, item: SessionMessage) -> None:
         """Count an item against a session until it is sent or the session ends."""
         size = estimated_bytes(item)
         recipient.unsent_bytes += size
@@ -86,7 +86,7 @@ class Outbox:
         if self.waiting > self._max_total or recipient.unsent_bytes > self._max_per_session:
             self._call()
 
-    def add(self, recipient: Recipient, item: Told, *, promised: bool = False) -> None:
+    def add(self, recipient: Recipient, item: SessionMessage, *, promised: bool = False) -> None:
         """Queue a charged item; it is sent in this iteration or when the gateway accepts it."""
         self._queue(recipient.gateway, (recipient, item, promised))
 
@@ -131,15 +131,17 @@ class Outbox:
         for gateway in [one for one in self._queues if one not in self._behind]:
             queue = self._queues[gateway]
             while queue and gateway not in self._behind:
-                if (news := self._next_messages(queue)) and not self._send(gateway, OrderNews(news)):
+                if (messages := self._next_messages(queue)) and not self._send(
+                    gateway, OrderMessages(messages)
+                ):
                     self._behind.add(gateway)
             if not queue:
                 del self._queues[gateway]
         self._cut_slow()
 
-    def _next_messages(self, queue: deque[_Entry]) -> list[Told]:
+    def _next_messages(self, queue: deque[_Entry]) -> list[SessionMessage]:
         """Return, and remove, the items for one message."""
-        messages: list[Told] = []
+        messages: list[SessionMessage] = []
         while queue and len(messages) < _MAX_AT_ONCE:
             recipient, item, promised = queue.popleft()
             if recipient is None:

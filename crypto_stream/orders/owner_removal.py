@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from crypto_stream.errors import RefusedError
-from crypto_stream.orders.owners import Session
+from crypto_stream.orders.owners import OwnerSession
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.writes import OwnerRead, Removal, UnusedRead
@@ -25,7 +25,7 @@ class OwnerRemoval:
     """Remove owners; unused time counts only while the engine runs, not by the wall clock."""
 
     def __init__(
-        self, store: StoreWriter, keep_days: float, cut: Callable[[Session, str, str], None]
+        self, store: StoreWriter, keep_days: float, cut: Callable[[OwnerSession, str, str], None]
     ) -> None:
         """Keep unused owners for `keep_days` of running time (0: for ever); `cut` disconnects a session."""
         self._store = store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place, Told
+from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place, SessionMessage
 from crypto_stream.orders.matching import ActiveOrder
 from crypto_stream.orders.outbox import Outbox
 
@@ -34,10 +34,10 @@ class Owner:
         self.gateway = ""
         self.received = 0
         self.expires_s: float | None = None
-        self.sessions: set[Session] = set()
+        self.sessions: set[OwnerSession] = set()
 
 
-class Session:
+class OwnerSession:
     """One connection of an owner.
 
     Until it is `attached` its commands are queued in `waiting`, which the service bounds. Missed reports are
@@ -62,9 +62,9 @@ class Session:
         self.waiting: deque[SessionCommand] = deque()
         self.promises = 0
         self._outbox = outbox
-        self._queue: deque[Told | Promise] = deque()
+        self._queue: deque[SessionMessage | Promise] = deque()
 
-    def send(self, item: Told, *, promised: bool = False) -> None:
+    def send(self, item: SessionMessage, *, promised: bool = False) -> None:
         """Send an item now, or after the answers that were promised before it."""
         if self.gone:
             return
@@ -74,7 +74,7 @@ class Session:
         else:
             self._outbox.add(self, item, promised=promised)
 
-    def fulfil(self, promise: Promise, answer: Told) -> None:
+    def fulfil(self, promise: Promise, answer: SessionMessage) -> None:
         """Send a promised answer in its place, and all that waited for it."""
         self.promises -= 1
         if self.gone:
@@ -119,10 +119,10 @@ class Promise:
 
     __slots__ = ("_session", "answer", "begun")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: OwnerSession) -> None:
         self._session = session
         self.begun = False
-        self.answer: Told | None = None
+        self.answer: SessionMessage | None = None
         session.promises += 1
 
     def begin(self) -> None:
@@ -131,7 +131,7 @@ class Promise:
             self.begun = True
             self._session.wait_for(self)
 
-    def fulfil(self, answer: Told) -> None:
+    def fulfil(self, answer: SessionMessage) -> None:
         """Send the answer."""
         self._session.fulfil(self, answer)
 
@@ -139,5 +139,5 @@ class Promise:
 class Cause(NamedTuple):
     """The command that caused a result."""
 
-    session: Session
+    session: OwnerSession
     ref: int

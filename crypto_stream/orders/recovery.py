@@ -8,7 +8,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-class Guard:
+class FaultRecovery:
     """Calls functions; if one raises, logs the exception and calls `on_fault`."""
 
     def __init__(self, on_fault: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from crypto_stream.bus.orders import Cancel, Failed, ListOrders, ListTrades, Place
 from crypto_stream.errors import RefusedError
 from crypto_stream.orders.lookups import LookupLimiter, answer
-from crypto_stream.orders.owners import Cause, Promise, Session, SessionCommand
+from crypto_stream.orders.owners import Cause, OwnerSession, Promise, SessionCommand
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.writes import Lookup
@@ -33,7 +33,7 @@ class Requests:
         self._limiter = limiter
         self._on_fault = on_fault
 
-    def do(self, state: State, session: Session, command: SessionCommand) -> None:
+    def do(self, state: State, session: OwnerSession, command: SessionCommand) -> None:
         """Execute a command; an internal error is answered as well."""
         try:
             if isinstance(command, Place):
@@ -55,7 +55,7 @@ class Requests:
             if isinstance(command, Cancel):
                 self._on_fault()  # a failed new order has changed nothing
 
-    def _start_lookup(self, session: Session, command: Cancel | ListOrders | ListTrades) -> None:
+    def _start_lookup(self, session: OwnerSession, command: Cancel | ListOrders | ListTrades) -> None:
         """Answer from the store, in order with the reports of what is stored before and after."""
         promise = Promise(session)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from crypto_stream.bus.messages import OrderCounts
-from crypto_stream.bus.orders import Attach, Command, Detach, Happened, OrderNews, Received
+from crypto_stream.bus.orders import Attach, Command, Detach, OrderMessages, Received, Reported
 from crypto_stream.errors import RefusedError
 from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.market.orders import Rules
@@ -18,8 +18,8 @@ from crypto_stream.orders.metrics import OrderLog
 from crypto_stream.orders.notifier import Notifier
 from crypto_stream.orders.outbox import Outbox, Recipient
 from crypto_stream.orders.owner_removal import OwnerRemoval
-from crypto_stream.orders.owners import Cause, Owner, Session, SessionCommand
-from crypto_stream.orders.recovery import Guard
+from crypto_stream.orders.owners import Cause, Owner, OwnerSession, SessionCommand
+from crypto_stream.orders.recovery import FaultRecovery
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
 from crypto_stream.orders.simulator import Offers, remaining_offers
 from crypto_stream.orders.state import State
@@ -52,13 +52,13 @@ class Orders:
         settings: OrderSettings,
         store: StoreWriter,
         clock: Clock,
-        send: Callable[[str, OrderNews], bool],
+        send: Callable[[str, OrderMessages], bool],
     ) -> None:
         """Trade on `quotes` (always the newest, by symbol); `rules` returns those of a source and symbol.
 
         `send` returns whether the gateway accepts more now; if not, `drained` must be called when it does.
         """
-        self._safely = Guard(self._on_fault)
+        self._safely = FaultRecovery(self._on_fault)
         self._new_state = partial(State, quotes, rules, settings, clock, self._safely, store.put)
         self._store = store
         self._clock = clock
@@ -68,7 +68,7 @@ class Orders:
         self._log = OrderLog()
         self._notifier = Notifier(self._log, clock)
         self._requests = Requests(store, self._limiter, self._on_fault)
-        self._sessions: dict[tuple[str, int], Session] = {}
+        self._sessions: dict[tuple[str, int], OwnerSession] = {}
         self._state: State | None = None
         self._opening: State | None = None
         self._trouble = TroubleLog(
@@ -236,14 +236,14 @@ class Orders:
         if known := self._sessions.get(key):
             self._detach(known)
         owner = Owner(command.owner, anonymous=command.anonymous)
-        session = Session(gateway, command.session, owner, self._outbox, command.address)
+        session = OwnerSession(gateway, command.session, owner, self._outbox, command.address)
         self._sessions[key] = session
         if self._state is not None:
             self._join(self._state, session)
         elif self._trouble.reason is not None:
             session.fail(0, UNAVAILABLE, self._trouble.reason)
 
-    def _join(self, state: State, session: Session) -> None:
+    def _join(self, state: State, session: OwnerSession) -> None:
         """Send the session what it missed, then all new reports; disconnect it if it is one too many."""
         try:
             owner = state.join(session)
@@ -261,23 +261,23 @@ class Orders:
                 "too much data is queued for this connection; its reports are sent when it reconnects",
             )
 
-    def _cut(self, session: Session, code: str, reason: str) -> None:
+    def _cut(self, session: OwnerSession, code: str, reason: str) -> None:
         """End a session; its gateway sends the client the reason."""
         self._detach(session)
         self._outbox.end(session, code, reason)
 
-    def _read_on(self, state: State, session: Session, after: int) -> None:
+    def _read_on(self, state: State, session: OwnerSession, after: int) -> None:
         session.piece_end = 0
         joined = partial(self._safely, self._joined, state, session)
         self._store.put(OwnerRead(session.owner.name, joined, after))
 
-    def _joined(self, state: State, session: Session, found: OwnerState) -> None:
+    def _joined(self, state: State, session: OwnerSession, found: OwnerState) -> None:
         if state is not self._state or session.gone:
             return
         received = session.owner.received
         for report in found.unread:
             if report.seq > received:
-                session.send(Happened(session.number, 0, report, self._notifier.store))
+                session.send(Reported(session.number, 0, report, self._notifier.store))
         if len(found.unread) == MAX_UNREAD:
             session.piece_end = found.unread[-1].seq
             self._next_piece(state, session, received)
@@ -286,7 +286,7 @@ class Orders:
         for command in self._pop_early(session):
             self._requests.do(state, session, command)
 
-    def _detach(self, session: Session) -> None:
+    def _detach(self, session: OwnerSession) -> None:
         del self._sessions[session.gateway, session.number]
         self._pop_early(session)
         session.end()
@@ -294,12 +294,12 @@ class Orders:
         if self._state is not None:
             self._state.leave(session)
 
-    def _next_piece(self, state: State, session: Session, seq: int) -> None:
+    def _next_piece(self, state: State, session: OwnerSession, seq: int) -> None:
         """Send the next piece of missed reports once this one has been received."""
         if 0 < session.piece_end <= seq:
             self._read_on(state, session, seq)
 
-    def _received(self, session: Session, seq: int) -> None:
+    def _received(self, session: OwnerSession, seq: int) -> None:
         owner = session.owner
         if (session.attached or session.piece_end) and seq > owner.received:
             owner.received = seq
@@ -309,7 +309,7 @@ class Orders:
 
     # Commands.
 
-    def _execute(self, session: Session, command: SessionCommand) -> None:
+    def _execute(self, session: OwnerSession, command: SessionCommand) -> None:
         if self._trouble.reason is not None:
             session.fail(command.ref, UNAVAILABLE, self._trouble.reason)
         elif self._state is not None and session.attached:
@@ -320,7 +320,7 @@ class Orders:
         else:
             session.fail(command.ref, "starting", "the orders are still being loaded; try again in a second")
 
-    def _pop_early(self, session: Session) -> list[SessionCommand]:
+    def _pop_early(self, session: OwnerSession) -> list[SessionCommand]:
         """Return, and remove, the commands that a session sent before it was attached."""
         waiting = list(session.waiting)
         session.waiting.clear()

@@ -18,8 +18,8 @@ from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
 from crypto_stream.orders.limits import OpenOrders
 from crypto_stream.orders.matching import ActiveOrder, active_order
-from crypto_stream.orders.owners import Owner, Session
-from crypto_stream.orders.recovery import Guard
+from crypto_stream.orders.owners import Owner, OwnerSession
+from crypto_stream.orders.recovery import FaultRecovery
 from crypto_stream.orders.simulator import Decision, Offers, Simulator
 from crypto_stream.orders.transitions import changed, traded
 from crypto_stream.orders.validation import OrderSettings, check, too_many_sessions
@@ -41,7 +41,7 @@ class State:
         rules: Callable[[str, str], Rules | None],
         settings: OrderSettings,
         clock: Clock,
-        safely: Guard,
+        safely: FaultRecovery,
         put: Callable[[PendingReport], None],
         offers: Offers,
     ) -> None:
@@ -139,7 +139,7 @@ class State:
             self.cancel(active, None, reason)
         return len(orders)
 
-    def join(self, session: Session) -> Owner:
+    def join(self, session: OwnerSession) -> Owner:
         """Add a session to its owner; raise RefusedError if it has too many."""
         owner = self.owner(session.owner.name, anonymous=session.owner.anonymous)
         if len(owner.sessions) >= self._settings.max_sessions:
@@ -150,7 +150,7 @@ class State:
         session.owner = owner
         return owner
 
-    def leave(self, session: Session) -> None:
+    def leave(self, session: OwnerSession) -> None:
         """Remove a session; after the last one of an anonymous owner its orders expire."""
         owner = session.owner
         if session not in owner.sessions:

@@ -21,12 +21,12 @@ export async function cancelAll(orders, actions) {
   const all = orders.active;
   for (let at = 0; at < all.length; at += BATCH) {
     const batch = all.slice(at, at + BATCH).filter(({ order_id: id }) => orders.get(id)?.status === ACTIVE);
-    await Promise.allSettled(batch.map(({ order_id }) => actions.ask(CANCEL, { order_id })));
-    if (all.length > BATCH) actions.news(`Cancelling: ${Math.min(at + BATCH, all.length)} of ${all.length}`);
+    await Promise.allSettled(batch.map(({ order_id }) => actions.request(CANCEL, { order_id })));
+    if (all.length > BATCH) actions.notify(`Cancelling: ${Math.min(at + BATCH, all.length)} of ${all.length}`);
     await new Promise((later) => setTimeout(later, BATCH_MS));
   }
   const known = await actions.sync();
   const { length } = orders.active;
-  if (known && !length) actions.news('No active orders left.');
-  else actions.news(`${length === 1 ? 'One order is' : `${length} orders are`} still active${known ? '' : ' as far as we know'}.`);
+  if (known && !length) actions.notify('No active orders left.');
+  else actions.notify(`${length === 1 ? 'One order is' : `${length} orders are`} still active${known ? '' : ' as far as we know'}.`);
 }

@@ -9,9 +9,9 @@ import { node, write } from './paint.js';
 
 /**
  * @typedef {object} CancelActions what cancelling needs from the page
- * @property {(type: number, message: object) => Promise<any>} ask
+ * @property {(type: number, message: object) => Promise<any>} request
  * @property {() => Promise<boolean>} sync request the orders again
- * @property {(text: string) => void} news
+ * @property {(text: string) => void} notify
  */
 
 export class Cancelling {
@@ -46,10 +46,10 @@ export class Cancelling {
   async one(id, row) {
     row.cancelling(true);
     try {
-      await this.#actions.ask(CANCEL, { order_id: id });
+      await this.#actions.request(CANCEL, { order_id: id });
     } catch (error) {
       if (!(error instanceof OrderError)) throw error;
-      this.#actions.news(`Not cancelled: ${row.words}. ${error.message}`);
+      this.#actions.notify(`Not cancelled: ${row.words}. ${error.message}`);
       if (error.code !== 'unsent') this.#actions.sync();
     } finally {
       row.cancelling(false);

@@ -40,7 +40,7 @@ export class ChartPanel {
   #turn = 0;
   #timer = 0;
   #began = -Infinity;
-  #asking = false;
+  #fetching = false;
   /** whether the view is close to the oldest bar held */
   #near = false;
   #backfilled = false;
@@ -157,11 +157,11 @@ export class ChartPanel {
 
   async #older() {
     const { older } = this.#bars;
-    if (older === null || !this.#near || this.#asking || this.#buffer) return;
-    this.#asking = true;
+    if (older === null || !this.#near || this.#fetching || this.#buffer) return;
+    this.#fetching = true;
     const turn = this.#turn;
     const page = await this.#fetch(`&to=${older}`);
-    this.#asking = false;
+    this.#fetching = false;
     if (!page) setTimeout(() => this.#older(), RETRY_MS);
     if (!page || turn !== this.#turn) return;
     this.#bars.prepend(page);

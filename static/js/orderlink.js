@@ -79,7 +79,7 @@ export class OrderLink {
   /** @type {WebSocket | undefined} */
   #socket;
   /** @type {Map<string, {resolve: (message: any) => void, reject: (error: OrderError) => void, since: number}>} */
-  #asked = new Map();
+  #pending = new Map();
   #count = 0;
   #began = 0;
   #heard = 0;
@@ -124,13 +124,13 @@ export class OrderLink {
    * @param {object} message
    * @returns {Promise<any>}
    */
-  ask(type, message) {
+  request(type, message) {
     if (this.#socket?.readyState !== WebSocket.OPEN) {
       return Promise.reject(new OrderError('unsent', 'Not connected: nothing was sent.'));
     }
     const id = String(++this.#count);
     this.#socket.send(JSON.stringify({ messageType: type, message: { ...message, request_id: id } }));
-    return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject, since: Date.now() }));
+    return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, since: Date.now() }));
   }
 
   #open() {
@@ -169,10 +169,10 @@ export class OrderLink {
       if (this.#seen.size > MOST_SEEN) this.#seen.delete(/** @type {string} */ (this.#seen.values().next().value));
       this.#listener.report(message);
     }
-    const asked = this.#asked.get(message.request_id);
-    this.#asked.delete(message.request_id);
-    if (messageType !== ERROR) asked?.resolve(message);
-    else if (asked) asked.reject(new OrderError(message.code, message.reason));
+    const pending = this.#pending.get(message.request_id);
+    this.#pending.delete(message.request_id);
+    if (messageType !== ERROR) pending?.resolve(message);
+    else if (pending) pending.reject(new OrderError(message.code, message.reason));
     else this.#listener.refused?.(message.code, message.reason);
   }
 
@@ -183,8 +183,8 @@ export class OrderLink {
     this.#refusal = refusal;
     socket?.close();
     const lost = new OrderError('unanswered', refusal || 'The connection was lost before the answer arrived.');
-    for (const { reject } of this.#asked.values()) reject(lost);
-    this.#asked.clear();
+    for (const { reject } of this.#pending.values()) reject(lost);
+    this.#pending.clear();
     clearTimeout(this.#due);
     const jitter = 0.75 + Math.random() / 2;
     this.#due = setTimeout(() => this.#open(), refusal ? REFUSED_MS : this.#retry * jitter);
@@ -208,13 +208,13 @@ export class OrderLink {
   #probe() {
     this.#heard = Date.now();
     // any answer will do; the deadline notices if there is none
-    this.ask(TRADES, {}).catch(() => undefined);
+    this.request(TRADES, {}).catch(() => undefined);
   }
 
   #check() {
     const now = Date.now();
     const open = this.#socket?.readyState === WebSocket.OPEN;
-    const oldest = this.#asked.values().next().value?.since ?? now;
+    const oldest = this.#pending.values().next().value?.since ?? now;
     const late = open ? now - oldest > DEADLINE_MS : this.#socket && now - this.#began > OPENING_MS;
     if (late) return this.#lose('');
     if (open && !document.hidden && Math.abs(now - this.#heard) > QUIET_MS) this.#probe();

@@ -45,7 +45,7 @@ let positions;
 let trouble = '';
 let refusal = '';
 let followed = first;
-let asking = 0;
+let fetching = 0;
 let again = 0;
 /** @type {Promise<boolean> | undefined} the pending request for the list */
 let listing;
@@ -90,10 +90,10 @@ const link = new OrderLink(account, {
   },
 });
 
-const cancelling = new Cancelling(orders, { ask: (type, message) => link.ask(type, message), sync, news });
+const cancelling = new Cancelling(orders, { request: (type, message) => link.request(type, message), sync, notify });
 const table = new OrderTable(orders, describe, (id, row) => cancelling.one(id, row));
 const ticket = new Ticket(instruments, {
-  ask: (type, message) => link.ask(type, message),
+  request: (type, message) => link.request(type, message),
   look: (symbol) => ({ quote: live.quotes.get(symbol), reason: staleReason(symbol) }),
   async placed(id) {
     while (!(await sync())) await new Promise((later) => setTimeout(later, RETRY_MS));
@@ -144,7 +144,7 @@ function later() {
 async function list() {
   orders.expect();
   try {
-    const answer = await link.ask(ORDERS, {});
+    const answer = await link.request(ORDERS, {});
     orders.list(answer.orders);
     trouble = '';
     table.ready = true;
@@ -164,10 +164,10 @@ async function list() {
 }
 
 function askPositions() {
-  asking ||= setTimeout(async () => {
-    asking = 0;
+  fetching ||= setTimeout(async () => {
+    fetching = 0;
     // everything is requested again after a reconnect
-    const answer = await link.ask(TRADES, {}).catch(() => null);
+    const answer = await link.request(TRADES, {}).catch(() => null);
     if (!answer) return;
     if (answer.positions.length && !positions) {
       const { PositionTable } = await import('./positions.js');
@@ -188,16 +188,16 @@ function hear(report) {
   if (report.exec_type === 'trade') {
     askPositions();
     const left = /[1-9]/.test(report.leaves_amount) ? `, ${report.leaves_amount} remaining` : '';
-    news(`Traded ${report.last_amount} at ${report.last_price}${left}: ${what}.`);
+    notify(`Traded ${report.last_amount} at ${report.last_price}${left}: ${what}.`);
   } else if (report.exec_type !== 'new') {
     const end = report.exec_type === 'canceled' ? 'Cancelled' : 'Rejected';
-    news(`${end}: ${what}${report.reason ? ` (${report.reason})` : ''}.`);
+    notify(`${end}: ${what}${report.reason ? ` (${report.reason})` : ''}.`);
   }
 }
 
 /** @param {string} text */
-function news(text) {
-  write(node('news'), text);
+function notify(text) {
+  write(node('notice'), text);
   announce(text);
 }
 

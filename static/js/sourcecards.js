@@ -12,7 +12,7 @@ import { when } from './zone.js';
  * @typedef {{name: string, state: string, since: number, pinned: boolean, reason: string | null, last_error: string | null,
  *   age_ms: number | null, reconnects: number, serving: number, carries: number, url: string | null,
  *   retry_at: number | null, frames: {[channel: string]: number}, dropped: {[channel: string]: number},
- *   refused: {[symbol: string]: string}, asked_again?: {[symbol: string]: number}, lacking?: {[symbol: string]: string},
+ *   refused: {[symbol: string]: string}, next_retry?: {[symbol: string]: number}, lacking?: {[symbol: string]: string},
  *   left_out?: string[], real: number}} Source
  */
 
@@ -94,7 +94,7 @@ class Card {
     this.#pinned.hidden = !source.pinned;
     say(this.#reason, known && source.state !== 'live' ? (source.reason ?? '') : '');
     say(this.#error, source.last_error ? `Last error: ${source.last_error}` : '');
-    const again = source.asked_again ?? {};
+    const again = source.next_retry ?? {};
     const refused = Object.entries(source.refused).map(
       ([symbol, why]) => `${symbol} (${why}${again[symbol] ? `; next attempt at ${when(again[symbol])}` : ''})`,
     );

@@ -20,7 +20,7 @@ import { makeId } from './uuid.js';
  * @typedef {{instrument: string, side: number, amount: string, type: string, time_in_force: string, price?: string}} OrderRequest
  *
  * @typedef {object} TicketActions what the ticket needs from the page
- * @property {(type: number, message: object) => Promise<any>} ask
+ * @property {(type: number, message: object) => Promise<any>} request
  * @property {(symbol: string) => {quote: Quote | undefined, reason: string}} look reason: why it cannot trade now
  * @property {(id: string) => Promise<boolean>} placed whether an order with this client_order_id exists after all
  * @property {() => void} chosen the instrument has changed
@@ -218,7 +218,7 @@ export class Ticket {
     const what = words({ ...request, price: request.price ?? null }, this.#chosen?.name ?? '');
     this.#setBusy(true);
     try {
-      await this.#actions.ask(PLACE, { ...request, client_order_id: id });
+      await this.#actions.request(PLACE, { ...request, client_order_id: id });
       this.#done(what);
     } catch (error) {
       if (!(error instanceof OrderError)) throw error;

@@ -345,7 +345,7 @@ def test_cancel_all_asks_first(orders: Callable[..., Page]) -> None:
     button.click()
     page.get_by_role("button", name="Yes, cancel them").click()
 
-    expect(page.locator("#news")).to_have_text("No active orders left.")
+    expect(page.locator("#notice")).to_have_text("No active orders left.")
     expect(page.locator("#statuses")).to_contain_text("Cancelled 60")
 
 

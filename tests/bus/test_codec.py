@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_stream.bus import codec
 from crypto_stream.bus.codec import VERSION, decode_to_engine, decode_to_gateway, encode
-from crypto_stream.bus.messages import Quotes, Request, Snapshot, ToEngine, ToGateway
+from crypto_stream.bus.messages import BusRequest, Quotes, Snapshot, ToEngine, ToGateway
 from crypto_stream.bus.orders import Attach, OrderCommands
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
@@ -48,7 +48,7 @@ def test_what_gateways_say_comes_out_as_it_went_in() -> None:
 
 def test_another_form_has_another_version() -> None:
     """The order of fields is the protocol: who changes one raises `VERSION`, and writes the new form here."""
-    wire = [codec._Quotes, codec._Snapshot, *get_args(ToGateway), *get_args(ToEngine), Request]
+    wire = [codec._Quotes, codec._Snapshot, *get_args(ToGateway), *get_args(ToEngine), BusRequest]
     form = "\n".join(_form(kind) for kind in wire)
     digest = hashlib.sha256(form.encode()).hexdigest()[:16]
 

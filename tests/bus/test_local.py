@@ -27,7 +27,7 @@ from crypto_stream.bus.messages import (
     Snapshot,
     ToGateway,
 )
-from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderNews
+from crypto_stream.bus.orders import Attach, Cancel, Command, Failed, OrderCommands, OrderMessages
 from crypto_stream.errors import BusError, RefusedError
 from tests.waiting import DEADLINE_S, SCALE, until
 
@@ -180,7 +180,7 @@ async def test_order_commands_and_their_news_keep_their_order(
         await asyncio.to_thread(gateway.port.send, OrderCommands([command]))
     await until(lambda: len(engine.commands) == 10)
     ((number, _), *_) = engine.commands
-    news = [OrderNews([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
+    news = [OrderMessages([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
     for one in news:
         port.send_orders(number, one)
         port.send_orders(f"{number}0", one)
@@ -201,7 +201,7 @@ async def test_order_news_wait_at_their_sender_while_a_gateway_does_not_read(
             writer.write(encode_frame(OrderCommands([Attach(7, "anna", anonymous=False)])))
             await until(lambda: bool(engine.commands))
             ((number, _),) = engine.commands
-            news = OrderNews([Failed(7, 0, "unknown_order", "x" * 50_000)])
+            news = OrderMessages([Failed(7, 0, "unknown_order", "x" * 50_000)])
             told = 1
             while port.send_orders(number, news) and told < 1_000:
                 told += 1

@@ -100,7 +100,7 @@ async def test_a_refusal_is_an_error_with_its_code() -> None:
 
 
 @pytest.mark.parametrize("code", ["starting", "engine_unreachable"])
-async def test_a_passing_refusal_is_asked_again(code: str) -> None:
+async def test_a_passing_refusal_is_next_retry(code: str) -> None:
     """What will pass by itself is asked again, and only the last answer counts."""
 
     async def behave(kind: int, message: dict[str, Any], there: Desk, connection: int) -> None:

@@ -22,7 +22,7 @@ from crypto_stream.gateway.order_sessions import market_data, pending, rate_limi
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Side, Status, TimeInForce
 from crypto_stream.orders import lookups
 from crypto_stream.orders.wire import fields
-from crypto_stream.orders.wire.messages import BadRequestError, read
+from crypto_stream.orders.wire.messages import InvalidMessageError, read
 from crypto_stream.settings import Settings
 from tests.docs.transcript import Replay, conversations
 from tests.process.programs import ROOT, clean_environment
@@ -104,7 +104,7 @@ def _named(text: str) -> list[str]:
 def _allowed(kind: int, *, extended: bool) -> set[str]:
     """Return the fields the server understands in a message, as its own refusal lists them."""
     text = json.dumps({"messageType": kind, "message": {"no_such_field": 1}})
-    with pytest.raises(BadRequestError, match="is not a field") as refused:
+    with pytest.raises(InvalidMessageError, match="is not a field") as refused:
         read(text, lambda _: None, extended=extended)
     return set(str(refused.value).partition("known: ")[2].split(", ")) - {""}
 
@@ -117,7 +117,7 @@ def test_every_field_to_the_server_is_documented(extended: bool) -> None:
         int(kind): set(_named(cell)) for kind, cell in _rows("Extended mode", "To the server:").items()
     }
     documented = {kind: plain.get(kind, set()) | further[kind] for kind in further} if extended else plain
-    with pytest.raises(BadRequestError) as unknown:
+    with pytest.raises(InvalidMessageError) as unknown:
         read('{"messageType": 99, "message": {}}', lambda _: None, extended=extended)
     known = str(unknown.value).partition("one of ")[2].split(", ")
 
@@ -171,7 +171,7 @@ def _codes() -> set[str]:
             }
             for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
                 made = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-                if made not in {"RefusedError", "BadRequestError", "Failed", "refuse", "fail", "_cut"}:
+                if made not in {"RefusedError", "InvalidMessageError", "Failed", "refuse", "fail", "_cut"}:
                     continue
                 given = [
                     constants.get(argument.id) if isinstance(argument, ast.Name) else
@@ -221,7 +221,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"{default['max_subscriptions']} (`max_subscriptions`)",
         f"{MAX_RECEIVED // 1024} kB ({MAX_RECEIVED} bytes)",
         f"{pending.MAX_PENDING}, lists {pending.MAX_LISTS}",
-        f"{default['patience']:g} s (`patience`), or {session.MAX_BACKLOG // 2**20} MB",
+        f"{default['slow_client_timeout']:g} s (`slow_client_timeout`), or {session.MAX_BACKLOG // 2**20} MB",
         f"a ping after {session.HEARTBEAT_S:g} s, {session.HEARTBEAT_S:g} s for the answer",
         f"at most one update every {market_data.INTERVAL_S * 1000:g} ms",
         f"`order_latency`, {default['order_latency']:g} ms",

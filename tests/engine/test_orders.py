@@ -5,7 +5,16 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from crypto_stream.bus.orders import Attach, Command, Failed, Happened, OrderCommands, OrderNews, Place, Told
+from crypto_stream.bus.orders import (
+    Attach,
+    Command,
+    Failed,
+    OrderCommands,
+    OrderMessages,
+    Place,
+    Reported,
+    SessionMessage,
+)
 from crypto_stream.market.orders import ExecType, Outcome, Report, Side, Status, Ticket
 from tests.engine.process import Engine, running
 from tests.fakes import FakeBinance, FakeOKX
@@ -20,12 +29,12 @@ def ask(engine: Engine, *commands: Command) -> None:
     engine.port.send(OrderCommands(list(commands)))
 
 
-def told(engine: Engine) -> list[Told]:
-    return [one for message in engine.all(OrderNews) for one in message.news]
+def told(engine: Engine) -> list[SessionMessage]:
+    return [one for message in engine.all(OrderMessages) for one in message.news]
 
 
 def reports(engine: Engine) -> list[Report]:
-    return [one.report for one in told(engine) if isinstance(one, Happened)]
+    return [one.report for one in told(engine) if isinstance(one, Reported)]
 
 
 def counts(engine: Engine) -> tuple[int, int] | None:
@@ -39,7 +48,7 @@ async def filled_by(engine: Engine, ref: int) -> Report:
     ask(engine, Place(1, ref, BUY_AT_ANY_PRICE))
     await until(lambda: any(one.ref == ref for one in told(engine)))
     (order_id,) = [
-        one.report.order.order_id for one in told(engine) if isinstance(one, Happened) and one.ref == ref
+        one.report.order.order_id for one in told(engine) if isinstance(one, Reported) and one.ref == ref
     ]
 
     def fills() -> list[Report]:

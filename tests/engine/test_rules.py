@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from crypto_stream.bus.messages import RulesChanged
-from crypto_stream.bus.orders import Attach, Failed, Happened, OrderCommands, OrderNews, Place
+from crypto_stream.bus.orders import Attach, Failed, OrderCommands, OrderMessages, Place, Reported
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.market.orders import Kind, Rules, Side, Ticket
 from tests.engine.process import Engine, running
@@ -47,7 +47,7 @@ class Client:
         self._ref = 0
         engine.port.send(OrderCommands([Attach(1, "owner", False)]))
 
-    async def place(self, amount: str, price: str | None) -> Happened | Failed:
+    async def place(self, amount: str, price: str | None) -> Reported | Failed:
         """Place an order to buy btcusdt; return what it is answered."""
         self._ref += 1
         kind = Kind.MARKET if price is None else Kind.LIMIT
@@ -57,8 +57,8 @@ class Client:
         (answer,) = self._answers()
         return answer
 
-    def _answers(self) -> list[Happened | Failed]:
-        told = [told for news in self._engine.all(OrderNews) for told in news.news]
+    def _answers(self) -> list[Reported | Failed]:
+        told = [told for news in self._engine.all(OrderMessages) for told in news.news]
         return [one for one in told if one.ref == self._ref]
 
 
@@ -70,9 +70,9 @@ def mirrored(engine: Engine) -> Mirror:
     return mirror
 
 
-def said(answer: Happened | Failed) -> str:
+def said(answer: Reported | Failed) -> str:
     """Say what became of an order: its status, or why it was refused for its numbers."""
-    if isinstance(answer, Happened):
+    if isinstance(answer, Reported):
         return answer.report.order.status.name.lower()
     assert answer.code == "rules"
     return answer.reason
@@ -122,7 +122,7 @@ async def test_a_venue_that_refuses_its_rules_serves_without(tmp_path: Path) -> 
             placed = await Client(engine).place("0.0000001", "0.0000001")
             none, synthetic = mirrored(engine).rules("btcusdt"), mirrored(engine).rules("ticker_07")
 
-    assert isinstance(placed, Happened)
+    assert isinstance(placed, Reported)
     assert none == Rules()
     assert synthetic == Rules(tick="0.5")
     assert told == []

@@ -1,4 +1,4 @@
-"""Acknowledgements: no request is forgotten, none is repeated without end."""
+"""Replies to subscriptions: no request is forgotten, none is repeated without end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.feed.acknowledgements import Acknowledgements, halves
+from crypto_stream.feed.acknowledgements import SubscriptionReplies, halves
 from crypto_stream.feed.handler import Request, Wanted
 from crypto_stream.market.instruments import Instrument
 
@@ -32,7 +32,7 @@ def ids(of: Iterable[Wanted]) -> list[str]:
 
 def test_acknowledged_requests_are_done() -> None:
     """A request is pending until each key was acknowledged; unknown and repeated ones change nothing."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.acked("k:a")
     table.acked("k:a")
@@ -46,7 +46,7 @@ def test_acknowledged_requests_are_done() -> None:
 
 def test_data_is_an_acknowledgement() -> None:
     """A venue may send no acknowledgement at all: data of every symbol counts as well."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.seen("a")
     table.seen("x")
@@ -58,7 +58,7 @@ def test_data_is_an_acknowledgement() -> None:
 
 def test_only_symbols_without_data_are_requested_again() -> None:
     """At the deadline, not before, the symbols without data are requested again."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     table.sent(request("a", "b", "c"), 0)
     table.seen("b")
 
@@ -71,7 +71,7 @@ def test_only_symbols_without_data_are_requested_again() -> None:
 
 def test_a_symbol_is_abandoned_after_three_requests() -> None:
     """A symbol that was not acknowledged in three requests is abandoned."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     results = []
     for number in range(3):
         table.sent(request("a"), 1000 * number)
@@ -82,7 +82,7 @@ def test_a_symbol_is_abandoned_after_three_requests() -> None:
 
 def test_an_acknowledgement_resets_the_count() -> None:
     """A symbol requested often and acknowledged each time has three attempts again when one is lost."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     for number in range(5):
         table.sent(request("a"), number)
         table.acked("k:a")
@@ -95,7 +95,7 @@ def test_an_acknowledgement_resets_the_count() -> None:
 
 def test_refusal_names_its_request() -> None:
     """A refused key returns its request's symbols; without a key, those of the oldest pending request."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     table.sent(request("a", "b"), 0)
     table.sent(request("c"), 0)
 
@@ -111,7 +111,7 @@ def test_refusal_names_its_request() -> None:
 @given(SYMBOLS, st.lists(st.tuples(st.sampled_from(["acked", "refused", "seen", "late"]), st.integers(0, 7))))
 def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, int]]) -> None:
     """Each requested symbol is finally acknowledged, refused, seen or abandoned."""
-    table = Acknowledgements(DEADLINE)
+    table = SubscriptionReplies(DEADLINE)
     table.sent(request(*symbols), 0)
     settled: set[str] = set()
     now = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crypto_stream.feed.failover import NOT_CARRIED
+from crypto_stream.feed.chooser import NOT_CARRIED
 from tests.feed.world import World
 
 BOTH = {"btcusdt": ("one", "two")}

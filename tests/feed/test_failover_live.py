@@ -68,7 +68,7 @@ async def test_one_silent_symbol_moves_alone_and_comes_back() -> None:
     async with two_venues() as (binance, _okx, feed):
         await binance.fault("freeze-symbol", "ethusdt")
         await until(lambda: feed.serving("ethusdt") == "okx")
-        asked_again = [
+        next_retry = [
             request for request in binance.requests if "ethusdt" in request and "btcusdt" not in request
         ]
         await binance.fault("none")
@@ -77,7 +77,7 @@ async def test_one_silent_symbol_moves_alone_and_comes_back() -> None:
         assert {change.symbol for change in feed.changes} == {"ethusdt"}
         assert len(feed.changes) == 2
         assert feed.serving("btcusdt") == "binance"
-        assert asked_again or any("ethusdt" in request for request in list(binance.requests)[1:])
+        assert next_retry or any("ethusdt" in request for request in list(binance.requests)[1:])
 
 
 async def test_calm_pair_is_no_alarm() -> None:

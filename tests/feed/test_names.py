@@ -74,7 +74,7 @@ async def test_the_venues_own_coin_of_our_name_is_not_taken_for_ours() -> None:
                 client.streams.add(("aggTrade", PAIR))
             await binance.push(PAIR, price="77")
             line = feed.composition.loop.sources["binance"]
-            await until(lambda: line.status(0, pin=None, serving=0).frames.get("not_asked"))
+            await until(lambda: line.status(0, pin=None, serving=0).frames.get("not_subscribed"))
 
             assert all(getattr(event, "price", None) != "77.00000000" for _, event in feed.events)
 

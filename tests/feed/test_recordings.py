@@ -135,7 +135,7 @@ async def test_only_named_pairs_are_published_of_a_recording(tmp_path: Path) -> 
 
 
 async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
-    """Frames of swaps and options are counted under not_asked, and create no instruments."""
+    """Frames of swaps and options are counted under not_subscribed, and create no instruments."""
     swap = '{"arg":{"channel":"tickers","instId":"BTC-USDT-SWAP"},"data":[{}]}'
     trade = (
         '{"arg":{"channel":"trades","instId":"BTC-USDT"},'
@@ -147,7 +147,7 @@ async def test_what_is_no_spot_pair_is_counted(tmp_path: Path) -> None:
         status = feed.composition.loop.sources["replay:okx"].status(0, pin=None, serving=0)
         entry = feed.composition.book.entry("replay:okx", "btcusdt")
 
-        assert status.frames == {"not_asked": 1, "trades": 1, "pong": 1}
+        assert status.frames == {"not_subscribed": 1, "trades": 1, "pong": 1}
         assert entry is not None
         assert (entry.price, entry.time) == ("60000.1", 1630048897897)
 

@@ -77,7 +77,7 @@ async def test_a_refused_pair_is_requested_again(fake: type[FakeBinance]) -> Non
         async with running(venue) as feed:
             line = feed.composition.loop.sources[venue.name]
             await until(lambda: "ethusdt" in line.refused)
-            at_ms = line.status(time.monotonic_ns(), pin=None, serving=0).asked_again["ethusdt"]
+            at_ms = line.status(time.monotonic_ns(), pin=None, serving=0).next_retry["ethusdt"]
             await venue.fault("none")
             await until(lambda: feed.received(venue.name, "ethusdt"), 40 + 10 * SCALE)
 

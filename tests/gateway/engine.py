@@ -31,7 +31,7 @@ from crypto_stream.bus.messages import (
     Watch,
     Watched,
 )
-from crypto_stream.bus.orders import Command, OrderNews, Told
+from crypto_stream.bus.orders import Command, OrderMessages, SessionMessage
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.instruments import Instrument
@@ -172,9 +172,9 @@ class Engine:
         """Record the commands of sessions; a test responds with `send_orders`."""
         self.commands += [(gateway, command) for command in commands]
 
-    def send_orders(self, gateway: str, *news: Told) -> None:
+    def send_orders(self, gateway: str, *news: SessionMessage) -> None:
         """Send messages to the sessions of a gateway."""
-        self._port.send_orders(gateway, OrderNews(list(news)))
+        self._port.send_orders(gateway, OrderMessages(list(news)))
 
     def drained(self, gateway: str) -> None:
         """Do nothing: no more messages are pending."""

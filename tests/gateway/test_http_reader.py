@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_stream.gateway.http.head import MAX_HEAD, MAX_LINE, BadRequestError
-from crypto_stream.gateway.http.reader import Request, RequestReader
+from crypto_stream.gateway.http.reader import HttpRequest, RequestReader
 
 MAX_BODY = 1000
 
 
-def read(sent: bytes, max_body: int = MAX_BODY) -> Request | None:
+def read(sent: bytes, max_body: int = MAX_BODY) -> HttpRequest | None:
     """Feed everything at once."""
     return RequestReader(max_body).feed(sent)
 

@@ -233,7 +233,7 @@ async def test_a_viewer_that_stops_reading_is_disconnected_after_the_timeout(bus
     many = [Instrument(f"ticker_{at:02}", None, None, True) for at in range(100)]
     async with (
         Engine(bus, instruments=many) as engine,
-        running(bus, server=server, patience=1.0) as gateway,
+        running(bus, server=server, slow_client_timeout=1.0) as gateway,
         viewing(gateway.url) as other,
         raw(gateway.url) as client,
     ):

@@ -137,7 +137,7 @@ def test_a_trade_is_read_from_its_texts() -> None:
             '{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}',
             Ignored("bts:heartbeat"),
         ),
-        (BOOK.replace("btcusd", "btcusd-perp"), Ignored("not_asked")),
+        (BOOK.replace("btcusd", "btcusd-perp"), Ignored("not_subscribed")),
         (BOOK.replace("order_book", "diff_order_book"), Ignored("diff_order_book")),
         (TRADE.replace('"trade"', '"novelty"'), Ignored("live_trades")),
         ('{"event":"novelty"}', Ignored("novelty")),

@@ -117,7 +117,7 @@ def test_trades_of_one_sequence_are_all_kept() -> None:
         ({"args": ["1"], "op": "pong"}, Pong()),
         ({"success": True, "ret_msg": "", "op": "unsubscribe"}, Ignored("op:unsubscribe")),
         ({**TOP, "topic": "orderbook.50.BTCUSDT"}, Ignored("orderbook.50")),
-        ({**TOP, "topic": "orderbook.1.NOTHING"}, Ignored("not_asked")),
+        ({**TOP, "topic": "orderbook.1.NOTHING"}, Ignored("not_subscribed")),
         ({**TRADES, "data": []}, Ignored("publicTrade")),
     ],
 )

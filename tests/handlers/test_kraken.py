@@ -78,7 +78,7 @@ def test_trades_have_their_ids() -> None:
     [
         ('{"channel":"heartbeat"}', Ignored("heartbeat")),
         ('{"channel":"book","type":"snapshot","data":[{}]}', Ignored("book")),
-        (TICKER.replace("BTC/USD", "nothing"), Ignored("not_asked")),
+        (TICKER.replace("BTC/USD", "nothing"), Ignored("not_subscribed")),
         ('{"method":"pong","req_id":101,"time_in":"","time_out":""}', Pong()),
         (
             '{"method":"subscribe","req_id":1,"result":{"channel":"ticker","symbol":"BTC/USD"},"success":true}',

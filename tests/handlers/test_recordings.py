@@ -148,7 +148,7 @@ def recompute_okx(file: Path) -> tuple[Counter[str], Figures]:
             continue
         channel, name = message["arg"]["channel"], message["arg"].get("instId", "")
         spot = len(name.split("-")) == 2
-        counts[channel if spot or not name else "not_asked"] += 1
+        counts[channel if spot or not name else "not_subscribed"] += 1
         symbol = name.replace("-", "").lower()
         for item in message["data"] if spot else []:
             if channel == "tickers" and state.newer(symbol, channel, int(item["ts"])):

@@ -19,15 +19,15 @@ from crypto_stream.bus.orders import (
     Cancel,
     Detach,
     Failed,
-    Happened,
-    Listed,
     ListOrders,
     ListTrades,
-    OrderNews,
+    OrderMessages,
+    OrdersListed,
     Place,
     Received,
-    Told,
-    Traded,
+    Reported,
+    SessionMessage,
+    TradesListed,
 )
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Side, Status, Ticket
 from crypto_stream.market.quotes import Quote
@@ -160,7 +160,7 @@ class House:
     ) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
         self.disk = Disk(path)
-        self.told: dict[tuple[str, int], list[Told]] = {}
+        self.told: dict[tuple[str, int], list[SessionMessage]] = {}
         self.behind: set[str] = set()  # gateways that do not read
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
@@ -223,27 +223,27 @@ class House:
         self.orders.commands(gateway, [Detach(session)])
         self.settle()
 
-    def place(self, session: int, ticket: Ticket, gateway: str = "one") -> Told | None:
+    def place(self, session: int, ticket: Ticket, gateway: str = "one") -> SessionMessage | None:
         """Place an order; return the answer, None while the disk hangs."""
         return self.ask(Place(session, next(self._refs), ticket), gateway)
 
     def placed(self, session: int, ticket: Ticket, gateway: str = "one") -> Order:
         """Place an order that is accepted."""
         answer = self.place(session, ticket, gateway)
-        assert isinstance(answer, Happened), answer
+        assert isinstance(answer, Reported), answer
         return answer.report.order
 
-    def cancel(self, session: int, order_id: str, gateway: str = "one") -> Told | None:
+    def cancel(self, session: int, order_id: str, gateway: str = "one") -> SessionMessage | None:
         return self.ask(Cancel(session, next(self._refs), order_id), gateway)
 
     def listed(self, session: int, gateway: str = "one") -> list[Order]:
         answer = self.ask(ListOrders(session, next(self._refs)), gateway)
-        assert isinstance(answer, Listed), answer
+        assert isinstance(answer, OrdersListed), answer
         return answer.orders
 
-    def trades(self, session: int, symbol: str | None = "btcusdt") -> Traded:
+    def trades(self, session: int, symbol: str | None = "btcusdt") -> TradesListed:
         answer = self.ask(ListTrades(session, next(self._refs), symbol))
-        assert isinstance(answer, Traded), answer
+        assert isinstance(answer, TradesListed), answer
         return answer
 
     def receive(self, session: int, seq: int, gateway: str = "one") -> None:
@@ -262,21 +262,21 @@ class House:
 
     def reports(self, session: int, gateway: str = "one") -> list[Report]:
         """Return the reports that a session was sent, including repetitions."""
-        return [one.report for one in self.told[gateway, session] if isinstance(one, Happened)]
+        return [one.report for one in self.told[gateway, session] if isinstance(one, Reported)]
 
     def failures(self, session: int) -> list[str]:
         """Return the codes of refusals."""
         return [one.code for one in self.told["one", session] if isinstance(one, Failed)]
 
-    def ask(self, command: SessionCommand, gateway: str = "one") -> Told | None:
+    def ask(self, command: SessionCommand, gateway: str = "one") -> SessionMessage | None:
         """Send a session's command; return the answer, None while the disk hangs."""
         self.orders.commands(gateway, [command])
         self.settle()
         told = self.told[gateway, command.session]
         return next((one for one in told if one.ref == command.ref), None)
 
-    def _tell(self, gateway: str, news: OrderNews) -> bool:
-        for one in news.news:
+    def _tell(self, gateway: str, messages: OrderMessages) -> bool:
+        for one in messages.messages:
             self.told[gateway, one.session].append(one)
         return gateway not in self.behind
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.bus.orders import Happened, Place
+from crypto_stream.bus.orders import Place, Reported
 from crypto_stream.market.orders import ExecType, Side
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.validation import OrderSettings
@@ -64,7 +64,7 @@ def test_new_reports_wait_for_missed_ones(absent: House) -> None:
     assert asked is None
     assert [report.seq for report in reports] == list(range(1, MISSED + 3))
     assert [report.exec_type for report in reports[-2:]] == [ExecType.TRADE, ExecType.NEW]
-    assert isinstance(absent.told["one", 2][-1], Happened)
+    assert isinstance(absent.told["one", 2][-1], Reported)
 
 
 def test_two_sessions_of_one_owner_read_each_at_its_own_pace(absent: House) -> None:

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.bus.orders import Attach, Cut, Failed, Happened, Listed, ListOrders, OrderNews, Place
+from crypto_stream.bus.orders import (
+    Attach,
+    Cut,
+    Failed,
+    ListOrders,
+    OrderMessages,
+    OrdersListed,
+    Place,
+    Reported,
+)
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.lookups import MAX_CONCURRENT
 from crypto_stream.orders.outbox import Outbox
-from crypto_stream.orders.owners import Owner, Session
+from crypto_stream.orders.owners import Owner, OwnerSession
 from tests.orders.house import BUY, LIVE, SETTINGS, House, house, limit
 
 
@@ -155,7 +164,10 @@ def test_lists_are_read_a_few_at_a_time_and_not_for_closed_sessions(path: Path) 
         one.orders.drained("one")
         one.settle()
         lists = [
-            told for number in range(1, 31) for told in one.told["one", number] if isinstance(told, Listed)
+            told
+            for number in range(1, 31)
+            for told in one.told["one", number]
+            if isinstance(told, OrdersListed)
         ]
 
     assert 0 < read < (MAX_CONCURRENT + 2) * 1_000
@@ -166,31 +178,31 @@ def test_lists_are_read_a_few_at_a_time_and_not_for_closed_sessions(path: Path) 
 def test_the_session_with_most_queued_data_is_disconnected_first() -> None:
     """A small one is sent everything."""
     calls: list[object] = []
-    given: list[OrderNews] = []
-    cut: list[Session] = []
+    given: list[OrderMessages] = []
+    cut: list[OwnerSession] = []
 
-    def tell(_gateway: str, news: OrderNews) -> bool:
-        given.append(news)
+    def tell(_gateway: str, messages: OrderMessages) -> bool:
+        given.append(messages)
         return False
 
-    def end(session: Session) -> None:
+    def end(session: OwnerSession) -> None:
         cut.append(session)
         session.end()
 
-    news = Outbox(tell, calls.append, end, lambda _session: None, max_total=20_000)  # type: ignore[arg-type]
-    small, large = (Session("one", number, Owner("me", anonymous=False), news) for number in (1, 2))
+    outbox = Outbox(tell, calls.append, end, lambda _session: None, max_total=20_000)  # type: ignore[arg-type]
+    small, large = (OwnerSession("one", number, Owner("me", anonymous=False), outbox) for number in (1, 2))
     small.fail(1, "first", "the gateway is behind from now on")
     _run(calls)
     small.fail(2, "x", "y")
     for ref in range(80):
         large.fail(ref, "x", "y")
     _run(calls)
-    news.drained("one")
+    outbox.drained("one")
     _run(calls)
 
     assert cut == [large]
-    assert [[told.ref for told in each.news] for each in given] == [[1], [2]]
-    assert news.waiting == 0
+    assert [[told.ref for told in each.messages] for each in given] == [[1], [2]]
+    assert outbox.waiting == 0
 
 
 def _run(calls: list[object]) -> None:
@@ -208,4 +220,4 @@ def test_every_session_is_sent_every_report(path: Path) -> None:
             one.placed(1, limit(BUY, "1", "90"))
 
         for number in range(1, 21):
-            assert [type(told) for told in one.told["one", number]] == [Happened] * 30
+            assert [type(told) for told in one.told["one", number]] == [Reported] * 30

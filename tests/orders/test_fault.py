@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.bus.orders import Failed, Happened, Place
+from crypto_stream.bus.orders import Failed, Place, Reported
 from crypto_stream.market.orders import ExecType, Rules, Status
 from crypto_stream.orders.faults import MAX_FAULTS
 from crypto_stream.orders.service import FAULT
@@ -103,7 +103,7 @@ def test_a_command_before_a_fault_is_answered_after_it(path: Path) -> None:
         orders = one.listed(1)
 
     assert len(answers) == 1
-    assert isinstance(answers[0], Happened)
+    assert isinstance(answers[0], Reported)
     assert answers[0].report.order.ticket.price == "90"
     assert {order.ticket.price for order in orders if order.status is Status.ACTIVE} == {"100", "90"}
 

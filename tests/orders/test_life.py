@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from crypto_stream.bus.orders import Failed, Happened, Place
+from crypto_stream.bus.orders import Failed, Place, Reported
 from crypto_stream.market.orders import Kind, Outcome, Report, Side, Ticket, TimeInForce
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.transitions import leaves
@@ -118,7 +118,7 @@ class Life(RuleBasedStateMachine):
             assert isinstance(answer, Failed)
             assert answer.code == code
         else:
-            assert isinstance(answer, Happened)
+            assert isinstance(answer, Reported)
             if same is None:
                 self.reference.accept(answer.report.order)
                 self.reference.advance(0)
@@ -145,7 +145,7 @@ class Life(RuleBasedStateMachine):
             assert answer.code == ("not_active" if mine else "unknown_order")
         else:
             assert mine
-            assert isinstance(answer, Happened)
+            assert isinstance(answer, Reported)
             assert answer.report.order.order_id == order_id
 
     @rule(
@@ -315,7 +315,7 @@ class Life(RuleBasedStateMachine):
         return [
             one.report
             for one in self.house.told["one", session]
-            if isinstance(one, Happened) and one.ref not in self.again
+            if isinstance(one, Reported) and one.ref not in self.again
         ]
 
 

@@ -245,7 +245,7 @@ class Ends(NamedTuple):
     step: int
 
 
-Traded = tuple[int, int, int]  # rank, amount, price
+TradesListed = tuple[int, int, int]  # rank, amount, price
 PRICES = st.integers(97, 101)
 STEPS = st.lists(
     st.one_of(
@@ -269,9 +269,9 @@ class Reference:
         self.left: dict[Side, float] = {BUY: 0, SELL: 0}
         self.fresh = False
 
-    def show(self, quote: Shows) -> list[Traded]:
+    def show(self, quote: Shows) -> list[TradesListed]:
         self.fresh = not quote.stale
-        trades: list[Traded] = []
+        trades: list[TradesListed] = []
         for side, price in ((BUY, quote.ask), (SELL, quote.bid)) if self.fresh else ():
             if self.key.get(side) != (price, quote.size):
                 self.key[side] = (price, quote.size)
@@ -280,7 +280,7 @@ class Reference:
                 trades.append(self.take(best, self.resting[best], amount))
         return trades
 
-    def come(self, rank: int, order: Arrives) -> list[Traded]:
+    def come(self, rank: int, order: Arrives) -> list[TradesListed]:
         amount = self.there(order)
         if order.time_in_force is FOK and amount < order.amount:
             return []
@@ -304,7 +304,7 @@ class Reference:
             return 0
         return int(min(order.amount, self.left[order.side]))
 
-    def take(self, rank: int, order: Arrives, amount: int) -> Traded:
+    def take(self, rank: int, order: Arrives, amount: int) -> TradesListed:
         self.left[order.side] -= amount
         if rank in self.resting:
             self.resting[rank] = order._replace(amount=order.amount - amount)
@@ -318,7 +318,7 @@ def test_it_does_what_the_simplest_market_does(steps: list[Arrives | Shows | End
     """After any steps: the same trades, in the same order, as by searching lists."""
     market, reference, orders = Market(), Reference(), dict[int, ActiveOrder]()
     for rank, step in enumerate(steps):
-        fills, expected = list[Fill](), list[Traded]()
+        fills, expected = list[Fill](), list[TradesListed]()
         if isinstance(step, Shows):
             size = None if step.size is None else str(step.size)
             quote = a_quote(

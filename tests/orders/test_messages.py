@@ -14,10 +14,10 @@ from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Kind, Side, Ticket, TimeInForce
 from crypto_stream.orders.wire.fields import AFTER_POINT, BEFORE_POINT, NUMBERED, Form
 from crypto_stream.orders.wire.messages import (
-    BadRequestError,
     CancelOrder,
     GetOrders,
     GetTrades,
+    InvalidMessageError,
     ParsedRequest,
     PlaceOrder,
     Subscribe,
@@ -42,18 +42,18 @@ def parsed(text: str, *, extended: bool = False) -> ParsedRequest:
     return read(text, CATALOGUE.find, extended=extended)
 
 
-def parsed_or_refused(text: str, *, extended: bool = False) -> ParsedRequest | BadRequestError:
+def parsed_or_refused(text: str, *, extended: bool = False) -> ParsedRequest | InvalidMessageError:
     """Parse one message; return it or its refusal."""
     try:
         return parsed(text, extended=extended)
-    except BadRequestError as refused:
+    except InvalidMessageError as refused:
         return refused
 
 
-def refusal(text: str, *, extended: bool = False) -> BadRequestError:
+def refusal(text: str, *, extended: bool = False) -> InvalidMessageError:
     """Parse a message that is refused."""
     refused = parsed_or_refused(text, extended=extended)
-    assert isinstance(refused, BadRequestError)
+    assert isinstance(refused, InvalidMessageError)
     return refused
 
 
@@ -175,7 +175,7 @@ def test_no_number_is_ever_rounded(value: object) -> None:
     text = str(value)
     found = parsed_or_refused(place(amount=text))
 
-    if isinstance(found, BadRequestError):
+    if isinstance(found, InvalidMessageError):
         assert found.code == "bad_field"
         assert "amount" in str(found)
         return
@@ -217,7 +217,7 @@ def test_every_text_is_parsed_or_refused(text: str, extended: bool) -> None:
     """Nothing else ever happens, and a parsed message can be sent on the bus and to any client."""
     found = parsed_or_refused(text, extended=extended)
 
-    if isinstance(found, BadRequestError):
+    if isinstance(found, InvalidMessageError):
         assert found.code in CODES
         assert 0 < len(str(found).encode()) < 400
         assert extended or found.request_id is None
@@ -237,7 +237,7 @@ def test_text_that_looks_like_json_breaks_nothing(text: str) -> None:
     """It is JSON exactly if it is JSON for the standard library."""
     found = parsed_or_refused(text)
 
-    assert (isinstance(found, BadRequestError) and found.code == "bad_json") == (not _is_json(text))
+    assert (isinstance(found, InvalidMessageError) and found.code == "bad_json") == (not _is_json(text))
 
 
 def _is_json(text: str) -> bool:

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from crypto_stream.bus.orders import Cut, Failed, Happened, ListOrders, Place
+from crypto_stream.bus.orders import Cut, Failed, ListOrders, Place, Reported
 from crypto_stream.market.orders import ExecType, Status
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.owners import SessionCommand
@@ -79,8 +79,8 @@ def test_the_active_orders_of_an_owner_are_limited(path: Path) -> None:
         assert [(told.ref, told.code, "2" in told.reason) for told in refused] == [
             (903, "too_many_orders", True)
         ]
-        assert isinstance(one.place(1, limit(BUY, "1", "90")), Happened)
-        assert isinstance(one.place(2, limit(BUY, "1", "90")), Happened)
+        assert isinstance(one.place(1, limit(BUY, "1", "90")), Reported)
+        assert isinstance(one.place(2, limit(BUY, "1", "90")), Reported)
 
 
 def test_an_anonymous_owners_orders_end_60_s_after_its_last_session(path: Path) -> None:
@@ -154,7 +154,7 @@ def test_answers_and_reports_keep_their_order(path: Path) -> None:
 
         told_before = 0
         for told in one.told["one", 1]:
-            if isinstance(told, Happened):
+            if isinstance(told, Reported):
                 told_before += 1
             elif not isinstance(told, Failed):
                 assert len(getattr(told, "orders", [])) >= told_before

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.bus.orders import Failed, Happened, Place
+from crypto_stream.bus.orders import Failed, Place, Reported
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Rules, Status, Ticket, TimeInForce
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.validation import OrderSettings
@@ -70,7 +70,7 @@ def test_an_ended_order_cannot_be_cancelled(path: Path) -> None:
         first = one.cancel(1, order.order_id)
         again = one.cancel(1, order.order_id)
 
-        assert isinstance(first, Happened)
+        assert isinstance(first, Reported)
         assert isinstance(again, Failed)
         assert (again.code, "cancelled" in again.reason) == ("not_active", True)
         assert len(one.reports(1)) == 2
@@ -89,7 +89,7 @@ def test_a_client_order_id_makes_resending_safe(path: Path) -> None:
         again = one.place(1, ticket)
         other = one.place(1, Ticket("btcusdt", BUY, "2", "100", client_order_id="mine"))
 
-        assert isinstance(again, Happened)
+        assert isinstance(again, Reported)
         assert (again.report.seq, again.report.order.status) == (2, Status.FILLED)
         assert isinstance(other, Failed)
         assert other.code == "duplicate_client_order_id"

@@ -179,7 +179,7 @@ def test_the_help_says_where_the_id_is_and_what_the_status_means(tmp_path: Path)
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_watch_prints_what_happens_over_a_gateways_death(person: Person, service: Service) -> None:
-    """`watch` goes on after the gateway was killed, says so, and tells each change once; press Ctrl-C to stop."""
+    """`watch` goes on after the gateway was killed, says so, and prints each change once; Ctrl-C stops it."""
     (person.home / "watch").mkdir()
     watching = ["-m", "crypto_stream", "order", "watch", "--url", person.url]
     with program(watching, person.home / "watch", XDG_CONFIG_HOME=str(person.home)) as watch:

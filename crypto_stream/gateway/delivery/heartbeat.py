@@ -47,25 +47,27 @@ class Heartbeat:
             if (session := self._due.popleft()[1]()) is not None:
                 self._send(session, now)
         while self._pinged and self._pinged[0][0] <= now:
-            _, pinged, asked, exemptions = self._pinged.popleft()
+            _, pinged, pinged_at, exemptions = self._pinged.popleft()
             if (session := pinged()) is not None:
-                self._check(session, asked, exemptions, now)
+                self._check(session, pinged_at, exemptions, now)
 
     def _send(self, session: Any, now: float) -> None:
         if session.closing or session.closed:
             self._forget(session)
             return
-        session.last_ping = asked = time.time()
+        session.last_ping = pinged_at = time.time()
         session.send(self._ping)
-        self._pinged.append((now + self._engine.ping_timeout, ref(session), asked, 0))
+        self._pinged.append((now + self._engine.ping_timeout, ref(session), pinged_at, 0))
 
-    def _check(self, session: Any, asked: float, exemptions: int, now: float) -> None:
+    def _check(self, session: Any, pinged_at: float, exemptions: int, now: float) -> None:
         if session.closed:
             self._forget(session)
-        elif session.last_ping == asked:
+        elif session.last_ping == pinged_at:
             if session.upgraded and session.queue.qsize() and exemptions < _MAX_EXEMPTIONS:
-                session.last_ping = asked = time.time()
-                self._pinged.append((now + self._engine.ping_timeout, ref(session), asked, exemptions + 1))
+                session.last_ping = pinged_at = time.time()
+                self._pinged.append(
+                    (now + self._engine.ping_timeout, ref(session), pinged_at, exemptions + 1)
+                )
                 return
             session.close(wait=False, abort=False, reason=self._engine.reason.PING_TIMEOUT)
             self._forget(session)

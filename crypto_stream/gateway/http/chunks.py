@@ -59,7 +59,9 @@ class Chunks:
         end = buffer.find(b"\n", at, at + _MAX_LINE)
         if end < 0:
             if len(buffer) - at >= _MAX_LINE:
-                raise bad_request(f"The first line of a chunk, or a trailer, may have at most {_MAX_LINE} bytes.")
+                raise bad_request(
+                    f"The first line of a chunk, or a trailer, may have at most {_MAX_LINE} bytes."
+                )
             return 0
         if buffer[end - 1 : end] != b"\r" or end == at:
             raise bad_request("The lines of a body in chunks must end in CR LF.")

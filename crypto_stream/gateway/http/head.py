@@ -63,7 +63,7 @@ def too_large(*, line: bool) -> BadRequestError:
     if line:
         text = f"The request line may have at most {MAX_LINE} bytes."
         return bad_request(text, "uri_too_long", HTTPStatus.REQUEST_URI_TOO_LONG)
-    text = f"A header field may have at most {MAX_LINE} bytes; all of them {MAX_HEAD} bytes and {_MAX_FIELDS} fields."
+    text = f"A header field may have at most {MAX_LINE} bytes, the head {MAX_HEAD} and {_MAX_FIELDS} fields."
     return bad_request(text, "header_too_large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
 

@@ -17,7 +17,7 @@ from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.fair_queue import FairQueue
 from crypto_stream.gateway.http.head import BadRequestError, bad_request
 from crypto_stream.gateway.http.new_connections import IDLE_S, NewConnection, RequestConnection
-from crypto_stream.gateway.http.reader import Request, RequestReader
+from crypto_stream.gateway.http.reader import HttpRequest, RequestReader
 from crypto_stream.gateway.http_cache.connection import CacheConnection, Pause
 from crypto_stream.gateway.http_cache.responder import Respond
 from crypto_stream.gateway.order_sessions.rate_limit import RateLimit
@@ -131,7 +131,7 @@ class Intake:
         while not self._rate_limit.allows(time.monotonic()):
             time.sleep(1 / _RATE)
 
-    def _read(self, received: bytes) -> Request | None:
+    def _read(self, received: bytes) -> HttpRequest | None:
         """Read the request that begins with `received`; None if the client hung up."""
         if not received:
             return None
@@ -147,7 +147,7 @@ class Intake:
             self._context.queue.wait_turn()  # a client that sends without pause must not block the others
         return request
 
-    def _read_rest(self, reader: RequestReader) -> Request | None:
+    def _read_rest(self, reader: RequestReader) -> HttpRequest | None:
         until, in_body, continue_sent = time.monotonic() + HEAD_S, False, False
         request = None
         while request is None:

@@ -19,7 +19,7 @@ _MAX_BLANK = 8
 _ODD = re.compile(rb"(?P<control>[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])|(?<!\r)\n|\r(?!\n|\Z)")
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """One request for the server's parser, and the bytes received after it.
 
     If it is not `complete`, its body is larger than allowed and left out: the application refuses the request
@@ -56,7 +56,7 @@ class RequestReader:
         self._buffer = bytearray()
         self._chunks = None
 
-    def feed(self, data: bytes) -> Request | None:
+    def feed(self, data: bytes) -> HttpRequest | None:
         """Add received bytes; return the request once it is complete. BadRequestError if it is invalid."""
         self._buffer += data
         if self.head is None:
@@ -97,7 +97,7 @@ class RequestReader:
         if len(buffer) - begun > MAX_LINE or len(buffer) > MAX_HEAD:
             raise too_large(line=not begun)
 
-    def _in_chunks(self, head: Head) -> Request | None:
+    def _in_chunks(self, head: Head) -> HttpRequest | None:
         if self._chunks is None:
             self._chunks = Chunks(self._max_bytes)
         self._chunks.feed(self._buffer)
@@ -107,16 +107,16 @@ class RequestReader:
             return None
         return self._complete(head, bytes(self._chunks.body), bytes(self._buffer))
 
-    def _complete(self, head: Head, body: bytes, rest: bytes) -> Request:
+    def _complete(self, head: Head, body: bytes, rest: bytes) -> HttpRequest:
         if not head.takes_body:
             body = b""
         lengths = [b"Content-Length: %d" % len(body)] if body or (head.takes_body and head.chunked) else []
-        return Request(b"\r\n".join((head.line, *head.fields, *lengths, b"", body)), rest)
+        return HttpRequest(b"\r\n".join((head.line, *head.fields, *lengths, b"", body)), rest)
 
-    def _without_body(self, head: Head, length: int) -> Request:
+    def _without_body(self, head: Head, length: int) -> HttpRequest:
         if not head.takes_body:
             text = "The body is too large for a request of this method."
             raise bad_request(text, "request_entity_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         kept = [one for one in head.fields if not one.lower().startswith(b"connection:")]
         ends = (b"Content-Length: %d" % length, b"Connection: close")
-        return Request(b"\r\n".join((head.line, *kept, *ends, b"", b"")), b"", complete=False)
+        return HttpRequest(b"\r\n".join((head.line, *kept, *ends, b"", b"")), b"", complete=False)

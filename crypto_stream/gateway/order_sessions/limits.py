@@ -51,7 +51,7 @@ class SessionHost(Protocol):
     def name(self, symbol: str) -> str:
         """Return the display name of an instrument."""
 
-    def ask(self, command: Command) -> None:
+    def send_command(self, command: Command) -> None:
         """Send a command to the engine, in order."""
 
     def note_backlog(self, number: int, size: int) -> None:

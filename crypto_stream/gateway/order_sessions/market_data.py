@@ -30,7 +30,7 @@ class Subscriber(Protocol):
         """Send a frame unless the client is slow; return its size in bytes, or 0."""
 
 
-class Subscription(NamedTuple):
+class MarketDataSubscription(NamedTuple):
     """One session's subscription to one instrument; `form` is the client's spelling of it."""
 
     id: str
@@ -55,7 +55,7 @@ class _Subscribers:
     __slots__ = ("by_session", "sent_version", "slow")
 
     def __init__(self, version: int) -> None:
-        self.by_session: dict[int, Subscription] = {}
+        self.by_session: dict[int, MarketDataSubscription] = {}
         self.slow: set[int] = set()
         self.sent_version = version
 
@@ -85,26 +85,26 @@ class MarketData:
         """Say whether the limit of subscriptions is reached."""
         return self._counters.subscriptions >= self._max_subscriptions
 
-    def find(self, session: int, symbol: str) -> Subscription | None:
+    def find(self, session: int, symbol: str) -> MarketDataSubscription | None:
         """Find this session's subscription to an instrument."""
         subscribers = self._subscribers.get(symbol)
         return subscribers.by_session.get(session) if subscribers else None
 
-    def add(self, session: Subscriber, symbol: str, form: Form) -> Subscription:
+    def add(self, session: Subscriber, symbol: str, form: Form) -> MarketDataSubscription:
         """Subscribe; `send_first` sends the first update."""
         subscribers = self._subscribers.get(symbol)
         if subscribers is None:
             subscribers = self._subscribers[symbol] = _Subscribers(self._version(symbol))
         self._counters.subscriptions += 1
-        added = Subscription(str(uuid.uuid4()), symbol, form, session)
+        added = MarketDataSubscription(str(uuid.uuid4()), symbol, form, session)
         subscribers.by_session[session.number] = added
         return added
 
-    def send_first(self, subscription: Subscription) -> None:
+    def send_first(self, subscription: MarketDataSubscription) -> None:
         """Send the first update now."""
         self._offer(self._subscribers[subscription.symbol], subscription, {})
 
-    def remove(self, subscription: Subscription) -> None:
+    def remove(self, subscription: MarketDataSubscription) -> None:
         """End a subscription that `add` made."""
         self._counters.subscriptions -= 1
         subscribers = self._subscribers[subscription.symbol]
@@ -131,7 +131,9 @@ class MarketData:
                     if not served % _STRIDE:
                         self._yield_control()
 
-    def _offer(self, subscribers: _Subscribers, subscription: Subscription, encoded: _Encoded) -> None:
+    def _offer(
+        self, subscribers: _Subscribers, subscription: MarketDataSubscription, encoded: _Encoded
+    ) -> None:
         session = subscription.session
         key = (subscription.form, session.style)
         if key not in encoded:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from websockets.frames import CloseCode
 
-from crypto_stream.bus.orders import Attach, Cut, Detach, Failed, Happened, Listed, Received, Told, Traded
+from crypto_stream.bus.orders import (
+    Attach,
+    Cut,
+    Detach,
+    Failed,
+    OrdersListed,
+    Received,
+    Reported,
+    SessionMessage,
+    TradesListed,
+)
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import TEXT, framed
@@ -13,12 +23,12 @@ from crypto_stream.gateway.delivery.websocket import WebSocket
 from crypto_stream.gateway.order_sessions.acknowledgements import Acknowledgements
 from crypto_stream.gateway.order_sessions.commands import NAMES, EngineRequest, command
 from crypto_stream.gateway.order_sessions.limits import Client, SessionHost
-from crypto_stream.gateway.order_sessions.market_data import Subscription
+from crypto_stream.gateway.order_sessions.market_data import MarketDataSubscription
 from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, Pending, PendingCommand
 from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
 from crypto_stream.orders.wire import messages, replies
 from crypto_stream.orders.wire.fields import Form, RequestId
-from crypto_stream.orders.wire.messages import BadRequestError, ClientRequest, Identify, PlaceOrder
+from crypto_stream.orders.wire.messages import ClientRequest, Identify, InvalidMessageError, PlaceOrder
 from crypto_stream.orders.wire.replies import Style
 
 # Bytes that may be queued for a client that does not read; beyond that it is cut off. Its reports remain
@@ -73,7 +83,7 @@ class OrderSession(WebSocket):
         self._host = host
         self._rate_limit = RateLimit(host.limits.rate, host.clock())
         self._forms: dict[str, Form] = {}
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: dict[str, MarketDataSubscription] = {}
         self._pending = Pending()
         self._acknowledgements = Acknowledgements()
         self._received_any = False
@@ -93,9 +103,9 @@ class OrderSession(WebSocket):
         code = reason = ""
         try:
             if isinstance(message, bytes):
-                raise BadRequestError("binary", "messages must be text, not binary")
+                raise InvalidMessageError("binary", "messages must be text, not binary")
             request, request_id, camel = messages.read(message, host.find, extended=self.style.extended)
-        except BadRequestError as bad:
+        except InvalidMessageError as bad:
             code, reason, request_id, camel = bad.code, str(bad), bad.request_id, bad.camel
         if camel is not None and camel != self.style.camel:
             self.style = Style(camel, self.style.extended)
@@ -119,7 +129,7 @@ class OrderSession(WebSocket):
             self._host.market.remove(subscription)
         self._subscriptions.clear()
         if self._host.up:
-            self._host.ask(Detach(self.number))
+            self._host.send_command(Detach(self.number))
         self._host.ended(self.number, self.close_reason or self.fault())
 
     def _command(self, request: EngineRequest, request_id: RequestId) -> None:
@@ -138,7 +148,7 @@ class OrderSession(WebSocket):
             self._forms[request.ticket.symbol] = request.form
         elif form is not None and isinstance(request, messages.GetTrades) and request.symbol is not None:
             self._forms[request.symbol] = form
-        host.ask(command(self.number, ref, request))
+        host.send_command(command(self.number, ref, request))
         if self._pending.full():
             self.pause_reading(True)
 
@@ -199,13 +209,13 @@ class OrderSession(WebSocket):
     def attach(self) -> None:
         """Announce the session to the engine, which then sends the reports not yet acknowledged."""
         client = self.client
-        self._host.ask(Attach(self.number, client.owner, client.anonymous, client.address))
+        self._host.send_command(Attach(self.number, client.owner, client.anonymous, client.address))
 
-    def frame_for(self, message: Told) -> bytes:
+    def frame_for(self, message: SessionMessage) -> bytes:
         """Encode a message of the engine as a frame for `send_frames`; b"" if the client gets none."""
         command = self._take_pending(message.ref)
         request_id = command.request_id if command else None
-        if isinstance(message, Happened):
+        if isinstance(message, Reported):
             self._acknowledgements.sent(message.report.seq)
             text = replies.execution(self.style, message.report, self._form, request_id, message.store)
             self._host.counters.reports += text is not None
@@ -215,7 +225,7 @@ class OrderSession(WebSocket):
             return framed(TEXT, replies.error(self.style, message.code, message.reason, request_id))
         if command is None:  # it timed out, which the client was told
             return b""
-        if isinstance(message, Listed):
+        if isinstance(message, OrdersListed):
             return framed(TEXT, replies.orders_list(self.style, message.orders, self._form, request_id))
         return framed(TEXT, self._trades_list(message, command))
 
@@ -260,7 +270,7 @@ class OrderSession(WebSocket):
     def ponged(self, payload: bytes) -> None:
         """Acknowledge to the engine the reports sent before the ping that this pong answers."""
         if self._host.up and (seq := self._acknowledgements.pong(payload)):
-            self._host.ask(Received(self.number, seq))
+            self._host.send_command(Received(self.number, seq))
 
     def engine_lost(self) -> None:
         """Tell the client that the outcome of its pending commands is unknown."""
@@ -270,7 +280,7 @@ class OrderSession(WebSocket):
             self.refuse("engine_unreachable", text, one.request_id)
         self.pause_reading(False)
 
-    def _trades_list(self, message: Traded, command: PendingCommand) -> bytes:
+    def _trades_list(self, message: TradesListed, command: PendingCommand) -> bytes:
         return replies.trades_list(
             self.style,
             message.trades,

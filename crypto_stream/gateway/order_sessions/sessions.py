@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from crypto_stream.bus.interface import GatewayPort
-from crypto_stream.bus.orders import Command, Cut, OrderCommands, Told
+from crypto_stream.bus.orders import Command, Cut, OrderCommands, SessionMessage
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.hub import Hub
@@ -135,7 +135,7 @@ class OrderSessions:
         found = self._mirror.catalogue.find(symbol)
         return f"{found.base}/{found.quote}" if found and found.base and found.quote else symbol
 
-    def ask(self, command: Command) -> None:
+    def send_command(self, command: Command) -> None:
         """Send a command to the engine, together with all others of this turn of the hub."""
         self._commands.append(command)
         if not self._sending:
@@ -179,7 +179,7 @@ class OrderSessions:
 
     # From the engine, in the green thread that reads the bus.
 
-    def deliver(self, messages: Sequence[Told]) -> None:
+    def deliver(self, messages: Sequence[SessionMessage]) -> None:
         """Send messages to their sessions, with one write per session."""
         for start in range(0, len(messages), _STRIDE):
             if start:

@@ -66,7 +66,7 @@ def api(
     @blueprint.get("/venues/<path:symbol>")
     def venues(symbol: str) -> Response:
         found = find(mirror, symbol)
-        return json_response(_ask_venues(port, found.symbol))
+        return json_response(_request_venues(port, found.symbol))
 
     @blueprint.get("/sources")
     def sources() -> Response:
@@ -131,7 +131,7 @@ def _engine(mirror: Mirror) -> dict[str, object]:
     }
 
 
-def _ask_venues(port: GatewayPort, symbol: str) -> Venues:
+def _request_venues(port: GatewayPort, symbol: str) -> Venues:
     try:
         return msgspec.msgpack.decode(port.request(GetTopic("venues", symbol)), type=Venues)
     except BusError as error:

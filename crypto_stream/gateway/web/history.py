@@ -35,10 +35,10 @@ def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blu
     blueprint = Blueprint("history", __name__)
     limit, shared = ConcurrencyLimit(_MAX_CONCURRENT, _MAX_PER_ADDRESS), SingleFlight()
 
-    def ask(query: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
+    def request_page(query: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
         try:
             with limit.slot(request.remote_addr or ""):
-                return _ask_engine(port, query, kind)
+                return _request_engine(port, query, kind)
         except ProblemError as problem:
             counters.history_refusals += problem.code == "busy"
             raise
@@ -49,13 +49,13 @@ def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blu
         parameters = query_parameters(_KNOWN)
         query = _parse(found.symbol, parameters)
         if parameters.get("format") == "csv":
-            return respond(shared.get((query, "csv"), lambda: _as_csv(ask(query, HistoryPage))))
-        return respond(shared.get(query, lambda: json_prebuilt(ask(query, HistoryPage))))
+            return respond(shared.get((query, "csv"), lambda: _as_csv(request_page(query, HistoryPage))))
+        return respond(shared.get(query, lambda: json_prebuilt(request_page(query, HistoryPage))))
 
     @blueprint.get("/history")
     def sparks() -> Response:
         query_parameters()
-        return respond(shared.get("sparks", lambda: json_prebuilt(ask(GetSparks(), Sparks))))
+        return respond(shared.get("sparks", lambda: json_prebuilt(request_page(GetSparks(), Sparks))))
 
     return blueprint
 
@@ -75,7 +75,7 @@ def _parse(symbol: str, parameters: Mapping[str, str]) -> GetHistory:
     )
 
 
-def _ask_engine(port: GatewayPort, query: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
+def _request_engine(port: GatewayPort, query: GetHistory | GetSparks, kind: type[_Answer]) -> _Answer:
     try:
         return msgspec.msgpack.decode(port.request(query), type=kind)
     except BusError as error:

@@ -95,8 +95,12 @@ class EngineMetrics(Collector):
         yield _total("orders_filled", "Orders filled completely.", counts.filled)
         yield _total("orders_cancelled", "Orders cancelled.", counts.cancelled)
         yield _total("orders_rejected", "Orders rejected after they had been accepted.", counts.rejected)
-        yield _gauge("order_news_waiting_bytes", "Bytes of order messages queued for gateways.", counts.waiting)
-        yield _total("order_news_cuts", "Order sessions disconnected because too much was queued for them.", counts.cuts)
+        yield _gauge("order_outbox_bytes", "Bytes of order messages queued for gateways.", counts.waiting)
+        yield _total(
+            "order_outbox_disconnects",
+            "Order sessions disconnected because too much was queued for them.",
+            counts.cuts,
+        )
         yield SummaryMetricFamily(
             f"{_P}order_commit_seconds",
             "Time to commit a batch of orders and reports to disk.",
@@ -145,7 +149,7 @@ class GatewayMetrics(Collector):
         orders = self._orders
         yield _gauge("order_sessions", "Open connections to /ws.", orders.sessions)
         yield _gauge("order_subscriptions", "Market data subscriptions on /ws.", orders.subscriptions)
-        yield _gauge("order_owed_bytes", "Bytes queued for slow order clients, at most.", orders.backlog)
+        yield _gauge("order_backlog_bytes", "Bytes queued for slow order clients, at most.", orders.backlog)
         yield _by("order_messages", "Messages from order clients.", "kind", orders.messages)
         yield _by("order_refusals", "ErrorInfo messages sent to order clients.", "code", orders.refusals)
         yield _total("order_reports", "Execution reports sent to order clients.", orders.reports)

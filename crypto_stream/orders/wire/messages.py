@@ -66,7 +66,7 @@ class ParsedRequest(NamedTuple):
     camel: bool | None
 
 
-class BadRequestError(RefusedError):
+class InvalidMessageError(RefusedError):
     """An invalid message, with what could be read of it."""
 
     def __init__(
@@ -125,7 +125,7 @@ _SPELLINGS: dict[str, tuple[str, bool | None]] = {
 
 
 def read(text: str, find: Find, *, extended: bool) -> ParsedRequest:
-    """Parse one message; raise BadRequestError, whose text names what is wrong, if it is invalid."""
+    """Parse one message; raise InvalidMessageError, whose text names what is wrong, if it is invalid."""
     number, message = _envelope(_loaded(text), extended)
     given: dict[str, Any] = {}
     camel: bool | None = None
@@ -142,20 +142,20 @@ def read(text: str, find: Find, *, extended: bool) -> ParsedRequest:
         _check_names(given, _SHAPES[number], extended)
         return ParsedRequest(_READERS[number](given, find), request_id, camel)
     except RefusedError as error:
-        raise BadRequestError(error.code, str(error), request_id, camel) from None
+        raise InvalidMessageError(error.code, str(error), request_id, camel) from None
 
 
 def _loaded(text: str) -> Any:
     try:
         return _decoder.decode(text)
     except _DuplicateKeyError as error:
-        raise BadRequestError("bad_message", str(error)) from None
+        raise InvalidMessageError("bad_message", str(error)) from None
     except json.JSONDecodeError as error:
-        raise BadRequestError("bad_json", f"invalid JSON: {error.msg} (character {error.pos})") from None
+        raise InvalidMessageError("bad_json", f"invalid JSON: {error.msg} (character {error.pos})") from None
     except ValueError as error:
-        raise BadRequestError("bad_json", f"invalid JSON: {error}") from None
+        raise InvalidMessageError("bad_json", f"invalid JSON: {error}") from None
     except RecursionError:
-        raise BadRequestError("bad_json", "the JSON is nested too deeply") from None
+        raise InvalidMessageError("bad_json", "the JSON is nested too deeply") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -181,24 +181,30 @@ _decoder = json.JSONDecoder(
 def _envelope(value: Any, extended: bool) -> tuple[str, dict[str, Any]]:
     """Return the number of the message type, as text, and the message."""
     if not isinstance(value, dict):
-        raise BadRequestError("bad_message", f"a message must be an object, not {shown(value)}")
+        raise InvalidMessageError("bad_message", f"a message must be an object, not {shown(value)}")
     for key in value:
         if key not in {"messageType", "message_type", "message"}:
-            raise BadRequestError("bad_message", f"unknown key {shown(key)} besides messageType and message")
+            raise InvalidMessageError(
+                "bad_message", f"unknown key {shown(key)} besides messageType and message"
+            )
     if "messageType" in value and "message_type" in value:
-        raise BadRequestError("bad_message", "messageType is given twice, as messageType and message_type")
+        raise InvalidMessageError(
+            "bad_message", "messageType is given twice, as messageType and message_type"
+        )
     for name in ("messageType", "message"):
         if name not in value and (name == "message" or "message_type" not in value):
-            raise BadRequestError("bad_message", f"{name} is missing")
+            raise InvalidMessageError("bad_message", f"{name} is missing")
     number = value.get("messageType", value.get("message_type"))
     if not isinstance(number, Number):
-        raise BadRequestError("bad_message", f"messageType must be an integer, not {shown(number)}")
+        raise InvalidMessageError("bad_message", f"messageType must be an integer, not {shown(number)}")
     if number not in _SHAPES or (number in _ONLY_EXTENDED and not extended):
         known = [one for one in _SHAPES if extended or one not in _ONLY_EXTENDED]
-        raise BadRequestError("unknown_type", f"messageType {shown(number)} is not one of {', '.join(known)}")
+        raise InvalidMessageError(
+            "unknown_type", f"messageType {shown(number)} is not one of {', '.join(known)}"
+        )
     message = value["message"]
     if not isinstance(message, dict):
-        raise BadRequestError("bad_message", f"message must be an object, not {shown(message)}")
+        raise InvalidMessageError("bad_message", f"message must be an object, not {shown(message)}")
     return str(number), message
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from crypto_stream.feed.chooser import NOT_CARRIED
 from crypto_stream.feed.facts import Facts, FailoverTimes
-from crypto_stream.feed.failover import NOT_CARRIED, Change, Decision, HeldBack
+from crypto_stream.feed.failover import Change, Decision, HeldBack
 from crypto_stream.feed.guard import JumpGuard
 from crypto_stream.feed.missing_channels import MissingChannel
 from crypto_stream.market.book import Book

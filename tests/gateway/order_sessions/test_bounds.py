@@ -11,7 +11,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from crypto_stream.bus.orders import Cut, Detach, Listed, ListOrders
+from crypto_stream.bus.orders import Cut, Detach, ListOrders, OrdersListed
 from crypto_stream.market.orders import Order, Side, Ticket
 from tests.gateway.engine import Engine
 from tests.gateway.order_sessions.trader import EXCHANGED, OWNER, asked, attached, trading
@@ -87,12 +87,12 @@ async def test_the_total_backlog_is_bounded(bus: Path, server: str) -> None:
             await one.send(text('{"messageType":5,"message":{}}') * 4)
         await until(lambda: len(asked(engine, ListOrders)) == 4 * _NOT_READING)
         for number, command in asked(engine, ListOrders):
-            engine.send_orders(number, Listed(command.session, command.ref, orders))
+            engine.send_orders(number, OrdersListed(command.session, command.ref, orders))
             await asyncio.sleep(0.005)
             most = max(most, psutil.Process(gateway.process.pid).memory_info().rss)
         await other.tell(1, instrument=2)
         await other.until(4)
-        owed = await gateway.metric("crypto_stream_order_owed_bytes")
+        owed = await gateway.metric("crypto_stream_order_backlog_bytes")
         metrics = (await gateway.http.get("/metrics")).text
 
     assert 0 < owed <= 16 * _MB

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from crypto_stream.bus.orders import Attach, Detach, Happened, Place, Received
+from crypto_stream.bus.orders import Attach, Detach, Place, Received, Reported
 from crypto_stream.market.orders import ExecType, Side, Status, Ticket
 from tests.gateway.engine import Engine
 from tests.gateway.order_sessions.trader import (
@@ -97,11 +97,11 @@ async def test_reports_go_to_open_sessions_and_are_acknowledged_before_they_end(
             made = order(Place(1, 1, Ticket("eurrub", Side.BUY, "10", "87")), status=Status.FILLED)
             trade = {"last_amount": "1", "last_price": "87"}
             told = [report(made, seq, ExecType.TRADE, **trade) for seq in range(1, 2001)]
-            engine.send_orders(link, *(Happened(session.session, 0, one) for one in told))
+            engine.send_orders(link, *(Reported(session.session, 0, one) for one in told))
             got = [(await trader.until(3))["seq"] for _ in told]
             await until(lambda: [one.seq for _, one in asked(engine, Received)][-1:] == [2000])
         await next_asked(engine, Detach)
-        engine.send_orders(link, Happened(session.session, 0, told[0]))
+        engine.send_orders(link, Reported(session.session, 0, told[0]))
         async with trading(gateway.url) as other:
             await other.answer("{}")
 
@@ -115,7 +115,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_served(
     """Another client gets the newest quotes meanwhile; the slow client's backlog is bounded."""
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
-        running(bus, server=server, patience=1.0, order_rate=1_000_000) as gateway,
+        running(bus, server=server, slow_client_timeout=1.0, order_rate=1_000_000) as gateway,
         raw(gateway.url) as deaf,
         trading(gateway.url, "mode=extended") as other,
     ):

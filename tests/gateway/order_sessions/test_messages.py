@@ -14,13 +14,13 @@ from crypto_stream.bus.orders import (
     Cancel,
     Detach,
     Failed,
-    Happened,
-    Listed,
     ListOrders,
     ListTrades,
+    OrdersListed,
     Place,
     Received,
-    Traded,
+    Reported,
+    TradesListed,
 )
 from crypto_stream.market.orders import (
     ExecType,
@@ -55,7 +55,7 @@ async def test_the_example_order_is_placed_and_reported_byte_for_byte(trader: Tr
     """The engine gets exactly this ticket; the plain report has exactly two fields."""
     await trader.send(PLACE)
     gateway, place = await next_asked(engine, Place)
-    engine.send_orders(gateway, Happened(place.session, place.ref, report(order(place), 1)))
+    engine.send_orders(gateway, Reported(place.session, place.ref, report(order(place), 1)))
 
     assert place.ticket == Ticket("eurrub", Side.BUY, "10", "87")
     expected = f'{{"messageType":3,"message":{{"order_id":"{ORDER_ID}","order_status":1}}}}'
@@ -120,7 +120,7 @@ async def test_an_instrument_is_spelled_as_the_client_spelled_it(
     gateway, place = await next_asked(engine, Place)
     await trader.tell(5)
     _, wanted = await next_asked(engine, ListOrders)
-    engine.send_orders(gateway, Listed(wanted.session, wanted.ref, [order(place)]))
+    engine.send_orders(gateway, OrdersListed(wanted.session, wanted.ref, [order(place)]))
     listed = await trader.until(5)
 
     assert place.ticket == Ticket(symbol, Side.SELL, "1", "2")
@@ -136,7 +136,7 @@ async def test_an_earlier_order_is_listed_under_the_instruments_display_name(
     gateway, wanted = await next_asked(engine, ListOrders)
     tickets = [Ticket(symbol, Side.SELL, "10", "87.5") for symbol in ("eurrub", "ticker_00")]
     orders = [order(Place(1, 1, ticket), created_ms=5) for ticket in tickets]
-    engine.send_orders(gateway, Listed(wanted.session, wanted.ref, orders))
+    engine.send_orders(gateway, OrdersListed(wanted.session, wanted.ref, orders))
     listed = await trader.until(5)
 
     assert listed.keys() == {"orders"}
@@ -230,9 +230,9 @@ async def test_plain_clients_get_only_the_last_fill(trader: Trader, engine: Engi
     traded = {"last_amount": "4", "last_price": "87", "source": "synthetic"}
     engine.send_orders(
         gateway,
-        Happened(place.session, place.ref, report(order(place), 1)),
-        Happened(place.session, 0, report(part, 2, ExecType.TRADE, **traded)),
-        Happened(place.session, 0, report(whole, 3, ExecType.TRADE, **traded)),
+        Reported(place.session, place.ref, report(order(place), 1)),
+        Reported(place.session, 0, report(part, 2, ExecType.TRADE, **traded)),
+        Reported(place.session, 0, report(whole, 3, ExecType.TRADE, **traded)),
     )
 
     assert [(await trader.until(3))["order_status"] for _ in range(2)] == [1, 2]
@@ -250,8 +250,8 @@ async def test_extended_mode_reports_every_field_and_echoes_the_request_id(
     told = report(part, 2, ExecType.TRADE, last_amount="3", last_price="86.9667", source="synthetic")
     engine.send_orders(
         gateway,
-        Happened(place.session, place.ref, report(order(place), 1)),
-        Happened(place.session, 0, told),
+        Reported(place.session, place.ref, report(order(place), 1)),
+        Reported(place.session, 0, told),
     )
     first, second = await extended.until(3), await extended.until(3)
 
@@ -317,13 +317,13 @@ async def test_every_answer_of_the_extended_mode_carries_the_request_id(
     await extended.tell(5, request_id=9)
     gateway, listing = await next_asked(engine, ListOrders)
     made = order(Place(1, 1, Ticket("eurrub", Side.BUY, "10", "87")), cum_amount="4", cum_value="348")
-    engine.send_orders(gateway, Listed(listing.session, listing.ref, [made]))
+    engine.send_orders(gateway, OrdersListed(listing.session, listing.ref, [made]))
     listed = await extended.until(5)
     await extended.tell(6, instrument="EUR/RUB", requestId="t")
     gateway, wanted = await next_asked(engine, ListTrades)
     trade = report(made, 2, ExecType.TRADE, last_amount="4", last_price="87", source="synthetic")
     positions = [Position("eurrub", "4", "348", "0", "0"), Position("btcusdt", "0", "0", "1", "2")]
-    engine.send_orders(gateway, Traded(wanted.session, wanted.ref, [trade], positions))
+    engine.send_orders(gateway, TradesListed(wanted.session, wanted.ref, [trade], positions))
     trades = await extended.until(6)
 
     assert success == {"subscriptionId": update["subscriptionId"], "requestId": 7}
@@ -371,7 +371,7 @@ async def test_get_trades_without_an_instrument_returns_only_positions(
     """GetTrades {} asks for no trades."""
     await extended.tell(6)
     gateway, wanted = await next_asked(engine, ListTrades)
-    engine.send_orders(gateway, Traded(wanted.session, wanted.ref, [], []))
+    engine.send_orders(gateway, TradesListed(wanted.session, wanted.ref, [], []))
 
     assert wanted.symbol is None
     assert await extended.until(6) == {"instrument": None, "trades": [], "positions": [], "request_id": None}

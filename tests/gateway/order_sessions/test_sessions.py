@@ -14,7 +14,16 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from crypto_stream.bus.messages import Quotes
-from crypto_stream.bus.orders import Command, Detach, Failed, Happened, Listed, ListOrders, Place, Received
+from crypto_stream.bus.orders import (
+    Command,
+    Detach,
+    Failed,
+    ListOrders,
+    OrdersListed,
+    Place,
+    Received,
+    Reported,
+)
 from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
@@ -62,7 +71,7 @@ class FakeHost:
     def name(self, symbol: str) -> str:
         return symbol
 
-    def ask(self, command: Command) -> None:
+    def send_command(self, command: Command) -> None:
         self.asked.append(command)
 
     def change_owner(self, before: str, owner: str) -> None:
@@ -133,7 +142,7 @@ class Harness:
         self.host.now_s += 1.0
         return self.session.request_ack(self.host.now_s)
 
-    def deliver(self, *news: Happened | Failed | Listed) -> None:
+    def deliver(self, *news: Reported | Failed | OrdersListed) -> None:
         """Deliver messages of the engine to the session."""
         self.session.send_frames(b"".join(self.session.frame_for(one) for one in news))
 
@@ -153,10 +162,10 @@ def harness() -> Iterator[Harness]:
             made.session.cut()
 
 
-def happened(seq: int, ref: int = 0, amount: str = "10") -> Happened:
+def happened(seq: int, ref: int = 0, amount: str = "10") -> Reported:
     """Make a report for the session."""
     ticket = Ticket("eurrub", OrderSide.BUY, amount, "87", client_order_id="x" * 60)
-    return Happened(7, ref, report(order(Place(7, ref, ticket)), seq))
+    return Reported(7, ref, report(order(Place(7, ref, ticket)), seq))
 
 
 def test_a_report_is_acknowledged_once_the_client_has_read_it() -> None:
@@ -302,7 +311,7 @@ def test_pending_lists_are_limited() -> None:
     with harness() as one:
         one.send(*[listing] * (MAX_LISTS + 1))
         refused = one.messages()
-        one.deliver(Listed(7, 1, []))
+        one.deliver(OrdersListed(7, 1, []))
         one.send(listing)
 
         assert [message["message"]["code"] for message in refused] == ["rate_limited"]
@@ -316,7 +325,7 @@ def test_an_overdue_command_is_unknown_and_a_late_report_is_still_sent() -> None
         one.send(PLACE.replace('"10"', '"10", "request_id": "r"'), '{"messageType":5,"message":{}}')
         one.pass_time(ANSWER_TIMEOUT_S + 1)
         told = one.messages()
-        one.deliver(happened(1, 1), Listed(7, 2, []))
+        one.deliver(happened(1, 1), OrdersListed(7, 2, []))
         late = one.messages()
 
         assert [message["message"]["code"] for message in told] == ["engine_unreachable"] * 2

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from crypto_stream.bus.orders import Attach, Command, Detach, Happened, Place, Received
+from crypto_stream.bus.orders import Attach, Command, Detach, Place, Received, Reported
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import ExecType, Order, Report, Status
 from tests.gateway.engine import INSTRUMENTS, Engine, now_ms
@@ -143,7 +143,7 @@ class Exchange:
         for gateway, command in new:
             if isinstance(command, Place):
                 told = report(order(command), next(self._seqs))
-                self.engine.send_orders(gateway, Happened(command.session, command.ref, told))
+                self.engine.send_orders(gateway, Reported(command.session, command.ref, told))
 
     async def run(self) -> None:
         """Answer until cancelled."""

@@ -42,7 +42,7 @@ class Pending(NamedTuple):
     gaps: Sequence[Gap]
 
 
-class Pages:
+class BarReader:
     """Answers queries; logs once when the history becomes unreadable, and once when it is readable again."""
 
     def __init__(self, reader: HistoryReader, writer: BarWriter, recorder: Recorder, gaps: Gaps) -> None:

@@ -32,7 +32,7 @@ class Sighting(NamedTuple):
     first_errors: list[str]
 
     def all_served_by(self, source: str) -> bool:
-        """Say whether every viewer sees every symbol fresh from `source`."""
+        """Return whether every viewer sees every symbol fresh from `source`."""
         return all(set(json.loads(now).values()) == {source} for now in self.now)
 
 

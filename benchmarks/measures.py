@@ -126,7 +126,7 @@ def parse_and_book(recordings: Path) -> Iterator[PerFrame]:
 
 
 def has_wrk() -> bool:
-    """Say whether the program wrk is installed."""
+    """Return whether the program wrk is installed."""
     return shutil.which("wrk") is not None
 
 

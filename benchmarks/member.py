@@ -42,7 +42,7 @@ class Viewer:
         self.socket.send(bytes([0x80 | opcode]) + length + b"\0\0\0\0" + payload)
 
     def is_newest(self, last: dict[str, list[str]]) -> bool:
-        """Say whether the last frame contained the last prices."""
+        """Return whether the last frame contained the last prices."""
         return self.shot is not None and self.shot.newest == last
 
     def shown(self) -> str:

@@ -192,7 +192,7 @@ def _restart(count: int) -> Row:
 
 
 def _accepts(port: int) -> bool:
-    """Say whether /ws accepts an order now."""
+    """Return whether /ws accepts an order now."""
     try:
         with connect(f"ws://127.0.0.1:{port}/ws", compression=None, open_timeout=5) as session:
             session.send(json.dumps({"messageType": 3, "message": _PLACES[0]}))

@@ -169,7 +169,7 @@ def whole(
 
 
 def accepts(port: int) -> bool:
-    """Say whether the port accepts connections."""
+    """Return whether the port accepts connections."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -190,5 +190,5 @@ def described(names: Sequence[str]) -> dict[str, dict[str, object]]:
 
 
 def has_node() -> bool:
-    """Say whether Node and the modules of its peers are installed."""
+    """Return whether Node and the modules of its peers are installed."""
     return shutil.which("node") is not None and (_PEERS / "node" / "node_modules").is_dir()

@@ -222,7 +222,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 
 def answers(url: str) -> bool:
-    """Say whether /courses responds with 200, which means that there is a fresh quote."""
+    """Return whether /courses responds with 200, which means that there is a fresh quote."""
     try:
         return _ask(f"{url}/courses")[0] == 200
     except (OSError, http.client.HTTPException):

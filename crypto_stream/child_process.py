@@ -128,14 +128,14 @@ class Child:
         """Whether the current process has sent a heartbeat."""
         return self.process is not None and self._has_beaten
 
-    def stop(self, now: float, *, hurry: bool = False) -> None:
-        """Terminate the process; kill it if that takes too long or in a `hurry`. To be called repeatedly."""
+    def stop(self, now: float, *, force: bool = False) -> None:
+        """Terminate the process; kill it if that takes too long, or with `force`. To be called repeatedly."""
         if self.process is None:
             return
         if self.terminated_at is None:
             self.terminated_at = now
             self.process.terminate()
-        elif hurry or now - self.terminated_at > self._timeouts.stop_s:
+        elif force or now - self.terminated_at > self._timeouts.stop_s:
             self.process.kill()
 
     def is_hanging(self, now: float) -> bool:

@@ -51,7 +51,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._restarting: list[tuple[Child, subprocess.Popen[bytes] | None]] = []  # with the old process
         self._stopping = False
-        self._hurry = False
+        self._force = False
         self._status = 0
 
     def run(self) -> int:
@@ -92,7 +92,7 @@ class Supervisor:
         """Stop the gateways, then the engine, which comes first among the children."""
         first, *others = self._children
         for child in [other for other in others if other.process] or [first]:
-            child.stop(now, hurry=self._hurry)
+            child.stop(now, force=self._force)
 
     def _restart_step(self, now: float) -> None:
         """Restart the gateways one after the other, each once the previous one is serving again."""
@@ -160,7 +160,7 @@ class Supervisor:
                     self._restarting = [(child, child.process) for child in self._children[1:]]
                 continue
             _log.info("stopping on %s", _SIGNAL_NAMES[number])
-            self._hurry = self._stopping  # a second signal kills what is still running
+            self._force = self._stopping  # a second signal kills what is still running
             self._stopping = True
 
     @contextmanager

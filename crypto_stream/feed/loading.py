@@ -258,8 +258,15 @@ _SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "LIMITS": (lambda value: isinstance(value, Limits), "made by Limits(...)"),
 }
 _FUNCTIONS = (
-    *("Reader", "venue_id", "pair_of", "opening", "events", "poll"),
-    *("instruments", "candles", "check_options"),
+    "Reader",
+    "venue_id",
+    "pair_of",
+    "opening",
+    "events",
+    "poll",
+    "instruments",
+    "candles",
+    "check_options",
 )
 
 

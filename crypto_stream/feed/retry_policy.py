@@ -12,7 +12,7 @@ from crypto_stream.feed.handler import Budget
 from crypto_stream.feed.hosts import Hosts
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 60.0
-_PROVEN_S = 5.0  # of data before the back-off is reset: connecting alone is no success
+_PROVEN_S = 5.0  # of data before the backoff is reset: connecting alone is no success
 
 
 class ConnectBudget:
@@ -59,7 +59,7 @@ class Retry(NamedTuple):
 class RetryPolicy:
     """Decide when the next connection of a source may be opened, and to which of its hosts.
 
-    An attempt waits for the back-off, for bans and Retry-After headers, and for the venue's budget of
+    An attempt waits for the backoff, for bans and Retry-After headers, and for the venue's budget of
     attempts. Several connections of one source share the `budget`, and with it the bans of the whole venue.
     All times are monotonic seconds; `chance` is uniform in [0, 1).
     """
@@ -80,7 +80,7 @@ class RetryPolicy:
 
     @property
     def due_s(self) -> float:
-        """When back-off and bans allow the next attempt; the budget may delay it further."""
+        """When backoff and bans allow the next attempt; the budget may delay it further."""
         return max(self._due_s, self._hosts.free_s, self._budget.banned_until_s)
 
     def delay(self, now_s: float) -> float:

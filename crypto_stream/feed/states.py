@@ -10,7 +10,7 @@ from crypto_stream.errors import ImpossibleEventError
 from crypto_stream.market.status import SourceState
 
 # wanted         the source is to be connected, and may be at once
-# postponed      the source is to be connected, but a ban or the back-off does not allow an attempt yet
+# postponed      the source is to be connected, but a ban or the backoff does not allow an attempt yet
 # attempt        a connection is being opened
 # acknowledged   every subscription was acknowledged, or there is none
 # data           something new was received

@@ -36,8 +36,15 @@ _simple = re.compile(_SIMPLE).fullmatch
 _four_simple = re.compile(" ".join([_SIMPLE] * 4)).fullmatch
 _any_form = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch
 _NUMBERS = (
-    *("price", "bid", "bid_size", "ask", "ask_size"),
-    *("open_24h", "high_24h", "low_24h", "volume_24h"),
+    "price",
+    "bid",
+    "bid_size",
+    "ask",
+    "ask_size",
+    "open_24h",
+    "high_24h",
+    "low_24h",
+    "volume_24h",
 )
 
 

@@ -91,7 +91,7 @@ def create_app(
         logger=quiet,
         engineio_logger=quiet,
     )
-    engineio_parts.fit(socketio.server.eio, websocket)
+    engineio_parts.patch(socketio.server.eio, websocket)
     sessions = EngineioSessions(socketio.server, admission.address_limit, admission.counters)
     admitted = Admission(app.wsgi_app, sessions, admission, origins)
     app.wsgi_app = Headers(admitted, origins)  # type: ignore[method-assign]

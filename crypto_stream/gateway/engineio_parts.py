@@ -16,7 +16,7 @@ import msgspec
 from engineio.socket import Socket
 
 
-def fit(engine: Any, websocket: Any) -> None:
+def patch(engine: Any, websocket: Any) -> None:
     """Give an `engineio.Server` our WebSockets, and queues whose `join` does not wait."""
 
     class Queue(engine._async["queue"]):  # type: ignore[misc, name-defined]
@@ -61,5 +61,5 @@ def open_session(engine: Any, address: str) -> tuple[Any, bytes]:
 
 
 def may_upgrade(session: Any) -> bool:
-    """Say whether a polling session may upgrade to a WebSocket, by the rules of `handle_request`."""
+    """Return whether a polling session may upgrade to a WebSocket, by the rules of `handle_request`."""
     return session.connected and not (session.upgraded or session.upgrading or session.closed)

@@ -52,7 +52,7 @@ class EngineioSessions:
         return len(self._addresses)
 
     def full(self, address: str) -> bool:
-        """Say whether this address has reached its limit."""
+        """Return whether this address has reached its limit."""
         return self._address_limit.full(address)
 
     def begin_poll(self, sid: str) -> None:

@@ -97,7 +97,7 @@ class Sender:
         self.rate_limit = RateLimit(events.rate, events.clock())
 
     def admits(self, text: str, *, busy: bool) -> bool:
-        """Say whether to queue a message for `take`; otherwise it has been refused. Never blocks.
+        """Return whether to queue a message for `take`; otherwise it has been refused. Never blocks.
 
         `busy` refuses it even within the rate limit. Raises PacketError for an abusive sender.
         """

@@ -239,7 +239,7 @@ class Gateway:
         time.sleep(0.05)  # let the sockets send what is queued
 
     def _has_clients(self, after_s: float) -> bool:
-        """Say whether to wait for clients that are still connected, or whose request is being served."""
+        """Return whether to wait for clients that are still connected, or whose request is being served."""
         if after_s < _CLOSE_TIMEOUT_S and (self._delivery.viewers or self._orders.busy()):
             return True
         return after_s < _RESPONSES_S and self._context.connections.busy

@@ -183,7 +183,7 @@ class Mirror:
         return [msgspec.structs.replace(one, state="lost", reason=UNREACHABLE, serving=0) for one in aged]
 
     def states(self) -> dict[str, str]:
-        """Tell the states of the sources by their names, best first."""
+        """Return the states of the sources by their names, best first."""
         return {one.name: one.state if self.alive else "lost" for one in self._sources}
 
     def venues_of_pairs(self) -> list[str]:

@@ -27,7 +27,7 @@ class PollingPipe:
         return int(self._connection.queue.qsize())
 
     def polling(self) -> bool:
-        """Say whether the viewer polls."""
+        """Return whether the viewer polls."""
         return not self._connection.upgraded
 
     def offer(self, frame: Frame) -> int:

@@ -42,7 +42,7 @@ class StartupGrace:
         self._until = clock() + seconds
 
     def active(self) -> bool:
-        """Say whether the engine has never connected and may still do so."""
+        """Return whether the engine has never connected and may still do so."""
         return self._mirror.epoch is None and self._clock() < self._until
 
     def wrap(self, app: Wsgi) -> Wsgi:

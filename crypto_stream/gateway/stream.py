@@ -87,11 +87,11 @@ class Stream:
         self.connection_log.connected(viewer_id, self._address(session))
 
     def full(self) -> bool:
-        """Say whether the limit of viewers is reached."""
+        """Return whether the limit of viewers is reached."""
         return len(self._delivery.viewers) + len(self._others) >= self._max_viewers
 
     def _admits(self, session: str) -> bool:
-        """Say whether a session that was opened before the gateway became full may still join."""
+        """Return whether a session that was opened before the gateway became full may still join."""
         if not self.full():
             return True
         self._counters.refused += 1

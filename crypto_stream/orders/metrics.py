@@ -58,8 +58,17 @@ class OrderLog:
         self, active: int, commits: int, commit_s: float, waiting: int = 0, cuts: int = 0
     ) -> OrderCounts:
         """Return the counts of this run of the engine."""
-        happened = (self.placed, self.filled, self.cancelled, self.rejected)
-        return OrderCounts(active, *happened, commits, commit_s, waiting, cuts)
+        return OrderCounts(
+            active=active,
+            placed=self.placed,
+            filled=self.filled,
+            cancelled=self.cancelled,
+            rejected=self.rejected,
+            commits=commits,
+            commit_s=commit_s,
+            waiting=waiting,
+            cuts=cuts,
+        )
 
     def _count(self, report: Report) -> str:
         if report.exec_type is ExecType.NEW:

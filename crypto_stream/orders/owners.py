@@ -22,7 +22,15 @@ class Owner:
     """
 
     __slots__ = (
-        *("address", "anonymous", "expires_s", "gateway", "active", "name", "open", "received", "sessions"),
+        "active",
+        "address",
+        "anonymous",
+        "expires_s",
+        "gateway",
+        "name",
+        "open",
+        "received",
+        "sessions",
     )
 
     def __init__(self, name: str, *, anonymous: bool) -> None:
@@ -46,8 +54,18 @@ class OwnerSession:
     """
 
     __slots__ = (
-        *("_queue", "_outbox", "address", "attached", "gateway", "gone", "number", "unsent_bytes", "owner"),
-        *("piece_end", "promises", "waiting"),
+        "_outbox",
+        "_queue",
+        "address",
+        "attached",
+        "gateway",
+        "gone",
+        "number",
+        "owner",
+        "piece_end",
+        "promises",
+        "unsent_bytes",
+        "waiting",
     )
 
     def __init__(self, gateway: str, number: int, owner: Owner, outbox: Outbox, address: str = "") -> None:

@@ -91,7 +91,7 @@ def _draft(path: Path) -> Path:
 
 
 def _copy(source: Path, target: Path, tables: Tables) -> int:
-    """Copy one file and check the copy; return its bytes."""
+    """Copy one file and check the copy; return its size in bytes."""
     with _usage_errors(source):
         for part in parts(target):
             part.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crypto_stream.errors import SettingError
 from crypto_stream.market.bars import INTERVALS, retention_block_ms, start
-from crypto_stream.storage.interface import Batch, CorruptError, Retention, SetAside, UnusableError
+from crypto_stream.storage.interface import Batch, CorruptError, Retention, SetAside, StoredBar, UnusableError
 from crypto_stream.storage.sqlite_file import BUSY_S, Identity, failing_as_os_error, identity, parts
 from crypto_stream.storage.sqlite_tables import Tables, upgrade
 from crypto_stream.wall_clock import wall_ms
@@ -90,14 +90,7 @@ class SqliteHistoryWriter:
                     self._set_bars_aside(database, aside)
                 database.executemany(
                     "INSERT OR IGNORE INTO bar VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (
-                            *(self._number(symbol), INTERVALS[interval], bar.time),
-                            *(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades),
-                            self._number(bar.source),
-                        )
-                        for symbol, interval, bar in batch.bars
-                    ],
+                    map(self._bar_row, batch.bars),
                 )
                 database.executemany(
                     "INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?)",
@@ -105,10 +98,26 @@ class SqliteHistoryWriter:
                 )
                 database.execute("UPDATE life SET alive_ms = ?", (batch.alive_ms,))
                 if (anchor := batch.anchor) is not None:
+                    boot_id, boot_ms = anchor.boot or (None, None)
                     database.execute(
                         "INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?, ?, ?)",
-                        (anchor.at_ms, anchor.venue_ms, anchor.wall_ms, *(anchor.boot or (None, None))),
+                        (anchor.at_ms, anchor.venue_ms, anchor.wall_ms, boot_id, boot_ms),
                     )
+
+    def _bar_row(self, stored: StoredBar) -> tuple[object, ...]:
+        symbol, interval, bar = stored
+        return (
+            self._number(symbol),
+            INTERVALS[interval],
+            bar.time,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            bar.volume,
+            bar.trades,
+            self._number(bar.source),
+        )
 
     def prune(self, symbol: str, interval: str, keep_ms: int, by: Retention) -> int:
         """Remove the bars of a series that are `keep_ms` older than its newest, or than the present.

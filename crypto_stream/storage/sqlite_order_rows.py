@@ -179,11 +179,30 @@ def _order(row: tuple[Any, ...]) -> Order:
         client_order_id=client_order_id,
         outcome=None if outcome is None else Outcome(outcome),
     )
-    state = (Status(status), changed_ms, cum_amount, cum_value)
-    return Order(order_id, owner, rank, ticket, created_ms, due_ms, *state)
+    return Order(
+        order_id=order_id,
+        owner=owner,
+        rank=rank,
+        ticket=ticket,
+        created_ms=created_ms,
+        due_ms=due_ms,
+        status=Status(status),
+        changed_ms=changed_ms,
+        cum_amount=cum_amount,
+        cum_value=cum_value,
+    )
 
 
 def _report(row: tuple[Any, ...]) -> Report:
     *order, seq, exec_id, exec_type, time, last_amount, last_price, source, reason = row
-    last = (last_amount, last_price, source, reason)
-    return Report(seq, exec_id, ExecType(exec_type), time, _order(tuple(order)), *last)
+    return Report(
+        seq=seq,
+        exec_id=exec_id,
+        exec_type=ExecType(exec_type),
+        time=time,
+        order=_order(tuple(order)),
+        last_amount=last_amount,
+        last_price=last_price,
+        source=source,
+        reason=reason,
+    )

@@ -187,26 +187,44 @@ class SqliteOrderWriter:
         ticket = order.ticket
         outcome = ticket.outcome and ticket.outcome.value
         return (
-            *(
-                order.rank,
-                order.order_id,
-                owners[order.owner],
-                self._number(ticket.symbol),
-                ticket.side.value,
-            ),
-            *(ticket.amount, ticket.price, ticket.kind.value, ticket.time_in_force.value),
-            *(ticket.client_order_id, outcome, order.created_ms, order.due_ms),
-            *(order.status.value, order.changed_ms, order.cum_amount, order.cum_value, report.seq),
+            order.rank,
+            order.order_id,
+            owners[order.owner],
+            self._number(ticket.symbol),
+            ticket.side.value,
+            ticket.amount,
+            ticket.price,
+            ticket.kind.value,
+            ticket.time_in_force.value,
+            ticket.client_order_id,
+            outcome,
+            order.created_ms,
+            order.due_ms,
+            order.status.value,
+            order.changed_ms,
+            order.cum_amount,
+            order.cum_value,
+            report.seq,
         )
 
     def _report_row(self, report: Report, owners: Mapping[str, int]) -> tuple[object, ...]:
         order = report.order
         return (
-            *(owners[order.owner], report.seq, order.rank, self._number(order.ticket.symbol)),
-            *(report.exec_id, report.exec_type.value, report.time),
-            *(order.status.value, order.changed_ms, order.cum_amount, order.cum_value),
-            *(report.last_amount, report.last_price),
-            *(None if report.source is None else self._number(report.source), report.reason),
+            owners[order.owner],
+            report.seq,
+            order.rank,
+            self._number(order.ticket.symbol),
+            report.exec_id,
+            report.exec_type.value,
+            report.time,
+            order.status.value,
+            order.changed_ms,
+            order.cum_amount,
+            order.cum_value,
+            report.last_amount,
+            report.last_price,
+            None if report.source is None else self._number(report.source),
+            report.reason,
         )
 
     def _add_trades(

@@ -42,7 +42,7 @@ class Store(Protocol[_Item]):
     def failed(self, error: OSError, *, fatal: bool) -> bool:
         """Handle a failure; `fatal`: it needs an operator.
 
-        Return True to reopen after the back-off and write the same again, False to wait for `resume`.
+        Return True to reopen after the backoff and write the same again, False to wait for `resume`.
         """
 
     def close(self) -> None:

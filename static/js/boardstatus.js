@@ -13,7 +13,7 @@ export class BoardStatus {
   #list = /** @type {HTMLElement} */ (document.getElementById('sources'));
   /** @type {import('./live.js').SourceStates} */
   #states = {};
-  #heard = false;
+  #lastHeardAt = false;
   #shown = '';
 
   /** Show the sources' newest states. @param {import('./live.js').SourceStates} states */
@@ -36,7 +36,7 @@ export class BoardStatus {
    */
   link({ link, verdict, heard }, reason) {
     // Without the engine the states of the sources are unknown.
-    this.#heard = heard && verdict?.state !== 'unreachable';
+    this.#lastHeardAt = heard && verdict?.state !== 'unreachable';
     showLink(link, verdict);
     showTitle(link);
     this.#show();
@@ -47,7 +47,7 @@ export class BoardStatus {
   }
 
   #show() {
-    const states = Object.entries(this.#states).map(([name, { state }]) => [name, this.#heard ? state : 'unknown']);
+    const states = Object.entries(this.#states).map(([name, { state }]) => [name, this.#lastHeardAt ? state : 'unknown']);
     const shown = JSON.stringify(states);
     if (this.#shown === shown) return;
     this.#shown = shown;

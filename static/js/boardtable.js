@@ -103,7 +103,7 @@ class Board {
       row.paintAge(this.#live.clock);
       const { symbol, quote } = row;
       // Only live prices extend the line: a stale price must not look like a quiet market.
-      const live = quote?.price && !quote.stale && this.#live.heard;
+      const live = quote?.price && !quote.stale && this.#live.isReceiving;
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
       if (row.undrawn) row.draw(this.#sparks.hour(symbol, now), now);
     }

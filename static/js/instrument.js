@@ -44,7 +44,7 @@ let refusal = '';
 /** @returns {string} why the price is not live, empty if it is */
 function staleReason() {
   const [, meaning] = describeLink(live.link, live.verdict);
-  if (!live.heard) return `${meaning} ${refusal}`.trim();
+  if (!live.isReceiving) return `${meaning} ${refusal}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'The server has sent no price for it yet.';
   if (!quote.stale) return '';
@@ -141,7 +141,7 @@ const schedulePaint = painter(() => {
   paintPrice(quote);
   paintFigures(quote);
   paintState();
-  venueTable.paint(live.heard);
+  venueTable.paint(live.isReceiving);
   changes.paint();
   shown = quote;
   paintAge();

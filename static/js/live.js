@@ -70,7 +70,7 @@ export class Live {
   verdict = null;
 
   /** Whether the server is sending, so that its last messages are current. */
-  get heard() {
+  get isReceiving() {
     return this.link === 'live' || this.link === 'nothing';
   }
 
@@ -79,7 +79,7 @@ export class Live {
   #judged = 0;
   #shown = '';
   #askAgain = 0;
-  #heard = Date.now();
+  #lastHeardAt = Date.now();
   #wasOpen = false;
   #subscription;
   #page;
@@ -128,11 +128,11 @@ export class Live {
   #listen() {
     const socket = this.#socket;
     socket.onAny(() => {
-      this.#heard = Date.now();
+      this.#lastHeardAt = Date.now();
       if (this.link !== 'live') this.#check();
     });
     socket.on('connect', () => {
-      this.#heard = Date.now();
+      this.#lastHeardAt = Date.now();
       this.verdict = null;
       this.#judged = 0;
       this.clock.reset();
@@ -223,8 +223,8 @@ export class Live {
   /** Determine the connection's health, report a change, and reopen a dead connection. */
   #check() {
     // this machine's clock may have been set back
-    this.#heard = Math.min(this.#heard, Date.now());
-    const silence = Date.now() - this.#heard;
+    this.#lastHeardAt = Math.min(this.#lastHeardAt, Date.now());
+    const silence = Date.now() - this.#lastHeardAt;
     const link = this.#judge(silence);
     const shown = JSON.stringify([link, this.#refusal, this.verdict]);
     if (shown !== this.#shown) {
@@ -233,7 +233,7 @@ export class Live {
       this.#page.link(link, this.#refusal);
     }
     if (this.#socket.connected && silence > RECONNECT_MS) {
-      this.#heard = Date.now();
+      this.#lastHeardAt = Date.now();
       this.#socket.disconnect().connect();
     }
   }

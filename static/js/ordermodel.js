@@ -37,7 +37,7 @@ const MAX_ORDERS = 5_000;
 const DECIMALS = new Set(['price', 'amount', 'cum_amount', 'avg_price']);
 
 /**
- * Say whether an update is not older than what is held: an order never becomes active again, nor loses a trade.
+ * Return whether an update is not older than what is held: an order never becomes active again, nor loses a trade.
  *
  * @param {Order} held
  * @param {Order} update

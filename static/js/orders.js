@@ -82,7 +82,7 @@ const link = new OrderLink(account, {
     if (state === 'live') sync();
     schedulePaint();
   },
-  report: (report) => hear(report),
+  report: (report) => onReport(report),
   refused(_, reason) {
     trouble = reason;
     later();
@@ -105,7 +105,7 @@ const ticket = new Ticket(instruments, {
 /** @param {string} symbol @returns {string} why orders in it cannot trade now, empty if they can */
 function staleReason(symbol) {
   if (live.link === 'connecting') return 'waiting for the first quote.';
-  if (!live.heard) return `${describeLink(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
+  if (!live.isReceiving) return `${describeLink(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'the server has sent no price for it yet.';
   if (!quote.stale) {
@@ -180,7 +180,7 @@ function askPositions() {
 }
 
 /** Apply a report, and announce what it means. @param {import('./orderlink.js').Report} report */
-function hear(report) {
+function onReport(report) {
   const order = orders.report(report);
   table.refresh();
   schedulePaint();
@@ -229,7 +229,7 @@ const schedulePaint = painter(() => {
   cancelling.paint();
   positions?.paint((symbol) => {
     const quote = live.quotes.get(symbol);
-    return quote && { bid: quote.bid, ask: quote.ask, stale: quote.stale || !live.heard };
+    return quote && { bid: quote.bid, ask: quote.ask, stale: quote.stale || !live.isReceiving };
   });
 });
 

@@ -15,7 +15,7 @@ export function fold(text) {
 }
 
 /**
- * Say whether an element's `data-find` contains the typed text.
+ * Return whether an element's `data-find` contains the typed text.
  *
  * @param {Element} element
  * @param {string} typed already folded

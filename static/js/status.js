@@ -42,7 +42,7 @@ const count = new Intl.NumberFormat('en').format;
 let system = null;
 
 /** Whether what is shown is current: the server is sending, and its engine is reachable. */
-const known = () => live.heard && live.verdict?.state !== 'unreachable' && system?.engine.reachable === true;
+const known = () => live.isReceiving && live.verdict?.state !== 'unreachable' && system?.engine.reachable === true;
 
 /**
  * Summarise the state of the system.
@@ -52,7 +52,7 @@ const known = () => live.heard && live.verdict?.state !== 'unreachable' && syste
 function summary() {
   if (live.link === 'connecting') return ['Loading …', 'unknown'];
   const [, trouble] = describeLink(live.link, live.verdict);
-  if (live.link !== 'live') return [live.heard ? trouble : 'Unknown: the server cannot be reached.', live.heard ? 'bad' : 'unknown'];
+  if (live.link !== 'live') return [live.isReceiving ? trouble : 'Unknown: the server cannot be reached.', live.isReceiving ? 'bad' : 'unknown'];
   if (!system) return ['Loading …', 'unknown'];
   const { history_trouble: history, orders_trouble: orders } = system.engine;
   const broken = [history && `History is not being stored: ${history}.`, orders && `Orders are not accepted: ${orders}.`];
@@ -80,7 +80,7 @@ const schedulePaint = painter(() => {
 /** @param {Engine} engine */
 function paintEngine(engine) {
   const current = known();
-  write(node('engine'), current ? 'reachable' : live.heard ? 'not reachable' : 'unknown');
+  write(node('engine'), current ? 'reachable' : live.isReceiving ? 'not reachable' : 'unknown');
   mark(node('engine'), 'kind', current ? null : 'bad');
   write(node('lag'), current && engine.lag_ms !== null ? `${engine.lag_ms.toFixed(1)} ms` : NOTHING);
   write(node('quotes'), current ? `${count(engine.quotes_live)} of ${count(engine.quotes)}` : NOTHING);
@@ -140,7 +140,7 @@ const live = new Live(
       showLink(link, live.verdict);
       showTitle(link);
       const text = link === 'live' || link === 'connecting' ? '' : `${describeLink(link, live.verdict)[1]} ${reason}`.trim();
-      showBanner(node('banner'), text && !live.heard ? `${text} This page may be out of date.` : text);
+      showBanner(node('banner'), text && !live.isReceiving ? `${text} This page may be out of date.` : text);
       fetchSources();
       schedulePaint();
     },

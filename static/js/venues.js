@@ -50,7 +50,7 @@ export class VenueTable {
   /** @type {Venues | null} */
   #venues = null;
   #arrived = 0;
-  #heard = true;
+  #lastHeardAt = true;
 
   /**
    * @param {HTMLElement} body
@@ -73,7 +73,7 @@ export class VenueTable {
   paint(heard) {
     const venues = this.#venues;
     if (!venues) return;
-    this.#heard = heard;
+    this.#lastHeardAt = heard;
     const names = venues.sources.map((one) => one.source);
     if (names.join() !== [...this.#rows.keys()].join()) {
       this.#rows = new Map(names.map((name) => [name, build(name)]));
@@ -97,7 +97,7 @@ export class VenueTable {
     const parts = this.#rows.get(one.source);
     if (!parts) return;
     const { row, serving, state, cells } = parts;
-    const heard = this.#heard;
+    const heard = this.#lastHeardAt;
     mark(row, 'stale', one.stale || !heard ? '' : null);
     serving.hidden = !one.serving || !heard;
     const known = one.stale && one.state === 'live' ? 'stale' : one.state;

@@ -93,7 +93,7 @@ export function startVenueView() {
   new Filter(place);
 
   const schedulePaint = painter(() => {
-    for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.heard);
+    for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.isReceiving);
     changed.clear();
     for (const pair of pairs.values()) pair.paintAges();
   });

@@ -97,7 +97,7 @@ def has_bars(system: System, symbol: str, bars: int) -> Callable[[], bool]:
 
 
 def shows(page: Page, time: str) -> bool:
-    """Say whether the legend stands at a bar's time or after it."""
+    """Return whether the legend stands at a bar's time or after it."""
     return legend(page)["time"] >= time
 
 

@@ -19,7 +19,7 @@ from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import ViewerSession
-from crypto_stream.gateway.engineio_parts import fit, open_session, take_pings
+from crypto_stream.gateway.engineio_parts import patch, open_session, take_pings
 from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 
 
@@ -89,7 +89,7 @@ def test_a_session_opens_as_engineio_opens_it() -> None:
     sockets = harness.engine.sockets
     theirs: Any = harness.engine
     slot: list[Any] = []
-    fit(harness.engine, lambda handler, _: lambda *_: slot.append(handler.__self__))
+    patch(harness.engine, lambda handler, _: lambda *_: slot.append(handler.__self__))
 
     theirs._handle_connect(
         {"REMOTE_ADDR": "::1", "HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "websocket"}, None, "websocket"

@@ -35,7 +35,7 @@ async def client(gateway: Gateway) -> AsyncIterator[Raw]:
 
 
 def shows(viewer: Viewer, newest: Quote) -> bool:
-    """Say whether the viewer has received this price."""
+    """Return whether the viewer has received this price."""
     return bool(viewer.price(newest.symbol) == newest.price)
 
 

@@ -49,7 +49,7 @@ class Hub:
         call()
 
     def watched(self, kind: int) -> bool:
-        """Say whether any socket is watched for this event."""
+        """Return whether any socket is watched for this event."""
         return any(key[1] == kind for key in self._watched)
 
     def turn(self) -> bool:

@@ -46,7 +46,7 @@ class Told(NamedTuple):
     over_http: dict[tuple[str, str], list[Json]]
 
     def must_outlive(self, symbol: str, second: int) -> bool:
-        """Say whether the bar of a quoted second had closed a second before the next kill.
+        """Return whether the bar of a quoted second had closed a second before the next kill.
 
         It closes when the next step comes, or a second after its end.
         """
@@ -56,7 +56,7 @@ class Told(NamedTuple):
         return following is None or closed_ms + _OUTLIVES_MS < following
 
     def told_in_time(self, bar: Json, told_ms: int) -> bool:
-        """Say whether a bar was told a second before the kill that ended the run it was told in.
+        """Return whether a bar was told a second before the kill that ended the run it was told in.
 
         What a viewer reads a moment after a kill was sent before it.
         """

@@ -14,7 +14,7 @@ class AddressLimit:
         self._counts: Counter[str] = Counter()
 
     def full(self, address: str) -> bool:
-        """Say whether this address has reached the limit."""
+        """Return whether this address has reached the limit."""
         return self._counts[_host(address)] >= self.max_connections
 
     def add(self, address: str) -> None:

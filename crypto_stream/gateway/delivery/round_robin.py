@@ -41,7 +41,7 @@ class RoundRobin:
             self._spawn(self._run)
 
     def full(self) -> bool:
-        """Say whether no more messages may be queued."""
+        """Return whether no more messages may be queued."""
         return self.waiting_bytes > MAX_WAITING_BYTES
 
     def _run(self) -> None:

@@ -89,7 +89,7 @@ class ViewerSession(WebSocket):
     # As engine.io's queue.
 
     def put(self, packet: Any, *_: Any) -> int:
-        """Send a packet and return its bytes; None closes the connection."""
+        """Send a packet and return its size in bytes; None closes the connection."""
         if packet is None:
             self.end()
             return 0

@@ -61,7 +61,7 @@ class SocketWriter(_socket.socket):
         return len(self._unsent) or int(self._blocked)
 
     def offer(self, frame: Sendable) -> int:
-        """Send a frame that a newer one supersedes; return its bytes, or 0 if skipped: the client is slow."""
+        """Send a frame that a newer one supersedes; return its size, 0 if the slow client skips it."""
         if self._blocked or self._offers_paused or self._end_notified:
             return 0
         if self._corked:
@@ -82,7 +82,7 @@ class SocketWriter(_socket.socket):
         return size
 
     def put_frame(self, frame: Sendable) -> int:
-        """Send or queue a frame that must not be lost; return its bytes."""
+        """Send or queue a frame that must not be lost; return its size in bytes."""
         return self.put_raw(frame.deflated if self._deflate else frame.uncompressed)
 
     def put_raw(self, data: bytes) -> int:

@@ -40,7 +40,7 @@ class Symbols(NamedTuple):
         return Symbols(False, self.names - other.names)
 
     def has(self, symbol: str) -> bool:
-        """Say whether `symbol` is in the set."""
+        """Return whether `symbol` is in the set."""
         return (symbol in self.names) != self.everything
 
     def among(self, known: Iterable[str]) -> list[str]:

@@ -21,13 +21,13 @@ class Pipe(Protocol):
         """Count the queued frames."""
 
     def polling(self) -> bool:
-        """Say whether the viewer polls: it then fetches the queued frames at its next poll."""
+        """Return whether the viewer polls: it then fetches the queued frames at its next poll."""
 
     def offer(self, frame: Any) -> int:
-        """Send a frame if none is queued and return its bytes; otherwise skip it and return 0."""
+        """Send a frame if none is queued and return its size in bytes; otherwise skip it and return 0."""
 
     def put(self, frame: Any) -> int:
-        """Send or queue a frame; return its bytes."""
+        """Send or queue a frame; return its size in bytes."""
 
     def pause_offers(self, paused: bool) -> None:
         """Make `offer` skip all frames, or accept them again."""

@@ -92,7 +92,7 @@ class WebSocket(SocketWriter):
         """Called with the payload of a pong: the client has read everything sent before that ping."""
 
     def silent(self) -> bool:
-        """Say whether nothing was received since the last call."""
+        """Return whether nothing was received since the last call."""
         received, self._data_received = self._data_received, False
         return not received
 

@@ -50,7 +50,7 @@ class Connections:
         return entry
 
     def has_room(self) -> bool:
-        """Say whether one more may be accepted; if not, close a waiting one to make room."""
+        """Return whether one more may be accepted; if not, close a waiting one to make room."""
         if self.open + self._websockets() < self._max_connections:
             return True
         self.make_room()

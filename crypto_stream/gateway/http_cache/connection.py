@@ -67,7 +67,7 @@ class CacheConnection:
         return rest
 
     def recently_used(self) -> bool:
-        """Say whether a request was answered since the last call, or in the last idle time."""
+        """Return whether a request was answered since the last call, or in the last idle time."""
         used, self._served = self._served, False
         return used
 

@@ -27,10 +27,27 @@ _TAG = re.compile(r'(?:W/)?"([!#-~]+)"')
 
 # Fields of clients and proxies that the application ignores; those it reads are below.
 _IGNORED = {
-    *("accept-charset", "accept-language", "cache-control", "cdn-loop", "cookie", "dnt", "forwarded", "from"),
-    *("pragma", "priority", "referer", "save-data", "upgrade-insecure-requests", "user-agent", "via"),
-    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"),
-    *("x-request-id",),
+    "accept-charset",
+    "accept-language",
+    "cache-control",
+    "cdn-loop",
+    "cookie",
+    "dnt",
+    "forwarded",
+    "from",
+    "pragma",
+    "priority",
+    "referer",
+    "save-data",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
 }
 _READ = {"host", "accept", "accept-encoding", "connection", "if-none-match"}
 

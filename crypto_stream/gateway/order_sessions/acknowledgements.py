@@ -26,7 +26,7 @@ class Acknowledgements:
         self._acknowledged = min(self._acknowledged, seq - 1)
 
     def ping_due(self) -> bool:
-        """Say whether a report was sent after the last ping."""
+        """Return whether a report was sent after the last ping."""
         return self._sent > self._pinged
 
     def ping_payload(self, now_s: float) -> bytes | None:

@@ -82,7 +82,7 @@ class MarketData:
         self._subscribers: dict[str, _Subscribers] = {}
 
     def full(self) -> bool:
-        """Say whether the limit of subscriptions is reached."""
+        """Return whether the limit of subscriptions is reached."""
         return self._counters.subscriptions >= self._max_subscriptions
 
     def find(self, session: int, symbol: str) -> MarketDataSubscription | None:

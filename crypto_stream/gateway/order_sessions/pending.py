@@ -57,13 +57,13 @@ class Pending:
         return list(taken.values())
 
     def full(self) -> bool:
-        """Say whether the session's socket should not be read for now."""
+        """Return whether the session's socket should not be read for now."""
         return len(self._waiting) >= MAX_PENDING
 
     def half_empty(self) -> bool:
-        """Say whether reading may resume."""
+        """Return whether reading may resume."""
         return len(self._waiting) < MAX_PENDING // 2
 
     def lists_full(self) -> bool:
-        """Say whether a further list must be refused."""
+        """Return whether a further list must be refused."""
         return self._lists >= MAX_LISTS

@@ -19,7 +19,7 @@ class RateLimit:
         self._refused = 0
 
     def allows(self, now_s: float, cost: int = 1) -> bool:
-        """Say whether one more message is allowed now; it counts as `cost` messages."""
+        """Return whether one more message is allowed now; it counts as `cost` messages."""
         tokens = self._tokens + (now_s - self._at_s) * self._rate
         self._at_s = now_s
         if tokens >= min(cost, self._rate):
@@ -40,5 +40,5 @@ class RateLimit:
         return 0.5 / self._rate
 
     def abusive(self) -> bool:
-        """Say whether the client was refused so often that it should be disconnected."""
+        """Return whether the client was refused so often that it should be disconnected."""
         return self._refused >= MAX_REFUSALS

@@ -136,7 +136,7 @@ class OrderSessions:
         return f"{found.base}/{found.quote}" if found and found.base and found.quote else symbol
 
     def send_command(self, command: Command) -> None:
-        """Send a command to the engine, together with all others of this turn of the hub."""
+        """Send a command to the engine, together with all others of this iteration of the hub."""
         self._commands.append(command)
         if not self._sending:
             self._sending = True
@@ -165,7 +165,7 @@ class OrderSessions:
         return self.counters.backlog
 
     def busy(self) -> bool:
-        """Say whether commands are being sent to the engine."""
+        """Return whether commands are being sent to the engine."""
         return self._sending
 
     def _send(self) -> None:

@@ -100,7 +100,7 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Say whether connections are still accepted."""
+        """Return whether connections are still accepted."""
         return self._acceptor.running
 
     def sweep(self) -> None:

@@ -95,7 +95,7 @@ class OpenSessions(Protocol):
         """Count them."""
 
     def full(self, address: str) -> bool:
-        """Say whether this address has reached its limit."""
+        """Return whether this address has reached its limit."""
 
     def begin_poll(self, sid: str) -> None:
         """Note that a poll begins."""

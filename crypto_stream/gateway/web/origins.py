@@ -14,7 +14,7 @@ FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED
 
 
 def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, Any]) -> bool:
-    """Say whether pages of `origin` may read and connect: our own, those listed, or all with `*`."""
+    """Return whether pages of `origin` may read and connect: our own, those listed, or all with `*`."""
     if origin is None or "*" in origins or origin in origins:
         return True
     try:
@@ -27,7 +27,7 @@ def allowed(origins: Sequence[str], origin: str | None, environ: Mapping[str, An
 
 
 def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
-    """Say whether the Host header can be trusted to name us, against DNS rebinding.
+    """Return whether the Host header can be trusted to name us, against DNS rebinding.
 
     Anybody can point a name of their own at this machine; their page then has the same origin as we do
     under that name. That cannot happen with an IP address, a local name, or behind a proxy.
@@ -45,7 +45,7 @@ def _is_ours(origin: str, environ: Mapping[str, Any]) -> bool:
 
 
 def listed(origins: Sequence[str], origin: str | None) -> bool:
-    """Say whether the setting names this origin, rather than `*` allowing it: it may send credentials."""
+    """Return whether the setting names this origin, rather than `*` allowing it: it may send credentials."""
     return origin is not None and origin in origins
 
 

@@ -43,13 +43,13 @@ class ProblemError(CryptoStreamError):
 
 
 def prefers_page() -> bool:
-    """Say whether the client accepts HTML and prefers it to JSON, as browsers do."""
+    """Return whether the client accepts HTML and prefers it to JSON, as browsers do."""
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
 
 
 def prefers_json() -> bool:
-    """Say whether the client accepts JSON and prefers it to HTML."""
+    """Return whether the client accepts JSON and prefers it to HTML."""
     accepted = request.accept_mimetypes
     return accepted["application/json"] > accepted["text/html"]
 

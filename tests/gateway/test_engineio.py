@@ -19,7 +19,7 @@ from crypto_stream.gateway.delivery.frames import Frame
 from crypto_stream.gateway.delivery.heartbeat import Heartbeat
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.session import ViewerSession
-from crypto_stream.gateway.engineio_parts import patch, open_session, take_pings
+from crypto_stream.gateway.engineio_parts import open_session, patch, take_pings
 from crypto_stream.gateway.viewer_server import ViewerPacket, ViewerServer
 
 

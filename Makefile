@@ -24,7 +24,7 @@ help:
 	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
-	@echo 'make bench    measure beside other servers, about 60 minutes (make bench ARGS=--quick: see that it works)'
+	@echo 'make bench    measure beside other servers, about an hour (make bench ARGS=--quick: a smoke test)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails when anything is missing'
 	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'

@@ -7,7 +7,7 @@ PIP := $(PY) -m pip install --disable-pip-version-check --constraint constraints
 ARGS ?=
 VENDOR := static/vendor
 
-# What is done leaves one of these files; what it depends on being newer does it again.
+# Each finished installation leaves one of these files; it is repeated when something it depends on is newer.
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
@@ -24,15 +24,15 @@ help:
 	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
-	@echo 'make bench    measure beside other servers, about 60 minutes (make bench ARGS=--quick: see that it works)'
+	@echo 'make bench    compare with other servers, about an hour (make bench ARGS=--quick: a smoke test)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
-	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails when anything is missing'
+	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails if any is missing'
 	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
 	@echo 'make format   format the code'
-	@echo 'make lock     write requirements.lock anew, after requirements.txt or constraints.txt changed'
-	@echo 'make clean    remove all that make made; data/ and app.log stay'
+	@echo 'make lock     rewrite requirements.lock, after requirements.txt or constraints.txt changed'
+	@echo 'make clean    remove everything that make created; data/ and app.log stay'
 
 setup: $(RUNTIME) $(SCRIPTS)
 

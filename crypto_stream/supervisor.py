@@ -121,7 +121,7 @@ class Supervisor:
         child.reap(now)
         cause = _SIGNAL_NAMES.get(-status, status)
         if self._stopping:
-            _log.info("%s ended unexpectedly", child.name, extra={"status": cause})
+            _log.info("%s ended", child.name, extra={"status": cause})
         elif status == USAGE and not child.ever_served:
             _log.info("%s cannot run with these settings: stopping everything", child.name)
             self._status = USAGE
@@ -131,9 +131,7 @@ class Supervisor:
             child.restart_at = now
         else:
             delay = child.delay_restart(now)
-            _log.warning(
-                "%s ended unexpectedly", child.name, extra={"status": cause, "next_start_in_s": delay}
-            )
+            _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
 
     def _report_serving(self) -> None:
         if self._on_serving is not None and all(child.ever_served for child in self._children):

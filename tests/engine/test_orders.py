@@ -30,7 +30,7 @@ def ask(engine: Engine, *commands: Command) -> None:
 
 
 def told(engine: Engine) -> list[SessionMessage]:
-    return [one for message in engine.all(OrderMessages) for one in message.news]
+    return [one for message in engine.all(OrderMessages) for one in message.messages]
 
 
 def reports(engine: Engine) -> list[Report]:

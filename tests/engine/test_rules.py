@@ -58,7 +58,7 @@ class Client:
         return answer
 
     def _answers(self) -> list[Reported | Failed]:
-        told = [told for news in self._engine.all(OrderMessages) for told in news.news]
+        told = [told for batch in self._engine.all(OrderMessages) for told in batch.messages]
         return [one for one in told if one.ref == self._ref]
 
 

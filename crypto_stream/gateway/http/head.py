@@ -102,7 +102,7 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None]:
         raise bad_request("A request begins with: METHOD /path HTTP/1.1")
     method, target, major, minor = found.groups()
     if major != b"1":
-        text = "Only HTTP/1.0 and HTTP/1.1 are supported."
+        text = "Only versions 1.0 and 1.1 of HTTP are supported."
         raise bad_request(text, "http_version_not_supported", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == b"CONNECT":
         raise bad_request("This server is not a proxy.", "method_not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)

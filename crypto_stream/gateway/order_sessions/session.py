@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from websockets.frames import CloseCode
 
-from crypto_stream.bus.orders import (
-    Attach,
-    Cut,
-    Detach,
-    Failed,
-    OrdersListed,
-    Received,
-    Reported,
-    SessionMessage,
-    TradesListed,
-)
+from crypto_stream.bus import orders as bus
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.bounds import Bounds
 from crypto_stream.gateway.delivery.frames import TEXT, framed
@@ -129,7 +119,7 @@ class OrderSession(WebSocket):
             self._host.market.remove(subscription)
         self._subscriptions.clear()
         if self._host.up:
-            self._host.send_command(Detach(self.number))
+            self._host.send_command(bus.Detach(self.number))
         self._host.ended(self.number, self.close_reason or self.fault())
 
     def _command(self, request: EngineRequest, request_id: RequestId) -> None:
@@ -209,23 +199,23 @@ class OrderSession(WebSocket):
     def attach(self) -> None:
         """Announce the session to the engine, which then sends the reports not yet acknowledged."""
         client = self.client
-        self._host.send_command(Attach(self.number, client.owner, client.anonymous, client.address))
+        self._host.send_command(bus.Attach(self.number, client.owner, client.anonymous, client.address))
 
-    def frame_for(self, message: SessionMessage) -> bytes:
+    def frame_for(self, message: bus.SessionMessage) -> bytes:
         """Encode a message of the engine as a frame for `send_frames`; b"" if the client gets none."""
         command = self._take_pending(message.ref)
         request_id = command.request_id if command else None
-        if isinstance(message, Reported):
+        if isinstance(message, bus.Reported):
             self._acknowledgements.sent(message.report.seq)
             text = replies.execution(self.style, message.report, self._form, request_id, message.store)
             self._host.counters.reports += text is not None
             return framed(TEXT, text) if text else b""
-        if isinstance(message, Failed | Cut):
+        if isinstance(message, bus.Failed | bus.Cut):
             self._host.counters.refusals[message.code] += 1
             return framed(TEXT, replies.error(self.style, message.code, message.reason, request_id))
         if command is None:  # it timed out, which the client was told
             return b""
-        if isinstance(message, OrdersListed):
+        if isinstance(message, bus.OrdersListed):
             return framed(TEXT, replies.orders_list(self.style, message.orders, self._form, request_id))
         return framed(TEXT, self._trades_list(message, command))
 
@@ -270,7 +260,7 @@ class OrderSession(WebSocket):
     def ponged(self, payload: bytes) -> None:
         """Acknowledge to the engine the reports sent before the ping that this pong answers."""
         if self._host.up and (seq := self._acknowledgements.pong(payload)):
-            self._host.send_command(Received(self.number, seq))
+            self._host.send_command(bus.Received(self.number, seq))
 
     def engine_lost(self) -> None:
         """Tell the client that the outcome of its pending commands is unknown."""
@@ -280,7 +270,7 @@ class OrderSession(WebSocket):
             self.refuse("engine_unreachable", text, one.request_id)
         self.pause_reading(False)
 
-    def _trades_list(self, message: TradesListed, command: PendingCommand) -> bytes:
+    def _trades_list(self, message: bus.TradesListed, command: PendingCommand) -> bytes:
         return replies.trades_list(
             self.style,
             message.trades,

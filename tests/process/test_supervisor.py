@@ -155,9 +155,9 @@ async def test_all_but_the_first_are_restarted_one_after_the_other(tmp_path: Pat
         supervisor.process.send_signal(signal.SIGUSR1)
         await until(lambda: "other restarted left=0" in supervisor.log)
         told = [
-            "deaf ended to be restarted status=SIGKILL",
+            "deaf stopped for a restart status=SIGKILL",
             "deaf restarted",
-            "other ended to be restarted status=0",
+            "other stopped for a restart status=0",
         ]
         at = [supervisor.log.index(text) for text in told]
 

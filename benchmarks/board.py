@@ -1,4 +1,4 @@
-"""A full board for many clients: `python -m benchmarks.board` (about 11 minutes; --quick for a look).
+"""A full board for many clients: `python -m benchmarks.board` (about 11 minutes; --quick to check).
 
 100 tickers change together once a second and go whole (interval 0) to 10,000 clients of one gateway on one
 core, first uncompressed, then compressed. Feeder and clients share the second core.
@@ -22,7 +22,7 @@ from benchmarks.viewing import viewing
 _TICKERS = [f"ticker_{number:02d}" for number in range(100)]
 _RATE = 1.0
 _SETTLE_S = 3.0
-_ENCODINGS = ("plain", "compressed")
+_ENCODINGS = ("uncompressed", "compressed")
 _HEADINGS = (
     *("gateway", "p50 ms", "p99 ms", "p99.9 ms", "frames", "missing", "skipped", "server %", "clients %"),
     *("CPU µs/frame", "bytes/frame", "MB/s", "kB/client", "runs"),

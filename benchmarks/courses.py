@@ -35,7 +35,7 @@ _PEERS = Path(__file__).parent / "peers"
 _OWN_HEADERS = {"date", "server", "connection", "content-length", "keep-alive"}
 _APP = "benchmarks.peers.bare_asgi:app"
 _COMMANDS = {
-    "plain Flask, eventlet": ("plain_flask.py", "python -m benchmarks.peers.plain_flask {port} {answer}"),
+    "stock Flask, eventlet": ("plain_flask.py", "python -m benchmarks.peers.plain_flask {port} {answer}"),
     "bare ASGI on uvicorn": (
         "bare_asgi.py",
         f"python -m uvicorn {_APP} --host 127.0.0.1 --port {{port}} --loop uvloop --http httptools"
@@ -49,7 +49,7 @@ _COMMANDS = {
     "Express": ("node/express.js", "node benchmarks/peers/node/express.js {port} {answer}"),
 }
 _HEADINGS = (
-    *("server", "requests/s", "x plain Flask", "x uvicorn", "x granian", "x Express", "p50 ms", "p99 ms"),
+    *("server", "requests/s", "x stock Flask", "x uvicorn", "x granian", "x Express", "p50 ms", "p99 ms"),
     *("server %", "requests/CPU s", "wrk %", "runs"),
 )
 
@@ -185,7 +185,7 @@ def _line(name: str, middle: Mapping[str, Row]) -> list[object]:
     row = middle.get(name)
     if row is None:
         return [name, "void", *[None] * (len(_HEADINGS) - 2)]
-    others = ("plain Flask, eventlet", "bare ASGI on uvicorn", "bare ASGI on granian, 1 worker", "Express")
+    others = ("stock Flask, eventlet", "bare ASGI on uvicorn", "bare ASGI on granian, 1 worker", "Express")
     mine = row["requests_per_s"]
     ratios = [ratio(mine, middle.get(other, {}).get("requests_per_s")) for other in others]
     return [

@@ -1,4 +1,4 @@
-"""CPU per delivered frame, side by side: `python -m benchmarks.delivery` (10 minutes; --quick for a look).
+"""CPU per delivered frame, side by side: `python -m benchmarks.delivery` (10 minutes; --quick to check).
 
 One quote changes 20 times a second and goes to 1,000 clients. Server on the first core, clients and feeder
 on the second. Our gateway is the real one; its engine is the feeder, over the real bus. Peers get the same

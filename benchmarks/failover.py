@@ -1,4 +1,4 @@
-"""Measure failover as viewers see it: `python -m benchmarks.failover` (about 11 minutes; --quick for a look).
+"""Measure failover as viewers see it: `python -m benchmarks.failover` (about 11 minutes; --quick to check).
 
 Fakes of Binance and OKX, the real `crypto_stream run`, viewers that check every frame, all on one machine.
 Times are only reported; but one switch too many or too few makes the exit status 1.
@@ -47,7 +47,9 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, value: str | N
 @click.option("--faults", callback=_chosen, help="Only these, separated by commas.")
 @click.option("--modes", default="warm,cold", show_default=True, help="With a standby, one source at a time.")
 @click.option("--interval-ms", default=100, show_default=True, help="Conflation the viewers ask for.")
-@click.option("--quick", is_flag=True, help="Short limits (stale after 1 s): for a look, not for figures.")
+@click.option(
+    "--quick", is_flag=True, help="Short limits (stale after 1 s): for a quick check, not for figures."
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), default=RESULTS / "failover.json", show_default=True
 )

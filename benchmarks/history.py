@@ -1,4 +1,4 @@
-"""Measure the history: `python -m benchmarks.history` (about 6 minutes; --quick for a look).
+"""Measure the history: `python -m benchmarks.history` (about 6 minutes; --quick to check).
 
 What it costs to build and write the bars of 100 tickers each second, in percent of one core: the event
 loop's share and the writing thread's, measured apart by their own CPU clocks, and the same in a running

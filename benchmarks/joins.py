@@ -1,4 +1,4 @@
-"""The cost of one viewer joining: `python -m benchmarks.joins` (about 3 minutes; --quick for a look).
+"""The cost of one viewer joining: `python -m benchmarks.joins` (about 3 minutes; --quick to check).
 
 2,000 clients connect and join as fast as one process can make them: TCP, WebSocket handshake, the
 namespace's connect, and the server's first messages. CPU of the server (children included) per client,

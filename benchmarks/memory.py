@@ -1,4 +1,4 @@
-"""Memory per idle client: `python -m benchmarks.memory` (about 5 minutes; --quick for a look).
+"""Memory per idle client: `python -m benchmarks.memory` (about 5 minutes; --quick to check).
 
 2,000 clients connect, join and then receive nothing but pings: the server's resident memory (with children)
 after minus before, divided by their number. Ours are subscribed to one quote and have its snapshot.

@@ -1,4 +1,4 @@
-"""Measure some basic numbers: `python -m benchmarks.numbers` (about 2 minutes; --quick for a look).
+"""Measure some basic numbers: `python -m benchmarks.numbers` (about 2 minutes; --quick to check).
 
 Requests per second on /courses, start-up, idle CPU and memory, CPU per venue frame; all on this one machine,
 load makers included. Recorded frames are timed where CRYPTO_STREAM_RECORDINGS names their folder.
@@ -33,7 +33,7 @@ _PARTS = ("courses", "start", "idle", "frames")
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="A second each: for a look, not for figures.")
+@click.option("--quick", is_flag=True, help="A second each: for a quick check, not for figures.")
 @click.option("--parts", default=",".join(_PARTS), show_default=True, help="Only these.")
 @click.option(
     "--output", type=click.Path(path_type=Path), default=RESULTS / "numbers.json", show_default=True

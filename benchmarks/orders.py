@@ -1,4 +1,4 @@
-"""Measure the orders: `python -m benchmarks.orders` (about 5 minutes; --quick for a look).
+"""Measure the orders: `python -m benchmarks.orders` (about 5 minutes; --quick to check).
 
 Round trips from an order sent to its report, active, at hand: the whole program (`run --sources synthetic`)
 with its orders on the disk (synchronous=FULL), 50 connections in one process on the same cores. As fast as
@@ -50,7 +50,7 @@ _WIDE = (
     *("--order-rate", "1000000", "--max-open-orders", "100000", "--max-open-per-address", "200000"),
     *("--max-open-per-gateway", "200000", "--max-open-in-all", "200000"),
 )
-_FASTEST = "round trips, as fast as they go"
+_FASTEST = "round trips, as fast as possible"
 _HALF = "round trips at 2,500/s"
 _SYNCED = "commits on the disk (strace)"
 _MATCHING = "matching 100,000 orders at 10,000 changes/s"

@@ -1,4 +1,4 @@
-"""The effect of slow readers on others: `python -m benchmarks.slow` (about 15 minutes; --quick for a look).
+"""The effect of slow readers on others: `python -m benchmarks.slow` (about 15 minutes; --quick to check).
 
 1,000 clients of one quote at 20 Hz; 100 of them stop reading, for 20 s (each must get one snapshot and then
 the newest) and for 60 s (each must be disconnected after 30 s). The other 900 are compared with a run in

@@ -50,7 +50,7 @@ let again = 0;
 /** @type {Promise<boolean> | undefined} the pending request for the list */
 let listing;
 /** why the quote of an instrument is stale, and when the reason was fetched */
-const why = { symbol: '', reason: '', asked: -Infinity };
+const why = { symbol: '', reason: '', requestedAt: -Infinity };
 
 const live = new Live(
   { symbols: first ? [first] : 'all', interval_ms: 250, delta: true, candles: null, venues: false },
@@ -119,8 +119,8 @@ function staleReason(symbol) {
 /** @param {string} symbol */
 async function askReason(symbol) {
   const now = performance.now();
-  if (why.symbol === symbol && now - why.asked < REASON_MS) return;
-  Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', asked: now });
+  if (why.symbol === symbol && now - why.requestedAt < REASON_MS) return;
+  Object.assign(why, { symbol, reason: why.symbol === symbol ? why.reason : '', requestedAt: now });
   const found = await fetch(`./venues/${symbol}`, { headers: { Accept: 'application/json' } })
     .then((response) => response.json())
     // the page already says that it is offline

@@ -48,15 +48,15 @@ export function followTrades(symbol, account, changed) {
       socket.close();
       setTimeout(open, RETRY_MS);
     };
-    const ask = () => {
+    const request = () => {
       if (!answered || socket.readyState !== WebSocket.OPEN) return lose();
       answered = false;
       socket.send(JSON.stringify({ messageType: TRADES, message: { instrument: symbol } }));
     };
-    const timer = setInterval(ask, AGAIN_MS);
+    const timer = setInterval(request, AGAIN_MS);
     socket.onopen = () => {
       socket.send(JSON.stringify({ messageType: IDENTIFY, message: { client_id: account } }));
-      ask();
+      request();
     };
     socket.onmessage = ({ data }) => {
       const { messageType, message } = JSON.parse(data);

@@ -20,14 +20,14 @@ const flashes = new WeakMap();
  * @returns {() => void}
  */
 export function painter(paint) {
-  let asked = false;
+  let scheduled = false;
   const run = () => {
-    asked = false;
+    scheduled = false;
     paint();
   };
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(run);
   };
 }

@@ -50,7 +50,7 @@ export class VenueTable {
   /** @type {Venues | null} */
   #venues = null;
   #arrived = 0;
-  #lastHeardAt = true;
+  #isReceiving = true;
 
   /**
    * @param {HTMLElement} body
@@ -69,11 +69,11 @@ export class VenueTable {
     this.#arrived = Date.now();
   }
 
-  /** Show the newest rows. @param {boolean} heard whether the server is sending, so that they are current */
-  paint(heard) {
+  /** Show the newest rows. @param {boolean} isReceiving whether the server is sending, so that they are current */
+  paint(isReceiving) {
     const venues = this.#venues;
     if (!venues) return;
-    this.#lastHeardAt = heard;
+    this.#isReceiving = isReceiving;
     const names = venues.sources.map((one) => one.source);
     if (names.join() !== [...this.#rows.keys()].join()) {
       this.#rows = new Map(names.map((name) => [name, build(name)]));
@@ -82,9 +82,9 @@ export class VenueTable {
     }
     for (const one of venues.sources) this.#fill(one, venues);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
-    const said = heard && names.length > 1 && bid && ask ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
+    const said = isReceiving && names.length > 1 && bid && ask ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
     // Reasons of live rows: incomplete or implausible data. Stale rows are marked as such.
-    for (const one of venues.sources) if (heard && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
+    for (const one of venues.sources) if (isReceiving && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
     write(this.#best, said.join(' '));
     this.paintAges();
   }
@@ -97,11 +97,11 @@ export class VenueTable {
     const parts = this.#rows.get(one.source);
     if (!parts) return;
     const { row, serving, state, cells } = parts;
-    const heard = this.#lastHeardAt;
-    mark(row, 'stale', one.stale || !heard ? '' : null);
-    serving.hidden = !one.serving || !heard;
+    const isReceiving = this.#isReceiving;
+    mark(row, 'stale', one.stale || !isReceiving ? '' : null);
+    serving.hidden = !one.serving || !isReceiving;
     const known = one.stale && one.state === 'live' ? 'stale' : one.state;
-    const word = heard ? known : 'unknown';
+    const word = isReceiving ? known : 'unknown';
     mark(state, 'state', word);
     write(/** @type {Element} */ (state.lastElementChild), word);
     const digits = this.#digits.prices(one.price, one.bid, one.ask);
@@ -111,7 +111,7 @@ export class VenueTable {
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
       writeNumber(value, one[name], digits);
-      label.hidden = !heard || venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
+      label.hidden = !isReceiving || venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
     }
     writeNumber(cells.spread, subtract(one.ask, one.bid), digits);
   }

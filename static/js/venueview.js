@@ -45,20 +45,20 @@ class Pair {
 
   /**
    * @param {import('./live.js').Quote | undefined} quote the served one
-   * @param {boolean} heard whether the server can be heard
+   * @param {boolean} isReceiving whether the server is sending
    */
-  paint(quote, heard) {
+  paint(quote, isReceiving) {
     const { venues } = this;
     const share = quote?.change_24h ?? null;
     const change = share ?? quote?.change_abs_24h ?? null;
     const way = direction(change);
     mark(this.#cell('.change'), 'way', change === null ? null : way);
     write(this.#cell('.change'), change === null ? NOTHING : `${ARROWS[way]} ${signed(change)}${share === null ? '' : ' %'} in 24 h`.trim());
-    write(this.#cell('.between'), heard ? between(venues, this.#digits.price) : '');
-    const stale = Boolean(venues?.stale) || !heard;
+    write(this.#cell('.between'), isReceiving ? between(venues, this.#digits.price) : '');
+    const stale = Boolean(venues?.stale) || !isReceiving;
     mark(this.#element, 'stale', stale && venues ? '' : null);
-    write(this.#cell('.why'), venues && stale ? `STALE${heard && venues.reason ? `: ${venues.reason}` : ''}` : '');
-    this.#table.paint(heard);
+    write(this.#cell('.why'), venues && stale ? `STALE${isReceiving && venues.reason ? `: ${venues.reason}` : ''}` : '');
+    this.#table.paint(isReceiving);
   }
 
   paintAges() {
@@ -125,5 +125,5 @@ export function startVenueView() {
       },
     },
   );
-  setInterval(ask, 100);
+  setInterval(schedulePaint, 100);
 }

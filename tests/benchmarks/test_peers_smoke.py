@@ -56,7 +56,9 @@ def test_every_server_delivers_every_frame(tmp_path: Path) -> None:
 def test_board_is_whole_and_each_client_gets_it(tmp_path: Path) -> None:
     """A hundred tickers come in one frame, plain and compressed, and the compressed one is smaller."""
     medians = quick(tmp_path, "board")["medians"]
-    plain, compressed = (medians[f"Crypto Stream, eventlet, {each}"] for each in ("plain", "compressed"))
+    plain, compressed = (
+        medians[f"Crypto Stream, eventlet, {each}"] for each in ("uncompressed", "compressed")
+    )
 
     assert plain["missing"] == compressed["missing"] == 0
     assert compressed["bytes_per_frame"] < plain["bytes_per_frame"] / 4
@@ -81,7 +83,7 @@ def test_halted_readers_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 def test_courses_are_the_same_bytes_everywhere(tmp_path: Path) -> None:
     """Plain Flask answers the bytes that our gateway gave."""
-    result = quick(tmp_path, "courses", "--only", "plain,crypto")
+    result = quick(tmp_path, "courses", "--only", "stock,crypto")
 
     assert len(json.loads(result["answer"]["body"])) == 3
     assert all(row["requests_per_s"] > 0 for row in result["medians"].values())

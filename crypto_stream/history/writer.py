@@ -26,7 +26,7 @@ class BarWriter:
     """Write batches of bars and gaps in order, each in one transaction.
 
     While writing fails, at most `MAX_QUEUED` bars are queued; then the oldest are dropped, counted, and later
-    stored as a gap of all instruments. A tenth as many gaps are retained from dropped batches, so that gaps
+    stored as gaps of all instruments. A tenth as many gaps are retained from dropped batches, so that gaps
     which began earlier can end.
     """
 
@@ -47,8 +47,6 @@ class BarWriter:
         self._max_queued = max_queued
         self._tidy_every_s = tidy_every_s
         self._suspicion: str | None = None
-        self._lost_gap: Gap | None = None
-        self._lost_gap_lock = threading.Lock()
         self._log = TroubleLog(
             log, "history cannot be stored", "history is stored again", level=logging.ERROR
         )
@@ -93,12 +91,9 @@ class BarWriter:
         return [bar for batch in batches for of, kind, bar in batch.bars if of == symbol and kind == interval]
 
     def waiting_gaps(self, symbol: str) -> list[Gap]:
-        """Return the gaps not written yet, a later state after an earlier one, and that of lost bars."""
-        lost_gap = (
-            self._lost_gap
-        )  # before the batches: a gap written meanwhile is then duplicated, not missed
-        gaps = [gap for batch in self._thread.waiting() for of, gap in batch.gaps if of == symbol]
-        return gaps if lost_gap is None else [*gaps, lost_gap]
+        """Return the gaps not written yet, a later state after an earlier one, and those of lost bars."""
+        batches = self._thread.waiting()
+        return [gap for batch in batches for of, gap in batch.gaps if of in (symbol, ALL_SYMBOLS)]
 
     # The methods called by the writer thread.
 
@@ -110,7 +105,7 @@ class BarWriter:
         return list(islice(waiting, 1))
 
     def write(self, batch: list[Batch]) -> bool:
-        """Write a batch with the gap of lost bars, then remove old bars of one series."""
+        """Write a batch, then remove old bars of one series."""
         for one in batch:
             self._write(one)
             self._prune(one.retention)
@@ -129,28 +124,28 @@ class BarWriter:
         doubt, self._suspicion = self._suspicion, None
         if doubt is not None:
             self._store.check(doubt)
-        lost_gap = self._lost_gap
-        if lost_gap is not None:
-            batch = batch._replace(gaps=[*batch.gaps, (ALL_SYMBOLS, lost_gap)])
         self._store.write(batch)
-        with self._lost_gap_lock:
-            if self._lost_gap is lost_gap:
-                self._lost_gap = None
         self._log.works(waiting=len(self._thread), lost=self.lost)
 
     def _merge(self, older: Batch, newer: Batch) -> Batch:
-        """Drop the bars of the older batch, and merge the rest into the newer one."""
+        """Drop the bars of the older batch, and merge the rest into the newer one.
+
+        The gap of lost bars belongs to the batch that follows them: while an earlier one is being written, it
+        is not known yet whether its bars will be lost, too.
+        """
         self.lost += len(older.bars)
-        if older.bars:
-            first = min(bar.time for _, _, bar in older.bars)
-            last = max(bar.time + INTERVALS[interval] for _, interval, bar in older.bars)
-            with self._lost_gap_lock:
-                lost_gap = self._lost_gap or Gap(first, last, _LOST)
-                self._lost_gap = Gap(min(lost_gap.from_, first), max(lost_gap.to or last, last), _LOST)
+        gaps = [*older.gaps, *newer.gaps]
+        times = [gap.from_ for symbol, gap in gaps if symbol == ALL_SYMBOLS]
+        times += [gap.to or gap.from_ for symbol, gap in gaps if symbol == ALL_SYMBOLS]
+        for _, interval, bar in older.bars:
+            times += (bar.time, bar.time + INTERVALS[interval])
+        kept = [(symbol, gap) for symbol, gap in gaps if symbol != ALL_SYMBOLS]
+        lost = [(ALL_SYMBOLS, Gap(min(times), max(times), _LOST))] if times else []
         max_queued = self._max_queued // 10
         return newer._replace(
-            gaps=[*older.gaps, *newer.gaps][-max_queued:],
+            gaps=[*kept[-max_queued:], *lost],
             set_asides=[*older.set_asides, *newer.set_asides][-max_queued:],
+            anchor=newer.anchor or older.anchor,
         )
 
     def _tidy_until_stopped(self) -> None:

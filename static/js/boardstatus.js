@@ -13,7 +13,7 @@ export class BoardStatus {
   #list = /** @type {HTMLElement} */ (document.getElementById('sources'));
   /** @type {import('./live.js').SourceStates} */
   #states = {};
-  #isReceiving = false;
+  #receiving = false;
   #shown = '';
 
   /** Show the sources' newest states. @param {import('./live.js').SourceStates} states */
@@ -34,9 +34,9 @@ export class BoardStatus {
    * @param {import('./live.js').Live} live
    * @param {string} reason why the server refused, if it did
    */
-  link({ link, verdict, isReceiving }, reason) {
+  link({ link, verdict, receiving }, reason) {
     // Without the engine the states of the sources are unknown.
-    this.#isReceiving = isReceiving && verdict?.state !== 'unreachable';
+    this.#receiving = receiving && verdict?.state !== 'unreachable';
     showLink(link, verdict);
     showTitle(link);
     this.#show();
@@ -47,7 +47,7 @@ export class BoardStatus {
   }
 
   #show() {
-    const states = Object.entries(this.#states).map(([name, { state }]) => [name, this.#isReceiving ? state : 'unknown']);
+    const states = Object.entries(this.#states).map(([name, { state }]) => [name, this.#receiving ? state : 'unknown']);
     const shown = JSON.stringify(states);
     if (this.#shown === shown) return;
     this.#shown = shown;

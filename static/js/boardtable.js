@@ -33,7 +33,7 @@ class Board {
   #sorting;
   #filter;
   #live;
-  #schedulePaint = painter(() => this.#paint());
+  #repaint = painter(() => this.#paint());
 
   /** Keep the table live until the page is closed. @param {HTMLTableElement} table */
   constructor(table) {
@@ -53,7 +53,7 @@ class Board {
     addEventListener('visibilitychange', () => document.hidden || this.#fetch());
     setInterval(() => {
       this.#second = true;
-      this.#schedulePaint();
+      this.#repaint();
     }, 1_000);
   }
 
@@ -63,12 +63,12 @@ class Board {
       {
         quotes: (symbols) => {
           for (const symbol of symbols) if (this.#rows.has(symbol)) this.#changed.add(symbol);
-          if (this.#changed.size) this.#schedulePaint();
+          if (this.#changed.size) this.#repaint();
         },
         replaced: () => {
           this.#everything = true;
           this.#fetch();
-          this.#schedulePaint();
+          this.#repaint();
         },
         link: (_, reason) => this.#status.link(this.#live, reason),
         hello: ({ symbols, sources }) => {
@@ -103,7 +103,7 @@ class Board {
       row.paintAge(this.#live.clock);
       const { symbol, quote } = row;
       // Only live prices extend the line: a stale price must not look like a quiet market.
-      const live = quote?.price && !quote.stale && this.#live.isReceiving;
+      const live = quote?.price && !quote.stale && this.#live.receiving;
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
       if (row.undrawn) row.draw(this.#sparks.hour(symbol, now), now);
     }
@@ -121,7 +121,7 @@ class Board {
       this.#sparks.replace((await response.json()).sparks);
       for (const row of this.#rows.values()) row.undrawn = true;
       this.#second = true;
-      this.#schedulePaint();
+      this.#repaint();
     } catch {
       // Until the retry succeeds, the sparklines show live prices only.
       setTimeout(() => {
@@ -141,7 +141,7 @@ class Board {
           if (row && isIntersecting) row.undrawn = true;
         }
         this.#second = true;
-        this.#schedulePaint();
+        this.#repaint();
       },
       { rootMargin: '100px' },
     );

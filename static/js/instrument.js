@@ -44,7 +44,7 @@ let refusal = '';
 /** @returns {string} why the price is not live, empty if it is */
 function staleReason() {
   const [, meaning] = describeLink(live.link, live.verdict);
-  if (!live.isReceiving) return `${meaning} ${refusal}`.trim();
+  if (!live.receiving) return `${meaning} ${refusal}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'The server has sent no price for it yet.';
   if (!quote.stale) return '';
@@ -136,12 +136,12 @@ function note() {
   noted = quote;
 }
 
-const schedulePaint = painter(() => {
+const repaint = painter(() => {
   const quote = live.quotes.get(symbol);
   paintPrice(quote);
   paintFigures(quote);
   paintState();
-  venueTable.paint(live.isReceiving);
+  venueTable.paint(live.receiving);
   changes.paint();
   shown = quote;
   paintAge();
@@ -149,7 +149,7 @@ const schedulePaint = painter(() => {
 
 const changed = () => {
   note();
-  schedulePaint();
+  repaint();
 };
 
 const live = new Live(
@@ -166,20 +166,20 @@ const live = new Live(
     link(link, reason) {
       refusal = reason;
       showLink(link, live.verdict);
-      schedulePaint();
+      repaint();
     },
     venues(rows) {
       if (rows.symbol !== symbol) return;
       venues = rows;
       venueTable.update(rows);
-      schedulePaint();
+      repaint();
     },
     candles(candles) {
       panel?.take(candles);
     },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
-      schedulePaint();
+      repaint();
     },
   },
 );
@@ -211,7 +211,7 @@ requestAnimationFrame(() => setTimeout(showChart));
 async function showChart() {
   try {
     panel = new (await import('./chartpanel.js')).ChartPanel(symbol, choice, digits);
-    schedulePaint();
+    repaint();
   } catch {
     write(node('chart-note'), 'The chart could not be loaded. Reload the page.');
     return;

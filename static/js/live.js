@@ -51,7 +51,6 @@ import { ServerClock } from './clock.js';
  * @property {(venues: Venues) => void} [venues]
  * @property {(candles: import('./bars.js').Candles) => void} [candles]
  * @property {(change: Switch) => void} [source]
- * @property {Record<string, (payload: any) => void>} [topics] further topics, by name
  */
 
 /** The server sends `status` every 5 s, so a longer silence means that the connection is broken. */
@@ -70,7 +69,7 @@ export class Live {
   verdict = null;
 
   /** Whether the server is sending, so that its last messages are current. */
-  get isReceiving() {
+  get receiving() {
     return this.link === 'live' || this.link === 'nothing';
   }
 
@@ -79,7 +78,7 @@ export class Live {
   #judged = 0;
   #shown = '';
   #askAgain = 0;
-  #lastHeardAt = Date.now();
+  #heardAt = Date.now();
   #wasOpen = false;
   #subscription;
   #page;
@@ -128,11 +127,11 @@ export class Live {
   #listen() {
     const socket = this.#socket;
     socket.onAny(() => {
-      this.#lastHeardAt = Date.now();
+      this.#heardAt = Date.now();
       if (this.link !== 'live') this.#check();
     });
     socket.on('connect', () => {
-      this.#lastHeardAt = Date.now();
+      this.#heardAt = Date.now();
       this.verdict = null;
       this.#judged = 0;
       this.clock.reset();
@@ -163,7 +162,6 @@ export class Live {
     for (const name of /** @type {const} */ (['venues', 'candles', 'source'])) {
       socket.on(name, (/** @type {any} */ payload) => this.#page[name]?.(payload));
     }
-    for (const [topic, take] of Object.entries(this.#page.topics ?? {})) socket.on(topic, take);
   }
 
   /** Find out, now and then, why connecting fails. */
@@ -223,8 +221,8 @@ export class Live {
   /** Determine the connection's health, report a change, and reopen a dead connection. */
   #check() {
     // this machine's clock may have been set back
-    this.#lastHeardAt = Math.min(this.#lastHeardAt, Date.now());
-    const silence = Date.now() - this.#lastHeardAt;
+    this.#heardAt = Math.min(this.#heardAt, Date.now());
+    const silence = Date.now() - this.#heardAt;
     const link = this.#judge(silence);
     const shown = JSON.stringify([link, this.#refusal, this.verdict]);
     if (shown !== this.#shown) {
@@ -233,7 +231,7 @@ export class Live {
       this.#page.link(link, this.#refusal);
     }
     if (this.#socket.connected && silence > RECONNECT_MS) {
-      this.#lastHeardAt = Date.now();
+      this.#heardAt = Date.now();
       this.#socket.disconnect().connect();
     }
   }

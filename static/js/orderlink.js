@@ -82,7 +82,7 @@ export class OrderLink {
   #pending = new Map();
   #count = 0;
   #began = 0;
-  #lastHeardAt = 0;
+  #heardAt = 0;
   #due = 0;
   #retry = FIRST_RETRY_MS;
   #wasOpen = false;
@@ -147,7 +147,7 @@ export class OrderLink {
       opened = true;
       // The id is sent as the first message, because proxies log URLs.
       socket.send(JSON.stringify({ messageType: IDENTIFY, message: { client_id: this.#account } }));
-      this.#lastHeardAt = Date.now();
+      this.#heardAt = Date.now();
       this.#retry = FIRST_RETRY_MS;
       this.#wasOpen = true;
       this.#refusal = '';
@@ -163,7 +163,7 @@ export class OrderLink {
 
   /** @param {{messageType: number, message: any}} received */
   #receive({ messageType, message }) {
-    this.#lastHeardAt = Date.now();
+    this.#heardAt = Date.now();
     if (messageType === REPORT && !this.#seen.has(message.exec_id)) {
       this.#seen.add(message.exec_id);
       if (this.#seen.size > MOST_SEEN) this.#seen.delete(/** @type {string} */ (this.#seen.values().next().value));
@@ -206,7 +206,7 @@ export class OrderLink {
   }
 
   #probe() {
-    this.#lastHeardAt = Date.now();
+    this.#heardAt = Date.now();
     // any answer will do; the deadline notices if there is none
     this.request(TRADES, {}).catch(() => undefined);
   }
@@ -217,7 +217,7 @@ export class OrderLink {
     const oldest = this.#pending.values().next().value?.since ?? now;
     const late = open ? now - oldest > DEADLINE_MS : this.#socket && now - this.#began > OPENING_MS;
     if (late) return this.#lose('');
-    if (open && !document.hidden && Math.abs(now - this.#lastHeardAt) > QUIET_MS) this.#probe();
+    if (open && !document.hidden && Math.abs(now - this.#heardAt) > QUIET_MS) this.#probe();
     const state = this.#judge(open);
     if (state === this.state) return;
     this.state = state;

@@ -55,11 +55,11 @@ const why = { symbol: '', reason: '', requestedAt: -Infinity };
 const live = new Live(
   { symbols: first ? [first] : 'all', interval_ms: 250, delta: true, candles: null, venues: false },
   {
-    quotes: () => schedulePaint(),
-    replaced: () => schedulePaint(),
+    quotes: () => repaint(),
+    replaced: () => repaint(),
     link(_, reason) {
       refusal = reason;
-      schedulePaint();
+      repaint();
     },
     hello({ symbols }, restarted) {
       reloadIfOthers(new Set([...instruments.values()].map(({ symbol }) => symbol)), symbols);
@@ -73,20 +73,20 @@ const account = startAccount((id) => {
   table.clear();
   positions?.update([]);
   link.switchAccount(id);
-  schedulePaint();
+  repaint();
 });
 
 const link = new OrderLink(account, {
   state(state) {
     trouble = ''; // it was that of another connection
     if (state === 'live') sync();
-    schedulePaint();
+    repaint();
   },
   report: (report) => onReport(report),
   refused(_, reason) {
     trouble = reason;
     later();
-    schedulePaint();
+    repaint();
   },
 });
 
@@ -105,7 +105,7 @@ const ticket = new Ticket(instruments, {
 /** @param {string} symbol @returns {string} why orders in it cannot trade now, empty if they can */
 function staleReason(symbol) {
   if (live.link === 'connecting') return 'waiting for the first quote.';
-  if (!live.isReceiving) return `${describeLink(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
+  if (!live.receiving) return `${describeLink(live.link, live.verdict)[1]} ${live.link === 'refused' ? refusal : ''}`.trim();
   const quote = live.quotes.get(symbol);
   if (!quote) return 'the server has sent no price for it yet.';
   if (!quote.stale) {
@@ -127,7 +127,7 @@ async function askReason(symbol) {
     .catch(() => null);
   // An error response has a detail, and replaces the earlier reason.
   if (why.symbol === symbol) why.reason = found?.reason ?? found?.detail ?? '';
-  schedulePaint();
+  repaint();
 }
 
 /** Request everything again, once at a time; resolves to whether it succeeded. */
@@ -159,7 +159,7 @@ async function list() {
     later();
     return false;
   } finally {
-    schedulePaint();
+    repaint();
   }
 }
 
@@ -175,7 +175,7 @@ function askPositions() {
     }
     positions?.update(answer.positions);
     follow();
-    schedulePaint();
+    repaint();
   }, POSITIONS_MS);
 }
 
@@ -183,7 +183,7 @@ function askPositions() {
 function onReport(report) {
   const order = orders.report(report);
   table.refresh();
-  schedulePaint();
+  repaint();
   const what = words(order, describe(order).name);
   if (report.exec_type === 'trade') {
     askPositions();
@@ -223,13 +223,13 @@ function showState() {
   if (text) announce(text);
 }
 
-const schedulePaint = painter(() => {
+const repaint = painter(() => {
   showState();
   ticket.paint();
   cancelling.paint();
   positions?.paint((symbol) => {
     const quote = live.quotes.get(symbol);
-    return quote && { bid: quote.bid, ask: quote.ask, stale: quote.stale || !live.isReceiving };
+    return quote && { bid: quote.bid, ask: quote.ask, stale: quote.stale || !live.receiving };
   });
 });
 

@@ -42,7 +42,7 @@ const count = new Intl.NumberFormat('en').format;
 let system = null;
 
 /** Whether what is shown is current: the server is sending, and its engine is reachable. */
-const known = () => live.isReceiving && live.verdict?.state !== 'unreachable' && system?.engine.reachable === true;
+const known = () => live.receiving && live.verdict?.state !== 'unreachable' && system?.engine.reachable === true;
 
 /**
  * Summarise the state of the system.
@@ -52,7 +52,7 @@ const known = () => live.isReceiving && live.verdict?.state !== 'unreachable' &&
 function summary() {
   if (live.link === 'connecting') return ['Loading …', 'unknown'];
   const [, trouble] = describeLink(live.link, live.verdict);
-  if (live.link !== 'live') return [live.isReceiving ? trouble : 'Unknown: the server cannot be reached.', live.isReceiving ? 'bad' : 'unknown'];
+  if (live.link !== 'live') return [live.receiving ? trouble : 'Unknown: the server cannot be reached.', live.receiving ? 'bad' : 'unknown'];
   if (!system) return ['Loading …', 'unknown'];
   const { history_trouble: history, orders_trouble: orders } = system.engine;
   const broken = [history && `History is not being stored: ${history}.`, orders && `Orders are not accepted: ${orders}.`];
@@ -65,7 +65,7 @@ function summary() {
   return [`All is well: every source ${used.length < system.sources.length ? 'in use ' : ''}is live.`, 'good'];
 }
 
-const schedulePaint = painter(() => {
+const repaint = painter(() => {
   if (system) {
     cards.update(system.sources);
     timeline.paint(system.switches, system.starts);
@@ -80,7 +80,7 @@ const schedulePaint = painter(() => {
 /** @param {Engine} engine */
 function paintEngine(engine) {
   const current = known();
-  write(node('engine'), current ? 'reachable' : live.isReceiving ? 'not reachable' : 'unknown');
+  write(node('engine'), current ? 'reachable' : live.receiving ? 'not reachable' : 'unknown');
   mark(node('engine'), 'kind', current ? null : 'bad');
   write(node('lag'), current && engine.lag_ms !== null ? `${engine.lag_ms.toFixed(1)} ms` : NOTHING);
   write(node('quotes'), current ? `${count(engine.quotes_live)} of ${count(engine.quotes)}` : NOTHING);
@@ -117,7 +117,7 @@ async function fetchSources() {
   if (!response?.ok) return;
   system = /** @type {SystemState} */ (await response.json());
   live.judge(system.verdict, system.time);
-  schedulePaint();
+  repaint();
 }
 
 async function fetchGateways() {
@@ -140,9 +140,9 @@ const live = new Live(
       showLink(link, live.verdict);
       showTitle(link);
       const text = link === 'live' || link === 'connecting' ? '' : `${describeLink(link, live.verdict)[1]} ${reason}`.trim();
-      showBanner(node('banner'), text && !live.isReceiving ? `${text} This page may be out of date.` : text);
+      showBanner(node('banner'), text && !live.receiving ? `${text} This page may be out of date.` : text);
       fetchSources();
-      schedulePaint();
+      repaint();
     },
     hello(hello) {
       write(node('version'), /** @type {any} */ (hello).version);

@@ -50,7 +50,6 @@ export class VenueTable {
   /** @type {Venues | null} */
   #venues = null;
   #arrived = 0;
-  #isReceiving = true;
 
   /**
    * @param {HTMLElement} body
@@ -69,22 +68,21 @@ export class VenueTable {
     this.#arrived = Date.now();
   }
 
-  /** Show the newest rows. @param {boolean} isReceiving whether the server is sending, so that they are current */
-  paint(isReceiving) {
+  /** Show the newest rows. @param {boolean} receiving whether the server is sending, so that they are current */
+  paint(receiving) {
     const venues = this.#venues;
     if (!venues) return;
-    this.#isReceiving = isReceiving;
     const names = venues.sources.map((one) => one.source);
     if (names.join() !== [...this.#rows.keys()].join()) {
       this.#rows = new Map(names.map((name) => [name, build(name)]));
       const empty = make('tr', { class: 'empty' }, make('td', { colspan: '9' }, 'No source carries this instrument.'));
       this.#body.replaceChildren(...(names.length ? [...this.#rows.values()].map(({ row }) => row) : [empty]));
     }
-    for (const one of venues.sources) this.#fill(one, venues);
+    for (const one of venues.sources) this.#fill(one, venues, receiving);
     const { best_bid_source: bid, best_ask_source: ask } = venues;
-    const said = isReceiving && names.length > 1 && bid && ask ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
+    const said = receiving && names.length > 1 && bid && ask ? [`Best live bid at ${bid}, best live ask at ${ask}.`] : [];
     // Reasons of live rows: incomplete or implausible data. Stale rows are marked as such.
-    for (const one of venues.sources) if (isReceiving && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
+    for (const one of venues.sources) if (receiving && !one.stale && one.reason) said.push(`${one.source}: ${one.reason}.`);
     write(this.#best, said.join(' '));
     this.paintAges();
   }
@@ -92,16 +90,16 @@ export class VenueTable {
   /**
    * @param {VenueRow} one
    * @param {Venues} venues
+   * @param {boolean} receiving
    */
-  #fill(one, venues) {
+  #fill(one, venues, receiving) {
     const parts = this.#rows.get(one.source);
     if (!parts) return;
     const { row, serving, state, cells } = parts;
-    const isReceiving = this.#isReceiving;
-    mark(row, 'stale', one.stale || !isReceiving ? '' : null);
-    serving.hidden = !one.serving || !isReceiving;
+    mark(row, 'stale', one.stale || !receiving ? '' : null);
+    serving.hidden = !one.serving || !receiving;
     const known = one.stale && one.state === 'live' ? 'stale' : one.state;
-    const word = isReceiving ? known : 'unknown';
+    const word = receiving ? known : 'unknown';
     mark(state, 'state', word);
     write(/** @type {Element} */ (state.lastElementChild), word);
     const digits = this.#digits.prices(one.price, one.bid, one.ask);
@@ -111,7 +109,7 @@ export class VenueTable {
     for (const name of /** @type {const} */ (['bid', 'ask'])) {
       const [label, value] = /** @type {HTMLElement[]} */ ([...cells[name].children]);
       writeNumber(value, one[name], digits);
-      label.hidden = !isReceiving || venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
+      label.hidden = !receiving || venues.sources.length < 2 || venues[`best_${name}_source`] !== one.source;
     }
     writeNumber(cells.spread, subtract(one.ask, one.bid), digits);
   }

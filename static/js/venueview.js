@@ -45,20 +45,20 @@ class Pair {
 
   /**
    * @param {import('./live.js').Quote | undefined} quote the served one
-   * @param {boolean} isReceiving whether the server is sending
+   * @param {boolean} receiving whether the server is sending
    */
-  paint(quote, isReceiving) {
+  paint(quote, receiving) {
     const { venues } = this;
     const share = quote?.change_24h ?? null;
     const change = share ?? quote?.change_abs_24h ?? null;
     const way = direction(change);
     mark(this.#cell('.change'), 'way', change === null ? null : way);
     write(this.#cell('.change'), change === null ? NOTHING : `${ARROWS[way]} ${signed(change)}${share === null ? '' : ' %'} in 24 h`.trim());
-    write(this.#cell('.between'), isReceiving ? between(venues, this.#digits.price) : '');
-    const stale = Boolean(venues?.stale) || !isReceiving;
+    write(this.#cell('.between'), receiving ? between(venues, this.#digits.price) : '');
+    const stale = Boolean(venues?.stale) || !receiving;
     mark(this.#element, 'stale', stale && venues ? '' : null);
-    write(this.#cell('.why'), venues && stale ? `STALE${isReceiving && venues.reason ? `: ${venues.reason}` : ''}` : '');
-    this.#table.paint(isReceiving);
+    write(this.#cell('.why'), venues && stale ? `STALE${receiving && venues.reason ? `: ${venues.reason}` : ''}` : '');
+    this.#table.paint(receiving);
   }
 
   paintAges() {
@@ -92,21 +92,21 @@ export function startVenueView() {
   const all = new Set((place.dataset.symbols ?? '').split(' ').filter(Boolean));
   new Filter(place);
 
-  const schedulePaint = painter(() => {
-    for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.isReceiving);
+  const repaint = painter(() => {
+    for (const symbol of changed) pairs.get(symbol)?.paint(live.quotes.get(symbol), live.receiving);
     changed.clear();
     for (const pair of pairs.values()) pair.paintAges();
   });
   const everything = () => {
     for (const symbol of pairs.keys()) changed.add(symbol);
-    schedulePaint();
+    repaint();
   };
   const live = new Live(
     { symbols: [...pairs.keys()], interval_ms: 250, delta: true, candles: null, venues: pairs.size > 0 },
     {
       quotes(symbols) {
         for (const symbol of symbols) changed.add(symbol);
-        schedulePaint();
+        repaint();
       },
       replaced: everything,
       link(_, reason) {
@@ -121,9 +121,9 @@ export function startVenueView() {
       venues(venues) {
         pairs.get(venues.symbol)?.update(venues);
         changed.add(venues.symbol);
-        schedulePaint();
+        repaint();
       },
     },
   );
-  setInterval(schedulePaint, 100);
+  setInterval(repaint, 100);
 }

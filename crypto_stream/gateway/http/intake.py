@@ -35,7 +35,9 @@ _RATE = 200
 # For how many seconds and bytes we go on reading after a refusal, so that the client sees the response.
 _LINGER_S = 2.0
 _LINGER = 1024 * 1024
-_LINGER_PAUSE_S = 0.01
+# Then much is read seldom: each read wakes the process.
+_LINGER_PAUSE_S = 0.05
+_LINGER_READ_BYTES = 64 * 1024
 _READ_BYTES = 16 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -169,12 +171,12 @@ class Intake:
             del data
         return request
 
-    def _receive(self, until: float) -> bytes:
+    def _receive(self, until: float, most: int = _READ_BYTES) -> bytes:
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
-        data: bytes = self._connection.recv(_READ_BYTES)
+        data: bytes = self._connection.recv(most)
         return data
 
     def _refuse(self, refused: BadRequestError) -> None:
@@ -193,8 +195,8 @@ class Intake:
         until, left = time.monotonic() + _LINGER_S, _LINGER
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
-            while left > 0 and (data := self._receive(until)):
-                left -= len(data)
+            while left > 0 and (size := len(self._receive(until, _LINGER_READ_BYTES))):
+                left -= size
                 time.sleep(_LINGER_PAUSE_S)
 
 

@@ -5,12 +5,13 @@
 Each kind of `benchmarks/attackers.py` goes on for these seconds, in a process of its own, against a system
 that was just started. The honest client asks for one quote 50 times a second: alone, while the same attack
 goes on against another system on this machine (what sharing its processors costs), and beside it; the last
-two by turns. Memory is the most of what a process holds at the end and two seconds later, less what it held
-before.
+two by turns, for as long. Memory is the most of what a process holds at the end and two seconds later, less
+what it held before.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import tempfile
@@ -32,9 +33,8 @@ _FORGETS_S = 2.0
 _PAUSE_S = 0.02
 _WARM_S = 3.0
 _ALONE_S = 5.0
-# How often the honest client alternates between the systems, and its longest stay at the other one.
-_TURNS = 2
-_ELSEWHERE_S = 8.0
+# How long an attack goes on, at most, before the other system is attacked.
+_TURN_S = 30.0
 
 
 class Cost(NamedTuple):
@@ -73,11 +73,12 @@ def measure(server: str, kind: str, seconds: float) -> Cost:
         _waits(honest, _WARM_S)
         alone = _waits(honest, min(seconds, _ALONE_S))
         before, elsewhere, beside = _memory(system), list[float](), list[float]()
-        for _ in range(_TURNS):
+        turns = math.ceil(seconds / _TURN_S)
+        for _ in range(turns):
             with running(["benchmarks.attackers", other.url, kind]):
-                elsewhere += _waits(honest, min(seconds / _TURNS, _ELSEWHERE_S))
+                elsewhere += _waits(honest, seconds / turns)
             with running(["benchmarks.attackers", system.url, kind]):
-                beside += _waits(honest, seconds / _TURNS)
+                beside += _waits(honest, seconds / turns)
                 during = _memory(system)
         time.sleep(_FORGETS_S)
         after = _memory(system)

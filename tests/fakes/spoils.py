@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
-    "ticker": {"ticker", "tickers"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "spot.book_ticker", "obu"},
+    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"},
+    "ticker": {"ticker", "tickers", "spot.tickers"},
 }
 
 
@@ -212,7 +212,9 @@ class Burst(Fault):
 
 def payload_of(message: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a data frame that contains the values, of any venue."""
-    data: Any = message.get("data", message)
+    data: Any = message.get("data", message.get("result", message.get("d", message)))
+    for event in message.get("events", ()):  # as Coinbase nests its values
+        data = event.get("tickers") or event.get("trades") or data
     payload: dict[str, Any] = data[0] if isinstance(data, list) else data
     return payload
 
@@ -225,8 +227,10 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def _an_hour_ago(data: dict[str, Any]) -> None:
-    for name in {"E", "T", "ts"} & data.keys():
+    for name in {"E", "T", "ts", "t"} & data.keys():
         data[name] = type(data[name])(int(data[name]) - 3_600_000)
+    if isinstance(data.get("M"), str):  # in ns
+        data["M"] = str(int(data["M"]) - 3_600_000_000_000)
     if "microtimestamp" in data:
         data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
     elif "timestamp" in data:

@@ -29,7 +29,10 @@ class WatchedConnection(ServerConnection):
 
 
 class Client:
-    """A client of a fake venue: its subscriptions, and when it last sent and received something."""
+    """A client of a fake venue: its subscriptions, and when it last sent and received something.
+
+    `stamp` changes each frame as it is sent, for a venue that numbers or compresses its frames.
+    """
 
     def __init__(self, connection: WatchedConnection, path: str) -> None:
         """Start with no subscription."""
@@ -41,13 +44,14 @@ class Client:
         self.opened_at = self.active_at = time.monotonic()
         self.arrivals: deque[float] = deque(maxlen=6)
         self.held: dict[tuple[str, str], Any] = {}
+        self.stamp: Callable[[str | bytes], str | bytes] | None = None
 
     def send(self, frame: str | bytes) -> None:
         """Send without waiting; a client that does not read is disconnected at 16 MB."""
         if self.connection.transport.get_write_buffer_size() > _MOST_BUFFERED:
             self.abort()
             return
-        broadcast([self.connection], frame)
+        broadcast([self.connection], self.stamp(frame) if self.stamp else frame)
         self.active_at = time.monotonic()
 
     async def close(self, code: int, reason: str = "") -> None:

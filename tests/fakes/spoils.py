@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "books1", "bbo"},
+    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades", "trade.detail"},
     "ticker": {"ticker", "tickers"},
 }
+
+# The fields around the values, of any venue, from the outside to the inside.
+_ENVELOPES = ("result", "tick", "data")
 
 
 class Freeze(Fault):
@@ -212,7 +215,9 @@ class Burst(Fault):
 
 def payload_of(message: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a data frame that contains the values, of any venue."""
-    data: Any = message.get("data", message)
+    data: Any = message
+    for name in _ENVELOPES:
+        data = data.get(name, data) if isinstance(data, dict) else data
     payload: dict[str, Any] = data[0] if isinstance(data, list) else data
     return payload
 
@@ -225,7 +230,7 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def _an_hour_ago(data: dict[str, Any]) -> None:
-    for name in {"E", "T", "ts"} & data.keys():
+    for name in {"E", "T", "t", "ts", "quoteTime"} & data.keys():
         data[name] = type(data[name])(int(data[name]) - 3_600_000)
     if "microtimestamp" in data:
         data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)

@@ -35,12 +35,15 @@ class FakeVenue:
     """A venue's server on `port` (0: any free one), with data, rules and faults.
 
     `rate` is top-of-book changes per second and symbol (0: only what `push` sends); every fourth comes with a
-    trade, the 24 h figures each second. Subclasses define frames and rules.
+    trade, the 24 h figures each second. Subclasses define frames and rules, and which of the 24 h `figures`
+    there are.
     """
 
     name = ""
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
+    halted = ""  # the handler's word, where the list says only whether an instrument trades
+    figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
 
     def __init__(
         self,

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "book"},
     "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
     "ticker": {"ticker", "tickers"},
 }
+
+_FIRST_MS = 1_000_000_000_000  # no smaller number is a time
+_DIGITS_OF_SECONDS = 10  # three more for ms, nine more for ns
 
 
 class Freeze(Fault):
@@ -80,7 +83,7 @@ class Old(OfOneChannel):
     """That channel sends times of an hour ago."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
-        yield changed(frame, _an_hour_ago)
+        yield changed(frame, an_hour_ago)
 
 
 class Between(Fault):
@@ -133,9 +136,9 @@ class ExtraFields(Fault):
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         message = json.loads(frame)
-        message["newField"] = {"deep": [1, None, "x"]}
-        payload_of(message).update(zz="1", extra=[1, 2])
-        yield json.dumps(message)
+        if isinstance(message, dict):
+            message["newField"] = {"deep": [1, None, "x"]}
+        yield changed(json.dumps(message), lambda data: data.update(zz="1", extra=[1, 2]))
 
 
 class Duplicates(Fault):
@@ -218,15 +221,34 @@ def payload_of(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
-    """Return `frame` with its values changed."""
+    """Return `frame` with its values changed; the values of an array have their places as names."""
     message = json.loads(frame)
-    change(payload_of(message))
+    if isinstance(message, list):
+        _change_places(message, change)
+    else:
+        change(payload_of(message))
     return json.dumps(message)
 
 
-def _an_hour_ago(data: dict[str, Any]) -> None:
-    for name in {"E", "T", "ts"} & data.keys():
-        data[name] = type(data[name])(int(data[name]) - 3_600_000)
+def _change_places(values: list[Any], change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the innermost arrays; their values have their places as names."""
+    if inner := [each for each in values if isinstance(each, list)]:
+        for each in inner:
+            _change_places(each, change)
+        return
+    named = {str(place): value for place, value in enumerate(values)}
+    change(named)
+    values[:] = named.values()
+
+
+def an_hour_ago(data: dict[str, Any]) -> None:
+    """Set the times of a frame back by an hour, whatever their unit."""
+    names = {"E", "T", "ts"} & data.keys()
+    if isinstance(data.get("1"), int) and data["1"] > _FIRST_MS:
+        names.add("1")  # of a trade in an array
+    for name in names:
+        time = int(data[name])
+        data[name] = type(data[name])(time - 3_600 * 10 ** (len(str(time)) - _DIGITS_OF_SECONDS))
     if "microtimestamp" in data:
         data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
     elif "timestamp" in data:

@@ -41,6 +41,8 @@ class FakeVenue:
     name = ""
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
+    lists_states = True  # whether its list says which instruments are halted
+    lists_ticks = True
 
     def __init__(
         self,
@@ -86,6 +88,10 @@ class FakeVenue:
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
         """Return (channel, frame) of `what`: "top", "trade" or "ticker"."""
         raise NotImplementedError
+
+    def introduction(self) -> list[str]:
+        """Return frames that a reader needs before it can read those of `frames`."""
+        return []
 
     def announcement(self) -> str:
         """Return the frame that announces a shutdown."""

@@ -7,13 +7,37 @@ As a process: `python -m tests.fakes binance --port 0 --symbols btcusdt,ethusdt 
 from tests.fakes.binance import FakeBinance
 from tests.fakes.bitstamp import FakeBitstamp
 from tests.fakes.bybit import FakeBybit
+from tests.fakes.hyperliquid import FakeHyperliquid
 from tests.fakes.kraken import FakeKraken
+from tests.fakes.mexc import FakeMEXC
 from tests.fakes.okx import FakeOKX
+from tests.fakes.upbit import FakeUpbit
 from tests.fakes.venue import FakeVenue
 
-__all__ = ["FAKES", "FakeBinance", "FakeBitstamp", "FakeBybit", "FakeKraken", "FakeOKX", "FakeVenue"]
+__all__ = [
+    "FAKES",
+    "FakeBinance",
+    "FakeBitstamp",
+    "FakeBybit",
+    "FakeHyperliquid",
+    "FakeKraken",
+    "FakeMEXC",
+    "FakeOKX",
+    "FakeUpbit",
+    "FakeVenue",
+]
 
 # By the handler's name.
 FAKES: dict[str, type[FakeVenue]] = {
-    each.name: each for each in (FakeBinance, FakeBitstamp, FakeBybit, FakeKraken, FakeOKX)
+    each.name: each
+    for each in (
+        FakeBinance,
+        FakeBitstamp,
+        FakeBybit,
+        FakeHyperliquid,
+        FakeKraken,
+        FakeMEXC,
+        FakeOKX,
+        FakeUpbit,
+    )
 }

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
-    "ticker": {"ticker", "tickers"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "orderbook", "bbo"},
+    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades", "deals"},
+    "ticker": {"ticker", "tickers", "activeAssetCtx", "miniTicker"},
 }
 
 
@@ -225,10 +225,12 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def _an_hour_ago(data: dict[str, Any]) -> None:
-    for name in {"E", "T", "ts"} & data.keys():
+    for name in {"E", "T", "ts", "time", "trade_timestamp"} & data.keys():
         data[name] = type(data[name])(int(data[name]) - 3_600_000)
     if "microtimestamp" in data:
         data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
+    elif isinstance(data.get("timestamp"), int):
+        data["timestamp"] -= 3_600_000
     elif "timestamp" in data:
         earlier = datetime.fromisoformat(data["timestamp"]) - timedelta(hours=1)
         data["timestamp"] = earlier.isoformat()

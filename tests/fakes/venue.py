@@ -35,12 +35,15 @@ class FakeVenue:
     """A venue's server on `port` (0: any free one), with data, rules and faults.
 
     `rate` is top-of-book changes per second and symbol (0: only what `push` sends); every fourth comes with a
-    trade, the 24 h figures each second. Subclasses define frames and rules.
+    trade, the 24 h figures each second. Subclasses define frames and rules, which of the 24 h `figures` there
+    are, and whether the list of instruments `lists_states`.
     """
 
     name = ""
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
+    figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
+    lists_states = True
 
     def __init__(
         self,
@@ -98,6 +101,18 @@ class FakeVenue:
     def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer a REST request with JSON-ready values, or with the HTTPStatus of a failure."""
         raise NotImplementedError
+
+    def post(self, path: str, body: bytes) -> object:
+        """Answer a POST request likewise."""
+        return HTTPStatus.METHOD_NOT_ALLOWED
+
+    def id_of(self, walk: Walk) -> str | None:
+        """Return the id of a pair that only the venue's list tells; None if it follows from the pair."""
+        return None
+
+    def encode(self, frame: str) -> str | bytes:
+        """Return a data frame as it is sent: `frames` and faults make text, some venues send binary data."""
+        return frame
 
     # Life.
 
@@ -203,7 +218,7 @@ class FakeVenue:
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
         """Send one data frame, through the current fault."""
         for piece in self.current.data(client, channel, symbol, frame):
-            client.send(piece)
+            client.send(self.encode(piece) if isinstance(piece, str) else piece)
 
     def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
         """Send the acknowledgement of `symbols`, through the current fault."""
@@ -286,7 +301,9 @@ class FakeVenue:
         if address.path == _CONTROL:
             return await control(self, connection, query)
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            answer = self.rest(address.path, query)
+            is_post = request.method == "POST"
+            assert isinstance(connection, WatchedConnection)
+            answer = self.post(address.path, connection.body) if is_post else self.rest(address.path, query)
             return as_json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):

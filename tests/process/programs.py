@@ -54,9 +54,14 @@ class Running:
 
 @contextmanager
 def program(
-    arguments: Sequence[str], folder: Path, under: Sequence[str] = (), **environment: str
+    arguments: Sequence[str],
+    folder: Path,
+    under: Sequence[str] = (),
+    python: str = sys.executable,
+    cwd: Path = ROOT,
+    **environment: str,
 ) -> Iterator[Running]:
-    """Run Python with `arguments` and log file `folder`/app.log; at the end nothing of it is left.
+    """Run Python in `cwd` with `arguments` and log file `folder`/app.log; at the end nothing of it is left.
 
     `under` is a command that runs it, such as a tracer. Its folder for sockets is a fresh one unless
     `environment` names one: pytest's own may be too long.
@@ -65,8 +70,8 @@ def program(
     with short_folder() as short:
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [*under, sys.executable, *arguments],
-                cwd=ROOT,
+                [*under, python, *arguments],
+                cwd=cwd,
                 env={**clean_environment(), "TMPDIR": short, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=file,

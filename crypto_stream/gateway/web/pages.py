@@ -15,11 +15,11 @@ from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.responses import respond
 from crypto_stream.gateway.web.root_path import relative_root_for
 
-_PAGES = {"/docs", "/orders", "/status"}
+_PAGES = {"/docs", "/markets", "/orders", "/status"}
 
 
 def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
-    """Make the blueprint of `/`, `/docs`, `/orders`, `/status`, `/<symbol>` and `/static`."""
+    """Make the blueprint of `/`, `/docs`, `/markets`, `/orders`, `/status`, `/<symbol>` and `/static`."""
     blueprint = Blueprint("pages", __name__)
 
     @blueprint.before_request
@@ -35,6 +35,10 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
     @blueprint.get("/docs")
     def docs() -> Response:
         return respond(responses.docs())
+
+    @blueprint.get("/markets")
+    def markets() -> Response:
+        return respond(responses.markets())
 
     @blueprint.get("/orders")
     def orders() -> Response:

@@ -18,7 +18,9 @@ from pydantic import SecretStr
 from crypto_stream import __version__, addresses, admin_token, logs, orphans, systemd
 from crypto_stream.child_process import INHERITED, Program
 from crypto_stream.errors import UsageError
+from crypto_stream.feed.bridge.source import Bridge
 from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.sources import Source
 from crypto_stream.settings import Settings, serialize
 from crypto_stream.supervisor import Supervisor
 
@@ -32,7 +34,7 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
 
     Returns the exit status; raises UsageError, in one line, if they cannot be started with these settings.
     """
-    load_sources(settings)
+    sources = load_sources(settings)
     check_gateway(settings)
     ended = orphans.end_orphans(settings.data_dir)
     listeners = addresses.listen_shared(settings.host, settings.port, settings.workers)
@@ -55,7 +57,7 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
         _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
     orphans.publish_address(settings.data_dir, web)
     status = Supervisor(
-        [engine, *_gateways(settings, listeners)],
+        [engine, *_gateways(settings, listeners), *_bridges(sources)],
         write,
         on_serving,
         on_processes=orphans.ProcessList(settings.data_dir).update,
@@ -118,6 +120,24 @@ def _gateways(settings: Settings, listeners: Sequence[socket.socket]) -> list[Pr
             fds=[listener.fileno()],
         )
         for number, listener in enumerate(listeners, 1)
+    ]
+
+
+def _bridges(sources: Sequence[Source]) -> list[Program]:
+    """Return the bridges that are to be started, each told where to connect."""
+    return [
+        Program(
+            name=source.name,
+            command=source.command,
+            inherited={
+                "BRIDGE_ADDRESS": source.place.address,
+                "BRIDGE_NAME": source.expected.name,
+                "BRIDGE_TOKEN": source.expected.token,
+            },
+            foreign=True,
+        )
+        for source in sources
+        if isinstance(source, Bridge) and source.command
     ]
 
 

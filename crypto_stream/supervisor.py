@@ -1,4 +1,4 @@
-"""The supervisor: start the engine and gateways, restart those that die or hang, write their log.
+"""The supervisor: start the engine, gateways and bridges, restart those that die or hang, write their log.
 
 SIGUSR1 restarts the gateways one after the other.
 """
@@ -89,7 +89,7 @@ class Supervisor:
             child.process.kill()
 
     def _stop_step(self, now: float) -> None:
-        """Stop the gateways, then the engine, which comes first among the children."""
+        """Stop the gateways and bridges, then the engine, which comes first among the children."""
         first, *others = self._children
         for child in [other for other in others if other.process] or [first]:
             child.stop(now, force=self._force)
@@ -155,7 +155,8 @@ class Supervisor:
             if number == _RESTART_SIGNAL:
                 _log.info("restarting the gateways on %s", _SIGNAL_NAMES[number])
                 if not self._restarting:
-                    self._restarting = [(child, child.process) for child in self._children[1:]]
+                    gateways = [child for child in self._children[1:] if not child.is_foreign]
+                    self._restarting = [(child, child.process) for child in gateways]
                 continue
             _log.info("stopping on %s", _SIGNAL_NAMES[number])
             self._force = self._stopping  # a second signal kills what is still running

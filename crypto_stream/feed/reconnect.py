@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from crypto_stream.errors import VenueError
+from crypto_stream.feed.handler import Listed
 from crypto_stream.feed.listing import Listing
 from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolicy
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.sessions import Sessions
+from crypto_stream.feed.subscriptions import UNNAMED
 from crypto_stream.feed.states import INITIAL_SOURCE_STATE, after, source_state
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
@@ -51,7 +53,9 @@ class ReconnectingSource:
         self.listing: Listing = first.listing if first else Listing(source, config.names)
         self.listing.relisted.append(self._on_listed)
         self._changed = config.changed
-        self._config = config._replace(changed=self._on_session, on_status=self._on_status)
+        self._config = config._replace(
+            changed=self._on_session, on_status=self._on_status, on_list=self._on_list
+        )
         self._on_ban = remember_ban
         self._wake = asyncio.Event()
         self._own_state = self._last_state = INITIAL_SOURCE_STATE
@@ -65,6 +69,7 @@ class ReconnectingSource:
             first_host_retry_s=config.first_host_retry_ns / 1e9,
             now_s=now_s,
             chance=random.random,
+            max_delay_s=source.max_retry_s,
         )
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
 
@@ -95,7 +100,13 @@ class ReconnectingSource:
         """Why it does not deliver some of the requested instruments."""
         if (serving := self._sessions.serving) is None:
             return self.listing.unavailable(self.carries, frozenset())
-        return {**self.listing.unavailable(self.carries, serving.delivered), **serving.refused}
+        unavailable = self.listing.unavailable(self.carries, serving.delivered)
+        refused = {
+            symbol: why
+            for symbol, why in serving.refused.items()
+            if why != UNNAMED or symbol not in unavailable  # "not listed" says more
+        }
+        return {**unavailable, **refused}
 
     @property
     def halted(self) -> Mapping[str, str]:
@@ -267,6 +278,15 @@ class ReconnectingSource:
 
     def _on_status(self, symbol: str, word: str) -> None:
         self.listing.set_status(symbol, word)
+        self._changed()
+
+    def _on_list(self, listed: Sequence[Listed]) -> None:
+        """Apply the venue's list, and subscribe to instruments whose ids are known only now."""
+        names = self._config.names
+        unnamed = {symbol for symbol in self.carries if names.id_of(symbol) is None}
+        unnamed -= self.listing.unlisted.keys()  # `relisted` tells of those
+        self.listing.update(names.learn(listed))
+        self._on_listed([symbol for symbol in sorted(unnamed) if names.id_of(symbol) is not None])
         self._changed()
 
     def _on_listed(self, symbols: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crypto_stream.gateway.http.head import MAX_HEAD, MAX_LINE, BadRequestError
@@ -253,6 +253,27 @@ def test_a_chunked_body_is_the_same_however_it_is_split(
     made = post(b"Content-Length: %d" % sum(map(len, chunks)), body=b"".join(chunks))
     assert request == (made, b"", True)
     assert together == (made, behind, True)
+
+
+ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
+PIECES = [b"\r\n", b"\r", b"\n", b"\t", b"\x0b", b"\x7f", b"x"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.data())
+def test_a_head_is_refused_at_its_first_odd_byte(pieces: list[bytes], data: st.DataObject) -> None:
+    """An LF or CR alone, or a control character, however it is split; a last CR may await its LF."""
+    sent = b"GET / HTTP/1.1" + b"".join(pieces)
+    assume(b"\r\n\r\n" not in sent)
+    reader, at = RequestReader(MAX_BODY), 0
+    while at < len(sent):
+        until = data.draw(st.integers(at + 1, len(sent)))
+        if ODD.search(sent, 0, until):
+            with pytest.raises(BadRequestError, match="A request's head may not hold"):
+                reader.feed(sent[at:until])
+            return
+        assert reader.feed(sent[at:until]) is None
+        at = until
 
 
 @settings(max_examples=300, deadline=None)

@@ -59,17 +59,21 @@ class Service:
         return str(line.findall(self.running.log)[0])
 
     async def viewers(self, stack: AsyncExitStack) -> dict[str, list[Viewer]]:
-        """Connect viewers of everything until each gateway has one; return them by gateway.
-
-        Who came before its gateway had its engine begins anew, and is not one of them.
-        """
+        """Connect viewers of everything until each gateway has one; return them by gateway."""
+        await until(lambda: all(map(self._has_engine, BOTH)))
         found: defaultdict[str, list[Viewer]] = defaultdict(list)
         while found.keys() != BOTH:
             viewer = await stack.enter_async_context(viewing(self.url))
             await viewer.subscribe(symbols="all", interval_ms=0)
-            if viewer.all("hello")[0]["epoch"] is not None:
-                found[await self.whose(viewer)].append(viewer)
+            found[await self.whose(viewer)].append(viewer)
         return found
+
+    def _has_engine(self, name: str) -> bool:
+        """Return whether a gateway's newest start has reached the engine: who comes earlier begins anew."""
+        return (
+            f" {name} crypto_stream.gateway.gateway the data set "
+            in self.running.log.split(f" {name} started pid=")[-1]
+        )
 
 
 @asynccontextmanager
@@ -322,10 +326,11 @@ async def test_figures_of_a_dead_gateway_vanish(tmp_path: Path) -> None:
         os.kill(service.pid("gateway-2"), signal.SIGKILL)
         await asyncio.wait_for(viewers["gateway-2"][0].gone.wait(), DEADLINE_S)
         survivor = next(each for each in kept if _get(each, "/healthz"))
+        shown = f'crypto_stream_viewers{{gateway="gateway-1"}} {len(viewers["gateway-1"])}.0\n'
+        await until(lambda: shown in _get(survivor, "/metrics"))
         await until(lambda: 'gateway="gateway-2"' not in _get(survivor, "/metrics"))
-        text = _get(survivor, "/metrics")
 
-        assert f'crypto_stream_viewers{{gateway="gateway-1"}} {len(viewers["gateway-1"])}.0' in text
+        assert shown in _get(survivor, "/metrics")
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> str:

@@ -122,8 +122,8 @@ def _ours(frames: list[str], *, compose: bool = False) -> Play:
                 assert isinstance(event, Update)
                 book.apply(event, now)
                 if compose:
-                    entry = book.entries[event.symbol]
-                    one = instruments[event.symbol]
+                    symbol = event.instrument.symbol
+                    entry, one = book.entries[symbol], instruments[symbol]
                     entry.quote(one, "binance", received=1, published=2, seq=read, stale=False)
                 read += 1
         return read

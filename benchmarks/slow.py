@@ -134,14 +134,15 @@ def _watch(
 
 
 def _settled(feed: Feeder, viewers: Viewing) -> dict[str, Any]:
-    """Publish a little longer, stop, and wait until those that drained have the newest."""
+    """Publish a little longer, stop, and wait until the others and those that drained have the newest."""
     time.sleep(_CALM_S)
     last = feed.stop()["last"]
     deadline = time.monotonic() + _UNTIL_GONE_S
     while True:
         seen = viewers.report(last)
         halted = seen["halted"]
-        if halted["newest"] + halted["lost"] == halted["count"] or time.monotonic() > deadline:
+        arrived = not seen["errors"] and halted["newest"] + halted["lost"] == halted["count"]
+        if arrived or time.monotonic() > deadline:
             return seen
         time.sleep(0.5)
 

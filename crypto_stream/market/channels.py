@@ -73,22 +73,35 @@ class Channels:
 
     def observe(self, event: Update | Trade, received_ns: int, generation: int) -> None:
         """Record an event that the book accepted; evidence from an earlier connection is discarded."""
+        if isinstance(event, Trade) or event.slow:
+            if generation > self._generation:
+                self._begin(generation)
+            if isinstance(event, Trade):
+                self._observe_trade(event, received_ns)
+            else:
+                self._observe_day(event, received_ns)
+        else:
+            self.observe_top(event, received_ns, generation)
+
+    def observe_top(self, event: Update, received_ns: int, generation: int) -> None:
+        """Record an event with a top of book that is no 24 h figure, by far the most frequent one."""
         if generation > self._generation:
-            self._generation, self._day = generation, None
-            self.day_received_ns = self.trade_evidence_ns = self.top_evidence_ns = self.day_due_ns = 0
-        if isinstance(event, Trade):
-            self._observe_trade(event, received_ns)
-        elif event.slow:
-            self._observe_day(event, received_ns)
-        elif event.bid is not UNSET or event.ask is not UNSET:
-            top = self._top
-            if (
-                top is None or event.bid != top.bid or event.ask != top.ask
-                or event.bid_size != top.bid_size or event.ask_size != top.ask_size
-            ):  # fmt: skip
-                if top is None:
-                    self._gives.add("top")
-                self.top_ns, self._top = received_ns, event
+            self._begin(generation)
+        top = self._top
+        if top is None or (  # sizes first: they change most often
+            event.bid_size != top.bid_size or event.ask_size != top.ask_size
+            or event.bid != top.bid or event.ask != top.ask
+        ):  # fmt: skip
+            if event.bid is UNSET and event.ask is UNSET:
+                return
+            if top is None:
+                self._gives.add("top")
+            self.top_ns = received_ns
+            self._top = event
+
+    def _begin(self, generation: int) -> None:
+        self._generation, self._day = generation, None
+        self.day_received_ns = self.trade_evidence_ns = self.top_evidence_ns = self.day_due_ns = 0
 
     def retract_trade(self) -> None:
         """Do not count the last trade: it has no time, or arrived too late for its bar."""

@@ -17,10 +17,11 @@ from crypto_stream.storage.sqlite_tables import upgrade, version
 log = logging.getLogger(__name__)
 
 
-def inspect(path: Path, marked: Mark | None, own: Identity) -> str | None:
-    """Check the file without writing; return which acknowledged changes an operator has discarded, if any.
+def inspect(path: Path, marked: Mark | None, own: Identity) -> tuple[LoadedOrders | None, str | None]:
+    """Check the file without writing; return its contents, None if there is none yet.
 
-    Raises CorruptError or UnusableError if it must not be used; `own` is the file that was used until now.
+    Also returns which acknowledged changes an operator has discarded, if any. Raises CorruptError or
+    UnusableError if the file must not be used; `own` is the one that was used until now.
     """
     file, wal, _ = parts(path)
     found = identity(file)
@@ -33,22 +34,22 @@ def inspect(path: Path, marked: Mark | None, own: Identity) -> str | None:
             raise UnusableError(
                 f"{file} is missing, but its log {wal.name} exists: put it back, or move the log away"
             )
-        return _describe_missing(path, marked, marked.commits) if marked and marked.commits else None
+        return None, _describe_missing(path, marked, marked.commits) if marked and marked.commits else None
     if not file.is_file():
         raise UnusableError(f"{file} is not a file")
-    return _compare(path, marked, _read_mark(file), has_log=has_log)
+    loaded, stored = _read(file)
+    return loaded, _compare(path, marked, stored, has_log=has_log)
 
 
-def _read_mark(file: Path) -> Mark | None:
-    """Return the mark that is stored in the file, after checking that all its orders can be loaded."""
+def _read(file: Path) -> tuple[LoadedOrders, Mark | None]:
+    """Return the contents of the file and the mark that is stored in it."""
     with closing(connect(file, "ro")) as database:
         if not version(database, TABLES):
             raise UnusableError(
                 f"{file} has no tables: it was copied while in use, or its log is damaged; "
                 "restore a backup (.venv/bin/python -m crypto_stream restore), or move it away to start again"
             )
-        load(database)
-        return stored_mark(database)
+        return load(database), stored_mark(database)
 
 
 def _compare(path: Path, marked: Mark | None, stored: Mark | None, *, has_log: bool) -> str | None:

@@ -62,12 +62,13 @@ class SqliteOrderWriter:
 
         Returns only if the store is writable, too.
         """
+        loaded: LoadedOrders | None = None
         lost = None
         with reading(self._path):
             if self._database is None:
                 # Check read-only first: closing a writing connection would checkpoint the log, and a
                 # corrupt file must remain unchanged.
-                lost = inspect(self._path, self._mark.read(), self._own)
+                loaded, lost = inspect(self._path, self._mark.read(), self._own)
                 self._database = open_for_writing(self._path)
                 self._own = identity(self._path)
                 self._identities = self._current_identities()
@@ -76,12 +77,13 @@ class SqliteOrderWriter:
                 if lost:  # seq starts again, and clients must know
                     database.execute(NEW_STORE)
                 database.execute(f"PRAGMA user_version = {TABLES.version}")  # unchanged: a test write
-            loaded = load(self._usable())
+            if loaded is None:
+                loaded = load(self._usable())
             ((store, commits, ran_s),) = self._usable().execute("SELECT * FROM store")
         self._marked, self._ran_s, self._untidy = Mark(store, commits), ran_s, True
         self._opened_s = time.monotonic()
         self._mark.put(self._marked)
-        return loaded._replace(lost=lost)
+        return loaded._replace(store=store, lost=lost)
 
     def write(self, batch: OrderBatch) -> None:
         """Store the batch atomically and durably."""

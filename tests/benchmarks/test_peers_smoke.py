@@ -120,7 +120,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_the_way_in_is_measured_beside_a_bare_loop(tmp_path: Path) -> None:
     """Our engine and a loop that drops every frame get the same frames at both rates."""
-    medians = quick(tmp_path, "ingest", "--only", "bare websockets,crypto")["medians"]
+    medians = quick(tmp_path, "ingest", "--only", "bare websockets,stream")["medians"]
 
     assert len(medians) == 4
     assert all(row["us_per_frame"] > 0 for row in medians.values())

@@ -7,6 +7,8 @@ from http import HTTPStatus
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import UNSET
 
 from crypto_stream.feed.handler import (
@@ -205,6 +207,31 @@ def test_a_missing_field_is_malformed(data: dict[str, object], field: str) -> No
     """A field we need must be there."""
     with pytest.raises(UNREADABLE_ERRORS):
         read({key: value for key, value in data.items() if key != field})
+
+
+_TEXTS = st.text("0123456789.-e", max_size=12)
+_VALUES = st.one_of(_TEXTS, st.none(), st.integers(), st.floats(allow_nan=False))
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "u": st.one_of(st.integers(-1, 2**64), st.text(max_size=3)),
+            "s": st.sampled_from(["BNBUSDT", "", "é"]),
+        },
+        optional=dict.fromkeys("bBaA", _VALUES),
+    )
+)
+def test_the_fast_way_reads_as_the_general_one(data: dict[str, object]) -> None:
+    """Frames whose stream comes first are decoded in one pass; the order of the fields must not matter."""
+    answers = []
+    for message in (wrapped("bnbusdt@bookTicker", data), {"data": data, "stream": "bnbusdt@bookTicker"}):
+        try:
+            answers.append(repr(read(message)))
+        except UNREADABLE_ERRORS as error:
+            answers.append(str(error))
+
+    assert answers[0] == answers[1]
 
 
 def test_one_request_asks_for_three_streams_of_a_hundred_symbols() -> None:

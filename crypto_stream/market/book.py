@@ -93,7 +93,9 @@ class Entry:
 
         The fields are passed by position: with as many keywords it takes seven times as long.
         """
-        percent, absolute = day_change(self.price, self.open_24h)
+        percent = absolute = None
+        if self.price is not None and self.open_24h is not None:
+            percent, absolute = day_change(self.price, self.open_24h)
         return Quote(
             instrument.symbol,
             instrument.base,

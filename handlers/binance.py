@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -63,17 +63,16 @@ LIMITS = Limits(
 )
 
 _STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "aggTrade", "day": "ticker"}
-# A frame of the top of book contains this near its beginning.
-_TOP = b'@bookTicker"'
-_HEAD_BYTES = 60
+_TOP, _HEAD_BYTES = b'@bookTicker"', 60  # near its beginning, a frame of the top of book contains this
 _PER_REQUEST = 300  # streams, so that a frame has less than 8 kB
 # Unknown error, disconnected, too many requests, timeout, overloaded: see errors.md.
 _TRANSIENT = frozenset({-1000, -1001, -1003, -1007, -1008, -1015, -1034})
+_Data = TypeVar("_Data")
 
 
-class _Combined(Struct, gc=False):
+class _Combined(Struct, Generic[_Data], gc=False):
     stream: str
-    data: Raw
+    data: _Data
 
 
 class _BookTicker(Struct, gc=False):
@@ -83,11 +82,6 @@ class _BookTicker(Struct, gc=False):
     B: str
     a: str
     A: str
-
-
-class _CombinedTop(Struct, gc=False):
-    stream: str
-    data: _BookTicker
 
 
 class _AggTrade(Struct, gc=False):
@@ -163,8 +157,8 @@ _Kline = tuple[BarTime, str, str, str, str, str, BarTime, str, int, str, str, st
 
 _Instruments = Mapping[str, Instrument]
 
-_combined = msgspec.json.Decoder(_Combined).decode
-_combined_top = msgspec.json.Decoder(_CombinedTop).decode
+_combined = msgspec.json.Decoder(_Combined[Raw]).decode
+_combined_top = msgspec.json.Decoder(_Combined[_BookTicker]).decode
 _unwrapped = msgspec.json.Decoder(_Unwrapped).decode
 _book_ticker = msgspec.json.Decoder(_BookTicker).decode
 _agg_trade = msgspec.json.Decoder(_AggTrade).decode
@@ -217,7 +211,7 @@ class Reader:
         """
         if frame.find(_TOP, 0, _HEAD_BYTES) > 0:  # by far the most frequent frame, decoded in one pass
             try:
-                return [_event_of_top(self._instruments, _combined_top(frame).data)]
+                return [_top(self._instruments, _combined_top(frame).data)]
             except msgspec.DecodeError:
                 pass  # what is wrong with it is found below
         try:
@@ -241,7 +235,7 @@ class Reader:
             read = _READERS.get(message.e)
             return read(self._instruments, frame) if read else Ignored(message.e[:40])
         if message.u:
-            return _read_book_ticker(self._instruments, frame)
+            return _top(self._instruments, _book_ticker(frame))
         return Ignored("depth") if message.lastUpdateId else _read_response(message)
 
 
@@ -274,8 +268,7 @@ async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list
     """Fetch the newest 1,000 bars of "1m" or "1h", oldest first; the last one is still open.
 
     https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (klines)
-    [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499644799999,
-      "2434.19055334",308,"1756.87402397","28.46694368","0"]]
+    [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.1",1499644799999, ...]]
     """
     params = {"symbol": venue_id, "interval": interval, "limit": "1000"}
     answer = await http.get("/api/v3/klines", params=params)
@@ -290,9 +283,8 @@ def _rules(filters: Sequence[_Filter]) -> Rules:
 
     [{"filterType":"PRICE_FILTER","minPrice":"0.01","maxPrice":"1000000.00","tickSize":"0.01000000"},
      {"filterType":"LOT_SIZE","minQty":"0.00001000","maxQty":"9000.0","stepSize":"0.00001000"},
-     {"filterType":"MARKET_LOT_SIZE","minQty":"0.00000000","maxQty":"116.3","stepSize":"0.00000000"},
-     {"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true,"maxNotional":"9000000.0",
-      "applyMaxToMarket":false,"avgPriceMins":5}, ...]
+     {"filterType":"MARKET_LOT_SIZE", ...},
+     {"filterType":"NOTIONAL","minNotional":"5.0","applyMinToMarket":true,"maxNotional":"9000000.0", ...}]
     Rules that depend on the venue's averages (PERCENT_PRICE) or on an account's other orders are ignored.
     """
     by_type = {each.filterType: each for each in filters}
@@ -323,15 +315,11 @@ def _requests(method: str, wanted: Sequence[Wanted]) -> list[Request]:
     return requests
 
 
-def _read_book_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
-    """Parse the top of book, which has no time.
+def _top(instruments: _Instruments, top: _BookTicker) -> Event:
+    """Make the event of a top of book, which has no time.
 
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
     """
-    return _event_of_top(instruments, _book_ticker(payload))
-
-
-def _event_of_top(instruments: _Instruments, top: _BookTicker) -> Event:
     if (instrument := instruments.get(top.s)) is None:
         return _not_subscribed(top.s)
     bid, bid_size, ask, ask_size = four_decimal_texts(top.b, top.B, top.a, top.A)
@@ -341,8 +329,7 @@ def _event_of_top(instruments: _Instruments, top: _BookTicker) -> Event:
 def _read_agg_trade(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """Parse an aggregate trade: all fills of one taker order at one price.
 
-    {"e":"aggTrade","E":1616176861895,"s":"BTCUSDT","a":640283266,"p":"58942.01000000","q":"0.00035600",
-     "f":716849523,"l":716849523,"T":1616176861893,"m":false,"M":true}
+    {"e":"aggTrade","s":"BTCUSDT","a":640283266,"p":"58942.01000000","q":"0.00035600","T":1616176861893, ...}
     """
     trade = _agg_trade(payload)
     if (instrument := instruments.get(trade.s)) is None:
@@ -354,9 +341,8 @@ def _read_agg_trade(instruments: _Instruments, payload: bytes | Raw) -> Event:
 def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
     """Parse the rolling 24 h figures; `v` is the volume in base, `q` (not used) in quote.
 
-    {"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009",
-     "c":"0.0025","Q":"10","b":"0.0024","B":"10","a":"0.0026","A":"100","o":"0.0010","h":"0.0025","l":"0.0010",
-     "v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}
+    {"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025","b":"0.0024","B":"10","a":"0.0026","A":"100",
+     "o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18", ...}
     """
     day = _ticker(payload)
     if (instrument := instruments.get(day.s)) is None:
@@ -378,7 +364,7 @@ def _read_shutdown(instruments: _Instruments, payload: bytes | Raw) -> Event:
 
 # By the name of the stream (combined mode) or of the event (raw mode).
 _READERS: dict[str, Callable[[_Instruments, bytes | Raw], Event]] = {
-    "bookTicker": _read_book_ticker,
+    "bookTicker": lambda instruments, payload: _top(instruments, _book_ticker(payload)),
     "aggTrade": _read_agg_trade,
     "ticker": _read_ticker,
     "24hrTicker": _read_ticker,

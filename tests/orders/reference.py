@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from crypto_stream.market.orders import ExecType, Order, Outcome, Side, Status, TimeInForce
 
 STAYS_MS = 60_000
-Offer = tuple[tuple[str | None, int, int | None] | None, float]  # what was shown, what is left of it
+Left = tuple[int, int | None, float]  # price and size that a source displayed, what is left of the size
+Offer = tuple[tuple[str | None, int, int | None], float]  # source, price and size now; what is left of it
 
 
 @dataclass
@@ -61,6 +62,9 @@ class Reference:
     events: dict[str, list[Event]] = field(default_factory=dict)
     shown: dict[str, Shown] = field(default_factory=dict)
     offers: dict[tuple[str, Side], Offer] = field(default_factory=dict)
+    known: dict[tuple[str, Side, str | None], Left] = field(default_factory=dict)  # of other sources
+    taken: dict[tuple[str, Side, str | None], Left] = field(default_factory=dict)  # not on the disk yet
+    stored: dict[tuple[str, Side, str | None], Left] = field(default_factory=dict)  # on the disk
     expires: dict[str, int] = field(default_factory=dict)
     sessions: dict[int, str] = field(default_factory=dict)
     refuses: bool = False
@@ -108,6 +112,7 @@ class Reference:
     def restart(self) -> None:
         """Lose everything that is not stored."""
         self.offers.clear()
+        self.known = dict(self.stored)
         self.shown = {symbol: replace(shown, source=None, stale=True) for symbol, shown in self.shown.items()}
         self.sessions.clear()
         self.refuses = False
@@ -154,11 +159,23 @@ class Reference:
         if shown.stale:
             return
         for side, price in ((Side.BUY, shown.ask), (Side.SELL, shown.bid)):
-            key = (shown.source, price, shown.size)
-            if self.offers.get((symbol, side), (None, 0))[0] != key:
-                self.offers[symbol, side] = (key, float("inf") if shown.size is None else shown.size)
+            self._offer(symbol, side, (shown.source, price, shown.size))
             while (best := self._best(symbol, side)) is not None and (there := self._there(best)):
                 self._take(best, there)
+
+    def _offer(self, symbol: str, side: Side, key: tuple[str | None, int, int | None]) -> None:
+        """Offer what is shown; what a source shows again is what was left of it."""
+        source, price, size = key
+        current = self.offers.get((symbol, side))
+        if current is not None and current[0] == key:
+            return
+        if current is not None and current[0][0] != source:
+            self.known[symbol, side, current[0][0]] = (*current[0][1:], current[1])
+        before = self.known.pop((symbol, side, source), None)
+        left = float("inf") if size is None else size
+        if before is not None and before[:2] == (price, size):
+            left = before[2]
+        self.offers[symbol, side] = (key, left)
 
     def _best(self, symbol: str, side: Side) -> Known | None:
         sign = -1 if side is Side.BUY else 1
@@ -184,6 +201,7 @@ class Reference:
         ticket = one.order.ticket
         key, left = self.offers[ticket.symbol, ticket.side]
         self.offers[ticket.symbol, ticket.side] = (key, left - amount)
+        self.taken[ticket.symbol, ticket.side, key[0]] = (*key[1:], left - amount)
         shown = self.shown[ticket.symbol]
         self._trade(one, amount, shown.ask if ticket.side is Side.BUY else shown.bid, shown.source)
 
@@ -211,6 +229,9 @@ class Reference:
         if self.refuses and happened:
             self.orders, self.events = before
             self.trouble = True
+        else:
+            self.stored.update(self.taken)
+        self.taken.clear()
 
 
 def _waits(one: Known) -> bool:

@@ -11,6 +11,8 @@ _VARIABLES = {
     "--admin-token": "CRYPTO_STREAM_ADMIN_TOKEN",
     "--token": "CRYPTO_STREAM_ADMIN_TOKEN",
     "--client-id": "CRYPTO_STREAM_CLIENT_ID",
+    "--database": "CRYPTO_STREAM_DATABASE",
+    "--to": "CRYPTO_STREAM_DATABASE",
 }
 
 

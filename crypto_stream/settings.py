@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from crypto_stream.errors import SettingError
-from crypto_stream.setting_types import Level, Networks, Origins, RootPath, Words
+from crypto_stream.setting_types import Database, Level, Networks, Origins, RootPath, Words
 
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
@@ -58,6 +58,10 @@ class Settings(BaseModel):
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
     )
     data_dir: Path = Field(Path("data"), description="Folder for data that must survive a restart.")
+    database: Database = Field(
+        SecretStr("sqlite"),
+        description="Where state, history and orders are stored: sqlite (files in data_dir) or postgresql://…",
+    )
     keep_1s: float = Field(
         24.0,
         ge=0,
@@ -225,9 +229,9 @@ def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
 
 
 def serialize(settings: Settings) -> dict[str, Any]:
-    """Return all settings as JSON values, including the secret token, for a child process."""
-    token = settings.admin_token
-    return {**settings.model_dump(mode="json"), "admin_token": token.get_secret_value() if token else None}
+    """Return all settings as JSON values, including the secret ones, for a child process."""
+    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    return {**settings.model_dump(mode="json"), **secrets}
 
 
 def deserialize(values: Mapping[str, Any]) -> Settings:
@@ -291,6 +295,8 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     value = first.get("input")
     shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if name == "database":  # its address may contain a password
+        shown = shown.partition(":")[0]
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":
         why = "name at least one"

@@ -295,8 +295,8 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     value = first.get("input")
     shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    if name == "database":  # its address may contain a password
-        shown = shown.partition(":")[0]
+    if name == "database":  # it may contain a password
+        shown = "…"
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":
         why = "name at least one"

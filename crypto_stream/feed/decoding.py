@@ -33,7 +33,9 @@ def exact(number: msgspec.Raw) -> str | None:
 
 
 def microseconds(moment: datetime) -> int:
-    """Return a moment as microseconds since the epoch."""
+    """Return a moment as microseconds since the epoch; ValueError if it has no time zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
     return (moment - _EPOCH) // _MICROSECOND
 
 

@@ -7,13 +7,37 @@ As a process: `python -m tests.fakes binance --port 0 --symbols btcusdt,ethusdt 
 from tests.fakes.binance import FakeBinance
 from tests.fakes.bitstamp import FakeBitstamp
 from tests.fakes.bybit import FakeBybit
+from tests.fakes.coinbase import FakeCoinbase
+from tests.fakes.gate import FakeGate
 from tests.fakes.kraken import FakeKraken
+from tests.fakes.kucoin import FakeKucoin
 from tests.fakes.okx import FakeOKX
 from tests.fakes.venue import FakeVenue
 
-__all__ = ["FAKES", "FakeBinance", "FakeBitstamp", "FakeBybit", "FakeKraken", "FakeOKX", "FakeVenue"]
+__all__ = [
+    "FAKES",
+    "FakeBinance",
+    "FakeBitstamp",
+    "FakeBybit",
+    "FakeCoinbase",
+    "FakeGate",
+    "FakeKraken",
+    "FakeKucoin",
+    "FakeOKX",
+    "FakeVenue",
+]
 
 # By the handler's name.
 FAKES: dict[str, type[FakeVenue]] = {
-    each.name: each for each in (FakeBinance, FakeBitstamp, FakeBybit, FakeKraken, FakeOKX)
+    each.name: each
+    for each in (
+        FakeBinance,
+        FakeBitstamp,
+        FakeBybit,
+        FakeCoinbase,
+        FakeGate,
+        FakeKraken,
+        FakeKucoin,
+        FakeOKX,
+    )
 }

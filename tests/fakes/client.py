@@ -29,12 +29,18 @@ class WatchedConnection(ServerConnection):
 
 
 class Client:
-    """A client of a fake venue: its subscriptions, and when it last sent and received something."""
+    """A client of a fake venue: its subscriptions, and when it last sent and received something.
 
-    def __init__(self, connection: WatchedConnection, path: str) -> None:
+    `encode` makes of each text what is sent: see `FakeVenue.encode`.
+    """
+
+    def __init__(
+        self, connection: WatchedConnection, path: str, encode: Callable[[str, Client], str | bytes]
+    ) -> None:
         """Start with no subscription."""
         self.connection = connection
         self.path = path
+        self._encode = encode
         self.streams: set[tuple[str, str]] = set()
         self.wrapped = True
         self.operations = 0
@@ -47,7 +53,7 @@ class Client:
         if self.connection.transport.get_write_buffer_size() > _MOST_BUFFERED:
             self.abort()
             return
-        broadcast([self.connection], frame)
+        broadcast([self.connection], self._encode(frame, self) if isinstance(frame, str) else frame)
         self.active_at = time.monotonic()
 
     async def close(self, code: int, reason: str = "") -> None:

@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
-    "ticker": {"ticker", "tickers"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "spot.book_ticker", "obu"},
+    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"},
+    "ticker": {"ticker", "tickers", "spot.tickers"},
 }
+
+# The fields around the values, of any venue, from the outside to the inside.
+_ENVELOPES = ("events", "tickers", "trades", "result", "data", "d")
+
+# The fields of times, of any venue.
+_TIMES = {
+    *("E", "T", "M", "t", "ts", "time", "timestamp", "microtimestamp"),
+    *("time_ms", "create_time", "create_time_ms"),
+}
+_DIGITS_OF_SECONDS = 10  # three more for ms, six for us, nine for ns
 
 
 class Freeze(Fault):
@@ -80,7 +90,7 @@ class Old(OfOneChannel):
     """That channel sends times of an hour ago."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
-        yield changed(frame, _an_hour_ago)
+        yield json.dumps(an_hour_ago(json.loads(frame)))
 
 
 class Between(Fault):
@@ -212,8 +222,13 @@ class Burst(Fault):
 
 def payload_of(message: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a data frame that contains the values, of any venue."""
-    data: Any = message.get("data", message)
-    payload: dict[str, Any] = data[0] if isinstance(data, list) else data
+    payload = message
+    for name in _ENVELOPES:
+        inner = payload.get(name)
+        if isinstance(inner, list):
+            inner = inner[0] if inner else None
+        if isinstance(inner, dict):
+            payload = inner
     return payload
 
 
@@ -224,14 +239,29 @@ def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
     return json.dumps(message)
 
 
-def _an_hour_ago(data: dict[str, Any]) -> None:
-    for name in {"E", "T", "ts"} & data.keys():
-        data[name] = type(data[name])(int(data[name]) - 3_600_000)
-    if "microtimestamp" in data:
-        data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
-    elif "timestamp" in data:
-        earlier = datetime.fromisoformat(data["timestamp"]) - timedelta(hours=1)
-        data["timestamp"] = earlier.isoformat()
+def an_hour_ago(value: Any, name: str = "") -> Any:
+    """Return a message with its times set back by an hour, whatever their units."""
+    if isinstance(value, dict):
+        return {key: an_hour_ago(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [an_hour_ago(each, name) for each in value]
+    return _earlier(value) if name in _TIMES else value
+
+
+def _earlier(time: Any) -> Any:
+    """Set a time back: an integer of s to ns, also as a text and with a fraction, or ISO 8601."""
+    if isinstance(time, bool) or not isinstance(time, int | str):
+        return time
+    whole, dot, fraction = str(time).partition(".")
+    if whole.isdecimal():
+        if len(whole) < _DIGITS_OF_SECONDS:
+            return time
+        earlier = int(whole) - 3_600 * 10 ** (len(whole) - _DIGITS_OF_SECONDS)
+        return earlier if isinstance(time, int) else f"{earlier}{dot}{fraction}"
+    try:
+        return (datetime.fromisoformat(str(time)) - timedelta(hours=1)).isoformat()
+    except ValueError:
+        return time
 
 
 def _replaced(value: object) -> Callable[[dict[str, Any]], object]:

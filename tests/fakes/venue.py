@@ -35,12 +35,15 @@ class FakeVenue:
     """A venue's server on `port` (0: any free one), with data, rules and faults.
 
     `rate` is top-of-book changes per second and symbol (0: only what `push` sends); every fourth comes with a
-    trade, the 24 h figures each second. Subclasses define frames and rules.
+    trade, the 24 h figures each second. Subclasses define frames and rules, and which of the 24 h `figures`
+    there are.
     """
 
     name = ""
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
+    figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
+    halted = "closed for the night"  # what the list makes of this word in `states`
 
     def __init__(
         self,
@@ -98,6 +101,10 @@ class FakeVenue:
     def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer a REST request with JSON-ready values, or with the HTTPStatus of a failure."""
         raise NotImplementedError
+
+    def encode(self, frame: str, client: Client | None = None) -> str | bytes:
+        """Return a text as it is sent to `client`, whatever it is: `frames` and faults make text only."""
+        return frame
 
     # Life.
 
@@ -264,7 +271,7 @@ class FakeVenue:
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, WatchedConnection)
         assert connection.request is not None
-        client = Client(connection, connection.request.path)
+        client = Client(connection, connection.request.path, self.encode)
         connection.watch = lambda: self.heard(client)
         self.clients.add(client)
         try:

@@ -123,10 +123,11 @@ class Subscriptions:
         A refusal without key is attributed to the oldest request; a temporary one to no instrument.
         """
         now_ns = time.monotonic_ns()
-        wanted = self._acks.refused(event.key)
-        symbols = _symbols(wanted)
-        if event.instrument is not None and event.instrument.symbol in self._config.instruments:
-            symbols = (event.instrument.symbol,)
+        named = event.instrument.symbol if event.instrument else ""
+        is_named = named in self._config.instruments
+        # Whatever else the request wanted is requested again below, unless the refusal names the culprit.
+        wanted = self._acks.refused(event.key, entirely=not is_named)
+        symbols = (named,) if is_named else _symbols(wanted)
         temporary = event.temporary or _TEMPORARY.search(event.reason) is not None
         if temporary:
             self._resubscriptions.refused_for_now(symbols, now_ns)

@@ -5,10 +5,13 @@ As a process: `python -m tests.fakes binance --port 0 --symbols btcusdt,ethusdt 
 """
 
 from tests.fakes.binance import FakeBinance
+from tests.fakes.bitget import FakeBitget
 from tests.fakes.bitstamp import FakeBitstamp
 from tests.fakes.bybit import FakeBybit
 from tests.fakes.coinbase import FakeCoinbase
+from tests.fakes.cryptocom import FakeCryptocom
 from tests.fakes.gate import FakeGate
+from tests.fakes.htx import FakeHtx
 from tests.fakes.kraken import FakeKraken
 from tests.fakes.kucoin import FakeKucoin
 from tests.fakes.okx import FakeOKX
@@ -17,10 +20,13 @@ from tests.fakes.venue import FakeVenue
 __all__ = [
     "FAKES",
     "FakeBinance",
+    "FakeBitget",
     "FakeBitstamp",
     "FakeBybit",
     "FakeCoinbase",
+    "FakeCryptocom",
     "FakeGate",
+    "FakeHtx",
     "FakeKraken",
     "FakeKucoin",
     "FakeOKX",
@@ -32,10 +38,13 @@ FAKES: dict[str, type[FakeVenue]] = {
     each.name: each
     for each in (
         FakeBinance,
+        FakeBitget,
         FakeBitstamp,
         FakeBybit,
         FakeCoinbase,
+        FakeCryptocom,
         FakeGate,
+        FakeHtx,
         FakeKraken,
         FakeKucoin,
         FakeOKX,

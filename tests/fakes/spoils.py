@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "spot.book_ticker", "obu"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"},
+    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "spot.book_ticker", "obu", "books1", "bbo"},
+    "trade": {
+        *("aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"),
+        *("trade.detail",),
+    },
     "ticker": {"ticker", "tickers", "spot.tickers"},
 }
 
 # The fields around the values, of any venue, from the outside to the inside.
-_ENVELOPES = ("events", "tickers", "trades", "result", "data", "d")
+_ENVELOPES = ("events", "tickers", "trades", "result", "tick", "data", "d")
 
 # The fields of times, of any venue.
 _TIMES = {
     *("E", "T", "M", "t", "ts", "time", "timestamp", "microtimestamp"),
-    *("time_ms", "create_time", "create_time_ms"),
+    *("time_ms", "create_time", "create_time_ms", "quoteTime"),
 }
 _DIGITS_OF_SECONDS = 10  # three more for ms, six for us, nine for ns
 

@@ -7,6 +7,7 @@ with a folder of its name among the recordings on what that venue once sent.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import time
@@ -177,7 +178,9 @@ def test_real_frames_with_one_fault(name: str, data: st.DataObject) -> None:
     judge(VENUES[name], bytes(frame))
 
 
+@functools.cache
 def _as_json(name: str) -> list[str]:
+    """List samples; always the same ones, since the length of an encoded frame decides what is drawn."""
     return [frame for frame in samples(name) if frame.startswith("{")]
 
 

@@ -4,6 +4,11 @@ Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/
 Two channels per instrument: `ticker`, sent at each change of the best bid or ask and including the 24 h
 figures, and `trade`. Numbers are JSON numbers. The venue's ids look like `BTC/USD`; its REST interface calls
 BTC XBT and DOGE XDG, which the WebSocket does not accept.
+
+Evidence: single frames of both channels, of `status`, acknowledgements and a refusal, 2026-08 and 2026-09;
+limits from the documents.
+
+Not given: an opening price (calculated from the change); the announcement of a shutdown.
 """
 
 from __future__ import annotations

@@ -5,12 +5,14 @@ As a process: `python -m tests.fakes binance --port 0 --symbols btcusdt,ethusdt 
 """
 
 from tests.fakes.binance import FakeBinance
+from tests.fakes.bitfinex import FakeBitfinex
 from tests.fakes.bitget import FakeBitget
 from tests.fakes.bitstamp import FakeBitstamp
 from tests.fakes.bybit import FakeBybit
 from tests.fakes.coinbase import FakeCoinbase
 from tests.fakes.cryptocom import FakeCryptocom
 from tests.fakes.gate import FakeGate
+from tests.fakes.gemini import FakeGemini
 from tests.fakes.htx import FakeHtx
 from tests.fakes.kraken import FakeKraken
 from tests.fakes.kucoin import FakeKucoin
@@ -20,12 +22,14 @@ from tests.fakes.venue import FakeVenue
 __all__ = [
     "FAKES",
     "FakeBinance",
+    "FakeBitfinex",
     "FakeBitget",
     "FakeBitstamp",
     "FakeBybit",
     "FakeCoinbase",
     "FakeCryptocom",
     "FakeGate",
+    "FakeGemini",
     "FakeHtx",
     "FakeKraken",
     "FakeKucoin",
@@ -38,12 +42,14 @@ FAKES: dict[str, type[FakeVenue]] = {
     each.name: each
     for each in (
         FakeBinance,
+        FakeBitfinex,
         FakeBitget,
         FakeBitstamp,
         FakeBybit,
         FakeCoinbase,
         FakeCryptocom,
         FakeGate,
+        FakeGemini,
         FakeHtx,
         FakeKraken,
         FakeKucoin,

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book", "spot.book_ticker", "obu", "books1", "bbo"},
+    "top": {
+        "bookTicker",
+        "bbo-tbt",
+        "orderbook.1",
+        "order_book",
+        "spot.book_ticker",
+        "obu",
+        "books1",
+        "bbo",
+        "book",
+    },
     "trade": {
         *("aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"),
         *("trade.detail",),
@@ -32,6 +42,7 @@ _ENVELOPES = ("events", "tickers", "trades", "result", "tick", "data", "d")
 _TIMES = {
     *("E", "T", "M", "t", "ts", "time", "timestamp", "microtimestamp"),
     *("time_ms", "create_time", "create_time_ms", "quoteTime"),
+    "1",  # of a trade in an array
 }
 _DIGITS_OF_SECONDS = 10  # three more for ms, six for us, nine for ns
 
@@ -146,9 +157,9 @@ class ExtraFields(Fault):
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         message = json.loads(frame)
-        message["newField"] = {"deep": [1, None, "x"]}
-        payload_of(message).update(zz="1", extra=[1, 2])
-        yield json.dumps(message)
+        if isinstance(message, dict):
+            message["newField"] = {"deep": [1, None, "x"]}
+        yield changed(json.dumps(message), lambda data: data.update(zz="1", extra=[1, 2]))
 
 
 class Duplicates(Fault):
@@ -236,10 +247,24 @@ def payload_of(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
-    """Return `frame` with its values changed."""
+    """Return `frame` with its values changed; the values of an array have their places as names."""
     message = json.loads(frame)
-    change(payload_of(message))
+    if isinstance(message, list):
+        _change_places(message, change)
+    else:
+        change(payload_of(message))
     return json.dumps(message)
+
+
+def _change_places(values: list[Any], change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the innermost arrays."""
+    if inner := [each for each in values if isinstance(each, list)]:
+        for each in inner:
+            _change_places(each, change)
+        return
+    named = {str(place): value for place, value in enumerate(values)}
+    change(named)
+    values[:] = named.values()
 
 
 def an_hour_ago(value: Any, name: str = "") -> Any:
@@ -247,7 +272,7 @@ def an_hour_ago(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: an_hour_ago(each, key) for key, each in value.items()}
     if isinstance(value, list):
-        return [an_hour_ago(each, name) for each in value]
+        return [an_hour_ago(each, str(place)) for place, each in enumerate(value)]
     return _earlier(value) if name in _TIMES else value
 
 

@@ -43,7 +43,8 @@ class FakeVenue:
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
     figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
-    halted = "closed for the night"  # what the list makes of this word in `states`
+    halted = "closed for the night"  # what the list makes of this word in `states`; "" if it has none
+    lists_ticks = True
 
     def __init__(
         self,
@@ -89,6 +90,10 @@ class FakeVenue:
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
         """Return (channel, frame) of `what`: "top", "trade" or "ticker"."""
         raise NotImplementedError
+
+    def introduction(self) -> list[str]:
+        """Return frames that a reader needs before it can read those of `frames`."""
+        return []
 
     def announcement(self) -> str:
         """Return the frame that announces a shutdown."""

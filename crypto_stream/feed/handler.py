@@ -265,14 +265,14 @@ class Opening(NamedTuple):
 class Listed(NamedTuple):
     """How a venue lists one pair: its id, its base and quote, aliases resolved (XBT is BTC).
 
-    `state` is "" if it trades, else the venue's word (`HALT`). `rules` are as the venue writes them; an empty
-    number or 0 means no rule.
+    `state` is "" if it trades, else the venue's word (`HALT`), None if the list does not say. `rules` are as
+    the venue writes them; an empty number or 0 means no rule.
     """
 
     id: str
     base: str
     quote: str
-    state: str = ""
+    state: str | None = ""
     rules: Rules = Rules()
 
 

@@ -14,9 +14,12 @@ from tests.fakes.cryptocom import FakeCryptocom
 from tests.fakes.gate import FakeGate
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.htx import FakeHtx
+from tests.fakes.hyperliquid import FakeHyperliquid
 from tests.fakes.kraken import FakeKraken
 from tests.fakes.kucoin import FakeKucoin
+from tests.fakes.mexc import FakeMEXC
 from tests.fakes.okx import FakeOKX
+from tests.fakes.upbit import FakeUpbit
 from tests.fakes.venue import FakeVenue
 
 __all__ = [
@@ -31,9 +34,12 @@ __all__ = [
     "FakeGate",
     "FakeGemini",
     "FakeHtx",
+    "FakeHyperliquid",
     "FakeKraken",
     "FakeKucoin",
+    "FakeMEXC",
     "FakeOKX",
+    "FakeUpbit",
     "FakeVenue",
 ]
 
@@ -51,8 +57,11 @@ FAKES: dict[str, type[FakeVenue]] = {
         FakeGate,
         FakeGemini,
         FakeHtx,
+        FakeHyperliquid,
         FakeKraken,
         FakeKucoin,
+        FakeMEXC,
         FakeOKX,
+        FakeUpbit,
     )
 }

@@ -27,12 +27,13 @@ _CHANNELS = {
         "books1",
         "bbo",
         "book",
+        "orderbook",
     },
     "trade": {
         *("aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"),
-        *("trade.detail",),
+        *("trade.detail", "deals"),
     },
-    "ticker": {"ticker", "tickers", "spot.tickers"},
+    "ticker": {"ticker", "tickers", "spot.tickers", "activeAssetCtx", "miniTicker"},
 }
 
 # The fields around the values, of any venue, from the outside to the inside.
@@ -41,7 +42,7 @@ _ENVELOPES = ("events", "tickers", "trades", "result", "tick", "data", "d")
 # The fields of times, of any venue.
 _TIMES = {
     *("E", "T", "M", "t", "ts", "time", "timestamp", "microtimestamp"),
-    *("time_ms", "create_time", "create_time_ms", "quoteTime"),
+    *("time_ms", "create_time", "create_time_ms", "quoteTime", "trade_timestamp", "sendTime"),
     "1",  # of a trade in an array
 }
 _DIGITS_OF_SECONDS = 10  # three more for ms, six for us, nine for ns

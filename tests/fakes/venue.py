@@ -43,7 +43,8 @@ class FakeVenue:
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
     figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
-    halted = "closed for the night"  # what the list makes of this word in `states`; "" if it has none
+    # What the list makes of this word in `states`; "" if it names none, None if it has no states at all.
+    halted: str | None = "closed for the night"
     lists_ticks = True
 
     def __init__(
@@ -106,6 +107,14 @@ class FakeVenue:
     def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer a REST request with JSON-ready values, or with the HTTPStatus of a failure."""
         raise NotImplementedError
+
+    def post(self, path: str, body: bytes) -> object:
+        """Answer a POST request likewise."""
+        return HTTPStatus.METHOD_NOT_ALLOWED
+
+    def id_of(self, walk: Walk) -> str | None:
+        """Return the id of a pair that only the venue's list tells; None if it follows from the pair."""
+        return None
 
     def encode(self, frame: str, client: Client | None = None) -> str | bytes:
         """Return a text as it is sent to `client`, whatever it is: `frames` and faults make text only."""
@@ -298,7 +307,9 @@ class FakeVenue:
         if address.path == _CONTROL:
             return await control(self, connection, query)
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            answer = self.rest(address.path, query)
+            is_post = request.method == "POST"
+            assert isinstance(connection, WatchedConnection)
+            answer = self.post(address.path, connection.body) if is_post else self.rest(address.path, query)
             return as_json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):

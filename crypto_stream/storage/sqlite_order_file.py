@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from crypto_stream import layout
 from crypto_stream.market.orders import Order, Side
 from crypto_stream.storage.interface import LoadedOrders, RemainingSize, UnusableError
 from crypto_stream.storage.sqlite_file import Identity, connect, identity, parts
@@ -45,7 +46,7 @@ def _read_mark(file: Path) -> Mark | None:
         if not version(database, TABLES):
             raise UnusableError(
                 f"{file} has no tables: it was copied while in use, or its log is damaged; "
-                "restore a backup (.venv/bin/python -m crypto_stream restore), or move it away to start again"
+                f"restore a backup ({layout.COMMAND} restore), or move it away to start again"
             )
         load(database)
         return stored_mark(database)

@@ -44,7 +44,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     feed = Composition(
         settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
     )
-    history = open_history(settings, feed.instruments, clock)
+    history = open_history(settings, feed.series, clock)
     feed.restore_bars(history.last_bars)
     engine = Engine(feed, state, history, partial(make_orders, settings))
     async with engine_port(bus_path, engine) as port:
@@ -63,7 +63,9 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             check_clocks(clock),
             port.keep_socket(),
             engine.beat(beat),
+            engine.activity.run(),
             engine.topics.run(),
+            engine.index_bars.run(),
             history.run(),
             run_orders(engine.trading),
             backfill(history, feed.sources, feed.carried, feed.names),

@@ -105,7 +105,7 @@ async def test_what_nobody_waits_for_any_more_is_given_up(gateway: Gateway, engi
     assert engine.given_up == 1
 
 
-async def test_order_commands_and_their_news_keep_their_order(
+async def test_order_commands_and_messages_keep_their_order(
     port: EnginePort, gateway: Gateway, engine: Engine
 ) -> None:
     """What sessions ask reaches the engine in its order, and what they are told that gateway alone."""
@@ -114,14 +114,14 @@ async def test_order_commands_and_their_news_keep_their_order(
         await asyncio.to_thread(gateway.port.send, OrderCommands([command]))
     await until(lambda: len(engine.commands) == 10)
     ((number, _), *_) = engine.commands
-    news = [OrderMessages([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
-    for one in news:
+    messages = [OrderMessages([Failed(1, ref, "unknown_order", "no such order")]) for ref in range(9)]
+    for one in messages:
         port.send_orders(number, one)
         port.send_orders(f"{number}0", one)
     await until(lambda: len(gateway.received) == 10)
 
     assert engine.commands == [(number, command) for command in asked]
-    assert gateway.received[1:] == news
+    assert gateway.received[1:] == messages
 
 
 async def test_topics_reach_the_gateways_that_watch_them(

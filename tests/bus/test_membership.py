@@ -103,7 +103,7 @@ def test_a_lost_message_to_this_gateway_ends_the_connection(number: int) -> None
 
 
 def test_topics_are_taken_while_listened_to() -> None:
-    """From the first one heard on, without holes; what is still on its way afterwards is ignored."""
+    """From the confirmation on, without holes; what is still on its way afterwards is ignored."""
     member, channel = _join(), CHANNELS.topic("venues", "btcusdt")
 
     def hear(number: int) -> bytes | None:
@@ -111,12 +111,36 @@ def test_topics_are_taken_while_listened_to() -> None:
 
     assert hear(5) is None
     member.listen(channel)
+    assert hear(5) is None
+    member.subscribed(channel)
     assert [hear(6), hear(7)] == [b"x", b"x"]
-    member.listen(channel)
     with pytest.raises(BusError, match="lost"):
         hear(9)
     member.ignore(channel)
     assert hear(20) is None
+
+
+def test_a_topic_may_be_listened_to_again_at_once() -> None:
+    """What was published between the two subscriptions is not missing; of the first one nothing is taken."""
+    member, channel = _join(), CHANNELS.topic("venues", "btcusdt")
+    member.listen(channel)
+    member.subscribed(channel)
+    member.ignore(channel)
+    member.listen(channel)
+
+    assert member.take(channel, pack_down(TERM, 1, 3, MESSAGE, b"x"), 1.0) is None
+    member.subscribed(channel)
+    assert member.take(channel, pack_down(TERM, 1, 9, MESSAGE, b"x"), 1.0) == b"x"
+
+
+def test_a_confirmation_of_what_is_no_longer_wanted_is_ignored() -> None:
+    """It was on its way when the last viewer left."""
+    member, channel = _join(), CHANNELS.topic("venues", "btcusdt")
+    member.listen(channel)
+    member.ignore(channel)
+    member.subscribed(channel)
+
+    assert member.take(channel, pack_down(TERM, 1, 3, MESSAGE, b"x"), 1.0) is None
 
 
 def test_a_new_connection_of_the_engine_and_a_new_engine_end_the_membership() -> None:
@@ -292,7 +316,7 @@ def test_envelopes_come_out_as_they_went_in(term: int, number: int, body: bytes)
 
 
 @given(st.binary(max_size=40))
-def test_nonsense_in_an_envelope_is_a_bus_error(payload: bytes) -> None:
+def test_an_invalid_envelope_is_a_bus_error(payload: bytes) -> None:
     """Anybody who may publish can send anything."""
     for unpack in (unpack_up, unpack_down, unpack_mark, unpack_term):
         try:

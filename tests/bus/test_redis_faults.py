@@ -40,7 +40,7 @@ class Ticking:
             await asyncio.sleep(0.05)
 
 
-class House:
+class Setup:
     """An engine that ticks, and a gateway."""
 
     def __init__(self, engine: Engine, ticking: Ticking, gateway: Gateway) -> None:
@@ -69,117 +69,117 @@ def reasons(caplog: pytest.LogCaptureFixture) -> str:
 
 
 @asynccontextmanager
-async def _house(bus: RedisBus) -> AsyncIterator[House]:
+async def _setup(bus: RedisBus) -> AsyncIterator[Setup]:
     engine = Engine()
     async with serving(bus, engine) as port, joined(bus) as gateway, asyncio.TaskGroup() as tasks:
         assert isinstance(port, RedisEnginePort)
         ticking = Ticking(port)
         task = tasks.create_task(ticking.run())
-        house = House(engine, ticking, gateway)
+        setup = Setup(engine, ticking, gateway)
         await until(lambda: len(gateway.seqs()) > 2)
-        yield house
+        yield setup
         task.cancel()
 
 
 @pytest.fixture
-async def house(server: RedisServer) -> AsyncIterator[House]:
+async def setup(server: RedisServer) -> AsyncIterator[Setup]:
     """Run over one relay."""
-    async with _house(RedisBus(server.url())) as house:
-        yield house
+    async with _setup(RedisBus(server.url())) as setup:
+        yield setup
 
 
 @pytest.fixture
-async def house_of_two(server: RedisServer, other_server: RedisServer) -> AsyncIterator[House]:
+async def setup_of_two(server: RedisServer, other_server: RedisServer) -> AsyncIterator[Setup]:
     """Run over two relays; the gateway begins at the first."""
-    async with _house(RedisBus(f"{server.url()},{other_server.url()}")) as house:
-        await until(lambda: house.gateway.port.figures().relays_up == 2)
-        yield house
+    async with _setup(RedisBus(f"{server.url()},{other_server.url()}")) as setup:
+        await until(lambda: setup.gateway.port.figures().relays_up == 2)
+        yield setup
 
 
-async def test_a_relay_that_comes_back_empty_is_used_again(house: House, server: RedisServer) -> None:
+async def test_a_relay_that_comes_back_empty_is_used_again(setup: Setup, server: RedisServer) -> None:
     """It knows nothing, and need not: everybody joins anew, and a snapshot brings what was missed."""
-    before = len(house.gateway.all(Snapshot))
+    before = len(setup.gateway.all(Snapshot))
     server.kill()
-    await until(lambda: house.gateway.resets)
+    await until(lambda: setup.gateway.resets)
     server.start()
-    await house.goes_on()
+    await setup.goes_on()
 
-    assert len(house.gateway.all(Snapshot)) > before
-    assert house.engine.gone
+    assert len(setup.gateway.all(Snapshot)) > before
+    assert setup.engine.gone
 
 
-async def test_a_dead_relay_is_replaced_by_the_other(house_of_two: House, server: RedisServer) -> None:
+async def test_a_dead_relay_is_replaced_by_the_other(setup_of_two: Setup, server: RedisServer) -> None:
     """The gateway goes there by itself; what it missed is in the snapshot; its figures say where it is."""
-    house, other = house_of_two, house_of_two.gateway.port.figures
+    setup, other = setup_of_two, setup_of_two.gateway.port.figures
     first = other().relay
     server.kill()
-    await house.goes_on()
+    await setup.goes_on()
     await until(lambda: other().relays_up == 1)
-    answer = await asyncio.to_thread(house.gateway.port.request, GetTopic("venues", "btcusdt"))
+    answer = await asyncio.to_thread(setup.gateway.port.request, GetTopic("venues", "btcusdt"))
 
     assert answer
     assert other().relay not in (None, first)
     assert other().relays == 2
 
 
-async def test_a_relay_that_hangs_is_replaced_by_the_other(house_of_two: House, server: RedisServer) -> None:
+async def test_a_relay_that_hangs_is_replaced_by_the_other(setup_of_two: Setup, server: RedisServer) -> None:
     """Its connections stay open; silence gives it away."""
-    first = house_of_two.gateway.port.figures().relay
+    first = setup_of_two.gateway.port.figures().relay
     server.pause()
-    await until(lambda: house_of_two.gateway.resets)
-    await house_of_two.goes_on()
+    await until(lambda: setup_of_two.gateway.resets)
+    await setup_of_two.goes_on()
 
-    assert house_of_two.gateway.port.figures().relay not in (None, first)
+    assert setup_of_two.gateway.port.figures().relay not in (None, first)
     server.resume()
-    await until(lambda: house_of_two.gateway.port.figures().relays_up == 2)
+    await until(lambda: setup_of_two.gateway.port.figures().relays_up == 2)
 
 
-async def test_a_relay_that_pauses_loses_nothing(house: House, server: RedisServer) -> None:
+async def test_a_relay_that_pauses_loses_nothing(setup: Setup, server: RedisServer) -> None:
     """After a short pause everything comes at once: no reset, no snapshot, no hole."""
     server.pause()
-    before = house.ticking.seq
-    await until(lambda: house.ticking.seq > before + 5)
+    before = setup.ticking.seq
+    await until(lambda: setup.ticking.seq > before + 5)
     server.resume()
-    await house.goes_on()
+    await setup.goes_on()
 
-    assert house.gapless_since(1)
-    assert house.gateway.resets == 0
-    assert len(house.gateway.all(Snapshot)) == 1
+    assert setup.gapless_since(1)
+    assert setup.gateway.resets == 0
+    assert len(setup.gateway.all(Snapshot)) == 1
 
 
 async def test_all_relays_dead_then_back(
-    house_of_two: House, server: RedisServer, other_server: RedisServer
+    setup_of_two: Setup, server: RedisServer, other_server: RedisServer
 ) -> None:
     """Whichever comes back first is used; requests fail meanwhile instead of hanging."""
     server.kill()
     other_server.kill()
-    await until(lambda: house_of_two.gateway.port.figures().relay is None)
+    await until(lambda: setup_of_two.gateway.port.figures().relay is None)
     other_server.start()
-    await house_of_two.goes_on()
+    await setup_of_two.goes_on()
 
-    assert house_of_two.gateway.port.figures().relay == f"127.0.0.1:{other_server.port}"
+    assert setup_of_two.gateway.port.figures().relay == f"127.0.0.1:{other_server.port}"
 
 
-async def test_clients_that_the_relay_cuts_join_anew(house: House, server: RedisServer) -> None:
+async def test_clients_that_the_relay_cuts_join_anew(setup: Setup, server: RedisServer) -> None:
     """As Redis does with those whose buffer is too long, engine and gateways alike."""
     server.command("CLIENT", "KILL", "TYPE", "pubsub")
-    await until(lambda: house.gateway.resets)
-    await house.goes_on()
+    await until(lambda: setup.gateway.resets)
+    await setup.goes_on()
 
-    assert house.engine.gone
+    assert setup.engine.gone
 
 
 @pytest.mark.parametrize("fault", ["cut", "lose"])
 async def test_an_engine_cut_off_from_its_relay(server: RedisServer, fault: str) -> None:
     """The gateway, which still has its own connection, joins as soon as the engine is back."""
     async with Forwarder(server.port) as wire:
-        async with _house(RedisBus(url(wire.port), server.url())) as house:
+        async with _setup(RedisBus(url(wire.port), server.url())) as setup:
             getattr(wire, fault)()
-            await until(lambda: house.gateway.resets)
+            await until(lambda: setup.gateway.resets)
             wire.resume()
-            await house.goes_on()
+            await setup.goes_on()
 
-            assert house.engine.gone
+            assert setup.engine.gone
 
 
 @pytest.mark.parametrize("fault", ["cut", "lose"])
@@ -189,39 +189,39 @@ async def test_a_gateway_cut_off_from_one_relay_goes_to_the_other(
     """Half-open or cut: silence or the end of the connection tells."""
     async with Forwarder(server.port) as wire:
         engine_urls = f"{server.url()},{other_server.url()}"
-        async with _house(RedisBus(engine_urls, f"{url(wire.port)},{other_server.url()}")) as house:
+        async with _setup(RedisBus(engine_urls, f"{url(wire.port)},{other_server.url()}")) as setup:
             getattr(wire, fault)()
-            await until(lambda: house.gateway.resets)
-            await house.goes_on()
+            await until(lambda: setup.gateway.resets)
+            await setup.goes_on()
 
-            assert house.gateway.port.figures().relay == f"127.0.0.1:{other_server.port}"
+            assert setup.gateway.port.figures().relay == f"127.0.0.1:{other_server.port}"
 
 
 async def test_a_stalled_wire_loses_nothing(server: RedisServer) -> None:
     """What was sent meanwhile arrives, in its order."""
     async with Forwarder(server.port) as wire:
-        async with _house(RedisBus(server.url(), url(wire.port))) as house:
+        async with _setup(RedisBus(server.url(), url(wire.port))) as setup:
             wire.stall()
-            before = house.ticking.seq
-            await until(lambda: house.ticking.seq > before + 5)
+            before = setup.ticking.seq
+            await until(lambda: setup.ticking.seq > before + 5)
             wire.resume()
-            await house.goes_on()
+            await setup.goes_on()
 
-            assert house.gapless_since(1)
-            assert house.gateway.resets == 0
+            assert setup.gapless_since(1)
+            assert setup.gateway.resets == 0
 
 
 async def test_bytes_may_come_one_by_one(server: RedisServer) -> None:
     """However the network cuts what is sent, both ends understand it."""
     async with Forwarder(server.port, piece=1) as wire:
-        async with _house(RedisBus(url(wire.port))) as house:
-            await house.goes_on()
+        async with _setup(RedisBus(url(wire.port))) as setup:
+            await setup.goes_on()
 
-            assert house.gapless_since(1)
+            assert setup.gapless_since(1)
 
 
 async def test_a_newer_engine_takes_over_and_the_older_one_is_silent(
-    house: House, server: RedisServer, caplog: pytest.LogCaptureFixture
+    setup: Setup, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two engines under one name: the one started later is heard, the other says so and publishes nothing.
 
@@ -230,28 +230,28 @@ async def test_a_newer_engine_takes_over_and_the_older_one_is_silent(
     newer = Engine()
     async with serving(RedisBus(server.url()), newer) as port:
         await until(lambda: newer.snapshots > 1)
-        count = len(house.gateway.received)
+        count = len(setup.gateway.received)
         port.publish(Quotes(-1, []))
-        await until(lambda: -1 in house.gateway.seqs())
-        heard = [message for message in house.gateway.received[count:] if isinstance(message, Quotes)]
+        await until(lambda: -1 in setup.gateway.seqs())
+        heard = [message for message in setup.gateway.received[count:] if isinstance(message, Quotes)]
 
         assert {message.seq for message in heard} == {-1}
         assert "another engine publishes under the same name" in caplog.text
-    await house.goes_on()
+    await setup.goes_on()
 
     assert "publishes again" in caplog.text
 
 
-async def test_a_gateway_that_is_too_slow_drops_its_backlog(house: House, server: RedisServer) -> None:
+async def test_a_gateway_that_is_too_slow_drops_its_backlog(setup: Setup, server: RedisServer) -> None:
     """It joins anew, with a snapshot, rather than to show older and older prices; others do not wait."""
     slow = Gateway(RedisBus(server.url()).gateway(), pause=lambda: time.sleep(0.2))
     try:
         await until(lambda: len(slow.all(Snapshot)) > 1, 5 * DEADLINE_S)
-        await house.goes_on()
+        await setup.goes_on()
 
         assert slow.resets
-        assert house.gateway.resets == 0
-        assert house.gapless_since(1)
+        assert setup.gateway.resets == 0
+        assert setup.gapless_since(1)
     finally:
         await asyncio.to_thread(slow.close)
 
@@ -275,7 +275,7 @@ async def test_a_relay_that_is_behind_gets_one_snapshot(server: RedisServer) -> 
         assert gateway.resets == 0
 
 
-async def test_order_news_wait_at_their_sender_while_the_relay_does_not_read(server: RedisServer) -> None:
+async def test_order_messages_wait_at_their_sender_while_the_relay_does_not_read(server: RedisServer) -> None:
     """Past the bound the bus says so, and says when to go on; nothing is lost."""
     bus, engine = RedisBus(server.url()), Engine()
     async with serving(bus, engine, max_unsent=100_000) as port, joined(bus) as gateway:
@@ -283,36 +283,36 @@ async def test_order_news_wait_at_their_sender_while_the_relay_does_not_read(ser
         gateway.port.send(OrderCommands([Attach(7, "anna", anonymous=False)]))
         await until(lambda: engine.commands)
         ((name, _),) = engine.commands
-        news = OrderMessages([Failed(7, 0, "unknown_order", "x" * 50_000)])
+        messages = OrderMessages([Failed(7, 0, "unknown_order", "x" * 50_000)])
         server.pause()
-        told = 1
-        while port.send_orders(name, news) and told < 1_000:
-            told += 1
+        sent = 1
+        while port.send_orders(name, messages) and sent < 1_000:
+            sent += 1
             await asyncio.sleep(0)
         waited = list(engine.drained_gateways)
         server.resume()
         await until(lambda: engine.drained_gateways)
-        await until(lambda: len(gateway.all(OrderMessages)) == told)
+        await until(lambda: len(gateway.all(OrderMessages)) == sent)
 
-        assert told < 1_000
+        assert sent < 1_000
         assert not waited
         assert engine.drained_gateways == [name]
-        assert port.send_orders(name, news)
+        assert port.send_orders(name, messages)
 
 
-async def test_nonsense_on_the_channels_harms_nobody(
-    house: House, server: RedisServer, caplog: pytest.LogCaptureFixture
+async def test_invalid_messages_on_the_channels_harm_nobody(
+    setup: Setup, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Somebody who may publish sends what is no message of ours to the engine."""
     channels = Channels("test")
     for channel in (channels.engine, channels.term):
         for text in ("", "x", "x" * 33, "x" * 200):
             server.command("PUBLISH", channel.decode(), text)
-    await house.goes_on()
+    await setup.goes_on()
 
-    assert house.gateway.resets == 0
-    assert house.gapless_since(1)
-    assert "nonsense on the bus" in caplog.text
+    assert setup.gateway.resets == 0
+    assert setup.gapless_since(1)
+    assert "invalid message on the bus" in caplog.text
 
 
 async def test_another_server_on_the_port_is_no_relay(
@@ -331,8 +331,8 @@ async def test_another_server_on_the_port_is_no_relay(
         async with await asyncio.start_server(greet, "127.0.0.1", 0) as mail:
             ports = [silent.getsockname()[1], mail.sockets[0].getsockname()[1]]
             bus = RedisBus(",".join([*map(url, ports), other_server.url()]))
-            async with _house(bus) as house:
-                await house.goes_on()
+            async with _setup(bus) as setup:
+                await setup.goes_on()
                 await until(lambda: "this is no Redis server" in reasons(caplog))
                 await until(lambda: "it does not answer" in reasons(caplog))
 

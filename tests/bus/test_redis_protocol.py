@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_stream.bus.redis.protocol import PING, Message, Replies, Reply, hello, is_welcome, publish
+from crypto_stream.bus.redis.protocol import PING, Message, Replies, Reply, Subscribed, hello, is_welcome, publish
 from crypto_stream.bus.redis.relays import Relay
 from crypto_stream.errors import BusError
 
@@ -26,7 +26,8 @@ def test_any_cutting_gives_the_same(bodies: list[bytes], cuts: list[int]) -> Non
         piece, stream = stream[:cut], stream[cut:]
         found += replies.feed(piece)
 
-    assert found == [each for body in bodies for each in (Message(b"c", body), Reply(3))]
+    messages = [each for body in bodies for each in (Message(b"c", body), Reply(3))]
+    assert found == [Subscribed(b"c"), *messages]
 
 
 def test_an_error_of_the_relay_is_raised_with_its_text() -> None:

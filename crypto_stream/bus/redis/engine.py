@@ -118,7 +118,7 @@ class RedisEnginePort:
                 self._take(link, unpack_up(message.payload))
         except BusError as error:
             if self._throttle.due(str(error)):
-                log.warning("nonsense on the bus", extra={"relay": link.relay.address, "reason": str(error)})
+                log.warning("invalid message on the bus", extra={"relay": link.relay.address, "reason": str(error)})
 
     def unheard(self, link: EngineLink, gateway: str) -> None:
         """Forget a gateway that no longer listens."""
@@ -163,7 +163,7 @@ class RedisEnginePort:
         try:
             message = decode_to_engine(body)
         except BusError:
-            self._members.leave(member.name, "it sends nonsense")
+            self._members.leave(member.name, "it sent an invalid message")
             raise
         if isinstance(message, OrderCommands):
             self._backend.orders(member.name, message.commands)

@@ -22,6 +22,8 @@ from crypto_stream.bus.redis.protocol import (
     PING,
     Message,
     Replies,
+    Reply,
+    Subscribed,
     hello,
     is_welcome,
     publish,
@@ -108,8 +110,10 @@ class EngineLink(asyncio.Protocol):
             for each in self._replies.feed(data):
                 if self.ended.done():
                     return
-                if not isinstance(each, Message):
+                if isinstance(each, Reply):
                     self._replied(each.value)
+                elif isinstance(each, Subscribed):
+                    continue
                 elif self.welcomed.done():
                     self._owner.received(self, each)
                 elif each.channel == self._channels.term:

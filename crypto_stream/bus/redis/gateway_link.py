@@ -29,6 +29,7 @@ from crypto_stream.bus.redis.protocol import (
     PING,
     Replies,
     Reply,
+    Subscribed,
     hello,
     is_welcome,
     publish,
@@ -105,6 +106,8 @@ class GatewayLink:
             for each in self._replies.feed(data):
                 if isinstance(each, Reply):
                     self._replied(each.value, now_s)
+                elif isinstance(each, Subscribed):
+                    self.membership.subscribed(each.channel)
                 elif (body := self.membership.take(*each, now_s)) is not None:
                     message = decode_to_gateway(body)
                     if isinstance(message, Answer):

@@ -59,16 +59,23 @@ class Membership:
         self._partial_s = now_s
         self._own = channels.to(gateway)
         self._next_state = 0
+        self._topics: set[bytes] = set()
         # The next number by channel; None before the first message. Other channels are ignored.
         self._next: dict[bytes, int | None] = {}
 
     def listen(self, channel: bytes) -> None:
-        """Take what is published to a topic's channel from now on."""
-        self._next.setdefault(channel, None)
+        """Take what is published to a topic's channel once the subscription is confirmed."""
+        self._topics.add(channel)
 
     def ignore(self, channel: bytes) -> None:
         """Take nothing of a topic's channel any more."""
+        self._topics.discard(channel)
         self._next.pop(channel, None)
+
+    def subscribed(self, channel: bytes) -> None:
+        """Take messages of a channel from here on: those before belong to an earlier subscription."""
+        if channel in self._topics:
+            self._next[channel] = None
 
     def silent_s(self, now_s: float) -> float:
         """Return for how long the engine has sent nothing about the state, or nothing that could be used."""
@@ -111,7 +118,7 @@ class Membership:
     def _take_numbered(self, channel: bytes, down: Down) -> bytes | None:
         if down.kind == UNKNOWN:
             raise BusError("the engine has forgotten this gateway")
-        if channel not in self._next:  # published before the relay knew that we no longer listen
+        if channel not in self._next:  # of a subscription that has ended
             return None
         if self._next[channel] not in (None, down.number):
             raise BusError("messages of the engine were lost")

@@ -13,7 +13,7 @@ from crypto_stream.errors import BusError
 
 # Beyond a message: envelope, channel and framing.
 _OVERHEAD = 4096
-_MESSAGE = b"message"
+_MESSAGE, _SUBSCRIBED = b"message", b"subscribe"
 _INCOMPLETE = object()
 
 
@@ -22,6 +22,12 @@ class Message(NamedTuple):
 
     channel: bytes
     payload: bytes
+
+
+class Subscribed(NamedTuple):
+    """The confirmation that we listen to a channel: what comes of it from now on was published after that."""
+
+    channel: bytes
 
 
 class Reply(NamedTuple):
@@ -39,7 +45,7 @@ def hello(relay: Relay, client: str) -> bytes:
 
 
 def subscribe(*channels: bytes) -> bytes:
-    """Return the command to listen to channels, which has no reply."""
+    """Return the command to listen to channels; each is confirmed by a `Subscribed`."""
     return _pack("SUBSCRIBE", *channels)
 
 
@@ -71,7 +77,7 @@ class Replies:
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
         self._unparsed = 0
 
-    def feed(self, data: bytes) -> Iterator[Message | Reply]:
+    def feed(self, data: bytes) -> Iterator[Message | Subscribed | Reply]:
         """Add bytes; yield what they complete.
 
         Raises BusError if the relay reports an error, or if what it sends is not Redis' protocol.
@@ -81,8 +87,8 @@ class Replies:
         while (value := self._next()) is not _INCOMPLETE:
             self._unparsed = 0
             if isinstance(value, hiredis.PushNotification):
-                if (message := _message(value)) is not None:
-                    yield message
+                if (pushed := _pushed(value)) is not None:
+                    yield pushed
             elif isinstance(value, hiredis.ReplyError):
                 raise BusError(f"the relay refuses: {value}")
             else:
@@ -97,10 +103,13 @@ class Replies:
             raise BusError(f"this is no Redis server: {error}") from None
 
 
-def _message(push: Sequence[Any]) -> Message | None:
-    """Return what was published; None for a confirmation of (un)subscribing."""
-    if len(push) == 3 and push[0] == _MESSAGE:
-        return Message(push[1], push[2])
+def _pushed(push: Sequence[Any]) -> Message | Subscribed | None:
+    """Return what the relay pushed; None for what does not matter, such as the end of a subscription."""
+    match push:
+        case [kind, channel, payload] if kind == _MESSAGE:
+            return Message(channel, payload)
+        case [kind, channel, _] if kind == _SUBSCRIBED:
+            return Subscribed(channel)
     return None
 
 

@@ -73,13 +73,12 @@ class Channels:
 
     def observe(self, event: Update | Trade, received_ns: int, generation: int) -> None:
         """Record an event that the book accepted; evidence from an earlier connection is discarded."""
-        if isinstance(event, Trade) or event.slow:
-            if generation > self._generation:
-                self._begin(generation)
-            if isinstance(event, Trade):
-                self._observe_trade(event, received_ns)
-            else:
-                self._observe_day(event, received_ns)
+        if generation > self._generation:
+            self._begin(generation)
+        if isinstance(event, Trade):
+            self._observe_trade(event, received_ns)
+        elif event.slow:
+            self._observe_day(event, received_ns)
         else:
             self.observe_top(event, received_ns, generation)
 

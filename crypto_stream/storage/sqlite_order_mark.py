@@ -64,10 +64,8 @@ class MarkFile:
         try:
             if self._file is None:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-                os.pwrite(self._file, text, 0)
                 os.ftruncate(self._file, len(text))  # all marks are equally long
-            else:
-                os.pwrite(self._file, text, 0)
+            os.pwrite(self._file, text, 0)
             if time.monotonic() - self._synced_s >= _SYNC_S:
                 os.fdatasync(self._file) if hasattr(os, "fdatasync") else os.fsync(self._file)
                 self._synced_s = time.monotonic()

@@ -3,15 +3,14 @@
     python -m benchmarks.hostile --seconds 60
 
 Each kind of `benchmarks/attackers.py` goes on for these seconds, in a process of its own, against a system
-that was just started. The honest client asks for one quote 50 times a second: alone, while the same attack
-goes on against another system on this machine (what sharing its processors costs), and beside it; the last
-two by turns, for as long. Memory is the most of what a process holds at the end and two seconds later, less
-what it held before.
+that was just started. An honest client asks it for one quote about 100 times a second, before the attack
+("alone") and beside it. By turns with each of these requests it asks another system on this machine, that
+nobody attacks ("elsewhere": what the attack costs by taking processor time). Memory is the most of what a
+process holds at the end and two seconds later, less what it held before.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 import tempfile
@@ -30,17 +29,15 @@ from benchmarks.system import System, crypto_stream, running
 # Memory that a gateway may retain, and the seconds it has to free the rest.
 MOST_KEPT = 20 * 1024 * 1024
 _FORGETS_S = 2.0
-_PAUSE_S = 0.02
+_PAUSE_S = 0.004
 _WARM_S = 3.0
 _ALONE_S = 5.0
-# How long an attack goes on, at most, before the other system is attacked.
-_TURN_S = 30.0
 
 
 class Cost(NamedTuple):
     """Of one kind: MB that stayed in either process; 99 % of the honest answers came within these ms.
 
-    `elsewhere_ms`: while others are attacked on the same machine.
+    `elsewhere_ms`: of a system on the same machine that is not attacked, meanwhile.
     """
 
     server: str
@@ -68,18 +65,14 @@ def measure(server: str, kind: str, seconds: float) -> Cost:
         tempfile.TemporaryDirectory(prefix="hostile-") as another,
         crypto_stream(Path(folder), *options) as system,
         crypto_stream(Path(another), *options) as other,
-        httpx.Client(base_url=system.url, timeout=60) as honest,
+        httpx.Client(timeout=60) as honest,
     ):
-        _waits(honest, _WARM_S)
-        alone = _waits(honest, min(seconds, _ALONE_S))
-        before, elsewhere, beside = _memory(system), list[float](), list[float]()
-        turns = math.ceil(seconds / _TURN_S)
-        for _ in range(turns):
-            with running(["benchmarks.attackers", other.url, kind]):
-                elsewhere += _waits(honest, seconds / turns)
-            with running(["benchmarks.attackers", system.url, kind]):
-                beside += _waits(honest, seconds / turns)
-                during = _memory(system)
+        _waits(honest, [system, other], _WARM_S)
+        [alone, _] = _waits(honest, [system, other], min(seconds, _ALONE_S))
+        before = _memory(system)
+        with running(["benchmarks.attackers", system.url, kind]):
+            [beside, elsewhere] = _waits(honest, [system, other], seconds)
+            during = _memory(system)
         time.sleep(_FORGETS_S)
         after = _memory(system)
     kept = {half: (max(during[half], after[half]) - before[half]) / 1e6 for half in ("gateway", "engine")}
@@ -98,15 +91,16 @@ def _memory(system: System) -> dict[str, int]:
     return {name: usage.rss for name, usage in system.usage().items()}
 
 
-def _waits(honest: httpx.Client, seconds: float) -> list[float]:
-    """Send requests repeatedly; return the seconds that each response took."""
-    took = []
+def _waits(honest: httpx.Client, systems: list[System], seconds: float) -> list[list[float]]:
+    """Send requests to these systems by turns; return the seconds that each response took, per system."""
+    took: list[list[float]] = [[] for _ in systems]
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        began = time.monotonic()
-        honest.get("/courses/ticker_00").raise_for_status()
-        took.append(time.monotonic() - began)
-        time.sleep(_PAUSE_S)
+        for system, waits in zip(systems, took, strict=True):
+            began = time.monotonic()
+            honest.get(f"{system.url}/courses/ticker_00").raise_for_status()
+            waits.append(time.monotonic() - began)
+            time.sleep(_PAUSE_S)
     return took
 
 

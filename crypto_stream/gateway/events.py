@@ -16,13 +16,11 @@ from crypto_stream.gateway.delivery import packets
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError, SocketioPacket
 from crypto_stream.gateway.delivery.polling import PostHandler
-from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
+from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit, cost
 from crypto_stream.gateway.pipes import close_transport
 
 _Refusal = dict[str, Any]
 _DEFAULT_NAMESPACE = "/"
-# For the rate limit, every further kilobyte counts as another message.
-_BYTES_PER_MESSAGE = 1024
 
 
 def check_event(known: Collection[str], data: object) -> _Refusal | None:
@@ -102,7 +100,7 @@ class Sender:
         `busy` refuses it even within the rate limit. Raises PacketError for an abusive sender.
         """
         events = self._events
-        allowed = self.rate_limit.allows(events.clock(), 1 + len(text) // _BYTES_PER_MESSAGE)
+        allowed = self.rate_limit.allows(events.clock(), cost(len(text)))
         if allowed and not busy:
             return True
         events.counters.refused_events["rate_limited"] += 1

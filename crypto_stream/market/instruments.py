@@ -159,10 +159,8 @@ class Catalogue:
             key = fold(instrument.symbol)
             self._by_key.setdefault(instrument.symbol if key in self._by_key else key, instrument)
         self._by_part: dict[str, list[str]] = {}
-        self._size: dict[str, int] = {}
-        for key in self._by_key:
-            parts = _parts(key)
-            self._size[key] = len(parts)
+        self._parts = {key: _parts(key) for key in self._by_key}
+        for key, parts in self._parts.items():
             for part in parts:
                 self._by_part.setdefault(part, []).append(key)
 
@@ -192,7 +190,7 @@ class Catalogue:
                 break
         # Those that share the rarest letter pairs are compared (Dice coefficient).
         similarity = {
-            key: 2 * len(parts & _parts(key)) / (len(parts) + self._size[key])
+            key: 2 * len(parts & self._parts[key]) / (len(parts) + len(self._parts[key]))
             for key, _ in common.most_common(_MAX_COMPARED)
         }
         similar = [key for key, value in similarity.items() if value >= _MIN_SIMILARITY]

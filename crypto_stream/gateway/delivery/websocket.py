@@ -21,10 +21,14 @@ log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
 _quiet.setLevel(logging.CRITICAL)  # a client learns of its errors from the close code
 
-# Bytes read at once: at most a hundred of the smallest frames. Thousands would make all other clients wait.
+# Bytes read at once: at most a hundred of the smallest frames, because all other clients wait meanwhile; and
+# from a client that sends too fast.
 _READ_BYTES = 1024
+_SLOWED_READ_BYTES = 128
 # The longest time for which reading from a client is delayed at once.
 _MAX_READ_DELAY_S = 2.0
+# The delay between reads from a client that was sent a close frame: only its own is wanted, if it comes soon.
+_CLOSING_READ_DELAY_S = 0.1
 # Memory of the decompressor of an incomplete message.
 _INFLATER_BYTES = 40_000
 # Seconds for the client to answer our close frame and to read the last bytes.
@@ -48,6 +52,7 @@ class WebSocket(SocketWriter):
         "_reader",
         "_reading_delayed",
         "_reading_paused",
+        "_slowed",
         "_started",
     )
 
@@ -60,7 +65,8 @@ class WebSocket(SocketWriter):
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=bounds.max_message, logger=_quiet)
         self._protocol.extensions = extensions
         self._reader: Stop | None = None
-        self._data_received = self._reading_delayed = self._reading_paused = self._started = False
+        self._data_received = self._reading_delayed = self._reading_paused = False
+        self._slowed = self._started = False
         self._read_delay_s = 0.0
 
     def received(self, message: str | bytes) -> None:
@@ -150,7 +156,7 @@ class WebSocket(SocketWriter):
         if self._closed:
             return
         try:
-            data = self.recv(_READ_BYTES)
+            data = self.recv(_SLOWED_READ_BYTES if self._slowed else _READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -179,7 +185,9 @@ class WebSocket(SocketWriter):
         self._send_protocol_output()
         if frames.state is not State.OPEN:
             self._notify_ended()
+            self.delay_reading(_CLOSING_READ_DELAY_S)
         self._update_partial()
+        self._slowed = self._read_delay_s > 0
         if frames.state is State.CLOSED or not data:
             self.cut()
         elif self._read_delay_s:

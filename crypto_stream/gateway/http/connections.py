@@ -18,6 +18,7 @@ class Connections:
 
     If there are more than `max_connections`, WebSockets included, or more than `max_buffered` bytes of
     incomplete requests, the one that has waited longest for a request, or for the rest of one, is closed.
+    `lingering` counts those that were refused and are still read.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Connections:
         max_buffered: int = MAX_BUFFERED,
     ) -> None:
         """`websockets` counts the WebSockets; `counters` counts the connections closed here."""
-        self.open = 0
+        self.open = self.lingering = 0
         self._max_connections = max_connections
         self._counters = counters
         self._websockets = websockets

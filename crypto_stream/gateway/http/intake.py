@@ -20,7 +20,7 @@ from crypto_stream.gateway.http.new_connections import IDLE_S, NewConnection, Re
 from crypto_stream.gateway.http.reader import HttpRequest, RequestReader
 from crypto_stream.gateway.http_cache.connection import CacheConnection, Pause
 from crypto_stream.gateway.http_cache.responder import Respond
-from crypto_stream.gateway.order_sessions.rate_limit import RateLimit
+from crypto_stream.gateway.order_sessions.rate_limit import RateLimit, cost
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
@@ -30,13 +30,14 @@ HEAD_S = 20.0
 BODY_S = 20.0
 # Seconds in which each write of a response must succeed.
 WRITE_S = 60.0
-# Requests a second of one connection that need Flask; faster ones are delayed.
-_RATE = 200
+# Requests a second of one connection that need Flask, and how many may come at once; others are delayed.
+_RATE = 50
+_BURST = 200
 # For how many seconds and bytes we go on reading after a refusal, so that the client sees the response.
 _LINGER_S = 2.0
 _LINGER = 1024 * 1024
-# Then much is read seldom: each read wakes the process.
-_LINGER_PAUSE_S = 0.05
+# Each of these reads costs as much as a request, so all connections together make one in so many seconds.
+_LINGER_PAUSE_S = 0.1
 _LINGER_READ_BYTES = 64 * 1024
 _READ_BYTES = 16 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -81,6 +82,7 @@ class Intake:
         self._rest = connection.received
         self._complete = True
         self._rate_limit: RateLimit | None = None
+        self._cost = 0  # of the last request
 
     def next(self) -> bytes:
         """Wait for the next request that the cache cannot answer and return all of it; b"" at the end.
@@ -103,6 +105,7 @@ class Intake:
             return b""
         self._connection.settimeout(WRITE_S)
         self._rest, self._complete = request.rest, request.complete
+        self._cost = cost(len(request.data))
         return request.data
 
     def rest(self) -> bytes:
@@ -128,10 +131,10 @@ class Intake:
     def _limit_rate(self) -> None:
         """Wait if requests come too fast."""
         if self._rate_limit is None:
-            self._rate_limit = RateLimit(_RATE, time.monotonic())
+            self._rate_limit = RateLimit(_RATE, time.monotonic(), _BURST)
             return
-        while not self._rate_limit.allows(time.monotonic()):
-            time.sleep(1 / _RATE)
+        while not self._rate_limit.allows(time.monotonic(), self._cost):
+            time.sleep(self._cost / _RATE)
 
     def _read(self, received: bytes) -> HttpRequest | None:
         """Read the request that begins with `received`; None if the client hung up."""
@@ -193,11 +196,14 @@ class Intake:
     def _linger(self) -> None:
         """Go on reading for a while: if we closed at once, the client would see a reset, not the response."""
         until, left = time.monotonic() + _LINGER_S, _LINGER
+        connections = self._context.connections
+        connections.lingering += 1
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
             while left > 0 and (size := len(self._receive(until, _LINGER_READ_BYTES))):
                 left -= size
-                time.sleep(_LINGER_PAUSE_S)
+                time.sleep(min(_LINGER_PAUSE_S * connections.lingering, max(0.0, until - time.monotonic())))
+        connections.lingering -= 1
 
 
 def problem_response(refused: BadRequestError) -> bytes:

@@ -31,6 +31,8 @@ _UNKNOWN_OUTCOME = (
     "it is not known whether this was done: send it again with its client_order_id, or check with GetOrders"
 )
 _RATE_LIMITED = "rate_limited"
+# For how many seconds a client is not read after each kilobyte of a message: no real one has a whole one.
+_DELAY_PER_KB_S = 0.0025
 
 
 class OrderSession(WebSocket):
@@ -88,6 +90,7 @@ class OrderSession(WebSocket):
         """Handle one message, or refuse it."""
         host = self._host
         first, self._received_any = not self._received_any, True
+        self.delay_reading(len(message) // 1024 * _DELAY_PER_KB_S)
         allowed = self._rate_limit.allows(host.clock())
         request: ClientRequest | None = None
         code = reason = ""

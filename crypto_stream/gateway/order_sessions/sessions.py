@@ -17,6 +17,7 @@ from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
+from crypto_stream.gateway.order_sessions.rate_limit import RateLimit
 from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.verdict import UNREACHABLE
@@ -27,6 +28,11 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
 _CHECK_S = 1.0
+# Sessions that one owner may begin a second, and at once: each loads the owner's orders in the engine.
+_BEGIN_RATE = 10
+_BEGIN_BURST = 100
+# Owners of which this is remembered.
+_MAX_BEGUN = 1_000
 # Messages sent, or sessions checked, before control is yielded to the other green threads.
 _STRIDE = 200
 # Bytes queued for all clients together; beyond that, those with the largest backlogs are cut off.
@@ -66,6 +72,7 @@ class OrderSessions:
         self._sending = False
         self._on_close: dict[int, Callable[[], None]] = {}
         self._owners: Counter[str] = Counter()
+        self._begun: dict[str, RateLimit] = {}
         self._max_total_backlog = max_total_backlog
         self._backlogs: dict[int, int] = {}
         self.startup: StartupGrace | None = None
@@ -76,10 +83,18 @@ class OrderSessions:
     # Connecting and leaving.
 
     def check(self, owner: str) -> None:
-        """Raise RefusedError if an owner has reached its limit of sessions."""
+        """Raise RefusedError if an owner has reached its limit of sessions, or begins them too fast."""
         most = self.limits.sessions
         if self._owners[owner] >= most:
             raise RefusedError("too_many_sessions", too_many_sessions(most))
+        now_s = self.clock()
+        begun = self._begun.pop(owner, None) or RateLimit(_BEGIN_RATE, now_s, _BEGIN_BURST)
+        self._begun[owner] = begun  # the most recent one is last
+        if len(self._begun) > _MAX_BEGUN:
+            del self._begun[next(iter(self._begun))]
+        if not begun.allows(now_s):
+            text = f"at most {_BEGIN_RATE} new connections a second of one client_id: keep them open"
+            raise RefusedError("too_many_sessions", text)
 
     def open(
         self, descriptor: int, bounds: Bounds, client: Client, on_close: Callable[[], None]

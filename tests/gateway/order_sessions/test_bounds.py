@@ -17,7 +17,7 @@ from tests.gateway.engine import Engine
 from tests.gateway.order_sessions.trader import EXCHANGED, OWNER, asked, attached, trading
 from tests.gateway.process import running
 from tests.gateway.raw import handshake, raw, text
-from tests.waiting import until
+from tests.waiting import DEADLINE_S, until
 
 SERVERS = pytest.mark.parametrize("server", ["eventlet", "gevent"])
 pytestmark = pytest.mark.asyncio(loop_scope="function")
@@ -45,6 +45,29 @@ async def test_connections_per_owner_are_limited(bus: Path) -> None:
     assert refused.value.response.status_code == 429
     assert b'"code":"too_many_sessions"' in refused.value.response.body
     assert b"max_sessions" in refused.value.response.body
+
+
+@SERVERS
+async def test_new_connections_of_an_owner_are_limited(bus: Path, server: str) -> None:
+    """Each costs the engine a look at its orders; other owners can connect meanwhile."""
+    refused: InvalidStatus | None = None
+    async with (
+        Engine(bus, instruments=EXCHANGED),
+        running(bus, server=server, max_sessions=10_000) as gateway,
+        asyncio.timeout(DEADLINE_S),
+    ):
+        while refused is None:
+            try:
+                async with trading(gateway.url, f"client_id={OWNER}"):
+                    pass
+            except InvalidStatus as error:
+                refused = error
+        async with trading(gateway.url):
+            pass
+
+    assert refused.response.status_code == 429
+    assert b'"code":"too_many_sessions"' in refused.response.body
+    assert b"new connections a second" in refused.response.body
 
 
 async def test_a_session_ended_by_the_engine_gets_the_reason(bus: Path) -> None:

@@ -29,7 +29,7 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import MarketData
 from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, MAX_PENDING
-from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, RateLimit
+from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, RateLimit, cost
 from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MAX_BACKLOG, OrderSession
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Side as OrderSide
@@ -398,6 +398,19 @@ def test_the_rate_limit_allows_bursts_of_one_second_and_the_rate_on_average() ->
 
     assert at_once == [True] * 10 + [False] * 5
     assert 18 <= sum(later) <= 20
+
+
+def test_a_burst_may_be_longer_than_a_second_and_large_messages_count_by_their_size() -> None:
+    """After a refusal a client is not read for half the time until the message would be allowed."""
+    limit = RateLimit(10, 0.0, burst=30)
+
+    large = [limit.allows(0.0, cost(9_500)) for _ in range(4)]
+
+    assert cost(1023) == 1
+    assert large == [True, True, True, False]
+    assert limit.pause_s() == 0.5
+    assert [limit.allows(0.0), limit.allows(1.0, 10), limit.allows(1.0)] == [False, True, False]
+    assert limit.pause_s() == 0.05
 
 
 @pytest.mark.parametrize(("seconds", "abused"), [(5.0, True), (1_000.0, False)])

@@ -47,6 +47,7 @@ class SqliteOrderWriter:
     def __init__(self, path: Path) -> None:
         """Use the file at `path`; nothing is opened before `open`."""
         self._path = path
+        self._parts = [str(part) for part in parts(path)]  # looked at twice in each commit
         self._database: sqlite3.Connection | None = None
         self._own: Identity = None  # the file used by this process, also while it is closed
         self._identities: list[Identity] = []
@@ -155,7 +156,7 @@ class SqliteOrderWriter:
         return (*names, row.price, row.size, row.remaining)
 
     def _current_identities(self) -> list[Identity]:
-        return [identity(part) for part in parts(self._path)]
+        return [identity(part) for part in self._parts]
 
     def _usable(self) -> sqlite3.Connection:
         """Return the open database; raise UnusableError if one of its files was moved or deleted."""

@@ -228,6 +228,21 @@ def test_a_client_that_ignores_our_close_is_read_slowly() -> None:
         assert resting
 
 
+def test_the_rest_of_a_message_that_is_too_long_is_discarded_quickly() -> None:
+    """A client that sends all of it before it reads still learns why the connection was closed."""
+    with connected() as one:
+        one.client.sendall(Frame(Opcode.TEXT, b"x" * 200_000).serialize(mask=True)[:60_000])
+        one.settle()
+        unread = len(one.websocket.recv(1 << 20, socket.MSG_PEEK))
+        one.websocket._resume_reading()
+        one.settle()
+        with pytest.raises(BlockingIOError):
+            one.websocket.recv(1, socket.MSG_PEEK)
+
+        assert unread > 40_000
+        assert close_code(one.read()) == 1009
+
+
 def test_a_reset_ends_the_connection_once() -> None:
     """A reset is an end like any other."""
     with connected() as one:

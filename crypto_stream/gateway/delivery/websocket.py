@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
 _quiet.setLevel(logging.CRITICAL)  # a client learns of its errors from the close code
 
-# Bytes read at once: at most a hundred of the smallest frames, because all other clients wait meanwhile; and
-# from a client that sends too fast.
+# Bytes read at once: at most a hundred of the smallest frames, because all other clients wait meanwhile; from
+# a client that sends too fast; and after an invalid frame, when data are no longer parsed.
 _READ_BYTES = 1024
 _SLOWED_READ_BYTES = 128
+_DISCARDED_READ_BYTES = 64 * 1024
 # The longest time for which reading from a client is delayed at once.
 _MAX_READ_DELAY_S = 2.0
 # The delay between reads from a client that was sent a close frame: only its own is wanted, if it comes soon.
@@ -156,7 +157,7 @@ class WebSocket(SocketWriter):
         if self._closed:
             return
         try:
-            data = self.recv(_SLOWED_READ_BYTES if self._slowed else _READ_BYTES)
+            data = self.recv(self._read_bytes())
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -164,6 +165,11 @@ class WebSocket(SocketWriter):
             return
         self._data_received = True
         self._take_safely(data)
+
+    def _read_bytes(self) -> int:
+        if self._protocol.parser_exc is not None:
+            return _DISCARDED_READ_BYTES
+        return _SLOWED_READ_BYTES if self._slowed else _READ_BYTES
 
     def _take_safely(self, data: bytes) -> None:
         """Handle received data; an error in our code closes this connection and affects no other."""

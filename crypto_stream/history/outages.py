@@ -60,7 +60,7 @@ class Outages:
         """Record a trade of the serving source."""
         if symbol in self._ends_with_trade:
             self._ends_with_trade.discard(symbol)
-            self.gaps.end(symbol, time)
+            self._end_at(symbol, self._serving.get(symbol), time)
         elif (ending := self._ending.get(symbol)) and not ending.first:
             ending.first.append(time)
 
@@ -112,9 +112,12 @@ class Outages:
         ending = self._ending.pop(symbol)
         began_ms = self._time_at(ending.source) - (now_ns - ending.since_ns) // 1_000_000
         at_ms = min((time for time in ending.first if time > began_ms - _FRESH_MS), default=began_ms)
-        at_ms = min(at_ms, began_ms)
+        self._end_at(symbol, ending.source, min(at_ms, began_ms))
+
+    def _end_at(self, symbol: str, source: str | None, at_ms: int) -> None:
+        """End a gap by the time of its source; if it began later, our clock was ahead."""
         ended = self.gaps.end(symbol, at_ms)
-        if ended is not None and ended > at_ms and ending.source in self._clock.timekeepers:
+        if ended is not None and ended > at_ms and source in self._clock.timekeepers:
             self.discard_after(symbol, at_ms, bars=False)
 
     def _time_at(self, source: str | None) -> int:

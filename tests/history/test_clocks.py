@@ -233,3 +233,14 @@ def test_no_bar_lies_in_the_gap_of_a_sleep() -> None:
     machine.time_passes(44)
     machine.gaps_are_of_the_past()
     machine.teardown()
+
+
+def test_a_sleep_before_the_first_trade_leaves_no_gap_in_the_future() -> None:
+    """The machine's clock is ahead since its reboot; the first trade shows by how much."""
+    machine = Machine()
+    machine.begin()
+    machine.machine_reboots(SECOND, 2 * HOUR)
+    machine.machine_sleeps(29_001)
+    machine.time_passes(10)
+    machine.gaps_are_of_the_past()
+    machine.teardown()

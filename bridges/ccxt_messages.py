@@ -37,6 +37,8 @@ def entry_of(market: Mapping[str, Any], mode: int) -> Message:
         "lot": _step(precision.get("amount"), mode),
         "min_amount": text((limits.get("amount") or {}).get("min")),
         "min_notional": text((limits.get("cost") or {}).get("min")),
+        "max_amount": text((limits.get("amount") or {}).get("max")),
+        "max_notional": text((limits.get("cost") or {}).get("max")),
     }
 
 

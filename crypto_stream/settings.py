@@ -40,7 +40,10 @@ class Settings(BaseModel):
     sources: Words = Field(
         ("binance", "okx", "synthetic"),
         min_length=1,
-        description="Sources in order of preference, comma-separated; also replay:VENUE:FILE, bridge:NAME.",
+        description=(
+            "Sources in order of preference, comma-separated;"
+            " also replay:VENUE:FILE, bridge:NAME or bridge:ccxt:EXCHANGE."
+        ),
     )
     pairs: Words = Field(
         ("btcusdt", "ethusdt", "xrpusdt"),

@@ -24,7 +24,7 @@ from crypto_stream.settings import Settings
 
 KIND = "bridge"
 # `[bridge.NAME] command = …`, `CRYPTO_STREAM_BRIDGE_NAME_COMMAND`
-OPTIONS = ("busy", "command", "listen", "names", "python", "token", "without")
+OPTIONS = ("busy", "command", "config", "listen", "names", "python", "token", "without")
 PROGRAMS = ("ccxt",)  # files in `bridges`, each with one argument that names the source
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,30}")
 _SHORTEST_TOKEN = 16
@@ -66,6 +66,8 @@ def check_options(options: Mapping[str, str]) -> None:
         if option not in OPTIONS or not _NAME.fullmatch(name):
             near = difflib.get_close_matches(option, OPTIONS, n=1)
             hint = f"did you mean {near[0].upper()}?" if near else f"allowed: {', '.join(OPTIONS)}"
+            if not name:
+                hint = "the name of a bridge must precede it"
             raise SettingError(f"CRYPTO_STREAM_BRIDGE_{full_name.upper()}: no such setting; {hint}")
 
 
@@ -110,12 +112,14 @@ def _busy(text: str | None, prefix: str) -> str | None:
 
 def _started(program: str, name: str, options: Mapping[str, str], prefix: str) -> tuple[str, ...]:
     """Return the command that starts it; empty: somebody else does."""
-    unused = "command" if program else "python"
-    if unused in options:
-        how = "is for bridge:NAME alone" if program else f"is for bridge:PROGRAM:{name} alone"
-        raise SettingError(f"{prefix}_{unused.upper()}: this setting {how}")
+    for option in ("command",) if program else ("config", "python"):
+        if option in options:
+            form = f"bridge:{name}" if program else f"bridge:PROGRAM:{name}"
+            raise SettingError(f"{prefix}_{option.upper()}: this setting is for {form} alone")
     if program:
-        return options.get("python", layout.BRIDGES_PYTHON), "-P", "-m", f"{layout.BRIDGES.name}.{program}", name
+        python = options.get("python", layout.BRIDGES_PYTHON)
+        config = ("--config", options["config"]) if "config" in options else ()
+        return python, "-P", "-m", f"{layout.BRIDGES.name}.{program}", name, *config
     return _command(options["command"], prefix) if "command" in options else ()
 
 

@@ -52,6 +52,8 @@ class Entry(Struct, frozen=True):
     lot: str | None = None
     min_amount: str | None = None
     min_notional: str | None = None
+    max_amount: str | None = None
+    max_notional: str | None = None
 
 
 class Instruments(Struct, frozen=True, tag="instruments"):

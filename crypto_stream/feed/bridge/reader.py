@@ -59,8 +59,7 @@ class ListBuilder:
             if len(listed) >= _MOST_LISTED:
                 raise MalformedFrame(f"instruments: more than {_MOST_LISTED:,}")
             pairs.add(both)
-            rules = Rules(entry.tick, entry.lot, entry.min_amount, entry.min_notional)
-            listed[entry.id] = Listed(entry.id, entry.base, entry.quote, entry.status, rules)
+            listed[entry.id] = Listed(entry.id, entry.base, entry.quote, entry.status, _rules(entry))
         if part.more:
             self._listed, self._pairs = listed, pairs
             return None
@@ -233,6 +232,17 @@ class BridgeReader:
         messages.Hello: _on_hello,
         messages.Unknown: _on_unknown,
     }
+
+
+def _rules(entry: messages.Entry) -> Rules:
+    return Rules(
+        tick=entry.tick,
+        lot=entry.lot,
+        min_amount=entry.min_amount,
+        min_notional=entry.min_notional,
+        max_amount=entry.max_amount,
+        max_notional=entry.max_notional,
+    )
 
 
 _Group = tuple[list[str], list[str], tuple[Wanted, ...]]  # topics, ids, all that is wanted of them

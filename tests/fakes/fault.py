@@ -12,6 +12,7 @@ from websockets.http11 import Response
 if TYPE_CHECKING:
     from tests.fakes.client import Client
     from tests.fakes.venue import FakeVenue
+    from tests.fakes.walk import Walk
 
 
 class Fault:
@@ -60,6 +61,10 @@ class Fault:
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         """Return what `data` returns, for an affected symbol."""
         yield frame
+
+    def told(self, walk: Walk) -> Walk:
+        """Return the market that is told; a copy if it is not the real one."""
+        return walk
 
     def acks(self, frame: str, symbols: set[str]) -> float | None:
         """Delay an acknowledgement by seconds, or suppress it (None)."""

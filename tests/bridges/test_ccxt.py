@@ -30,7 +30,7 @@ def configuration(fake: FakeBinance) -> dict[str, Any]:
     """Point ccxt's Binance at the fake; only spot markets, aggregated trades."""
     return {
         "urls": {"api": {"public": f"{fake.rest_url}/api/v3", "ws": {"spot": f"{fake.url}/ws"}}},
-        "options": {"fetchMarkets": {"types": ["spot"]}, "watchTradesForSymbols": {"name": "aggTrade"}},
+        "options": {"fetchMarkets": {"types": ["spot"]}, "watchTradesForSymbols": {"name": "aggTrade"}, "watchTickers": {"name": "ticker"}},
         "has": {"fetchCurrencies": False},
     }
 

@@ -101,7 +101,9 @@ class CcxtFeed:
                 watch = getattr(self._exchange, method)
                 if not takes_several:
                     return [partial(watch, each) for each in symbols]
-                return [partial(watch, symbols[at : at + _AT_ONCE]) for at in range(0, len(symbols), _AT_ONCE)]
+                return [
+                    partial(watch, symbols[at : at + _AT_ONCE]) for at in range(0, len(symbols), _AT_ONCE)
+                ]
         return []
 
     async def _keep(self, call: Callable[[], Any]) -> None:

@@ -16,7 +16,9 @@ from tests.waiting import until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its dependencies
-    pytest.importorskip("ccxt.pro", reason="ccxt is not installed: bridges/requirements.txt", exc_type=ImportError)
+    pytest.importorskip(
+        "ccxt.pro", reason="ccxt is not installed: bridges/requirements.txt", exc_type=ImportError
+    )
     import ccxt.pro
 
     from bridges.ccxt import CcxtFeed
@@ -30,7 +32,11 @@ def configuration(fake: FakeBinance) -> dict[str, Any]:
     """Point ccxt's Binance at the fake; only spot markets, aggregated trades."""
     return {
         "urls": {"api": {"public": f"{fake.rest_url}/api/v3", "ws": {"spot": f"{fake.url}/ws"}}},
-        "options": {"fetchMarkets": {"types": ["spot"]}, "watchTradesForSymbols": {"name": "aggTrade"}, "watchTickers": {"name": "ticker"}},
+        "options": {
+            "fetchMarkets": {"types": ["spot"]},
+            "watchTradesForSymbols": {"name": "aggTrade"},
+            "watchTickers": {"name": "ticker"},
+        },
         "has": {"fetchCurrencies": False},
     }
 
@@ -156,7 +162,15 @@ async def test_an_unknown_symbol_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("number", "written"),
-    [(None, None), ("", None), ("1.10", "1.10"), (3, "3"), (1e-7, "0.0000001"), (64000.1, "64000.1"), (1e22, "1" + "0" * 22)],
+    [
+        (None, None),
+        ("", None),
+        ("1.10", "1.10"),
+        (3, "3"),
+        (1e-7, "0.0000001"),
+        (64000.1, "64000.1"),
+        (1e22, "1" + "0" * 22),
+    ],
 )
 def test_numbers_are_text_without_exponent(number: Any, written: str | None) -> None:
     """Text stays as it is; a float is written as short as it can be."""

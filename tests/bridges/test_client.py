@@ -32,7 +32,11 @@ async def test_of_quotes_the_newest_is_sent_of_trades_all() -> None:
         outlet.put(trade(str(number)))
     taken = await outlet.take()
 
-    assert taken == [*(trade(str(number)) for number in range(3)), quote("BTC/USDT", "2"), quote("ETH/USDT", "2")]
+    assert taken == [
+        *(trade(str(number)) for number in range(3)),
+        quote("BTC/USDT", "2"),
+        quote("ETH/USDT", "2"),
+    ]
 
 
 async def test_unsent_trades_are_bounded() -> None:

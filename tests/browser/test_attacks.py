@@ -32,13 +32,13 @@ _IN = "^$"
 class Attack(NamedTuple):
     """What venues do, and what the page says of each of them: a pattern of its remark.
 
-    `best`: they may have a best price all the same. `index`: there is one, it has not moved.
+    `best`: they may have a best price all the same. `indexed`: there is an index, it has not moved.
     """
 
     faults: Mapping[str, str]
     remarks: Mapping[str, str]
     best: bool = False
-    index: bool = True
+    indexed: bool = True
 
 
 def one(fault: str, remark: str, venue: str = "okx", **more: Any) -> Attack:
@@ -66,17 +66,19 @@ ATTACKS = {
     "its prices under another symbol": one("misnamed", _SILENT),
     "its clock an hour behind": one("clock:-3600", _IN, best=True),
     "its clock an hour ahead": one("clock:3600", f"{_SILENT}|{_IN}", best=True),
-    "a book with holes": one("lossy:10", f"not in the index: |with its last trade|{_IN}", "bitfinex", best=True),
+    "a book with holes": one(
+        "lossy:10", f"not in the index: |with its last trade|{_IN}", "bitfinex", best=True
+    ),
     "gone": one("refuse", "not in the index: .+"),
     "two of five x 2": two("times:2", _WRONG),
     "two of five gone": two("refuse", "not in the index: .+"),
     "three of five, each its own lie": Attack(
         {"okx": "times:2", "kraken": "times:0.5", "bybit": "times:3"},
         dict.fromkeys(("okx", "kraken", "bybit"), "not in the index: "),
-        index=False,
+        indexed=False,
     ),
     "all gone": Attack(
-        dict.fromkeys(VENUES, "refuse"), dict.fromkeys(VENUES, "not in the index: .+"), index=False
+        dict.fromkeys(VENUES, "refuse"), dict.fromkeys(VENUES, "not in the index: .+"), indexed=False
     ),
 }
 
@@ -136,16 +138,20 @@ def test_attack(of_five: System, page: Page, name: str) -> None:
 def _judge_index(page: Page, attack: Attack, before: Decimal) -> None:
     """The index is live and has not moved by the lie; without enough others it is stale, and keeps its value."""
     word = page.locator("#markets .index .word")
-    expect(word).to_have_text("" if attack.index else "stale", timeout=_WAIT_MS)
+    expect(word).to_have_text("" if attack.indexed else "stale", timeout=_WAIT_MS)
     for _ in range(30 if attack.best else 10):
         assert abs(_shown_index(page) / before - 1) < Decimal("0.005")
         page.wait_for_timeout(100)
     note = page.locator("#markets .note")
-    if not attack.index:
+    if not attack.indexed:
         expect(note).to_have_text(re.compile(r"needed"))
         expect(page.locator("#premiums .premium")).to_have_text(["—"] * 5)
     else:
-        out = {venue for venue, remark in attack.remarks.items() if remark.startswith("not") and "|" not in remark}
+        out = {
+            venue
+            for venue, remark in attack.remarks.items()
+            if remark.startswith("not") and "|" not in remark
+        }
         if out:
             expect(note).to_have_text(", ".join(venue for venue in VENUES if venue not in out))
 
@@ -170,7 +176,8 @@ def test_a_book_with_holes_is_right_again(of_five: System, page: Page) -> None:
             sources = httpx.get(f"{of_five.url}/venues/{PAIR}", trust_env=False).json()["sources"]
             (found,) = [each for each in sources if each["source"] == "bitfinex"]
             return all(
-                found[side] is not None and Decimal(found[side]) == Decimal(values[side]) for side in ("bid", "ask")
+                found[side] is not None and Decimal(found[side]) == Decimal(values[side])
+                for side in ("bid", "ask")
             )
 
         until(is_right, "the book as the venue has it", 30)

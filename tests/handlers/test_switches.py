@@ -42,14 +42,16 @@ async def _lose(fake: FakeVenue) -> None:
 
 
 @asynccontextmanager
-async def beside_another(name: str, fault: str = "none", symbol: str = "") -> AsyncIterator[tuple[Feed, FakeVenue, str]]:
+async def beside_another(
+    name: str, fault: str = "none", symbol: str = ""
+) -> AsyncIterator[tuple[Feed, FakeVenue, str]]:
     """Run the feed on a venue, preferred, and another one; yield it, the venue's fake, the other's name."""
     another = FakeBinance if name == FakeOKX.name else FakeOKX
     async with FAKES[name](PAIRS) as fake, another(PAIRS) as other:
         await fake.fault(fault, symbol)
         without_list: dict[str, Any] = {} if listed_ids(name, "ethusdt") or not symbol else {"rest": None}
         sources = source_of(fake, **without_list), source_of(other)
-        given = {"sources": f"{name},{other.name}", "pairs": ",".join(PAIRS), "ack_timeout": 1.0 * SCALE}
+        given: dict[str, Any] = {"sources": f"{name},{other.name}", "pairs": ",".join(PAIRS), "ack_timeout": 1.0 * SCALE}
         async with assembled(*sources, **given) as feed:
             await until(lambda: _whole(feed, other.name))
             yield feed, fake, other.name

@@ -84,7 +84,7 @@ def _weights(volumes: Sequence[str | None]) -> list[Fraction]:
     if len(found) > 1:
         at = found.index(max(found))
         others = [each for place, each in enumerate(found) if place != at]
-        found[at] = min(found[at], max(max(others), _MOST * sum(others)))
+        found[at] = min(found[at], max(*others, _MOST * sum(others)))
     return found
 
 
@@ -110,9 +110,7 @@ def _text(number: Fraction) -> str:
 
 def best(known: Sequence[Known]) -> dict[str, Any]:
     """Return the best bid and ask, and who has them."""
-    part = [
-        each for each in known if not each.is_inverted and (each.side(0), each.side(2)) != (None, None)
-    ]
+    part = [each for each in known if not each.is_inverted and (each.side(0), each.side(2)) != (None, None)]
     bids = {each.source: price for each in part if (price := each.side(0)) is not None}
     asks = {each.source: price for each in part if (price := each.side(2)) is not None}
     bid, ask = max(bids.values(), default=None), min(asks.values(), default=None)

@@ -1,4 +1,6 @@
-"""What the frames of each venue say; by the venues' documents. `VENUES` maps a handler's name to its function.
+"""What the frames of each venue say, by the venues' documents.
+
+`VENUES` maps a handler's name to its function.
 
 Each takes a frame and yields what it says of spot pairs; what is not asked for there yields nothing.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.recomputed.said import Said, first, joined, micros, ms, parsed, whole
 
@@ -48,8 +50,10 @@ def _coinbase(frame: bytes) -> Iterator[Said]:
         newest = {one["product_id"]: one for event in message["events"] for one in event["tickers"]}
         for name, one in newest.items():
             tops = tuple(one[f"best_{side}{what}"] for side in ("bid", "ask") for what in ("", "_quantity"))
-            yield Said(joined(name), channel, key, key // 1000, tops=tops)  # type: ignore[arg-type]
-            yield Said(joined(name), "day", key, key // 1000, one["price"], volume=one["volume_24_h"], slow=True)
+            yield Said(joined(name), channel, key, key // 1000, tops=tops)
+            yield Said(
+                joined(name), "day", key, key // 1000, one["price"], volume=one["volume_24_h"], slow=True
+            )
     if channel == "market_trades":
         trades = [one for event in message["events"] for one in event["trades"]]
         for one in sorted(trades, key=lambda one: int(one["trade_id"])):
@@ -201,7 +205,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 class Bitfinex:
     """Bitfinex names channels by numbers, and sends books level by level."""
 
-    _CODES = {"IOT": "iota", "MNA": "mana", "DOG": "mdoge", "UST": "usdt"}
+    _CODES: ClassVar = {"IOT": "iota", "MNA": "mana", "DOG": "mdoge", "UST": "usdt"}
 
     def __init__(self) -> None:
         self._channels: dict[str, tuple[str, str]] = {}
@@ -226,7 +230,9 @@ class Bitfinex:
         elif channel == "book" and isinstance(rest[0], list):
             yield Said(symbol, channel, None, None, tops=self._changed(message[0], rest[0]))
 
-    def _changed(self, number: str, levels: list[Any]) -> tuple[str | None, str | None, str | None, str | None]:
+    def _changed(
+        self, number: str, levels: list[Any]
+    ) -> tuple[str | None, str | None, str | None, str | None]:
         if not levels or isinstance(levels[0], list):
             self._books[number] = {}
         book = self._books[number]
@@ -237,7 +243,10 @@ class Bitfinex:
                 book.pop(Decimal(price), None)
         bids = [price for price, level in book.items() if level[2]]
         asks = [price for price, level in book.items() if not level[2]]
-        bid, ask = book[max(bids)][:2] if bids else (None, None), book[min(asks)][:2] if asks else (None, None)
+        bid, ask = (
+            book[max(bids)][:2] if bids else (None, None),
+            book[min(asks)][:2] if asks else (None, None),
+        )
         return (*bid, *ask)
 
 

@@ -121,14 +121,14 @@ class BridgeConnection:
 
     async def _fill(self) -> None:
         """Queue the lines that one read completes; raise VenueError at the end."""
-        data = b""
-        if self._fault is None:
-            try:
-                data = await self._stream.read(_READ_BYTES)
-            except OSError as error:
-                raise VenueError(self._fault or f"connection lost: {error.strerror or error}") from None
-        if self._fault is not None:
-            raise VenueError(self._fault)
+        try:
+            data = b"" if self._fault else await self._stream.read(_READ_BYTES)
+        except OSError as error:
+            data, lost = b"", f"connection lost: {error.strerror or error}"
+        else:
+            lost = ""
+        if reason := self._fault or lost:
+            raise VenueError(reason)
         if not data:
             left = self._splitter.partial_bytes
             where = f", {left:,} bytes into a line" if left else ""

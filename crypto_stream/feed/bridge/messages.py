@@ -193,7 +193,7 @@ class Error(Struct, frozen=True, tag="error"):
 ToBridge = Welcome | Subscribe | Unsubscribe | Dropped | Error
 
 _KNOWN = frozenset(str(kind.__struct_config__.tag) for kind in get_args(FromBridge))
-_decode = msgspec.json.Decoder(FromBridge).decode
+_decoder: msgspec.json.Decoder[FromBridge] = msgspec.json.Decoder(FromBridge)
 _decode_type = msgspec.json.Decoder(Unknown).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -201,7 +201,7 @@ _encode = msgspec.json.Encoder().encode
 def decode(line: bytes) -> FromBridge | Unknown:
     """Parse one line; raise MalformedFrame, which says what is wrong with it."""
     try:
-        return _decode(line)
+        return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         try:
             found = _decode_type(line)

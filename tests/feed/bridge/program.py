@@ -118,7 +118,13 @@ async def bridged(**given: Any) -> AsyncIterator[tuple[Feed, str]]:
     options = given.pop("options", {})
     with short_folder() as folder:
         chosen = settings(
-            **{"sources": "bridge:acme", "pairs": ",".join(SYMBOLS), "data_dir": folder, "stale_after": 60, **given}
+            **{
+                "sources": "bridge:acme",
+                "pairs": ",".join(SYMBOLS),
+                "data_dir": folder,
+                "stale_after": 60,
+                **given,
+            }
         ).model_copy(update={"handler_options": {"bridge": options}})
         async with fed(chosen, load_sources(chosen)) as feed:
             yield feed, options.get("acme_listen") or str(Path(folder) / "bridge-acme.sock")

@@ -24,7 +24,9 @@ def _cut(data: bytes, at: list[int]) -> list[bytes]:
 def test_lines_do_not_depend_on_how_they_arrive(lines: list[bytes], at: list[int]) -> None:
     """Whatever the reads, the same lines are found, without blank ones."""
     splitter = LineSplitter(_MAX)
-    found = [line for part in _cut(b"".join(line + b"\n" for line in lines), at) for line in splitter.feed(part)]
+    found = [
+        line for part in _cut(b"".join(line + b"\n" for line in lines), at) for line in splitter.feed(part)
+    ]
 
     assert found == [line for line in lines if line.strip()]
     assert splitter.partial_bytes == 0

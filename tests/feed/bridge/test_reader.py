@@ -161,7 +161,10 @@ def test_a_list_in_parts_is_one_list(reader: BridgeReader) -> None:
     assert first == [Ignored("instruments")]
     assert whole == [
         ListReceived(
-            (Listed("BTC/USDT", "BTC", "USDT", "", Rules(tick="0.01")), Listed("ETH/USDT", "eth", "USDT", "halt"))
+            (
+                Listed("BTC/USDT", "BTC", "USDT", "", Rules(tick="0.01")),
+                Listed("ETH/USDT", "eth", "USDT", "halt"),
+            )
         )
     ]
     assert again == [ListReceived(())]
@@ -257,7 +260,9 @@ def test_messages_of_any_content_are_an_event_or_a_malformed_line(kind: str, fie
 TEXT = st.none() | st.decimals(allow_nan=False, allow_infinity=False).map(str) | st.just(UNSET)
 
 
-@given(bid=TEXT, ask=TEXT, n=st.none() | st.integers(0, 2**63 - 1), time=st.none() | st.integers(0, 2**63 - 1))
+@given(
+    bid=TEXT, ask=TEXT, n=st.none() | st.integers(0, 2**63 - 1), time=st.none() | st.integers(0, 2**63 - 1)
+)
 def test_a_quote_arrives_as_it_was_written(bid: Any, ask: Any, n: int | None, time: int | None) -> None:
     """Every text, null and absence is kept."""
     given_fields = {"bid": bid, "ask": ask, "n": n, "time": time}

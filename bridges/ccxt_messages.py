@@ -62,19 +62,23 @@ class Translator:
             yield from self._book(result)
         elif isinstance(result, ArrayCache):
             yield from self._cache(result)
-        elif isinstance(result, Mapping) and "symbol" in result:
-            if "bid" in result and "info" in result:
-                yield from self._ticker(result)
-        elif isinstance(result, Mapping):
-            for each in result.values():
-                if isinstance(each, Mapping):
-                    yield from self.messages(each)
         elif isinstance(result, list):
             for each in result:
-                if isinstance(each, Mapping) and {"price", "amount", "side"} <= each.keys():
-                    yield from self._trade(each)
-                elif isinstance(each, Mapping):
-                    yield from self.messages(each)
+                yield from self._one(each)
+        else:
+            yield from self._one(result)
+
+    def _one(self, result: Any) -> Iterator[Message]:
+        """Yield the messages in a trade, a ticker, or several of them by symbol."""
+        if not isinstance(result, Mapping):
+            return
+        if {"price", "amount", "side"} <= result.keys():
+            yield from self._trade(result)
+        elif "symbol" not in result:
+            for each in result.values():
+                yield from self._one(each)
+        elif "bid" in result and "info" in result:
+            yield from self._ticker(result)
 
     def _book(self, book: Mapping[str, Any]) -> Iterator[Message]:
         bids, asks = book["bids"], book["asks"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from bridges.client import Message, Outlet, Target, serve
 from tests.feed.bridge.program import TOKEN, bridged
 from tests.feed.bridge.test_source import free_port
+from tests.feed.rig import Feed
 from tests.waiting import until
 
 NAME = "bridge:acme"
@@ -75,6 +76,15 @@ class Pairs:
         self.subscribed.clear()
 
 
+async def complete(feed: Feed) -> tuple[str | None, str | None]:
+    """Wait for price and bid of BTC, and return them."""
+    await until(lambda: feed.received(NAME))
+    entry = feed.composition.book.entry(NAME, "btcusdt")
+    assert entry is not None
+    await until(lambda: entry.bid and entry.price)
+    return entry.price, entry.bid
+
+
 async def test_the_client_connects_and_again_after_the_end() -> None:
     """Over TCP with its token: hello, list, answers, data; after a new start of the server as before."""
     options = {"acme_listen": f"127.0.0.1:{free_port()}", "acme_token": TOKEN}
@@ -87,13 +97,10 @@ async def test_the_client_connects_and_again_after_the_end() -> None:
                 await until(lambda: feed_of_bridge.subscribed)
                 outlet.put(quote("BTC/USDT", f"10{number}.0"))
                 outlet.put(trade(f"10{number}.5"))
-                await until(lambda: feed.received(NAME))
-                entry = feed.composition.book.entry(NAME, "btcusdt")
+                found = await complete(feed)
                 refused = feed.composition.loop.sources[NAME].refused
-                assert entry is not None
-                await until(lambda: entry.bid and entry.price)
 
-                assert (entry.price, entry.bid) == (f"10{number}.5", f"10{number}.0")
+                assert found == (f"10{number}.5", f"10{number}.0")
                 assert refused == {"ethusdt": "not today"}
             await until(lambda: not feed_of_bridge.subscribed)
         serving.cancel()

@@ -89,7 +89,7 @@ class Process:
 
 
 class System:
-    """Fake venues, by default Binance and OKX, and Crypto Stream on them; `with` starts and ends all of it."""
+    """Fake venues, by default Binance and OKX, and Crypto Stream on them; `with` starts and ends all."""
 
     def __init__(self, folder: Path, *options: str, venues: Sequence[str] = ("binance", "okx")) -> None:
         """Keep data and log in `folder`; `options` are added to the command."""

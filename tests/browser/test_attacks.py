@@ -69,16 +69,16 @@ ATTACKS = {
     "a book with holes": one(
         "lossy:10", f"not in the index: |with its last trade|{_IN}", "bitfinex", best=True
     ),
-    "gone": one("refuse", "not in the index: .+"),
+    "gone": one("http:503", "not in the index: .+"),
     "two of five x 2": two("times:2", _WRONG),
-    "two of five gone": two("refuse", "not in the index: .+"),
+    "two of five gone": two("http:503", "not in the index: .+"),
     "three of five, each its own lie": Attack(
         {"okx": "times:2", "kraken": "times:0.5", "bybit": "times:3"},
         dict.fromkeys(("okx", "kraken", "bybit"), "not in the index: "),
         indexed=False,
     ),
     "all gone": Attack(
-        dict.fromkeys(VENUES, "refuse"), dict.fromkeys(VENUES, "not in the index: .+"), indexed=False
+        dict.fromkeys(VENUES, "http:503"), dict.fromkeys(VENUES, "not in the index: .+"), indexed=False
     ),
 }
 

@@ -1,4 +1,4 @@
-"""A bridge that misbehaves: `python tests/process/bad_bridge.py HOW`, told by its environment where to connect.
+"""A bridge that misbehaves: `python tests/process/bad_bridge.py HOW`; its environment says where to connect.
 
 It lists BTC/USDT, is asked for it, and then does its worst with prices that nobody may ever see.
 """

@@ -35,7 +35,8 @@ def _settings(folder: Path) -> Path:
     )
     file = folder / "settings.toml"
     file.write_text(
-        f'sources = ["binance", {names}"synthetic"]\npairs = ["btcusdt"]\nstandby = "all"\nindex_min = 1\n{tables}'
+        f'sources = ["binance", {names}"synthetic"]\npairs = ["btcusdt"]\n'
+        f'standby = "all"\nindex_min = 1\n{tables}'
     )
     return file
 
@@ -77,8 +78,9 @@ async def test_whatever_they_do_others_are_served(tmp_path: Path) -> None:
 
 async def _served(http: httpx.AsyncClient) -> None:
     """Wait until the exchange serves."""
-    while (await http.get("/courses/btcusdt")).json().get("source") != "binance":
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60 * SCALE):
+        while (await http.get("/courses/btcusdt")).json().get("source") != "binance":  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
 
 
 async def _all_misbehaved(http: httpx.AsyncClient) -> bool:

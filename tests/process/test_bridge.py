@@ -62,7 +62,8 @@ async def test_the_documented_bridge_is_served_and_restarted() -> None:
         await until(lambda: is_live(url), 30 * SCALE)
         second = running.pids(NAME)[-1]
         environment = psutil.Process(second).environ()
-        source = httpx.get(f"{url}/sources", trust_env=False).json()["sources"][0]
+        async with httpx.AsyncClient(base_url=url) as http:
+            source = (await http.get("/sources")).json()["sources"][0]
         running.process.send_signal(signal.SIGTERM)
         status = running.wait()
         log = running.log

@@ -29,8 +29,9 @@ pytestmark = pytest.mark.timeout(240 * SCALE)
 
 FILES = [
     "bitfinex/spot-20210417.ndjson", "bitget/singles.ndjson", "bitstamp/spot-20210417.ndjson",
-    "bitstamp/spot-20220105.ndjson", "bybit/spot-20260809.ndjson", "coinbase/advanced-20260809-part1.ndjson.gz",
-    "gate/v4-spot-20210422.ndjson", "gate/singles.ndjson", "htx/spot-20210417-part1.ndjson.gz",
+    "bitstamp/spot-20220105.ndjson", "bybit/spot-20260809.ndjson",
+    "coinbase/advanced-20260809-part1.ndjson.gz", "gate/v4-spot-20210422.ndjson",
+    "gate/singles.ndjson", "htx/spot-20210417-part1.ndjson.gz",
     "htx/singles.ndjson", "kraken/v2-singles.ndjson", "kucoin/singles.ndjson", "mexc/singles.ndjson",
     "upbit/singles.ndjson",
 ]  # fmt: skip

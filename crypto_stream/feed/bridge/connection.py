@@ -92,10 +92,11 @@ class BridgeConnection:
         since_yield = 0
         while True:
             while self._lines and self._fault is None:
-                batch = [self._lines.popleft() for _ in range(min(_BATCH, len(self._lines)))]
+                most = min(_BATCH - since_yield, len(self._lines))
+                batch = [self._lines.popleft() for _ in range(most)]
                 handle(batch)
                 since_yield += len(batch)
-                if since_yield >= _BATCH:  # buffered data would be read without any pause
+                if since_yield == _BATCH:  # buffered data would be read without any pause
                     since_yield = 0
                     await asyncio.sleep(0)
             await self._fill()

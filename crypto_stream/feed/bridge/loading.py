@@ -37,8 +37,8 @@ def load_bridge(words: str, settings: Settings) -> Bridge:
     program, _, name = words.rpartition(":")
     if not _NAME.fullmatch(name) or program not in ("", *PROGRAMS):
         raise SettingError(
-            f"sources: 'bridge:{words}' is not allowed: write bridge:NAME, or bridge:PROGRAM:NAME with a program"
-            f" of ours ({', '.join(PROGRAMS)}); NAME has at most 31 characters a-z, 0-9 and _"
+            f"sources: 'bridge:{words}' is not allowed: write bridge:NAME, or bridge:PROGRAM:NAME with"
+            f" a program of ours ({', '.join(PROGRAMS)}); NAME has at most 31 characters a-z, 0-9 and _"
         )
     check_options(settings.handler_options.get(KIND, {}))
     prefix = f"CRYPTO_STREAM_BRIDGE_{name.upper()}"

@@ -19,8 +19,8 @@ from crypto_stream.feed.sources import Session, Source
 class Bridge(Source, frozen=True, kw_only=True):
     """A program that connects to `place`; `command` starts it, if the supervisor is to do so.
 
-    Python finds a program of ours in the folder `search_path`. A bridge cannot be connected to, only waited for: there is no moving to another connection, and waiting again
-    costs nothing.
+    Python finds a program of ours in the folder `search_path`. A bridge cannot be connected to, only waited
+    for: there is no moving to another connection, and waiting again costs nothing.
     """
 
     can_move: ClassVar[bool] = False

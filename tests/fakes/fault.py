@@ -21,6 +21,7 @@ class Fault:
     name = "none"
     default = 0.0
     mute = False  # True: the venue sends no pings and cuts nobody for silence
+    unnoticed = False  # True: frames are lost on their way, the venue believes that all have arrived
 
     def __init__(self, venue: FakeVenue, argument: str = "", symbols: frozenset[str] = frozenset()) -> None:
         """Take the venue, the numbers after the colon, and the symbols it is limited to (none: all)."""

@@ -99,6 +99,7 @@ class Lossy(Fault):
     """Of the data frames each n-th is lost on its way; a venue that numbers them has counted it."""
 
     default = 10
+    unnoticed = True
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

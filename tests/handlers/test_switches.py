@@ -26,7 +26,7 @@ faked_names = pytest.mark.parametrize("name", FAKED)
 _LOST = "a lost frame"
 # Nothing that a venue may do every day is a reason to switch.
 HARMLESS = ["duplicates", "out-of-order", "garbage", "extra-fields", _LOST]
-# The venue is dead in one way or another: half-open without its heartbeats, with them but without data, too busy.
+# The venue is dead: without its heartbeats, with them but without data, too busy, gone.
 FATAL = ["half-open", "freeze", "http:429,1", "refuse"]
 
 

@@ -1,4 +1,4 @@
-"""A supervisor over stand-ins and a foreign program: `python -m tests.process.foreign LOG LIMITS COMMAND…`."""
+"""A supervisor, stand-ins and a foreign program: `python -m tests.process.foreign LOG LIMITS COMMAND…`."""
 
 from __future__ import annotations
 

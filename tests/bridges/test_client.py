@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from bridges.client import Message, Outlet, Target, serve
-from tests.feed.bridge.program import TOKEN, bridged
+from tests.feed.bridge.program import NAME, TOKEN, bridged
 from tests.feed.bridge.test_source import free_port
 from tests.feed.rig import Feed
 from tests.waiting import until
-
-NAME = "bridge:acme"
 
 
 def quote(instrument: str, bid: str) -> Message:

@@ -12,12 +12,14 @@ from typing import Any, Self
 
 from crypto_stream.feed.bridge.messages import PROTOCOL
 from crypto_stream.feed.loading import load_sources
+from crypto_stream.market.status import SourceStatus
 from tests.feed.rig import Feed, fed, settings
 from tests.process.programs import short_folder
 from tests.waiting import until
 
 SYMBOLS = ("btcusdt", "ethusdt")
 TOKEN = "a secret of sixteen"
+NAME = "bridge:acme"
 
 
 class Program:
@@ -128,6 +130,11 @@ async def bridged(**given: Any) -> AsyncIterator[tuple[Feed, str]]:
         ).model_copy(update={"handler_options": {"bridge": options}})
         async with fed(chosen, load_sources(chosen)) as feed:
             yield feed, options.get("acme_listen") or str(Path(folder) / "bridge-acme.sock")
+
+
+def status(feed: Feed) -> SourceStatus:
+    """Return what /sources says of the bridge."""
+    return feed.composition.loop.sources[NAME].status(0, pin=None, serving=0)
 
 
 def _id(symbol: str) -> str:

@@ -10,12 +10,10 @@ import stat
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.market.orders import Rules
 from tests.fakes import FakeBinance
-from tests.feed.bridge.program import SYMBOLS, TOKEN, Program, bridged
+from tests.feed.bridge.program import NAME, SYMBOLS, TOKEN, Program, bridged
 from tests.feed.rig import STALE_S, Feed, fed, settings
 from tests.process.programs import short_folder
 from tests.waiting import until
-
-NAME = "bridge:acme"
 
 
 def free_port() -> int:

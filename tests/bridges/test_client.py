@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from bridges.client import Message, Outlet, Target, serve
 from tests.feed.bridge.program import NAME, TOKEN, bridged
-from tests.feed.bridge.test_source import free_port
 from tests.feed.rig import Feed
+from tests.ports import free_port
 from tests.waiting import until
 
 

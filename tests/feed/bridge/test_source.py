@@ -12,15 +12,9 @@ from crypto_stream.market.orders import Rules
 from tests.fakes import FakeBinance
 from tests.feed.bridge.program import NAME, SYMBOLS, TOKEN, Program, bridged
 from tests.feed.rig import STALE_S, Feed, fed, settings
+from tests.ports import free_port
 from tests.process.programs import short_folder
 from tests.waiting import until
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 async def served(feed: Feed, program: Program) -> None:

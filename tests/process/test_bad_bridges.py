@@ -79,7 +79,7 @@ async def test_whatever_they_do_others_are_served(tmp_path: Path) -> None:
 async def _served(http: httpx.AsyncClient) -> None:
     """Wait until the exchange serves."""
     async with asyncio.timeout(60 * SCALE):
-        while (await http.get("/courses/btcusdt")).json().get("source") != "binance":  # noqa: ASYNC110 - another process
+        while (await http.get("/courses/btcusdt")).json().get("source") != "binance":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 

@@ -136,7 +136,7 @@ def test_attack(of_five: System, page: Page, name: str) -> None:
 
 
 def _judge_index(page: Page, attack: Attack, before: Decimal) -> None:
-    """The index is live and the lie has not moved it; without enough others it is stale, and keeps its value."""
+    """The index is live, the lie has not moved it; without enough others it is stale, with its value."""
     word = page.locator("#markets .index .word")
     expect(word).to_have_text("" if attack.indexed else "stale", timeout=_WAIT_MS)
     for _ in range(30 if attack.best else 10):

@@ -6,6 +6,7 @@ name. It never opens a connection, waits, retries or logs. There are three kinds
 A venue, read over WebSockets:
 
     LIMITS = Limits(...)                              # optional: the venue's limits
+    DEPTH = True                                      # optional: its Reader gives books: the topic "depth"
     URLS = ["wss://host:port", ...]                   # tried in order; a setting overrides them
     REST_URL = "https://host"                         # optional
     def venue_id(pair: Instrument) -> str | None      # the venue's id; None: known only from its list
@@ -63,6 +64,7 @@ from crypto_stream.feed.decoding import (
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import ARRIVAL, Trade, Update
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.ladder import DepthChange, Level
 from crypto_stream.market.orders import Rules
 
 __all__ = [
@@ -75,11 +77,13 @@ __all__ = [
     "BarSeconds",
     "BarTime",
     "Budget",
+    "DepthChange",
     "Event",
     "Ignored",
     "Instrument",
     "InstrumentStatus",
     "Keepalive",
+    "Level",
     "Limits",
     "Listed",
     "MalformedFrame",
@@ -115,8 +119,9 @@ __all__ = [
 # The highest `frame_bytes` that a handler may set.
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 
-# The best bid and ask; trades; the 24 h figures.
-Topic = Literal["top", "trades", "day"]
+# The best bid and ask; trades; the 24 h figures; the book.
+Topic = Literal["top", "trades", "day", "depth"]
+# Those that every connection for prices subscribes to. The book has a connection of its own.
 TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
 
 # What a reader may raise for a frame that it cannot read; anything else is a bug in the handler.
@@ -220,6 +225,7 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
 Event = (
     Update
     | Trade
+    | DepthChange
     | Acked
     | Refused
     | Reply

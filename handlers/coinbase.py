@@ -3,8 +3,9 @@
 Documentation: https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview and
 .../websocket-channels. Two channels per instrument: `ticker`, sent at each trade and at each change of the
 best bid or ask and including the 24 h figures, but no open; and `market_trades`, the trades of 250 ms, newest
-first; for books `level2`, with all levels. Another one, `heartbeats`, keeps quiet ones open. The venue's ids look like `BTC-USD`. Most pairs quoted in
-USDC are aliases of those in USD, under whose ids their data is sent; we leave these aliases out.
+first; for books `level2`, with all levels. Another one, `heartbeats`, keeps quiet ones open. The venue's ids
+look like `BTC-USD`. Most pairs quoted in USDC are aliases of those in USD, under whose ids their data is
+sent; we leave these aliases out.
 
 Evidence: frames and products recorded on 2026-08-09. Errors, limits and candles are as documented, and what
 the venue answers for an unknown pair is not known: any error counts as a refusal of the oldest request.

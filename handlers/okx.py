@@ -2,10 +2,11 @@
 
 Documentation: https://www.okx.com/docs-v5/en/#order-book-trading-market-data (WebSocket channels) and
 https://www.okx.com/docs-v5/en/#overview-websocket. Three channels per instrument: `bbo-tbt` (best bid and
-ask), `trades`, `tickers` (24 h figures); for books `books`, of 400 levels. The venue's ids look like `BTC-USDT`.
+ask), `trades`, `tickers` (24 h figures); for books `books`, of 400 levels. The venue's ids look like
+`BTC-USDT`.
 
-Evidence: recorded 2021-07-22, 2022-05-13 (`tickers`, `trades`, `books`, acknowledgements); single frames of all
-channels, of an error and a notice, 2022 to 2026; error 60012 and `pong` from the documents.
+Evidence: recorded 2021-07-22, 2022-05-13 (`tickers`, `trades`, `books`, acknowledgements); single frames of
+all channels, of an error and a notice, 2022 to 2026; error 60012 and `pong` from the documents.
 
 Not given: nothing that is used here.
 """

@@ -121,13 +121,13 @@ class Composition:
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after_ns)
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
-        connections = {
-            source.name: self._connections(
-                self._session_config(settings, source, self.carried[source.name], recorder),
-                remember_ban,
-                bans.get(source.name, 0),
-            )
+        self.session_configs = {
+            source.name: self._session_config(settings, source, self.carried[source.name], recorder)
             for source in self.sources
+        }
+        connections = {
+            name: self._connections(config, remember_ban, bans.get(name, 0))
+            for name, config in self.session_configs.items()
         }
         self.loop = FailoverLoop(connections, self.failover, standby, pin if pin in connections else None)
         self.live_prices = LivePrices(self.failover, self.book, self.loop.sources, limits)

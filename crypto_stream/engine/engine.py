@@ -37,6 +37,7 @@ from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.engine import answers
 from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.depth import DepthBooks
 from crypto_stream.engine.index import Indexes
 from crypto_stream.engine.index_bars import IndexBars
 from crypto_stream.engine.persisted_state import PersistedState
@@ -104,9 +105,11 @@ class Engine:
         recorded = [symbol for symbol in feed.failover.chains if series_name(symbol) in history.series]
         self.index_bars = IndexBars(indexes, history, recorded)
         activity.listeners.append(self.index_bars.happened)
+        self.books = DepthBooks(feed, activity)
         epoch, seq = self.publisher.epoch, lambda: self.publisher.seq
         self.topics = Topics(
-            served_topics(feed, history, indexes, activity, epoch=epoch, seq=seq), self._send_topic
+            served_topics(feed, history, indexes, activity, self.books, epoch=epoch, seq=seq),
+            self._send_topic,
         )
         feed.accepted += [self._on_accepted, activity.accepted]
         feed.loop.on_reconsidered = activity.reconsidered

@@ -67,6 +67,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], st
             engine.beat(beat),
             engine.activity.run(),
             engine.topics.run(),
+            engine.books.run(),
             engine.index_bars.run(),
             history.run(),
             run_orders(engine.trading),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from crypto_stream.bus.codec import encode_value
@@ -15,23 +15,29 @@ from crypto_stream.errors import RefusedError
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S = 0.25
-# Keys that one gateway may watch; each causes at most four messages per second.
+# Keys that one gateway may watch; each causes a message each `every_s` of its topic, at most.
 MAX_WATCHED = 2_000
 
 Key = tuple[str, str]
 
 
 class Topic(Protocol):
-    """One live stream, identified by `name`; its updates can be anything that msgpack encodes."""
+    """One live stream, identified by `name`; its updates can be anything that msgpack encodes.
+
+    Changes are sent each `every_s` seconds, at most.
+    """
 
     name: str
+    every_s: float
 
     def has(self, key: str) -> bool:
         """Return whether this key exists."""
 
     def current(self, key: str) -> object:
         """Return the current state of a key."""
+
+    def asked(self, key: str) -> object:
+        """Return, or return an awaitable of, the state of a key for somebody who does not watch it."""
 
     def start(self, key: str) -> object:
         """Begin to watch a key and return its current state, to which `changes` then refers."""
@@ -61,10 +67,10 @@ class Topics:
         self._refreshed_s: dict[str, float] = {}
 
     def get(self, topic: str, key: str) -> object:
-        """Return the current state of a key; raise RefusedError if it does not exist."""
+        """Return the current state of a key, or an awaitable of it; RefusedError if it does not exist."""
         if not self._has(topic, key):
             raise RefusedError("unknown_key", f"there is no {topic} of {key!r}")
-        return self._topics[topic].current(key)
+        return self._topics[topic].asked(key)
 
     def watch(self, gateway: str, keys: Mapping[str, Sequence[str]]) -> Watched:
         """Replace what `gateway` watches; return the current state of the keys that are new for it."""
@@ -86,18 +92,25 @@ class Topics:
 
     async def run(self) -> None:
         """Send changes until cancelled."""
-        while True:
-            await asyncio.sleep(_INTERVAL_S)
-            self.send_changes()
+        async with asyncio.TaskGroup() as tasks:
+            for every_s in {topic.every_s for topic in self._topics.values()}:
+                tasks.create_task(self._run(every_s))
 
-    def send_changes(self) -> None:
-        """Send all watching gateways what changed since the last call."""
+    async def _run(self, every_s: float) -> None:
+        topics = [name for name, topic in self._topics.items() if topic.every_s == every_s]
+        while True:
+            await asyncio.sleep(every_s)
+            self.send_changes(topics)
+
+    def send_changes(self, topics: Collection[str] | None = None) -> None:
+        """Send all watching gateways what changed since the last call, of these topics (None: of all)."""
         due = self._clock() - WATCH_EXPIRES_S
         for gateway in [gateway for gateway, at_s in self._refreshed_s.items() if at_s < due]:
             log.warning("a gateway no longer refreshes what it watches", extra={"gateway": gateway})
             self.remove(gateway)
         for key in set[Key]().union(*self._watched.values()):
-            self._send_changes_of(key)
+            if topics is None or key[0] in topics:
+                self._send_changes_of(key)
 
     def _has(self, topic: str, key: str) -> bool:
         return topic in self._topics and self._topics[topic].has(key)

@@ -23,6 +23,7 @@ class SplitSource:
     def __init__(self, connections: Sequence[ReconnectingSource]) -> None:
         self.name = connections[0].name
         self.listing = connections[0].listing
+        self.budget = connections[0].budget
         self.carries = frozenset[str]().union(*(connection.carries for connection in connections))
         self._connections = connections
         self._by_symbol = {symbol: connection for connection in connections for symbol in connection.carries}

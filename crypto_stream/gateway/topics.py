@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.market import best, index
+from crypto_stream.market import best, depth, index
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.best import Best
+from crypto_stream.market.depth import Depth
 from crypto_stream.market.index import Index
 from crypto_stream.market.status import Venues
 
@@ -100,7 +101,8 @@ class ServedTopic(NamedTuple):
 
     `when_lost` turns a payload into the one shown while the engine is unreachable; if it is None, the payload
     stays as it was. The keys of a topic are symbols, or symbols and a variant if it has `variants` (candles
-    have intervals), unless it is not `of_instruments`: then viewers name the keys.
+    have intervals), unless it is not `of_instruments`: then viewers name the keys. If a payload has levels,
+    `shortened` returns it with the first ones only.
     """
 
     payload: Any = Any
@@ -108,6 +110,7 @@ class ServedTopic(NamedTuple):
     when_lost: Callable[[Any], Any] | None = None
     of_instruments: bool = True
     variants: bool = False
+    shortened: Callable[[Any, int], Any] | None = None
 
 
 def _lost_venues(venues: Venues) -> Venues:
@@ -120,6 +123,9 @@ TOPICS = {
     "venues": ServedTopic(Venues, when_lost=_lost_venues),
     "best": ServedTopic(Best, when_lost=lambda value: best.lost(value, UNREACHABLE)),
     "index": ServedTopic(Index, when_lost=lambda value: index.lost(value, UNREACHABLE)),
+    "depth": ServedTopic(
+        Depth, when_lost=lambda value: depth.lost(value, UNREACHABLE), shortened=depth.shortened
+    ),
     "candles": ServedTopic(LiveBars, MergedBars, variants=True),
 }
 # Those whose keys are symbols: subscribed to by their name alone, and served by HTTP as /NAME/SYMBOL.

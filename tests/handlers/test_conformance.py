@@ -38,7 +38,7 @@ from crypto_stream.feed.loading import known_handlers, load_source
 from crypto_stream.feed.names import Discovered
 from crypto_stream.feed.recordings import read as read_recording
 from crypto_stream.feed.sources import Source, Venue
-from crypto_stream.feed.subscriptions import _bounded
+from crypto_stream.feed.subscriptions import bounded
 from crypto_stream.market.book import SourceBook
 from crypto_stream.market.instruments import Instrument, pair
 from tests.fakes import FAKES, FakeVenue
@@ -253,7 +253,7 @@ def test_all_that_is_wanted_is_asked_for_once(name: str) -> None:
     topics = carried(venue)
     asked = wanted(venue, [pair(f"A{number}-USDT") for number in range(200)])
     made = reader(venue)
-    requests = _bounded(made.subscribe, asked, venue.limits.request_bytes)
+    requests = bounded(made.subscribe, asked, venue.limits.request_bytes)
     keys = [key for request in requests for key in request.keys]
 
     assert sorted(each for request in requests for each in request.wanted) == sorted(

@@ -12,7 +12,9 @@ from crypto_stream.gateway.mirror import MAX_SWITCHES
 from crypto_stream.gateway.verdict import Verdict
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.best import Best
+from crypto_stream.market.depth import Depth
 from crypto_stream.market.index import Index
+from crypto_stream.market.ladder import LEVELS
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Start, Switch, Venues
 
@@ -24,7 +26,7 @@ _SYMBOL = {
     "schema": {"type": "string", "examples": ["btcusdt", "ticker_00"]},
 }
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
-    (Quote, SourceStatus, Switch, Venues, Best, Index, HistoryPage, Sparks, Verdict, Start),
+    (Quote, SourceStatus, Switch, Venues, Best, Index, Depth, HistoryPage, Sparks, Verdict, Start),
     ref_template="#/components/schemas/{name}",
 )
 _PROBLEM = {
@@ -41,7 +43,7 @@ _PROBLEM = {
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
 }
-_QUOTE, _SOURCE, _SWITCH, _VENUES, _BEST, _INDEX, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
+_QUOTE, _SOURCE, _SWITCH, _VENUES, _BEST, _INDEX, _DEPTH, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {
@@ -84,6 +86,8 @@ def _query(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 5000}
 _MOMENT = {"type": "integer", "minimum": 0}
+_LEVEL_COUNT = {"type": "integer", "minimum": 1, "maximum": LEVELS, "default": LEVELS}
+_LEVELS = _query("levels", "Levels of a side.", _LEVEL_COUNT)
 _RANGE = [
     _query("interval", "Length of a bar; 1m if neither it nor `points` is given.", {"enum": list(INTERVALS)}),
     _query("points", "Instead of `interval`: pick the finest interval with at most this many bars.", _COUNT),
@@ -166,6 +170,17 @@ _PATHS: dict[str, Any] = {
         "The index: a fair price out of several sources, its constituents, who was left out and why.",
         {"200": _json("The index.", _INDEX), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
         parameters=[_SYMBOL],
+    ),
+    "/depth/{symbol}": _get(
+        "The books of all live sources: merged, and each one. Those that nobody watches are requested now.",
+        {
+            "200": _json("The books.", _DEPTH),
+            **_UNCHANGED,
+            "400": _problem("levels is not a number from 1 to 20."),
+            **_UNKNOWN,
+            **_UNREACHABLE,
+        },
+        parameters=[_SYMBOL, _LEVELS],
     ),
     "/history": _get(
         "The last price of each minute of the last hour, for every instrument.",
@@ -281,7 +296,7 @@ DESCRIPTION: dict[str, Any] = {
             "Live prices from several exchanges with failover between them. Prices, sizes and volumes are "
             "decimal strings exactly as the venue sent them; times are ms since the Unix epoch. The live "
             "stream is Socket.IO at /socket.io/ (events hello, subscribe, unsubscribe, snapshot, quotes, "
-            "candles, venues, best, index, source, status)."
+            "candles, venues, best, index, depth, source, status)."
         ),
     },
     "paths": _PATHS,

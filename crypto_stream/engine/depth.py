@@ -1,0 +1,187 @@
+"""The topic `depth`: the books of the instruments that somebody looks at, by venue and merged.
+
+Books are taken from the venues only while they are watched, or were needed a moment ago, by an HTTP request or
+a paper order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Container
+from contextlib import suppress
+from decimal import Decimal
+
+from crypto_stream.engine.activity import Activity
+from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.whole_topic import WholeTopic
+from crypto_stream.feed.depth import DepthFeed
+from crypto_stream.feed.sources import Venue
+from crypto_stream.market import depth
+from crypto_stream.market.depth import NO_BOOK, Depth, VenueDepth
+from crypto_stream.market.prices import LeftOut, SourcePrices
+
+# Instruments whose books are kept at once.
+MOST = 200
+TOO_MANY = f"the books of {MOST} instruments are kept already"
+BEHIND = "its book does not follow its quotes"
+_TICK_S = 0.1
+# How long a book is kept for those who do not watch it, and after the last one who did.
+_LEASE_NS = 30_000_000_000
+_LINGER_NS = 5_000_000_000
+# How long a request waits for books that were not kept before.
+_WAIT_S = 3.0
+
+
+class DepthBooks:
+    """The books of all venues that give any, each requested while it is wanted."""
+
+    def __init__(self, feed: Composition, activity: Activity) -> None:
+        """Connect to nothing before `run`."""
+        self._sources = feed.loop.sources
+        self._activity = activity
+        self._configs = feed.session_configs
+        self._feeds = {
+            name: DepthFeed(config, self._sources[name].budget, self._on_change)
+            for name, config in feed.session_configs.items()
+            if isinstance(config.source, Venue) and config.source.gives_depth
+        }
+        self._watched: set[str] = set()
+        self._kept: list[str] = []
+        self._until_ns: dict[str, int] = {}  # symbol → when nobody will need it any more
+        self._changed = asyncio.Event()
+
+    def watch(self, symbol: str) -> None:
+        """Keep the books of an instrument until `unwatch`."""
+        self._watched.add(symbol)
+        self._apply(time.monotonic_ns())
+
+    def unwatch(self, symbol: str) -> None:
+        """Keep them for a few seconds more: pages are reloaded."""
+        self._watched.discard(symbol)
+        self._keep(symbol, _LINGER_NS)
+
+    def need(self, symbol: str) -> None:
+        """Keep the books of an instrument for half a minute."""
+        self._keep(symbol, _LEASE_NS)
+        self._apply(time.monotonic_ns())
+
+    async def complete(self, symbol: str) -> None:
+        """Wait until the books of an instrument that is needed have come or were refused, or for a while."""
+        self.need(symbol)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_S):
+                while any(each.is_awaited(symbol) for each in self._feeds.values()):
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def number(self, symbol: str) -> int:
+        """Return a number that grows whenever the depth of an instrument may have changed."""
+        return self._activity.number(symbol) + sum(each.number(symbol) for each in self._feeds.values())
+
+    def current(self, symbol: str) -> Depth:
+        """Return the books of an instrument at the sources that are live for it."""
+        now_ns = time.monotonic_ns()
+        prices = self._activity.prices(symbol, now_ns)
+        venues: list[VenueDepth] = []
+        left_out = list(prices.left_out)
+        for each in prices.live:
+            found = self._of(each, symbol, now_ns)
+            if isinstance(found, VenueDepth):
+                venues.append(found)
+            else:
+                left_out.append(LeftOut(each.source, found))
+        return depth.depth(symbol, venues, left_out)
+
+    def at(self, source: str, symbol: str) -> VenueDepth | None:
+        """Return the book of one source, None while it is unknown, and keep it for half a minute."""
+        if source not in self._feeds:
+            return None
+        self._keep(symbol, _LEASE_NS)
+        return self._ladder(source, symbol, time.monotonic_ns())
+
+    async def run(self) -> None:
+        """Keep the wanted books until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in self._feeds.values():
+                tasks.create_task(each.run())
+            while True:
+                await asyncio.sleep(_TICK_S)
+                self._apply(time.monotonic_ns())
+
+    def _keep(self, symbol: str, lease_ns: int) -> None:
+        until_ns = time.monotonic_ns() + lease_ns
+        self._until_ns[symbol] = max(until_ns, self._until_ns.get(symbol, 0))
+
+    def _apply(self, now_ns: int) -> None:
+        """Request what is watched, then what is needed, of the sources that are connected for prices anyway."""
+        self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
+        self._kept = list(dict.fromkeys([*sorted(self._watched), *self._until_ns]))[:MOST]
+        for name, each in self._feeds.items():
+            each.want([] if self._sources[name].state == "off" else self._kept, now_ns)
+
+    def _of(self, prices: SourcePrices, symbol: str, now_ns: int) -> VenueDepth | str:
+        """Return the book of one source, or why there is none."""
+        feed = self._feeds.get(prices.source)
+        if feed is None:
+            return NO_BOOK
+        found = self._ladder(prices.source, symbol, now_ns)
+        if found is None:
+            return feed.reason(symbol) if symbol in self._kept else TOO_MANY
+        if self._is_behind(found, prices):
+            feed.lose(symbol, BEHIND)
+            return BEHIND
+        return found
+
+    def _ladder(self, source: str, symbol: str, now_ns: int) -> VenueDepth | None:
+        if (known := self._feeds[source].known(symbol)) is None:
+            return None
+        ladder = known.ladder
+        age_ms = (now_ns - known.received_ns) // 1_000_000
+        return VenueDepth(source, ladder.time, age_ms, ladder.bids(), ladder.asks())
+
+    def _is_behind(self, book: VenueDepth, prices: SourcePrices) -> bool:
+        """Return whether the venue's quotes have moved away from a book that no longer changes."""
+        allowed_ms = self._configs[book.source].stale_after_ns // 1_000_000
+        if prices.top_age_ms is None or book.age_ms - prices.top_age_ms <= allowed_ms:
+            return False
+        tops = ((prices.bid, book.bids), (prices.ask, book.asks))
+        return any(
+            price is not None and levels and Decimal(price) != Decimal(levels[0][0]) for price, levels in tops
+        )
+
+    def _on_change(self, symbol: str) -> None:
+        self._changed.set()
+
+
+class DepthTopic(WholeTopic[Depth]):
+    """Watch the books of an instrument; they are kept only while somebody does."""
+
+    # A book is looked at by people who wait for it: as often as the fastest venues send theirs.
+    every_s = 0.1
+
+    def __init__(self, books: DepthBooks, symbols: Container[str]) -> None:
+        super().__init__(
+            "depth",
+            symbols,
+            current=books.current,
+            number=books.number,
+            without_ages=depth.without_ages,
+        )
+        self._books = books
+
+    async def asked(self, key: str) -> Depth:
+        """Return the books once they have come."""
+        await self._books.complete(key)
+        return self.current(key)
+
+    def start(self, key: str) -> Depth:
+        """Begin to keep the books."""
+        self._books.watch(key)
+        return super().start(key)
+
+    def stop(self, key: str) -> None:
+        """Keep them no longer."""
+        self._books.unwatch(key)
+        super().stop(key)
+

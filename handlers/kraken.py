@@ -288,6 +288,7 @@ class Reader:
                 whole=push.type == "snapshot",
                 time=None if item.timestamp is None else microseconds(item.timestamp) // _MS,
                 depth=self.levels,
+                certain=_CHECKED,
                 is_right=partial(_is_right, item.checksum),
             )
             if (instrument := self._instruments.get(item.symbol))

@@ -138,7 +138,7 @@ class DepthBooks:
             return None
         ladder = known.ladder
         age_ms = (now_ns - known.received_ns) // 1_000_000
-        return VenueDepth(source, ladder.time, age_ms, ladder.bids(), ladder.asks())
+        return VenueDepth(source, ladder.time, age_ms, ladder.levels, ladder.bids(), ladder.asks())
 
     def _is_behind(self, book: VenueDepth, prices: SourcePrices) -> bool:
         """Return whether the venue's quotes have moved away from a book that no longer changes."""

@@ -1,7 +1,7 @@
 """The ladders of an instrument at several venues, and the one that they form together. Pure.
 
-The first levels of the merged ladder are exact: whoever offers at one of the best prices of all venues has no
-better levels of its own than those, so that the price is among the first levels of that venue, too.
+The merged ladder is exact: it ends where the known levels of a venue end, since what that venue has beyond is
+unknown. So it may be shorter than a venue's, but never shows less at a price than there is.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ NONE_COUNTS = "no venue's book is known now"
 class VenueDepth(msgspec.Struct, frozen=True):
     """The first levels of one venue's book, best first, each price and size in the venue's own text.
 
-    `time` is the venue's own, in ms, None if it sends none; `age_ms` is how long ago its last change arrived.
+    At most `levels` of a side are known; if there are fewer, these are all that the venue has. `time` is the venue's own, in ms, None if it sends none; `age_ms` is how long ago its last change arrived.
     """
 
     source: str
     time: int | None
     age_ms: int
+    levels: int
     bids: Sequence[Level]
     asks: Sequence[Level]
 
@@ -58,8 +59,15 @@ class Depth(msgspec.Struct, frozen=True):
     left_out: list[LeftOut]
 
 
+class _Side(NamedTuple):
+    """One side of a venue's book, of which at most `known` levels are known."""
+
+    source: str
+    levels: Sequence[Level]
+    known: int
+
+
 class _Priced(NamedTuple):
-    price: Decimal
     size: Decimal
     level: Level
     source: str
@@ -69,8 +77,8 @@ def depth(symbol: str, venues: Sequence[VenueDepth], left_out: Sequence[LeftOut]
     """Merge the books of `venues`; one whose own bid is above its ask is left out."""
     counted = [each for each in venues if not _is_inverted(each)]
     others = [LeftOut(each.source, INVERTED) for each in venues if _is_inverted(each)]
-    bids = _merged([(each.source, each.bids) for each in counted], is_bid=True)
-    asks = _merged([(each.source, each.asks) for each in counted], is_bid=False)
+    bids = _merged([_Side(each.source, each.bids, each.levels) for each in counted], is_bid=True)
+    asks = _merged([_Side(each.source, each.asks, each.levels) for each in counted], is_bid=False)
     return Depth(
         symbol=symbol,
         stale=not counted,
@@ -95,19 +103,28 @@ def without_ages(value: Depth) -> Depth:
 
 def shortened(value: Depth, levels: int) -> Depth:
     """Return only the first levels of each side."""
-    venues = [replace(each, bids=each.bids[:levels], asks=each.asks[:levels]) for each in value.venues]
+    venues = [
+        replace(each, levels=min(levels, each.levels), bids=each.bids[:levels], asks=each.asks[:levels])
+        for each in value.venues
+    ]
     return replace(value, bids=value.bids[:levels], asks=value.asks[:levels], venues=venues)
 
 
-def _merged(sides: Sequence[tuple[str, Sequence[Level]]], *, is_bid: bool) -> list[MergedLevel]:
+def _merged(sides: Sequence[_Side], *, is_bid: bool) -> list[MergedLevel]:
     """Merge one side of several books; a price has the text of the first source that has it."""
     by_price: dict[Decimal, list[_Priced]] = {}
-    for source, levels in sides:
-        for level in levels[:LEVELS]:
+    ends: list[Decimal] = []
+    for side in sides:
+        price = Decimal(0)
+        for level in side.levels:
             price = Decimal(level[0])
-            by_price.setdefault(price, []).append(_Priced(price, Decimal(level[1]), level, source))
-    best = sorted(by_price, reverse=is_bid)[:LEVELS]
-    return [_level(by_price[price]) for price in best]
+            by_price.setdefault(price, []).append(_Priced(Decimal(level[1]), level, side.source))
+        if len(side.levels) >= side.known:
+            ends.append(price)
+    prices = sorted(by_price, reverse=is_bid)
+    if ends:
+        prices = [each for each in prices if (each >= max(ends) if is_bid else each <= min(ends))]
+    return [_level(by_price[price]) for price in prices[:LEVELS]]
 
 
 def _level(parts: Sequence[_Priced]) -> MergedLevel:

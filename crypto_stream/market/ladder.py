@@ -35,7 +35,8 @@ class DepthChange(msgspec.Struct, frozen=True, gc=False):
     `number` is the venue's number of the book after this change, `after` of the book before it; None if it
     has no numbers. `depth` is how many levels of a side the venue keeps by dropping the worst, without saying
     so; None if it removes each level itself. `is_right` checks bids and asks, best first, with the venue's
-    checksum. `time` is the venue's, in ms.
+    checksum; if nothing but that reveals a loss, `certain` is how many levels of a side it covers. `time` is
+    the venue's, in ms.
     """
 
     channel: ClassVar[str] = "depth"
@@ -48,6 +49,7 @@ class DepthChange(msgspec.Struct, frozen=True, gc=False):
     number: int | None = None
     after: int | None = None
     depth: int | None = None
+    certain: int = LEVELS
     is_right: IsRight | None = None
 
 
@@ -57,6 +59,7 @@ class Ladder:
     def __init__(self) -> None:
         self.known = False
         self.time: int | None = None
+        self.levels = LEVELS  # of a side that are certain
         self._number: int | None = None
         self._bids = _Side(is_bid=True)
         self._asks = _Side(is_bid=False)
@@ -70,11 +73,13 @@ class Ladder:
     def apply(self, change: DepthChange) -> bool:
         """Apply what the venue sent; return whether the ladder is known afterwards.
 
-        Changes are ignored while it is unknown. Raises HoleError, and forgets all levels, if it cannot be the
+        Changes are ignored while it is unknown, and so is a whole book older than the one known. Raises HoleError, and forgets all levels, if it cannot be the
         venue's book any more.
         """
         if not (self.known or change.whole):
             return False
+        if self.known and change.whole and self._is_older(change):
+            return True
         try:
             self._check_order(change)
             for side, levels in ((self._bids, change.bids), (self._asks, change.asks)):
@@ -84,15 +89,19 @@ class Ladder:
             self.lose()
             raise HoleError(str(error)) from None
         self.known, self.time, self._number = True, change.time, change.number
+        self.levels = min(LEVELS, change.certain)
         return True
 
-    def bids(self, count: int = LEVELS) -> list[Level]:
-        """Return the best bids, best first."""
-        return self._bids.best(count)
+    def bids(self) -> list[Level]:
+        """Return the first bids, at most `levels`, best first."""
+        return self._bids.best(self.levels)
 
-    def asks(self, count: int = LEVELS) -> list[Level]:
-        """Return the best asks, best first."""
-        return self._asks.best(count)
+    def asks(self) -> list[Level]:
+        """Return the first asks, at most `levels`, best first."""
+        return self._asks.best(self.levels)
+
+    def _is_older(self, change: DepthChange) -> bool:
+        return change.number is not None and self._number is not None and change.number < self._number
 
     def _check_order(self, change: DepthChange) -> None:
         if not change.whole and change.after is not None and change.after != self._number:
@@ -101,7 +110,7 @@ class Ladder:
     def _check_result(self, change: DepthChange) -> None:
         if self._bids.is_used_up() or self._asks.is_used_up():
             raise ValueError("the levels that were kept are used up")
-        if change.is_right and not change.is_right(self.bids(_CHECKABLE), self.asks(_CHECKABLE)):
+        if change.is_right and not change.is_right(self._bids.best(_CHECKABLE), self._asks.best(_CHECKABLE)):
             raise ValueError("the checksum is wrong")
 
 

@@ -31,6 +31,8 @@ const usual = 'ticker' in main.dataset ? { interval: '1s', type: 'line' } : { in
 const choice = readChoice(usual);
 /** @type {import('./chartpanel.js').ChartPanel | undefined} loaded after the first paint */
 let panel;
+/** @type {import('./ladder.js').Ladder | undefined} loaded after the first paint */
+let ladder;
 /** @type {Quote | undefined} as painted */
 let shown;
 /** @type {Quote | undefined} as recorded in the list of changes */
@@ -117,6 +119,7 @@ function paintAge() {
   const old = live.clock.age(live.quotes.get(symbol)?.received);
   write(node('age'), old === null ? 'no data yet' : `${age(old, true)} ago`);
   venueTable.paintAges();
+  ladder?.paintAges();
 }
 
 /** The title is all that is visible of a background tab, so it is updated there too, once a second. */
@@ -142,6 +145,7 @@ const repaint = painter(() => {
   paintFigures(quote);
   paintState();
   venueTable.paint(live.receiving);
+  ladder?.paint(live.receiving);
   changes.paint();
   shown = quote;
   paintAge();
@@ -172,6 +176,11 @@ const live = new Live(
       if (rows.symbol !== symbol) return;
       venues = rows;
       venueTable.update(rows);
+      repaint();
+    },
+    depth(depth) {
+      if (depth.symbol !== symbol) return;
+      ladder?.update(depth);
       repaint();
     },
     candles(candles) {
@@ -206,6 +215,13 @@ startChoice(node('chart'), choice, usual.type, () => {
 });
 // After the first paint: the chart library is larger than everything else.
 requestAnimationFrame(() => setTimeout(showChart));
+if (document.getElementById('ladder')) requestAnimationFrame(() => setTimeout(showLadder));
+
+/** Load the order book, which is watched while it can be seen. */
+async function showLadder() {
+  const { Ladder } = await import('./ladder.js');
+  ladder = new Ladder(digits, (seen) => live.resubscribe({ topics: seen ? ['depth'] : [] }));
+}
 
 /** Load the chart, then mark the trades of this browser's account in it, if it has one. */
 async function showChart() {

@@ -1,7 +1,7 @@
 """The topic `depth`: the books of the instruments that somebody looks at, by venue and merged.
 
-Books are taken from the venues only while they are watched, or were needed a moment ago, by an HTTP request or
-a paper order.
+Books are taken from the venues only while they are watched, or were needed a moment ago, by an HTTP request
+or a paper order.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class DepthBooks:
         self._until_ns[symbol] = max(until_ns, self._until_ns.get(symbol, 0))
 
     def _apply(self, now_ns: int) -> None:
-        """Request what is watched, then what is needed, of the sources that are connected for prices anyway."""
+        """Request what is watched, then what is needed, of sources that are connected for prices anyway."""
         self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
         self._kept = list(dict.fromkeys([*sorted(self._watched), *self._until_ns]))[:MOST]
         for name, each in self._feeds.items():
@@ -184,4 +184,3 @@ class DepthTopic(WholeTopic[Depth]):
         """Keep them no longer."""
         self._books.unwatch(key)
         super().stop(key)
-

@@ -22,18 +22,32 @@ class Known(NamedTuple):
 
 
 class _Book:
-    __slots__ = ("delays", "due_ns", "known_ns", "ladder", "number", "reason", "received_ns", "requested_ns")
+    __slots__ = (
+        "due_ns",
+        "known_ns",
+        "ladder",
+        "losses",
+        "number",
+        "reason",
+        "received_ns",
+        "requested_ns",
+        "requests",
+    )
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, ack_ns: int) -> None:
         self.ladder = Ladder()
         self.reason = AWAITED
-        self.delays = Backoff(_FIRST_NS, _LONGEST_NS)
+        self.requests = Backoff(ack_ns, _LONGEST_NS)
+        self.losses = Backoff(_FIRST_NS, _LONGEST_NS)
         self.due_ns = self.requested_ns = now_ns
         self.known_ns = self.received_ns = self.number = 0
 
 
 class Books:
-    """Keep a ladder for each wanted symbol; an unanswered request is not repeated before `ack_ns`."""
+    """Keep a ladder for each wanted symbol.
+
+    A request without an answer is repeated after `ack_ns`, then after twice as long each time.
+    """
 
     def __init__(self, ack_ns: int) -> None:
         self._ack_ns = ack_ns
@@ -49,7 +63,7 @@ class Books:
             del self._books[symbol]
         for symbol in symbols:
             if symbol not in self._books:
-                self._books[symbol] = _Book(now_ns)
+                self._books[symbol] = _Book(now_ns, self._ack_ns)
         return gone
 
     def due(self, now_ns: int) -> list[str]:
@@ -60,7 +74,7 @@ class Books:
         for symbol in due:
             book = self._books[symbol]
             book.requested_ns = now_ns
-            book.due_ns = now_ns + max(self._ack_ns, round(book.delays.next_delay()))
+            book.due_ns = now_ns + round(book.requests.next_delay())
         return due
 
     def take(self, change: DepthChange, received_ns: int) -> str | None:
@@ -77,6 +91,7 @@ class Books:
             return str(error)
         if not was_known:
             book.known_ns = received_ns
+            book.requests.reset()
         book.received_ns = received_ns
         book.number += 1
         return None
@@ -86,12 +101,12 @@ class Books:
         if (book := self._books.get(symbol)) is None:
             return
         if book.known_ns and now_ns - book.known_ns > _STEADY_NS:
-            book.delays.reset()
+            book.losses.reset()
         book.ladder.lose()
         book.number += 1
         book.known_ns = 0
         book.reason = reason
-        book.due_ns = max(now_ns, book.requested_ns + round(book.delays.next_delay()))
+        book.due_ns = max(now_ns, book.requested_ns + round(book.losses.next_delay()))
 
     def lose_all(self, reason: str, now_ns: int) -> None:
         """Forget all books."""
@@ -102,7 +117,7 @@ class Books:
         """Forget all books because their connection ended; a new one requests them at once."""
         for symbol in self._books:
             number = self._books[symbol].number + 1
-            book = self._books[symbol] = _Book(now_ns)
+            book = self._books[symbol] = _Book(now_ns, self._ack_ns)
             book.reason, book.number = reason, number
 
     def refuse(self, symbol: str, reason: str) -> None:

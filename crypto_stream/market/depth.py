@@ -23,7 +23,8 @@ NONE_COUNTS = "no venue's book is known now"
 class VenueDepth(msgspec.Struct, frozen=True):
     """The first levels of one venue's book, best first, each price and size in the venue's own text.
 
-    At most `levels` of a side are known; if there are fewer, these are all that the venue has. `time` is the venue's own, in ms, None if it sends none; `age_ms` is how long ago its last change arrived.
+    At most `levels` of a side are known; if there are fewer, these are all that the venue has. `time` is the
+    venue's own, in ms, None if it sends none; `age_ms` is how long ago its last change arrived.
     """
 
     source: str

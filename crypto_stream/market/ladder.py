@@ -73,8 +73,8 @@ class Ladder:
     def apply(self, change: DepthChange) -> bool:
         """Apply what the venue sent; return whether the ladder is known afterwards.
 
-        Changes are ignored while it is unknown, and so is a whole book older than the one known. Raises HoleError, and forgets all levels, if it cannot be the
-        venue's book any more.
+        Changes are ignored while it is unknown, and so is a whole book older than the one known. Raises
+        HoleError, and forgets all levels, if it cannot be the venue's book any more.
         """
         if not (self.known or change.whole):
             return False

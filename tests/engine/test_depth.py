@@ -104,8 +104,10 @@ async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind
         await with_all(engine, 1)
         await engine.request(Watch({"depth": [PAIR]}))
         reasons: set[str] = set()
+        number = 0
         while not reasons:
-            fake.lost_books = 5
+            if fake.books[PAIR].number > number + 100:  # a few frames may say nothing that a checksum covers
+                fake.lost_books, number = 5, fake.books[PAIR].number
             for update in engine.all(TopicUpdate):
                 value = msgspec.msgpack.decode(update.payload, type=Depth)
                 reasons |= {each.reason for each in value.left_out}

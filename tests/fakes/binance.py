@@ -108,7 +108,9 @@ class FakeBinance(FakeVenue):
 
     def book_frame(self, walk: Walk, sent: Sent) -> str:
         """Return the first 20 levels, whole each time; only the stream names the symbol."""
-        bids, asks = ([[_text(price), _text(size)] for price, size in side] for side in (sent.bids, sent.asks))
+        bids, asks = (
+            [[_text(price), _text(size)] for price, size in side] for side in (sent.bids, sent.asks)
+        )
         data = {"lastUpdateId": sent.number, "bids": bids, "asks": asks}
         frame = {"stream": f"{walk.symbol}@{self.book_channel}", "data": data}
         return json.dumps(frame, separators=(",", ":"))

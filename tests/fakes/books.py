@@ -60,10 +60,8 @@ class FakeBook:
         for is_bid, side in self._sides.items():
             self._move(side, is_bid=is_bid)
         after, self.number = self.number, self.number + self._random.randint(1, 3)
-        changed = [self._changed(before[is_bid], is_bid=is_bid) for is_bid in (True, False)]
-        return Sent(
-            False, self.number, after, *changed, self.best(is_bid=True), self.best(is_bid=False)
-        )
+        bids, asks = (self._changed(before[is_bid], is_bid=is_bid) for is_bid in (True, False))
+        return Sent(False, self.number, after, bids, asks, self.best(is_bid=True), self.best(is_bid=False))
 
     def _move(self, side: Side, *, is_bid: bool) -> None:
         tick = -self._walk.tick if is_bid else self._walk.tick

@@ -154,7 +154,9 @@ class FakeOKX(FakeVenue):
         client.streams.add((channel, symbol))
         if channel == self.book_channel:
             self.send_book(client, walk)
-        elif what is not None and what != "trade":  # the state so far comes at once, before the acknowledgement
+        elif (
+            what is not None and what != "trade"
+        ):  # the state so far comes at once, before the acknowledgement
             walk.sent_at = time.monotonic()
             for _, frame in self.frames(walk, what):
                 self.deliver(client, channel, symbol, frame)

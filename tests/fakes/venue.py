@@ -259,6 +259,8 @@ class FakeVenue:
         frame = self.book_frame(walk, self.book(walk).step())
         if self.lost_books:
             self.lost_books -= 1
+            for client in clients:
+                self.encode(frame, client)  # the venue has numbered it for each
             return
         for client in clients:
             self.deliver(client, channel, walk.symbol, frame)

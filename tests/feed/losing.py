@@ -93,13 +93,14 @@ class Receiver:
             return None
         ladder = known.ladder
         bids, asks = (
-            [(Decimal(price), Decimal(size)) for price, size in side] for side in (ladder.bids(), ladder.asks())
+            [(Decimal(price), Decimal(size)) for price, size in side]
+            for side in (ladder.bids(), ladder.asks())
         )
         return bids, asks, ladder.levels
 
 
 class Outcome(NamedTuple):
-    """How many frames were sent and spoiled, after how many the book was known, how often it was requested."""
+    """How many frames were sent, how many spoiled, after how many the book was known; how often requested."""
 
     frames: int
     spoiled: int

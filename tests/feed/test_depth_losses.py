@@ -37,7 +37,7 @@ def moments(name: str, frames: int) -> Iterator[Moment]:
 @pytest.mark.parametrize("name", VENUES)
 @pytest.mark.parametrize("kind", ["none", "drop", "cut", "repeat", "swap"])
 def test_a_spoiled_frame_never_makes_a_wrong_ladder(name: str, kind: str) -> None:
-    """It is the venue's at one moment, or unknown until the venue sends all of it; it is rebuilt each time."""
+    """It is the venue's at one moment, or unknown until the venue sends all of it, as it is asked to."""
     found = follow(moments(name, FRAMES), Line(kind, RATE, 1), Receiver(name, PAIR))
 
     assert found.frames == FRAMES
@@ -51,14 +51,14 @@ def test_a_spoiled_frame_never_makes_a_wrong_ladder(name: str, kind: str) -> Non
 
 @pytest.mark.parametrize("name", ["coinbase", "kraken", "okx"])
 def test_the_reference_notices_what_the_rules_are_for(name: str) -> None:
-    """Without the venue's numbers and checksums the same losses would make wrong ladders: the test can fail."""
+    """Without the venue's numbers and checksums such losses make wrong ladders: the test can fail."""
     receiver = Receiver(name, PAIR)
     take = receiver.books.take
 
     def blind(change: DepthChange, now_ns: int) -> str | None:
         return take(replace(change, after=None, is_right=None, certain=20), now_ns)
 
-    receiver.books.take = blind  # type: ignore[method-assign]
+    receiver.books.take = blind  # type: ignore[method-assign,assignment]
     receiver.books.lose = lambda *given: None  # type: ignore[method-assign]
     with pytest.raises(AssertionError, match="none that the venue had"):
         follow(moments(name, FRAMES), Line("drop", 0.05, 1), receiver)

@@ -24,7 +24,6 @@ from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.ladder import LEVELS
 from crypto_stream.wall_clock import wall_ms
 
-
 _LEVELS = "levels"
 
 

@@ -94,11 +94,17 @@ class DepthBooks:
         return depth.depth(symbol, venues, left_out)
 
     def at(self, source: str, symbol: str) -> VenueDepth | None:
-        """Return the book of one source, None while it is unknown, and keep it for half a minute."""
+        """Return the book of one source, and keep it for half a minute.
+
+        None while it is unknown, does not follow its quotes, or the source does not count.
+        """
         if source not in self._feeds:
             return None
         self._keep(symbol, _LEASE_NS)
-        return self._ladder(source, symbol, time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        live = self._activity.prices(symbol, now_ns).live
+        found = next((self._of(each, symbol, now_ns) for each in live if each.source == source), None)
+        return found if isinstance(found, VenueDepth) else None
 
     async def run(self) -> None:
         """Keep the wanted books until cancelled."""

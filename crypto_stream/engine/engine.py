@@ -115,6 +115,7 @@ class Engine:
         feed.loop.on_reconsidered = activity.reconsidered
         feed.loop.on_missing = self._on_missing_channels
         self.trading = make_orders(self.publisher.quotes, self.rules, self._send_orders)
+        self.trading.books = self.books
         self.orders = self.trading.commands
         self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)

@@ -23,6 +23,7 @@ from crypto_stream.orders.recovery import FaultRecovery
 from crypto_stream.orders.simulator import Decision, Offers, Simulator
 from crypto_stream.orders.transitions import changed, traded
 from crypto_stream.orders.validation import OrderSettings, check, too_many_sessions
+from crypto_stream.orders.walking import Books
 from crypto_stream.orders.writes import PendingReport
 from crypto_stream.storage.interface import LoadedOrders
 
@@ -64,11 +65,17 @@ class State:
         self._rank = 0
         self._wakes_s: float | None = None
         self._closed = False
+        self._books: Books | None = None
+        self._walking: set[str] = set()  # orders that are not stored yet
 
     @property
     def active(self) -> int:
         """The number of active orders, including those being written."""
         return self._open.active
+
+    def walk(self, books: Books | None) -> None:
+        """Let orders walk these books."""
+        self._books = self._simulator.books = books
 
     def load(self, found: LoadedOrders, ready: Callable[[], None]) -> None:
         """Load the stored orders in pieces, then start trading, and call `ready`."""
@@ -91,8 +98,11 @@ class State:
         """Match orders with quotes that changed."""
         self._decide(self._simulator.quoted(quotes))
 
-    def place(self, owner: Owner, ticket: Ticket, cause: object) -> None:
-        """Validate an order and pass it to the store; raise RefusedError if it is refused."""
+    def place(self, owner: Owner, ticket: Ticket, cause: object, *, walks: bool = False) -> None:
+        """Validate an order and pass it to the store; raise RefusedError if it is refused.
+
+        `walks`: it may trade with the levels behind the top of book. After a restart it no longer does.
+        """
         quote = self._quotes.get(ticket.symbol)
         if quote is None:
             raise RefusedError("unknown_instrument", f"instrument: {ticket.symbol!r} does not exist here")
@@ -110,20 +120,26 @@ class State:
             changed_ms=now_ms,
         )
         self._open.count(owner, +1)
+        if walks and self._books is not None:
+            self._walking.add(order.order_id)
+            self._books.need(ticket.symbol)
         self._put(PendingReport(self._report(ExecType.NEW, order), cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
         """Send an order that is now stored to the market."""
         owner = self.owner(order.owner, anonymous=False)
         active = self._add_active(owner, order)
+        active.walks = order.order_id in self._walking
+        self._walking.discard(order.order_id)
         self._simulator.send(active, self._due_s(order))
         self._wake()
         if owner.expires_s is not None and owner.expires_s <= self._clock.now_s():
             self._clock.soon(partial(self._safely, self._expire, owner, owner.expires_s))
 
-    def withdraw(self, name: str) -> None:
-        """Uncount an order of this owner that turned out to be a known one."""
-        owner = self.owners[name]
+    def withdraw(self, order: Order) -> None:
+        """Uncount an order that turned out to be a known one."""
+        self._walking.discard(order.order_id)
+        owner = self.owners[order.owner]
         self._open.count(owner, -1)
         self._forget_if_unused(owner)
 

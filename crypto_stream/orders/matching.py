@@ -76,12 +76,13 @@ class Offer:
     available. `taken` is what remains of levels that orders traded with behind the top.
     """
 
-    __slots__ = ("fresh", "key", "known", "price", "remaining", "source", "taken")
+    __slots__ = ("fresh", "key", "known", "price", "remaining", "source", "taken", "took")
 
     def __init__(self, known: Mapping[str, DisplayedSize] | None = None) -> None:
         self.known: dict[str, DisplayedSize] = dict(known or {})
         self.key: tuple[str | None, str | None, str | None] | None = None
         self.taken = Taken()
+        self.took = False
         self.fresh = False
         self.source = ""
         self.price = ZERO
@@ -96,7 +97,8 @@ class Offer:
         if key != self.key:
             if self.key is not None and source != self.source:
                 self.known[self.source] = DisplayedSize(*self.key[1:], self.remaining)
-            self._note_top()
+            if self.took:
+                self._note_top()
             self.fresh, self.key = False, None  # in case a number cannot be read
             self.source = source or ""
             self.price = ZERO if price is None else Decimal(price)
@@ -127,6 +129,7 @@ class Offer:
             else self.remaining
         )
         active.remaining = subtract(active.remaining, amount)
+        self.took = True
         if self.remaining is not None:
             self.remaining = subtract(self.remaining, amount)
         _, price, size = self.key or (None, None, None)
@@ -156,7 +159,8 @@ class Offer:
 
     def _note_top(self) -> None:
         """Remember what remains of the top, which may become a level behind a better one."""
-        if self.taken.active and self.key is not None and self.remaining is not None and self.key[2]:
+        self.took = False
+        if self.key is not None and self.remaining is not None and self.key[2]:
             self.taken.note(self.source, self.price, Decimal(self.key[2]), self.remaining)
 
 

@@ -36,7 +36,7 @@ class Level(NamedTuple):
 class Taken:
     """What remains of displayed sizes that orders traded with; a changed size is a new one.
 
-    It is empty until an order trades behind the top of book: without books nothing is remembered.
+    `active`: an order has traded behind the top of book.
     """
 
     def __init__(self) -> None:

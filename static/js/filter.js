@@ -5,25 +5,36 @@
  */
 
 import { getParam, setParams } from './urlstate.js';
-import { write } from './paint.js';
+import { mark, write } from './paint.js';
 import { fold, matches } from './search.js';
+
+/** @param {HTMLElement} group  {HTMLElement[]} */
+function contained(group) {
+  return [...group.querySelectorAll('[data-find]')].map((one) => /** @type {HTMLElement} */ (one));
+}
 
 export class Filter {
   #field = /** @type {HTMLInputElement} */ (document.getElementById('search'));
   #found = /** @type {HTMLElement} */ (document.getElementById('found'));
   #none = /** @type {HTMLElement} */ (document.getElementById('none'));
   #why = /** @type {HTMLElement} */ (document.getElementById('none-why'));
-  #chips = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#groups button')]);
+  #chips = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#groups button[data-group]')]);
   #group = getParam('group');
   #place;
+  #members;
+  #applied;
 
   /**
    * "/" moves the focus to the field, Enter opens the first match, Escape clears it.
    *
-   * @param {Element} place contains groups (`data-group`) of searchable elements (`data-find`)
+   * @param {HTMLElement} place contains groups (`data-group`) of searchable elements (`data-find`)
+   * @param {(group: HTMLElement) => HTMLElement[]} members lists those of a group, in the document or not
+   * @param {() => void} applied called after what matches has changed
    */
-  constructor(place) {
+  constructor(place, members = contained, applied = () => {}) {
     this.#place = place;
+    this.#members = members;
+    this.#applied = applied;
     if (!this.#chips.some((chip) => chip.dataset.group === this.#group)) this.#group = '';
     this.#field.addEventListener('input', () => this.apply());
     this.#field.addEventListener('keydown', (event) => this.#press(event));
@@ -42,11 +53,12 @@ export class Filter {
   /** Hide what does not match, and show the count. */
   apply() {
     const typed = fold(this.#field.value);
+    mark(this.#place, 'filtered', typed || this.#group ? '' : null);
     let visible = 0;
     let all = 0;
     for (const group of /** @type {NodeListOf<HTMLElement>} */ (this.#place.querySelectorAll('[data-group]'))) {
       const chosen = !this.#group || group.dataset.group === this.#group;
-      const members = /** @type {NodeListOf<HTMLElement>} */ (group.querySelectorAll('[data-find]'));
+      const members = this.#members(group);
       let here = 0;
       for (const one of members) {
         one.hidden = !chosen || !matches(one, typed);
@@ -63,6 +75,7 @@ export class Filter {
     this.#none.hidden = visible > 0 || all === 0;
     const unmarked = this.#group === 'favourites' && !typed;
     write(this.#why, unmarked ? 'No favourites yet. Click a star to add one.' : 'No matches.');
+    this.#applied();
   }
 
   /** @param {string} group empty: all */

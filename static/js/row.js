@@ -4,13 +4,16 @@
  * @module
  */
 
-import { compare, percent, subtract } from './decimal.js';
+import { compare, multiply, percent, subtract } from './decimal.js';
 import { Digits } from './numbers.js';
-import { dim, flash, mark, write, writeNumber } from './paint.js';
+import { dim, exact, flash, mark, write, writeNumber } from './paint.js';
 import { hourChange, path } from './sparks.js';
 import { age, ARROWS, direction, NOTHING, signed } from './format.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
+
+/** Large numbers in a narrow column; the tooltip has the exact one. */
+const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 });
 
 export class Row {
   /** Whether the row is visible; otherwise it neither flashes nor draws its sparkline. */
@@ -34,6 +37,8 @@ export class Row {
     this.index = index;
     this.symbol = element.dataset.symbol ?? '';
     this.home = /** @type {HTMLElement} */ (element.parentElement);
+    /** the group it is shown in */
+    this.group = this.home;
     this.star = cell('.star button');
     this.#digits = new Digits(element.dataset);
     this.#cells = {
@@ -46,6 +51,9 @@ export class Row {
       bid: cell('.bid'),
       ask: cell('.ask'),
       spread: cell('.spread'),
+      volume: cell('.volume'),
+      high: cell('.high_24h'),
+      low: cell('.low_24h'),
       source: cell('.source .badge'),
       old: cell('.age .old'),
       word: cell('.age .word'),
@@ -60,6 +68,11 @@ export class Row {
   /** The 24 h change in percent; null where unknown or, for a random walk, meaningless. */
   get #share() {
     return this.walks ? null : (this.quote?.change_24h ?? null);
+  }
+
+  /** The 24 h volume in the quote currency, at the last price: only so can instruments be compared. */
+  get #turnover() {
+    return this.walks ? null : multiply(this.quote?.volume_24h, this.quote?.price);
   }
 
   /** The 24 h change, in percent if possible, else absolute. */
@@ -92,7 +105,20 @@ export class Row {
       writeNumber(ask, quote?.ask, this.#digits.price);
       writeNumber(spread, subtract(quote?.ask, quote?.bid), this.#digits.price);
     }
+    if (quote?.volume_24h !== before?.volume_24h || quote?.high_24h !== before?.high_24h || quote?.low_24h !== before?.low_24h || all) {
+      this.#paintDay(quote);
+    }
     if (quote?.source !== before?.source || quote?.stale !== before?.stale || quietly) this.#paintSource(quote);
+  }
+
+  /** @param {Quote | undefined} quote */
+  #paintDay(quote) {
+    const { volume, high, low } = this.#cells;
+    const turnover = this.#turnover;
+    write(volume, turnover === null ? NOTHING : SHORT.format(Number(turnover)));
+    exact.set(volume, turnover ?? '');
+    writeNumber(high, quote?.high_24h, this.#digits.price);
+    writeNumber(low, quote?.low_24h, this.#digits.price);
   }
 
   /** @param {Quote | undefined} quote */
@@ -128,6 +154,15 @@ export class Row {
     if (this.seen) this.#cells.line.setAttribute('d', path(points, now));
   }
 
+  /**
+   * Compute the change over the last hour, to sort by it a row that is not drawn.
+   *
+   * @param {import('./sparks.js').Point[]} points
+   */
+  compute(points) {
+    this.hour = hourChange(points, this.walks);
+  }
+
   /** Show whether it is a favourite. @param {boolean} marked */
   paintStar(marked) {
     this.star.setAttribute('aria-pressed', String(marked));
@@ -149,6 +184,10 @@ export class Row {
         const spread = subtract(quote?.ask, quote?.bid);
         return this.walks ? spread : percent(spread, quote?.ask, 6);
       }
+      case 'volume':
+        return this.#turnover;
+      case 'move':
+        return this.#share?.replace('-', '') ?? null;
       case 'age':
         // A newer time is a smaller age.
         return quote?.received ? -quote.received : null;

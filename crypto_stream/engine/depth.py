@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from decimal import Decimal
 
@@ -37,7 +37,7 @@ class DepthBooks:
     """The books of all venues that give any, each requested while it is wanted."""
 
     def __init__(self, feed: Composition, activity: Activity) -> None:
-        """Connect to nothing before `run`."""
+        """Connect to nothing before `run`; `listeners` are called with a symbol whose books changed."""
         self._sources = feed.loop.sources
         self._activity = activity
         self._configs = feed.session_configs
@@ -50,6 +50,7 @@ class DepthBooks:
         self._kept: list[str] = []
         self._until_ns: dict[str, int] = {}  # symbol → when nobody will need it any more
         self._changed = asyncio.Event()
+        self.listeners: list[Callable[[str], None]] = []
 
     def watch(self, symbol: str) -> None:
         """Keep the books of an instrument until `unwatch`."""
@@ -158,13 +159,15 @@ class DepthBooks:
 
     def _on_change(self, symbol: str) -> None:
         self._changed.set()
+        for listener in self.listeners:
+            listener(symbol)
 
 
 class DepthTopic(WholeTopic[Depth]):
     """Watch the books of an instrument; they are kept only while somebody does."""
 
-    # A book is looked at by people who wait for it: as often as the fastest venues send theirs.
-    every_s = 0.1
+    # The first change after a pause is sent at once (`Topics.happened`), further ones this often.
+    every_s = 0.05
 
     def __init__(self, books: DepthBooks, symbols: Container[str]) -> None:
         super().__init__(

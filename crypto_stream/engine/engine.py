@@ -111,6 +111,7 @@ class Engine:
             served_topics(feed, history, indexes, activity, self.books, epoch=epoch, seq=seq),
             self._send_topic,
         )
+        self.books.listeners.append(partial(self.topics.happened, "depth"))
         feed.accepted += [self._on_accepted, activity.accepted]
         feed.loop.on_reconsidered = activity.reconsidered
         feed.loop.on_missing = self._on_missing_channels

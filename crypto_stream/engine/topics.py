@@ -65,6 +65,8 @@ class Topics:
         self._version = 0
         self._watched: dict[str, set[Key]] = {}
         self._refreshed_s: dict[str, float] = {}
+        self._sent_s: dict[Key, float] = {}
+        self._hurried: set[Key] = set()
 
     def get(self, topic: str, key: str) -> object:
         """Return the current state of a key, or an awaitable of it; RefusedError if it does not exist."""
@@ -89,6 +91,18 @@ class Topics:
         """Forget what this gateway watched."""
         self._refreshed_s.pop(gateway, None)
         self._stop_unwatched(self._watched.pop(gateway, set()))
+
+    def happened(self, topic: str, key: str) -> None:
+        """Send the changes of a key in this iteration of the event loop, unless some were just sent.
+
+        What is not sent now is sent by the next round.
+        """
+        changed = (topic, key)
+        if changed in self._hurried or not any(changed in keys for keys in self._watched.values()):
+            return
+        if self._clock() - self._sent_s.get(changed, 0.0) >= self._topics[topic].every_s:
+            self._hurried.add(changed)
+            asyncio.get_running_loop().call_soon(self._send_hurried, changed)
 
     async def run(self) -> None:
         """Send changes until cancelled."""
@@ -115,6 +129,11 @@ class Topics:
     def _has(self, topic: str, key: str) -> bool:
         return topic in self._topics and self._topics[topic].has(key)
 
+    def _send_hurried(self, key: Key) -> None:
+        self._hurried.discard(key)
+        self._sent_s[key] = self._clock()
+        self._send_changes_of(key)
+
     def _send_changes_of(self, key: Key) -> None:
         watchers = [gateway for gateway, keys in self._watched.items() if key in keys]
         if watchers and (changes := self._topics[key[0]].changes(key[1])) is not None:
@@ -136,3 +155,4 @@ class Topics:
         watched = set[Key]().union(*self._watched.values())
         for topic, key in set(before) - watched:
             self._topics[topic].stop(key)
+            self._sent_s.pop((topic, key), None)

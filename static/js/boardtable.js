@@ -91,13 +91,17 @@ class Board {
     );
   }
 
-  /** Paint changed rows that are visible or whose staleness changed; all others, ages, sparklines and order once a second. */
+  /**
+   * Paint changed rows that are visible or whose staleness changed; ages, sparklines and order once a second, and all other
+   * rows unless there are very many.
+   */
   #paint() {
     const quietly = this.#everything;
-    for (const symbol of quietly ? this.#rows.keys() : [...this.#changed]) {
+    for (const symbol of quietly ? this.#rows.keys() : this.#changed) {
       const row = /** @type {Row} */ (this.#rows.get(symbol));
       const quote = this.#live.quotes.get(symbol);
-      const due = row.seen || this.#second || quote?.stale !== row.quote?.stale;
+      row.newest = quote;
+      const due = row.seen || (this.#second && this.#few) || quote?.stale !== row.quote?.stale;
       if (!quietly && !due) continue;
       row.paint(quote, quietly);
       row.paintAge(this.#live.clock);
@@ -114,7 +118,7 @@ class Board {
     const byHour = this.#sorting.column === 'hour';
     for (const row of this.#rows.values()) {
       if (row.seen) row.paintAge(this.#live.clock);
-      const { symbol, quote } = row;
+      const { symbol, newest: quote } = row;
       // Only live prices extend the line: a stale price must not look like a quiet market.
       const live = quote?.price && !quote.stale && this.#live.receiving;
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
@@ -162,7 +166,8 @@ class Board {
         this.#second = true;
         this.#repaint();
       },
-      { rootMargin: '100px' },
+      // Of very many, all that are in the document are kept up to date.
+      { rootMargin: this.#few ? '100px' : '800px' },
     );
     for (const row of this.#rows.values()) watch.observe(row.element);
   }

@@ -22,6 +22,8 @@ export class Row {
   undrawn = true;
   /** @type {Quote | undefined} as shown */
   quote;
+  /** @type {Quote | undefined} what it is sorted by, shown or not */
+  newest;
   /** @type {string | null} the hour's change, as shown */
   hour = null;
   #cells;
@@ -62,22 +64,22 @@ export class Row {
 
   /** Whether the value is a random walk, which may be zero or negative, rather than a price. */
   get walks() {
-    return Boolean(this.quote?.synthetic && !this.quote.base);
+    return Boolean(this.newest?.synthetic && !this.newest.base);
   }
 
   /** The 24 h change in percent; null where unknown or, for a random walk, meaningless. */
   get #share() {
-    return this.walks ? null : (this.quote?.change_24h ?? null);
+    return this.walks ? null : (this.newest?.change_24h ?? null);
   }
 
   /** The 24 h volume in the quote currency, at the last price: only so can instruments be compared. */
   get #turnover() {
-    return this.walks ? null : multiply(this.quote?.volume_24h, this.quote?.price);
+    return this.walks ? null : multiply(this.newest?.volume_24h, this.newest?.price);
   }
 
   /** The 24 h change, in percent if possible, else absolute. */
   get #day() {
-    return this.#share ?? this.quote?.change_abs_24h ?? null;
+    return this.#share ?? this.newest?.change_abs_24h ?? null;
   }
 
   /**
@@ -89,7 +91,7 @@ export class Row {
   paint(quote, quietly) {
     const { price, arrow, change, bid, ask, spread } = this.#cells;
     const before = this.quote;
-    this.quote = quote;
+    this.quote = this.newest = quote;
     const digits = this.#digits.price;
     const all = this.#digits.prices(quote?.price, quote?.bid, quote?.ask) > digits || quietly;
     if (quote?.price !== before?.price || all) {
@@ -171,7 +173,7 @@ export class Row {
 
   /** The row's value in a column, as text or as a number; null where unknown. @param {string} column */
   value(column) {
-    const { quote } = this;
+    const quote = this.newest;
     switch (column) {
       case 'symbol':
         return this.symbol;

@@ -79,7 +79,7 @@ export class RowWindow {
    *
    * @param {HTMLElement} body
    * @param {Row[]} rows
-   * @param {number} index the number of the rows before them
+   * @param {number} index the number of their heading among all rows
    */
   #showPart(body, rows, index) {
     const { above, below } = this.#spacesOf(body);

@@ -71,7 +71,7 @@ def test_only_rows_near_the_window_are_in_the_document(board: Open) -> None:
     assert len(first) < 120
     assert len(last) < 120
     assert "c0000usdt" not in last
-    assert page.evaluate("document.querySelector('.board').ariaRowCount") == str(COUNT - 100 + 5)
+    assert page.evaluate("document.querySelector('.board').ariaRowCount") == str(COUNT - 100 + 4)
     index = page.locator("tr[data-symbol=c0999usdt]").get_attribute("aria-rowindex")
     assert index == str(1_000 + 3)
 

@@ -29,6 +29,8 @@ _TICK_S = 0.1
 # How long a book is kept for those who do not watch it, and after the last one who did.
 _LEASE_NS = 30_000_000_000
 _LINGER_NS = 5_000_000_000
+# What else decides which books count is looked at this often; their own changes at once.
+_OTHERS_NS = 250_000_000
 # How long a request waits for books that were not kept before.
 _WAIT_S = 3.0
 
@@ -48,6 +50,7 @@ class DepthBooks:
         }
         self._watched: set[str] = set()
         self._kept: list[str] = []
+        self._others: dict[str, tuple[int, int]] = {}  # symbol → when it was looked at, its number then
         self._until_ns: dict[str, int] = {}  # symbol → when nobody will need it any more
         self._changed = asyncio.Event()
         self.listeners: list[Callable[[str], None]] = []
@@ -60,6 +63,7 @@ class DepthBooks:
     def unwatch(self, symbol: str) -> None:
         """Keep them for a few seconds more: pages are reloaded."""
         self._watched.discard(symbol)
+        self._others.pop(symbol, None)
         self._keep(symbol, _LINGER_NS)
 
     def need(self, symbol: str) -> None:
@@ -78,7 +82,12 @@ class DepthBooks:
 
     def number(self, symbol: str) -> int:
         """Return a number that grows whenever the depth of an instrument may have changed."""
-        return self._activity.number(symbol) + sum(each.number(symbol) for each in self._feeds.values())
+        now_ns = time.monotonic_ns()
+        at_ns, others = self._others.get(symbol, (0, 0))
+        if now_ns - at_ns > _OTHERS_NS:
+            others = self._activity.number(symbol)
+            self._others[symbol] = (now_ns, others)
+        return others + sum(each.number(symbol) for each in self._feeds.values())
 
     def current(self, symbol: str) -> Depth:
         """Return the books of an instrument at the sources that are live for it."""

@@ -125,7 +125,7 @@ export class Ladder {
       writeNumber(size, level?.size, this.#digits.sizes(level?.size));
       writeNumber(total, level ? sum : null, this.#digits.size);
       write(who, level?.who ?? '');
-      mark(row, 'sum', level && sum);
+      mark(row, 'sum', level ? sum : null);
     }
     return compare(sum, most) === -1 ? most : sum;
   }

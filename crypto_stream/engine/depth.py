@@ -26,6 +26,8 @@ MOST = 200
 TOO_MANY = f"the books of {MOST} instruments are kept already"
 BEHIND = "its book does not follow its quotes"
 _TICK_S = 0.1
+# A source that cannot be reached for prices is not tried for books: both share its budget of attempts.
+_DELIVERING = ("connected", "live", "stale")
 # How long a book is kept for those who do not watch it, and after the last one who did.
 _LEASE_NS = 30_000_000_000
 _LINGER_NS = 5_000_000_000
@@ -130,11 +132,11 @@ class DepthBooks:
         self._until_ns[symbol] = max(until_ns, self._until_ns.get(symbol, 0))
 
     def _apply(self, now_ns: int) -> None:
-        """Request what is watched, then what is needed, of sources that are connected for prices anyway."""
+        """Request what is watched, then what is needed, of sources that deliver prices now."""
         self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
         self._kept = list(dict.fromkeys([*sorted(self._watched), *self._until_ns]))[:MOST]
         for name, each in self._feeds.items():
-            each.want([] if self._sources[name].state == "off" else self._kept, now_ns)
+            each.want(self._kept if self._sources[name].state in _DELIVERING else [], now_ns)
 
     def _of(self, prices: SourcePrices, symbol: str, now_ns: int) -> VenueDepth | str:
         """Return the book of one source, or why there is none."""

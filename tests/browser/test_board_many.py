@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.page import _symbols
 from benchmarks.servers import Feeder, feeder, gateway
+from tests.benchmarks.test_commands import ran
 from tests.browser.chromium import CHATTER, Visitor
 from tests.waiting import SCALE
 
@@ -148,6 +149,14 @@ def test_movers_first_and_back(board: Open) -> None:
     movers.click()
 
     expect(movers).to_have_attribute("aria-pressed", "false")
+
+
+def test_it_is_measured_in_quick_form(tmp_path: Path) -> None:
+    """No figure is judged, only that each is measured."""
+    _, result = ran(tmp_path, "benchmarks.page", "--instruments", "1200")
+
+    assert result["instruments"] == 1_200
+    assert all(look["frames_per_s"] > 0 and look["heap_mb"] > 0 for look in result["looks"])
 
 
 def test_it_fits_a_phone(board: Open) -> None:

@@ -10,8 +10,8 @@ from crypto_stream.market.depth import VenueDepth
 from crypto_stream.market.exact import subtract
 from crypto_stream.market.orders import Side
 
-# Levels that are remembered: those of the books of several sources.
-_MOST = 1_000
+# Levels of a side that are remembered: those of the books of several sources.
+_MOST = 200
 
 
 class Books(Protocol):

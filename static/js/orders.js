@@ -225,6 +225,7 @@ function follow() {
 let book;
 
 async function loadLadder() {
+  if (!ticket.symbol) return;
   const { Ladder } = await import('./ladder.js');
   book = new Live(
     { symbols: [ticket.symbol], interval_ms: 250, delta: true, candles: null, topics: [] },

@@ -29,8 +29,10 @@ class Listing:
     """What a venue's list says about the instruments that a source carries.
 
     `unlisted` maps symbols without a market to the reason; `halted` is its part that the venue lists, but
-    does not trade now. `rules` are those for orders: a new object whenever one has changed. The functions in
-    `relisted` are called with symbols that have a market again, or whose id has become known.
+    does not trade now. `rules` are those for orders: a new object whenever one has changed. `markets` is the
+    newest complete list by base and quote, in our names; None while there is none. The functions in
+    `relisted` are called with symbols that have a market again, or whose id has become known, those in
+    `fetched` after each new list.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Listing:
         self._names = names
         self._every_s = every_s
         self._retry_s = retry_s
-        self._carried = names.symbols
+        self._listed: Sequence[Listed] = ()
+        self.markets: Mapping[tuple[str, str], Listed] | None = None
         self.relisted: list[Callable[[list[str]], None]] = []
+        self.fetched: list[Callable[[], None]] = []
 
     async def run(self) -> None:
         """Fetch the list regularly until cancelled.
@@ -69,6 +73,8 @@ class Listing:
             try:
                 async with rest_client(rest.url) as http:
                     self._learn(await rest.instruments(http))
+                for listener in self.fetched:
+                    listener()
                 if self.unlisted:
                     pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
@@ -87,8 +93,25 @@ class Listing:
         """The pause after a failure, short while nothing can be subscribed because no id is known."""
         return min(self._retry_s, _UNNAMED_RETRY_S) if self._names.unnamed else self._retry_s
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the venue has a list, although there may be none yet."""
+        return self._source.rest is not None and self._source.rest.instruments is not None
+
+    def added(self) -> None:
+        """Apply the newest list to the instruments that `names` knows since then."""
+        if self.markets is not None:
+            self._learn(self._listed)
+
+    def removed(self, symbol: str) -> None:
+        """Forget an instrument, which `names` does not know any more."""
+        self.unlisted.pop(symbol, None)
+        self.halted.pop(symbol, None)
+        self.rules = {name: rules for name, rules in self.rules.items() if name != symbol}
+
     def _learn(self, listed: Sequence[Listed]) -> None:
         """Learn the ids in a list, and apply it."""
+        self._listed, self.markets = listed, self._names.markets(listed)
         unnamed = self._names.unnamed
         found = self._names.learn(listed)
         self.update(found, unnamed - self._names.unnamed)
@@ -98,15 +121,13 @@ class Listing:
 
         The ids of the `named` ones have just become known.
         """
-        missing = set(self.unlisted)
-        for symbol in self._carried:
+        missing, carried = set(self.unlisted), self._names.symbols
+        for symbol in carried:
             self._record(symbol, _why(listed, symbol, self.halted.get(symbol, "")))
         if back := sorted((missing - self.unlisted.keys()) | named):
             self._notify(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
-        rules = {
-            symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
-        }
+        rules = {symbol: self._rules(symbol, listed[symbol].rules) for symbol in carried & listed.keys()}
         if rules != self.rules:
             self.rules = rules
 
@@ -120,7 +141,7 @@ class Listing:
 
     def set_status(self, symbol: str, word: str) -> None:
         """Apply the status of one instrument from a frame: the venue's word, or "" if it trades again."""
-        if symbol not in self._carried:
+        if not self._names.carries(symbol):
             return
         was_unlisted = symbol in self.unlisted
         self._record(symbol, word)

@@ -60,14 +60,13 @@ class FeedSession:
         # Symbols whose data was already passed to the subscriptions since they last changed.
         self._settled: set[str] = set()
         self.started_ns = time.monotonic_ns()
-        self._instruments = [*config.carried, *config.watched]
-        self._known = {each.symbol: each for each in self._instruments}
+        self._known = {**config.carried, **config.watched}
         subscribed = SubscriptionConfig(
             source=config.source.name,
             instruments=self._known,
             names=config.names,
             request_bytes=config.source.limits.request_bytes,
-            watched=frozenset(each.symbol for each in config.watched),
+            watched=config.watched.keys(),
         )
         self._subscriptions = Subscriptions(subscribed, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
@@ -101,8 +100,7 @@ class FeedSession:
     @property
     def refused(self) -> Mapping[str, str]:
         """The configured symbols for which the venue sends nothing, and why."""
-        refused = self._subscriptions.refused
-        watched = {each.symbol for each in self.config.watched}
+        refused, watched = self._subscriptions.refused, self.config.watched
         return {symbol: why for symbol, why in refused.items() if symbol not in watched}
 
     def retry_times(self) -> Mapping[str, int]:
@@ -117,7 +115,7 @@ class FeedSession:
     @property
     def instruments(self) -> Sequence[Instrument]:
         """The instruments of the session."""
-        return self._instruments
+        return list(self._known.values())
 
     @property
     def connect_s(self) -> float:
@@ -153,6 +151,21 @@ class FeedSession:
     def resubscribe(self, symbols: Sequence[str]) -> None:
         """Resubscribe to `symbols`."""
         self._subscriptions.resubscribe(symbols)
+
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Subscribe to more instruments; one that was only watched is subscribed already."""
+        new = [each.symbol for each in instruments if each.symbol not in self._known]
+        self._known.update((each.symbol, each) for each in instruments)
+        self._settled.clear()
+        self._subscriptions.add(new)
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe from instruments; what still arrives of them is dropped."""
+        self._subscriptions.remove([symbol for symbol in symbols if symbol in self._known])
+        for symbol in symbols:
+            self._known.pop(symbol, None)
+            self._delivered.discard(symbol)
+            self._settled.discard(symbol)
 
     def move(self, reason: str) -> None:
         """Request that another connection replaces this one."""
@@ -271,8 +284,8 @@ class FeedSession:
 
     def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
         if self.config.on_status:
-            for instrument in self.config.carried:
-                self.config.on_status(instrument.symbol, event.word[:_LONGEST_WORD])
+            for symbol in self.config.carried:
+                self.config.on_status(symbol, event.word[:_LONGEST_WORD])
 
     _HANDLERS: Mapping[type, Callable[..., None]] = {
         Acked: _on_acked,

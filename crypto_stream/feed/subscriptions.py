@@ -32,6 +32,8 @@ _Make = Callable[[Sequence[Wanted]], list[Request]]
 class SubscriptionConfig(NamedTuple):
     """What a session subscribes to at its `source`: `instruments`, by the venue's ids in `names`.
 
+    The instruments may change; `Subscriptions.add` and `remove` must be called for each that does.
+
     A request has at most `request_bytes`. Refusals of `watched` symbols are not reported, because no user
     requested them.
     """
@@ -40,7 +42,7 @@ class SubscriptionConfig(NamedTuple):
     instruments: Mapping[str, Instrument]
     names: Names
     request_bytes: int
-    watched: frozenset[str] = frozenset()
+    watched: Set[str] = frozenset()
 
 
 class Subscriptions:
@@ -75,6 +77,19 @@ class Subscriptions:
         self._connection, self._reader = connection, reader
         self._subscribe(self._wanted(self._config.instruments))
 
+    def add(self, symbols: Sequence[str]) -> None:
+        """Subscribe to instruments that were just added; all that there are when a connection begins."""
+        if self._connection and (wanted := self._wanted(symbols)):
+            self._subscribe(wanted)
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe from instruments that will be removed, unless refused, and forget them."""
+        self._unsubscribe(self._wanted(symbols), set(self.refused))
+        for symbol in symbols:
+            self.refused.pop(symbol, None)
+            self._acks.seen(symbol)
+            self._resubscriptions.received(symbol)
+
     def resubscribe(self, symbols: Iterable[str]) -> None:
         """Unsubscribe from `symbols`, unless refused, and subscribe again."""
         refused = set(self.refused)  # an instrument whose id has just become known is no longer in it
@@ -100,7 +115,7 @@ class Subscriptions:
         now_ns = time.monotonic_ns()
         self._acks.sent(request, now_ns)
         if request.keys:
-            self._resubscriptions.requested(_symbols(request.wanted), now_ns)
+            self._resubscriptions.requested(_symbols(self._still_wanted(request.wanted)), now_ns)
 
     def retry_times(self) -> Mapping[str, int]:
         """Return when each refused symbol is requested again, on the monotonic clock in ns."""
@@ -128,7 +143,7 @@ class Subscriptions:
         named = event.instrument.symbol if event.instrument else ""
         is_named = named in self._config.instruments
         # Whatever else the request wanted is requested again below, unless the refusal names the culprit.
-        wanted = self._acks.refused(event.key, entirely=not is_named)
+        wanted = tuple(self._still_wanted(self._acks.refused(event.key, entirely=not is_named)))
         symbols = (named,) if is_named else _symbols(wanted)
         temporary = event.temporary or _TEMPORARY.search(event.reason) is not None
         if temporary:
@@ -143,7 +158,7 @@ class Subscriptions:
 
     def retry_overdue(self, now_ns: int) -> None:
         """Request again what was not acknowledged in time or brought no data; finally abandon it."""
-        again, abandoned = self._acks.overdue(now_ns)
+        again, abandoned = map(self._still_wanted, self._acks.overdue(now_ns))
         if again:
             self._subscribe(again)
         for symbol in _symbols(abandoned):
@@ -172,18 +187,26 @@ class Subscriptions:
             wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
         return wanted
 
+    def _still_wanted(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Leave out instruments that were removed after they were requested."""
+        return [each for each in wanted if each.instrument.symbol in self._config.instruments]
+
     def _resubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
         if self._connection and wanted:
-            # Refused instruments have no subscription to end, and trying might be refused too.
-            subscribed = [
-                each
-                for each in wanted
-                if (symbol := each.instrument.symbol) not in refused
-                and not self._resubscriptions.is_refused_for_now(symbol)
-            ]
-            if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
-                self._queue(unsubscribe, subscribed)
+            self._unsubscribe(wanted, refused)
             self._subscribe(wanted)
+
+    def _unsubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
+        """Unsubscribe, except from refused instruments: they have no subscription, and it might be refused."""
+        subscribed = [
+            each
+            for each in wanted
+            if (symbol := each.instrument.symbol) not in refused
+            and not self._resubscriptions.is_refused_for_now(symbol)
+        ]
+        unsubscribe = getattr(self._reader, "unsubscribe", None)
+        if self._connection and subscribed and unsubscribe:
+            self._queue(unsubscribe, subscribed)
 
     def _subscribe(self, wanted: Sequence[Wanted]) -> None:
         assert self._reader is not None

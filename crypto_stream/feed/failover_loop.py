@@ -10,7 +10,7 @@ from typing import Protocol
 
 from crypto_stream.feed.failover import Change, Decision, Failover
 from crypto_stream.feed.missing_channels import DESCRIPTIONS, MissingChannel
-from crypto_stream.feed.split import ManagedSource
+from crypto_stream.feed.split import SplitSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.channels import Channel
 from crypto_stream.market.instruments import few
@@ -45,7 +45,7 @@ class FailoverLoop:
     """
 
     def __init__(
-        self, sources: Mapping[str, ManagedSource], failover: Failover, standby: Standby, pin: str | None
+        self, sources: Mapping[str, SplitSource], failover: Failover, standby: Standby, pin: str | None
     ) -> None:
         self.sources = sources
         self.failover = failover
@@ -70,6 +70,13 @@ class FailoverLoop:
     def add(self, symbol: str, chain: Sequence[str]) -> None:
         """Add an instrument, served by the sources of its chain."""
         self.failover.add(symbol, chain)
+        self.standby.add(tuple(chain))
+        self._wake.set()
+
+    def extend(self, symbol: str, chain: Sequence[str]) -> None:
+        """Add sources to the chain of an instrument."""
+        self.standby.remove(self.failover.chains[symbol])
+        self.failover.extend(symbol, chain)
         self.standby.add(tuple(chain))
         self._wake.set()
 

@@ -126,6 +126,11 @@ class ReconnectingSource:
             self._config.watched.pop(each.symbol, None)
         self._sessions.add(instruments)
 
+    def watch(self, instrument: Instrument) -> None:
+        """Subscribe to an instrument that is not carried, as a sign of life."""
+        self._config.watched[instrument.symbol] = instrument
+        self._sessions.add([instrument])
+
     def remove(self, symbols: Sequence[str]) -> None:
         """Carry, or watch, these instruments no longer."""
         for symbol in symbols:

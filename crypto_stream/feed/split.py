@@ -81,6 +81,11 @@ class SplitSource:
                 self._tasks.create_task(connection.run())
         return instruments
 
+    def watch(self, instrument: Instrument) -> None:
+        """Subscribe to an instrument that is not carried, as a sign of life of each connection."""
+        for connection in self._used:
+            connection.watch(instrument)
+
     def remove(self, symbols: Sequence[str]) -> None:
         """Carry these instruments no longer."""
         for symbol in symbols:

@@ -42,6 +42,10 @@ class Indexes:
             found = replace(found, price=last.price, time=last.time)
         return found
 
+    def forget(self, symbol: str) -> None:
+        """Forget the last value of an instrument that was removed."""
+        self._last.pop(symbol, None)
+
     def _ticks(self, symbol: str) -> list[str]:
         known = (source.listing.rules.get(symbol) for source in self._sources.values())
         return [rules.tick for rules in known if rules is not None and rules.tick is not None]

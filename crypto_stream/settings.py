@@ -41,8 +41,8 @@ class Settings(BaseModel):
         description="Sources in order of preference, comma-separated; replay:VENUE:FILE plays a recording.",
     )
     pairs: Words = Field(
-        ("btcusdt", "ethusdt", "xrpusdt"),
-        description="Real pairs, comma-separated; write BTC-USDT to show where the base ends.",
+        ("top:20",),
+        description="Real pairs, comma-separated: BTC-USDT, *-usdt, top:20; see below.",
     )
     server: Literal["eventlet", "gevent"] = Field(
         "eventlet", description="Green-thread server of the gateway."

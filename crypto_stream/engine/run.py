@@ -21,6 +21,7 @@ from crypto_stream.engine.engine import Engine
 from crypto_stream.engine.history import open_history, previous_anchor, stores_of
 from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.persisted_state import PersistedState, locked
+from crypto_stream.engine.selection import Selection
 from crypto_stream.engine.timekeeping import MachineClocks, check_clocks, live_venues
 from crypto_stream.errors import RecordingError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
@@ -43,12 +44,20 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], st
     sources = load_sources(settings)
     clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(stores))
     state = PersistedState(stores.state(), clock.now_ms())
+    selection = Selection(settings, sources, state.pairs, state.set_pairs)
     feed = Composition(
-        settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
+        settings,
+        sources,
+        pin=state.pin,
+        bans=state.bans,
+        remember_ban=state.set_ban,
+        clock=clock,
+        pairs=selection.initial(),
     )
     history = open_history(settings, feed.series, clock, stores)
     feed.restore_bars(history.last_bars)
     engine = Engine(feed, state, history, partial(make_orders, settings, stores))
+    engine.change_instruments = selection.change
     async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
         engine.port = port
         log.info(
@@ -70,7 +79,8 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], st
             engine.index_bars.run(),
             history.run(),
             run_orders(engine.trading),
-            backfill(history, feed.sources, feed.carried, feed.names),
+            backfill(history, feed.sources, feed.carried, feed.names, engine.roster.grown),
+            selection.run(feed, engine.roster),
             state.run(),
             stores.run(),
         )

@@ -81,11 +81,12 @@ class Session(Protocol):
 
 
 class Rest(NamedTuple):
-    """A venue's REST interface at `url`: its list of instruments, and older bars."""
+    """A venue's REST interface at `url`: its list of instruments, older bars, and 24 h volumes."""
 
     url: str
     instruments: Callable[[httpx.AsyncClient], Awaitable[list[Listed]]] | None = None
     candles: Callable[[httpx.AsyncClient, str, str], Awaitable[list[Bar]]] | None = None
+    volumes: Callable[[httpx.AsyncClient], Awaitable[Mapping[str, str]]] | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

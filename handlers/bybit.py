@@ -134,7 +134,7 @@ class _Price(Struct, gc=False):
 
 class _Day(Struct):
     symbol: str
-    turnover24h: str  # noqa: N815 - the venue's name
+    turnover24h: str
 
 
 class _Item(_WithoutRules):

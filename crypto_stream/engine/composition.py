@@ -35,10 +35,10 @@ from crypto_stream.feed.standby import Standby
 from crypto_stream.feed.validator import EventValidator
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
+from crypto_stream.market.choices import Chosen
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.index import IndexRule, series_name
-from crypto_stream.market.choices import Chosen
 from crypto_stream.market.instruments import Instrument, Instruments, is_synthetic, pair
 from crypto_stream.settings import Settings
 
@@ -72,7 +72,9 @@ class Composition:
         self.accepted: list[Callable[[str, Update | Trade], None]] = []
         self._allocate(pairs, sources, only_pairs=settings.explicit_pairs)
         covered = {each.symbol for carried in self.carried.values() for each in carried}
-        kept = [each.instrument for each in pairs if each.sources is None or each.instrument.symbol in covered]
+        kept = [
+            each.instrument for each in pairs if each.sources is None or each.instrument.symbol in covered
+        ]
         self.instruments = Instruments(kept)
         chains = self._build_chains(kept, sources)
         limits = FailoverTimes(
@@ -245,13 +247,9 @@ class Composition:
             return {}
         return {busy.symbol: busy}
 
-    def _session_config(
-        self, settings: Settings, source: Source, recorder: Recorder | None
-    ) -> SessionConfig:
+    def _session_config(self, settings: Settings, source: Source, recorder: Recorder | None) -> SessionConfig:
         watched = self._watched(source).values()
-        named = Names(
-            source.name, source.venue_id, [*self.carried[source.name], *watched], source.names
-        )
+        named = Names(source.name, source.venue_id, [*self.carried[source.name], *watched], source.names)
         self.names[source.name] = named
         return SessionConfig(
             source=source,

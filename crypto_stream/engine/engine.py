@@ -119,9 +119,7 @@ class Engine:
         self.orders = self.trading.commands
         self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
-        parts = Parts(
-            history, self.publisher, activity, indexes, self.index_bars, self.topics, self.trading
-        )
+        parts = Parts(history, self.publisher, activity, indexes, self.index_bars, self.topics, self.trading)
         self.roster = Roster(feed, parts, self._publish)
 
     def snapshot(self) -> Snapshot:

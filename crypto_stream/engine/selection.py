@@ -167,7 +167,9 @@ class Selection:
         if isinstance(choice, Pattern):
             found = [pair for pair in listed if choice.matches(pair)]
         elif (volumes := await self._volumes(feed)) is None:
-            raise RefusedError("no_list", "no venue tells the volumes of its pairs now; try again, or name them")
+            raise RefusedError(
+                "no_list", "no venue tells the volumes of its pairs now; try again, or name them"
+            )
         else:
             found = choice.of(volumes)
         if not found:
@@ -203,7 +205,9 @@ class Selection:
         own = {source.name for source in feed.sources if not carries_pairs(source)}
         if fixed := own.intersection(feed.failover.chains[found.symbol]):
             name = min(fixed)
-            raise RefusedError("bad_parameter", f"{found.symbol} belongs to the source {name}: leave that out")
+            raise RefusedError(
+                "bad_parameter", f"{found.symbol} belongs to the source {name}: leave that out"
+            )
         return found.symbol
 
     def _listed(self, feed: Composition) -> dict[Pair, list[str]]:
@@ -247,8 +251,6 @@ class Selection:
                 log.exception("error in a handler", extra={"source": source.name})
                 continue
             return {
-                pair: told[each.id]
-                for pair, each in markets.items()
-                if each.id in told and not each.state
+                pair: told[each.id] for pair, each in markets.items() if each.id in told and not each.state
             }
         return None

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence, Set
 
 from crypto_stream.feed.handler import Instrument
-
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 

@@ -44,23 +44,23 @@ class Pattern(NamedTuple):
 
 
 class Largest(NamedTuple):
-    """The `count` pairs in one quote currency with most volume in 24 hours."""
+    """The `most` pairs in one quote currency that have the highest volume of 24 hours."""
 
-    count: int
+    most: int
     quote: str
 
     def of(self, volumes: Mapping[Pair, str]) -> list[Pair]:
         """Return the largest pairs, by their volume in the quote currency, largest first."""
         known = {found: _number(text) for found, text in volumes.items() if found[1] == self.quote}
         traded = sorted((found for found, volume in known.items() if volume), key=lambda each: -known[each])
-        return traded[: self.count]
+        return traded[: self.most]
 
 
 Choice = Named | Pattern | Largest
 
 
 def parse_choice(text: str) -> Choice:
-    """Parse `btcusdt`, `BTC-USDT`, `*-usdt`, `btc*`, `top:50` or `top:50-eur`; ValueError says what is wrong."""
+    """Parse `btcusdt`, `BTC-USDT`, `*-usdt`, `btc*`, `top:50` or `top:50-eur`; raise ValueError if invalid."""
     word = text.strip()
     if word.casefold().startswith("top:"):
         found = _LARGEST.fullmatch(word)

@@ -24,7 +24,6 @@ from crypto_stream.gateway.web.responses import NEVER, body_response, json_respo
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.wall_clock import wall_ms
 
-
 # Those that addresses of this blueprint take, by endpoint; the others take none.
 _PARAMETERS: Mapping[str, Collection[str]] = {"api.courses": ("format", "symbols")}
 _FORMATS = ("json", "csv")

@@ -152,7 +152,12 @@ _PATHS: dict[str, Any] = {
     },
     "/courses/{symbol}": get(
         "One quote.",
-        {"200": json_answer("The quote.", _QUOTE, headers=_POSITION), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        {
+            "200": json_answer("The quote.", _QUOTE, headers=_POSITION),
+            **_UNCHANGED,
+            **_UNKNOWN,
+            **_UNREACHABLE,
+        },
         parameters=[_SYMBOL],
     ),
     "/venues/{symbol}": get(
@@ -251,7 +256,9 @@ _PATHS: dict[str, Any] = {
         {"200": json_answer("Ready.", _STATUS), "503": problem("Not ready; `reasons` says why.")},
     ),
     "/metrics": get("Prometheus metrics.", {"200": {"description": "Text.", "content": _TEXT}}),
-    "/openapi.json": get("This description.", {"200": json_answer("OpenAPI.", {"type": "object"}), **_UNCHANGED}),
+    "/openapi.json": get(
+        "This description.", {"200": json_answer("OpenAPI.", {"type": "object"}), **_UNCHANGED}
+    ),
     "/status": get(
         "The status page: sources, switches between them, viewers and versions.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},

@@ -88,7 +88,7 @@ class Topics:
         """Stop watching the keys of instruments that were removed."""
         gone = {key for keys in self._watched.values() for key in keys if not self._has(*key)}
         for keys in self._watched.values():
-            keys -= gone
+            keys.difference_update(gone)
         for topic, key in gone:
             self._topics[topic].stop(key)
 

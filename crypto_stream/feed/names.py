@@ -97,7 +97,7 @@ class Names:
             self._name(instrument, named)
 
     def remove(self, symbol: str) -> None:
-        """Remove an instrument, but not from `by_id`: until the venue stops, its frames must remain readable."""
+        """Remove an instrument, but not from `by_id`: its frames must remain readable until they end."""
         instrument = self._instruments.pop(symbol)
         self._by_pair.pop((instrument.base, instrument.quote), None)
         self._ids.pop(symbol, None)

@@ -11,7 +11,7 @@ from crypto_stream.feed.session_config import SessionConfig
 
 
 class Sessions:
-    """Begin, replace and end the sessions of a source, which `carries` these symbols (a view that changes)."""
+    """Begin, replace and end the sessions of a source, which `carries` these symbols (a live view)."""
 
     def __init__(self, config: SessionConfig, carries: Set[str]) -> None:
         self.serving: FeedSession | None = None

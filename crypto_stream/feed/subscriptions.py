@@ -197,7 +197,7 @@ class Subscriptions:
             self._subscribe(wanted)
 
     def _unsubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
-        """Unsubscribe, except from refused instruments: they have no subscription, and it might be refused."""
+        """Unsubscribe, except from refused instruments: they have no subscription that could be ended."""
         subscribed = [
             each
             for each in wanted

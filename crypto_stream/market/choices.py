@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -60,7 +61,7 @@ Choice = Named | Pattern | Largest
 
 
 def parse_choice(text: str) -> Choice:
-    """Parse `btcusdt`, `BTC-USDT`, `*-usdt`, `btc*`, `top:50` or `top:50-eur`; raise ValueError if invalid."""
+    """Parse `btcusdt`, `BTC-USDT`, `*-usdt`, `btc*`, `top:50`, `top:50-eur`; raise ValueError if wrong."""
     word = text.strip()
     if word.casefold().startswith("top:"):
         found = _LARGEST.fullmatch(word)
@@ -79,10 +80,10 @@ def instruments_of(found: Iterable[Pair]) -> list[Instrument]:
     """Return the instruments of listed pairs, without those that cannot be ours (synthetic symbols)."""
     instruments: list[Instrument] = []
     for base, quote in found:
-        try:
-            instruments.append(pair(f"{base}-{quote}"))
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            one = pair(f"{base}-{quote}")
+            if one.base and one.quote:
+                instruments.append(one)
     return instruments
 
 

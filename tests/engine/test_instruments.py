@@ -43,7 +43,9 @@ async def engine_on(folder: Path, *fakes: FakeVenue, **given: Any) -> AsyncItera
         yield engine
 
 
-async def change(engine: Engine, *, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> ChangedInstruments:
+async def change(
+    engine: Engine, *, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()
+) -> ChangedInstruments:
     """Change the instruments as a gateway does."""
     answer = await engine.request(ChangeInstruments(list(add), list(remove)))
     return msgspec.msgpack.decode(answer, type=ChangedInstruments)
@@ -96,7 +98,9 @@ async def test_an_added_pair_is_served_and_a_removed_one_is_gone(tmp_path: Path)
         assert "btcusdt" not in subscribed[0]
         assert page.symbol == "solusdt"
         assert present(engine) == ["btcusdt", "ethusdt"]
-        after = [quote.symbol for each in engine.received[last + 1 :] for quote in getattr(each, "quotes", ())]
+        after = [
+            quote.symbol for each in engine.received[last + 1 :] for quote in getattr(each, "quotes", ())
+        ]
         assert "solusdt" not in after
         assert "solusdt" not in sparks.sparks
         assert engine.serving("binance", "ethusdt")
@@ -140,18 +144,21 @@ async def test_the_default_are_the_largest_once_a_list_tells_them(tmp_path: Path
     assert sorted(again) == sorted(chosen)
 
 
-async def test_without_network_nothing_is_invented(tmp_path: Path) -> None:
-    """The default stays at three pairs without a price; a pattern chooses nothing; the synthetic ones live."""
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, ["btcusdt", "ethusdt", "xrpusdt"]), ({"pairs": "*-usdt,top:5"}, [])],
+)
+async def test_without_network_nothing_is_invented(
+    tmp_path: Path, given: dict[str, str], expected: list[str]
+) -> None:
+    """The default stays at three pairs without a price, a pattern chooses nothing; synthetic ones live."""
     async with FakeBinance(LISTED) as binance:
         pass
-    for given, expected in ({}, ["btcusdt", "ethusdt", "xrpusdt"]), ({"pairs": "*-usdt,top:5"}, []):
-        folder = tmp_path / str(len(expected))
-        folder.mkdir()
-        async with engine_on(folder, binance, **given) as engine:
-            await until(lambda engine=engine: engine.serving("synthetic", "ticker_00"))
+    async with engine_on(tmp_path, binance, **given) as engine:
+        await until(lambda: engine.serving("synthetic", "ticker_00"))
 
-            assert present(engine) == expected
-            assert all(quote.price is None for quote in engine.snapshot.quotes if not quote.synthetic)
+        assert present(engine) == expected
+        assert all(quote.price is None for quote in engine.snapshot.quotes if not quote.synthetic)
 
 
 async def test_what_requests_changed_is_kept_over_a_restart(tmp_path: Path) -> None:

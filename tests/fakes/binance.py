@@ -222,7 +222,14 @@ def _filters(rules: Rules) -> list[dict[str, object]]:
 
 def _volumes(day: dict[str, object]) -> dict[str, object]:
     """Return the figures with the names of the REST interface, as far as they matter here."""
-    names = {"s": "symbol", "c": "lastPrice", "o": "openPrice", "v": "volume", "q": "quoteVolume", "n": "count"}
+    names = {
+        "s": "symbol",
+        "c": "lastPrice",
+        "o": "openPrice",
+        "v": "volume",
+        "q": "quoteVolume",
+        "n": "count",
+    }
     return {name: day[key] for key, name in names.items()}
 
 

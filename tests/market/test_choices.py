@@ -59,7 +59,9 @@ def test_anything_else_is_the_name_of_a_pair() -> None:
     assert choice.instrument.symbol == "btcusdt"
 
 
-@pytest.mark.parametrize("text", ["top:", "top:0", "top:x", "top:5-", "top:5001", "*-*-*", "b%*", "*" * 50, ""])
+@pytest.mark.parametrize(
+    "text", ["top:", "top:0", "top:x", "top:5-", "top:5001", "*-*-*", "b%*", "*" * 50, ""]
+)
 def test_a_wrong_word_says_what_is_allowed(text: str) -> None:
     """Each with an example of a right one."""
     with pytest.raises(ValueError, match="write"):
@@ -80,4 +82,6 @@ def test_no_text_does_more_than_be_refused(text: str) -> None:
 
 def test_reserved_symbols_are_never_chosen_from_a_list() -> None:
     """EUR/USD of a venue would be the synthetic instrument of that name."""
-    assert [each.symbol for each in instruments_of([("EUR", "USD"), ("BTC", "USD"), ("", "USD")])] == ["btcusd"]
+    assert [each.symbol for each in instruments_of([("EUR", "USD"), ("BTC", "USD"), ("", "USD")])] == [
+        "btcusd"
+    ]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
 from functools import partial
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from crypto_stream.bus.interface import GatewayPort
@@ -17,18 +16,12 @@ from crypto_stream.gateway.degraded import degraded
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.topics import OF_SYMBOLS
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.gateway.web.parameters import bad_parameter, query_parameters
+from crypto_stream.gateway.web.parameters import query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.responses import NEVER, body_response, json_response, respond
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.wall_clock import wall_ms
-
-# Those that addresses of this blueprint take, by endpoint; the others take none.
-_PARAMETERS: Mapping[str, Collection[str]] = {"api.courses": ("format", "symbols")}
-_FORMATS = ("json", "csv")
-_MAX_SYMBOLS = 1_000
-
 
 def find(mirror: Mirror, text: str) -> Instrument:
     """Find the instrument that a path names; ProblemError 404 or 503 if there is none."""
@@ -50,25 +43,9 @@ def quote_response(responses: ResponseCache, instrument: Instrument, by_accept: 
     return respond(quote)
 
 
-def _known_parameters() -> None:
-    """Refuse unknown parameters rather than ignore them."""
-    query_parameters(_PARAMETERS.get(request.endpoint or "", ()))
-
-
-def _some_quotes(mirror: Mirror, responses: ResponseCache, parameters: Mapping[str, str]) -> Response:
-    """Respond with the quotes that the parameters choose, in the format that they choose."""
-    form = parameters.get("format", "json")
-    if form not in _FORMATS:
-        raise bad_parameter("format", "format must be json or csv")
-    if "symbols" not in parameters:
-        return respond(responses.courses_csv() if form == "csv" else responses.courses())
-    words = [word for word in parameters["symbols"].split(",") if word.strip()]
-    if not words or len(words) > _MAX_SYMBOLS:
-        raise bad_parameter("symbols", f"symbols must be 1 to {_MAX_SYMBOLS} symbols, separated by commas")
-    found = dict.fromkeys(find(mirror, word).symbol for word in words)
-    quotes = [mirror.quotes[symbol] for symbol in found if symbol in mirror.quotes]
-    live = any(not quote.stale for quote in quotes)
-    return respond(responses.quotes(quotes, live=live, as_csv=form == "csv"))
+def _no_parameters() -> None:
+    """Refuse parameters rather than ignore them: none of these addresses takes any."""
+    query_parameters()
 
 
 def api(
@@ -77,20 +54,7 @@ def api(
     """Make the blueprint of all that responds with JSON or metrics."""
     blueprint = Blueprint("api", __name__)
 
-    blueprint.before_request(_known_parameters)
-
-    @blueprint.get("/courses")
-    def courses() -> Response:
-        parameters = query_parameters(_PARAMETERS["api.courses"])
-        return _some_quotes(mirror, responses, parameters) if parameters else respond(responses.courses())
-
-    @blueprint.get("/instruments")
-    def instruments() -> Response:
-        return json_response({"instruments": list(mirror.catalogue)})
-
-    @blueprint.get("/courses/<path:symbol>")
-    def course(symbol: str) -> Response:
-        return quote_response(responses, find(mirror, symbol))
+    blueprint.before_request(_no_parameters)
 
     for topic in OF_SYMBOLS:
         blueprint.add_url_rule(f"/{topic}/<path:symbol>", topic, partial(_current, mirror, port, topic))

@@ -61,6 +61,9 @@ class Subscriptions:
         self._on_bug = on_bug
         self._connection: Connection | None = None
         self._reader: Reading | None = None
+        # What was added and removed, but not requested yet.
+        self._joining: dict[str, None] = {}
+        self._leaving: list[Wanted] = []
 
     @property
     def answered(self) -> bool:
@@ -75,20 +78,25 @@ class Subscriptions:
     def begin(self, connection: Connection, reader: Reading) -> None:
         """Subscribe to everything over `connection`, with the requests that `reader` makes."""
         self._connection, self._reader = connection, reader
+        self._joining.clear()
+        self._leaving.clear()
         self._subscribe(self._wanted(self._config.instruments))
 
     def add(self, symbols: Sequence[str]) -> None:
         """Subscribe to instruments that were just added; all that there are when a connection begins."""
-        if self._connection and (wanted := self._wanted(symbols)):
-            self._subscribe(wanted)
+        self._joining.update(dict.fromkeys(symbols))
+        self._request_changes()
 
     def remove(self, symbols: Sequence[str]) -> None:
-        """Unsubscribe from instruments that will be removed, unless refused, and forget them."""
-        self._unsubscribe(self._wanted(symbols), set(self.refused))
+        """Unsubscribe from instruments that will be removed, and forget them."""
+        requested = [symbol for symbol in symbols if symbol not in self._joining]
+        self._leaving += self._subscribed(self._wanted(requested), set(self.refused))
         for symbol in symbols:
+            self._joining.pop(symbol, None)
             self.refused.pop(symbol, None)
             self._acks.seen(symbol)
             self._resubscriptions.received(symbol)
+        self._request_changes()
 
     def resubscribe(self, symbols: Iterable[str]) -> None:
         """Unsubscribe from `symbols`, unless refused, and subscribe again."""
@@ -166,6 +174,7 @@ class Subscriptions:
         if abandoned:
             reason = "subscription never acknowledged"
             self._log_refusal("subscription refused", reason, _symbols(abandoned))
+        self._request_changes()
         if self._connection is None or self._connection.has_unsent:
             return
         if due := self._resubscriptions.due(now_ns):
@@ -187,25 +196,39 @@ class Subscriptions:
             wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
         return wanted
 
+    def _request_changes(self) -> None:
+        """Request what was added and removed, all at once, as soon as everything else is sent.
+
+        So what comes and goes meanwhile costs the venue no request.
+        """
+        if self._connection is None or self._connection.has_unsent:
+            return
+        leaving, self._leaving = self._leaving, []
+        joining, self._joining = self._joining, {}
+        self._unsubscribe(leaving)
+        if wanted := self._wanted(joining):
+            self._subscribe(wanted)
+
     def _still_wanted(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Leave out instruments that were removed after they were requested."""
         return [each for each in wanted if each.instrument.symbol in self._config.instruments]
 
     def _resubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
         if self._connection and wanted:
-            self._unsubscribe(wanted, refused)
+            self._unsubscribe(self._subscribed(wanted, refused))
             self._subscribe(wanted)
 
-    def _unsubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
-        """Unsubscribe, except from refused instruments: they have no subscription that could be ended."""
-        subscribed = [
+    def _subscribed(self, wanted: Sequence[Wanted], refused: Set[str]) -> list[Wanted]:
+        """Leave out refused instruments: they have no subscription, and ending it might be refused, too."""
+        return [
             each
             for each in wanted
             if (symbol := each.instrument.symbol) not in refused
             and not self._resubscriptions.is_refused_for_now(symbol)
         ]
-        unsubscribe = getattr(self._reader, "unsubscribe", None)
-        if self._connection and subscribed and unsubscribe:
+
+    def _unsubscribe(self, subscribed: Sequence[Wanted]) -> None:
+        if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
             self._queue(unsubscribe, subscribed)
 
     def _subscribe(self, wanted: Sequence[Wanted]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from crypto_stream.bus.messages import InstrumentsChanged, Quotes, ToGateway
@@ -43,6 +43,7 @@ class Roster:
         self._feed = feed
         self._parts = parts
         self._publish = publish
+        self._minimum = feed.index_rule.minimum
         self.grown = asyncio.Event()
 
     async def add(self, chosen: Sequence[Chosen]) -> list[str]:
@@ -63,6 +64,11 @@ class Roster:
             log.info("instruments added", extra={"instruments": len(added), "symbols": few(added)})
             self.grown.set()
         return added
+
+    def extend(self, symbol: str, names: Collection[str]) -> None:
+        """Let further sources carry a pair, as far as they have room for it."""
+        self._feed.extend(symbol, names)
+        self._record_index(symbol, {})
 
     def remove(self, symbols: Sequence[str]) -> None:
         """Remove instruments: their orders are cancelled, their bars remain stored."""
@@ -92,12 +98,16 @@ class Roster:
 
     def _record(self, symbols: Sequence[str], past: Mapping[str, Past]) -> None:
         """Record bars, and those of each index that enough sources can form."""
-        history, minimum = self._parts.history, self._feed.index_rule.minimum
+        history = self._parts.history
         for symbol in symbols:
             history.add(symbol, past.get(symbol))
-            if len(self._feed.failover.chains[symbol]) >= minimum:
-                name = series_name(symbol)
-                history.add(name, past.get(name))
-                self._parts.index_bars.add(symbol)
+            self._record_index(symbol, past)
         bars = {symbol: bar for symbol in symbols if (bar := history.last_bars.get(symbol)) is not None}
         self._feed.restore_bars(bars)
+
+    def _record_index(self, symbol: str, past: Mapping[str, Past]) -> None:
+        """Record the index of an instrument, if enough sources carry it, unless it is recorded already."""
+        name, history = series_name(symbol), self._parts.history
+        if name not in history.series and len(self._feed.failover.chains[symbol]) >= self._minimum:
+            history.add(name, past.get(name))
+            self._parts.index_bars.add(symbol)

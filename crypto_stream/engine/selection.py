@@ -121,7 +121,7 @@ class Selection:
             roster,
             [each for each in chosen if feed.instruments.named(each.instrument).symbol not in removed],
         )
-        self._extend(feed, listed)
+        self._extend(feed, roster, listed)
         if self._kept.encode() != before:
             self._save(self._kept.encode())
 
@@ -146,12 +146,12 @@ class Selection:
         kept = {each.instrument.symbol for each in chosen} | {each.symbol for each in self._kept.pairs}
         roster.remove([name for name in WITHOUT_LIST if name in feed.instruments and name not in kept])
 
-    def _extend(self, feed: Composition, listed: Mapping[Pair, list[str]]) -> None:
+    def _extend(self, feed: Composition, roster: Roster, listed: Mapping[Pair, list[str]]) -> None:
         """Let sources carry the pairs from lists that they list only now."""
         for each in self._kept.pairs:
             names = listed.get((each.base or "", each.quote or ""), ())
             if each.symbol in feed.instruments and set(names).difference(feed.failover.chains[each.symbol]):
-                feed.extend(each.symbol, names)
+                roster.extend(each.symbol, names)
 
     async def _resolve(self, feed: Composition, text: str) -> list[Chosen]:
         """Return the pairs that one word of a request means; RefusedError if there are none."""

@@ -159,11 +159,11 @@ class Delivery:
         with self._lock:
             frame = event("instruments", {"added": added, "removed": removed})
             for viewer in self._connected(self.viewers):
-                if viewer.slow_since_s is not None or viewer.pipe.waiting():
+                if viewer.slow_since_s is None and viewer.pipe.waiting() <= MAX_WAITING:
+                    self._put(viewer, "instruments", frame)
+                else:
                     self._mark_slow(viewer)
                     viewer.needs_hello = viewer.needs_snapshot = True
-                else:
-                    self._put(viewer, "instruments", frame)
 
     def send_switch(self, switch: Switch) -> None:
         """Send a change of source to the viewers subscribed to one of its symbols."""

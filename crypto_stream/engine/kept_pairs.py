@@ -43,8 +43,8 @@ class KeptPairs(msgspec.Struct):
 
     def add(self, pairs: Sequence[KeptPair]) -> None:
         """Keep pairs, instead of what was known of them."""
-        new = {pair.symbol for pair in pairs}
-        self.pairs = [*(each for each in self.pairs if each.symbol not in new), *pairs]
+        new = {pair.symbol: pair for pair in pairs}
+        self.pairs = [*(each for each in self.pairs if each.symbol not in new), *new.values()]
         self.removed = [symbol for symbol in self.removed if symbol not in new]
 
     def remove(self, symbol: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 import socketio
 
 from crypto_stream.client import OrderClient, OrderError
+from crypto_stream.market.orders import ExecType, Status
 from tests.fakes import FakeBinance, FakeOKX
 from tests.process.programs import Running, address, admin, command, program
 from tests.waiting import SCALE, until
@@ -165,13 +166,14 @@ async def test_orders_of_a_removed_instrument_are_cancelled_with_the_reason(tmp_
         stays = await orders.place("BTC/USDT", "buy", Decimal("1"), Decimal("1"))
         await at.change(remove=["solusdt"])
         async for report in orders.reports():
-            if report.exec_type == "canceled":
+            if report.exec_type is ExecType.CANCELED:
                 break
-        active = [each.order_id for each in await orders.orders() if each.leaves_amount and each.status == 1]
+        active = [each.order_id for each in await orders.orders() if each.status is Status.ACTIVE]
         with pytest.raises(OrderError) as refused:
             await orders.place("SOL/USDT", "buy", Decimal("1"), Decimal("1"))
 
-        assert (report.order_id, report.reason) == (gone.order_id, "its instrument was removed")
+        assert (report.order_id, report.instrument) == (gone.order_id, "SOL/USDT")
+        assert report.reason == "its instrument was removed"
         assert active == [stays.order_id]
         assert refused.value.code in {"unknown_instrument", "bad_field"}
 

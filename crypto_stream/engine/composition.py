@@ -185,7 +185,7 @@ class Composition:
                 extra = {"source": name, "symbol": instrument.symbol, "reason": str(error)}
                 log.warning("a venue cannot carry a pair", extra=extra)
         self.carried[name] += fitting
-        managed.listing.added()
+        managed.listing.added(fitting)
         managed.add(fitting)
         return fitting
 

@@ -16,6 +16,7 @@ from crypto_stream.feed.names import Names
 from crypto_stream.feed.rest import rest_client
 from crypto_stream.feed.sources import Source
 from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.orders import Rules
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,6 @@ class Listing:
         self._names = names
         self._every_s = every_s
         self._retry_s = retry_s
-        self._listed: Sequence[Listed] = ()
         self.markets: Mapping[tuple[str, str], Listed] | None = None
         self.relisted: list[Callable[[list[str]], None]] = []
         self.fetched: list[Callable[[], None]] = []
@@ -98,10 +98,21 @@ class Listing:
         """Whether the venue has a list, although there may be none yet."""
         return self._source.rest is not None and self._source.rest.instruments is not None
 
-    def added(self) -> None:
-        """Apply the newest list to the instruments that `names` knows since then."""
-        if self.markets is not None:
-            self._learn(self._listed)
+    def added(self, instruments: Sequence[Instrument]) -> None:
+        """Apply the newest list, if there is one, to instruments that `names` has just learnt of."""
+        if self.markets is None:
+            return
+        entries = (self.markets.get((each.base or "", each.quote or "")) for each in instruments)
+        unsplit = any(each.base is None for each in instruments)  # only their joined names can be compared
+        listed = list(self.markets.values()) if unsplit else [each for each in entries if each is not None]
+        symbols = {each.symbol for each in instruments}
+        found = {
+            symbol: each for symbol, each in self._names.learn(listed).items() if symbol in symbols
+        }
+        for symbol in symbols:
+            self._record(symbol, _why(found, symbol, ""))
+        self.halted = {**self.halted, **{symbol: self.unlisted[symbol] for symbol in found.keys() & self.unlisted}}
+        self.rules = {**self.rules, **{symbol: self._rules(symbol, each.rules) for symbol, each in found.items()}}
 
     def removed(self, symbol: str) -> None:
         """Forget an instrument, which `names` does not know any more."""
@@ -111,7 +122,7 @@ class Listing:
 
     def _learn(self, listed: Sequence[Listed]) -> None:
         """Learn the ids in a list, and apply it."""
-        self._listed, self.markets = listed, self._names.markets(listed)
+        self.markets = self._names.markets(listed)
         unnamed = self._names.unnamed
         found = self._names.learn(listed)
         self.update(found, unnamed - self._names.unnamed)

@@ -57,7 +57,7 @@ async def test_csv_has_a_column_for_each_field(gateway: Gateway) -> None:
         ("symbols=btcusdt,nope", 404, "unknown_symbol"),
         ("format=xml", 400, "bad_parameter"),
         ("symbol=btcusdt", 400, "bad_parameter"),
-        ("symbols=" + "btcusdt," * 1_001, 400, "bad_parameter"),
+        ("symbols=" + "a," * 1_001, 400, "bad_parameter"),
     ],
 )
 async def test_wrong_parameters_are_named(gateway: Gateway, query: str, status: int, code: str) -> None:

@@ -16,8 +16,8 @@ from crypto_stream.gateway.delivery import packets
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.delivery.packets import PacketError, SocketioPacket
 from crypto_stream.gateway.delivery.polling import PostHandler
-from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit, cost
 from crypto_stream.gateway.pipes import close_transport
+from crypto_stream.gateway.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit, cost_of
 
 _Refusal = dict[str, Any]
 _DEFAULT_NAMESPACE = "/"
@@ -100,7 +100,7 @@ class Sender:
         `busy` refuses it even within the rate limit. Raises PacketError for an abusive sender.
         """
         events = self._events
-        allowed = self.rate_limit.allows(events.clock(), cost(len(text)))
+        allowed = self.rate_limit.allows(events.clock(), cost_of(len(text)))
         if allowed and not busy:
             return True
         events.counters.refused_events["rate_limited"] += 1

@@ -17,8 +17,9 @@ import pytest_asyncio
 from websockets.asyncio.client import connect
 
 from crypto_stream.cli.orders import order
+from crypto_stream.gateway import rate_limit
 from crypto_stream.gateway.app import MAX_RECEIVED
-from crypto_stream.gateway.order_sessions import market_data, pending, rate_limit, session
+from crypto_stream.gateway.order_sessions import market_data, pending, session
 from crypto_stream.market.orders import ExecType, Kind, Outcome, Side, Status, TimeInForce
 from crypto_stream.orders import lookups
 from crypto_stream.orders.wire import fields

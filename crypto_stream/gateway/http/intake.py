@@ -20,7 +20,7 @@ from crypto_stream.gateway.http.new_connections import IDLE_S, NewConnection, Re
 from crypto_stream.gateway.http.reader import HttpRequest, RequestReader
 from crypto_stream.gateway.http_cache.connection import CacheConnection, Pause
 from crypto_stream.gateway.http_cache.responder import Respond
-from crypto_stream.gateway.order_sessions.rate_limit import RateLimit, cost
+from crypto_stream.gateway.rate_limit import RateLimit, cost_of
 from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Intake:
             return b""
         self._connection.settimeout(WRITE_S)
         self._rest, self._complete = request.rest, request.complete
-        self._cost = cost(len(request.data))
+        self._cost = cost_of(len(request.data))
         return request.data
 
     def rest(self) -> bytes:
@@ -198,12 +198,15 @@ class Intake:
         until, left = time.monotonic() + _LINGER_S, _LINGER
         connections = self._context.connections
         connections.lingering += 1
-        with suppress(OSError):
+        try:
             self._connection.shutdown(socket.SHUT_WR)
             while left > 0 and (size := len(self._receive(until, _LINGER_READ_BYTES))):
                 left -= size
                 time.sleep(min(_LINGER_PAUSE_S * connections.lingering, max(0.0, until - time.monotonic())))
-        connections.lingering -= 1
+        except OSError:
+            pass
+        finally:  # whatever ends this green thread, the others are not delayed by it
+            connections.lingering -= 1
 
 
 def problem_response(refused: BadRequestError) -> bytes:

@@ -15,7 +15,7 @@ from crypto_stream.gateway.order_sessions.commands import NAMES, EngineRequest, 
 from crypto_stream.gateway.order_sessions.limits import Client, SessionHost
 from crypto_stream.gateway.order_sessions.market_data import MarketDataSubscription
 from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, Pending, PendingCommand
-from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit
+from crypto_stream.gateway.rate_limit import MAX_REFUSALS, REFUSALS_WITHIN_S, RateLimit, cost_of
 from crypto_stream.orders.wire import messages, replies
 from crypto_stream.orders.wire.fields import Form, RequestId
 from crypto_stream.orders.wire.messages import ClientRequest, Identify, InvalidMessageError, PlaceOrder
@@ -90,7 +90,7 @@ class OrderSession(WebSocket):
         """Handle one message, or refuse it."""
         host = self._host
         first, self._received_any = not self._received_any, True
-        self.delay_reading(len(message) // 1024 * _DELAY_PER_KB_S)
+        self.delay_reading((cost_of(len(message)) - 1) * _DELAY_PER_KB_S)
         allowed = self._rate_limit.allows(host.clock())
         request: ClientRequest | None = None
         code = reason = ""

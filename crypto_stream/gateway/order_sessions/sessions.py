@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.orders import Command, Cut, OrderCommands, SessionMessage
@@ -17,8 +18,8 @@ from crypto_stream.gateway.delivery.metrics import OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import INTERVAL_S, MarketData
-from crypto_stream.gateway.order_sessions.rate_limit import RateLimit
 from crypto_stream.gateway.order_sessions.session import OrderSession
+from crypto_stream.gateway.rate_limit import RateLimit
 from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.instruments import Instrument
@@ -72,7 +73,7 @@ class OrderSessions:
         self._sending = False
         self._on_close: dict[int, Callable[[], None]] = {}
         self._owners: Counter[str] = Counter()
-        self._begun: dict[str, RateLimit] = {}
+        self._begun = lru_cache(_MAX_BEGUN)(lambda _owner: RateLimit(_BEGIN_RATE, clock(), _BEGIN_BURST))
         self._max_total_backlog = max_total_backlog
         self._backlogs: dict[int, int] = {}
         self.startup: StartupGrace | None = None
@@ -87,12 +88,7 @@ class OrderSessions:
         most = self.limits.sessions
         if self._owners[owner] >= most:
             raise RefusedError("too_many_sessions", too_many_sessions(most))
-        now_s = self.clock()
-        begun = self._begun.pop(owner, None) or RateLimit(_BEGIN_RATE, now_s, _BEGIN_BURST)
-        self._begun[owner] = begun  # the most recent one is last
-        if len(self._begun) > _MAX_BEGUN:
-            del self._begun[next(iter(self._begun))]
-        if not begun.allows(now_s):
+        if not self._begun(owner).allows(self.clock()):
             text = f"at most {_BEGIN_RATE} new connections a second of one client_id: keep them open"
             raise RefusedError("too_many_sessions", text)
 

@@ -29,8 +29,8 @@ from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.order_sessions.limits import Client, SessionLimits
 from crypto_stream.gateway.order_sessions.market_data import MarketData
 from crypto_stream.gateway.order_sessions.pending import ANSWER_TIMEOUT_S, MAX_LISTS, MAX_PENDING
-from crypto_stream.gateway.order_sessions.rate_limit import MAX_REFUSALS, RateLimit, cost
 from crypto_stream.gateway.order_sessions.session import HEARTBEAT_S, MAX_BACKLOG, OrderSession
+from crypto_stream.gateway.rate_limit import MAX_REFUSALS, RateLimit, cost_of
 from crypto_stream.market.instruments import Catalogue, Instrument
 from crypto_stream.market.orders import Side as OrderSide
 from crypto_stream.market.orders import Ticket
@@ -404,9 +404,9 @@ def test_a_burst_may_be_longer_than_a_second_and_large_messages_count_by_their_s
     """After a refusal a client is not read for half the time until the message would be allowed."""
     limit = RateLimit(10, 0.0, burst=30)
 
-    large = [limit.allows(0.0, cost(9_500)) for _ in range(4)]
+    large = [limit.allows(0.0, cost_of(9_500)) for _ in range(4)]
 
-    assert cost(1023) == 1
+    assert cost_of(1023) == 1
     assert large == [True, True, True, False]
     assert limit.pause_s() == 0.5
     assert [limit.allows(0.0), limit.allows(1.0, 10), limit.allows(1.0)] == [False, True, False]

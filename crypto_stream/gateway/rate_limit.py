@@ -9,7 +9,7 @@ REFUSALS_WITHIN_S = 10.0
 _BYTES_PER_MESSAGE = 1024
 
 
-def cost(size: int) -> int:
+def cost_of(size: int) -> int:
     """Return how many messages one of `size` bytes counts as."""
     return 1 + size // _BYTES_PER_MESSAGE
 

@@ -156,6 +156,8 @@ class System:
     def __init__(self, process: Process, url: str, log: Path) -> None:
         """Find its processes: supervisor, engine, gateway."""
         self.url = url
+        self.port = urlsplit(url).port or 80
+        self.socketio = True
         self._log = log
         supervisor = psutil.Process(process.pid)
         self._processes = {"supervisor": supervisor}

@@ -106,7 +106,7 @@ class Gateway:
             frames.hello,
             frames.status,
             time.monotonic,
-            lambda: time.sleep(0),
+            self._hub.yield_control,
             self._settings.slow_client_timeout,
         )
 

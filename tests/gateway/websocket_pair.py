@@ -48,6 +48,9 @@ class Hub:
     def spawn(self, call: Callable[[], None]) -> None:
         call()
 
+    def yield_control(self) -> None:
+        pass
+
     def watched(self, kind: int) -> bool:
         """Return whether any socket is watched for this event."""
         return any(key[1] == kind for key in self._watched)

@@ -32,3 +32,6 @@ class Hub(Protocol):
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Run in a green thread of its own."""
+
+    def yield_control(self) -> None:
+        """Let the other green threads run once, and call what is to be called for sockets that are ready."""

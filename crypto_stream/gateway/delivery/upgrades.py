@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -31,7 +30,7 @@ class Upgrades:
         self.bounds = Bounds(
             max_message,
             PartialMessages(counters.ended_connections),
-            RoundRobin(hub.spawn, lambda: time.sleep(0)),
+            RoundRobin(hub.spawn, hub.yield_control),
         )
         self._counters = counters
         self._address_limit = address_limit

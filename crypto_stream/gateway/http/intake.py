@@ -31,7 +31,7 @@ BODY_S = 20.0
 # Seconds in which each write of a response must succeed.
 WRITE_S = 60.0
 # Requests a second of one connection that need Flask, and how many may come at once; others are delayed.
-_RATE = 50
+_RATE = 25
 _BURST = 200
 # For how many seconds and bytes we go on reading after a refusal, so that the client sees the response.
 _LINGER_S = 2.0

@@ -53,7 +53,7 @@ class NewConnections:
         self.hub = hub
         self.connections = connections
         self.join = join
-        self.round_robin = RoundRobin(hub.spawn, lambda: time.sleep(0))
+        self.round_robin = RoundRobin(hub.spawn, hub.yield_control)
         self.deadlines: dict[NewConnection, float] = {}  # oldest first
         self._serve = serve
         self._clock = clock

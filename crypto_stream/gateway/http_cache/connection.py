@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -60,7 +59,7 @@ class CacheConnection:
                 unsent, self._unsent = self._unsent, b""
                 self._connection.sendall(unsent)
             elif self._received:
-                time.sleep(0)
+                self._hub.yield_control()
             else:
                 self._wait(idle_s)
         rest, self._received = self._received, b""

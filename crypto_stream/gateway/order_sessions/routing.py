@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence, Sized
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +32,8 @@ _MODES = ("plain", "extended")
 # Key of a WSGI environ: why the handshake was refused.
 _REFUSED = "crypto_stream.refused"
 _TOO_MANY_CONNECTIONS = "too_many_connections"
+# Seconds before an owner with too many sessions is refused another one: many clients retry without a pause.
+_REFUSED_AFTER_S = 1.0
 _CODES = {400: "bad_handshake", 426: "websocket_only", 429: _TOO_MANY_CONNECTIONS}
 
 
@@ -96,6 +99,7 @@ class OrderRouting:
         try:
             self._sessions.check(client.owner)
         except RefusedError as refused:
+            time.sleep(_REFUSED_AFTER_S)
             raise ProblemError(429, refused.code, f"{refused}.") from None
         if len(self._sessions) + len(self._viewers) >= self._max_connections:
             text = "This gateway has reached its limit of connections; try again later."

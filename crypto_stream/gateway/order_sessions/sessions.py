@@ -62,7 +62,7 @@ class OrderSessions:
         self.limits = limits
         self.clock = clock
         self.up = False
-        self.market = MarketData(mirror, self.counters, _yield_control)
+        self.market = MarketData(mirror, self.counters, hub.yield_control)
         self._mirror = mirror
         self._port = port
         self._hub = hub
@@ -194,7 +194,7 @@ class OrderSessions:
         """Send messages to their sessions, with one write per session."""
         for start in range(0, len(messages), _STRIDE):
             if start:
-                _yield_control()
+                self._hub.yield_control()
             frames: dict[OrderSession, list[bytes]] = {}
             for message in messages[start : start + _STRIDE]:
                 session = self._sessions.get(message.session)
@@ -260,8 +260,4 @@ class OrderSessions:
             if session.number in self._sessions:
                 session.check(now_s)
             if not count % _STRIDE:
-                _yield_control()
-
-
-def _yield_control() -> None:
-    time.sleep(0)
+                self._hub.yield_control()

@@ -56,6 +56,10 @@ class Hub:
         """Run in a green thread of its own."""
         eventlet.spawn_n(call)
 
+    def yield_control(self) -> None:
+        """Let the other green threads run once, and call what is to be called for sockets that are ready."""
+        eventlet.sleep(0)
+
     def _watch(self, kind: str, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
         hub = eventlet.hubs.get_hub()
         return partial(hub.remove, hub.add(kind, descriptor, call, call, call))

@@ -23,6 +23,9 @@ from crypto_stream.gateway.http.new_connections import NewConnections, RequestCo
 ASYNC_MODE = "gevent"
 KEEP_ALIVE = b""  # pywsgi confirms it for HTTP/1.0 only
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
+# A timer, which fires after the loop has looked at the sockets. After `sleep(0)` a green thread can run again
+# before that, for up to a second.
+_MOMENT_S = 1e-9
 
 _library = logging.getLogger(f"{__name__}.library")
 
@@ -55,6 +58,10 @@ class Hub:
     def spawn(self, call: Callable[[], None]) -> None:
         """Run in a green thread of its own."""
         gevent.spawn_raw(call)
+
+    def yield_control(self) -> None:
+        """Let the other green threads run once, and call what is to be called for sockets that are ready."""
+        gevent.sleep(_MOMENT_S)
 
     def _watch(self, kind: int, descriptor: int, call: Callable[..., None]) -> Callable[[], Any]:
         watcher = get_hub().loop.io(descriptor, kind)

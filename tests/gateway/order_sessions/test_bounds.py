@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,7 +27,7 @@ _MB = 1024 * 1024
 
 
 async def test_connections_per_owner_are_limited(bus: Path) -> None:
-    """One more gets 429 naming the setting; other owners can connect, and a disconnect makes room."""
+    """One more gets 429 after a second, naming the setting; others can connect; a disconnect makes room."""
     path = f"client_id={OWNER}"
     async with (
         Engine(bus, instruments=EXCHANGED) as engine,
@@ -35,14 +36,17 @@ async def test_connections_per_owner_are_limited(bus: Path) -> None:
         trading(gateway.url),
     ):
         async with trading(gateway.url, path):
+            began_s = time.monotonic()
             with pytest.raises(InvalidStatus) as refused:
                 async with trading(gateway.url, path):
                     pass
+            waited_s = time.monotonic() - began_s
         await until(lambda: len(asked(engine, Detach)) == 1)
         async with trading(gateway.url, path):
             pass
 
     assert refused.value.response.status_code == 429
+    assert waited_s >= 1
     assert b'"code":"too_many_sessions"' in refused.value.response.body
     assert b"max_sessions" in refused.value.response.body
 

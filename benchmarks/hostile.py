@@ -25,10 +25,11 @@ import click
 import httpx
 
 from benchmarks.attackers import KINDS
+from benchmarks.delivery import SYMBOL, wish
 from benchmarks.report import RESULTS, machine, save
 from benchmarks.rounds import chosen
-from benchmarks.servers import bench_venue
-from benchmarks.system import System, crypto_stream, running
+from benchmarks.servers import bench_venue, whole
+from benchmarks.system import System, running
 from benchmarks.viewing import Viewing, viewing
 
 # Memory that a gateway may retain, and the seconds it has to free the rest.
@@ -38,7 +39,6 @@ _PAUSE_S = 0.004
 _WARM_S = 3.0
 _VIEWERS = 100
 _RATE = 40.0
-_SYMBOL = "btcusdt"
 # Shows what the measurement itself is worth: both systems alike.
 _NO_ATTACK = "no attack"
 
@@ -105,17 +105,15 @@ class _Viewed(NamedTuple):
 @contextmanager
 def _viewed(server: str) -> Iterator[list[_Viewed]]:
     """Run two systems on one venue, each with its viewers."""
-    options = ["--sources", "binance,synthetic", "--pairs", _SYMBOL, "--server", server]
-    options += ["--quiet-after", "3600"]  # the venue sends only the top of book
-    with bench_venue(_SYMBOL) as (venue, feed), ExitStack() as stack:
+    options = ["--sources", "binance,synthetic"]
+    with bench_venue(SYMBOL) as (venue, feed), ExitStack() as stack:
         feed.start(_RATE)
         viewed = []
         for _ in range(2):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
-            system = stack.enter_context(crypto_stream(folder, *options, environment=venue))
-            wished = {"symbols": [_SYMBOL], "interval_ms": 0}
-            viewers = stack.enter_context(viewing(system, _VIEWERS, wished, core=None))
-            viewed.append(_Viewed(system, viewers))
+            served = stack.enter_context(whole(folder, server, venue, *options, core=None))
+            viewers = stack.enter_context(viewing(served, _VIEWERS, wish([SYMBOL]), core=None))
+            viewed.append(_Viewed(System(served.process, served.url, folder / "app.log"), viewers))
         yield viewed
 
 
@@ -131,7 +129,7 @@ def _waits(client: httpx.Client, systems: list[System], seconds: float) -> list[
     while time.monotonic() < ends:
         for system, waits in turns:
             began = time.monotonic()
-            client.get(f"{system.url}/courses/{_SYMBOL}").raise_for_status()
+            client.get(f"{system.url}/courses/{SYMBOL}").raise_for_status()
             waits.append(time.monotonic() - began)
             time.sleep(_PAUSE_S)
         turns.reverse()  # neither is always the second
@@ -144,7 +142,7 @@ def _p99_ms(seconds: list[float]) -> float:
 
 def _quotes_ms(viewers: Viewing) -> float:
     """Return the 99th percentile of the age of the quotes that arrived; RuntimeError if a viewer was lost."""
-    seen = viewers.ask("report {}")
+    seen = viewers.report({})
     if "connection lost" in seen["first_errors"]:
         raise RuntimeError(f"viewers were lost: {seen['first_errors']}")
     age_ms: float = seen["age_ms"]["p99"]

@@ -153,11 +153,9 @@ class Usage(NamedTuple):
 class System:
     """A running Crypto Stream."""
 
-    def __init__(self, process: Process, url: str, log: Path) -> None:
-        """Find its processes: supervisor, engine, gateway."""
+    def __init__(self, process: Process | psutil.Process, url: str, log: Path) -> None:
+        """Find its processes, of which `process` is the supervisor: that, engine, gateway."""
         self.url = url
-        self.port = urlsplit(url).port or 80
-        self.socketio = True
         self._log = log
         supervisor = psutil.Process(process.pid)
         self._processes = {"supervisor": supervisor}

@@ -7,27 +7,17 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
 from benchmarks.on_core import CLIENTS
-from benchmarks.servers import on_core
+from benchmarks.servers import Served, on_core
 from benchmarks.system import Process, cpu_s
 
 _READY_S = 150.0
 _ANSWER_S = 60.0
 _DRAIN_S = 20.0
-
-
-class Served(Protocol):
-    """A server to view: its port, and whether it speaks Socket.IO or only WebSocket."""
-
-    @property
-    def port(self) -> int: ...
-
-    @property
-    def socketio(self) -> bool: ...
 
 
 class Viewing:

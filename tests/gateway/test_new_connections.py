@@ -128,10 +128,27 @@ def test_a_client_that_hangs_up_at_once_is_removed(harness: Harness) -> None:
     assert not harness.hub.watched(selectors.EVENT_READ)
 
 
-def test_the_connection_that_has_waited_longest_makes_room(harness: Harness) -> None:
+def test_clients_that_hang_up_together_are_removed_round_robin(harness: Harness) -> None:
+    """The hub only queues them: it would otherwise serve nobody else until the last one is closed."""
+    for client in [harness.connect() for _ in range(5)]:
+        client.close()
+
+    harness.hub.turn()
+    queued = harness.connections.open
+    harness.hub.run()
+
+    assert queued == 5
+    assert harness.connections.open == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_connection_that_has_waited_longest_makes_room(harness: Harness, at_once: bool) -> None:
     """Not one that has sent something and waits for us."""
-    spoken = harness.connect(b"join")
+    spoken = harness.connect(b"join" if at_once else b"")
     silent = harness.connect()
+    if not at_once:
+        spoken.sendall(b"join")
+        harness.hub.turn()
 
     harness.connections.make_room()
     harness.hub.run()

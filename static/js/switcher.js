@@ -95,6 +95,7 @@ export class Switcher {
   /** @param {string} source */
   async #pin(source) {
     this.#sure.hidden = true;
+    this.#form.hidden = true; // one attempt at a time: a late refusal must not concern another token
     this.#say('Switching …', 'busy');
     const sent = token();
     /** @type {{[name: string]: string}} */
@@ -104,11 +105,10 @@ export class Switcher {
       const body = JSON.stringify({ source });
       const response = await fetch('./sources/active', { method: 'POST', headers, body });
       if (response.ok) {
-        this.#form.hidden = true;
         this.show(source);
         this.#say(source === AUTO ? 'Automatic: the first live source serves.' : `Only ${source} serves now, for all viewers.`, 'done');
       } else {
-        await this.#refused(response, sent !== '');
+        await this.#refused(response, sent);
       }
     } catch {
       this.#say('The server cannot be reached. Nothing was changed.', 'refused');
@@ -117,13 +117,13 @@ export class Switcher {
 
   /**
    * @param {Response} response
-   * @param {boolean} withToken
+   * @param {string} sent the token
    */
-  async #refused(response, withToken) {
+  async #refused(response, sent) {
     const problem = await response.json().catch(() => ({}));
     const why = problem.detail ?? problem.title ?? `HTTP ${response.status}`;
     if (response.status === 401 || response.status === 403) {
-      if (withToken) keepToken('');
+      if (sent === token()) keepToken('');
       this.#form.hidden = false;
       this.#field.focus();
     }

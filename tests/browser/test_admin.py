@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.chromium import Visitor
 from tests.browser.system import System
@@ -32,6 +32,13 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
     page.get_by_role("button", name="Yes, pin it").click()
     expect(page.locator("#switched")).to_contain_text("Refused: ")
     expect(page.get_by_label("Admin token")).to_be_focused()
+    waiting: list[bool] = []
+
+    def send(route: Route) -> None:
+        waiting.append(page.locator("#token-form").is_hidden())
+        route.continue_()
+
+    page.route("**/sources/active", send)
     page.keyboard.type("a wrong one")
     page.keyboard.press("Enter")
     expect(page.locator("#token-form")).to_be_visible()
@@ -41,6 +48,7 @@ def test_pin_asks_for_the_token(browser: Browser, guarded: System) -> None:
     expect(page.locator("#switched")).to_have_text("Only okx serves now, for all viewers.")
     expect(page.locator("#token-form")).to_be_hidden()
     expect(page.locator("#pinned")).to_have_text("Pinned: okx")
+    assert waiting == [True, True]  # a second token could be removed by the refusal of the first one
     assert page.evaluate("localStorage.length") == 0
     assert page.evaluate("sessionStorage.length") == 1
     visitor.close()

@@ -93,37 +93,26 @@ class NewConnection(_socket.socket):
         self.received = b""
 
     def read(self) -> None:
-        """Read what has already arrived and queue it to be processed, or wait for it."""
-        if self._receive():
-            self._owner.round_robin.add(self._process)
+        """Read what has arrived and queue it to be processed, or wait for it; called on the hub.
 
-    def _receive(self) -> bool:
-        """Return whether something was received; if not, wait for it, or end if the client has."""
+        If the client has hung up, closing is queued too: thousands may hang up in one iteration of the hub.
+        """
         try:
             self.received = self.recv(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            self._watch = self._owner.hub.on_readable(self.fileno(), self._readable)
-            self._owner.wait_for(self)
-            self._entry.mark_waiting()
-            return False
+            if self._watch is None:
+                self._watch = self._owner.hub.on_readable(self.fileno(), self._readable)
+                self._owner.wait_for(self)
+            return
         except OSError:
             pass  # the connection has failed
-        if self.received:
-            self._entry.mark_active()  # it now waits for us, so it must not be closed to make room
-            return True
-        self.end()
-        return False
+        self._unwatch()
+        self._entry.mark_active()  # it now waits for us, so it must not be closed to make room
+        self._owner.round_robin.add(self._process)
 
     def _readable(self, *_: object) -> None:
-        """Queue it: thousands may be readable, or closed by their clients, in one iteration of the hub."""
         if self._watch is not None:  # otherwise it was closed in the same iteration of the hub
-            self._unwatch()
-            self._entry.mark_active()
-            self._owner.round_robin.add(self._read_step)
-
-    def _read_step(self) -> bool:
-        """Read and process; return False: there is no second step."""
-        return not self._entry.ended and self._receive() and self._process()
+            self.read()
 
     def end(self) -> None:
         """Close the connection; only the first call has an effect."""
@@ -140,8 +129,11 @@ class NewConnection(_socket.socket):
             del self._owner.deadlines[self]
 
     def _process(self) -> bool:
-        """Pass it to `join` or `serve`; return False: there is no second step."""
+        """Pass it to `join` or `serve`, or close it; return False: there is no second step."""
         if self._entry.ended:
+            return False
+        if not self.received:
+            self.end()
             return False
         try:
             if not self._owner.join(self):

@@ -158,6 +158,22 @@ def test_the_connection_that_has_waited_longest_makes_room(harness: Harness, at_
     assert spoken.fileno() >= 0
 
 
+def test_one_that_hung_up_makes_room_before_one_that_waits(harness: Harness) -> None:
+    """It is only not closed yet."""
+    gone, waits = harness.connect(), harness.connect()
+    gone.close()
+    harness.hub.turn()
+
+    harness.connections.make_room()
+    harness.hub.run()
+    waits.sendall(b"join")
+    harness.hub.turn()
+    harness.hub.run()
+
+    assert len(harness.joined) == 1
+    assert harness.connections.open == 0
+
+
 def test_a_connection_closed_before_it_is_processed_is_not_served(harness: Harness) -> None:
     """It was queued for too long."""
     client = harness.connect(b"GET / HTTP/1.1\r\n")

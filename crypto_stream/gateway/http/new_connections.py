@@ -107,7 +107,8 @@ class NewConnection(_socket.socket):
         except OSError:
             pass  # the connection has failed
         self._unwatch()
-        self._entry.mark_active()  # it now waits for us, so it must not be closed to make room
+        if self.received:
+            self._entry.mark_active()  # it now waits for us, so it must not be closed to make room
         self._owner.round_robin.add(self._process)
 
     def _readable(self, *_: object) -> None:

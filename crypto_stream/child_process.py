@@ -21,12 +21,16 @@ _MAX_STDERR_LINES = 20  # per second and child: enough for a traceback
 
 
 class Program(NamedTuple):
-    """A process to keep running: its command, the contents of INHERITED, and the descriptors it inherits."""
+    """A process to keep running: its command, the contents of INHERITED, and the descriptors it inherits.
+
+    One that `stops_last` outlives the others, and is not restarted by a signal.
+    """
 
     name: str
     command: Sequence[str]
     inherited: Mapping[str, Any]
     fds: Sequence[int] = ()
+    stops_last: bool = False
 
 
 class Timeouts(NamedTuple):
@@ -50,6 +54,7 @@ class Child:
     def __init__(self, program: Program, timeouts: Timeouts, write: Callable[[str], None]) -> None:
         """Prepare `program`; `write` receives each line of its log."""
         self.name = program.name
+        self.stops_last = program.stops_last
         self.process: subprocess.Popen[bytes] | None = None
         self.pipe = -1
         self.restart_at = 0.0

@@ -52,7 +52,14 @@ class Settings(BaseModel):
     )
     polling: bool | None = Field(
         None,
-        description="Whether viewers may use HTTP polling; empty: only with a single gateway on the port.",
+        description="Whether viewers may use HTTP polling; empty: only with one gateway, and bus local.",
+    )
+    bus: SecretStr = Field(
+        SecretStr("local"),
+        description="Bus between engine and gateways: local, or redis://[user:password@]host:port/name,…",
+    )
+    parts: Literal["all", "engine", "gateways"] = Field(
+        "all", description="What run starts on this machine; others than all need a bus between machines."
     )
     standby: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
@@ -191,6 +198,7 @@ class Settings(BaseModel):
 
 INTERNAL = ("handler_options", "explicit_pairs")
 OPTIONS = tuple(name for name in Settings.model_fields if name not in INTERNAL)
+SECRETS = ("admin_token", "bus")  # never shown, not even in error messages
 
 
 def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
@@ -225,9 +233,10 @@ def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
 
 
 def serialize(settings: Settings) -> dict[str, Any]:
-    """Return all settings as JSON values, including the secret token, for a child process."""
-    token = settings.admin_token
-    return {**settings.model_dump(mode="json"), "admin_token": token.get_secret_value() if token else None}
+    """Return all settings as JSON values, including secrets, for a child process."""
+    secrets = {name: value for name in SECRETS if (value := getattr(settings, name)) is not None}
+    shown = {name: value.get_secret_value() for name, value in secrets.items()}
+    return {**settings.model_dump(mode="json"), **shown}
 
 
 def deserialize(values: Mapping[str, Any]) -> Settings:
@@ -291,6 +300,8 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     value = first.get("input")
     shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if name in SECRETS:
+        shown = "…"
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":
         why = "name at least one"

@@ -89,9 +89,9 @@ class Supervisor:
             child.process.kill()
 
     def _stop_step(self, now: float) -> None:
-        """Stop the gateways, then the engine, which comes first among the children."""
-        first, *others = self._children
-        for child in [other for other in others if other.process] or [first]:
+        """Stop the gateways, then the engine."""
+        running = [child for child in self._children if child.process]
+        for child in [one for one in running if not one.stops_last] or running:
             child.stop(now, force=self._force)
 
     def _restart_step(self, now: float) -> None:
@@ -155,7 +155,8 @@ class Supervisor:
             if number == _RESTART_SIGNAL:
                 _log.info("restarting the gateways on %s", _SIGNAL_NAMES[number])
                 if not self._restarting:
-                    self._restarting = [(child, child.process) for child in self._children[1:]]
+                    gateways = [child for child in self._children if not child.stops_last]
+                    self._restarting = [(child, child.process) for child in gateways]
                 continue
             _log.info("stopping on %s", _SIGNAL_NAMES[number])
             self._force = self._stopping  # a second signal kills what is still running

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from pydantic import SecretStr
 
 from crypto_stream import __version__
 from crypto_stream.cli.orders import order
@@ -64,6 +65,8 @@ for _command in (order, backup, restore, owner):
 def default_text(name: str) -> str:
     """Return a setting's default as a user would write it."""
     default = Settings.model_fields[name].get_default(call_default_factory=True)
+    if isinstance(default, SecretStr):  # a default is no secret
+        default = default.get_secret_value()
     if isinstance(default, tuple):
         return ",".join(default) or "none"
     return "none" if default in {None, ""} else str(default)

@@ -122,7 +122,7 @@ def _port(settings: Settings) -> Iterator[GatewayPort]:
     from crypto_stream.addresses import bus_path
     from crypto_stream.bus.backends import gateway_port
 
-    port = gateway_port(bus_path(settings.data_dir, settings.runtime_dir))
+    port = gateway_port(settings.bus.get_secret_value(), bus_path(settings.data_dir, settings.runtime_dir))
     ready = threading.Event()  # connected, or failed to connect
 
     def set_ready(*_: Any) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any
@@ -29,6 +29,7 @@ from crypto_stream.bus.messages import (
     Snapshot,
     Sparks,
     ToGateway,
+    TopicUpdate,
     Watch,
     Watched,
 )
@@ -100,7 +101,7 @@ class Engine:
                 VenueQuotes(feed.failover, feed.loop.sources, feed.book),
                 Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
             ],
-            self._send,
+            self._send_topic,
         )
         feed.accepted.append(self._on_accepted)
         feed.loop.on_missing = self._on_missing_channels
@@ -237,9 +238,9 @@ class Engine:
         )
         self._feed.book.of(source).apply(update, now_ns)
 
-    def _send(self, gateway: str, message: ToGateway) -> None:
+    def _send_topic(self, gateways: Sequence[str], update: TopicUpdate) -> None:
         if self.port:
-            self.port.send(gateway, message)
+            self.port.send_topic(gateways, update)
 
     def _send_orders(self, gateway: str, messages: OrderMessages) -> bool:
         return self.port is None or self.port.send_orders(gateway, messages)

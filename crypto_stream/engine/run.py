@@ -47,7 +47,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
     history = open_history(settings, feed.instruments, clock)
     feed.restore_bars(history.last_bars)
     engine = Engine(feed, state, history, partial(make_orders, settings))
-    async with engine_port(bus_path, engine) as port:
+    async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
         engine.port = port
         log.info(
             "engine started",
@@ -61,7 +61,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
         await _until_signal(
             connect_to_handler(feed.loop, engine),
             check_clocks(clock),
-            port.keep_socket(),
+            port.run(),
             engine.beat(beat),
             engine.topics.run(),
             history.run(),

@@ -49,10 +49,10 @@ class Topics:
     def __init__(
         self,
         topics: Iterable[Topic],
-        send: Callable[[str, TopicUpdate], None],
+        send: Callable[[Sequence[str], TopicUpdate], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Offer `topics`; `send` passes a message to one gateway."""
+        """Offer `topics`; `send` passes a message to the gateways that watch its key."""
         self._topics = {topic.name: topic for topic in topics}
         self._send = send
         self._clock = clock
@@ -105,9 +105,7 @@ class Topics:
     def _send_changes_of(self, key: Key) -> None:
         watchers = [gateway for gateway, keys in self._watched.items() if key in keys]
         if watchers and (changes := self._topics[key[0]].changes(key[1])) is not None:
-            update = self._update(key, changes)
-            for gateway in watchers:
-                self._send(gateway, update)
+            self._send(watchers, self._update(key, changes))
 
     def _update(self, key: Key, payload: object) -> TopicUpdate:
         """Number an update; numbers follow the clock, so that they increase over restarts, too."""

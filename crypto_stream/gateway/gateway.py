@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.backends import gateway_port
+from crypto_stream.bus.backends import gateway_port, is_local
 from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
 from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.gateway.app import MAX_RECEIVED, Web, create_app
@@ -76,11 +76,11 @@ class Gateway:
         self._mirror = Mirror()
         self._engine_seen = False
         self._counters = DeliveryMetrics()
-        self._port = gateway_port(bus_path)
+        self._port = gateway_port(settings.bus.get_secret_value(), bus_path)
         self._delivery = self._make_delivery()
         self._watch = Watcher(self._delivery, self._mirror, self._port)
         self._orders = OrderSessions(self._mirror, self._port, self._hub, _session_limits(settings))
-        metrics = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
+        metrics = GatewayMetrics(self._delivery, self._counters, self._orders.counters, self._port.figures)
         self._shared_metrics = (
             SharedMetrics(name, metrics, bus_path.with_name("metrics")) if settings.workers > 1 else None
         )
@@ -126,9 +126,16 @@ class Gateway:
                 address_limit=address_limit,
                 counters=self._counters,
                 full=self._full,
-                polling=settings.workers == 1 if settings.polling is None else settings.polling,
+                polling=self._polls(),
             ),
         )
+
+    def _polls(self) -> bool:
+        """Return whether viewers may poll, of which each request must reach the same gateway."""
+        settings = self._settings
+        if settings.polling is not None:
+            return settings.polling
+        return settings.workers == 1 and is_local(settings.bus.get_secret_value())
 
     def _make_context(self, web: Web, startup: StartupGrace) -> ConnectionContext:
         settings = self._settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,12 @@ def test_unknown_names_are_refused() -> None:
 
         assert done.returncode == 2
         assert "known: " in done.stderr
+
+
+def test_both_buses_are_measured(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """The engine's and the gateways' share of each message, and how old it was when it arrived."""
+    require_program("redis-server")
+    _, result = ran(tmp_path, "benchmarks.bus")
+
+    assert list(result["medians"]) == ["local, 2 gateways, 1000/s", "redis, 2 gateways, 1000/s"]
+    assert all(row["messages"] > 10 and 0 <= row["p50_ms"] <= row["p99_ms"] for row in result["runs"])

@@ -94,7 +94,8 @@ def _supervise(log_file: str, limits: str, behaviours: list[str]) -> int:
     file = logs.LogFile(Path(log_file), 100_000_000, 1, "supervisor")
     logs.configure("INFO", file, logs.Terminal("supervisor"))
     programs = [
-        Program(name, [sys.executable, "-m", "tests.process.stand_in", name], {}) for name in behaviours
+        Program(name, [sys.executable, "-m", "tests.process.stand_in", name], {}, stops_last=not number)
+        for number, name in enumerate(behaviours)
     ]
     return Supervisor(programs, file.line, lambda: _log.info("serving"), Timeouts(**json.loads(limits))).run()
 

@@ -99,6 +99,7 @@ def api(
             "orders": mirror.orders_trouble,
             "bars": mirror.bars_trouble,
             "clock": mirror.clock_trouble,
+            "bus": port.figures().trouble(),
         }
         degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
         degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]

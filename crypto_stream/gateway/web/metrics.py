@@ -15,9 +15,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from crypto_stream.bus.interface import BusFigures
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics, OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.bus_metrics import bus_metrics
 from crypto_stream.market.status import SourceStatus
 
 _P = "crypto_stream_"
@@ -135,15 +137,23 @@ class EngineMetrics(Collector):
 class GatewayMetrics(Collector):
     """The counters of this gateway."""
 
-    def __init__(self, delivery: Delivery, counters: DeliveryMetrics, orders: OrderMetrics) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        counters: DeliveryMetrics,
+        orders: OrderMetrics,
+        bus: Callable[[], BusFigures],
+    ) -> None:
         self._delivery = delivery
         self._counters = counters
         self._orders = orders
+        self._bus = bus
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         yield from self._of_viewers()
         yield from self._of_orders()
+        yield from bus_metrics(self._bus())
 
     def _of_orders(self) -> Iterator[Metric]:
         orders = self._orders

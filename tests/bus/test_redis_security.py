@@ -1,0 +1,102 @@
+"""Passwords, users and TLS of relays; what is refused says why, without a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crypto_stream.bus.messages import Quotes
+from tests.bus.certificates import Certificates, running_tls
+from tests.bus.ends import Engine, RedisBus, joined, serving
+from tests.bus.redis_server import RedisServer, running
+from tests.waiting import until
+
+SCALE_MD = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
+# Of each user of the document: what it may do.
+RIGHTS = dict(re.findall(r"^    ACL SETUSER (\w+) +on >… (.+)$", SCALE_MD, re.MULTILINE))
+
+
+def _logged(caplog: pytest.LogCaptureFixture) -> str:
+    """Return everything that was logged, all details included."""
+    return "\n".join(str(record.__dict__) for record in caplog.records)
+
+
+async def _works(bus: RedisBus) -> None:
+    """Check that both ends find each other."""
+    async with serving(bus, Engine()) as port, joined(bus) as gateway:
+        await until(lambda: gateway.received)
+        port.publish(Quotes(1, []))
+        await until(lambda: gateway.seqs() == [1])
+
+
+async def _is_refused(bus: RedisBus, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Check that both ends log this reason."""
+    caplog.set_level("INFO")
+    async with serving(bus, Engine()), joined(bus) as gateway:
+        for logger in ("crypto_stream.bus.redis.engine", "crypto_stream.bus.redis.gateway"):
+            await until(
+                lambda logger=logger: any(  # type: ignore[misc]
+                    reason in str(getattr(record, "reason", ""))
+                    for record in caplog.records
+                    if record.name == logger
+                )
+            )
+        assert gateway.received == []
+
+
+async def test_a_password(
+    require_program: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The right one works, a wrong one and none are refused; no log line contains one."""
+    with running(
+        require_program("redis-server"), tmp_path / "redis", ["--requirepass", "the-secret"]
+    ) as server:
+        await _works(RedisBus(server.url(user=":the-secret@")))
+        await _is_refused(RedisBus(server.url(user=":wrong-secret@")), "WRONGPASS", caplog)
+        await _is_refused(RedisBus(server.url()), "NOAUTH", caplog)
+
+    assert "-secret" not in _logged(caplog)
+
+
+async def test_users_as_documented(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Users with the rights of docs/scale.md suffice, and see no other installation."""
+    for user, rights in RIGHTS.items():
+        given = rights.replace(":prod:", ":test:").split()
+        server.command("ACL", "SETUSER", user, "on", f">{user}-secret", *given)
+    server.command("ACL", "SETUSER", "default", "off")
+    users = ("engine:engine-secret@", "gateway:gateway-secret@")
+    await _works(RedisBus(*(server.url(user=user) for user in users)))
+    await _is_refused(RedisBus(*(server.url("elsewhere", user=user) for user in users)), "NOPERM", caplog)
+
+
+@pytest.fixture
+def certificates(require_program: Callable[[str], str], tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path, require_program("openssl"))
+
+
+async def test_tls(
+    tmp_path: Path,
+    require_program: Callable[[str], str],
+    certificates: Certificates,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the authority's certificate it works; without it the server is not believed."""
+    with running_tls(require_program("redis-server"), certificates, tmp_path / "redis", []) as server:
+        trusted = f"?ca={certificates.path('ca.pem')}"
+        await _works(RedisBus(server.url(scheme="rediss", query=trusted)))
+        await _is_refused(RedisBus(server.url(scheme="rediss")), "CERTIFICATE_VERIFY_FAILED", caplog)
+
+
+async def test_tls_with_certificates_of_clients(
+    tmp_path: Path, require_program: Callable[[str], str], certificates: Certificates
+) -> None:
+    """As Redis requires by default."""
+    files = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
+    query = "?" + "&".join(f"{name}={certificates.path(file)}" for name, file in files.items())
+    with running_tls(
+        require_program("redis-server"), certificates, tmp_path / "redis", [], clients="yes"
+    ) as server:
+        await _works(RedisBus(server.url(scheme="rediss", query=query)))

@@ -116,7 +116,7 @@ class Gateway:
         return create_app(
             self._mirror,
             self._port,
-            registry(EngineMetrics(self._mirror), metrics),
+            registry(EngineMetrics(self._mirror, self._port.figures), metrics),
             admin_token=token.get_secret_value() if token else None,
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,

@@ -75,7 +75,7 @@ def nginx(path: str, locations: str, outside: str = "") -> Iterator[Proxy]:
             process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         try:
             deadline_s = time.monotonic() + DEADLINE_S
-            while not _listens(port):
+            while not listens(port):
                 assert process.poll() is None, (folder / "output").read_text()
                 assert time.monotonic() < deadline_s
                 time.sleep(0.01)
@@ -90,6 +90,7 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Return whether something listens on a port of the loopback."""
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetTopic
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.degraded import degraded
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.gateway.web.parameters import query_parameters
@@ -93,18 +94,9 @@ def api(
         reasons = mirror.troubles(time.monotonic())
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
-        troubles = {
-            "prices": mirror.verdict().summary(),
-            "history": mirror.history_trouble,
-            "orders": mirror.orders_trouble,
-            "bars": mirror.bars_trouble,
-            "clock": mirror.clock_trouble,
-            "bus": port.figures().trouble(),
-        }
-        degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
-        degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]
-        degraded += mirror.lacking()
-        return json_response({"status": "ready", "degraded": degraded}, cache=NEVER)
+        found = degraded(mirror, port.figures())
+        sentences = [sentence for part in found.values() for sentence in part]
+        return json_response({"status": "ready", "degraded": sentences}, cache=NEVER)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:

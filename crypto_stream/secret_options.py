@@ -12,6 +12,8 @@ _VARIABLES = {
     "--token": "CRYPTO_STREAM_ADMIN_TOKEN",
     "--client-id": "CRYPTO_STREAM_CLIENT_ID",
     "--bus": "CRYPTO_STREAM_BUS",  # may contain passwords
+    "--database": "CRYPTO_STREAM_DATABASE",  # likewise
+    "--to": "CRYPTO_STREAM_DATABASE",
 }
 
 

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from crypto_stream.errors import SettingError
-from crypto_stream.setting_types import Level, Networks, Origins, RootPath, Words
+from crypto_stream.setting_types import Database, Level, Networks, Origins, RootPath, Words
 
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
@@ -65,6 +65,10 @@ class Settings(BaseModel):
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
     )
     data_dir: Path = Field(Path("data"), description="Folder for data that must survive a restart.")
+    database: Database = Field(
+        SecretStr("sqlite"),
+        description="Where state, history and orders are stored: sqlite (files in data_dir) or postgresql://…",
+    )
     keep_1s: float = Field(
         24.0,
         ge=0,
@@ -198,7 +202,12 @@ class Settings(BaseModel):
 
 INTERNAL = ("handler_options", "explicit_pairs")
 OPTIONS = tuple(name for name in Settings.model_fields if name not in INTERNAL)
-SECRETS = ("admin_token", "bus")  # never shown, not even in error messages
+# Never shown, not even in error messages.
+_SECRETS = {
+    name
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+}
 
 
 def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
@@ -233,10 +242,9 @@ def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
 
 
 def serialize(settings: Settings) -> dict[str, Any]:
-    """Return all settings as JSON values, including secrets, for a child process."""
-    secrets = {name: value for name in SECRETS if (value := getattr(settings, name)) is not None}
-    shown = {name: value.get_secret_value() for name, value in secrets.items()}
-    return {**settings.model_dump(mode="json"), **shown}
+    """Return all settings as JSON values, including the secret ones, for a child process."""
+    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    return {**settings.model_dump(mode="json"), **secrets}
 
 
 def deserialize(values: Mapping[str, Any]) -> Settings:
@@ -300,7 +308,7 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     value = first.get("input")
     shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    if name in SECRETS:
+    if name in _SECRETS:
         shown = "…"
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":

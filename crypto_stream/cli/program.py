@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from crypto_stream import __version__
 from crypto_stream.cli.orders import order
-from crypto_stream.cli.stores import backup, owner, restore
+from crypto_stream.cli.stores import backup, move, owner, restore
 from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option, with_options
 from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
@@ -58,7 +58,7 @@ def cli() -> None:
     """Crypto Stream: one dependable live price feed out of several exchanges."""
 
 
-for _command in (order, backup, restore, owner):
+for _command in (order, backup, restore, move, owner):
     cli.add_command(_command)
 
 

@@ -15,7 +15,7 @@ from crypto_stream.errors import SettingError
 from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.orphans import stopped_hint
 from crypto_stream.private_files import make_private
-from crypto_stream.storage.interface import StateStore
+from crypto_stream.storage.interface import FencedError, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,8 @@ class PersistedState:
     def _save(self) -> bool:
         try:
             self._store.save(dict(self._values))
+        except FencedError:
+            raise
         except OSError as error:
             self._log.fails(str(error))
             return False

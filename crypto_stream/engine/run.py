@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from crypto_stream.bus.backends import engine_port
 from crypto_stream.engine.backfill import backfill
 from crypto_stream.engine.composition import Composition
 from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.history import open_history, previous_anchor
+from crypto_stream.engine.history import open_history, previous_anchor, stores_of
 from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.persisted_state import PersistedState, locked
 from crypto_stream.engine.timekeeping import MachineClocks, check_clocks, live_venues
@@ -29,24 +30,25 @@ from crypto_stream.feed.record import FileRecorder
 from crypto_stream.feed.sources import Venue
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
-from crypto_stream.storage.backends import state_store
+from crypto_stream.storage.interface import FencedError, Stores
 
 log = logging.getLogger(__name__)
 
 _PROGRESS_S = 2.0
+FENCED = 3  # exit status: another engine has taken over; started again, this one waits for its turn
 
 
-async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> None:
-    """Run the engine until SIGTERM or SIGINT."""
+async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], stores: Stores) -> None:
+    """Run the engine until SIGTERM or SIGINT; raise FencedError in a group if another one takes over."""
     sources = load_sources(settings)
-    clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(settings))
-    state = PersistedState(state_store(settings.data_dir), clock.now_ms())
+    clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(stores))
+    state = PersistedState(stores.state(), clock.now_ms())
     feed = Composition(
         settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
     )
-    history = open_history(settings, feed.instruments, clock)
+    history = open_history(settings, feed.instruments, clock, stores)
     feed.restore_bars(history.last_bars)
-    engine = Engine(feed, state, history, partial(make_orders, settings))
+    engine = Engine(feed, state, history, partial(make_orders, settings, stores))
     async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
         engine.port = port
         log.info(
@@ -68,17 +70,36 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) ->
             run_orders(engine.trading),
             backfill(history, feed.sources, feed.carried, feed.names),
             state.run(),
+            stores.run(),
         )
     log.info("engine stopped")
 
 
 def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
-    """Run the engine until a signal and return 0; raise UsageError if the user must change something."""
+    """Run the engine until a signal and return 0, or FENCED once another engine has taken over.
+
+    Waits for its turn first. Raises UsageError if the user must change something.
+    """
     descriptors.raise_limit()
     os.umask(0o077)  # files that the engine creates are private
-    with locked(settings.data_dir):
-        _run(serve(settings, bus_path, beat))
+    with locked(settings.data_dir), closing(stores_of(settings)) as stores:
+        stores.acquire(beat)
+        try:
+            _run(serve(settings, bus_path, beat, stores))
+        except BaseExceptionGroup as group:
+            fenced, others = group.split(FencedError)
+            if fenced is None or others is not None:
+                raise
+            log.error("another engine has taken over", extra={"reason": _first(fenced)})
+            return FENCED
     return 0
+
+
+def _first(group: BaseExceptionGroup[FencedError]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 def record(settings: Settings, file: Path) -> int:

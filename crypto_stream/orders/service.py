@@ -219,9 +219,7 @@ class Orders:
     def _report_trouble(self, reason: str, *, fatal: bool) -> None:
         """Report why orders cannot be accepted, and refuse queued commands."""
         if fatal and "restart" not in reason:
-            reason += (
-                "; orders.db is never replaced automatically: repair or move it, then restart the engine"
-            )
+            reason += f"; {self._store.advice}"
         first = self._trouble.reason is None
         self._trouble.fails(reason)
         for session in [one for one in self._sessions.values() if first and not one.attached]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.bars import Bar, Gap
@@ -29,6 +29,10 @@ class CorruptError(OSError):
 
 class UnusableError(OSError):
     """The storage location cannot be used until an operator changes something."""
+
+
+class FencedError(UnusableError):
+    """Another engine writes to this store now; this one must end, and may start again and wait."""
 
 
 class StoredBar(NamedTuple):
@@ -197,6 +201,8 @@ class OrderWriter(Protocol):
     CorruptError and UnusableError need an operator: a store of orders is never replaced automatically.
     """
 
+    advice: str  # what an operator can do about such an error
+
     def open(self) -> LoadedOrders:
         """Open or create the store; may be called again after a failure."""
 
@@ -248,3 +254,29 @@ class OrderReader(Protocol):
 
     def close(self) -> None:
         """Close the store."""
+
+
+class Stores(Protocol):
+    """All stores of one engine. At most one engine writes at a time: the one that has acquired them."""
+
+    def acquire(self, waiting: Callable[[], object]) -> None:
+        """Wait until this engine may write, calling `waiting` twice a second meanwhile. Blocking.
+
+        Returns also if the stores cannot be reached: until they can be, calls raise OSError. Raises
+        SettingError or UnusableError if an operator must change something first.
+        """
+
+    async def run(self) -> None:
+        """Run until cancelled; raise FencedError as soon as another engine has acquired the stores."""
+
+    def close(self) -> None:
+        """Let another engine acquire the stores at once."""
+
+    def state(self) -> StateStore:
+        """Return the store of the engine's small values."""
+
+    def history(self) -> tuple[HistoryWriter, HistoryReader]:
+        """Return writer and reader of the history; nothing is opened yet."""
+
+    def orders(self) -> tuple[OrderWriter, OrderReader]:
+        """Return writer and reader of the orders; nothing is opened yet."""

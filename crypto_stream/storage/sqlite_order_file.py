@@ -9,8 +9,8 @@ from pathlib import Path
 
 from crypto_stream.market.orders import Order, Side
 from crypto_stream.storage.interface import LoadedOrders, RemainingSize, UnusableError
+from crypto_stream.storage.order_mark import Mark, mark_path
 from crypto_stream.storage.sqlite_file import Identity, connect, identity, parts
-from crypto_stream.storage.sqlite_order_mark import Mark, mark_path
 from crypto_stream.storage.sqlite_order_rows import ACTIVE_ORDERS, GET_REMAINING, TABLES, orders
 from crypto_stream.storage.sqlite_tables import upgrade, version
 

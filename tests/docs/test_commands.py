@@ -50,6 +50,9 @@ BACKUP = [f"{PROGRAM} backup backups/2026-01-31", f"{PROGRAM} restore backups/20
 ELSEWHERE = {
     "make test": "this very run",
     "make check": "CI's first step",
+    f"{PROGRAM} move --from sqlite --to postgresql://crypto_stream@db.example/crypto_stream": (
+        "the server is the reader's; tests/process/test_postgres.py runs it"
+    ),
     "make lock": "asks the packages' index; tests/test_pins.py judges what it wrote",
     ".venv/bin/pip install gevent": "CI has it",
     ".venv/bin/pip install 'python-socks[asyncio]' socksio": "would change other tests' environment",

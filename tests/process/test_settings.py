@@ -56,13 +56,27 @@ def test_venues_have_settings_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_settings_pass_to_another_process_whole() -> None:
-    """A half gets every setting as it is, the token too, which is never shown."""
-    settings = load({"admin_token": "secret", "standby": "all", "sources": "a,b", "data_dir": "x"})
+    """A half gets every setting as it is, the secret ones too, which are never shown."""
+    address = "postgresql://me:secret@db/x"
+    settings = load(
+        {"admin_token": "secret", "database": address, "standby": "all", "sources": "a,b", "data_dir": "x"}
+    )
     handed = serialize(settings)
 
     assert serialize(deserialize(handed)) == handed
-    assert handed["admin_token"] == "secret"
+    assert (handed["admin_token"], handed["database"]) == ("secret", address)
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["host=db password=sesame", "mysql://me:sesame@db/x", "sesame"])
+def test_a_wrong_database_is_not_shown(value: str) -> None:
+    """It may contain a password, whatever its form."""
+    with pytest.raises(
+        SettingError, match=r"^database: '…' is not allowed: write sqlite or postgresql://"
+    ) as caught:
+        load({"database": value})
+
+    assert "sesame" not in str(caught.value)
 
 
 _WRONG = {

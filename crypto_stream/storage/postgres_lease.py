@@ -1,0 +1,202 @@
+"""The lease: of all engines on one database, one may write at a time.
+
+Only PostgreSQL's clock decides when a lease has expired. Each change of hands begins a new `term`, which
+every writing transaction checks first (the fence): an engine that was paused, or cut off, and wakes up in an
+old term cannot write.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from psycopg import errors
+
+from crypto_stream.errors import SettingError
+from crypto_stream.log_throttle import TroubleLog
+from crypto_stream.storage.interface import FencedError, UnusableError
+from crypto_stream.storage.postgres_connection import Connection, LoginError, connect, failing_as_os_error
+from crypto_stream.storage.postgres_schema import migrate
+
+log = logging.getLogger(__name__)
+
+_LASTS_S = 3
+_EVERY_S = 0.5
+_UNTIL = f"clock_timestamp() + interval '{_LASTS_S} s'"
+_PREFIX = "cs:"
+
+
+class Lease:
+    """The lease of one life of an engine; `name` is what its sessions are called in PostgreSQL.
+
+    `holder` names the data directory, which only one process can have locked: another life of the same holder
+    has ended, and need not expire. All methods may be called on any thread.
+    """
+
+    def __init__(self, address: str, holder: str) -> None:
+        """Use the database at `address`; nothing is opened yet."""
+        self.address = address
+        self.name = f"{_PREFIX}{holder}:{secrets.token_hex(4)}"
+        self._holder = holder
+        self._term: int | None = None
+        self._lost: FencedError | None = None
+        self._told: Callable[[], object] = _ignore
+        self._connection: Connection | None = None
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._log = TroubleLog(
+            log, "PostgreSQL cannot be used", "PostgreSQL can be used again", level=logging.ERROR
+        )
+
+    @property
+    def term(self) -> int:
+        """The term in which this engine may write; raises FencedError once it is over, OSError before it."""
+        if self._lost is not None:
+            raise FencedError(str(self._lost))
+        if self._term is None:
+            raise OSError(self._log.reason or "PostgreSQL: the lease is not taken yet")
+        return self._term
+
+    def acquire(self, waiting: Callable[[], object]) -> None:
+        """Take the lease, then keep it on a thread; see `Stores.acquire`."""
+        waited = False
+        while True:
+            try:
+                if self._take():
+                    break
+            except (LoginError, UnusableError) as error:
+                raise SettingError(f"database: {error}") from None
+            except OSError as error:
+                self._fail(error)
+                if not waited:
+                    break  # prices need no database
+            if not waited:
+                log.info("another engine uses the database, waiting until it ends")
+            waited = True
+            waiting()
+            time.sleep(_EVERY_S)
+        self._thread.start()
+
+    def listen(self, told: Callable[[], object]) -> None:
+        """Call `told` when the lease is lost, at once if it is lost already."""
+        with self._lock:
+            self._told = told
+            if self._lost is not None:
+                told()
+
+    def lose(self, reason: str) -> FencedError:
+        """Note that another engine may write now; return the error that says so."""
+        with self._lock:
+            if self._lost is None:
+                self._lost = FencedError(f"{reason}; this engine restarts")
+                self._told()
+            return FencedError(str(self._lost))
+
+    def close(self) -> None:
+        """Stop keeping the lease, and let another engine take it at once."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._term is not None and self._lost is None:
+            with suppress(OSError), failing_as_os_error():
+                self._open().execute(
+                    "UPDATE lease SET until = clock_timestamp() WHERE name = 'engine' AND term = %s",
+                    (self._term,),
+                )
+        self._term = None
+        self._hang_up()
+
+    def _run(self) -> None:
+        """Keep the lease; take it first if PostgreSQL could not be reached at the start."""
+        try:
+            while not self._over.wait(_EVERY_S):
+                try:
+                    self._keep()
+                    self._log.works()
+                except FencedError as error:
+                    self.lose(str(error))
+                    return
+                except OSError as error:
+                    self._fail(error)
+        except Exception as error:  # the engine must not go on as if it had the lease
+            log.exception("keeping the lease failed")
+            self.lose(f"internal error: {error}")
+
+    def _keep(self) -> None:
+        if self._term is None:
+            if not self._take():
+                raise FencedError("another engine took over while PostgreSQL could not be reached")
+            return
+        with failing_as_os_error():
+            kept = self._open().execute(
+                f"UPDATE lease SET until = {_UNTIL} WHERE name = 'engine' AND holder = %s AND term = %s",
+                (self._holder, self._term),
+            )
+        if not kept.rowcount:
+            raise FencedError(f"another engine has ended term {self._term}")
+
+    def _take(self) -> bool:
+        """Take the lease if it is free; end the sessions of its former holder if they hold on to it."""
+        if self._connection is None:
+            migrate(self.address, self.name)
+        with failing_as_os_error():
+            connection = self._open()
+            # Looking does not disturb the holder, whose transactions would wait for a lock of ours.
+            if not self._is_free(connection, ""):
+                return False
+            try:
+                connection.execute("BEGIN")
+                if self._is_free(connection, "FOR UPDATE"):
+                    query = (
+                        f"UPDATE lease SET holder = %s, term = term + 1, until = {_UNTIL} "
+                        "WHERE name = 'engine' RETURNING term"
+                    )
+                    ((term,),) = connection.execute(query, (self._holder,))
+                    connection.execute("COMMIT")
+                    self._term = term
+                    log.info("lease taken", extra={"term": term})
+                    return True
+                connection.execute("ROLLBACK")
+            except errors.LockNotAvailable:
+                connection.execute("ROLLBACK")
+                self._end_former(connection)
+                raise  # the next attempt will find it free
+        return False
+
+    def _is_free(self, connection: Connection, lock: str) -> bool:
+        """Return whether the lease has expired, or belongs to an earlier life of this engine."""
+        query = f"SELECT until < clock_timestamp() OR holder = %s FROM lease WHERE name = 'engine' {lock}"
+        ((free,),) = connection.execute(query, (self._holder,))
+        return bool(free)
+
+    def _end_former(self, connection: Connection) -> None:
+        """End the sessions that hold the lease's row although the lease has expired: their engine hangs."""
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity, lease WHERE usename = current_user "
+            f"AND starts_with(application_name, '{_PREFIX}' || holder || ':') AND application_name <> %s",
+            (self.name,),
+        )
+        log.warning("ended the sessions of the engine that had the lease", extra={"sessions": ended.rowcount})
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(self.address, self.name)
+        return self._connection
+
+    def _fail(self, error: OSError) -> None:
+        self._log.fails(str(error))
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _ignore() -> None:
+    """Nobody listens yet."""

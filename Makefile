@@ -17,11 +17,12 @@ CLIENTS := $(VENV)/.clients-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench loadtest crash rehearse-clock soak soak-page format lock clean
+.PHONY: help setup run wheel test check bench loadtest crash rehearse-clock soak soak-page format lock clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
 	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
+	@echo 'make wheel    build dist/crypto_stream-*.whl, which runs without a checkout'
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
 	@echo 'make bench    compare with other servers, about an hour (make bench ARGS=--quick: a smoke test)'
@@ -38,6 +39,11 @@ setup: $(RUNTIME) $(SCRIPTS)
 
 run: setup
 	@exec $(PY) -m crypto_stream run $(ARGS)
+
+# Anything that an earlier build left in build/ would become part of this one.
+wheel: $(DEV) $(SCRIPTS)
+	@rm -rf dist build/lib build/bdist.*
+	$(PY) -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 # Most tests wait for a clock or a socket: several at once, each file in one process, in the files' order (a long one
 # would else come last). The browser's tests are a run of their own: Chromium's driver may not share a process with the
@@ -89,7 +95,7 @@ lock: $(PY)
 	  --constraint constraints.txt --output-file requirements.lock requirements.txt
 
 clean:
-	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules tests/clients/node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

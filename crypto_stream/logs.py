@@ -25,6 +25,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
+from crypto_stream import layout
 from crypto_stream.descriptors import ATOMIC_WRITE_BYTES, is_writable
 from crypto_stream.errors import UsageError
 
@@ -36,7 +37,7 @@ _LOG_MODE = 0o640
 
 _STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "line"}
 # Only our own loggers follow the log level: some libraries log every request at INFO.
-_OURS = ("crypto_stream", "handlers")
+_OURS = ("crypto_stream", layout.HANDLERS_PACKAGE)
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ")
 

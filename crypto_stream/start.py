@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from crypto_stream import __version__, addresses, admin_token, logs, orphans, systemd
+from crypto_stream import __version__, addresses, admin_token, layout, logs, orphans, systemd
 from crypto_stream.bus.backends import describe_bus, is_local
 from crypto_stream.child_process import INHERITED, Program
 from crypto_stream.errors import UsageError
@@ -25,7 +25,6 @@ from crypto_stream.settings import Settings, serialize
 from crypto_stream.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
-_VENDOR = Path(__file__).parent.parent / "static" / "vendor"
 _SCRIPTS = ("socket.io.esm.min.js", "lightweight-charts.standalone.production.mjs")
 
 
@@ -148,7 +147,7 @@ def become_gateway(settings: Settings, echo: Callable[[str], None]) -> None:
     _become("gateway", inherited)
 
 
-def check_gateway(settings: Settings, vendor: Path = _VENDOR) -> None:
+def check_gateway(settings: Settings, vendor: Path = layout.STATIC / "vendor") -> None:
     """Raise UsageError if the green server, or the pages' scripts in `vendor`, are not installed."""
     if importlib.util.find_spec(settings.server) is None:
         install = f"{sys.executable} -m pip install {settings.server}"
@@ -170,7 +169,7 @@ def _gateways(settings: Settings, listeners: Sequence[socket.socket]) -> list[Pr
 
 
 def _command(role: str) -> list[str]:
-    return [sys.executable, "-m", "crypto_stream", role]
+    return [sys.executable, *layout.RUN, role]
 
 
 def _inherited(role: str, settings: Settings, listener: socket.socket | None = None) -> dict[str, Any]:

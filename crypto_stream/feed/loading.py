@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.util
 import ipaddress
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from crypto_stream import layout
 from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
 from crypto_stream.feed import recordings
 from crypto_stream.feed.handler import MAX_FRAME_BYTES, Instrument, Limits, Rules
@@ -22,7 +22,6 @@ from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Sourc
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
-_PACKAGE = "handlers"
 # Settings of every venue, in addition to the handler's own.
 _COMMON_OPTIONS = ("url", "rest_url", "without", "names")
 _ADDRESS = re.compile(
@@ -33,9 +32,8 @@ _LONGEST_NAME = 253  # characters of a host's name, RFC 1035
 
 
 def known_handlers(folder: Path | None = None) -> dict[str, Path]:
-    """Map each handler's name to its file: the `handlers` package first, then `folder`."""
-    package = importlib.import_module(_PACKAGE)
-    places = [Path(place) for place in package.__path__] + ([folder] if folder else [])
+    """Map each handler's name to its file: the program's own first, then those in `folder`."""
+    places = [layout.HANDLERS, *([folder] if folder else [])]
     found: dict[str, Path] = {}
     for place in places:
         if not place.is_dir():
@@ -134,7 +132,7 @@ def _options_of(name: str, options: Mapping[str, Mapping[str, str]]) -> dict[str
 
 
 def _import(name: str, file: Path) -> ModuleType:
-    full_name = f"{_PACKAGE}.{name}"
+    full_name = f"{layout.HANDLERS_PACKAGE}.{name}"
     if full_name in sys.modules:
         return sys.modules[full_name]
     spec = importlib.util.spec_from_file_location(full_name, file)

@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
+from crypto_stream import layout
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import Pin
 from crypto_stream.errors import BusError, RefusedError
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _TOKEN_NEEDED = (
     "Pinning needs the admin token, sent as Authorization: Bearer TOKEN."
-    " `.venv/bin/python -m crypto_stream token` prints it on the server's machine."
+    f" `{layout.COMMAND} token` prints it on the server's machine."
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import crypto_stream
+from crypto_stream import layout
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
@@ -117,7 +118,7 @@ class ResponseCache:
 
     def status(self) -> Prebuilt:
         """Return the status page."""
-        return self._page("/status", "status.html")
+        return self._page("/status", "status.html", command=layout.COMMAND)
 
     def instrument(self, symbol: str) -> Prebuilt:
         """Return the page of a known instrument."""

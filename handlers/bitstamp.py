@@ -2,15 +2,18 @@
 
 Documentation: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
 Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which we
-use the first, and `live_trades`. There are no 24 h figures. The venue's ids look like `btcusd`; an unknown
-pair is acknowledged, but never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore
-them.
+use the first, and `live_trades`. The venue's ids look like `btcusd`; an unknown pair is acknowledged, but
+never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore them.
+
+Evidence: recorded 2021-04-17 and 2022-01-05 (`live_trades`, acknowledgements); single frames of `order_book`
+and errors 2026-09-15, of perpetual markets; `bts:request_reconnect` and limits from the documents.
+
+Not given: 24 h figures (only its REST interface has them); errors do not name their channel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -19,12 +22,14 @@ from msgspec import Raw, Struct
 from crypto_stream.feed.handler import (
     Acked,
     Bar,
+    BarSeconds,
     Event,
     Ignored,
     Instrument,
     Limits,
     Listed,
     Moving,
+    Places,
     Refused,
     Request,
     Rules,
@@ -34,8 +39,11 @@ from crypto_stream.feed.handler import (
     VenueKey,
     VenueList,
     Wanted,
+    best,
+    by_topic,
     read_each,
     reading,
+    step,
 )
 from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
@@ -61,8 +69,6 @@ _STEPS = {"1m": "60", "1h": "3600"}
 _MAX_BARS = "1000"
 _MS = 1000
 
-_Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
-_Seconds = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)]
 _Level = tuple[str, str]  # price, amount
 
 
@@ -97,13 +103,13 @@ class _WithoutRules(Struct, gc=False):
 
 
 class _Market(_WithoutRules, gc=False):
-    base_decimals: _Places | None = None
-    counter_decimals: _Places | None = None
+    base_decimals: Places | None = None
+    counter_decimals: Places | None = None
     minimum_order_value: str = ""
 
 
 class _Candle(Struct, gc=False):
-    timestamp: _Seconds
+    timestamp: BarSeconds
     open: str
     high: str
     low: str
@@ -200,12 +206,7 @@ class Reader:
 
 def _channels(wanted: Sequence[Wanted]) -> list[tuple[Wanted, str]]:
     """Return what is available, with the channel; there is none for 24 h figures."""
-    return [
-        (each, f"{channel}_{each.id}")
-        for topic, channel in _CHANNELS.items()
-        for each in wanted
-        if each.topic == topic
-    ]
+    return [(each, f"{channel}_{each.id}") for each, channel in by_topic(wanted, _CHANNELS)]
 
 
 def _message(event: str, channel: str) -> str:
@@ -220,8 +221,8 @@ def _read_book(instrument: Instrument, data: Raw) -> Event:
     """
     book = _book(data)
     key = book.microtimestamp
-    bid, bid_size = _best(book.bids)
-    ask, ask_size = _best(book.asks)
+    bid, bid_size = best(book.bids)
+    ask, ask_size = best(book.asks)
     return Update(
         instrument=instrument,
         channel="order_book",
@@ -232,14 +233,6 @@ def _read_book(instrument: Instrument, data: Raw) -> Event:
         ask=ask,
         ask_size=ask_size,
     )
-
-
-def _best(side: list[_Level]) -> tuple[str | None, str | None]:
-    """Return price and amount of the first level; None if the side is empty."""
-    if not side:
-        return None, None
-    price, amount = side[0]
-    return decimal_text(price), decimal_text(amount)
 
 
 def _read_trade(instrument: Instrument, data: Raw) -> Event:
@@ -298,14 +291,10 @@ def _rules(item: _Market) -> Rules:
      "minimum_order_value":"10","trading":"Enabled","market_type":"SPOT"}
     """
     return Rules(
-        tick=_step(item.counter_decimals),
-        lot=_step(item.base_decimals),
+        tick=step(item.counter_decimals),
+        lot=step(item.base_decimals),
         min_notional=item.minimum_order_value,
     )
-
-
-def _step(places: int | None) -> str:
-    return "" if places is None else f"{Decimal(1).scaleb(-places):f}"
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -3,6 +3,11 @@
 Documentation: https://bybit-exchange.github.io/docs/v5/ws/connect and .../v5/websocket/public/ticker,
 orderbook, trade. Three topics per instrument: `orderbook.1` (best bid and ask), `publicTrade`, `tickers`
 (24 h figures, without bid and ask on spot). The order of a frame's fields differs between products.
+
+Evidence: recorded 2026-08-09 (`tickers`, `publicTrade`, acknowledgements); single frames of `orderbook.1`,
+2023; limits from the documents.
+
+Not given: bid and ask within the 24 h figures.
 """
 
 from __future__ import annotations

@@ -4,6 +4,11 @@ Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/
 Two channels per instrument: `ticker`, sent at each change of the best bid or ask and including the 24 h
 figures, and `trade`. Numbers are JSON numbers. The venue's ids look like `BTC/USD`; its REST interface calls
 BTC XBT and DOGE XDG, which the WebSocket does not accept.
+
+Evidence: single frames of both channels, of `status`, acknowledgements and a refusal, 2026-08 and 2026-09;
+limits from the documents.
+
+Not given: an opening price (calculated from the change); the announcement of a shutdown.
 """
 
 from __future__ import annotations
@@ -11,7 +16,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -20,6 +24,7 @@ from msgspec import Raw, Struct
 from crypto_stream.feed.handler import (
     Acked,
     Bar,
+    BarSeconds,
     Budget,
     Event,
     Ignored,
@@ -29,6 +34,7 @@ from crypto_stream.feed.handler import (
     Listed,
     MalformedFrame,
     Opening,
+    Places,
     Pong,
     Refused,
     Request,
@@ -40,9 +46,11 @@ from crypto_stream.feed.handler import (
     VenueStatus,
     Wanted,
     exact,
+    exact_price,
     microseconds,
     read_each,
     reading,
+    step,
 )
 from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import difference
@@ -69,8 +77,6 @@ _ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _ONLINE = "online"
 _MINUTES = {"1m": "1", "1h": "60"}
 _MS = 1000
-
-_Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
 
 
 class _Push(Struct):
@@ -126,8 +132,8 @@ class _WithoutRules(Struct, gc=False):
 
 class _Pair(_WithoutRules, gc=False):
     tick_size: str = ""
-    pair_decimals: _Places | None = None
-    lot_decimals: _Places | None = None
+    pair_decimals: Places | None = None
+    lot_decimals: Places | None = None
     ordermin: str = ""
     costmin: str = ""
 
@@ -138,7 +144,7 @@ class _Answer(Struct):
 
 
 # time in s, open, high, low, close, volume-weighted average, volume, number of trades
-_Candle = tuple[Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)], str, str, str, str, str, str, int]
+_Candle = tuple[BarSeconds, str, str, str, str, str, str, int]
 
 _push = msgspec.json.Decoder(_Push).decode
 _response = msgspec.json.Decoder(_Response).decode
@@ -298,15 +304,12 @@ def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
     {"symbol":"BTC/USD","side":"buy","price":83744.3,"qty":0.00044780,"ord_type":"limit","trade_id":109116693,
      "timestamp":"2026-09-25T17:48:26.844359Z"}
     """
-    price = exact(trade.price)
-    if price is None:
-        raise ValueError("a trade without a price")
     return Trade(
         instrument=instrument,
         channel="trade",
         key=trade.trade_id,
         time=microseconds(trade.timestamp) // _MS,
-        price=price,
+        price=exact_price(trade.price),
         size=exact(trade.qty),
     )
 
@@ -346,12 +349,8 @@ def _rules(item: _Pair) -> Rules:
 
     {"wsname":"XBT/USD","status":"online","tick_size":"0.1","lot_decimals":8,"ordermin":"0.00005","costmin":"0.5"}
     """
-    tick, lot = item.tick_size or _step(item.pair_decimals), _step(item.lot_decimals)
+    tick, lot = item.tick_size or step(item.pair_decimals), step(item.lot_decimals)
     return Rules(tick=tick, lot=lot, min_amount=item.ordermin, min_notional=item.costmin)
-
-
-def _step(places: int | None) -> str:
-    return "" if places is None else f"{Decimal(1).scaleb(-places):f}"
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -3,6 +3,11 @@
 Documentation: https://www.okx.com/docs-v5/en/#order-book-trading-market-data (WebSocket channels) and
 https://www.okx.com/docs-v5/en/#overview-websocket. Three channels per instrument: `bbo-tbt` (best bid and
 ask), `trades`, `tickers` (24 h figures). The venue's ids look like `BTC-USDT`.
+
+Evidence: recorded 2021-07-22, 2022-05-13 (`tickers`, `trades`, acknowledgements); single frames of all
+channels, of an error and a notice, 2022 to 2026; error 60012 and `pong` from the documents.
+
+Not given: nothing that is used here.
 """
 
 from __future__ import annotations

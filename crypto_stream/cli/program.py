@@ -175,6 +175,14 @@ def _carried(symbols: list[str]) -> str:
 
 
 @cli.command()
+def venues() -> None:
+    """Print docs/venues.md: what each handler takes from its venue, its limits, the evidence for it."""
+    from crypto_stream.feed.venue_table import venue_tables
+
+    click.echo(venue_tables(), nl=False)
+
+
+@cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @with_settings
 def record(settings: Settings, file: Path) -> int:

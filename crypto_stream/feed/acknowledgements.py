@@ -57,12 +57,15 @@ class SubscriptionReplies:
                 pending.seen.add(symbol)
         self._retain(lambda pending: bool(_without_data(pending)))
 
-    def refused(self, key: str) -> tuple[Wanted, ...]:
-        """Return what the refused request wanted; an empty key means the oldest pending request."""
+    def refused(self, key: str, *, entirely: bool = False) -> tuple[Wanted, ...]:
+        """Return what the refused request wanted; an empty key means the oldest pending request.
+
+        `entirely`: the whole request was refused, rather than only what `key` names.
+        """
         for pending in self._pending:
             if key in pending.keys or not key:
                 pending.keys.discard(key)
-                if not key or not pending.keys:
+                if entirely or not key or not pending.keys:
                     self._pending.remove(pending)
                 return pending.request.wanted
         return ()

@@ -128,12 +128,13 @@ class Connection:
                 return
 
     async def _ping(self) -> bool:
+        before = self._frame_s
         pong = await self._socket.ping()
         try:
             async with asyncio.timeout(self._limits.keepalive.every_s):
                 await pong
         except TimeoutError:
-            return False
+            return self._frame_s > before  # some venues answer no ping, but send frames
         self._frame_s = time.monotonic()
         return True
 

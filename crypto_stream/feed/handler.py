@@ -45,14 +45,20 @@ import msgspec
 
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.decoding import (
+    BarSeconds,
     BarTime,
+    Places,
     VenueKey,
     VenueList,
     VenueTime,
+    best,
     exact,
+    exact_price,
+    gunzip,
     microseconds,
     read_each,
     reading,
+    step,
 )
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import ARRIVAL, Trade, Update
@@ -66,6 +72,7 @@ __all__ = [
     "UNREADABLE",
     "Acked",
     "Bar",
+    "BarSeconds",
     "BarTime",
     "Budget",
     "Event",
@@ -78,6 +85,7 @@ __all__ = [
     "MalformedFrame",
     "Moving",
     "Opening",
+    "Places",
     "Pong",
     "Refused",
     "Reply",
@@ -93,10 +101,15 @@ __all__ = [
     "VenueStatus",
     "VenueTime",
     "Wanted",
+    "best",
+    "by_topic",
     "exact",
+    "exact_price",
+    "gunzip",
     "microseconds",
     "read_each",
     "reading",
+    "step",
 ]
 
 # The highest `frame_bytes` that a handler may set.
@@ -116,6 +129,11 @@ class Wanted(NamedTuple):
     id: str
     instrument: Instrument
     topic: Topic
+
+
+def by_topic(wanted: Sequence[Wanted], names: Mapping[Topic, str]) -> list[tuple[Wanted, str]]:
+    """Return what is wanted of the topics in `names`, in their order, each with the name of its topic."""
+    return [(each, name) for topic, name in names.items() for each in wanted if each.topic == topic]
 
 
 class Request(NamedTuple):
@@ -265,14 +283,14 @@ class Opening(NamedTuple):
 class Listed(NamedTuple):
     """How a venue lists one pair: its id, its base and quote, aliases resolved (XBT is BTC).
 
-    `state` is "" if it trades, else the venue's word (`HALT`). `rules` are as the venue writes them; an empty
-    number or 0 means no rule.
+    `state` is "" if it trades, else the venue's word (`HALT`), None if the list does not say. `rules` are as
+    the venue writes them; an empty number or 0 means no rule.
     """
 
     id: str
     base: str
     quote: str
-    state: str = ""
+    state: str | None = ""
     rules: Rules = Rules()
 
 

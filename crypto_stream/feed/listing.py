@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 
 import httpx
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 300.0  # a halt is noticed within this time
 _RETRY_S = 300.0
+_UNNAMED_RETRY_S = 10.0
 
 
 class Listing:
@@ -29,7 +30,7 @@ class Listing:
 
     `unlisted` maps symbols without a market to the reason; `halted` is its part that the venue lists, but
     does not trade now. `rules` are those for orders: a new object whenever one has changed. The functions in
-    `relisted` are called with symbols that have a market again.
+    `relisted` are called with symbols that have a market again, or whose id has become known.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class Listing:
     ) -> None:
         """Start with the source's own rules; `names` learns the ids in the list.
 
-        The list is fetched every `every_s`; every `retry_s` after a failure, and while a symbol is unlisted.
+        The list is fetched every `every_s`; every `retry_s` after a failure, and while a symbol is unlisted;
+        every 10 s if that fails while the id of a symbol is unknown.
         """
         self.unlisted: dict[str, str] = {}
         self.halted: dict[str, str] = {}
@@ -66,26 +68,40 @@ class Listing:
             pause = self._every_s
             try:
                 async with rest_client(rest.url) as http:
-                    self.update(self._names.learn(await rest.instruments(http)))
-                    if self.unlisted:
-                        pause = self._retry_s  # it may soon have a market
+                    self._learn(await rest.instruments(http))
+                if self.unlisted:
+                    pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
                 log.info(
                     "instrument list not available",
                     extra={"source": source.name, "reason": str(error) or repr(error)},
                 )
-                pause = self._retry_s
+                pause = self._after_failure_s
             except Exception:  # a bug in a handler; its feed continues without the list
                 log.exception("error in a handler", extra={"source": source.name})
-                pause = self._retry_s
+                pause = self._after_failure_s
             await asyncio.sleep(pause)
 
-    def update(self, listed: Mapping[str, Listed]) -> None:
-        """Apply the venue's complete list; `listed` contains our instruments, by symbol."""
+    @property
+    def _after_failure_s(self) -> float:
+        """The pause after a failure, short while nothing can be subscribed because no id is known."""
+        return min(self._retry_s, _UNNAMED_RETRY_S) if self._names.unnamed else self._retry_s
+
+    def _learn(self, listed: Sequence[Listed]) -> None:
+        """Learn the ids in a list, and apply it."""
+        unnamed = self._names.unnamed
+        found = self._names.learn(listed)
+        self.update(found, unnamed - self._names.unnamed)
+
+    def update(self, listed: Mapping[str, Listed], named: Set[str] = frozenset()) -> None:
+        """Apply the venue's complete list; `listed` contains our instruments, by symbol.
+
+        The ids of the `named` ones have just become known.
+        """
         missing = set(self.unlisted)
         for symbol in self._carried:
-            self._record(symbol, _why(listed, symbol))
-        if back := sorted(missing - self.unlisted.keys()):
+            self._record(symbol, _why(listed, symbol, self.halted.get(symbol, "")))
+        if back := sorted((missing - self.unlisted.keys()) | named):
             self._notify(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
         rules = {
@@ -136,11 +152,14 @@ class Listing:
             return Rules()
 
 
-def _why(listed: Mapping[str, Listed], symbol: str) -> str:
-    """Return why a symbol has no market; "" if it has one."""
+def _why(listed: Mapping[str, Listed], symbol: str, halted: str) -> str:
+    """Return why a symbol has no market; "" if it has one. `halted` remains where the list has no states."""
     if symbol not in listed:
         return "not listed"
-    return f"listed, but {listed[symbol].state}" if listed[symbol].state else ""
+    state = listed[symbol].state
+    if state is None:
+        return halted
+    return f"listed, but {state}" if state else ""
 
 
 def _canonical(text: str | None) -> str | None:

@@ -91,6 +91,11 @@ class Names:
         """The symbols of all instruments, with or without an id."""
         return frozenset(self._instruments)
 
+    @property
+    def unnamed(self) -> frozenset[str]:
+        """The symbols of the instruments whose id is not known yet."""
+        return frozenset(self._instruments.keys() - self._ids.keys())
+
     def id_of(self, symbol: str) -> str | None:
         """Return the venue's id of an instrument; None if unknown."""
         return self._ids.get(symbol)

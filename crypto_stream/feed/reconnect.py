@@ -16,6 +16,7 @@ from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.sessions import Sessions
 from crypto_stream.feed.states import INITIAL_SOURCE_STATE, after, source_state
+from crypto_stream.feed.subscriptions import UNNAMED
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
 from crypto_stream.wall_clock import wall_ms
@@ -95,7 +96,11 @@ class ReconnectingSource:
         """Why it does not deliver some of the requested instruments."""
         if (serving := self._sessions.serving) is None:
             return self.listing.unavailable(self.carries, frozenset())
-        return {**self.listing.unavailable(self.carries, serving.delivered), **serving.refused}
+        unavailable = self.listing.unavailable(self.carries, serving.delivered)
+        refused = serving.refused.items()
+        return unavailable | {
+            symbol: why for symbol, why in refused if why != UNNAMED or symbol not in unavailable
+        }
 
     @property
     def halted(self) -> Mapping[str, str]:
@@ -270,10 +275,9 @@ class ReconnectingSource:
         self._changed()
 
     def _on_listed(self, symbols: list[str]) -> None:
-        """Resubscribe to instruments that the venue lists or trades again."""
-        serving = self._sessions.serving
-        if serving and (carried := [symbol for symbol in symbols if symbol in self.carries]):
-            serving.resubscribe(carried)
+        """Resubscribe to what the venue trades again or newly lists; others' instruments are ignored."""
+        if self._sessions.serving:
+            self._sessions.serving.resubscribe(symbols)
 
     def _update_state(self) -> None:
         """Record and log a change of state, and wake the failover loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from crypto_stream.feed.acknowledgements import SubscriptionReplies, halves
@@ -24,7 +24,7 @@ _TEMPORARY = re.compile(
     r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
     re.IGNORECASE,
 )
-_UNNAMED = "its venue id is not known yet"
+UNNAMED = "its venue id is not known yet"
 
 _Make = Callable[[Sequence[Wanted]], list[Request]]
 
@@ -77,12 +77,14 @@ class Subscriptions:
 
     def resubscribe(self, symbols: Iterable[str]) -> None:
         """Unsubscribe from `symbols`, unless refused, and subscribe again."""
-        self._resubscribe(self._wanted(symbols))
+        refused = set(self.refused)  # an instrument whose id has just become known is no longer in it
+        self._resubscribe(self._wanted(symbols), refused)
 
     def resync(self, lost: Resync) -> None:
         """Resubscribe to the one topic that lost data."""
         self._resubscribe(
-            [each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic]
+            [each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic],
+            self.refused.keys(),
         )
 
     def resubscribe_all(self) -> None:
@@ -123,10 +125,11 @@ class Subscriptions:
         A refusal without key is attributed to the oldest request; a temporary one to no instrument.
         """
         now_ns = time.monotonic_ns()
-        wanted = self._acks.refused(event.key)
-        symbols = _symbols(wanted)
-        if event.instrument is not None and event.instrument.symbol in self._config.instruments:
-            symbols = (event.instrument.symbol,)
+        named = event.instrument.symbol if event.instrument else ""
+        is_named = named in self._config.instruments
+        # Whatever else the request wanted is requested again below, unless the refusal names the culprit.
+        wanted = self._acks.refused(event.key, entirely=not is_named)
+        symbols = (named,) if is_named else _symbols(wanted)
         temporary = event.temporary or _TEMPORARY.search(event.reason) is not None
         if temporary:
             self._resubscriptions.refused_for_now(symbols, now_ns)
@@ -162,20 +165,20 @@ class Subscriptions:
             if (instrument := self._config.instruments.get(symbol)) is None:
                 continue
             if (named := self._config.names.id_of(symbol)) is None:
-                self.refused.setdefault(symbol, _UNNAMED)
+                self.refused.setdefault(symbol, UNNAMED)
                 continue
-            if self.refused.get(symbol) == _UNNAMED:
+            if self.refused.get(symbol) == UNNAMED:
                 del self.refused[symbol]
             wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
         return wanted
 
-    def _resubscribe(self, wanted: Sequence[Wanted]) -> None:
+    def _resubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
         if self._connection and wanted:
             # Refused instruments have no subscription to end, and trying might be refused too.
             subscribed = [
                 each
                 for each in wanted
-                if (symbol := each.instrument.symbol) not in self.refused
+                if (symbol := each.instrument.symbol) not in refused
                 and not self._resubscriptions.is_refused_for_now(symbol)
             ]
             if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):

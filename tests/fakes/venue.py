@@ -35,12 +35,17 @@ class FakeVenue:
     """A venue's server on `port` (0: any free one), with data, rules and faults.
 
     `rate` is top-of-book changes per second and symbol (0: only what `push` sends); every fourth comes with a
-    trade, the 24 h figures each second. Subclasses define frames and rules.
+    trade, the 24 h figures each second. Subclasses define frames and rules, and which of the 24 h `figures`
+    there are.
     """
 
     name = ""
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
+    figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
+    # What the list makes of this word in `states`; "" if it names none, None if it has no states at all.
+    halted: str | None = "closed for the night"
+    lists_ticks = True
 
     def __init__(
         self,
@@ -87,6 +92,10 @@ class FakeVenue:
         """Return (channel, frame) of `what`: "top", "trade" or "ticker"."""
         raise NotImplementedError
 
+    def introduction(self) -> list[str]:
+        """Return frames that a reader needs before it can read those of `frames`."""
+        return []
+
     def announcement(self) -> str:
         """Return the frame that announces a shutdown."""
         raise NotImplementedError
@@ -98,6 +107,18 @@ class FakeVenue:
     def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer a REST request with JSON-ready values, or with the HTTPStatus of a failure."""
         raise NotImplementedError
+
+    def post(self, path: str, body: bytes) -> object:
+        """Answer a POST request likewise."""
+        return HTTPStatus.METHOD_NOT_ALLOWED
+
+    def id_of(self, walk: Walk) -> str | None:
+        """Return the id of a pair that only the venue's list tells; None if it follows from the pair."""
+        return None
+
+    def encode(self, frame: str, client: Client | None = None) -> str | bytes:
+        """Return a text as it is sent to `client`, whatever it is: `frames` and faults make text only."""
+        return frame
 
     # Life.
 
@@ -264,7 +285,7 @@ class FakeVenue:
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, WatchedConnection)
         assert connection.request is not None
-        client = Client(connection, connection.request.path)
+        client = Client(connection, connection.request.path, self.encode)
         connection.watch = lambda: self.heard(client)
         self.clients.add(client)
         try:
@@ -286,7 +307,9 @@ class FakeVenue:
         if address.path == _CONTROL:
             return await control(self, connection, query)
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            answer = self.rest(address.path, query)
+            is_post = request.method == "POST"
+            assert isinstance(connection, WatchedConnection)
+            answer = self.post(address.path, connection.body) if is_post else self.rest(address.path, query)
             return as_json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):

@@ -33,7 +33,7 @@ def listing(**given: Any) -> Listing:
     return Listing(source, names(source))
 
 
-def listed_as(symbol: str, state: str = "", rules: Rules = RULES) -> Listed:
+def listed_as(symbol: str, state: str | None = "", rules: Rules = RULES) -> Listed:
     """Create an entry of a venue's list."""
     return Listed(symbol.upper(), symbol[:-4].upper(), symbol[-4:].upper(), state, rules)
 
@@ -134,3 +134,50 @@ async def test_a_failed_list_does_not_change_the_rules(
         following.cancel()
 
     assert seen[:5] == [{}, {}, {"btcusdt": RULES}, {"btcusdt": RULES}, {"btcusdt": Rules(tick="0.5")}]
+
+
+def test_a_list_without_states_changes_none() -> None:
+    """What a frame said about an instrument holds; whether it is listed is known from the list."""
+    listed = listing()
+    listed.update({"btcusdt": listed_as("btcusdt", None)})
+    listed.set_status("btcusdt", "HALT")
+    listed.update({"btcusdt": listed_as("btcusdt", None)})
+    halted = dict(listed.halted)
+    listed.update({})
+    listed.update({"btcusdt": listed_as("btcusdt", None)})
+
+    assert halted == {"btcusdt": "HALT"}
+    assert (listed.unlisted, listed.halted) == ({}, {})
+
+
+@pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
+async def test_ids_that_only_the_list_tells_are_reported_once(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is unknown the list is soon fetched again after a failure, and not every few minutes."""
+    monkeypatch.setattr("crypto_stream.feed.listing._UNNAMED_RETRY_S", 0.01)
+    reported: list[list[str]] = []
+    answers: list[Exception | list[Listed]] = [error, [listed_as("btcusdt")], [listed_as("btcusdt")]]
+    seen: list[str | None] = []
+
+    async def instruments(_http: Any) -> list[Listed]:
+        seen.append(named.id_of("btcusdt"))
+        answer = answers[min(len(seen), len(answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    source = Source(name="acme", location="here", rest=Rest("http://127.0.0.1:9", instruments))
+    named = Names("acme", lambda _: None, [pair("BTC-USDT")], {})
+    listed = Listing(source, named, every_s=0.01)
+    listed.relisted.append(reported.append)
+    unnamed = named.unnamed
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(listed.run())
+        await until(lambda: len(seen) > len(answers))
+        following.cancel()
+
+    assert unnamed == {"btcusdt"}
+    assert named.unnamed == frozenset()
+    assert seen[:3] == [None, None, "BTCUSDT"]
+    assert reported == [["btcusdt"]]

@@ -1,0 +1,390 @@
+"""Coinbase Advanced Trade, public spot market data.
+
+Documentation: https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview and
+.../websocket-channels. Two channels per instrument: `ticker`, sent at each trade and at each change of the
+best bid or ask and including the 24 h figures, but no open; and `market_trades`, the trades of 250 ms, newest
+first. A third, `heartbeats`, keeps quiet ones open. The venue's ids look like `BTC-USD`. Most pairs quoted in
+USDC are aliases of those in USD, under whose ids their data is sent; we leave these aliases out.
+
+Evidence: frames and products recorded on 2026-08-09. Errors, limits and candles are as documented, and what
+the venue answers for an unknown pair is not known: any error counts as a refusal of the oldest request.
+
+Not given: the price of 24 h ago (only a rounded change); announcements of a shutdown; what an error is about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Raw, Struct
+
+from crypto_stream.feed.handler import (
+    Acked,
+    Bar,
+    BarSeconds,
+    Event,
+    Ignored,
+    Instrument,
+    Limits,
+    Listed,
+    Moving,
+    Opening,
+    Refused,
+    Request,
+    Rules,
+    Topic,
+    Trade,
+    Update,
+    VenueKey,
+    VenueList,
+    Wanted,
+    microseconds,
+    read_each,
+    reading,
+)
+from crypto_stream.market.bars import venue_bar
+from crypto_stream.market.decimals import decimal_text, price_of_trade
+
+if TYPE_CHECKING:
+    import httpx
+
+URLS = ["wss://advanced-trade-ws.coinbase.com:443"]
+REST_URL = "https://api.coinbase.com"
+BUSY = "btcusd"
+LIMITS = Limits(pace_s=0.25)  # 8 messages a second, of all connections of an address together
+
+_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "market_trades"}
+_PER_REQUEST = 100  # products
+_HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
+# A connection that loses frames is replaced, since quiet instruments would remain wrong for long, but not
+# within its first minute: the next one would then lose frames, too.
+_SETTLED_US = 60_000_000
+_ONLINE = "online"
+_SPOT = "SPOT"
+_HALTS = ("trading_disabled", "is_disabled", "view_only", "cancel_only", "post_only", "auction_mode")
+_GRANULARITIES = {"1m": ("ONE_MINUTE", 60), "1h": ("ONE_HOUR", 3600)}
+_STEPS = 349  # at most 350 bars per request, the running one included
+_MS = 1000
+
+
+class _Push(Struct):
+    """A frame; one with a `type` is not of a channel."""
+
+    channel: str = ""
+    type: str = ""
+    timestamp: datetime | None = None
+    sequence_num: VenueKey | None = None
+    events: Raw = Raw()
+    message: str = ""
+    reason: str = ""
+
+
+class _Ticker(Struct, gc=False):
+    product_id: str
+    price: str
+    volume_24_h: str
+    low_24_h: str
+    high_24_h: str
+    best_bid: str
+    best_bid_quantity: str
+    best_ask: str
+    best_ask_quantity: str
+
+
+class _Tickers(Struct):
+    tickers: list[_Ticker]
+
+
+class _Trade(Struct, gc=False):
+    product_id: str
+    trade_id: VenueKey
+    price: str
+    size: str
+    time: datetime
+
+
+class _Trades(Struct):
+    trades: list[_Trade]
+
+
+class _Subscribed(Struct):
+    subscriptions: dict[str, list[str]]
+
+
+class _WithoutRules(Struct, gc=False):
+    product_id: str
+    base_currency_id: str
+    quote_currency_id: str
+    status: str
+    alias: str = ""
+    product_type: str = _SPOT
+    trading_disabled: bool = False
+    is_disabled: bool = False
+    view_only: bool = False
+    cancel_only: bool = False
+    post_only: bool = False
+    auction_mode: bool = False
+
+
+class _Product(_WithoutRules, gc=False):
+    price_increment: str = ""
+    base_increment: str = ""
+    base_min_size: str = ""
+    base_max_size: str = ""
+    quote_min_size: str = ""
+    quote_max_size: str = ""
+
+
+class _Products(Struct):
+    products: Annotated[list[Raw], VenueList]
+
+
+class _Candle(Struct, gc=False):
+    start: BarSeconds
+    low: str
+    high: str
+    open: str
+    close: str
+    volume: str
+
+
+class _Candles(Struct):
+    candles: Annotated[list[_Candle], VenueList]
+
+
+_push = msgspec.json.Decoder(_Push).decode
+_tickers = msgspec.json.Decoder(list[_Tickers]).decode
+# Not strict: ids and times of bars are numbers in quotes. Fields typed as str remain strings in this mode.
+_trades = msgspec.json.Decoder(list[_Trades], strict=False).decode
+_candles = msgspec.json.Decoder(_Candles, strict=False).decode
+_subscribed = msgspec.json.Decoder(list[_Subscribed]).decode
+_products = msgspec.json.Decoder(_Products).decode
+_product = msgspec.json.Decoder(_Product).decode
+_without_rules = msgspec.json.Decoder(_WithoutRules).decode
+
+
+def venue_id(pair: Instrument) -> str | None:
+    """Return the venue's id of a pair."""
+    return f"{pair.base}-{pair.quote}" if pair.base and pair.quote else None
+
+
+def pair_of(venue_id: str) -> tuple[str, str] | None:
+    """Split an id into base and quote; futures have ids of three parts."""
+    base, _, quote = venue_id.partition("-")
+    return (base, quote) if base and quote and "-" not in quote else None
+
+
+async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
+    """Subscribe to heartbeats first: without one, the venue closes channels that are idle for a minute."""
+    return Opening("/", greeting=[_HEARTBEATS])
+
+
+class Reader:
+    """Parses the frames of one connection and checks their numbers; `instruments` are by the venue's id."""
+
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        self._instruments = instruments
+        self._next_number: int | None = None
+        self._begun_us: int | None = None
+        self._readers: dict[str, Callable[[_Push], list[Event]]] = {
+            "ticker": self._read_tickers,
+            "market_trades": self._read_trades,
+            "subscriptions": _read_subscriptions,
+        }
+
+    def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Request one channel per message, for up to 100 products; an acknowledgement lists all of both.
+
+        {"type":"subscribe","product_ids":["BTC-USD","ETH-USD"],"channel":"ticker"}
+        """
+        return _requests("subscribe", wanted)
+
+    def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Cancel what `subscribe` requested; the responses are not awaited."""
+        return [request._replace(keys=()) for request in _requests("unsubscribe", wanted)]
+
+    def read(self, frame: bytes) -> list[Event]:
+        """Parse a frame: data of a channel, or an error, which names nothing.
+
+        {"channel":"ticker","timestamp":"2026-08-09T21:05:48.229198328Z","sequence_num":6,"events":[{...}]}
+        {"type":"error","message":"..."}
+        """
+        push = _push(frame)
+        if push.type == "error":
+            return [Refused("", ": ".join(filter(None, (push.message, push.reason)))[:200] or "error")]
+        lost = self._lost_frames(push)
+        read = self._readers.get(push.channel)
+        events = read(push) if read else []
+        events = events or [Ignored((push.channel or push.type or "unknown")[:40])]
+        return [*events, lost] if lost else events
+
+    def _lost_frames(self, push: _Push) -> Event | None:
+        """Return a request for a new connection if frames are missing: all frames of one are numbered."""
+        if push.sequence_num is None or push.timestamp is None:
+            return None
+        expected, self._next_number = self._next_number, push.sequence_num + 1
+        at_us = microseconds(push.timestamp)
+        self._begun_us = self._begun_us or at_us
+        if expected is None or expected == push.sequence_num or at_us - self._begun_us < _SETTLED_US:
+            return None
+        return Moving(f"frames were lost: number {push.sequence_num} followed {expected - 1}")
+
+    def _read_tickers(self, push: _Push) -> list[Event]:
+        key = _time_us(push)
+        # All of a frame have its time as their key: of several of one product the last one counts.
+        newest = {each.product_id: each for event in _tickers(push.events) for each in event.tickers}
+        events: list[Event] = []
+        for product_id, item in newest.items():
+            if instrument := self._instruments.get(product_id):
+                events += _read_ticker(instrument, key, item)
+            else:
+                events.append(Ignored("not_subscribed"))
+        return events
+
+    def _read_trades(self, push: _Push) -> list[Event]:
+        """Parse trades, which are sent newest first; a snapshot of past ones comes first."""
+        trades = [each for event in _trades(push.events) for each in event.trades]
+        return [
+            _read_trade(instrument, each)
+            if (instrument := self._instruments.get(each.product_id))
+            else Ignored("not_subscribed")
+            for each in sorted(trades, key=lambda each: each.trade_id)
+        ]
+
+
+def _requests(kind: str, wanted: Sequence[Wanted]) -> list[Request]:
+    requests = []
+    for channel in dict.fromkeys(_CHANNELS.values()):
+        of_channel = [each for each in wanted if _CHANNELS[each.topic] == channel]
+        ids = list(dict.fromkeys(each.id for each in of_channel))
+        for start in range(0, len(ids), _PER_REQUEST):
+            part = ids[start : start + _PER_REQUEST]
+            included = set(part)
+            text = msgspec.json.encode({"type": kind, "product_ids": part, "channel": channel}).decode()
+            keys = tuple(f"{channel} {each}" for each in part)
+            requests.append(Request(text, keys, tuple(each for each in of_channel if each.id in included)))
+    return requests
+
+
+def _time_us(push: _Push) -> int:
+    if push.timestamp is None:
+        raise ValueError("data without a time")
+    return microseconds(push.timestamp)
+
+
+def _read_ticker(instrument: Instrument, key: int, ticker: _Ticker) -> list[Event]:
+    """Parse top of book and 24 h figures; `volume_24_h` is in base.
+
+    {"type":"ticker","product_id":"BTC-USD","price":"65086.18","volume_24_h":"2867.54532609",
+     "low_24_h":"64675.22","high_24_h":"65252.99","low_52_w":"57717.55","high_52_w":"126296",
+     "price_percent_chg_24_h":"0.09601107287722","best_bid":"65083.66","best_ask":"65083.67",
+     "best_bid_quantity":"0.20371215","best_ask_quantity":"0.24290402"}
+    The percentage is rounded, so that it does not give the exact open.
+    """
+    time_ms, text = key // _MS, decimal_text
+    top = Update(
+        instrument, "ticker", key=key, time=time_ms,
+        bid=text(ticker.best_bid), bid_size=text(ticker.best_bid_quantity),
+        ask=text(ticker.best_ask), ask_size=text(ticker.best_ask_quantity),
+    )  # fmt: skip
+    day = Update(
+        instrument, "day", key=key, time=time_ms, slow=True, price=text(ticker.price),
+        high_24h=text(ticker.high_24_h), low_24h=text(ticker.low_24_h), volume_24h=text(ticker.volume_24_h),
+    )  # fmt: skip
+    return [top, day]
+
+
+def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
+    """Parse a trade; `side` is the maker's.
+
+    {"product_id":"BTC-USD","trade_id":"1068572090","price":"65083.67","size":"0.002186",
+     "time":"2026-08-09T21:05:42.514318Z","side":"SELL"}
+    """
+    return Trade(
+        instrument=instrument,
+        channel="market_trades",
+        key=trade.trade_id,
+        time=microseconds(trade.time) // _MS,
+        price=price_of_trade(trade.price),
+        size=decimal_text(trade.size),
+    )
+
+
+def _read_subscriptions(push: _Push) -> list[Event]:
+    """Parse an acknowledgement; it lists all that the connection is subscribed to.
+
+    [{"subscriptions":{"heartbeats":["heartbeats"],"ticker":["ETH-USD","BTC-USD"]}}]
+    """
+    return [
+        Acked(f"{channel} {product_id}")
+        for event in _subscribed(push.events)
+        for channel, product_ids in event.subscriptions.items()
+        for product_id in product_ids
+    ]
+
+
+async def instruments(http: httpx.AsyncClient) -> list[Listed]:
+    """Fetch the listed spot products, without aliases; their state is "" if tradable, else the venue's word.
+
+    https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/list-public-products
+    """
+    answer = await http.get("/api/v3/brokerage/market/products", params={"product_type": _SPOT})
+    answer.raise_for_status()
+    with reading("coinbase products"):
+        entries = read_each(_products(answer.content).products, _product, _without_rules)
+    return [
+        Listed(
+            id=item.product_id,
+            base=item.base_currency_id,
+            quote=item.quote_currency_id,
+            state=_state(item),
+            rules=_rules(item) if isinstance(item, _Product) else Rules(),
+        )
+        for item in entries
+        if item.product_type == _SPOT and not item.alias
+    ]
+
+
+def _state(item: _WithoutRules) -> str:
+    """Return "" if the product trades: its status (`delisted`) or a flag says why it does not."""
+    if item.status != _ONLINE:
+        return item.status
+    return next((word for word in _HALTS if getattr(item, word)), "")
+
+
+def _rules(item: _Product) -> Rules:
+    """Parse the rules for orders.
+
+    {"base_increment":"0.00000001","quote_increment":"0.01","quote_min_size":"1","quote_max_size":"150000000",
+     "base_min_size":"0.00000001","base_max_size":"3400","price_increment":"0.01"}
+    """
+    return Rules(
+        tick=item.price_increment, lot=item.base_increment,
+        min_amount=item.base_min_size, max_amount=item.base_max_size, market_max_amount=item.base_max_size,
+        min_notional=item.quote_min_size, max_notional=item.quote_max_size,
+        market_min_notional=item.quote_min_size, market_max_notional=item.quote_max_size,
+    )  # fmt: skip
+
+
+async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
+    """Fetch the newest 350 bars of "1m" or "1h", oldest first; the last one is still open.
+
+    https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/get-public-product-candles
+    {"candles":[{"start":"1712192400","low":"66055.14","high":"66331.99","open":"66312.4","close":"66181.6",
+      "volume":"355.82896243"}]}, newest first, without intervals in which nothing traded
+    """
+    granularity, step_s = _GRANULARITIES[interval]
+    end_s = int(time.time())
+    params = {"start": str(end_s - _STEPS * step_s), "end": str(end_s), "granularity": granularity}
+    answer = await http.get(f"/api/v3/brokerage/market/products/{venue_id}/candles", params=params)
+    answer.raise_for_status()
+    with reading("coinbase candles"):
+        return [
+            venue_bar(each.start * _MS, numbers, None, "coinbase")
+            for each in sorted(_candles(answer.content).candles, key=lambda each: each.start)
+            for numbers in [(each.open, each.high, each.low, each.close, each.volume)]
+        ]

@@ -115,6 +115,15 @@ class Settings(BaseModel):
         le=1e6,
         description="Percent by which prices may jump when the source changes, else it is held back; 0: any.",
     )
+    index_min: int = Field(
+        3, ge=1, le=100, description="Sources that an index needs; with fewer live ones it is stale."
+    )
+    index_band: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="Percent from the median beyond which a source's price is left out of the index.",
+    )
     connect_timeout: float = Field(
         10.0, gt=0, le=86_400, description="Seconds allowed for one attempt to connect to a venue."
     )

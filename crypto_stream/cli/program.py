@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,11 +20,9 @@ from crypto_stream.cli.stores import backup, move, owner, restore
 from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option, with_options
 from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
-from crypto_stream.wall_clock import wall_ms
 
 if TYPE_CHECKING:
     from crypto_stream.client import Client
-    from crypto_stream.market.quotes import Quote
 
 # Further imports are in the commands, so that each starts quickly.
 
@@ -240,45 +237,11 @@ def token(data_dir: Path | None) -> None:
 
 @cli.command()
 @click.argument("symbols", nargs=-1)
+@click.option("--best", is_flag=True, help="The best bid and ask over all sources (at most 20 instruments).")
 @url_option
-def watch(symbols: tuple[str, ...], url: str | None) -> None:
+def watch(symbols: tuple[str, ...], best: bool, url: str | None) -> None:
     """Show live quotes of a running gateway, by default of all instruments. press Ctrl-C to stop."""
-    client = _client(url)
-    try:
-        if sys.stdout.isatty():
-            _watch_screen(client, symbols)
-        else:
-            _watch_lines(client, symbols)
-    except KeyboardInterrupt:
-        return
+    from crypto_stream.cli.watching import watch as show
 
-
-def _watch_screen(client: Client, symbols: tuple[str, ...]) -> None:
-    import msgspec
-
-    from crypto_stream import screen
-
-    known: dict[str, Quote] = {}
-    click.clear()
-    for view in client.watch(symbols):
-        known.update((quote.symbol, quote) for quote in view.quotes)
-        status = client.url if view.connected else f"{client.url}: not connected, trying again"
-        shown = [
-            quote if view.connected else msgspec.structs.replace(quote, stale=True)
-            for quote in known.values()
-        ]
-        height = shutil.get_terminal_size().lines
-        click.echo(screen.screenful(shown, wall_ms(), status, height), nl=False)
-
-
-def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
-    from crypto_stream import screen
-
-    click.echo(screen.log_heading())
-    connected = True
-    for view in client.watch(symbols):
-        if connected and not view.connected:
-            click.echo(f"{client.url}: not connected, trying again", err=True)
-        connected = view.connected
-        for quote in view.quotes:
-            click.echo(screen.log_line(quote, wall_ms()))
+    with suppress(KeyboardInterrupt):
+        show(_client(url), symbols, best=best)

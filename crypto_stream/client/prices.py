@@ -6,9 +6,10 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -16,6 +17,8 @@ import msgspec
 
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
+from crypto_stream.market.best import Best
+from crypto_stream.market.index import Index
 from crypto_stream.market.quotes import Quote
 from crypto_stream.proxies import proxy_for
 
@@ -51,6 +54,25 @@ class View(NamedTuple):
     quotes: list[Quote]
 
 
+class BestView(NamedTuple):
+    """The same of best bids and asks."""
+
+    connected: bool
+    prices: list[Best]
+
+
+class _OfSymbol(Protocol):
+    """What a viewer receives of one instrument."""
+
+    @property
+    def symbol(self) -> str:
+        """The instrument."""
+
+
+_Value = TypeVar("_Value", bound=_OfSymbol)
+_Events = Mapping[str, Callable[[object], list[_Value]]]
+
+
 class Client:
     """A client of one gateway; calls return within `timeout_s` seconds or raise an error."""
 
@@ -68,6 +90,14 @@ class Client:
         """Return the newest quote of one instrument; raise RefusedError if it does not exist."""
         return self._request("GET", f"/courses/{symbol}", Quote)
 
+    def best(self, symbol: str) -> Best:
+        """Return the best bid and ask of one instrument over all live sources; RefusedError if unknown."""
+        return self._request("GET", f"/best/{symbol}", Best)
+
+    def index(self, symbol: str) -> Index:
+        """Return the index of one instrument, with its constituents; RefusedError if unknown."""
+        return self._request("GET", f"/index/{symbol}", Index)
+
     def sources(self) -> Sources:
         """Return the pin and the state of all sources."""
         return self._request("GET", "/sources", Sources)
@@ -82,20 +112,34 @@ class Client:
         Without `symbols`: of all instruments. Raises RefusedError if one does not exist. Unread quotes are
         replaced by newer ones, so at most one per symbol is waiting.
         """
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
+        events = {"snapshot": _quotes, "quotes": _quotes}
+        for connected, quotes in self._follow(subscription, events):
+            yield View(connected, quotes)
+
+    def watch_best(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[BestView]:
+        """Yield changes of best bids and asks as `watch` does; a gateway serves at most 20 symbols."""
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms, "topics": ["best"]}
+        for connected, prices in self._follow(subscription, {"best": _best}):
+            yield BestView(connected, prices)
+
+    def _follow(
+        self, subscription: dict[str, Any], events: _Events[_Value]
+    ) -> Iterator[tuple[bool, list[_Value]]]:
+        """Yield whether the viewer is connected, and the newest values of each symbol that changed."""
         from socketio.exceptions import SocketIOError
 
-        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
         while True:
-            viewer = _Viewer(proxy_for(self.url))
+            viewer = _Viewer(proxy_for(self.url), events)
             try:
                 viewer.connect(self.url, subscription, self._timeout_s)
                 while viewer.connected:
-                    yield View(connected=True, quotes=viewer.wait(1.0))
+                    yield True, viewer.wait(1.0)
             except SocketIOError as error:
                 _LOG.debug("no connection: %s", error)
             finally:
                 viewer.close()
-            yield View(connected=False, quotes=[])
+            yield False, []
             time.sleep(_RETRY_S)
 
     def _request(
@@ -111,6 +155,14 @@ class Client:
             with suppress(msgspec.DecodeError):
                 return msgspec.json.decode(answer.content or b"null", type=kind)
         raise _problem(answer)
+
+
+def _quotes(payload: object) -> list[Quote]:
+    return msgspec.convert(payload, list[Quote])
+
+
+def _best(payload: object) -> list[Best]:
+    return [msgspec.convert(payload, Best)]
 
 
 def _problem(answer: httpx.Response) -> RefusedError:
@@ -138,19 +190,19 @@ def _proxy_options(proxy: str | None) -> dict[str, Any]:
     }
 
 
-class _Viewer:
+class _Viewer(Generic[_Value]):
     """One connection: events arrive on the library's threads, `wait` passes them to the caller's."""
 
-    def __init__(self, proxy: str | None) -> None:
+    def __init__(self, proxy: str | None, events: _Events[_Value]) -> None:
         import socketio
 
         self._changed = threading.Condition()
-        self._newest: dict[str, Quote] = {}
+        self._newest: dict[str, _Value] = {}
         self._io = socketio.Client(
             reconnection=False, handle_sigint=False, websocket_extra_options=_proxy_options(proxy)
         )
-        self._io.on("snapshot", self._on_quotes)
-        self._io.on("quotes", self._on_quotes)
+        for event, parse in events.items():
+            self._io.on(event, partial(self._on_values, parse))
 
     @property
     def connected(self) -> bool:
@@ -164,8 +216,8 @@ class _Viewer:
         if not answer.get("ok"):
             raise RefusedError(str(answer.get("code")), str(answer.get("reason")))
 
-    def wait(self, seconds: float) -> list[Quote]:
-        """Wait up to `seconds` for changes; return the newest quote of each symbol that changed."""
+    def wait(self, seconds: float) -> list[_Value]:
+        """Wait up to `seconds` for changes; return the newest value of each symbol that changed."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest, seconds)
             newest, self._newest = self._newest, {}
@@ -174,8 +226,8 @@ class _Viewer:
     def close(self) -> None:
         self._io.disconnect()
 
-    def _on_quotes(self, payload: object) -> None:
-        quotes = msgspec.convert(payload, list[Quote])
+    def _on_values(self, parse: Callable[[object], list[_Value]], payload: object) -> None:
+        values = parse(payload)
         with self._changed:
-            self._newest.update((quote.symbol, quote) for quote in quotes)
+            self._newest.update((value.symbol, value) for value in values)
             self._changed.notify()

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 
 from crypto_stream.engine.timekeeping import MachineClocks
@@ -15,6 +16,7 @@ from crypto_stream.feed.facts import FailoverTimes
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.failover_loop import FailoverLoop
 from crypto_stream.feed.guard import JumpGuard, reference_of_bar
+from crypto_stream.feed.live_prices import LivePrices
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.reconnect import ReconnectingSource
 from crypto_stream.feed.session_config import SessionConfig
@@ -26,6 +28,7 @@ from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.index import IndexRule, series_name
 from crypto_stream.market.instruments import Instrument, Instruments, few, is_synthetic, pair
 from crypto_stream.settings import Settings
 
@@ -127,6 +130,15 @@ class Composition:
             for source in self.sources
         }
         self.loop = FailoverLoop(connections, self.failover, standby, pin if pin in connections else None)
+        self.live_prices = LivePrices(self.failover, self.book, self.loop.sources, limits)
+        self.index_rule = IndexRule(settings.index_min, Decimal(str(settings.index_band)))
+
+    @property
+    def series(self) -> list[str]:
+        """The names of all series of bars: the instruments, and the indexes that enough sources can form."""
+        chains = self.failover.chains
+        indexed = (symbol for symbol, chain in chains.items() if len(chain) >= self.index_rule.minimum)
+        return [*self.instruments, *(series_name(each) for each in indexed if not is_synthetic(each))]
 
     def _build_chains(self, pairs: Sequence[Instrument], sources: Sequence[Source]) -> dict[str, list[str]]:
         """Register what the sources carry; return the sources of each instrument in order of preference."""

@@ -35,19 +35,22 @@ from crypto_stream.bus.messages import (
 )
 from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.engine import answers
-from crypto_stream.engine.candles import Candles
+from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.index import Indexes
+from crypto_stream.engine.index_bars import IndexBars
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.publisher import Publisher
+from crypto_stream.engine.served_topics import served_topics
 from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.topics import Topics
-from crypto_stream.engine.venues import VenueQuotes
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.missing_channels import MissingChannel
 from crypto_stream.history.history import History
 from crypto_stream.history.rolling_24h import Figures
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.index import series_name
 from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
@@ -96,14 +99,17 @@ class Engine:
         state.set_timeline(self._timeline.text())
         self._history = history
         self._last_figures: dict[str, Figures] = {}
+        self.activity = activity = Activity(feed.live_prices, feed.loop.sources)
+        indexes = Indexes(activity.prices, feed.index_rule, feed.loop.sources, feed.clock)
+        recorded = [symbol for symbol in feed.failover.chains if series_name(symbol) in history.series]
+        self.index_bars = IndexBars(indexes, history, recorded)
+        activity.listeners.append(self.index_bars.happened)
+        epoch, seq = self.publisher.epoch, lambda: self.publisher.seq
         self.topics = Topics(
-            [
-                VenueQuotes(feed.failover, feed.loop.sources, feed.book),
-                Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
-            ],
-            self._send_topic,
+            served_topics(feed, history, indexes, activity, epoch=epoch, seq=seq), self._send_topic
         )
-        feed.accepted.append(self._on_accepted)
+        feed.accepted += [self._on_accepted, activity.accepted]
+        feed.loop.on_reconsidered = activity.reconsidered
         feed.loop.on_missing = self._on_missing_channels
         self.trading = make_orders(self.publisher.quotes, self.rules, self._send_orders)
         self.orders = self.trading.commands
@@ -256,7 +262,8 @@ class Engine:
         return self.topics.get(request.topic, request.key)
 
     def _on_history(self, gateway: str, request: GetHistory) -> Awaitable[HistoryPage]:
-        self._require(request.symbol)
+        if request.symbol not in self._history.series:
+            raise RefusedError("unknown_symbol", f"There are no bars of {request.symbol!r}.")
         return answers.page(self._history, request, self.publisher.epoch, self.publisher.seq)
 
     def _on_sparks(self, gateway: str, request: GetSparks) -> Sparks:
@@ -290,10 +297,6 @@ class Engine:
         GetOwners: _on_owners,
         RemoveOwner: _on_remove_owner,
     }
-
-    def _require(self, symbol: str) -> None:
-        if symbol not in self.publisher.instruments:
-            raise RefusedError("unknown_symbol", f"unknown instrument {symbol!r}")
 
     def _statuses(self) -> list[SourceStatus]:
         now_ns = time.monotonic_ns()

@@ -46,7 +46,7 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], st
     feed = Composition(
         settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
     )
-    history = open_history(settings, feed.instruments, clock, stores)
+    history = open_history(settings, feed.series, clock, stores)
     feed.restore_bars(history.last_bars)
     engine = Engine(feed, state, history, partial(make_orders, settings, stores))
     async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
@@ -65,7 +65,9 @@ async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], st
             check_clocks(clock),
             port.run(),
             engine.beat(beat),
+            engine.activity.run(),
             engine.topics.run(),
+            engine.index_bars.run(),
             history.run(),
             run_orders(engine.trading),
             backfill(history, feed.sources, feed.carried, feed.names),

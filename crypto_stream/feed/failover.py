@@ -59,7 +59,7 @@ class Failover:
     `chains` maps symbols to sources, best first; a pin does not exclude the sources in `always`. The current
     result, by symbol: `serving`, `reasons` (why no source serves it), `halted_source` (the source whose
     values are shown, stale, because its venue has halted the instrument) and `held_back` (live sources that
-    must not serve it, and why).
+    must not serve it, and why). `reconsidered` are the instruments that the last round examined.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Failover:
         self.serving: dict[str, str | None] = {}
         self.reasons: dict[str, str] = {}
         self.halted_source: dict[str, str] = {}
+        self.reconsidered: set[str] = set()
         self.guard = guard or JumpGuard(book, 0)
         self._chooser = Chooser(book, limits, self.guard)
         self.silence, self.watch, self.held_back = (
@@ -135,6 +136,7 @@ class Failover:
         self.watch.mark(due)
         decision = Decision([], [], [], self._find_missing(now_ns, facts), [])
         due.update(each.symbol for each in decision.missing_channels)
+        self.reconsidered = due
         for symbol in sorted(due, key=self._order.__getitem__):
             self._decide(self._case(symbol, now_ns, facts, pin), decision)
         again = self._resubscribe_timer.due(now_ns)

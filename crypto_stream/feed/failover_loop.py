@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from crypto_stream.feed.failover import Change, Decision, Failover
@@ -40,7 +40,8 @@ class FailoverLoop:
 
     The cost of a round depends on the number of sources, and of instruments that changed or are due.
 
-    `on_missing` is called with newly missing channels.
+    `on_missing` is called with newly missing channels, `on_reconsidered` with the instruments that a
+    round examined, which are those that changed or were due.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class FailoverLoop:
         self.standby = standby
         self.pin = pin
         self.on_missing: Callable[[list[MissingChannel]], None] = _ignore
+        self.on_reconsidered: Callable[[Collection[str]], None] = _ignore
         self._wake = asyncio.Event()
         self._states: dict[str, str] = {}
         self._last_round_ns: int | None = None
@@ -93,6 +95,7 @@ class FailoverLoop:
             source.check(now_ns)
         # Decide before disconnecting: otherwise "not needed" could become the reason of a switch.
         decision = self.failover.decide(now_ns, self.sources, self.pin)
+        self.on_reconsidered(self.failover.reconsidered)
         wanted = self.standby.wanted(
             now_ns, self.sources, self.pin, self.failover.needs_all_sources(), self.failover.incomplete()
         )
@@ -138,5 +141,5 @@ class FailoverLoop:
         return now_ns < self._judge_from_ns
 
 
-def _ignore(missing_channels: list[MissingChannel]) -> None:
-    """Ignore missing channels until a listener is set."""
+def _ignore(what: object) -> None:
+    """Ignore it until a listener is set."""

@@ -14,7 +14,10 @@ from msgspec.structs import replace
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.verdict import UNREACHABLE
+from crypto_stream.market import best, index
 from crypto_stream.market.bars import Bar
+from crypto_stream.market.best import Best
+from crypto_stream.market.index import Index
 from crypto_stream.market.status import Venues
 
 # The longest interval between flushes is 5 s, in which five bars of 1 s close; one more is open.
@@ -96,14 +99,15 @@ class ServedTopic(NamedTuple):
     """How one topic is served: the type of its `payload`, and the class that holds a key's `state`.
 
     `when_lost` turns a payload into the one shown while the engine is unreachable; if it is None, the payload
-    stays as it was. The keys of a topic are symbols, unless it is not `of_instruments`: then viewers name
-    the keys.
+    stays as it was. The keys of a topic are symbols, or symbols and a variant if it has `variants` (candles
+    have intervals), unless it is not `of_instruments`: then viewers name the keys.
     """
 
     payload: Any = Any
     state: Callable[[], KeyState] = LatestPayload
     when_lost: Callable[[Any], Any] | None = None
     of_instruments: bool = True
+    variants: bool = False
 
 
 def _lost_venues(venues: Venues) -> Venues:
@@ -114,7 +118,13 @@ def _lost_venues(venues: Venues) -> Venues:
 # By name, which is both the engine's name of the topic and the event that viewers get.
 TOPICS = {
     "venues": ServedTopic(Venues, when_lost=_lost_venues),
-    "candles": ServedTopic(LiveBars, MergedBars),
+    "best": ServedTopic(Best, when_lost=lambda value: best.lost(value, UNREACHABLE)),
+    "index": ServedTopic(Index, when_lost=lambda value: index.lost(value, UNREACHABLE)),
+    "candles": ServedTopic(LiveBars, MergedBars, variants=True),
+}
+# Those whose keys are symbols: subscribed to by their name alone, and served by HTTP as /NAME/SYMBOL.
+OF_SYMBOLS = {
+    name: served for name, served in TOPICS.items() if served.of_instruments and not served.variants
 }
 
 

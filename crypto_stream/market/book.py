@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from decimal import Decimal
 
 from msgspec import UNSET
 
@@ -288,18 +287,3 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
         entry.ask_size = None if event.ask_size is UNSET else event.ask_size
     entry.top_channel = event.channel
     entry.top_time, entry.top_ns, entry.top_slow = time, received_ns, slow
-
-
-def best(prices: list[tuple[str, str]], *, highest: bool) -> tuple[str, str] | tuple[None, None]:
-    """Return the (source, price) pair with the highest bid or the lowest ask; of equal ones the first.
-
-    A price of zero is ignored: some venues send it when that side of their book is empty.
-    """
-    found: tuple[str, str] | None = None
-    for source, price in prices:
-        number = Decimal(price)
-        if not number:
-            continue
-        if found is None or (number > Decimal(found[1]) if highest else number < Decimal(found[1])):
-            found = (source, price)
-    return found or (None, None)

@@ -35,6 +35,13 @@ import { ServerClock } from './clock.js';
  *   age_ms: number | null, reason: string | null}} VenueRow
  * @typedef {{symbol: string, serving: string | null, stale: boolean, reason: string | null,
  *   best_bid_source: string | null, best_ask_source: string | null, sources: VenueRow[]}} Venues
+ * @typedef {{source: string, reason: string}} LeftOut
+ * @typedef {{price: string, size: string | null, sources: {source: string, size: string | null, age_ms: number | null}[]}} BestSide
+ * @typedef {{symbol: string, stale: boolean, reason: string | null, bid: BestSide | null, ask: BestSide | null,
+ *   spread_bps: string | null, crossed: boolean, sources: string[], left_out: LeftOut[]}} Best
+ * @typedef {{source: string, price: string, by: 'mid' | 'trade', weight: string, age_ms: number | null}} Constituent
+ * @typedef {{symbol: string, price: string | null, time: number | null, stale: boolean, reason: string | null,
+ *   constituents: Constituent[], left_out: LeftOut[]}} Index
  * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch
  * @typedef {{epoch: string | null, symbols: string[], sources: string[]}} Hello
  * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
@@ -49,6 +56,8 @@ import { ServerClock } from './clock.js';
  * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: the server has a different data set now
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
+ * @property {(best: Best) => void} [best]
+ * @property {(index: Index) => void} [index]
  * @property {(candles: import('./bars.js').Candles) => void} [candles]
  * @property {(change: Switch) => void} [source]
  */
@@ -159,7 +168,7 @@ export class Live {
       this.judge(status.verdict, status.time);
       this.#page.status?.(status.sources);
     });
-    for (const name of /** @type {const} */ (['venues', 'candles', 'source'])) {
+    for (const name of /** @type {const} */ (['venues', 'best', 'index', 'candles', 'source'])) {
       socket.on(name, (/** @type {any} */ payload) => this.#page[name]?.(payload));
     }
   }

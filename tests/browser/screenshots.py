@@ -31,6 +31,8 @@ PICTURES = [
     ("orders-light", "/orders?instrument=eurrub", "light", TALL, "auto"),
     ("orders-dark", "/orders?instrument=btcusdt", "dark", TALL, "auto"),
     ("orders-phone", "/orders?instrument=eurrub", "light", PHONE, "auto"),
+    ("markets-light", "/markets", "light", DESKTOP, "auto"),
+    ("markets-phone", "/markets", "dark", PHONE, "auto"),
     ("status", "/status", "light", TALL, "auto"),
     ("instrument-stale", "/btcusdt?interval=1s&type=candles", "light", TALL, "synthetic"),
     ("board-narrow", "/", "dark", NARROW, "auto"),

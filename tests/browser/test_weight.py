@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 MOST = 60_000  # bytes of our own scripts, before compression; comments are not counted, they hold the types
 COMMENT = re.compile(rb"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
-PAGES = ["/", "/?view=venues", "/btcusdt", "/orders", "/status", "/docs"]
+PAGES = ["/", "/?view=venues", "/btcusdt", "/markets", "/orders", "/status", "/docs"]
 # With one a chart marks own trades; nobody else trades for this one.
 ACCOUNT = "localStorage.setItem('client-id', '5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5')"
 

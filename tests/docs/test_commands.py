@@ -32,6 +32,7 @@ _WAIT_S = 60 * SCALE
 # They go on until somebody ends them; each has said by its first line that it works.
 ENDLESS = {
     f"{PROGRAM} watch btcusdt ethusdt",
+    f"{PROGRAM} watch --best btcusdt",
     f"{PROGRAM} order watch",
     f"{PROGRAM} order place EUR/RUB buy 10 87 --wait",  # the walk may need its time to come there
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,7 +34,10 @@ from crypto_stream.bus.messages import (
 from crypto_stream.bus.orders import Command, OrderMessages, SessionMessage
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.bars import Bar, Gap
+from crypto_stream.market.best import Best, BestSide, Share
+from crypto_stream.market.index import Constituent, Index
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.prices import LeftOut
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceState, SourceStatus, Switch, VenueRow, Venues
 
@@ -97,6 +100,11 @@ class Engine:
         self.history_counts: HistoryCounts | None = None
         self.may_read = asyncio.Event()  # cleared: history requests wait
         self.may_read.set()
+        self.topics: dict[str, Callable[[str], object]] = {
+            "venues": self.venues,
+            "best": self.best,
+            "index": self.index,
+        }
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
         self._beating: asyncio.TimerHandle | None = None
@@ -152,7 +160,7 @@ class Engine:
         """Respond as the real engine does."""
         self.asked.append(ask)
         if isinstance(ask, GetTopic):
-            return self.venues(ask.key)
+            return self.topics[ask.topic](ask.key)
         if isinstance(ask, Watch):
             return Watched([], [])
         if isinstance(ask, GetHistory):
@@ -201,6 +209,17 @@ class Engine:
         """Make the per-source quotes of an instrument."""
         row = VenueRow("binance", "live", True, False, price, "99.50", "1", "100.50", "2", now_ms(), 5)
         return Venues(symbol, "binance", False, None, "99.50", "binance", "100.50", "binance", [row])
+
+    def best(self, symbol: str, bid: str = "99.50") -> Best:
+        """Make the best bid and ask of an instrument."""
+        one, other = (BestSide(price, "1.5", [Share("binance", "1.5", 5)]) for price in (bid, "100.50"))
+        left_out = [LeftOut("okx", "halted")]
+        return Best(symbol, False, None, one, other, "100.00", False, ["binance"], left_out)
+
+    def index(self, symbol: str, price: str = "100.00") -> Index:
+        """Make the index of an instrument."""
+        made = [Constituent(name, "100", "mid", "7.5", 5) for name in ("binance", "okx", "kraken")]
+        return Index(symbol, price, now_ms(), False, None, made, [LeftOut("bybit", "halted")])
 
     def publish_venues(self, symbol: str, price: str) -> None:
         """Publish new per-source quotes."""

@@ -24,6 +24,7 @@ PATHS = [
     "/",
     "/btcusdt",
     "/docs",
+    "/markets",
     "/courses",
     "/courses/btcusdt",
     "/venues/btcusdt",
@@ -174,6 +175,8 @@ async def test_no_page_has_an_inline_script_or_style(gateway: Gateway) -> None:
 PROBLEMS: list[tuple[str, str, int, str]] = [
     ("GET", "/courses/btcusd", 404, "unknown_symbol"),
     ("GET", "/venues/btcusd", 404, "unknown_symbol"),
+    ("GET", "/best/btcusd", 404, "unknown_symbol"),
+    ("GET", "/index/btcusdt?levels=5", 400, "bad_parameter"),
     ("GET", "/btcusd", 404, "unknown_symbol"),
     ("GET", "/courses/%00", 404, "unknown_symbol"),
     ("GET", "/courses/" + "x" * 2000, 404, "unknown_symbol"),
@@ -242,6 +245,44 @@ async def test_venues_are_the_engines_response(gateway: Gateway) -> None:
         "binance",
     )
     assert answer["sources"][0]["age_ms"] == 5
+
+
+@pytest.mark.parametrize("spelling", ["btcusdt", "BTC/USDT"])
+async def test_best_and_index_are_the_engines_response(gateway: Gateway, spelling: str) -> None:
+    """With everything that the engine says of them."""
+    best = (await gateway.http.get(f"/best/{spelling}")).json()
+    index = (await gateway.http.get(f"/index/{spelling}")).json()
+
+    assert best == {
+        "symbol": "btcusdt",
+        "stale": False,
+        "reason": None,
+        "bid": {
+            "price": "99.50",
+            "size": "1.5",
+            "sources": [{"source": "binance", "size": "1.5", "age_ms": 5}],
+        },
+        "ask": {
+            "price": "100.50",
+            "size": "1.5",
+            "sources": [{"source": "binance", "size": "1.5", "age_ms": 5}],
+        },
+        "spread_bps": "100.00",
+        "crossed": False,
+        "sources": ["binance"],
+        "left_out": [{"source": "okx", "reason": "halted"}],
+    }
+    assert (index["symbol"], index["price"], index["stale"], index["reason"]) == (
+        "btcusdt",
+        "100.00",
+        False,
+        None,
+    )
+    assert index["time"] > 1_700_000_000_000
+    assert index["constituents"][0] == {
+        "source": "binance", "price": "100", "by": "mid", "weight": "7.5", "age_ms": 5,
+    }  # fmt: skip
+    assert index["left_out"] == [{"source": "bybit", "reason": "halted"}]
 
 
 async def test_health_and_readiness(gateway: Gateway) -> None:

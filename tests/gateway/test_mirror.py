@@ -10,6 +10,8 @@ from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, TopicUpdate
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
+from crypto_stream.market.best import Best, BestSide, Share
+from crypto_stream.market.index import Constituent, Index
 from crypto_stream.market.status import SourceStatus, Switch, VenueRow, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 
@@ -139,6 +141,22 @@ def test_venues_of_a_lost_engine_are_stale() -> None:
     assert isinstance(shown, Venues)
     assert (shown.stale, shown.reason, shown.best_bid) == (True, UNREACHABLE, None)
     assert [one.stale for one in shown.sources] == [True]
+
+
+def test_best_and_index_of_a_lost_engine_are_stale() -> None:
+    """An index keeps its last value, a best price would be too old to act on."""
+    mirror = full()
+    side = BestSide("1", "1", [Share("binance", "1", 5)])
+    best = Best("btcusdt", False, None, side, side, "0.00", False, ["binance"], [])
+    index = Index("btcusdt", "1", 9, False, None, [Constituent("binance", "1", "mid", "1", 5)], [])
+    mirror.receive(TopicUpdate("best", "btcusdt", 1, encode_value(best)), 1.0)
+    mirror.receive(TopicUpdate("index", "btcusdt", 1, encode_value(index)), 1.0)
+
+    mirror.engine_lost()
+
+    nothing = Best("btcusdt", True, UNREACHABLE, None, None, None, False, [], [])
+    assert mirror.topics.since("best", "btcusdt", 0) == nothing
+    assert mirror.topics.since("index", "btcusdt", 0) == Index("btcusdt", "1", 9, True, UNREACHABLE, [], [])
 
 
 def test_removed_instruments_disappear() -> None:

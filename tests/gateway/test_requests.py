@@ -148,7 +148,8 @@ def test_subscriptions_before_the_engine_connects_are_bounded(symbols: list[str]
 
 
 @pytest.mark.parametrize(
-    "text", ["weather/london", "venues/btcusdt", "candles/btcusdt/1m", "movers", "", "/"]
+    "text",
+    ["weather/london", "venues/btcusdt", "best/btcusdt", "candles", "candles/btcusdt/1m", "movers", "", "/"],
 )
 def test_unknown_topics_are_refused(text: str) -> None:
     """Also those of instruments, which are subscribed to with symbols."""
@@ -156,6 +157,18 @@ def test_unknown_topics_are_refused(text: str) -> None:
         parse_subscribe(full(), None, ({"symbols": [], "topics": [text]},))
 
     assert refused.value.code == "unknown_topic"
+
+
+def test_topics_of_instruments_are_named() -> None:
+    """In any order, and however often; `venues` may be said either way."""
+    one = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "topics": ["index", "best", "index"]},))
+    other = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "topics": ["best", "index"]},))
+    venues = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "topics": ["venues"]},))
+
+    assert one == other
+    assert one.topics == (("best", ""), ("index", ""))
+    assert one.others == ()
+    assert venues == parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "venues": True},))
 
 
 def test_a_subscription_names_the_keys_of_its_topics() -> None:

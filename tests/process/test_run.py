@@ -258,3 +258,27 @@ async def test_watch_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
         assert status == 0
         assert lines[0].split()[:3] == ["TIME", "UTC", "SYMBOL"]
         assert {line.split()[1] for line in lines[1:]} == {"ticker_00"}
+
+
+async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:
+    """The same of best bids and asks; the client gets them by HTTP, too, and the index with its reason."""
+    (tmp_path / "watch").mkdir()
+    with _serving(tmp_path) as running:
+        url = await address(running)
+        watching = ["-m", "crypto_stream", "watch", "--best", "eurusd", "--url", url]
+        with program(watching, tmp_path / "watch") as watch:
+            await until(lambda: watch.output.count("\n") >= 3)
+            watch.process.send_signal(signal.SIGINT)
+            status = watch.wait()
+        best, index = Client(url).best("EUR/USD"), Client(url).index("eurusd")
+        everything = command("watch", "--best", "--url", url)
+        lines = watch.output.splitlines()
+
+        assert status == 0
+        assert lines[0].split()[:4] == ["TIME", "UTC", "SYMBOL", "BID"]
+        assert {line.split()[1] for line in lines[1:]} == {"eurusd"}
+        assert (best.symbol, best.sources, best.crossed) == ("eurusd", ["synthetic"], False)
+        assert (index.symbol, index.price, index.stale) == ("eurusd", None, True)
+        assert "needed" in (index.reason or "")
+        assert (everything.returncode, everything.stderr.count("\n")) == (1, 1)
+        assert "at most 20" in everything.stderr

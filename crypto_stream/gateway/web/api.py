@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import msgspec
 from flask import Blueprint, Response
@@ -13,13 +14,13 @@ from crypto_stream.bus.messages import GetTopic
 from crypto_stream.errors import BusError, RefusedError
 from crypto_stream.gateway.degraded import degraded
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.topics import OF_SYMBOLS
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.gateway.web.parameters import query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.responses import NEVER, body_response, json_response, respond
 from crypto_stream.market.instruments import Instrument
-from crypto_stream.market.status import Venues
 from crypto_stream.wall_clock import wall_ms
 
 
@@ -64,10 +65,8 @@ def api(
     def course(symbol: str) -> Response:
         return quote_response(responses, find(mirror, symbol))
 
-    @blueprint.get("/venues/<path:symbol>")
-    def venues(symbol: str) -> Response:
-        found = find(mirror, symbol)
-        return json_response(_request_venues(port, found.symbol))
+    for topic in OF_SYMBOLS:
+        blueprint.add_url_rule(f"/{topic}/<path:symbol>", topic, partial(_current, mirror, port, topic))
 
     @blueprint.get("/sources")
     def sources() -> Response:
@@ -124,9 +123,11 @@ def _engine(mirror: Mirror) -> dict[str, object]:
     }
 
 
-def _request_venues(port: GatewayPort, symbol: str) -> Venues:
+def _current(mirror: Mirror, port: GatewayPort, topic: str, symbol: str) -> Response:
+    """Respond with the current state of a topic of an instrument."""
     try:
-        return msgspec.msgpack.decode(port.request(GetTopic("venues", symbol)), type=Venues)
+        answer = port.request(GetTopic(topic, find(mirror, symbol).symbol))
+        return json_response(msgspec.msgpack.decode(answer, type=OF_SYMBOLS[topic].payload))
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

@@ -11,6 +11,8 @@ from crypto_stream.bus.messages import HistoryPage, Sparks
 from crypto_stream.gateway.mirror import MAX_SWITCHES
 from crypto_stream.gateway.verdict import Verdict
 from crypto_stream.market.bars import INTERVALS
+from crypto_stream.market.best import Best
+from crypto_stream.market.index import Index
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Start, Switch, Venues
 
@@ -22,7 +24,7 @@ _SYMBOL = {
     "schema": {"type": "string", "examples": ["btcusdt", "ticker_00"]},
 }
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
-    (Quote, SourceStatus, Switch, Venues, HistoryPage, Sparks, Verdict, Start),
+    (Quote, SourceStatus, Switch, Venues, Best, Index, HistoryPage, Sparks, Verdict, Start),
     ref_template="#/components/schemas/{name}",
 )
 _PROBLEM = {
@@ -39,7 +41,7 @@ _PROBLEM = {
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
 }
-_QUOTE, _SOURCE, _SWITCH, _VENUES, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
+_QUOTE, _SOURCE, _SWITCH, _VENUES, _BEST, _INDEX, _PAGE, _SPARKS, _VERDICT, _START = _SCHEMAS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {
@@ -155,12 +157,22 @@ _PATHS: dict[str, Any] = {
         {"200": _json("The rows.", _VENUES), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
         parameters=[_SYMBOL],
     ),
+    "/best/{symbol}": _get(
+        "The best bid and ask over all live sources: sizes, who has them, who was left out and why.",
+        {"200": _json("The best prices.", _BEST), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        parameters=[_SYMBOL],
+    ),
+    "/index/{symbol}": _get(
+        "The index: a fair price out of several sources, its constituents, who was left out and why.",
+        {"200": _json("The index.", _INDEX), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        parameters=[_SYMBOL],
+    ),
     "/history": _get(
         "The last price of each minute of the last hour, for every instrument.",
         {"200": _json("The prices.", _SPARKS), **_UNCHANGED, **_UNREACHABLE},
     ),
     "/history/{symbol}": _get(
-        "Bars of one instrument, built from its trades, and the gaps while no source was live.",
+        "Bars of one instrument, built from its trades, and the gaps; or those of its index: index:btcusdt.",
         {
             "200": {
                 "description": "Bars, oldest first; the last one may be open.",
@@ -244,6 +256,10 @@ _PATHS: dict[str, Any] = {
         "The status page: sources, switches between them, viewers and versions.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
     ),
+    "/markets": _get(
+        "A page: the best bid and ask over all venues, the index, and the premium of each venue to it.",
+        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
+    ),
     "/orders": _get(
         "A page to place and watch paper orders.",
         {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
@@ -265,7 +281,7 @@ DESCRIPTION: dict[str, Any] = {
             "Live prices from several exchanges with failover between them. Prices, sizes and volumes are "
             "decimal strings exactly as the venue sent them; times are ms since the Unix epoch. The live "
             "stream is Socket.IO at /socket.io/ (events hello, subscribe, unsubscribe, snapshot, quotes, "
-            "candles, venues, source, status)."
+            "candles, venues, best, index, source, status)."
         ),
     },
     "paths": _PATHS,

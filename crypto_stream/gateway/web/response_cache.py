@@ -39,6 +39,7 @@ class ResponseCache:
             "/": self.board,
             "/courses": self.courses,
             "/docs": self.docs,
+            "/markets": self.markets,
             "/openapi.json": self.openapi,
             "/orders": self.orders,
             "/status": self.status,
@@ -111,6 +112,11 @@ class ResponseCache:
     def docs(self) -> Prebuilt:
         """Return the page that shows the OpenAPI description."""
         return self._page("/docs", "docs.html")
+
+    def markets(self) -> Prebuilt:
+        """Return the page that compares the venues of each real pair."""
+        instruments = list(self._mirror.catalogue)
+        return self._page("/markets", "markets.html", instruments=instruments, venues=self._venues)
 
     def orders(self) -> Prebuilt:
         """Return the page on which orders are placed and watched."""

@@ -28,7 +28,7 @@ import psutil
 from benchmarks.rounds import Row, chosen, finish, interleaved, medians, options, ratio
 from benchmarks.system import Process, cpu_s, running
 from crypto_stream.bus.backends import LOCAL
-from tests.bus.redis_server import running as redis_running
+from tests.redis_server import running as redis_running
 
 _CASES = {
     f"{bus}, {gateways} gateways, {rate}/s": (bus, gateways, rate)

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from tests.ports import free_port
 from tests.waiting import DEADLINE_S
 
 USER, PASSWORD = "crypto", "open-sesame"
@@ -31,7 +31,7 @@ class Server:
         """Create a cluster in `folder`; it is not running yet. If `durable`, commits wait for the disk."""
         # Without that nothing is lost either, as long as the machine itself runs.
         self._fsync = "on" if durable else "off"
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = folder
         self._data = folder / "data"
         self._programs = {name: require_program(name) for name in ("initdb", "postgres")}
@@ -156,9 +156,3 @@ def server(require_program: Callable[[str], str], *, durable: bool = False) -> I
         if one is not None:
             one.kill()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

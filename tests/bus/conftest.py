@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bus.ends import Bus, LocalBus, RedisBus
-from tests.bus.redis_server import RedisServer, running
+from tests.redis_server import RedisServer, running
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from crypto_stream.bus.orders import Attach, Failed, OrderCommands, OrderMessage
 from crypto_stream.bus.redis.engine import RedisEnginePort
 from crypto_stream.bus.redis.envelope import Channels
 from tests.bus.ends import Engine, Gateway, RedisBus, joined, serving
-from tests.bus.forwarder import Forwarder
-from tests.bus.redis_server import RedisServer, url
+from tests.bus.wire import Wire
+from tests.redis_server import RedisServer, url
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = pytest.mark.timeout(120 * SCALE)
@@ -180,7 +180,7 @@ async def test_clients_that_the_relay_cuts_join_anew(setup: Setup, server: Redis
 @pytest.mark.parametrize("fault", ["cut", "lose"])
 async def test_an_engine_cut_off_from_its_relay(server: RedisServer, fault: str) -> None:
     """The gateway, which still has its own connection, joins as soon as the engine is back."""
-    async with Forwarder(server.port) as wire, _setup(RedisBus(url(wire.port), server.url())) as setup:
+    async with Wire(server.port) as wire, _setup(RedisBus(url(wire.port), server.url())) as setup:
         getattr(wire, fault)()
         await until(lambda: setup.gateway.losses)
         wire.resume()
@@ -194,7 +194,7 @@ async def test_a_gateway_cut_off_from_one_relay_goes_to_the_other(
     server: RedisServer, other_server: RedisServer, fault: str
 ) -> None:
     """Half-open or cut: silence or the end of the connection tells."""
-    async with Forwarder(server.port) as wire:
+    async with Wire(server.port) as wire:
         engine_urls = f"{server.url()},{other_server.url()}"
         async with _setup(RedisBus(engine_urls, f"{url(wire.port)},{other_server.url()}")) as setup:
             getattr(wire, fault)()
@@ -206,7 +206,7 @@ async def test_a_gateway_cut_off_from_one_relay_goes_to_the_other(
 
 async def test_a_stalled_wire_loses_nothing(server: RedisServer) -> None:
     """What was sent meanwhile arrives, in its order."""
-    async with Forwarder(server.port) as wire, _setup(RedisBus(server.url(), url(wire.port))) as setup:
+    async with Wire(server.port) as wire, _setup(RedisBus(server.url(), url(wire.port))) as setup:
         wire.stall()
         before = setup.ticking.seq
         await until(lambda: setup.ticking.seq > before + 5)
@@ -219,7 +219,7 @@ async def test_a_stalled_wire_loses_nothing(server: RedisServer) -> None:
 
 async def test_bytes_may_come_one_by_one(server: RedisServer) -> None:
     """However the network cuts what is sent, both ends understand it."""
-    async with Forwarder(server.port, piece=1) as wire, _setup(RedisBus(url(wire.port))) as setup:
+    async with Wire(server.port, piece=1) as wire, _setup(RedisBus(url(wire.port))) as setup:
         await setup.goes_on()
 
         assert setup.gapless_since(1)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from crypto_stream.bus.messages import Quotes
-from tests.bus.certificates import Certificates, running_tls
 from tests.bus.ends import Engine, RedisBus, joined, serving
-from tests.bus.redis_server import RedisServer, running
+from tests.certificates import Certificates, running_tls
+from tests.redis_server import RedisServer, running
 from tests.waiting import until
 
 SCALE_MD = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.bus.redis_server import free_port, running
 from tests.deploy.expressions import RULES, exported, named, panels
 from tests.docs.blocks import block
 from tests.fakes import FakeBinance
+from tests.ports import free_port
 from tests.process.programs import Running, address, program
 from tests.process.viewers import viewing
+from tests.redis_server import running
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = pytest.mark.timeout(300 * SCALE)

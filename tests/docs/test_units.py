@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bus.redis_server import running
 from tests.docs.blocks import block
 from tests.process.programs import ROOT, Running, program, short_folder
+from tests.redis_server import running
 from tests.waiting import DEADLINE_S, SCALE, until
 
 pytestmark = pytest.mark.timeout(180 * SCALE)

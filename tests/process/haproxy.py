@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bus.redis_server import free_port
 from tests.docs.blocks import block
-from tests.process.nginx import listens
+from tests.ports import free_port, listens
 from tests.process.programs import short_folder
 from tests.waiting import DEADLINE_S, SCALE
 

@@ -14,9 +14,9 @@ import pytest
 
 from crypto_stream.client import Client, UnreachableError
 from crypto_stream.errors import RefusedError
-from tests.bus.certificates import Certificates, running_tls
-from tests.bus.redis_server import RedisServer, running
+from tests.certificates import Certificates, running_tls
 from tests.process.programs import Running, address, command, program
+from tests.redis_server import RedisServer, running
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(180 * SCALE)

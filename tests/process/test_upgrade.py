@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bus.redis_server import RedisServer, running
 from tests.process.haproxy import haproxy
 from tests.process.programs import Running, address, program
 from tests.process.viewers import Viewer, viewing
+from tests.redis_server import RedisServer, running
 from tests.waiting import SCALE, until
 
 pytestmark = pytest.mark.timeout(300 * SCALE)

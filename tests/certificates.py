@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bus.redis_server import RedisServer, running
+from tests.redis_server import RedisServer, running
 
 
 class Certificates:

@@ -9,7 +9,7 @@ from typing import Self
 _READ_BYTES = 65536
 
 
-class Forwarder:
+class Wire:
     """Forwards TCP connections to a port of the loopback, on the running event loop. Use as `async with`."""
 
     def __init__(self, target: int, piece: int = _READ_BYTES) -> None:

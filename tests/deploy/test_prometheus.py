@@ -17,7 +17,7 @@ from tests.deploy.expressions import RULES, exported, named, panels
 from tests.docs.blocks import block
 from tests.fakes import FakeBinance
 from tests.ports import free_port
-from tests.process.programs import Running, address, program
+from tests.process.programs import Running, address, machine
 from tests.process.viewers import viewing
 from tests.redis_server import running
 from tests.waiting import DEADLINE_S, SCALE, until
@@ -112,23 +112,11 @@ async def _installation(folder: Path, redis: str) -> AsyncIterator[Installation]
             "engine": ["--sources", "binance,synthetic", "--pairs", "btcusdt"],
             "gateways": ["--port", "0", "--workers", "2"],
         }
-        started = []
-        for part, options in parts.items():
-            (folder / part).mkdir()
-            files = ["--data-dir", str(folder / part / "data"), "--log-file", str(folder / part / "app.log")]
-            run = [
-                "-m",
-                "crypto_stream",
-                "run",
-                "--parts",
-                part,
-                "--bus",
-                relay.url("prod"),
-                *options,
-                *files,
-            ]
-            started.append(stack.enter_context(program(run, folder / part, **addresses)))
-        engine, gateways = started
+        bus = relay.url("prod")
+        engine, gateways = (
+            stack.enter_context(machine(folder, part, bus, "--parts", part, *options, **addresses))
+            for part, options in parts.items()
+        )
         yield Installation(engine, await address(gateways))
 
 

@@ -83,6 +83,17 @@ def program(
             _end(process)
 
 
+@contextmanager
+def machine(folder: Path, name: str, bus: str, *options: str, **environment: str) -> Iterator[Running]:
+    """Run what one of several machines runs; a second time it finds its data again, in `folder`/`name`."""
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    files = ["--data-dir", str(own / "data"), "--log-file", str(own / "app.log")]
+    arguments = ["-m", "crypto_stream", "run", "--bus", bus, *options, *files]
+    with program(arguments, own, **environment) as started:
+        yield started
+
+
 async def address(running: Running) -> str:
     """Return the address of `crypto_stream run` once it serves."""
     await until(lambda: " serves http://" in running.output, 30 * SCALE)

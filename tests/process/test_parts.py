@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import pytest
 from crypto_stream.client import Client, UnreachableError
 from crypto_stream.errors import RefusedError
 from tests.certificates import Certificates, running_tls
-from tests.process.programs import Running, address, command, program
+from tests.process.programs import Running, address, command, machine
 from tests.redis_server import RedisServer, running
 from tests.waiting import SCALE, until
 
@@ -52,18 +52,10 @@ class Relays(NamedTuple):
         return f"{self.plain.url('prod', user)},{encrypted}"
 
 
-@contextmanager
-def _part(folder: Path, relays: Relays, parts: str, *more: str) -> Iterator[Running]:
+def _part(folder: Path, relays: Relays, parts: str, *more: str) -> AbstractContextManager[Running]:
     """Run a part in a folder of its own, which stands for a machine of its own."""
-    (folder / parts).mkdir()
-    files = [
-        *("--data-dir", str(folder / parts / "data")),
-        *("--log-file", str(folder / parts / "app.log")),
-        *("--admin-token", "the-token"),
-    ]
-    arguments = ["run", "--parts", parts, "--bus", relays.bus, "--port", "0", *files, *more]
-    with program(["-m", "crypto_stream", *arguments], folder / parts) as running_part:
-        yield running_part
+    options = ["--parts", parts, "--port", "0", "--admin-token", "the-token", *more]
+    return machine(folder, parts, relays.bus, *options)
 
 
 async def _moves(client: Client) -> None:

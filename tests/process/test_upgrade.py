@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.process.haproxy import haproxy
-from tests.process.programs import Running, address, program
+from tests.process.programs import Running, address, machine
 from tests.process.viewers import Viewer, viewing
 from tests.redis_server import RedisServer, running
 from tests.waiting import SCALE, until
@@ -19,18 +19,8 @@ pytestmark = pytest.mark.timeout(300 * SCALE)
 WORKERS = 2
 
 
-@contextmanager
-def _machine(folder: Path, name: str, bus: str, *options: str) -> Iterator[Running]:
-    """Run what one machine runs; a second time it finds its data again."""
-    (folder / name).mkdir(exist_ok=True)
-    files = ["--data-dir", str(folder / name / "data"), "--log-file", str(folder / name / "app.log")]
-    arguments = ["-m", "crypto_stream", "run", "--bus", bus, *options, *files]
-    with program(arguments, folder / name) as started:
-        yield started
-
-
 def _engine(folder: Path, bus: str) -> AbstractContextManager[Running]:
-    return _machine(folder, "engine", bus, "--parts", "engine", "--sources", "synthetic")
+    return machine(folder, "engine", bus, "--parts", "engine", "--sources", "synthetic")
 
 
 async def _relay_replaced(relay: RedisServer, engine: Running) -> None:
@@ -55,8 +45,8 @@ async def test_an_upgrade_costs_each_viewer_no_more_than_reconnecting(
         relays = [stack.enter_context(running(redis, tmp_path / name)) for name in ("r1", "r2")]
         bus = ",".join(relay.url("prod") for relay in relays)
         gateways = ["--parts", "gateways", "--port", "0", "--workers", str(WORKERS)]
-        machines = [stack.enter_context(_machine(tmp_path, name, bus, *gateways)) for name in ("m1", "m2")]
-        hosts = [(await address(machine)).removeprefix("http://") for machine in machines]
+        machines = [stack.enter_context(machine(tmp_path, name, bus, *gateways)) for name in ("m1", "m2")]
+        hosts = [(await address(each)).removeprefix("http://") for each in machines]
         url = stack.enter_context(haproxy(proxy, (hosts[0], hosts[1])))
         with _engine(tmp_path, bus) as engine:
             viewers = [await stack.enter_async_context(viewing(url)) for _ in range(6)]
@@ -69,9 +59,9 @@ async def test_an_upgrade_costs_each_viewer_no_more_than_reconnecting(
         with _engine(tmp_path, bus):
             await _all_move(viewers)
             connects = [viewer.connects for viewer in viewers]
-            for machine in machines:
-                machine.process.send_signal(signal.SIGUSR1)
-                await until(lambda machine=machine: "restarted left=0" in machine.log, 60 * SCALE)  # type: ignore[misc]
+            for each in machines:
+                each.process.send_signal(signal.SIGUSR1)
+                await until(lambda each=each: "restarted left=0" in each.log, 60 * SCALE)  # type: ignore[misc]
             await until(lambda: all(viewer.client.connected for viewer in viewers), 30 * SCALE)
             await _all_move(viewers)
 

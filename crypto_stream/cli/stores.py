@@ -110,7 +110,7 @@ def _print_sizes(done: str, sizes: Mapping[str, int]) -> None:
 
 @click.group()
 def owner() -> None:
-    """List and remove owners of orders; requires access to the data directory."""
+    """List and remove owners of orders; requires access to the data directory, or to the bus."""
 
 
 @owner.command("list")
@@ -145,14 +145,18 @@ def remove_owner(owner_id: str, data_dir: Path | None) -> None:
 
 
 def _request(data_dir: Path | None, body: RequestBody) -> bytes:
-    """Send a request to the engine that uses the data directory; raise UsageError if none answers."""
+    """Send a request to the engine of the data directory, or of the bus; UsageError if none answers."""
+    from crypto_stream.bus.backends import describe_bus, is_local
     from crypto_stream.errors import BusError
 
     settings = _settings(data_dir)
+    bus = settings.bus.get_secret_value()
     try:
         with _port(settings) as port:
             return port.request(body, _TIMEOUT_S)
     except BusError as error:
+        if not is_local(bus):
+            raise UsageError(f"no engine answers on the bus {describe_bus(bus)}: {error}; start it") from None
         raise UsageError(
             f"no engine answers for {settings.data_dir}: {error}; "
             "start it, or name its data directory with --data-dir"

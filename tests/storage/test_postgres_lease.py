@@ -15,8 +15,8 @@ import pytest
 from crypto_stream.market.orders import Order
 from crypto_stream.storage.interface import FencedError, OrderWriter
 from crypto_stream.storage.postgres_stores import PostgresStores
-from tests.forwarder import Forwarder
 from tests.postgres import Server
+from tests.storage.forwarder import Forwarder
 from tests.storage.reports import batch, placed, told, traded
 from tests.waiting import DEADLINE_S, SCALE
 

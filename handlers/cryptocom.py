@@ -72,6 +72,7 @@ _MAX_BARS = "300"
 _TRANSIENT = frozenset({40801, 42901, 9010001})
 _KEYS_PER_MS = 1000
 
+
 class _Data(Struct, gc=False):
     instrument_name: str = ""
     subscription: str = ""

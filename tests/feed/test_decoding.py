@@ -29,7 +29,7 @@ def test_a_trade_has_a_price() -> None:
     """As the venue wrote it; null is an error."""
     assert exact_price(Raw(b"1.50e2")) == "1.50e2"
     for text in (b"null", b"", b'"1"'):
-        with pytest.raises(ValueError, match="price|number"):
+        with pytest.raises(ValueError, match=r"price|number"):
             exact_price(Raw(text))
 
 

@@ -82,8 +82,10 @@ def test_a_whole_book_replaces_everything() -> None:
 def test_a_side_has_a_bound() -> None:
     """A venue that never removed a level would fill our memory."""
     levels = Levels()
-    with pytest.raises(ValueError, match="1000 levels"), levels.changing(whole=True):
-        for price in range(1, 1_100):
+    with levels.changing(whole=True):
+        for price in range(1, 1_001):
             levels.put(f"{price}", "1", is_bid=True)
+    with pytest.raises(ValueError, match="1000 levels"), levels.changing(whole=False):
+        levels.put("1001", "1", is_bid=True)
 
     assert not levels.known

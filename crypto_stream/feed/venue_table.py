@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
+from crypto_stream import layout
 from crypto_stream.feed.handler import TOPICS, Limits, Wanted
 from crypto_stream.feed.loading import known_handlers, load_source
 from crypto_stream.feed.sources import Poller, Source, Venue
@@ -13,11 +14,11 @@ from crypto_stream.market.instruments import pair
 
 NOT_STATED = "not stated in its file"
 
-_INTRODUCTION = """\
+_INTRODUCTION = f"""\
 # Venues
 
 What each handler takes from its venue, and how well the venue's protocol is known.
-`.venv/bin/python -m crypto_stream venues` prints this file from the handlers; a test compares the two.
+`{layout.COMMAND} venues` prints this file from the handlers; a test compares the two.
 All numbers are those that we keep to, which may be below what the venue allows.
 """
 _EVIDENCE = """\

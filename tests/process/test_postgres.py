@@ -131,7 +131,7 @@ async def test_a_second_program_waits_for_the_first(postgres: Server, tmp_path: 
             term = stored(database, "SELECT term FROM lease")
             running.process.terminate()
             running.wait()
-            await until(lambda: "engine started" in other.log, _LONG_S)
+            await until(lambda: "engine started epoch=" in other.log, _LONG_S)
             await address(other)
             after = stored(database, "SELECT term FROM lease")
 

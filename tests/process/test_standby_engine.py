@@ -51,9 +51,9 @@ async def test_the_second_engine_takes_over_when_the_first_one_is_gone(
                     with machine(tmp_path, "second", bus, *on) as second:
                         await until(lambda: "another engine uses the database" in second.log, _LONG_S)
                         prices = await goes_on(seen)
-                        waited = "engine started" not in second.log
+                        waited = "engine started epoch=" not in second.log
                         _vanish(first)
-                        await until(lambda: "engine started" in second.log, _LONG_S)
+                        await until(lambda: "engine started epoch=" in second.log, _LONG_S)
                         later = await seen.place(_AGAIN)
                         listed, after = await seen.listed(), seen.epoch()
 

@@ -17,7 +17,7 @@ CLIENTS := $(VENV)/.clients-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run wheel test check bench loadtest crash rehearse-clock soak soak-page format lock clean
+.PHONY: help setup run wheel test check bench loadtest crash rehearse rehearse-clock soak soak-page format lock clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench    compare with other servers, about an hour (make bench ARGS=--quick: a smoke test)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails if any is missing'
+	@echo 'make rehearse two engines, two relays, PostgreSQL with a standby, three gateways: all that can fail, half an hour (as root: in network namespaces)'
 	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
@@ -74,6 +75,9 @@ loadtest: $(DEV) $(SCRIPTS)
 crash: $(DEV) $(SCRIPTS)
 	$(PY) -m tests.process.crash $(ARGS)
 	$(PY) -m tests.process.order_crash $(ARGS)
+
+rehearse: $(DEV) $(SCRIPTS)
+	$(PY) -m tests.rehearsal $(ARGS)
 
 rehearse-clock: $(DEV) $(SCRIPTS)
 	$(PY) -m tests.process.clock $(ARGS)

@@ -69,7 +69,7 @@ def _stores(folder: Path, postgres: Server | None) -> Stores:
     """Return empty stores, acquired."""
     place = Path(tempfile.mkdtemp(dir=folder))
     stores: Stores = SqliteStores(place) if postgres is None else PostgresStores(postgres.database(), place)
-    stores.acquire(lambda: None)
+    stores.acquire()
     return stores
 
 

@@ -59,7 +59,7 @@ class Child:
         self.pipe = -1
         self.restart_at = 0.0
         self.terminated_at: float | None = None
-        self.ever_served = False
+        self.ever_served = self.ever_lived = False
         self._program = program
         self._timeouts = timeouts
         self._write = write
@@ -102,7 +102,10 @@ class Child:
         self.terminated_at = None
 
     def read(self, now: float) -> bool:
-        """Read the pipe: lines go to the log, an empty line is a heartbeat; return False at its end."""
+        """Read the pipe: lines go to the log, a blank one is a heartbeat; return False at its end.
+
+        That of a process which serves is empty, that of one which waits for its turn is a space.
+        """
         try:
             data = os.read(self.pipe, _READ)
         except BlockingIOError:
@@ -111,10 +114,11 @@ class Child:
         if len(self._partial_line) > 8 * LINE_LIMIT:  # not written by our log: bound the buffer
             lines, self._partial_line = [*lines, self._partial_line], b""
         for line in lines:
-            if line:
+            if line.strip():
                 self._log_line(line.decode(errors="replace"), now)
             else:
-                self._last_beat, self._has_beaten, self.ever_served = now, True, True
+                self._last_beat, self._has_beaten, self.ever_lived = now, True, True
+                self.ever_served |= not line
         return bool(data)
 
     def _log_line(self, line: str, now: float) -> None:

@@ -117,14 +117,18 @@ class PipeHandler(logging.Handler):
             self._pending += line
         self._write()
 
-    def beat(self) -> None:
-        """Send a heartbeat, each second; send SIGTERM to this process if the supervisor is gone."""
+    def beat(self, *, waits: bool = False) -> None:
+        """Send a heartbeat, each second; send SIGTERM to this process if the supervisor is gone.
+
+        `waits` says that this process lives, but does not serve yet.
+        """
+        beat = b" \n" if waits else b"\n"
         with self.lock:  # type: ignore[union-attr] # a handler's lock is None only after createLock was overridden
             if not self._orphan:
                 # If the supervisor is gone it cannot notice that we hang; this timer's signal kills us then.
                 signal.setitimer(signal.ITIMER_REAL, self._hang_s)
-            if self._pending != b"\n" and not self._pending.endswith(b"\n\n"):
-                self._pending += b"\n"
+            if self._pending != beat and not self._pending.endswith(b"\n" + beat):
+                self._pending += beat
             self._write()
 
     def flush(self) -> None:

@@ -50,6 +50,11 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
         _log.info("serving", extra={"address": web, "bus": bus})
         notifier.ready(f"serves {web}" if web else "the engine is running")
 
+    def on_following() -> None:
+        echo(_serving_line(settings, web, bus, follows=True))
+        _log.info("following", extra={"address": web, "bus": bus})
+        notifier.ready("the engine follows")
+
     _log.info("start", extra={"version": __version__, "pid": os.getpid(), "data_dir": settings.data_dir})
     for pid in ended:
         _log.warning("ended a process that a killed run had left behind", extra={"pid": pid})
@@ -61,6 +66,7 @@ def run_all(settings: Settings, echo: Callable[[str], None]) -> int:
         on_serving,
         on_processes=orphans.ProcessList(settings.data_dir).update,
         beat=notifier.beat,
+        on_waiting=on_following,
     ).run()
     if settings.runtime_dir is None:
         with suppress(OSError):  # not empty: another process is using a socket in it
@@ -100,8 +106,8 @@ def _programs(settings: Settings, listeners: Sequence[socket.socket]) -> list[Pr
     return [*engines, *_gateways(settings, listeners)]
 
 
-def _serving_line(settings: Settings, web: str | None, bus: str) -> str:
-    """Return the one line that says what runs."""
+def _serving_line(settings: Settings, web: str | None, bus: str, *, follows: bool = False) -> str:
+    """Return the one line that says what runs, and whether its engine `follows` another one."""
     details = [f"log {settings.log_file}", "press Ctrl-C to stop"]
     if web and settings.workers > 1:
         details.insert(0, f"{settings.workers} gateways")
@@ -110,6 +116,10 @@ def _serving_line(settings: Settings, web: str | None, bus: str) -> str:
     if not is_local(settings.bus.get_secret_value()):
         details.insert(-1, f"bus {bus}")
     what = f"serves {web}" if web else "runs the engine"
+    if follows:
+        # Gateways of this machine reach the engine that leads only over a bus between machines.
+        reached = web and not is_local(settings.bus.get_secret_value())
+        what = f"serves {web} while its engine follows" if reached else "follows the engine that leads"
     return f"Crypto Stream {__version__} {what} ({'; '.join(details)})"
 
 

@@ -37,9 +37,11 @@ class Supervisor:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen tuple
         on_processes: Callable[[Sequence[int]], None] = lambda pids: None,
         beat: Callable[[], None] = lambda: None,
+        on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Pass the programs' log lines to `write`; call `on_serving` once all have sent a heartbeat.
 
+        `on_waiting` is called before that if all live, but some of them wait for their turn.
         `on_processes` receives all process ids whenever they change; `beat` is called at least each second.
         """
         self._beat = beat
@@ -47,6 +49,7 @@ class Supervisor:
         self._timeouts = timeouts
         self._children = [Child(program, timeouts, write) for program in programs]
         self._on_serving: Callable[[], None] | None = on_serving
+        self._on_waiting: Callable[[], None] | None = on_waiting
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
         self._restarting: list[tuple[Child, subprocess.Popen[bytes] | None]] = []  # with the old process
@@ -122,7 +125,7 @@ class Supervisor:
         cause = _SIGNAL_NAMES.get(-status, status)
         if self._stopping:
             _log.info("%s ended", child.name, extra={"status": cause})
-        elif status == USAGE and not child.ever_served:
+        elif status == USAGE and not child.ever_lived:
             _log.info("%s cannot run with these settings: stopping everything", child.name)
             self._status = USAGE
             self._stopping = True
@@ -134,9 +137,14 @@ class Supervisor:
             _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
 
     def _report_serving(self) -> None:
-        if self._on_serving is not None and all(child.ever_served for child in self._children):
+        if self._on_serving is None:
+            return
+        if all(child.ever_served for child in self._children):
             on_serving, self._on_serving = self._on_serving, None
             on_serving()
+        elif self._on_waiting is not None and all(child.ever_lived for child in self._children):
+            on_waiting, self._on_waiting = self._on_waiting, None
+            on_waiting()
 
     def _wait(self, now: float) -> None:
         due = [min(1.0, self._timeouts.hang_s / 4)]

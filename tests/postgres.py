@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -27,38 +27,75 @@ _START_S = 6 * DEADLINE_S
 class Server:
     """A server that can be crashed, started again, stopped and continued as processes are."""
 
-    def __init__(self, folder: Path, require_program: Callable[[str], str], *, durable: bool) -> None:
-        """Create a cluster in `folder`; it is not running yet. If `durable`, commits wait for the disk."""
+    def __init__(
+        self,
+        folder: Path,
+        require_program: Callable[[str], str],
+        *,
+        durable: bool,
+        host: str = "127.0.0.1",
+        under: Sequence[str] = (),
+        copies: Server | None = None,
+    ) -> None:
+        """Create a cluster in `folder`; it is not running yet. If `durable`, commits wait for the disk.
+
+        It listens at `host`; `under` is a command that runs it. One that `copies` another, which is running,
+        is a standby of it.
+        """
         # Without that nothing is lost either, as long as the machine itself runs.
         self._fsync = "on" if durable else "off"
+        self.host = host
         self.port = free_port()
+        self._under = under
         self._folder = folder
         self._data = folder / "data"
-        self._programs = {name: require_program(name) for name in ("initdb", "postgres")}
+        self._programs = {name: require_program(name) for name in ("initdb", "postgres", "pg_basebackup")}
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
-        password = folder / "password"
-        password.write_text(PASSWORD)
         # PostgreSQL refuses to run as root.
         self._user = "nobody" if os.geteuid() == 0 else None
-        if self._user is not None:
-            nobody = pwd.getpwnam(self._user)
-            for path in (folder, password):
-                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        if copies is None:
+            self._create()
+        else:
+            self._copy(copies)
+
+    def _create(self) -> None:
+        folder = self._folder
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        self._own(folder, password)
         self._run("initdb", "--auth=scram-sha-256", f"--username={USER}", f"--pwfile={password}", "--no-sync",
                   "--encoding=UTF8", "--locale=C", f"--pgdata={self._data}")  # fmt: skip
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write(
+                "host all all 0.0.0.0/0 scram-sha-256\nhost replication all 0.0.0.0/0 scram-sha-256\n"
+            )
+
+    def _copy(self, other: Server) -> None:
+        self._own(self._folder)
+        source = f"postgresql://{USER}:{PASSWORD}@{other.host}:{other.port}/"
+        self._run("pg_basebackup", f"--dbname={source}", f"--pgdata={self._data}", "--write-recovery-conf",
+                  "--checkpoint=fast", "--no-sync")  # fmt: skip
+
+    def _own(self, *paths: Path) -> None:
+        """Give paths to the user that runs it."""
+        if self._user is not None:
+            nobody = pwd.getpwnam(self._user)
+            for path in paths:
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = {"listen_addresses": "127.0.0.1", "fsync": self._fsync, "max_connections": "200"}
+        options = {"listen_addresses": self.host, "fsync": self._fsync, "max_connections": "200"}
         self._process = subprocess.Popen(
             [
+                *self._command(),
                 *(self._programs["postgres"], "-D", str(self._data), "-p", str(self.port)),
                 *("-k", str(self._folder)),
                 *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            cwd="/", start_new_session=True, user=self._user,
+            cwd="/", start_new_session=True, user=None if self._under else self._user,
         )  # fmt: skip
         deadline = time.monotonic() + _START_S
         while True:
@@ -70,6 +107,17 @@ class Server:
                 time.sleep(0.02)
             else:
                 return
+
+    def promote(self) -> None:
+        """Let a standby accept writes, which wait for no other standby."""
+        with closing(self.admin()) as admin:
+            admin.execute("SELECT pg_promote()")
+
+    def require_standby(self) -> None:
+        """Let commits wait for a standby from now on."""
+        with closing(self.admin()) as admin:
+            admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            admin.execute("SELECT pg_reload_conf()")
 
     @property
     def running(self) -> bool:
@@ -105,7 +153,7 @@ class Server:
 
     def address(self, name: str, password: str = PASSWORD) -> str:
         """Return the address of a database."""
-        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{USER}:{password}@{self.host}:{self.port}/{name}"
 
     def admin(self) -> psycopg.Connection[tuple[object, ...]]:
         """Open a session of the tests' own."""
@@ -118,6 +166,12 @@ class Server:
                 each.kill()
         if self._process is not None:
             self._process.wait()
+
+    def _command(self) -> list[str]:
+        """Return what runs it: in another network only root can become another user."""
+        if not self._under or self._user is None:
+            return [*self._under]
+        return [*self._under, "setpriv", f"--reuid={self._user}", "--regid=nogroup", "--clear-groups"]
 
     def _processes(self) -> list[psutil.Process]:
         if self._process is None or self._process.poll() is not None:

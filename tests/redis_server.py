@@ -19,16 +19,30 @@ _STEP_S = 0.01
 class RedisServer:
     """A server that can be killed, stopped and started again on the same port."""
 
-    def __init__(self, program: str, folder: Path, options: Sequence[str] = (), *, tls: bool = False) -> None:
-        """Prepare `program` in `folder`; `options` are those of its command line."""
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        options: Sequence[str] = (),
+        *,
+        tls: bool = False,
+        host: str = "127.0.0.1",
+        under: Sequence[str] = (),
+    ) -> None:
+        """Prepare `program` in `folder`; `options` are those of its command line.
+
+        It listens at `host`; `under` is a command that runs it.
+        """
+        self.host = host
         self.port = free_port()
         port, other = ("--tls-port", "--port") if tls else ("--port", "--tls-port")
         self._command = [
-            *(program, port, str(self.port), other, "0", "--bind", "127.0.0.1"),
+            *(*under, program, port, str(self.port), other, "0", "--bind", host, "--protected-mode", "no"),
             *("--save", "", "--appendonly", "no", "--dir", str(folder), "--daemonize", "no", *options),
         ]
         if not tls:
-            self._command[3:5] = []  # older servers know no --tls-port
+            at = self._command.index(other)
+            self._command[at : at + 2] = []  # older servers know no --tls-port
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -40,7 +54,7 @@ class RedisServer:
         while True:
             assert self._process.poll() is None, f"it ended: {self._command}"
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                socket.create_connection((self.host, self.port), 1.0).close()
                 return
             except OSError:
                 assert time.monotonic() < deadline, f"it does not listen: {self._command}"
@@ -70,7 +84,7 @@ class RedisServer:
     def command(self, *words: str) -> None:
         """Send it one command of ours, and wait until it was executed."""
         text = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
-        with socket.create_connection(("127.0.0.1", self.port), DEADLINE_S) as connection:
+        with socket.create_connection((self.host, self.port), DEADLINE_S) as connection:
             connection.sendall(f"*{len(words)}\r\n{text}".encode())
             assert connection.recv(4096)
 

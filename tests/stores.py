@@ -26,7 +26,7 @@ class StoreFactory:
         stores: Stores = SqliteStores(folder)
         if self._server is not None:
             stores = PostgresStores(self._server.database(), folder)
-        stores.acquire(_never)
+        assert stores.acquire()
         self._open.append(stores)
         return stores
 
@@ -34,7 +34,3 @@ class StoreFactory:
         """Release them all."""
         for each in self._open:
             each.close()
-
-
-def _never() -> None:
-    raise AssertionError("somebody else has the stores")

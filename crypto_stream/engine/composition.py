@@ -159,12 +159,16 @@ class Composition:
 
     def restore_bars(self, last_bars: Mapping[str, Bar]) -> None:
         """Continue from the newest stored bar of each instrument; to be called before anything runs."""
+        self.restore_prices(last_bars)
         now_ns, now_ms = time.monotonic_ns(), self.clock.now_ms()
         for symbol, bar in last_bars.items():
-            self._last_prices[symbol] = bar.close
             if not is_synthetic(symbol):
                 at_ns = now_ns - max(0, now_ms - bar.time) * 1_000_000
                 self.guard.restore(symbol, reference_of_bar(bar.source, bar.close, at_ns))
+
+    def restore_prices(self, last_bars: Mapping[str, Bar]) -> None:
+        """Let sources that generate prices, and have not begun, continue from the newest stored bars."""
+        self._last_prices.update((symbol, bar.close) for symbol, bar in last_bars.items())
 
     def _connections(
         self, config: SessionConfig, remember_ban: Callable[[str, int], None], banned_until_ms: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from crypto_stream.errors import SettingError
 from crypto_stream.history.history import History
@@ -33,11 +34,15 @@ def previous_anchor(stores: Stores) -> Anchor | None:
 
 
 def open_history(
-    settings: Settings, symbols: Iterable[str], clock: EngineClock, stores: Stores | None = None
+    settings: Settings,
+    symbols: Iterable[str],
+    clock: EngineClock,
+    stores: Stores | None = None,
+    covered: Mapping[str, int] = MappingProxyType({}),
 ) -> History:
     """Open the history in `stores`, by default those of the settings; a corrupt file is moved aside.
 
-    Raises SettingError if the stores cannot be used.
+    `covered` is that of `History.restore`. Raises SettingError if the stores cannot be used.
     """
     symbols, stores = list(symbols), stores or stores_of(settings)
     writer, reader = stores.history()
@@ -48,7 +53,7 @@ def open_history(
 
     history = create()
     try:
-        history.restore()
+        history.restore(covered)
     except CorruptError as error:
         try:
             writer.move_aside(str(error))

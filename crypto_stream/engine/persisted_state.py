@@ -40,6 +40,7 @@ class PersistedState:
         """Load the values of the previous run; expired bans are dropped, long ones reduced to three days."""
         self._store = store
         self._values = store.load()
+        self._own_bans: dict[str, str] = {}
         self.bans = {
             key.removeprefix(_BAN): min(int(value), now_ms + _MAX_BAN_MS)
             for key, value in self._values.items()
@@ -49,6 +50,12 @@ class PersistedState:
         self._log = TroubleLog(
             log, "pin and bans cannot be stored", "pin and bans are stored again", level=logging.ERROR
         )
+
+    def reload(self) -> None:
+        """Load what another engine has stored since; bans that were set here meanwhile are kept. Blocking."""
+        self._values = {**self._store.load(), **self._own_bans}
+        if self._own_bans:
+            self._changed.set()
 
     @property
     def epoch(self) -> str:
@@ -94,7 +101,7 @@ class PersistedState:
 
     def set_ban(self, source: str, until_ms: int) -> None:
         """Store until when a venue refuses connections."""
-        self._values[_BAN + source] = str(until_ms)
+        self._own_bans[_BAN + source] = self._values[_BAN + source] = str(until_ms)
         self._changed.set()
 
     async def run(self) -> None:

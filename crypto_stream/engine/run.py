@@ -1,4 +1,4 @@
-"""The engine's main program and composition root, and the recording of frames."""
+"""The engine's main program, and the recording of frames."""
 
 from __future__ import annotations
 
@@ -9,99 +9,69 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.backends import engine_port
-from crypto_stream.engine.backfill import backfill
 from crypto_stream.engine.composition import Composition
-from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.history import open_history, previous_anchor, stores_of
-from crypto_stream.engine.orders import make_orders, run_orders
-from crypto_stream.engine.persisted_state import PersistedState, locked
-from crypto_stream.engine.timekeeping import MachineClocks, check_clocks, live_venues
-from crypto_stream.errors import RecordingError
+from crypto_stream.engine.history import stores_of
+from crypto_stream.engine.life import Life
+from crypto_stream.engine.persisted_state import locked
+from crypto_stream.errors import RecordingError, UsageError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.record import FileRecorder
 from crypto_stream.feed.sources import Venue
-from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import FencedError, Stores
 
 log = logging.getLogger(__name__)
 
 _PROGRESS_S = 2.0
-FENCED = 3  # exit status: another engine has taken over; started again, this one waits for its turn
+FENCED = 3  # exit status: another engine has taken over; started again, this one follows
 
 
-async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None], stores: Stores) -> None:
-    """Run the engine until SIGTERM or SIGINT; raise FencedError in a group if another one takes over."""
-    sources = load_sources(settings)
-    clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(stores))
-    state = PersistedState(stores.state(), clock.now_ms())
-    feed = Composition(
-        settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
-    )
-    history = open_history(settings, feed.series, clock, stores)
-    feed.restore_bars(history.last_bars)
-    engine = Engine(feed, state, history, partial(make_orders, settings, stores))
-    async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
-        engine.port = port
-        log.info(
-            "engine started",
-            extra={
-                "epoch": engine.publisher.epoch,
-                "run": engine.run,
-                "seq": engine.publisher.seq,
-                "sources": ",".join(feed.loop.sources),
-            },
-        )
-        await _until_signal(
-            connect_to_handler(feed.loop, engine),
-            check_clocks(clock),
-            port.run(),
-            engine.beat(beat),
-            engine.activity.run(),
-            engine.topics.run(),
-            engine.index_bars.run(),
-            history.run(),
-            run_orders(engine.trading),
-            backfill(history, feed.sources, feed.carried, feed.names),
-            state.run(),
-            stores.run(),
-        )
-    log.info("engine stopped")
-
-
-def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
+def main(
+    settings: Settings, bus_path: Path, beat: Callable[[], None], waits: Callable[[], None] | None = None
+) -> int:
     """Run the engine until a signal and return 0, or FENCED once another engine has taken over.
 
-    Waits for its turn first. Raises UsageError if the user must change something.
+    `beat` is called each second while it leads, `waits` twice a second while it follows. Raises UsageError if
+    the user must change something.
     """
     descriptors.raise_limit()
     os.umask(0o077)  # files that the engine creates are private
     with locked(settings.data_dir), closing(stores_of(settings)) as stores:
-        stores.acquire(beat)
         try:
-            _run(serve(settings, bus_path, beat, stores))
+            _run(_serve(settings, bus_path, beat, waits or beat, stores))
         except BaseExceptionGroup as group:
-            fenced, others = group.split(FencedError)
-            if fenced is None or others is not None:
+            if usage := _first(group, UsageError):
+                raise usage from None
+            if (fenced := _first(group, FencedError)) is None:
                 raise
-            log.error("another engine has taken over", extra={"reason": _first(fenced)})
+            log.error("another engine has taken over", extra={"reason": str(fenced)})
             return FENCED
     return 0
 
 
-def _first(group: BaseExceptionGroup[FencedError]) -> str:
-    error: BaseException = group
+async def _serve(
+    settings: Settings, bus_path: Path, beat: Callable[[], None], waits: Callable[[], None], stores: Stores
+) -> None:
+    life = Life(settings, stores, leads=stores.acquire())
+    await _until_signal(life.run(bus_path, beat, waits))
+    log.info("engine stopped")
+
+
+def _first(group: BaseExceptionGroup[BaseException], kind: type[Exception]) -> BaseException | None:
+    """Return the first error in a group if all are of this kind."""
+    found, others = group.split(kind)
+    if found is None or others is not None:
+        return None
+    error: BaseException = found
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return str(error)
+    return error
 
 
 def record(settings: Settings, file: Path) -> int:

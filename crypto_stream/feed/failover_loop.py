@@ -41,7 +41,7 @@ class FailoverLoop:
     The cost of a round depends on the number of sources, and of instruments that changed or are due.
 
     `on_missing` is called with newly missing channels, `on_reconsidered` with the instruments that a
-    round examined, which are those that changed or were due.
+    round examined, which are those that changed or were due. Sources in `resting` are not connected.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class FailoverLoop:
         self.failover = failover
         self.standby = standby
         self.pin = pin
+        self.resting: Collection[str] = ()
         self.on_missing: Callable[[list[MissingChannel]], None] = _ignore
         self.on_reconsidered: Callable[[Collection[str]], None] = _ignore
         self._wake = asyncio.Event()
@@ -100,7 +101,7 @@ class FailoverLoop:
             now_ns, self.sources, self.pin, self.failover.needs_all_sources(), self.failover.incomplete()
         )
         for name, source in self.sources.items():
-            source.want(name in wanted)
+            source.want(name in wanted and name not in self.resting)
         self._apply(decision)
         if decision.changes:
             listener.switched(decision.changes)

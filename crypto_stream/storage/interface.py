@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from crypto_stream.market.bars import Bar, Gap
@@ -259,11 +259,11 @@ class OrderReader(Protocol):
 class Stores(Protocol):
     """All stores of one engine. At most one engine writes at a time: the one that has acquired them."""
 
-    def acquire(self, waiting: Callable[[], object]) -> None:
-        """Wait until this engine may write, calling `waiting` twice a second meanwhile. Blocking.
+    def acquire(self) -> bool:
+        """Return whether this engine may write from now on; if not, another one does: ask again. Blocking.
 
-        Returns also if the stores cannot be reached: until they can be, calls raise OSError. Raises
-        SettingError or UnusableError if an operator must change something first.
+        Returns True also if the stores cannot be reached at first: until they can be, calls raise OSError.
+        Raises SettingError if an operator must change something first.
         """
 
     async def run(self) -> None:

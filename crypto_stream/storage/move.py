@@ -80,15 +80,12 @@ def move(data_dir: Path, address: str) -> dict[str, int]:
     if not any((data_dir / name).exists() for name in (STATE, HISTORY, ORDERS)):
         raise UsageError(f"data_dir: {data_dir} contains no data; name the folder with --data-dir")
     with closing(PostgresStores(address, data_dir)) as stores:
-        stores.acquire(_refuse)
+        if not stores.acquire():
+            raise UsageError("database: an engine uses it; stop it first")
         try:
             return _move(data_dir, stores.lease)
         except (OSError, sqlite3.Error) as error:
             raise UsageError(f"move: {error}; nothing was moved") from None
-
-
-def _refuse() -> None:
-    raise UsageError("database: an engine uses it; stop it first")
 
 
 def _move(data_dir: Path, lease: Lease) -> dict[str, int]:

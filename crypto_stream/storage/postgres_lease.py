@@ -19,7 +19,13 @@ from psycopg import errors
 from crypto_stream.errors import SettingError
 from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.storage.interface import FencedError, UnusableError
-from crypto_stream.storage.postgres_connection import Connection, LoginError, connect, failing_as_os_error
+from crypto_stream.storage.postgres_connection import (
+    CONNECT_S,
+    Connection,
+    LoginError,
+    connect,
+    failing_as_os_error,
+)
 from crypto_stream.storage.postgres_schema import migrate
 
 log = logging.getLogger(__name__)
@@ -28,6 +34,11 @@ _LASTS_S = 3
 _EVERY_S = 0.5
 _UNTIL = f"clock_timestamp() + interval '{_LASTS_S} s'"
 _PREFIX = "cs:"
+_NOBODY = ""  # the holder of a lease that was released
+# After PostgreSQL was away, an expired lease is left to its holder for so long: it must connect again, too.
+_PATIENCE_S = CONNECT_S + 2 * _EVERY_S
+# How long another engine, which is ready, is given to take what we have released for it.
+_YIELDS_S = 1.0
 
 
 class Lease:
@@ -46,6 +57,10 @@ class Lease:
         self._lost: FencedError | None = None
         self._told: Callable[[], object] = _ignore
         self._connection: Connection | None = None
+        self._follows = False
+        self._is_held = False  # by another engine, when we looked last
+        self._was_away = False
+        self._not_before_s = 0.0
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -62,25 +77,23 @@ class Lease:
             raise OSError(self._log.reason or "PostgreSQL: the lease is not taken yet")
         return self._term
 
-    def acquire(self, waiting: Callable[[], object]) -> None:
-        """Take the lease, then keep it on a thread; see `Stores.acquire`."""
-        waited = False
-        while True:
-            try:
-                if self._take():
-                    break
-            except (LoginError, UnusableError) as error:
+    def acquire(self) -> bool:
+        """Take the lease if it is free, and keep it on a thread; see `Stores.acquire`."""
+        try:
+            taken = self._take()
+            self._log.works()
+        except OSError as error:
+            refused = isinstance(error, LoginError) and not self._follows
+            if refused or isinstance(error, UnusableError):
                 raise SettingError(f"database: {error}") from None
-            except OSError as error:
-                self._fail(error)
-                if not waited:
-                    break  # prices need no database
-            if not waited:
-                log.info("another engine uses the database, waiting until it ends")
-            waited = True
-            waiting()
-            time.sleep(_EVERY_S)
-        self._thread.start()
+            self._fail(error)
+            taken = not self._follows  # prices need no database
+        if taken:
+            self._thread.start()
+        elif not self._follows:
+            self._follows = True
+            log.info("follows: another engine leads")
+        return taken
 
     def listen(self, told: Callable[[], object]) -> None:
         """Call `told` when the lease is lost, at once if it is lost already."""
@@ -105,8 +118,9 @@ class Lease:
         if self._term is not None and self._lost is None:
             with suppress(OSError), failing_as_os_error():
                 self._open().execute(
-                    "UPDATE lease SET until = clock_timestamp() WHERE name = 'engine' AND term = %s",
-                    (self._term,),
+                    "UPDATE lease SET holder = %s, until = clock_timestamp() "
+                    "WHERE name = 'engine' AND term = %s",
+                    (_NOBODY, self._term),
                 )
         self._term = None
         self._hang_up()
@@ -129,7 +143,7 @@ class Lease:
 
     def _keep(self) -> None:
         if self._term is None:
-            if not self._take():
+            if not self._take() and self._is_held:
                 raise FencedError("another engine took over while PostgreSQL could not be reached")
             return
         with failing_as_os_error():
@@ -147,32 +161,47 @@ class Lease:
         with failing_as_os_error():
             connection = self._open()
             # Looking does not disturb the holder, whose transactions would wait for a lock of ours.
-            if not self._is_free(connection, ""):
+            if not self._is_free(connection, "") or self._yields(connection):
                 return False
             try:
                 connection.execute("BEGIN")
-                if self._is_free(connection, "FOR UPDATE"):
-                    query = (
-                        f"UPDATE lease SET holder = %s, term = term + 1, until = {_UNTIL} "
-                        "WHERE name = 'engine' RETURNING term"
-                    )
-                    ((term,),) = connection.execute(query, (self._holder,))
-                    connection.execute("COMMIT")
-                    self._term = term
-                    log.info("lease taken", extra={"term": term})
-                    return True
-                connection.execute("ROLLBACK")
+                if not self._is_free(connection, "FOR UPDATE"):
+                    connection.execute("ROLLBACK")
+                    return False
+                query = (
+                    f"UPDATE lease SET holder = %s, term = term + 1, until = {_UNTIL} "
+                    "WHERE name = 'engine' RETURNING term"
+                )
+                ((term,),) = connection.execute(query, (self._holder,))
+                connection.execute("COMMIT")
             except errors.LockNotAvailable:
                 connection.execute("ROLLBACK")
                 self._end_former(connection)
-                raise  # the next attempt will find it free
-        return False
+                return False  # the next attempt will find it free
+        self._term = term
+        log.info("leads", extra={"term": term})
+        return True
 
     def _is_free(self, connection: Connection, lock: str) -> bool:
-        """Return whether the lease has expired, or belongs to an earlier life of this engine."""
-        query = f"SELECT until < clock_timestamp() OR holder = %s FROM lease WHERE name = 'engine' {lock}"
-        ((free,),) = connection.execute(query, (self._holder,))
-        return bool(free)
+        """Return whether this engine may take the lease now: an earlier life of it has it, or nobody."""
+        query = f"SELECT holder, until < clock_timestamp() FROM lease WHERE name = 'engine' {lock}"
+        ((holder, expired),) = connection.execute(query)
+        self._is_held = holder not in (_NOBODY, self._holder) and not expired
+        return holder == self._holder or (not self._is_held and time.monotonic() >= self._not_before_s)
+
+    def _yields(self, connection: Connection) -> bool:
+        """Release the lease of our earlier life if another engine follows: its sources are connected."""
+        released = connection.execute(
+            "UPDATE lease SET holder = %s, until = clock_timestamp() WHERE name = 'engine' AND holder = %s "
+            "AND EXISTS (SELECT FROM pg_stat_activity WHERE usename = current_user "
+            f"AND datname = current_database() AND starts_with(application_name, '{_PREFIX}') "
+            "AND NOT starts_with(application_name, %s))",
+            (_NOBODY, self._holder, f"{_PREFIX}{self._holder}:"),
+        )
+        if released.rowcount:
+            log.info("the engine that follows is given the lead")
+            self._not_before_s = time.monotonic() + _YIELDS_S
+        return bool(released.rowcount)
 
     def _end_former(self, connection: Connection) -> None:
         """End the sessions that hold the lease's row although the lease has expired: their engine hangs."""
@@ -186,10 +215,16 @@ class Lease:
     def _open(self) -> Connection:
         if self._connection is None:
             self._connection = connect(self.address, self.name)
+            # No standby need know who leads: what is written under a term follows it in the log.
+            self._connection.execute("SET synchronous_commit = local")
+            if self._was_away:
+                self._was_away = False
+                self._not_before_s = time.monotonic() + _PATIENCE_S
         return self._connection
 
     def _fail(self, error: OSError) -> None:
         self._log.fails(str(error))
+        self._was_away = True
         self._hang_up()
 
     def _hang_up(self) -> None:

@@ -25,6 +25,9 @@ from crypto_stream.storage.postgres_lease import Lease
 FENCE = (
     "SELECT 1 / count(*) FROM (SELECT 1 FROM lease WHERE name = 'engine' AND term = {} FOR KEY SHARE) mine"
 )
+# A commit waits for a synchronous standby as long as it takes. A time-out of the server would end that and
+# report success, although a failover could still lose the transaction: so we stop waiting by ourselves.
+_COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 # Sessions for reading that are kept while nobody uses them.
 _IDLE_READERS = 4
 
@@ -74,7 +77,7 @@ class Writer:
                 while result.nextset():
                     pass
                 yield result
-                connection.execute("COMMIT")
+                connection.execute(_COMMIT, prepare=False)
         except BaseException:
             self.close()
             raise

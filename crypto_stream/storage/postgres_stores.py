@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,9 +39,9 @@ class PostgresStores:
         self.lease = Lease(address, _holder(data_dir))
         self._history_readers = Readers(self.lease)
 
-    def acquire(self, waiting: Callable[[], object]) -> None:
-        """Wait for the lease; see `Stores.acquire`."""
-        self.lease.acquire(waiting)
+    def acquire(self) -> bool:
+        """Take the lease if it is free; see `Stores.acquire`."""
+        return self.lease.acquire()
 
     async def run(self) -> None:
         """Run until cancelled; raise FencedError as soon as the lease is lost."""

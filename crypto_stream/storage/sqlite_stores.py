@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 from crypto_stream.storage.interface import (
@@ -29,8 +28,9 @@ class SqliteStores:
         """Use the files in `data_dir`; nothing is opened yet."""
         self._data_dir = data_dir
 
-    def acquire(self, waiting: Callable[[], object]) -> None:
-        """Do nothing: the lock on the data directory is enough."""
+    def acquire(self) -> bool:
+        """Return True: the lock on the data directory is enough."""
+        return True
 
     async def run(self) -> None:
         """Run until cancelled."""

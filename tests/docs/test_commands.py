@@ -63,7 +63,7 @@ ELSEWHERE = {
 # Minutes to hours each; their small forms are tests in tests/benchmarks, tests/process and tests/browser.
 MEASUREMENTS = re.compile(
     r"\.venv/bin/(python -m (benchmarks|tests)\.|locust )"
-    r"|make (loadtest|soak|soak-page|crash|bench|rehearse-\w+)\b"
+    r"|make (loadtest|soak|soak-page|crash|bench|rehearse|rehearse-\w+)\b"
 )
 
 

@@ -55,11 +55,13 @@ class FakeVenue:
         port: int = 0,
         price: str | None = None,
         seed: int = 1,
+        host: str = "127.0.0.1",
     ) -> None:
         """Prepare; `async with` starts and stops."""
         walks = [Walk(symbol, seed, price, self.price_factor) for symbol in symbols]
         self.walks = {walk.symbol: walk for walk in walks}
         self.rate = rate
+        self.host = host
         self.port = port
         self.clients: set[Client] = set()
         self.current = Fault(self)
@@ -144,7 +146,7 @@ class FakeVenue:
         """Accept connections, again on the same port after `unlisten`."""
         if self._server is None:
             self._server = await serve(
-                self._serve, "127.0.0.1", self.port, process_request=self._upgrade, compression=None,
+                self._serve, self.host, self.port, process_request=self._upgrade, compression=None,
                 ping_interval=None, open_timeout=None, close_timeout=2, logger=_LOGGER,
                 create_connection=WatchedConnection,
             )  # fmt: skip
@@ -160,12 +162,12 @@ class FakeVenue:
     @property
     def url(self) -> str:
         """The WebSocket base address, without path."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{self.host}:{self.port}"
 
     @property
     def rest_url(self) -> str:
         """The REST base address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     # Control.
 

@@ -84,13 +84,18 @@ def program(
 
 
 @contextmanager
-def machine(folder: Path, name: str, bus: str, *options: str, **environment: str) -> Iterator[Running]:
-    """Run what one of several machines runs; a second time it finds its data again, in `folder`/`name`."""
+def machine(
+    folder: Path, name: str, bus: str, *options: str, under: Sequence[str] = (), **environment: str
+) -> Iterator[Running]:
+    """Run what one of several machines runs; a second time it finds its data again, in `folder`/`name`.
+
+    `under` is a command that runs it.
+    """
     own = folder / name
     own.mkdir(exist_ok=True)
     files = ["--data-dir", str(own / "data"), "--log-file", str(own / "app.log")]
     arguments = ["-m", "crypto_stream", "run", "--bus", bus, *options, *files]
-    with program(arguments, own, **environment) as started:
+    with program(arguments, own, under, **environment) as started:
         yield started
 
 

@@ -127,8 +127,9 @@ async def test_a_second_program_waits_for_the_first(postgres: Server, tmp_path: 
     async with visited(first, *on(database)) as (running, seen):
         placed = await seen.place(_AGAIN)
         with program(run(second, *on(database)), second) as other:
-            await until(lambda: "another engine uses the database" in other.log, _LONG_S)
-            term = stored(database, "SELECT term FROM lease")
+            await until(lambda: "follows: another engine leads" in other.log, _LONG_S)
+            await until(lambda: " follows the engine that leads (" in other.output, _LONG_S)
+            term, said = stored(database, "SELECT term FROM lease"), other.output
             running.process.terminate()
             running.wait()
             await until(lambda: "engine started epoch=" in other.log, _LONG_S)
@@ -136,6 +137,7 @@ async def test_a_second_program_waits_for_the_first(postgres: Server, tmp_path: 
             after = stored(database, "SELECT term FROM lease")
 
     assert (term, after) == (["1"], ["2"])
+    assert " serves " not in said
     assert stored(database) == [placed["order_id"]]
 
 
@@ -149,7 +151,7 @@ async def test_an_engine_that_loses_the_lease_ends_with_a_status_of_its_own(
         stolen = "UPDATE lease SET holder = 'other', term = term + 1, until = clock_timestamp() + '{} s'"
         with psycopg.connect(database, autocommit=True) as thief:
             thief.execute(stolen.format(60).encode())
-            await until(lambda: "another engine uses the database" in running.log, _LONG_S)
+            await until(lambda: "follows: another engine leads" in running.log, _LONG_S)
             thief.execute(b"UPDATE lease SET until = clock_timestamp()")
         again = await seen.place(_AGAIN)
 

@@ -36,13 +36,9 @@ def address(postgres: Server) -> str:
 @pytest.fixture
 def stores(address: str, tmp_path: Path) -> Iterator[PostgresStores]:
     made = PostgresStores(address, tmp_path)
-    made.acquire(_never)
+    assert made.acquire()
     yield made
     made.close()
-
-
-def _never() -> None:
-    raise AssertionError("somebody else has the lease")
 
 
 def soon(act: Callable[[], Result]) -> Result:
@@ -142,13 +138,13 @@ def test_a_start_without_the_server_takes_the_lease_later(
 ) -> None:
     """Until then nothing can be written; the state is that of the last time."""
     with closing(PostgresStores(address, tmp_path)) as stores:
-        stores.acquire(_never)
+        assert stores.acquire()
         state = stores.state()
         state.load()
         state.save({"pin": "okx"})
     postgres.stop()
     with closing(PostgresStores(address, tmp_path)) as stores:
-        stores.acquire(_never)
+        assert stores.acquire()
         state = stores.state()
         writer, _ = stores.orders()
         loaded = state.load()
@@ -173,7 +169,7 @@ def test_what_is_wrong_with_the_address_is_said_in_one_line(
         postgres.address("postgres", "a-wrong-one") if wrong == "password" else postgres.address("no_such")
     )
     with pytest.raises(SettingError, match=r"^database: PostgreSQL: [^\n]*$") as caught:
-        PostgresStores(address, tmp_path).acquire(_never)
+        PostgresStores(address, tmp_path).acquire()
 
     assert "a-wrong-one" not in str(caught.value)
     assert ("authentication failed" if wrong == "password" else "no_such") in str(caught.value)
@@ -185,7 +181,7 @@ def test_what_is_wrong_with_the_address_is_said_in_one_line(
 def test_a_malformed_address_is_not_repeated(tmp_path: Path, address: str) -> None:
     """It may contain a password."""
     with pytest.raises(SettingError, match=r"^database: [^\n]*$") as caught:
-        PostgresStores(address, tmp_path).acquire(_never)
+        PostgresStores(address, tmp_path).acquire()
 
     assert "sesame" not in str(caught.value)
     assert "zz" not in str(caught.value)
@@ -209,11 +205,11 @@ def test_tables_of_a_newer_version_are_not_changed(
 ) -> None:
     """An older program must not write there; nor into a database of another program."""
     with closing(PostgresStores(address, tmp_path)) as stores:
-        stores.acquire(_never)
+        assert stores.acquire()
     execute(address, query)
     before = execute(address, "SELECT * FROM lease")
     with pytest.raises(SettingError, match=words):
-        PostgresStores(address, tmp_path).acquire(_never)
+        PostgresStores(address, tmp_path).acquire()
 
     assert execute(address, "SELECT * FROM lease") == before
 

@@ -22,7 +22,7 @@ from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
 
-_RECONNECT_S = (0.05, 1.0)
+_RECONNECT_S = (0.05, 0.5)  # an engine that has taken over is found within half a second
 # With another relay to go to, a gateway waits this long for the engine: two of its heartbeats, and a little.
 _SILENCE_S = 2.2
 _STABLE_S = 5.0  # a connection that ends earlier counts as a failed attempt

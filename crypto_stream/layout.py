@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -14,6 +15,11 @@ _PARENT = _PACKAGE if INSTALLED else _PACKAGE.parent
 HANDLERS = _PARENT / "handlers"
 TEMPLATES = _PARENT / "templates"
 STATIC = _PARENT / "static"
+# In a folder of its own: Python must find nothing else there when another environment's runs a bridge.
+BRIDGES = (_PACKAGE / "programs" if INSTALLED else _PARENT) / "bridges"
+# The environment with their own requirements, if somebody has made it (docs/bridges.md), else this one.
+_BRIDGES_PYTHON = BRIDGES / ".venv" / "bin" / "python"
+BRIDGES_PYTHON = str(_BRIDGES_PYTHON) if _BRIDGES_PYTHON.is_file() else sys.executable
 # The name under which handlers are imported. Only a checkout has a package of this name at the top level.
 HANDLERS_PACKAGE = "crypto_stream.handlers" if INSTALLED else "handlers"
 

@@ -22,6 +22,8 @@ from crypto_stream.setting_types import Database, Level, Networks, Origins, Root
 
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
+# Kinds of source of which there may be several, each with a table of its own: `[bridge.NAME]`.
+_NAMED = ("bridge",)
 # Variables with our prefix that are not settings: the supervisor and the tests use them.
 _RESERVED = {"RECORDINGS", "INHERITED", "CONFIG", "TEST_SCALE", "CLIENT_ID"}
 
@@ -38,7 +40,10 @@ class Settings(BaseModel):
     sources: Words = Field(
         ("binance", "okx", "synthetic"),
         min_length=1,
-        description="Sources in order of preference, comma-separated; replay:VENUE:FILE plays a recording.",
+        description=(
+            "Sources in order of preference, comma-separated;"
+            " also replay:VENUE:FILE, bridge:NAME or bridge:ccxt:EXCHANGE."
+        ),
     )
     pairs: Words = Field(
         ("btcusdt", "ethusdt", "xrpusdt"),
@@ -277,7 +282,8 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
     tables: dict[str, dict[str, str]] = {}
     for key, value in content.items():
         if isinstance(value, dict):
-            tables[key] = {name: _text(inner) for name, inner in value.items()}
+            flat = _flat if key in _NAMED else _texts
+            tables[key] = flat(value)
         elif isinstance(value, bool) and key in OPTIONS and Settings.model_fields[key].annotation is not bool:
             raise SettingError(f"{key}: {str(value).lower()!r} in {path} is not allowed: it is not a boolean")
         elif key in OPTIONS:
@@ -285,6 +291,21 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
         else:
             raise SettingError(f"{key}: no such setting in {path}{_suggestion(key)}")
     return values, tables
+
+
+def _flat(tables: Mapping[str, object]) -> dict[str, str]:
+    """Return the settings of `[kind.name]` tables as `name_setting`, as the environment has them."""
+    flat: dict[str, str] = {}
+    for name, table in tables.items():
+        if isinstance(table, dict):
+            flat |= {f"{name}_{option}": _text(value) for option, value in table.items()}
+        else:
+            flat[name] = _text(table)
+    return flat
+
+
+def _texts(table: Mapping[str, object]) -> dict[str, str]:
+    return {name: _text(value) for name, value in table.items()}
 
 
 def _text(value: object) -> str:

@@ -19,7 +19,9 @@ from crypto_stream import __version__, addresses, admin_token, layout, logs, orp
 from crypto_stream.bus.backends import describe_bus, is_local
 from crypto_stream.child_process import INHERITED, Program
 from crypto_stream.errors import UsageError
+from crypto_stream.feed.bridge.source import Bridge
 from crypto_stream.feed.loading import load_sources
+from crypto_stream.feed.sources import Source
 from crypto_stream.private_files import make_private
 from crypto_stream.settings import Settings, serialize
 from crypto_stream.supervisor import Supervisor
@@ -100,10 +102,11 @@ def _make_data_dir(data_dir: Path) -> None:
 
 
 def _programs(settings: Settings, listeners: Sequence[socket.socket]) -> list[Program]:
-    engines = []
+    programs = _gateways(settings, listeners)
     if settings.parts != "gateways":
-        engines.append(Program("engine", _command("engine"), _inherited("engine", settings), stops_last=True))
-    return [*engines, *_gateways(settings, listeners)]
+        engine = Program("engine", _command("engine"), _inherited("engine", settings), stops_last=True)
+        programs = [engine, *programs, *_bridges(load_sources(settings))]
+    return programs
 
 
 def _serving_line(settings: Settings, web: str | None, bus: str, *, follows: bool = False) -> str:
@@ -175,6 +178,15 @@ def _gateways(settings: Settings, listeners: Sequence[socket.socket]) -> list[Pr
             fds=[listener.fileno()],
         )
         for number, listener in enumerate(listeners, 1)
+    ]
+
+
+def _bridges(sources: Sequence[Source]) -> list[Program]:
+    """Return the bridges that are to be started, each told where to connect."""
+    return [
+        Program(source.name, source.command, source.environment, foreign=True)
+        for source in sources
+        if isinstance(source, Bridge) and source.command
     ]
 
 

@@ -1,4 +1,4 @@
-"""The supervisor: start the engine and gateways, restart those that die or hang, write their log.
+"""The supervisor: start the engine, gateways and bridges, restart those that die or hang, write their log.
 
 SIGUSR1 restarts the gateways one after the other.
 """
@@ -92,7 +92,7 @@ class Supervisor:
             child.process.kill()
 
     def _stop_step(self, now: float) -> None:
-        """Stop the gateways, then the engine."""
+        """Stop the gateways and bridges, then the engine."""
         running = [child for child in self._children if child.process]
         for child in [one for one in running if not one.stops_last] or running:
             child.stop(now, force=self._force)
@@ -163,7 +163,7 @@ class Supervisor:
             if number == _RESTART_SIGNAL:
                 _log.info("restarting the gateways on %s", _SIGNAL_NAMES[number])
                 if not self._restarting:
-                    gateways = [child for child in self._children if not child.stops_last]
+                    gateways = [each for each in self._children if not (each.stops_last or each.is_foreign)]
                     self._restarting = [(child, child.process) for child in gateways]
                 continue
             _log.info("stopping on %s", _SIGNAL_NAMES[number])

@@ -14,10 +14,10 @@ _PLACES = re.compile(r"__file__|__path__|\.venv\b|[\"']handlers[\"'.]")
 
 def test_a_checkout_has_the_folders_beside_the_package() -> None:
     """Also where it is not installed, and whatever the current folder is."""
-    places = [layout.HANDLERS, layout.TEMPLATES, layout.STATIC]
+    places = [layout.HANDLERS, layout.TEMPLATES, layout.STATIC, layout.BRIDGES]
 
     assert not layout.INSTALLED
-    assert places == [ROOT / "handlers", ROOT / "templates", ROOT / "static"]
+    assert places == [ROOT / name for name in ("handlers", "templates", "static", "bridges")]
     assert all(place.is_dir() for place in places)
 
 

@@ -30,6 +30,23 @@ class Recorder(Protocol):
         """Record a received frame."""
 
 
+class SessionConnection(Protocol):
+    """What a session needs of its connection."""
+
+    def queue(self, requests: Sequence[Request]) -> None:
+        """Queue requests, which are sent in order."""
+
+    def reply(self, text: str) -> None:
+        """Answer a request of the venue, ahead of the queue."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something is still to be sent."""
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once."""
+
+
 class Connection:
     """An open connection. `run`, which sends and pings, must run concurrently with `read`.
 

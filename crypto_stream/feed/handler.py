@@ -81,6 +81,7 @@ __all__ = [
     "InstrumentStatus",
     "Keepalive",
     "Limits",
+    "ListReceived",
     "Listed",
     "MalformedFrame",
     "Moving",
@@ -217,21 +218,6 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
     channel: str
 
 
-Event = (
-    Update
-    | Trade
-    | Acked
-    | Refused
-    | Reply
-    | Resync
-    | Moving
-    | InstrumentStatus
-    | VenueStatus
-    | Pong
-    | Ignored
-)
-
-
 class Keepalive(NamedTuple):
     """Send `text` after `every_s` without any frame; None sends a WebSocket ping frame instead.
 
@@ -292,6 +278,29 @@ class Listed(NamedTuple):
     quote: str
     state: str | None = ""
     rules: Rules = Rules()
+
+
+class ListReceived(msgspec.Struct, frozen=True, gc=False):
+    """The venue's complete list of instruments arrived over the connection itself."""
+
+    channel: ClassVar[str] = "instruments"
+    listed: tuple[Listed, ...]
+
+
+Event = (
+    Update
+    | Trade
+    | Acked
+    | Refused
+    | Reply
+    | Resync
+    | Moving
+    | InstrumentStatus
+    | VenueStatus
+    | ListReceived
+    | Pong
+    | Ignored
+)
 
 
 class Reading(Protocol):

@@ -68,7 +68,7 @@ class Listing:
             pause = self._every_s
             try:
                 async with rest_client(rest.url) as http:
-                    self._learn(await rest.instruments(http))
+                    self.learn(await rest.instruments(http))
                 if self.unlisted:
                     pause = self._retry_s  # it may soon have a market
             except (httpx.HTTPError, MalformedFrame) as error:
@@ -87,8 +87,8 @@ class Listing:
         """The pause after a failure, short while nothing can be subscribed because no id is known."""
         return min(self._retry_s, _UNNAMED_RETRY_S) if self._names.unnamed else self._retry_s
 
-    def _learn(self, listed: Sequence[Listed]) -> None:
-        """Learn the ids in a list, and apply it."""
+    def learn(self, listed: Sequence[Listed]) -> None:
+        """Learn the ids in the venue's complete list, and apply it."""
         unnamed = self._names.unnamed
         found = self._names.learn(listed)
         self.update(found, unnamed - self._names.unnamed)

@@ -16,6 +16,7 @@ from typing import Any
 from crypto_stream import layout
 from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
 from crypto_stream.feed import recordings
+from crypto_stream.feed.bridge import loading as bridges
 from crypto_stream.feed.handler import MAX_FRAME_BYTES, Instrument, Limits, Rules
 from crypto_stream.feed.names import read_names, read_without
 from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Source, Venue
@@ -104,13 +105,19 @@ def _load_replay(argument: str, settings: Settings) -> Source:
 
 
 # Kinds of sources that need more than a handler's name.
-_KINDS_WITH_ARGUMENT: Mapping[str, Callable[[str, Settings], Source]] = {"replay": _load_replay}
+_KINDS_WITH_ARGUMENT: Mapping[str, Callable[[str, Settings], Source]] = {
+    bridges.KIND: bridges.load_bridge,
+    "replay": _load_replay,
+}
 
 
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
     """Raise SettingError if a setting belongs to no handler."""
+    bridges.check_options(options.get(bridges.KIND, {}))
     known = known_handlers(folder)
-    full_names = (f"{name}_{option}" for name, given in options.items() for option in given)
+    full_names = (
+        f"{name}_{option}" for name, given in options.items() if name != bridges.KIND for option in given
+    )
     for full_name in full_names:
         if not any(full_name.startswith(f"{handler}_") for handler in known):
             near = difflib.get_close_matches(full_name, OPTIONS, n=1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from crypto_stream.errors import VenueError
+from crypto_stream.feed.handler import Listed
 from crypto_stream.feed.listing import Listing
 from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolicy
 from crypto_stream.feed.session import FeedSession
@@ -52,7 +53,9 @@ class ReconnectingSource:
         self.listing: Listing = first.listing if first else Listing(source, config.names)
         self.listing.relisted.append(self._on_listed)
         self._changed = config.changed
-        self._config = config._replace(changed=self._on_session, on_status=self._on_status)
+        self._config = config._replace(
+            changed=self._on_session, on_status=self._on_status, on_list=self._on_list
+        )
         self._on_ban = remember_ban
         self._wake = asyncio.Event()
         self._own_state = self._last_state = INITIAL_SOURCE_STATE
@@ -66,6 +69,7 @@ class ReconnectingSource:
             first_host_retry_s=config.first_host_retry_ns / 1e9,
             now_s=now_s,
             chance=random.random,
+            max_delay_s=source.max_retry_s,
         )
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
 
@@ -272,6 +276,11 @@ class ReconnectingSource:
 
     def _on_status(self, symbol: str, word: str) -> None:
         self.listing.set_status(symbol, word)
+        self._changed()
+
+    def _on_list(self, listed: Sequence[Listed]) -> None:
+        """Apply the venue's list, which subscribes to what it names for the first time."""
+        self.listing.learn(listed)
         self._changed()
 
     def _on_listed(self, symbols: list[str]) -> None:

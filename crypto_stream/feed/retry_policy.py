@@ -11,7 +11,7 @@ from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.handler import Budget
 from crypto_stream.feed.hosts import Hosts
 
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 60.0
+_FIRST_DELAY_S = 0.5
 _PROVEN_S = 5.0  # of data before the backoff is reset: connecting alone is no success
 
 
@@ -61,7 +61,7 @@ class RetryPolicy:
 
     An attempt waits for the backoff, for bans and Retry-After headers, and for the venue's budget of
     attempts. Several connections of one source share the `budget`, and with it the bans of the whole venue.
-    All times are monotonic seconds; `chance` is uniform in [0, 1).
+    All times are monotonic seconds; `chance` is uniform in [0, 1), and no backoff exceeds `max_delay_s`.
     """
 
     def __init__(
@@ -72,10 +72,11 @@ class RetryPolicy:
         first_host_retry_s: float,
         now_s: float,
         chance: Callable[[], float],
+        max_delay_s: float = 60.0,
     ) -> None:
         self._budget = budget
         self._hosts = Hosts(addresses, first_host_retry_s)
-        self._backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S, chance)
+        self._backoff = Backoff(_FIRST_DELAY_S, max_delay_s, chance)
         self._due_s = now_s
 
     @property

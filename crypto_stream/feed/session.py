@@ -9,16 +9,18 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 
 from crypto_stream.errors import VenueError
-from crypto_stream.feed.connection import Connection, Recorder
+from crypto_stream.feed.connection import Recorder, SessionConnection
 from crypto_stream.feed.frame_reader import FrameReader
 from crypto_stream.feed.handler import (
     Acked,
     Event,
     Instrument,
     InstrumentStatus,
+    ListReceived,
     Moving,
     Reading,
     Refused,
@@ -73,7 +75,7 @@ class FeedSession:
         self._frames = FrameReader(config, self._known)
         self._generation = generation
         self._apply, self._accepted = config.book.apply, config.accepted
-        self._connection: Connection | None = None
+        self._connection: SessionConnection | None = None
         self._liveness = Liveness(config.stale_after_ns)
         self._move_at_ns: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -130,6 +132,16 @@ class FeedSession:
         return self.config.recorder
 
     @property
+    def counts(self) -> Counter[str]:
+        """How many frames were received, by channel."""
+        return self.config.counts
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many events were dropped, by reason or channel."""
+        return self.config.book.dropped
+
+    @property
     def running(self) -> Running:
         """What a generator may use of the session."""
         return self.config
@@ -156,7 +168,7 @@ class FeedSession:
 
     def move(self, reason: str) -> None:
         """Request that another connection replaces this one."""
-        if not self.wants_move and self.config.source.is_real_time:
+        if not self.wants_move and self.config.source.can_move:
             self.wants_move = reason
             self.config.changed()
 
@@ -189,7 +201,7 @@ class FeedSession:
 
     # The following methods are for the source's `run`.
 
-    def begin(self, connection: Connection, reader: Reading) -> None:
+    def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe over `connection`, with the requests that `reader` makes."""
         self._subscriptions.begin(connection, reader)
 
@@ -213,7 +225,7 @@ class FeedSession:
         """Handle one event that arrived without a frame."""
         self._handle(event, time.monotonic_ns(), self.config.now_ms())
 
-    def opened(self, connection: Connection | None) -> None:
+    def opened(self, connection: SessionConnection | None) -> None:
         """Record that data may arrive from now on; without a connection nothing has to be acknowledged."""
         self._connection = connection
         now_ns = time.monotonic_ns()
@@ -269,6 +281,10 @@ class FeedSession:
         if self.config.on_status:
             self.config.on_status(event.instrument.symbol, event.word[:_LONGEST_WORD])
 
+    def _on_list(self, event: ListReceived, received_ns: int) -> None:
+        if self.config.on_list:
+            self.config.on_list(event.listed)
+
     def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
         if self.config.on_status:
             for instrument in self.config.carried:
@@ -281,6 +297,7 @@ class FeedSession:
         Resync: _on_resync,
         Moving: _on_moving,
         InstrumentStatus: _on_status,
+        ListReceived: _on_list,
         VenueStatus: _on_venue_status,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crypto_stream.feed.connection import Recorder
-from crypto_stream.feed.handler import Instrument, Trade, Update
+from crypto_stream.feed.handler import Instrument, Listed, Trade, Update
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.sources import Source
 from crypto_stream.feed.validator import EventValidator
@@ -21,6 +21,7 @@ class SessionConfig(NamedTuple):
     - `watched` is the venue's busy instrument: subscribed, but not published, to distinguish a quiet set of
       pairs from a silent venue
     - `first_host_retry_ns` is how long another host may be incomplete before the first one is tried again
+    - `on_list` is called with the venue's complete list if it arrives over a connection
     - `on_status` is called with a symbol and the venue's word for its trading status
     - `now_ms` is the engine's clock
     - `last_price` returns the source's last price of a symbol, from before a restart too
@@ -46,6 +47,7 @@ class SessionConfig(NamedTuple):
     recorder: Recorder | None
     left_out: Sequence[str] = ()
     on_status: Callable[[str, str], None] | None = None
+    on_list: Callable[[Sequence[Listed]], None] | None = None
 
     @property
     def options(self) -> Mapping[str, str]:

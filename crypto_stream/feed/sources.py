@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -18,7 +19,7 @@ import httpx
 import msgspec
 
 from crypto_stream.errors import MalformedFrame, VenueError
-from crypto_stream.feed.connection import Connection, Recorder, open_connection
+from crypto_stream.feed.connection import Recorder, SessionConnection, open_connection
 from crypto_stream.feed.handler import (
     Bar,
     Event,
@@ -61,10 +62,18 @@ class Session(Protocol):
     def instruments(self) -> Sequence[Instrument]:
         """The instruments of the session."""
 
-    def opened(self, connection: Connection | None) -> None:
+    @property
+    def counts(self) -> Counter[str]:
+        """How many frames were received, by channel."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many events were dropped, by reason or channel."""
+
+    def opened(self, connection: SessionConnection | None) -> None:
         """Record that data may arrive from now on."""
 
-    def begin(self, connection: Connection, reader: Reading) -> None:
+    def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe over `connection`."""
 
     def sent(self, request: Request) -> None:
@@ -93,10 +102,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     `location` is the handler's file, `carries` are its own instruments (None: the configured pairs),
     `without` symbols excluded by a setting, `names` its names of our currencies. A recording is not
-    `is_real_time`: its times are in the past.
+    `is_real_time`: its times are in the past. A source that `can_move` can have two sessions at once.
     """
 
     is_real_time: ClassVar[bool] = True
+    can_move: ClassVar[bool] = True
+    max_retry_s: ClassVar[float] = 60.0  # between two attempts
 
     name: str
     location: str
@@ -213,6 +224,7 @@ class Recording(Source, frozen=True, kw_only=True):
     """A venue's recorded frames, read by its own reader; ends at the end of the file."""
 
     is_real_time: ClassVar[bool] = False
+    can_move: ClassVar[bool] = False
 
     venue: Venue
     file: Path

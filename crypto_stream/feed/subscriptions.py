@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from crypto_stream.feed.acknowledgements import SubscriptionReplies, halves
-from crypto_stream.feed.connection import Connection
+from crypto_stream.feed.connection import SessionConnection
 from crypto_stream.feed.handler import TOPICS, Reading, Refused, Request, Resync, Wanted
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.resubscriptions import Resubscriptions
@@ -24,6 +24,7 @@ _TEMPORARY = re.compile(
     r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
     re.IGNORECASE,
 )
+# The reason for an instrument whose id only the venue's list tells.
 UNNAMED = "its venue id is not known yet"
 
 _Make = Callable[[Sequence[Wanted]], list[Request]]
@@ -57,7 +58,7 @@ class Subscriptions:
         self._resubscriptions = Resubscriptions()
         self._throttle = LogThrottle()  # the same refusal is logged once a minute
         self._on_bug = on_bug
-        self._connection: Connection | None = None
+        self._connection: SessionConnection | None = None
         self._reader: Reading | None = None
 
     @property
@@ -70,7 +71,7 @@ class Subscriptions:
         """Whether the venue refused every instrument."""
         return self._config.instruments.keys() <= self.refused.keys()
 
-    def begin(self, connection: Connection, reader: Reading) -> None:
+    def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe to everything over `connection`, with the requests that `reader` makes."""
         self._connection, self._reader = connection, reader
         self._subscribe(self._wanted(self._config.instruments))

@@ -196,7 +196,7 @@ class FakeBitfinex(FakeVenue):
         for piece in pieces:
             client.send(piece)
         if channel == "book":
-            is_current = pieces[-1:] == [own]
+            is_current = self.current.unnoticed or pieces[-1:] == [own]
             (line.behind.discard if is_current else line.behind.add)(symbol)
 
     def _subscribe(self, client: Client, request: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ class Old(OfOneChannel):
     """That channel sends times of an hour ago."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
-        yield json.dumps(an_hour_ago(json.loads(frame)))
+        yield json.dumps(shifted(json.loads(frame), -3_600))
 
 
 class Between(Fault):
@@ -268,27 +268,27 @@ def _change_places(values: list[Any], change: Callable[[dict[str, Any]], object]
     values[:] = named.values()
 
 
-def an_hour_ago(value: Any, name: str = "") -> Any:
-    """Return a message with its times set back by an hour, whatever their units."""
+def shifted(value: Any, by_s: int, name: str = "") -> Any:
+    """Return a message with its times later by `by_s` seconds, whatever their units."""
     if isinstance(value, dict):
-        return {key: an_hour_ago(each, key) for key, each in value.items()}
+        return {key: shifted(each, by_s, key) for key, each in value.items()}
     if isinstance(value, list):
-        return [an_hour_ago(each, str(place)) for place, each in enumerate(value)]
-    return _earlier(value) if name in _TIMES else value
+        return [shifted(each, by_s, str(place)) for place, each in enumerate(value)]
+    return _later(value, by_s) if name in _TIMES else value
 
 
-def _earlier(time: Any) -> Any:
-    """Set a time back: an integer of s to ns, also as a text and with a fraction, or ISO 8601."""
+def _later(time: Any, by_s: int) -> Any:
+    """Move a time: an integer of s to ns, also as a text and with a fraction, or ISO 8601."""
     if isinstance(time, bool) or not isinstance(time, int | str):
         return time
     whole, dot, fraction = str(time).partition(".")
     if whole.isdecimal():
         if len(whole) < _DIGITS_OF_SECONDS:
             return time
-        earlier = int(whole) - 3_600 * 10 ** (len(whole) - _DIGITS_OF_SECONDS)
-        return earlier if isinstance(time, int) else f"{earlier}{dot}{fraction}"
+        later = int(whole) + by_s * 10 ** (len(whole) - _DIGITS_OF_SECONDS)
+        return later if isinstance(time, int) else f"{later}{dot}{fraction}"
     try:
-        return (datetime.fromisoformat(str(time)) - timedelta(hours=1)).isoformat()
+        return (datetime.fromisoformat(str(time)) + timedelta(seconds=by_s)).isoformat()
     except ValueError:
         return time
 

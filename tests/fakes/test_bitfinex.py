@@ -9,7 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.fakes import FakeBitfinex
 from tests.fakes.peers import receive
-from tests.fakes.spoils import an_hour_ago, changed
+from tests.fakes.spoils import changed, shifted
 
 
 async def opened(fake: FakeBitfinex) -> ClientConnection:
@@ -101,4 +101,4 @@ def test_arrays_are_spoiled_by_place() -> None:
         changed("[1,[[5,1,2],[6,1,2]]]", lambda data: data.update(new=7))
         == "[1, [[5, 1, 2, 7], [6, 1, 2, 7]]]"
     )
-    assert an_hour_ago(json.loads(frame)) == [1, "te", [5, 1700000000000, 0.5, 2], 9]
+    assert shifted(json.loads(frame), -3_600) == [1, "te", [5, 1700000000000, 0.5, 2], 9]

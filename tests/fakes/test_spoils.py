@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.spoils import an_hour_ago, payload_of
+from tests.fakes.spoils import payload_of, shifted
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,9 @@ from tests.fakes.spoils import an_hour_ago, payload_of
 )
 def test_times_of_any_unit_are_set_back(name: str, time: object, earlier: object) -> None:
     """Wherever they are; what has the name of a time, but is none, stays as it is."""
-    assert an_hour_ago({name: time, "data": [{name: time}]}) == {name: earlier, "data": [{name: earlier}]}
+    found = shifted({name: time, "data": [{name: time}]}, -3_600)
+
+    assert found == {name: earlier, "data": [{name: earlier}]}
 
 
 @pytest.mark.parametrize(

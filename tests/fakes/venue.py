@@ -98,6 +98,9 @@ class FakeVenue:
         """Return frames that a reader needs before it can read those of `frames`."""
         return []
 
+    def lose_frame(self) -> None:
+        """Count a frame that is never sent, on each connection, if the venue numbers its frames."""
+
     def announcement(self) -> str:
         """Return the frame that announces a shutdown."""
         raise NotImplementedError
@@ -218,7 +221,7 @@ class FakeVenue:
     def publish(self, walk: Walk, what: str) -> None:
         """Send `what` of one symbol to its subscribers, through the current fault."""
         walk.sent_at = time.monotonic()
-        for channel, frame in self.frames(walk, what):
+        for channel, frame in self.frames(self.current.told(walk), what):
             for client in list(self.clients):
                 if (channel, walk.symbol) in client.streams:
                     self.deliver(client, channel, walk.symbol, frame)

@@ -21,7 +21,7 @@ from tests.waiting import SCALE, until
 pytestmark = pytest.mark.timeout(300 * SCALE)
 
 _BUILT_FROM = ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE")
-_RUNTIME = ("crypto_stream", "handlers", "templates", "static")
+_RUNTIME = ("crypto_stream", "handlers", "templates", "static", "bridges")
 _VENDOR = Path("static", "vendor")
 _PAGES = ("/", "/ticker_00", "/markets", "/orders", "/status", "/docs")
 _ACME = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -105,6 +105,8 @@ def test_it_contains_what_a_checkout_runs_with(wheel: Path) -> None:
 
 
 def _place(name: str) -> str:
+    if name.startswith("bridges/"):
+        return f"crypto_stream/programs/{name}"
     return name if name.startswith("crypto_stream/") else f"crypto_stream/{name}"
 
 

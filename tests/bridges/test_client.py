@@ -1,0 +1,106 @@
+"""What waits to be sent: all trades, the newest of everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from bridges.client import Message, Outlet, Target, serve
+from tests.feed.bridge.program import NAME, TOKEN, bridged
+from tests.feed.rig import Feed
+from tests.ports import free_port
+from tests.waiting import until
+
+
+def quote(instrument: str, bid: str) -> Message:
+    """Write a quote."""
+    return {"type": "quote", "instrument": instrument, "bid": bid, "ask": None}
+
+
+def trade(price: str) -> Message:
+    """Write a trade."""
+    return {"type": "trade", "instrument": "BTC/USDT", "price": price}
+
+
+async def test_of_quotes_the_newest_is_sent_of_trades_all() -> None:
+    """A server that reads slowly gets no old quote, and misses no trade."""
+    outlet = Outlet()
+    for number in range(3):
+        outlet.put(quote("BTC/USDT", str(number)))
+        outlet.put(quote("ETH/USDT", str(number)))
+        outlet.put(trade(str(number)))
+    taken = await outlet.take()
+
+    assert taken == [
+        *(trade(str(number)) for number in range(3)),
+        quote("BTC/USDT", "2"),
+        quote("ETH/USDT", "2"),
+    ]
+
+
+async def test_unsent_trades_are_bounded() -> None:
+    """Beyond the bound the oldest go."""
+    outlet = Outlet()
+    for number in range(10_001):
+        outlet.put(trade(str(number)))
+    taken = await outlet.take()
+
+    assert len(taken) == 10_000
+    assert taken[0] == trade("1")
+
+
+class Pairs:
+    """A feed of two pairs, one of which it refuses."""
+
+    def __init__(self) -> None:
+        self.subscribed: list[str] = []
+        self.resets = 0
+
+    async def instruments(self) -> list[Message]:
+        """List two pairs."""
+        return [{"id": f"{base}/USDT", "base": base, "quote": "USDT"} for base in ("BTC", "ETH")]
+
+    async def subscribe(self, instruments: Sequence[str], topics: Sequence[str]) -> Mapping[str, str]:
+        """Refuse ETH."""
+        self.subscribed += instruments
+        return {"ETH/USDT": "not today"} if "ETH/USDT" in instruments else {}
+
+    async def unsubscribe(self, instruments: Sequence[str], topics: Sequence[str]) -> None:
+        """Do nothing."""
+
+    async def reset(self) -> None:
+        """Count."""
+        self.resets += 1
+        self.subscribed.clear()
+
+
+async def complete(feed: Feed) -> tuple[str | None, str | None]:
+    """Wait for price and bid of BTC, and return them."""
+    await until(lambda: feed.received(NAME))
+    entry = feed.composition.book.entry(NAME, "btcusdt")
+    assert entry is not None
+    await until(lambda: entry.bid and entry.price)
+    return entry.price, entry.bid
+
+
+async def test_the_client_connects_and_again_after_the_end() -> None:
+    """Over TCP with its token: hello, list, answers, data; after a new start of the server as before."""
+    options = {"acme_listen": f"127.0.0.1:{free_port()}", "acme_token": TOKEN}
+    feed_of_bridge, outlet = Pairs(), Outlet()
+    async with asyncio.TaskGroup() as tasks:
+        target = Target(options["acme_listen"], "acme", "Acme", TOKEN)
+        serving = tasks.create_task(serve(target, feed_of_bridge, outlet))
+        for number in (1, 2):
+            async with bridged(options=options) as (feed, _):
+                await until(lambda: feed_of_bridge.subscribed)
+                outlet.put(quote("BTC/USDT", f"10{number}.0"))
+                outlet.put(trade(f"10{number}.5"))
+                found = await complete(feed)
+                refused = feed.composition.loop.sources[NAME].refused
+
+                assert found == (f"10{number}.5", f"10{number}.0")
+                assert refused == {"ethusdt": "not today"}
+            await until(lambda: not feed_of_bridge.subscribed)
+        serving.cancel()
+
+    assert feed_of_bridge.resets >= 2

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from crypto_stream.feed.facts import Facts, FailoverTimes
 from crypto_stream.feed.failover import Failover
 from crypto_stream.market.book import Book, Entry
-from crypto_stream.market.prices import LeftOut, Prices, SourcePrices, far_from_median, priced, rough
+from crypto_stream.market.prices import (
+    LeftOut,
+    Prices,
+    SourcePrices,
+    far_from_median,
+    only_side,
+    priced,
+    rough,
+)
 
 NOT_LIVE = "not live"
 SILENT = "silent for too long"
@@ -20,7 +28,8 @@ class LivePrices:
 
     A source is left out if failover would not let it serve: it is not live for the instrument, its venue has
     halted it, the guard holds it back, or it is silent as no serving source may be. So is one, even if it
-    serves, whose price is further than the guard allows from the median of three or more. A channel that is
+    serves, whose price is further than the guard allows from the median of three or more, or whose bid is, if
+    it has no ask, or whose ask, if it has no bid: its last trade may be right nevertheless. A channel that is
     missing is left out, too, as is a last trade received more than `quiet_after` ago: a top of book stays
     true while nothing happens, but a trade is no offer. The pin is ignored: it decides who serves, not who
     is live.
@@ -90,8 +99,10 @@ class LivePrices:
         candidates = [one for each in live if (one := priced(each)) is not None]
         if not self._allowed or len(candidates) < _MAJORITY:
             return {}
+        alone = [one for each in live if (one := only_side(each)) is not None]
         why = f" (jump_guard allows {rough(self._allowed)} %)"
-        return {name: reason + why for name, reason in far_from_median(candidates, self._allowed).items()}
+        far = far_from_median(candidates, self._allowed, alone)
+        return {name: reason + why for name, reason in far.items()}
 
     def _prices(self, name: str, symbol: str, entry: Entry, now_ns: int) -> SourcePrices:
         watch, limits = self._failover.watch, self._limits

@@ -96,15 +96,29 @@ def priced(prices: SourcePrices) -> Priced | None:
     return None if last is None else Priced(prices.source, last, "trade", prices.price_age_ms)
 
 
-def far_from_median(candidates: Sequence[Priced], percent: Decimal) -> dict[str, str]:
-    """Return the sources whose price is more than `percent` away from the median of all, and why."""
-    numbers = [each.price for each in candidates]
-    if not numbers or _are_close(min(numbers), max(numbers), percent):
+def only_side(prices: SourcePrices) -> Priced | None:
+    """Return the one side of a top of book whose other side is empty; None if it has both, or none."""
+    bid, ask = sides(prices)
+    if bid is None:
+        return None if ask is None else Priced(prices.source, ask, "mid", prices.top_age_ms)
+    return Priced(prices.source, bid, "mid", prices.top_age_ms) if ask is None else None
+
+
+def far_from_median(
+    candidates: Sequence[Priced], percent: Decimal, others: Sequence[Priced] = ()
+) -> dict[str, str]:
+    """Return the sources whose price is more than `percent` away from the median of the candidates, and why.
+
+    The `others` are judged, too, but the median is not theirs.
+    """
+    judged = [*candidates, *others]
+    all_prices = [each.price for each in judged]
+    if not candidates or _are_close(min(all_prices), max(all_prices), percent):
         return {}
-    centre = median(numbers)
+    centre = median([each.price for each in candidates])
     allowed = EXACT.multiply(centre, percent)
     far: dict[str, str] = {}
-    for each in candidates:
+    for each in judged:
         hundredfold = EXACT.multiply(EXACT.abs(EXACT.subtract(each.price, centre)), _HUNDRED)
         if hundredfold > allowed:
             apart = _ROUGH.divide(hundredfold, centre)

@@ -145,6 +145,37 @@ def test_of_two_halves_none_counts() -> None:
     assert all("from the median 150" in reason for name, reason in market.reasons.items() if name != "five")
 
 
+@pytest.mark.parametrize(
+    ("sides", "counts"),
+    [
+        ({"bid": "1000", "ask": None}, False),
+        ({"bid": None, "ask": "10"}, False),
+        ({"bid": "1000", "ask": "0"}, False),  # some venues send 0 for what there is not
+        ({"bid": "99", "ask": None}, True),
+        ({"bid": None, "ask": "101"}, True),
+    ],
+)
+@pytest.mark.parametrize("traded", [True, False])
+def test_a_book_of_one_side_is_compared_by_that_side(
+    sides: dict[str, str | None], counts: bool, traded: bool
+) -> None:
+    """It has no middle, and its last trade may be right: that does not make its bid or ask right."""
+    market = Market("one", "two", "three", "four", "five")
+    if traded:
+        market.trade("three", PAIR, "100")
+    update = Update(
+        named(PAIR), "top", 10**9, None, bid=sides["bid"], bid_size="1", ask=sides["ask"], ask_size="1"
+    )
+    market.book.of("three").apply(update, market.now_ns)
+    found = market.prices.of(PAIR, market.now_ns)
+    top = best(found)
+
+    assert ("three" in [each.source for each in found.live]) is (counts and traded)
+    assert top.bid is not None
+    assert top.ask is not None
+    assert (top.bid.price, top.ask.price) == ("99.5", "100.5")
+
+
 def test_without_a_guard_nobody_is_compared() -> None:
     """`jump_guard = 0`: prices may differ by any distance."""
     market = Market("one", "two", "three", "four", guard=0.0)

@@ -16,6 +16,7 @@ from crypto_stream.market.prices import (
     SourcePrices,
     far_from_median,
     median,
+    only_side,
     priced,
     sides,
     weighted_median,
@@ -68,6 +69,32 @@ def test_far_from_the_median_is_what_fractions_say(numbers: list[Decimal], perce
         centre = statistics.median(exact)
         assert (str(at) in found) == (abs(number - centre) / centre > Fraction(percent) / 100)
     assert all("from the median" in reason for reason in found.values())
+
+
+@pytest.mark.parametrize(
+    ("prices", "found"),
+    [
+        (SourcePrices("x", "99", "1", "102", "1", 5, "7", 9), None),
+        (SourcePrices("x", "99", "1", None, None, 5, "7", 9), "99"),
+        (SourcePrices("x", "99", "1", "102", "0", 5, "7", 9), "99"),
+        (SourcePrices("x", "0", "1", "102", "1", 5, "7", 9), "102"),
+        (SourcePrices("x", price="7"), None),
+    ],
+)
+def test_the_only_side_of_a_book(prices: SourcePrices, found: str | None) -> None:
+    """The other one is empty."""
+    one = only_side(prices)
+
+    assert (one and one.price) == (found and Decimal(found))
+
+
+def test_others_are_judged_but_do_not_decide() -> None:
+    """Three prices at 100 make the median; however many others there are, they are not part of it."""
+    candidates = [Priced(name, Decimal(100), "mid", 0) for name in ("a", "b", "c")]
+    others = [Priced(name, Decimal(104 if name == "near" else 900), "mid", 0) for name in ("near", *"defg")]
+
+    assert far_from_median(candidates, Decimal(5), others).keys() == {*"defg"}
+    assert far_from_median([], Decimal(5), others) == {}
 
 
 def test_the_reason_has_round_numbers() -> None:

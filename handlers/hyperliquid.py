@@ -101,6 +101,7 @@ class _Trade(Struct, gc=False):
     px: str
     sz: str
     time: BarTime
+    tid: VenueKey
 
 
 class _Context(Struct, gc=False):
@@ -186,7 +187,8 @@ class Reader:
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
-        self._blocks: dict[str, tuple[int, int]] = {}  # coin → the time of its last trade, and its number
+        # coin → the time of its last block, and the numbers of the trades in it by their ids
+        self._blocks: dict[str, tuple[int, dict[int, int]]] = {}
         self._readers: dict[str, Callable[[Raw], list[Event]]] = {
             "bbo": self._read_top,
             "trades": self._read_trades,
@@ -252,13 +254,16 @@ class Reader:
         ]
 
     def _read_trade(self, instrument: Instrument, trade: _Trade) -> Event:
-        """Return a trade. `tid` is random: the key is the time of the block and a number in it.
+        """Return a trade. `tid` is random, and unique in a block: the key is the block's time and a number.
 
-        A block has the same order on each connection, so a repeated trade has the same key.
+        A block has the same order on each connection, so a repeated trade has the same key: each subscription
+        begins with past trades, for a quiet coin perhaps only with those of the last block.
         """
-        block, number = self._blocks.get(trade.coin, (0, 0))
-        number = number + 1 if block == trade.time else 0
-        self._blocks[trade.coin] = (trade.time, number)
+        block, numbers = self._blocks.get(trade.coin, (0, {}))
+        if block != trade.time or len(numbers) >= _PER_MS:
+            numbers = {}
+            self._blocks[trade.coin] = (trade.time, numbers)
+        number = numbers.setdefault(trade.tid, len(numbers))
         return Trade(
             instrument=instrument,
             channel="trades",

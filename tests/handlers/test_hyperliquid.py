@@ -133,7 +133,8 @@ def test_a_block_in_two_frames_loses_no_trade_and_repeats_none() -> None:
     """On a new connection the first frame repeats trades, perhaps from the middle of a block."""
     book, first, second = SourceBook(), reader(), reader()
     data = json.loads(TRADES)["data"]
-    frames = [(first, data[:2]), (first, data[2:]), (second, data), (second, data[2:] * 2)]
+    more = [{**data[2], "tid": tid} for tid in (13, 14)]
+    frames = [(first, data[:2]), (first, data[2:]), (second, data), (second, more)]
     taken = [
         book.apply(event, 1, generation)
         for generation, (each, part) in enumerate(frames)
@@ -142,6 +143,30 @@ def test_a_block_in_two_frames_loses_no_trade_and_repeats_none() -> None:
 
     assert taken == [True] * 3 + [False] * 3 + [True] * 2
     assert book.entries["hypeusdc"].price == "92.92"
+
+
+def test_a_trade_that_is_sent_again_is_the_same() -> None:
+    """A subscription that is renewed on the same connection may begin with the last block alone."""
+    book, one = SourceBook(), reader()
+    data = json.loads(TRADES)["data"]
+    later = {**data[2], "time": data[2]["time"] + 70}  # ids are unique only in their block
+    taken = [
+        book.apply(event, 1)
+        for part in (data, data[1:], data[2:], data, [later], [later])
+        for event in one.read(json.dumps({"channel": "trades", "data": part}).encode())
+    ]
+
+    assert taken == [True] * 3 + [False] * 6 + [True, False]
+
+
+def test_a_block_is_bounded() -> None:
+    """A venue that sends trades of one time without end fills no memory."""
+    one = reader()
+    trade = json.loads(TRADES)["data"][0]
+    part = [{**trade, "tid": tid} for tid in range(2_500)]
+    events = one.read(json.dumps({"channel": "trades", "data": part}).encode())
+
+    assert [event.key for event in events] == [trade["time"] * 1000 + at % 1000 for at in range(2_500)]
 
 
 def test_the_24_h_figures_are_two_and_have_no_time() -> None:
@@ -209,6 +234,7 @@ def test_an_error_repeats_what_it_is_about(reason: str, expected: Event) -> None
         TOP.replace("1790358617881", '"now"'),
         TRADES.replace('"92.90"', '""'),
         TRADES.replace("1790358604045", "-1"),
+        TRADES.replace('"tid":437,', ""),
         TRADES.replace("1790358604045", "1790358604045000"),
         DAY.replace('"prevDayPx":"93.124",', ""),
         DAY.replace('"690824.1400000008"', "690824.14"),

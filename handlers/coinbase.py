@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -42,7 +41,7 @@ from crypto_stream.feed.handler import (
     VenueKey,
     VenueList,
     Wanted,
-    microseconds,
+    nanoseconds,
     read_each,
     reading,
 )
@@ -62,13 +61,14 @@ _PER_REQUEST = 100  # products
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
 # A connection that loses frames is replaced, since quiet instruments would remain wrong for long, but not
 # within its first minute: the next one would then lose frames, too.
-_SETTLED_US = 60_000_000
+_SETTLED_NS = 60_000_000_000
 _ONLINE = "online"
 _SPOT = "SPOT"
 _HALTS = ("trading_disabled", "is_disabled", "view_only", "cancel_only", "post_only", "auction_mode")
 _GRANULARITIES = {"1m": ("ONE_MINUTE", 60), "1h": ("ONE_HOUR", 3600)}
 _STEPS = 349  # at most 350 bars per request, the running one included
 _MS = 1000
+_NS_PER_MS = 1_000_000
 
 
 class _Push(Struct):
@@ -76,7 +76,7 @@ class _Push(Struct):
 
     channel: str = ""
     type: str = ""
-    timestamp: datetime | None = None
+    timestamp: str = ""
     sequence_num: VenueKey | None = None
     events: Raw = Raw()
     message: str = ""
@@ -104,7 +104,7 @@ class _Trade(Struct, gc=False):
     trade_id: VenueKey
     price: str
     size: str
-    time: datetime
+    time: str
 
 
 class _Trades(Struct):
@@ -189,7 +189,7 @@ class Reader:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._next_number: int | None = None
-        self._begun_us: int | None = None
+        self._begun_ns: int | None = None
         self._readers: dict[str, Callable[[_Push], list[Event]]] = {
             "ticker": self._read_tickers,
             "market_trades": self._read_trades,
@@ -224,17 +224,17 @@ class Reader:
 
     def _lost_frames(self, push: _Push) -> Event | None:
         """Return a request for a new connection if frames are missing: all frames of one are numbered."""
-        if push.sequence_num is None or push.timestamp is None:
+        if push.sequence_num is None or not push.timestamp:
             return None
         expected, self._next_number = self._next_number, push.sequence_num + 1
-        at_us = microseconds(push.timestamp)
-        self._begun_us = self._begun_us or at_us
-        if expected is None or expected == push.sequence_num or at_us - self._begun_us < _SETTLED_US:
+        at_ns = nanoseconds(push.timestamp)
+        self._begun_ns = self._begun_ns or at_ns
+        if expected is None or expected == push.sequence_num or at_ns - self._begun_ns < _SETTLED_NS:
             return None
         return Moving(f"frames were lost: number {push.sequence_num} followed {expected - 1}")
 
     def _read_tickers(self, push: _Push) -> list[Event]:
-        key = _time_us(push)
+        key = nanoseconds(push.timestamp)
         # All of a frame have its time as their key: of several of one product the last one counts.
         newest = {each.product_id: each for event in _tickers(push.events) for each in event.tickers}
         events: list[Event] = []
@@ -270,12 +270,6 @@ def _requests(kind: str, wanted: Sequence[Wanted]) -> list[Request]:
     return requests
 
 
-def _time_us(push: _Push) -> int:
-    if push.timestamp is None:
-        raise ValueError("data without a time")
-    return microseconds(push.timestamp)
-
-
 def _read_ticker(instrument: Instrument, key: int, ticker: _Ticker) -> list[Event]:
     """Parse top of book and 24 h figures; `volume_24_h` is in base.
 
@@ -285,7 +279,7 @@ def _read_ticker(instrument: Instrument, key: int, ticker: _Ticker) -> list[Even
      "best_bid_quantity":"0.20371215","best_ask_quantity":"0.24290402"}
     The percentage is rounded, so that it does not give the exact open.
     """
-    time_ms, text = key // _MS, decimal_text
+    time_ms, text = key // _NS_PER_MS, decimal_text
     top = Update(
         instrument, "ticker", key=key, time=time_ms,
         bid=text(ticker.best_bid), bid_size=text(ticker.best_bid_quantity),
@@ -308,7 +302,7 @@ def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
         instrument=instrument,
         channel="market_trades",
         key=trade.trade_id,
-        time=microseconds(trade.time) // _MS,
+        time=nanoseconds(trade.time) // _NS_PER_MS,
         price=price_of_trade(trade.price),
         size=decimal_text(trade.size),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,11 @@ VenueList = msgspec.Meta(max_length=20_000)
 _GZIP = 16 + zlib.MAX_WBITS
 _MOST_BYTES = 1024 * 1024  # of a frame, decompressed: a small one can contain a gigabyte
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+_NS_PER_S = 1_000_000_000
+_moment = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
+).fullmatch
 Entry = TypeVar("Entry")
 
 
@@ -64,6 +69,18 @@ def microseconds(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def nanoseconds(text: str) -> int:
+    """Return a time in the format of RFC 3339 as nanoseconds since the epoch, exactly; ValueError for others.
+
+    `datetime` has only microseconds, and msgspec rounds to them, perhaps into the next millisecond.
+    """
+    if (found := _moment(text)) is None:
+        raise ValueError(f"{text[:40]!r} is not a time")
+    seconds, fraction, zone = found.groups(default="")
+    moment = datetime.fromisoformat(seconds + zone)
+    return (moment - _EPOCH) // _SECOND * _NS_PER_S + int(fraction.ljust(9, "0"))
 
 
 def gunzip(frame: bytes) -> bytes:

@@ -7,7 +7,16 @@ import gzip
 import pytest
 from msgspec import Raw
 
-from crypto_stream.feed.handler import Topic, Wanted, best, by_topic, exact_price, gunzip, step
+from crypto_stream.feed.handler import (
+    Topic,
+    Wanted,
+    best,
+    by_topic,
+    exact_price,
+    gunzip,
+    nanoseconds,
+    step,
+)
 from crypto_stream.market.instruments import pair
 
 
@@ -31,6 +40,31 @@ def test_a_trade_has_a_price() -> None:
     for text in (b"null", b"", b'"1"'):
         with pytest.raises(ValueError, match=r"price|number"):
             exact_price(Raw(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("2026-08-09T21:05:48.229198328Z", 1786309548_229198328),
+        ("2026-08-09T21:05:48.2299999999Z", None),
+        ("2026-08-09T21:05:48.229999999Z", 1786309548_229999999),
+        ("2026-08-09T21:05:48.5Z", 1786309548_500000000),
+        ("2026-08-09T23:05:48+02:00", 1786309548_000000000),
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-08-09T21:05:48.229", None),
+        ("2026-02-30T21:05:48Z", None),
+        ("2026-08-09T21:05:4\uff18Z", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_time_has_all_its_nanoseconds(text: str, ns: int | None) -> None:
+    """Nothing is rounded; a time without a zone may be any."""
+    if ns is not None:
+        assert nanoseconds(text) == ns
+        return
+    with pytest.raises(ValueError, match=r"."):
+        nanoseconds(text)
 
 
 def test_gzip_data_is_decompressed_up_to_a_bound() -> None:

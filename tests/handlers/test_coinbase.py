@@ -81,12 +81,12 @@ async def asked(body: object, what: str, *given: str) -> Any:
 
 
 def test_a_ticker_is_the_top_of_book_and_the_day() -> None:
-    """Digits stay as sent; there is no open; the key is the time of the frame in microseconds."""
+    """Digits stay as sent; there is no open; the key is the time of the frame in nanoseconds."""
     assert read(TICKER) == [
         Update(
             instrument=BTC,
             channel="ticker",
-            key=1786309548229198,
+            key=1786309548229198328,
             time=1786309548229,
             bid="65083.66",
             bid_size="0.20371215",
@@ -96,7 +96,7 @@ def test_a_ticker_is_the_top_of_book_and_the_day() -> None:
         Update(
             instrument=BTC,
             channel="day",
-            key=1786309548229198,
+            key=1786309548229198328,
             time=1786309548229,
             price="65086.18",
             high_24h="65252.99",
@@ -105,6 +105,20 @@ def test_a_ticker_is_the_top_of_book_and_the_day() -> None:
             slow=True,
         ),
     ]
+
+
+def test_a_time_is_cut_off_not_rounded() -> None:
+    """Its nanoseconds order frames of the same microsecond, and never make it a later millisecond."""
+    late, later = (TICKER.replace("48.229198328Z", f"48.22999999{digit}Z") for digit in "89")
+    (top, _), (next_top, _) = read(late), read(later)
+    (trade, _) = read(TRADES.replace("41.139922Z", "41.139999999Z"))
+
+    assert isinstance(top, Update)
+    assert isinstance(next_top, Update)
+    assert (top.key, top.time) == (1786309548_229999998, 1786309548_229)
+    assert next_top.key == top.key + 1
+    assert isinstance(trade, Trade)
+    assert trade.time == 1786309541_139
 
 
 def test_of_several_tickers_of_one_product_the_last_counts() -> None:

@@ -67,6 +67,13 @@ def micros(text: str) -> int:
     return int(at.timestamp()) * 1_000_000 + at.microsecond
 
 
+def nanos(text: str) -> int:
+    """Return a time of ISO 8601 with a Z in nanoseconds."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    at = datetime.fromisoformat(f"{seconds}+00:00")
+    return int(at.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0"))
+
+
 def first(levels: list[list[str]]) -> tuple[str | None, str | None]:
     """Return price and size of the first level; None if there is none."""
     return (levels[0][0], levels[0][1]) if levels else (None, None)

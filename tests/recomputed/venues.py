@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from tests.recomputed.said import Said, first, joined, micros, ms, parsed, whole
+from tests.recomputed.said import Said, first, joined, micros, ms, nanos, parsed, whole
 
 _MS = 1000
 
@@ -45,15 +45,14 @@ def _coinbase(frame: bytes) -> Iterator[Said]:
     message = parsed(frame)
     channel = message["channel"]
     if channel == "ticker":
-        key = micros(message["timestamp"])
+        key = nanos(message["timestamp"])
+        at = key // 1_000_000
         # All have the time of the frame: of several of one product the last one counts.
         newest = {one["product_id"]: one for event in message["events"] for one in event["tickers"]}
         for name, one in newest.items():
             tops = tuple(one[f"best_{side}{what}"] for side in ("bid", "ask") for what in ("", "_quantity"))
-            yield Said(joined(name), channel, key, key // 1000, tops=tops)
-            yield Said(
-                joined(name), "day", key, key // 1000, one["price"], volume=one["volume_24_h"], slow=True
-            )
+            yield Said(joined(name), channel, key, at, tops=tops)
+            yield Said(joined(name), "day", key, at, one["price"], volume=one["volume_24_h"], slow=True)
     if channel == "market_trades":
         trades = [one for event in message["events"] for one in event["trades"]]
         for one in sorted(trades, key=lambda one: int(one["trade_id"])):

@@ -7,14 +7,13 @@ is of 24 h, so there are no other 24 h figures. The venue's ids name the quote c
 
 A connection has one subscription, which each further request replaces, and nothing is acknowledged: every
 request lists everything, and data counts as the acknowledgement. For an unknown id the venue sends nothing.
-A halt is known from the ticker. Numbers are JSON numbers, often with an exponent (`1.16539E8`); we write them
-without.
+A halt is known from the ticker. Numbers are JSON numbers, often with an exponent (`1.16539E8`), which remains.
 
 Evidence: half a minute of trades and books recorded 2021-04-17 in the venue's short format, single frames of
 2026-09-23; tickers, ticks and candles from the documents alone.
 
 Not given: the price of 24 h ago, high and low of 24 h; states and least amounts in the list of instruments;
-ids of trades in the order of their arrival (a trade that arrives after a larger id is lost).
+ids of trades in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ from crypto_stream.feed.handler import (
     VenueTime,
     Wanted,
     exact,
+    exact_price,
     microseconds,
     read_each,
     reading,
 )
 from crypto_stream.market.bars import venue_bar
-from crypto_stream.market.decimals import decimal_text
 
 if TYPE_CHECKING:
     import httpx
@@ -263,14 +262,8 @@ def _read_book(instrument: Instrument, book: _Book) -> Event:
 
 def _side(price: Raw, size: Raw) -> tuple[str | None, str | None]:
     """Return price and size; a missing side is written as 0."""
-    text = _plain(price)
-    return (text, _plain(size)) if text and Decimal(text) else (None, None)
-
-
-def _plain(number: Raw) -> str | None:
-    """Return a number as the venue wrote it, but without an exponent."""
-    text = exact(number)
-    return decimal_text(f"{Decimal(text):f}") if text and "e" in text.lower() else text
+    text = exact(price)
+    return (text, exact(size)) if text and Decimal(text) else (None, None)
 
 
 def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
@@ -280,16 +273,13 @@ def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
      "trade_price":3.7251E7,"trade_volume":0.00268456,"ask_bid":"BID","sequential_id":1696585056846000,
      "stream_type":"REALTIME",...}
     """
-    price = _plain(trade.trade_price)
-    if price is None:
-        raise ValueError("a trade without a price")
     return Trade(
         instrument=instrument,
         channel="trade",
         key=trade.sequential_id,
         time=trade.trade_timestamp,
-        price=price,
-        size=_plain(trade.trade_volume),
+        price=exact_price(trade.trade_price),
+        size=exact(trade.trade_volume),
     )
 
 
@@ -306,8 +296,8 @@ def _read_ticker(instrument: Instrument, ticker: _Ticker) -> Event:
         channel="ticker",
         key=ticker.timestamp,
         time=ticker.timestamp,
-        price=_plain(ticker.trade_price),
-        volume_24h=_plain(ticker.acc_trade_volume_24h),
+        price=exact(ticker.trade_price),
+        volume_24h=exact(ticker.acc_trade_volume_24h),
         slow=True,
     )
 
@@ -367,4 +357,4 @@ def _bar(candle: _Candle) -> Bar:
         candle.trade_price,
         candle.candle_acc_trade_volume,
     )
-    return venue_bar(microseconds(start) // 1000, [_plain(each) or "" for each in numbers], None, "upbit")
+    return venue_bar(microseconds(start) // 1000, [exact(each) or "" for each in numbers], None, "upbit")

@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,8 +76,3 @@ def nanos(text: str) -> int:
 def first(levels: list[list[str]]) -> tuple[str | None, str | None]:
     """Return price and size of the first level; None if there is none."""
     return (levels[0][0], levels[0][1]) if levels else (None, None)
-
-
-def whole(text: str) -> str:
-    """Write a number without an exponent."""
-    return f"{Decimal(text):f}" if "e" in text.lower() else text

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from tests.recomputed.said import Said, first, joined, micros, ms, nanos, parsed, whole
+from tests.recomputed.said import Said, first, joined, micros, ms, nanos, parsed
 
 _MS = 1000
 
@@ -154,7 +154,7 @@ def _upbit(frame: bytes) -> Iterator[Said]:
         return
     quote, base = message["code"].lower().split("-")
     at, best = int(message["timestamp"]), message["orderbook_units"][0]
-    tops = tuple(whole(best[name]) for name in ("bid_price", "bid_size", "ask_price", "ask_size"))
+    tops = tuple(best[name] for name in ("bid_price", "bid_size", "ask_price", "ask_size"))
     yield Said(base + quote, "orderbook", at, at, tops=tops)  # type: ignore[arg-type]
 
 

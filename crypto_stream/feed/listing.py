@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 
@@ -15,7 +16,9 @@ from crypto_stream.feed.handler import Listed
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.rest import rest_client
 from crypto_stream.feed.sources import Source
+from crypto_stream.log_throttle import LineBudget
 from crypto_stream.market.decimals import decimal_text
+from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,7 @@ log = logging.getLogger(__name__)
 _EVERY_S = 300.0  # a halt is noticed within this time
 _RETRY_S = 300.0
 _UNNAMED_RETRY_S = 10.0
+_MOST_LINES = 20  # per second, of changes that frames tell: a venue may send them without end
 
 
 class Listing:
@@ -54,6 +58,8 @@ class Listing:
         self._retry_s = retry_s
         self._carried = names.symbols
         self.relisted: list[Callable[[list[str]], None]] = []
+        self._lines = LineBudget(_MOST_LINES)
+        self._renewed_s = 0.0
 
     async def run(self) -> None:
         """Fetch the list regularly until cancelled.
@@ -118,17 +124,37 @@ class Listing:
         symbols = (self.unlisted.keys() & carried) - (delivered - self.halted.keys())
         return {symbol: self.unlisted[symbol] for symbol in symbols}
 
-    def set_status(self, symbol: str, word: str) -> None:
-        """Apply the status of one instrument from a frame: the venue's word, or "" if it trades again."""
-        if symbol not in self._carried:
-            return
-        was_unlisted = symbol in self.unlisted
-        self._record(symbol, word)
-        self.halted = {name: why for name, why in self.halted.items() if name != symbol}
+    def set_status(self, symbols: Sequence[str], word: str) -> bool:
+        """Apply the status of instruments from a frame: the venue's word, or "" if they trade again.
+
+        Returns whether it is new for any of them.
+        """
+        held = [(symbol, self.unlisted.get(symbol, ""), self.halted.get(symbol, "")) for symbol in symbols]
+        changed = [each[0] for each in held if each[0] in self._carried and each[1:] != (word, word)]
+        if not changed:
+            return False
+        back = [symbol for symbol in changed if symbol in self.unlisted]
+        gone = set(changed)
+        halted = {name: why for name, why in self.halted.items() if name not in gone}
+        for symbol in changed:
+            self.unlisted.pop(symbol, None)
         if word:
-            self.halted[symbol] = word
-        elif was_unlisted:
-            self._notify([symbol])
+            self.unlisted.update(dict.fromkeys(changed, word))
+            halted.update(dict.fromkeys(changed, word))
+        self.halted = halted
+        self._log_statuses(changed, word)
+        if back and not word:
+            self._notify(back)
+        return True
+
+    def _log_statuses(self, symbols: Sequence[str], word: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._renewed_s >= 1.0:
+            self._renewed_s = now_s
+            self._lines.renew()
+        if self._lines.allows("status"):
+            extra = {"source": self._source.name, "symbol": few(symbols), "state": word or "listed"}
+            log.info("listing changed", extra=extra)
 
     def _notify(self, symbols: list[str]) -> None:
         for listener in self.relisted:

@@ -274,9 +274,9 @@ class ReconnectingSource:
         self._wake.set()
         self._update_state()
 
-    def _on_status(self, symbol: str, word: str) -> None:
-        self.listing.set_status(symbol, word)
-        self._changed()
+    def _on_status(self, symbols: Sequence[str], word: str) -> None:
+        if self.listing.set_status(symbols, word):
+            self._changed()
 
     def _on_list(self, listed: Sequence[Listed]) -> None:
         """Apply the venue's list, which subscribes to what it names for the first time."""

@@ -22,7 +22,7 @@ class SessionConfig(NamedTuple):
       pairs from a silent venue
     - `first_host_retry_ns` is how long another host may be incomplete before the first one is tried again
     - `on_list` is called with the venue's complete list if it arrives over a connection
-    - `on_status` is called with a symbol and the venue's word for its trading status
+    - `on_status` is called with symbols and the venue's word for their trading status
     - `now_ms` is the engine's clock
     - `last_price` returns the source's last price of a symbol, from before a restart too
     - `left_out` are the symbols beyond the source's capacity
@@ -46,7 +46,7 @@ class SessionConfig(NamedTuple):
     connect_s: float
     recorder: Recorder | None
     left_out: Sequence[str] = ()
-    on_status: Callable[[str, str], None] | None = None
+    on_status: Callable[[Sequence[str], str], None] | None = None
     on_list: Callable[[Sequence[Listed]], None] | None = None
 
     @property

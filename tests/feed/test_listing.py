@@ -140,7 +140,7 @@ def test_a_list_without_states_changes_none() -> None:
     """What a frame said about an instrument holds; whether it is listed is known from the list."""
     listed = listing()
     listed.update({"btcusdt": listed_as("btcusdt", None)})
-    listed.set_status("btcusdt", "HALT")
+    listed.set_status(["btcusdt"], "HALT")
     listed.update({"btcusdt": listed_as("btcusdt", None)})
     halted = dict(listed.halted)
     listed.update({})
@@ -151,6 +151,40 @@ def test_a_list_without_states_changes_none() -> None:
 
 
 @pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
+def test_statuses_of_many_are_one_change(caplog: pytest.LogCaptureFixture) -> None:
+    """What is not new changes nothing; all that trade again are reported together."""
+    pairs = [pair(f"A{number}-USDT") for number in range(500)]
+    symbols = [each.symbol for each in pairs]
+    source = Source(name="acme", location="here")
+    listed = Listing(source, Names("acme", source.venue_id, pairs, {}))
+    reported: list[list[str]] = []
+    listed.relisted.append(reported.append)
+    with caplog.at_level("INFO"):
+        taken = [
+            listed.set_status([*symbols, "btcusdt"], "maintenance"),
+            listed.set_status(symbols, "maintenance"),
+            listed.set_status(symbols[:2], "HALT"),
+            listed.set_status(symbols, ""),
+            listed.set_status(symbols, ""),
+        ]
+
+    assert taken == [True, False, True, True, False]
+    assert (listed.unlisted, listed.halted) == ({}, {})
+    assert reported == [symbols]
+    assert caplog.messages == ["listing changed"] * 3
+
+
+def test_a_status_that_never_stops_changing_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A few lines a second say it; the newest status counts all the same."""
+    listed = listing()
+    with caplog.at_level("INFO"):
+        for number in range(5_001):
+            listed.set_status(["btcusdt"], f"word {number}" if number % 2 else "")
+
+    assert listed.halted == {}
+    assert 0 < len(caplog.messages) < 1_000
+
+
 async def test_ids_that_only_the_list_tells_are_reported_once(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ class LineSplitter:
 
 
 class LineRate:
-    """Count lines in windows of a second on the caller's clock; `most` are allowed in each."""
+    """Count lines, or some of them, in windows of a second on the caller's clock; `most` may be in each."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -16,6 +16,7 @@ from crypto_stream.feed.decoding import VenueKey, VenueTime
 PROTOCOL = 1
 LINE_BYTES = 256 * 1024  # including its end
 LINES_PER_S = 10_000
+ANNOUNCEMENTS_PER_S = 100  # lists and statuses, each of which may concern all instruments
 HEARTBEAT_S = 15
 
 _Name = Annotated[str, Meta(min_length=1, max_length=40)]

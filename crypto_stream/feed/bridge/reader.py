@@ -69,11 +69,13 @@ class ListBuilder:
 class BridgeReader:
     """Reads the lines of one connection after its first list; `instruments` are by the bridge's id.
 
-    `unreadable` counts the lines in a row that could not be read.
+    `unreadable` counts the lines in a row that could not be read, `announcements` the statuses and
+    complete lists.
     """
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self.unreadable = 0
+        self.announcements = 0
         self._instruments = instruments
         self._numbers = itertools.count(1)
         self._list = ListBuilder()
@@ -193,6 +195,7 @@ class BridgeReader:
         return [day]
 
     def _on_status(self, said: messages.Status) -> list[Event]:
+        self.announcements += 1
         if said.instrument is None:
             return [VenueStatus(said.word)]
         instrument = self._known(said.instrument)
@@ -200,6 +203,7 @@ class BridgeReader:
 
     def _on_instruments(self, said: messages.Instruments) -> list[Event]:
         listed = self._list.add(said)
+        self.announcements += listed is not None
         return [Ignored("instruments") if listed is None else ListReceived(tuple(listed))]
 
     def _on_ack(self, said: messages.Ack) -> list[Event]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
 from crypto_stream.errors import VenueError
+from crypto_stream.feed.bridge import messages
 from crypto_stream.feed.bridge.connection import BridgeConnection
+from crypto_stream.feed.bridge.lines import LineRate
 from crypto_stream.feed.bridge.place import Place
 from crypto_stream.feed.bridge.reader import MOST_UNREADABLE, BridgeReader
 from crypto_stream.feed.bridge.reception import Expected, Reception
@@ -71,16 +74,25 @@ class Bridge(Source, frozen=True, kw_only=True):
         session.begin(connection, reader)
         watching = tasks.create_task(connection.watch(session.dropped))
         try:
-            await connection.read(partial(_read, session, connection, reader))
+            rate = LineRate(messages.ANNOUNCEMENTS_PER_S)
+            await connection.read(partial(_read, session, connection, reader, rate))
         finally:
             watching.cancel()
 
 
 def _read(
-    session: Session, connection: BridgeConnection, reader: BridgeReader, lines: Sequence[bytes]
+    session: Session,
+    connection: BridgeConnection,
+    reader: BridgeReader,
+    rate: LineRate,
+    lines: Sequence[bytes],
 ) -> None:
+    before = reader.announcements
     session.read(reader, lines)
     for error in reader.take_errors():
         connection.error(error.code, error.reason)
     if reader.unreadable >= MOST_UNREADABLE:
         connection.end("unreadable", f"{MOST_UNREADABLE} lines in a row cannot be read")
+    if rate.exceeds(reader.announcements - before, time.monotonic()):
+        most = messages.ANNOUNCEMENTS_PER_S
+        connection.end("too_fast", f"more than {most:,} lists and statuses in a second")

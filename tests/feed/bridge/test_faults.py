@@ -45,6 +45,14 @@ def _flood(program: Program) -> None:
     program.say_bytes(b'{"type":"heartbeat"}\n' * (3 * messages.LINES_PER_S))
 
 
+def _flapping(program: Program) -> None:
+    program.say_bytes(b'{"type":"status","word":"halted"}\n{"type":"status","word":""}\n' * 1_000)
+
+
+def _lists(program: Program) -> None:
+    program.say_bytes(b'{"type":"instruments","instruments":[]}\n' * 1_000)
+
+
 def _half_a_line(program: Program) -> None:
     program.say_bytes(b'{"type":"quote","instrument":"BTC/USDT","bid":"1.0"')
     program.half_close()
@@ -56,6 +64,8 @@ def _half_a_line(program: Program) -> None:
         (_nonsense, "unreadable", "100 lines in a row cannot be read"),
         (_long_line, "line_too_long", "a line of more than 262,144 bytes"),
         (_flood, "too_fast", "more than 10,000 lines in a second"),
+        (_flapping, "too_fast", "more than 100 lists and statuses in a second"),
+        (_lists, "too_fast", "more than 100 lists and statuses in a second"),
         (_half_a_line, "closing", "the bridge closed the connection, 51 bytes into a line"),
     ],
 )

@@ -274,3 +274,18 @@ def test_a_quote_arrives_as_it_was_written(bid: Any, ask: Any, n: int | None, ti
     assert isinstance(event, Update)
     assert (event.bid, event.ask, event.time) == (bid, ask, time)
     assert event.key == (ARRIVAL if n is None else n)
+
+
+def test_what_concerns_many_instruments_is_counted(reader: BridgeReader) -> None:
+    """Complete lists and statuses, whether or not they say anything new; prices are not."""
+    for text in (
+        line("instruments", instruments=[entry("ETH/USDT", "ETH")]),
+        line("instruments", instruments=[entry("BTC/USDT", "BTC")], more=True),
+        line("status", word="halted"),
+        line("status", word="halted", instrument="nobody's"),
+        line("quote", instrument="BTC/USDT", bid="1"),
+        line("heartbeat"),
+    ):
+        reader.read(text)
+
+    assert reader.announcements == 3

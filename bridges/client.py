@@ -24,6 +24,8 @@ _HEARTBEAT_S = 5.0
 _LIST_EVERY_S = 300.0  # a halt is noticed within this time
 _LIST_PART = 500  # instruments in one line
 _MOST_TRADES = 10_000  # unsent; beyond that the oldest are dropped
+_AT_ONCE = 1_000  # messages, after which others have their turn
+_MESSAGES_PER_S = 8_000  # the server allows 10,000 lines in a second
 _LONGEST_LINE = 1024 * 1024
 _WATCHDOG_S = 60  # a program that is blocked for so long is killed by the kernel, and then restarted
 
@@ -75,13 +77,17 @@ class Outlet:
             self._newest[message["type"], message.get("instrument", "")] = message
         self._more.set()
 
-    async def take(self) -> list[Message]:
-        """Wait for messages, and return all of them."""
+    async def take(self, most: int) -> list[Message]:
+        """Wait for messages, and return at most so many of them, those first that have waited longest.
+
+        At most half of them are trades if there is something else.
+        """
         await self._more.wait()
-        self._more.clear()
-        messages = [*self._trades, *self._newest.values()]
-        self._trades.clear()
-        self._newest.clear()
+        others = min(len(self._newest), max(most // 2, most - len(self._trades)))
+        messages = [self._trades.popleft() for _ in range(min(len(self._trades), most - others))]
+        messages += [self._newest.pop(key) for key in list(self._newest)[:others]]
+        if not (self._trades or self._newest):
+            self._more.clear()
         return messages
 
     def clear(self) -> None:
@@ -185,9 +191,11 @@ async def _list(writer: asyncio.StreamWriter, feed: Feed) -> None:
 
 async def _send(writer: asyncio.StreamWriter, outlet: Outlet) -> None:
     while True:
-        for message in await outlet.take():
+        messages = await outlet.take(_AT_ONCE)
+        for message in messages:
             _write(writer, message)
         await writer.drain()  # meanwhile newer values replace those that wait
+        await asyncio.sleep(len(messages) / _MESSAGES_PER_S)
 
 
 async def _heartbeat(writer: asyncio.StreamWriter) -> None:

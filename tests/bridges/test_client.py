@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 
 from bridges.client import Message, Outlet, Target, serve
+from crypto_stream.feed.bridge.lines import LineRate
+from crypto_stream.feed.bridge.messages import LINES_PER_S
 from tests.feed.bridge.program import NAME, TOKEN, bridged
 from tests.feed.rig import Feed
 from tests.ports import free_port
@@ -29,7 +32,7 @@ async def test_of_quotes_the_newest_is_sent_of_trades_all() -> None:
         outlet.put(quote("BTC/USDT", str(number)))
         outlet.put(quote("ETH/USDT", str(number)))
         outlet.put(trade(str(number)))
-    taken = await outlet.take()
+    taken = await outlet.take(1_000)
 
     assert taken == [
         *(trade(str(number)) for number in range(3)),
@@ -43,10 +46,56 @@ async def test_unsent_trades_are_bounded() -> None:
     outlet = Outlet()
     for number in range(10_001):
         outlet.put(trade(str(number)))
-    taken = await outlet.take()
+    taken = await outlet.take(20_000)
 
     assert len(taken) == 10_000
     assert taken[0] == trade("1")
+
+
+async def test_many_messages_are_taken_in_portions() -> None:
+    """Neither trades nor quotes keep the others waiting; nothing is left out or sent twice."""
+    outlet = Outlet()
+    trades, quotes = [trade(str(number)) for number in range(9)], [quote(name, "1") for name in "abcde"]
+    for message in (*trades, *quotes):
+        outlet.put(message)
+    taken = [await outlet.take(4) for _ in range(4)]
+
+    assert taken == [
+        [*trades[:2], *quotes[:2]], [*trades[2:4], *quotes[2:4]], [*trades[4:7], quotes[4]], trades[7:],
+    ]  # fmt: skip
+    outlet.put(quotes[0])
+    assert await outlet.take(4) == [quotes[0]]
+
+
+async def test_a_burst_keeps_within_the_limit_of_the_server() -> None:
+    """The server ends a connection with more lines in a second."""
+    outlet, lines, loop = Outlet(), 0, asyncio.get_running_loop()
+    done, rate, too_fast = asyncio.Event(), LineRate(LINES_PER_S), False
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lines, too_fast
+        while line := await reader.readline():
+            lines += json.loads(line)["type"] == "trade"
+            too_fast = too_fast or rate.exceeds(1, loop.time())
+            if lines == 1:  # as many more as can wait
+                for number in range(9_999):
+                    outlet.put(trade(str(number)))
+            if lines == 15_000:
+                done.set()
+            elif lines == 8_000:
+                for number in range(7_000):
+                    outlet.put(trade(str(number)))
+        writer.close()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(serve(Target(f"127.0.0.1:{port}", "acme", "Acme"), Pairs(), outlet))
+        outlet.put(trade("0"))
+        await done.wait()
+        serving.cancel()
+
+    assert not too_fast
 
 
 class Pairs:

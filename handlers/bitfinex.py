@@ -298,7 +298,7 @@ class Reader:
         if message.code == _DUPLICATE and key:
             for channel in self._channels.values():
                 if channel.key == key:
-                    channel.levels.lose()  # not sent again by itself: a later frame requests it once more
+                    channel.levels.request_again()  # by a later frame: it is not sent by itself
             return Acked(key)
         return Refused(key, message.msg[:200] or "error", self._instruments.get(message.symbol))
 

@@ -16,7 +16,7 @@ class Levels:
     """The levels of one book.
 
     They are unknown at first, and again after a loss, until the venue sends the whole book, which must be
-    requested once after each loss.
+    requested once: further losses until it arrives need no further request.
     """
 
     def __init__(self) -> None:
@@ -27,10 +27,15 @@ class Levels:
 
     def lose(self) -> None:
         """Forget all levels, since a change was missed."""
+        self._is_requested &= not self.known
+        self.known = False
+
+    def request_again(self) -> None:
+        """Forget all levels, and that they were requested: the venue will not send them for that."""
         self.known = self._is_requested = False
 
     def must_be_requested(self) -> bool:
-        """Return whether the whole book must be requested; True only once after each loss."""
+        """Return whether the whole book must be requested; True only once until it arrives."""
         must, self._is_requested = not (self.known or self._is_requested), True
         return must
 
@@ -45,7 +50,7 @@ class Levels:
                 self._bids, self._asks = {}, {}
             yield
         except Exception:
-            self.lose()
+            self.request_again()
             raise
         self.known = True
 

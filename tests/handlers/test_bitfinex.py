@@ -156,6 +156,18 @@ def test_a_missing_frame_makes_books_unknown_until_they_are_sent_again() -> None
     assert top(made, WHOLE.replace("[1,", "[9,").replace("]]]", "]],15]"))[0] == "86704"
 
 
+def test_many_missing_frames_request_a_book_once() -> None:
+    """Until it is there: a venue that loses frames for long would get more requests than can be sent."""
+    made = connection()
+    read(WHOLE.replace("]]]", "]],1]"), made)
+    events = [read(f"[1,[86705,1,1],{2 * number}]", made)[0] for number in range(2, 30)]
+    read(subscribed("book", 9), made)
+    lost = read("[9,[86705,1,1],90]", made)  # so is the whole book
+
+    assert [event for event in events if event != Ignored("book_unknown")] == [LOST]
+    assert lost == [LOST]
+
+
 def test_a_change_that_cannot_be_read_is_a_loss_too() -> None:
     """Only that book is unknown; the frame counts, so the others go on."""
     made = connection()

@@ -19,6 +19,9 @@ from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
 from crypto_stream.feed.opening import open_socket
 from crypto_stream.feed.venue_socket import MessageHandler, VenueSocket
 
+# Of the venue's own pings, only the newest need an answer: it may send them faster than we may send.
+_MOST_REPLIES = 8
+
 
 class Recorder(Protocol):
     """Records raw frames in both directions."""
@@ -66,6 +69,7 @@ class Connection:
         self._recorder = recorder
         # Bounded by the callers: each subscribes once, and resubscribes only after a pause.
         self._requests: deque[Request] = deque()
+        self._replies: deque[Request] = deque(maxlen=_MOST_REPLIES)
         self._more = asyncio.Event()
         self._frame_s = time.monotonic()
         self._fault: str | None = None
@@ -76,8 +80,8 @@ class Connection:
         self._more.set()
 
     def reply(self, text: str) -> None:
-        """Answer a request of the venue, ahead of the queue."""
-        self._requests.appendleft(Request(text))
+        """Answer a request of the venue, ahead of the queue; of too many answers the oldest are left out."""
+        self._replies.append(Request(text))
         self._more.set()
 
     @property
@@ -115,8 +119,8 @@ class Connection:
     async def _send_paced(self) -> None:
         while True:
             await self._more.wait()
-            while self._requests:
-                request = self._requests.popleft()
+            while queue := self._replies or self._requests:
+                request = queue.popleft()
                 if not await self._send(request.text):
                     return
                 self._sent(request)

@@ -20,7 +20,7 @@ import { reloadIfOthers } from './reload.js';
 
 /** The order of the premiums changes no more often than this, so that they can be read. */
 const SORT_MS = 1_000;
-/** Nor does it while the pointer moves over them, or for this long after. */
+/** Nor does it while the pointer moves over them or the page scrolls, or for this long after. */
 const POINTING_MS = 1_500;
 
 /** @param {string | null} part @param {string | null} whole @returns {string | null} hundredths of a percent, two decimals */
@@ -122,7 +122,9 @@ class PremiumTable {
   #pointed = -Infinity;
 
   constructor() {
-    this.#body.addEventListener('pointermove', () => (this.#pointed = performance.now()), { passive: true });
+    const rest = () => (this.#pointed = performance.now());
+    this.#body.addEventListener('pointermove', rest, { passive: true });
+    addEventListener('scroll', rest, { passive: true }); // a finger that scrolls does not point
   }
 
   /** @param {Premium[]} premiums */

@@ -131,6 +131,27 @@ def test_the_order_rests_under_the_pointer(indexed: Page) -> None:
     assert all(seen)
 
 
+def test_the_order_rests_while_a_phone_scrolls(indexed: Page) -> None:
+    """A finger is no pointer that moves over the rows; whoever reads on must find them where they were."""
+    page = indexed
+    page.set_viewport_size({"width": 360, "height": 500})
+    expect(page.locator("#premiums .premium")).to_have_text([PREMIUM] * 6)
+    page.evaluate("scrollTo(0, 200)")
+    first = page.locator("#premiums tr").first
+    handle = first.element_handle()
+    price = first.locator(".middle")
+    before = price.inner_text()
+
+    def moved() -> bool:
+        page.evaluate(f"scrollTo(0, {200 + len(seen) % 9})")
+        seen.append(handle.evaluate("(row) => row === document.querySelector('#premiums tr')"))
+        return len(seen) > 30 and price.inner_text() != before
+
+    seen: list[bool] = []
+    until(moved, "another price")
+    assert all(seen)
+
+
 def test_the_index_goes_stale_with_its_reason(indexed: Page, of_two: System) -> None:
     """Its last value remains, marked; whoever is left has no premium."""
     page = indexed

@@ -20,6 +20,10 @@ pytestmark = pytest.mark.browser
 Visit = Callable[..., Visitor]
 PHONES = [{"width": 360, "height": 700}, {"width": 390, "height": 844}]
 PREMIUM = re.compile(r"^[+-]?\d+\.\d\d$")
+_SCROLLED = """() => new Promise((done) => {
+    addEventListener('scroll', () => setTimeout(done), { once: true });
+    scrollTo(0, 200);
+})"""
 
 
 def filled(page: Page) -> Page:
@@ -136,7 +140,7 @@ def test_the_order_rests_while_a_phone_scrolls(indexed: Page) -> None:
     page = indexed
     page.set_viewport_size({"width": 360, "height": 500})
     expect(page.locator("#premiums .premium")).to_have_text([PREMIUM] * 6)
-    page.evaluate("scrollTo(0, 200)")
+    page.evaluate(_SCROLLED)
     first = page.locator("#premiums tr").first
     handle = first.element_handle()
     price = first.locator(".middle")

@@ -62,6 +62,7 @@ ATTACKS = {
     "crossed by itself": one("crossed", _INVERTED),
     "sides swapped": one("swapped", _INVERTED),
     "zero": one("zero", "in the index with its last trade|not in the index: neither"),
+    "no bid, a tenth of the ask": one("one-sided", _WRONG),
     "another symbol's prices": one("another", _WRONG),
     "its prices under another symbol": one("misnamed", _SILENT),
     "its clock an hour behind": one("clock:-3600", _IN, best=True),

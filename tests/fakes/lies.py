@@ -69,6 +69,13 @@ class Zero(Lie):
         walk.bid = walk.ask = walk.price = Decimal(0)
 
 
+class OneSided(Lie):
+    """No bid, and a tenth of the ask; trades are right."""
+
+    def lie(self, walk: Walk) -> None:
+        walk.bid, walk.ask = Decimal(0), (walk.ask / 10).quantize(walk.tick)
+
+
 class Another(Lie):
     """Another market's prices under this one's name."""
 

@@ -60,7 +60,7 @@ _CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "mark
 _PER_REQUEST = 100  # products
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
 # A connection that loses frames is replaced, since quiet instruments would remain wrong for long, but not
-# within its first minute: the next one would then lose frames, too.
+# before its first minute is over: the next one would then lose frames, too.
 _SETTLED_NS = 60_000_000_000
 _ONLINE = "online"
 _SPOT = "SPOT"
@@ -190,6 +190,7 @@ class Reader:
         self._instruments = instruments
         self._next_number: int | None = None
         self._begun_ns: int | None = None
+        self._lost = ""
         self._readers: dict[str, Callable[[_Push], list[Event]]] = {
             "ticker": self._read_tickers,
             "market_trades": self._read_trades,
@@ -229,9 +230,12 @@ class Reader:
         expected, self._next_number = self._next_number, push.sequence_num + 1
         at_ns = nanoseconds(push.timestamp)
         self._begun_ns = self._begun_ns or at_ns
-        if expected is None or expected == push.sequence_num or at_ns - self._begun_ns < _SETTLED_NS:
+        if expected is not None and expected != push.sequence_num:
+            self._lost = f"frames were lost: number {push.sequence_num} followed {expected - 1}"
+        if not self._lost or at_ns - self._begun_ns < _SETTLED_NS:
             return None
-        return Moving(f"frames were lost: number {push.sequence_num} followed {expected - 1}")
+        lost, self._lost = self._lost, ""
+        return Moving(lost)
 
     def _read_tickers(self, push: _Push) -> list[Event]:
         key = nanoseconds(push.timestamp)

@@ -219,7 +219,7 @@ def test_two_topics_are_one_subscription() -> None:
 
 
 def test_a_connection_that_loses_frames_is_replaced() -> None:
-    """Not one that is younger than a minute: numbers may also begin anywhere."""
+    """One that is younger than a minute is replaced after that; numbers may also begin anywhere."""
     reader = reading.reader(coinbase)
 
     def numbered(number: int, time: str) -> Event:
@@ -229,9 +229,10 @@ def test_a_connection_that_loses_frames_is_replaced() -> None:
 
     assert isinstance(numbered(7, "21:05:48"), Update)
     assert isinstance(numbered(9, "21:06:47"), Update)
-    assert isinstance(numbered(10, "21:06:49"), Update)
-    assert numbered(12, "21:06:50") == Moving("frames were lost: number 12 followed 10")
-    assert isinstance(numbered(13, "21:06:51"), Update)
+    assert numbered(10, "21:06:49") == Moving("frames were lost: number 9 followed 7")
+    assert isinstance(numbered(11, "21:06:49"), Update)
+    assert numbered(13, "21:06:50") == Moving("frames were lost: number 13 followed 11")
+    assert isinstance(numbered(14, "21:06:51"), Update)
 
 
 async def test_heartbeats_keep_idle_channels_open() -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _EVERY_S = 300.0  # a halt is noticed within this time
 _RETRY_S = 300.0
 _UNNAMED_RETRY_S = 10.0
+_NOT_LISTED = "not listed"
 _MOST_LINES = 20  # per second, of changes that frames tell: a venue may send them without end
 
 
@@ -127,8 +128,11 @@ class Listing:
     def set_status(self, symbols: Sequence[str], word: str) -> bool:
         """Apply the status of instruments from a frame: the venue's word, or "" if they trade again.
 
-        Returns whether it is new for any of them.
+        Returns whether it is new for any of them. What the venue does not list is not listed by saying that
+        it trades: that may be said of the whole venue.
         """
+        if not word:
+            symbols = [symbol for symbol in symbols if self.unlisted.get(symbol) != _NOT_LISTED]
         held = [(symbol, self.unlisted.get(symbol, ""), self.halted.get(symbol, "")) for symbol in symbols]
         changed = [each[0] for each in held if each[0] in self._carried and each[1:] != (word, word)]
         if not changed:
@@ -181,7 +185,7 @@ class Listing:
 def _why(listed: Mapping[str, Listed], symbol: str, halted: str) -> str:
     """Return why a symbol has no market; "" if it has one. `halted` remains where the list has no states."""
     if symbol not in listed:
-        return "not listed"
+        return _NOT_LISTED
     state = listed[symbol].state
     if state is None:
         return halted

@@ -174,6 +174,22 @@ def test_statuses_of_many_are_one_change(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["listing changed"] * 3
 
 
+def test_a_venue_that_trades_need_not_list_a_pair() -> None:
+    """It may say that everything trades at the beginning of each connection."""
+    listed = listing()
+    reported: list[list[str]] = []
+    listed.relisted.append(reported.append)
+    listed.update({})
+    changed = listed.set_status(["btcusdt"], "")
+
+    assert not changed
+    assert listed.unlisted == {"btcusdt": "not listed"}
+    assert listed.set_status(["btcusdt"], "maintenance")
+    assert listed.halted == {"btcusdt": "maintenance"}
+    assert listed.set_status(["btcusdt"], "")
+    assert (listed.unlisted, reported) == ({}, [["btcusdt"]])
+
+
 def test_a_status_that_never_stops_changing_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """A few lines a second say it; the newest status counts all the same."""
     listed = listing()

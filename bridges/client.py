@@ -20,6 +20,7 @@ PROTOCOL = 1
 Message = Mapping[str, Any]
 
 _RETRY_S = 1.0
+_LONGEST_RETRY_S = 60.0  # while the venue has no list for us: it may be busy, or ban who asks too often
 _HEARTBEAT_S = 5.0
 _LIST_EVERY_S = 300.0  # a halt is noticed within this time
 _LIST_PART = 500  # instruments in one line
@@ -28,6 +29,10 @@ _AT_ONCE = 1_000  # messages, after which others have their turn
 _MESSAGES_PER_S = 8_000  # the server allows 10,000 lines in a second
 _LONGEST_LINE = 1024 * 1024
 _WATCHDOG_S = 60  # a program that is blocked for so long is killed by the kernel, and then restarted
+
+
+class NoListError(OSError):
+    """The venue's list could not be had."""
 
 
 class Target(NamedTuple):
@@ -130,19 +135,20 @@ async def serve(target: Target, feed: Feed, outlet: Outlet, *, supervised: bool 
 
 
 async def _keep_connected(target: Target, feed: Feed, outlet: Outlet) -> None:
-    last = ""
+    last, delay_s = "", _RETRY_S
     while True:
         try:
             await _converse(target, feed, outlet)
         except* (OSError, EOFError, ValueError) as group:
-            reason = str(_first(group))
-            if reason != last:  # while nobody listens, once is enough
-                say(f"{target.address}: {reason}; trying again")
-            last = reason
+            error = _first(group)
+            if str(error) != last:  # while nobody listens, once is enough
+                say(f"{target.address}: {error}; trying again")
+            last = str(error)
+            delay_s = min(2 * delay_s, _LONGEST_RETRY_S) if isinstance(error, NoListError) else _RETRY_S
         finally:
             await feed.reset()
             outlet.clear()
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(delay_s)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -179,7 +185,10 @@ async def _list(writer: asyncio.StreamWriter, feed: Feed) -> None:
     """Send the venue's list, and again whenever it has changed."""
     sent: list[Message] | None = None
     while True:
-        listed = await feed.instruments()
+        try:
+            listed = await feed.instruments()
+        except OSError as error:
+            raise NoListError(str(error)) from None
         if listed != sent:
             for start in range(0, max(1, len(listed)), _LIST_PART):
                 more = start + _LIST_PART < len(listed)

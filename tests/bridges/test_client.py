@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
+import pytest
+
+from bridges import client
 from bridges.client import Message, Outlet, Target, serve
 from crypto_stream.feed.bridge.lines import LineRate
 from crypto_stream.feed.bridge.messages import LINES_PER_S
@@ -153,3 +158,28 @@ async def test_the_client_connects_and_again_after_the_end() -> None:
         serving.cancel()
 
     assert feed_of_bridge.resets >= 2
+
+
+async def test_a_venue_without_a_list_is_asked_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be overloaded, or ban who asks too often; a server that does not listen is tried as before."""
+    monkeypatch.setattr(client, "_RETRY_S", 0.01)
+    asked_s: list[float] = []
+
+    class Listless(Pairs):
+        async def instruments(self) -> list[Message]:
+            asked_s.append(time.monotonic())
+            raise OSError("no markets: 429 Too Many Requests")
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(serve(Target(f"127.0.0.1:{port}", "acme", "Acme"), Listless(), Outlet()))
+        await until(lambda: len(asked_s) == 6)
+        serving.cancel()
+
+    pauses = [later - before for before, later in pairwise(asked_s)]
+    assert all(pause >= 0.01 * 2 ** (at + 1) for at, pause in enumerate(pauses))

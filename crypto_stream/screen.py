@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from crypto_stream.market.best import Best, BestSide
@@ -58,9 +59,9 @@ def cells(quote: Quote, now_ms: int) -> tuple[str, ...]:
     age = None if quote.received is None else now_ms - quote.received
     return (
         quote.symbol,
-        quote.price or _NOTHING,
-        quote.bid or _NOTHING,
-        quote.ask or _NOTHING,
+        _number(quote.price),
+        _number(quote.bid),
+        _number(quote.ask),
         quote.source or _NOTHING,
         age_text(age),
         "stale" if quote.stale else "",
@@ -103,7 +104,14 @@ def screenful(columns: Columns, rows: Iterable[Sequence[str]], status: str, heig
 def _side_cells(side: BestSide | None) -> tuple[str, str, str]:
     if side is None:
         return _NOTHING, _NOTHING, _NOTHING
-    return side.price, side.size or _NOTHING, "+".join(share.source for share in side.sources)
+    return _number(side.price), _number(side.size), "+".join(share.source for share in side.sources)
+
+
+def _number(text: str | None) -> str:
+    """Return a venue's number as people read it: without an exponent, and a dash for none."""
+    if not text:
+        return _NOTHING
+    return f"{Decimal(text):f}" if "e" in text.lower() else text
 
 
 def _line(headings: Sequence[str], words: Sequence[str], widths: Sequence[int]) -> str:

@@ -49,6 +49,17 @@ def test_a_screenful_has_columns_and_marks_what_is_stale() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("price", "shown"), [("9.121E-7", "0.0000009121"), ("1.16538e8", "116538000"), ("1.50", "1.50")]
+)
+def test_numbers_have_no_exponent(price: str, shown: str) -> None:
+    """Some venues write small and large ones with one; otherwise they stay as sent."""
+    best = Best("x", False, None, BestSide(price, price, []), None, None, False, [], [])
+
+    assert screen.cells(_quote("x", price), 1_500)[1] == shown
+    assert screen.best_cells(best)[1:3] == (shown, shown)
+
+
 def test_lines_name_the_zone_of_their_times() -> None:
     """Times are UTC wherever it runs, and the heading says so over them."""
     row = screen.cells(_quote("btcusdt"), 3_600_000)

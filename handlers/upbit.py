@@ -7,7 +7,7 @@ is of 24 h, so there are no other 24 h figures. The venue's ids name the quote c
 
 A connection has one subscription, which each further request replaces, and nothing is acknowledged: every
 request lists everything, and data counts as the acknowledgement. For an unknown id the venue sends nothing.
-A halt is known from the ticker. Numbers are JSON numbers, often with an exponent (`1.16539E8`), which remains.
+A halt is known from the ticker. Numbers are JSON numbers, often with an exponent, which stays (`1.16539E8`).
 
 Evidence: half a minute of trades and books recorded 2021-04-17 in the venue's short format, single frames of
 2026-09-23; tickers, ticks and candles from the documents alone.

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _EVERY_S = 300.0  # a halt is noticed within this time
 _RETRY_S = 300.0
 _UNNAMED_RETRY_S = 10.0
-_NOT_LISTED = "not listed"
+_NOT_LISTED, _LISTED_BUT = "not listed", "listed, but "
 _MOST_LINES = 20  # per second, of changes that frames tell: a venue may send them without end
 
 
@@ -125,14 +125,15 @@ class Listing:
         symbols = (self.unlisted.keys() & carried) - (delivered - self.halted.keys())
         return {symbol: self.unlisted[symbol] for symbol in symbols}
 
-    def set_status(self, symbols: Sequence[str], word: str) -> bool:
+    def set_status(self, symbols: Sequence[str], word: str, *, whole: bool = False) -> bool:
         """Apply the status of instruments from a frame: the venue's word, or "" if they trade again.
 
-        Returns whether it is new for any of them. What the venue does not list is not listed by saying that
-        it trades: that may be said of the whole venue.
+        Returns whether it is new for any of them. `whole`: it is that of the whole venue, which does not
+        change what its list says of single ones. Some venues send it at the beginning of each connection.
         """
-        if not word:
-            symbols = [symbol for symbol in symbols if self.unlisted.get(symbol) != _NOT_LISTED]
+        if whole:
+            by_list = (_NOT_LISTED, _LISTED_BUT)
+            symbols = [each for each in symbols if not self.unlisted.get(each, "").startswith(by_list)]
         held = [(symbol, self.unlisted.get(symbol, ""), self.halted.get(symbol, "")) for symbol in symbols]
         changed = [each[0] for each in held if each[0] in self._carried and each[1:] != (word, word)]
         if not changed:
@@ -189,7 +190,7 @@ def _why(listed: Mapping[str, Listed], symbol: str, halted: str) -> str:
     state = listed[symbol].state
     if state is None:
         return halted
-    return f"listed, but {state}" if state else ""
+    return f"{_LISTED_BUT}{state}" if state else ""
 
 
 def _canonical(text: str | None) -> str | None:

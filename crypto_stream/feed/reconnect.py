@@ -274,8 +274,8 @@ class ReconnectingSource:
         self._wake.set()
         self._update_state()
 
-    def _on_status(self, symbols: Sequence[str], word: str) -> None:
-        if self.listing.set_status(symbols, word):
+    def _on_status(self, symbols: Sequence[str], word: str, whole: bool) -> None:
+        if self.listing.set_status(symbols, word, whole=whole):
             self._changed()
 
     def _on_list(self, listed: Sequence[Listed]) -> None:

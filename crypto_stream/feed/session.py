@@ -278,18 +278,18 @@ class FeedSession:
         self.move(event.reason)
 
     def _on_status(self, event: InstrumentStatus, received_ns: int) -> None:
-        self._report_status([event.instrument.symbol], event.word)
+        self._report_status([event.instrument.symbol], event.word, whole=False)
 
     def _on_list(self, event: ListReceived, received_ns: int) -> None:
         if self.config.on_list:
             self.config.on_list(event.listed)
 
     def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
-        self._report_status([each.symbol for each in self.config.carried], event.word)
+        self._report_status([each.symbol for each in self.config.carried], event.word, whole=True)
 
-    def _report_status(self, symbols: Sequence[str], word: str) -> None:
+    def _report_status(self, symbols: Sequence[str], word: str, *, whole: bool) -> None:
         if self.config.on_status:
-            self.config.on_status(symbols, word[:_LONGEST_WORD])
+            self.config.on_status(symbols, word[:_LONGEST_WORD], whole)
 
     _HANDLERS: Mapping[type, Callable[..., None]] = {
         Acked: _on_acked,

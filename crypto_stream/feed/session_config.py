@@ -22,7 +22,8 @@ class SessionConfig(NamedTuple):
       pairs from a silent venue
     - `first_host_retry_ns` is how long another host may be incomplete before the first one is tried again
     - `on_list` is called with the venue's complete list if it arrives over a connection
-    - `on_status` is called with symbols and the venue's word for their trading status
+    - `on_status` is called with symbols, the venue's word for their trading status, and whether that is the
+      status of the whole venue
     - `now_ms` is the engine's clock
     - `last_price` returns the source's last price of a symbol, from before a restart too
     - `left_out` are the symbols beyond the source's capacity
@@ -46,7 +47,7 @@ class SessionConfig(NamedTuple):
     connect_s: float
     recorder: Recorder | None
     left_out: Sequence[str] = ()
-    on_status: Callable[[Sequence[str], str], None] | None = None
+    on_status: Callable[[Sequence[str], str, bool], None] | None = None
     on_list: Callable[[Sequence[Listed]], None] | None = None
 
     @property

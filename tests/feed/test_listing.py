@@ -174,19 +174,20 @@ def test_statuses_of_many_are_one_change(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["listing changed"] * 3
 
 
-def test_a_venue_that_trades_need_not_list_a_pair() -> None:
-    """It may say that everything trades at the beginning of each connection."""
+@pytest.mark.parametrize(
+    ("state", "why"), [("cancel_only", "listed, but cancel_only"), (None, "not listed")]
+)
+def test_the_status_of_the_venue_does_not_change_what_its_list_says(state: str | None, why: str) -> None:
+    """Some say that they are online at the beginning of each connection; a pair may be halted all the same."""
     listed = listing()
     reported: list[list[str]] = []
     listed.relisted.append(reported.append)
-    listed.update({})
-    changed = listed.set_status(["btcusdt"], "")
+    listed.update({} if state is None else {"btcusdt": listed_as("btcusdt", state)})
+    changed = [listed.set_status(["btcusdt"], word, whole=True) for word in ("", "maintenance", "")]
 
-    assert not changed
-    assert listed.unlisted == {"btcusdt": "not listed"}
-    assert listed.set_status(["btcusdt"], "maintenance")
-    assert listed.halted == {"btcusdt": "maintenance"}
-    assert listed.set_status(["btcusdt"], "")
+    assert changed == [False] * 3
+    assert (listed.unlisted, reported) == ({"btcusdt": why}, [])
+    assert listed.set_status(["btcusdt"], "")  # of this one alone
     assert (listed.unlisted, reported) == ({}, [["btcusdt"]])
 
 

@@ -178,7 +178,7 @@ def test_statuses_of_many_are_one_change(caplog: pytest.LogCaptureFixture) -> No
     ("state", "why"), [("cancel_only", "listed, but cancel_only"), (None, "not listed")]
 )
 def test_the_status_of_the_venue_does_not_change_what_its_list_says(state: str | None, why: str) -> None:
-    """Some say that they are online at the beginning of each connection; a pair may be halted all the same."""
+    """Some say at the beginning of each connection that they are online; a pair may be halted even so."""
     listed = listing()
     reported: list[list[str]] = []
     listed.relisted.append(reported.append)

@@ -46,8 +46,8 @@ class Settings(BaseModel):
         ),
     )
     pairs: Words = Field(
-        ("btcusdt", "ethusdt", "xrpusdt"),
-        description="Real pairs, comma-separated; write BTC-USDT to show where the base ends.",
+        ("top:20",),
+        description="Real pairs, comma-separated: BTC-USDT, *-usdt, top:20; see below.",
     )
     server: Literal["eventlet", "gevent"] = Field(
         "eventlet", description="Green-thread server of the gateway."

@@ -153,6 +153,11 @@ class _ExchangeInfo(Struct):
     symbols: Annotated[list[Raw], VenueList]
 
 
+class _Day(Struct, gc=False):
+    symbol: str
+    quoteVolume: str  # noqa: N815
+
+
 # open time, open, high, low, close, volume, close time, quote volume, number of trades, unused
 _Kline = tuple[BarTime, str, str, str, str, str, BarTime, str, int, str, str, str]
 
@@ -167,6 +172,8 @@ _ticker = msgspec.json.Decoder(_Ticker).decode
 _any = msgspec.json.Decoder().decode
 _symbol = msgspec.json.Decoder(_Symbol).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
+_rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
+_day = msgspec.json.Decoder(_Day).decode
 
 
 def venue_id(pair: Instrument) -> str | None:
@@ -262,6 +269,18 @@ async def instruments(http: httpx.AsyncClient) -> list[Listed]:
         for item in entries
         if (pair := (item.baseAsset, item.quoteAsset) if item.baseAsset else pair_of(item.symbol))
     ]
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each symbol in its quote currency.
+
+    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (ticker/24hr)
+    [{"symbol":"BTCUSDT","volume":"8913.30000000","quoteVolume":"534798000.00000000","count":76,...}]
+    """
+    answer = await http.get("/api/v3/ticker/24hr")
+    answer.raise_for_status()
+    with reading("binance ticker/24hr"):
+        return {day.symbol: day.quoteVolume for day in read_each(_rows(answer.content), _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -128,6 +128,11 @@ class _WithoutRules(Struct, gc=False):
     state: str
 
 
+class _Day(Struct, gc=False):
+    instId: str  # noqa: N815
+    volCcy24h: str  # noqa: N815
+
+
 class _Item(_WithoutRules, gc=False):
     tickSz: str = ""  # noqa: N815
     lotSz: str = ""  # noqa: N815
@@ -152,6 +157,7 @@ _Candle = tuple[str, str, str, str, str, str, str, str, str]
 _push = msgspec.json.Decoder(_Push).decode
 _response = msgspec.json.Decoder(_Response).decode
 _item = msgspec.json.Decoder(_Item).decode
+_day = msgspec.json.Decoder(_Day).decode
 _candle = msgspec.json.Decoder(_Candle).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _tickers = msgspec.json.Decoder(list[_TickerItem], strict=False).decode
@@ -277,6 +283,16 @@ def _rules(item: _Item) -> Rules:
         max_notional=item.maxLmtAmt if in_usd else "",
         market_max_notional=(item.maxMktAmt or item.maxMktSz) if in_usd else "",
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency: on spot that is `volCcy24h`.
+
+    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-tickers
+    """
+    rows = await _fetch(http, "market/tickers", {"instType": "SPOT"})
+    with reading("okx tickers"):
+        return {day.instId: day.volCcy24h for day in read_each(rows, _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

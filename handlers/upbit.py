@@ -195,6 +195,12 @@ class Reader:
         text = msgspec.json.encode([{"ticket": number}, *types, {"format": "DEFAULT"}]).decode()
         return [Request(text, (number,), tuple(wanted))]
 
+    def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """Leave out of the next request what is wanted no longer; until then the venue goes on sending it."""
+        for each in wanted:
+            self._ids[each.topic].pop(each.id, None)
+        return []
+
     def read(self, frame: bytes) -> list[Event]:
         """Parse a frame: data, the status of the venue, or an error, which ends the connection.
 

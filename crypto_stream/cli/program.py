@@ -15,10 +15,20 @@ import click
 from pydantic import SecretStr
 
 from crypto_stream import __version__
+from crypto_stream.cli.instruments import instruments
 from crypto_stream.cli.orders import order
 from crypto_stream.cli.stores import backup, move, owner, restore
-from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option, with_options
-from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
+from crypto_stream.cli.target import (
+    PROGRAM,
+    address,
+    admin_token,
+    data_dir_option,
+    token_option,
+    url_option,
+    with_options,
+    with_token,
+)
+from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
 
 if TYPE_CHECKING:
@@ -55,7 +65,7 @@ def cli() -> None:
     """Crypto Stream: one dependable live price feed out of several exchanges."""
 
 
-for _command in (order, backup, restore, move, owner):
+for _command in (order, instruments, backup, restore, move, owner):
     cli.add_command(_command)
 
 
@@ -202,22 +212,14 @@ def _client(url: str | None, token: str | None = None, data_dir: Path | None = N
 @click.argument("source")
 @url_option
 @data_dir_option
-@click.option("--token", help="Admin token. [the setting admin_token, else the one in the data directory]")
+@token_option
 def switch(source: str, url: str | None, data_dir: Path | None, token: str | None) -> None:
     """Pin SOURCE on a running gateway, so that only it serves; "auto" undoes it."""
     from crypto_stream import screen
 
-    missing: UsageError | None = None
-    if not token:
-        try:
-            token = admin_token(data_dir, url)
-        except UsageError as error:  # reported only if the server requires a token
-            missing = error
-    client = _client(url, token, data_dir)
-    try:
+    with with_token(token, data_dir, url) as known:
+        client = _client(url, known, data_dir)
         client.switch(source)
-    except RefusedError as refused:
-        raise (missing if missing and refused.code == "unauthorized" else refused) from None
     if source == "auto":
         click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
     else:

@@ -7,7 +7,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ import click
 
 from crypto_stream import layout
 from crypto_stream.admin_token import read_token
-from crypto_stream.errors import UsageError
+from crypto_stream.errors import RefusedError, UsageError
 from crypto_stream.orphans import running_address
 from crypto_stream.settings import load
 
@@ -44,6 +45,26 @@ data_dir_option = click.option(
     type=click.Path(path_type=Path),
     help="Data directory of the server, with its admin token. [data_dir of the settings]",
 )
+
+
+token_option = click.option(
+    "--token", help="Admin token. [the setting admin_token, else the one in the data directory]"
+)
+
+
+@contextmanager
+def with_token(token: str | None, data_dir: Path | None, url: str | None) -> Iterator[str | None]:
+    """Yield `token`, else the one of this machine; that there is none is reported only if one is required."""
+    missing: UsageError | None = None
+    if not token:
+        try:
+            token = admin_token(data_dir, url)
+        except UsageError as error:
+            missing = error
+    try:
+        yield token
+    except RefusedError as refused:
+        raise (missing if missing and refused.code == "unauthorized" else refused) from None
 
 
 def address(url: str | None, data_dir: Path | None = None) -> str:

@@ -19,12 +19,14 @@ from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.best import Best
 from crypto_stream.market.index import Index
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from crypto_stream.proxies import proxy_for
 
 # socketio is imported only by `watch`: it takes longer to import than everything else.
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
+_CHANGE_S = 65.0  # a venue may have to be asked for its volumes
 _Answer = TypeVar("_Answer")
 
 
@@ -45,6 +47,18 @@ class Sources(msgspec.Struct, frozen=True):
 
     pinned: str | None
     sources: list[SourceState]
+
+
+class ChangedInstruments(msgspec.Struct, frozen=True):
+    """The symbols that were added and removed, and those that no venue has room for."""
+
+    added: list[str]
+    removed: list[str]
+    left_out: list[str] = []
+
+
+class _Instruments(msgspec.Struct, frozen=True):
+    instruments: list[Instrument]
 
 
 class View(NamedTuple):
@@ -106,6 +120,15 @@ class Client:
         """Pin `source` (`auto` unpins); raise RefusedError if it is unknown or the token is wrong."""
         self._request("POST", "/sources/active", Any, body={"source": source})
 
+    def instruments(self) -> list[Instrument]:
+        """Return all instruments, in their order."""
+        return self._request("GET", "/instruments", _Instruments).instruments
+
+    def change_instruments(self, add: Sequence[str] = (), remove: Sequence[str] = ()) -> ChangedInstruments:
+        """Add pairs by name, pattern or `top:N`, and remove some; RefusedError if a part is impossible."""
+        body = {"add": list(add), "remove": list(remove)}
+        return self._request("POST", "/instruments", ChangedInstruments, body=body, timeout_s=_CHANGE_S)
+
     def watch(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[View]:
         """Yield changes at least once a second, for ever, reconnecting whenever the connection ends.
 
@@ -143,11 +166,19 @@ class Client:
             time.sleep(_RETRY_S)
 
     def _request(
-        self, method: str, path: str, kind: type[_Answer], *, body: Any = None, accepted: int = 200
+        self,
+        method: str,
+        path: str,
+        kind: type[_Answer],
+        *,
+        body: Any = None,
+        accepted: int = 200,
+        timeout_s: float = 0.0,
     ) -> _Answer:
+        timeout_s = max(timeout_s, self._timeout_s)
         try:
             transport = httpx.HTTPTransport(proxy=proxy_for(self.url))
-            with httpx.Client(transport=transport, headers=self._headers, timeout=self._timeout_s) as http:
+            with httpx.Client(transport=transport, headers=self._headers, timeout=timeout_s) as http:
                 answer = http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(f"no answer from {self.url}: {error}; is it running?") from None

@@ -48,6 +48,10 @@ class Activity:
         """Note that the book accepted an event."""
         self._note(event.instrument.symbol)
 
+    def forget(self, symbol: str) -> None:
+        """Forget an instrument that was removed; its number goes on, since topics may have seen it."""
+        self._deadlines.discard(symbol)
+
     def reconsidered(self, symbols: Iterable[str]) -> None:
         """Note that failover reconsidered instruments."""
         for symbol in symbols:

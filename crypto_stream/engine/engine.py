@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from crypto_stream.bus.interface import EnginePort
 from crypto_stream.bus.messages import (
     Beat,
+    ChangedInstruments,
+    ChangeInstruments,
     GetHistory,
     GetOwners,
     GetSparks,
@@ -41,6 +43,7 @@ from crypto_stream.engine.index import Indexes
 from crypto_stream.engine.index_bars import IndexBars
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.publisher import Publisher
+from crypto_stream.engine.roster import Parts, Roster
 from crypto_stream.engine.served_topics import served_topics
 from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.topics import Topics
@@ -75,7 +78,7 @@ class Engine:
     def __init__(
         self, feed: Composition, state: PersistedState, history: History, make_orders: MakeOrders
     ) -> None:
-        """Connect the parts; `port` must be set before anything runs.
+        """Connect the parts; `port` and `change_instruments` must be set before anything runs.
 
         `make_orders` takes the quotes, the rules by source and symbol, and what sends order messages.
         """
@@ -86,6 +89,7 @@ class Engine:
             name: source.listing.rules for name, source in feed.loop.sources.items()
         }
         self.port: EnginePort | None = None
+        self.change_instruments: Callable[[ChangeInstruments], Awaitable[ChangedInstruments]]
         self.run = uuid.uuid4().hex[:16]
         self.publisher = Publisher(
             feed.instruments,
@@ -115,6 +119,8 @@ class Engine:
         self.orders = self.trading.commands
         self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
+        parts = Parts(history, self.publisher, activity, indexes, self.index_bars, self.topics, self.trading)
+        self.roster = Roster(feed, parts, self._publish)
 
     def snapshot(self) -> Snapshot:
         """Return the complete current state."""
@@ -123,7 +129,7 @@ class Engine:
             epoch=publisher.epoch,
             run=self.run,
             seq=publisher.seq,
-            instruments=list(publisher.instruments.values()),
+            instruments=sorted(publisher.instruments.values(), key=lambda one: one.synthetic),
             quotes=list(publisher.quotes.values()),
             sources=self._statuses(),
             pin=self._feed.loop.pin,
@@ -282,6 +288,9 @@ class Engine:
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
 
+    def _on_instruments(self, gateway: str, request: ChangeInstruments) -> Awaitable[ChangedInstruments]:
+        return self.change_instruments(request)
+
     def _on_owners(self, gateway: str, request: GetOwners) -> Awaitable[object]:
         return answers.from_callbacks(self.trading.owners)
 
@@ -294,6 +303,7 @@ class Engine:
         GetHistory: _on_history,
         GetSparks: _on_sparks,
         Pin: _on_pin,
+        ChangeInstruments: _on_instruments,
         GetOwners: _on_owners,
         RemoveOwner: _on_remove_owner,
     }

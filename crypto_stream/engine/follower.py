@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from crypto_stream.engine.composition import Composition
@@ -18,6 +18,7 @@ from crypto_stream.engine.timekeeping import live_venues
 from crypto_stream.feed.failover import Change
 from crypto_stream.history.history import History
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.storage.interface import Stores
 
 # Trades are kept for longer than a lease can be without a holder who writes. Of a flood the newest are kept.
@@ -48,6 +49,7 @@ class Follower:
         if follows:
             feed.loop.resting = frozenset(feed.loop.sources) - frozenset(live_venues(feed.sources))
             feed.accepted.append(self._accepted)
+            feed.instruments.listeners.append(self._instruments_changed)
 
     def switched(self, changes: list[Change]) -> None:
         """Take note of the new serving sources."""
@@ -84,11 +86,17 @@ class Follower:
         )
         if self._accepted in feed.accepted:
             feed.accepted.remove(self._accepted)
+            feed.instruments.listeners.remove(self._instruments_changed)
         history.replay((source, trade) for _, source, trade in self._trades)
         self._trades.clear()
-        feed.restore_prices(history.last_bars)
+        feed.restore_bars(history.last_bars)
         feed.loop.resting = ()
         feed.loop.changed()
+
+    def _instruments_changed(self, added: Sequence[Instrument], removed: Sequence[Instrument]) -> None:
+        """Forget since when removed instruments were served: they may come back."""
+        for each in removed:
+            self._since_ms.pop(each.symbol, None)
 
     def _accepted(self, source: str, event: Update | Trade) -> None:
         """Keep a trade of a serving source."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from crypto_stream.feed.split import ManagedSource
+from crypto_stream.feed.split import SplitSource
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.index import Index, IndexRule, index
 from crypto_stream.market.prices import Prices
@@ -20,7 +20,7 @@ class Indexes:
         self,
         prices: Callable[[str, int], Prices],
         rule: IndexRule,
-        sources: Mapping[str, ManagedSource],
+        sources: Mapping[str, SplitSource],
         clock: EngineClock,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -41,6 +41,10 @@ class Indexes:
         elif last := self._last.get(symbol):
             found = replace(found, price=last.price, time=last.time)
         return found
+
+    def forget(self, symbol: str) -> None:
+        """Forget the last value of an instrument that was removed."""
+        self._last.pop(symbol, None)
 
     def _ticks(self, symbol: str) -> list[str]:
         known = (source.listing.rules.get(symbol) for source in self._sources.values())

@@ -30,10 +30,24 @@ class IndexBars:
     def __init__(self, indexes: Indexes, history: History, symbols: Iterable[str]) -> None:
         self._indexes = indexes
         self._history = history
-        self._next_ns = dict.fromkeys(symbols, 0)  # when the next value may be recorded
-        self._unchanged = set(self._next_ns)
+        self._next_ns: dict[str, int] = {}  # when the next value may be recorded
+        self._unchanged: set[str] = set()
         self._due: Deadlines[str] = Deadlines()
         self._live: set[str] = set()
+        for symbol in symbols:
+            self.add(symbol)
+
+    def add(self, symbol: str) -> None:
+        """Record one more index."""
+        self._next_ns[symbol] = 0
+        self._unchanged.add(symbol)
+
+    def remove(self, symbol: str) -> bool:
+        """Record an index no longer; return whether it was recorded."""
+        self._unchanged.discard(symbol)
+        self._due.discard(symbol)
+        self._live.discard(symbol)
+        return self._next_ns.pop(symbol, None) is not None
 
     def happened(self, symbol: str) -> None:
         """Take note that something happened to an instrument."""

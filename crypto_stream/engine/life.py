@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +17,17 @@ from crypto_stream.engine.follower import Follower, follow
 from crypto_stream.engine.history import open_history, previous_anchor
 from crypto_stream.engine.orders import make_orders, run_orders
 from crypto_stream.engine.persisted_state import PersistedState
+from crypto_stream.engine.selection import Selection
 from crypto_stream.engine.timekeeping import MachineClocks, check_clocks, live_venues
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.loading import load_sources
-from crypto_stream.history.history import History
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
 from crypto_stream.storage.interface import Stores
 
 log = logging.getLogger(__name__)
+
+_KEEPS_UP_EVERY_S = 5.0
 
 
 class Life:
@@ -38,8 +41,16 @@ class Life:
         sources = load_sources(settings)
         self._clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(stores))
         self._state = state = PersistedState(stores.state(), self._clock.now_ms())
+        self._selection = Selection(settings, sources, state.pairs, state.set_pairs)
+        self._adopted = state.pairs
         self._feed = Composition(
-            settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=self._clock
+            settings,
+            sources,
+            pin=state.pin,
+            bans=state.bans,
+            remember_ban=state.set_ban,
+            clock=self._clock,
+            pairs=self._selection.initial(),
         )
         self._history = open_history(settings, self._feed.series, self._clock, stores)
         self._feed.restore_bars(self._history.last_bars)
@@ -51,20 +62,41 @@ class Life:
             tasks.create_task(connect_to_handler(self._feed.loop, self._follower))
             tasks.create_task(check_clocks(self._clock))
             if not self._leads:
+                keeping_up = tasks.create_task(self._keep_up())
                 await follow(self._stores, waits)
-                self._history = await asyncio.to_thread(self._load_again)
-                self._feed.loop.pin_to(self._known_pin())
+                keeping_up.cancel()
+                await self._take_over()
             await self._lead(bus_path, beat)
 
     def _known_pin(self) -> str | None:
         pin = self._state.pin
         return pin if pin in self._feed.loop.sources else None
 
-    def _load_again(self) -> History:
-        """Load what the engine has left that led meanwhile. Blocking."""
-        self._state.reload()
-        covered = self._follower.covered()
-        return open_history(self._settings, self._feed.series, self._clock, self._stores, covered)
+    async def _keep_up(self) -> None:
+        """Carry the same pairs as the engine that leads, so that their sources are connected, too."""
+        while True:
+            await asyncio.sleep(_KEEPS_UP_EVERY_S)
+            with suppress(OSError):  # it is read again
+                self._adopt(await asyncio.to_thread(self._state.peek_pairs))
+
+    async def _take_over(self) -> None:
+        """Load what the engine has left that led meanwhile."""
+        await asyncio.to_thread(self._state.reload)
+        self._adopt(self._state.pairs)
+        series, covered = self._feed.series, self._follower.covered()
+        self._history = await asyncio.to_thread(
+            open_history, self._settings, series, self._clock, self._stores, covered
+        )
+        self._feed.loop.pin_to(self._known_pin())
+
+    def _adopt(self, pairs: str | None) -> None:
+        """Carry the pairs that another engine has stored, unless these are known already."""
+        if pairs != self._adopted:
+            self._adopted = pairs
+            self._selection.restore(pairs)
+            self._feed.replace_pairs(self._selection.initial())
+            extra = {"instruments": len(self._feed.instruments)}
+            log.info("carries the pairs of the engine that leads", extra=extra)
 
     async def _lead(self, bus_path: Path, beat: Callable[[], None]) -> None:
         """Publish and write until cancelled."""
@@ -73,6 +105,7 @@ class Life:
             *(self._state, self._stores),
         )
         engine = Engine(feed, state, history, partial(make_orders, settings, stores))
+        engine.change_instruments = self._selection.change
         self._follower.lead(engine, history)
         async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
             engine.port = port
@@ -86,7 +119,8 @@ class Life:
                     engine.index_bars.run(),
                     history.run(),
                     run_orders(engine.trading),
-                    backfill(history, feed.sources, feed.carried, feed.names),
+                    backfill(history, feed.sources, feed.carried, feed.names, engine.roster.grown),
+                    self._selection.run(feed, engine.roster),
                     state.run(),
                     stores.run(),
                 ):

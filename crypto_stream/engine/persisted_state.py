@@ -1,4 +1,4 @@
-"""State that survives restarts of the engine (pin, bans, timeline), and the lock on the data directory."""
+"""State that survives restarts (pin, bans, pairs, timeline), and the lock on the data directory."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _PIN = "pin"
 _BAN = "ban:"
 _TIMELINE = "timeline"
+_PAIRS = "pairs"
 _EPOCH = "epoch"
 _SEQ = "seq"
 # `seq` follows the clock in µs. A value this far ahead is stored, and again once half of that is used up.
@@ -56,6 +57,10 @@ class PersistedState:
         self._values = {**self._store.load(), **self._own_bans}
         if self._own_bans:
             self._changed.set()
+
+    def peek_pairs(self) -> str | None:
+        """Return the chosen pairs that any engine has stored; raise OSError if that fails. Blocking."""
+        return self._store.peek().get(_PAIRS)
 
     @property
     def epoch(self) -> str:
@@ -97,6 +102,16 @@ class PersistedState:
     def set_timeline(self, text: str) -> None:
         """Store the timeline."""
         self._values[_TIMELINE] = text
+        self._changed.set()
+
+    @property
+    def pairs(self) -> str | None:
+        """The chosen pairs as text; None if none are stored."""
+        return self._values.get(_PAIRS)
+
+    def set_pairs(self, text: str) -> None:
+        """Store the chosen pairs."""
+        self._values[_PAIRS] = text
         self._changed.set()
 
     def set_ban(self, source: str, until_ms: int) -> None:

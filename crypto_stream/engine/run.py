@@ -82,6 +82,8 @@ def record(settings: Settings, file: Path) -> int:
         raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")
     with FileRecorder(file) as recorder:
         feed = Composition(settings, venues, pin=None, bans={}, remember_ban=_ignore_ban, recorder=recorder)
+        if not feed.instruments:
+            raise RecordingError("record: name the pairs to record: --pairs btcusdt,ethusdt")
         try:
             _run(_until_signal(connect_to_handler(feed.loop, _NullListener()), _log_progress(recorder)))
         except* RecordingError as group:

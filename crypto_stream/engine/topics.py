@@ -84,6 +84,14 @@ class Topics:
         self._refreshed_s.pop(gateway, None)
         self._stop_unwatched(self._watched.pop(gateway, set()))
 
+    def drop_unknown(self) -> None:
+        """Stop watching the keys of instruments that were removed."""
+        gone = {key for keys in self._watched.values() for key in keys if not self._has(*key)}
+        for keys in self._watched.values():
+            keys.difference_update(gone)
+        for topic, key in gone:
+            self._topics[topic].stop(key)
+
     async def run(self) -> None:
         """Send changes until cancelled."""
         while True:

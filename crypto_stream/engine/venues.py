@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from crypto_stream.feed.failover import Failover
-from crypto_stream.feed.split import ManagedSource
+from crypto_stream.feed.split import SplitSource
 from crypto_stream.market.best import best
 from crypto_stream.market.book import Book, Entry
 from crypto_stream.market.prices import Prices
@@ -23,7 +23,7 @@ class VenueQuotes:
     def __init__(
         self,
         failover: Failover,
-        sources: Mapping[str, ManagedSource],
+        sources: Mapping[str, SplitSource],
         book: Book,
         prices: Callable[[str, int], Prices],
     ) -> None:

@@ -109,6 +109,14 @@ class Failover:
         self._resubscribe_timer.carried.update(chain)
         self._agenda.add(symbol, self.chains[symbol])
 
+    def extend(self, symbol: str, chain: Sequence[str]) -> None:
+        """Replace an instrument's chain by one that contains all of its sources, and more."""
+        self._resubscribe_timer.carried.update(set(chain).difference(self.chains[symbol]))
+        self.chains[symbol] = tuple(chain)
+        self._watched[symbol] = tuple(name for name in chain if name not in self._always)
+        self._agenda.remove(symbol)
+        self._agenda.add(symbol, self.chains[symbol])
+
     def remove(self, symbol: str) -> None:
         """Remove an instrument, without a `Change`; raise KeyError if it does not exist.
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from crypto_stream.feed.failover import Change, Decision, Failover
 from crypto_stream.feed.missing_channels import DESCRIPTIONS, MissingChannel
-from crypto_stream.feed.split import ManagedSource
+from crypto_stream.feed.split import SplitSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.channels import Channel
 from crypto_stream.market.instruments import few
@@ -41,17 +41,19 @@ class FailoverLoop:
     The cost of a round depends on the number of sources, and of instruments that changed or are due.
 
     `on_missing` is called with newly missing channels, `on_reconsidered` with the instruments that a
-    round examined, which are those that changed or were due. Sources in `resting` are not connected.
+    round examined, which are those that changed or were due. Sources in `sought` are connected in any case,
+    because their lists are needed; those in `resting` are not.
     """
 
     def __init__(
-        self, sources: Mapping[str, ManagedSource], failover: Failover, standby: Standby, pin: str | None
+        self, sources: Mapping[str, SplitSource], failover: Failover, standby: Standby, pin: str | None
     ) -> None:
         self.sources = sources
         self.failover = failover
         self.standby = standby
         self.pin = pin
         self.resting: Collection[str] = ()
+        self.sought: Collection[str] = ()
         self.on_missing: Callable[[list[MissingChannel]], None] = _ignore
         self.on_reconsidered: Callable[[Collection[str]], None] = _ignore
         self._wake = asyncio.Event()
@@ -71,6 +73,13 @@ class FailoverLoop:
     def add(self, symbol: str, chain: Sequence[str]) -> None:
         """Add an instrument, served by the sources of its chain."""
         self.failover.add(symbol, chain)
+        self.standby.add(tuple(chain))
+        self._wake.set()
+
+    def extend(self, symbol: str, chain: Sequence[str]) -> None:
+        """Add sources to the chain of an instrument."""
+        self.standby.remove(self.failover.chains[symbol])
+        self.failover.extend(symbol, chain)
         self.standby.add(tuple(chain))
         self._wake.set()
 
@@ -99,7 +108,7 @@ class FailoverLoop:
         self.on_reconsidered(self.failover.reconsidered)
         wanted = self.standby.wanted(
             now_ns, self.sources, self.pin, self.failover.needs_all_sources(), self.failover.incomplete()
-        )
+        ).union(self.sought)
         for name, source in self.sources.items():
             source.want(name in wanted and name not in self.resting)
         self._apply(decision)

@@ -52,6 +52,11 @@ class JumpGuard:
         if reference is not None:
             self._restored[symbol] = reference
 
+    def retain(self, symbol: str) -> None:
+        """Retain the last price, because the book will forget it."""
+        self.restore(symbol, self._reference(symbol))
+        self._served.pop(symbol, None)
+
     def set_serving(self, symbol: str, source: str) -> None:
         """Record that `source` serves `symbol` from now on."""
         self._served[symbol] = source

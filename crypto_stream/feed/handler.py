@@ -18,12 +18,13 @@ A venue, read over WebSockets:
         def read(self, frame: bytes) -> Iterable[Event]                # ValueError: malformed
     async def instruments(http) -> list[Listed]       # optional: listed pairs, rules for orders
     async def candles(http, venue_id, interval) -> list[Bar]           # optional: older bars, "1m" and "1h"
+    async def volumes(http) -> dict[str, str]         # optional: 24 h volumes in the quote currency, by id
 
 A venue, polled over REST:
 
     EVERY_S = 5.0                                     # seconds from one round to the next
     async def poll(http, instruments) -> list[Event]  # `instruments` by the venue's id
-    # and REST_URL, venue_id, instruments, candles as above
+    # and REST_URL, venue_id, instruments, candles, volumes as above
 
 A generator (the synthetic source):
 

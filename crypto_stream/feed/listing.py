@@ -18,7 +18,7 @@ from crypto_stream.feed.rest import rest_client
 from crypto_stream.feed.sources import Source
 from crypto_stream.log_throttle import LineBudget
 from crypto_stream.market.decimals import decimal_text
-from crypto_stream.market.instruments import few
+from crypto_stream.market.instruments import Instrument, few
 from crypto_stream.market.orders import Rules
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,10 @@ class Listing:
     """What a venue's list says about the instruments that a source carries.
 
     `unlisted` maps symbols without a market to the reason; `halted` is its part that the venue lists, but
-    does not trade now. `rules` are those for orders: a new object whenever one has changed. The functions in
-    `relisted` are called with symbols that have a market again, or whose id has become known.
+    does not trade now. `rules` are those for orders: a new object whenever one has changed. `markets` is the
+    newest complete list by base and quote, in our names; None while there is none. The functions in
+    `relisted` are called with symbols that have a market again, or whose id has become known, those in
+    `fetched` after each new list.
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class Listing:
         self._names = names
         self._every_s = every_s
         self._retry_s = retry_s
-        self._carried = names.symbols
+        self.markets: Mapping[tuple[str, str], Listed] | None = None
         self.relisted: list[Callable[[list[str]], None]] = []
         self._lines = LineBudget(_MOST_LINES)
         self._renewed_s = 0.0
+        self.fetched: list[Callable[[], None]] = []
 
     async def run(self) -> None:
         """Fetch the list regularly until cancelled.
@@ -94,26 +97,54 @@ class Listing:
         """The pause after a failure, short while nothing can be subscribed because no id is known."""
         return min(self._retry_s, _UNNAMED_RETRY_S) if self._names.unnamed else self._retry_s
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the venue's list is fetched, although there may be none yet."""
+        return self._source.rest is not None and self._source.rest.instruments is not None
+
+    def added(self, instruments: Sequence[Instrument]) -> None:
+        """Apply the newest list, if there is one, to instruments that `names` has just learnt of."""
+        if self.markets is None:
+            return
+        entries = (self.markets.get((each.base or "", each.quote or "")) for each in instruments)
+        unsplit = any(each.base is None for each in instruments)  # only their joined names can be compared
+        listed = list(self.markets.values()) if unsplit else [each for each in entries if each is not None]
+        symbols = {each.symbol for each in instruments}
+        found = {symbol: each for symbol, each in self._names.learn(listed).items() if symbol in symbols}
+        for symbol in symbols:
+            self._record(symbol, _why(found, symbol, ""))
+        halted = {symbol: self.unlisted[symbol] for symbol in found.keys() & self.unlisted}
+        self.halted = {**self.halted, **halted}
+        rules = {symbol: self._rules(symbol, each.rules) for symbol, each in found.items()}
+        self.rules = {**self.rules, **rules}
+
+    def removed(self, symbol: str) -> None:
+        """Forget an instrument, which `names` does not know any more."""
+        self.unlisted.pop(symbol, None)
+        self.halted.pop(symbol, None)
+        self.rules = {name: rules for name, rules in self.rules.items() if name != symbol}
+
     def learn(self, listed: Sequence[Listed]) -> None:
-        """Learn the ids in the venue's complete list, and apply it."""
+        """Learn the ids in the venue's complete list, apply it, and call the listeners in `fetched`."""
+        self.markets = self._names.markets(listed)
         unnamed = self._names.unnamed
         found = self._names.learn(listed)
         self.update(found, unnamed - self._names.unnamed)
+        for listener in self.fetched:
+            listener()
 
     def update(self, listed: Mapping[str, Listed], named: Set[str] = frozenset()) -> None:
         """Apply the venue's complete list; `listed` contains our instruments, by symbol.
 
         The ids of the `named` ones have just become known.
         """
-        missing = set(self.unlisted)
-        for symbol in self._carried:
+        missing, carried = set(self.unlisted), self._names.symbols
+        for symbol in carried:
             self._record(symbol, _why(listed, symbol, self.halted.get(symbol, "")))
         if back := sorted((missing - self.unlisted.keys()) | named):
             self._notify(back)
         self.halted = {symbol: why for symbol, why in self.unlisted.items() if symbol in listed}
-        rules = {
-            symbol: self._rules(symbol, listed[symbol].rules) for symbol in self._carried & listed.keys()
-        }
+        rules = {symbol: self._rules(symbol, listed[symbol].rules) for symbol in carried & listed.keys()}
         if rules != self.rules:
             self.rules = rules
 
@@ -135,7 +166,7 @@ class Listing:
             by_list = (_NOT_LISTED, _LISTED_BUT)
             symbols = [each for each in symbols if not self.unlisted.get(each, "").startswith(by_list)]
         held = [(symbol, self.unlisted.get(symbol, ""), self.halted.get(symbol, "")) for symbol in symbols]
-        changed = [each[0] for each in held if each[0] in self._carried and each[1:] != (word, word)]
+        changed = [each[0] for each in held if self._names.carries(each[0]) and each[1:] != (word, word)]
         if not changed:
             return False
         back = [symbol for symbol in changed if symbol in self.unlisted]

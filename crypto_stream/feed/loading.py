@@ -218,7 +218,8 @@ def _rest(name: str, module: ModuleType, options: Mapping[str, str]) -> Rest | N
     if not url:
         return None
     _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", url, ("http", "https"))
-    return Rest(url, getattr(module, "instruments", None), getattr(module, "candles", None))
+    functions = (getattr(module, part, None) for part in ("instruments", "candles", "volumes"))
+    return Rest(url, *functions)
 
 
 def _pair_options(name: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -271,6 +272,7 @@ _FUNCTIONS = (
     "poll",
     "instruments",
     "candles",
+    "volumes",
     "check_options",
 )
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from crypto_stream.errors import VenueError
-from crypto_stream.feed.handler import Listed
+from crypto_stream.feed.handler import Instrument, Listed
 from crypto_stream.feed.listing import Listing
 from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolicy
 from crypto_stream.feed.session import FeedSession
@@ -42,7 +42,7 @@ class ReconnectingSource:
     ) -> None:
         source = config.source
         self.name = source.name
-        self.carries = frozenset(instrument.symbol for instrument in config.carried)
+        self.carries = config.carried.keys()  # a view, which `add` and `remove` change
         self.failed = False
         self.live_since_ns = 0
         self.unbroken_since_ns = 0
@@ -122,6 +122,25 @@ class ReconnectingSource:
             self._wake.set()
             self._update_state()
 
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Carry more instruments from now on."""
+        for each in instruments:
+            self._config.carried[each.symbol] = each
+            self._config.watched.pop(each.symbol, None)
+        self._sessions.add(instruments)
+
+    def watch(self, instrument: Instrument) -> None:
+        """Subscribe to an instrument that is not carried, as a sign of life."""
+        self._config.watched[instrument.symbol] = instrument
+        self._sessions.add([instrument])
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Carry, or watch, these instruments no longer."""
+        for symbol in symbols:
+            self._config.carried.pop(symbol, None)
+            self._config.watched.pop(symbol, None)
+        self._sessions.remove(symbols)
+
     def check(self, now_ns: int) -> None:
         """Check the sessions for silence, overdue acknowledgements and age."""
         self._sessions.check(now_ns)
@@ -161,7 +180,7 @@ class ReconnectingSource:
             frames=dict(config.counts),
             dropped=dict(config.book.dropped),
             refused=dict(self.refused),
-            real=sum(not instrument.synthetic for instrument in config.carried),
+            real=sum(not instrument.synthetic for instrument in config.carried.values()),
             next_retry=self._retry_times(session, now_ns) if session else {},
             left_out=list(config.left_out),
         )

@@ -62,14 +62,13 @@ class FeedSession:
         # Symbols whose data was already passed to the subscriptions since they last changed.
         self._settled: set[str] = set()
         self.started_ns = time.monotonic_ns()
-        self._instruments = [*config.carried, *config.watched]
-        self._known = {each.symbol: each for each in self._instruments}
+        self._known = {**config.carried, **config.watched}
         subscribed = SubscriptionConfig(
             source=config.source.name,
             instruments=self._known,
             names=config.names,
             request_bytes=config.source.limits.request_bytes,
-            watched=frozenset(each.symbol for each in config.watched),
+            watched=config.watched.keys(),
         )
         self._subscriptions = Subscriptions(subscribed, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
@@ -103,8 +102,7 @@ class FeedSession:
     @property
     def refused(self) -> Mapping[str, str]:
         """The configured symbols for which the venue sends nothing, and why."""
-        refused = self._subscriptions.refused
-        watched = {each.symbol for each in self.config.watched}
+        refused, watched = self._subscriptions.refused, self.config.watched
         return {symbol: why for symbol, why in refused.items() if symbol not in watched}
 
     def retry_times(self) -> Mapping[str, int]:
@@ -119,7 +117,7 @@ class FeedSession:
     @property
     def instruments(self) -> Sequence[Instrument]:
         """The instruments of the session."""
-        return self._instruments
+        return list(self._known.values())
 
     @property
     def connect_s(self) -> float:
@@ -166,6 +164,23 @@ class FeedSession:
         """Resubscribe to `symbols`."""
         self._subscriptions.resubscribe(symbols)
 
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Subscribe to more instruments; one that was only watched is subscribed already."""
+        if not self._known:
+            self._liveness.requested(time.monotonic_ns())
+        new = [each.symbol for each in instruments if each.symbol not in self._known]
+        self._known.update((each.symbol, each) for each in instruments)
+        self._settled.clear()
+        self._subscriptions.add(new)
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe from instruments; what still arrives of them is dropped."""
+        self._subscriptions.remove([symbol for symbol in symbols if symbol in self._known])
+        for symbol in symbols:
+            self._known.pop(symbol, None)
+            self._delivered.discard(symbol)
+            self._settled.discard(symbol)
+
     def move(self, reason: str) -> None:
         """Request that another connection replaces this one."""
         if not self.wants_move and self.config.source.can_move:
@@ -175,6 +190,13 @@ class FeedSession:
     def check(self, now_ns: int) -> None:
         """Check for silence, overdue acknowledgements and age; called several times a second."""
         self._settled.clear()
+        if self._known:  # nothing can be missing where nothing was requested
+            self._check_silence(now_ns)
+        if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
+            self.move("the connection reached its maximum age")
+        self._subscriptions.retry_overdue(now_ns)
+
+    def _check_silence(self, now_ns: int) -> None:
         if self._liveness.is_silent(now_ns):
             self._liveness.silence(all_refused=self._subscriptions.all_refused)
             self.config.changed()
@@ -182,9 +204,6 @@ class FeedSession:
         elif self._liveness.is_overdue(now_ns) and not self.done and self.config.source.is_real_time:
             # A recording may contain silence: it becomes stale, but continues.
             self.abort(f"{self.reason}, connection abandoned")
-        if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
-            self.move("the connection reached its maximum age")
-        self._subscriptions.retry_overdue(now_ns)
 
     async def _run(self) -> None:
         source = self.config.source
@@ -285,7 +304,7 @@ class FeedSession:
             self.config.on_list(event.listed)
 
     def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
-        self._report_status([each.symbol for each in self.config.carried], event.word, whole=True)
+        self._report_status([*self.config.carried], event.word, whole=True)
 
     def _report_status(self, symbols: Sequence[str], word: str, *, whole: bool) -> None:
         if self.config.on_status:

@@ -17,6 +17,8 @@ from crypto_stream.market.book import SourceBook
 class SessionConfig(NamedTuple):
     """The settings and collaborators of a session; also the `Running` that a generator's `events` receives.
 
+    - `carried` are the instruments of this connection, by symbol; they change while it runs
+
     - `accepted` is called with each event that the book accepted
     - `watched` is the venue's busy instrument: subscribed, but not published, to distinguish a quiet set of
       pairs from a silent venue
@@ -30,8 +32,8 @@ class SessionConfig(NamedTuple):
     """
 
     source: Source
-    carried: Sequence[Instrument]
-    watched: Sequence[Instrument]
+    carried: dict[str, Instrument]
+    watched: dict[str, Instrument]
     names: Names
     book: SourceBook
     validator: EventValidator

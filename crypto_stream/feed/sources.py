@@ -90,11 +90,12 @@ class Session(Protocol):
 
 
 class Rest(NamedTuple):
-    """A venue's REST interface at `url`: its list of instruments, and older bars."""
+    """A venue's REST interface at `url`: its list of instruments, older bars, and 24 h volumes."""
 
     url: str
     instruments: Callable[[httpx.AsyncClient], Awaitable[list[Listed]]] | None = None
     candles: Callable[[httpx.AsyncClient, str, str], Awaitable[list[Bar]]] | None = None
+    volumes: Callable[[httpx.AsyncClient], Awaitable[Mapping[str, str]]] | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,12 +103,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     `location` is the handler's file, `carries` are its own instruments (None: the configured pairs),
     `without` symbols excluded by a setting, `names` its names of our currencies. A recording is not
-    `is_real_time`: its times are in the past. A source that `can_move` can have two sessions at once.
+    `is_real_time`: its times are in the past. A source that `can_move` can have two sessions at once; one
+    that `sends_list` does so over its connection, so the list is not known before.
     """
 
     is_real_time: ClassVar[bool] = True
     can_move: ClassVar[bool] = True
     max_retry_s: ClassVar[float] = 60.0  # between two attempts
+    sends_list: ClassVar[bool] = False
 
     name: str
     location: str

@@ -33,6 +33,8 @@ _Make = Callable[[Sequence[Wanted]], list[Request]]
 class SubscriptionConfig(NamedTuple):
     """What a session subscribes to at its `source`: `instruments`, by the venue's ids in `names`.
 
+    The instruments may change; `Subscriptions.add` and `remove` must be called for each that does.
+
     A request has at most `request_bytes`. Refusals of `watched` symbols are not reported, because no user
     requested them.
     """
@@ -41,7 +43,7 @@ class SubscriptionConfig(NamedTuple):
     instruments: Mapping[str, Instrument]
     names: Names
     request_bytes: int
-    watched: frozenset[str] = frozenset()
+    watched: Set[str] = frozenset()
 
 
 class Subscriptions:
@@ -60,6 +62,9 @@ class Subscriptions:
         self._on_bug = on_bug
         self._connection: SessionConnection | None = None
         self._reader: Reading | None = None
+        # What was added and removed, but not requested yet.
+        self._joining: dict[str, None] = {}
+        self._leaving: list[Wanted] = []
 
     @property
     def answered(self) -> bool:
@@ -74,7 +79,25 @@ class Subscriptions:
     def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe to everything over `connection`, with the requests that `reader` makes."""
         self._connection, self._reader = connection, reader
+        self._joining.clear()
+        self._leaving.clear()
         self._subscribe(self._wanted(self._config.instruments))
+
+    def add(self, symbols: Sequence[str]) -> None:
+        """Subscribe to instruments that were just added; all that there are when a connection begins."""
+        self._joining.update(dict.fromkeys(symbols))
+        self._request_changes()
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe from instruments that will be removed, and forget them."""
+        requested = [symbol for symbol in symbols if symbol not in self._joining]
+        self._leaving += self._subscribed(self._wanted(requested), set(self.refused))
+        for symbol in symbols:
+            self._joining.pop(symbol, None)
+            self.refused.pop(symbol, None)
+            self._acks.seen(symbol)
+            self._resubscriptions.received(symbol)
+        self._request_changes()
 
     def resubscribe(self, symbols: Iterable[str]) -> None:
         """Unsubscribe from `symbols`, unless refused, and subscribe again."""
@@ -101,7 +124,7 @@ class Subscriptions:
         now_ns = time.monotonic_ns()
         self._acks.sent(request, now_ns)
         if request.keys:
-            self._resubscriptions.requested(_symbols(request.wanted), now_ns)
+            self._resubscriptions.requested(_symbols(self._still_wanted(request.wanted)), now_ns)
 
     def retry_times(self) -> Mapping[str, int]:
         """Return when each refused symbol is requested again, on the monotonic clock in ns."""
@@ -129,7 +152,7 @@ class Subscriptions:
         named = event.instrument.symbol if event.instrument else ""
         is_named = named in self._config.instruments
         # Whatever else the request wanted is requested again below, unless the refusal names the culprit.
-        wanted = self._acks.refused(event.key, entirely=not is_named)
+        wanted = tuple(self._still_wanted(self._acks.refused(event.key, entirely=not is_named)))
         symbols = (named,) if is_named else _symbols(wanted)
         temporary = event.temporary or _TEMPORARY.search(event.reason) is not None
         if temporary:
@@ -144,7 +167,7 @@ class Subscriptions:
 
     def retry_overdue(self, now_ns: int) -> None:
         """Request again what was not acknowledged in time or brought no data; finally abandon it."""
-        again, abandoned = self._acks.overdue(now_ns)
+        again, abandoned = map(self._still_wanted, self._acks.overdue(now_ns))
         if again:
             self._subscribe(again)
         for symbol in _symbols(abandoned):
@@ -152,6 +175,7 @@ class Subscriptions:
         if abandoned:
             reason = "subscription never acknowledged"
             self._log_refusal("subscription refused", reason, _symbols(abandoned))
+        self._request_changes()
         if self._connection is None or self._connection.has_unsent:
             return
         if due := self._resubscriptions.due(now_ns):
@@ -173,18 +197,40 @@ class Subscriptions:
             wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
         return wanted
 
+    def _request_changes(self) -> None:
+        """Request what was added and removed, all at once, as soon as everything else is sent.
+
+        So what comes and goes meanwhile costs the venue no request.
+        """
+        if self._connection is None or self._connection.has_unsent:
+            return
+        leaving, self._leaving = self._leaving, []
+        joining, self._joining = self._joining, {}
+        self._unsubscribe(leaving)
+        if wanted := self._wanted(joining):
+            self._subscribe(wanted)
+
+    def _still_wanted(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Leave out instruments that were removed after they were requested."""
+        return [each for each in wanted if each.instrument.symbol in self._config.instruments]
+
     def _resubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
         if self._connection and wanted:
-            # Refused instruments have no subscription to end, and trying might be refused too.
-            subscribed = [
-                each
-                for each in wanted
-                if (symbol := each.instrument.symbol) not in refused
-                and not self._resubscriptions.is_refused_for_now(symbol)
-            ]
-            if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
-                self._queue(unsubscribe, subscribed)
+            self._unsubscribe(self._subscribed(wanted, refused))
             self._subscribe(wanted)
+
+    def _subscribed(self, wanted: Sequence[Wanted], refused: Set[str]) -> list[Wanted]:
+        """Leave out refused instruments: they have no subscription, and ending it might be refused, too."""
+        return [
+            each
+            for each in wanted
+            if (symbol := each.instrument.symbol) not in refused
+            and not self._resubscriptions.is_refused_for_now(symbol)
+        ]
+
+    def _unsubscribe(self, subscribed: Sequence[Wanted]) -> None:
+        if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
+            self._queue(unsubscribe, subscribed)
 
     def _subscribe(self, wanted: Sequence[Wanted]) -> None:
         assert self._reader is not None

@@ -22,6 +22,7 @@ from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.admission import Admission, AdmissionRules
 from crypto_stream.gateway.web.api import api
 from crypto_stream.gateway.web.connect import connect
+from crypto_stream.gateway.web.courses import courses
 from crypto_stream.gateway.web.headers import Headers
 from crypto_stream.gateway.web.history import history
 from crypto_stream.gateway.web.origins import allowed
@@ -71,6 +72,7 @@ def create_app(
         mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), layout.STATIC
     )
     app.register_blueprint(api(mirror, port, registry, responses))
+    app.register_blueprint(courses(mirror, responses))
     app.register_blueprint(connect(origins, admission.full))
     app.register_blueprint(history(mirror, port, admission.counters))
     app.register_blueprint(admin(mirror, port, admin_token))

@@ -16,7 +16,7 @@ from typing import Any
 
 from crypto_stream import descriptors
 from crypto_stream.bus.backends import gateway_port, is_local
-from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
+from crypto_stream.bus.messages import InstrumentsChanged, Snapshot, Switched, ToGateway
 from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.gateway.app import MAX_RECEIVED, Web, create_app
 from crypto_stream.gateway.delivery.address_limit import AddressLimit
@@ -269,6 +269,9 @@ class Gateway:
             self._orders.attach()
         elif isinstance(message, OrderMessages):
             self._orders.deliver(message.messages)
+        elif isinstance(message, InstrumentsChanged):
+            self._delivery.send_instruments([one.symbol for one in message.added], message.removed)
+            self._watch.refresh()
         if is_new:
             if not self._engine_seen:
                 self._engine_seen = True

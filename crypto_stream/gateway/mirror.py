@@ -12,6 +12,7 @@ from crypto_stream.bus.interface import SILENCE_S
 from crypto_stream.bus.messages import (
     Beat,
     HistoryCounts,
+    InstrumentsChanged,
     OrderCounts,
     Quotes,
     RulesChanged,
@@ -73,7 +74,7 @@ class Mirror:
         self._sources: list[SourceStatus] = []
         self._last_message_s = 0.0
         self._run: str | None = None
-        self._listing: tuple[str, ...] = ()
+        self._listing: frozenset[str] = frozenset()  # in another order they are no other ones
         # After an engine restart: symbols that were live before and are not yet live again. Until the
         # deadline they are shown as they were.
         self._recovering: set[str] = set()
@@ -81,9 +82,9 @@ class Mirror:
         self._sources_s = 0.0
 
     def receive(self, message: ToGateway, now_s: float) -> bool:
-        """Apply one message of the engine; True if the data set or the instruments have changed.
+        """Apply one message of the engine; True if the data set or the instruments have become other ones.
 
-        Viewers must then start again from a snapshot.
+        Viewers must then start again from a snapshot. `InstrumentsChanged` says itself what is new.
         """
         before = (self.epoch, self._listing)
         revived, self.alive = not self.alive, True
@@ -94,7 +95,7 @@ class Mirror:
         self._last_message_s = now_s
         if revived or isinstance(message, Snapshot):
             self._show(self._received.values())
-        return (self.epoch, self._listing) != before
+        return isinstance(message, Snapshot) and (self.epoch, self._listing) != before
 
     def engine_lost(self) -> bool:
         """Show everything as stale because the engine is unreachable; False if that was known."""
@@ -232,7 +233,7 @@ class Mirror:
         self._run = message.run
         self.epoch, self.seq = message.epoch, message.seq
         self.catalogue = Catalogue(message.instruments)
-        self._listing = tuple(one.symbol for one in message.instruments)
+        self._listing = frozenset(one.symbol for one in message.instruments)
         self._received = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
         self._rules = dict(message.rules)
@@ -240,6 +241,20 @@ class Mirror:
         for symbol in self.quotes.keys() - self._received.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
         self._set_sources(message.sources, message.pin, now_s)
+
+    def _on_instruments(self, message: InstrumentsChanged, now_s: float) -> None:
+        self._verdict = None
+        self.version += 1
+        gone, new = set(message.removed), {one.symbol for one in message.added}
+        remaining = [one for one in self.catalogue if one.symbol not in gone | new]
+        # Real pairs first, as after a restart of the engine; otherwise in the order in which they came.
+        instruments = sorted([*remaining, *message.added], key=lambda one: one.synthetic)
+        self.catalogue = Catalogue(instruments)
+        self._listing = frozenset(one.symbol for one in instruments)
+        self._recovering -= gone
+        for symbol in gone:
+            for known in (self._received, self._reasons, self.quotes, self.versions, self._field_versions):
+                known.pop(symbol, None)
 
     def _on_quotes(self, message: Quotes, now_s: float) -> None:
         self.seq = max(self.seq, message.seq)
@@ -274,6 +289,7 @@ class Mirror:
 
     _HANDLERS: Mapping[type, Callable[..., None]] = {
         Snapshot: _on_snapshot,
+        InstrumentsChanged: _on_instruments,
         Quotes: _on_quotes,
         Beat: _on_beat,
         Switched: _on_switched,

@@ -11,7 +11,7 @@ from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
 from crypto_stream.history.outages import Outages
 from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery
 from crypto_stream.history.reader import BarReader, Page
-from crypto_stream.history.recorder import Recorder
+from crypto_stream.history.recorder import Past, Recorder
 from crypto_stream.history.series import CLOSES_AFTER_MS
 from crypto_stream.history.suspension import Suspension, Uptime
 from crypto_stream.history.writer import BarWriter
@@ -65,7 +65,7 @@ class History:
     @property
     def late_trades(self) -> int:
         """The number of trades in this run whose bar was already closed."""
-        return sum(series.late for series in self.series.values())
+        return sum(series.late for series in self.series.values()) + self.recorder.late_of_removed
 
     @property
     def trouble(self) -> str | None:
@@ -98,6 +98,24 @@ class History:
             begins_ms = self.gaps.resume(symbol, open_then, since_ms, reason, covered.get(symbol))
             if symbol in covered:
                 self._replays_from[symbol] = start(begins_ms, _SECOND_MS)
+
+    def read_past(self, symbols: Iterable[str]) -> dict[str, Past]:
+        """Read what new instruments continue from, if they were recorded before. Blocking, on any thread.
+
+        Raises OSError if it cannot be read.
+        """
+        newest = [self._reader.newest(name) for name in STORED]
+        known = [symbol for symbol in symbols if any(symbol in times for times in newest)]
+        return {symbol: self.recorder.read_past(symbol, MAX_TIME_MS) for symbol in known}
+
+    def add(self, symbol: str, past: Past | None = None) -> None:
+        """Record one more instrument, or index, from now on; `past` is what `read_past` found."""
+        self.recorder.add(symbol, past, self._now_ns())
+        self.writer.add(symbol)
+
+    def remove(self, symbol: str) -> None:
+        """Record an instrument, or index, no longer: there is a gap until it is added again."""
+        self.outages.removed(symbol, self.recorder.remove(symbol, self._now_ns()))
 
     def add_backfill(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
         """Add a venue's bars from before our first trade; return how many are used."""

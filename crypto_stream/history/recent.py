@@ -37,6 +37,21 @@ class Recent:
         self._unknown: set[str] = set()  # symbols whose last day is not read yet
         self._wanted = asyncio.Event()
 
+    def add(self, symbol: str) -> None:
+        """Add an instrument, or an index."""
+        if symbol_of_series(symbol) is None:
+            self.symbols.append(symbol)
+            self._days[symbol] = Rolling24h()
+            self._minutes[symbol] = deque(maxlen=_MINUTES)
+
+    def remove(self, symbol: str) -> None:
+        """Remove an instrument, or an index."""
+        if symbol in self._days:
+            self.symbols.remove(symbol)
+            del self._days[symbol], self._minutes[symbol]
+            self._unread.pop(symbol, None)
+            self._unknown.discard(symbol)
+
     def restore(self, symbol: str, newest: int, ours: int) -> None:
         """Start again after the bar at `newest`; 5-minute bars from `ours` on will be added by `close`."""
         if symbol not in self._days:
@@ -96,7 +111,8 @@ class Recent:
             log.warning("24 h figures start again", extra={"symbol": symbol, "reason": str(error)})
             return
         self.prepend(symbol, bars)
-        self._days[symbol].prepend(steps)
+        if symbol in self._days:  # it may have been removed meanwhile
+            self._days[symbol].prepend(steps)
 
     def _read(self, symbol: str, wanted: Range, ours: int) -> tuple[list[Bar], list[Bar]]:
         """Read minutes, and fold those before `ours` into 5-minute bars."""

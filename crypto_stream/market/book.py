@@ -191,6 +191,12 @@ class SourceBook:
         self.dropped[channel] += 1
         return False
 
+    def forget(self, symbol: str) -> None:
+        """Forget an instrument that is no longer carried."""
+        self.entries.pop(symbol, None)
+        self.awaited.discard(symbol)
+        self.arrived.discard(symbol)
+
     def retract_trade(self, symbol: str) -> None:
         """Do not count the trade just applied as activity of its channel: it was too late for its bar."""
         if entry := self.entries.get(symbol):

@@ -142,6 +142,19 @@ class Orders:
         if self._state is not None:
             self._safely(self._state.quoted, quotes)
 
+    def add_instruments(self, symbols: Iterable[str]) -> None:
+        """Accept orders in more instruments."""
+        if (state := self._state or self._opening) is not None:
+            self._safely(state.add_instruments, symbols)
+
+    def remove_instrument(self, symbol: str) -> None:
+        """Cancel all active orders in an instrument that was removed.
+
+        While the store cannot be used they remain, as those in an instrument that is missing at a start.
+        """
+        if (state := self._state or self._opening) is not None:
+            self._safely(state.remove_instrument, symbol)
+
     def commands(self, gateway: str, commands: Iterable[Command]) -> None:
         """Execute commands of one gateway's sessions."""
         for command in commands:

@@ -47,6 +47,11 @@ class Simulator:
         self._markets = {symbol: Market(offers.get(symbol)) for symbol in symbols}
         self._coming: list[tuple[float, int, int, ActiveOrder]] = []
 
+    def add(self, symbols: Iterable[str]) -> None:
+        """Create markets for more instruments, unless there are any from before."""
+        for symbol in symbols:
+            self._markets.setdefault(symbol, Market())
+
     def offers(self) -> Offers:
         """Return, by symbol, what the newest quotes still offer."""
         return {symbol: market.offers for symbol, market in self._markets.items()}

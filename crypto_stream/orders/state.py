@@ -28,6 +28,7 @@ from crypto_stream.storage.interface import LoadedOrders
 
 ANONYMOUS_GRACE_S = 60.0  # how long an anonymous owner's orders survive its last session
 CONNECTION_GONE = "its connection was closed for 60 s"
+INSTRUMENT_REMOVED = "its instrument was removed"
 # Orders loaded in one iteration of the event loop, so that prices continue meanwhile.
 _LOADED_AT_ONCE = 2_000
 
@@ -116,6 +117,9 @@ class State:
         """Send an order that is now stored to the market."""
         owner = self.owner(order.owner, anonymous=False)
         active = self._add_active(owner, order)
+        if order.ticket.symbol not in self._quotes:  # it was removed while the order was being stored
+            self.cancel(active, None, INSTRUMENT_REMOVED)
+            return
         self._simulator.send(active, self._due_s(order))
         self._wake()
         if owner.expires_s is not None and owner.expires_s <= self._clock.now_s():
@@ -138,6 +142,17 @@ class State:
         for active in orders:
             self.cancel(active, None, reason)
         return len(orders)
+
+    def add_instruments(self, symbols: Iterable[str]) -> None:
+        """Open the markets of instruments that were added."""
+        self._simulator.add(symbols)
+
+    def remove_instrument(self, symbol: str) -> None:
+        """End all active orders in an instrument that was removed."""
+        orders = [active for owner in self.owners.values() for active in owner.active.values()]
+        for active in orders:
+            if active.order.ticket.symbol == symbol:
+                self.cancel(active, None, INSTRUMENT_REMOVED)
 
     def join(self, session: OwnerSession) -> Owner:
         """Add a session to its owner; raise RefusedError if it has too many."""

@@ -17,7 +17,10 @@ class StateStore(Protocol):
     """Small values that must survive a restart: the pin, bans. Blocking; call it on a thread."""
 
     def load(self) -> dict[str, str]:
-        """Return all values."""
+        """Return all values, to continue from them."""
+
+    def peek(self) -> dict[str, str]:
+        """Return all values that are stored now, to look at only; raise OSError if they cannot be read."""
 
     def save(self, state: dict[str, str]) -> None:
         """Replace all values atomically; raise OSError if that fails."""

@@ -36,12 +36,18 @@ class PostgresStateStore:
     def load(self) -> dict[str, str]:
         """Return all values; the copy of them if they cannot be read."""
         try:
-            found = dict(self._readers.rows("SELECT key, value FROM state"))
+            found = self._stored()
         except OSError as error:
             log.error("state cannot be read, starting with the copy", extra={"reason": str(error)})
             found = self._copy.load()
         self._readers.close()
         self._known = {found.pop(_SAVED, None)}
+        return found
+
+    def peek(self) -> dict[str, str]:
+        """Return all values that any engine has stored; raise OSError if they cannot be read."""
+        found = self._stored()
+        found.pop(_SAVED, None)
         return found
 
     def save(self, state: dict[str, str]) -> None:
@@ -51,6 +57,9 @@ class PostgresStateStore:
         """
         with self._lock:
             self._save(state)
+
+    def _stored(self) -> dict[str, str]:
+        return dict(self._readers.rows("SELECT key, value FROM state"))
 
     def _save(self, state: dict[str, str]) -> None:
         mark = secrets.token_hex(8)

@@ -157,7 +157,9 @@ const live = new Live(
   {
     quotes: changed,
     replaced: changed,
-    hello(_, restarted) {
+    hello({ symbols }, restarted) {
+      // removed: the server then says so at this address
+      if (symbols.length && !symbols.includes(symbol)) location.reload();
       if (!restarted) return;
       changes.remark('The server has a new data set.');
       venues = null;

@@ -53,7 +53,8 @@ import { ServerClock } from './clock.js';
  * @property {(symbols: string[]) => void} quotes these quotes changed
  * @property {() => void} replaced every quote was replaced by a snapshot
  * @property {(link: Link, reason: string) => void} link the connection's health or the server's verdict changed
- * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: the server has a different data set now
+ * @property {(hello: Hello, restarted: boolean) => void} [hello] what the server serves, whenever that changes;
+ *   restarted: it has a different data set now
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
  * @property {(best: Best) => void} [best]
@@ -83,6 +84,8 @@ export class Live {
   }
 
   #epoch = '';
+  /** @type {Hello | null} the last one, with the instruments of now */
+  #hello = null;
   #refusal = '';
   #judged = 0;
   #shown = '';
@@ -161,6 +164,7 @@ export class Live {
       this.#check();
     });
     socket.on('hello', (/** @type {Hello} */ hello) => this.#greet(hello));
+    socket.on('instruments', (/** @type {{added: string[], removed: string[]}} */ change) => this.#relist(change));
     socket.on('snapshot', (/** @type {Quote[]} */ quotes) => this.#replace(quotes));
     socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
     socket.on('status', (/** @type {{time: number, verdict: Verdict, sources: SourceStates}} */ status) => {
@@ -190,7 +194,18 @@ export class Live {
     this.#epoch = hello.epoch ?? '';
     // The new data set may include what was refused before.
     if (restarted && this.#refusal) this.#subscribe();
+    this.#hello = hello;
     this.#page.hello?.(hello, restarted);
+  }
+
+  /** @param {{added: string[], removed: string[]}} change */
+  #relist({ added, removed }) {
+    const gone = new Set(removed);
+    for (const symbol of removed) this.quotes.delete(symbol);
+    if (!this.#hello) return;
+    const symbols = [...this.#hello.symbols.filter((symbol) => !gone.has(symbol)), ...added];
+    this.#hello = { ...this.#hello, symbols };
+    this.#page.hello?.(this.#hello, false);
   }
 
   #subscribe() {

@@ -142,10 +142,16 @@ class System:
 
     def pin(self, source: str) -> None:
         """Pin a source, or unpin with `auto`."""
-        body = json.dumps({"source": source}).encode()
+        self._post("/sources/active", {"source": source})
+
+    def change(self, *, add: list[str] | None = None, remove: list[str] | None = None) -> None:
+        """Add and remove instruments."""
+        self._post("/instruments", {"add": add or [], "remove": remove or []})
+
+    def _post(self, path: str, body: object) -> None:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
-        request = Request(f"{self.url}/sources/active", body, headers)
-        with urlopen(request, timeout=5) as answer:
+        request = Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
+        with urlopen(request, timeout=20 * SCALE) as answer:
             assert answer.status < 300
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crypto_stream.engine.composition import Composition
 from crypto_stream.engine.follower import Follower
 from crypto_stream.feed.failover import Change
+from crypto_stream.market.choices import Chosen
 from crypto_stream.market.events import Trade
 from crypto_stream.market.instruments import pair
 from tests.engine.test_composition import assembled
@@ -69,3 +70,16 @@ def test_of_a_flood_the_newest_are_kept() -> None:
 
     assert [heard.trade for heard in follower._trades] == trades[-3:]
     assert feed.clock.now_ms() - follower.covered()[PAIR] < 60_000
+
+
+def test_a_pair_that_went_and_came_back_is_not_covered() -> None:
+    """The trades in between are not known, so there must be a gap."""
+    feed, follower = followed()
+    served(feed, follower, "binance")
+    before = set(follower.covered())
+    feed.replace_pairs([Chosen(pair("ethusdt"))])
+    feed.replace_pairs([Chosen(pair(PAIR)), Chosen(pair("ethusdt"))])
+
+    assert before == {PAIR}
+    assert follower.covered() == {}
+    assert feed.failover.chains[PAIR] == ("binance", "okx")

@@ -122,6 +122,9 @@ class FakeBinance(FakeVenue):
         """Answer exchangeInfo and klines (one finished minute)."""
         if path == "/api/v3/exchangeInfo":
             return {"timezone": "UTC", "symbols": [self._listed(walk) for walk in self.walks.values()]}
+        if path == "/api/v3/ticker/24hr" and self.tells_volumes:
+            now = time.time_ns() // 1_000_000
+            return [_volumes(_day(walk, f"{walk.base}{walk.quote}", now)) for walk in self.walks.values()]
         walk = self.walks.get(query.get("symbol", "").lower())
         if path != "/api/v3/klines" or walk is None:
             return HTTPStatus.NOT_FOUND
@@ -215,6 +218,19 @@ def _filters(rules: Rules) -> list[dict[str, object]]:
             "avgPriceMins": 5,
         },
     ]
+
+
+def _volumes(day: dict[str, object]) -> dict[str, object]:
+    """Return the figures with the names of the REST interface, as far as they matter here."""
+    names = {
+        "s": "symbol",
+        "c": "lastPrice",
+        "o": "openPrice",
+        "v": "volume",
+        "q": "quoteVolume",
+        "n": "count",
+    }
+    return {name: day[key] for key, name in names.items()}
 
 
 def _day(walk: Walk, name: str, now: int) -> dict[str, object]:

@@ -108,6 +108,10 @@ class FakeOKX(FakeVenue):
         """Answer instruments and candles (one finished minute)."""
         if path == "/api/v5/public/instruments":
             return {"code": "0", "msg": "", "data": [self._listed(walk) for walk in self.walks.values()]}
+        if path == "/api/v5/market/tickers" and self.tells_volumes:
+            now = str(time.time_ns() // 1_000_000)
+            days = [_day(walk, f"{walk.base}-{walk.quote}", now) for walk in self.walks.values()]
+            return {"code": "0", "msg": "", "data": days}
         walk = self.walks.get(_symbol(query.get("instId", "")))
         if path != "/api/v5/market/candles" or walk is None:
             return HTTPStatus.NOT_FOUND

@@ -46,6 +46,8 @@ class FakeVenue:
     # What the list makes of this word in `states`; "" if it names none, None if it has no states at all.
     halted: str | None = "closed for the night"
     lists_ticks = True
+    # Whether its volumes can be fetched. Usually not: the default pairs would become those that it lists.
+    tells_volumes = False
 
     def __init__(
         self,

@@ -232,3 +232,35 @@ async def test_ids_that_only_the_list_tells_are_reported_once(
     assert named.unnamed == frozenset()
     assert seen[:3] == [None, None, "BTCUSDT"]
     assert reported == [["btcusdt"]]
+
+
+def test_who_waits_for_lists_hears_of_each() -> None:
+    """Whether it was fetched, or came over the connection; by then it is applied."""
+    listed = listing()
+    told: list[dict[tuple[str, str], Listed]] = []
+    listed.fetched.append(lambda: told.append(dict(listed.markets or {})))
+    entries = [listed_as("btcusdt"), listed_as("ethusdt", "HALT")]
+    listed.learn(entries)
+    listed.learn(entries[:1])
+
+    assert [list(each) for each in told] == [[("BTC", "USDT"), ("ETH", "USDT")], [("BTC", "USDT")]]
+    assert listed.unlisted == {}
+    assert listed.rules == {"btcusdt": RULES}
+
+
+def test_the_newest_list_holds_for_what_is_added() -> None:
+    """Its id, its rules and its state are known at once; after a removal nothing is."""
+    source = Source(name="acme", location="here")
+    named = Names("acme", lambda _: None, [pair("BTC-USDT")], {})
+    listed = Listing(source, named)
+    listed.learn([listed_as("btcusdt"), listed_as("ethusdt", "HALT")])
+    for one in (pair("ETH-USDT"), pair("XRP-USDT")):
+        named.add(one)
+        listed.added([one])
+    found = (named.id_of("ethusdt"), dict(listed.halted), dict(listed.unlisted), set(listed.rules))
+    named.remove("ethusdt")
+    listed.removed("ethusdt")
+
+    halted = {"ethusdt": "listed, but HALT"}
+    assert found == ("ETHUSDT", halted, {**halted, "xrpusdt": "not listed"}, {"btcusdt", "ethusdt"})
+    assert (listed.halted, listed.unlisted, set(listed.rules)) == ({}, {"xrpusdt": "not listed"}, {"btcusdt"})

@@ -14,11 +14,14 @@ from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
     Beat,
+    ChangedInstruments,
+    ChangeInstruments,
     GetHistory,
     GetSparks,
     GetTopic,
     HistoryCounts,
     HistoryPage,
+    InstrumentsChanged,
     LiveBars,
     OrderCounts,
     Pin,
@@ -174,6 +177,10 @@ class Engine:
             if ask.source not in {*self.states, "auto"}:
                 raise RefusedError("unknown_source", f"no source {ask.source!r}")
             self.pin = None if ask.source == "auto" else ask.source
+        if isinstance(ask, ChangeInstruments):
+            if "refused" in ask.remove:
+                raise RefusedError("unknown_instrument", "there is no instrument 'refused'")
+            return ChangedInstruments(ask.add, ask.remove)
         return None
 
     def orders(self, gateway: str, commands: list[Command]) -> None:
@@ -200,6 +207,20 @@ class Engine:
         self.quotes[symbol] = changed
         self._port.publish(Quotes(self.seq, [changed], {symbol: "test"} if changed.stale else {}))
         return changed
+
+    def add(self, instrument: Instrument) -> None:
+        """Add an instrument, with a quote."""
+        self.seq += 1
+        self.instruments = [*self.instruments, instrument]
+        self.quotes[instrument.symbol] = quote(instrument, self.seq)
+        self._port.publish(InstrumentsChanged([instrument], []))
+        self._port.publish(Quotes(self.seq, [self.quotes[instrument.symbol]], {}))
+
+    def remove(self, symbol: str) -> None:
+        """Remove an instrument."""
+        self.instruments = [one for one in self.instruments if one.symbol != symbol]
+        del self.quotes[symbol]
+        self._port.publish(InstrumentsChanged([], [symbol]))
 
     def switch(self, symbols: list[str]) -> None:
         """Publish a change of source."""

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.bus.codec import encode_value
-from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, TopicUpdate
+from crypto_stream.bus.messages import Beat, InstrumentsChanged, Quotes, Snapshot, ToGateway, TopicUpdate
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.best import Best, BestSide, Share
 from crypto_stream.market.index import Constituent, Index
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import SourceStatus, Switch, VenueRow, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 
@@ -279,3 +280,29 @@ def test_a_switch_that_changes_nothing_for_viewers_is_left_out() -> None:
     assert mirror.unseen_part(begun) is None
     assert [mirror.unseen_part(one) for one in (other, lost)] == [other, lost]
     assert mirror.unseen_part(mixed) == msgspec.structs.replace(mixed, symbols=["ticker_00"])
+
+
+def test_instruments_that_come_and_go_are_no_new_start() -> None:
+    """Real pairs stand before the others; the next snapshot with the same ones is no news either."""
+    mirror, new = full(), Instrument("solusdt", "SOL", "USDT")
+    is_new = mirror.receive(InstrumentsChanged([new], ["btcusdt"]), 1.0)
+    mirror.receive(Quotes(9, [quote(new, 9)]), 1.0)
+    present = [*INSTRUMENTS[1:], new]
+    later = msgspec.structs.replace(
+        snapshot(), instruments=present, quotes=[quote(one, 10) for one in present]
+    )
+
+    assert not is_new
+    assert [one.symbol for one in mirror.catalogue] == ["ethusdt", "solusdt", "ticker_00"]
+    assert set(mirror.quotes) == {"ethusdt", "solusdt", "ticker_00"}
+    assert mirror.reason("btcusdt") is None
+    assert not mirror.receive(later, 2.0)
+
+
+def test_instruments_in_another_order_are_no_other_ones() -> None:
+    """A restarted engine lists them as it has them now: pages follow, viewers need not start again."""
+    mirror, turned = full(), INSTRUMENTS[::-1]
+
+    assert not mirror.receive(msgspec.structs.replace(snapshot(), instruments=turned), 1.0)
+    assert list(mirror.catalogue) == turned
+    assert mirror.receive(msgspec.structs.replace(snapshot(), instruments=turned[1:]), 2.0)

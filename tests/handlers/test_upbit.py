@@ -243,7 +243,20 @@ def test_every_request_lists_all_that_was_wanted_so_far() -> None:
     assert (one.keys, two.keys) == (("1",), ("2",))
     assert (one.wanted, two.wanted) == (tuple(first), tuple(second))
     assert reader.subscribe([]) == []
-    assert not hasattr(reader, "unsubscribe")
+
+
+def test_what_is_wanted_no_longer_leaves_with_the_next_request() -> None:
+    """Ending a subscription takes no request of its own: the next one replaces it."""
+    reader = reading.reader(upbit)
+    first, second = wanted(upbit, "BTC-KRW"), wanted(upbit, "ETH-BTC")
+    reader.subscribe([*first, *second])
+    ended = reader.unsubscribe(first)
+    (request,) = reader.subscribe(second)
+
+    assert ended == []
+    assert [part.get("codes") for part in json.loads(request.text)] == [
+        None, ["BTC-ETH.1"], ["BTC-ETH"], ["BTC-ETH"], None,
+    ]  # fmt: skip
 
 
 async def test_asking_for_a_silent_pair_again_ends_no_other() -> None:

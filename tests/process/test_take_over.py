@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -14,7 +15,7 @@ from websockets.asyncio.client import connect
 
 from tests.fakes import FakeBinance
 from tests.postgres import Server
-from tests.process.programs import Running, address, machine
+from tests.process.programs import Running, address, admin, machine
 from tests.process.test_order_trouble import OWNER, PASSING, Seen, goes_on
 from tests.redis_server import running
 from tests.rehearsal.viewers import Viewer, watching
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.timeout(240 * SCALE)
 _AGAIN = PASSING | {"store_unavailable"}
 _LONG_S = 60 * SCALE
 _PAIR = "btcusdt"
+_ADDED = "ethusdt"
 
 
 class Setup:
@@ -55,7 +57,7 @@ async def setup(folder: Path, postgres: Server, redis: str) -> AsyncIterator[Set
     """Start it all, and wait until the second engine could lead."""
     async with AsyncExitStack() as stack:
         relay = stack.enter_context(running(redis, folder / "redis"))
-        venue = await stack.enter_async_context(FakeBinance([_PAIR], rate=20.0))
+        venue = await stack.enter_async_context(FakeBinance([_PAIR, _ADDED], rate=20.0))
         hosts = {"CRYPTO_STREAM_BINANCE_URL": venue.url, "CRYPTO_STREAM_BINANCE_REST_URL": venue.rest_url}
         on = ["--parts", "engine", "--sources", "binance,synthetic", "--pairs", _PAIR]
         on += ["--database", postgres.database()]
@@ -123,3 +125,36 @@ async def test_a_leader_that_is_killed_leaves_the_lead_to_the_follower(
     assert "the engine that follows is given the lead" in log
     assert log.count("engine started epoch=") == 1
     assert (viewer.faults, viewer.stale, viewer.unexplained()) == ([], 0, 0)
+
+
+async def test_a_pair_that_was_added_meanwhile_is_served_by_the_next_leader(
+    postgres: Server, require_program: Callable[[str], str], tmp_path: Path
+) -> None:
+    """The follower was started before it was chosen; it carries it before it leads."""
+    async with setup(tmp_path, postgres, require_program("redis-server")) as run:
+        token = admin(tmp_path / "gateways")
+        async with httpx.AsyncClient(base_url=run.url, timeout=60 * SCALE) as http:
+            answer = await http.post("/instruments", json={"add": [_ADDED], "remove": []}, headers=token)
+            await until(lambda: "carries the pairs of the engine that leads" in run.second.log, _LONG_S)
+            await _served(http)
+            run.viewer.begin()
+            vanish(run.first)
+            await run.leads(run.second)
+            await _served(http)
+            listed = (await http.get("/instruments")).json()["instruments"]
+            again = await http.post("/instruments", json={"remove": [_ADDED]}, headers=token)
+        viewer = run.viewer
+
+    assert answer.json()["added"] == [_ADDED]
+    assert [one["symbol"] for one in listed][:2] == [_PAIR, _ADDED]
+    assert again.json()["removed"] == [_ADDED]
+    assert (viewer.faults, viewer.stale, viewer.unexplained(), viewer.connects) == ([], 0, 0, 0)
+
+
+async def _served(http: httpx.AsyncClient) -> None:
+    """Wait until the added pair has a live price."""
+    async with asyncio.timeout(_LONG_S):
+        stale = True
+        while stale:
+            await asyncio.sleep(0.05)
+            stale = (await http.get(f"/courses/{_ADDED}")).json().get("stale", True)

@@ -160,6 +160,23 @@ def test_a_start_without_the_server_takes_the_lease_later(
     assert again == {"pin": "okx", "ban": "1"}
 
 
+def test_nothing_can_be_looked_at_without_the_server(address: str, postgres: Server, tmp_path: Path) -> None:
+    """An engine that follows must not take the copy of its own last life for news."""
+    with closing(PostgresStores(address, tmp_path)) as stores:
+        assert stores.acquire()
+        state = stores.state()
+        state.load()
+        state.save({"pin": "okx"})
+        seen = state.peek()
+        postgres.stop()
+        with pytest.raises(OSError, match="PostgreSQL: "):
+            state.peek()
+        postgres.start()
+        soon(state.peek)
+
+    assert seen == {"pin": "okx"}
+
+
 @pytest.mark.parametrize("wrong", ["password", "database"])
 def test_what_is_wrong_with_the_address_is_said_in_one_line(
     postgres: Server, tmp_path: Path, wrong: str

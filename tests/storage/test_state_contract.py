@@ -37,3 +37,17 @@ def test_one_store_saves_again_and_again(stores: Stores) -> None:
         store.save({"pin": pin})
 
     assert stores.state().load() == {"pin": "okx"}
+
+
+def test_what_one_engine_stores_another_one_can_look_at(stores: Stores) -> None:
+    """Again and again, without continuing from it."""
+    leads, follows = stores.state(), stores.state()
+    leads.load()
+    seen = []
+    for pairs in ("[1]", "[2]"):
+        leads.save({"pairs": pairs})
+        seen.append(follows.peek())
+    leads.save({})
+
+    assert seen == [{"pairs": "[1]"}, {"pairs": "[2]"}]
+    assert follows.peek() == {}

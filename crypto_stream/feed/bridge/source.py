@@ -28,6 +28,7 @@ class Bridge(Source, frozen=True, kw_only=True):
 
     can_move: ClassVar[bool] = False
     max_retry_s: ClassVar[float] = 5.0
+    sends_list: ClassVar[bool] = True
 
     place: Place
     expected: Expected

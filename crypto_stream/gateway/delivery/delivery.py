@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -153,6 +153,17 @@ class Delivery:
                 self._put(viewer, "hello", hello)
                 if present := self.channels.of(viewer.id):
                     self._send_snapshot(viewer, present)
+
+    def send_instruments(self, added: Sequence[str], removed: Sequence[str]) -> None:
+        """Tell every viewer which instruments were added and removed; a slow one gets `hello` later."""
+        with self._lock:
+            frame = event("instruments", {"added": added, "removed": removed})
+            for viewer in self._connected(self.viewers):
+                if viewer.slow_since_s is None and viewer.pipe.waiting() <= MAX_WAITING:
+                    self._put(viewer, "instruments", frame)
+                else:
+                    self._mark_slow(viewer)
+                    viewer.needs_hello = viewer.needs_snapshot = True
 
     def send_switch(self, switch: Switch) -> None:
         """Send a change of source to the viewers subscribed to one of its symbols."""

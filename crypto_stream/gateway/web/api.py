@@ -57,14 +57,6 @@ def api(
 
     blueprint.before_request(_no_parameters)
 
-    @blueprint.get("/courses")
-    def courses() -> Response:
-        return respond(responses.courses())
-
-    @blueprint.get("/courses/<path:symbol>")
-    def course(symbol: str) -> Response:
-        return quote_response(responses, find(mirror, symbol))
-
     for topic in OF_SYMBOLS:
         blueprint.add_url_rule(f"/{topic}/<path:symbol>", topic, partial(_current, mirror, port, topic))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -17,6 +15,7 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.api import find
 from crypto_stream.gateway.web.concurrency import ConcurrencyLimit, SingleFlight, busy
+from crypto_stream.gateway.web.csv_body import CSV, csv_body
 from crypto_stream.gateway.web.parameters import bad_parameter, parse_count, parse_time, query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, respond
@@ -98,14 +97,4 @@ def _request_engine(port: GatewayPort, query: GetHistory | GetSparks, kind: type
 
 
 def _as_csv(page: HistoryPage) -> Prebuilt:
-    return Prebuilt(_csv(page.bars), "text/csv; charset=utf-8")
-
-
-def _csv(bars: list[Bar]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Bar.__struct_fields__)
-    for bar in bars:
-        *values, closed = msgspec.structs.astuple(bar)
-        writer.writerow([*values, "true" if closed else "false"])
-    return text.getvalue().encode()
+    return Prebuilt(csv_body(Bar.__struct_fields__, page.bars), CSV)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import crypto_stream
 from crypto_stream import layout
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.csv_body import CSV, csv_body
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.gateway.web.root_path import relative_root
 from crypto_stream.market.instruments import Catalogue
+from crypto_stream.market.quotes import Quote
 
 # Larger files are read from disk for each request.
 _MAX_FILE_BYTES = 64 * 1024
@@ -89,6 +91,23 @@ class ResponseCache:
             return json_prebuilt(self._mirror.listed(), status=status, headers=self._position())
 
         return self._cached(self._live, "/courses", make)
+
+    def courses_csv(self) -> Prebuilt:
+        """Return all quotes as CSV, with the status of `courses`."""
+        serves = self._mirror.verdict().serves
+
+        def make() -> Prebuilt:
+            return self.quotes(self._mirror.listed(), live=serves, as_csv=True)
+
+        return self._cached(self._live, "/courses?format=csv", make)
+
+    def quotes(self, quotes: Sequence[Quote], *, live: bool, as_csv: bool) -> Prebuilt:
+        """Make a response of some quotes, with status 503 unless they are `live`; it is not cached."""
+        status, headers = 200 if live else 503, self._position()
+        if not as_csv:
+            return json_prebuilt(quotes, status=status, headers=headers)
+        body = csv_body(Quote.__struct_fields__, quotes)
+        return Prebuilt(body, CSV, status=status, headers=headers)
 
     def course(self, symbol: str, by_accept: bool = False) -> Prebuilt | None:
         """Return one quote; None while the engine has sent none."""

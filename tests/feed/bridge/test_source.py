@@ -8,6 +8,8 @@ import socket
 import stat
 
 from crypto_stream.feed.loading import load_sources
+from crypto_stream.market.choices import Chosen
+from crypto_stream.market.instruments import pair
 from crypto_stream.market.orders import Rules
 from tests.fakes import FakeBinance
 from tests.feed.bridge.program import NAME, SYMBOLS, TOKEN, Program, bridged
@@ -281,3 +283,28 @@ async def _feed(program: Program) -> None:
             program.quote(symbol, bid=f"100.{number % 9}", ask=f"101.{number % 9}")
             program.trade(symbol, price=f"100.{number % 9}")
         await asyncio.sleep(STALE_S / 10)
+
+
+async def test_instruments_come_and_go_on_an_open_connection() -> None:
+    """The bridge is asked for a new one alone, by the id in its list, and no longer for a removed one."""
+    async with bridged(quiet_after=60) as (feed, address), Program(address) as program:
+        await program.subscribed([*SYMBOLS, "xrpusdt"])
+        await served(feed, program)
+        asked = len(program.of("subscribe"))
+        added = feed.composition.add([Chosen(pair("XRP-USDT"))])
+        await until(lambda: len(program.of("subscribe")) > asked)
+        program.quote("xrpusdt")
+        program.trade("xrpusdt")
+        await until(lambda: feed.serving("xrpusdt") == NAME)
+        rules = dict(feed.composition.loop.sources[NAME].listing.rules)
+        feed.composition.remove("ethusdt")
+        await until(lambda: program.of("unsubscribe"))
+        program.quote("ethusdt")
+        await until(lambda: feed.composition.book.of(NAME).dropped["not_subscribed"])
+
+    assert added == ["xrpusdt"]
+    assert program.of("subscribe")[asked]["instruments"] == ["XRP/USDT"]
+    assert program.of("unsubscribe")[0]["instruments"] == ["ETH/USDT"]
+    assert rules["xrpusdt"] == Rules(tick="0.01")
+    assert feed.composition.book.entry(NAME, "ethusdt") is None
+    assert program.errors() == []

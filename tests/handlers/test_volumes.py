@@ -1,0 +1,67 @@
+"""The volumes of 24 hours in the quote currency, as handlers read them from a venue's answer."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import httpx
+import pytest
+
+from crypto_stream.errors import MalformedFrame
+from handlers import binance, bybit, okx
+from tests.fakes import FakeBinance, FakeBybit, FakeOKX, FakeVenue
+
+# Handler, fake, answer with one entry that cannot be read, and what is read from it.
+BINANCE = [{"symbol": "BTCUSDT", "volume": "2", "quoteVolume": "120000.5"}, {"symbol": 1}]
+OKX = {
+    "code": "0",
+    "data": [{"instId": "BTC-USDT", "vol24h": "2", "volCcy24h": "120000.5"}, {"instId": "ETH-USDT"}],
+}
+BYBIT = {
+    "retCode": 0,
+    "result": {"list": [{"symbol": "BTCUSDT", "volume24h": "2", "turnover24h": "120000.5"}, {}]},
+}
+
+
+async def told(handler: ModuleType, kind: type[FakeVenue], body: object) -> dict[str, str]:
+    """Let the handler ask a server that answers `body`."""
+
+    class Answering(kind):  # type: ignore[valid-type, misc]
+        def rest(self, path: str, query: dict[str, str]) -> object:
+            return body
+
+    async with Answering([]) as venue, httpx.AsyncClient(base_url=venue.rest_url) as http:
+        found: dict[str, str] = await handler.volumes(http)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "body", "venue_id"),
+    [
+        (binance, FakeBinance, BINANCE, "BTCUSDT"),
+        (okx, FakeOKX, OKX, "BTC-USDT"),
+        (bybit, FakeBybit, BYBIT, "BTCUSDT"),
+    ],
+)
+async def test_volumes_are_in_the_quote_currency(
+    handler: ModuleType, kind: type[FakeVenue], body: object, venue_id: str
+) -> None:
+    """By the venue's id; an entry that cannot be read is left out."""
+    assert await told(handler, kind, body) == {venue_id: "120000.5"}
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "body"),
+    [
+        (binance, FakeBinance, {"code": -1, "msg": "busy"}),
+        (binance, FakeBinance, [{"s": "BTCUSDT"}]),
+        (okx, FakeOKX, {"code": "50011", "msg": "Too Many Requests", "data": []}),
+        (bybit, FakeBybit, {"retCode": 10006, "retMsg": "Too many visits!", "result": {}}),
+    ],
+)
+async def test_another_answer_is_malformed(
+    handler: ModuleType, kind: type[FakeVenue], body: object
+) -> None:
+    """The reason is the caller's to log."""
+    with pytest.raises(MalformedFrame):
+        await told(handler, kind, body)

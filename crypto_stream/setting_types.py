@@ -50,6 +50,10 @@ def _database(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if text != "sqlite" and not is_postgresql(text):
         raise ValueError("write sqlite or postgresql://user@host/name")
+    servers, _, rest = text.partition("://")[2].partition("/")
+    if servers.count("@") > 1 or "@" in rest.partition("?")[0]:
+        # The end of such a password would be taken for a server's name, and shown when it is not found.
+        raise ValueError("write %40 for @ and %2F for / in a user or password")
     return secret
 
 

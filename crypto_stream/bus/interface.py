@@ -55,7 +55,8 @@ class BusFigures(NamedTuple):
     `relay` is what it is connected through, None while it is not; `joins` counts how often it was connected,
     `holes` how often it needed the complete state because something was missing. `lag_s` is the age of
     the messages that arrive. `relays` and `relays_up` are how many the engine is configured for and connected
-    to. None: unknown, or this bus has no such thing.
+    to, `term` is the life of the engine that it follows (greater is newer). None: unknown, or this bus has no
+    such thing. `reason` tells an operator why it is not connected.
     """
 
     relay: str | None
@@ -64,6 +65,8 @@ class BusFigures(NamedTuple):
     lag_s: float | None = None
     relays: int | None = None
     relays_up: int | None = None
+    term: int | None = None
+    reason: str | None = None
 
     def trouble(self) -> str | None:
         """Say what is wrong although the engine is reached; None if nothing is."""

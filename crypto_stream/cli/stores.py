@@ -151,16 +151,17 @@ def _request(data_dir: Path | None, body: RequestBody) -> bytes:
 
     settings = _settings(data_dir)
     bus = settings.bus.get_secret_value()
-    try:
-        with _port(settings) as port:
+    with _port(settings) as port:
+        try:
             return port.request(body, _TIMEOUT_S)
-    except BusError as error:
-        if not is_local(bus):
-            raise UsageError(f"no engine answers on the bus {describe_bus(bus)}: {error}; start it") from None
-        raise UsageError(
-            f"no engine answers for {settings.data_dir}: {error}; "
-            "start it, or name its data directory with --data-dir"
-        ) from None
+        except BusError as error:
+            why = port.figures().reason or str(error)
+    if not is_local(bus):
+        raise UsageError(f"no engine answers on the bus {describe_bus(bus)}: {why}; start it, or correct bus")
+    raise UsageError(
+        f"no engine answers for {settings.data_dir}: {why}; "
+        "start it, or name its data directory with --data-dir"
+    )
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def move(data_dir: Path, address: str) -> dict[str, int]:
         try:
             return _move(data_dir, stores.lease)
         except (OSError, sqlite3.Error) as error:
-            raise UsageError(f"move: {error}; nothing was moved") from None
+            raise UsageError(f"move: {stores.lease.trouble or error}; nothing was moved") from None
 
 
 def _move(data_dir: Path, lease: Lease) -> dict[str, int]:

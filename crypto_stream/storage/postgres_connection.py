@@ -22,9 +22,13 @@ _LOCK_S, _IDLE_S = 1.0, 2.0
 WRITE_S, READ_S = 3.0, 10.0
 # How much later than the server's own time-out we stop waiting: then the server, or the way to it, hangs.
 _GRACE_S = 1.0
-# What PostgreSQL answers if it does not let us in until an operator changes something. There is no code for
-# it before a session has begun; in another language it counts as an error that may pass.
-_REFUSALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
+# What PostgreSQL, or what checks its certificate, answers if it does not let us in until an operator changes
+# something. There is no code for it before a session has begun; in another language it counts as an error
+# that may pass.
+_REFUSALS = (
+    *("authentication failed", "no password supplied", "no pg_hba.conf entry", "pg_hba.conf rejects"),
+    *("does not exist", "does not support SSL", "certificate verify failed", "does not match host name"),
+)
 _PASSING = (
     psycopg.OperationalError,
     psycopg.InternalError,
@@ -36,7 +40,7 @@ _PASSING = (
 
 
 class LoginError(OSError):
-    """PostgreSQL answered, and did not let us in."""
+    """PostgreSQL answered, and did not let us in, or is not the one whose certificate we trust."""
 
 
 class Connection(psycopg.Connection[Row]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from crypto_stream.market.bars import INTERVALS, Gap, retention_block_ms, start
@@ -13,6 +14,9 @@ from crypto_stream.storage.postgres_partitions import PARTITIONED, Partitions
 from crypto_stream.storage.postgres_session import Writer
 
 _SET_UP = "CREATE TEMPORARY TABLE fresh (LIKE bar) ON COMMIT DELETE ROWS"
+# After a partition could not be dropped, as while all of the database is being copied: each attempt waits for
+# a lock, and new bars wait for it.
+_DROPS_AGAIN_S = 60.0
 _PUT_BARS = "INSERT INTO bar SELECT * FROM fresh ON CONFLICT DO NOTHING"
 _PUT_GAPS = (
     "INSERT INTO gap SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::bigint[], %s::text[]) "
@@ -38,6 +42,7 @@ class PostgresHistoryWriter:
         self._writer = Writer(lease, _SET_UP)
         self._partitions = Partitions()
         self._newest: dict[str, int] = {}  # the time of the newest bar written in this run, by interval
+        self._drops_from_s = 0.0
 
     def prepare(self) -> None:
         """Do nothing: the first write opens the store."""
@@ -67,12 +72,13 @@ class PostgresHistoryWriter:
         keep_from = start(
             min(self._newest.get(interval, 0), by.now_ms) - keep_ms, retention_block_ms(interval)
         )
-        if not self._partitions.ended(interval, keep_from):
+        if not self._partitions.ended(interval, keep_from) or time.monotonic() < self._drops_from_s:
             return 0
         try:
             with self._writer.transaction():
                 return self._partitions.drop(self._writer.connection(), interval, keep_from)
         except BaseException:
+            self._drops_from_s = time.monotonic() + _DROPS_AGAIN_S
             self._partitions.forget()
             raise
 

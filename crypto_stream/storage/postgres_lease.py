@@ -33,12 +33,20 @@ log = logging.getLogger(__name__)
 _LASTS_S = 3
 _EVERY_S = 0.5
 _UNTIL = f"clock_timestamp() + interval '{_LASTS_S} s'"
+_NOW = "clock_timestamp()"
+# A lease that ends later than that was kept before the server's clock was set back; its holder would have
+# corrected it within half a second.
+_AHEAD = "interval '10 s'"
 _PREFIX = "cs:"
 _NOBODY = ""  # the holder of a lease that was released
 # After PostgreSQL was away, an expired lease is left to its holder for so long: it must connect again, too.
 _PATIENCE_S = CONNECT_S + 2 * _EVERY_S
 # How long another engine, which is ready, is given to take what we have released for it.
 _YIELDS_S = 1.0
+# How long a transaction of the former holder may keep us from taking a lease that is free.
+_LOCKED_S = 0.2
+# How long the engine may stand still before its lease is no longer kept.
+_HANGS_S = 2.0
 
 
 class Lease:
@@ -61,11 +69,16 @@ class Lease:
         self._is_held = False  # by another engine, when we looked last
         self._was_away = False
         self._not_before_s = 0.0
+        self.pulse_s: float | None = None
+        self._looked_s = 0.0
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._log = TroubleLog(
             log, "PostgreSQL cannot be used", "PostgreSQL can be used again", level=logging.ERROR
+        )
+        self._hung = TroubleLog(
+            log, "the engine hangs, its lease is not kept", "the engine moves again", level=logging.ERROR
         )
 
     @property
@@ -74,8 +87,13 @@ class Lease:
         if self._lost is not None:
             raise FencedError(str(self._lost))
         if self._term is None:
-            raise OSError(self._log.reason or "PostgreSQL: the lease is not taken yet")
+            raise OSError("PostgreSQL: it could not be reached yet")  # clients of orders are told this
         return self._term
+
+    @property
+    def trouble(self) -> str | None:
+        """Why PostgreSQL cannot be used, for an operator; None if it can."""
+        return self._log.reason
 
     def acquire(self) -> bool:
         """Take the lease if it is free, and keep it on a thread; see `Stores.acquire`."""
@@ -101,6 +119,13 @@ class Lease:
             self._told = told
             if self._lost is not None:
                 told()
+
+    def pulse(self, at_s: float | None) -> None:
+        """Note that the engine moves, at this monotonic time; None: it need not.
+
+        An engine that hangs keeps no lease: without a note for two seconds another one may take it.
+        """
+        self.pulse_s = at_s
 
     def lose(self, reason: str) -> FencedError:
         """Note that another engine may write now; return the error that says so."""
@@ -129,6 +154,8 @@ class Lease:
         """Keep the lease; take it first if PostgreSQL could not be reached at the start."""
         try:
             while not self._over.wait(_EVERY_S):
+                if self._hangs():
+                    continue
                 try:
                     self._keep()
                     self._log.works()
@@ -140,6 +167,17 @@ class Lease:
         except Exception as error:  # the engine must not go on as if it had the lease
             log.exception("keeping the lease failed")
             self.lose(f"internal error: {error}")
+
+    def _hangs(self) -> bool:
+        now_s, pulse_s = time.monotonic(), self.pulse_s
+        stopped = now_s - self._looked_s > _HANGS_S  # all of this process was, or this thread has waited
+        self._looked_s = now_s
+        hangs = pulse_s is not None and now_s - pulse_s > _HANGS_S and not stopped
+        if hangs:
+            self._hung.fails(f"no sign of life for {_HANGS_S:g} s")
+        else:
+            self._hung.works()
+        return hangs
 
     def _keep(self) -> None:
         if self._term is None:
@@ -164,7 +202,8 @@ class Lease:
             if not self._is_free(connection, "") or self._yields(connection):
                 return False
             try:
-                connection.execute("BEGIN")
+                begin = f"BEGIN; SET LOCAL lock_timeout = {round(_LOCKED_S * 1000)}"
+                connection.execute(begin, prepare=False)
                 if not self._is_free(connection, "FOR UPDATE"):
                     connection.execute("ROLLBACK")
                     return False
@@ -184,7 +223,7 @@ class Lease:
 
     def _is_free(self, connection: Connection, lock: str) -> bool:
         """Return whether this engine may take the lease now: an earlier life of it has it, or nobody."""
-        query = f"SELECT holder, until < clock_timestamp() FROM lease WHERE name = 'engine' {lock}"
+        query = f"SELECT holder, until NOT BETWEEN {_NOW} AND {_NOW} + {_AHEAD} FROM lease {lock}"
         ((holder, expired),) = connection.execute(query)
         self._is_held = holder not in (_NOBODY, self._holder) and not expired
         return holder == self._holder or (not self._is_held and time.monotonic() >= self._not_before_s)
@@ -204,10 +243,17 @@ class Lease:
         return bool(released.rowcount)
 
     def _end_former(self, connection: Connection) -> None:
-        """End the sessions that hold the lease's row although the lease has expired: their engine hangs."""
+        """End the sessions that hold the lease's row although the lease is free: their engine hangs.
+
+        Of a released lease nobody knows whose they are: those that have been in a transaction all the time.
+        One may wait in its commit for a standby, for ever and whatever has become of its engine.
+        """
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity, lease WHERE usename = current_user "
-            f"AND starts_with(application_name, '{_PREFIX}' || holder || ':') AND application_name <> %s",
+            "AND datname = current_database() AND application_name <> %s AND ("
+            f"starts_with(application_name, '{_PREFIX}' || holder || ':') OR holder = '{_NOBODY}' "
+            f"AND starts_with(application_name, '{_PREFIX}') "
+            f"AND xact_start < clock_timestamp() - interval '{_LOCKED_S / 2} s')",
             (self.name,),
         )
         log.warning("ended the sessions of the engine that had the lease", extra={"sessions": ended.rowcount})

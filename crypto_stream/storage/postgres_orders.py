@@ -18,7 +18,7 @@ from crypto_stream.storage.interface import (
 )
 from crypto_stream.storage.order_mark import Mark, MarkFile
 from crypto_stream.storage.order_rows import Row, order_row, position_row, report_row, traded_keys
-from crypto_stream.storage.postgres_connection import Connection, connect, failing_as_os_error, storable
+from crypto_stream.storage.postgres_connection import Connection, failing_as_os_error, storable
 from crypto_stream.storage.postgres_lease import Lease
 from crypto_stream.storage.postgres_order_rows import (
     CHANGE_ORDERS,
@@ -41,7 +41,7 @@ from crypto_stream.storage.postgres_order_rows import (
     reports,
     tidy,
 )
-from crypto_stream.storage.postgres_session import Writer
+from crypto_stream.storage.postgres_session import Writer, open_session
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class PostgresOrderWriter:
             query = f"UPDATE store SET commits = commits + 1, identity = {new} RETURNING identity, commits"
             ((identity, commits),) = found.connection.execute(query.encode()).fetchall()
         with (
-            closing(connect(self._lease.address, self._lease.name, _LOAD_S)) as reading,
+            closing(open_session(self._lease, _LOAD_S)) as reading,
             failing_as_os_error(),
         ):
             loaded = load(reading)

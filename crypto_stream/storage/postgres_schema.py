@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from importlib.resources import files
 
+from psycopg import errors
+
 from crypto_stream.storage.interface import UnusableError
 from crypto_stream.storage.postgres_connection import Connection, connect, failing_as_os_error
 
@@ -16,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _MIGRATES_S = 60.0
 _LOCK = 0x63727970  # of all engines that migrate, one after the other
+_OLDEST = 150_000  # version of a server
 
 
 def steps() -> list[str]:
@@ -43,9 +46,15 @@ def migrate(address: str, name: str) -> None:
             connection.execute("BEGIN")
             connection.execute(f"SET LOCAL lock_timeout = {round(_MIGRATES_S * 1000)}")
             connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            for at in range(version(connection), len(scripts)):
-                connection.execute(scripts[at].encode(), prepare=False)
-                connection.execute(f"UPDATE schema_version SET number = {at + 1}")
+            try:
+                for at in range(version(connection), len(scripts)):
+                    connection.execute(scripts[at].encode(), prepare=False)
+                    connection.execute(f"UPDATE schema_version SET number = {at + 1}")
+            except errors.InsufficientPrivilege as error:
+                raise UnusableError(
+                    f"PostgreSQL: the user may not create tables ({error.diag.message_primary}): "
+                    "make it the owner of the database, or of the schema"
+                ) from None
             connection.execute("COMMIT")
     finally:
         connection.close()
@@ -56,20 +65,22 @@ def version(connection: Connection) -> int:
     """Return the version of the tables, 0 if there are none; raise UnusableError if they cannot be used."""
     latest = len(steps())
     query = (
-        "SELECT to_regclass('schema_version') IS NOT NULL, current_schema(), getdatabaseencoding(), "
+        # Other programs have a table of the first name, too.
+        "SELECT to_regclass('schema_version') IS NOT NULL AND to_regclass('lease') IS NOT NULL, "
+        "current_schema(), getdatabaseencoding(), current_setting('server_version_num')::integer, "
         "(SELECT count(*) FROM pg_tables WHERE schemaname = current_schema())"
     )
-    ((exists, schema, encoding, tables),) = connection.execute(query)
-    if encoding != "UTF8" or schema is None:
-        what = (
-            f"has the encoding {encoding}, not UTF8"
-            if encoding != "UTF8"
-            else "has no schema that we may use"
-        )
-        raise UnusableError(f"PostgreSQL: the database {what}")
+    ((exists, schema, encoding, server, tables),) = connection.execute(query)
+    too_old = f"the server has version {server // 10_000}, it must be {_OLDEST // 10_000} or later"
+    wrong = {
+        too_old: server < _OLDEST,
+        f"the database has the encoding {encoding}, not UTF8": encoding != "UTF8",
+        "the database has no schema that we may use": schema is None,
+        "the database has tables of another program: use one of its own": tables and not exists,
+    }
+    if reasons := [text for text, holds in wrong.items() if holds]:
+        raise UnusableError(f"PostgreSQL: {reasons[0]}")
     if not exists:
-        if tables:
-            raise UnusableError("PostgreSQL: the database has tables of another program: use one of its own")
         return 0
     ((found,),) = connection.execute("SELECT number FROM schema_version")
     if found > latest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ FENCE = (
 _COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 # Sessions for reading that are kept while nobody uses them.
 _IDLE_READERS = 4
+# What errors of a connection name, with the address that a name of a server stands for.
+_NAMES = re.compile(r"""("[^"]*"|'[^']*')( \([^)]*\))?""")
 
 Found = TypeVar("Found")
 
@@ -48,7 +51,7 @@ class Writer:
         """Return the session, outside of transactions; raise OSError if there can be none."""
         if self._connection is None or self._connection.closed:
             self._connection = None
-            connection = connect(self._lease.address, self._lease.name, WRITE_S)
+            connection = open_session(self._lease, WRITE_S)
             try:
                 with failing_as_os_error():
                     if self._set_up:
@@ -129,7 +132,7 @@ class Readers:
         """Return what `query` reads; raise OSError if that fails."""
         while True:
             idle = self._take()
-            connection = idle or connect(self._lease.address, self._lease.name, READ_S)
+            connection = idle or open_session(self._lease, READ_S)
             try:
                 with failing_as_os_error():
                     found = query(connection)
@@ -162,3 +165,14 @@ class Readers:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def open_session(lease: Lease, statement_s: float) -> Connection:
+    """Open a session; clients may be told its errors, so they name no server, user or database.
+
+    The lease logs them whole.
+    """
+    try:
+        return connect(lease.address, lease.name, statement_s)
+    except OSError as error:
+        raise OSError(_NAMES.sub('"…"', str(error))) from None

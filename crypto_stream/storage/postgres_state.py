@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from contextlib import suppress
 
 from crypto_stream.storage.interface import StateStore
 from crypto_stream.storage.postgres_lease import Lease
@@ -34,12 +35,15 @@ class PostgresStateStore:
         self._known: set[str | None] = {None}
 
     def load(self) -> dict[str, str]:
-        """Return all values; the copy of them if they cannot be read."""
+        """Return all values, and keep a copy of them; what was copied last if they cannot be read."""
         try:
             found = self._stored()
         except OSError as error:
             log.error("state cannot be read, starting with the copy", extra={"reason": str(error)})
             found = self._copy.load()
+        else:
+            with suppress(OSError):  # it is an older one then
+                self._copy.save(found)
         self._readers.close()
         self._known = {found.pop(_SAVED, None)}
         return found

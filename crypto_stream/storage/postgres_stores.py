@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from crypto_stream.storage.sqlite import SqliteStateStore
 _HOLDER = "engine-id"
 _COPY = "state.db"
 MARK = "orders.postgresql"
+_PULSE_S = 0.5
 
 
 class PostgresStores:
@@ -52,7 +54,14 @@ class PostgresStores:
                 loop.call_soon_threadsafe(lost.set)
 
         self.lease.listen(told)
-        await lost.wait()
+        try:
+            while not lost.is_set():
+                self.lease.pulse(time.monotonic())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PULSE_S):
+                        await lost.wait()
+        finally:
+            self.lease.pulse(None)  # while it ends, the engine waits for its writers
         _ = self.lease.term  # raises
 
     def close(self) -> None:

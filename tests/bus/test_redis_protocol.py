@@ -45,6 +45,21 @@ def test_an_error_of_the_relay_is_raised_with_its_text() -> None:
         list(Replies().feed(b"-NOPERM User joe has no permissions\r\n"))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        b"-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `us`, `sesame`, \r\n",
+        b"-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'us' 'sesa\r\n",
+    ],
+)
+def test_an_error_that_repeats_our_password_is_cut(error: bytes) -> None:
+    """Servers that do not know HELLO, and proxies before them, answer with all of its words."""
+    with pytest.raises(BusError, match="unknown command .HELLO.: it must be Redis 6 or later") as caught:
+        list(Replies().feed(error))
+
+    assert "sesa" not in str(caught.value)
+
+
 def test_what_is_no_redis_is_refused() -> None:
     """Another server on that port is named as such."""
     with pytest.raises(BusError, match="no Redis"):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from crypto_stream.bus.messages import Quotes
+from crypto_stream.bus.redis.connection import Connection
+from crypto_stream.bus.redis.relays import Relay
+from crypto_stream.bus.redis.tls import make_context
 from tests.bus.ends import Engine, RedisBus, joined, serving
 from tests.certificates import Certificates, running_tls
 from tests.redis_server import RedisServer, running
@@ -61,6 +69,25 @@ async def test_a_password(
     assert "-secret" not in _logged(caplog)
 
 
+async def test_another_reason_is_logged_too(
+    require_program: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A relay that could not be reached, and then refuses: an operator must see why it is not used now."""
+
+    def reasons() -> str:
+        of_engine = [one for one in caplog.records if one.name == "crypto_stream.bus.redis.engine"]
+        return "\n".join(str(getattr(one, "reason", "")) for one in of_engine)
+
+    server = RedisServer(require_program("redis-server"), tmp_path, ["--requirepass", "the-secret"])
+    try:
+        async with serving(RedisBus(server.url()), Engine()):
+            await until(lambda: f"127.0.0.1:{server.port}: " in reasons())
+            await asyncio.to_thread(server.start)
+            await until(lambda: "NOAUTH" in reasons())
+    finally:
+        server.kill()
+
+
 async def test_users_as_documented(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     """Users with the rights of docs/scale.md suffice, and see no other installation."""
     for user, rights in RIGHTS.items():
@@ -100,3 +127,25 @@ async def test_tls_with_certificates_of_clients(
         require_program("redis-server"), certificates, tmp_path / "redis", [], clients="yes"
     ) as server:
         await _works(RedisBus(server.url(scheme="rediss", query=query)))
+
+
+def _drip(listener: socket.socket) -> None:
+    """Answer a TLS greeting byte by byte, for as long as somebody listens."""
+    with suppress(OSError):
+        connected, _ = listener.accept()
+        with connected:
+            connected.sendall(b"\x16\x03\x03\x40\x00")  # a message of 16 kB follows
+            while True:
+                connected.sendall(b"\x02")
+                time.sleep(0.01)
+
+
+def test_a_relay_that_never_ends_its_tls_greeting_is_given_up() -> None:
+    """Bytes that keep coming are no progress."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=_drip, args=(listener,))
+        dripping.start()
+        relay = Relay("127.0.0.1", listener.getsockname()[1], tls=True)
+        with pytest.raises(TimeoutError):
+            Connection(relay, make_context(relay), 0.25)
+        dripping.join()

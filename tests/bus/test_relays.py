@@ -40,6 +40,8 @@ def test_valkey_is_the_same() -> None:
         ("redis://h/", "name"),
         ("redis://h/a/b", "name"),
         ("redis://h/a b", "name"),
+        ("redis://h..example/a", "host"),
+        ("redis://" + "h" * 64 + "/a", "host"),
         ("redis://h:x/a", "port"),
         ("redis://h:0/a", "port"),
         ("redis://h:99999/a", "port"),

@@ -17,7 +17,7 @@ def _samples(figures: BusFigures) -> dict[str, float]:
 def test_all_are_documented() -> None:
     """docs/scale.md has a row for each."""
     rows = [line for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| `bus_")]
-    figures = BusFigures("h:1", joins=3, holes=2, lag_s=0.5, relays=2, relays_up=1)
+    figures = BusFigures("h:1", joins=3, holes=2, lag_s=0.5, relays=2, relays_up=1, term=3)
 
     for name, value in _samples(figures).items():
         assert any(f"`{name.removeprefix('crypto_stream_')}" in row for row in rows), name

@@ -147,3 +147,13 @@ def test_what_cannot_run_is_refused_in_one_line(arguments: list[str], line: str,
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(line)
     assert SECRET not in done.stderr
+
+
+def test_a_command_says_why_the_bus_is_not_reached(relays: Relays, tmp_path: Path) -> None:
+    """To start the engine would not help against a wrong password."""
+    bus = relays.plain.url("prod", ":another-word@")
+    done = command("owner", "list", "--data-dir", str(tmp_path), CRYPTO_STREAM_BUS=bus)
+
+    assert done.returncode == 2
+    assert "the relay refuses: WRONGPASS" in done.stderr
+    assert "another-word" not in done.stderr

@@ -79,6 +79,30 @@ def test_a_wrong_database_is_not_shown(value: str) -> None:
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize("password", ["half@sesame", "half/sesame", "half/ses@ame"])
+def test_a_password_that_must_be_encoded_is_not_shown(password: str) -> None:
+    """PostgreSQL's library would take the end of it for a server's name, and name that in its errors."""
+    with pytest.raises(SettingError, match=r"^database: .* write %40 for @ and %2F for /") as caught:
+        load({"database": f"postgresql://me:{password}@db.example/x"})
+
+    assert "half" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:half%40%2Fsesame@db1.example:5432,db2.example/x?sslmode=verify-full",
+        "postgresql:///x?host=/run/postgresql&options=-c%20a=b@c",
+        "postgres://me@%2Frun%2Fpostgresql/x",
+        "postgresql://",
+    ],
+)
+def test_other_addresses_of_databases_are_left_to_the_library(address: str) -> None:
+    """Several servers, sockets, parameters."""
+    assert load({"database": address}).database.get_secret_value() == address
+
+
 _WRONG = {
     "port": "99999",
     "workers": "65",

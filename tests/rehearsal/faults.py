@@ -113,10 +113,6 @@ async def _leader_without_database(world: World) -> None:
     await world.started_after(leader, starts)
 
 
-async def _leader_without_relay(world: World) -> None:
-    await _apart(world.leader(), "redis-1", LONG_S, world)
-
-
 async def _stopped(world: World) -> None:
     leader = world.leader()
     await asyncio.to_thread(world.stop, leader)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NamedTuple, Protocol
@@ -17,6 +18,8 @@ from typing import NamedTuple, Protocol
 from tests.bus.wire import Wire
 
 _NOBODY = "02:00:00:00:ff:ff"
+_SERVE = "import socket; one = socket.create_server(('', 9999)); print(flush=True); one.accept()"
+_REACH = "import socket, sys; socket.create_connection((sys.argv[1], 9999), 5)"
 
 
 class Host(NamedTuple):
@@ -66,14 +69,34 @@ class Bridge:
     """Namespaces on a bridge of this machine, which is itself reached at `address`."""
 
     def __init__(self) -> None:
+        """Make the bridge; raise OSError or CalledProcessError, and leave nothing, if that is impossible."""
         self._name = f"cs{os.getpid()}"
         self._net = f"10.213.{os.getpid() % 250}"
         self._numbers = itertools.count(1)
         self._hosts: dict[str, int] = {}
         self.address = f"{self._net}.254"
-        _ip("link", "add", self._name, "type", "bridge")
-        _ip("addr", "add", f"{self.address}/24", "dev", self._name)
-        _ip("link", "set", self._name, "up")
+        try:
+            _ip("link", "add", self._name, "type", "bridge")
+            _ip("addr", "add", f"{self.address}/24", "dev", self._name)
+            _ip("link", "set", self._name, "up")
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def __str__(self) -> str:
+        return f"namespaces on the bridge {self._name}"
+
+    def _check(self) -> None:
+        """Let one machine reach another: not every container has namespaces, or lets anything pass."""
+        one, other = self.add("probe-1"), self.add("probe-2")
+        with subprocess.Popen([*one.under, sys.executable, "-c", _SERVE], stdout=subprocess.PIPE) as serving:
+            try:
+                assert serving.stdout is not None
+                serving.stdout.readline()
+                _run(*other.under, sys.executable, "-c", _REACH, one.address)
+            finally:
+                serving.kill()
 
     def add(self, name: str) -> Host:
         """Add a machine."""
@@ -107,7 +130,8 @@ class Bridge:
         for name in self._hosts:
             with suppress(subprocess.CalledProcessError):
                 _ip("netns", "del", self._space(name))
-        _ip("link", "del", self._name)
+        with suppress(subprocess.CalledProcessError):
+            _ip("link", "del", self._name)
 
     def _point(self, one: Host, other: Host, mac: str) -> None:
         entry = (other.address, "lladdr", mac, "dev", "eth0", "nud", "permanent")
@@ -128,6 +152,9 @@ class Loopback:
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
         self._wires: dict[frozenset[str], list[Wire]] = {}
+
+    def __str__(self) -> str:
+        return "one loopback; PostgreSQL and its standby cannot be cut off from each other"
 
     def add(self, name: str) -> Host:
         """Add a machine."""
@@ -158,4 +185,8 @@ def _mac(number: int) -> str:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+    _run("ip", *words)
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)

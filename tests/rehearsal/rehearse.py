@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+from psycopg.rows import dict_row
 
 from tests.process.order_crash import Floor, each
 from tests.process.order_judgement import Report as Ledger
@@ -33,21 +35,28 @@ _KINDS = {
 }
 _LONGEST_PAUSE_S = 0.3
 _SETTLES_S = 60 * SCALE
+# By which something shows that it is not as it should be: it takes too long, has ended, or does not answer.
+_TROUBLE = (OSError, AssertionError, subprocess.SubprocessError, psycopg.Error)
 
 
 class Report(NamedTuple):
-    """What was found; `faults` must be empty. `seen` has a line for each fault that was rehearsed."""
+    """What was found; `faults` must be empty. `seen` has a line for each fault that was rehearsed.
+
+    `pause_s` is the longest time without a quote that any viewer met where prices may not turn stale.
+    """
 
     ledger: Ledger
     seen: list[str]
     faults: list[str]
+    pause_s: float
 
     def __str__(self) -> str:
         found = ", ".join(
             f"{name} {sum(any(word in fault for word in words) for fault in self.faults)}"
             for name, words in _KINDS.items()
         )
-        return f"{len(self.seen)} faults rehearsed; {self.ledger}; {found}"
+        seen = f"{len(self.seen)} faults rehearsed, the longest pause {self.pause_s:.1f} s"
+        return f"{seen}; {self.ledger}; {found}"
 
 
 async def rehearse(
@@ -59,6 +68,7 @@ async def rehearse(
 ) -> Report:
     """Let everything in `faults` happen, and judge what viewers and traders saw, and what is stored."""
     async with network() as net, World(net, folder, find) as world, AsyncExitStack() as stack:
+        say(f"machines: {net}")
         viewers = [await stack.enter_async_context(watching(world.url)) for _ in range(VIEWERS)]
         async with asyncio.TaskGroup() as group:
             floor = Floor(lambda each: _trader(world, each), chance, group)
@@ -71,7 +81,7 @@ async def rehearse(
             floor.close()
         ledger = judged(lambda query: _rows(world, query), floor.all, len(faults))
     wrong = [fault for viewer in viewers for fault in viewer.faults]
-    return Report(ledger, show.seen, [*show.faults, *wrong, *ledger.faults])
+    return Report(ledger, show.seen, [*show.faults, *wrong, *ledger.faults], show.pause_s)
 
 
 class _Show:
@@ -80,6 +90,7 @@ class _Show:
     def __init__(self, world: World, viewers: Sequence[Viewer], floor: Floor) -> None:
         self.seen: list[str] = []
         self.faults: list[str] = []
+        self.pause_s = 0.0
         self._world = world
         self._viewers = viewers
         self._floor = floor
@@ -93,8 +104,9 @@ class _Show:
             await fault.happen(self._world)
             await self.settled(time.monotonic())
             await each(self._floor.some(), Trader.check_orders)
-        except* TimeoutError:
-            self.faults.append(f"{fault.name}: something has not recovered within {_SETTLES_S:g} s")
+        except* _TROUBLE as group:
+            errors = "; ".join(sorted({f"{type(one).__name__} {one}".strip() for one in _each_of(group)}))
+            self.faults.append(f"{fault.name}: it has not recovered: {errors}")
         return self._judge(fault)
 
     async def settled(self, since_s: float) -> None:
@@ -118,6 +130,8 @@ class _Show:
         pause_s = max(viewer.pause_s for viewer in self._viewers)
         connects = sum(viewer.connects for viewer in self._viewers)
         unexplained = sum(viewer.unexplained() for viewer in self._viewers)
+        if not fault.stale:
+            self.pause_s = max(self.pause_s, pause_s)
         if stale and not fault.stale:
             self.faults.append(f"{fault.name}: {stale} quotes were stale")
         if unexplained and not fault.stale:
@@ -133,5 +147,14 @@ def _trader(world: World, chance: random.Random) -> Trader:
 
 
 def _rows(world: World, query: str) -> list[Row]:
-    with psycopg.connect(world.address, row_factory=psycopg.rows.dict_row) as session:
+    with psycopg.connect(world.address, row_factory=dict_row) as session:
         return session.execute(query.encode()).fetchall()
+
+
+def _each_of(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    """Return the errors in a group, and in the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _each_of(error)
+        else:
+            yield error

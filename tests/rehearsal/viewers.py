@@ -31,6 +31,7 @@ class Viewer:
         self.connects = self.greetings = self.snapshots = self.stale = 0
         self.pause_s = 0.0
         self._epoch: str | None = None
+        self._is_early = False  # the gateway has not reached the engine yet, and will greet again
         self._seqs: dict[str, int] = {}
         self._live_s: dict[str, float] = {}
         self._is_live: dict[str, bool] = {}
@@ -56,19 +57,22 @@ class Viewer:
 
     async def _connected(self) -> None:
         self.connects += 1
+        self._is_early = False
         await self.client.emit("subscribe", {"symbols": "all"})
 
     async def _greeted(self, hello: Any) -> None:
-        if hello["epoch"] is None:  # the gateway has not reached the engine yet
-            self.greetings -= 1
-        elif self._epoch not in (None, hello["epoch"]):
+        self._is_early = hello["epoch"] is None
+        if self._is_early:
+            return
+        if self._epoch not in (None, hello["epoch"]):
             self.faults.append(f"the epoch was {self._epoch}, is {hello['epoch']}")
         self.greetings += 1
-        self._epoch = hello["epoch"] or self._epoch
+        self._epoch = hello["epoch"]
 
     async def _shown(self, quotes: Any) -> None:
-        self.snapshots += 1
-        self._take(quotes)
+        if not self._is_early:  # else it is empty, and comes again
+            self.snapshots += 1
+            self._take(quotes)
 
     async def _quoted(self, quotes: Any) -> None:
         self._take(quotes)

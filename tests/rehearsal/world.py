@@ -19,6 +19,7 @@ from tests.postgres import PASSWORD, USER, Server
 from tests.process.haproxy import haproxy
 from tests.process.programs import Running, address, machine
 from tests.redis_server import RedisServer
+from tests.rehearsal.journal import FOLLOWS, LEADS, Journal
 from tests.rehearsal.network import Host, Network
 from tests.waiting import SCALE, until
 
@@ -28,9 +29,7 @@ RELAYS = ("redis-1", "redis-2")
 DATABASES = ("postgres-1", "postgres-2")
 PAIR = "btcusdt"
 _LONG_S = 60 * SCALE
-# What an engine logs when it knows its place, and when it has prices.
-_FOLLOWS, _LEADS = "follows: another engine leads", " leads term="
-_WARM = "source live source=binance"
+_LOG_SIZE = 10**9  # never rotated: a journal follows it
 
 
 class World:
@@ -50,6 +49,9 @@ class World:
         self._options: dict[str, tuple[str, list[str], dict[str, str]]] = {}
         self._stack = AsyncExitStack()
         self._stacks: dict[str, ExitStack] = {}
+        self._journals = {
+            name: Journal(folder / name / "app.log", _part_of(name)) for name in (*ENGINES, *GATEWAYS)
+        }
 
     async def __aenter__(self) -> World:
         try:
@@ -84,7 +86,7 @@ class World:
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to the engine or gateway of a machine."""
         with suppress(ProcessLookupError):
-            os.kill(self.machines[name].pids(_part_of(name))[-1], number)
+            os.kill(self._journals[name].pids[-1], number)
 
     def vanish(self, name: str) -> None:
         """Kill all of a machine, its supervisor too."""
@@ -102,19 +104,21 @@ class World:
     async def back(self, name: str) -> None:
         """Start again what was killed, unless its supervisor does, and wait until it is ready."""
         if name in self.relays:
-            self.relays[name].start()
+            await asyncio.to_thread(self.relays[name].start)
         elif name in self.databases:
             await asyncio.to_thread(self.databases[name].start)
         elif self.machines[name].process.poll() is not None:
+            starts = self.starts(name)
             self._run(name)
+            await until(lambda: self.starts(name) > starts, _LONG_S)  # what its last life said is over
         if name in ENGINES:
-            await until(lambda: self.is_warm(name), _LONG_S)
+            await until(lambda: self._journals[name].is_warm, _LONG_S)
         elif name in GATEWAYS:
             await address(self.machines[name])
 
     def starts(self, name: str) -> int:
         """Return how often the engine or gateway of a machine was started."""
-        return len(self.machines[name].pids(_part_of(name)))
+        return len(self._journals[name].pids)
 
     async def started_after(self, name: str, starts: int) -> None:
         """Wait until an engine that has lost the lease was started again, and is ready."""
@@ -125,7 +129,7 @@ class World:
 
     def leader(self) -> str:
         """Return the name of the engine that has the lease."""
-        with psycopg.connect(self.address) as session:
+        with psycopg.connect(self.address, connect_timeout=10) as session:
             ((holder,),) = session.execute("SELECT holder FROM lease").fetchall()
         ids = {name: (self._folder / name / "data" / "engine-id").read_text().strip() for name in ENGINES}
         return next(name for name in ENGINES if ids[name] == holder)
@@ -135,23 +139,11 @@ class World:
         leader = self.leader()
         return next(name for name in ENGINES if name != leader)
 
-    def is_warm(self, name: str) -> bool:
-        """Return whether this engine has come to know its place and its prices since its last start."""
-        return bool(self._place(name)) and _WARM in self._since_start(name)
-
     def is_ready(self) -> bool:
         """Return whether one engine leads, and the other one could."""
-        places = sorted(self._place(name) for name in ENGINES)
-        return places == sorted((_FOLLOWS, _LEADS)) and all(self.is_warm(name) for name in ENGINES)
-
-    def _place(self, name: str) -> str:
-        """Return what an engine has said last of its place since its last start; empty if nothing."""
-        log = self._since_start(name)
-        at, place = max((log.rfind(place), place) for place in (_FOLLOWS, _LEADS))
-        return place if at >= 0 else ""
-
-    def _since_start(self, name: str) -> str:
-        return self.machines[name].log.rpartition(" engine started pid=")[2]
+        journals = [self._journals[name] for name in ENGINES]
+        places = sorted(each.place for each in journals)
+        return places == sorted((FOLLOWS, LEADS)) and all(each.is_warm for each in journals)
 
     @property
     def address(self) -> str:
@@ -170,7 +162,7 @@ class World:
         for name in ENGINES:
             await self._prepare_engine(name, venue)
             self._run(name)
-            await until(lambda name=name: self.is_warm(name), _LONG_S)  # type: ignore[misc]
+            await until(lambda name=name: self._journals[name].is_warm, _LONG_S)  # type: ignore[misc]
         for name in GATEWAYS:
             await self._prepare_gateway(name)
             self._run(name)
@@ -210,6 +202,7 @@ class World:
             "CRYPTO_STREAM_BINANCE_URL": venue.url,
             "CRYPTO_STREAM_BINANCE_REST_URL": venue.rest_url,
             "CRYPTO_STREAM_SYNTHETIC_EURRUB_SIZE": "150",  # soon used up: orders fill in parts
+            "no_proxy": self._network.address,  # the venue is no loopback's
         }
         options = ["--parts", "engine", "--sources", "binance,synthetic", "--pairs", PAIR]
         self._options[name] = (await self._bus(name), options, environment)
@@ -228,7 +221,8 @@ class World:
     def _run(self, name: str) -> None:
         if name in self._stacks:
             self._stacks[name].close()
-        bus, options, environment = self._options[name]
+        bus, chosen, environment = self._options[name]
+        options = [*chosen, "--log-size", str(_LOG_SIZE)]
         stack = self._stacks[name] = self._stack.enter_context(ExitStack())
         self.machines[name] = stack.enter_context(
             machine(self._folder, name, bus, *options, under=self.hosts[name].under, **environment)

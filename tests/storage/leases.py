@@ -8,6 +8,7 @@ from itertools import count
 
 import psycopg
 
+from crypto_stream.storage.interface import FencedError
 from crypto_stream.storage.postgres_stores import PostgresStores
 from tests.waiting import DEADLINE_S
 
@@ -42,3 +43,15 @@ def execute(address: str, query: str) -> list[tuple[object, ...]]:
 def expire(address: str) -> None:
     """Let the lease run out, as if nobody had kept it."""
     execute(address, "UPDATE lease SET until = clock_timestamp() - interval '1 s'")
+
+
+def until_lost(stores: PostgresStores) -> None:
+    """Wait until the stores know that another engine has them."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            _ = stores.lease.term
+        except FencedError:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -15,9 +15,9 @@ from crypto_stream.market.bars import Gap
 from crypto_stream.market.clock import Anchor
 from crypto_stream.storage.interface import Batch, StoredBar
 from crypto_stream.storage.postgres_stores import PostgresStores
-from tests.forwarder import Forwarder
 from tests.postgres import Server
 from tests.storage.bars import bar, seconds
+from tests.storage.forwarder import Forwarder
 from tests.storage.leases import Make, acquire, execute, expire, kill
 from tests.storage.reports import batch, placed, told, traded
 from tests.waiting import DEADLINE_S, SCALE

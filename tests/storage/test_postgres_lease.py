@@ -14,7 +14,7 @@ import pytest
 from crypto_stream.storage.interface import FencedError
 from crypto_stream.storage.postgres_stores import PostgresStores
 from tests.postgres import Server
-from tests.storage.leases import Make, acquire, execute, expire, kill
+from tests.storage.leases import Make, acquire, execute, expire, kill, until_lost
 from tests.storage.reports import batch, placed, told
 from tests.waiting import DEADLINE_S, SCALE
 
@@ -36,18 +36,6 @@ def soon(act: Callable[[], Result]) -> Result:
         except OSError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-
-
-def until_lost(stores: PostgresStores) -> None:
-    """Wait until the stores know that another engine has them."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            _ = stores.lease.term
-        except FencedError:
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def until_taken(stores: PostgresStores) -> int:
@@ -151,6 +139,23 @@ def test_state_that_another_engine_saved_is_not_overwritten(
     assert execute(address, "SELECT value FROM state WHERE key = 'pin'") == [("binance",)]
 
 
+def test_a_follower_has_a_copy_of_the_state(postgres: Server, address: str, made: Make) -> None:
+    """So it knows the epoch, should PostgreSQL be away at the moment when it takes over."""
+    first, second = made(address, "first"), made(address, "second")
+    assert first.acquire()
+    state = first.state()
+    state.load()
+    state.save({"epoch": "e", "pin": "okx"})
+    assert not second.acquire()
+    follower = second.state()
+    before = follower.load()
+    postgres.stop()
+    again = follower.load()
+    postgres.start()
+
+    assert before == again == {"epoch": "e", "pin": "okx"}
+
+
 def test_ending_a_hanging_holder_ends_its_sessions_only(address: str, made: Make) -> None:
     """A session that holds the lease's row for longer than its lease is ended by who takes it."""
     first, second = made(address, "first"), made(address, "second")
@@ -166,6 +171,22 @@ def test_ending_a_hanging_holder_ends_its_sessions_only(address: str, made: Make
 
     assert term == first.lease.term + 1
     second.close()
+
+
+def test_a_transaction_that_outlives_a_released_lease_is_ended(address: str, made: Make) -> None:
+    """As one that waits in its commit for a standby. Its engine gave its name away with the lease."""
+    first, second = made(address, "first"), made(address, "second")
+    assert first.acquire()
+    assert not second.acquire()
+    term = first.lease.term
+    with closing(psycopg.connect(address, application_name=first.lease.name)) as hangs:
+        hangs.execute("SELECT 1 FROM lease FOR KEY SHARE")
+        first.close()
+        acquire(second)
+        with pytest.raises(psycopg.OperationalError):
+            hangs.execute("SELECT 1")
+
+    assert second.lease.term == term + 1
 
 
 def test_the_next_life_of_a_leader_gives_the_lead_to_who_follows(address: str, made: Make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 
 from crypto_stream.bus.redis.relays import Relay
 from crypto_stream.bus.redis.tls import TlsLayer
@@ -90,12 +91,17 @@ def _connect(relay: Relay) -> socket.socket:
 
 
 def _shake_hands(connected: socket.socket, tls: TlsLayer) -> None:
+    """Raise OSError if that is not done in time, however many bytes arrive."""
+    deadline_s = time.monotonic() + _CONNECT_S
     data = b""
     while True:
         if out := tls.handshake(data):
             connected.sendall(out)
         if tls.open:
             return
+        if (left_s := deadline_s - time.monotonic()) <= 0:
+            raise TimeoutError("the TLS handshake takes too long")
+        connected.settimeout(left_s)
         data = connected.recv(_READ_BYTES)
         if not data:
             raise ConnectionError("the relay ended the TLS handshake")

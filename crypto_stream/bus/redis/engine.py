@@ -212,7 +212,7 @@ class RedisEnginePort:
     async def _keep_link(self, relay: Relay, context: ssl.SSLContext | None) -> None:
         """Connect to a relay again and again, for ever."""
         backoff = Backoff(*_RECONNECT_S)
-        trouble = TroubleLog(log, "a relay of the bus is lost")
+        trouble = TroubleLog(log, "a relay of the bus is lost", each_reason=True)
         while True:
             began_s = _now_s()
             try:

@@ -99,6 +99,8 @@ class RedisGatewayPort:
             lag_s=link.lag_s if link else None,
             relays=mark.relays if mark else None,
             relays_up=mark.connected if mark else None,
+            term=member.stream[0] if member and member.stream else None,
+            reason=self._trouble.reason,
         )
 
     def _follow(self, receive: Callable[[Sequence[ToGateway]], None]) -> None:

@@ -90,7 +90,7 @@ class Replies:
                 if (pushed := _pushed(value)) is not None:
                     yield pushed
             elif isinstance(value, hiredis.ReplyError):
-                raise BusError(f"the relay refuses: {value}")
+                raise BusError(f"the relay refuses: {_refusal(value)}")
             else:
                 yield Reply(value)
         if self._unparsed > self._limit:
@@ -101,6 +101,15 @@ class Replies:
             return self._reader.gets()
         except hiredis.ProtocolError as error:
             raise BusError(f"this is no Redis server: {error}") from None
+
+
+def _refusal(error: hiredis.ReplyError) -> str:
+    """Return what an error says without our words: servers repeat those of a command that they do not know.
+
+    Those of the greeting contain the password.
+    """
+    text, repeated, _ = str(error).partition(", with args beginning with")
+    return f"{text}: it must be Redis 6 or later" if repeated else text
 
 
 def _pushed(push: Sequence[Any]) -> Message | Subscribed | None:

@@ -70,8 +70,9 @@ def _parse(url: str, number: int) -> tuple[str, Relay]:
     where = f"bus: relay {number}"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # a port that is no number, or brackets that do not match
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as a connection would: a name with an empty or endless label is none
+    except ValueError:  # a port that is no number, brackets that do not match, or no possible name
         raise SettingError(f"{where} has no valid host and port; {_FORM}") from None
     if parts.scheme not in SCHEMES:
         raise SettingError(f"{where} must begin with one of {', '.join(f'{one}://' for one in SCHEMES)}")

@@ -25,6 +25,7 @@ def bus_metrics(figures: BusFigures) -> Iterator[Metric]:
         ("lag_seconds", "Age of what arrives from the relay.", figures.lag_s),
         ("relays", "Relays that the engine is configured for.", figures.relays),
         ("relays_up", "Relays that the engine is connected to.", figures.relays_up),
+        ("term", "The life of the engine that it follows; greater is newer.", figures.term),
     )
     for name, text, value in known:
         if value is not None:

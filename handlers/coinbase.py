@@ -3,8 +3,9 @@
 Documentation: https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview and
 .../websocket-channels. Two channels per instrument: `ticker`, sent at each trade and at each change of the
 best bid or ask and including the 24 h figures, but no open; and `market_trades`, the trades of 250 ms, newest
-first. A third, `heartbeats`, keeps quiet ones open. The venue's ids look like `BTC-USD`. Most pairs quoted in
-USDC are aliases of those in USD, under whose ids their data is sent; we leave these aliases out.
+first; for books `level2`, with all levels. Another one, `heartbeats`, keeps quiet ones open. The venue's ids
+look like `BTC-USD`. Most pairs quoted in USDC are aliases of those in USD, under whose ids their data is
+sent; we leave these aliases out.
 
 Evidence: frames and products recorded on 2026-08-09. Errors, limits and candles are as documented, and what
 the venue answers for an unknown pair is not known: any error counts as a refusal of the oldest request.
@@ -25,15 +26,18 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     BarSeconds,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
+    Level,
     Limits,
     Listed,
     Moving,
     Opening,
     Refused,
     Request,
+    Resync,
     Rules,
     Topic,
     Trade,
@@ -54,9 +58,15 @@ if TYPE_CHECKING:
 URLS = ["wss://advanced-trade-ws.coinbase.com:443"]
 REST_URL = "https://api.coinbase.com"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(pace_s=0.25)  # 8 messages a second, of all connections of an address together
 
-_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "market_trades"}
+_CHANNELS: dict[Topic, str] = {
+    "top": "ticker",
+    "day": "ticker",
+    "trades": "market_trades",
+    "depth": "level2",
+}
 _PER_REQUEST = 100  # products
 _HEARTBEATS = '{"type":"subscribe","channel":"heartbeats"}'
 # A connection that loses frames is replaced, since quiet instruments would remain wrong for long, but not
@@ -111,6 +121,18 @@ class _Trades(Struct):
     trades: list[_Trade]
 
 
+class _Change(Struct, gc=False):
+    side: str
+    price_level: str
+    new_quantity: str
+
+
+class _Book(Struct):
+    type: str
+    product_id: str
+    updates: list[_Change]
+
+
 class _Subscribed(Struct):
     subscriptions: dict[str, list[str]]
 
@@ -161,6 +183,7 @@ _tickers = msgspec.json.Decoder(list[_Tickers]).decode
 # Not strict: ids and times of bars are numbers in quotes. Fields typed as str remain strings in this mode.
 _trades = msgspec.json.Decoder(list[_Trades], strict=False).decode
 _candles = msgspec.json.Decoder(_Candles, strict=False).decode
+_books = msgspec.json.Decoder(list[_Book]).decode
 _subscribed = msgspec.json.Decoder(list[_Subscribed]).decode
 _products = msgspec.json.Decoder(_Products).decode
 _product = msgspec.json.Decoder(_Product).decode
@@ -191,9 +214,11 @@ class Reader:
         self._next_number: int | None = None
         self._begun_ns: int | None = None
         self._lost = ""
+        self._books: dict[str, Instrument] = {}  # those that frames were read of
         self._readers: dict[str, Callable[[_Push], list[Event]]] = {
             "ticker": self._read_tickers,
             "market_trades": self._read_trades,
+            "l2_data": self._read_books,
             "subscriptions": _read_subscriptions,
         }
 
@@ -221,21 +246,48 @@ class Reader:
         read = self._readers.get(push.channel)
         events = read(push) if read else []
         events = events or [Ignored((push.channel or push.type or "unknown")[:40])]
-        return [*events, lost] if lost else events
+        return [*lost, *events] if self._books else [*events, *lost]
 
-    def _lost_frames(self, push: _Push) -> Event | None:
-        """Return a request for a new connection if frames are missing: all frames of one are numbered."""
+    def _lost_frames(self, push: _Push) -> list[Event]:
+        """Return what to do if frames are missing: all frames of a connection are numbered.
+
+        Each book may have missed a change. Without books a new connection is requested.
+        """
         if push.sequence_num is None or not push.timestamp:
-            return None
+            return []
         expected, self._next_number = self._next_number, push.sequence_num + 1
         at_ns = nanoseconds(push.timestamp)
         self._begun_ns = self._begun_ns or at_ns
         if expected is not None and expected != push.sequence_num:
             self._lost = f"frames were lost: number {push.sequence_num} followed {expected - 1}"
-        if not self._lost or at_ns - self._begun_ns < _SETTLED_NS:
-            return None
+            if self._books:
+                return [Resync(instrument, "depth", self._lost) for instrument in self._books.values()]
+        if not self._lost or self._books or at_ns - self._begun_ns < _SETTLED_NS:
+            return []
         lost, self._lost = self._lost, ""
-        return Moving(lost)
+        return [Moving(lost)]
+
+    def _read_books(self, push: _Push) -> list[Event]:
+        """Parse books: all levels, then changes; a quantity of 0 removes a level.
+
+        [{"type":"update","product_id":"BTC-USD","updates":[{"side":"offer",
+          "event_time":"2026-08-09T21:05:48Z","price_level":"65083.71","new_quantity":"0.06"}]}]
+        """
+        time_ms = nanoseconds(push.timestamp) // _NS_PER_MS
+        events: list[Event] = []
+        for book in _books(push.events):
+            if (instrument := self._instruments.get(book.product_id)) is None:
+                events.append(Ignored("not_subscribed"))
+                continue
+            self._books[book.product_id] = instrument
+            sides: dict[str, list[Level]] = {"bid": [], "offer": []}
+            for each in book.updates:
+                if each.side not in sides:
+                    raise ValueError(f"a level of the side {each.side[:20]!r}")
+                sides[each.side].append((each.price_level, each.new_quantity))
+            whole = book.type == "snapshot"
+            events.append(DepthChange(instrument, sides["bid"], sides["offer"], whole=whole, time=time_ms))
+        return events
 
     def _read_tickers(self, push: _Push) -> list[Event]:
         key = nanoseconds(push.timestamp)

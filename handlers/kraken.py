@@ -2,11 +2,11 @@
 
 Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker, .../trade, .../ping.
 Two channels per instrument: `ticker`, sent at each change of the best bid or ask and including the 24 h
-figures, and `trade`. Numbers are JSON numbers. The venue's ids look like `BTC/USD`; its REST interface calls
-BTC XBT and DOGE XDG, which the WebSocket does not accept.
+figures, and `trade`; for books `book`, with a checksum. Numbers are JSON numbers. The venue's ids look like
+`BTC/USD`; its REST interface calls BTC XBT and DOGE XDG, which the WebSocket does not accept.
 
-Evidence: single frames of both channels, of `status`, acknowledgements and a refusal, 2026-08 and 2026-09;
-limits from the documents.
+Evidence: single frames of all channels, of `status`, acknowledgements and a refusal, 2026-08 and 2026-09; a
+`book` with its checksums recorded on 2023-07-30; limits from the documents.
 
 Not given: an opening price (calculated from the change); the announcement of a shutdown.
 """
@@ -14,8 +14,10 @@ Not given: an opening price (calculated from the change); the announcement of a 
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -26,10 +28,12 @@ from crypto_stream.feed.handler import (
     Bar,
     BarSeconds,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
     Keepalive,
+    Level,
     Limits,
     Listed,
     MalformedFrame,
@@ -61,17 +65,20 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.kraken.com:443"]
 REST_URL = "https://api.kraken.com"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(
     pace_s=0.2,  # the limit is not published
     attempts=Budget(150, 600.0),  # more attempts are punished by a ban of ten minutes
     keepalive=Keepalive('{"method":"ping"}', 5.0),  # the venue's own heartbeat comes in each idle second
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade"}
+_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade", "depth": "book"}
 _EXTRA_PARAMS: dict[str, dict[str, object]] = {
     "ticker": {"event_trigger": "bbo"},
     "trade": {"snapshot": False},
+    "book": {"depth": 25},
 }
+_CHECKED = 10  # levels of a side that the checksum covers
 _PER_REQUEST = 100  # symbols
 _ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _ONLINE = "online"
@@ -82,6 +89,7 @@ _MS = 1000
 class _Push(Struct):
     channel: str
     data: Raw = Raw()
+    type: str = ""
 
 
 class _Ticker(Struct, gc=False):
@@ -104,6 +112,19 @@ class _Trade(Struct, gc=False):
     qty: Raw
     trade_id: VenueKey
     timestamp: datetime
+
+
+class _Level(Struct, gc=False):
+    price: Raw
+    qty: Raw
+
+
+class _Book(Struct):
+    symbol: str
+    bids: list[_Level]
+    asks: list[_Level]
+    checksum: int
+    timestamp: datetime | None = None
 
 
 class _Status(Struct):
@@ -150,6 +171,7 @@ _push = msgspec.json.Decoder(_Push).decode
 _response = msgspec.json.Decoder(_Response).decode
 _tickers = msgspec.json.Decoder(list[_Ticker]).decode
 _trades = msgspec.json.Decoder(list[_Trade]).decode
+_books = msgspec.json.Decoder(list[_Book]).decode
 _statuses = msgspec.json.Decoder(list[_Status]).decode
 _pair = msgspec.json.Decoder(_Pair).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
@@ -173,7 +195,12 @@ async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Openin
 
 
 class Reader:
-    """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id."""
+    """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id.
+
+    A book has `levels` levels a side: the venue drops those beyond, without saying so.
+    """
+
+    levels = 25
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
@@ -205,6 +232,8 @@ class Reader:
             push = _push(frame)
         except msgspec.ValidationError:
             return [self._read_response(_response(frame))]
+        if push.channel == "book":
+            return self._read_books(push)
         read = self._readers.get(push.channel)
         return (read(push.data) if read else []) or [Ignored(push.channel[:40])]
 
@@ -243,6 +272,28 @@ class Reader:
             if (instrument := self._instruments.get(item.symbol))
             else Ignored("not_subscribed")
             for item in _trades(data)
+        ]
+
+    def _read_books(self, push: _Push) -> list[Event]:
+        """Parse books; the first one, of the type `snapshot`, is whole. A quantity of 0 removes a level.
+
+        {"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":83743.4,
+          "qty":0.85713986}],"asks":[],"checksum":977902900,"timestamp":"2026-09-25T17:48:24.880679Z"}]}
+        """
+        return [
+            DepthChange(
+                instrument=instrument,
+                bids=_levels(item.bids),
+                asks=_levels(item.asks),
+                whole=push.type == "snapshot",
+                time=None if item.timestamp is None else microseconds(item.timestamp) // _MS,
+                depth=self.levels,
+                certain=_CHECKED,
+                is_right=partial(_is_right, item.checksum),
+            )
+            if (instrument := self._instruments.get(item.symbol))
+            else Ignored("not_subscribed")
+            for item in _books(push.data)
         ]
 
     def _read_response(self, response: _Response) -> Event:
@@ -312,6 +363,24 @@ def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
         price=exact_price(trade.price),
         size=exact(trade.qty),
     )
+
+
+def _levels(levels: Sequence[_Level]) -> list[Level]:
+    return [(exact_price(level.price), exact_price(level.qty)) for level in levels]
+
+
+def _is_right(checksum: int, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+    """Return whether the best ten asks, then bids, have this CRC-32: of their digits, without leading zeros.
+
+    https://docs.kraken.com/api/docs/guides/spot-ws-book-v2
+    """
+    digits = [
+        number.replace(".", "").lstrip("0")
+        for side in (asks, bids)
+        for level in side[:_CHECKED]
+        for number in level
+    ]
+    return zlib.crc32("".join(digits).encode()) == checksum
 
 
 def _read_status(data: Raw) -> list[Event]:

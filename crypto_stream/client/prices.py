@@ -18,6 +18,7 @@ import msgspec
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.best import Best
+from crypto_stream.market.depth import Depth
 from crypto_stream.market.index import Index
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
@@ -75,6 +76,13 @@ class BestView(NamedTuple):
     prices: list[Best]
 
 
+class DepthView(NamedTuple):
+    """The same of books."""
+
+    connected: bool
+    books: list[Depth]
+
+
 class _OfSymbol(Protocol):
     """What a viewer receives of one instrument."""
 
@@ -112,6 +120,10 @@ class Client:
         """Return the index of one instrument, with its constituents; RefusedError if unknown."""
         return self._request("GET", f"/index/{symbol}", Index)
 
+    def depth(self, symbol: str, levels: int = 20) -> Depth:
+        """Return the first levels of one instrument's books, merged and by venue; RefusedError if unknown."""
+        return self._request("GET", f"/depth/{symbol}?levels={levels}", Depth)
+
     def sources(self) -> Sources:
         """Return the pin and the state of all sources."""
         return self._request("GET", "/sources", Sources)
@@ -145,6 +157,12 @@ class Client:
         subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms, "topics": ["best"]}
         for connected, prices in self._follow(subscription, {"best": _best}):
             yield BestView(connected, prices)
+
+    def watch_depth(self, symbols: Sequence[str], interval_ms: int = 250) -> Iterator[DepthView]:
+        """Yield changes of books as `watch` does; a gateway serves at most 20 symbols."""
+        subscription = {"symbols": list(symbols), "interval_ms": interval_ms, "topics": ["depth"]}
+        for connected, books in self._follow(subscription, {"depth": _depth}):
+            yield DepthView(connected, books)
 
     def _follow(
         self, subscription: dict[str, Any], events: _Events[_Value]
@@ -194,6 +212,10 @@ def _quotes(payload: object) -> list[Quote]:
 
 def _best(payload: object) -> list[Best]:
     return [msgspec.convert(payload, Best)]
+
+
+def _depth(payload: object) -> list[Depth]:
+    return [msgspec.convert(payload, Depth)]
 
 
 def _problem(answer: httpx.Response) -> RefusedError:

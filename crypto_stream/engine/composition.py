@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class Composition:
-    """The feed's parts, connected and ready to run."""
+    """The feed's parts, ready to run; `session_configs`: what the connections of each source share."""
 
     def __init__(
         self,
@@ -83,13 +83,13 @@ class Composition:
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after_ns)
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
-        connections = {
-            source.name: self._connections(
-                self._session_config(settings, source, recorder),
-                remember_ban,
-                bans.get(source.name, 0),
-            )
+        self.session_configs = {
+            source.name: self._session_config(settings, source, recorder)
             for source in self.sources
+        }
+        connections = {
+            name: self._connections(config, remember_ban, bans.get(name, 0))
+            for name, config in self.session_configs.items()
         }
         self.loop = FailoverLoop(connections, self.failover, standby, pin if pin in connections else None)
         self.live_prices = LivePrices(self.failover, self.book, self.loop.sources, limits)

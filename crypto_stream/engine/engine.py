@@ -39,6 +39,7 @@ from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.engine import answers
 from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.depth import DepthBooks
 from crypto_stream.engine.index import Indexes
 from crypto_stream.engine.index_bars import IndexBars
 from crypto_stream.engine.persisted_state import PersistedState
@@ -108,18 +109,24 @@ class Engine:
         recorded = [symbol for symbol in feed.failover.chains if series_name(symbol) in history.series]
         self.index_bars = IndexBars(indexes, history, recorded)
         activity.listeners.append(self.index_bars.happened)
+        self.books = DepthBooks(feed, activity)
         epoch, seq = self.publisher.epoch, lambda: self.publisher.seq
         self.topics = Topics(
-            served_topics(feed, history, indexes, activity, epoch=epoch, seq=seq), self._send_topic
+            served_topics(feed, history, indexes, activity, self.books, epoch=epoch, seq=seq),
+            self._send_topic,
         )
+        self.books.listeners.append(partial(self.topics.happened, "depth"))
         feed.accepted += [self._on_accepted, activity.accepted]
         feed.loop.on_reconsidered = activity.reconsidered
         feed.loop.on_missing = self._on_missing_channels
         self.trading = make_orders(self.publisher.quotes, self.rules, self._send_orders)
+        self.trading.books = self.books
         self.orders = self.trading.commands
         self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
-        parts = Parts(history, self.publisher, activity, indexes, self.index_bars, self.topics, self.trading)
+        parts = Parts(
+            history, self.publisher, activity, indexes, self.index_bars, self.books, self.topics, self.trading
+        )
         self.roster = Roster(feed, parts, self._publish)
 
     def snapshot(self) -> Snapshot:

@@ -116,6 +116,7 @@ class Life:
                     engine.beat(beat),
                     engine.activity.run(),
                     engine.topics.run(),
+                    engine.books.run(),
                     engine.index_bars.run(),
                     history.run(),
                     run_orders(engine.trading),

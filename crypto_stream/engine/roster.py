@@ -10,6 +10,7 @@ from typing import NamedTuple
 from crypto_stream.bus.messages import InstrumentsChanged, Quotes, ToGateway
 from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.depth import DepthBooks
 from crypto_stream.engine.index import Indexes
 from crypto_stream.engine.index_bars import IndexBars
 from crypto_stream.engine.publisher import Publisher
@@ -32,6 +33,7 @@ class Parts(NamedTuple):
     activity: Activity
     indexes: Indexes
     index_bars: IndexBars
+    books: DepthBooks
     topics: Topics
     trading: Orders
 
@@ -78,6 +80,7 @@ class Roster:
             parts.publisher.remove(symbol)
             parts.activity.forget(symbol)
             parts.indexes.forget(symbol)
+            parts.books.forget(symbol)
             parts.history.remove(symbol)
             if parts.index_bars.remove(symbol):
                 parts.history.remove(series_name(symbol))

@@ -10,6 +10,7 @@ from crypto_stream.engine import venues
 from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.candles import Candles
 from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.depth import DepthBooks, DepthTopic
 from crypto_stream.engine.index import Indexes
 from crypto_stream.engine.topics import Topic
 from crypto_stream.engine.whole_topic import WholeTopic
@@ -25,6 +26,7 @@ def served_topics(
     history: History,
     indexes: Indexes,
     activity: Activity,
+    books: DepthBooks,
     *,
     epoch: str,
     seq: Callable[[], int],
@@ -39,6 +41,7 @@ def served_topics(
         WholeTopic[Index](
             "index", chains, current=indexes.current, number=number, without_ages=index.without_ages
         ),
+        DepthTopic(books, chains),
         Candles(history, epoch, seq),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ class WholeTopic(Generic[T]):
     `symbols` are those that exist; `number(symbol)` grows whenever the value may differ, else it is not made
     again; `without_ages` returns what two values are compared by.
     """
+
+    every_s = 0.25
 
     def __init__(
         self,
@@ -41,6 +43,10 @@ class WholeTopic(Generic[T]):
     def has(self, key: str) -> bool:
         """Return whether this instrument exists."""
         return key in self._symbols
+
+    def asked(self, key: str) -> T | Awaitable[T]:
+        """Return the value for somebody who does not watch it."""
+        return self.current(key)
 
     def start(self, key: str) -> T:
         """Return the value, with which `changes` compares."""

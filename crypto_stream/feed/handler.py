@@ -6,6 +6,7 @@ name. It never opens a connection, waits, retries or logs. There are three kinds
 A venue, read over WebSockets:
 
     LIMITS = Limits(...)                              # optional: the venue's limits
+    DEPTH = True                                      # optional: its Reader gives books: the topic "depth"
     URLS = ["wss://host:port", ...]                   # tried in order; a setting overrides them
     REST_URL = "https://host"                         # optional
     def venue_id(pair: Instrument) -> str | None      # the venue's id; None: known only from its list
@@ -40,7 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -62,9 +63,26 @@ from crypto_stream.feed.decoding import (
     reading,
     step,
 )
+from crypto_stream.feed.venue_events import (
+    TOPICS,
+    Acked,
+    Event,
+    Ignored,
+    InstrumentStatus,
+    Listed,
+    ListReceived,
+    Moving,
+    Pong,
+    Refused,
+    Reply,
+    Resync,
+    Topic,
+    VenueStatus,
+)
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import ARRIVAL, Trade, Update
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.ladder import DepthChange, Level
 from crypto_stream.market.orders import Rules
 
 __all__ = [
@@ -77,11 +95,13 @@ __all__ = [
     "BarSeconds",
     "BarTime",
     "Budget",
+    "DepthChange",
     "Event",
     "Ignored",
     "Instrument",
     "InstrumentStatus",
     "Keepalive",
+    "Level",
     "Limits",
     "ListReceived",
     "Listed",
@@ -119,10 +139,6 @@ __all__ = [
 # The highest `frame_bytes` that a handler may set.
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 
-# The best bid and ask; trades; the 24 h figures.
-Topic = Literal["top", "trades", "day"]
-TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
-
 # What a reader may raise for a frame that it cannot read; anything else is a bug in the handler.
 UNREADABLE = (MalformedFrame, msgspec.DecodeError, ValueError, OverflowError, ArithmeticError, RecursionError)
 
@@ -149,76 +165,6 @@ class Request(NamedTuple):
     text: str
     keys: tuple[str, ...] = ()
     wanted: tuple[Wanted, ...] = ()
-
-
-class Acked(msgspec.Struct, frozen=True, gc=False):
-    """The venue accepted what `key` names (a request id or a topic)."""
-
-    channel: ClassVar[str] = "ack"
-    key: str
-
-
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The venue refused what `key` names (empty: it named nothing), `instrument` if that is known.
-
-    `temporary`: it would accept the same request later (rate limit, busy).
-    """
-
-    channel: ClassVar[str] = "refused"
-    key: str
-    reason: str
-    instrument: Instrument | None = None
-    temporary: bool = False
-
-
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """The venue sent a request itself (an application-level ping): send `text` at once."""
-
-    channel: ClassVar[str] = "reply"
-    text: str
-
-
-class Resync(msgspec.Struct, frozen=True, gc=False):
-    """Data of one topic was lost, for `reason`: resubscribe to it."""
-
-    channel: ClassVar[str] = "resync"
-    instrument: Instrument
-    topic: Topic
-    reason: str
-
-
-class Moving(msgspec.Struct, frozen=True, gc=False):
-    """The venue announced that it will close this connection: move to a new one first."""
-
-    channel: ClassVar[str] = "moving"
-    reason: str
-
-
-class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
-    """The venue's own `word` for why an instrument does not trade (`HALT`); empty: it trades again."""
-
-    channel: ClassVar[str] = "status"
-    instrument: Instrument
-    word: str
-
-
-class VenueStatus(msgspec.Struct, frozen=True, gc=False):
-    """The venue's own `word` for why nothing trades there (`maintenance`); empty: it trades again."""
-
-    channel: ClassVar[str] = "venue status"
-    word: str
-
-
-class Pong(msgspec.Struct, frozen=True, gc=False):
-    """The venue answered our ping; does not count as data."""
-
-    channel: ClassVar[str] = "pong"
-
-
-class Ignored(msgspec.Struct, frozen=True, gc=False):
-    """A frame that is not used; counted by its channel."""
-
-    channel: str
 
 
 class Keepalive(NamedTuple):
@@ -267,43 +213,6 @@ class Opening(NamedTuple):
     path: str
     headers: Mapping[str, str] = MappingProxyType({})
     greeting: Sequence[str] = ()
-
-
-class Listed(NamedTuple):
-    """How a venue lists one pair: its id, its base and quote, aliases resolved (XBT is BTC).
-
-    `state` is "" if it trades, else the venue's word (`HALT`), None if the list does not say. `rules` are as
-    the venue writes them; an empty number or 0 means no rule.
-    """
-
-    id: str
-    base: str
-    quote: str
-    state: str | None = ""
-    rules: Rules = Rules()
-
-
-class ListReceived(msgspec.Struct, frozen=True, gc=False):
-    """The venue's complete list of instruments arrived over the connection itself."""
-
-    channel: ClassVar[str] = "instruments"
-    listed: tuple[Listed, ...]
-
-
-Event = (
-    Update
-    | Trade
-    | Acked
-    | Refused
-    | Reply
-    | Resync
-    | Moving
-    | InstrumentStatus
-    | VenueStatus
-    | ListReceived
-    | Pong
-    | Ignored
-)
 
 
 class Reading(Protocol):

@@ -185,6 +185,7 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         identify=module.venue_id,
         pair_of=module.pair_of,
         opening=getattr(module, "opening", None),
+        gives_depth=getattr(module, "DEPTH", False),
     )
 
 
@@ -262,6 +263,7 @@ _SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "INSTRUMENTS": (_is_list_of(Instrument), "a list of Instrument"),
     "RULES": (_is_rules, "a dict of symbols and Rules"),
     "LIMITS": (lambda value: isinstance(value, Limits), "made by Limits(...)"),
+    "DEPTH": (lambda value: isinstance(value, bool), "True or False"),
 }
 _FUNCTIONS = (
     "Reader",

@@ -135,12 +135,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Venue(Source, frozen=True, kw_only=True):
-    """A venue on WebSockets: a reader for each connection to one of `urls`."""
+    """A venue on WebSockets: a reader for each connection to one of `urls`.
+
+    `gives_depth`: its reader also reads books, the topic `depth`.
+    """
 
     reader: Callable[[Mapping[str, Instrument]], Reading]
     identify: Callable[[Instrument], str | None]
     pair_of: Callable[[str], tuple[str, str] | None]
     opening: Callable[[httpx.AsyncClient, Mapping[str, str]], Awaitable[Opening]] | None = None
+    gives_depth: bool = False
 
     def venue_id(self, pair: Instrument) -> str | None:
         """Return the venue's id of a pair; None if it is known only from its list."""

@@ -50,6 +50,7 @@ class SplitSource:
         self._by_symbol.update(dict.fromkeys(first.carries, first))
         self.name = first.name
         self.listing = first.listing
+        self.budget = first.budget
         if rest := self.add(instruments[len(first.carries) :]):
             raise ValueError(f"{self.name} has no room for {rest[0].symbol}")
 

@@ -240,7 +240,7 @@ class Subscriptions:
         """Queue the requests that the handler creates; a bug in it ends the session."""
         assert self._connection is not None
         try:
-            self._connection.queue(_bounded(make, wanted, self._config.request_bytes))
+            self._connection.queue(bounded(make, wanted, self._config.request_bytes))
         except Exception as bug:
             log.exception("error in a handler", extra={"source": self._config.source})
             self._on_bug(bug)
@@ -259,7 +259,7 @@ def _symbols(wanted: Iterable[Wanted]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.instrument.symbol for each in wanted))
 
 
-def _bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Request]:
+def bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Request]:
     """Create requests of at most `max_bytes` each, splitting down to one topic if necessary."""
     requests: list[Request] = []
     for request in make(wanted):
@@ -269,5 +269,5 @@ def _bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Requ
             requests.append(request)
             continue
         for start in range(0, len(request.wanted), count):
-            requests += _bounded(make, request.wanted[start : start + count], max_bytes)
+            requests += bounded(make, request.wanted[start : start + count], max_bytes)
     return requests

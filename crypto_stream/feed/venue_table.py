@@ -37,7 +37,7 @@ def venue_tables(folder: Path | None = None) -> str:
     """Return docs/venues.md, with the handlers of `folder` too; the errors are those of `load_source`."""
     sources = [load_source(name, folder, {}) for name in sorted(known_handlers(folder))]
     venues = [source for source in sources if isinstance(source, Venue | Poller)]
-    topics = ("top of book", "trades", "24 h figures")
+    topics = ("top of book", "trades", "24 h figures", "book")
     limits = ("instruments", "requests", "attempts to connect", "a connection lasts")
     given = _table(
         ("venue", *topics, "list", "older bars", *limits),
@@ -69,11 +69,11 @@ def _given(source: Source) -> list[str]:
 def _topics(source: Source) -> list[str]:
     """Say which topics a venue is asked for; what a poller gives is known only from its events."""
     if not isinstance(source, Venue):
-        return ["-"] * len(TOPICS)
+        return ["-"] * (len(TOPICS) + 1)
     named = source.venue_id(_PAIR) or _ID
     requests = source.reader({}).subscribe([Wanted(named, _PAIR, topic) for topic in TOPICS])
     asked = {each.topic for request in requests for each in request.wanted}
-    return [_word(topic in asked) for topic in TOPICS]
+    return [_word(topic in asked) for topic in TOPICS] + [_word(source.gives_depth)]
 
 
 def _limits(source: Source) -> list[str]:

@@ -252,6 +252,7 @@ class Mirror:
         self.catalogue = Catalogue(instruments)
         self._listing = frozenset(one.symbol for one in instruments)
         self._recovering -= gone
+        self.topics.forget(gone)
         for symbol in gone:
             for known in (self._received, self._reasons, self.quotes, self.versions, self._field_versions):
                 known.pop(symbol, None)

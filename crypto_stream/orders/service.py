@@ -25,6 +25,7 @@ from crypto_stream.orders.simulator import Offers, remaining_offers
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.validation import OrderSettings
+from crypto_stream.orders.walking import Books
 from crypto_stream.orders.writes import Item, Lookup, OwnerRead, PendingReport, Stored
 from crypto_stream.storage.interface import MAX_UNREAD, LoadedOrders, OrderReader, OwnerState, OwnerSummary
 
@@ -57,7 +58,9 @@ class Orders:
         """Trade on `quotes` (always the newest, by symbol); `rules` returns those of a source and symbol.
 
         `send` returns whether the gateway accepts more now; if not, `drained` must be called when it does.
+        `books` may be set before `start`: orders of the extended mode walk them.
         """
+        self.books: Books | None = None
         self._safely = FaultRecovery(self._on_fault)
         self._new_state = partial(State, quotes, rules, settings, clock, self._safely, store.put)
         self._store = store
@@ -188,6 +191,7 @@ class Orders:
         if not self._offers:
             self._offers = remaining_offers(found.remaining)
         state = self._opening = self._new_state(self._offers)
+        state.walk(self.books)
         self._safely(state.load, found, partial(self._ready, state))
 
     def refused(self, reason: str, *, fatal: bool) -> None:

@@ -10,6 +10,7 @@ import { readChoice, startChoice } from './choice.js';
 import { compare, percent, position, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
 import { Live } from './live.js';
+import { whenNear } from './near.js';
 import { Digits, shown as written } from './numbers.js';
 import { dim, flash, mark, node, painter, write, writeNumber } from './paint.js';
 import { startPicker } from './picker.js';
@@ -31,6 +32,8 @@ const usual = 'ticker' in main.dataset ? { interval: '1s', type: 'line' } : { in
 const choice = readChoice(usual);
 /** @type {import('./chartpanel.js').ChartPanel | undefined} loaded after the first paint */
 let panel;
+/** @type {import('./ladder.js').Ladder | undefined} loaded when its place comes near the window */
+let ladder;
 /** @type {Quote | undefined} as painted */
 let shown;
 /** @type {Quote | undefined} as recorded in the list of changes */
@@ -117,6 +120,7 @@ function paintAge() {
   const old = live.clock.age(live.quotes.get(symbol)?.received);
   write(node('age'), old === null ? 'no data yet' : `${age(old, true)} ago`);
   venueTable.paintAges();
+  ladder?.paintAges();
 }
 
 /** The title is all that is visible of a background tab, so it is updated there too, once a second. */
@@ -142,6 +146,7 @@ const repaint = painter(() => {
   paintFigures(quote);
   paintState();
   venueTable.paint(live.receiving);
+  ladder?.paint(live.receiving);
   changes.paint();
   shown = quote;
   paintAge();
@@ -176,6 +181,11 @@ const live = new Live(
       venueTable.update(rows);
       repaint();
     },
+    depth(depth) {
+      if (depth.symbol !== symbol) return;
+      ladder?.update(depth);
+      repaint();
+    },
     candles(candles) {
       panel?.take(candles);
     },
@@ -208,6 +218,14 @@ startChoice(node('chart'), choice, usual.type, () => {
 });
 // After the first paint: the chart library is larger than everything else.
 requestAnimationFrame(() => setTimeout(showChart));
+// Generated prices have no order book.
+const book = document.getElementById('ladder');
+if (book) {
+  whenNear(book, async () => {
+    const { Ladder } = await import('./ladder.js');
+    ladder = new Ladder(digits, (seen) => live.resubscribe({ topics: seen ? ['depth'] : [] }));
+  });
+}
 
 /** Load the chart, then mark the trades of this browser's account in it, if it has one. */
 async function showChart() {

@@ -39,6 +39,11 @@ import { ServerClock } from './clock.js';
  * @typedef {{price: string, size: string | null, sources: {source: string, size: string | null, age_ms: number | null}[]}} BestSide
  * @typedef {{symbol: string, stale: boolean, reason: string | null, bid: BestSide | null, ask: BestSide | null,
  *   spread_bps: string | null, crossed: boolean, sources: string[], left_out: LeftOut[]}} Best
+ * @typedef {{price: string, size: string, sources: {[source: string]: string}}} MergedLevel
+ * @typedef {{source: string, time: number | null, age_ms: number, levels: number, bids: [string, string][],
+ *   asks: [string, string][]}} VenueDepth
+ * @typedef {{symbol: string, stale: boolean, reason: string | null, bids: MergedLevel[], asks: MergedLevel[], crossed: boolean,
+ *   venues: VenueDepth[], left_out: LeftOut[]}} Depth
  * @typedef {{source: string, price: string, by: 'mid' | 'trade', weight: string, age_ms: number | null}} Constituent
  * @typedef {{symbol: string, price: string | null, time: number | null, stale: boolean, reason: string | null,
  *   constituents: Constituent[], left_out: LeftOut[]}} Index
@@ -59,6 +64,7 @@ import { ServerClock } from './clock.js';
  * @property {(venues: Venues) => void} [venues]
  * @property {(best: Best) => void} [best]
  * @property {(index: Index) => void} [index]
+ * @property {(depth: Depth) => void} [depth]
  * @property {(candles: import('./bars.js').Candles) => void} [candles]
  * @property {(change: Switch) => void} [source]
  */
@@ -133,7 +139,10 @@ export class Live {
   /** Change the subscription. @param {object} changes of the payload of `subscribe` */
   resubscribe(changes) {
     this.#subscription = { ...this.#subscription, ...changes };
-    if (this.#socket.connected) this.#subscribe();
+    if (!this.#socket.connected) return;
+    // Subscribing only adds symbols.
+    if ('symbols' in changes) this.#socket.emit('unsubscribe', { symbols: 'all' });
+    this.#subscribe();
   }
 
   #listen() {
@@ -172,7 +181,7 @@ export class Live {
       this.judge(status.verdict, status.time);
       this.#page.status?.(status.sources);
     });
-    for (const name of /** @type {const} */ (['venues', 'best', 'index', 'candles', 'source'])) {
+    for (const name of /** @type {const} */ (['venues', 'best', 'index', 'depth', 'candles', 'source'])) {
       socket.on(name, (/** @type {any} */ payload) => this.#page[name]?.(payload));
     }
   }

@@ -35,6 +35,6 @@ def test_a_handler_of_ones_own_is_in_the_tables_too() -> None:
     """One that is polled has no requests; one without a word on its evidence says so."""
     text = venue_tables(ROOT / "tests" / "feed" / "odd_venues")
 
-    assert "| `asked` | - | - | - | no | no | any number | polled every " in text
+    assert "| `asked` | - | - | - | - | no | no | any number | polled every " in text
     assert f"| `asked` | {NOT_STATED} | {NOT_STATED} |" in text
     assert "| `synthetic` |" not in text

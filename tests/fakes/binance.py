@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from websockets.exceptions import ConnectionClosed
 
 from crypto_stream.market.orders import Rules
+from tests.fakes.books import Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -28,6 +29,8 @@ class FakeBinance(FakeVenue):
 
     name = "binance"
     ws_paths = ("/stream", "/ws")
+    book_channel = "depth20@100ms"
+    book_depth = 20
 
     def __init__(self, *given: Any, ping_s: float = 20.0, pong_s: float = 60.0, **named: Any) -> None:
         """Take what every fake takes, and the seconds between pings and until a missing pong cuts."""
@@ -102,6 +105,15 @@ class FakeBinance(FakeVenue):
         channel = _STREAM_OF[what]
         frame = json.dumps({"stream": f"{walk.symbol}@{channel}", "data": data}, separators=(",", ":"))
         return [(channel, frame)]
+
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the first 20 levels, whole each time; only the stream names the symbol."""
+        bids, asks = (
+            [[_text(price), _text(size)] for price, size in side] for side in (sent.bids, sent.asks)
+        )
+        data = {"lastUpdateId": sent.number, "bids": bids, "asks": asks}
+        frame = {"stream": f"{walk.symbol}@{self.book_channel}", "data": data}
+        return json.dumps(frame, separators=(",", ":"))
 
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
         """Unwrap it for a client of raw mode."""

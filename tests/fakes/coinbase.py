@@ -12,6 +12,7 @@ from http import HTTPStatus
 from itertools import count
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -37,6 +38,7 @@ class FakeCoinbase(FakeVenue):
     name = "coinbase"
     ws_paths = ("/",)
     price_factor = Decimal("1.003")
+    book_channel = "level2"
     figures = frozenset({"high_24h", "low_24h", "volume_24h"})
 
     def __init__(self, *given: Any, greet_s: float = 5.0, idle_s: float = 60.0, **named: Any) -> None:
@@ -102,6 +104,19 @@ class FakeCoinbase(FakeVenue):
         }  # fmt: skip
         return [("ticker", self._frame("ticker", {"type": "update", "tickers": [ticker]}))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book; its channel has another name than in the request."""
+        updates = [*self._updates("bid", sent.changed_bids), *self._updates("offer", sent.changed_asks)]
+        kind = "snapshot" if sent.whole else "update"
+        return self._frame("l2_data", {"type": kind, "product_id": _product(walk), "updates": updates})
+
+    def _updates(self, side: str, rows: list[Row]) -> list[dict[str, str]]:
+        now = self._now()
+        return [
+            {"side": side, "event_time": now, "price_level": f"{price:f}", "new_quantity": f"{size:f}"}
+            for price, size in rows
+        ]
+
     def encode(self, frame: str, client: Client | None = None) -> str:
         """Number a frame of a connection, from 0; what a fault made is none of them."""
         if client is None or not _NUMBER.search(frame):
@@ -144,7 +159,9 @@ class FakeCoinbase(FakeVenue):
                 continue
             client.streams.add((channel, symbol))
             walk = self.walks[symbol]
-            if channel == "ticker":
+            if channel == "level2":
+                self.send_book(client, walk)
+            elif channel == "ticker":
                 self.deliver(client, channel, symbol, self.frames(walk, "ticker")[0][1])
             elif past := self._trades.get(symbol):
                 frame = self._frame(channel, {"type": "snapshot", "trades": list(past)})

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from crypto_stream.market.orders import Rules
+from tests.fakes.books import FakeBook, Sent
 from tests.fakes.client import Client, WatchedConnection
 from tests.fakes.control import as_json, control
 from tests.fakes.fault import Fault
@@ -48,6 +49,9 @@ class FakeVenue:
     lists_ticks = True
     # Whether its volumes can be fetched. Usually not: the default pairs would become those that it lists.
     tells_volumes = False
+    # The channel of its books, None if it has none here, and how many levels of a side it shows (None: all).
+    book_channel: str | None = None
+    book_depth: int | None = None
 
     def __init__(
         self,
@@ -72,6 +76,8 @@ class FakeVenue:
         self.violations: list[str] = []
         self.states: dict[str, str] = {}
         self._untold: set[str] = set()  # traded since the last 24 h figures
+        self.books: dict[str, FakeBook] = {}
+        self.lost_books = 0  # how many of the next frames of books get lost
         self.rules = {walk.symbol: Rules(f"{walk.tick:f}", _LOT, _LOT, "1") for walk in self.walks.values()}
         self._server: Server | None = None
         self._group = asyncio.TaskGroup()
@@ -94,6 +100,10 @@ class FakeVenue:
 
     def frames(self, walk: Walk, what: str) -> list[tuple[str, str]]:
         """Return (channel, frame) of `what`: "top", "trade" or "ticker"."""
+        raise NotImplementedError
+
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the frame of a book: all of it, or what changed."""
         raise NotImplementedError
 
     def introduction(self) -> list[str]:
@@ -227,11 +237,41 @@ class FakeVenue:
             for client in list(self.clients):
                 if (channel, walk.symbol) in client.streams:
                     self.deliver(client, channel, walk.symbol, frame)
+        if what == "top":
+            self._publish_book(walk)
 
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
         """Send one data frame, through the current fault."""
         for piece in self.current.data(client, channel, symbol, frame):
             client.send(piece)
+
+    def book(self, walk: Walk) -> FakeBook:
+        """Return the book of one symbol."""
+        if walk.symbol not in self.books:
+            self.books[walk.symbol] = FakeBook(walk, self.book_depth)
+        return self.books[walk.symbol]
+
+    def send_book(self, client: Client, walk: Walk) -> None:
+        """Send one client the whole book as it is now."""
+        assert self.book_channel is not None
+        frame = self.book_frame(walk, self.book(walk).whole())
+        self.deliver(client, self.book_channel, walk.symbol, frame)
+
+    def _publish_book(self, walk: Walk) -> None:
+        """Let a book that somebody is subscribed to follow its walk, and send what changed."""
+        if (channel := self.book_channel) is None:
+            return
+        clients = [client for client in self.clients if (channel, walk.symbol) in client.streams]
+        if not clients:
+            return
+        frame = self.book_frame(walk, self.book(walk).step())
+        if self.lost_books:
+            self.lost_books -= 1
+            for client in clients:
+                self.encode(frame, client)  # the venue has numbered it for each
+            return
+        for client in clients:
+            self.deliver(client, channel, walk.symbol, frame)
 
     def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
         """Send the acknowledgement of `symbols`, through the current fault."""

@@ -38,6 +38,7 @@ from crypto_stream.bus.orders import Command, OrderMessages, SessionMessage
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.bars import Bar, Gap
 from crypto_stream.market.best import Best, BestSide, Share
+from crypto_stream.market.depth import Depth, VenueDepth, depth
 from crypto_stream.market.index import Constituent, Index
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.prices import LeftOut
@@ -107,6 +108,7 @@ class Engine:
             "venues": self.venues,
             "best": self.best,
             "index": self.index,
+            "depth": self.depth,
         }
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
@@ -236,6 +238,12 @@ class Engine:
         one, other = (BestSide(price, "1.5", [Share("binance", "1.5", 5)]) for price in (bid, "100.50"))
         left_out = [LeftOut("okx", "halted")]
         return Best(symbol, False, None, one, other, "100.00", False, ["binance"], left_out)
+
+    def depth(self, symbol: str) -> Depth:
+        """Return the books of an instrument: of one venue, with two levels a side."""
+        bids, asks = [("99.5", "1"), ("99", "2")], [("100.5", "1"), ("101", "3")]
+        book = VenueDepth("binance", None, 5, 20, bids, asks)
+        return depth(symbol, [book], [LeftOut("okx", "halted")])
 
     def index(self, symbol: str, price: str = "100.00") -> Index:
         """Make the index of an instrument."""

@@ -11,6 +11,7 @@ from crypto_stream.bus.messages import Beat, InstrumentsChanged, Quotes, Snapsho
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
 from crypto_stream.market.best import Best, BestSide, Share
+from crypto_stream.market.depth import depth
 from crypto_stream.market.index import Constituent, Index
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import SourceStatus, Switch, VenueRow, Venues
@@ -285,6 +286,7 @@ def test_a_switch_that_changes_nothing_for_viewers_is_left_out() -> None:
 def test_instruments_that_come_and_go_are_no_new_start() -> None:
     """Real pairs stand before the others; the next snapshot with the same ones is no news either."""
     mirror, new = full(), Instrument("solusdt", "SOL", "USDT")
+    mirror.receive(TopicUpdate("depth", "btcusdt", 1, encode_value(depth("btcusdt", []))), 1.0)
     is_new = mirror.receive(InstrumentsChanged([new], ["btcusdt"]), 1.0)
     mirror.receive(Quotes(9, [quote(new, 9)]), 1.0)
     present = [*INSTRUMENTS[1:], new]
@@ -296,6 +298,7 @@ def test_instruments_that_come_and_go_are_no_new_start() -> None:
     assert [one.symbol for one in mirror.catalogue] == ["ethusdt", "solusdt", "ticker_00"]
     assert set(mirror.quotes) == {"ethusdt", "solusdt", "ticker_00"}
     assert mirror.reason("btcusdt") is None
+    assert mirror.topics.since("depth", "btcusdt", 0) is None
     assert not mirror.receive(later, 2.0)
 
 

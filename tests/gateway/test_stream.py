@@ -172,6 +172,21 @@ async def test_topics_of_instruments_are_subscribed_to_by_name(viewer: Viewer, e
     await until(lambda: engine.watched("best") == [])
 
 
+async def test_books_are_a_topic_too(viewer: Viewer, engine: Engine) -> None:
+    """All levels, merged and by venue, with the reasons of those who are left out."""
+    await viewer.subscribe(symbols=["btcusdt"], interval_ms=0, topics=["depth"])
+    await until(lambda: engine.watched("depth") == ["btcusdt"])
+    engine.publish_update("depth", "btcusdt", engine.depth("btcusdt"))
+    [depth] = await viewer.until("depth")
+
+    await viewer.ask("unsubscribe", {"symbols": "all"})
+
+    assert depth["bids"][1] == {"price": "99", "size": "2", "sources": {"binance": "2"}}
+    assert depth["venues"][0]["asks"] == [["100.5", "1"], ["101", "3"]]
+    assert depth["left_out"] == [{"source": "okx", "reason": "halted"}]
+    await until(lambda: engine.watched("depth") == [])
+
+
 async def test_a_change_of_source_is_sent(viewer: Viewer, engine: Engine) -> None:
     """To viewers of the symbol, with that symbol only."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=1000)

@@ -271,6 +271,7 @@ async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:
             watch.process.send_signal(signal.SIGINT)
             status = watch.wait()
         best, index = Client(url).best("EUR/USD"), Client(url).index("eurusd")
+        books = Client(url).depth("EUR/USD", 5)
         everything = command("watch", "--best", "--url", url)
         lines = watch.output.splitlines()
 
@@ -280,5 +281,7 @@ async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:
         assert (best.symbol, best.sources, best.crossed) == ("eurusd", ["synthetic"], False)
         assert (index.symbol, index.price, index.stale) == ("eurusd", None, True)
         assert "needed" in (index.reason or "")
+        assert (books.symbol, books.stale, books.venues) == ("eurusd", True, [])
+        assert [each.source for each in books.left_out] == ["synthetic"]
         assert (everything.returncode, everything.stderr.count("\n")) == (1, 1)
         assert "at most 20" in everything.stderr

@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from crypto_stream.bus.interface import GatewayPort
@@ -16,12 +16,15 @@ from crypto_stream.gateway.degraded import degraded
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.topics import OF_SYMBOLS
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.gateway.web.parameters import query_parameters
+from crypto_stream.gateway.web.parameters import bad_parameter, parse_count, query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.responses import NEVER, body_response, json_response, respond
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.ladder import LEVELS
 from crypto_stream.wall_clock import wall_ms
+
+_LEVELS = "levels"
 
 
 def find(mirror: Mirror, text: str) -> Instrument:
@@ -44,9 +47,19 @@ def quote_response(responses: ResponseCache, instrument: Instrument, by_accept: 
     return respond(quote)
 
 
-def _no_parameters() -> None:
-    """Refuse parameters rather than ignore them: none of these addresses takes any."""
-    query_parameters()
+def _check_parameters() -> None:
+    """Refuse parameters rather than ignore them: only topics with levels take any."""
+    served = OF_SYMBOLS.get(request.path.split("/")[1])
+    query_parameters((_LEVELS,) if served and served.shortened else ())
+
+
+def _levels() -> int:
+    """Return how many levels of a side are requested."""
+    text = request.args.get(_LEVELS, str(LEVELS))
+    count = parse_count(_LEVELS, text)
+    if not 0 < count <= LEVELS:
+        raise bad_parameter(_LEVELS, f"levels must be 1 to {LEVELS}, not {count}")
+    return count
 
 
 def api(
@@ -55,7 +68,7 @@ def api(
     """Make the blueprint of all that responds with JSON or metrics."""
     blueprint = Blueprint("api", __name__)
 
-    blueprint.before_request(_no_parameters)
+    blueprint.before_request(_check_parameters)
 
     for topic in OF_SYMBOLS:
         blueprint.add_url_rule(f"/{topic}/<path:symbol>", topic, partial(_current, mirror, port, topic))
@@ -118,8 +131,11 @@ def _engine(mirror: Mirror) -> dict[str, object]:
 def _current(mirror: Mirror, port: GatewayPort, topic: str, symbol: str) -> Response:
     """Respond with the current state of a topic of an instrument."""
     try:
+        served = OF_SYMBOLS[topic]
+        levels = _levels() if served.shortened else 0
         answer = port.request(GetTopic(topic, find(mirror, symbol).symbol))
-        return json_response(msgspec.msgpack.decode(answer, type=OF_SYMBOLS[topic].payload))
+        payload = msgspec.msgpack.decode(answer, type=served.payload)
+        return json_response(served.shortened(payload, levels) if served.shortened else payload)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

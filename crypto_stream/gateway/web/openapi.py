@@ -13,8 +13,10 @@ from crypto_stream.gateway.verdict import Verdict
 from crypto_stream.gateway.web.openapi_parts import admin_post, get, json_answer, problem, query
 from crypto_stream.market.bars import INTERVALS
 from crypto_stream.market.best import Best
+from crypto_stream.market.depth import Depth
 from crypto_stream.market.index import Index
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.ladder import LEVELS
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Start, Switch, Venues
 
@@ -27,8 +29,8 @@ _SYMBOL = {
 }
 _SCHEMAS, _COMPONENTS = msgspec.json.schema_components(
     (
-        *(Quote, SourceStatus, Switch, Venues, Best, Index, HistoryPage, Sparks, Verdict, Start),
-        *(Instrument, ChangedInstruments),
+        *(Quote, SourceStatus, Switch, Venues, Best, Index, Depth, HistoryPage, Sparks, Verdict),
+        *(Start, Instrument, ChangedInstruments),
     ),
     ref_template="#/components/schemas/{name}",
 )
@@ -46,8 +48,8 @@ _PROBLEM = {
         "reasons": {"type": "array", "items": {"type": "string"}},
     },
 }
-_QUOTE, _SOURCE, _SWITCH, _VENUES, _BEST, _INDEX, _PAGE, _SPARKS, _VERDICT, _START, *_OTHERS = _SCHEMAS
-_INSTRUMENT, _CHANGED = _OTHERS
+_QUOTE, _SOURCE, _SWITCH, _VENUES, _BEST, _INDEX, _DEPTH, _PAGE, _SPARKS, _VERDICT, *_OTHERS = _SCHEMAS
+_START, _INSTRUMENT, _CHANGED = _OTHERS
 _QUOTES = {"type": "array", "items": _QUOTE}
 _POSITION = {
     "Stream-Epoch": {
@@ -65,10 +67,14 @@ _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _UNKNOWN = {"404": problem("No such instrument; `near` lists similar ones.")}
 _UNREACHABLE = {"503": problem("The engine cannot be reached.")}
 _UNCHANGED = {"304": {"description": "Not modified: the client already has this version (If-None-Match)."}}
+_NONE_NOW: dict[str, Any] = {**_UNCHANGED, **_UNKNOWN, **_UNREACHABLE}
+_A_PAGE: dict[str, Any] = {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED}
 _STATUS = {"type": "object", "properties": {"status": {"type": "string"}}}
 _PINNED = {"type": ["string", "null"], "description": "The pinned source, null while none is."}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 5000}
 _MOMENT = {"type": "integer", "minimum": 0}
+_LEVEL_COUNT = {"type": "integer", "minimum": 1, "maximum": LEVELS, "default": LEVELS}
+_LEVELS = query("levels", "Levels of a side.", _LEVEL_COUNT)
 _RANGE = [
     query("interval", "Length of a bar; 1m if neither it nor `points` is given.", {"enum": list(INTERVALS)}),
     query("points", "Instead of `interval`: pick the finest interval with at most this many bars.", _COUNT),
@@ -112,9 +118,7 @@ _PIN = admin_post(
 _LISTED = {"type": "object", "properties": {"instruments": {"type": "array", "items": _INSTRUMENT}}}
 
 _PATHS: dict[str, Any] = {
-    "/": get(
-        "The board: all quotes, live.", {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED}
-    ),
+    "/": get("The board: all quotes, live.", _A_PAGE),
     "/{symbol}": get(
         "The instrument's page, or its quote if the client prefers application/json.",
         {
@@ -123,9 +127,7 @@ _PATHS: dict[str, Any] = {
                 "content": {**_HTML, "application/json": {"schema": _QUOTE}},
             },
             "308": {"description": "Redirect from another spelling to the canonical path."},
-            **_UNCHANGED,
-            **_UNKNOWN,
-            **_UNREACHABLE,
+            **_NONE_NOW,
         },
         parameters=[_SYMBOL],
     ),
@@ -152,28 +154,32 @@ _PATHS: dict[str, Any] = {
     },
     "/courses/{symbol}": get(
         "One quote.",
-        {
-            "200": json_answer("The quote.", _QUOTE, headers=_POSITION),
-            **_UNCHANGED,
-            **_UNKNOWN,
-            **_UNREACHABLE,
-        },
+        {"200": json_answer("The quote.", _QUOTE, headers=_POSITION), **_NONE_NOW},
         parameters=[_SYMBOL],
     ),
     "/venues/{symbol}": get(
         "Every connected source's own quote, and the best bid and ask among the live ones.",
-        {"200": json_answer("The rows.", _VENUES), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        {"200": json_answer("The rows.", _VENUES), **_NONE_NOW},
         parameters=[_SYMBOL],
     ),
     "/best/{symbol}": get(
         "The best bid and ask over all live sources: sizes, who has them, who was left out and why.",
-        {"200": json_answer("The best prices.", _BEST), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        {"200": json_answer("The best prices.", _BEST), **_NONE_NOW},
         parameters=[_SYMBOL],
     ),
     "/index/{symbol}": get(
         "The index: a fair price out of several sources, its constituents, who was left out and why.",
-        {"200": json_answer("The index.", _INDEX), **_UNCHANGED, **_UNKNOWN, **_UNREACHABLE},
+        {"200": json_answer("The index.", _INDEX), **_NONE_NOW},
         parameters=[_SYMBOL],
+    ),
+    "/depth/{symbol}": get(
+        "The books of all live sources: merged, and each one. Those that nobody watches are requested now.",
+        {
+            "200": json_answer("The books.", _DEPTH),
+            "400": problem("levels is not a number from 1 to 20."),
+            **_NONE_NOW,
+        },
+        parameters=[_SYMBOL, _LEVELS],
     ),
     "/history": get(
         "The last price of each minute of the last hour, for every instrument.",
@@ -259,22 +265,13 @@ _PATHS: dict[str, Any] = {
     "/openapi.json": get(
         "This description.", {"200": json_answer("OpenAPI.", {"type": "object"}), **_UNCHANGED}
     ),
-    "/status": get(
-        "The status page: sources, switches between them, viewers and versions.",
-        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
-    ),
+    "/status": get("The status page: sources, switches between them, viewers and versions.", _A_PAGE),
     "/markets": get(
         "A page: the best bid and ask over all venues, the index, and the premium of each venue to it.",
-        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
+        _A_PAGE,
     ),
-    "/orders": get(
-        "A page to place and watch paper orders.",
-        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
-    ),
-    "/docs": get(
-        "The page that shows this description.",
-        {"200": {"description": "A page.", "content": _HTML}, **_UNCHANGED},
-    ),
+    "/orders": get("A page to place and watch paper orders.", _A_PAGE),
+    "/docs": get("The page that shows this description.", _A_PAGE),
 }
 
 DESCRIPTION: dict[str, Any] = {
@@ -288,7 +285,7 @@ DESCRIPTION: dict[str, Any] = {
             "Live prices from several exchanges with failover between them. Prices, sizes and volumes are "
             "decimal strings exactly as the venue sent them; times are ms since the Unix epoch. The live "
             "stream is Socket.IO at /socket.io/ (events hello, subscribe, unsubscribe, snapshot, quotes, "
-            "candles, venues, best, index, instruments, source, status)."
+            "candles, venues, best, index, depth, instruments, source, status)."
         ),
     },
     "paths": _PATHS,

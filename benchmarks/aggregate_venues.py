@@ -11,7 +11,7 @@ import json
 import sys
 from contextlib import AsyncExitStack
 
-from benchmarks.ingest_venue import say
+from benchmarks.feeder import say
 from tests.fakes import FAKES
 
 

@@ -73,9 +73,7 @@ class Look(NamedTuple):
 @click.option("--instruments", default=100, show_default=True, help="Instruments; above 100, as real pairs.")
 @click.option("--quick", is_flag=True, help="Tiny: to see that it works, not for figures.")
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "page.json", show_default=True)
-def main(
-    minutes: float, server: str, growth_mb: float, instruments: int, quick: bool, output: Path
-) -> None:
+def main(minutes: float, server: str, growth_mb: float, instruments: int, quick: bool, output: Path) -> None:
     """Measure, apply the rule, print the table; status 1 if something grew."""
     symbols = _symbols(instruments)
     minutes, growth_mb = (0.1, 1_000.0) if quick else (minutes, growth_mb)

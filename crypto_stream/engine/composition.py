@@ -84,8 +84,7 @@ class Composition:
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
         self.session_configs = {
-            source.name: self._session_config(settings, source, recorder)
-            for source in self.sources
+            source.name: self._session_config(settings, source, recorder) for source in self.sources
         }
         connections = {
             name: self._connections(config, remember_ban, bans.get(name, 0))

@@ -54,7 +54,7 @@ def test_an_error_of_the_relay_is_raised_with_its_text() -> None:
 )
 def test_an_error_that_repeats_our_password_is_cut(error: bytes) -> None:
     """Servers that do not know HELLO, and proxies before them, answer with all of its words."""
-    with pytest.raises(BusError, match="unknown command .HELLO.: it must be Redis 6 or later") as caught:
+    with pytest.raises(BusError, match=r"unknown command .HELLO.: it must be Redis 6 or later") as caught:
         list(Replies().feed(error))
 
     assert "sesa" not in str(caught.value)

@@ -172,9 +172,7 @@ def test_a_listed_pair_without_room_does_not_exist() -> None:
     small = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=1))
     listed = [Chosen(pair(text), frozenset({"binance"})) for text in ("BTC-USDT", "ETH-USDT")]
     chosen, bans = load({"sources": "binance", "pairs": "*-usdt"}), dict[str, int]()
-    composition = Composition(
-        chosen, [small], pin=None, bans={}, remember_ban=bans.__setitem__, pairs=listed
-    )
+    composition = Composition(chosen, [small], pin=None, bans={}, remember_ban=bans.__setitem__, pairs=listed)
     first = list(composition.instruments)
     composition.remove("btcusdt")
 

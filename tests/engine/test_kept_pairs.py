@@ -38,11 +38,11 @@ def test_removing_and_adding_undo_each_other() -> None:
     kept.add([LISTED])
 
     assert removed == ["btcusdt"]
-    assert kept.removed == []
+    assert not kept.removed
     assert [each.symbol for each in kept.pairs] == ["solusdt", "btcusdt"]
 
 
 def test_sources_that_are_gone_carry_nothing() -> None:
     """If none of a pair's own is left, each of the others may carry it."""
-    assert LISTED.chosen(["okx", "kraken"]).sources == {"okx"}
-    assert LISTED.chosen(["kraken"]).sources == {"kraken"}
+    assert LISTED.chosen(["okx", "kraken"]).sources == frozenset({"okx"})
+    assert LISTED.chosen(["kraken"]).sources == frozenset({"kraken"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -132,7 +133,7 @@ def _holes(feed: Feed, source: str, symbol: str) -> int:
             if name == source and event.symbol == symbol and event.channel in channels
         ]
         assert keys
-        holes += sum(after - before != 1 for before, after in zip(keys, keys[1:], strict=False))
+        holes += sum(after - before != 1 for before, after in pairwise(keys))
     return holes
 
 

@@ -174,9 +174,7 @@ def test_statuses_of_many_are_one_change(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["listing changed"] * 3
 
 
-@pytest.mark.parametrize(
-    ("state", "why"), [("cancel_only", "listed, but cancel_only"), (None, "not listed")]
-)
+@pytest.mark.parametrize(("state", "why"), [("cancel_only", "listed, but cancel_only"), (None, "not listed")])
 def test_the_status_of_the_venue_does_not_change_what_its_list_says(state: str | None, why: str) -> None:
     """Some say at the beginning of each connection that they are online; a pair may be halted even so."""
     listed = listing()

@@ -64,8 +64,8 @@ class Rebuild:
 
 def received(file: Path) -> Iterator[str]:
     """Read the texts of the frames that came from the venue."""
-    opened = gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8")
-    with opened as lines:
+    raw = gzip.open if file.suffix == ".gz" else open
+    with raw(file, "rt", encoding="utf-8") as lines:
         for line in lines:
             _, kind, text = json.loads(line)
             if kind == "recv":

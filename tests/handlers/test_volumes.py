@@ -59,9 +59,7 @@ async def test_volumes_are_in_the_quote_currency(
         (bybit, FakeBybit, {"retCode": 10006, "retMsg": "Too many visits!", "result": {}}),
     ],
 )
-async def test_another_answer_is_malformed(
-    handler: ModuleType, kind: type[FakeVenue], body: object
-) -> None:
+async def test_another_answer_is_malformed(handler: ModuleType, kind: type[FakeVenue], body: object) -> None:
     """The reason is the caller's to log."""
     with pytest.raises(MalformedFrame):
         await told(handler, kind, body)

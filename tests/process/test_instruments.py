@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Desk:
 
     def engine_mb(self) -> float:
         """Return the resident memory of the engine."""
-        return psutil.Process(self.running.pids("engine")[-1]).memory_info().rss / 1e6
+        return float(psutil.Process(self.running.pids("engine")[-1]).memory_info().rss) / 1e6
 
 
 @asynccontextmanager
@@ -114,9 +115,11 @@ def _live(found: Desk, symbol: str) -> bool:
 async def test_two_hundred_changes_lose_no_frame_of_others_and_no_memory(tmp_path: Path) -> None:
     """Every trade of the others is in its bar, nobody reconnects or starts again, memory stays flat."""
     listed = [*KEPT, *SPARE]
-    async with FakeBinance(listed, rate=40) as binance, FakeOKX(listed, rate=40) as okx, desk(
-        tmp_path, binance, okx
-    ) as at:
+    async with (
+        FakeBinance(listed, rate=40) as binance,
+        FakeOKX(listed, rate=40) as okx,
+        desk(tmp_path, binance, okx) as at,
+    ):
         begun = await _settled(at, binance)
         connects, hellos, snapshots = len(binance.connects), at.hellos, at.snapshots
         memory: list[float] = []
@@ -125,7 +128,7 @@ async def test_two_hundred_changes_lose_no_frame_of_others_and_no_memory(tmp_pat
             symbol = SPARE[number % len(SPARE)]
             assert (await at.change(add=[symbol]))["added"] == [symbol]
             if not number % 10:  # sometimes it lives long enough to be served
-                await until(lambda symbol=symbol: _live(at, symbol), 30 * SCALE)
+                await until(partial(_live, at, symbol), 30 * SCALE)
             assert (await at.change(remove=[symbol]))["removed"] == [symbol]
             memory.append(at.engine_mb())
         ended = await _settled(at, binance)
@@ -165,15 +168,15 @@ async def test_orders_of_a_removed_instrument_are_cancelled_with_the_reason(tmp_
     ):
         await at.change(add=["solusdt"])
         await until(lambda: _live(at, "solusdt"))
-        gone = await orders.place("SOL/USDT", "buy", Decimal("1"), Decimal("1"))
-        stays = await orders.place("BTC/USDT", "buy", Decimal("1"), Decimal("1"))
+        gone = await orders.place("SOL/USDT", "buy", Decimal(1), Decimal(1))
+        stays = await orders.place("BTC/USDT", "buy", Decimal(1), Decimal(1))
         await at.change(remove=["solusdt"])
         async for report in orders.reports():
             if report.exec_type is ExecType.CANCELED:
                 break
         active = [each.order_id for each in await orders.orders() if each.status is Status.ACTIVE]
         with pytest.raises(OrderError) as refused:
-            await orders.place("SOL/USDT", "buy", Decimal("1"), Decimal("1"))
+            await orders.place("SOL/USDT", "buy", Decimal(1), Decimal(1))
 
         assert (report.order_id, report.instrument) == (gone.order_id, "SOL/USDT")
         assert report.reason == "its instrument was removed"

@@ -155,7 +155,7 @@ def _upbit(frame: bytes) -> Iterator[Said]:
     quote, base = message["code"].lower().split("-")
     at, best = int(message["timestamp"]), message["orderbook_units"][0]
     tops = tuple(best[name] for name in ("bid_price", "bid_size", "ask_price", "ask_size"))
-    yield Said(base + quote, "orderbook", at, at, tops=tops)  # type: ignore[arg-type]
+    yield Said(base + quote, "orderbook", at, at, tops=tops)
 
 
 def _mexc(frame: bytes) -> Iterator[Said]:

@@ -121,9 +121,7 @@ class _Show:
         await until(
             lambda: all(not one.placing or len(one.reports) > told[one.owner] for one in placing), _SETTLES_S
         )
-        async with asyncio.timeout(_SETTLES_S):
-            while not self._world.is_ready():
-                await asyncio.sleep(0.1)
+        await until(self._world.is_ready, _SETTLES_S)
 
     def _judge(self, fault: Fault) -> str:
         stale = sum(viewer.stale for viewer in self._viewers)

@@ -147,22 +147,24 @@ async def test_wrong_values_are_dropped_counted_and_reported() -> None:
 
 async def test_anothers_symbol_cannot_be_claimed() -> None:
     """Data of instruments that were not requested, real or synthetic, changes nothing."""
-    async with bridged(sources="bridge:acme,synthetic", pairs="btcusdt") as (feed, address):
-        async with Program(address) as program:
-            program.hello()
-            entries = [
-                {"id": "BTC/USDT", "base": "BTC", "quote": "USDT"},
-                {"id": "eurusd", "base": "EUR", "quote": "USD"},
-                {"id": "XRP/USDT", "base": "XRP", "quote": "USDT"},
-            ]
-            program.say("instruments", instruments=entries)
-            await until(lambda: program.of("subscribe"))
-            for claimed in ("eurusd", "XRP/USDT", "ETH/USDT"):
-                program.say("trade", instrument=claimed, price="1")
-            program.quote()
-            await until(lambda: feed.received(NAME) and len(program.errors()) >= 3)
-            entries_known = set(feed.composition.book.of(NAME).entries)
-            ignored = status(feed).frames["unknown_instrument"]
+    async with (
+        bridged(sources="bridge:acme,synthetic", pairs="btcusdt") as (feed, address),
+        Program(address) as program,
+    ):
+        program.hello()
+        entries = [
+            {"id": "BTC/USDT", "base": "BTC", "quote": "USDT"},
+            {"id": "eurusd", "base": "EUR", "quote": "USD"},
+            {"id": "XRP/USDT", "base": "XRP", "quote": "USDT"},
+        ]
+        program.say("instruments", instruments=entries)
+        await until(lambda: program.of("subscribe"))
+        for claimed in ("eurusd", "XRP/USDT", "ETH/USDT"):
+            program.say("trade", instrument=claimed, price="1")
+        program.quote()
+        await until(lambda: feed.received(NAME) and len(program.errors()) >= 3)
+        entries_known = set(feed.composition.book.of(NAME).entries)
+        ignored = status(feed).frames["unknown_instrument"]
 
     assert program.of("subscribe")[0]["instruments"] == ["BTC/USDT"]
     assert entries_known == {"btcusdt"}

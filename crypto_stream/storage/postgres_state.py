@@ -24,10 +24,10 @@ _SAVED = "saved"  # the key of the mark
 class PostgresStateStore:
     """Stores the engine's small values."""
 
-    def __init__(self, lease: Lease, copy: StateStore) -> None:
-        """Store in the database of `lease`, and in `copy`."""
+    def __init__(self, lease: Lease, readers: Readers, copy: StateStore) -> None:
+        """Store in the database of `lease`, and in `copy`; `readers` are closed by the caller."""
         self._writer = Writer(lease)
-        self._readers = Readers(lease)
+        self._readers = readers
         self._lease = lease
         self._copy = copy
         self._lock = threading.Lock()
@@ -44,7 +44,6 @@ class PostgresStateStore:
         else:
             with suppress(OSError):  # it is an older one then
                 self._copy.save(found)
-        self._readers.close()
         self._known = {found.pop(_SAVED, None)}
         return found
 

@@ -39,7 +39,7 @@ class PostgresStores:
         """Prepare the stores; nothing is opened yet."""
         self._data_dir = data_dir
         self.lease = Lease(address, _holder(data_dir))
-        self._history_readers = Readers(self.lease)
+        self._readers = Readers(self.lease)
 
     def acquire(self) -> bool:
         """Take the lease if it is free; see `Stores.acquire`."""
@@ -65,17 +65,17 @@ class PostgresStores:
         _ = self.lease.term  # raises
 
     def close(self) -> None:
-        """Release the lease, and close the sessions that read the history."""
-        self._history_readers.close()
+        """Release the lease, and close the sessions for reading."""
+        self._readers.close()
         self.lease.close()
 
     def state(self) -> StateStore:
         """Return the store of the engine's small values."""
-        return PostgresStateStore(self.lease, SqliteStateStore(self._data_dir / _COPY))
+        return PostgresStateStore(self.lease, self._readers, SqliteStateStore(self._data_dir / _COPY))
 
     def history(self) -> tuple[HistoryWriter, HistoryReader]:
         """Return writer and reader of the history; nothing is opened yet."""
-        return PostgresHistoryWriter(self.lease), PostgresHistoryReader(self._history_readers)
+        return PostgresHistoryWriter(self.lease), PostgresHistoryReader(self._readers)
 
     def orders(self) -> tuple[OrderWriter, OrderReader]:
         """Return writer and reader of the orders; nothing is opened yet."""

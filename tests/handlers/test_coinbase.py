@@ -329,7 +329,7 @@ def test_recorded_frames_are_all_known() -> None:
                 symbol = trade["product_id"].replace("-", "").lower()
                 expected.setdefault(symbol, []).append(int(trade["trade_id"]))
 
-    assert counts.keys() == {"ticker", "market_trades", "ack", "heartbeats", "candles", "l2_data"}
+    assert counts.keys() == {"ticker", "market_trades", "ack", "heartbeats", "candles", "depth"}
     assert trades == {symbol: sorted(ids) for symbol, ids in expected.items()}
 
 

@@ -77,7 +77,7 @@ def test_trades_have_their_ids() -> None:
     ("text", "expected"),
     [
         ('{"channel":"heartbeat"}', Ignored("heartbeat")),
-        ('{"channel":"book","type":"snapshot","data":[{}]}', Ignored("book")),
+        ('{"channel":"level3","type":"snapshot","data":[{}]}', Ignored("level3")),
         (TICKER.replace("BTC/USD", "nothing"), Ignored("not_subscribed")),
         ('{"method":"pong","req_id":101,"time_in":"","time_out":""}', Pong()),
         (

@@ -23,15 +23,18 @@ BYBIT = {
 }
 
 
-async def told(handler: ModuleType, kind: type[FakeVenue], body: object) -> dict[str, str]:
-    """Let the handler ask a server that answers `body`."""
+async def told(handler: ModuleType, kind: type[FakeVenue], body: object) -> dict[str, str] | None:
+    """Let the handler ask a server that answers `body`; return None if it finds that malformed."""
 
     class Answering(kind):  # type: ignore[valid-type, misc]
         def rest(self, path: str, query: dict[str, str]) -> object:
             return body
 
     async with Answering([]) as venue, httpx.AsyncClient(base_url=venue.rest_url) as http:
-        found: dict[str, str] = await handler.volumes(http)
+        try:
+            found: dict[str, str] = await handler.volumes(http)
+        except MalformedFrame:
+            return None
     return found
 
 
@@ -61,5 +64,4 @@ async def test_volumes_are_in_the_quote_currency(
 )
 async def test_another_answer_is_malformed(handler: ModuleType, kind: type[FakeVenue], body: object) -> None:
     """The reason is the caller's to log."""
-    with pytest.raises(MalformedFrame):
-        await told(handler, kind, body)
+    assert await told(handler, kind, body) is None

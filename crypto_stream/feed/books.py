@@ -104,10 +104,14 @@ class Books:
         return None
 
     def lose(self, symbol: str, reason: str, now_ns: int) -> None:
-        """Forget a book, which may have missed a change, and plan to request it."""
-        if (book := self._books.get(symbol)) is None:
+        """Forget a book, which may have missed a change, and plan to request it.
+
+        One that is not known is already planned: it is requested again if it does not come.
+        """
+        book = self._books.get(symbol)
+        if book is None or not book.known_ns:
             return
-        if book.known_ns and now_ns - book.known_ns > _STEADY_NS:
+        if now_ns - book.known_ns > _STEADY_NS:
             book.losses.reset()
         book.ladder.lose()
         book.number = self._next()

@@ -40,7 +40,8 @@ class _Book:
         self.requests = Backoff(ack_ns, _LONGEST_NS)
         self.losses = Backoff(_FIRST_NS, _LONGEST_NS)
         self.due_ns = self.requested_ns = now_ns
-        self.known_ns = self.received_ns = 0
+        self.known_ns: int | None = None
+        self.received_ns = 0
         self.number = number
 
 
@@ -109,13 +110,13 @@ class Books:
         One that is not known is already planned: it is requested again if it does not come.
         """
         book = self._books.get(symbol)
-        if book is None or not book.known_ns:
+        if book is None or book.known_ns is None:
             return
         if now_ns - book.known_ns > _STEADY_NS:
             book.losses.reset()
         book.ladder.lose()
         book.number = self._next()
-        book.known_ns = 0
+        book.known_ns = None
         book.reason = reason
         book.due_ns = max(now_ns, book.requested_ns + round(book.losses.next_delay()))
 

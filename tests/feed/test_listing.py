@@ -150,7 +150,6 @@ def test_a_list_without_states_changes_none() -> None:
     assert (listed.unlisted, listed.halted) == ({}, {})
 
 
-@pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
 def test_statuses_of_many_are_one_change(caplog: pytest.LogCaptureFixture) -> None:
     """What is not new changes nothing; all that trade again are reported together."""
     pairs = [pair(f"A{number}-USDT") for number in range(500)]
@@ -200,6 +199,7 @@ def test_a_status_that_never_stops_changing_fills_no_log(caplog: pytest.LogCaptu
     assert 0 < len(caplog.messages) < 1_000
 
 
+@pytest.mark.parametrize("error", [MalformedFrame("odd"), KeyError("bug"), httpx.ConnectError("refused")])
 async def test_ids_that_only_the_list_tells_are_reported_once(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,9 +61,8 @@ class BridgeConnection:
             self._write(messages.encode(messages.Error(code, reason, fatal)))
 
     def abort(self, reason: str) -> None:
-        """End the connection at once; reading raises the reason."""
-        self._fault = self._fault or reason
-        self._writer.transport.abort()
+        """End the connection at once, and tell the bridge so; reading raises the reason."""
+        self.end("closing", reason)
 
     def end(self, code: str, reason: str) -> None:
         """Tell the bridge why the connection ends, and end it; reading raises the reason."""
@@ -150,4 +149,5 @@ class BridgeConnection:
             return
         self._writer.write(text.encode() + b"\n")
         if transport.get_write_buffer_size() > _MAX_UNSENT:
-            self.abort(f"the bridge does not read ({_MAX_UNSENT:,} bytes unsent)")
+            self._fault = self._fault or f"the bridge does not read ({_MAX_UNSENT:,} bytes unsent)"
+            transport.abort()

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from crypto_stream.errors import SettingError
+from crypto_stream.setting_texts import flat_texts, texts
 from crypto_stream.setting_types import Database, Level, Networks, Origins, RootPath, Words
 
 PREFIX = "CRYPTO_STREAM_"
@@ -282,7 +283,7 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
     tables: dict[str, dict[str, str]] = {}
     for key, value in content.items():
         if isinstance(value, dict):
-            flat = _flat if key in _NAMED else _texts
+            flat = flat_texts if key in _NAMED else texts
             tables[key] = flat(value)
         elif isinstance(value, bool) and key in OPTIONS and Settings.model_fields[key].annotation is not bool:
             raise SettingError(f"{key}: {str(value).lower()!r} in {path} is not allowed: it is not a boolean")
@@ -291,27 +292,6 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
         else:
             raise SettingError(f"{key}: no such setting in {path}{_suggestion(key)}")
     return values, tables
-
-
-def _flat(tables: Mapping[str, object]) -> dict[str, str]:
-    """Return the settings of `[kind.name]` tables as `name_setting`, as the environment has them."""
-    flat: dict[str, str] = {}
-    for name, table in tables.items():
-        if isinstance(table, dict):
-            flat |= {f"{name}_{option}": _text(value) for option, value in table.items()}
-        else:
-            flat[name] = _text(table)
-    return flat
-
-
-def _texts(table: Mapping[str, object]) -> dict[str, str]:
-    return {name: _text(value) for name, value in table.items()}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ",".join(f"{name}={inner}" for name, inner in value.items())
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _handler_options(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -151,8 +151,7 @@ class ReconnectingSource:
         """Resubscribe to instruments that fell silent, or miss a channel, on a live connection."""
         extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
         log.warning("instruments went silent, resubscribing", extra=extra)
-        if self._sessions.serving:
-            self._sessions.serving.resubscribe(symbols)
+        self._on_listed(symbols)
 
     def move(self, reason: str) -> None:
         """Open a new connection, which replaces the current one once it is live."""
@@ -302,7 +301,7 @@ class ReconnectingSource:
         self.listing.learn(listed)
         self._changed()
 
-    def _on_listed(self, symbols: list[str]) -> None:
+    def _on_listed(self, symbols: Sequence[str]) -> None:
         """Resubscribe to what the venue trades again or newly lists; others' instruments are ignored."""
         if self._sessions.serving:
             self._sessions.serving.resubscribe(symbols)

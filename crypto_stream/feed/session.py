@@ -9,11 +9,10 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 
 from crypto_stream.errors import VenueError
-from crypto_stream.feed.connection import Recorder, SessionConnection
+from crypto_stream.feed.connection import SessionConnection
 from crypto_stream.feed.frame_reader import FrameReader
 from crypto_stream.feed.handler import (
     Acked,
@@ -27,7 +26,6 @@ from crypto_stream.feed.handler import (
     Reply,
     Request,
     Resync,
-    Running,
     Trade,
     Update,
     VenueStatus,
@@ -51,6 +49,9 @@ class FeedSession:
 
     def __init__(self, config: SessionConfig, address: str | None, generation: int) -> None:
         self.config = config
+        # What sources need to run it.
+        self.connect_s, self.recorder, self.running = config.connect_s, config.recorder, config
+        self.counts = config.counts
         self.address = address
         self.error: VenueError | None = None
         self.done = False
@@ -120,29 +121,9 @@ class FeedSession:
         return list(self._known.values())
 
     @property
-    def connect_s(self) -> float:
-        """How many seconds opening a connection may take."""
-        return self.config.connect_s
-
-    @property
-    def recorder(self) -> Recorder | None:
-        """The recorder of the frames, if there is one."""
-        return self.config.recorder
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How many frames were received, by channel."""
-        return self.config.counts
-
-    @property
     def dropped(self) -> Mapping[str, int]:
         """How many events were dropped, by reason or channel."""
         return self.config.book.dropped
-
-    @property
-    def running(self) -> Running:
-        """What a generator may use of the session."""
-        return self.config
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin the session as one of `tasks`."""

@@ -125,7 +125,7 @@ class Gateway:
                 max_sessions=settings.max_viewers + _UNJOINED,
                 address_limit=address_limit,
                 counters=self._counters,
-                full=self._full,
+                full=lambda: self._stream.full(),  # noqa: PLW0108 - it does not exist yet
                 polling=self._polls(),
             ),
         )
@@ -250,9 +250,6 @@ class Gateway:
         if after_s < _CLOSE_TIMEOUT_S and (self._delivery.viewers or self._orders.busy()):
             return True
         return after_s < _RESPONSES_S and self._context.connections.busy
-
-    def _full(self) -> bool:
-        return self._stream.full()
 
     def _receive(self, messages: Sequence[ToGateway]) -> None:
         """Apply the messages of one read of the bus, and flush their changes once."""

@@ -22,6 +22,7 @@ from crypto_stream.bus.messages import (
     TopicUpdate,
 )
 from crypto_stream.gateway.topics import Topics
+from crypto_stream.gateway.trading_rules import TradingRules
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
 from crypto_stream.market.instruments import Catalogue, few
 from crypto_stream.market.orders import Rules
@@ -33,7 +34,6 @@ MAX_SWITCHES = 100
 # The sources' ages are as the engine measured them; they grow here only once a beat is later than this.
 _BEAT_MS = 2000
 _FIELDS = Quote.__struct_fields__
-_NO_RULES = Rules()
 
 
 class Mirror:
@@ -55,10 +55,10 @@ class Mirror:
         self.alive = False
         self.lag_ms: float | None = None
         self.version = 0
-        self.rules_version = 0
         self.quotes: dict[str, Quote] = {}
         self.versions: dict[str, int] = {}
         self.topics = Topics()
+        self.trading_rules = TradingRules()
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.feed_troubles: list[str] = []
@@ -67,7 +67,6 @@ class Mirror:
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
         self._verdict: Verdict | None = None
-        self._rules: dict[str, dict[str, Rules]] = {}
         self._received: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
@@ -146,13 +145,7 @@ class Mirror:
     def rules(self, symbol: str) -> Rules:
         """Return the trading rules for orders in `symbol`: those of the source that serves its quote."""
         quote = self.quotes.get(symbol)
-        return self._rules.get((quote and quote.source) or "", {}).get(symbol, _NO_RULES)
-
-    def digits(self, symbol: str) -> tuple[int | None, int | None]:
-        """Return the decimal places of prices and of amounts, from the source with the finest steps."""
-        known = [rules[symbol] for rules in self._rules.values() if symbol in rules]
-        ticks, lots = [one.tick for one in known if one.tick], [one.lot for one in known if one.lot]
-        return max(map(_decimal_places, ticks), default=None), max(map(_decimal_places, lots), default=None)
+        return self.trading_rules.of(None if quote is None else quote.source, symbol)
 
     def listed(self) -> list[Quote]:
         """List all shown quotes in the order of the instruments."""
@@ -236,8 +229,7 @@ class Mirror:
         self._listing = frozenset(one.symbol for one in message.instruments)
         self._received = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
-        self._rules = dict(message.rules)
-        self.rules_version += 1
+        self.trading_rules.replace(message.rules)
         for symbol in self.quotes.keys() - self._received.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
         self._set_sources(message.sources, message.pin, now_s)
@@ -281,8 +273,7 @@ class Mirror:
         self.switches.append(message.switch)
 
     def _on_rules(self, message: RulesChanged, now_s: float) -> None:
-        self._rules[message.source] = message.rules
-        self.rules_version += 1
+        self.trading_rules.update(message.source, message.rules)
 
     def _on_topic(self, message: TopicUpdate, now_s: float) -> None:
         self.version += 1
@@ -332,7 +323,3 @@ class Mirror:
                     versions[at] = self.version
         self.quotes[quote.symbol] = quote
         self.versions[quote.symbol] = self.version
-
-
-def _decimal_places(step: str) -> int:
-    return len(step.partition(".")[2])

@@ -17,7 +17,7 @@ from crypto_stream.orders.lookups import LookupLimiter
 from crypto_stream.orders.metrics import OrderLog
 from crypto_stream.orders.notifier import Notifier
 from crypto_stream.orders.outbox import Outbox, Recipient
-from crypto_stream.orders.owner_removal import OwnerRemoval
+from crypto_stream.orders.owner_admin import OwnerAdmin
 from crypto_stream.orders.owners import Cause, Owner, OwnerSession, SessionCommand
 from crypto_stream.orders.recovery import FaultRecovery
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
@@ -27,16 +27,16 @@ from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.orders.walking import Books
 from crypto_stream.orders.writes import Item, Lookup, OwnerRead, PendingReport, Stored
-from crypto_stream.storage.interface import MAX_UNREAD, LoadedOrders, OrderReader, OwnerState, OwnerSummary
+from crypto_stream.storage.interface import MAX_UNREAD, LoadedOrders, OwnerState, OwnerSummary
 
 log = logging.getLogger(__name__)
 
+_FAILS, _WORKS = "orders are not accepted, prices continue", "orders are accepted again"
 FAULT = "internal error, see the server's log; the orders are loaded again"
 # Commands that one session, and all together, may queue before they are attached.
 _MAX_EARLY = 1_000
 _MAX_EARLY_IN_ALL = 20_000
 _ENDS_WITHIN_S = 5.0
-_MAX_OWNERS = 1_000
 
 
 class Orders:
@@ -74,17 +74,11 @@ class Orders:
         self._sessions: dict[tuple[str, int], OwnerSession] = {}
         self._state: State | None = None
         self._opening: State | None = None
-        self._trouble = TroubleLog(
-            log,
-            "orders are not accepted, prices continue",
-            "orders are accepted again",
-            level=logging.ERROR,
-            each_reason=True,
-        )
+        self._trouble = TroubleLog(log, _FAILS, _WORKS, level=logging.ERROR, each_reason=True)
         self._offers: Offers = {}
         self._early = 0
         self._lost: str | None = None
-        self._removal = OwnerRemoval(store, settings.keep_days, self._cut)
+        self._owner_admin = OwnerAdmin(store, settings.keep_days, self._cut)
 
     @property
     def trouble(self) -> str | None:
@@ -115,30 +109,23 @@ class Orders:
         """Do what is due every second."""
         self._log.log_omitted()
         if self._state is not None:
-            self._safely(self._removal.tick, self._state, self._clock.now_s())
+            self._safely(self._owner_admin.tick, self._state, self._clock.now_s())
 
     def remove(self, owner: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]) -> None:
         """Remove an owner with all its orders; call `done` with the number of active ones."""
         if self._state is None:
             refuse(RefusedError(UNAVAILABLE, self._trouble.reason or "the orders are still being loaded"))
         else:
-            self._safely(self._removal.remove, self._state, owner, done, refuse)
+            self._safely(self._owner_admin.remove, self._state, owner, done, refuse)
 
     def owners(
         self, done: Callable[[list[OwnerSummary]], None], refuse: Callable[[RefusedError], None]
     ) -> None:
         """List the owners with most active orders."""
-
-        def read(reader: OrderReader) -> Callable[[], None]:
-            return partial(done, reader.owners(_MAX_OWNERS))
-
-        def failed(reason: str) -> None:
-            refuse(RefusedError(UNAVAILABLE, reason))
-
         if self._state is None:
-            failed(self._trouble.reason or "the orders are still being loaded")
+            refuse(RefusedError(UNAVAILABLE, self._trouble.reason or "the orders are still being loaded"))
         else:
-            self._store.put(Lookup(lambda: None, read, failed))
+            self._owner_admin.report_owners(done, refuse)
 
     def quoted(self, quotes: Iterable[Quote]) -> None:
         """Match orders with quotes that were just published."""

@@ -125,7 +125,7 @@ async def test_patterns_follow_the_lists_and_what_a_venue_lacks_is_carried_by_ot
 
 
 async def test_the_default_are_the_largest_once_a_list_tells_them(tmp_path: Path) -> None:
-    """Of the three that stand in until then, those that are not among the largest leave. A restart keeps it."""
+    """Of the three that stand in, those that are not among the largest leave. A restart keeps them."""
     listed = [f"c{number}usdt" for number in range(30)]
     async with FakeBinance(["btcusdt", *listed], price="7") as binance:
         binance.tells_volumes = True

@@ -181,11 +181,9 @@ class Delivery:
 
     def cut_slow(self) -> list[str]:
         """Cut off the viewers that have been slow for too long; return their ids."""
-        now = self._clock()
+        due = self._clock() - self._slow_client_timeout_s
         slow = [
-            viewer
-            for viewer in self._slow.values()
-            if viewer.slow_since_s is not None and now - viewer.slow_since_s >= self._slow_client_timeout_s
+            one for one in self._slow.values() if one.slow_since_s is not None and one.slow_since_s <= due
         ]
         return [viewer.id for viewer in slow if self._cut(viewer)]
 
@@ -245,8 +243,6 @@ class Delivery:
             self._note_missed(viewer, since)
 
     def _flush_extras(self, channel: Channel) -> None:
-        if not channel.subscription.watches:
-            return
         since, channel.extras_sent = channel.extras_sent, self._mirror.version
         frames = self._extras(channel, since)
         if frames:

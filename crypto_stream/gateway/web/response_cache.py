@@ -65,7 +65,7 @@ class ResponseCache:
     @property
     def _page_inputs(self) -> tuple[Catalogue, int]:
         """Identify what pages are rendered from: the instruments, and the digits of their numbers."""
-        return self._mirror.catalogue, self._mirror.rules_version
+        return self._mirror.catalogue, self._mirror.trading_rules.version
 
     def find(self, path: str, prefers_json: bool) -> Prebuilt | None:
         """Find the response to GET of exactly this path; None: leave the request to Flask."""
@@ -171,7 +171,7 @@ class ResponseCache:
             text = self._render(
                 template,
                 version=crypto_stream.__version__,
-                digits=self._mirror.digits,
+                digits=self._mirror.trading_rules.digits,
                 coin=coin_name,
                 root=relative_root(path),
                 **context,

@@ -100,6 +100,7 @@ export class RowWindow {
       this.#height = sample.element.offsetHeight;
     }
     const height = this.#height || 1;
+    above.hidden = false; // a hidden row has no place
     const top = above.getBoundingClientRect().top;
     const from = clamp(Math.floor(-top / height) - MARGIN, 0, rows.length);
     const to = clamp(Math.ceil((innerHeight - top) / height) + MARGIN, from, rows.length);

@@ -137,7 +137,7 @@ def test_prices_go_on_while_scrolling(board: Open, many: tuple[str, Feeder]) -> 
 def test_columns_and_compact_rows_are_chosen_and_kept(board: Open) -> None:
     """In a menu of check boxes; high, low and value are hidden until then."""
     page = board(viewport={"width": 1800, "height": 900})
-    expect(page.locator("thead .volume")).to_be_hidden()
+    expect(page.locator(".board thead .volume")).to_be_hidden()
     height = page.locator("tr[data-symbol]").first.bounding_box()
     page.locator("#columns summary").click()
     for name in ("volume", "high_24h", "low_24h", "compact"):
@@ -147,10 +147,10 @@ def test_columns_and_compact_rows_are_chosen_and_kept(board: Open) -> None:
     page.reload()
     page.wait_for_selector("tr[data-symbol]:not([data-stale])")
 
-    expect(page.locator("thead .volume")).to_be_visible()
+    expect(page.locator(".board thead .volume")).to_be_visible()
     expect(page.locator("tr[data-symbol] .high_24h").first).to_have_text("64,500.10")
     expect(page.locator("tr[data-symbol] .volume").first).to_have_text(re.compile(r"^7\d\d\.\dM$"))
-    expect(page.locator("thead .source")).to_be_hidden()
+    expect(page.locator(".board thead .source")).to_be_hidden()
     assert height
     assert compact
     assert compact["height"] < height["height"]
@@ -163,19 +163,19 @@ def test_names_keep_their_room_and_the_menu_says_which_columns_have_none(board: 
     menu.click()
     for name in ("volume", "high_24h", "low_24h"):
         page.locator(f"#columns input[name={name}]").check()
-    expect(page.locator("thead .spread")).to_be_hidden()
+    expect(page.locator(".board thead .spread")).to_be_hidden()
     expect(page.locator("#columns label[data-squeezed] input[name=spread]")).to_have_count(1)
     expect(page.locator("#columns label[data-squeezed] input[name=volume]")).to_have_count(0)
     for name in ("volume", "high_24h", "low_24h"):
-        expect(page.locator(f"thead .{name}")).to_be_visible()
-    symbol = page.locator("thead .symbol").bounding_box()
+        expect(page.locator(f".board thead .{name}")).to_be_visible()
+    symbol = page.locator(".board thead .symbol").bounding_box()
     fits = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.keyboard.press("Escape")
     expect(menu).to_be_focused()
     expect(page.locator("#columns fieldset")).to_be_hidden()
     page.set_viewport_size({"width": 2000, "height": 800})
 
-    expect(page.locator("thead .bid")).to_be_visible()
+    expect(page.locator(".board thead .bid")).to_be_visible()
     assert symbol
     assert symbol["width"] >= 100
     assert fits

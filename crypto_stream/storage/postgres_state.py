@@ -31,8 +31,9 @@ class PostgresStateStore:
         self._lease = lease
         self._copy = copy
         self._lock = threading.Lock()
-        # The marks of what was loaded and saved since, also of saves whose outcome is not known.
-        self._known: set[str | None] = {None}
+        self._loaded: str | None = None  # its mark
+        self._life = secrets.token_hex(8)  # with which our own marks begin, also those of failed saves
+        self._saves = 0
 
     def load(self) -> dict[str, str]:
         """Return all values, and keep a copy of them; what was copied last if they cannot be read."""
@@ -44,7 +45,7 @@ class PostgresStateStore:
         else:
             with suppress(OSError):  # it is an older one then
                 self._copy.save(found)
-        self._known = {found.pop(_SAVED, None)}
+        self._loaded = found.pop(_SAVED, None)
         return found
 
     def peek(self) -> dict[str, str]:
@@ -65,13 +66,12 @@ class PostgresStateStore:
         return dict(self._readers.rows("SELECT key, value FROM state"))
 
     def _save(self, state: dict[str, str]) -> None:
-        mark = secrets.token_hex(8)
-        marked = {**state, _SAVED: mark}
-        self._known.add(mark)
+        self._saves += 1
+        marked = {**state, _SAVED: f"{self._life}.{self._saves}"}
         try:
             with self._writer.transaction("SELECT key, value FROM state FOR UPDATE") as found:
                 stored = dict(found.fetchall()).get(_SAVED)
-                if stored not in self._known:
+                if stored != self._loaded and not (stored or "").startswith(self._life):
                     raise self._lease.lose("the stored state is newer than this engine's")
                 database = found.connection
                 database.execute("DELETE FROM state")
@@ -81,5 +81,4 @@ class PostgresStateStore:
                 )
         finally:
             self._writer.close()  # it is rarely used
-        self._known = {mark}
         self._copy.save(marked)

@@ -148,11 +148,15 @@ async def test_an_engine_that_loses_the_lease_ends_with_a_status_of_its_own(
     database = postgres.database()
     async with visited(tmp_path, *on(database)) as (running, seen):
         await seen.place(_AGAIN)
-        stolen = "UPDATE lease SET holder = 'other', term = term + 1, until = clock_timestamp() + '{} s'"
         with psycopg.connect(database, autocommit=True) as thief:
-            thief.execute(stolen.format(60).encode())
-            await until(lambda: "follows: another engine leads" in running.log, _LONG_S)
-            thief.execute(b"UPDATE lease SET until = clock_timestamp()")
+
+            def follows() -> bool:
+                thief.execute("UPDATE lease SET until = clock_timestamp() + interval '3 s'")  # it is kept
+                return "follows: another engine leads" in running.log
+
+            thief.execute("UPDATE lease SET holder = 'other', term = term + 1")
+            await until(follows, _LONG_S)
+            thief.execute("UPDATE lease SET until = clock_timestamp()")
         again = await seen.place(_AGAIN)
 
     assert "another engine has taken over" in running.log

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from crypto_stream.history.queries import MAX_TIME_MS
 from crypto_stream.market.bars import CANDLES_SUFFIX, INTERVALS, STORED, Bar
@@ -42,6 +42,14 @@ class Backfill:
         beginning = Range(0, MAX_TIME_MS, 1, newest=False)
         found = {interval: self._reader.bars(symbol, interval, beginning) for interval in STORED}
         return {interval: bars[0] for interval, bars in found.items() if bars}
+
+    def read_all(self, symbols: Collection[str]) -> dict[str, dict[str, Bar]]:
+        """Read the same of each of these instruments. Blocking."""
+        found = {interval: self._reader.oldest(interval, symbols) for interval in STORED}
+        return {
+            symbol: {interval: bars[symbol] for interval, bars in found.items() if symbol in bars}
+            for symbol in symbols
+        }
 
     def restore(self, symbol: str, oldest: Mapping[str, Bar]) -> None:
         """Learn from the oldest stored bars where ours begin, and which series were backfilled."""

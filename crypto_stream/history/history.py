@@ -18,7 +18,7 @@ from crypto_stream.history.writer import BarWriter
 from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
-from crypto_stream.storage.interface import Batch, HistoryReader, Retention
+from crypto_stream.storage.interface import ALL_SYMBOLS, Batch, HistoryReader, Retention
 
 _TICK_S = 0.25
 _ALIVE_EVERY_MS = 1_000
@@ -84,13 +84,14 @@ class History:
         anchor = self._reader.anchor()
         alive_ms = min(self._reader.alive_ms() or 0, now_ms)  # the clock may have been set back
         newest = {name: self._reader.newest(name) for name in STORED}
+        self.recorder.restore_all(newest, now_ns)
+        open_gaps = self._reader.open_gaps()
         for symbol in {symbol for times in newest.values() for symbol in times} | self.series.keys():
             times = {name: newest[name][symbol] for name in STORED if symbol in newest[name]}
-            open_then = self._reader.gaps(symbol, MAX_TIME_MS - 1, MAX_TIME_MS)
+            open_then = [*open_gaps.get(symbol, ()), *open_gaps.get(ALL_SYMBOLS, ())]
+            open_then.sort(key=lambda gap: gap.from_)
             if not times and not open_then:
                 continue
-            if times and symbol in self.series:
-                self.recorder.restore(symbol, MAX_TIME_MS, now_ns)
             by_venue = anchor is not None and symbol not in self.recorder.synthetic
             alive = anchor.venue_ms if anchor is not None and by_venue else alive_ms
             reason = STOPPED if symbol in self.series else NOT_CONFIGURED

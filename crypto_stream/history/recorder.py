@@ -130,6 +130,26 @@ class Recorder:
         """Continue after the newest stored bar that ended `before` (ms). Blocking."""
         self._resume(symbol, self.read_past(symbol, before), before, now_ns)
 
+    def restore_all(self, newest: Mapping[str, Mapping[str, int]], now_ns: int) -> None:
+        """Continue after the `newest` stored bars, by interval and symbol, before anything is recorded.
+
+        Blocking, with few queries however many instruments there are: an engine that takes over waits for it.
+        """
+        latest: dict[str, int] = {}
+        for symbol, at in (each for times in newest.values() for each in times.items()):
+            if symbol in self.series:
+                latest[symbol] = max(at, latest.get(symbol, at))
+        bars = {
+            name: self._reader.bars_since(
+                name, {symbol: start(at, INTERVALS[since]) for symbol, at in latest.items()}
+            )
+            for name, since in _SINCE.items()
+        }
+        oldest = self.backfill.read_all(latest)
+        for symbol in latest:
+            past = Past({name: bars[name].get(symbol, []) for name in STORED}, oldest[symbol])
+            self._resume(symbol, past, MAX_TIME_MS, now_ns)
+
     def read_past(self, symbol: str, before: int) -> Past:
         """Read what a series continues from. Blocking; may be called on another thread."""
         bars = _read_previous(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))

@@ -131,6 +131,17 @@ class HistoryReader(Protocol):
     def newest(self, interval: str) -> Mapping[str, int]:
         """Return the time of each symbol's newest bar."""
 
+    # What a start needs of all symbols at once: those without such bars or gaps are left out.
+
+    def bars_since(self, interval: str, since_ms: Mapping[str, int]) -> Mapping[str, list[Bar]]:
+        """Return the closed bars of these symbols, of each from its time on, oldest first."""
+
+    def oldest(self, interval: str, symbols: Collection[str]) -> Mapping[str, Bar]:
+        """Return the oldest bar of each of these symbols."""
+
+    def open_gaps(self) -> Mapping[str, list[Gap]]:
+        """Return each symbol's gaps that have not ended, oldest first."""
+
     def alive_ms(self) -> int | None:
         """Return when an engine last recorded that it is alive."""
 

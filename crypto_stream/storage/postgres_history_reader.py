@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from crypto_stream.market.bars import INTERVALS, Bar, Gap
 from crypto_stream.market.clock import Anchor, Boot
 from crypto_stream.storage.interface import ALL_SYMBOLS, MAX_GAPS, Range
+from crypto_stream.storage.postgres_connection import Row
 from crypto_stream.storage.postgres_session import Readers
 
 _SYMBOL = "(SELECT id FROM names WHERE text = %s)"
+_BAR = "time, open, high, low, close, volume, trades"
 
 
 class PostgresHistoryReader:
@@ -22,7 +24,7 @@ class PostgresHistoryReader:
     def bars(self, symbol: str, interval: str, wanted: Range) -> list[Bar]:
         """Return closed bars, oldest first."""
         rows = self._rows(
-            "SELECT time, open, high, low, close, volume, trades, source.text FROM bar "
+            f"SELECT {_BAR}, source.text FROM bar "
             f"JOIN names AS source ON source.id = bar.source WHERE symbol = {_SYMBOL} AND length_ms = %s "
             f"AND time >= %s AND time < %s ORDER BY time {'DESC' if wanted.newest else 'ASC'} LIMIT %s",
             (symbol, INTERVALS[interval], wanted.from_ms, wanted.to_ms, wanted.limit),
@@ -58,6 +60,46 @@ class PostgresHistoryReader:
             (INTERVALS[interval],),
         )
         return dict(rows)
+
+    def bars_since(self, interval: str, since_ms: Mapping[str, int]) -> Mapping[str, list[Bar]]:
+        """Return the closed bars of these symbols, of each from its time on, oldest first."""
+        found: dict[str, list[Bar]] = {}
+        # The smallest time once more: then the planner leaves out the partitions of earlier bars.
+        for symbol, *row in self._of_each(
+            list(since_ms),
+            list(since_ms.values()),
+            f"length_ms = {INTERVALS[interval]} AND time >= {min(since_ms.values(), default=0)} "
+            "AND time >= since ORDER BY time",
+        ):
+            found.setdefault(symbol, []).append(Bar(*row))
+        return found
+
+    def oldest(self, interval: str, symbols: Collection[str]) -> Mapping[str, Bar]:
+        """Return the oldest bar of each of these symbols."""
+        which = f"length_ms = {INTERVALS[interval]} ORDER BY time LIMIT 1"
+        rows = self._of_each(list(symbols), [0] * len(symbols), which)
+        return {symbol: Bar(*row) for symbol, *row in rows}
+
+    def open_gaps(self) -> Mapping[str, list[Gap]]:
+        """Return each symbol's gaps that have not ended, oldest first."""
+        found: dict[str, list[Gap]] = {}
+        for symbol, *row in self._rows(
+            "SELECT text, from_ms, to_ms, reason FROM gap JOIN names ON id = symbol "
+            "WHERE to_ms IS NULL ORDER BY from_ms"
+        ):
+            found.setdefault(symbol, []).append(Gap(*row))
+        return found
+
+    def _of_each(self, symbols: list[str], since_ms: list[int], which: str) -> list[Row]:
+        """Return symbol and bar of `which` bars of each symbol; within it, `since` is the symbol's time."""
+        return self._rows(
+            "SELECT symbols.text, found.* FROM unnest(%s::text[], %s::bigint[]) AS given (text, since) "
+            "JOIN names AS symbols ON symbols.text = given.text CROSS JOIN LATERAL "
+            f"(SELECT {_BAR}, source.text FROM bar JOIN names AS source ON source.id = bar.source "
+            # OFFSET 0: each symbol's bars are looked up by the index, whatever the planner expects.
+            f"WHERE symbol = symbols.id AND {which} OFFSET 0) AS found",
+            (symbols, since_ms),
+        )
 
     def alive_ms(self) -> int | None:
         """Return when an engine last recorded that it is alive."""

@@ -110,6 +110,34 @@ def test_a_gap_is_replaced_by_its_end(writer: HistoryWriter, reader: HistoryRead
     assert reader.gaps("btcusdt", 0, 100) == [Gap(10, 20, "lost")]
 
 
+def test_a_start_reads_all_symbols_at_once(writer: HistoryWriter, reader: HistoryReader) -> None:
+    """Bars of each from its own time on, the oldest of each, and the gaps that have not ended."""
+    first, second = seconds(3000, 1000, 2000), seconds(1000, 4000, symbol="ticker_01")
+    gaps = [
+        *[("ticker_01", Gap(at, None, "a")) for at in (30, 10)],
+        *[("ticker_00", Gap(10, 20, "b")), (ALL_SYMBOLS, Gap(5, None, "c"))],
+    ]
+    writer.write(Batch([*first, *second, StoredBar("ticker_00", "1m", bar(0))], gaps, 1))
+    since = reader.bars_since("1s", {"ticker_01": 1001, "ticker_00": 2000, "ticker_02": 0})
+    symbols = ["ticker_00", "ticker_01", "ticker_02"]
+
+    assert since == {"ticker_00": [bar(2000), bar(3000)], "ticker_01": [bar(4000)]}
+    assert reader.bars_since("1s", {}) == {}
+    assert reader.oldest("1s", symbols) == {"ticker_00": bar(1000), "ticker_01": bar(1000)}
+    assert reader.oldest("1m", symbols) == {"ticker_00": bar(0)}
+    assert reader.open_gaps() == {
+        "ticker_01": [Gap(10, None, "a"), Gap(30, None, "a")],
+        ALL_SYMBOLS: [Gap(5, None, "c")],
+    }
+
+
+def test_a_start_with_an_empty_store(reader: HistoryReader) -> None:
+    """There is nothing to continue from."""
+    found = [reader.bars_since("1s", {"btcusdt": 0}), reader.oldest("1h", ["btcusdt"]), reader.open_gaps()]
+
+    assert found == [{}, {}, {}]
+
+
 def test_the_time_of_the_last_run_is_stored(writer: HistoryWriter, reader: HistoryReader) -> None:
     """A new file has none."""
     before = reader.alive_ms()

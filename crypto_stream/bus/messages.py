@@ -84,7 +84,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     Sentences about problems, None if there are none: `history_trouble` says why bars are not stored,
     `bars_trouble` which instruments' trades cannot be made into bars, `orders_trouble` why orders are not
     accepted, `clock_trouble` what is wrong with the machine's clock, `feed_troubles` which sources are held
-    back.
+    back. `followers` is how many engines could take over, None if that is unknown or none can.
     """
 
     time: int
@@ -98,6 +98,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     feed_troubles: list[str] = []
     bars_trouble: str | None = None
     clock_trouble: str | None = None
+    followers: int | None = None
 
 
 class Switched(msgspec.Struct, frozen=True, array_like=True, tag="switched"):

@@ -90,6 +90,7 @@ class Engine:
             name: source.listing.rules for name, source in feed.loop.sources.items()
         }
         self.port: EnginePort | None = None
+        self.count_followers: Callable[[], int | None] = lambda: None
         self.change_instruments: Callable[[ChangeInstruments], Awaitable[ChangedInstruments]]
         self.run = uuid.uuid4().hex[:16]
         self.publisher = Publisher(
@@ -192,6 +193,7 @@ class Engine:
                 clock_trouble=history.clock.trouble,
                 orders=self.trading.counts(),
                 history=HistoryCounts(history.late_trades, history.writer.backlog, history.writer.lost),
+                followers=self.count_followers(),
             )
         )
 

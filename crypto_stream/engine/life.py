@@ -106,6 +106,7 @@ class Life:
         )
         engine = Engine(feed, state, history, partial(make_orders, settings, stores))
         engine.change_instruments = self._selection.change
+        engine.count_followers = lambda: stores.followers
         self._follower.lead(engine, history)
         async with engine_port(settings.bus.get_secret_value(), bus_path, engine) as port:
             engine.port = port

@@ -66,6 +66,7 @@ class Mirror:
         self.clock_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
+        self.followers: int | None = None
         self._verdict: Verdict | None = None
         self._received: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
@@ -268,6 +269,7 @@ class Mirror:
         self.clock_trouble = message.clock_trouble
         self.order_counts = message.orders
         self.history_counts = message.history
+        self.followers = message.followers
 
     def _on_switched(self, message: Switched, now_s: float) -> None:
         self.switches.append(message.switch)

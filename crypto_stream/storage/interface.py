@@ -273,6 +273,10 @@ class OrderReader(Protocol):
 class Stores(Protocol):
     """All stores of one engine. At most one engine writes at a time: the one that has acquired them."""
 
+    @property
+    def followers(self) -> int | None:
+        """How many other engines could acquire the stores; None: not known, or there can be none."""
+
     def acquire(self) -> bool:
         """Return whether this engine may write from now on; if not, another one does: ask again. Blocking.
 

@@ -45,6 +45,14 @@ _PATIENCE_S = CONNECT_S + 2 * _EVERY_S
 _YIELDS_S = 1.0
 # How long a transaction of the former holder may keep us from taking a lease that is free.
 _LOCKED_S = 0.2
+# Sessions of other engines that could take the lease: they look ten times a second. Those of a machine that
+# vanished without a word remain for hours.
+_FOLLOWERS = (
+    "FROM pg_stat_activity WHERE usename = current_user AND datname = current_database() "
+    f"AND starts_with(application_name, '{_PREFIX}') AND NOT starts_with(application_name, %s) "
+    "AND query_start > clock_timestamp() - interval '5 s'"
+)
+_COUNTS_EVERY_S = 2.0
 # How long the engine may stand still before its lease is no longer kept.
 _HANGS_S = 2.0
 
@@ -69,6 +77,8 @@ class Lease:
         self._is_held = False  # by another engine, when we looked last
         self._was_away = False
         self._not_before_s = 0.0
+        self.followers: int | None = None  # None: not known, or this engine does not lead
+        self._counts_from_s = 0.0
         self.pulse_s: float | None = None
         self._looked_s = 0.0
         self._over = threading.Event()
@@ -189,8 +199,22 @@ class Lease:
                 f"UPDATE lease SET until = {_UNTIL} WHERE name = 'engine' AND holder = %s AND term = %s",
                 (self._holder, self._term),
             )
-        if not kept.rowcount:
-            raise FencedError(f"another engine has ended term {self._term}")
+            if not kept.rowcount:
+                raise FencedError(f"another engine has ended term {self._term}")
+            self._count_followers()
+
+    def _count_followers(self) -> None:
+        """Count the engines that could take over, once in a while."""
+        if (now_s := time.monotonic()) < self._counts_from_s:
+            return
+        self._counts_from_s = now_s + _COUNTS_EVERY_S
+        query = f"SELECT count(DISTINCT split_part(application_name, ':', 2)) {_FOLLOWERS}"
+        ((self.followers,),) = self._open().execute(query.encode(), (self._own_sessions,))
+
+    @property
+    def _own_sessions(self) -> str:
+        """What the names of the sessions of this engine, and of its earlier lives, begin with."""
+        return f"{_PREFIX}{self._holder}:"
 
     def _take(self) -> bool:
         """Take the lease if it is free; end the sessions of its former holder if they hold on to it."""
@@ -232,10 +256,8 @@ class Lease:
         """Release the lease of our earlier life if another engine follows: its sources are connected."""
         released = connection.execute(
             "UPDATE lease SET holder = %s, until = clock_timestamp() WHERE name = 'engine' AND holder = %s "
-            "AND EXISTS (SELECT FROM pg_stat_activity WHERE usename = current_user "
-            f"AND datname = current_database() AND starts_with(application_name, '{_PREFIX}') "
-            "AND NOT starts_with(application_name, %s))",
-            (_NOBODY, self._holder, f"{_PREFIX}{self._holder}:"),
+            f"AND EXISTS (SELECT {_FOLLOWERS})",
+            (_NOBODY, self._holder, self._own_sessions),
         )
         if released.rowcount:
             log.info("the engine that follows is given the lead")
@@ -270,6 +292,7 @@ class Lease:
 
     def _fail(self, error: OSError) -> None:
         self._log.fails(str(error))
+        self.followers = None
         self._was_away = True
         self._hang_up()
 

@@ -41,6 +41,11 @@ class PostgresStores:
         self.lease = Lease(address, _holder(data_dir))
         self._readers = Readers(self.lease)
 
+    @property
+    def followers(self) -> int | None:
+        """How many engines follow, while this one leads; None if that is not known."""
+        return self.lease.followers
+
     def acquire(self) -> bool:
         """Take the lease if it is free; see `Stores.acquire`."""
         return self.lease.acquire()

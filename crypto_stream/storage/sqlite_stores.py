@@ -28,6 +28,11 @@ class SqliteStores:
         """Use the files in `data_dir`; nothing is opened yet."""
         self._data_dir = data_dir
 
+    @property
+    def followers(self) -> int | None:
+        """None: no engine can follow."""
+        return None
+
     def acquire(self) -> bool:
         """Return True: the lock on the data directory is enough."""
         return True

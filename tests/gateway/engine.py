@@ -102,6 +102,7 @@ class Engine:
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
+        self.followers: int | None = None
         self.may_read = asyncio.Event()  # cleared: history requests wait
         self.may_read.set()
         self.topics: dict[str, Callable[[str], object]] = {
@@ -277,5 +278,6 @@ class Engine:
         if not self.silent:
             troubles = (self.history_trouble, self.orders_trouble)
             counts = (self.order_counts, self.history_counts)
-            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, *counts))
+            beat = Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, *counts, followers=self.followers)
+            self._port.publish(beat)
         self._beating = asyncio.get_running_loop().call_later(0.2, self._beat)

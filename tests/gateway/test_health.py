@@ -67,6 +67,18 @@ async def test_metrics_include_what_the_history_dropped(gateway: Gateway, engine
     assert "crypto_stream_bars_lost_total 1.0" in lines
 
 
+async def test_metrics_include_how_many_engines_could_take_over(gateway: Gateway, engine: Engine) -> None:
+    """None is shown where none can, rather than 0, on which somebody might alert."""
+    before = (await gateway.http.get("/metrics")).text
+    engine.followers = 1
+    lines = await scraped(gateway, "crypto_stream_engine_followers 1.0")
+    engine.followers = 0
+    await scraped(gateway, "crypto_stream_engine_followers 0.0")
+
+    assert "# TYPE crypto_stream_engine_followers gauge" in lines
+    assert "\ncrypto_stream_engine_followers" not in before
+
+
 async def test_every_counter_of_the_bounds_is_shown(gateway: Gateway, engine: Engine) -> None:
     """Every metric in the table "Bounds" of docs/operations.md exists; no row is repeated."""
     text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")

@@ -44,6 +44,12 @@ class Setup:
         since = self.viewer.heard_s
         await until(lambda: self.viewer.live_since(since), _LONG_S)
 
+    async def followed(self) -> None:
+        """Wait until /metrics shows that an engine follows."""
+        async with httpx.AsyncClient(base_url=self.url) as http, asyncio.timeout(_LONG_S):
+            while "\ncrypto_stream_engine_followers 1.0" not in (await http.get("/metrics")).text:
+                await asyncio.sleep(0.1)
+
     async def bars(self) -> list[int]:
         """Return the times of the stored and open one-second bars of the pair, without its gaps."""
         async with httpx.AsyncClient(base_url=self.url, timeout=20 * SCALE) as http:
@@ -120,6 +126,7 @@ async def test_a_leader_that_is_killed_leaves_the_lead_to_the_follower(
         psutil.Process(run.first.pids("engine")[-1]).kill()
         await run.leads(run.second)
         await until(lambda: "follows: another engine leads" in run.first.log, _LONG_S)
+        await run.followed()
         viewer, log = run.viewer, run.first.log
 
     assert "the engine that follows is given the lead" in log

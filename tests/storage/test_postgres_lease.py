@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TypeVar
 
@@ -55,6 +55,15 @@ def until_taken(stores: PostgresStores) -> int:
         except OSError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def until_followed(stores: PostgresStores, count: int, asking: Sequence[PostgresStores] = ()) -> None:
+    """Wait until that many engines follow, while these ask for the lease."""
+    deadline = time.monotonic() + DEADLINE_S
+    while stores.followers != count:
+        assert time.monotonic() < deadline
+        assert not any(other.acquire() for other in asking)
+        time.sleep(0.1)
 
 
 def test_a_second_engine_waits_until_the_first_ends(address: str, made: Make) -> None:
@@ -211,6 +220,20 @@ def test_the_next_life_of_a_leader_gives_the_lead_to_who_follows(address: str, m
     assert took
     assert second.lease.term == first.lease.term + 1
     assert not again.acquire()
+
+
+def test_a_leader_knows_how_many_engines_follow(address: str, made: Make) -> None:
+    """Those that ask for the lease; one that asks no longer does not count, though its session remains."""
+    first, second, third = (made(address, name) for name in ("first", "second", "third"))
+    assert first.acquire()
+    first.state().load()
+    until_followed(first, 0)
+    until_followed(first, 2, asking=(second, third))
+    until_followed(first, 1, asking=(third,))
+    third.close()
+    until_followed(first, 0)
+
+    assert third.followers is None
 
 
 def test_a_restart_of_the_server_changes_no_leader(postgres: Server, address: str, made: Make) -> None:

@@ -76,6 +76,12 @@ class EngineMetrics(Collector):
             )
         if mirror.lag_ms is not None:
             yield _gauge("engine_lag_seconds", "Event-loop lag of the engine.", mirror.lag_ms / 1000)
+        following = GaugeMetricFamily(
+            f"{_P}engine_followers", "Engines that could take over; none with files.", labels=[]
+        )
+        if mirror.followers is not None:
+            following.add_metric([], mirror.followers)
+        yield following
         stale = sum(quote.stale for quote in mirror.quotes.values())
         yield _gauge("quotes", "Instruments with a quote.", len(mirror.quotes))
         yield _gauge("quotes_stale", "Instruments whose quote is stale.", stale)

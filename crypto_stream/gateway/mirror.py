@@ -218,14 +218,17 @@ class Mirror:
         self.switches = deque(message.timeline.switches, maxlen=MAX_SWITCHES)
         self.version += 1  # quotes may disappear, which no version of a quote shows
         if message.epoch != self.epoch:
+            self.seq = 0
             self.topics.clear()
             self._recovering.clear()
+            for known in (self.quotes, self.versions, self._field_versions):
+                known.clear()
         elif message.run != self._run:
             if not self._recovering:  # of several restarts the first sets the deadline
                 self._recovering_until_s = self._last_message_s + SILENCE_S
             self._recovering |= {symbol for symbol, quote in self.quotes.items() if not quote.stale}
         self._run = message.run
-        self.epoch, self.seq = message.epoch, message.seq
+        self.epoch, self.seq = message.epoch, max(self.seq, message.seq)
         self.catalogue = Catalogue(message.instruments)
         self._listing = frozenset(one.symbol for one in message.instruments)
         self._received = {quote.symbol: quote for quote in message.quotes}
@@ -297,9 +300,15 @@ class Mirror:
         self._sources, self.pin, self._sources_s = sources, pin, now_s
 
     def _show(self, received: Iterable[Quote]) -> None:
-        """Update the shown quotes from received ones; all are stale while the engine is unreachable."""
+        """Update the shown quotes from received ones; all are stale while the engine is unreachable.
+
+        Of two engines that published for a while, as when one was cut off, the one that is followed now may
+        have numbered a quote lower than the other one did: what is shown keeps the greater number.
+        """
         for quote in received:
             shown = self.quotes.get(quote.symbol)
+            if shown is not None and quote.seq < shown.seq:
+                quote = msgspec.structs.replace(quote, seq=shown.seq)
             if quote.symbol in self._recovering:
                 if quote.stale:
                     continue

@@ -232,6 +232,35 @@ def test_a_restart_of_the_engine_is_a_pause() -> None:
     assert mirror.quotes["btcusdt"].price == "101.00"
 
 
+def test_no_number_goes_back_when_another_engine_is_followed() -> None:
+    """Both published for a while, so the one that leads now may have numbered the same price lower."""
+    mirror = full()
+    mirror.receive(Quotes(20, [quote(INSTRUMENTS[0], 20, "101.00")]), 1.0)
+    mirror.receive(
+        msgspec.structs.replace(
+            snapshot(seq=18), run="r2", quotes=[quote(one, 18, "102.00") for one in INSTRUMENTS]
+        ),
+        2.0,
+    )
+    first, second = (mirror.quotes[one.symbol] for one in INSTRUMENTS[:2])
+    mirror.receive(Quotes(19, [quote(INSTRUMENTS[0], 19, stale=True)]), 2.5)
+    stale, newest = mirror.quotes["btcusdt"], mirror.seq
+    mirror.receive(Quotes(21, [quote(INSTRUMENTS[0], 21)]), 3.0)
+
+    assert [(one.seq, one.price) for one in (first, second)] == [(20, "102.00"), (18, "102.00")]
+    assert (stale.seq, stale.stale, newest) == (20, True, 20)
+    assert mirror.quotes["btcusdt"] == quote(INSTRUMENTS[0], 21)
+
+
+def test_another_data_set_has_other_numbers() -> None:
+    """They may be lower: viewers start again from a snapshot."""
+    mirror = full()
+    mirror.receive(snapshot("e2", seq=1), 1.0)
+
+    assert {one.seq for one in mirror.listed()} == {1}
+    assert mirror.changed(["btcusdt"], 0) == ["btcusdt"]
+
+
 def test_what_a_restarted_engine_does_not_serve_in_time_is_stale() -> None:
     """Five seconds after the previous run's last message; a quote served and lost again, at once."""
     mirror = full()

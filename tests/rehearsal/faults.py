@@ -14,6 +14,8 @@ from tests.rehearsal.world import DATABASES, ENGINES, GATEWAYS, RELAYS, World
 
 # Longer than a gateway waits for the engine at one relay, and than a lease; and than prices stay live.
 SHORT_S, LONG_S = 3.0, 7.0
+# Longer than HAProxy takes to notice that a gateway's machine is gone, and to disconnect its viewers.
+GONE_S = 12.0
 
 KILLED = (*ENGINES, *GATEWAYS, *RELAYS, *DATABASES)
 # Whoever speaks to whom.
@@ -36,9 +38,9 @@ def rows() -> list[Fault]:
     """Return the rows of the table; the last one is a failover of PostgreSQL, which leaves no standby."""
     return [
         Fault("a gateway is killed", partial(_killed, "gateway-1")),
-        Fault("a gateway's machine vanishes", partial(_vanished, lambda world: "gateway-2")),
+        Fault("a gateway's machine vanishes", partial(_vanished, lambda world: "gateway-2", GONE_S)),
         Fault("the leader is killed", lambda world: _killed(world.leader(), world)),
-        Fault("the leader's machine vanishes", partial(_vanished, World.leader)),
+        Fault("the leader's machine vanishes", partial(_vanished, World.leader, LONG_S)),
         Fault("the leader is paused", lambda world: _paused(world.leader(), world)),
         Fault("the leader is cut off from PostgreSQL", _leader_without_database),
         Fault("the leader is stopped cleanly", _stopped),
@@ -85,10 +87,10 @@ async def _killed(name: str, world: World) -> None:
         await world.back(name)
 
 
-async def _vanished(choose: Callable[[World], str], world: World) -> None:
+async def _vanished(choose: Callable[[World], str], seconds: float, world: World) -> None:
     name = choose(world)
     world.vanish(name)
-    await asyncio.sleep(LONG_S)
+    await asyncio.sleep(seconds)
     await world.back(name)
 
 

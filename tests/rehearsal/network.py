@@ -47,6 +47,12 @@ class Network(Protocol):
     def mend(self, one: Host, other: Host) -> None:
         """Let everything pass again."""
 
+    def isolate(self, host: Host) -> None:
+        """Let nothing of a machine leave it any more."""
+
+    def join(self, host: Host) -> None:
+        """Let it be reached again, if it was isolated."""
+
 
 @asynccontextmanager
 async def network() -> AsyncIterator[Network]:
@@ -125,6 +131,17 @@ class Bridge:
         self._point(one, other, _mac(self._hosts[other.name]))
         self._point(other, one, _mac(self._hosts[one.name]))
 
+    def isolate(self, host: Host) -> None:
+        """Let nothing of a machine leave it any more: its port of the bridge is down."""
+        self._set_port(host, "down")
+
+    def join(self, host: Host) -> None:
+        """Let it be reached again, if it was isolated."""
+        self._set_port(host, "up")
+
+    def _set_port(self, host: Host, state: str) -> None:
+        _ip("link", "set", f"{self._name}-{self._hosts[host.name]}", state)
+
     def close(self) -> None:
         """Remove all of it."""
         for name in self._hosts:
@@ -175,6 +192,12 @@ class Loopback:
         """Let everything pass again."""
         for wire in self._of(one, other):
             wire.resume()
+
+    def isolate(self, host: Host) -> None:
+        """Do nothing: who is killed here closes its connections, and all learn of it."""
+
+    def join(self, host: Host) -> None:
+        """Do nothing."""
 
     def _of(self, one: Host, other: Host) -> list[Wire]:
         return self._wires.get(frozenset((one.name, other.name)), [])

@@ -89,7 +89,8 @@ class World:
             os.kill(self._journals[name].pids[-1], number)
 
     def vanish(self, name: str) -> None:
-        """Kill all of a machine, its supervisor too."""
+        """Let nothing of a machine reach any other, then kill all of it: nobody is told of its end."""
+        self._network.isolate(self.hosts[name])
         whole = psutil.Process(self.machines[name].process.pid)
         for each in [whole, *whole.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
@@ -109,6 +110,7 @@ class World:
             await asyncio.to_thread(self.databases[name].start)
         elif self.machines[name].process.poll() is not None:
             starts = self.starts(name)
+            self._network.join(self.hosts[name])
             self._run(name)
             await until(lambda: self.starts(name) > starts, _LONG_S)  # what its last life said is over
         if name in ENGINES:
@@ -131,8 +133,9 @@ class World:
         """Return the name of the engine that has the lease."""
         with psycopg.connect(self.address, connect_timeout=10) as session:
             ((holder,),) = session.execute("SELECT holder FROM lease").fetchall()
-        ids = {name: (self._folder / name / "data" / "engine-id").read_text().strip() for name in ENGINES}
-        return next(name for name in ENGINES if ids[name] == holder)
+        ids = {(self._folder / name / "data" / "engine-id").read_text().strip(): name for name in ENGINES}
+        assert holder in ids, f"nobody leads: the lease has {holder!r}"
+        return ids[holder]
 
     def follower(self) -> str:
         """Return the name of the other one."""

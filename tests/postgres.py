@@ -108,6 +108,16 @@ class Server:
             else:
                 return
 
+    def use_tls(self, certificate: str, key: str) -> None:
+        """Let it speak TLS, too, from its next start on, with these PEM files."""
+        for name, given in (("server.crt", certificate), ("server.key", key)):
+            path = self._data / name
+            shutil.copyfile(given, path)
+            path.chmod(0o600)
+            self._own(path)
+        with (self._data / "postgresql.conf").open("a") as settings:
+            settings.write("ssl = on\n")
+
     def promote(self) -> None:
         """Let a standby accept writes, which wait for no other standby."""
         with closing(self.admin()) as admin:

@@ -62,7 +62,7 @@ check: $(DEV)
 	$(VENV)/bin/lint-imports
 
 # Each is a command of its own too: .venv/bin/python -m benchmarks.delivery
-BENCHMARKS := delivery board courses memory joins slow end_to_end parse ingest prices depth aggregate workers history orders bus database
+BENCHMARKS := delivery board courses memory joins accepts slow end_to_end parse ingest prices depth aggregate workers history orders bus database
 
 bench: $(BENCH) $(NODE_PEERS) $(SCRIPTS)
 	@failed=; for each in $(BENCHMARKS); do \

@@ -71,6 +71,15 @@ def test_hostile_clients_are_measured_beside_honest_ones(tmp_path: Path) -> None
     assert all(cost[time] > 0 for cost in costs for time in times)
 
 
+def test_a_storm_is_judged_by_those_who_stayed(tmp_path: Path) -> None:
+    """On each server all join, and whoever was there before goes on seeing live prices."""
+    _, result = ran(tmp_path, "benchmarks.accepts")
+    rows = result["medians"].values()
+
+    assert list(result["medians"]) == ["Crypto Stream, eventlet", "Crypto Stream, gevent"]
+    assert all(row["joins_s"] > 0 and 0 < row["wait_s"] and row["stale"] == 0 for row in rows)
+
+
 def test_unknown_names_are_refused() -> None:
     """A fault, part or kind that does not exist is told with those that do, before anything starts."""
     for arguments in (

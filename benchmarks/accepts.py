@@ -1,9 +1,10 @@
 """A reconnect storm: `python -m benchmarks.accepts` (about 3 minutes; --quick to check).
 
-20,000 viewers connect to one gateway as fast as one process can make them, as after the end of another machine,
-while 100 who were there before watch a quote that changes twice a second. How soon all have joined, the gateway's
-CPU for each, and what those who stayed see: the longest wait for the next change, and how many of them saw a
-price turn stale. Aims: 3,000 joins a second, nothing stale. `benchmarks.joins` compares a join with peers.
+20,000 viewers connect to one gateway as fast as one process can make them, as after the end of another
+machine, while 100 who were there before watch a quote that changes twice a second. How soon all have joined,
+the gateway's CPU for each, and what those who stayed see: the longest wait for the next change, and how many
+of them saw the price turn stale. Aims: 3,000 joins a second, nothing stale. `benchmarks.joins` compares the
+cost of a join with that of peers.
 """
 
 from __future__ import annotations
@@ -56,11 +57,15 @@ def _allow_files(count: int) -> None:
             raise click.ClickException(f"{count} open files are needed, `ulimit -Hn` is {most}") from None
 
 
+def _limits(count: int) -> list[str]:
+    return ["--max-viewers", str(count), "--max-per-address", str(count)]
+
+
 def _measure(name: str, clients: int) -> Row:
     with (
         tempfile.TemporaryDirectory(prefix="accepts-") as place,
         feeder(Path(place), [SYMBOL]) as feed,
-        gateway(Path(place), OURS[name], "--max-viewers", str(clients + _STAYED)) as server,
+        gateway(Path(place), OURS[name], *_limits(clients + _STAYED)) as server,
         audience(server.url, _STAYED, **wish([SYMBOL])) as stayed,
     ):
         feed.start(_RATE)

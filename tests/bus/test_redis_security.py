@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import threading
 import time
@@ -19,12 +18,10 @@ from crypto_stream.bus.redis.relays import Relay
 from crypto_stream.bus.redis.tls import make_context
 from tests.bus.ends import Engine, RedisBus, joined, serving
 from tests.certificates import Certificates, running_tls
+from tests.docs.blocks import block
 from tests.redis_server import RedisServer, running
 from tests.waiting import until
 
-SCALE_MD = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
-# Of each user of the document: what it may do.
-RIGHTS = dict(re.findall(r"^    ACL SETUSER (\w+) +on >… (.+)$", SCALE_MD, re.MULTILINE))
 
 
 def _logged(caplog: pytest.LogCaptureFixture) -> str:
@@ -88,15 +85,22 @@ async def test_another_reason_is_logged_too(
         server.kill()
 
 
-async def test_users_as_documented(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Users with the rights of docs/scale.md suffice, and see no other installation."""
-    for user, rights in RIGHTS.items():
-        given = rights.replace(":prod:", ":test:").split()
-        server.command("ACL", "SETUSER", user, "on", f">{user}-secret", *given)
-    server.command("ACL", "SETUSER", "default", "off")
-    users = ("engine:engine-secret@", "gateway:gateway-secret@")
-    await _works(RedisBus(*(server.url(user=user) for user in users)))
-    await _is_refused(RedisBus(*(server.url("elsewhere", user=user) for user in users)), "NOPERM", caplog)
+async def test_users_as_documented(
+    require_program: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lines of docs/scale.md suffice, also after a restart, and show no other installation."""
+    lines = tmp_path / "redis.conf"
+    lines.write_text(block("scale.md", "redis", {"bind 10.0.0.1": "protected-mode yes", ":prod:": ":test:"}))
+    users = ("engine:engine-password@", "gateway:gateway-password@")
+    with running(require_program("redis-server"), tmp_path / "redis", ["--include", str(lines)]) as server:
+        for _ in range(2):
+            await _works(RedisBus(*(server.url(user=user) for user in users)))
+            server.kill()
+            server.start()
+        await _is_refused(RedisBus(*(server.url("elsewhere", user=user) for user in users)), "NOPERM", caplog)
+        await _is_refused(RedisBus(server.url()), "NOAUTH", caplog)
+
+    assert "-password" not in _logged(caplog)
 
 
 @pytest.fixture

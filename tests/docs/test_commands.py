@@ -90,6 +90,7 @@ TO_THE_END = [
     each
     for each in ALL
     if each not in (*ENDLESS, *SERVERS, *HALVES, *BACKUP, *ELSEWHERE, ID, OWNER, "make setup")
+    and not each.startswith("sudo ")  # they change the reader's machine
 ]
 
 

@@ -305,10 +305,11 @@ class Mirror:
         Of two engines that published for a while, as when one was cut off, the one that is followed now may
         have numbered a quote lower than the other one did: what is shown keeps the greater number.
         """
-        for quote in received:
-            shown = self.quotes.get(quote.symbol)
-            if shown is not None and quote.seq < shown.seq:
-                quote = msgspec.structs.replace(quote, seq=shown.seq)
+        for each in received:
+            shown = self.quotes.get(each.symbol)
+            quote = each
+            if shown is not None and each.seq < shown.seq:
+                quote = msgspec.structs.replace(each, seq=shown.seq)
             if quote.symbol in self._recovering:
                 if quote.stale:
                     continue

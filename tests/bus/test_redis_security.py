@@ -23,7 +23,6 @@ from tests.redis_server import RedisServer, running
 from tests.waiting import until
 
 
-
 def _logged(caplog: pytest.LogCaptureFixture) -> str:
     """Return everything that was logged, all details included."""
     return "\n".join(str(record.__dict__) for record in caplog.records)

@@ -36,6 +36,7 @@ from crypto_stream.feed.handler import (
     Opening,
     Pong,
     Refused,
+    Reply,
     Request,
     Resync,
     Rules,
@@ -148,6 +149,7 @@ _data = msgspec.json.Decoder(_Data).decode
 _key = msgspec.json.Decoder(VenueKey).decode
 _levels = msgspec.json.Decoder(list[_Level]).decode
 _trade = msgspec.json.Decoder(_Trade).decode
+_past_trades = msgspec.json.Decoder(list[_Trade]).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _message = msgspec.json.Decoder(_Message).decode
 _configuration = msgspec.json.Decoder(tuple[Annotated[list[str], VenueList], _Rows, _Rows]).decode
@@ -197,6 +199,7 @@ class Reader:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._channels: dict[int, _Channel] = {}
+        self._unwanted: set[str] = set()  # channels to cancel as soon as they have a number
         self._frame: int | None = None
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
@@ -207,30 +210,34 @@ class Reader:
         requests = []
         for each, channel in by_topic(wanted, _CHANNELS):
             message = {"event": "subscribe", "channel": channel, "symbol": each.id, **_EXTRA.get(channel, {})}
-            text = msgspec.json.encode(message).decode()
-            requests.append(Request(text, (f"{channel} {each.id}",), (each,)))
+            text, key = msgspec.json.encode(message).decode(), f"{channel} {each.id}"
+            self._unwanted.discard(key)
+            requests.append(Request(text, (key,), (each,)))
         return requests
 
     def unsubscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Cancel those subscriptions that have a number; the responses are not awaited."""
+        """Cancel subscriptions, those without a number once they have one; the responses are not awaited.
+
+        {"event":"unsubscribe","chanId":232949}
+        """
         numbers = {channel.key: number for number, channel in self._channels.items()}
+        keys = {f"{_CHANNELS[each.topic]} {each.id}": each for each in wanted}
+        self._unwanted |= keys.keys() - numbers.keys()
         return [
-            Request(f'{{"event":"unsubscribe","chanId":{numbers[key]}}}', (), (each,))
-            for each in wanted
-            if (key := f"{_CHANNELS[each.topic]} {each.id}") in numbers
+            Request(_cancelling(numbers[key]), (), (each,)) for key, each in keys.items() if key in numbers
         ]
 
     def read(self, frame: bytes) -> list[Event]:
         """Parse a frame: an array of data, or a response or notice."""
         if frame.startswith(b"["):
-            return [self._read_data(_data(frame))]
+            return self._read_data(_data(frame))
         return self._read_message(_message(frame))
 
-    def _read_data(self, data: _Data) -> Event:
+    def _read_data(self, data: _Data) -> list[Event]:
         """Parse data of a channel; if a frame is missing before it, every book is unknown.
 
         [232949,[...],1] or [18788,"te",[...],2] or [232949,"hb",3]
-        "te" is a trade, "tu" the same trade once more; a list of trades at the beginning is of the past.
+        "te" is a trade, "tu" the same trade once more; the first data of a channel of trades are past ones.
         """
         kind, payload, frame = "", bytes(data.first), data.second
         if payload.startswith(b'"'):
@@ -241,14 +248,16 @@ class Reader:
                 channel.levels.lose()
         found = self._channels.get(data.number)
         if found is None:
-            return Ignored("not_subscribed")
+            return [Ignored("not_subscribed")]
         if found.key.startswith("book ") and kind in {"", "hb"}:
-            return _read_book(found.instrument, found.levels, payload)
+            return [_read_book(found.instrument, found.levels, payload)]
         if kind == "te":
-            return _read_trade(found.instrument, payload)
-        if found.key.startswith("ticker ") and not kind:
-            return _read_ticker(found.instrument, payload)
-        return Ignored(kind[:40] or "past_trades")
+            return [_read_trade(found.instrument, _trade(payload))]
+        if kind:
+            return [Ignored(kind[:40])]
+        if found.key.startswith("ticker "):
+            return [_read_ticker(found.instrument, payload)]
+        return _read_past_trades(found.instrument, payload) or [Ignored("no_trades")]
 
     def _is_next(self, number: Raw) -> bool:
         """Return whether no frame is missing before this one; without numbers that is not known."""
@@ -282,6 +291,9 @@ class Reader:
         instrument = self._instruments.get(message.symbol)
         if message.number is None or message.channel not in _CHANNELS.values() or instrument is None:
             return Ignored("not_subscribed")
+        if key in self._unwanted:  # it was removed before the venue answered
+            self._unwanted.discard(key)
+            return Reply(_cancelling(message.number))
         self._channels = {number: each for number, each in self._channels.items() if each.key != key}
         self._channels[message.number] = _Channel(key, instrument, Levels())
         return Acked(key)
@@ -300,7 +312,12 @@ class Reader:
                 if channel.key == key:
                     channel.levels.request_again()  # by a later frame: it is not sent by itself
             return Acked(key)
+        self._unwanted.discard(key)
         return Refused(key, message.msg[:200] or "error", self._instruments.get(message.symbol))
+
+
+def _cancelling(number: int) -> str:
+    return f'{{"event":"unsubscribe","chanId":{number}}}'
 
 
 def _read_book(instrument: Instrument, levels: Levels, payload: bytes) -> Event:
@@ -326,12 +343,19 @@ def _read_book(instrument: Instrument, levels: Levels, payload: bytes) -> Event:
     return Update(instrument, "book", ARRIVAL, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
 
 
-def _read_trade(instrument: Instrument, payload: bytes) -> Event:
+def _read_past_trades(instrument: Instrument, payload: bytes) -> list[Event]:
+    """Parse the trades before a subscription, newest first: those between two connections are among them.
+
+    [[669899159,1618665870435,166.391496,0.076989],[669899158,1618665869017,-20,0.076979],...]
+    """
+    return [_read_trade(instrument, each) for each in reversed(_past_trades(payload))]
+
+
+def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
     """Parse a trade; the amount is negative if the taker sold.
 
     [5690221202,1734237017704,-0.01925285,102560]
     """
-    trade = _trade(payload)
     price, amount = exact_price(trade.price), exact(trade.amount)
     size = amount and amount.removeprefix("-")
     return Trade(instrument, "trades", key=trade.id, time=trade.time, price=price, size=size)

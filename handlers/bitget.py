@@ -64,6 +64,7 @@ LIMITS = Limits(
     instruments=100,  # three channels each; 1,000 are allowed, but the venue advises to have few
     connections=5,
     pace_s=0.25,  # 10 messages per second are allowed, pings included
+    requests=Budget(240, 3600.0),
     max_age_s=23 * 3600.0,  # the venue disconnects after 24 hours
     attempts=Budget(300, 300.0),
     # Without a ping in two minutes the venue disconnects, even while it sends data.

@@ -63,7 +63,8 @@ REST_URL = "https://www.okx.com"
 BUSY = "btcusdt"
 DEPTH = True
 LIMITS = Limits(
-    pace_s=0.5,  # 480 requests per hour are allowed, each with many arguments
+    pace_s=0.5,
+    requests=Budget(480, 3600.0),  # each with many arguments
     keepalive=Keepalive("ping", 20.0),  # the venue disconnects after 30 s of silence
     attempts=Budget(3, 1.0),
 )

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from crypto_stream.errors import VenueError
 from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
 from crypto_stream.feed.opening import open_socket
+from crypto_stream.feed.spending import Spending
 from crypto_stream.feed.venue_socket import MessageHandler, VenueSocket
 
 # Of the venue's own pings, only the newest need an answer: it may send them faster than we may send.
@@ -71,6 +72,7 @@ class Connection:
         self._requests: deque[Request] = deque()
         self._replies: deque[Request] = deque(maxlen=_MOST_REPLIES)
         self._more = asyncio.Event()
+        self._spending = None if limits.requests is None else Spending(limits.requests)
         self._frame_s = time.monotonic()
         self._fault: str | None = None
 
@@ -120,12 +122,25 @@ class Connection:
         while True:
             await self._more.wait()
             while queue := self._replies or self._requests:
+                if queue is self._requests and self._spending:
+                    now_s = time.monotonic()
+                    if (wait_s := self._spending.delay(now_s)) > 0:
+                        await self._more_within(wait_s)
+                        continue
+                    self._spending.spend(now_s)
                 request = queue.popleft()
                 if not await self._send(request.text):
                     return
                 self._sent(request)
                 await asyncio.sleep(self._limits.pace_s)
             self._more.clear()
+
+    async def _more_within(self, seconds: float) -> None:
+        """Wait until something else is to be sent, an answer perhaps; no longer than `seconds`."""
+        self._more.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._more.wait()
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         """Ping regularly or after silence; abort if the venue sends nothing for as long again."""

@@ -179,22 +179,24 @@ class Keepalive(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """At most `attempts` connection attempts in `seconds`, over all hosts of a venue."""
+    """At most so many in any `seconds`."""
 
-    attempts: int
+    most: int
     seconds: float
 
 
 class Limits(NamedTuple):
     """A venue's limits.
 
-    At most `instruments` per connection, and `connections` per source; one request per `pace_s`, of at most
-    `request_bytes`; frames of at most `frame_bytes`; connections last at most `max_age_s`.
+    At most `instruments` per connection, and `connections` per source; one request per `pace_s`, and no more
+    than `requests` of each connection, of at most `request_bytes`; frames of at most `frame_bytes`;
+    connections last at most `max_age_s`; `attempts` to connect, over all hosts of the venue.
     """
 
     instruments: int | None = None
     connections: int = 1
     pace_s: float = 0.25
+    requests: Budget | None = None
     request_bytes: int = 4_000
     frame_bytes: int = 1024 * 1024
     max_age_s: float | None = None

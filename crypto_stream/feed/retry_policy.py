@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,28 +9,18 @@ from crypto_stream.backoff import Backoff
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.handler import Budget
 from crypto_stream.feed.hosts import Hosts
+from crypto_stream.feed.spending import Spending
 
 _FIRST_DELAY_S = 0.5
 _PROVEN_S = 5.0  # of data before the backoff is reset: connecting alone is no success
 
 
-class ConnectBudget:
-    """Shared by all connections to a venue: its limit on attempts in a sliding window, and its bans."""
+class ConnectBudget(Spending):
+    """Shared by all connections to a venue: its limit on attempts, and its bans."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self._attempts: deque[float] = deque(maxlen=budget.attempts)
+        super().__init__(budget)
         self.banned_until_s = 0.0
-
-    def delay(self, now_s: float) -> float:
-        """Return the seconds until another attempt is within the budget."""
-        if len(self._attempts) < self._budget.attempts:
-            return 0.0
-        return max(0.0, self._attempts[0] + self._budget.seconds - now_s)
-
-    def spend(self, now_s: float) -> None:
-        """Count one attempt."""
-        self._attempts.append(now_s)
 
     def ban(self, until_s: float) -> None:
         """Allow no attempt at any host before `until_s`."""

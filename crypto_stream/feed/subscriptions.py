@@ -62,9 +62,10 @@ class Subscriptions:
         self._on_bug = on_bug
         self._connection: SessionConnection | None = None
         self._reader: Reading | None = None
-        # What was added and removed, but not requested yet.
+        # What was added and removed, or is to be renewed, but not requested yet.
         self._joining: dict[str, None] = {}
         self._leaving: list[Wanted] = []
+        self._renewing: dict[str, None] = {}
 
     @property
     def answered(self) -> bool:
@@ -81,6 +82,7 @@ class Subscriptions:
         self._connection, self._reader = connection, reader
         self._joining.clear()
         self._leaving.clear()
+        self._renewing.clear()
         self._subscribe(self._wanted(self._config.instruments))
 
     def add(self, symbols: Sequence[str]) -> None:
@@ -94,13 +96,21 @@ class Subscriptions:
         self._leaving += self._subscribed(self._wanted(requested), set(self.refused))
         for symbol in symbols:
             self._joining.pop(symbol, None)
+            self._renewing.pop(symbol, None)
             self.refused.pop(symbol, None)
             self._acks.seen(symbol)
             self._resubscriptions.received(symbol)
         self._request_changes()
 
     def resubscribe(self, symbols: Iterable[str]) -> None:
-        """Unsubscribe from `symbols`, unless refused, and subscribe again."""
+        """Unsubscribe from `symbols`, unless refused, and subscribe again.
+
+        While requests are still queued, all that is to be renewed is collected: at a venue that allows few
+        requests they would pile up.
+        """
+        if self._connection is None or self._connection.has_unsent:
+            self._renewing.update(dict.fromkeys(symbols))
+            return
         refused = set(self.refused)  # an instrument whose id has just become known is no longer in it
         self._resubscribe(self._wanted(symbols), refused)
 
@@ -209,6 +219,9 @@ class Subscriptions:
         self._unsubscribe(leaving)
         if wanted := self._wanted(joining):
             self._subscribe(wanted)
+        if self._renewing and not self._connection.has_unsent:
+            renewing, self._renewing = self._renewing, {}
+            self.resubscribe(renewing)
 
     def _still_wanted(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Leave out instruments that were removed after they were requested."""

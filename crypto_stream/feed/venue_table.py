@@ -84,6 +84,8 @@ def _limits(source: Source) -> list[str]:
     if limits.connections > 1:
         instruments += f" on {limits.connections} connections"
     requests = f"{1 / limits.pace_s:.2g} a second" if limits.pace_s else "any number"
+    if limits.requests is not None:
+        requests += f", {limits.requests.most:,} in {_span(limits.requests.seconds)}"
     if limits.request_bytes != _DEFAULT.request_bytes:
         requests += f", of {limits.request_bytes:,} bytes"
     attempts, seconds = limits.attempts

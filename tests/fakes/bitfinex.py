@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from decimal import Decimal
 from http import HTTPStatus
 from itertools import count
@@ -22,6 +23,7 @@ _MOST_CONNECTS, _CONNECTS_S = 20, 60.0
 _IDLE_S = 60.0  # a connection without a subscription
 _SEQ_ALL = 65536
 _LEVELS = 3
+_PAST_TRADES = 30  # in the first data of a channel of trades
 _CODES = {
     "USDT": "UST", "USDC": "UDC", "IOTA": "IOT", "DASH": "DSH", "MANA": "MNA", "TUSD": "TSD", "EURT": "EUT",
 }  # fmt: skip
@@ -72,6 +74,7 @@ class FakeBitfinex(FakeVenue):
         self._connections = count(1)
         self._names = {f"t{_pair(walk)}": walk for walk in self.walks.values()}
         self._shown: dict[str, _Levels] = {}
+        self._past: dict[str, deque[str]] = {}
         self._numbers = {
             (channel, symbol): number
             for number, (symbol, channel) in enumerate(
@@ -130,6 +133,7 @@ class FakeBitfinex(FakeVenue):
         if what == "trade":
             amount = walk.size if walk.trade_id % 2 else -walk.size
             trade = _array(walk.trade_id, time.time_ns() // 1_000_000, amount, walk.price)
+            self._past.setdefault(walk.symbol, deque(maxlen=_PAST_TRADES)).appendleft(trade)
             return [("trades", self._frame(walk, "trades", f'"{kind}",{trade}')) for kind in ("te", "tu")]
         many = 25 * walk.size
         change = walk.price - walk.open
@@ -216,8 +220,8 @@ class FakeBitfinex(FakeVenue):
             levels = self._shown.setdefault(walk.symbol, _levels_of(walk))
             frames = [self._frame(walk, "book", _whole(levels))]
         elif channel == "trades":
-            past = [_array(1000 - each, 1_618_665_870_435 - each, 1, walk.price) for each in range(3)]
-            frames = [self._frame(walk, "trades", f"[{','.join(past)}]")]
+            past = ",".join(self._past.get(walk.symbol, ()))  # newest first
+            frames = [self._frame(walk, "trades", f"[{past}]")]
         else:
             frames = [frame for _, frame in self.frames(walk, "ticker")]
         for frame in frames:

@@ -22,6 +22,7 @@ from crypto_stream.feed.handler import (
     Moving,
     Pong,
     Refused,
+    Reply,
     Resync,
     Rules,
     Trade,
@@ -99,13 +100,22 @@ async def asked(bodies: dict[str, object], what: str, *given: str) -> Any:
 
 
 def test_a_trade_is_read_once_and_keeps_its_digits() -> None:
-    """A negative amount says that the taker sold; `tu` repeats the trade; the first list is of the past."""
+    """A negative amount says that the taker sold; `tu` repeats the trade."""
     (trade,) = read(TRADE)
 
     assert trade == Trade(BTC, "trades", 5690221202, 1734237017704, "102560", "0.01925285")
     assert read(TRADE.replace("te", "tu")) == [Ignored("tu")]
-    assert read("[3,[[669899159,1618665870435,166.391496,0.076989]]]") == [Ignored("past_trades")]
-    assert read("[3,[]]") == [Ignored("past_trades")]
+
+
+def test_a_channel_of_trades_begins_with_past_ones_newest_first() -> None:
+    """Those between two connections are among them; a quiet market has none."""
+    past = "[3,[[669899159,1618665870435,166.391496,0.076989],[669899158,1618665869017,-20,0.076979]],7]"
+
+    assert read(past) == [
+        Trade(BTC, "trades", 669899158, 1618665869017, "0.076979", "20"),
+        Trade(BTC, "trades", 669899159, 1618665870435, "0.076989", "166.391496"),
+    ]
+    assert read("[3,[]]") == [Ignored("no_trades")]
 
 
 def test_the_day_has_no_open_but_a_change() -> None:
@@ -324,6 +334,46 @@ def test_what_is_no_spot_pair_has_none(theirs: str) -> None:
     assert bitfinex.pair_of(theirs) is None
 
 
+def test_what_is_removed_before_its_number_is_known_is_cancelled_then() -> None:
+    """It would take one of the connection's few channels for ever; wanted again meanwhile, it stays."""
+    made, both = connection(), wanted(bitfinex, "ETH-USD")
+    end = [Reply('{"event":"unsubscribe","chanId":7}')]
+
+    assert made.unsubscribe(both) == []
+    assert read(subscribed("trades", 7, "tETHUSD"), made) == end
+    assert read(TRADE.replace("[3,", "[7,"), made) == [Ignored("not_subscribed")]
+    made.subscribe(both)
+    assert read(subscribed("trades", 8, "tETHUSD"), made) == [Acked("trades tETHUSD")]
+    made.unsubscribe(both)
+    made.subscribe(both)
+    assert read(subscribed("ticker", 9, "tETHUSD"), made) == [Acked("ticker tETHUSD")]
+
+
+async def test_trades_between_two_connections_are_not_lost() -> None:
+    """The next connection begins with them; those that were known already count once."""
+    async with (
+        FakeBitfinex(["BTC-USD"], rate=0) as fake,
+        assembled(source_of(fake), pairs="BTC-USD", stale_after=60) as feed,
+    ):
+        await until(lambda: fake.clients and sum('"trades"' in text for text in fake.requests) == 1)
+        await fake.push("btcusd", price="10.031")
+        await until(lambda: _prices(feed) == ["10.031"])
+        await fake.unlisten()
+        fake.cut_all()
+        await until(lambda: not fake.clients)
+        await fake.push("btcusd", price="10.032")
+        await fake.push("btcusd", price="10.033")
+        await fake.listen()
+        await until(lambda: len(_prices(feed)) >= 3)
+
+        assert _prices(feed) == ["10.031", "10.032", "10.033"]
+
+
+def _prices(feed: Any) -> list[str]:
+    """Return the prices of all trades that were taken."""
+    return [event.price for _, event in feed.events if isinstance(event, Trade)]
+
+
 async def test_a_lost_frame_renews_the_book() -> None:
     """It is ended and requested again, alone; then its top is the venue's."""
     async with (
@@ -471,9 +521,9 @@ def test_recorded_books_end_with_the_tops_of_their_levels() -> None:
                     tops[event.symbol] = event
 
     assert counts.keys() == {
-        "ack", "book", "conf", "hb", "not_subscribed", "past_trades", "ticker", "venue status",
+        "ack", "book", "conf", "hb", "not_subscribed", "ticker", "trades", "venue status",
     }  # fmt: skip
-    assert (counts["ack"], counts["past_trades"]) == (18, 6)
+    assert (counts["ack"], counts["trades"]) == (18, 6 * 30)
     assert {symbol: (float(str(each.bid)), float(str(each.ask))) for symbol, each in tops.items()} == {
         "".join(split).lower(): top
         for symbol, top in books.tops().items()

@@ -222,12 +222,18 @@ class Bitfinex:
         channel, symbol = self._channels.get(message[0], ("", ""))
         rest = message[1:-1]  # the last one numbers the frame
         if channel == "trades" and rest[0] == "te":
-            number, at, amount, price = rest[1]
-            yield Said(symbol, channel, int(number), int(at), price, amount.lstrip("-"))
+            yield self._trade(symbol, rest[1])
+        elif channel == "trades" and isinstance(rest[0], list):  # past ones: the newest is the first
+            for one in reversed(rest[0]):
+                yield self._trade(symbol, one)
         elif channel == "ticker" and isinstance(rest[0], list):
             yield Said(symbol, channel, None, None, rest[0][6], volume=rest[0][7], slow=True)
         elif channel == "book" and isinstance(rest[0], list):
             yield Said(symbol, channel, None, None, tops=self._changed(message[0], rest[0]))
+
+    def _trade(self, symbol: str, one: list[str]) -> Said:
+        number, at, amount, price = one
+        return Said(symbol, "trades", int(number), int(at), price, amount.lstrip("-"))
 
     def _changed(
         self, number: str, levels: list[Any]

@@ -239,10 +239,15 @@ def token(data_dir: Path | None) -> None:
 
 @cli.command()
 @click.argument("symbols", nargs=-1)
-@click.option("--best", is_flag=True, help="The best bid and ask over all sources (at most 20 instruments).")
+@click.option(
+    "--best", is_flag=True, help="The best bid and ask over all sources, of at most 20 instruments."
+)
 @url_option
 def watch(symbols: tuple[str, ...], best: bool, url: str | None) -> None:
-    """Show live quotes of a running gateway, by default of all instruments. press Ctrl-C to stop."""
+    """Show live quotes of a running gateway, by default of all instruments; press Ctrl-C to stop.
+
+    With --best the default are the first 20 real pairs.
+    """
     from crypto_stream.cli.watching import watch as show
 
     with suppress(KeyboardInterrupt):

@@ -15,6 +15,8 @@ from crypto_stream.client import Best, Client
 from crypto_stream.market.quotes import Quote
 from crypto_stream.wall_clock import wall_ms
 
+_MOST = 20  # instruments of which a gateway sends best bids and asks
+
 
 class Update(NamedTuple):
     """The values that changed, and whether the viewer is connected."""
@@ -32,8 +34,15 @@ def watch(client: Client, symbols: Sequence[str], *, best: bool) -> None:
 
 def _updates(client: Client, symbols: Sequence[str], *, best: bool) -> Iterator[Update]:
     if best:
-        return (Update(*view) for view in client.watch_best(symbols))
+        return (Update(*view) for view in client.watch_best(symbols or _first(client)))
     return (Update(*view) for view in client.watch(symbols))
+
+
+def _first(client: Client) -> list[str]:
+    """Return the real pairs that come first, as the page of all markets does; without any, what there is."""
+    found = client.instruments()
+    real = [each for each in found if not each.synthetic]
+    return [each.symbol for each in (real or found)[:_MOST]]
 
 
 def _on_screen(url: str, columns: screen.Columns, updates: Iterator[Update]) -> None:

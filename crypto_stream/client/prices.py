@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import httpx
 import msgspec
@@ -76,6 +76,13 @@ class BestView(NamedTuple):
     prices: list[Best]
 
 
+class IndexView(NamedTuple):
+    """The same of indexes."""
+
+    connected: bool
+    indexes: list[Index]
+
+
 class DepthView(NamedTuple):
     """The same of books."""
 
@@ -104,9 +111,13 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
 
-    def courses(self) -> list[Quote]:
-        """Return the newest quotes of all instruments, even if all are stale."""
-        return self._request("GET", "/courses", list[Quote], accepted=503)
+    def courses(self, symbols: Sequence[str] = ()) -> list[Quote]:
+        """Return the newest quotes of all instruments, or of some in this order, even if all are stale.
+
+        Raises RefusedError if one of them does not exist.
+        """
+        only = f"?{urlencode({'symbols': ','.join(symbols)})}" if symbols else ""
+        return self._request("GET", f"/courses{only}", list[Quote], accepted=503)
 
     def course(self, symbol: str) -> Quote:
         """Return the newest quote of one instrument; raise RefusedError if it does not exist."""
@@ -157,6 +168,12 @@ class Client:
         subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms, "topics": ["best"]}
         for connected, prices in self._follow(subscription, {"best": _best}):
             yield BestView(connected, prices)
+
+    def watch_index(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[IndexView]:
+        """Yield changes of indexes as `watch` does; a gateway serves at most 20 symbols."""
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms, "topics": ["index"]}
+        for connected, indexes in self._follow(subscription, {"index": _index}):
+            yield IndexView(connected, indexes)
 
     def watch_depth(self, symbols: Sequence[str], interval_ms: int = 250) -> Iterator[DepthView]:
         """Yield changes of books as `watch` does; a gateway serves at most 20 symbols."""
@@ -212,6 +229,10 @@ def _quotes(payload: object) -> list[Quote]:
 
 def _best(payload: object) -> list[Best]:
     return [msgspec.convert(payload, Best)]
+
+
+def _index(payload: object) -> list[Index]:
+    return [msgspec.convert(payload, Index)]
 
 
 def _depth(payload: object) -> list[Depth]:

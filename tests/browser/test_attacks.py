@@ -78,6 +78,11 @@ ATTACKS = {
         dict.fromkeys(("okx", "kraken", "bybit"), "not in the index: "),
         indexed=False,
     ),
+    "two against two": Attack(
+        {"okx": "times:2", "kraken": "times:2", "bitfinex": "http:503"},
+        dict.fromkeys(VENUES, "not in the index: "),
+        indexed=False,
+    ),
     "all gone": Attack(
         dict.fromkeys(VENUES, "http:503"), dict.fromkeys(VENUES, "not in the index: .+"), indexed=False
     ),

@@ -2,12 +2,12 @@
 
 Documentation: https://www.bitget.com/docs/classic/ (WebSocket: ticker, trade and depth channels; REST:
 symbols, candles). Three channels per instrument: `books1` (best bid and ask), `trade`, `ticker` (24 h
-figures). The venue's ids look like `BTCUSDT`; some are not ASCII. The newer sockets at `/v3` speak another
-protocol.
+figures); for books `books15`, the first 15 levels, whole each time. The venue's ids look like `BTCUSDT`; some
+are not ASCII. The newer sockets at `/v3` speak another protocol.
 
 Evidence: recorded 2026-08-13 and 2026-09-25: single frames of `ticker`, `trade`, `books5` (of the form of
-`books1`), an acknowledgement and a refusal; the list of pairs and bars, 2026-09-25. `books1` itself, the
-limits, and states other than `online` are known from documents and from measurements published by others.
+`books1` and `books15`), an acknowledgement and a refusal; the list of pairs and bars, 2026-09-25. These two
+books, the limits, and states other than `online` are known from documents and from measurements published by others.
 
 Not given: announcements of a shutdown or of maintenance; maximum values of orders in the quote currency.
 """
@@ -25,6 +25,7 @@ from crypto_stream.feed.handler import (
     Bar,
     BarTime,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.bitget.com:443"]
 REST_URL = "https://api.bitget.com"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=100,  # three channels each; 1,000 are allowed, but the venue advises to have few
     connections=5,
@@ -71,7 +73,8 @@ LIMITS = Limits(
     keepalive=Keepalive("ping", 20.0, always=True),
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "books1", "trades": "trade", "day": "ticker"}
+_CHANNELS: dict[Topic, str] = {"top": "books1", "trades": "trade", "day": "ticker", "depth": "books15"}
+_LEVELS = 15  # of a side of a book
 _SPOT = "SPOT"
 _PER_REQUEST = 50  # channels: their arguments may have 4,096 bytes
 _ONLINE = "online"
@@ -304,6 +307,16 @@ def _read_tops(instrument: Instrument, data: Raw) -> list[Event]:
     return events
 
 
+def _read_books(instrument: Instrument, data: Raw) -> list[Event]:
+    """Parse the first levels of a book, of the form of the best bid and ask."""
+    return [
+        DepthChange(
+            instrument, book.bids, book.asks, whole=True, time=book.ts, number=book.seq, certain=_LEVELS
+        )
+        for book in _tops(data)
+    ]
+
+
 def _read_trades(instrument: Instrument, data: Raw) -> list[Event]:
     """Parse trades, which are newest first; the first frame contains those before the subscription.
 
@@ -324,6 +337,7 @@ def _read_trades(instrument: Instrument, data: Raw) -> list[Event]:
 
 _READERS: dict[str, Callable[[Instrument, Raw], list[Event]]] = {
     "books1": _read_tops,
+    "books15": _read_books,
     "trade": _read_trades,
     "ticker": _read_tickers,
 }

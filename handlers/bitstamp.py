@@ -2,7 +2,7 @@
 
 Documentation: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
 Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which we
-use the first, and `live_trades`. The venue's ids look like `btcusd`; an unknown pair is acknowledged, but
+use the first (for books all), and `live_trades`. The venue's ids look like `btcusd`; an unknown pair is acknowledged, but
 never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore them.
 
 Evidence: recorded 2021-04-17 and 2022-01-05 (`live_trades`, acknowledgements); single frames of `order_book`
@@ -23,6 +23,7 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     BarSeconds,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.bitstamp.net:443"]
 REST_URL = "https://www.bitstamp.net"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(
     instruments=500,  # at most 1,024 channels, two per instrument
     pace_s=0.1,  # the limit is not published
@@ -62,7 +64,7 @@ LIMITS = Limits(
     max_age_s=89 * 86_400.0,  # the venue disconnects after 90 days
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "order_book", "trades": "live_trades"}
+_CHANNELS: dict[Topic, str] = {"top": "order_book", "trades": "live_trades", "depth": "order_book"}
 _ENABLED = "Enabled"
 _SPOT = "SPOT"
 _STEPS = {"1m": "60", "1h": "3600"}
@@ -155,12 +157,14 @@ class Reader:
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
+        self._is_for_books = False
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
         """Request one channel per message, prices before trades; acknowledgements name the channel.
 
         {"event":"bts:subscribe","data":{"channel":"order_book_btcusd"}}
         """
+        self._is_for_books = any(each.topic == "depth" for each in wanted)
         return [
             Request(_message("bts:subscribe", channel), (channel,), (each,))
             for each, channel in _channels(wanted)
@@ -185,7 +189,11 @@ class Reader:
         if read is None:
             return [Ignored((kind or push.event or "unknown")[:40])]
         instrument = self._instruments.get(named)
-        return [Ignored("not_subscribed") if instrument is None else read(instrument, push.data)]
+        if instrument is None:
+            return [Ignored("not_subscribed")]
+        if self._is_for_books and read is _read_top:
+            read = _read_book
+        return [read(instrument, push.data)]
 
     def _read_response(self, push: _Push, named: str) -> Event:
         """Parse a response, or the request to reconnect; errors do not name the channel.
@@ -214,6 +222,13 @@ def _message(event: str, channel: str) -> str:
 
 
 def _read_book(instrument: Instrument, data: Raw) -> Event:
+    """Parse all levels of a book."""
+    book = _book(data)
+    key = book.microtimestamp
+    return DepthChange(instrument, book.bids, book.asks, whole=True, number=key, time=key // _MS)
+
+
+def _read_top(instrument: Instrument, data: Raw) -> Event:
     """Parse the top of the book; according to the venue it may be crossed for a moment.
 
     {"timestamp":"1789457617","microtimestamp":"1789457617906487","bids":[["77188","0.41122"],...],
@@ -255,7 +270,7 @@ def _read_trade(instrument: Instrument, data: Raw) -> Event:
 
 # By event and channel without the instrument.
 _READERS: dict[tuple[str, str], Callable[[Instrument, Raw], Event]] = {
-    ("data", "order_book"): _read_book,
+    ("data", "order_book"): _read_top,
     ("trade", "live_trades"): _read_trade,
 }
 

@@ -2,10 +2,11 @@
 
 Documentation: https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html (subscribe; ticker and trade
 channels; get-instruments, get-candlestick). Two channels per instrument: `ticker`, sent at each change of the
-best bid or ask and including the 24 h figures, and `trade`. The venue's ids look like `BTC_USDT`.
+best bid or ask and including the 24 h figures, and `trade`; for books `book` of 50 levels, which without
+further parameters is sent whole, twice a second. The venue's ids look like `BTC_USDT`.
 
-Evidence: recorded 2026-09-22, with perpetual markets on the same socket: a heartbeat, acknowledgements and
-refusals; the limits were measured then. `ticker` and `trade` are known from documents, from frames that
+Evidence: recorded 2026-09-22, with perpetual markets on the same socket: a heartbeat, acknowledgements,
+refusals and a book; the limits were measured then. `ticker` and `trade` are known from documents, from frames that
 others quoted in 2026-09, and from a recording of 2021-11-23 of the retired v2, whose numbers were not yet
 text. The list of instruments and bars: documents and the code of clients alone.
 
@@ -27,6 +28,7 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     BarTime,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 URLS = ["wss://stream.crypto.com:443"]
 REST_URL = "https://api.crypto.com"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=190,  # two channels each, of 400 per connection
     connections=3,
@@ -64,7 +67,8 @@ LIMITS = Limits(
     pace_s=0.25,
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade"}
+_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade", "depth": "book"}
+_SUFFIXES = {"book": ".50"}  # levels of a side
 _PER_REQUEST = 100  # channels
 _SPOT = "CCY_PAIR"
 _MAX_BARS = "300"
@@ -101,6 +105,13 @@ class _Ticker(Struct, gc=False):
     t: BarTime
     bs: str | None = None
     ks: str | None = None
+
+
+class _Book(Struct, gc=False):
+    bids: list[tuple[str, str, str]]  # price, size, number of orders
+    asks: list[tuple[str, str, str]]
+    t: BarTime
+    u: VenueKey
 
 
 class _Trade(Struct, gc=False):
@@ -144,6 +155,7 @@ class _Answer(Struct):
 
 _message = msgspec.json.Decoder(_Message).decode
 _tickers = msgspec.json.Decoder(list[_Ticker]).decode
+_books = msgspec.json.Decoder(list[_Book]).decode
 # Not strict: ids are numbers in quotes. Fields typed as str remain strings in this mode.
 _trades = msgspec.json.Decoder(list[_Trade], strict=False).decode
 _item = msgspec.json.Decoder(_Item).decode
@@ -210,7 +222,8 @@ class Reader:
     def _requests(self, method: str, wanted: Sequence[Wanted]) -> list[Request]:
         channels: dict[str, list[Wanted]] = {}
         for each in wanted:
-            channels.setdefault(f"{_CHANNELS[each.topic]}.{each.id}", []).append(each)
+            channel = _CHANNELS[each.topic]
+            channels.setdefault(f"{channel}.{each.id}{_SUFFIXES.get(channel, '')}", []).append(each)
         names = list(channels)
         requests = []
         for start in range(0, len(names), _PER_REQUEST):
@@ -234,7 +247,7 @@ class Reader:
         temporary = message.code in _TRANSIENT
         if not message.channel:
             return [Refused(number, reason, temporary=temporary)]
-        instrument = self._instruments.get(message.channel.partition(".")[2])
+        instrument = self._instruments.get(message.channel.partition(".")[2].partition(".")[0])
         return [Refused(message.channel, reason, instrument, temporary=temporary), Acked(number)]
 
     def _read_data(self, result: _Data) -> list[Event]:
@@ -245,6 +258,8 @@ class Reader:
             return [Ignored("not_subscribed")]
         if result.channel == "trade":
             return [_read_trade(instrument, each) for each in reversed(_trades(result.data))]
+        if result.channel == "book":
+            return [_read_book(instrument, each) for each in _books(result.data)]
         return [
             event
             for ticker in _tickers(result.data)
@@ -294,6 +309,16 @@ def _read_ticker(instrument: Instrument, ticker: _Ticker, key: int) -> list[Even
             slow=True,
         ),
     ]
+
+
+def _read_book(instrument: Instrument, book: _Book) -> Event:
+    """Parse a book.
+
+    {"asks":[["2749.62","0.2008","2"],...],"bids":[["2749.61","0.0786","2"],...],"t":1790114273395,
+     "tt":1790114273346,"u":375554806244928,"cs":-1183713967}
+    """
+    bids, asks = ([level[:2] for level in side] for side in (book.bids, book.asks))
+    return DepthChange(instrument, bids, asks, whole=True, number=book.u, time=book.t)
 
 
 def _optional(number: str | None) -> str | None:

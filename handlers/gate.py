@@ -3,10 +3,10 @@
 Documentation: https://www.gate.com/docs/developers/apiv4/ws/en/ and .../apiv4/en/ (spot). Three channels per
 instrument: `spot.book_ticker` (best bid and ask), `spot.trades`, `spot.tickers` (24 h figures, without open
 and without a time of their own). The venue's ids look like `BTC_USDT`. One unknown pair refuses a whole
-request.
+request. For books `spot.order_book`, the first 20 levels, whole each time, one pair per request.
 
-Evidence: a recording of 2021-04-22 of trades and tickers; single frames of `spot.book_ticker`, `spot.trades`
-and of a refusal, and the list of pairs, of 2025-02 and 2026-09. That an empty side of the book has the price
+Evidence: a recording of 2021-04-22 of trades and tickers; single frames of `spot.book_ticker`, `spot.trades`,
+`spot.order_book` and of a refusal, and the list of pairs, of 2025-02 and 2026-09. That an empty side of the book has the price
 "" is documented, not seen.
 
 Not given: the price of 24 h ago (only a rounded change); a time within the 24 h figures; announcements of a
@@ -27,6 +27,7 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     BarSeconds,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
@@ -58,10 +59,18 @@ if TYPE_CHECKING:
 URLS = ["wss://api.gateio.ws:443"]
 REST_URL = "https://api.gateio.ws"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(pace_s=0.1)  # the venue says that it limits neither requests nor subscriptions
 
-_CHANNELS: dict[Topic, str] = {"top": "spot.book_ticker", "trades": "spot.trades", "day": "spot.tickers"}
+_BOOKS = "spot.order_book"
+_CHANNELS: dict[Topic, str] = {
+    "top": "spot.book_ticker",
+    "trades": "spot.trades",
+    "day": "spot.tickers",
+    "depth": _BOOKS,
+}
 _PER_REQUEST = 100  # pairs
+_BOOK = ["20", "100ms"]  # levels of a side, and how often at most
 _TRADABLE = "tradable"
 _ALREADY = "Alert sub"  # the beginning of the error for a subscription that there is already
 _MAX_BARS = "1000"
@@ -92,6 +101,14 @@ class _Top(Struct, gc=False):
     B: str
     a: str
     A: str
+
+
+class _Book(Struct, gc=False):
+    t: VenueTime
+    lastUpdateId: VenueKey  # noqa: N815 - the venue's name
+    s: str
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
 
 
 class _Trade(Struct, gc=False):
@@ -133,6 +150,7 @@ _Candle = tuple[BarSeconds, str, str, str, str, str, str, str]
 
 _frame = msgspec.json.Decoder(_Frame).decode
 _top = msgspec.json.Decoder(_Top).decode
+_book = msgspec.json.Decoder(_Book).decode
 _trades = msgspec.json.Decoder(_Trade | list[_Trade]).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
@@ -168,10 +186,11 @@ class Reader:
             "spot.book_ticker": self._read_top,
             "spot.trades": self._read_trades,
             "spot.tickers": self._read_ticker,
+            _BOOKS: self._read_book,
         }
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
-        """Request one channel per message, for up to 100 pairs; the venue acknowledges each message.
+        """Request one channel per message, for up to 100 pairs, or one book; each message is acknowledged.
 
         {"time":1790359165,"id":1,"channel":"spot.book_ticker","event":"subscribe",
          "payload":["BTC_USDT","ETH_USDT"]}
@@ -198,15 +217,16 @@ class Reader:
         requests = []
         for topic, channel in _CHANNELS.items():
             of_channel = [each for each in wanted if each.topic == topic]
-            for start in range(0, len(of_channel), _PER_REQUEST):
-                part = tuple(of_channel[start : start + _PER_REQUEST])
+            most, more = (1, _BOOK) if channel == _BOOKS else (_PER_REQUEST, [])
+            for start in range(0, len(of_channel), most):
+                part = tuple(of_channel[start : start + most])
                 number = next(self._numbers)
                 message = {
                     "time": int(time.time()),
                     "id": number,
                     "channel": channel,
                     "event": event,
-                    "payload": [each.id for each in part],
+                    "payload": [*(each.id for each in part), *more],
                 }
                 requests.append(Request(msgspec.json.encode(message).decode(), (str(number),), part))
         return requests
@@ -233,6 +253,18 @@ class Reader:
                 ask_size=ask_size if ask else None,
             )
         ]
+
+    def _read_book(self, push: _Frame) -> list[Event]:
+        """Parse the first levels of a book.
+
+        {"t":1790360084770,"lastUpdateId":40013700725,"s":"BTC_USDT","l":"20",
+         "bids":[["84005.6","0.035056"],...],"asks":[["84005.7","0.115252"],...]}
+        """
+        book = _book(push.result)
+        if (instrument := self._instruments.get(book.s)) is None:
+            return [Ignored("not_subscribed")]
+        number = book.lastUpdateId
+        return [DepthChange(instrument, book.bids, book.asks, whole=True, number=number, time=book.t)]
 
     def _read_trades(self, push: _Frame) -> list[Event]:
         """Parse one trade, or a list, which other clients expect; `create_time_ms` is a text with a fraction.

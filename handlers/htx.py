@@ -3,11 +3,13 @@
 Documentation: https://www.htx.com/en-us/opend/newApiPages/ (spot: bbo, trade.detail and ticker topics; common
 symbols, kline). Three topics per instrument: `bbo` (best bid and ask), `trade.detail`, `ticker` (24 h
 figures). Each frame is gzip data; prices and sizes are JSON numbers, small ones with an exponent (`4.74E-4`).
-The venue's ids look like `btcusdt`. A pair that does not trade is acknowledged, but never sends data.
+The venue's ids look like `btcusdt`. A pair that does not trade is acknowledged, but never sends data. For
+books `mbp.refresh.20`, the first 20 levels, whole each time.
 
 Evidence: recorded 2021-04-17: `trade.detail`, acknowledgements and pings, the list of pairs; single frames of
 `bbo` and `ticker` of 2021-12, of a ping and a refusal of 2025-11. Others saw frames of this form in 2026-09.
-The limits are those measured at the futures hosts, which have the same protocol; bars: documents alone.
+The limits are those measured at the futures hosts, which have the same protocol; bars and books: documents
+alone, and a single frame of `mbp.20` of 2021-12, whose levels have the same form.
 
 Not given: the state of the whole venue (only its REST interface has it); announcements of a shutdown.
 """
@@ -24,9 +26,11 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     BarSeconds,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
+    Level,
     Limits,
     Listed,
     MalformedFrame,
@@ -60,13 +64,15 @@ if TYPE_CHECKING:
 URLS = ["wss://api.huobi.pro:443", "wss://api-aws.huobi.pro:443"]
 REST_URL = "https://api.huobi.pro"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=49,  # three topics each; connections with 150 topics were seen to work
     connections=10,
     pace_s=0.1,  # 40 subscriptions per second are allowed, but one topic each
 )
 
-_TOPICS: dict[Topic, str] = {"top": "bbo", "trades": "trade.detail", "day": "ticker"}
+_BOOKS = "mbp.refresh.20"
+_TOPICS: dict[Topic, str] = {"top": "bbo", "trades": "trade.detail", "day": "ticker", "depth": _BOOKS}
 _PREFIX = "market"
 _UNSUBSCRIPTION = "unsub "  # begins the id of a request to unsubscribe
 _ONLINE = "online"
@@ -124,6 +130,12 @@ class _Ticker(Struct, gc=False):
     askSize: Raw  # noqa: N815
 
 
+class _Book(Struct, gc=False):
+    seqNum: VenueKey  # noqa: N815
+    bids: list[tuple[Raw, Raw]]
+    asks: list[tuple[Raw, Raw]]
+
+
 class _WithoutRules(Struct, gc=False, rename="kebab"):
     symbol: str
     base_currency: str
@@ -160,6 +172,7 @@ _message = msgspec.json.Decoder(_Message).decode
 _top = msgspec.json.Decoder(_Top).decode
 _trades = msgspec.json.Decoder(_Trades).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
+_book = msgspec.json.Decoder(_Book).decode
 _item = msgspec.json.Decoder(_Item).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _answer = msgspec.json.Decoder(_Answer).decode
@@ -306,10 +319,28 @@ def _read_ticker(instrument: Instrument, message: _Message) -> list[Event]:
     return [update]
 
 
+def _read_book(instrument: Instrument, message: _Message) -> list[Event]:
+    """Parse the first levels of a book.
+
+    {"seqNum":144516551156,"bids":[[47231.83,0.957689],...],"asks":[[47231.84,0.1],...]}
+    """
+    book = _book(message.tick)
+    bids, asks = ([_level(each) for each in side] for side in (book.bids, book.asks))
+    return [DepthChange(instrument, bids, asks, whole=True, number=book.seqNum, time=message.ts)]
+
+
+def _level(level: tuple[Raw, Raw]) -> Level:
+    price, size = map(exact, level)
+    if price is None or size is None:
+        raise ValueError("a level without price or size")
+    return price, size
+
+
 _READERS: dict[str, Callable[[Instrument, _Message], list[Event]]] = {
     "bbo": _read_top,
     "trade.detail": _read_trades,
     "ticker": _read_ticker,
+    _BOOKS: _read_book,
 }
 
 

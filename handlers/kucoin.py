@@ -1,8 +1,8 @@
 """KuCoin's newer public socket (API of the unified account), spot market data.
 
 Documentation: https://www.kucoin.com/docs-new (the classic socket, which requires a token, is not used).
-Two topics per instrument: `obu` of depth 1, the best bid and ask at each change, and `trade`. The venue's ids
-look like `BTC-USDT`; an unknown one is acknowledged, but never sends data. Times are in nanoseconds; long
+Two topics per instrument: `obu` of depth 1, the best bid and ask at each change, and `trade`; for books `obu`
+of depth 50, whole each time. The venue's ids look like `BTC-USDT`; an unknown one is acknowledged, but never sends data. Times are in nanoseconds; long
 integers are sent as numbers or as texts. Frames are binary and contain JSON.
 
 Evidence: single frames of trades and of a deeper book, 2026-03 and 2026-08; a frame of depth 1 and all
@@ -27,6 +27,7 @@ from crypto_stream.feed.handler import (
     Bar,
     BarSeconds,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
@@ -65,6 +66,7 @@ def _ping() -> str:
 URLS = ["wss://x-push-spot.kucoin.com:443"]
 REST_URL = "https://api.kucoin.com"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=250,  # at most 600 topics, two per instrument
     connections=4,
@@ -73,7 +75,8 @@ LIMITS = Limits(
     keepalive=Keepalive(_ping, 18.0, always=True),  # as the venue asks for in its welcome
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "obu", "trades": "trade"}
+_CHANNELS: dict[Topic, str] = {"top": "obu", "trades": "trade", "depth": "obu"}
+_LEVELS = {"top": "1", "depth": "50"}  # of a side, of `obu`
 _TYPES = {"1m": "1min", "1h": "1hour"}
 _SUCCESS = "200000"
 _DISABLED = "disabled"  # the list says only whether a symbol can be traded
@@ -165,6 +168,7 @@ class Reader:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
         self._numbers = itertools.count(1)
+        self._is_for_books = False
         self._readers: dict[str, Callable[[_Frame], Event]] = {
             "obu.SPOT": self._read_top,
             "trade.SPOT": self._read_trade,
@@ -197,9 +201,10 @@ class Reader:
     def _requests(self, action: str, wanted: Sequence[Wanted]) -> list[Request]:
         requests = []
         for topic, channel in _CHANNELS.items():
-            depth: dict[str, object] = {"depth": "1", "rpiFilter": 0} if channel == "obu" else {}
+            depth: dict[str, object] = {"depth": _LEVELS[topic], "rpiFilter": 0} if channel == "obu" else {}
             for each in wanted:
                 if each.topic == topic:
+                    self._is_for_books = topic == "depth"
                     number = str(next(self._numbers))
                     message: dict[str, object] = {
                         "id": number,
@@ -213,7 +218,7 @@ class Reader:
         return requests
 
     def _read_top(self, push: _Frame) -> Event:
-        """Parse the best bid and ask; `C` is the number of the last change of the book.
+        """Parse the best bid and ask, or a book; `C` is the number of the last change of the book.
 
         {"T":"obu.SPOT","dp":"1","t":"snapshot","P":"1774624848680504909","d":{"C":20452522782,
          "M":"1774624848673000000","O":20452522782,"a":[["66532.5","0.46243848"]],
@@ -224,6 +229,9 @@ class Reader:
         top = _top(push.d)
         if (instrument := self._instruments.get(top.s)) is None:
             return Ignored("not_subscribed")
+        if self._is_for_books:
+            time = top.M // _NS_PER_MS
+            return DepthChange(instrument, top.b, top.a, whole=True, number=top.C, time=time)
         bid, bid_size = best(top.b)
         ask, ask_size = best(top.a)
         return Update(

@@ -1,8 +1,8 @@
 """Upbit (Korea), public market data.
 
 Documentation: https://docs.upbit.com/kr/reference/websocket-guide, .../websocket-orderbook, -trade, -ticker.
-Three types of data per instrument: `orderbook` (each time the whole book, of which we request one level),
-`trade`, `ticker`. The ticker's open, high and low are those of the day since 09:00 in Korea: only its volume
+Three types of data per instrument: `orderbook` (each time the whole book, of which we request one level, for
+books 30), `trade`, `ticker`. The ticker's open, high and low are those of the day since 09:00 in Korea: only its volume
 is of 24 h, so there are no other 24 h figures. The venue's ids name the quote currency first: `KRW-BTC`.
 
 A connection has one subscription, which each further request replaces, and nothing is acknowledged: every
@@ -30,11 +30,13 @@ from msgspec import Raw, Struct
 from crypto_stream.feed.handler import (
     Bar,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
     InstrumentStatus,
     Keepalive,
+    Level,
     Limits,
     Listed,
     Opening,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 URLS = ["wss://api.upbit.com:443"]
 REST_URL = "https://api.upbit.com"
 BUSY = "btckrw"
+DEPTH = True
 LIMITS = Limits(
     instruments=150,  # all ids must fit into one request
     connections=6,
@@ -72,8 +75,8 @@ LIMITS = Limits(
     keepalive=Keepalive(None, 20.0, always=True),  # a connection without traffic was closed after a minute
 )
 
-_TYPES: dict[Topic, str] = {"top": "orderbook", "trades": "trade", "day": "ticker"}
-_SUFFIXES: dict[Topic, str] = {"top": ".1"}  # the number of levels
+_TYPES: dict[Topic, str] = {"top": "orderbook", "trades": "trade", "day": "ticker", "depth": "orderbook"}
+_SUFFIXES: dict[Topic, str] = {"top": ".1", "depth": ".30"}  # the number of levels
 _ACTIVE = "ACTIVE"
 _SUSPENDED = "suspended"
 _MINUTES = {"1m": "1", "1h": "60"}
@@ -82,7 +85,7 @@ _PER_REQUEST = 200  # ids in the address of a REST request
 _YEARS = range(2000, 2100)
 
 
-class _Level(Struct, gc=False):
+class _Unit(Struct, gc=False):
     ask_price: Raw
     bid_price: Raw
     ask_size: Raw
@@ -95,7 +98,7 @@ class _Data(Struct, tag_field="type", gc=False):
 
 
 class _Book(_Data, tag="orderbook", gc=False):
-    orderbook_units: list[_Level]
+    orderbook_units: list[_Unit]
 
 
 class _Trade(_Data, tag="trade", gc=False):
@@ -215,7 +218,7 @@ class Reader:
         if instrument is None:
             return [Ignored("not_subscribed")]
         if isinstance(data, _Book):
-            return [_read_book(instrument, data)]
+            return [(_read_book if self._ids["depth"] else _read_top)(instrument, data)]
         if isinstance(data, _Trade):
             return [_read_trade(instrument, data)]
         return [_read_ticker(instrument, data), *self._read_state(instrument, data)]
@@ -243,6 +246,20 @@ def _read_other(other: _Other, frame: bytes) -> Event:
 
 
 def _read_book(instrument: Instrument, book: _Book) -> Event:
+    """Parse all levels of a book."""
+    bids, asks = list[Level](), list[Level]()
+    for each in book.orderbook_units:
+        for side, level in (
+            (bids, _side(each.bid_price, each.bid_size)),
+            (asks, _side(each.ask_price, each.ask_size)),
+        ):
+            price, size = level
+            if price is not None and size is not None:
+                side.append((price, size))
+    return DepthChange(instrument, bids, asks, whole=True, number=book.timestamp, time=book.timestamp)
+
+
+def _read_top(instrument: Instrument, book: _Book) -> Event:
     """Parse the top of the book.
 
     {"type":"orderbook","code":"KRW-BTC","timestamp":1790134742106,"total_ask_size":2.51469375,

@@ -15,11 +15,20 @@ from crypto_stream.errors import RefusedError
 from crypto_stream.market.depth import NO_BOOK, Depth
 from crypto_stream.market.prices import LeftOut
 from tests.engine.process import Engine, running
-from tests.fakes import FakeBinance, FakeBybit, FakeCoinbase, FakeKraken, FakeOKX, FakeVenue
+from tests.fakes import (
+    FAKES,
+    FakeBinance,
+    FakeBybit,
+    FakeCoinbase,
+    FakeKraken,
+    FakeOKX,
+    FakeVenue,
+)
 from tests.waiting import DEADLINE_S, SCALE, until
 
 PAIR, OTHER = "btcusdt", "ethusdt"
 WITH_BOOKS = ["binance", "okx", "kraken", "coinbase"]
+WHOLE = ["bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "upbit"]
 
 
 async def ask(engine: Engine, symbol: str = PAIR) -> Depth:
@@ -100,6 +109,28 @@ async def test_books_of_all_venues_while_somebody_watches(tmp_path: Path) -> Non
     assert {source for level in (*found.bids, *found.asks) for source in level.sources} <= set(WITH_BOOKS)
     assert sorted(found.bids, key=lambda each: -Decimal(each.price)) == found.bids
     assert violations == []
+
+
+@pytest.mark.timeout(12 * DEADLINE_S)
+@pytest.mark.parametrize("name", WHOLE)
+async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: str) -> None:
+    """Its book is there while somebody watches, each side in order, and follows its quotes."""
+    async with FAKES[name]([PAIR]) as fake, venues(tmp_path, fake) as engine:
+        await until(lambda: engine.serving(name))
+        await engine.request(Watch({"depth": [PAIR]}))
+        found = await with_all(engine, 1)
+        first = found.venues[0]
+        while found.venues[:1] == [first]:
+            found = await with_all(engine, 1)
+
+    (book,) = found.venues
+    bids, asks = ([Decimal(price) for price, _ in side] for side in (book.bids, book.asks))
+    assert book.source == name
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert len(bids) > 2
+    assert bids[0] < asks[0]
+    assert fake.violations == []
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -32,6 +33,8 @@ class FakeBitget(FakeVenue):
     name = "bitget"
     ws_paths = ("/v2/ws/public",)
     price_factor = Decimal("1.004")
+    book_channel = "books15"
+    book_depth = 15
 
     def __init__(self, *given: Any, idle_s: float = 120.0, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds within which it expects a ping."""
@@ -96,6 +99,13 @@ class FakeBitget(FakeVenue):
             item = _day(walk, now)
         return [(channel, _push(walk, channel, "snapshot", [item], now))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time."""
+        now = time.time_ns() // 1_000_000
+        item: dict[str, object] = {"asks": _rows(sent.asks), "bids": _rows(sent.bids), "ts": str(now),
+                                   "seq": sent.number, "pseq": 0}  # fmt: skip
+        return _push(walk, "books15", "snapshot", [item], now)
+
     def announcement(self) -> str:
         """Answer a ping that was not sent: this venue announces no shutdown."""
         return "pong"
@@ -152,6 +162,8 @@ class FakeBitget(FakeVenue):
                 client.streams.add((channel, symbol))
                 for frame in self._state(self.walks[symbol], channel):
                     self.deliver(client, channel, symbol, frame)
+                if channel == self.book_channel:
+                    self.send_book(client, self.walks[symbol])
 
     def _state(self, walk: Walk, channel: str) -> list[str]:
         """Return what a new subscriber gets: earlier trades, newest first, or the latest values."""
@@ -210,6 +222,10 @@ def _day(walk: Walk, now: int) -> dict[str, object]:
 
 def _answer(rows: list[Any]) -> dict[str, object]:
     return {"code": "00000", "msg": "success", "requestTime": 1, "data": rows}
+
+
+def _rows(rows: list[Row]) -> list[list[str]]:
+    return [[_text(price), _text(size)] for price, size in rows]
 
 
 def _places(step: str | None) -> str:

@@ -8,12 +8,14 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
 
-_KINDS = ("ticker", "trade")
+_KINDS = ("ticker", "trade", "book")
+_DEPTHS = {"10", "50"}
 _MOST_CHANNELS, _REQUESTS_PER_S = 400, 100
 _MISSED_HEARTBEATS = 2
 _HISTORY = 3
@@ -37,6 +39,8 @@ class FakeCryptocom(FakeVenue):
     price_factor = Decimal("1.005")
     figures = FakeVenue.figures - {"open_24h"}
     halted = "not tradable"
+    book_channel = "book"
+    book_depth = 50
 
     def __init__(self, *given: Any, heartbeat_s: float = 30.0, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds between heartbeats."""
@@ -66,7 +70,7 @@ class FakeCryptocom(FakeVenue):
             self._subscribe_all(client, number, channels, text)
         elif method == "unsubscribe":
             for kind, name in channels:
-                client.streams.discard((kind, _symbol(name)))
+                client.streams.discard((kind, _symbol(name.partition(".")[0])))
                 client.send(_said(number, method, channel=f"{kind}.{name}"))
         else:
             client.send(_refusal(number, method, 40003, "No such method"))
@@ -88,6 +92,13 @@ class FakeCryptocom(FakeVenue):
         """Return the push of one channel; the ticker has the 24 h figures at each change."""
         kind = "trade" if what == "trade" else "ticker"
         return [(kind, _push(walk, kind, [_trade(walk, 0)] if kind == "trade" else [_ticker(walk)]))]
+
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time."""
+        now = time.time_ns() // 1_000_000
+        item: dict[str, object] = {"asks": _rows(sent.asks), "bids": _rows(sent.bids), "t": now, "tt": now,
+                                   "u": sent.number, "cs": 1}  # fmt: skip
+        return _push(walk, "book", [item])
 
     def announcement(self) -> str:
         """Send a heartbeat: this venue announces no shutdown."""
@@ -124,7 +135,7 @@ class FakeCryptocom(FakeVenue):
             self.violations.append("an answer to no heartbeat")
 
     def _subscribe_all(self, client: Client, number: int, channels: list[tuple[str, str]], text: str) -> None:
-        whole = self.current.refuses_all({_symbol(name) for _, name in channels})
+        whole = self.current.refuses_all({_symbol(name.partition(".")[0]) for _, name in channels})
         if whole == "busy":
             client.send(_refusal(number, "subscribe", 42901, "Rate limit exceeded"))
         elif whole == "echo":
@@ -140,17 +151,25 @@ class FakeCryptocom(FakeVenue):
                 self._subscribe(client, number, kind, name)
 
     def _subscribe(self, client: Client, number: int, kind: str, name: str) -> None:
-        """Send the first data of a channel, which acknowledges it, unless a fault delays that."""
+        """Send the first data of a channel, which acknowledges it, unless a fault delays that.
+
+        A book has an acknowledgement of its own.
+        """
+        channel = f"{kind}.{name}"
+        name, _, depth = name.partition(".")
         symbol = _symbol(name)
         walk = self.walks.get(symbol)
-        channel = f"{kind}.{name}"
-        if kind not in _KINDS:
+        if kind not in _KINDS or (kind == "book") != (depth in _DEPTHS):
             client.send(_refusal(number, "subscribe", 40003, "Unrecognized channel", channel))
             return
         if walk is None or name != f"{walk.base}_{walk.quote}" or self.current.refuses(symbol):
             client.send(_refusal(number, "subscribe", 40003, "Unknown symbol", channel))
             return
         client.streams.add((kind, symbol))
+        if kind == "book":
+            self.acknowledge(client, _said(number, "subscribe", channel=channel), {symbol})
+            self.send_book(client, walk)
+            return
         acknowledges = self.current.acks("", {symbol}) == 0
         items = [_trade(walk, each) for each in range(_HISTORY)] if kind == "trade" else [_ticker(walk)]
         self.deliver(client, kind, symbol, _push(walk, kind, items, number if acknowledges else _PUSH))
@@ -177,7 +196,8 @@ def _refusal(number: int, method: str, code: int, message: str, channel: str = "
 
 def _push(walk: Walk, kind: str, items: list[dict[str, object]], number: int = _PUSH) -> str:
     name = f"{walk.base}_{walk.quote}"
-    result = {"instrument_name": name, "subscription": f"{kind}.{name}", "channel": kind, "data": items}
+    channel = f"book.{name}.50" if kind == "book" else f"{kind}.{name}"
+    result = {"instrument_name": name, "subscription": channel, "channel": kind, "data": items}
     return _said(number, "subscribe", result=result)
 
 
@@ -195,6 +215,10 @@ def _trade(walk: Walk, earlier: int) -> dict[str, object]:
         "d": str(10**18 + walk.trade_id - earlier), "t": time.time_ns() // 1_000_000 - 60_000 * earlier,
         "p": f"{walk.price:f}", "q": f"{walk.size:f}", "s": "BUY", "i": f"{walk.base}_{walk.quote}",
     }  # fmt: skip
+
+
+def _rows(rows: list[Row]) -> list[list[str]]:
+    return [[f"{price:f}", f"{size:f}", "1"] for price, size in rows]
 
 
 def _answer(rows: list[dict[str, object]]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -24,6 +25,8 @@ class FakeGate(FakeVenue):
     ws_paths = ("/ws/v4/",)
     price_factor = Decimal("1.004")
     figures = frozenset({"high_24h", "low_24h", "volume_24h"})
+    book_channel = "spot.order_book"
+    book_depth = 20
 
     def __init__(self, *given: Any, idle_s: float = 30.5, **named: Any) -> None:
         """Take the arguments of every fake."""
@@ -36,10 +39,14 @@ class FakeGate(FakeVenue):
             request = json.loads(text)
             channel, event = request["channel"], request.get("event", "")
             pairs = request.get("payload", [])
+            if channel == self.book_channel:  # one pair, the number of levels, how often
+                if pairs[1:] != [str(self.book_depth), "100ms"]:
+                    self.violations.append("another book than the first 20 levels")
+                pairs = pairs[:1]
             symbols = {_symbol(each) for each in pairs}
             if not isinstance(request["time"], int):
                 self.violations.append("a request without a time")
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
             self._answer(client, {"channel": "", "event": ""}, 1, "invalid request body")
             return
         if not 0 < request.get("id", 1) <= _LARGEST_ID:
@@ -89,6 +96,13 @@ class FakeGate(FakeVenue):
         }  # fmt: skip
         return [("spot.book_ticker", _frame("spot.book_ticker", "update", top))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time."""
+        bids, asks = ([[f"{price:f}", f"{size:f}"] for price, size in side] for side in (sent.bids, sent.asks))
+        book = {"t": time.time_ns() // 1_000_000, "lastUpdateId": sent.number, "s": _name(walk),
+                "l": str(self.book_depth), "bids": bids, "asks": asks}  # fmt: skip
+        return _frame("spot.order_book", "update", book)
+
     def announcement(self) -> str:
         """Send a pong: the venue announces no shutdown."""
         return _frame("spot.pong", "", None)
@@ -124,6 +138,9 @@ class FakeGate(FakeVenue):
                 return
         client.streams |= {(channel, symbol) for symbol in symbols}
         self._answer(client, request)
+        if channel == self.book_channel:
+            for symbol in symbols:
+                self.send_book(client, self.walks[symbol])
 
     def _answer(self, client: Client, request: dict[str, Any], code: int = 0, message: str = "") -> None:
         """Answer a request as a whole; `code` 0 acknowledges it."""

@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
 
 _KIND_OF = {"top": "bbo", "trade": "trade.detail", "ticker": "ticker"}
-_KNOWN = {*_KIND_OF.values(), "detail", "depth.step0"}
+_KNOWN = {*_KIND_OF.values(), "detail", "depth.step0", "mbp.refresh.20"}
 _SUBSCRIPTIONS_PER_S = 40
 _MOST_TOPICS = 150  # more were never seen on one connection
 _MISSED_PINGS = 4
@@ -36,6 +37,8 @@ class FakeHtx(FakeVenue):
     name = "htx"
     ws_paths = ("/ws",)
     price_factor = Decimal("1.006")
+    book_channel = "mbp.refresh.20"
+    book_depth = 20
 
     def __init__(self, *given: Any, ping_s: float = 5.0, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds between pings."""
@@ -81,6 +84,12 @@ class FakeHtx(FakeVenue):
         """Return the push of one topic."""
         kind = _KIND_OF[what]
         return [(kind, _push(walk, kind, 1))]
+
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time."""
+        tick = {"seqNum": sent.number, "bids": _rows(sent.bids), "asks": _rows(sent.asks)}
+        topic = f"market.{walk.symbol}.{self.book_channel}"
+        return msgspec.json.encode({"ch": topic, "ts": time.time_ns() // 1_000_000, "tick": tick}).decode()
 
     def encode(self, frame: str, client: Client | None = None) -> bytes:
         """Compress every frame."""
@@ -141,6 +150,8 @@ class FakeHtx(FakeVenue):
             self.violations.append("more than 150 topics on one connection")
         if kind in _KIND_OF.values():
             self.deliver(client, kind, name, _push(self.walks[name], kind, _HISTORY))
+        elif kind == self.book_channel:
+            self.send_book(client, self.walks[name])
 
     def _listed(self, walk: Walk) -> dict[str, object]:
         rules = self.rules[walk.symbol]
@@ -198,6 +209,10 @@ def _trade(walk: Walk, earlier: int, now: int) -> dict[str, object]:
         "id": Raw(f"100182534526{number:015}".encode()), "ts": now, "tradeId": number,
         "amount": _number(walk.size), "price": _number(walk.price), "direction": "buy",
     }  # fmt: skip
+
+
+def _rows(rows: list[Row]) -> list[list[Raw]]:
+    return [[_number(price), _number(size)] for price, size in rows]
 
 
 def _number(value: Decimal) -> Raw:

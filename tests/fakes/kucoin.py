@@ -8,6 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -29,6 +30,8 @@ class FakeKucoin(FakeVenue):
     ws_paths = ("/",)
     price_factor = Decimal("1.005")
     halted = "disabled"
+    book_channel = "obu of 50"  # one subscription among those of `obu`
+    book_depth = 50
 
     def __init__(self, *given: Any, idle_s: float = 60.0, ping_s: float = 1.0, **named: Any) -> None:
         """Take the arguments of every fake."""
@@ -72,8 +75,12 @@ class FakeKucoin(FakeVenue):
         elif any(map(self.current.refuses, symbols)):
             self._refuse(client, number, "invalid request data")
         else:
-            self._change(client, action, {(channel, symbol) for symbol in symbols})
+            stream = self.book_channel if request.get("depth") == str(self.book_depth) else channel
+            self._change(client, action, {(stream, symbol) for symbol in symbols})
             self.acknowledge(client, json.dumps({"id": number, "result": True}), symbols)
+            if stream == self.book_channel and action == "SUBSCRIBE":
+                for symbol in symbols & self.walks.keys():
+                    self.send_book(client, self.walks[symbol])
 
     def tick(self, client: Client, now: float) -> None:
         """Cut a connection that has no subscription for long, whatever it sends."""
@@ -93,12 +100,12 @@ class FakeKucoin(FakeVenue):
                 "q": f"{walk.size:f}", "s": _name(walk), "ti": str(walk.trade_id),
             }  # fmt: skip
             return [("trade", json.dumps({"T": "trade.SPOT", "P": now_ns, "d": trade}))]
-        top = {
-            "C": walk.update_id, "M": now_ns, "O": walk.update_id, "s": _name(walk),
-            "a": [[f"{walk.ask:f}", f"{walk.size:f}"]], "b": [[f"{walk.bid:f}", f"{walk.size:f}"]],
-        }  # fmt: skip
-        frame = {"T": "obu.SPOT", "dp": "1", "t": "snapshot", "P": now_ns, "d": top}
-        return [("obu", json.dumps(frame))]
+        sides = ([(walk.bid, walk.size)], [(walk.ask, walk.size)])
+        return [("obu", _levels(walk, "1", walk.update_id, sides, as_text=as_text))]
+
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time."""
+        return _levels(walk, "50", sent.number, (sent.bids, sent.asks), as_text=sent.number % 2 == 1)
 
     def encode(self, frame: str, client: Client | None = None) -> bytes:
         """Send text in binary frames, as the venue does with all of it."""
@@ -160,12 +167,23 @@ def _is_valid(request: dict[str, Any], action: str) -> bool:
     channel = request["channel"]
     is_known = channel in _CHANNELS and action in {"SUBSCRIBE", "UNSUBSCRIBE"}
     return (
-        is_known and request.get("tradeType") == "SPOT" and (channel != "obu" or request.get("depth") == "1")
+        is_known
+        and request.get("tradeType") == "SPOT"
+        and (channel != "obu" or request.get("depth") in {"1", "5", "50"})
     )
 
 
 def _number(value: int, as_text: bool) -> int | str:
     return str(value) if as_text else value
+
+
+def _levels(
+    walk: Walk, depth: str, number: int, sides: tuple[list[Row], list[Row]], *, as_text: bool
+) -> str:
+    now_ns = _number(time.time_ns(), as_text)
+    bids, asks = ([[f"{price:f}", f"{size:f}"] for price, size in side] for side in sides)
+    book = {"C": number, "M": now_ns, "O": number, "s": _name(walk), "a": asks, "b": bids}
+    return json.dumps({"T": "obu.SPOT", "dp": depth, "t": "snapshot", "P": now_ns, "d": book})
 
 
 def _send(client: Client, message: dict[str, object]) -> None:

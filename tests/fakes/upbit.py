@@ -9,6 +9,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Sent
 from tests.fakes.client import Client
 from tests.fakes.rate import Rate
 from tests.fakes.venue import FakeVenue
@@ -33,6 +34,8 @@ class FakeUpbit(FakeVenue):
     price_factor = Decimal("1.003")
     figures = frozenset({"volume_24h"})
     halted = None
+    book_channel = "orderbook of 30"  # among those of `orderbook`
+    book_depth = 30
 
     def __init__(self, *given: Any, idle_s: float = 60.5, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds of silence after which it cuts."""
@@ -107,6 +110,21 @@ class FakeUpbit(FakeVenue):
             )
         return [(_TYPES[what], f'{{{head},{rest},"stream_type":"REALTIME"}}')]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time; a side with fewer levels is filled up with 0."""
+        units = []
+        for number in range(max(len(sent.bids), len(sent.asks))):
+            (bid, bid_size), (ask, ask_size) = (
+                side[number] if number < len(side) else (Decimal(0), Decimal(0))
+                for side in (sent.bids, sent.asks)
+            )
+            units.append(
+                f'{{"ask_price":{_java(ask)},"bid_price":{_java(bid)},"ask_size":{_java(ask_size)},'
+                f'"bid_size":{_java(bid_size)}}}'
+            )
+        head = f'"type":"orderbook","code":"{walk.quote}-{walk.base}","timestamp":{self._moment()}'
+        return f'{{{head},"orderbook_units":[{",".join(units)}],"level":0,"stream_type":"REALTIME"}}'
+
     def encode(self, frame: str, client: Client | None = None) -> bytes:
         """Send text in a binary frame, as the venue does with all of it."""
         return frame.encode("utf-8", "replace")
@@ -159,8 +177,12 @@ class FakeUpbit(FakeVenue):
         walk = self._walk(code)
         if walk is None or self.current.refuses(walk.symbol):
             return
-        if kind == "orderbook" and _LEVELS.get(levels, _MOST_LEVELS) != 1:
-            self.violations.append("more levels of the book than are used")
+        if kind == "orderbook" and (count := _LEVELS.get(levels, _MOST_LEVELS)) != 1:
+            if count != self.book_depth:
+                self.violations.append("another number of levels than is used")
+            client.streams.add((self.book_channel, walk.symbol))
+            self.send_book(client, walk)
+            return
         client.streams.add((kind, walk.symbol))
         what = next(what for what, known in _TYPES.items() if known == kind)
         walk.sent_at = time.monotonic()
@@ -195,7 +217,7 @@ class FakeUpbit(FakeVenue):
 
 def _java(number: Decimal) -> str:
     """Write a number as a Java program does."""
-    if _SMALL <= number < _LARGE:
+    if not number or _SMALL <= number < _LARGE:
         return f"{number:f}"
     digits, _, exponent = f"{number.normalize():E}".partition("E")
     return f"{digits if '.' in digits else digits + '.0'}E{int(exponent)}"

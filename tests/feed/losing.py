@@ -10,10 +10,11 @@ from itertools import count
 from typing import NamedTuple
 
 from crypto_stream.feed.books import Books
-from crypto_stream.feed.handler import UNREADABLE, DepthChange, Reading, Resync
+from crypto_stream.feed.handler import UNREADABLE, DepthChange, Reading, Resync, Wanted
 from crypto_stream.feed.loading import load_source
 from crypto_stream.feed.names import Discovered
 from crypto_stream.feed.sources import Venue
+from crypto_stream.market.instruments import pair
 
 FRAME_NS = 500_000_000  # between two frames, of virtual time
 _ACK_NS = 5_000_000_000
@@ -73,6 +74,8 @@ class Receiver:
         self.books = Books(_ACK_NS)
         self.books.want([symbol], 0)
         self._reader: Reading = venue.reader(Discovered(venue.pair_of, {}, {}))
+        instrument = pair(symbol)
+        self._reader.subscribe([Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")])
 
     def receive(self, frame: str, now_ns: int) -> None:
         """Read one frame."""

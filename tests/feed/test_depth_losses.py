@@ -1,4 +1,4 @@
-"""Books of four venues on a line that loses frames: never a ladder that the venue's book is not.
+"""Books of all venues that give any, on a line that loses frames: never a ladder that the venue's book is not.
 
 The books of the fakes, which share no code with ours, are right. CRYPTO_STREAM_DEPTH_DAY=1 makes it a day.
 """
@@ -11,11 +11,17 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from crypto_stream.feed.loading import load_source
+from crypto_stream.feed.sources import Venue
 from crypto_stream.market.ladder import DepthChange
 from tests.fakes import FAKES
 from tests.feed.losing import FRAME_NS, Line, Moment, Receiver, follow
 
-VENUES = ("binance", "coinbase", "kraken", "okx")
+# The latter send the first levels whole each time.
+VENUES = (
+    "coinbase", "kraken", "okx",
+    "binance", "bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "upbit",
+)  # fmt: skip
 FRAMES = 86_400 * 10**9 // FRAME_NS if os.environ.get("CRYPTO_STREAM_DEPTH_DAY") else 2_500
 RATE = 0.003
 PAIR = "btcusdt"
@@ -47,6 +53,14 @@ def test_a_spoiled_frame_never_makes_a_wrong_ladder(name: str, kind: str) -> Non
         assert (found.known, found.requested) == (FRAMES, 1)
     elif kind in {"drop", "cut"} and name in {"coinbase", "okx"}:
         assert found.requested > found.spoiled / 2  # each loss is noticed, by the numbers
+
+
+def test_no_venue_is_forgotten() -> None:
+    """Whoever gives books is on this line."""
+    sources = {name: load_source(name, None, {}) for name in FAKES}
+    giving = {name for name, source in sources.items() if isinstance(source, Venue) and source.gives_depth}
+
+    assert giving == set(VENUES)
 
 
 @pytest.mark.parametrize("name", ["coinbase", "kraken", "okx"])

@@ -1,4 +1,4 @@
-"""Books as four handlers read them: what they request, their frames, what reveals a loss."""
+"""Books as handlers read them: what they request, their frames, what reveals a loss."""
 
 from __future__ import annotations
 
@@ -7,15 +7,35 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from crypto_stream.feed.handler import DepthChange, Event, Ignored, Moving, Resync, Wanted
 from crypto_stream.market.instruments import pair
 from crypto_stream.market.ladder import HoleError, Ladder
-from handlers import binance, coinbase, kraken, okx
+from handlers import (
+    binance,
+    bitget,
+    bitstamp,
+    coinbase,
+    cryptocom,
+    gate,
+    htx,
+    kraken,
+    kucoin,
+    okx,
+    upbit,
+)
 from tests.handlers import reading
 
 BTC = pair("BTC-USDT")
 REQUESTS = {
+    bitget: '{"op":"subscribe","args":[{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"}]}',
+    bitstamp: '{"event":"bts:subscribe","data":{"channel":"order_book_btcusdt"}}',
+    cryptocom: '{"id":1,"method":"subscribe","params":{"channels":["book.BTC_USDT.50"]}}',
+    gate: '{"time":',
+    htx: '{"sub":"market.btcusdt.mbp.refresh.20","id":"market.btcusdt.mbp.refresh.20"}',
+    kucoin: '{"id":"1","action":"SUBSCRIBE","channel":"obu","tradeType":"SPOT","symbol":"BTC-USDT","depth":"50"',
+    upbit: '[{"ticket":"1"},{"type":"orderbook","codes":["USDT-BTC.30"]},{"format":"DEFAULT"}]',
     binance: '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms"],"id":',
     coinbase: '{"type":"subscribe","product_ids":["BTC-USDT"],"channel":"level2"}',
     kraken: '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USDT"],"depth":25},"req_id":1}',
@@ -36,13 +56,81 @@ def test_a_book_is_requested_and_cancelled_by_itself(handler: Any) -> None:
     wanted = [Wanted(handler.venue_id(BTC), BTC, "depth")]
     reader = reading.reader(handler)
     (request,) = reader.subscribe(wanted)
-    (cancel,) = reader.unsubscribe(wanted)
+    cancelled = reader.unsubscribe(wanted)
 
     assert handler.DEPTH
     assert request.text.startswith(REQUESTS[handler])
     assert request.wanted == tuple(wanted)
-    assert len(request.keys) == 1
-    assert cancel.keys == ()
+    assert request.keys
+    # A request of Upbit replaces the one before: what is wanted no more is left out of the next.
+    assert [each.keys for each in cancelled] == ([] if handler is upbit else [()])
+
+
+_SIDES = '"bids":[["84005.6","0.035056"],["84002.4","0.012887"]],"asks":[["84005.70","0.115252"]]'
+_LEVELS = ([("84005.6", "0.035056"), ("84002.4", "0.012887")], [("84005.70", "0.115252")])
+WHOLE = {
+    bitget: (
+        '{"action":"snapshot","arg":{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"},"data":[{'
+        f'{_SIDES},"ts":"1790358773905","seq":850167842345,"pseq":0}}],"ts":1790358773907}}',
+        {"number": 850167842345, "time": 1790358773905, "certain": 15},
+    ),
+    bitstamp: (
+        f'{{"data":{{"timestamp":"1789457617","microtimestamp":"1789457617906487",{_SIDES}}},'
+        '"channel":"order_book_btcusdt","event":"data"}',
+        {"number": 1789457617906487, "time": 1789457617906},
+    ),
+    cryptocom: (
+        '{"id":-1,"method":"subscribe","code":0,"result":{"instrument_name":"BTC_USDT",'
+        '"subscription":"book.BTC_USDT.50","channel":"book","depth":50,"data":[{'
+        + _SIDES.replace('"]', '","2"]')
+        + ',"t":1790114273395,"tt":1790114273346,"u":375554806244928,"cs":-1183713967}]}}',
+        {"number": 375554806244928, "time": 1790114273395},
+    ),
+    gate: (
+        '{"time":1790360084,"time_ms":1790360084771,"channel":"spot.order_book","event":"update","result":{'
+        f'"t":1790360084770,"lastUpdateId":40013700725,"s":"BTC_USDT","l":"20",{_SIDES}}}}}',
+        {"number": 40013700725, "time": 1790360084770},
+    ),
+    htx: (
+        '{"ch":"market.btcusdt.mbp.refresh.20","ts":1639744309814,"tick":{"seqNum":144516551156,'
+        '"bids":[[84005.6,3.5056E-2],[84002.4,0.012887]],"asks":[[84005.70,0.115252]]}}',
+        {"number": 144516551156, "time": 1639744309814},
+    ),
+    kucoin: (
+        '{"T":"obu.SPOT","dp":"50","t":"snapshot","P":"1774624848680504909","d":{"C":20452522782,'
+        '"M":"1774624848673000000","O":20452522782,"s":"BTC-USDT",'
+        + _SIDES.replace("bids", "b").replace("asks", "a")
+        + "}}",
+        {"number": 20452522782, "time": 1774624848673},
+    ),
+    upbit: (
+        '{"type":"orderbook","code":"USDT-BTC","timestamp":1790134742106,"orderbook_units":['
+        '{"ask_price":84005.70,"bid_price":84005.6,"ask_size":0.115252,"bid_size":3.5056E-2},'
+        '{"ask_price":0,"bid_price":84002.4,"ask_size":0,"bid_size":0.012887}],"level":0}',
+        {"number": 1790134742106, "time": 1790134742106},
+    ),
+}
+
+
+@pytest.mark.parametrize("handler", WHOLE, ids=lambda handler: handler.__name__)
+def test_the_first_levels_are_sent_whole(handler: Any) -> None:
+    """With a number that reveals an older one; prices and sizes are the venue's text."""
+    frame, about = WHOLE[handler]
+    reader = reading.reader(handler)
+    reader.subscribe([Wanted(handler.venue_id(BTC), BTC, "depth")])
+    (found,) = reader.read(frame.encode())
+    bids, asks = ([tuple(level) for level in side] for side in (found.bids, found.asks))
+
+    assert isinstance(found, DepthChange)
+    assert [(price, Decimal(size)) for price, size in bids] == [
+        (price, Decimal(size)) for price, size in _LEVELS[0]
+    ]
+    assert asks == _LEVELS[1]
+    assert replace(found, bids=[], asks=[]) == DepthChange(BTC, [], [], whole=True, **about)
+    for wrong in (frame.replace("84002.4", "-"), frame.replace("0.012887", "null")):
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            for event in reader.read(wrong.encode()):
+                Ladder().apply(event)
 
 
 def test_binance_sends_the_first_levels_whole() -> None:

@@ -11,6 +11,7 @@ from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscriptio
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.topics import OF_SYMBOLS, TOPICS
 from crypto_stream.market.bars import INTERVALS
+from crypto_stream.market.index import symbol_of_series
 from crypto_stream.market.instruments import LONGEST, likely
 
 # Instruments for which one viewer may watch topics: each costs the engine messages.
@@ -46,8 +47,9 @@ def parse_subscribe(
 ) -> Subscription:
     """Return the viewer's new subscription after a `subscribe`; RefusedError if it is invalid."""
     ask = _read(Subscribe, payload)
-    if ask.candles is not None and ask.candles not in INTERVALS:
-        raise RefusedError("unknown_interval", f"candles must be null or one of {', '.join(INTERVALS)}")
+    if ask.candles is not None and (symbol_of_series(ask.candles) or ask.candles) not in INTERVALS:
+        known = ", ".join(INTERVALS)
+        raise RefusedError("unknown_interval", f"candles must be null, one of {known}, or index: before one")
     if ask.interval_ms != int(ask.interval_ms):  # some languages write 1000 as 1000.0
         raise RefusedError("bad_payload", "interval_ms must be a whole number of milliseconds")
     symbols = _symbols(mirror, ask.symbols)

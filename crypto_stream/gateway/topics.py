@@ -18,7 +18,7 @@ from crypto_stream.market import best, depth, index
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.best import Best
 from crypto_stream.market.depth import Depth
-from crypto_stream.market.index import Index
+from crypto_stream.market.index import Index, symbol_of_series
 from crypto_stream.market.status import Venues
 
 # The longest interval between flushes is 5 s, in which five bars of 1 s close; one more is open.
@@ -134,6 +134,12 @@ OF_SYMBOLS = {
 }
 
 
+def _symbol(key: str) -> str:
+    """Return the symbol in a key: `btcusdt`, `btcusdt/1m` or `index:btcusdt/1m`."""
+    name = key.partition("/")[0]
+    return symbol_of_series(name) or name
+
+
 class Topics:
     """The states of the watched keys, by topic and key."""
 
@@ -176,7 +182,7 @@ class Topics:
         """Forget the keys of instruments that were removed: added again, they begin anew."""
         others = {topic for topic, served in TOPICS.items() if not served.of_instruments}
         keys = self._states.keys()
-        self.keep({key for key in keys if key[0] in others or key[1].partition("/")[0] not in symbols})
+        self.keep({key for key in keys if key[0] in others or _symbol(key[1]) not in symbols})
 
     def clear(self) -> None:
         """Forget everything."""

@@ -30,6 +30,10 @@ const changes = new ChangeList(node('changes'));
 /** Tickers change every second; for markets, one-minute candles are more useful. */
 const usual = 'ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' };
 const choice = readChoice(usual);
+// Generated prices have no index.
+if (!document.querySelector('[data-of]')) choice.of = '';
+/** @returns {string} the bars that the server is to send */
+const candles = () => (choice.of ? `${choice.of}:${choice.interval}` : choice.interval);
 /** @type {import('./chartpanel.js').ChartPanel | undefined} loaded after the first paint */
 let panel;
 /** @type {import('./ladder.js').Ladder | undefined} loaded when its place comes near the window */
@@ -158,7 +162,7 @@ const changed = () => {
 };
 
 const live = new Live(
-  { symbols: [symbol], interval_ms: 100, delta: false, candles: choice.interval, venues: true },
+  { symbols: [symbol], interval_ms: 100, delta: false, candles: candles(), venues: true },
   {
     quotes: changed,
     replaced: changed,
@@ -186,8 +190,8 @@ const live = new Live(
       ladder?.update(depth);
       repaint();
     },
-    candles(candles) {
-      panel?.take(candles);
+    candles(bars) {
+      panel?.take(bars);
     },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
@@ -213,7 +217,7 @@ addEventListener('keydown', (event) => {
 });
 startChoice(node('chart'), choice, usual.type, () => {
   aim();
-  live.resubscribe({ candles: choice.interval });
+  live.resubscribe({ candles: candles() });
   panel?.choose();
 });
 // After the first paint: the chart library is larger than everything else.

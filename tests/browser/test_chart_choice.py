@@ -27,7 +27,7 @@ Open = Callable[..., Page]
 
 
 def _pressed(page: Page) -> list[str]:
-    return page.locator("#chart .toolbar [aria-pressed=true]").all_inner_texts()
+    return page.locator("#chart .toolbar [aria-pressed=true]:not([data-of])").all_inner_texts()
 
 
 @pytest.mark.parametrize(("path", "usual"), [("/btcusdt", ["1m", "Candles"]), ("/ticker_00", ["1s", "Line"])])
@@ -59,6 +59,22 @@ def test_unknown_choice_falls_back(live: Open, query: str) -> None:
     page = drawn(live(f"/btcusdt{query}"))
 
     assert _pressed(page) == ["1m", "Candles"]
+
+
+def test_without_an_index_the_chart_says_why(live: Open) -> None:
+    """Two venues are too few for one; generated prices offer none at all."""
+    page = drawn(live("/btcusdt"))
+    page.get_by_role("button", name="Index", exact=True).click()
+
+    expect(page.locator("#chart-note")).to_have_text(
+        "There are no bars of its index: too few sources carry it."
+    )
+    expect(page).to_have_url(re.compile(r"of=index"))
+    page.get_by_role("button", name="Served", exact=True).click()
+    drawn(page)
+    assert "of=" not in page.url
+    ticker = drawn(live("/ticker_00?of=index"))
+    expect(ticker.get_by_role("button", name="Index", exact=True)).to_have_count(0)
 
 
 def test_every_interval_is_drawn(live: Open, system: System) -> None:

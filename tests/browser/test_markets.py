@@ -156,6 +156,24 @@ def test_the_order_rests_while_a_phone_scrolls(indexed: Page) -> None:
     assert all(seen)
 
 
+def test_the_chart_of_an_instrument_shows_its_index(browser: Browser, of_two: System) -> None:
+    """If somebody wants that, live, instead of the prices that are served."""
+    visitor = Visitor(browser, of_two.url)
+    page = visitor.page
+    page.goto("/btcusdt?interval=1s&of=index")
+    source, time = page.locator("#bar-source"), page.locator("#bar-time")
+    expect(source).to_have_text("index", timeout=30_000 * SCALE)
+    before = time.inner_text()
+    expect(time).not_to_have_text(before, timeout=15_000 * SCALE)
+
+    expect(source).to_have_text("index")
+    expect(page.locator("#chart-words")).to_have_text(re.compile(r"^Index\. Candles: \d+ bars? of 1s"))
+    assert "/history/index:btcusdt?" in (page.locator("#csv").get_attribute("href") or "")
+    page.get_by_role("button", name="Served", exact=True).click()
+    expect(source).to_have_text("binance", timeout=15_000 * SCALE)
+    visitor.close()
+
+
 def test_the_index_goes_stale_with_its_reason(indexed: Page, of_two: System) -> None:
     """Its last value remains, marked; whoever is left has no premium."""
     page = indexed

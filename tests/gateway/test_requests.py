@@ -33,6 +33,8 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
     (({"symbols": ["btcusdt"], "venues": "yes"},), "bad_payload"),
     (({"symbols": ["btcusdt"], "intervall_ms": 250},), "bad_payload"),
     (({"symbols": ["btcusdt"], "candles": "2m"},), "unknown_interval"),
+    (({"symbols": ["btcusdt"], "candles": "index:2m"},), "unknown_interval"),
+    (({"symbols": ["btcusdt"], "candles": "index:"},), "unknown_interval"),
     (({"symbols": ["nope"]},), "unknown_symbol"),
     (({"symbols": ["btcusdt", "btcusd"]},), "unknown_symbol"),
     (({"symbols": [""]},), "unknown_symbol"),
@@ -171,15 +173,25 @@ def test_topics_of_instruments_are_named() -> None:
     assert venues == parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "venues": True},))
 
 
+def test_candles_may_be_those_of_the_index() -> None:
+    """With the interval behind it."""
+    found = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "candles": "index:5s"},))
+
+    assert found.keys(["btcusdt"]) == [("candles", "index:btcusdt/5s")]
+
+
 def test_a_subscription_names_the_keys_of_its_topics() -> None:
     """One of each symbol, and those that belong to no instrument."""
     subscription = Subscription(
-        Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),)
+        Symbols(),
+        topics=(("venues", ""), ("candles", "1m"), ("candles", "index:1m")),
+        others=(("movers", "hour"),),
     )
 
     assert subscription.keys(["btcusdt"]) == [
         ("venues", "btcusdt"),
         ("candles", "btcusdt/1m"),
+        ("candles", "index:btcusdt/1m"),
         ("movers", "hour"),
     ]
     assert Subscription(Symbols(), others=(("movers", "hour"),)).watches

@@ -246,17 +246,21 @@ def _read_other(other: _Other, frame: bytes) -> Event:
 
 
 def _read_book(instrument: Instrument, book: _Book) -> Event:
-    """Parse all levels of a book."""
+    """Parse all levels of a book; a side with fewer levels is filled up with 0."""
     bids, asks = list[Level](), list[Level]()
     for each in book.orderbook_units:
-        for side, level in (
-            (bids, _side(each.bid_price, each.bid_size)),
-            (asks, _side(each.ask_price, each.ask_size)),
-        ):
-            price, size = level
-            if price is not None and size is not None:
-                side.append((price, size))
+        _append(bids, each.bid_price, each.bid_size)
+        _append(asks, each.ask_price, each.ask_size)
     return DepthChange(instrument, bids, asks, whole=True, number=book.timestamp, time=book.timestamp)
+
+
+def _append(side: list[Level], raw_price: Raw, raw_size: Raw) -> None:
+    price, size = _side(raw_price, raw_size)
+    if price is None:
+        return
+    if size is None:
+        raise ValueError("a level without size")
+    side.append((price, size))
 
 
 def _read_top(instrument: Instrument, book: _Book) -> Event:

@@ -68,7 +68,7 @@ def test_a_book_is_requested_and_cancelled_by_itself(handler: Any) -> None:
 
 _SIDES = '"bids":[["84005.6","0.035056"],["84002.4","0.012887"]],"asks":[["84005.70","0.115252"]]'
 _LEVELS = ([("84005.6", "0.035056"), ("84002.4", "0.012887")], [("84005.70", "0.115252")])
-WHOLE = {
+WHOLE: dict[Any, tuple[str, dict[str, Any]]] = {
     bitget: (
         '{"action":"snapshot","arg":{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"},"data":[{'
         f'{_SIDES},"ts":"1790358773905","seq":850167842345,"pseq":0}}],"ts":1790358773907}}',

@@ -35,6 +35,7 @@ from crypto_stream.feed.handler import (
     Limits,
     Listed,
     MalformedFrame,
+    Opening,
     Pong,
     Refused,
     Request,
@@ -160,6 +161,11 @@ def pair_of(venue_id: str) -> tuple[str, str] | None:
     """Split an id into base and quote."""
     base, _, quote = venue_id.partition("-")
     return (base, quote) if base and quote and "-" not in quote else None
+
+
+async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Opening:
+    """Return the path; the venue's own client subscribes only once it was welcomed."""
+    return Opening("/", is_welcomed=True)
 
 
 class Reader:

@@ -22,6 +22,8 @@ from crypto_stream.feed.venue_socket import MessageHandler, VenueSocket
 
 # Of the venue's own pings, only the newest need an answer: it may send them faster than we may send.
 _MOST_REPLIES = 8
+# How long to wait for the first word of a venue that speaks first.
+_WELCOME_S = 2.0
 
 
 class Recorder(Protocol):
@@ -74,6 +76,7 @@ class Connection:
         self._more = asyncio.Event()
         self._spending = None if limits.requests is None else Spending(limits.requests)
         self._frame_s = time.monotonic()
+        self._heard = asyncio.Event()
         self._fault: str | None = None
 
     def queue(self, requests: Sequence[Request]) -> None:
@@ -104,6 +107,7 @@ class Connection:
 
         def received(frames: Sequence[bytes]) -> None:
             self._frame_s = time.monotonic()
+            self._heard.set()
             if self._recorder:
                 for frame in frames:
                     self._recorder.received(frame)
@@ -112,13 +116,17 @@ class Connection:
         await self._socket.deliver(received)
         raise VenueError(self._fault or self._socket.fault or _why_closed(self._socket))
 
-    async def run(self) -> None:
-        """Send what is queued and keep the connection alive, until cancelled."""
+    async def run(self, *, is_welcomed: bool = False) -> None:
+        """Send what is queued, after the venue's welcome, and keep the connection alive, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_paced())
+            tasks.create_task(self._send_paced(is_welcomed=is_welcomed))
             tasks.create_task(self._keep_alive(self._limits.keepalive))
 
-    async def _send_paced(self) -> None:
+    async def _send_paced(self, *, is_welcomed: bool) -> None:
+        if is_welcomed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WELCOME_S):
+                    await self._heard.wait()
         while True:
             await self._more.wait()
             while queue := self._replies or self._requests:

@@ -210,11 +210,15 @@ class Limits(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` to send first."""
+    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` to send first.
+
+    `is_welcomed`: the venue speaks first; nothing is sent before its first frame has come, or two seconds.
+    """
 
     path: str
     headers: Mapping[str, str] = MappingProxyType({})
     greeting: Sequence[str] = ()
+    is_welcomed: bool = False
 
 
 class Reading(Protocol):

@@ -153,10 +153,11 @@ class Venue(Source, frozen=True, kw_only=True):
     async def run(self, session: Session) -> None:
         """Connect, subscribe, and read until the connection ends."""
         assert session.address is not None
+        opening = await self._opening(session.connect_s)
         async with (
             open_connection(
                 session.address,
-                await self._opening(session.connect_s),
+                opening,
                 self.limits,
                 connect_s=session.connect_s,
                 sent=session.sent,
@@ -165,7 +166,7 @@ class Venue(Source, frozen=True, kw_only=True):
             asyncio.TaskGroup() as tasks,
         ):
             session.opened(connection)
-            sender = tasks.create_task(connection.run())
+            sender = tasks.create_task(connection.run(is_welcomed=opening.is_welcomed))
             reader = self.reader(session.by_id)
             session.begin(connection, reader)
             try:

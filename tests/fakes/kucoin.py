@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from decimal import Decimal
@@ -23,7 +24,8 @@ _MOST_CONNECTS, _CONNECTS_S = 250, 300.0
 class FakeKucoin(FakeVenue):
     """KuCoin as its fact sheet describes it.
 
-    A connection without a subscription is cut after `idle_s`; pings may come every `ping_s`.
+    A connection without a subscription is cut after `idle_s`; pings may come every `ping_s`. It welcomes a
+    client `welcome_s` after it has connected, before which nothing may be sent.
     """
 
     name = "kucoin"
@@ -33,11 +35,20 @@ class FakeKucoin(FakeVenue):
     book_channel = "obu of 50"  # one subscription among those of `obu`
     book_depth = 50
 
-    def __init__(self, *given: Any, idle_s: float = 60.0, ping_s: float = 1.0, **named: Any) -> None:
+    def __init__(
+        self,
+        *given: Any,
+        idle_s: float = 60.0,
+        ping_s: float = 1.0,
+        welcome_s: float = 0.05,
+        **named: Any,
+    ) -> None:
         """Take the arguments of every fake."""
         super().__init__(*given, **named)
         self._idle_s = idle_s
         self._ping_s = ping_s
+        self._welcome_s = welcome_s
+        self._welcomed: set[Client] = set()
         self._messages = Rate(_MOST_MESSAGES, _MESSAGES_S)
         self._connects = Rate(_MOST_CONNECTS, _CONNECTS_S)
         self._pings: dict[Client, float] = {}
@@ -46,12 +57,14 @@ class FakeKucoin(FakeVenue):
         """Welcome a client; check the rate of connecting."""
         if self._connects.is_exceeded():
             self.violations.append("more than 250 connects in 5 minutes")
-        client.send(json.dumps({"sessionId": "d2c9a1c2", "message": "welcome", "pingInterval": 18000}))
+        self.soon(self._welcome(client))
 
     def received(self, client: Client, text: str) -> None:
         """Answer {"id":"1","action":"SUBSCRIBE","channel":"trade","tradeType":"SPOT","symbol":"BTC-USDT"}."""
         if self._messages.is_exceeded(client):
             self.violations.append("more than 300 messages in 10 s")
+        if client not in self._welcomed:
+            self.violations.append("a message before the welcome")
         try:
             request = json.loads(text)
             number = str(request["id"])
@@ -132,6 +145,11 @@ class FakeKucoin(FakeVenue):
         prices = [f"{value:f}" for value in (walk.open, walk.price, walk.high, walk.low)]
         row = [*prices, f"{walk.volume:f}", f"{walk.volume * walk.price:f}"]
         return _success([[str(opened + 60), *row], [str(opened), *row]])
+
+    async def _welcome(self, client: Client) -> None:
+        await asyncio.sleep(self._welcome_s)
+        self._welcomed.add(client)
+        client.send(json.dumps({"sessionId": "d2c9a1c2", "message": "welcome", "pingInterval": 18000}))
 
     def _pong(self, client: Client, number: str) -> None:
         now = time.monotonic()

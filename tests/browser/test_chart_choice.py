@@ -19,6 +19,7 @@ from tests.browser.charts import (
     shows,
     until_relayed,
 )
+from tests.browser.chromium import Visitor
 from tests.browser.system import System, until
 
 pytestmark = pytest.mark.browser
@@ -61,9 +62,11 @@ def test_unknown_choice_falls_back(live: Open, query: str) -> None:
     assert _pressed(page) == ["1m", "Candles"]
 
 
-def test_without_an_index_the_chart_says_why(live: Open) -> None:
+def test_without_an_index_the_chart_says_why(visit: Callable[..., Visitor], live: Open) -> None:
     """Two venues are too few for one; generated prices offer none at all."""
-    page = drawn(live("/btcusdt"))
+    visitor = visit("/btcusdt")
+    page = drawn(visitor.page)
+    visitor.expect(404)  # which the browser notes, too
     page.get_by_role("button", name="Index", exact=True).click()
 
     expect(page.locator("#chart-note")).to_have_text(

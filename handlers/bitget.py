@@ -152,6 +152,11 @@ class _Item(_WithoutRules, gc=False):
     minTradeUSDT: str = ""  # noqa: N815
 
 
+class _DayVolume(Struct, gc=False):
+    symbol: str
+    quoteVolume: str  # noqa: N815
+
+
 class _Answer(Struct):
     code: str
     msg: str = ""
@@ -168,6 +173,7 @@ _tickers = msgspec.json.Decoder(list[_Ticker], strict=False).decode
 _tops = msgspec.json.Decoder(list[_Top], strict=False).decode
 _trades = msgspec.json.Decoder(list[_Trade], strict=False).decode
 _item = msgspec.json.Decoder(_Item, strict=False).decode
+_day_volume = msgspec.json.Decoder(_DayVolume).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _candle = msgspec.json.Decoder(_Candle, strict=False).decode
@@ -376,6 +382,16 @@ def _rules(item: _Item) -> Rules:
         min_notional=item.minTradeUSDT if item.quoteCoin in _USD else "",
         max_amount=item.maxTradeAmount,
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency.
+
+    https://www.bitget.com/docs/classic/ (Get Ticker Information)
+    """
+    rows = await _fetch(http, "market/tickers", {})
+    with reading("bitget tickers"):
+        return {day.symbol: day.quoteVolume for day in read_each(rows, _day_volume)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

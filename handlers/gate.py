@@ -145,6 +145,11 @@ class _Pair(_WithoutRules, gc=False):
     market_order_max_money: str = ""
 
 
+class _Day(Struct, gc=False):
+    currency_pair: str
+    quote_volume: str
+
+
 # time in s, volume in quote, close, high, low, open, volume in base, whether it is closed
 _Candle = tuple[BarSeconds, str, str, str, str, str, str, str]
 
@@ -155,6 +160,7 @@ _trades = msgspec.json.Decoder(_Trade | list[_Trade]).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
 _pair = msgspec.json.Decoder(_Pair).decode
+_day = msgspec.json.Decoder(_Day).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 # Not strict: times are numbers in quotes. Fields typed as str remain strings in this mode.
 _candles = msgspec.json.Decoder(Annotated[list[_Candle], VenueList], strict=False).decode
@@ -380,6 +386,17 @@ def _rules(item: _Pair) -> Rules:
         market_min_notional=item.min_quote_amount,
         market_max_notional=item.market_order_max_money,
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency.
+
+    https://www.gate.com/docs/developers/apiv4/en/#spot (tickers)
+    """
+    answer = await http.get("/api/v4/spot/tickers")
+    answer.raise_for_status()
+    with reading("gate tickers"):
+        return {day.currency_pair: day.quote_volume for day in read_each(_rows(answer.content), _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -151,6 +151,11 @@ class _Item(_WithoutRules, gc=False, rename="kebab"):
     limit_order_max_order_amt: Raw = Raw()
 
 
+class _DayVolume(Struct, gc=False):
+    symbol: str
+    vol: Raw
+
+
 class _Candle(Struct, gc=False):
     id: BarSeconds
     open: Raw
@@ -174,6 +179,7 @@ _trades = msgspec.json.Decoder(_Trades).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
 _book = msgspec.json.Decoder(_Book).decode
 _item = msgspec.json.Decoder(_Item).decode
+_day_volume = msgspec.json.Decoder(_DayVolume).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _candle = msgspec.json.Decoder(_Candle).decode
@@ -385,6 +391,16 @@ def _text(number: Raw) -> str:
     """Return a number of a rule as it was written; whoever uses it checks that it is one."""
     text = bytes(number).decode()
     return "" if text == "null" else text
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency, `vol`.
+
+    https://www.htx.com/en-us/opend/newApiPages/ (tickers of all pairs)
+    """
+    rows = await _fetch(http, "/market/tickers", {})
+    with reading("htx tickers"):
+        return {day.symbol: _text(day.vol) for day in read_each(rows, _day_volume)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -139,6 +139,21 @@ class _Answer(Struct):
     data: Annotated[list[Raw], VenueList] | None = None
 
 
+class _DayVolume(Struct, gc=False, rename="camel"):
+    symbol: str
+    vol_value: str
+
+
+class _Days(Struct):
+    ticker: Annotated[list[Raw], VenueList]
+
+
+class _DaysAnswer(Struct):
+    code: str
+    msg: str = ""
+    data: _Days | None = None
+
+
 # time in s, open, close, high, low, volume in base, volume in quote
 _Candle = tuple[BarSeconds, str, str, str, str, str, str]
 
@@ -149,6 +164,8 @@ _trade = msgspec.json.Decoder(_Trade, strict=False).decode
 _candle = msgspec.json.Decoder(_Candle, strict=False).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _symbol = msgspec.json.Decoder(_Symbol).decode
+_days_answer = msgspec.json.Decoder(_DaysAnswer).decode
+_day_volume = msgspec.json.Decoder(_DayVolume).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 
 
@@ -324,6 +341,22 @@ def _rules(item: _Symbol) -> Rules:
         market_min_notional=item.quote_min_size or item.min_funds,
         market_max_notional=item.quote_max_size,
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each symbol in its quote currency.
+
+    https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-all-tickers
+    {"code":"200000","data":{"time":1602832092060,"ticker":[{"symbol":"BTC-USDT","vol":"2",
+     "volValue":"120000.5",...}]}}
+    """
+    answer = await http.get("/api/v1/market/allTickers")
+    answer.raise_for_status()
+    with reading("kucoin allTickers"):
+        found = _days_answer(answer.content)
+        if found.code != _SUCCESS or found.data is None:
+            raise ValueError(f"code {found.code[:20]}: {found.msg[:200]}")
+        return {day.symbol: day.vol_value for day in read_each(found.data.ticker, _day_volume)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -108,6 +108,11 @@ class _Item(_WithoutRules, gc=False):
     quoteAmountPrecision: str = ""  # noqa: N815
 
 
+class _Day(Struct, gc=False):
+    symbol: str
+    quoteVolume: str  # noqa: N815
+
+
 class _Info(Struct):
     symbols: Annotated[list[Raw], VenueList]
 
@@ -118,6 +123,8 @@ _Candle = tuple[BarTime, str, str, str, str, str, BarTime, str]
 _response = msgspec.json.Decoder(_Response).decode
 _info = msgspec.json.Decoder(_Info).decode
 _item = msgspec.json.Decoder(_Item).decode
+_rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
+_day = msgspec.json.Decoder(_Day).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _candles = msgspec.json.Decoder(Annotated[list[_Candle], VenueList]).decode
 
@@ -337,6 +344,17 @@ def _rules(item: _Item) -> Rules:
         min_amount=item.baseSizePrecision,
         min_notional=item.quoteAmountPrecision,
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency.
+
+    https://www.mexc.com/api-docs/spot-v3/market-data-endpoints (24 h statistics)
+    """
+    answer = await http.get("/api/v3/ticker/24hr")
+    answer.raise_for_status()
+    with reading("mexc ticker/24hr"):
+        return {day.symbol: day.quoteVolume for day in read_each(_rows(answer.content), _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

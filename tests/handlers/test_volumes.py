@@ -8,8 +8,18 @@ import httpx
 import pytest
 
 from crypto_stream.errors import MalformedFrame
-from handlers import binance, bybit, okx
-from tests.fakes import FakeBinance, FakeBybit, FakeOKX, FakeVenue
+from handlers import binance, bitget, bybit, gate, htx, kucoin, mexc, okx
+from tests.fakes import (
+    FakeBinance,
+    FakeBitget,
+    FakeBybit,
+    FakeGate,
+    FakeHtx,
+    FakeKucoin,
+    FakeMexc,
+    FakeOKX,
+    FakeVenue,
+)
 
 # Handler, fake, answer with one entry that cannot be read, and what is read from it.
 BINANCE = [{"symbol": "BTCUSDT", "volume": "2", "quoteVolume": "120000.5"}, {"symbol": 1}]
@@ -20,6 +30,17 @@ OKX = {
 BYBIT = {
     "retCode": 0,
     "result": {"list": [{"symbol": "BTCUSDT", "volume24h": "2", "turnover24h": "120000.5"}, {}]},
+}
+
+BITGET = {
+    "code": "00000",
+    "data": [{"symbol": "BTCUSDT", "baseVolume": "2", "quoteVolume": "120000.5"}, {"symbol": "ETHUSDT"}],
+}
+GATE = [{"currency_pair": "BTC_USDT", "base_volume": "2", "quote_volume": "120000.5"}, {}]
+HTX = {"status": "ok", "data": [{"symbol": "btcusdt", "amount": 2.0, "vol": 120000.5}, {"symbol": "x"}]}
+KUCOIN = {
+    "code": "200000",
+    "data": {"ticker": [{"symbol": "BTC-USDT", "vol": "2", "volValue": "120000.5"}, {"symbol": "X-Y"}]},
 }
 
 
@@ -44,6 +65,11 @@ async def told(handler: ModuleType, kind: type[FakeVenue], body: object) -> dict
         (binance, FakeBinance, BINANCE, "BTCUSDT"),
         (okx, FakeOKX, OKX, "BTC-USDT"),
         (bybit, FakeBybit, BYBIT, "BTCUSDT"),
+        (bitget, FakeBitget, BITGET, "BTCUSDT"),
+        (gate, FakeGate, GATE, "BTC_USDT"),
+        (htx, FakeHtx, HTX, "btcusdt"),
+        (kucoin, FakeKucoin, KUCOIN, "BTC-USDT"),
+        (mexc, FakeMexc, BINANCE, "BTCUSDT"),
     ],
 )
 async def test_volumes_are_in_the_quote_currency(
@@ -60,6 +86,11 @@ async def test_volumes_are_in_the_quote_currency(
         (binance, FakeBinance, [{"s": "BTCUSDT"}]),
         (okx, FakeOKX, {"code": "50011", "msg": "Too Many Requests", "data": []}),
         (bybit, FakeBybit, {"retCode": 10006, "retMsg": "Too many visits!", "result": {}}),
+        (bitget, FakeBitget, {"code": "429", "msg": "Too Many Requests", "data": None}),
+        (gate, FakeGate, {"label": "TOO_MANY_REQUESTS", "message": "busy"}),
+        (htx, FakeHtx, {"status": "error", "err-code": "busy", "err-msg": "busy"}),
+        (kucoin, FakeKucoin, {"code": "429000", "msg": "Too Many Requests"}),
+        (mexc, FakeMexc, {"code": 429, "msg": "Too many requests"}),
     ],
 )
 async def test_another_answer_is_malformed(handler: ModuleType, kind: type[FakeVenue], body: object) -> None:

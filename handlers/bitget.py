@@ -7,7 +7,8 @@ are not ASCII. The newer sockets at `/v3` speak another protocol.
 
 Evidence: recorded 2026-08-13 and 2026-09-25: single frames of `ticker`, `trade`, `books5` (of the form of
 `books1` and `books15`), an acknowledgement and a refusal; the list of pairs and bars, 2026-09-25. These two
-books, the limits, and states other than `online` are known from documents and from measurements published by others.
+books, the limits, and states other than `online` are known from documents and from measurements published by
+others.
 
 Not given: announcements of a shutdown or of maintenance; maximum values of orders in the quote currency.
 """

@@ -2,8 +2,8 @@
 
 Documentation: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
 Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which we
-use the first (for books all), and `live_trades`. The venue's ids look like `btcusd`; an unknown pair is acknowledged, but
-never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore them.
+use the first (for books all), and `live_trades`. The venue's ids look like `btcusd`; an unknown pair is
+acknowledged, but never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore them.
 
 Evidence: recorded 2021-04-17 and 2022-01-05 (`live_trades`, acknowledgements); single frames of `order_book`
 and errors 2026-09-15, of perpetual markets; `bts:request_reconnect` and limits from the documents.

@@ -6,9 +6,9 @@ best bid or ask and including the 24 h figures, and `trade`; for books `book` of
 further parameters is sent whole, twice a second. The venue's ids look like `BTC_USDT`.
 
 Evidence: recorded 2026-09-22, with perpetual markets on the same socket: a heartbeat, acknowledgements,
-refusals and a book; the limits were measured then. `ticker` and `trade` are known from documents, from frames that
-others quoted in 2026-09, and from a recording of 2021-11-23 of the retired v2, whose numbers were not yet
-text. The list of instruments and bars: documents and the code of clients alone.
+refusals and a book; the limits were measured then. `ticker` and `trade` are known from documents, from
+frames that others quoted in 2026-09, and from a recording of 2021-11-23 of the retired v2, whose numbers were
+not yet text. The list of instruments and bars: documents and the code of clients alone.
 
 Not given: the price of 24 h ago (only a rounded change); why a pair is not tradable; minimum values of
 orders; announcements of a shutdown.

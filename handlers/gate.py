@@ -6,8 +6,8 @@ and without a time of their own). The venue's ids look like `BTC_USDT`. One unkn
 request. For books `spot.order_book`, the first 20 levels, whole each time, one pair per request.
 
 Evidence: a recording of 2021-04-22 of trades and tickers; single frames of `spot.book_ticker`, `spot.trades`,
-`spot.order_book` and of a refusal, and the list of pairs, of 2025-02 and 2026-09. That an empty side of the book has the price
-"" is documented, not seen.
+`spot.order_book` and of a refusal, and the list of pairs, of 2025-02 and 2026-09. That an empty side of the
+book has the price "" is documented, not seen.
 
 Not given: the price of 24 h ago (only a rounded change); a time within the 24 h figures; announcements of a
 shutdown or of maintenance.

@@ -2,8 +2,9 @@
 
 Documentation: https://www.kucoin.com/docs-new (the classic socket, which requires a token, is not used).
 Two topics per instrument: `obu` of depth 1, the best bid and ask at each change, and `trade`; for books `obu`
-of depth 50, whole each time. The venue's ids look like `BTC-USDT`; an unknown one is acknowledged, but never sends data. Times are in nanoseconds; long
-integers are sent as numbers or as texts. Frames are binary and contain JSON.
+of depth 50, whole each time. The venue's ids look like `BTC-USDT`; an unknown one is acknowledged, but never
+sends data. Times are in nanoseconds; long integers are sent as numbers or as texts. Frames are binary and
+contain JSON.
 
 Evidence: single frames of trades and of a deeper book, 2026-03 and 2026-08; a frame of depth 1 and all
 responses from the twin socket for futures, 2026-02 and 2026-09; the list of symbols of 2021. Limits and

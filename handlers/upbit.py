@@ -2,8 +2,9 @@
 
 Documentation: https://docs.upbit.com/kr/reference/websocket-guide, .../websocket-orderbook, -trade, -ticker.
 Three types of data per instrument: `orderbook` (each time the whole book, of which we request one level, for
-books 30), `trade`, `ticker`. The ticker's open, high and low are those of the day since 09:00 in Korea: only its volume
-is of 24 h, so there are no other 24 h figures. The venue's ids name the quote currency first: `KRW-BTC`.
+books 30), `trade`, `ticker`. The ticker's open, high and low are those of the day since 09:00 in Korea: only
+its volume is of 24 h, so there are no other 24 h figures. The venue's ids name the quote currency first:
+`KRW-BTC`.
 
 A connection has one subscription, which each further request replaces, and nothing is acknowledged: every
 request lists everything, and data counts as the acknowledgement. For an unknown id the venue sends nothing.

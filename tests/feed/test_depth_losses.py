@@ -1,4 +1,4 @@
-"""Books of all venues that give any, on a line that loses frames: never a ladder that the venue's book is not.
+"""Books of venues on a line that loses frames: never a ladder that the venue's book is not.
 
 The books of the fakes, which share no code with ours, are right. CRYPTO_STREAM_DEPTH_DAY=1 makes it a day.
 """

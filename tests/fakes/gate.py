@@ -98,9 +98,12 @@ class FakeGate(FakeVenue):
 
     def book_frame(self, walk: Walk, sent: Sent) -> str:
         """Return the push of a book, whole each time."""
-        bids, asks = ([[f"{price:f}", f"{size:f}"] for price, size in side] for side in (sent.bids, sent.asks))
+        sides = {
+            name: [[f"{price:f}", f"{size:f}"] for price, size in rows]
+            for name, rows in (("bids", sent.bids), ("asks", sent.asks))
+        }
         book = {"t": time.time_ns() // 1_000_000, "lastUpdateId": sent.number, "s": _name(walk),
-                "l": str(self.book_depth), "bids": bids, "asks": asks}  # fmt: skip
+                "l": str(self.book_depth), **sides}  # fmt: skip
         return _frame("spot.order_book", "update", book)
 
     def announcement(self) -> str:

@@ -34,7 +34,10 @@ REQUESTS = {
     cryptocom: '{"id":1,"method":"subscribe","params":{"channels":["book.BTC_USDT.50"]}}',
     gate: '{"time":',
     htx: '{"sub":"market.btcusdt.mbp.refresh.20","id":"market.btcusdt.mbp.refresh.20"}',
-    kucoin: '{"id":"1","action":"SUBSCRIBE","channel":"obu","tradeType":"SPOT","symbol":"BTC-USDT","depth":"50"',
+    kucoin: (
+        '{"id":"1","action":"SUBSCRIBE","channel":"obu","tradeType":"SPOT","symbol":"BTC-USDT",'
+        '"depth":"50","rpiFilter":0}'
+    ),
     upbit: '[{"ticket":"1"},{"type":"orderbook","codes":["USDT-BTC.30"]},{"format":"DEFAULT"}]',
     binance: '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms"],"id":',
     coinbase: '{"type":"subscribe","product_ids":["BTC-USDT"],"channel":"level2"}',

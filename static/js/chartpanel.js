@@ -93,8 +93,9 @@ export class ChartPanel {
     this.#chart.type = type;
     node('csv').setAttribute('href', `./history/${series}?interval=${interval}&format=csv`);
     if (other) {
+      const drawn = this.#bars.bars.length > 0;
       this.#bars.clear();
-      this.#chart.draw();
+      if (drawn) this.#chart.draw();
       this.#trouble = LOADING;
     }
     if (interval !== this.#bars.interval || this.#buffer) this.#load();

@@ -32,7 +32,7 @@ _WAIT_S = 60 * SCALE
 # They go on until somebody ends them; each has said by its first line that it works.
 ENDLESS = {
     f"{PROGRAM} watch btcusdt ethusdt",
-    f"{PROGRAM} watch --best btcusdt",
+    f"{PROGRAM} watch --best",
     f"{PROGRAM} order watch",
     f"{PROGRAM} order place EUR/RUB buy 10 87 --wait",  # the walk may need its time to come there
 }
@@ -40,6 +40,7 @@ SERVERS = {
     "make run",
     'make run ARGS="--port 9000"',
     'make run ARGS="--port 9000 --pairs btcusdt,solusdt"',
+    'make run ARGS="--sources binance,okx,kraken,bybit,coinbase,synthetic --standby all"',
     f"{PROGRAM} run --workers 3",
 }
 # The two halves apart, in this order.

@@ -71,19 +71,24 @@ class FakeKucoin(FakeVenue):
             if request.get("type") == "ping":
                 self._pong(client, number)
                 return
-            action, channel = request["action"].upper(), request["channel"]
+            action, _ = request["action"].upper(), request["channel"]
             names = request.get("symbols") or [request["symbol"]]
             symbols = {_symbol(name) for name in names}
         except (ValueError, TypeError, KeyError, AttributeError):
             self._refuse(client, "", "invalid request data")
             return
+        self._subscribe(client, request, action, symbols)
+
+    def _subscribe(self, client: Client, request: dict[str, Any], action: str, symbols: set[str]) -> None:
+        """Change the subscriptions of a client as it requests, or refuse that."""
+        number, channel = str(request["id"]), request["channel"]
         if channel == "obu" and "symbols" in request:
             reason = "symbols are not supported for topic obu"
             _send(client, {"id": number, "result": False, "reason": reason})
         elif not _is_valid(request, action):
             self._refuse(client, number, "invalid request data")
         elif whole := self.current.refuses_all(symbols):
-            said = {"busy": "too many requests", "echo": f"invalid request data: {text[:500]}"}
+            said = {"busy": "too many requests", "echo": f"invalid request data: {json.dumps(request)[:500]}"}
             self._refuse(client, number, said.get(whole, "invalid request data"))
         elif any(map(self.current.refuses, symbols)):
             self._refuse(client, number, "invalid request data")
@@ -195,9 +200,7 @@ def _number(value: int, as_text: bool) -> int | str:
     return str(value) if as_text else value
 
 
-def _levels(
-    walk: Walk, depth: str, number: int, sides: tuple[list[Row], list[Row]], *, as_text: bool
-) -> str:
+def _levels(walk: Walk, depth: str, number: int, sides: tuple[list[Row], list[Row]], *, as_text: bool) -> str:
     now_ns = _number(time.time_ns(), as_text)
     bids, asks = ([[f"{price:f}", f"{size:f}"] for price, size in side] for side in sides)
     book = {"C": number, "M": now_ns, "O": number, "s": _name(walk), "a": asks, "b": bids}

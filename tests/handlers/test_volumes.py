@@ -16,7 +16,7 @@ from tests.fakes import (
     FakeGate,
     FakeHtx,
     FakeKucoin,
-    FakeMexc,
+    FakeMEXC,
     FakeOKX,
     FakeVenue,
 )
@@ -69,7 +69,7 @@ async def told(handler: ModuleType, kind: type[FakeVenue], body: object) -> dict
         (gate, FakeGate, GATE, "BTC_USDT"),
         (htx, FakeHtx, HTX, "btcusdt"),
         (kucoin, FakeKucoin, KUCOIN, "BTC-USDT"),
-        (mexc, FakeMexc, BINANCE, "BTCUSDT"),
+        (mexc, FakeMEXC, BINANCE, "BTCUSDT"),
     ],
 )
 async def test_volumes_are_in_the_quote_currency(
@@ -90,7 +90,7 @@ async def test_volumes_are_in_the_quote_currency(
         (gate, FakeGate, {"label": "TOO_MANY_REQUESTS", "message": "busy"}),
         (htx, FakeHtx, {"status": "error", "err-code": "busy", "err-msg": "busy"}),
         (kucoin, FakeKucoin, {"code": "429000", "msg": "Too Many Requests"}),
-        (mexc, FakeMexc, {"code": 429, "msg": "Too many requests"}),
+        (mexc, FakeMEXC, {"code": 429, "msg": "Too many requests"}),
     ],
 )
 async def test_another_answer_is_malformed(handler: ModuleType, kind: type[FakeVenue], body: object) -> None:

@@ -46,9 +46,9 @@ class Setup:
 
     async def followed(self) -> None:
         """Wait until /metrics shows that an engine follows."""
-        async with httpx.AsyncClient(base_url=self.url) as http, asyncio.timeout(_LONG_S):
-            while "\ncrypto_stream_engine_followers 1.0" not in (await http.get("/metrics")).text:
-                await asyncio.sleep(0.1)
+        with httpx.Client(base_url=self.url) as http:
+            followed = "\ncrypto_stream_engine_followers 1.0"
+            await until(lambda: followed in http.get("/metrics").text, _LONG_S)
 
     async def bars(self) -> list[int]:
         """Return the times of the stored and open one-second bars of the pair, without its gaps."""

@@ -41,7 +41,7 @@ def test_sessions_are_encrypted_and_the_server_is_the_right_one(
             assert stores.acquire()
             stores.state().load()
             encrypted = execute(checked + ours.path("ca.pem"), _ENCRYPTED)
-        with pytest.raises(SettingError, match="^database: PostgreSQL: [^\n]*certificate verify failed"):
+        with pytest.raises(SettingError, match=r"^database: PostgreSQL: [^\n]*certificate verify failed"):
             PostgresStores(checked + theirs.path("ca.pem"), tmp_path).acquire()
 
     assert encrypted == [(True,)]

@@ -7,7 +7,6 @@ and symbol of all of them, and is answered with `ok`.
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from contextlib import AsyncExitStack
 
@@ -24,7 +23,7 @@ async def main(names: list[str], count: int) -> None:
     """Serve, obey standard input until it ends."""
     async with AsyncExitStack() as stack:
         venues = [await stack.enter_async_context(FAKES[name](pairs(count), rate=0.0)) for name in names]
-        say(json.dumps({venue.name: venue.port for venue in venues}))
+        say({venue.name: venue.port for venue in venues})
         commands = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -107,7 +107,8 @@ class Connection:
 
         def received(frames: Sequence[bytes]) -> None:
             self._frame_s = time.monotonic()
-            self._heard.set()
+            if frames:  # none at first, if nothing has arrived yet
+                self._heard.set()
             if self._recorder:
                 for frame in frames:
                     self._recorder.received(frame)

@@ -129,6 +129,7 @@ async def test_the_default_are_the_largest_once_a_list_tells_them(tmp_path: Path
     listed = [f"c{number}usdt" for number in range(30)]
     async with FakeBinance(["btcusdt", *listed], price="7") as binance:
         binance.tells_volumes = True
+        binance.walks["btcusdt"].volume += 1_000_000
         async with engine_on(tmp_path, binance) as engine:
             await until(lambda: len(present(engine)) == 20)
             chosen = present(engine)

@@ -11,8 +11,8 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from crypto_stream.gateway.http.intake import BODY_S, HEAD_S
-from crypto_stream.gateway.http.new_connections import IDLE_S
+from crypto_stream.gateway.http.intake import BODY_S
+from crypto_stream.gateway.http.new_connections import HEAD_S, IDLE_S
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway, running, viewing
 from tests.gateway.raw import Raw, raw

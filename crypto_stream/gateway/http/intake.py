@@ -16,7 +16,12 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.http.connections import Connections
 from crypto_stream.gateway.http.fair_queue import FairQueue
 from crypto_stream.gateway.http.head import BadRequestError, bad_request
-from crypto_stream.gateway.http.new_connections import IDLE_S, NewConnection, RequestConnection
+from crypto_stream.gateway.http.new_connections import (
+    HEAD_S,
+    IDLE_S,
+    NewConnection,
+    RequestConnection,
+)
 from crypto_stream.gateway.http.reader import HttpRequest, RequestReader
 from crypto_stream.gateway.http_cache.connection import CacheConnection, Pause
 from crypto_stream.gateway.http_cache.responder import Respond
@@ -25,8 +30,7 @@ from crypto_stream.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
-# Seconds from the first byte of a head to its end, and from there to the end of the body.
-HEAD_S = 20.0
+# Seconds from the end of a head to the end of the body.
 BODY_S = 20.0
 # Seconds in which each write of a response must succeed.
 WRITE_S = 60.0
@@ -80,6 +84,7 @@ class Intake:
         self._bare = bare
         self._reader = RequestReader(0)
         self._rest = connection.received
+        self._head_until = connection.head_until
         self._complete = True
         self._rate_limit: RateLimit | None = None
         self._cost = 0  # of the last request
@@ -153,7 +158,8 @@ class Intake:
         return request
 
     def _read_rest(self, reader: RequestReader) -> HttpRequest | None:
-        until, in_body, continue_sent = time.monotonic() + HEAD_S, False, False
+        until, in_body, continue_sent = self._head_until or time.monotonic() + HEAD_S, False, False
+        self._head_until = None
         request = None
         while request is None:
             if reader.head is not None and not in_body:

@@ -10,7 +10,15 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from crypto_stream.gateway.http.chunks import Chunks
-from crypto_stream.gateway.http.head import MAX_HEAD, MAX_LINE, Head, bad_request, read_head, too_large
+from crypto_stream.gateway.http.head import (
+    MAX_HEAD,
+    MAX_LINE,
+    BadRequestError,
+    Head,
+    bad_request,
+    read_head,
+    too_large,
+)
 
 _END = b"\r\n\r\n"
 # Bytes of blank lines before a request: some old clients send a line end after a body.
@@ -118,6 +126,17 @@ class RequestReader:
         kept = [one for one in head.fields if not one.lower().startswith(b"connection:")]
         ends = (b"Content-Length: %d" % length, b"Connection: close")
         return HttpRequest(b"\r\n".join((head.line, *kept, *ends, b"", b"")), b"", complete=False)
+
+
+def is_unfinished(data: bytes) -> bool:
+    """Return whether a request may begin with `data`, and the end of its head is missing."""
+    if _END in data:
+        return False
+    try:
+        RequestReader(0).feed(data)
+    except BadRequestError:
+        return False
+    return True
 
 
 def _check_text(part: bytes) -> None:

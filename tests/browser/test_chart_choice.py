@@ -151,10 +151,10 @@ def test_neighbours_by_keyboard(live: Open) -> None:
     page.wait_for_url(f"**/{symbols[at + 1]}?interval=5s&type=line")
     page.keyboard.press("[")
     page.wait_for_url("**/btcusdt?interval=5s&type=line")
-    page.get_by_role("combobox").focus()
+    page.get_by_role("combobox", name="Go to instrument").focus()
     page.keyboard.type("]")
 
-    expect(page.get_by_role("combobox")).to_have_value("]")
+    expect(page.get_by_role("combobox", name="Go to instrument")).to_have_value("]")
     assert "/btcusdt" in page.url
 
 
@@ -176,7 +176,7 @@ def test_dropdown_keeps_the_choice(live: Open) -> None:
     """Who goes to another instrument by its name sees the same of it."""
     page = drawn(live("/btcusdt?interval=15s&type=line"))
 
-    page.get_by_role("combobox").fill("ticker_42")
+    page.get_by_role("combobox", name="Go to instrument").fill("ticker_42")
     page.keyboard.press("Enter")
 
     page.wait_for_url("**/ticker_42?interval=15s&type=line")

@@ -211,6 +211,7 @@ def test_a_phone_needs_no_sideways_scrolling(markets: Callable[..., Page], size:
 def test_the_keyboard_reaches_each_pair(markets: Callable[..., Page]) -> None:
     """Its name is a link to its page; nothing is read out while values move."""
     page = markets()
+    expect(page.locator("#announce")).to_have_text("Prices are live.")
     page.locator("#markets a").first.focus()
     page.keyboard.press("Tab")
 

@@ -41,8 +41,8 @@ class Mirror:
 
     `quotes` are as shown to viewers, which may differ from what the engine sent last. Each change of a shown
     quote raises `version` and `versions[symbol]`, so that readers find what is new since the `version` they
-    saw last; the same holds for `topics`. `timeline` covers the engine's restarts up to the last snapshot,
-    `switches` goes on to the present.
+    saw last; the same holds for `topics`. `version` changes with `seq`, too. `timeline` covers the engine's
+    restarts up to the last snapshot, `switches` goes on to the present.
     """
 
     def __init__(self) -> None:
@@ -254,7 +254,9 @@ class Mirror:
                 known.pop(symbol, None)
 
     def _on_quotes(self, message: Quotes, now_s: float) -> None:
-        self.seq = max(self.seq, message.seq)
+        if message.seq > self.seq:
+            self.seq = message.seq
+            self.version += 1
         for quote in message.quotes:
             self._received[quote.symbol] = quote
             if not quote.stale:

@@ -261,6 +261,21 @@ def test_another_data_set_has_other_numbers() -> None:
     assert mirror.changed(["btcusdt"], 0) == ["btcusdt"]
 
 
+def test_version_changes_with_seq_though_nothing_else_is_shown() -> None:
+    """A cached `/courses` has `Stream-Seq`, outdated even while a restart hides the change itself."""
+    mirror = full()
+    mirror.receive(restarted(live=False), 3.0)
+    shown, version = dict(mirror.quotes), mirror.version
+    mirror.receive(Quotes(11, [quote(INSTRUMENTS[0], 11, stale=True)]), 3.5)
+    later = mirror.version
+    mirror.receive(Quotes(11, []), 3.6)
+
+    assert mirror.quotes == shown
+    assert mirror.seq == 11
+    assert later > version
+    assert mirror.version == later
+
+
 def test_what_a_restarted_engine_does_not_serve_in_time_is_stale() -> None:
     """Five seconds after the previous run's last message; a quote served and lost again, at once."""
     mirror = full()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from crypto_stream.gateway.delivery.hub import Hub
@@ -93,7 +94,7 @@ class CacheConnection:
     def _wait(self, idle_s: float) -> None:
         """Suspend the green thread until it is needed; cacheable requests are answered meanwhile."""
         pause = self._make_pause()
-        stop = self._hub.on_readable(self._descriptor, lambda *_: self._readable(pause))
+        stop = self._hub.on_readable(self._descriptor, partial(self._readable, pause))
         try:
             while not pause.wait(idle_s):
                 if not self._served:
@@ -104,7 +105,7 @@ class CacheConnection:
         if self._error is not None:
             raise self._error
 
-    def _readable(self, pause: Pause) -> None:
+    def _readable(self, pause: Pause, *_: object) -> None:
         try:
             self._received = self._receive(_READ_BYTES)
             self._eof = not self._received

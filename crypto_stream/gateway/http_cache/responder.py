@@ -50,13 +50,13 @@ class Responder:
         self._heads: dict[bytes, CacheableRequest | None] = {}
         self._ready: dict[CacheableRequest, bytes | None] = {}
         self._by_bytes: dict[bytes, tuple[int, bytes]] = {}
-        self._valid_for: tuple[int, tuple[int, int]] = (0, (0, 0))
+        self._second = self._version = 0
 
     def __call__(self, received: bytes) -> tuple[int, bytes] | None:
         """Answer the first request, if it is complete and cacheable."""
-        now = int(time.time())
-        if self._valid_for != (now, self._responses.version):
-            self._valid_for = now, self._responses.version
+        now, version = int(time.time()), self._responses.version
+        if now != self._second or version != self._version:
+            self._second, self._version = now, version
             self._ready.clear()
             self._by_bytes.clear()
         answered = self._by_bytes.get(received)  # usually it is one request, and the same one as before

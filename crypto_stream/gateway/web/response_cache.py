@@ -54,9 +54,9 @@ class ResponseCache:
         self._live_version = self.version
 
     @property
-    def version(self) -> tuple[int, int]:
+    def version(self) -> int:
         """Identify the mirror's state: live responses are outdated once this has changed."""
-        return self._mirror.version, self._mirror.seq
+        return self._mirror.version
 
     @property
     def _venues(self) -> list[str]:

@@ -18,6 +18,7 @@ from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.quotes import Quote
 from crypto_stream.proxies import proxy_for
+from crypto_stream.tls import tls_context
 
 # socketio is imported only by `watch`: it takes longer to import than everything else.
 _LOG = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Client:
         self, method: str, path: str, kind: type[_Answer], *, body: Any = None, accepted: int = 200
     ) -> _Answer:
         try:
-            transport = httpx.HTTPTransport(proxy=proxy_for(self.url))
+            transport = httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(self.url))
             with httpx.Client(transport=transport, headers=self._headers, timeout=self._timeout_s) as http:
                 answer = http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -23,6 +23,7 @@ from crypto_stream.market.index import Index
 from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from crypto_stream.proxies import proxy_for
+from crypto_stream.tls import tls_context
 
 # socketio is imported only by `watch`: it takes longer to import than everything else.
 _LOG = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class Client:
     ) -> _Answer:
         timeout_s = max(timeout_s, self._timeout_s)
         try:
-            transport = httpx.HTTPTransport(proxy=proxy_for(self.url))
+            transport = httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(self.url))
             with httpx.Client(transport=transport, headers=self._headers, timeout=timeout_s) as http:
                 answer = http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -11,6 +11,7 @@ import httpx
 
 from crypto_stream.errors import ProxyError
 from crypto_stream.proxies import proxy_for, redacted
+from crypto_stream.tls import tls_context
 
 # Enough for a few thousand instruments with several kB each.
 MAX_BYTES = 32 * 1024 * 1024
@@ -44,7 +45,7 @@ class _BoundedTransport(httpx.AsyncBaseTransport):
     """Read each response completely, within the limits, before returning it."""
 
     def __init__(self, proxy: str | None, timeout_s: float, max_bytes: int) -> None:
-        self._inner = httpx.AsyncHTTPTransport(proxy=proxy)
+        self._inner = httpx.AsyncHTTPTransport(verify=tls_context(), proxy=proxy)
         self._proxy = proxy
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes

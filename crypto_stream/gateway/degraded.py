@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from crypto_stream.bus.interface import BusFigures
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.market.instruments import few
+from crypto_stream.market.status import SourceStatus
 
 
 def degraded(mirror: Mirror, bus: BusFigures) -> dict[str, list[str]]:
@@ -21,5 +23,12 @@ def degraded(mirror: Mirror, bus: BusFigures) -> dict[str, list[str]]:
     }
     found = {part: [f"{part}: {trouble}"] if trouble else [] for part, trouble in troubles.items()}
     found["feed"] = [f"feed: {trouble}" for trouble in mirror.feed_troubles]
-    found["sources"] = mirror.lacking()
+    found["sources"] = [sentence for one in mirror.sources(0.0) for sentence in _lacking(one)]
     return found
+
+
+def _lacking(source: SourceStatus) -> list[str]:
+    symbols: dict[str, list[str]] = {}
+    for symbol, reason in source.lacking.items():
+        symbols.setdefault(reason, []).append(symbol)
+    return [f"{source.name}: {reason}: {few(of)}" for reason, of in symbols.items()]

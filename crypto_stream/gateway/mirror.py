@@ -24,7 +24,7 @@ from crypto_stream.bus.messages import (
 from crypto_stream.gateway.topics import Topics
 from crypto_stream.gateway.trading_rules import TradingRules
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
-from crypto_stream.market.instruments import Catalogue, few
+from crypto_stream.market.instruments import Catalogue
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Timeline
@@ -201,16 +201,6 @@ class Mirror:
         if self._verdict is None:
             self._verdict = judge(self.quotes.values(), alive=self.alive, pinned=self.pin)
         return self._verdict
-
-    def lacking(self) -> list[str]:
-        """List the sources that do not deliver all data, with the reason and the instruments."""
-        found: list[str] = []
-        for one in self._sources:
-            symbols: dict[str, list[str]] = {}
-            for symbol, why in one.lacking.items():
-                symbols.setdefault(why, []).append(symbol)
-            found += [f"{one.name}: {why}: {few(of)}" for why, of in symbols.items()]
-        return found
 
     def _on_snapshot(self, message: Snapshot, now_s: float) -> None:
         self._verdict = None

@@ -104,9 +104,9 @@ class Board {
     for (const symbol of quietly ? this.#rows.keys() : this.#changed) {
       const row = /** @type {Row} */ (this.#rows.get(symbol));
       const quote = this.#live.quotes.get(symbol);
-      row.newest = quote;
-      const due = row.seen || (this.#second && this.#few) || quote?.stale !== row.quote?.stale;
-      if (!quietly && !due) continue;
+      const due = quietly || row.seen || (this.#second && this.#few) || quote?.stale !== row.quote?.stale;
+      if (due || !this.#few) row.newest = quote; // few rows are in the order of what they show
+      if (!due) continue;
       row.paint(quote, quietly);
       row.paintAge(this.#live.clock);
       this.#changed.delete(symbol);

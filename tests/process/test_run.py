@@ -273,6 +273,7 @@ async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:
             await until(lambda: watch.output.count("\n") >= 3)
             watch.process.send_signal(signal.SIGINT)
             status = watch.wait()
+            lines = watch.output.splitlines()
         with program(["-m", "crypto_stream", "watch", "--best", "--url", url], tmp_path / "watch") as first:
             await until(lambda: len(_symbols(first.output)) == 20)
         instruments = [each.symbol for each in Client(url).instruments()]
@@ -281,7 +282,6 @@ async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:
         books = Client(url).depth("EUR/USD", 5)
         some = Client(url).courses(["EUR/USD", "ticker_00"])
         watched = next(view for view in Client(url).watch_index(["eurusd"]) if view.indexes)
-        lines = watch.output.splitlines()
 
         assert status == 0
         assert lines[0].split()[:4] == ["TIME", "UTC", "SYMBOL", "BID"]

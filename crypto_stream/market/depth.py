@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from crypto_stream.market.ladder import LEVELS, Level
 from crypto_stream.market.prices import INVERTED, LeftOut, total_of
 
-NO_BOOK = "its handler takes no book from it"
+NO_BOOK = "no order book is taken from this venue"
 NONE_COUNTS = "no venue's book is known now"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from functools import cache
+from urllib.parse import urlsplit
 
 
 @cache
@@ -14,3 +15,8 @@ def tls_context() -> ssl.SSLContext:
     all other venues each time. SSL_CERT_FILE and SSL_CERT_DIR name other authorities.
     """
     return ssl.create_default_context()
+
+
+def websocket_tls(url: str) -> ssl.SSLContext | None:
+    """Return the context for a WebSocket to `url`; None for ws, which has no TLS."""
+    return tls_context() if urlsplit(url).scheme == "wss" else None

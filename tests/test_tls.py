@@ -62,6 +62,11 @@ async def _venue_socket(place: str) -> None:
     await connected.close()
 
 
+async def _capital_scheme(place: str) -> None:
+    connected = await open_socket(f"WSS://{place}/stream", connect_s=_WAIT_S)
+    await connected.close()
+
+
 async def _venue_rest(place: str) -> None:
     async with rest_client(f"https://{place}", timeout_s=_WAIT_S) as http:
         assert (await http.get("/pairs")).json() == []
@@ -76,7 +81,9 @@ async def _order_client(place: str) -> None:
         pass
 
 
-_ALL = pytest.mark.parametrize("connect", [_venue_socket, _venue_rest, _price_client, _order_client])
+_ALL = pytest.mark.parametrize(
+    "connect", [_venue_socket, _capital_scheme, _venue_rest, _price_client, _order_client]
+)
 
 
 @_ALL

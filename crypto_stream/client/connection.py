@@ -21,7 +21,7 @@ from crypto_stream.backoff import Backoff
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.client.messages import Answer, RequestKind, Update, decode, encode
 from crypto_stream.proxies import proxy_for
-from crypto_stream.tls import tls_context
+from crypto_stream.tls import websocket_tls
 
 _LOG = logging.getLogger(__name__)
 _FIRST_DELAY_S = 0.1  # upper bound of the first delay before reconnecting
@@ -149,7 +149,7 @@ class ReconnectingConnection:
                 self._address,
                 additional_headers=self._headers,
                 proxy=proxy_for(self._address),
-                ssl=tls_context() if self._address.startswith("wss:") else None,
+                ssl=websocket_tls(self._address),
                 open_timeout=timeout_s,
                 ping_interval=_PING_S,
                 ping_timeout=_PING_S,

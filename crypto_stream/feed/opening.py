@@ -17,7 +17,7 @@ from crypto_stream.errors import ProxyError, VenueError
 from crypto_stream.feed.refusals import refusal
 from crypto_stream.feed.venue_socket import VenueSocket
 from crypto_stream.proxies import proxy_for, redacted
-from crypto_stream.tls import tls_context
+from crypto_stream.tls import websocket_tls
 
 _CLOSE_S = 1.0  # for the close handshake; then the transport is aborted
 _MAX_REDIRECTS = 3
@@ -64,7 +64,7 @@ async def _handshake(
         url,
         sock=None if proxy else await _first_to_answer(url),
         proxy=proxy,
-        ssl=tls_context() if url.startswith("wss:") else None,
+        ssl=websocket_tls(url),
         create_connection=VenueSocket,
         compression=None,  # 14 instead of 64 KiB a connection, and no CPU for inflating
         open_timeout=None,

@@ -45,7 +45,8 @@ def board(browser: Browser, many: tuple[str, Feeder]) -> Iterator[Open]:
         visitor.page.set_default_timeout(LONG)
         visitor.page.goto(path)
         visitor.page.wait_for_selector("tr[data-symbol]:not([data-stale])")
-        visitor.page.wait_for_selector("tr.space", state="attached")  # which stands for rows that are taken out
+        # The rows above and below those in view are taken out, and spaces stand for them.
+        visitor.page.wait_for_selector("tr.space", state="attached")
         return visitor.page
 
     yield opened

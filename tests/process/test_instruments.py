@@ -131,7 +131,9 @@ async def test_two_hundred_changes_lose_no_frame_of_others_and_no_memory(tmp_pat
                 await until(partial(_live, at, symbol), 30 * SCALE)
             assert (await at.change(remove=[symbol]))["removed"] == [symbol]
             memory.append(at.engine_mb())
-        await until(lambda: all(binance.walks[one].trade_id - begun[one][0] > 100 for one in KEPT), 30 * SCALE)
+        await until(
+            lambda: all(binance.walks[one].trade_id - begun[one][0] > 100 for one in KEPT), 30 * SCALE
+        )
         ended = await _settled(at, binance)
         sources = {each["name"]: each for each in (await at.get("/sources"))["sources"]}
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from crypto_stream.errors import RetryLaterError, VenueError
-from crypto_stream.feed.books import AWAITED, Books, Known
+from crypto_stream.feed.books import AWAITED, Books, Known, Requested
 from crypto_stream.feed.connection import Recorder, SessionConnection
 from crypto_stream.feed.frame_reader import FrameReader
 from crypto_stream.feed.handler import (
@@ -65,6 +65,7 @@ class DepthSession:
         self._connection: SessionConnection | None = None
         self._reader: Reading | None = None
         self._requested: dict[str, Wanted] = {}  # by symbol
+        self._keys = Requested()
         self._throttle = LogThrottle()
 
     @property
@@ -161,11 +162,17 @@ class DepthSession:
             self._connection.reply(event.text)
 
     def _refuse(self, event: Refused) -> None:
-        """Note a refusal; one that names no instrument may be of any book that was requested."""
-        named = [event.instrument.symbol] if event.instrument else self._books.awaited()
+        """Note a refusal, of the books that its request was about; without a key it may be of any.
+
+        A key that is not known is that of a cancellation: what was requested since then is not refused.
+        """
+        concerned = self._keys.of(event.key) if event.key else self._books.awaited()
         if event.instrument:
-            self._requested.pop(event.instrument.symbol, None)  # there is no subscription to end
-        for symbol in named:
+            symbol = event.instrument.symbol
+            concerned = [symbol] if symbol in concerned or not event.key else ()
+        for symbol in concerned:
+            if event.key or event.instrument:
+                self._requested.pop(symbol, None)  # there is no subscription to end
             self._books.refuse(symbol, f"refused: {event.reason}")
             self._changed(symbol)
 
@@ -181,7 +188,11 @@ class DepthSession:
         if not (wanted and make and self._connection):
             return
         try:
-            self._connection.queue(bounded(make, wanted, self._config.source.limits.request_bytes))
+            requests = bounded(make, wanted, self._config.source.limits.request_bytes)
+            if verb == "subscribe":
+                for each in requests:
+                    self._keys.note(each.keys, [self.by_id[one.id].symbol for one in each.wanted])
+            self._connection.queue(requests)
         except Exception:
             log.exception("error in a handler", extra={"source": self._config.source.name})
             self.end(_BUG)

@@ -27,6 +27,7 @@ from crypto_stream.market.prices import LeftOut, SourcePrices
 MOST = 200
 TOO_MANY = f"the books of {MOST} instruments are kept already"
 BEHIND = "its book does not follow its quotes"
+FAR = "its book is far from its quotes"
 _TICK_S = 0.1
 # What cannot be reached for prices is not tried for books: both share a source's budget of attempts.
 _DELIVERING = ("connected", "live", "stale")
@@ -47,6 +48,7 @@ class DepthBooks:
         self._sources = feed.loop.sources
         self._activity = activity
         self._configs = feed.session_configs
+        self._band = feed.index_rule.band  # percent
         self._feeds = {
             name: DepthFeed(config, self._sources[name], self._on_change)
             for name, config in feed.session_configs.items()
@@ -123,7 +125,7 @@ class DepthBooks:
     def at(self, source: str, symbol: str) -> VenueDepth | None:
         """Return the book of one source, and keep it for half a minute.
 
-        None while it is unknown, does not follow its quotes, or the source does not count.
+        None while it is unknown, does not agree with its quotes, or the source does not count.
         """
         feed = self._feeds.get(source)
         if feed is None or not feed.carries(symbol):
@@ -174,7 +176,7 @@ class DepthBooks:
         if self._is_behind(found, prices):
             feed.lose(symbol, BEHIND)
             return BEHIND
-        return found
+        return FAR if self._is_far(found, prices) else found
 
     def _ladder(self, source: str, symbol: str, now_ns: int) -> VenueDepth | None:
         if (known := self._feeds[source].known(symbol)) is None:
@@ -188,15 +190,25 @@ class DepthBooks:
         allowed_ms = self._configs[book.source].stale_after_ns // 1_000_000
         if prices.top_age_ms is None or book.age_ms - prices.top_age_ms <= allowed_ms:
             return False
-        tops = ((prices.bid, book.bids), (prices.ask, book.asks))
-        return any(
-            price is not None and levels and Decimal(price) != Decimal(levels[0][0]) for price, levels in tops
-        )
+        return any(quote != level for quote, level in _tops(book, prices))
+
+    def _is_far(self, book: VenueDepth, prices: SourcePrices) -> bool:
+        """Return whether a book contradicts the same venue's quotes by more than one source may differ."""
+        allowed = self._band / 100
+        return any(abs(level - quote) > quote * allowed for quote, level in _tops(book, prices))
 
     def _on_change(self, symbol: str) -> None:
         self._changed.set()
         for listener in self.listeners:
             listener(symbol)
+
+
+def _tops(book: VenueDepth, prices: SourcePrices) -> list[tuple[Decimal, Decimal]]:
+    """Return the best prices of both, the quote's first, of each side that both have."""
+    sides = ((prices.bid, book.bids), (prices.ask, book.asks))
+    return [
+        (Decimal(price), Decimal(levels[0][0])) for price, levels in sides if price is not None and levels
+    ]
 
 
 class DepthTopic(WholeTopic[Depth]):

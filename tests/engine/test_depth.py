@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from crypto_stream.bus.messages import ChangeInstruments, GetTopic, TopicUpdate, Watch
+from crypto_stream.engine.depth import FAR
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.depth import NO_BOOK, Depth
 from crypto_stream.market.prices import LeftOut
@@ -131,6 +132,25 @@ async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: s
     assert len(bids) > 2
     assert bids[0] < asks[0]
     assert fake.violations == []
+
+
+@pytest.mark.timeout(12 * DEADLINE_S)
+@pytest.mark.parametrize("factor", ["10", "0.1", "1.02"])
+async def test_a_book_that_lies_does_not_count(tmp_path: Path, factor: str) -> None:
+    """It flows, but contradicts the same venue's quotes: the ladder has the others alone, and says why."""
+    async with FakeBinance([PAIR]) as liar, FakeOKX([PAIR]) as okx, venues(tmp_path, liar, okx) as engine:
+        await until(lambda: engine.serving("binance"))
+        liar.book(liar.walks[PAIR]).factor = Decimal(factor)
+        await engine.request(Watch({"depth": [PAIR]}))
+        found = await ask(engine)
+        while LeftOut("binance", FAR) not in found.left_out or not found.venues:
+            found = await ask(engine)
+        liar.books[PAIR].factor = Decimal(1)
+        again = await with_all(engine, 2)
+
+    assert [each.source for each in found.venues] == ["okx"]
+    assert {source for level in (*found.bids, *found.asks) for source in level.sources} == {"okx"}
+    assert [each.source for each in again.venues] == ["binance", "okx"]
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)

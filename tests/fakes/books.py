@@ -39,6 +39,7 @@ class FakeBook:
         self._walk = walk
         self._depth = depth
         self._random = random.Random(walk.symbol)
+        self.factor = Decimal(1)  # a book that lies is this many times its quotes
         self._sides: dict[bool, Side] = {True: {}, False: {}}
         self.number = walk.update_id
         for _ in range(_SPAN):
@@ -65,7 +66,7 @@ class FakeBook:
 
     def _move(self, side: Side, *, is_bid: bool) -> None:
         tick = -self._walk.tick if is_bid else self._walk.tick
-        best = self._walk.bid if is_bid else self._walk.ask
+        best = (self._walk.bid if is_bid else self._walk.ask) * self.factor
         for price in [price for price in side if not 0 <= (price - best) / tick <= _SPAN]:
             del side[price]
         side[best] = self._walk.size

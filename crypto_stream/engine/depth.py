@@ -36,7 +36,7 @@ _LEASE_NS = 30_000_000_000
 _LINGER_NS = 5_000_000_000
 # What else decides which books count is looked at this often; their own changes at once.
 _OTHERS_NS = 250_000_000
-# How long a request waits for books that were not kept before.
+# How long a request, or an order, waits for books that were not kept before.
 _WAIT_S = 3.0
 
 
@@ -55,7 +55,7 @@ class DepthBooks:
             if isinstance(config.source, Venue) and config.source.gives_depth
         }
         self._watched: set[str] = set()
-        self._kept: list[str] = []
+        self._kept: dict[str, int] = {}  # symbol → since when (monotonic ns)
         self._others: dict[str, tuple[int, int]] = {}  # symbol → when it was looked at, its number then
         self._until_ns: dict[str, int] = {}  # symbol → when nobody will need it any more
         self._changed = asyncio.Event()
@@ -122,6 +122,16 @@ class DepthBooks:
                 left_out.append(LeftOut(each.source, found))
         return depth.depth(symbol, venues, left_out)
 
+    def awaits(self, source: str, symbol: str) -> bool:
+        """Return whether the book of one source was requested a moment ago, and neither came nor was refused.
+
+        Who never answers is waited for only then, however often the book is needed.
+        """
+        feed, since_ns = self._feeds.get(source), self._kept.get(symbol)
+        if feed is None or since_ns is None or not feed.is_awaited(symbol):
+            return False
+        return time.monotonic_ns() - since_ns < _WAIT_S * 1e9
+
     def at(self, source: str, symbol: str) -> VenueDepth | None:
         """Return the book of one source, and keep it for half a minute.
 
@@ -160,7 +170,8 @@ class DepthBooks:
         """Request what is watched, then what is needed, over connections that deliver prices now."""
         self._until_ns = {symbol: at_ns for symbol, at_ns in self._until_ns.items() if at_ns > now_ns}
         wanted = dict.fromkeys([*sorted(self._watched), *self._until_ns])
-        self._kept = list(islice(filter(self._has_books, wanted), MOST))
+        kept = islice(filter(self._has_books, wanted), MOST)
+        self._kept = {symbol: self._kept.get(symbol, now_ns) for symbol in kept}
         for name, each in self._feeds.items():
             of = self._sources[name].of  # the connection that carries an instrument
             each.want([symbol for symbol in self._kept if of(symbol).state in _DELIVERING], now_ns)

@@ -20,6 +20,9 @@ class Books(Protocol):
     def need(self, symbol: str, /) -> None:
         """Request the books of an instrument, so that they are there when an order arrives."""
 
+    def awaits(self, source: str, symbol: str, /) -> bool:
+        """Return whether the book of one source was requested a moment ago and may still come."""
+
     def at(self, source: str, symbol: str, /) -> VenueDepth | None:
         """Return the book of one source; None while it is unknown, or does not follow its quotes."""
 

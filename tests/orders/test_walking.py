@@ -13,6 +13,7 @@ from crypto_stream.market.orders import ExecType, Kind, Order, Side, Ticket, Tim
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.matching import ActiveOrder, Arrival, Fill, Market, active_order
 from crypto_stream.orders.simulator import Simulator
+from crypto_stream.orders.walking import Taken
 from tests.orders.house import a_quote
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -120,6 +121,16 @@ def test_a_level_that_was_gone_is_a_new_one() -> None:
     market.quoted(ask("101", "2"))
 
     assert said(market.arrive(order("9"), None).fills) == [("2", "101")]
+
+
+def test_of_very_many_levels_the_newest_are_remembered() -> None:
+    """The memory is bounded; what was taken last is what might be displayed again."""
+    taken, size = Taken(), Decimal(2)
+    for price in range(1, 1001):
+        taken.note("one", Decimal(price), size, Decimal(1))
+    remaining = [taken.remaining("one", Decimal(price), size) for price in range(1, 1001)]
+
+    assert remaining == [size] * 600 + [Decimal(1)] * 400
 
 
 def test_what_the_top_traded_is_no_level_again() -> None:

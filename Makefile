@@ -14,6 +14,7 @@ BENCH := $(VENV)/.bench-installed
 NODE_PEERS := $(VENV)/.node-peers-installed
 LIGHTHOUSE := $(VENV)/.lighthouse-installed
 CLIENTS := $(VENV)/.clients-installed
+BRIDGES := $(VENV)/.bridges-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
@@ -50,7 +51,7 @@ wheel: $(DEV) $(SCRIPTS)
 # would else come last). The browser's tests are a run of their own: Chromium's driver may not share a process with the
 # others' event loops, and needs the processor.
 AT_ONCE := --dist=loadfile --no-loadscope-reorder
-test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE) $(CLIENTS)
+test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE) $(CLIENTS) $(BRIDGES)
 	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 $(AT_ONCE) $(ARGS); others=$$?; \
 	$(PY) -m pytest tests/browser --numprocesses=3 $(AT_ONCE) $(ARGS); browser=$$?; \
 	test $$others = 0 && test $$browser = 0
@@ -121,6 +122,11 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 $(BENCH): requirements-bench.txt constraints-bench.txt $(DEV)
 	@echo '==> Python packages that are measured beside it'
 	$(PIP) --requirement requirements-bench.txt
+	@touch $@
+
+$(BRIDGES): bridges/requirements.txt constraints-bench.txt $(DEV)
+	@echo '==> Python packages of the bridges, which the program itself does not need'
+	$(PIP) --constraint constraints-bench.txt --requirement bridges/requirements.txt
 	@touch $@
 
 $(NODE_PEERS): benchmarks/peers/node/package.json benchmarks/peers/node/package-lock.json $(BENCH)

@@ -20,6 +20,7 @@ from tests.fakes import (
     FakeBinance,
     FakeBybit,
     FakeCoinbase,
+    FakeHyperliquid,
     FakeKraken,
     FakeOKX,
     FakeVenue,
@@ -83,9 +84,9 @@ async def test_books_of_all_venues_while_somebody_watches(tmp_path: Path) -> Non
         FakeOKX([PAIR]) as okx,
         FakeKraken([PAIR]) as kraken,
         FakeCoinbase([PAIR]) as coinbase,
-        FakeBybit([PAIR]) as bybit,
+        FakeHyperliquid([PAIR]) as hyperliquid,
     ):
-        fakes: list[FakeVenue] = [binance, okx, kraken, coinbase, bybit]
+        fakes: list[FakeVenue] = [binance, okx, kraken, coinbase, hyperliquid]
         async with venues(tmp_path, *fakes) as engine:
             await until(lambda: engine.serving("binance"))
             before = books_open(fakes)
@@ -104,7 +105,7 @@ async def test_books_of_all_venues_while_somebody_watches(tmp_path: Path) -> Non
     assert before == []
     assert while_watched == WITH_BOOKS
     assert [each.source for each in found.venues] == WITH_BOOKS
-    assert found.left_out == [LeftOut("bybit", NO_BOOK)]
+    assert found.left_out == [LeftOut("hyperliquid", NO_BOOK)]
     assert all(each.bids and each.asks for each in found.venues)
     assert {source for level in (*found.bids, *found.asks) for source in level.sources} <= set(WITH_BOOKS)
     assert sorted(found.bids, key=lambda each: -Decimal(each.price)) == found.bids
@@ -134,7 +135,7 @@ async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: s
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)
-@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase])
+@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit])
 async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind: type[FakeVenue]) -> None:
     """Meanwhile the venue is left out, and the reason says what happened; its prices go on."""
     async with kind([PAIR], rate=50) as fake, venues(tmp_path, fake) as engine:

@@ -49,9 +49,11 @@ class FakeVenue:
     lists_ticks = True
     # Whether its volumes can be fetched. Usually not: the default pairs would become those that it lists.
     tells_volumes = False
-    # The channel of its books, None if it has none here, and how many levels of a side it shows (None: all).
+    # The channel of its books, None if it has none here; how many levels of a side it shows (None: all); and
+    # whether it tells that a level is no longer among these.
     book_channel: str | None = None
     book_depth: int | None = None
+    tells_dropped = False
 
     def __init__(
         self,
@@ -248,7 +250,7 @@ class FakeVenue:
     def book(self, walk: Walk) -> FakeBook:
         """Return the book of one symbol."""
         if walk.symbol not in self.books:
-            self.books[walk.symbol] = FakeBook(walk, self.book_depth)
+            self.books[walk.symbol] = FakeBook(walk, self.book_depth, told=self.tells_dropped)
         return self.books[walk.symbol]
 
     def send_book(self, client: Client, walk: Walk) -> None:

@@ -75,7 +75,14 @@ class Receiver:
         self.books.want([symbol], 0)
         self._reader: Reading = venue.reader(Discovered(venue.pair_of, {}, {}))
         instrument = pair(symbol)
-        self._reader.subscribe([Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")])
+        self._wanted = [Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")]
+        self._reader.subscribe(self._wanted)
+
+    def request(self) -> None:
+        """Request the book once more, as the feed does."""
+        if unsubscribe := getattr(self._reader, "unsubscribe", None):
+            unsubscribe(self._wanted)
+        self._reader.subscribe(self._wanted)
 
     def receive(self, frame: str, now_ns: int) -> None:
         """Read one frame."""
@@ -121,7 +128,8 @@ def follow(moments: Iterator[Moment], line: Line, receiver: Receiver) -> Outcome
     for frames, moment in enumerate(moments, 1):
         now_ns = frames * FRAME_NS
         recent = [*recent[-2:], moment]
-        wants_whole = bool(receiver.books.due(now_ns))
+        if wants_whole := bool(receiver.books.due(now_ns)):
+            receiver.request()
         requested += wants_whole
         for arrived in line.deliver(moment.snapshot if wants_whole else moment.frame):
             receiver.receive(arrived, now_ns)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from crypto_stream.feed.books import Books
 from crypto_stream.feed.handler import DepthChange, Event, Ignored, Moving, Resync, Wanted
 from crypto_stream.market.instruments import pair
 from crypto_stream.market.ladder import HoleError, Ladder
@@ -16,6 +17,7 @@ from handlers import (
     binance,
     bitget,
     bitstamp,
+    bybit,
     coinbase,
     cryptocom,
     gate,
@@ -40,6 +42,7 @@ REQUESTS = {
     ),
     upbit: '[{"ticket":"1"},{"type":"orderbook","codes":["USDT-BTC.30"]},{"format":"DEFAULT"}]',
     binance: '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms"],"id":',
+    bybit: '{"req_id":"1","op":"subscribe","args":["orderbook.200.BTCUSDT"]}',
     coinbase: '{"type":"subscribe","product_ids":["BTC-USDT"],"channel":"level2"}',
     kraken: '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USDT"],"depth":25},"req_id":1}',
     okx: '{"op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}',
@@ -187,6 +190,43 @@ def test_okx_checksum_of_older_frames_is_verified() -> None:
     assert ladder.apply(change(okx, frame % signed))
     with pytest.raises(HoleError, match="checksum"):
         ladder.apply(change(okx, frame % (signed ^ 1)))
+
+
+BYBIT = (
+    '{"topic":"orderbook.200.BTCUSDT","ts":1786310816618,"type":"%s","data":{"s":"BTCUSDT",'
+    '"b":[["65140.4","0.875077"]],"a":[["65239.1","0"]],"u":%d,"seq":112488545865},"cts":1786310816585}'
+)
+
+
+def test_bybit_numbers_the_changes_of_a_book() -> None:
+    """Each is one more than the last; the time is that of the matching engine, or of the frame."""
+    whole, later = change(bybit, BYBIT % ("snapshot", 62505424)), change(bybit, BYBIT % ("delta", 62505425))
+    untimed = change(bybit, (BYBIT % ("delta", 62505425)).replace(',"cts":1786310816585', ""))
+
+    assert (whole.whole, whole.after, whole.number, whole.depth) == (True, None, 62505424, None)
+    assert (later.whole, later.after, later.number) == (False, 62505424, 62505425)
+    assert (later.bids, later.asks) == ([("65140.4", "0.875077")], [("65239.1", "0")])
+    assert (later.time, untimed.time) == (1786310816585, 1786310816618)
+    for wrong in ('"u":-2', '"u":"62505425"', '"U":62505425'):
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            reading.read(bybit, (BYBIT % ("delta", 62505425)).replace('"u":62505425', wrong).encode())
+
+
+def test_bybit_may_begin_again_at_one() -> None:
+    """Its service was restarted: the whole book is newer, though its number is not."""
+    books = Books(1)
+    books.want(["btcusdt"], 0)
+    shown: list[object] = []
+    for frame in (("snapshot", 62505424), ("delta", 62505425), ("snapshot", 1), ("delta", 2), ("delta", 4)):
+        for event in reading.read(bybit, (BYBIT % frame).encode()):
+            if isinstance(event, Resync):
+                books.lose("btcusdt", event.reason, 0)
+            else:
+                assert isinstance(event, DepthChange)
+                books.take(event, 0)
+        shown.append(books.known("btcusdt") is not None)
+
+    assert shown == [True, True, True, True, False]
 
 
 def test_kraken_checksum_is_of_the_digits_as_they_were_sent() -> None:

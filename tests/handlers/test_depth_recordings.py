@@ -1,4 +1,4 @@
-"""Recorded books of four venues, on a line that loses frames: each ladder is that of a correct rebuild.
+"""Recorded books of five venues, on a line that loses frames: each ladder is that of a correct rebuild.
 
 The rebuild here shares no code with ours. Skipped unless CRYPTO_STREAM_RECORDINGS names the folder.
 """
@@ -133,6 +133,25 @@ def coinbase_moments(folder: Path) -> Iterator[Moment]:
         yield book.moment(text, json.dumps(message | {"events": [event]}, separators=(",", ":")))
 
 
+def bybit_moments(folder: Path) -> Iterator[Moment]:
+    """Play BTCUSDT of 2026; no number is missing, and each side always has 200 levels."""
+    book, number = Rebuild(), 0
+    for text in received(folder / "bybit" / "spot-20260809.ndjson"):
+        message = json.loads(text)
+        if message.get("topic") != "orderbook.200.BTCUSDT":
+            continue
+        data = message["data"]
+        assert message["type"] == "snapshot" or data["u"] == number + 1
+        number = data["u"]
+        for is_ask, name in ((False, "b"), (True, "a")):
+            for price, size in data[name]:
+                book.put(is_ask, price, size)
+            assert len(book.best(is_ask)) == 200
+        whole = data | {"b": book.best(False), "a": book.best(True)}
+        snapshot = message | {"type": "snapshot", "data": whole}
+        yield book.moment(text, json.dumps(snapshot, separators=(",", ":")))
+
+
 def binance_moments(folder: Path) -> Iterator[Moment]:
     """Rebuild the book of 2021 by its changes, and send its first 20 levels as the venue's stream does."""
     book, number = Rebuild(), 0
@@ -158,6 +177,7 @@ def binance_moments(folder: Path) -> Iterator[Moment]:
 
 MOMENTS = {
     "binance": (binance_moments, "btcusdt"),
+    "bybit": (bybit_moments, "btcusdt"),
     "coinbase": (coinbase_moments, "ethusd"),
     "kraken": (kraken_moments, "btcusd"),
     "okx": (okx_moments, "btcusdt"),

@@ -18,6 +18,7 @@ from tests.engine.process import Engine, running
 from tests.fakes import (
     FAKES,
     FakeBinance,
+    FakeBitfinex,
     FakeBybit,
     FakeCoinbase,
     FakeHyperliquid,
@@ -135,7 +136,7 @@ async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: s
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)
-@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit])
+@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit, FakeBitfinex])
 async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind: type[FakeVenue]) -> None:
     """Meanwhile the venue is left out, and the reason says what happened; its prices go on."""
     async with kind([PAIR], rate=50) as fake, venues(tmp_path, fake) as engine:
@@ -155,7 +156,7 @@ async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind
         serving = engine.serving(fake.name)
 
     assert reasons & {"the checksum is wrong"} or any(
-        text.startswith(("changes are missing", "frames were lost")) for text in reasons
+        text.startswith(("changes are missing", "frames were lost", "a frame was lost")) for text in reasons
     )
     assert again.venues[0].source == fake.name
     assert serving

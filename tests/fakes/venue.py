@@ -108,8 +108,16 @@ class FakeVenue:
         """Return the frame of a book: all of it, or what changed."""
         raise NotImplementedError
 
+    def book_frames(self, walk: Walk, sent: Sent) -> list[str]:
+        """Return all frames of what `sent` says, for venues that need several."""
+        return [self.book_frame(walk, sent)]
+
     def introduction(self) -> list[str]:
         """Return frames that a reader needs before it can read those of `frames`."""
+        return []
+
+    def introduction_of_books(self) -> list[str]:
+        """Return frames that a reader needs before it can read those of `book_frames`."""
         return []
 
     def lose_frame(self) -> None:
@@ -266,14 +274,14 @@ class FakeVenue:
         clients = [client for client in self.clients if (channel, walk.symbol) in client.streams]
         if not clients:
             return
-        frame = self.book_frame(walk, self.book(walk).step())
-        if self.lost_books:
-            self.lost_books -= 1
+        for frame in self.book_frames(walk, self.book(walk).step()):
+            if self.lost_books:
+                self.lost_books -= 1
+                for client in clients:
+                    self.encode(frame, client)  # the venue has numbered it for each
+                continue
             for client in clients:
-                self.encode(frame, client)  # the venue has numbered it for each
-            return
-        for client in clients:
-            self.deliver(client, channel, walk.symbol, frame)
+                self.deliver(client, channel, walk.symbol, frame)
 
     def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
         """Send the acknowledgement of `symbols`, through the current fault."""

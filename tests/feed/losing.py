@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import count
 from typing import NamedTuple
@@ -48,7 +48,11 @@ class Line:
 
     def deliver(self, frame: str) -> Iterator[str]:
         """Yield what arrives when this frame is sent."""
-        frame = _NUMBER.sub(rf"\g<1>{next(self._numbers)}", frame, count=1)
+        number = next(self._numbers)
+        if frame.startswith("["):
+            frame = f"{frame[:-1]},{number}]"
+        else:
+            frame = _NUMBER.sub(rf"\g<1>{number}", frame, count=1)
         held, self._held = self._held, None
         if held is None and self._kind != "none" and self._random.random() < self._rate:
             self.spoiled += 1
@@ -65,9 +69,9 @@ class Line:
 
 
 class Receiver:
-    """Reads the frames of one symbol as the feed does, without a network."""
+    """Reads the frames of one symbol as the feed does, without a network; first those of `introduction`."""
 
-    def __init__(self, name: str, symbol: str) -> None:
+    def __init__(self, name: str, symbol: str, introduction: Iterable[str] = ()) -> None:
         venue = load_source(name, None, {})
         assert isinstance(venue, Venue)
         self.symbol = symbol
@@ -77,6 +81,8 @@ class Receiver:
         instrument = pair(symbol)
         self._wanted = [Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")]
         self._reader.subscribe(self._wanted)
+        for frame in introduction:
+            list(self._reader.read(frame.encode()))
 
     def request(self) -> None:
         """Request the book once more, as the feed does."""

@@ -15,6 +15,7 @@ from crypto_stream.market.instruments import pair
 from crypto_stream.market.ladder import HoleError, Ladder
 from handlers import (
     binance,
+    bitfinex,
     bitget,
     bitstamp,
     bybit,
@@ -32,6 +33,7 @@ from tests.handlers import reading
 BTC = pair("BTC-USDT")
 REQUESTS = {
     bitget: '{"op":"subscribe","args":[{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"}]}',
+    bitfinex: '{"event":"subscribe","channel":"book","symbol":"tBTCUST","prec":"P0","freq":"F0","len":"100"}',
     bitstamp: '{"event":"bts:subscribe","data":{"channel":"order_book_btcusdt"}}',
     cryptocom: '{"id":1,"method":"subscribe","params":{"channels":["book.BTC_USDT.50"]}}',
     gate: '{"time":',
@@ -68,8 +70,9 @@ def test_a_book_is_requested_and_cancelled_by_itself(handler: Any) -> None:
     assert request.text.startswith(REQUESTS[handler])
     assert request.wanted == tuple(wanted)
     assert request.keys
-    # A request of Upbit replaces the one before: what is wanted no more is left out of the next.
-    assert [each.keys for each in cancelled] == ([] if handler is upbit else [()])
+    # A request of Upbit replaces the one before: what is wanted no more is left out of the next. A channel of
+    # Bitfinex is cancelled by its number, once that is known.
+    assert [each.keys for each in cancelled] == ([] if handler in {bitfinex, upbit} else [()])
 
 
 _SIDES = '"bids":[["84005.6","0.035056"],["84002.4","0.012887"]],"asks":[["84005.70","0.115252"]]'
@@ -245,6 +248,61 @@ def test_kraken_checksum_is_of_the_digits_as_they_were_sent() -> None:
     assert ladder.apply(found)
     with pytest.raises(HoleError, match="checksum"):
         ladder.apply(change(kraken, frame % (checksum + 1)))
+
+
+WHOLE_OF_BITFINEX = "[1,[[86704,1,0.03460649],[86701,2,7.2e-7],[86719,2,-0.03483509]],%d]"
+
+
+def of_bitfinex() -> Any:
+    """Make a reader on a connection for books, whose channels are those of BTC/USD (1) and ETH/USD (2)."""
+    reader = reading.reader(bitfinex)
+    ids = {"tBTCUSD": "BTC-USD", "tETHUSD": "ETH-USD"}
+    wanted = [Wanted(venue_id, pair(each), "depth") for venue_id, each in ids.items()]
+    reader.subscribe(wanted)
+    said = '{"event":"subscribed","channel":"book","chanId":%d,"symbol":"%s","len":"100"}'
+    for number, each in enumerate(wanted, 1):
+        reader.read((said % (number, each.id)).encode())
+    return reader
+
+
+def test_bitfinex_sends_levels_with_signed_amounts() -> None:
+    """A level without orders is gone; each change is a frame; the digits are the venue's."""
+    reader, btc = of_bitfinex(), pair("BTC-USD")
+    frames = (WHOLE_OF_BITFINEX % 5, "[1,[86701,0,1],6]", "[1,[86719,1,-1.50],7]", '[2,"hb",8]', "[1,[],9]")
+    events = [event for frame in frames for event in reader.read(frame.encode())]
+
+    assert events == [
+        DepthChange(
+            btc, [("86704", "0.03460649"), ("86701", "7.2e-7")], [("86719", "0.03483509")], whole=True
+        ),
+        DepthChange(btc, [("86701", "0")], []),
+        DepthChange(btc, [], [("86719", "1.50")]),
+        Ignored("hb"),
+        DepthChange(btc, [], [], whole=True),
+    ]
+
+
+def test_bitfinex_numbers_all_frames_of_a_connection() -> None:
+    """A missing one may have changed any of its books, also if a heartbeat reveals it."""
+    reader = of_bitfinex()
+    reader.read((WHOLE_OF_BITFINEX % 5).encode())
+    lost = [Resync(pair(each), "depth", "a frame was lost") for each in ("BTC-USD", "ETH-USD")]
+
+    assert reader.read(b'[2,"hb",7]') == [*lost, Ignored("hb")]
+    assert reader.read((WHOLE_OF_BITFINEX % 9).encode())[:2] == lost  # the whole book comes after the loss
+    assert reader.read(b"[3,[86704,1,1],11]") == [*lost, Ignored("not_subscribed")]
+    assert reader.read(b"[1,[86704,1,1],12]") == [DepthChange(pair("BTC-USD"), [("86704", "1")], [])]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["[1,[86704,1,1]]", '[1,["86704",1,1],6]', "[1,[86704,1,null],6]", "[1,[86704,-1,1],6]", "[1,[5],6]"],
+)
+def test_bitfinex_books_that_cannot_be_read(frame: str) -> None:
+    """One without the number of its frame neither: nothing would reveal a loss."""
+    reader = of_bitfinex()
+    with pytest.raises(reading.UNREADABLE_ERRORS):
+        reader.read(frame.encode())
 
 
 COINBASE = (

@@ -30,7 +30,7 @@ from tests.waiting import DEADLINE_S, SCALE, until
 
 PAIR, OTHER = "btcusdt", "ethusdt"
 WITH_BOOKS = ["binance", "okx", "kraken", "coinbase"]
-WHOLE = ["bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "upbit"]
+WHOLE = ["bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit"]
 
 
 async def ask(engine: Engine, symbol: str = PAIR) -> Depth:

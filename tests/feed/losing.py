@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import count
 from typing import NamedTuple
 
 from crypto_stream.feed.books import Books
-from crypto_stream.feed.handler import UNREADABLE, DepthChange, Reading, Resync, Wanted
+from crypto_stream.feed.handler import UNREADABLE, DepthChange, Event, Reading, Resync, Wanted
 from crypto_stream.feed.loading import load_source
 from crypto_stream.feed.names import Discovered
 from crypto_stream.feed.sources import Venue
@@ -69,12 +69,22 @@ class Line:
 
 
 class Receiver:
-    """Reads the frames of one symbol as the feed does, without a network; first those of `introduction`."""
+    """Reads the frames of one symbol as the feed does, without a network; first those of `introduction`.
 
-    def __init__(self, name: str, symbol: str, introduction: Iterable[str] = ()) -> None:
+    `encode` makes of a frame's text what the venue sends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        symbol: str,
+        introduction: Iterable[str] = (),
+        encode: Callable[[str], str | bytes] = str,
+    ) -> None:
         venue = load_source(name, None, {})
         assert isinstance(venue, Venue)
         self.symbol = symbol
+        self._encode = encode
         self.books = Books(_ACK_NS)
         self.books.want([symbol], 0)
         self._reader: Reading = venue.reader(Discovered(venue.pair_of, {}, {}))
@@ -82,7 +92,7 @@ class Receiver:
         self._wanted = [Wanted(venue.venue_id(instrument) or symbol, instrument, "depth")]
         self._reader.subscribe(self._wanted)
         for frame in introduction:
-            list(self._reader.read(frame.encode()))
+            self._read(frame)
 
     def request(self) -> None:
         """Request the book once more, as the feed does."""
@@ -93,7 +103,7 @@ class Receiver:
     def receive(self, frame: str, now_ns: int) -> None:
         """Read one frame."""
         try:
-            events = list(self._reader.read(frame.encode()))
+            events = self._read(frame)
         except UNREADABLE:
             self.books.lose_all("a frame could not be read", now_ns)
             return
@@ -102,6 +112,10 @@ class Receiver:
                 self.books.take(event, now_ns)
             elif isinstance(event, Resync):
                 self.books.lose(event.instrument.symbol, event.reason, now_ns)
+
+    def _read(self, frame: str) -> list[Event]:
+        sent = self._encode(frame)
+        return list(self._reader.read(sent.encode() if isinstance(sent, str) else sent))
 
     def shown(self) -> tuple[Rows, Rows, int] | None:
         """Return bids, asks and how many of each are certain; None while the book is unknown."""

@@ -23,7 +23,7 @@ from tests.feed.losing import FRAME_NS, Line, Moment, Receiver, follow
 NUMBERED = ("bitfinex", "bybit", "coinbase", "okx")
 VENUES = (
     *NUMBERED, "kraken",
-    "binance", "bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "upbit",
+    "binance", "bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit",
 )  # fmt: skip
 LEVEL_BY_LEVEL = ("bitfinex",)
 FRAMES = 86_400 * 10**9 // FRAME_NS if os.environ.get("CRYPTO_STREAM_DEPTH_DAY") else 2_500
@@ -63,7 +63,8 @@ def one_by_one(before: Sent, sent: Sent) -> Iterator[Sent]:
 
 def receiver(name: str) -> Receiver:
     """Return who receives the frames of a venue."""
-    return Receiver(name, PAIR, FAKES[name]([PAIR]).introduction_of_books())
+    fake = FAKES[name]([PAIR])
+    return Receiver(name, PAIR, fake.introduction_of_books(), fake.encode)
 
 
 @pytest.mark.parametrize("name", VENUES)

@@ -21,6 +21,7 @@ from tests.fakes import (
     FakeBitfinex,
     FakeBybit,
     FakeCoinbase,
+    FakeGemini,
     FakeHyperliquid,
     FakeKraken,
     FakeOKX,
@@ -136,7 +137,7 @@ async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: s
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)
-@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit, FakeBitfinex])
+@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit, FakeBitfinex, FakeGemini])
 async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind: type[FakeVenue]) -> None:
     """Meanwhile the venue is left out, and the reason says what happened; its prices go on."""
     async with kind([PAIR], rate=50) as fake, venues(tmp_path, fake) as engine:

@@ -20,7 +20,7 @@ from tests.fakes.books import Row, Sent
 from tests.feed.losing import FRAME_NS, Line, Moment, Receiver, follow
 
 # Those whose numbers reveal each loss, one with checksums, and those that send the first levels whole.
-NUMBERED = ("bitfinex", "bybit", "coinbase", "okx")
+NUMBERED = ("bitfinex", "bybit", "coinbase", "gemini", "okx")
 VENUES = (
     *NUMBERED, "kraken",
     "binance", "bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit",

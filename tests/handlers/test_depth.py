@@ -22,6 +22,7 @@ from handlers import (
     coinbase,
     cryptocom,
     gate,
+    gemini,
     htx,
     kraken,
     kucoin,
@@ -39,6 +40,7 @@ REQUESTS = {
     bitstamp: '{"event":"bts:subscribe","data":{"channel":"order_book_btcusdt"}}',
     cryptocom: '{"id":1,"method":"subscribe","params":{"channels":["book.BTC_USDT.50"]}}',
     gate: '{"time":',
+    gemini: '{"id":1,"method":"subscribe","params":["btcusdt@depth@100ms"]}',
     htx: '{"sub":"market.btcusdt.mbp.refresh.20","id":"market.btcusdt.mbp.refresh.20"}',
     kucoin: (
         '{"id":"1","action":"SUBSCRIBE","channel":"obu","tradeType":"SPOT","symbol":"BTC-USDT",'
@@ -318,6 +320,39 @@ def test_bitfinex_books_that_cannot_be_read(frame: str) -> None:
     reader = of_bitfinex()
     with pytest.raises(reading.UNREADABLE_ERRORS):
         reader.read(frame.encode())
+
+
+GEMINI = (
+    '{"e":"depthUpdate","E":1789456742362015387,"s":"btcusdt","U":%d,"u":%d,"b":[["7.487000","140.40000"]],'
+    '"a":[["7.503000","0.000"]]}'
+)
+
+
+def test_gemini_names_the_number_before_each_change() -> None:
+    """The first frame after a request is the whole book, if its two numbers are the same."""
+    reader = reading.reader(gemini)
+    requests = reader.subscribe([Wanted("btcusdt", BTC, "depth")])
+    sent = ((3, 4), (6, 6), (6, 9), (5, 10), (12, 14))
+    found = [reader.read((GEMINI % numbers).encode())[0] for numbers in sent]
+    repeated = [reader.read((GEMINI % numbers).encode()) for numbers in ((12, 14), (14, 14))]
+    reader.subscribe([Wanted("btcusdt", BTC, "depth")])
+    again = [reader.read((GEMINI % numbers).encode())[0] for numbers in ((14, 15), (16, 16))]
+
+    assert len(requests) == 1
+    assert [each.whole for each in found] == [False, True, False, False, False]
+    assert [(each.after, each.number) for each in found] == [(3, 4), (None, 6), (6, 9), (9, 10), (12, 14)]
+    assert repeated == [[Ignored("depth_repeated")]] * 2
+    assert (found[1].bids, found[1].asks) == ([("7.487000", "140.40000")], [("7.503000", "0.000")])
+    assert found[1].time == 1789456742362
+    assert [each.whole for each in again] == [False, True]  # the former was on its way when it was requested
+    for wrong in ('"U":"6"', '"V":6', '"U":-1'):
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            reading.read(gemini, (GEMINI % (6, 9)).replace('"U":6', wrong).encode())
+
+
+async def test_gemini_is_asked_for_whole_books_by_the_address() -> None:
+    """Else a book would begin with a change."""
+    assert (await gemini.opening(None, {})).path == "/?snapshot=-1"  # type: ignore[arg-type]
 
 
 COINBASE = (

@@ -19,6 +19,7 @@ from tests.fakes import (
     FAKES,
     FakeBinance,
     FakeBitfinex,
+    FakeBitget,
     FakeBybit,
     FakeCoinbase,
     FakeGemini,
@@ -31,7 +32,7 @@ from tests.waiting import DEADLINE_S, SCALE, until
 
 PAIR, OTHER = "btcusdt", "ethusdt"
 WITH_BOOKS = ["binance", "okx", "kraken", "coinbase"]
-WHOLE = ["bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit"]
+WHOLE = ["bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit"]
 
 
 async def ask(engine: Engine, symbol: str = PAIR) -> Depth:
@@ -137,7 +138,9 @@ async def test_a_venue_that_sends_its_first_levels_whole(tmp_path: Path, name: s
 
 
 @pytest.mark.timeout(12 * DEADLINE_S)
-@pytest.mark.parametrize("kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit, FakeBitfinex, FakeGemini])
+@pytest.mark.parametrize(
+    "kind", [FakeOKX, FakeKraken, FakeCoinbase, FakeBybit, FakeBitfinex, FakeGemini, FakeBitget]
+)
 async def test_a_lost_frame_is_noticed_and_the_book_rebuilt(tmp_path: Path, kind: type[FakeVenue]) -> None:
     """Meanwhile the venue is left out, and the reason says what happened; its prices go on."""
     async with kind([PAIR], rate=50) as fake, venues(tmp_path, fake) as engine:

@@ -20,10 +20,10 @@ from tests.fakes.books import Row, Sent
 from tests.feed.losing import FRAME_NS, Line, Moment, Receiver, follow
 
 # Those whose numbers reveal each loss, one with checksums, and those that send the first levels whole.
-NUMBERED = ("bitfinex", "bybit", "coinbase", "gemini", "okx")
+NUMBERED = ("bitfinex", "bitget", "bybit", "coinbase", "gemini", "okx")
 VENUES = (
     *NUMBERED, "kraken",
-    "binance", "bitget", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit",
+    "binance", "bitstamp", "cryptocom", "gate", "htx", "kucoin", "mexc", "upbit",
 )  # fmt: skip
 LEVEL_BY_LEVEL = ("bitfinex",)
 FRAMES = 86_400 * 10**9 // FRAME_NS if os.environ.get("CRYPTO_STREAM_DEPTH_DAY") else 2_500

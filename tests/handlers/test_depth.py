@@ -35,7 +35,7 @@ from tests.handlers import reading
 
 BTC = pair("BTC-USDT")
 REQUESTS = {
-    bitget: '{"op":"subscribe","args":[{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"}]}',
+    bitget: '{"op":"subscribe","args":[{"instType":"SPOT","channel":"books","instId":"BTCUSDT"}]}',
     bitfinex: '{"event":"subscribe","channel":"book","symbol":"tBTCUST","prec":"P0","freq":"F0","len":"100"}',
     bitstamp: '{"event":"bts:subscribe","data":{"channel":"order_book_btcusdt"}}',
     cryptocom: '{"id":1,"method":"subscribe","params":{"channels":["book.BTC_USDT.50"]}}',
@@ -83,11 +83,6 @@ def test_a_book_is_requested_and_cancelled_by_itself(handler: Any) -> None:
 _SIDES = '"bids":[["84005.6","0.035056"],["84002.4","0.012887"]],"asks":[["84005.70","0.115252"]]'
 _LEVELS = ([("84005.6", "0.035056"), ("84002.4", "0.012887")], [("84005.70", "0.115252")])
 WHOLE: dict[Any, tuple[str, dict[str, Any]]] = {
-    bitget: (
-        '{"action":"snapshot","arg":{"instType":"SPOT","channel":"books15","instId":"BTCUSDT"},"data":[{'
-        f'{_SIDES},"ts":"1790358773905","seq":850167842345,"pseq":0}}],"ts":1790358773907}}',
-        {"number": 850167842345, "time": 1790358773905, "certain": 15},
-    ),
     bitstamp: (
         f'{{"data":{{"timestamp":"1789457617","microtimestamp":"1789457617906487",{_SIDES}}},'
         '"channel":"order_book_btcusdt","event":"data"}',
@@ -210,6 +205,25 @@ def test_okx_checksum_of_older_frames_is_verified() -> None:
     assert ladder.apply(change(okx, frame % signed))
     with pytest.raises(HoleError, match="checksum"):
         ladder.apply(change(okx, frame % (signed ^ 1)))
+
+
+def test_bitget_names_the_change_before_each() -> None:
+    """A whole book of 200 levels or more may not be all that there is."""
+    frame = (
+        '{"action":"%s","arg":{"instType":"SPOT","channel":"books","instId":"BTCUSDT"},"data":[{'
+        '"asks":[["83744.78","0"],["83747.24","0.238934"]],"bids":[],"ts":"1790358811400",'
+        '"seq":850169288983,"pseq":%d}],"ts":1790358811401}'
+    )
+    whole, later = change(bitget, frame % ("snapshot", 0)), change(bitget, frame % ("update", 850169286126))
+
+    assert (whole.whole, whole.after, whole.number, whole.limit) == (True, None, 850169288983, 200)
+    assert (later.whole, later.after, later.number, later.time) == (
+        False, 850169286126, 850169288983, 1790358811400,
+    )  # fmt: skip
+    assert (later.asks, later.bids) == ([("83744.78", "0"), ("83747.24", "0.238934")], [])
+    for wrong in ('"pseq":-1', '"pseq":null', '"p":5'):  # nothing would reveal a loss
+        with pytest.raises(reading.UNREADABLE_ERRORS):
+            reading.read(bitget, (frame % ("update", 5)).replace('"pseq":5', wrong).encode())
 
 
 BYBIT = (

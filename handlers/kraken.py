@@ -236,7 +236,7 @@ class Reader:
         except msgspec.ValidationError:
             return [self._read_response(_response(frame))]
         if push.channel == "book":
-            return self._read_books(push)
+            return self._read_books(push) or [Ignored("book")]
         read = self._readers.get(push.channel)
         return (read(push.data) if read else []) or [Ignored(push.channel[:40])]
 

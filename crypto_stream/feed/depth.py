@@ -43,6 +43,7 @@ from crypto_stream.log_throttle import LogThrottle
 log = logging.getLogger(__name__)
 
 _NOT_NEEDED = "no book is wanted"
+FULL = "no more of its books can be kept at once"
 _BUG = "error in its handler, see the log"
 
 
@@ -217,6 +218,7 @@ class DepthFeed:
         self._session: DepthSession | None = None
         self._wake = asyncio.Event()
         self._wanted: Collection[str] = ()
+        self._left_over: Collection[str] = ()  # which the venue does not allow in addition
         self._retry = RetryPolicy(
             self._source.urls,
             prices.budget,
@@ -232,10 +234,14 @@ class DepthFeed:
     def want(self, symbols: Collection[str], now_ns: int) -> None:
         """Keep the books of those of these symbols that the source carries, and of no others.
 
-        One whose id at the venue is not known yet is requested as soon as it is.
+        One whose id at the venue is not known yet is requested as soon as it is. If the venue allows fewer
+        books, those that are kept already remain.
         """
         id_of = self._config.names.id_of
-        self._wanted = [each for each in symbols if each in self._carried and id_of(each) is not None]
+        wanted = [each for each in symbols if each in self._carried and id_of(each) is not None]
+        most = self._source.limits.books or len(wanted)
+        wanted.sort(key=lambda each: each not in self._books)
+        self._wanted, self._left_over = wanted[:most], wanted[most:]
         gone = self._books.want(self._wanted, now_ns)
         if self._wanted:
             self._wake.set()
@@ -257,7 +263,7 @@ class DepthFeed:
 
     def reason(self, symbol: str) -> str:
         """Return why there is no ladder."""
-        return self._books.reason(symbol)
+        return FULL if symbol in self._left_over else self._books.reason(symbol)
 
     def number(self, symbol: str) -> int:
         """Return a number that grows with each change of what is known of a symbol's book."""

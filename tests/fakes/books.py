@@ -32,12 +32,16 @@ class Sent(NamedTuple):
 
 
 class FakeBook:
-    """A book around the top of a walk; the venue shows the best `depth` levels of a side (None: all)."""
+    """A book around the top of a walk; the venue shows the best `depth` levels of a side (None: all).
 
-    def __init__(self, walk: Walk, depth: int | None) -> None:
+    A level that is no longer among these is `told` as gone, or dropped without a word.
+    """
+
+    def __init__(self, walk: Walk, depth: int | None, *, told: bool = False) -> None:
         """Fill both sides."""
         self._walk = walk
         self._depth = depth
+        self._is_told = told
         self._random = random.Random(walk.symbol)
         self.factor = Decimal(1)  # a book that lies is this many times its quotes
         self._sides: dict[bool, Side] = {True: {}, False: {}}
@@ -78,10 +82,11 @@ class FakeBook:
                 side.pop(price, None)
 
     def _changed(self, before: Side, *, is_bid: bool) -> list[Row]:
-        """Return the rows that differ; one that is only no longer among those shown is not among them."""
+        """Return the rows that differ."""
         now = dict(self.best(is_bid=is_bid))
+        kept = now if self._is_told else self._sides[is_bid]
         rows = [(price, size) for price, size in now.items() if before.get(price) != size]
-        gone = [price for price in before if price not in now and price not in self._sides[is_bid]]
+        gone = [price for price in before if price not in now and price not in kept]
         rows += [(price, Decimal(0)) for price in gone]
         self._random.shuffle(rows)
         return rows

@@ -11,7 +11,7 @@ from typing import Any
 
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.books import AWAITED, Books
-from crypto_stream.feed.depth import DepthFeed, DepthSession
+from crypto_stream.feed.depth import FULL, DepthFeed, DepthSession
 from crypto_stream.feed.handler import Request, Wanted
 from crypto_stream.market.choices import Chosen
 from crypto_stream.market.instruments import pair
@@ -108,6 +108,24 @@ async def test_who_comes_back_at_once_gets_the_books_again() -> None:
         await until(lambda: depth.books.known(PAIR) and len(fake.connects) > before)
 
     assert "no book is wanted" not in depth.reasons
+
+
+async def test_a_venue_that_allows_few_books_gives_no_more() -> None:
+    """Those that are kept remain, although others are named before them; one that ends makes room."""
+    async with FakeBinance([PAIR, OTHER]) as fake, running(fake, books=1) as depth:
+        await until(lambda: depth.has(PAIR))
+        depth.prices.composition.add([Chosen(pair("ETH-USDT"))])
+        await until(lambda: depth.books.carries(OTHER))
+        depth.want(OTHER, PAIR)
+        reasons = depth.books.reason(OTHER), depth.books.is_awaited(OTHER)
+        streams = {stream for client in fake.clients for stream in client.streams}
+        kept = depth.books.known(PAIR) is not None
+        await until(lambda: depth.has(OTHER))
+        gone = depth.books.known(PAIR)
+
+    assert reasons == (FULL, False)
+    assert (fake.book_channel, OTHER) not in streams
+    assert (kept, gone) == (True, None)
 
 
 async def test_books_follow_instruments_that_come_and_go() -> None:

@@ -29,7 +29,7 @@ help:
 	@echo 'make bench    compare with other servers, about an hour (make bench ARGS=--quick: a smoke test)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails if any is missing'
-	@echo 'make rehearse two engines, two relays, PostgreSQL with a standby, three gateways: all that can fail, half an hour (as root: in network namespaces)'
+	@echo 'make rehearse two engines, two relays, PostgreSQL with a standby, three gateways: all that can fail, and how long it takes; half an hour, as root, on an idle machine (ARGS=--loopback: without root, a part of it)'
 	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'

@@ -69,13 +69,18 @@ class FakeBook:
         return Sent(False, self.number, after, bids, asks, self.best(is_bid=True), self.best(is_bid=False))
 
     def _move(self, side: Side, *, is_bid: bool) -> None:
-        tick = -self._walk.tick if is_bid else self._walk.tick
+        grain = self._walk.grain * self._walk.tick
+        tick = -grain if is_bid else grain
         best = (self._walk.bid if is_bid else self._walk.ask) * self.factor
-        for price in [price for price in side if not 0 <= (price - best) / tick <= _SPAN]:
+        coarse = self._walk.grain > 1  # all but the best price are multiples of the grain then
+        first = best // grain * grain if coarse else best
+        off = (price for price in side if coarse and price % grain)
+        far = (price for price in side if not 0 <= (price - best) / tick <= _SPAN)
+        for price in {*off, *far}:
             del side[price]
         side[best] = self._walk.size
         for _ in range(self._random.randint(1, 5)):
-            price = best + self._random.randint(1, _SPAN) * tick
+            price = first + self._random.randint(1, _SPAN) * tick
             if price > 0 and self._random.random() < 0.7:
                 side[price] = self._random.randint(1, 10**9) * _SIZE_STEP
             else:

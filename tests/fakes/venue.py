@@ -62,11 +62,13 @@ class FakeVenue:
         rate: float = 20.0,
         port: int = 0,
         price: str | None = None,
+        near: str | None = None,
         seed: int = 1,
         host: str = "127.0.0.1",
     ) -> None:
         """Prepare; `async with` starts and stops."""
-        walks = [Walk(symbol, seed, price, self.price_factor) for symbol in symbols]
+        distance = None if near is None else Decimal(near)
+        walks = [Walk(symbol, seed, price, self.price_factor, distance) for symbol in symbols]
         self.walks = {walk.symbol: walk for walk in walks}
         self.rate = rate
         self.host = host
@@ -332,7 +334,7 @@ class FakeVenue:
             walk.step()
             self.publish(walk, "top")
             if walk.update_id % 4 == 0:
-                walk.trade_at(walk.bid if walk.update_id % 8 else walk.ask)
+                walk.trade()
                 self.publish(walk, "trade")
                 self._untold.add(walk.symbol)
         if ticker:

@@ -23,8 +23,8 @@ _SHORT_S, _HANDED_OVER_S, _BACK_S = 1.0, 1.5, 2.0
 _OTHER_RELAY_S = 3.0
 # The lease, what follows it, and what the specification allows for any end of the leader.
 _TAKEN_OVER_S = 3.5
-# A client that reconnects waits for half a second between its attempts.
-_RECONNECTED_S = 2.0
+# A client waits for half a second between its attempts, and then perhaps for the start of its gateway.
+_RECONNECTED_S = 3.0
 # "After about ten seconds", and then it reconnects.
 _PROXY_NOTICES_S = 13.0
 

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import psycopg
 from psycopg.rows import dict_row
 
@@ -44,7 +45,8 @@ _TROUBLE = (OSError, AssertionError, subprocess.SubprocessError, psycopg.Error)
 class Seen(NamedTuple):
     """What was seen of one fault: the longest times of any viewer who met it, the codes of refused orders.
 
-    `met`: so many of the viewers did. `back_s`: until prices were live again, once it was mended.
+    `met`: so many of the viewers did. `back_s`: until prices were live again, once it was mended. `busy`: the
+    share of the processors that was used, by whatever runs there, in percent: beyond 90 times say little.
     """
 
     name: str
@@ -55,12 +57,14 @@ class Seen(NamedTuple):
     stale: int
     connects: int
     refused: Counter[str]
+    busy: float
 
     def __str__(self) -> str:
         parts = [f"{self.met} of {VIEWERS} viewers met it", *self._times()]
         parts += [f"{self.stale} prices stale"] * bool(self.stale)
         parts += [f"{self.connects} reconnected"] * bool(self.connects)
         parts += [f"orders refused: {code} {count}" for code, count in sorted(self.refused.items())]
+        parts.append(f"processors {self.busy:.0f} % busy")
         return f"{self.name}: {', '.join(parts)}"
 
     def _times(self) -> Iterator[str]:
@@ -72,9 +76,13 @@ class Seen(NamedTuple):
     def late(self) -> Iterator[str]:
         """Say which of the times are longer than docs/scale.md has them."""
         if self.effect.back_s is not None and (self.back_s or 0) > self.effect.back_s:
-            yield f"{self.name}: prices were back after {self.back_s:.2f} s, not {self.effect.back_s:g}"
+            yield f"{self._busily}: prices were back after {self.back_s:.2f} s, not {self.effect.back_s:g}"
         if self.back_s is None and self.met and self.pause_s > self.effect.pause_s:
-            yield f"{self.name}: a pause of {self.pause_s:.2f} s, not {self.effect.pause_s:g}"
+            yield f"{self._busily}: a pause of {self.pause_s:.2f} s, not {self.effect.pause_s:g}"
+
+    @property
+    def _busily(self) -> str:
+        return f"{self.name} (processors {self.busy:.0f} % busy)"
 
 
 class Report(NamedTuple):
@@ -173,6 +181,7 @@ class _Show:
                 ((most, _),) = served.most_common(1)
                 await next(viewer for viewer in self._viewers if viewer.gateway == most).move(self._world.url)
         await self.settled(time.monotonic())
+        psutil.cpu_percent()  # the next call tells of the time since this one
         for viewer in self._viewers:
             viewer.begin()
         for trader in self._floor.all:
@@ -212,6 +221,7 @@ class _Show:
             sum(viewer.stale for viewer in self._viewers),
             sum(viewer.connects for viewer in self._viewers),
             refused,
+            psutil.cpu_percent(),
         )
         self.seen.append(seen)
         if self._timed:
@@ -232,7 +242,8 @@ class _Show:
         if viewer.connects and not effect.reconnects:
             yield f"{who} was disconnected {viewer.connects} times"
         if self._timed and effect is NOTHING and viewer.pause_s > effect.pause_s:
-            yield f"{who}, who had nothing to do with it, met a pause of {viewer.pause_s:.2f} s"
+            busy = f"(processors {seen.busy:.0f} % busy)"
+            yield f"{who}, who had nothing to do with it {busy}, met a pause of {viewer.pause_s:.2f} s"
 
 
 def _trader(world: World, chance: random.Random) -> Trader:

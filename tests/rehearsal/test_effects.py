@@ -24,7 +24,7 @@ def test_each_row_is_rehearsed_or_said_to_be_elsewhere() -> None:
         (effects.FOLLOWER_DIES, set()),
         (effects.RELAY_HANGS, {"engine_unreachable"}),
         (effects.LEADER_VANISHES, {"engine_unreachable", "starting"}),
-        (effects.DATABASE, {"store_unavailable"}),
+        (effects.DATABASE, {"store_unavailable", "rate_limited"}),
     ],
 )
 def test_codes_are_those_of_the_table(effect: Effect, expected: set[str]) -> None:

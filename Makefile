@@ -17,16 +17,18 @@ CLIENTS := $(VENV)/.clients-installed
 SCRIPTS := $(VENDOR)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench loadtest crash rehearse-clock soak soak-page format lock clean
+.PHONY: help setup run wheel test check bench loadtest crash rehearse rehearse-clock soak soak-page format lock clean
 
 help:
 	@echo 'make run      prepare what is missing and serve on http://127.0.0.1:8000 (make run ARGS="--port 9000")'
 	@echo 'make setup    only prepare: environment in $(VENV), requirements, front-end scripts'
+	@echo 'make wheel    build dist/crypto_stream-*.whl, which runs without a checkout'
 	@echo 'make test     all tests; the browser tests are a run of their own (make test ARGS="-x")'
 	@echo 'make check    format, lint, types, import layers'
 	@echo 'make bench    compare with other servers, about an hour (make bench ARGS=--quick: a smoke test)'
 	@echo 'make loadtest Locust for a minute; fails below 1,500 requests/s (make loadtest ARGS="--seconds 10")'
 	@echo 'make crash    kill -9 while bars (50 times) and orders (200) are written; fails if any is missing'
+	@echo 'make rehearse two engines, two relays, PostgreSQL with a standby, three gateways: all that can fail, half an hour (as root: in network namespaces)'
 	@echo 'make rehearse-clock  set the clock 2 h ahead and back and 40 d ahead, while it runs and between runs (needs faketime)'
 	@echo 'make soak     1,000 viewers for 20 minutes; fails when memory or files grow (make soak ARGS="--seconds 180")'
 	@echo 'make soak-page the board in a browser for an hour; fails when it grows (make soak-page ARGS="--minutes 10")'
@@ -38,6 +40,11 @@ setup: $(RUNTIME) $(SCRIPTS)
 
 run: setup
 	@exec $(PY) -m crypto_stream run $(ARGS)
+
+# Anything that an earlier build left in build/ would become part of this one.
+wheel: $(DEV) $(SCRIPTS)
+	@rm -rf dist build/lib build/bdist.*
+	$(PY) -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 # Most tests wait for a clock or a socket: several at once, each file in one process, in the files' order (a long one
 # would else come last). The browser's tests are a run of their own: Chromium's driver may not share a process with the
@@ -55,7 +62,7 @@ check: $(DEV)
 	$(VENV)/bin/lint-imports
 
 # Each is a command of its own too: .venv/bin/python -m benchmarks.delivery
-BENCHMARKS := delivery board courses memory joins slow end_to_end parse ingest workers history orders
+BENCHMARKS := delivery board courses memory joins accepts slow end_to_end parse ingest prices depth aggregate workers history orders bus database
 
 bench: $(BENCH) $(NODE_PEERS) $(SCRIPTS)
 	@failed=; for each in $(BENCHMARKS); do \
@@ -68,6 +75,9 @@ loadtest: $(DEV) $(SCRIPTS)
 crash: $(DEV) $(SCRIPTS)
 	$(PY) -m tests.process.crash $(ARGS)
 	$(PY) -m tests.process.order_crash $(ARGS)
+
+rehearse: $(DEV) $(SCRIPTS)
+	$(PY) -m tests.rehearsal $(ARGS)
 
 rehearse-clock: $(DEV) $(SCRIPTS)
 	$(PY) -m tests.process.clock $(ARGS)
@@ -89,7 +99,7 @@ lock: $(PY)
 	  --constraint constraints.txt --output-file requirements.lock requirements.txt
 
 clean:
-	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENDOR) node_modules tests/lighthouse/node_modules tests/clients/node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

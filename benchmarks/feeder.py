@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from crypto_stream.bus.local_engine import LocalEnginePort
+from crypto_stream.bus.backends import LOCAL, engine_port
+from crypto_stream.bus.interface import EnginePort
 from crypto_stream.bus.messages import Beat, GetSparks, Quotes, RequestBody, Snapshot, Sparks
 from crypto_stream.bus.orders import Command
 from crypto_stream.errors import RefusedError
@@ -138,15 +139,16 @@ def _quote(one: Instrument, seq: int, moment: str, now_ms: int) -> Quote:
     )
 
 
-async def main(bus: Path, symbols: list[str]) -> None:
-    """Serve the bus and the lines, and follow the commands on standard input."""
+async def main(path: Path, symbols: list[str], bus: str = LOCAL) -> None:
+    """Serve the bus (local at `path`) and the lines, and follow the commands on standard input."""
     feed = Feed(symbols)
-    async with LocalEnginePort(bus, feed) as port, await serve_lines(feed.writers) as lines:
+    async with engine_port(bus, path, feed) as port, await serve_lines(feed.writers) as lines:
         say(lines.sockets[0].getsockname()[1])
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(_beat(feed, port))
+            background = [tasks.create_task(_beat(feed, port)), tasks.create_task(port.run())]
             await obey(feed, lambda: port.publish(feed.step()))
-            beating.cancel()
+            for each in background:
+                each.cancel()
 
 
 async def serve_lines(writers: set[asyncio.StreamWriter]) -> asyncio.Server:
@@ -200,7 +202,7 @@ async def _at_rate(step: Callable[[], None], rate: float) -> None:
         step()
 
 
-async def _beat(feed: Feed, port: LocalEnginePort) -> None:
+async def _beat(feed: Feed, port: EnginePort) -> None:
     while True:
         port.publish(feed.beat())
         await asyncio.sleep(1)

@@ -1,8 +1,8 @@
 """Does the board's memory grow in a browser? `python -m benchmarks.page` (`make soak-page`, an hour).
 
-The real gateway, 100 tickers that change 10 times a second, and the board in the machine's Chromium. Each
-turn the page's garbage is collected; then its JavaScript heap, its nodes and its listeners are counted, and
-how many frames the browser painted since the last turn.
+The real gateway, 100 tickers that change 10 times a second (with --instruments 2000 so many), and the board
+in the machine's Chromium. Each turn the page's garbage is collected; then its JavaScript heap, its nodes and
+its listeners are counted, and how many frames the browser painted since the last turn.
 
 The rule: the first quarter is warm-up; a straight line by least squares through the heap after it must rise
 by less than --growth-mb. The fewest nodes and listeners of the last half must be no more than the fewest
@@ -50,7 +50,8 @@ _TAKE = """() => {
   return [frames, longest];
 }"""
 _PRICES = (
-    "() => [...document.querySelectorAll('tr[data-symbol] .price .value')].map((one) => one.textContent)"
+    "() => [...document.querySelectorAll('tr[data-symbol]')]"
+    ".map((row) => [row.dataset.symbol, row.querySelector('.price .value').textContent])"
 )
 
 
@@ -69,12 +70,16 @@ class Look(NamedTuple):
 @click.option("--minutes", default=60.0, show_default=True)
 @click.option("--server", default="eventlet", show_default=True, help="Green server of the gateway.")
 @click.option("--growth-mb", default=1.0, show_default=True)
+@click.option("--instruments", default=100, show_default=True, help="Instruments; above 100, as real pairs.")
+@click.option("--quick", is_flag=True, help="Tiny: to see that it works, not for figures.")
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "page.json", show_default=True)
-def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
+def main(minutes: float, server: str, growth_mb: float, instruments: int, quick: bool, output: Path) -> None:
     """Measure, apply the rule, print the table; status 1 if something grew."""
+    symbols = _symbols(instruments)
+    minutes, growth_mb = (0.1, 1_000.0) if quick else (minutes, growth_mb)
     with (
         tempfile.TemporaryDirectory(prefix="page-") as place,
-        feeder(Path(place), _SYMBOLS) as feed,
+        feeder(Path(place), symbols) as feed,
         gateway(Path(place), server) as running,
         chromium() as browser,
     ):
@@ -82,11 +87,11 @@ def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
         page = visitor.page
         page.add_init_script(_COUNT)
         page.goto("/")
-        page.wait_for_selector("tr[data-symbol=ticker_99]:not([data-stale])")
+        page.wait_for_selector("tr[data-symbol]:not([data-stale])")
         feed.start(_RATE)
         looks = _watch(page, minutes)
-        last = [Decimal(price) for price, _ in feed.stop()["last"].values()]
-        until(lambda: _prices(page) == last, "the newest prices on the board")
+        last = {symbol: Decimal(price) for symbol, (price, _) in feed.stop()["last"].items()}
+        until(lambda: all(last[symbol] == price for symbol, price in _prices(page)), "the newest prices")
         visitor.close()
     faults = grown(looks, growth_mb)
     shown = looks[:: max(1, len(looks) // 12)]
@@ -96,6 +101,7 @@ def main(minutes: float, server: str, growth_mb: float, output: Path) -> None:
         {
             "machine": machine(),
             "rate_hz": _RATE,
+            "instruments": instruments,
             "looks": [look._asdict() for look in looks],
             "faults": faults,
         },
@@ -119,8 +125,14 @@ def grown(looks: list[Look], growth_mb: float) -> list[str]:
     return faults
 
 
-def _prices(page: Page) -> list[Decimal]:
-    return [Decimal(shown.replace(",", "")) for shown in page.evaluate(_PRICES)]
+def _symbols(count: int) -> list[str]:
+    """Name 100 tickers and, beyond those, pairs."""
+    return [*(f"c{number:04d}usdt" for number in range(count - 100)), *_SYMBOLS]
+
+
+def _prices(page: Page) -> list[tuple[str, Decimal]]:
+    """Return the prices of the rows in the document."""
+    return [(symbol, Decimal(shown.replace(",", ""))) for symbol, shown in page.evaluate(_PRICES)]
 
 
 def _watch(page: Page, minutes: float) -> list[Look]:

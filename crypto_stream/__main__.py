@@ -54,7 +54,7 @@ def _run_role(inherited: dict[str, Any]) -> int:
         gc.collect()
         gc.freeze()
         if inherited["role"] == "engine":
-            return int(module.main(settings, Path(inherited["bus"]), beat))
+            return int(module.main(settings, Path(inherited["bus"]), beat, lambda: beat(waits=True)))
         # Pass the family explicitly: a green socket assumes IPv4 and would misread IPv6 addresses.
         listener = socket.socket(inherited["family"], socket.SOCK_STREAM, fileno=inherited["listener"])
         return int(module.main(settings, Path(inherited["bus"]), listener, beat, inherited["name"]))
@@ -63,7 +63,7 @@ def _run_role(inherited: dict[str, Any]) -> int:
         return 2
 
 
-def _start_log(inherited: dict[str, Any], settings: Settings) -> Callable[[], None]:
+def _start_log(inherited: dict[str, Any], settings: Settings) -> Callable[..., None]:
     """Log to the supervisor's pipe or, without one, to a file of our own; return the heartbeat function."""
     from crypto_stream import logs
     from crypto_stream.errors import UsageError
@@ -80,7 +80,7 @@ def _start_log(inherited: dict[str, Any], settings: Settings) -> Callable[[], No
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(2)
     logs.configure(settings.log_level, file, logs.Terminal(name))
-    return lambda: None
+    return lambda **_: None
 
 
 if __name__ == "__main__":

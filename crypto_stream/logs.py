@@ -25,6 +25,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
+from crypto_stream import layout
 from crypto_stream.descriptors import ATOMIC_WRITE_BYTES, is_writable
 from crypto_stream.errors import UsageError
 
@@ -36,7 +37,7 @@ _LOG_MODE = 0o640
 
 _STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "line"}
 # Only our own loggers follow the log level: some libraries log every request at INFO.
-_OURS = ("crypto_stream", "handlers")
+_OURS = ("crypto_stream", layout.HANDLERS_PACKAGE)
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ")
 
@@ -116,14 +117,18 @@ class PipeHandler(logging.Handler):
             self._pending += line
         self._write()
 
-    def beat(self) -> None:
-        """Send a heartbeat, each second; send SIGTERM to this process if the supervisor is gone."""
+    def beat(self, *, waits: bool = False) -> None:
+        """Send a heartbeat, each second; send SIGTERM to this process if the supervisor is gone.
+
+        `waits` says that this process lives, but does not serve yet.
+        """
+        beat = b" \n" if waits else b"\n"
         with self.lock:  # type: ignore[union-attr] # a handler's lock is None only after createLock was overridden
             if not self._orphan:
                 # If the supervisor is gone it cannot notice that we hang; this timer's signal kills us then.
                 signal.setitimer(signal.ITIMER_REAL, self._hang_s)
-            if self._pending != b"\n" and not self._pending.endswith(b"\n\n"):
-                self._pending += b"\n"
+            if self._pending != beat and not self._pending.endswith(b"\n" + beat):
+                self._pending += beat
             self._write()
 
     def flush(self) -> None:

@@ -7,6 +7,7 @@ import ipaddress
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
+from crypto_stream import layout
 from crypto_stream.errors import ProxyError
 
 # The variables for each scheme, most specific first. A WebSocket may use any proxy that can tunnel TLS.
@@ -96,7 +97,7 @@ def _checked(text: str, name: str) -> str:
         if missing:
             raise ProxyError(
                 f"{variable} is the SOCKS proxy {redacted(proxy)}, for which packages are missing: "
-                f"install them with .venv/bin/pip install {' '.join(missing)}, or list the host in no_proxy"
+                f"install them with {layout.PIP} install {' '.join(missing)}, or list the host in no_proxy"
             )
     return proxy
 

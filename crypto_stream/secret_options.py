@@ -11,6 +11,9 @@ _VARIABLES = {
     "--admin-token": "CRYPTO_STREAM_ADMIN_TOKEN",
     "--token": "CRYPTO_STREAM_ADMIN_TOKEN",
     "--client-id": "CRYPTO_STREAM_CLIENT_ID",
+    "--bus": "CRYPTO_STREAM_BUS",  # may contain passwords
+    "--database": "CRYPTO_STREAM_DATABASE",  # likewise
+    "--to": "CRYPTO_STREAM_DATABASE",
 }
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from crypto_stream.origin import normal_origin
@@ -41,8 +41,25 @@ def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def is_postgresql(database: str) -> bool:
+    """Return whether the setting `database` is the address of a PostgreSQL database."""
+    return database.startswith(("postgresql://", "postgres://"))
+
+
+def _database(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text != "sqlite" and not is_postgresql(text):
+        raise ValueError("write sqlite or postgresql://user@host/name")
+    servers, _, rest = text.partition("://")[2].partition("/")
+    if servers.count("@") > 1 or "@" in rest.partition("?")[0]:
+        # The end of such a password would be taken for a server's name, and shown when it is not found.
+        raise ValueError("write %40 for @ and %2F for / in a user or password")
+    return secret
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Origins = Annotated[Words, AfterValidator(_origins)]
 Networks = Annotated[Words, AfterValidator(_networks)]
 RootPath = Annotated[str, AfterValidator(_root_path)]
+Database = Annotated[SecretStr, AfterValidator(_database)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -18,10 +18,13 @@ from pydantic_settings import (
 )
 
 from crypto_stream.errors import SettingError
-from crypto_stream.setting_types import Level, Networks, Origins, RootPath, Words
+from crypto_stream.setting_texts import flat_texts, texts
+from crypto_stream.setting_types import Database, Level, Networks, Origins, RootPath, Words
 
 PREFIX = "CRYPTO_STREAM_"
 FILE_NAME = "crypto_stream.toml"
+# Kinds of source of which there may be several, each with a table of its own: `[bridge.NAME]`.
+_NAMED = ("bridge",)
 # Variables with our prefix that are not settings: the supervisor and the tests use them.
 _RESERVED = {"RECORDINGS", "INHERITED", "CONFIG", "TEST_SCALE", "CLIENT_ID"}
 
@@ -38,11 +41,14 @@ class Settings(BaseModel):
     sources: Words = Field(
         ("binance", "okx", "synthetic"),
         min_length=1,
-        description="Sources in order of preference, comma-separated; replay:VENUE:FILE plays a recording.",
+        description=(
+            "Sources in order of preference, comma-separated;"
+            " also replay:VENUE:FILE, bridge:NAME or bridge:ccxt:EXCHANGE."
+        ),
     )
     pairs: Words = Field(
-        ("btcusdt", "ethusdt", "xrpusdt"),
-        description="Real pairs, comma-separated; write BTC-USDT to show where the base ends.",
+        ("top:20",),
+        description="Real pairs, comma-separated: BTC-USDT, *-usdt, top:20; see below.",
     )
     server: Literal["eventlet", "gevent"] = Field(
         "eventlet", description="Green-thread server of the gateway."
@@ -52,12 +58,23 @@ class Settings(BaseModel):
     )
     polling: bool | None = Field(
         None,
-        description="Whether viewers may use HTTP polling; empty: only with a single gateway on the port.",
+        description="Whether viewers may use HTTP polling; empty: only with one gateway, and bus local.",
+    )
+    bus: SecretStr = Field(
+        SecretStr("local"),
+        description="Bus between engine and gateways: local, or redis://[user:password@]host:port/name,…",
+    )
+    parts: Literal["all", "engine", "gateways"] = Field(
+        "all", description="What run starts on this machine; others than all need a bus between machines."
     )
     standby: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         1, description="Sources kept connected behind the serving one: a number, 0 (one at a time) or all."
     )
     data_dir: Path = Field(Path("data"), description="Folder for data that must survive a restart.")
+    database: Database = Field(
+        SecretStr("sqlite"),
+        description="Where state, history and orders are stored: sqlite (files in data_dir) or postgresql://…",
+    )
     keep_1s: float = Field(
         24.0,
         ge=0,
@@ -103,6 +120,15 @@ class Settings(BaseModel):
         ge=0,
         le=1e6,
         description="Percent by which prices may jump when the source changes, else it is held back; 0: any.",
+    )
+    index_min: int = Field(
+        3, ge=1, le=100, description="Sources that an index needs; with fewer live ones it is stale."
+    )
+    index_band: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="Percent from the median beyond which a source's price is left out of the index.",
     )
     connect_timeout: float = Field(
         10.0, gt=0, le=86_400, description="Seconds allowed for one attempt to connect to a venue."
@@ -191,6 +217,12 @@ class Settings(BaseModel):
 
 INTERNAL = ("handler_options", "explicit_pairs")
 OPTIONS = tuple(name for name in Settings.model_fields if name not in INTERNAL)
+# Never shown, not even in error messages.
+_SECRETS = {
+    name
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+}
 
 
 def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
@@ -225,9 +257,9 @@ def load(command_line: Mapping[str, Any], file: Path | None = None) -> Settings:
 
 
 def serialize(settings: Settings) -> dict[str, Any]:
-    """Return all settings as JSON values, including the secret token, for a child process."""
-    token = settings.admin_token
-    return {**settings.model_dump(mode="json"), "admin_token": token.get_secret_value() if token else None}
+    """Return all settings as JSON values, including the secret ones, for a child process."""
+    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    return {**settings.model_dump(mode="json"), **secrets}
 
 
 def deserialize(values: Mapping[str, Any]) -> Settings:
@@ -251,7 +283,8 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
     tables: dict[str, dict[str, str]] = {}
     for key, value in content.items():
         if isinstance(value, dict):
-            tables[key] = {name: _text(inner) for name, inner in value.items()}
+            flat = flat_texts if key in _NAMED else texts
+            tables[key] = flat(value)
         elif isinstance(value, bool) and key in OPTIONS and Settings.model_fields[key].annotation is not bool:
             raise SettingError(f"{key}: {str(value).lower()!r} in {path} is not allowed: it is not a boolean")
         elif key in OPTIONS:
@@ -259,12 +292,6 @@ def _from_file(file: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, s
         else:
             raise SettingError(f"{key}: no such setting in {path}{_suggestion(key)}")
     return values, tables
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ",".join(f"{name}={inner}" for name, inner in value.items())
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _handler_options(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -291,6 +318,8 @@ def _one_line(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     value = first.get("input")
     shown = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if name in _SECRETS:
+        shown = "…"
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":
         why = "name at least one"

@@ -1,4 +1,4 @@
-"""The supervisor: start the engine and gateways, restart those that die or hang, write their log.
+"""The supervisor: start the engine, gateways and bridges, restart those that die or hang, write their log.
 
 SIGUSR1 restarts the gateways one after the other.
 """
@@ -37,9 +37,11 @@ class Supervisor:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen tuple
         on_processes: Callable[[Sequence[int]], None] = lambda pids: None,
         beat: Callable[[], None] = lambda: None,
+        on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Pass the programs' log lines to `write`; call `on_serving` once all have sent a heartbeat.
 
+        `on_waiting` is called before that if all live, but some of them wait for their turn.
         `on_processes` receives all process ids whenever they change; `beat` is called at least each second.
         """
         self._beat = beat
@@ -47,6 +49,7 @@ class Supervisor:
         self._timeouts = timeouts
         self._children = [Child(program, timeouts, write) for program in programs]
         self._on_serving: Callable[[], None] | None = on_serving
+        self._on_waiting: Callable[[], None] | None = on_waiting
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
         self._restarting: list[tuple[Child, subprocess.Popen[bytes] | None]] = []  # with the old process
@@ -89,9 +92,9 @@ class Supervisor:
             child.process.kill()
 
     def _stop_step(self, now: float) -> None:
-        """Stop the gateways, then the engine, which comes first among the children."""
-        first, *others = self._children
-        for child in [other for other in others if other.process] or [first]:
+        """Stop the gateways and bridges, then the engine."""
+        running = [child for child in self._children if child.process]
+        for child in [one for one in running if not one.stops_last] or running:
             child.stop(now, force=self._force)
 
     def _restart_step(self, now: float) -> None:
@@ -122,7 +125,7 @@ class Supervisor:
         cause = _SIGNAL_NAMES.get(-status, status)
         if self._stopping:
             _log.info("%s ended", child.name, extra={"status": cause})
-        elif status == USAGE and not child.ever_served:
+        elif status == USAGE and not child.ever_lived:
             _log.info("%s cannot run with these settings: stopping everything", child.name)
             self._status = USAGE
             self._stopping = True
@@ -134,9 +137,14 @@ class Supervisor:
             _log.warning("%s ended", child.name, extra={"status": cause, "next_start_in_s": delay})
 
     def _report_serving(self) -> None:
-        if self._on_serving is not None and all(child.ever_served for child in self._children):
+        if self._on_serving is None:
+            return
+        if all(child.ever_served for child in self._children):
             on_serving, self._on_serving = self._on_serving, None
             on_serving()
+        elif self._on_waiting is not None and all(child.ever_lived for child in self._children):
+            on_waiting, self._on_waiting = self._on_waiting, None
+            on_waiting()
 
     def _wait(self, now: float) -> None:
         due = [min(1.0, self._timeouts.hang_s / 4)]
@@ -155,7 +163,8 @@ class Supervisor:
             if number == _RESTART_SIGNAL:
                 _log.info("restarting the gateways on %s", _SIGNAL_NAMES[number])
                 if not self._restarting:
-                    self._restarting = [(child, child.process) for child in self._children[1:]]
+                    gateways = [each for each in self._children if not (each.stops_last or each.is_foreign)]
+                    self._restarting = [(child, child.process) for child in gateways]
                 continue
             _log.info("stopping on %s", _SIGNAL_NAMES[number])
             self._force = self._stopping  # a second signal kills what is still running

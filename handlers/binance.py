@@ -2,7 +2,14 @@
 
 Documentation: https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md,
 rest-api.md. Three streams per symbol: `bookTicker` (top of book at each change), `aggTrade` (trades),
-`ticker` (24 h figures each second). A connection may have 1024 streams, so at most 341 symbols.
+`ticker` (24 h figures each second). A connection may have 1024 streams, so at most 341 symbols. For books
+`depth20@100ms`, the first 20 levels, whole each time: no change can be missed, and no REST request is needed.
+
+Evidence: recorded 2021-04-04, 2021-04-17, 2021-08-14 (`bookTicker`, `aggTrade`); single frames of all
+streams, a book of 20 levels, an acknowledgement and an error, 2020 to 2026-08; other errors and
+`serverShutdown`: documents.
+
+Not given: times of the top of book.
 """
 
 from __future__ import annotations
@@ -19,9 +26,11 @@ from crypto_stream.feed.handler import (
     Bar,
     BarTime,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
+    Level,
     Limits,
     Listed,
     Moving,
@@ -47,13 +56,10 @@ if TYPE_CHECKING:
     import httpx
 
 # The first host serves market data only and is the least restricted; the others serve everything.
-URLS = [
-    "wss://data-stream.binance.vision",
-    "wss://stream.binance.com:9443",
-    "wss://stream.binance.com:443",
-]
+URLS = ["wss://data-stream.binance.vision", "wss://stream.binance.com:9443", "wss://stream.binance.com:443"]
 REST_URL = "https://data-api.binance.vision"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
     instruments=340,  # three streams each, 1024 streams per connection, one reserved for BUSY
     connections=5,
@@ -62,7 +68,8 @@ LIMITS = Limits(
     attempts=Budget(300, 300.0),
 )
 
-_STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "aggTrade", "day": "ticker"}
+_DEPTH = "depth20@100ms"
+_STREAMS: dict[Topic, str] = {"top": "bookTicker", "trades": "aggTrade", "day": "ticker", "depth": _DEPTH}
 _TOP, _HEAD_BYTES = b'@bookTicker"', 60  # near its beginning, a frame of the top of book contains this
 _PER_REQUEST = 300  # streams, so that a frame has less than 8 kB
 # Unknown error, disconnected, too many requests, timeout, overloaded: see errors.md.
@@ -104,6 +111,12 @@ class _Ticker(Struct, gc=False):
     h: str
     l: str  # noqa: E741 - the venue's name for the low price
     v: str
+
+
+class _Book(Struct):
+    lastUpdateId: VenueKey  # noqa: N815 - the venue's name
+    bids: list[Level]
+    asks: list[Level]
 
 
 class _Fault(Struct):
@@ -152,6 +165,11 @@ class _ExchangeInfo(Struct):
     symbols: Annotated[list[Raw], VenueList]
 
 
+class _Day(Struct, gc=False):
+    symbol: str
+    quoteVolume: str  # noqa: N815
+
+
 # open time, open, high, low, close, volume, close time, quote volume, number of trades, unused
 _Kline = tuple[BarTime, str, str, str, str, str, BarTime, str, int, str, str, str]
 
@@ -163,9 +181,12 @@ _unwrapped = msgspec.json.Decoder(_Unwrapped).decode
 _book_ticker = msgspec.json.Decoder(_BookTicker).decode
 _agg_trade = msgspec.json.Decoder(_AggTrade).decode
 _ticker = msgspec.json.Decoder(_Ticker).decode
+_book = msgspec.json.Decoder(_Book).decode
 _any = msgspec.json.Decoder().decode
 _symbol = msgspec.json.Decoder(_Symbol).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
+_rows = msgspec.json.Decoder(Annotated[list[Raw], VenueList]).decode
+_day = msgspec.json.Decoder(_Day).decode
 
 
 def venue_id(pair: Instrument) -> str | None:
@@ -206,8 +227,7 @@ class Reader:
         """Parse a frame, of combined mode (wrapped, which we request) or of raw mode.
 
         {"stream":"btcusdt@bookTicker","data":{...}} or the payload alone; responses are never wrapped:
-        {"result":null,"id":1} · {"error":{"code":2,"msg":"Invalid request: ..."},"id":1} ·
-        {"code":2,"msg":"..."}
+        {"result":null,"id":1} · {"error":{"code":2,"msg":"..."},"id":1} · {"code":2,"msg":"..."}
         """
         if frame.find(_TOP, 0, _HEAD_BYTES) > 0:  # by far the most frequent frame, decoded in one pass
             try:
@@ -220,6 +240,8 @@ class Reader:
             return [self._read_unwrapped(frame)]
         stream = wrapped.stream
         channel = stream.partition("@")[2]
+        if channel == _DEPTH:
+            return [_read_book(self._instruments.get(stream.partition("@")[0].upper()), wrapped.data)]
         if read := _READERS.get(channel or stream):
             return [read(self._instruments, wrapped.data)]
         # The names of streams for all symbols begin with `!`.
@@ -262,6 +284,18 @@ async def instruments(http: httpx.AsyncClient) -> list[Listed]:
         for item in entries
         if (pair := (item.baseAsset, item.quoteAsset) if item.baseAsset else pair_of(item.symbol))
     ]
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each symbol in its quote currency.
+
+    https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (ticker/24hr)
+    [{"symbol":"BTCUSDT","volume":"8913.30000000","quoteVolume":"534798000.00000000","count":76,...}]
+    """
+    answer = await http.get("/api/v3/ticker/24hr")
+    answer.raise_for_status()
+    with reading("binance ticker/24hr"):
+        return {day.symbol: day.quoteVolume for day in read_each(_rows(answer.content), _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
@@ -353,6 +387,17 @@ def _read_ticker(instruments: _Instruments, payload: bytes | Raw) -> Event:
         price=text(day.c), bid=text(day.b), bid_size=text(day.B), ask=text(day.a), ask_size=text(day.A),
         open_24h=text(day.o), high_24h=text(day.h), low_24h=text(day.l), volume_24h=text(day.v),
     )  # fmt: skip
+
+
+def _read_book(instrument: Instrument | None, payload: Raw) -> Event:
+    """Parse the first 20 levels of a book; only the stream names the instrument.
+
+    {"lastUpdateId":160,"bids":[["0.0024","10"]],"asks":[["0.0026","100"]]}
+    """
+    book = _book(payload)
+    if instrument is None:
+        return Ignored("not_subscribed")
+    return DepthChange(instrument, book.bids, book.asks, whole=True, number=book.lastUpdateId)
 
 
 def _read_shutdown(instruments: _Instruments, payload: bytes | Raw) -> Event:

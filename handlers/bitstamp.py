@@ -2,15 +2,18 @@
 
 Documentation: https://www.bitstamp.net/websocket/v2/ and https://www.bitstamp.net/api/.
 Two channels per instrument: `order_book`, the best hundred levels of each side at each change, of which we
-use the first, and `live_trades`. There are no 24 h figures. The venue's ids look like `btcusd`; an unknown
-pair is acknowledged, but never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore
-them.
+use the first (for books all), and `live_trades`. The venue's ids look like `btcusd`; an unknown pair is
+acknowledged, but never sends data. Perpetual markets (`btcusd-perp`) use the same socket; we ignore them.
+
+Evidence: recorded 2021-04-17 and 2022-01-05 (`live_trades`, acknowledgements); single frames of `order_book`
+and errors 2026-09-15, of perpetual markets; `bts:request_reconnect` and limits from the documents.
+
+Not given: 24 h figures (only its REST interface has them); errors do not name their channel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -19,12 +22,15 @@ from msgspec import Raw, Struct
 from crypto_stream.feed.handler import (
     Acked,
     Bar,
+    BarSeconds,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
     Limits,
     Listed,
     Moving,
+    Places,
     Refused,
     Request,
     Rules,
@@ -34,8 +40,11 @@ from crypto_stream.feed.handler import (
     VenueKey,
     VenueList,
     Wanted,
+    best,
+    by_topic,
     read_each,
     reading,
+    step,
 )
 from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import decimal_text, price_of_trade
@@ -47,6 +56,7 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.bitstamp.net:443"]
 REST_URL = "https://www.bitstamp.net"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(
     instruments=500,  # at most 1,024 channels, two per instrument
     pace_s=0.1,  # the limit is not published
@@ -54,15 +64,13 @@ LIMITS = Limits(
     max_age_s=89 * 86_400.0,  # the venue disconnects after 90 days
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "order_book", "trades": "live_trades"}
+_CHANNELS: dict[Topic, str] = {"top": "order_book", "trades": "live_trades", "depth": "order_book"}
 _ENABLED = "Enabled"
 _SPOT = "SPOT"
 _STEPS = {"1m": "60", "1h": "3600"}
 _MAX_BARS = "1000"
 _MS = 1000
 
-_Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
-_Seconds = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)]
 _Level = tuple[str, str]  # price, amount
 
 
@@ -97,13 +105,13 @@ class _WithoutRules(Struct, gc=False):
 
 
 class _Market(_WithoutRules, gc=False):
-    base_decimals: _Places | None = None
-    counter_decimals: _Places | None = None
+    base_decimals: Places | None = None
+    counter_decimals: Places | None = None
     minimum_order_value: str = ""
 
 
 class _Candle(Struct, gc=False):
-    timestamp: _Seconds
+    timestamp: BarSeconds
     open: str
     high: str
     low: str
@@ -149,12 +157,14 @@ class Reader:
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
+        self._is_for_books = False
 
     def subscribe(self, wanted: Sequence[Wanted]) -> list[Request]:
         """Request one channel per message, prices before trades; acknowledgements name the channel.
 
         {"event":"bts:subscribe","data":{"channel":"order_book_btcusd"}}
         """
+        self._is_for_books = any(each.topic == "depth" for each in wanted)
         return [
             Request(_message("bts:subscribe", channel), (channel,), (each,))
             for each, channel in _channels(wanted)
@@ -179,7 +189,11 @@ class Reader:
         if read is None:
             return [Ignored((kind or push.event or "unknown")[:40])]
         instrument = self._instruments.get(named)
-        return [Ignored("not_subscribed") if instrument is None else read(instrument, push.data)]
+        if instrument is None:
+            return [Ignored("not_subscribed")]
+        if self._is_for_books and read is _read_top:
+            read = _read_book
+        return [read(instrument, push.data)]
 
     def _read_response(self, push: _Push, named: str) -> Event:
         """Parse a response, or the request to reconnect; errors do not name the channel.
@@ -200,12 +214,7 @@ class Reader:
 
 def _channels(wanted: Sequence[Wanted]) -> list[tuple[Wanted, str]]:
     """Return what is available, with the channel; there is none for 24 h figures."""
-    return [
-        (each, f"{channel}_{each.id}")
-        for topic, channel in _CHANNELS.items()
-        for each in wanted
-        if each.topic == topic
-    ]
+    return [(each, f"{channel}_{each.id}") for each, channel in by_topic(wanted, _CHANNELS)]
 
 
 def _message(event: str, channel: str) -> str:
@@ -213,6 +222,13 @@ def _message(event: str, channel: str) -> str:
 
 
 def _read_book(instrument: Instrument, data: Raw) -> Event:
+    """Parse all levels of a book."""
+    book = _book(data)
+    key = book.microtimestamp
+    return DepthChange(instrument, book.bids, book.asks, whole=True, number=key, time=key // _MS)
+
+
+def _read_top(instrument: Instrument, data: Raw) -> Event:
     """Parse the top of the book; according to the venue it may be crossed for a moment.
 
     {"timestamp":"1789457617","microtimestamp":"1789457617906487","bids":[["77188","0.41122"],...],
@@ -220,8 +236,8 @@ def _read_book(instrument: Instrument, data: Raw) -> Event:
     """
     book = _book(data)
     key = book.microtimestamp
-    bid, bid_size = _best(book.bids)
-    ask, ask_size = _best(book.asks)
+    bid, bid_size = best(book.bids)
+    ask, ask_size = best(book.asks)
     return Update(
         instrument=instrument,
         channel="order_book",
@@ -232,14 +248,6 @@ def _read_book(instrument: Instrument, data: Raw) -> Event:
         ask=ask,
         ask_size=ask_size,
     )
-
-
-def _best(side: list[_Level]) -> tuple[str | None, str | None]:
-    """Return price and amount of the first level; None if the side is empty."""
-    if not side:
-        return None, None
-    price, amount = side[0]
-    return decimal_text(price), decimal_text(amount)
 
 
 def _read_trade(instrument: Instrument, data: Raw) -> Event:
@@ -262,7 +270,7 @@ def _read_trade(instrument: Instrument, data: Raw) -> Event:
 
 # By event and channel without the instrument.
 _READERS: dict[tuple[str, str], Callable[[Instrument, Raw], Event]] = {
-    ("data", "order_book"): _read_book,
+    ("data", "order_book"): _read_top,
     ("trade", "live_trades"): _read_trade,
 }
 
@@ -298,14 +306,10 @@ def _rules(item: _Market) -> Rules:
      "minimum_order_value":"10","trading":"Enabled","market_type":"SPOT"}
     """
     return Rules(
-        tick=_step(item.counter_decimals),
-        lot=_step(item.base_decimals),
+        tick=step(item.counter_decimals),
+        lot=step(item.base_decimals),
         min_notional=item.minimum_order_value,
     )
-
-
-def _step(places: int | None) -> str:
-    return "" if places is None else f"{Decimal(1).scaleb(-places):f}"
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

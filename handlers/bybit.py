@@ -3,6 +3,11 @@
 Documentation: https://bybit-exchange.github.io/docs/v5/ws/connect and .../v5/websocket/public/ticker,
 orderbook, trade. Three topics per instrument: `orderbook.1` (best bid and ask), `publicTrade`, `tickers`
 (24 h figures, without bid and ask on spot). The order of a frame's fields differs between products.
+
+Evidence: recorded 2026-08-09 (`tickers`, `publicTrade`, acknowledgements); single frames of `orderbook.1`,
+2023; limits from the documents.
+
+Not given: bid and ask within the 24 h figures.
 """
 
 from __future__ import annotations
@@ -127,6 +132,11 @@ class _Price(Struct, gc=False):
     tickSize: str = ""  # noqa: N815
 
 
+class _Day(Struct):
+    symbol: str
+    turnover24h: str
+
+
 class _Item(_WithoutRules):
     lotSizeFilter: _LotSize = msgspec.field(default_factory=_LotSize)  # noqa: N815
     priceFilter: _Price = msgspec.field(default_factory=_Price)  # noqa: N815
@@ -152,6 +162,7 @@ _top = msgspec.json.Decoder(_Top).decode
 # Not strict: ids are numbers in quotes. Fields typed as str remain strings in this mode.
 _trades = msgspec.json.Decoder(list[_Trade], strict=False).decode
 _item = msgspec.json.Decoder(_Item).decode
+_day = msgspec.json.Decoder(_Day).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _candle = msgspec.json.Decoder(_Candle, strict=False).decode
 
@@ -355,6 +366,16 @@ def _rules(item: _Item) -> Rules:
         market_min_notional=lot.minOrderAmt,
         market_max_notional=lot.maxOrderAmt,
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency: `turnover24h`.
+
+    https://bybit-exchange.github.io/docs/v5/market/tickers
+    """
+    rows = await _fetch(http, "tickers", {})
+    with reading("bybit tickers"):
+        return {day.symbol: day.turnover24h for day in read_each(rows, _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -2,16 +2,22 @@
 
 Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ticker, .../trade, .../ping.
 Two channels per instrument: `ticker`, sent at each change of the best bid or ask and including the 24 h
-figures, and `trade`. Numbers are JSON numbers. The venue's ids look like `BTC/USD`; its REST interface calls
-BTC XBT and DOGE XDG, which the WebSocket does not accept.
+figures, and `trade`; for books `book`, with a checksum. Numbers are JSON numbers. The venue's ids look like
+`BTC/USD`; its REST interface calls BTC XBT and DOGE XDG, which the WebSocket does not accept.
+
+Evidence: single frames of all channels, of `status`, acknowledgements and a refusal, 2026-08 and 2026-09; a
+`book` with its checksums recorded on 2023-07-30; limits from the documents.
+
+Not given: an opening price (calculated from the change); the announcement of a shutdown.
 """
 
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -20,15 +26,19 @@ from msgspec import Raw, Struct
 from crypto_stream.feed.handler import (
     Acked,
     Bar,
+    BarSeconds,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
     Keepalive,
+    Level,
     Limits,
     Listed,
     MalformedFrame,
     Opening,
+    Places,
     Pong,
     Refused,
     Request,
@@ -40,9 +50,11 @@ from crypto_stream.feed.handler import (
     VenueStatus,
     Wanted,
     exact,
+    exact_price,
     microseconds,
     read_each,
     reading,
+    step,
 )
 from crypto_stream.market.bars import venue_bar
 from crypto_stream.market.decimals import difference
@@ -53,29 +65,31 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.kraken.com:443"]
 REST_URL = "https://api.kraken.com"
 BUSY = "btcusd"
+DEPTH = True
 LIMITS = Limits(
     pace_s=0.2,  # the limit is not published
     attempts=Budget(150, 600.0),  # more attempts are punished by a ban of ten minutes
     keepalive=Keepalive('{"method":"ping"}', 5.0),  # the venue's own heartbeat comes in each idle second
 )
 
-_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade"}
+_CHANNELS: dict[Topic, str] = {"top": "ticker", "day": "ticker", "trades": "trade", "depth": "book"}
 _EXTRA_PARAMS: dict[str, dict[str, object]] = {
     "ticker": {"event_trigger": "bbo"},
     "trade": {"snapshot": False},
+    "book": {"depth": 25},
 }
+_CHECKED = 10  # levels of a side that the checksum covers
 _PER_REQUEST = 100  # symbols
 _ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _ONLINE = "online"
 _MINUTES = {"1m": "1", "1h": "60"}
 _MS = 1000
 
-_Places = Annotated[int, msgspec.Meta(ge=0, le=20)]
-
 
 class _Push(Struct):
     channel: str
     data: Raw = Raw()
+    type: str = ""
 
 
 class _Ticker(Struct, gc=False):
@@ -98,6 +112,19 @@ class _Trade(Struct, gc=False):
     qty: Raw
     trade_id: VenueKey
     timestamp: datetime
+
+
+class _Level(Struct, gc=False):
+    price: Raw
+    qty: Raw
+
+
+class _Book(Struct):
+    symbol: str
+    bids: list[_Level]
+    asks: list[_Level]
+    checksum: int
+    timestamp: datetime | None = None
 
 
 class _Status(Struct):
@@ -126,8 +153,8 @@ class _WithoutRules(Struct, gc=False):
 
 class _Pair(_WithoutRules, gc=False):
     tick_size: str = ""
-    pair_decimals: _Places | None = None
-    lot_decimals: _Places | None = None
+    pair_decimals: Places | None = None
+    lot_decimals: Places | None = None
     ordermin: str = ""
     costmin: str = ""
 
@@ -138,12 +165,13 @@ class _Answer(Struct):
 
 
 # time in s, open, high, low, close, volume-weighted average, volume, number of trades
-_Candle = tuple[Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800)], str, str, str, str, str, str, int]
+_Candle = tuple[BarSeconds, str, str, str, str, str, str, int]
 
 _push = msgspec.json.Decoder(_Push).decode
 _response = msgspec.json.Decoder(_Response).decode
 _tickers = msgspec.json.Decoder(list[_Ticker]).decode
 _trades = msgspec.json.Decoder(list[_Trade]).decode
+_books = msgspec.json.Decoder(list[_Book]).decode
 _statuses = msgspec.json.Decoder(list[_Status]).decode
 _pair = msgspec.json.Decoder(_Pair).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
@@ -167,7 +195,12 @@ async def opening(http: httpx.AsyncClient, options: Mapping[str, str]) -> Openin
 
 
 class Reader:
-    """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id."""
+    """Parses the frames of one connection and numbers its requests; `instruments` are by the venue's id.
+
+    A book has `levels` levels a side: the venue drops those beyond, without saying so.
+    """
+
+    levels = 25
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._instruments = instruments
@@ -199,6 +232,8 @@ class Reader:
             push = _push(frame)
         except msgspec.ValidationError:
             return [self._read_response(_response(frame))]
+        if push.channel == "book":
+            return self._read_books(push)
         read = self._readers.get(push.channel)
         return (read(push.data) if read else []) or [Ignored(push.channel[:40])]
 
@@ -237,6 +272,28 @@ class Reader:
             if (instrument := self._instruments.get(item.symbol))
             else Ignored("not_subscribed")
             for item in _trades(data)
+        ]
+
+    def _read_books(self, push: _Push) -> list[Event]:
+        """Parse books; the first one, of the type `snapshot`, is whole. A quantity of 0 removes a level.
+
+        {"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":83743.4,
+          "qty":0.85713986}],"asks":[],"checksum":977902900,"timestamp":"2026-09-25T17:48:24.880679Z"}]}
+        """
+        return [
+            DepthChange(
+                instrument=instrument,
+                bids=_levels(item.bids),
+                asks=_levels(item.asks),
+                whole=push.type == "snapshot",
+                time=None if item.timestamp is None else microseconds(item.timestamp) // _MS,
+                depth=self.levels,
+                certain=_CHECKED,
+                is_right=partial(_is_right, item.checksum),
+            )
+            if (instrument := self._instruments.get(item.symbol))
+            else Ignored("not_subscribed")
+            for item in _books(push.data)
         ]
 
     def _read_response(self, response: _Response) -> Event:
@@ -298,17 +355,32 @@ def _read_trade(instrument: Instrument, trade: _Trade) -> Event:
     {"symbol":"BTC/USD","side":"buy","price":83744.3,"qty":0.00044780,"ord_type":"limit","trade_id":109116693,
      "timestamp":"2026-09-25T17:48:26.844359Z"}
     """
-    price = exact(trade.price)
-    if price is None:
-        raise ValueError("a trade without a price")
     return Trade(
         instrument=instrument,
         channel="trade",
         key=trade.trade_id,
         time=microseconds(trade.timestamp) // _MS,
-        price=price,
+        price=exact_price(trade.price),
         size=exact(trade.qty),
     )
+
+
+def _levels(levels: Sequence[_Level]) -> list[Level]:
+    return [(exact_price(level.price), exact_price(level.qty)) for level in levels]
+
+
+def _is_right(checksum: int, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+    """Return whether the best ten asks, then bids, have this CRC-32: of their digits, without leading zeros.
+
+    https://docs.kraken.com/api/docs/guides/spot-ws-book-v2
+    """
+    digits = [
+        number.replace(".", "").lstrip("0")
+        for side in (asks, bids)
+        for level in side[:_CHECKED]
+        for number in level
+    ]
+    return zlib.crc32("".join(digits).encode()) == checksum
 
 
 def _read_status(data: Raw) -> list[Event]:
@@ -346,12 +418,8 @@ def _rules(item: _Pair) -> Rules:
 
     {"wsname":"XBT/USD","status":"online","tick_size":"0.1","lot_decimals":8,"ordermin":"0.00005","costmin":"0.5"}
     """
-    tick, lot = item.tick_size or _step(item.pair_decimals), _step(item.lot_decimals)
+    tick, lot = item.tick_size or step(item.pair_decimals), step(item.lot_decimals)
     return Rules(tick=tick, lot=lot, min_amount=item.ordermin, min_notional=item.costmin)
-
-
-def _step(places: int | None) -> str:
-    return "" if places is None else f"{Decimal(1).scaleb(-places):f}"
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:

@@ -2,13 +2,21 @@
 
 Documentation: https://www.okx.com/docs-v5/en/#order-book-trading-market-data (WebSocket channels) and
 https://www.okx.com/docs-v5/en/#overview-websocket. Three channels per instrument: `bbo-tbt` (best bid and
-ask), `trades`, `tickers` (24 h figures). The venue's ids look like `BTC-USDT`.
+ask), `trades`, `tickers` (24 h figures); for books `books`, of 400 levels. The venue's ids look like
+`BTC-USDT`.
+
+Evidence: recorded 2021-07-22, 2022-05-13 (`tickers`, `trades`, `books`, acknowledgements); single frames of
+all channels, of an error and a notice, 2022 to 2026; error 60012 and `pong` from the documents.
+
+Not given: nothing that is used here.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -18,10 +26,12 @@ from crypto_stream.feed.handler import (
     Acked,
     Bar,
     Budget,
+    DepthChange,
     Event,
     Ignored,
     Instrument,
     Keepalive,
+    Level,
     Limits,
     Listed,
     MalformedFrame,
@@ -51,13 +61,16 @@ if TYPE_CHECKING:
 URLS = ["wss://ws.okx.com", "wss://wseea.okx.com", "wss://wsus.okx.com"]
 REST_URL = "https://www.okx.com"
 BUSY = "btcusdt"
+DEPTH = True
 LIMITS = Limits(
-    pace_s=0.5,  # 480 requests per hour are allowed, each with many arguments
+    pace_s=0.5,
+    requests=Budget(480, 3600.0),  # each with many arguments
     keepalive=Keepalive("ping", 20.0),  # the venue disconnects after 30 s of silence
     attempts=Budget(3, 1.0),
 )
 
-_CHANNELS: dict[Topic, str] = {"day": "tickers", "top": "bbo-tbt", "trades": "trades"}
+_CHANNELS: dict[Topic, str] = {"day": "tickers", "top": "bbo-tbt", "trades": "trades", "depth": "books"}
+_LEVELS, _CHECKED = 400, 25  # levels of a side of a book, and of those that its checksum covers
 _BARS = {"1m": "1m", "1h": "1H"}
 _PER_REQUEST = 180  # channels: about 10 kB, of 64 kB allowed
 _MAX_ECHO = 10_000
@@ -76,6 +89,7 @@ class _Arg(Struct, gc=False):
 class _Push(Struct, gc=False):
     arg: _Arg
     data: Raw
+    action: str = ""
 
 
 class _TickerItem(Struct, gc=False):
@@ -106,6 +120,15 @@ class _TradeItem(Struct, gc=False):
     seqId: VenueKey | None = None  # noqa: N815
 
 
+class _BookItem(Struct):
+    asks: list[list[str]]
+    bids: list[list[str]]
+    ts: VenueTime
+    checksum: int = 0
+    seqId: int | None = None  # noqa: N815
+    prevSeqId: int | None = None  # noqa: N815
+
+
 class _Response(Struct):
     """A response or notice."""
 
@@ -121,6 +144,11 @@ _USD = frozenset({"USD", "USDT", "USDC"})
 class _WithoutRules(Struct, gc=False):
     instId: str  # noqa: N815
     state: str
+
+
+class _Day(Struct, gc=False):
+    instId: str  # noqa: N815
+    volCcy24h: str  # noqa: N815
 
 
 class _Item(_WithoutRules, gc=False):
@@ -147,10 +175,12 @@ _Candle = tuple[str, str, str, str, str, str, str, str, str]
 _push = msgspec.json.Decoder(_Push).decode
 _response = msgspec.json.Decoder(_Response).decode
 _item = msgspec.json.Decoder(_Item).decode
+_day = msgspec.json.Decoder(_Day).decode
 _candle = msgspec.json.Decoder(_Candle).decode
 _without_rules = msgspec.json.Decoder(_WithoutRules).decode
 _tickers = msgspec.json.Decoder(list[_TickerItem], strict=False).decode
 _tops = msgspec.json.Decoder(list[_TopItem], strict=False).decode
+_books = msgspec.json.Decoder(list[_BookItem], strict=False).decode
 _trades = msgspec.json.Decoder(list[_TradeItem], strict=False).decode
 
 
@@ -203,6 +233,8 @@ class Reader:
         instrument = self._instruments.get(arg.instId)
         if instrument is None:
             return [Ignored("not_subscribed" if arg.instId else arg.channel[:40])]
+        if arg.channel == "books":
+            return [_read_book(instrument, push.action, item) for item in _books(push.data)]
         if arg.channel not in _READERS:
             return [Ignored(arg.channel[:40])]
         items, read = _READERS[arg.channel]
@@ -272,6 +304,16 @@ def _rules(item: _Item) -> Rules:
         max_notional=item.maxLmtAmt if in_usd else "",
         market_max_notional=(item.maxMktAmt or item.maxMktSz) if in_usd else "",
     )
+
+
+async def volumes(http: httpx.AsyncClient) -> dict[str, str]:
+    """Fetch the 24 h volume of each pair in its quote currency: on spot that is `volCcy24h`.
+
+    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-tickers
+    """
+    rows = await _fetch(http, "market/tickers", {"instType": "SPOT"})
+    with reading("okx tickers"):
+        return {day.instId: day.volCcy24h for day in read_each(rows, _day)}
 
 
 async def candles(http: httpx.AsyncClient, venue_id: str, interval: str) -> list[Bar]:
@@ -344,6 +386,50 @@ def _read_top(instrument: Instrument, top: _TopItem) -> Event:
         ask=ask,
         ask_size=ask_size,
     )
+
+
+def _read_book(instrument: Instrument, action: str, book: _BookItem) -> Event:
+    """Parse a book: a `snapshot`, then changes, each of which names the one before; "0" removes a level.
+
+    {"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["30249.4","0","0","0"]],
+      "bids":[["30182.6","452","0","1"]],"ts":"1652459225464","checksum":-914047754,"prevSeqId":123,"seqId":125}]}
+    Since 2026 the venue sends the checksum 0, which means none; frames of 2022 have no numbers.
+    """
+    whole = action == "snapshot"
+    if not (whole or book.checksum) and (book.seqId is None or book.prevSeqId is None):
+        raise ValueError("a change of a book with neither numbers nor a checksum")
+    return DepthChange(
+        instrument=instrument,
+        bids=[_price_and_size(level) for level in book.bids],
+        asks=[_price_and_size(level) for level in book.asks],
+        whole=whole,
+        time=book.ts,
+        number=book.seqId,
+        after=None if whole else book.prevSeqId,
+        depth=_LEVELS,
+        is_right=partial(_is_right, book.checksum) if book.checksum else None,
+    )
+
+
+def _price_and_size(level: list[str]) -> Level:
+    if len(level) < 2:
+        raise ValueError("a level without price and size")
+    return level[0], level[1]
+
+
+def _is_right(checksum: int, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
+    """Return whether the best levels, a bid and an ask in turn, have this CRC-32, a signed number.
+
+    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel (checksum)
+    """
+    parts = [
+        number
+        for at in range(_CHECKED)
+        for side in (bids, asks)
+        for level in side[at : at + 1]
+        for number in level
+    ]
+    return zlib.crc32(":".join(parts).encode()) == checksum % 2**32
 
 
 def _level(side: list[list[str]]) -> tuple[str | None, str | None]:

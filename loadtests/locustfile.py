@@ -6,6 +6,7 @@ Locust's exit code: requests a second, the 95th percentile of requests, and no f
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -24,11 +25,19 @@ _MOST_P95_MS = float(os.environ.get("LOADTEST_P95_MS", "50"))
 _SILENCE_S = (
     15.0  # a viewer that receives nothing for this long has failed; the server sends `status` every 5 s
 )
-_SUBSCRIPTION = {"symbols": ["btcusdt", "ethusdt", "xrpusdt"], "interval_ms": 0}
+_SUBSCRIPTION: dict[str, Any] = {"symbols": ["btcusdt", "ethusdt", "xrpusdt"], "interval_ms": 0}
+# Prices over all venues, which each fourth viewer also gets.
+_TOPICS = ("best", "index", "depth")
+_TOPICS_EVERY = 4
+_numbers = itertools.count(1)
+# What is not prebuilt: prices over all venues, some of the quotes.
+_COMPUTED = itertools.cycle(
+    ["/best/btcusdt", "/index/btcusdt", "/depth/btcusdt", "/courses?symbols=btcusdt,ethusdt"]
+)
 
 
 class Reader(FastHttpUser):
-    """One reader of all quotes, sometimes of an instrument's page."""
+    """One reader of all quotes, sometimes of a page, or of prices over all venues."""
 
     wait_time = constant_throughput(_PACE)
 
@@ -52,9 +61,22 @@ class Reader(FastHttpUser):
         """Open this instrument's page."""
         self.client.get("/xrpusdt", headers={"Accept": "text/html"})
 
+    @task(1)
+    def markets(self) -> None:
+        """Open the page of all markets."""
+        self.client.get("/markets", headers={"Accept": "text/html"})
+
+    @task(1)
+    def computed(self) -> None:
+        """Read what is computed for each request, in turn."""
+        self.client.get(next(_COMPUTED))
+
 
 class Viewer(User):
-    """One viewer of every change; each `quotes` counts with the time since its newest was published."""
+    """One viewer of every change; each `quotes` counts with the time since its newest was published.
+
+    An `index` counts with its age; `best` and `depth` have no time.
+    """
 
     fixed_count = _VIEWERS
 
@@ -62,6 +84,7 @@ class Viewer(User):
         """Connect at the first task."""
         self._socket: websocket.WebSocket | None = None
         self._seq = 0
+        self._topics = [] if next(_numbers) % _TOPICS_EVERY else list(_TOPICS)
 
     def on_stop(self) -> None:
         """Leave."""
@@ -97,8 +120,11 @@ class Viewer(User):
             name, payload = json.loads(packet[2:])
             if name in ("snapshot", "quotes"):
                 self._quotes(name, payload, now_ms, len(packet))
+            elif name in _TOPICS:
+                at_ms = payload.get("time")
+                self._report(name, None if at_ms is None else max(0.0, now_ms - at_ms), len(packet))
         elif packet.startswith("40"):
-            self._send("420" + json.dumps(["subscribe", _SUBSCRIPTION]))
+            self._send("420" + json.dumps(["subscribe", {**_SUBSCRIPTION, "topics": self._topics}]))
         elif packet.startswith("0"):
             self._send("40")
         elif packet == "2":
@@ -118,7 +144,7 @@ class Viewer(User):
         assert self._socket
         self._socket.send(text)
 
-    def _report(self, name: str, took_ms: float, size: int, error: Exception | None = None) -> None:
+    def _report(self, name: str, took_ms: float | None, size: int, error: Exception | None = None) -> None:
         self.environment.events.request.fire(
             request_type="PUSH",
             name=name,
@@ -133,12 +159,12 @@ def shortfalls(environment: Environment) -> list[str]:
     """List the thresholds that do not hold; requests and pushes are checked separately."""
     stats = environment.stats
     requests = StatsEntry(stats, "requests", "GET", use_response_times_cache=False)
-    pushes = 0
+    pushes = dict.fromkeys(("quotes", *_TOPICS), 0)
     for (name, kind), entry in stats.entries.items():
         if kind == "GET":
             requests.extend(entry)
-        elif name == "quotes":
-            pushes += entry.num_requests
+        elif name in pushes:
+            pushes[name] += entry.num_requests
     p95 = requests.get_response_time_percentile(0.95)
     print(f"{requests.total_rps:.0f} requests a second, p95 {p95} ms, {stats.num_failures} failures")
     checks = [
@@ -146,7 +172,8 @@ def shortfalls(environment: Environment) -> list[str]:
         (p95 > _MOST_P95_MS, f"p95 above {_MOST_P95_MS:g} ms"),
         (stats.num_failures > 0, "failures"),
         (len(stats.errors) > 0 and not stats.num_failures, "errors"),
-        (_VIEWERS > 0 and not pushes, "no quote was pushed"),
+        (_VIEWERS > 0 and not pushes["quotes"], "no quote was pushed"),
+        *((_VIEWERS >= _TOPICS_EVERY and not pushes[name], f"no {name} was pushed") for name in _TOPICS),
     ]
     return [what for wrong, what in checks if wrong]
 

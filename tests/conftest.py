@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.installed import installed
+
+if TYPE_CHECKING:
+    from crypto_stream.storage.interface import Stores
+    from tests.postgres import Server
+    from tests.stores import StoreFactory
 
 # No test fails for being slow: these machines are shared. Under CI=true Hypothesis says so by itself.
 settings.register_profile("shared", deadline=None)
@@ -27,10 +34,38 @@ def require_program() -> Callable[[str], str]:
     """Return a function: the path of a program, else skip; under CI=true a missing one fails instead."""
 
     def find(name: str) -> str:
-        path = shutil.which(name) or shutil.which(name, path="/usr/sbin")  # where Debian puts servers
+        path = installed(name)
         if path is None:
             missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
             missing(f"{name} is not installed")
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres(require_program: Callable[[str], str]) -> Iterator[Server]:
+    """Run a PostgreSQL server for all tests of this process; each asks it for a database of its own."""
+    from tests.postgres import server  # here, because few tests need it
+
+    with server(require_program) as one:
+        yield one
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_factory(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StoreFactory]:
+    """Make stores of each kind, also for several examples of one test."""
+    from tests.stores import StoreFactory
+
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    one = StoreFactory(tmp_path_factory.mktemp("stores"), server)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def stores(store_factory: StoreFactory) -> Stores:
+    """Return empty stores of each kind."""
+    return store_factory.stores()

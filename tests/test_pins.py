@@ -29,3 +29,16 @@ def test_every_locked_package_has_hashes() -> None:
 
     assert len(parts) == len(_pins("requirements.lock"))
     assert all("--hash=sha256:" in part for part in parts)
+
+
+def test_what_is_asked_for_is_what_was_tested() -> None:
+    """A lower bound, where an older version lacks something, is none that the tested version fails."""
+    text, tested = (ROOT / "requirements.txt").read_text("utf-8"), _pins("constraints.txt")
+    bounds = dict(re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)$", text, re.MULTILINE))
+
+    assert set(bounds) == {"hiredis", "psycopg"}
+    assert all(_numbers(tested[package]) >= _numbers(bound) for package, bound in bounds.items())
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

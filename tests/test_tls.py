@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -20,27 +19,22 @@ from crypto_stream.errors import VenueError
 from crypto_stream.feed.opening import open_socket
 from crypto_stream.feed.rest import rest_client
 from crypto_stream.tls import tls_context
+from tests.certificates import Certificates
 from tests.waiting import SCALE
 
 _WAIT_S = 5.0 * SCALE
 
 
 @pytest.fixture
-def certificate(tmp_path: Path, require_program: Callable[[str], str]) -> Path:
-    """Make a certificate of 127.0.0.1 which is its own authority; the file has the key, too."""
-    path = tmp_path / "server.pem"
-    command = [require_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=venue", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", str(path), "-out", str(tmp_path / "authority.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_text(path.read_text() + (tmp_path / "authority.pem").read_text())
-    return path
+def certificates(tmp_path: Path, require_program: Callable[[str], str]) -> Certificates:
+    """Make an authority and a certificate of 127.0.0.1."""
+    return Certificates(tmp_path, require_program("openssl"))
 
 
 @pytest.fixture
-def authority(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def authority(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Trust that authority alone, as in a new process."""
-    path = certificate.with_name("authority.pem")
+    path = Path(certificates.path("ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     tls_context.cache_clear()
     yield path
@@ -48,7 +42,7 @@ def authority(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 @contextlib.asynccontextmanager
-async def serving(certificate: Path) -> AsyncIterator[str]:
+async def serving(certificates: Certificates) -> AsyncIterator[str]:
     """Serve WebSockets, and an empty list to everything else, by TLS; yields host and port."""
 
     async def stay(connection: ServerConnection) -> None:
@@ -58,7 +52,7 @@ async def serving(certificate: Path) -> AsyncIterator[str]:
         return None if "Upgrade" in request.headers else connection.respond(200, "[]")
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
     async with serve(stay, "127.0.0.1", 0, ssl=context, process_request=answer) as server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
@@ -94,10 +88,10 @@ _ALL = pytest.mark.parametrize(
 
 @_ALL
 async def test_authorities_are_read_once(
-    connect: Callable[[str], Awaitable[None]], certificate: Path, authority: Path
+    connect: Callable[[str], Awaitable[None]], certificates: Certificates, authority: Path
 ) -> None:
     """The second connection reads no file: reading takes 25 ms, in which nobody else gets a price."""
-    async with serving(certificate) as place:
+    async with serving(certificates) as place:
         await connect(place)
         await asyncio.to_thread(authority.unlink)
         await connect(place)
@@ -105,9 +99,9 @@ async def test_authorities_are_read_once(
 
 @_ALL
 async def test_a_server_of_an_unknown_authority_is_not_trusted(
-    connect: Callable[[str], Awaitable[None]], certificate: Path
+    connect: Callable[[str], Awaitable[None]], certificates: Certificates
 ) -> None:
     """The reason says what is wrong."""
-    async with serving(certificate) as place:
+    async with serving(certificates) as place:
         with pytest.raises((VenueError, httpx.ConnectError, UnreachableError), match="certificate verify"):
             await connect(place)

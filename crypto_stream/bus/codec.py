@@ -12,6 +12,7 @@ from msgspec.structs import asdict, astuple
 from crypto_stream.bus.messages import (
     Answer,
     Beat,
+    InstrumentsChanged,
     Quotes,
     RulesChanged,
     Snapshot,
@@ -24,7 +25,7 @@ from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.errors import BusError
 from crypto_stream.market.quotes import Quote
 
-VERSION = 1
+VERSION = 2
 
 
 class _Row(Quote, frozen=True, gc=False, array_like=True):
@@ -43,7 +44,15 @@ _COMPACT: dict[type, type[_Quotes | _Snapshot]] = {Quotes: _Quotes, Snapshot: _S
 _WHOLE: dict[type, type[Quotes | Snapshot]] = {_Quotes: Quotes, _Snapshot: Snapshot}
 _encoder = msgspec.msgpack.Encoder()
 _to_gateway = msgspec.msgpack.Decoder(
-    _Quotes | _Snapshot | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderMessages
+    _Quotes
+    | _Snapshot
+    | InstrumentsChanged
+    | Beat
+    | Switched
+    | RulesChanged
+    | TopicUpdate
+    | Answer
+    | OrderMessages
 )
 _to_engine = msgspec.msgpack.Decoder(ToEngine)
 

@@ -7,17 +7,19 @@ import contextlib
 import itertools
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from crypto_stream.addresses import make_private_folder
-from crypto_stream.bus.codec import decode_to_engine, encode_value
+from crypto_stream.bus.answering import answer
+from crypto_stream.bus.codec import decode_to_engine
 from crypto_stream.bus.frames import Splitter, encode_frame
 from crypto_stream.bus.interface import Backend
-from crypto_stream.bus.messages import Answer, BusRequest, GetHistory, ToGateway
+from crypto_stream.bus.messages import BusRequest, ToGateway, TopicUpdate
 from crypto_stream.bus.orders import OrderCommands, OrderMessages
-from crypto_stream.errors import BusError, RefusedError, UsageError
+from crypto_stream.errors import BusError, UsageError
 from crypto_stream.log_throttle import TroubleLog
 
 log = logging.getLogger(__name__)
@@ -26,11 +28,6 @@ log = logging.getLogger(__name__)
 _MAX_UNSENT_STATE = 4 * 1024 * 1024
 # With more unsent bytes than this, order messages, which are never skipped, are held back by their sender.
 _MAX_UNSENT_ORDERS = 1024 * 1024
-# Concurrent requests per gateway; beyond that requests for history are refused. They are not left in the
-# socket, since an order could be waiting behind them.
-_MAX_CONCURRENT = 256
-# The fraction of a request's timeout that the engine may use; the rest is for sending the answer.
-_ENGINE_SHARE = 0.9
 _READ_BYTES = 256 * 1024
 _CHECK_S = 1.0  # interval of checking that the socket still exists
 
@@ -61,7 +58,7 @@ class LocalEnginePort:
         await self._listen()
         return self
 
-    async def keep_socket(self) -> None:
+    async def run(self) -> None:
         """Touch the socket file, lest cleaners of temporary files delete it, and recreate it if they did."""
         while True:
             await asyncio.sleep(_CHECK_S)
@@ -107,10 +104,12 @@ class LocalEnginePort:
             for link in self._links.values():
                 link.push(frame)
 
-    def send(self, gateway: str, message: ToGateway) -> None:
-        """Queue `message` for one gateway, unless it has disconnected."""
-        if link := self._links.get(gateway):
-            link.push(encode_frame(message))
+    def send_topic(self, gateways: Sequence[str], update: TopicUpdate) -> None:
+        """Queue an update for those gateways that have not disconnected."""
+        if links := [link for gateway in gateways if (link := self._links.get(gateway))]:
+            frame = encode_frame(update)
+            for link in links:
+                link.push(frame)
 
     def send_orders(self, gateway: str, messages: OrderMessages) -> bool:
         """Queue order messages for one gateway, never skipped; if False, stop until it has drained."""
@@ -155,7 +154,7 @@ class LocalEnginePort:
             nonlocal running
             running += 1
             try:
-                link.write(encode_frame(await self._answer(name, request, running > _MAX_CONCURRENT)))
+                link.write(encode_frame(await answer(self._backend, name, request, running)))
             finally:
                 running -= 1
 
@@ -166,18 +165,6 @@ class LocalEnginePort:
                     self._backend.orders(name, message.commands)
                     continue
                 tasks.create_task(respond(message))
-
-    async def _answer(self, name: str, request: BusRequest, overloaded: bool) -> Answer:
-        try:
-            if overloaded and isinstance(request.body, GetHistory):
-                raise RefusedError("busy", "too many requests for history at once")
-            async with asyncio.timeout(request.within_s * _ENGINE_SHARE):
-                value = await self._backend.answer(name, request.body)
-            return Answer(request.id, encode_value(value))
-        except RefusedError as refused:
-            return Answer(request.id, code=refused.code, reason=str(refused))
-        except TimeoutError:
-            return Answer(request.id, code="busy", reason="the engine is too busy to answer in time")
 
 
 class _Link:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import socket
@@ -15,10 +14,11 @@ from pathlib import Path
 from crypto_stream.backoff import Backoff
 from crypto_stream.bus.codec import decode_to_gateway
 from crypto_stream.bus.frames import Splitter, encode_frame
-from crypto_stream.bus.interface import SILENCE_S
-from crypto_stream.bus.messages import Answer, BusRequest, RequestBody, ToGateway
+from crypto_stream.bus.interface import SILENCE_S, BusFigures
+from crypto_stream.bus.messages import Answer, RequestBody, ToEngine, ToGateway
 from crypto_stream.bus.orders import OrderCommands
-from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.bus.pending import PendingRequests
+from crypto_stream.errors import BusError
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class LocalGatewayPort:
         self._path = path
         self._silence_s = silence_s
         self._socket: socket.socket | None = None
-        self._ids = itertools.count(1)
-        self._pending: dict[int, _PendingRequest] = {}
+        self._pending = PendingRequests()
+        self._joins = 0
         self._sending = threading.Lock()
         self._closed = False
 
@@ -67,25 +67,15 @@ class LocalGatewayPort:
 
     def request(self, body: RequestBody, timeout_s: float = 5.0) -> bytes:
         """Send one request, return the answer as msgpack; raise BusError (no answer) or RefusedError."""
-        pending = _PendingRequest()
-        number = next(self._ids)
-        self._pending[number] = pending
-        try:
-            self._send(encode_frame(BusRequest(number, body, timeout_s)))
-            if not pending.done.wait(timeout_s):
-                raise BusError(f"the engine did not answer within {timeout_s:g} s")
-        finally:
-            del self._pending[number]
-        answer = pending.answer
-        if answer is None:
-            raise BusError("the engine disconnected before it answered")
-        if answer.code is not None:
-            raise RefusedError(answer.code, answer.reason or answer.code)
-        return bytes(answer.value)
+        return self._pending.ask(self._send_frame, body, timeout_s)
+
+    def figures(self) -> BusFigures:
+        """Return the figures for metrics."""
+        return BusFigures(relay=None if self._socket is None else "local", joins=self._joins)
 
     def send(self, commands: OrderCommands) -> None:
         """Send order commands of sessions; raise BusError if the engine cannot be reached."""
-        self._send(encode_frame(commands))
+        self._send_frame(commands)
 
     def _connect(self) -> socket.socket:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -96,6 +86,7 @@ class LocalGatewayPort:
             connected.close()
             raise
         self._socket = connected
+        self._joins += 1
         return connected
 
     def _read(self, connected: socket.socket, receive: Callable[[Sequence[ToGateway]], None]) -> None:
@@ -104,15 +95,15 @@ class LocalGatewayPort:
             messages: list[ToGateway] = []
             for body in splitter.feed(data):
                 message = decode_to_gateway(body)
-                if not isinstance(message, Answer):
+                if isinstance(message, Answer):
+                    self._pending.answered(message)
+                else:
                     messages.append(message)
-                elif pending := self._pending.get(message.id):
-                    pending.answer = message
-                    pending.done.set()
             if messages:
                 receive(messages)
 
-    def _send(self, frame: bytes) -> None:
+    def _send_frame(self, message: ToEngine) -> None:
+        frame = encode_frame(message)
         with self._sending:
             if self._socket is None:
                 raise BusError("the engine cannot be reached")
@@ -130,13 +121,4 @@ class LocalGatewayPort:
             with contextlib.suppress(OSError):  # the engine may have closed it first
                 connected.shutdown(socket.SHUT_RDWR)  # unlike close, this wakes a thread that is reading
             connected.close()
-        for pending in list(self._pending.values()):
-            pending.done.set()
-
-
-class _PendingRequest:
-    """A request without an answer yet."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.answer: Answer | None = None
+        self._pending.fail()

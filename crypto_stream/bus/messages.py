@@ -45,6 +45,13 @@ class Quotes(msgspec.Struct, frozen=True, array_like=True, tag="quotes"):
     reasons: dict[str, str] = {}
 
 
+class InstrumentsChanged(msgspec.Struct, frozen=True, array_like=True, tag="instruments"):
+    """Instruments were added and removed (by symbol); the first quotes of the added ones follow."""
+
+    added: list[Instrument]
+    removed: list[str]
+
+
 class OrderCounts(msgspec.Struct, frozen=True):
     """The number of active orders, and totals since the engine was started.
 
@@ -77,7 +84,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     Sentences about problems, None if there are none: `history_trouble` says why bars are not stored,
     `bars_trouble` which instruments' trades cannot be made into bars, `orders_trouble` why orders are not
     accepted, `clock_trouble` what is wrong with the machine's clock, `feed_troubles` which sources are held
-    back.
+    back. `followers` is how many engines could take over, None if that is unknown or none can.
     """
 
     time: int
@@ -91,6 +98,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     feed_troubles: list[str] = []
     bars_trouble: str | None = None
     clock_trouble: str | None = None
+    followers: int | None = None
 
 
 class Switched(msgspec.Struct, frozen=True, array_like=True, tag="switched"):
@@ -217,6 +225,27 @@ class Pin(msgspec.Struct, frozen=True, array_like=True, tag="pin"):
     source: str
 
 
+class ChangeInstruments(msgspec.Struct, frozen=True, array_like=True, tag="change_instruments"):
+    """Remove instruments, then add pairs by name, pattern or `top:N`; answered with `ChangedInstruments`.
+
+    Refused with `bad_parameter`, `unknown_instrument` or `no_list`, and then nothing has changed.
+    """
+
+    add: list[str]
+    remove: list[str]
+
+
+class ChangedInstruments(msgspec.Struct, frozen=True):
+    """The symbols that were added and removed, and those that no venue has room for.
+
+    What was there already is in neither.
+    """
+
+    added: list[str]
+    removed: list[str]
+    left_out: list[str] = []
+
+
 class GetOwners(msgspec.Struct, frozen=True, array_like=True, tag="get_owners"):
     """Get the 1,000 owners with most active orders; answered with a list of `OwnerKept`."""
 
@@ -227,7 +256,7 @@ class RemoveOwner(msgspec.Struct, frozen=True, array_like=True, tag="remove_owne
     owner: str
 
 
-RequestBody = GetTopic | Watch | GetHistory | GetSparks | Pin | GetOwners | RemoveOwner
+RequestBody = GetTopic | Watch | GetHistory | GetSparks | Pin | ChangeInstruments | GetOwners | RemoveOwner
 
 
 class BusRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
@@ -238,5 +267,15 @@ class BusRequest(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     within_s: float = 5.0
 
 
-ToGateway = Snapshot | Quotes | Beat | Switched | RulesChanged | TopicUpdate | Answer | OrderMessages
+ToGateway = (
+    Snapshot
+    | Quotes
+    | InstrumentsChanged
+    | Beat
+    | Switched
+    | RulesChanged
+    | TopicUpdate
+    | Answer
+    | OrderMessages
+)
 ToEngine = BusRequest | OrderCommands

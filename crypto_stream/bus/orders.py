@@ -32,11 +32,15 @@ class Detach(msgspec.Struct, frozen=True, array_like=True, tag="detach"):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, tag="place"):
-    """Place an order; answered with its first `Reported`, or `Failed`."""
+    """Place an order; answered with its first `Reported`, or `Failed`.
+
+    `walks`: it may trade with the levels behind the top of book.
+    """
 
     session: int
     ref: int
     ticket: Ticket
+    walks: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):

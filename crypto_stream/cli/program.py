@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,18 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from pydantic import SecretStr
 
 from crypto_stream import __version__
+from crypto_stream.cli.instruments import instruments
 from crypto_stream.cli.orders import order
-from crypto_stream.cli.stores import backup, owner, restore
-from crypto_stream.cli.target import PROGRAM, address, admin_token, data_dir_option, url_option, with_options
-from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, RefusedError, UsageError
+from crypto_stream.cli.stores import backup, move, owner, restore
+from crypto_stream.cli.target import (
+    PROGRAM,
+    address,
+    admin_token,
+    data_dir_option,
+    token_option,
+    url_option,
+    with_options,
+    with_token,
+)
+from crypto_stream.errors import BrokenHandlerError, CryptoStreamError, UsageError
 from crypto_stream.settings import OPTIONS, Settings, load
-from crypto_stream.wall_clock import wall_ms
 
 if TYPE_CHECKING:
     from crypto_stream.client import Client
-    from crypto_stream.market.quotes import Quote
 
 # Further imports are in the commands, so that each starts quickly.
 
@@ -57,13 +65,15 @@ def cli() -> None:
     """Crypto Stream: one dependable live price feed out of several exchanges."""
 
 
-for _command in (order, backup, restore, owner):
+for _command in (order, instruments, backup, restore, move, owner):
     cli.add_command(_command)
 
 
 def default_text(name: str) -> str:
     """Return a setting's default as a user would write it."""
     default = Settings.model_fields[name].get_default(call_default_factory=True)
+    if isinstance(default, SecretStr):  # a default is no secret
+        default = default.get_secret_value()
     if isinstance(default, tuple):
         return ",".join(default) or "none"
     return "none" if default in {None, ""} else str(default)
@@ -172,6 +182,14 @@ def _carried(symbols: list[str]) -> str:
 
 
 @cli.command()
+def venues() -> None:
+    """Print docs/venues.md: what each handler takes from its venue, its limits, the evidence for it."""
+    from crypto_stream.feed.venue_table import venue_tables
+
+    click.echo(venue_tables(), nl=False)
+
+
+@cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @with_settings
 def record(settings: Settings, file: Path) -> int:
@@ -194,22 +212,14 @@ def _client(url: str | None, token: str | None = None, data_dir: Path | None = N
 @click.argument("source")
 @url_option
 @data_dir_option
-@click.option("--token", help="Admin token. [the setting admin_token, else the one in the data directory]")
+@token_option
 def switch(source: str, url: str | None, data_dir: Path | None, token: str | None) -> None:
     """Pin SOURCE on a running gateway, so that only it serves; "auto" undoes it."""
     from crypto_stream import screen
 
-    missing: UsageError | None = None
-    if not token:
-        try:
-            token = admin_token(data_dir, url)
-        except UsageError as error:  # reported only if the server requires a token
-            missing = error
-    client = _client(url, token, data_dir)
-    try:
+    with with_token(token, data_dir, url) as known:
+        client = _client(url, known, data_dir)
         client.switch(source)
-    except RefusedError as refused:
-        raise (missing if missing and refused.code == "unauthorized" else refused) from None
     if source == "auto":
         click.echo("Unpinned: each instrument is served by the first of its sources that is live.")
     else:
@@ -229,45 +239,16 @@ def token(data_dir: Path | None) -> None:
 
 @cli.command()
 @click.argument("symbols", nargs=-1)
+@click.option(
+    "--best", is_flag=True, help="The best bid and ask over all sources, of at most 20 instruments."
+)
 @url_option
-def watch(symbols: tuple[str, ...], url: str | None) -> None:
-    """Show live quotes of a running gateway, by default of all instruments. press Ctrl-C to stop."""
-    client = _client(url)
-    try:
-        if sys.stdout.isatty():
-            _watch_screen(client, symbols)
-        else:
-            _watch_lines(client, symbols)
-    except KeyboardInterrupt:
-        return
+def watch(symbols: tuple[str, ...], best: bool, url: str | None) -> None:
+    """Show live quotes of a running gateway, by default of all instruments; press Ctrl-C to stop.
 
+    With --best the default are the first 20 real pairs.
+    """
+    from crypto_stream.cli.watching import watch as show
 
-def _watch_screen(client: Client, symbols: tuple[str, ...]) -> None:
-    import msgspec
-
-    from crypto_stream import screen
-
-    known: dict[str, Quote] = {}
-    click.clear()
-    for view in client.watch(symbols):
-        known.update((quote.symbol, quote) for quote in view.quotes)
-        status = client.url if view.connected else f"{client.url}: not connected, trying again"
-        shown = [
-            quote if view.connected else msgspec.structs.replace(quote, stale=True)
-            for quote in known.values()
-        ]
-        height = shutil.get_terminal_size().lines
-        click.echo(screen.screenful(shown, wall_ms(), status, height), nl=False)
-
-
-def _watch_lines(client: Client, symbols: tuple[str, ...]) -> None:
-    from crypto_stream import screen
-
-    click.echo(screen.log_heading())
-    connected = True
-    for view in client.watch(symbols):
-        if connected and not view.connected:
-            click.echo(f"{client.url}: not connected, trying again", err=True)
-        connected = view.connected
-        for quote in view.quotes:
-            click.echo(screen.log_line(quote, wall_ms()))
+    with suppress(KeyboardInterrupt):
+        show(_client(url), symbols, best=best)

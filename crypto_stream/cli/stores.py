@@ -1,4 +1,4 @@
-"""The commands about the data directory: backup and restore, and listing and removing owners of orders."""
+"""The commands about stored data: backup, restore, moving it; listing and removing owners of orders."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crypto_stream.cli.target import with_options
+from crypto_stream.errors import UsageError
+from crypto_stream.setting_types import is_postgresql
 from crypto_stream.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -40,7 +42,9 @@ def backup(folder: Path, data_dir: Path | None) -> None:
     """
     from crypto_stream.storage.sqlite_backup import backup as copy
 
-    _print_sizes("copied", copy(_settings(data_dir).data_dir, folder))
+    settings = _settings(data_dir)
+    _check_files(settings, "pg_dump")
+    _print_sizes("copied", copy(settings.data_dir, folder))
     command = with_options(f"restore {shlex.quote(str(folder))}", data_dir=data_dir)
     click.echo(f"To restore it, stop the program and run: {command}")
 
@@ -53,12 +57,50 @@ def restore(folder: Path, data_dir: Path | None) -> None:
     from crypto_stream.engine.persisted_state import locked
     from crypto_stream.storage.sqlite_backup import restore as put_back
 
-    place = _settings(data_dir).data_dir
+    settings = _settings(data_dir)
+    _check_files(settings, "pg_restore")
+    place = settings.data_dir
     with locked(place):
         sizes, aside = put_back(place, folder)
     _print_sizes("restored", sizes)
     if aside is not None:
         click.echo(f"The previous files were moved to {aside}")
+
+
+def _check_files(settings: Settings, program: str) -> None:
+    if is_postgresql(settings.database.get_secret_value()):
+        raise UsageError(f"database: it is PostgreSQL's: use {program}, see docs/operations.md")
+
+
+@click.command()
+@click.option(
+    "--from", "source", type=click.Choice(["sqlite"]), default="sqlite", help="What to move from. [sqlite]"
+)
+@click.option(
+    "--to",
+    "target",
+    envvar="CRYPTO_STREAM_DATABASE",
+    metavar="ADDRESS",
+    help="An empty database, postgresql://user@host/name. [database of the settings]",
+)
+@data_dir
+def move(source: str, target: str | None, data_dir: Path | None) -> None:
+    """Copy state, orders and history from the data directory to PostgreSQL, once; the engine must be stopped.
+
+    The files remain as they are. Then start the program with the setting `database`.
+    """
+    from crypto_stream.engine.persisted_state import locked
+    from crypto_stream.storage.move import move as copy
+
+    place = _settings(data_dir).data_dir
+    address = target or _settings(data_dir).database.get_secret_value()
+    if not is_postgresql(address):
+        raise UsageError(f"to: name the database to move from {source} to: --to postgresql://user@host/name")
+    with locked(place):
+        moved = copy(place, address)
+    for table, rows in moved.items():
+        click.echo(f"{table}: {rows:,} rows copied")
+    click.echo("Start the program with this address as its setting database; the files are no longer used.")
 
 
 def _print_sizes(done: str, sizes: Mapping[str, int]) -> None:
@@ -68,7 +110,7 @@ def _print_sizes(done: str, sizes: Mapping[str, int]) -> None:
 
 @click.group()
 def owner() -> None:
-    """List and remove owners of orders; requires access to the data directory."""
+    """List and remove owners of orders; requires access to the data directory, or to the bus."""
 
 
 @owner.command("list")
@@ -103,18 +145,23 @@ def remove_owner(owner_id: str, data_dir: Path | None) -> None:
 
 
 def _request(data_dir: Path | None, body: RequestBody) -> bytes:
-    """Send a request to the engine that uses the data directory; raise UsageError if none answers."""
-    from crypto_stream.errors import BusError, UsageError
+    """Send a request to the engine of the data directory, or of the bus; UsageError if none answers."""
+    from crypto_stream.bus.backends import describe_bus, is_local
+    from crypto_stream.errors import BusError
 
     settings = _settings(data_dir)
-    try:
-        with _port(settings) as port:
+    bus = settings.bus.get_secret_value()
+    with _port(settings) as port:
+        try:
             return port.request(body, _TIMEOUT_S)
-    except BusError as error:
-        raise UsageError(
-            f"no engine answers for {settings.data_dir}: {error}; "
-            "start it, or name its data directory with --data-dir"
-        ) from None
+        except BusError as error:
+            why = port.figures().reason or str(error)
+    if not is_local(bus):
+        raise UsageError(f"no engine answers on the bus {describe_bus(bus)}: {why}; start it, or correct bus")
+    raise UsageError(
+        f"no engine answers for {settings.data_dir}: {why}; "
+        "start it, or name its data directory with --data-dir"
+    )
 
 
 @contextmanager
@@ -122,7 +169,7 @@ def _port(settings: Settings) -> Iterator[GatewayPort]:
     from crypto_stream.addresses import bus_path
     from crypto_stream.bus.backends import gateway_port
 
-    port = gateway_port(bus_path(settings.data_dir, settings.runtime_dir))
+    port = gateway_port(settings.bus.get_secret_value(), bus_path(settings.data_dir, settings.runtime_dir))
     ready = threading.Event()  # connected, or failed to connect
 
     def set_ready(*_: Any) -> None:

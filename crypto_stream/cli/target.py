@@ -5,28 +5,37 @@ from __future__ import annotations
 import ipaddress
 import os
 import shlex
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
+from crypto_stream import layout
 from crypto_stream.admin_token import read_token
-from crypto_stream.errors import UsageError
+from crypto_stream.errors import RefusedError, UsageError
 from crypto_stream.orphans import running_address
 from crypto_stream.settings import load
 
 
-def _as_called(arguments: Sequence[str]) -> str:
-    """Return the program as the user called it, so that suggested commands can be pasted."""
+def _as_called(script: str, arguments: Sequence[str]) -> str:
+    """Return the program as the user called it, so that suggested commands can be pasted.
+
+    `script` is what Python runs, `arguments` are its own and the program's.
+    """
+    folder = f"{os.getcwd()}{os.sep}"
+    if Path(script).name == layout.SCRIPT:
+        is_on_path = shutil.which(layout.SCRIPT) == script
+        return layout.SCRIPT if is_on_path else shlex.quote(script.removeprefix(folder))
     number = arguments.index("-m") + 2 if "-m" in arguments[:-1] else 1
     program, *rest = arguments[:number]
-    folder = f"{os.getcwd()}{os.sep}"
     return shlex.join([program.removeprefix(folder), *rest])
 
 
-PROGRAM = _as_called(sys.orig_argv)
+PROGRAM = _as_called(sys.argv[0], sys.orig_argv)
 
 url_option = click.option(
     "--url", help="Address of the gateway. [the one that uses this folder's data directory]"
@@ -36,6 +45,26 @@ data_dir_option = click.option(
     type=click.Path(path_type=Path),
     help="Data directory of the server, with its admin token. [data_dir of the settings]",
 )
+
+
+token_option = click.option(
+    "--token", help="Admin token. [the setting admin_token, else the one in the data directory]"
+)
+
+
+@contextmanager
+def with_token(token: str | None, data_dir: Path | None, url: str | None) -> Iterator[str | None]:
+    """Yield `token`, else the one of this machine; that there is none is reported only if one is required."""
+    missing: UsageError | None = None
+    if not token:
+        try:
+            token = admin_token(data_dir, url)
+        except UsageError as error:
+            missing = error
+    try:
+        yield token
+    except RefusedError as refused:
+        raise (missing if missing and refused.code == "unauthorized" else refused) from None
 
 
 def address(url: str | None, data_dir: Path | None = None) -> str:

@@ -6,16 +6,21 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from urllib.parse import unquote, urlencode, urlsplit
 
 import httpx
 import msgspec
 
 from crypto_stream.client.errors import UnreachableError
 from crypto_stream.errors import RefusedError
+from crypto_stream.market.best import Best
+from crypto_stream.market.depth import Depth
+from crypto_stream.market.index import Index
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.quotes import Quote
 from crypto_stream.proxies import proxy_for
 from crypto_stream.tls import tls_context
@@ -23,6 +28,7 @@ from crypto_stream.tls import tls_context
 # socketio is imported only by `watch`: it takes longer to import than everything else.
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 1.0
+_CHANGE_S = 65.0  # a venue may have to be asked for its volumes
 _Answer = TypeVar("_Answer")
 
 
@@ -45,11 +51,56 @@ class Sources(msgspec.Struct, frozen=True):
     sources: list[SourceState]
 
 
+class ChangedInstruments(msgspec.Struct, frozen=True):
+    """The symbols that were added and removed, and those that no venue has room for."""
+
+    added: list[str]
+    removed: list[str]
+    left_out: list[str] = []
+
+
+class _Instruments(msgspec.Struct, frozen=True):
+    instruments: list[Instrument]
+
+
 class View(NamedTuple):
     """An update of a viewer: the newest quotes that changed, and whether it is connected."""
 
     connected: bool
     quotes: list[Quote]
+
+
+class BestView(NamedTuple):
+    """The same of best bids and asks."""
+
+    connected: bool
+    prices: list[Best]
+
+
+class IndexView(NamedTuple):
+    """The same of indexes."""
+
+    connected: bool
+    indexes: list[Index]
+
+
+class DepthView(NamedTuple):
+    """The same of books."""
+
+    connected: bool
+    books: list[Depth]
+
+
+class _OfSymbol(Protocol):
+    """What a viewer receives of one instrument."""
+
+    @property
+    def symbol(self) -> str:
+        """The instrument."""
+
+
+_Value = TypeVar("_Value", bound=_OfSymbol)
+_Events = Mapping[str, Callable[[object], list[_Value]]]
 
 
 class Client:
@@ -61,13 +112,29 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
 
-    def courses(self) -> list[Quote]:
-        """Return the newest quotes of all instruments, even if all are stale."""
-        return self._request("GET", "/courses", list[Quote], accepted=503)
+    def courses(self, symbols: Sequence[str] = ()) -> list[Quote]:
+        """Return the newest quotes of all instruments, or of some in this order, even if all are stale.
+
+        Raises RefusedError if one of them does not exist.
+        """
+        only = f"?{urlencode({'symbols': ','.join(symbols)})}" if symbols else ""
+        return self._request("GET", f"/courses{only}", list[Quote], accepted=503)
 
     def course(self, symbol: str) -> Quote:
         """Return the newest quote of one instrument; raise RefusedError if it does not exist."""
         return self._request("GET", f"/courses/{symbol}", Quote)
+
+    def best(self, symbol: str) -> Best:
+        """Return the best bid and ask of one instrument over all live sources; RefusedError if unknown."""
+        return self._request("GET", f"/best/{symbol}", Best)
+
+    def index(self, symbol: str) -> Index:
+        """Return the index of one instrument, with its constituents; RefusedError if unknown."""
+        return self._request("GET", f"/index/{symbol}", Index)
+
+    def depth(self, symbol: str, levels: int = 20) -> Depth:
+        """Return the first levels of one instrument's books, merged and by venue; RefusedError if unknown."""
+        return self._request("GET", f"/depth/{symbol}?levels={levels}", Depth)
 
     def sources(self) -> Sources:
         """Return the pin and the state of all sources."""
@@ -77,34 +144,77 @@ class Client:
         """Pin `source` (`auto` unpins); raise RefusedError if it is unknown or the token is wrong."""
         self._request("POST", "/sources/active", Any, body={"source": source})
 
+    def instruments(self) -> list[Instrument]:
+        """Return all instruments, in their order."""
+        return self._request("GET", "/instruments", _Instruments).instruments
+
+    def change_instruments(self, add: Sequence[str] = (), remove: Sequence[str] = ()) -> ChangedInstruments:
+        """Add pairs by name, pattern or `top:N`, and remove some; RefusedError if a part is impossible."""
+        body = {"add": list(add), "remove": list(remove)}
+        return self._request("POST", "/instruments", ChangedInstruments, body=body, timeout_s=_CHANGE_S)
+
     def watch(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[View]:
         """Yield changes at least once a second, for ever, reconnecting whenever the connection ends.
 
         Without `symbols`: of all instruments. Raises RefusedError if one does not exist. Unread quotes are
         replaced by newer ones, so at most one per symbol is waiting.
         """
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
+        events = {"snapshot": _quotes, "quotes": _quotes}
+        for connected, quotes in self._follow(subscription, events):
+            yield View(connected, quotes)
+
+    def watch_best(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[BestView]:
+        """Yield changes of best bids and asks as `watch` does; a gateway serves at most 20 symbols."""
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms, "topics": ["best"]}
+        for connected, prices in self._follow(subscription, {"best": _best}):
+            yield BestView(connected, prices)
+
+    def watch_index(self, symbols: Sequence[str] = (), interval_ms: int = 250) -> Iterator[IndexView]:
+        """Yield changes of indexes as `watch` does; a gateway serves at most 20 symbols."""
+        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms, "topics": ["index"]}
+        for connected, indexes in self._follow(subscription, {"index": _index}):
+            yield IndexView(connected, indexes)
+
+    def watch_depth(self, symbols: Sequence[str], interval_ms: int = 250) -> Iterator[DepthView]:
+        """Yield changes of books as `watch` does; a gateway serves at most 20 symbols."""
+        subscription = {"symbols": list(symbols), "interval_ms": interval_ms, "topics": ["depth"]}
+        for connected, books in self._follow(subscription, {"depth": _depth}):
+            yield DepthView(connected, books)
+
+    def _follow(
+        self, subscription: dict[str, Any], events: _Events[_Value]
+    ) -> Iterator[tuple[bool, list[_Value]]]:
+        """Yield whether the viewer is connected, and the newest values of each symbol that changed."""
         from socketio.exceptions import SocketIOError
 
-        subscription = {"symbols": list(symbols) or "all", "interval_ms": interval_ms}
         while True:
-            viewer = _Viewer(proxy_for(self.url))
+            viewer = _Viewer(proxy_for(self.url), events)
             try:
                 viewer.connect(self.url, subscription, self._timeout_s)
                 while viewer.connected:
-                    yield View(connected=True, quotes=viewer.wait(1.0))
+                    yield True, viewer.wait(1.0)
             except SocketIOError as error:
                 _LOG.debug("no connection: %s", error)
             finally:
                 viewer.close()
-            yield View(connected=False, quotes=[])
+            yield False, []
             time.sleep(_RETRY_S)
 
     def _request(
-        self, method: str, path: str, kind: type[_Answer], *, body: Any = None, accepted: int = 200
+        self,
+        method: str,
+        path: str,
+        kind: type[_Answer],
+        *,
+        body: Any = None,
+        accepted: int = 200,
+        timeout_s: float = 0.0,
     ) -> _Answer:
+        timeout_s = max(timeout_s, self._timeout_s)
         try:
             transport = httpx.HTTPTransport(verify=tls_context(), proxy=proxy_for(self.url))
-            with httpx.Client(transport=transport, headers=self._headers, timeout=self._timeout_s) as http:
+            with httpx.Client(transport=transport, headers=self._headers, timeout=timeout_s) as http:
                 answer = http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(f"no answer from {self.url}: {error}; is it running?") from None
@@ -112,6 +222,22 @@ class Client:
             with suppress(msgspec.DecodeError):
                 return msgspec.json.decode(answer.content or b"null", type=kind)
         raise _problem(answer)
+
+
+def _quotes(payload: object) -> list[Quote]:
+    return msgspec.convert(payload, list[Quote])
+
+
+def _best(payload: object) -> list[Best]:
+    return [msgspec.convert(payload, Best)]
+
+
+def _index(payload: object) -> list[Index]:
+    return [msgspec.convert(payload, Index)]
+
+
+def _depth(payload: object) -> list[Depth]:
+    return [msgspec.convert(payload, Depth)]
 
 
 def _problem(answer: httpx.Response) -> RefusedError:
@@ -139,19 +265,19 @@ def _proxy_options(proxy: str | None) -> dict[str, Any]:
     }
 
 
-class _Viewer:
+class _Viewer(Generic[_Value]):
     """One connection: events arrive on the library's threads, `wait` passes them to the caller's."""
 
-    def __init__(self, proxy: str | None) -> None:
+    def __init__(self, proxy: str | None, events: _Events[_Value]) -> None:
         import socketio
 
         self._changed = threading.Condition()
-        self._newest: dict[str, Quote] = {}
+        self._newest: dict[str, _Value] = {}
         self._io = socketio.Client(
             reconnection=False, handle_sigint=False, websocket_extra_options=_proxy_options(proxy)
         )
-        self._io.on("snapshot", self._on_quotes)
-        self._io.on("quotes", self._on_quotes)
+        for event, parse in events.items():
+            self._io.on(event, partial(self._on_values, parse))
 
     @property
     def connected(self) -> bool:
@@ -165,8 +291,8 @@ class _Viewer:
         if not answer.get("ok"):
             raise RefusedError(str(answer.get("code")), str(answer.get("reason")))
 
-    def wait(self, seconds: float) -> list[Quote]:
-        """Wait up to `seconds` for changes; return the newest quote of each symbol that changed."""
+    def wait(self, seconds: float) -> list[_Value]:
+        """Wait up to `seconds` for changes; return the newest value of each symbol that changed."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest, seconds)
             newest, self._newest = self._newest, {}
@@ -175,8 +301,8 @@ class _Viewer:
     def close(self) -> None:
         self._io.disconnect()
 
-    def _on_quotes(self, payload: object) -> None:
-        quotes = msgspec.convert(payload, list[Quote])
+    def _on_values(self, parse: Callable[[object], list[_Value]], payload: object) -> None:
+        values = parse(payload)
         with self._changed:
-            self._newest.update((quote.symbol, quote) for quote in quotes)
+            self._newest.update((value.symbol, value) for value in values)
             self._changed.notify()

@@ -37,7 +37,7 @@ async def page(history: History, request: GetHistory, epoch: str, seq: int) -> H
 
 def sparks(history: History, epoch: str, seq: int) -> Sparks:
     """Return the sparkline of every instrument."""
-    lines = {symbol: history.recent.spark(symbol) for symbol in history.series}
+    lines = {symbol: history.recent.spark(symbol) for symbol in history.recent.symbols}
     return Sparks(epoch, seq, INTERVALS["1m"], lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import httpx
 
@@ -31,11 +32,13 @@ async def backfill(
     sources: Sequence[Source],
     carried: Mapping[str, Sequence[Instrument]],
     names: Mapping[str, Names],
+    grown: asyncio.Event | None = None,
 ) -> None:
     """Fetch older bars of each real instrument, from the preferred source first, until none is missing.
 
     Runs in the background. First waits briefly until a venue's clock is known, which decides whether a bar is
-    closed. Whatever no venue delivers is requested again ten minutes later.
+    closed. Whatever no venue delivers is requested again ten minutes later. With `grown`, which is set when
+    instruments are added, it goes on for ever.
     """
     venues = [source for source in sources if source.rest is not None and source.rest.candles is not None]
     for _ in range(_MAX_CLOCK_PAUSES):
@@ -45,9 +48,19 @@ async def backfill(
     while True:
         for source in venues:
             await _backfill_from(source, history, carried.get(source.name, ()), names[source.name])
-        if not any(_missing(history, each) for source in venues for each in carried.get(source.name, ())):
+        missing = any(_missing(history, each) for source in venues for each in carried.get(source.name, ()))
+        if grown is None and not missing:
             return
-        await asyncio.sleep(_RETRY_S)
+        await _pause(_RETRY_S if missing else None, grown)
+
+
+async def _pause(seconds: float | None, grown: asyncio.Event | None) -> None:
+    """Wait so long (None: for ever), or until instruments are added."""
+    grown = grown or asyncio.Event()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await grown.wait()
+    grown.clear()
 
 
 async def _backfill_from(
@@ -57,7 +70,7 @@ async def _backfill_from(
     counts: list[int | None] = []
     try:
         async with rest_client(source.rest.url) as http:
-            for instrument in carried:
+            for instrument in list(carried):
                 venue_id = names.id_of(instrument.symbol)
                 if venue_id and _missing(history, instrument):
                     counts.append(await _backfill_one(source, history, http, instrument, venue_id))

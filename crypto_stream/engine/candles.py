@@ -18,6 +18,7 @@ class Candles:
     """
 
     name = "candles"
+    every_s = 0.25
 
     def __init__(self, history: History, epoch: str, seq: Callable[[], int]) -> None:
         """Listen to `history`; `seq` returns the current sequence number."""
@@ -36,6 +37,10 @@ class Candles:
     def current(self, key: str) -> LiveBars:
         """Return the open bar."""
         return self._live(key, [])
+
+    def asked(self, key: str) -> LiveBars:
+        """Return the open bar."""
+        return self.current(key)
 
     def start(self, key: str) -> LiveBars:
         """Return the open bar, and collect closed bars from now on."""

@@ -5,9 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 
+from crypto_stream.engine.allocation import (
+    allocate,
+    allocation,
+    carried_by,
+    carries_pairs,
+    left_out,
+    named_pairs,
+    unique,
+)
 from crypto_stream.engine.timekeeping import MachineClocks
 from crypto_stream.errors import SettingError
 from crypto_stream.feed.connection import Recorder
@@ -15,75 +25,28 @@ from crypto_stream.feed.facts import FailoverTimes
 from crypto_stream.feed.failover import Failover
 from crypto_stream.feed.failover_loop import FailoverLoop
 from crypto_stream.feed.guard import JumpGuard, reference_of_bar
+from crypto_stream.feed.live_prices import LivePrices
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.reconnect import ReconnectingSource
 from crypto_stream.feed.session_config import SessionConfig
-from crypto_stream.feed.sources import Recording, Source
-from crypto_stream.feed.split import ManagedSource, SplitSource
+from crypto_stream.feed.sources import Source
+from crypto_stream.feed.split import Capacity, SplitSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.feed.validator import EventValidator
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.book import Book
+from crypto_stream.market.choices import Chosen
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade, Update
-from crypto_stream.market.instruments import Instrument, Instruments, few, is_synthetic, pair
+from crypto_stream.market.index import IndexRule, series_name
+from crypto_stream.market.instruments import Instrument, Instruments, is_synthetic, pair
 from crypto_stream.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-def wanted_pairs(settings: Settings, sources: Sequence[Source]) -> list[Instrument]:
-    """Return the configured real pairs; none if there are only recordings and `pairs` was not set."""
-    venues = [source for source in sources if source.carries is None and not isinstance(source, Recording)]
-    if not venues and not settings.explicit_pairs:
-        return []
-    pairs = Instruments()
-    for text in settings.pairs:
-        try:
-            pairs.add(pair(text))
-        except ValueError as error:
-            raise SettingError(f"pairs: {error}") from None
-    return list(pairs.values())
-
-
-def carried_by(source: Source, pairs: Sequence[Instrument], *, only_pairs: bool) -> list[Instrument]:
-    """Return what `source` carries: its own instruments, its recording's, or `pairs`; minus `without`."""
-    carried = list(pairs) if source.carries is None else list(source.carries)
-    if isinstance(source, Recording):
-        carried = [each for each in source.scan() if not is_synthetic(each.symbol)]
-        if only_pairs:
-            wanted = {instrument.symbol for instrument in pairs}
-            carried = [instrument for instrument in carried if instrument.symbol in wanted]
-    return [instrument for instrument in carried if instrument.symbol not in source.without]
-
-
-def allocate(
-    wanted: Mapping[str, Sequence[Instrument]], capacities: Mapping[str, int | None]
-) -> dict[str, list[Instrument]]:
-    """Reduce what each source carries to its capacity, preferring instruments no earlier source carries.
-
-    Raises SettingError if an instrument fits into no source.
-    """
-    carried: dict[str, list[Instrument]] = {}
-    covered: set[str] = set()
-    for name, instruments in wanted.items():
-        capacity = capacities[name]
-        if capacity is None or len(instruments) <= capacity:
-            carried[name] = list(instruments)
-        else:
-            by_priority = sorted(instruments, key=lambda each: each.symbol in covered)  # a stable sort
-            chosen = {each.symbol for each in by_priority[:capacity]}
-            carried[name] = [each for each in instruments if each.symbol in chosen]
-        covered.update(each.symbol for each in carried[name])
-    symbols = {each.symbol for instruments in wanted.values() for each in instruments}
-    if symbols - covered:
-        limits = ", ".join(f"{name} carries {most}" for name, most in capacities.items() if most is not None)
-        raise SettingError(f"pairs: {len(symbols)} are too many: {limits}")
-    return carried
-
-
 class Composition:
-    """The feed's parts, connected and ready to run."""
+    """The feed's parts, ready to run; `session_configs`: what the connections of each source share."""
 
     def __init__(
         self,
@@ -95,20 +58,22 @@ class Composition:
         remember_ban: Callable[[str, int], None],
         recorder: Recorder | None = None,
         clock: EngineClock | None = None,
+        pairs: Sequence[Chosen] | None = None,
     ) -> None:
-        """Determine instruments and chains from `sources`; `pin` and `bans` are those of the previous run."""
-        pairs = wanted_pairs(settings, sources)
+        """Determine instruments and chains from `sources`; `pin` and `bans` are those of the previous run.
+
+        `pairs` are the chosen ones, by default those that the settings name. Raises SettingError if a source
+        has no room for one that may be carried by any.
+        """
+        pairs = unique(named_pairs(settings, sources) if pairs is None else pairs)
         self.clock = clock or EngineClock(MachineClocks())
         self.book = Book()
         self._last_prices: dict[str, str] = {}
-        self.instruments = Instruments(pairs)
         self.accepted: list[Callable[[str, Update | Trade], None]] = []
-        wanted = {
-            source.name: carried_by(source, pairs, only_pairs=settings.explicit_pairs) for source in sources
-        }
-        self.carried = allocate(wanted, {source.name: source.limits.max_instruments for source in sources})
-        self._left_out = {name: _left_out(name, wanted[name], self.carried[name]) for name in wanted}
-        chains = self._build_chains(pairs, sources)
+        allocated = allocation(pairs, sources, only_pairs=settings.explicit_pairs)
+        self.carried, self._left_out = allocated.carried, allocated.left_out
+        self.instruments = Instruments(allocated.pairs)
+        chains = self._build_chains(allocated.pairs, sources)
         limits = FailoverTimes(
             _ns(settings.stale_after), _ns(settings.quiet_after), _ns(settings.failback_after)
         )
@@ -118,15 +83,23 @@ class Composition:
         standby = Standby(self.failover.chains.values(), settings.standby, limits.failback_after_ns)
         self.sources = list(sources)
         self.names: dict[str, Names] = {}
+        self.session_configs = {
+            source.name: self._session_config(settings, source, recorder) for source in self.sources
+        }
         connections = {
-            source.name: self._connections(
-                self._session_config(settings, source, self.carried[source.name], recorder),
-                remember_ban,
-                bans.get(source.name, 0),
-            )
-            for source in self.sources
+            name: self._connections(config, remember_ban, bans.get(name, 0))
+            for name, config in self.session_configs.items()
         }
         self.loop = FailoverLoop(connections, self.failover, standby, pin if pin in connections else None)
+        self.live_prices = LivePrices(self.failover, self.book, self.loop.sources, limits)
+        self.index_rule = IndexRule(settings.index_min, Decimal(str(settings.index_band)))
+
+    @property
+    def series(self) -> list[str]:
+        """The names of all series of bars: the instruments, and the indexes that enough sources can form."""
+        chains = self.failover.chains
+        indexed = (symbol for symbol, chain in chains.items() if len(chain) >= self.index_rule.minimum)
+        return [*self.instruments, *(series_name(each) for each in indexed if not is_synthetic(each))]
 
     def _build_chains(self, pairs: Sequence[Instrument], sources: Sequence[Source]) -> dict[str, list[str]]:
         """Register what the sources carry; return the sources of each instrument in order of preference."""
@@ -145,8 +118,112 @@ class Composition:
             raise SettingError(f"pairs: {known.symbol} is real for one source and synthetic for {source}")
         return self.instruments.add(instrument)
 
+    def add(self, chosen: Sequence[Chosen]) -> list[str]:
+        """Add pairs while the feed runs; return the symbols of those that some source has room for."""
+        new: list[Chosen] = []
+        for each in chosen:
+            named = self.instruments.named(each.instrument)
+            if named.symbol not in self.instruments:
+                new.append(Chosen(self.instruments.add(named), each.sources))
+        sources = [source for source in self.sources if carries_pairs(source)]
+        wanted = {source.name: carried_by(source, new, only_pairs=True) for source in sources}
+        rooms = {source.name: self.loop.sources[source.name].room for source in sources}
+        chains: dict[str, list[str]] = {each.instrument.symbol: [] for each in new}
+        for name, fitting in allocate(wanted, rooms).items():
+            for instrument in self._carry(name, fitting):
+                chains[instrument.symbol].append(name)
+            self._left_out[name] += left_out(name, wanted[name], fitting)
+        for symbol, chain in chains.items():
+            if chain:
+                self.loop.add(symbol, chain)
+            else:
+                self._forget(symbol)
+        return [symbol for symbol, chain in chains.items() if chain]
+
+    def replace_pairs(self, chosen: Sequence[Chosen]) -> None:
+        """Carry these pairs instead of the present ones; the sources' own instruments remain."""
+        wanted = {self.instruments.named(each.instrument).symbol for each in chosen}
+        own = {source.name for source in self.sources if not carries_pairs(source)}
+        for symbol, chain in list(self.failover.chains.items()):
+            if symbol not in wanted and own.isdisjoint(chain):
+                self.remove(symbol)
+        self.add(chosen)
+        for each in chosen:
+            symbol = self.instruments.named(each.instrument).symbol
+            if each.sources and symbol in self.instruments:
+                self.extend(symbol, each.sources)
+
+    def extend(self, symbol: str, names: Collection[str]) -> None:
+        """Let further sources carry a pair, as far as they have room for it."""
+        instrument, chain = self.instruments[symbol], self.failover.chains[symbol]
+        barred = {source.name for source in self.sources if symbol in source.without}
+        new = [name for name in names if name not in chain and name not in barred]
+        new = [name for name in new if self.loop.sources[name].room != 0]
+        new = [name for name in new if self._carry(name, [instrument])]
+        if new:
+            self.loop.extend(symbol, [name for name in self.loop.sources if name in (*chain, *new)])
+
+    def remove(self, symbol: str) -> list[str]:
+        """Remove a pair while the feed runs; return the others that some source now has room for.
+
+        Its last price is retained in case it is added again.
+        """
+        self.guard.retain(symbol)
+        chain = self.failover.chains[symbol]
+        self.loop.remove(symbol)
+        for source in self.sources:
+            if source.name in chain:
+                self._drop(source, symbol)
+        self._forget(symbol)
+        return [other for name in chain for other in self._use_room(name)]
+
+    def _carry(self, name: str, instruments: Sequence[Instrument]) -> list[Instrument]:
+        """Let a source carry more; leave out, and log, what it would confuse with another pair."""
+        managed, names = self.loop.sources[name], self.names[name]
+        fitting: list[Instrument] = []
+        for instrument in instruments:
+            try:
+                names.add(instrument)
+                fitting.append(instrument)
+            except SettingError as error:
+                extra = {"source": name, "symbol": instrument.symbol, "reason": str(error)}
+                log.warning("a venue cannot carry a pair", extra=extra)
+        self.carried[name] += fitting
+        managed.listing.added(fitting)
+        managed.add(fitting)
+        return fitting
+
+    def _drop(self, source: Source, symbol: str) -> None:
+        """Let a source carry an instrument no longer."""
+        managed, names, carried = (
+            self.loop.sources[source.name], self.names[source.name], self.carried[source.name]
+        )  # fmt: skip
+        managed.remove([symbol])
+        names.remove(symbol)
+        managed.listing.removed(symbol)
+        carried[:] = [each for each in carried if each.symbol != symbol]
+        self.book.of(source.name).forget(symbol)
+        if watched := self._watched(source).get(symbol):
+            names.add(watched)
+            managed.listing.added([watched])
+            managed.watch(watched)
+
+    def _forget(self, symbol: str) -> None:
+        self.instruments.remove(symbol)
+        for left in self._left_out.values():
+            if symbol in left:
+                left.remove(symbol)
+
+    def _use_room(self, name: str) -> list[str]:
+        """Let a source carry what it had no room for before, and return that."""
+        left, used = self._left_out[name], list[str]()
+        while left and self.loop.sources[name].room != 0:
+            used.append(left.pop(0))
+            self.extend(used[-1], [name])
+        return used
+
     def restore_bars(self, last_bars: Mapping[str, Bar]) -> None:
-        """Continue from the newest stored bar of each instrument; to be called before anything runs."""
+        """Continue from the newest stored bar of each instrument; to be called before it is served."""
         now_ns, now_ms = time.monotonic_ns(), self.clock.now_ms()
         for symbol, bar in last_bars.items():
             self._last_prices[symbol] = bar.close
@@ -156,30 +233,35 @@ class Composition:
 
     def _connections(
         self, config: SessionConfig, remember_ban: Callable[[str, int], None], banned_until_ms: int
-    ) -> ManagedSource:
+    ) -> SplitSource:
         """Create as many reconnecting connections to a source as its instruments need."""
-        size = config.source.limits.instruments or len(config.carried) or 1
-        parts = [config.carried[at : at + size] for at in range(0, len(config.carried), size)]
-        first = ReconnectingSource(
-            config._replace(carried=parts[0] if parts else config.carried), remember_ban, banned_until_ms
-        )
-        rest = [
-            ReconnectingSource(config._replace(carried=part), remember_ban, banned_until_ms, first)
-            for part in parts[1:]
-        ]
-        return SplitSource([first, *rest]) if rest else first
+        source = config.source
 
-    def _session_config(
-        self, settings: Settings, source: Source, carried: Sequence[Instrument], recorder: Recorder | None
-    ) -> SessionConfig:
-        known = {instrument.symbol for instrument in carried}
-        watched = [pair(source.busy)] if source.busy and source.busy not in known else []
-        named = Names(source.name, source.venue_id, [*carried, *watched], source.names)
+        def open_one(
+            instruments: Sequence[Instrument], first: ReconnectingSource | None
+        ) -> ReconnectingSource:
+            part = {each.symbol: each for each in instruments}
+            own = config._replace(carried=part, watched=self._watched(source))
+            return ReconnectingSource(own, remember_ban, banned_until_ms, first)
+
+        capacity = Capacity(source.limits.instruments, source.limits.connections)
+        return SplitSource(open_one, self.carried[source.name], capacity)
+
+    def _watched(self, source: Source) -> dict[str, Instrument]:
+        """Return a source's busy instrument, unless it carries that."""
+        busy = pair(source.busy) if source.busy else None
+        if busy is None or any(each.symbol == busy.symbol for each in self.carried[source.name]):
+            return {}
+        return {busy.symbol: busy}
+
+    def _session_config(self, settings: Settings, source: Source, recorder: Recorder | None) -> SessionConfig:
+        watched = self._watched(source).values()
+        named = Names(source.name, source.venue_id, [*self.carried[source.name], *watched], source.names)
         self.names[source.name] = named
         return SessionConfig(
             source=source,
-            carried=carried,
-            watched=watched,
+            carried={},
+            watched={},
             names=named,
             book=self.book.of(source.name),
             validator=EventValidator(
@@ -211,16 +293,6 @@ class Composition:
     def _on_accepted(self, source: str, event: Update | Trade) -> None:
         for listener in self.accepted:
             listener(source, event)
-
-
-def _left_out(source: str, wanted: Sequence[Instrument], carried: Sequence[Instrument]) -> list[str]:
-    """Return, and log, the instruments that exceed a source's capacity."""
-    known = {instrument.symbol for instrument in carried}
-    left = [instrument.symbol for instrument in wanted if instrument.symbol not in known]
-    if left:
-        extra = {"source": source, "carries": len(carried), "left_out": len(left), "symbols": few(left)}
-        log.warning("more pairs than a venue can carry, leaving the rest to other sources", extra=extra)
-    return left
 
 
 def _ns(seconds: float) -> int:

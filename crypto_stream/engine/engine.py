@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any
@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from crypto_stream.bus.interface import EnginePort
 from crypto_stream.bus.messages import (
     Beat,
+    ChangedInstruments,
+    ChangeInstruments,
     GetHistory,
     GetOwners,
     GetSparks,
@@ -29,24 +31,30 @@ from crypto_stream.bus.messages import (
     Snapshot,
     Sparks,
     ToGateway,
+    TopicUpdate,
     Watch,
     Watched,
 )
 from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.engine import answers
-from crypto_stream.engine.candles import Candles
+from crypto_stream.engine.activity import Activity
 from crypto_stream.engine.composition import Composition
+from crypto_stream.engine.depth import DepthBooks
+from crypto_stream.engine.index import Indexes
+from crypto_stream.engine.index_bars import IndexBars
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.engine.publisher import Publisher
+from crypto_stream.engine.roster import Parts, Roster
+from crypto_stream.engine.served_topics import served_topics
 from crypto_stream.engine.timeline import TimelineKeeper
 from crypto_stream.engine.topics import Topics
-from crypto_stream.engine.venues import VenueQuotes
 from crypto_stream.errors import RefusedError
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.missing_channels import MissingChannel
 from crypto_stream.history.history import History
 from crypto_stream.history.rolling_24h import Figures
 from crypto_stream.market.events import Trade, Update
+from crypto_stream.market.index import series_name
 from crypto_stream.market.instruments import few
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
@@ -71,7 +79,7 @@ class Engine:
     def __init__(
         self, feed: Composition, state: PersistedState, history: History, make_orders: MakeOrders
     ) -> None:
-        """Connect the parts; `port` must be set before anything runs.
+        """Connect the parts; `port` and `change_instruments` must be set before anything runs.
 
         `make_orders` takes the quotes, the rules by source and symbol, and what sends order messages.
         """
@@ -82,6 +90,8 @@ class Engine:
             name: source.listing.rules for name, source in feed.loop.sources.items()
         }
         self.port: EnginePort | None = None
+        self.count_followers: Callable[[], int | None] = lambda: None
+        self.change_instruments: Callable[[ChangeInstruments], Awaitable[ChangedInstruments]]
         self.run = uuid.uuid4().hex[:16]
         self.publisher = Publisher(
             feed.instruments,
@@ -95,19 +105,30 @@ class Engine:
         state.set_timeline(self._timeline.text())
         self._history = history
         self._last_figures: dict[str, Figures] = {}
+        self.activity = activity = Activity(feed.live_prices, feed.loop.sources)
+        indexes = Indexes(activity.prices, feed.index_rule, feed.loop.sources, feed.clock)
+        recorded = [symbol for symbol in feed.failover.chains if series_name(symbol) in history.series]
+        self.index_bars = IndexBars(indexes, history, recorded)
+        activity.listeners.append(self.index_bars.happened)
+        self.books = DepthBooks(feed, activity)
+        epoch, seq = self.publisher.epoch, lambda: self.publisher.seq
         self.topics = Topics(
-            [
-                VenueQuotes(feed.failover, feed.loop.sources, feed.book),
-                Candles(history, self.publisher.epoch, lambda: self.publisher.seq),
-            ],
-            self._send,
+            served_topics(feed, history, indexes, activity, self.books, epoch=epoch, seq=seq),
+            self._send_topic,
         )
-        feed.accepted.append(self._on_accepted)
+        self.books.listeners.append(partial(self.topics.happened, "depth"))
+        feed.accepted += [self._on_accepted, activity.accepted]
+        feed.loop.on_reconsidered = activity.reconsidered
         feed.loop.on_missing = self._on_missing_channels
         self.trading = make_orders(self.publisher.quotes, self.rules, self._send_orders)
+        self.trading.books = self.books
         self.orders = self.trading.commands
         self.drained = self.trading.drained
         self.publisher.published.append(self.trading.quoted)
+        parts = Parts(
+            history, self.publisher, activity, indexes, self.index_bars, self.books, self.topics, self.trading
+        )
+        self.roster = Roster(feed, parts, self._publish)
 
     def snapshot(self) -> Snapshot:
         """Return the complete current state."""
@@ -116,7 +137,7 @@ class Engine:
             epoch=publisher.epoch,
             run=self.run,
             seq=publisher.seq,
-            instruments=list(publisher.instruments.values()),
+            instruments=sorted(publisher.instruments.values(), key=lambda one: one.synthetic),
             quotes=list(publisher.quotes.values()),
             sources=self._statuses(),
             pin=self._feed.loop.pin,
@@ -172,6 +193,7 @@ class Engine:
                 clock_trouble=history.clock.trouble,
                 orders=self.trading.counts(),
                 history=HistoryCounts(history.late_trades, history.writer.backlog, history.writer.lost),
+                followers=self.count_followers(),
             )
         )
 
@@ -237,9 +259,9 @@ class Engine:
         )
         self._feed.book.of(source).apply(update, now_ns)
 
-    def _send(self, gateway: str, message: ToGateway) -> None:
+    def _send_topic(self, gateways: Sequence[str], update: TopicUpdate) -> None:
         if self.port:
-            self.port.send(gateway, message)
+            self.port.send_topic(gateways, update)
 
     def _send_orders(self, gateway: str, messages: OrderMessages) -> bool:
         return self.port is None or self.port.send_orders(gateway, messages)
@@ -255,7 +277,8 @@ class Engine:
         return self.topics.get(request.topic, request.key)
 
     def _on_history(self, gateway: str, request: GetHistory) -> Awaitable[HistoryPage]:
-        self._require(request.symbol)
+        if request.symbol not in self._history.series:
+            raise RefusedError("unknown_symbol", f"There are no bars of {request.symbol!r}.")
         return answers.page(self._history, request, self.publisher.epoch, self.publisher.seq)
 
     def _on_sparks(self, gateway: str, request: GetSparks) -> Sparks:
@@ -274,6 +297,9 @@ class Engine:
         self.sources_changed()
         log.info("source pinned" if source else "source unpinned", extra={"source": source or AUTO})
 
+    def _on_instruments(self, gateway: str, request: ChangeInstruments) -> Awaitable[ChangedInstruments]:
+        return self.change_instruments(request)
+
     def _on_owners(self, gateway: str, request: GetOwners) -> Awaitable[object]:
         return answers.from_callbacks(self.trading.owners)
 
@@ -286,13 +312,10 @@ class Engine:
         GetHistory: _on_history,
         GetSparks: _on_sparks,
         Pin: _on_pin,
+        ChangeInstruments: _on_instruments,
         GetOwners: _on_owners,
         RemoveOwner: _on_remove_owner,
     }
-
-    def _require(self, symbol: str) -> None:
-        if symbol not in self.publisher.instruments:
-            raise RefusedError("unknown_symbol", f"unknown instrument {symbol!r}")
 
     def _statuses(self) -> list[SourceStatus]:
         now_ns = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""Creation and running of the order service, on the engine's quotes and a store in the data directory."""
+"""Creation and running of the order service, on the engine's quotes and a store of orders."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.settings import Settings
-from crypto_stream.storage.backends import order_stores
+from crypto_stream.storage.interface import Stores
 
 _TICK_S = 1.0
 
 
 def make_orders(
     settings: Settings,
+    stores: Stores,
     quotes: Mapping[str, Quote],
     rules: Callable[[str, str], Rules | None],
     send: Callable[[str, OrderMessages], bool],
@@ -40,7 +41,7 @@ def make_orders(
         max_sessions=settings.max_sessions,
         keep_days=settings.keep_owners,
     )
-    store = StoreWriter(*order_stores(settings.data_dir), call_soon)
+    store = StoreWriter(*stores.orders(), call_soon)
     return Orders(quotes, rules, terms, store, LoopClock(), send)
 
 

@@ -1,4 +1,4 @@
-"""State that survives restarts of the engine (pin, bans, timeline), and the lock on the data directory."""
+"""State that survives restarts (pin, bans, pairs, timeline), and the lock on the data directory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from crypto_stream.errors import SettingError
 from crypto_stream.log_throttle import TroubleLog
 from crypto_stream.orphans import stopped_hint
 from crypto_stream.private_files import make_private
-from crypto_stream.storage.interface import StateStore
+from crypto_stream.storage.interface import FencedError, StateStore
 
 log = logging.getLogger(__name__)
 
 _PIN = "pin"
 _BAN = "ban:"
 _TIMELINE = "timeline"
+_PAIRS = "pairs"
 _EPOCH = "epoch"
 _SEQ = "seq"
 # `seq` follows the clock in µs. A value this far ahead is stored, and again once half of that is used up.
@@ -40,6 +41,7 @@ class PersistedState:
         """Load the values of the previous run; expired bans are dropped, long ones reduced to three days."""
         self._store = store
         self._values = store.load()
+        self._own_bans: dict[str, str] = {}
         self.bans = {
             key.removeprefix(_BAN): min(int(value), now_ms + _MAX_BAN_MS)
             for key, value in self._values.items()
@@ -49,6 +51,16 @@ class PersistedState:
         self._log = TroubleLog(
             log, "pin and bans cannot be stored", "pin and bans are stored again", level=logging.ERROR
         )
+
+    def reload(self) -> None:
+        """Load what another engine has stored since; bans that were set here meanwhile are kept. Blocking."""
+        self._values = {**self._store.load(), **self._own_bans}
+        if self._own_bans:
+            self._changed.set()
+
+    def peek_pairs(self) -> str | None:
+        """Return the chosen pairs that any engine has stored; raise OSError if that fails. Blocking."""
+        return self._store.peek().get(_PAIRS)
 
     @property
     def epoch(self) -> str:
@@ -92,9 +104,19 @@ class PersistedState:
         self._values[_TIMELINE] = text
         self._changed.set()
 
+    @property
+    def pairs(self) -> str | None:
+        """The chosen pairs as text; None if none are stored."""
+        return self._values.get(_PAIRS)
+
+    def set_pairs(self, text: str) -> None:
+        """Store the chosen pairs."""
+        self._values[_PAIRS] = text
+        self._changed.set()
+
     def set_ban(self, source: str, until_ms: int) -> None:
         """Store until when a venue refuses connections."""
-        self._values[_BAN + source] = str(until_ms)
+        self._own_bans[_BAN + source] = self._values[_BAN + source] = str(until_ms)
         self._changed.set()
 
     async def run(self) -> None:
@@ -116,6 +138,8 @@ class PersistedState:
     def _save(self) -> bool:
         try:
             self._store.save(dict(self._values))
+        except FencedError:
+            raise
         except OSError as error:
             self._log.fails(str(error))
             return False

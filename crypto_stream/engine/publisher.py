@@ -48,8 +48,18 @@ class Publisher:
         self._publish = publish
         self._source: dict[str, str] = {}
         self._dirty: set[str] = set()
-        for symbol in self.instruments:
-            self._compose(symbol, wall_ms(), time.monotonic_ns())
+        self.add(self.instruments)
+
+    def add(self, symbols: Iterable[str]) -> list[Quote]:
+        """Compose, and return, the empty quotes of new instruments."""
+        now_ms, now_ns = wall_ms(), time.monotonic_ns()
+        return [self._compose(symbol, now_ms, now_ns) for symbol in symbols]
+
+    def remove(self, symbol: str) -> None:
+        """Publish an instrument no longer."""
+        self.quotes.pop(symbol, None)
+        self._source.pop(symbol, None)
+        self._dirty.discard(symbol)
 
     def accepted(self, source: str, event: Update | Trade) -> None:
         """Schedule the event's instrument for publication if `source` serves it."""

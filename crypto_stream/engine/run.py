@@ -1,4 +1,4 @@
-"""The engine's main program and composition root, and the recording of frames."""
+"""The engine's main program, and the recording of frames."""
 
 from __future__ import annotations
 
@@ -8,77 +8,70 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.backends import engine_port
-from crypto_stream.engine.backfill import backfill
 from crypto_stream.engine.composition import Composition
-from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.history import open_history, previous_anchor
-from crypto_stream.engine.orders import make_orders, run_orders
-from crypto_stream.engine.persisted_state import PersistedState, locked
-from crypto_stream.engine.timekeeping import MachineClocks, check_clocks, live_venues
-from crypto_stream.errors import RecordingError
+from crypto_stream.engine.history import stores_of
+from crypto_stream.engine.life import Life
+from crypto_stream.engine.persisted_state import locked
+from crypto_stream.errors import RecordingError, UsageError
 from crypto_stream.feed.connect_to_handler import connect_to_handler
 from crypto_stream.feed.failover import Change
 from crypto_stream.feed.loading import load_sources
 from crypto_stream.feed.record import FileRecorder
 from crypto_stream.feed.sources import Venue
-from crypto_stream.market.clock import EngineClock
 from crypto_stream.settings import Settings
-from crypto_stream.storage.backends import state_store
+from crypto_stream.storage.interface import FencedError, Stores
 
 log = logging.getLogger(__name__)
 
 _PROGRESS_S = 2.0
+FENCED = 3  # exit status: another engine has taken over; started again, this one follows
 
 
-async def serve(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> None:
-    """Run the engine until SIGTERM or SIGINT."""
-    sources = load_sources(settings)
-    clock = EngineClock(MachineClocks(), live_venues(sources), previous_anchor(settings))
-    state = PersistedState(state_store(settings.data_dir), clock.now_ms())
-    feed = Composition(
-        settings, sources, pin=state.pin, bans=state.bans, remember_ban=state.set_ban, clock=clock
-    )
-    history = open_history(settings, feed.instruments, clock)
-    feed.restore_bars(history.last_bars)
-    engine = Engine(feed, state, history, partial(make_orders, settings))
-    async with engine_port(bus_path, engine) as port:
-        engine.port = port
-        log.info(
-            "engine started",
-            extra={
-                "epoch": engine.publisher.epoch,
-                "run": engine.run,
-                "seq": engine.publisher.seq,
-                "sources": ",".join(feed.loop.sources),
-            },
-        )
-        await _until_signal(
-            connect_to_handler(feed.loop, engine),
-            check_clocks(clock),
-            port.keep_socket(),
-            engine.beat(beat),
-            engine.topics.run(),
-            history.run(),
-            run_orders(engine.trading),
-            backfill(history, feed.sources, feed.carried, feed.names),
-            state.run(),
-        )
+def main(
+    settings: Settings, bus_path: Path, beat: Callable[[], None], waits: Callable[[], None] | None = None
+) -> int:
+    """Run the engine until a signal and return 0, or FENCED once another engine has taken over.
+
+    `beat` is called each second while it leads, `waits` twice a second while it follows. Raises UsageError if
+    the user must change something.
+    """
+    descriptors.raise_limit()
+    os.umask(0o077)  # files that the engine creates are private
+    with locked(settings.data_dir), closing(stores_of(settings)) as stores:
+        try:
+            _run(_serve(settings, bus_path, beat, waits or beat, stores))
+        except BaseExceptionGroup as group:
+            if usage := _first(group, UsageError):
+                raise usage from None
+            if (fenced := _first(group, FencedError)) is None:
+                raise
+            log.error("another engine has taken over", extra={"reason": str(fenced)})
+            return FENCED
+    return 0
+
+
+async def _serve(
+    settings: Settings, bus_path: Path, beat: Callable[[], None], waits: Callable[[], None], stores: Stores
+) -> None:
+    life = Life(settings, stores, leads=stores.acquire())
+    await _until_signal(life.run(bus_path, beat, waits))
     log.info("engine stopped")
 
 
-def main(settings: Settings, bus_path: Path, beat: Callable[[], None]) -> int:
-    """Run the engine until a signal and return 0; raise UsageError if the user must change something."""
-    descriptors.raise_limit()
-    os.umask(0o077)  # files that the engine creates are private
-    with locked(settings.data_dir):
-        _run(serve(settings, bus_path, beat))
-    return 0
+def _first(group: BaseExceptionGroup[BaseException], kind: type[Exception]) -> BaseException | None:
+    """Return the first error in a group if all are of this kind."""
+    found, others = group.split(kind)
+    if found is None or others is not None:
+        return None
+    error: BaseException = found
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def record(settings: Settings, file: Path) -> int:
@@ -89,6 +82,8 @@ def record(settings: Settings, file: Path) -> int:
         raise RecordingError(f"record: one venue at a time, not {names}; name it: --sources NAME")
     with FileRecorder(file) as recorder:
         feed = Composition(settings, venues, pin=None, bans={}, remember_ban=_ignore_ban, recorder=recorder)
+        if not feed.instruments:
+            raise RecordingError("record: name the pairs to record: --pairs btcusdt,ethusdt")
         try:
             _run(_until_signal(connect_to_handler(feed.loop, _NullListener()), _log_progress(recorder)))
         except* RecordingError as group:

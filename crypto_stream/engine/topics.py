@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from crypto_stream.bus.codec import encode_value
@@ -15,23 +15,31 @@ from crypto_stream.errors import RefusedError
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S = 0.25
-# Keys that one gateway may watch; each causes at most four messages per second.
+# Keys that one gateway may watch; each causes a message each `every_s` of its topic, at most.
 MAX_WATCHED = 2_000
+# A round leaves out what was sent more recently than this part of `every_s`; rounds are further apart.
+_SPACING = 0.9
 
 Key = tuple[str, str]
 
 
 class Topic(Protocol):
-    """One live stream, identified by `name`; its updates can be anything that msgpack encodes."""
+    """One live stream, identified by `name`; its updates can be anything that msgpack encodes.
+
+    Changes are sent each `every_s` seconds, at most.
+    """
 
     name: str
+    every_s: float
 
     def has(self, key: str) -> bool:
         """Return whether this key exists."""
 
     def current(self, key: str) -> object:
         """Return the current state of a key."""
+
+    def asked(self, key: str) -> object:
+        """Return, or return an awaitable of, the state of a key for somebody who does not watch it."""
 
     def start(self, key: str) -> object:
         """Begin to watch a key and return its current state, to which `changes` then refers."""
@@ -49,22 +57,24 @@ class Topics:
     def __init__(
         self,
         topics: Iterable[Topic],
-        send: Callable[[str, TopicUpdate], None],
+        send: Callable[[Sequence[str], TopicUpdate], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Offer `topics`; `send` passes a message to one gateway."""
+        """Offer `topics`; `send` passes a message to the gateways that watch its key."""
         self._topics = {topic.name: topic for topic in topics}
         self._send = send
         self._clock = clock
         self._version = 0
         self._watched: dict[str, set[Key]] = {}
         self._refreshed_s: dict[str, float] = {}
+        self._sent_s: dict[Key, float] = {}
+        self._hurried: set[Key] = set()
 
     def get(self, topic: str, key: str) -> object:
-        """Return the current state of a key; raise RefusedError if it does not exist."""
+        """Return the current state of a key, or an awaitable of it; RefusedError if it does not exist."""
         if not self._has(topic, key):
             raise RefusedError("unknown_key", f"there is no {topic} of {key!r}")
-        return self._topics[topic].current(key)
+        return self._topics[topic].asked(key)
 
     def watch(self, gateway: str, keys: Mapping[str, Sequence[str]]) -> Watched:
         """Replace what `gateway` watches; return the current state of the keys that are new for it."""
@@ -84,30 +94,71 @@ class Topics:
         self._refreshed_s.pop(gateway, None)
         self._stop_unwatched(self._watched.pop(gateway, set()))
 
+    def happened(self, topic: str, key: str) -> None:
+        """Send the changes of a key in this iteration of the event loop, unless some were just sent.
+
+        What is not sent now is sent by the next round.
+        """
+        changed = (topic, key)
+        if changed in self._hurried or not any(changed in keys for keys in self._watched.values()):
+            return
+        if self._clock() - self._sent_s.get(changed, 0.0) >= self._topics[topic].every_s:
+            self._hurried.add(changed)
+            asyncio.get_running_loop().call_soon(self._send_hurried, changed)
+
+    def drop_unknown(self) -> None:
+        """Stop watching the keys of instruments that were removed."""
+        gone = {key for keys in self._watched.values() for key in keys if not self._has(*key)}
+        for keys in self._watched.values():
+            keys.difference_update(gone)
+        for topic, key in gone:
+            self._topics[topic].stop(key)
+            self._sent_s.pop((topic, key), None)
+        self._hurried -= gone
+
     async def run(self) -> None:
         """Send changes until cancelled."""
-        while True:
-            await asyncio.sleep(_INTERVAL_S)
-            self.send_changes()
+        async with asyncio.TaskGroup() as tasks:
+            for every_s in {topic.every_s for topic in self._topics.values()}:
+                tasks.create_task(self._run(every_s))
 
-    def send_changes(self) -> None:
-        """Send all watching gateways what changed since the last call."""
+    async def _run(self, every_s: float) -> None:
+        topics = [name for name, topic in self._topics.items() if topic.every_s == every_s]
+        while True:
+            await asyncio.sleep(every_s)
+            self.send_changes(topics, every_s * _SPACING)
+
+    def send_changes(self, topics: Collection[str] | None = None, spacing_s: float = 0.0) -> None:
+        """Send all watching gateways what changed since the last call, of these topics (None: of all).
+
+        Keys of which something was sent less than `spacing_s` ago wait for the next call.
+        """
         due = self._clock() - WATCH_EXPIRES_S
         for gateway in [gateway for gateway, at_s in self._refreshed_s.items() if at_s < due]:
             log.warning("a gateway no longer refreshes what it watches", extra={"gateway": gateway})
             self.remove(gateway)
+        before_s = self._clock() - spacing_s
         for key in set[Key]().union(*self._watched.values()):
-            self._send_changes_of(key)
+            if (topics is None or key[0] in topics) and self._sent_s.get(key, 0.0) <= before_s:
+                self._send_changes_of(key)
 
     def _has(self, topic: str, key: str) -> bool:
         return topic in self._topics and self._topics[topic].has(key)
 
+    def _send_hurried(self, key: Key) -> None:
+        self._hurried.discard(key)
+        if self._watchers(key):
+            self._sent_s[key] = self._clock()  # also if nothing has changed, which took time to find out
+            self._send_changes_of(key)
+
+    def _watchers(self, key: Key) -> list[str]:
+        return [gateway for gateway, keys in self._watched.items() if key in keys]
+
     def _send_changes_of(self, key: Key) -> None:
-        watchers = [gateway for gateway, keys in self._watched.items() if key in keys]
+        watchers = self._watchers(key)
         if watchers and (changes := self._topics[key[0]].changes(key[1])) is not None:
-            update = self._update(key, changes)
-            for gateway in watchers:
-                self._send(gateway, update)
+            self._sent_s[key] = self._clock()
+            self._send(watchers, self._update(key, changes))
 
     def _update(self, key: Key, payload: object) -> TopicUpdate:
         """Number an update; numbers follow the clock, so that they increase over restarts, too."""
@@ -125,3 +176,4 @@ class Topics:
         watched = set[Key]().union(*self._watched.values())
         for topic, key in set(before) - watched:
             self._topics[topic].stop(key)
+            self._sent_s.pop((topic, key), None)

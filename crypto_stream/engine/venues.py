@@ -3,73 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
 from crypto_stream.feed.failover import Failover
-from crypto_stream.feed.split import ManagedSource
-from crypto_stream.market.book import Book, Entry, best
+from crypto_stream.feed.split import SplitSource
+from crypto_stream.market.best import best
+from crypto_stream.market.book import Book, Entry
+from crypto_stream.market.prices import Prices
 from crypto_stream.market.status import VenueRow, Venues
 
 _UNKNOWN = Entry()
 
 
 class VenueQuotes:
-    """Keys are symbols, updates are complete `Venues`; a change of ages alone is not sent."""
+    """The quotes in `book`; `failover` decides which source serves, `prices` gives the live ones."""
 
-    name = "venues"
-
-    def __init__(self, failover: Failover, sources: Mapping[str, ManagedSource], book: Book) -> None:
-        """Describe the quotes in `book`; `failover` decides which of the `sources` serves."""
+    def __init__(
+        self,
+        failover: Failover,
+        sources: Mapping[str, SplitSource],
+        book: Book,
+        prices: Callable[[str, int], Prices],
+    ) -> None:
         self._failover = failover
         self._sources = sources
         self._book = book
-        self._sent: dict[str, Venues] = {}
-
-    def has(self, key: str) -> bool:
-        """Return whether this instrument exists."""
-        return key in self._failover.chains
-
-    def start(self, key: str) -> Venues:
-        """Return the instrument's quotes, with which `changes` compares."""
-        found = self.current(key)
-        self._sent[key] = _without_ages(found)
-        return found
-
-    def changes(self, key: str) -> Venues | None:
-        """Return the instrument's quotes if anything but an age has changed."""
-        found = self.current(key)
-        if _without_ages(found) == self._sent.get(key):
-            return None
-        self._sent[key] = _without_ages(found)
-        return found
-
-    def stop(self, key: str) -> None:
-        """Forget what was sent."""
-        self._sent.pop(key, None)
+        self._prices = prices
 
     def current(self, symbol: str) -> Venues:
         """Return the quotes of `symbol` at each source of its chain that is connected or has a quote."""
         failover = self._failover
         now_ns = time.monotonic_ns()
         serving = failover.serving[symbol]
-        rows = [row for name in failover.chains[symbol] if (row := self._row(symbol, name, now_ns))]
-        # A source that lacks other data (trades, say) can still have the best bid or ask.
-        why = failover.watch.describe
-        live = [row for row in rows if not row.stale and row.reason in (None, why(row.source, symbol))]
-        bid_source, bid = best([(row.source, row.bid) for row in live if row.bid is not None], highest=True)
-        ask_source, ask = best([(row.source, row.ask) for row in live if row.ask is not None], highest=False)
+        found = best(self._prices(symbol, now_ns))
         return Venues(
             symbol=symbol,
             serving=serving,
             stale=serving is None,
             reason=failover.missing_at(serving, symbol) if serving else failover.reasons[symbol],
-            best_bid=bid,
-            best_bid_source=bid_source,
-            best_ask=ask,
-            best_ask_source=ask_source,
-            sources=rows,
+            best_bid=found.bid.price if found.bid else None,
+            best_bid_source=found.bid.sources[0].source if found.bid else None,
+            best_ask=found.ask.price if found.ask else None,
+            best_ask_source=found.ask.sources[0].source if found.ask else None,
+            sources=[row for name in failover.chains[symbol] if (row := self._row(symbol, name, now_ns))],
         )
 
     def _row(self, symbol: str, name: str, now_ns: int) -> VenueRow | None:
@@ -97,5 +75,6 @@ class VenueQuotes:
         )
 
 
-def _without_ages(venues: Venues) -> Venues:
+def without_ages(venues: Venues) -> Venues:
+    """Return the value without ages, to compare it with another one."""
     return replace(venues, sources=[replace(row, age_ms=None) for row in venues.sources])

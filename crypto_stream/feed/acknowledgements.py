@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from crypto_stream.feed.handler import Request, Wanted
 
 
 class _Pending:
-    __slots__ = ("attempts", "keys", "request", "seen", "sent_ns")
+    """A request, what it still waits for, and the symbols in it of which no data has arrived."""
+
+    __slots__ = ("attempts", "keys", "request", "sent_ns", "silent")
 
     def __init__(self, request: Request, sent_ns: int, attempts: int) -> None:
         self.request = request
         self.keys = set(request.keys)
-        self.seen: set[str] = set()
+        self.silent = {each.instrument.symbol for each in request.wanted}
         self.sent_ns = sent_ns
         self.attempts = attempts
 
@@ -31,6 +31,8 @@ class SubscriptionReplies:
         self._most_attempts = max_attempts
         self._attempts: dict[frozenset[Wanted], int] = {}
         self._pending: list[_Pending] = []
+        # Those that wait for data of a symbol: while thousands are requested, each event is one look-up.
+        self._of_symbol: dict[str, list[_Pending]] = {}
 
     def __len__(self) -> int:
         """Return how many requests are still pending."""
@@ -42,28 +44,35 @@ class SubscriptionReplies:
             return
         attempt = self._attempts.get(frozenset(request.wanted), 0) + 1
         self._attempts[frozenset(request.wanted)] = attempt
-        self._pending.append(_Pending(request, now_ns, attempt))
+        pending = _Pending(request, now_ns, attempt)
+        self._pending.append(pending)
+        for symbol in pending.silent:
+            self._of_symbol.setdefault(symbol, []).append(pending)
 
     def acked(self, key: str) -> None:
         """Record an acknowledgement; unknown or repeated ones are ignored."""
-        for pending in self._pending:
+        for pending in [each for each in self._pending if key in each.keys]:
             pending.keys.discard(key)
-        self._retain(lambda pending: bool(pending.keys))
+            if not pending.keys:
+                self._done(pending)
 
     def seen(self, symbol: str) -> None:
         """Record that data of the instrument `symbol` arrived."""
-        for pending in self._pending:
-            if any(each.instrument.symbol == symbol for each in pending.request.wanted):
-                pending.seen.add(symbol)
-        self._retain(lambda pending: bool(_without_data(pending)))
+        for pending in self._of_symbol.pop(symbol, ()):
+            pending.silent.discard(symbol)
+            if not pending.silent:
+                self._done(pending)
 
-    def refused(self, key: str) -> tuple[Wanted, ...]:
-        """Return what the refused request wanted; an empty key means the oldest pending request."""
+    def refused(self, key: str, *, entirely: bool = False) -> tuple[Wanted, ...]:
+        """Return what the refused request wanted; an empty key means the oldest pending request.
+
+        `entirely`: the whole request was refused, rather than only what `key` names.
+        """
         for pending in self._pending:
             if key in pending.keys or not key:
                 pending.keys.discard(key)
-                if not key or not pending.keys:
-                    self._pending.remove(pending)
+                if entirely or not key or not pending.keys:
+                    self._drop(pending)
                 return pending.request.wanted
         return ()
 
@@ -73,20 +82,26 @@ class SubscriptionReplies:
         abandoned: list[Wanted] = []
         late = [pending for pending in self._pending if now_ns - pending.sent_ns >= self._deadline_ns]
         for pending in late:
-            self._pending.remove(pending)
+            self._drop(pending)
             (again if pending.attempts < self._most_attempts else abandoned).extend(_without_data(pending))
         return again, abandoned
 
-    def _retain(self, is_pending: Callable[[_Pending], bool]) -> None:
-        """Drop requests that are no longer pending, and reset their number of attempts."""
-        for pending in self._pending:
-            if not is_pending(pending):
-                self._attempts.pop(frozenset(pending.request.wanted), None)
-        self._pending = [pending for pending in self._pending if is_pending(pending)]
+    def _done(self, pending: _Pending) -> None:
+        """Drop a request that was successful, and reset its number of attempts."""
+        self._attempts.pop(frozenset(pending.request.wanted), None)
+        self._drop(pending)
+
+    def _drop(self, pending: _Pending) -> None:
+        self._pending.remove(pending)
+        for symbol in pending.silent:
+            others = self._of_symbol[symbol]
+            others.remove(pending)
+            if not others:
+                del self._of_symbol[symbol]
 
 
 def _without_data(pending: _Pending) -> list[Wanted]:
-    return [each for each in pending.request.wanted if each.instrument.symbol not in pending.seen]
+    return [each for each in pending.request.wanted if each.instrument.symbol in pending.silent]
 
 
 def halves(wanted: tuple[Wanted, ...]) -> list[tuple[Wanted, ...]]:

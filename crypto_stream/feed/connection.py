@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
@@ -17,7 +17,13 @@ from websockets.exceptions import ConnectionClosed
 from crypto_stream.errors import VenueError
 from crypto_stream.feed.handler import Keepalive, Limits, Opening, Request
 from crypto_stream.feed.opening import open_socket
+from crypto_stream.feed.spending import Spending
 from crypto_stream.feed.venue_socket import MessageHandler, VenueSocket
+
+# Of the venue's own pings, only the newest need an answer: it may send them faster than we may send.
+_MOST_REPLIES = 8
+# How long to wait for the first word of a venue that speaks first.
+_WELCOME_S = 2.0
 
 
 class Recorder(Protocol):
@@ -28,6 +34,23 @@ class Recorder(Protocol):
 
     def received(self, frame: bytes) -> None:
         """Record a received frame."""
+
+
+class SessionConnection(Protocol):
+    """What a session needs of its connection."""
+
+    def queue(self, requests: Sequence[Request]) -> None:
+        """Queue requests, which are sent in order."""
+
+    def reply(self, text: str) -> None:
+        """Answer a request of the venue, ahead of the queue."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something is still to be sent."""
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once."""
 
 
 class Connection:
@@ -49,8 +72,11 @@ class Connection:
         self._recorder = recorder
         # Bounded by the callers: each subscribes once, and resubscribes only after a pause.
         self._requests: deque[Request] = deque()
+        self._replies: deque[Request] = deque(maxlen=_MOST_REPLIES)
         self._more = asyncio.Event()
+        self._spending = None if limits.requests is None else Spending(limits.requests)
         self._frame_s = time.monotonic()
+        self._heard = asyncio.Event()
         self._fault: str | None = None
 
     def queue(self, requests: Sequence[Request]) -> None:
@@ -59,8 +85,8 @@ class Connection:
         self._more.set()
 
     def reply(self, text: str) -> None:
-        """Answer a request of the venue, ahead of the queue."""
-        self._requests.appendleft(Request(text))
+        """Answer a request of the venue, ahead of the queue; of too many answers the oldest are left out."""
+        self._replies.append(Request(text))
         self._more.set()
 
     @property
@@ -81,6 +107,8 @@ class Connection:
 
         def received(frames: Sequence[bytes]) -> None:
             self._frame_s = time.monotonic()
+            if frames:  # none at first, if nothing has arrived yet
+                self._heard.set()
             if self._recorder:
                 for frame in frames:
                     self._recorder.received(frame)
@@ -89,22 +117,39 @@ class Connection:
         await self._socket.deliver(received)
         raise VenueError(self._fault or self._socket.fault or _why_closed(self._socket))
 
-    async def run(self) -> None:
-        """Send what is queued and keep the connection alive, until cancelled."""
+    async def run(self, *, is_welcomed: bool = False) -> None:
+        """Send what is queued, after the venue's welcome, and keep the connection alive, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_paced())
+            tasks.create_task(self._send_paced(is_welcomed=is_welcomed))
             tasks.create_task(self._keep_alive(self._limits.keepalive))
 
-    async def _send_paced(self) -> None:
+    async def _send_paced(self, *, is_welcomed: bool) -> None:
+        if is_welcomed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WELCOME_S):
+                    await self._heard.wait()
         while True:
             await self._more.wait()
-            while self._requests:
-                request = self._requests.popleft()
+            while queue := self._replies or self._requests:
+                if queue is self._requests and self._spending:
+                    now_s = time.monotonic()
+                    if (wait_s := self._spending.delay(now_s)) > 0:
+                        await self._more_within(wait_s)
+                        continue
+                    self._spending.spend(now_s)
+                request = queue.popleft()
                 if not await self._send(request.text):
                     return
                 self._sent(request)
                 await asyncio.sleep(self._limits.pace_s)
             self._more.clear()
+
+    async def _more_within(self, seconds: float) -> None:
+        """Wait until something else is to be sent, an answer perhaps; no longer than `seconds`."""
+        self._more.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._more.wait()
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         """Ping regularly or after silence; abort if the venue sends nothing for as long again."""
@@ -128,12 +173,13 @@ class Connection:
                 return
 
     async def _ping(self) -> bool:
+        before = self._frame_s
         pong = await self._socket.ping()
         try:
             async with asyncio.timeout(self._limits.keepalive.every_s):
                 await pong
         except TimeoutError:
-            return False
+            return self._frame_s > before  # some venues answer no ping, but send frames
         self._frame_s = time.monotonic()
         return True
 

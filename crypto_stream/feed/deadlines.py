@@ -34,10 +34,10 @@ class Deadlines(Generic[K]):
         """Remove a key; its entry in the heap is skipped later."""
         self._at.pop(key, None)
 
-    def due(self, now_ns: int) -> list[K]:
-        """Return, and remove, the keys that are due, earliest first."""
+    def due(self, now_ns: int, most: int | None = None) -> list[K]:
+        """Return, and remove, the keys that are due, earliest first, at most `most`."""
         found: list[K] = []
-        while self._heap and self._heap[0][0] <= now_ns:
+        while self._heap and self._heap[0][0] <= now_ns and (most is None or len(found) < most):
             at_ns, key = heapq.heappop(self._heap)
             if self._at.get(key) == at_ns:
                 del self._at[key]

@@ -59,7 +59,7 @@ class Failover:
     `chains` maps symbols to sources, best first; a pin does not exclude the sources in `always`. The current
     result, by symbol: `serving`, `reasons` (why no source serves it), `halted_source` (the source whose
     values are shown, stale, because its venue has halted the instrument) and `held_back` (live sources that
-    must not serve it, and why).
+    must not serve it, and why). `reconsidered` are the instruments that the last round examined.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Failover:
         self.serving: dict[str, str | None] = {}
         self.reasons: dict[str, str] = {}
         self.halted_source: dict[str, str] = {}
+        self.reconsidered: set[str] = set()
         self.guard = guard or JumpGuard(book, 0)
         self._chooser = Chooser(book, limits, self.guard)
         self.silence, self.watch, self.held_back = (
@@ -108,6 +109,14 @@ class Failover:
         self._resubscribe_timer.carried.update(chain)
         self._agenda.add(symbol, self.chains[symbol])
 
+    def extend(self, symbol: str, chain: Sequence[str]) -> None:
+        """Replace an instrument's chain by one that contains all of its sources, and more."""
+        self._resubscribe_timer.carried.update(set(chain).difference(self.chains[symbol]))
+        self.chains[symbol] = tuple(chain)
+        self._watched[symbol] = tuple(name for name in chain if name not in self._always)
+        self._agenda.remove(symbol)
+        self._agenda.add(symbol, self.chains[symbol])
+
     def remove(self, symbol: str) -> None:
         """Remove an instrument, without a `Change`; raise KeyError if it does not exist.
 
@@ -135,6 +144,7 @@ class Failover:
         self.watch.mark(due)
         decision = Decision([], [], [], self._find_missing(now_ns, facts), [])
         due.update(each.symbol for each in decision.missing_channels)
+        self.reconsidered = due
         for symbol in sorted(due, key=self._order.__getitem__):
             self._decide(self._case(symbol, now_ns, facts, pin), decision)
         again = self._resubscribe_timer.due(now_ns)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from crypto_stream.feed.failover import Change, Decision, Failover
 from crypto_stream.feed.missing_channels import DESCRIPTIONS, MissingChannel
-from crypto_stream.feed.split import ManagedSource
+from crypto_stream.feed.split import SplitSource
 from crypto_stream.feed.standby import Standby
 from crypto_stream.market.channels import Channel
 from crypto_stream.market.instruments import few
@@ -40,17 +40,22 @@ class FailoverLoop:
 
     The cost of a round depends on the number of sources, and of instruments that changed or are due.
 
-    `on_missing` is called with newly missing channels.
+    `on_missing` is called with newly missing channels, `on_reconsidered` with the instruments that a
+    round examined, which are those that changed or were due. Sources in `sought` are connected in any case,
+    because their lists are needed; those in `resting` are not.
     """
 
     def __init__(
-        self, sources: Mapping[str, ManagedSource], failover: Failover, standby: Standby, pin: str | None
+        self, sources: Mapping[str, SplitSource], failover: Failover, standby: Standby, pin: str | None
     ) -> None:
         self.sources = sources
         self.failover = failover
         self.standby = standby
         self.pin = pin
+        self.resting: Collection[str] = ()
+        self.sought: Collection[str] = ()
         self.on_missing: Callable[[list[MissingChannel]], None] = _ignore
+        self.on_reconsidered: Callable[[Collection[str]], None] = _ignore
         self._wake = asyncio.Event()
         self._states: dict[str, str] = {}
         self._last_round_ns: int | None = None
@@ -68,6 +73,13 @@ class FailoverLoop:
     def add(self, symbol: str, chain: Sequence[str]) -> None:
         """Add an instrument, served by the sources of its chain."""
         self.failover.add(symbol, chain)
+        self.standby.add(tuple(chain))
+        self._wake.set()
+
+    def extend(self, symbol: str, chain: Sequence[str]) -> None:
+        """Add sources to the chain of an instrument."""
+        self.standby.remove(self.failover.chains[symbol])
+        self.failover.extend(symbol, chain)
         self.standby.add(tuple(chain))
         self._wake.set()
 
@@ -93,11 +105,12 @@ class FailoverLoop:
             source.check(now_ns)
         # Decide before disconnecting: otherwise "not needed" could become the reason of a switch.
         decision = self.failover.decide(now_ns, self.sources, self.pin)
+        self.on_reconsidered(self.failover.reconsidered)
         wanted = self.standby.wanted(
             now_ns, self.sources, self.pin, self.failover.needs_all_sources(), self.failover.incomplete()
-        )
+        ).union(self.sought)
         for name, source in self.sources.items():
-            source.want(name in wanted)
+            source.want(name in wanted and name not in self.resting)
         self._apply(decision)
         if decision.changes:
             listener.switched(decision.changes)
@@ -138,5 +151,5 @@ class FailoverLoop:
         return now_ns < self._judge_from_ns
 
 
-def _ignore(missing_channels: list[MissingChannel]) -> None:
-    """Ignore missing channels until a listener is set."""
+def _ignore(what: object) -> None:
+    """Ignore it until a listener is set."""

@@ -39,7 +39,7 @@ class JumpGuard:
 
     def __init__(self, book: Book, percent: float) -> None:
         self._book = book
-        self._percent = Decimal(str(percent))
+        self.percent = Decimal(str(percent))
         self._restored: dict[str, Reference] = {}
         self._served: dict[str, str] = {}
 
@@ -52,6 +52,11 @@ class JumpGuard:
         if reference is not None:
             self._restored[symbol] = reference
 
+    def retain(self, symbol: str) -> None:
+        """Retain the last price, because the book will forget it."""
+        self.restore(symbol, self._reference(symbol))
+        self._served.pop(symbol, None)
+
     def set_serving(self, symbol: str, source: str) -> None:
         """Record that `source` serves `symbol` from now on."""
         self._served[symbol] = source
@@ -61,7 +66,7 @@ class JumpGuard:
 
         It may if the price of one of the `others`, which are live, is close to its own.
         """
-        last = self._reference(symbol) if self._percent else None
+        last = self._reference(symbol) if self.percent else None
         if last is None or name in last.sources:
             return None
         whose = " and ".join(last.sources)
@@ -69,7 +74,7 @@ class JumpGuard:
         if price is None:
             return f"it has sent no price yet to compare with {whose}'s"
         hours = Decimal(max(0, now_ns - last.at_ns)) / _HOUR_NS
-        allowed = self._percent * max(Decimal(1), hours.sqrt())
+        allowed = self.percent * max(Decimal(1), hours.sqrt())
         distance = _percent_apart(last.price, price)
         if distance <= allowed or any(self.agree(symbol, name, other) for other in others):
             return None
@@ -81,24 +86,24 @@ class JumpGuard:
 
     def is_enabled(self) -> bool:
         """Return whether prices are compared at all."""
-        return bool(self._percent)
+        return bool(self.percent)
 
     def allowed_ns(self, symbol: str, name: str) -> int | None:
         """Return when the last price will be so old that `name` may serve; None if age does not matter."""
         last, price = self._reference(symbol), middle(self._book.entry(name, symbol))
-        if last is None or price is None or not self._percent:
+        if last is None or price is None or not self.percent:
             return None
-        hours = (_percent_apart(last.price, price) / self._percent) ** 2
+        hours = (_percent_apart(last.price, price) / self.percent) ** 2
         return last.at_ns + int(hours * _HOUR_NS)
 
     def agree(self, symbol: str, one: str, other: str) -> bool:
         """Return whether two sources' prices are within the allowed distance of each other."""
         first, second = (middle(self._book.entry(name, symbol)) for name in (one, other))
-        return first is not None and second is not None and _percent_apart(first, second) <= self._percent
+        return first is not None and second is not None and _percent_apart(first, second) <= self.percent
 
     def comparable(self, symbol: str, one: str, other: str) -> bool:
         """Return whether two sources may be compared: their prices do not show them to be two coins."""
-        if not self._percent:
+        if not self.percent:
             return True
         known = all(middle(self._book.entry(name, symbol)) is not None for name in (one, other))
         return not known or self.agree(symbol, one, other)

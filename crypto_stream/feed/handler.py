@@ -6,6 +6,7 @@ name. It never opens a connection, waits, retries or logs. There are three kinds
 A venue, read over WebSockets:
 
     LIMITS = Limits(...)                              # optional: the venue's limits
+    DEPTH = True                                      # optional: its Reader gives books: the topic "depth"
     URLS = ["wss://host:port", ...]                   # tried in order; a setting overrides them
     REST_URL = "https://host"                         # optional
     def venue_id(pair: Instrument) -> str | None      # the venue's id; None: known only from its list
@@ -18,12 +19,13 @@ A venue, read over WebSockets:
         def read(self, frame: bytes) -> Iterable[Event]                # ValueError: malformed
     async def instruments(http) -> list[Listed]       # optional: listed pairs, rules for orders
     async def candles(http, venue_id, interval) -> list[Bar]           # optional: older bars, "1m" and "1h"
+    async def volumes(http) -> dict[str, str]         # optional: 24 h volumes in the quote currency, by id
 
 A venue, polled over REST:
 
     EVERY_S = 5.0                                     # seconds from one round to the next
     async def poll(http, instruments) -> list[Event]  # `instruments` by the venue's id
-    # and REST_URL, venue_id, instruments, candles as above
+    # and REST_URL, venue_id, instruments, candles, volumes as above
 
 A generator (the synthetic source):
 
@@ -39,24 +41,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from crypto_stream.errors import MalformedFrame
 from crypto_stream.feed.decoding import (
+    BarSeconds,
     BarTime,
+    Places,
     VenueKey,
     VenueList,
     VenueTime,
+    best,
     exact,
+    exact_price,
+    gunzip,
     microseconds,
+    nanoseconds,
     read_each,
     reading,
+    step,
+)
+from crypto_stream.feed.venue_events import (
+    TOPICS,
+    Acked,
+    Event,
+    Ignored,
+    InstrumentStatus,
+    Listed,
+    ListReceived,
+    Moving,
+    Pong,
+    Refused,
+    Reply,
+    Resync,
+    Topic,
+    VenueStatus,
 )
 from crypto_stream.market.bars import Bar
 from crypto_stream.market.events import ARRIVAL, Trade, Update
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.ladder import DepthChange, Level
 from crypto_stream.market.orders import Rules
 
 __all__ = [
@@ -66,18 +92,23 @@ __all__ = [
     "UNREADABLE",
     "Acked",
     "Bar",
+    "BarSeconds",
     "BarTime",
     "Budget",
+    "DepthChange",
     "Event",
     "Ignored",
     "Instrument",
     "InstrumentStatus",
     "Keepalive",
+    "Level",
     "Limits",
+    "ListReceived",
     "Listed",
     "MalformedFrame",
     "Moving",
     "Opening",
+    "Places",
     "Pong",
     "Refused",
     "Reply",
@@ -93,18 +124,20 @@ __all__ = [
     "VenueStatus",
     "VenueTime",
     "Wanted",
+    "best",
+    "by_topic",
     "exact",
+    "exact_price",
+    "gunzip",
     "microseconds",
+    "nanoseconds",
     "read_each",
     "reading",
+    "step",
 ]
 
 # The highest `frame_bytes` that a handler may set.
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-
-# The best bid and ask; trades; the 24 h figures.
-Topic = Literal["top", "trades", "day"]
-TOPICS: tuple[Topic, ...] = ("top", "trades", "day")
 
 # What a reader may raise for a frame that it cannot read; anything else is a bug in the handler.
 UNREADABLE = (MalformedFrame, msgspec.DecodeError, ValueError, OverflowError, ArithmeticError, RecursionError)
@@ -118,6 +151,11 @@ class Wanted(NamedTuple):
     topic: Topic
 
 
+def by_topic(wanted: Sequence[Wanted], names: Mapping[Topic, str]) -> list[tuple[Wanted, str]]:
+    """Return what is wanted of the topics in `names`, in their order, each with the name of its topic."""
+    return [(each, name) for topic, name in names.items() for each in wanted if each.topic == topic]
+
+
 class Request(NamedTuple):
     """One message to send, and what it requests; its acknowledgements will name the `keys`.
 
@@ -127,91 +165,6 @@ class Request(NamedTuple):
     text: str
     keys: tuple[str, ...] = ()
     wanted: tuple[Wanted, ...] = ()
-
-
-class Acked(msgspec.Struct, frozen=True, gc=False):
-    """The venue accepted what `key` names (a request id or a topic)."""
-
-    channel: ClassVar[str] = "ack"
-    key: str
-
-
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """The venue refused what `key` names (empty: it named nothing), `instrument` if that is known.
-
-    `temporary`: it would accept the same request later (rate limit, busy).
-    """
-
-    channel: ClassVar[str] = "refused"
-    key: str
-    reason: str
-    instrument: Instrument | None = None
-    temporary: bool = False
-
-
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """The venue sent a request itself (an application-level ping): send `text` at once."""
-
-    channel: ClassVar[str] = "reply"
-    text: str
-
-
-class Resync(msgspec.Struct, frozen=True, gc=False):
-    """Data of one topic was lost, for `reason`: resubscribe to it."""
-
-    channel: ClassVar[str] = "resync"
-    instrument: Instrument
-    topic: Topic
-    reason: str
-
-
-class Moving(msgspec.Struct, frozen=True, gc=False):
-    """The venue announced that it will close this connection: move to a new one first."""
-
-    channel: ClassVar[str] = "moving"
-    reason: str
-
-
-class InstrumentStatus(msgspec.Struct, frozen=True, gc=False):
-    """The venue's own `word` for why an instrument does not trade (`HALT`); empty: it trades again."""
-
-    channel: ClassVar[str] = "status"
-    instrument: Instrument
-    word: str
-
-
-class VenueStatus(msgspec.Struct, frozen=True, gc=False):
-    """The venue's own `word` for why nothing trades there (`maintenance`); empty: it trades again."""
-
-    channel: ClassVar[str] = "venue status"
-    word: str
-
-
-class Pong(msgspec.Struct, frozen=True, gc=False):
-    """The venue answered our ping; does not count as data."""
-
-    channel: ClassVar[str] = "pong"
-
-
-class Ignored(msgspec.Struct, frozen=True, gc=False):
-    """A frame that is not used; counted by its channel."""
-
-    channel: str
-
-
-Event = (
-    Update
-    | Trade
-    | Acked
-    | Refused
-    | Reply
-    | Resync
-    | Moving
-    | InstrumentStatus
-    | VenueStatus
-    | Pong
-    | Ignored
-)
 
 
 class Keepalive(NamedTuple):
@@ -226,22 +179,24 @@ class Keepalive(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """At most `attempts` connection attempts in `seconds`, over all hosts of a venue."""
+    """At most so many in any `seconds`."""
 
-    attempts: int
+    most: int
     seconds: float
 
 
 class Limits(NamedTuple):
     """A venue's limits.
 
-    At most `instruments` per connection, and `connections` per source; one request per `pace_s`, of at most
-    `request_bytes`; frames of at most `frame_bytes`; connections last at most `max_age_s`.
+    At most `instruments` per connection, and `connections` per source; one request per `pace_s`, and no more
+    than `requests` of each connection, of at most `request_bytes`; frames of at most `frame_bytes`;
+    connections last at most `max_age_s`; `attempts` to connect, over all hosts of the venue.
     """
 
     instruments: int | None = None
     connections: int = 1
     pace_s: float = 0.25
+    requests: Budget | None = None
     request_bytes: int = 4_000
     frame_bytes: int = 1024 * 1024
     max_age_s: float | None = None
@@ -255,25 +210,15 @@ class Limits(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` to send first."""
+    """How a connection begins: `path` on the host, `headers` of the handshake, a `greeting` to send first.
+
+    `is_welcomed`: the venue speaks first; nothing is sent before its first frame has come, or two seconds.
+    """
 
     path: str
     headers: Mapping[str, str] = MappingProxyType({})
     greeting: Sequence[str] = ()
-
-
-class Listed(NamedTuple):
-    """How a venue lists one pair: its id, its base and quote, aliases resolved (XBT is BTC).
-
-    `state` is "" if it trades, else the venue's word (`HALT`). `rules` are as the venue writes them; an empty
-    number or 0 means no rule.
-    """
-
-    id: str
-    base: str
-    quote: str
-    state: str = ""
-    rules: Rules = Rules()
+    is_welcomed: bool = False
 
 
 class Reading(Protocol):

@@ -28,6 +28,11 @@ class Liveness:
         """Record that data may arrive from now on."""
         self._quiet_since_ns = now_ns
 
+    def requested(self, now_ns: int) -> None:
+        """Record that something was requested for the first time: an open connection is not silent before."""
+        if self._quiet_since_ns is not None:
+            self._quiet_since_ns = now_ns
+
     def acknowledged(self) -> bool:
         """Record that every subscription was acknowledged; return whether that changed the state."""
         return self._on("acknowledged")

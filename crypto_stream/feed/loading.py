@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.util
 import ipaddress
 import re
@@ -14,15 +13,16 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from crypto_stream import layout
 from crypto_stream.errors import BrokenHandlerError, RecordingError, SettingError, UnknownHandlerError
 from crypto_stream.feed import recordings
+from crypto_stream.feed.bridge import loading as bridges
 from crypto_stream.feed.handler import MAX_FRAME_BYTES, Instrument, Limits, Rules
 from crypto_stream.feed.names import read_names, read_without
 from crypto_stream.feed.sources import Generator, Poller, Recording, Rest, Source, Venue
 from crypto_stream.market.instruments import is_synthetic
 from crypto_stream.settings import OPTIONS, Settings
 
-_PACKAGE = "handlers"
 # Settings of every venue, in addition to the handler's own.
 _COMMON_OPTIONS = ("url", "rest_url", "without", "names")
 _ADDRESS = re.compile(
@@ -33,9 +33,8 @@ _LONGEST_NAME = 253  # characters of a host's name, RFC 1035
 
 
 def known_handlers(folder: Path | None = None) -> dict[str, Path]:
-    """Map each handler's name to its file: the `handlers` package first, then `folder`."""
-    package = importlib.import_module(_PACKAGE)
-    places = [Path(place) for place in package.__path__] + ([folder] if folder else [])
+    """Map each handler's name to its file: the program's own first, then those in `folder`."""
+    places = [layout.HANDLERS, *([folder] if folder else [])]
     found: dict[str, Path] = {}
     for place in places:
         if not place.is_dir():
@@ -106,13 +105,19 @@ def _load_replay(argument: str, settings: Settings) -> Source:
 
 
 # Kinds of sources that need more than a handler's name.
-_KINDS_WITH_ARGUMENT: Mapping[str, Callable[[str, Settings], Source]] = {"replay": _load_replay}
+_KINDS_WITH_ARGUMENT: Mapping[str, Callable[[str, Settings], Source]] = {
+    bridges.KIND: bridges.load_bridge,
+    "replay": _load_replay,
+}
 
 
 def check_options(folder: Path | None, options: Mapping[str, Mapping[str, str]]) -> None:
     """Raise SettingError if a setting belongs to no handler."""
+    bridges.check_options(options.get(bridges.KIND, {}))
     known = known_handlers(folder)
-    full_names = (f"{name}_{option}" for name, given in options.items() for option in given)
+    full_names = (
+        f"{name}_{option}" for name, given in options.items() if name != bridges.KIND for option in given
+    )
     for full_name in full_names:
         if not any(full_name.startswith(f"{handler}_") for handler in known):
             near = difflib.get_close_matches(full_name, OPTIONS, n=1)
@@ -134,7 +139,7 @@ def _options_of(name: str, options: Mapping[str, Mapping[str, str]]) -> dict[str
 
 
 def _import(name: str, file: Path) -> ModuleType:
-    full_name = f"{_PACKAGE}.{name}"
+    full_name = f"{layout.HANDLERS_PACKAGE}.{name}"
     if full_name in sys.modules:
         return sys.modules[full_name]
     spec = importlib.util.spec_from_file_location(full_name, file)
@@ -180,6 +185,7 @@ def _make_source(name: str, file: Path, module: ModuleType, options: Mapping[str
         identify=module.venue_id,
         pair_of=module.pair_of,
         opening=getattr(module, "opening", None),
+        gives_depth=getattr(module, "DEPTH", False),
     )
 
 
@@ -213,7 +219,8 @@ def _rest(name: str, module: ModuleType, options: Mapping[str, str]) -> Rest | N
     if not url:
         return None
     _check_address(f"CRYPTO_STREAM_{name.upper()}_REST_URL", url, ("http", "https"))
-    return Rest(url, getattr(module, "instruments", None), getattr(module, "candles", None))
+    functions = (getattr(module, part, None) for part in ("instruments", "candles", "volumes"))
+    return Rest(url, *functions)
 
 
 def _pair_options(name: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -256,6 +263,7 @@ _SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "INSTRUMENTS": (_is_list_of(Instrument), "a list of Instrument"),
     "RULES": (_is_rules, "a dict of symbols and Rules"),
     "LIMITS": (lambda value: isinstance(value, Limits), "made by Limits(...)"),
+    "DEPTH": (lambda value: isinstance(value, bool), "True or False"),
 }
 _FUNCTIONS = (
     "Reader",
@@ -266,6 +274,7 @@ _FUNCTIONS = (
     "poll",
     "instruments",
     "candles",
+    "volumes",
     "check_options",
 )
 

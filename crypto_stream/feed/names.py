@@ -73,27 +73,57 @@ class Names:
         Raises SettingError if two instruments would have the same id.
         """
         self.by_id: dict[str, Instrument] = {}
+        self._source = source
+        self._venue_id = venue_id
+        self._names = names
         self._ids: dict[str, str] = {}
-        self._instruments = {each.symbol: each for each in instruments}
-        self._by_pair = {(each.base, each.quote): each for each in instruments if each.base and each.quote}
+        self._instruments: dict[str, Instrument] = {}
+        self._by_pair: dict[tuple[str | None, str | None], Instrument] = {}
         self._currencies = _Currencies(names)
         for instrument in instruments:
-            named = venue_id(renamed(instrument, names))
-            if named is None:
-                continue
-            if (other := self.by_id.get(named)) is not None and other.symbol != instrument.symbol:
-                setting = f"CRYPTO_STREAM_{source.upper()}_NAMES"
-                raise SettingError(f"{setting}: two pairs would both be {named} there; remove one")
+            self.add(instrument)
+
+    def add(self, instrument: Instrument) -> None:
+        """Add an instrument; raise SettingError if it would have the id of another one."""
+        named = self._venue_id(renamed(instrument, self._names))
+        other = None if named is None else self.by_id.get(named)
+        if other is not None and other.symbol != instrument.symbol and other.symbol in self._instruments:
+            setting = f"CRYPTO_STREAM_{self._source.upper()}_NAMES"
+            raise SettingError(f"{setting}: two pairs would both be {named} there; remove one")
+        self._instruments[instrument.symbol] = instrument
+        if instrument.base and instrument.quote:
+            self._by_pair[instrument.base, instrument.quote] = instrument
+        if named is not None:
             self._name(instrument, named)
+
+    def remove(self, symbol: str) -> None:
+        """Remove an instrument, but not from `by_id`: its frames must remain readable until they end."""
+        instrument = self._instruments.pop(symbol)
+        self._by_pair.pop((instrument.base, instrument.quote), None)
+        self._ids.pop(symbol, None)
 
     @property
     def symbols(self) -> frozenset[str]:
         """The symbols of all instruments, with or without an id."""
         return frozenset(self._instruments)
 
+    @property
+    def unnamed(self) -> frozenset[str]:
+        """The symbols of the instruments whose id is not known yet."""
+        return frozenset(self._instruments.keys() - self._ids.keys())
+
     def id_of(self, symbol: str) -> str | None:
         """Return the venue's id of an instrument; None if unknown."""
         return self._ids.get(symbol)
+
+    def markets(self, listed: Sequence[Listed]) -> dict[tuple[str, str], Listed]:
+        """Return the entries of a venue's list by base and quote, both in our names."""
+        pairs = ((self._currencies.ours(each.base, each.quote), each) for each in listed)
+        return {pair: each for pair, each in pairs if pair is not None}
+
+    def carries(self, symbol: str) -> bool:
+        """Return whether this instrument is among them."""
+        return symbol in self._instruments
 
     def learn(self, listed: Sequence[Listed]) -> dict[str, Listed]:
         """Learn ids from the venue's complete list; return its entries of our instruments, by symbol."""

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from crypto_stream.errors import VenueError
+from crypto_stream.feed.handler import Instrument, Listed
 from crypto_stream.feed.listing import Listing
 from crypto_stream.feed.retry_policy import ConnectBudget, Connected, RetryPolicy
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 from crypto_stream.feed.sessions import Sessions
 from crypto_stream.feed.states import INITIAL_SOURCE_STATE, after, source_state
+from crypto_stream.feed.subscriptions import UNNAMED
 from crypto_stream.market.instruments import few
 from crypto_stream.market.status import SourceState, SourceStatus
 from crypto_stream.wall_clock import wall_ms
@@ -40,7 +42,7 @@ class ReconnectingSource:
     ) -> None:
         source = config.source
         self.name = source.name
-        self.carries = frozenset(instrument.symbol for instrument in config.carried)
+        self.carries = config.carried.keys()  # a view, which `add` and `remove` change
         self.failed = False
         self.live_since_ns = 0
         self.unbroken_since_ns = 0
@@ -51,7 +53,9 @@ class ReconnectingSource:
         self.listing: Listing = first.listing if first else Listing(source, config.names)
         self.listing.relisted.append(self._on_listed)
         self._changed = config.changed
-        self._config = config._replace(changed=self._on_session, on_status=self._on_status)
+        self._config = config._replace(
+            changed=self._on_session, on_status=self._on_status, on_list=self._on_list
+        )
         self._on_ban = remember_ban
         self._wake = asyncio.Event()
         self._own_state = self._last_state = INITIAL_SOURCE_STATE
@@ -65,6 +69,7 @@ class ReconnectingSource:
             first_host_retry_s=config.first_host_retry_ns / 1e9,
             now_s=now_s,
             chance=random.random,
+            max_delay_s=source.max_retry_s,
         )
         self._retry_reason = f"banned until {_clock(banned_until_ms)}" if banned_until_ms else "not tried yet"
 
@@ -95,7 +100,11 @@ class ReconnectingSource:
         """Why it does not deliver some of the requested instruments."""
         if (serving := self._sessions.serving) is None:
             return self.listing.unavailable(self.carries, frozenset())
-        return {**self.listing.unavailable(self.carries, serving.delivered), **serving.refused}
+        unavailable = self.listing.unavailable(self.carries, serving.delivered)
+        refused = serving.refused.items()
+        return unavailable | {
+            symbol: why for symbol, why in refused if why != UNNAMED or symbol not in unavailable
+        }
 
     @property
     def halted(self) -> Mapping[str, str]:
@@ -113,6 +122,25 @@ class ReconnectingSource:
             self._wake.set()
             self._update_state()
 
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Carry more instruments from now on."""
+        for each in instruments:
+            self._config.carried[each.symbol] = each
+            self._config.watched.pop(each.symbol, None)
+        self._sessions.add(instruments)
+
+    def watch(self, instrument: Instrument) -> None:
+        """Subscribe to an instrument that is not carried, as a sign of life."""
+        self._config.watched[instrument.symbol] = instrument
+        self._sessions.add([instrument])
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Carry, or watch, these instruments no longer."""
+        for symbol in symbols:
+            self._config.carried.pop(symbol, None)
+            self._config.watched.pop(symbol, None)
+        self._sessions.remove(symbols)
+
     def check(self, now_ns: int) -> None:
         """Check the sessions for silence, overdue acknowledgements and age."""
         self._sessions.check(now_ns)
@@ -123,8 +151,7 @@ class ReconnectingSource:
         """Resubscribe to instruments that fell silent, or miss a channel, on a live connection."""
         extra = {"source": self.name, "instruments": len(symbols), "symbols": few(symbols)}
         log.warning("instruments went silent, resubscribing", extra=extra)
-        if self._sessions.serving:
-            self._sessions.serving.resubscribe(symbols)
+        self._on_listed(symbols)
 
     def move(self, reason: str) -> None:
         """Open a new connection, which replaces the current one once it is live."""
@@ -152,7 +179,7 @@ class ReconnectingSource:
             frames=dict(config.counts),
             dropped=dict(config.book.dropped),
             refused=dict(self.refused),
-            real=sum(not instrument.synthetic for instrument in config.carried),
+            real=sum(not instrument.synthetic for instrument in config.carried.values()),
             next_retry=self._retry_times(session, now_ns) if session else {},
             left_out=list(config.left_out),
         )
@@ -265,15 +292,19 @@ class ReconnectingSource:
         self._wake.set()
         self._update_state()
 
-    def _on_status(self, symbol: str, word: str) -> None:
-        self.listing.set_status(symbol, word)
+    def _on_status(self, symbols: Sequence[str], word: str, whole: bool) -> None:
+        if self.listing.set_status(symbols, word, whole=whole):
+            self._changed()
+
+    def _on_list(self, listed: Sequence[Listed]) -> None:
+        """Apply the venue's list, which subscribes to what it names for the first time."""
+        self.listing.learn(listed)
         self._changed()
 
-    def _on_listed(self, symbols: list[str]) -> None:
-        """Resubscribe to instruments that the venue lists or trades again."""
-        serving = self._sessions.serving
-        if serving and (carried := [symbol for symbol in symbols if symbol in self.carries]):
-            serving.resubscribe(carried)
+    def _on_listed(self, symbols: Sequence[str]) -> None:
+        """Resubscribe to what the venue trades again or newly lists; others' instruments are ignored."""
+        if self._sessions.serving:
+            self._sessions.serving.resubscribe(symbols)
 
     def _update_state(self) -> None:
         """Record and log a change of state, and wake the failover loop."""

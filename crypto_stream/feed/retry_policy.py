@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,28 +9,18 @@ from crypto_stream.backoff import Backoff
 from crypto_stream.errors import RetryLaterError, VenueError
 from crypto_stream.feed.handler import Budget
 from crypto_stream.feed.hosts import Hosts
+from crypto_stream.feed.spending import Spending
 
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 60.0
+_FIRST_DELAY_S = 0.5
 _PROVEN_S = 5.0  # of data before the backoff is reset: connecting alone is no success
 
 
-class ConnectBudget:
-    """Shared by all connections to a venue: its limit on attempts in a sliding window, and its bans."""
+class ConnectBudget(Spending):
+    """Shared by all connections to a venue: its limit on attempts, and its bans."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self._attempts: deque[float] = deque(maxlen=budget.attempts)
+        super().__init__(budget)
         self.banned_until_s = 0.0
-
-    def delay(self, now_s: float) -> float:
-        """Return the seconds until another attempt is within the budget."""
-        if len(self._attempts) < self._budget.attempts:
-            return 0.0
-        return max(0.0, self._attempts[0] + self._budget.seconds - now_s)
-
-    def spend(self, now_s: float) -> None:
-        """Count one attempt."""
-        self._attempts.append(now_s)
 
     def ban(self, until_s: float) -> None:
         """Allow no attempt at any host before `until_s`."""
@@ -61,7 +50,7 @@ class RetryPolicy:
 
     An attempt waits for the backoff, for bans and Retry-After headers, and for the venue's budget of
     attempts. Several connections of one source share the `budget`, and with it the bans of the whole venue.
-    All times are monotonic seconds; `chance` is uniform in [0, 1).
+    All times are monotonic seconds; `chance` is uniform in [0, 1), and no backoff exceeds `max_delay_s`.
     """
 
     def __init__(
@@ -72,10 +61,11 @@ class RetryPolicy:
         first_host_retry_s: float,
         now_s: float,
         chance: Callable[[], float],
+        max_delay_s: float = 60.0,
     ) -> None:
         self._budget = budget
         self._hosts = Hosts(addresses, first_host_retry_s)
-        self._backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S, chance)
+        self._backoff = Backoff(_FIRST_DELAY_S, max_delay_s, chance)
         self._due_s = now_s
 
     @property

@@ -12,20 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 
 from crypto_stream.errors import VenueError
-from crypto_stream.feed.connection import Connection, Recorder
+from crypto_stream.feed.connection import SessionConnection
 from crypto_stream.feed.frame_reader import FrameReader
 from crypto_stream.feed.handler import (
     Acked,
     Event,
     Instrument,
     InstrumentStatus,
+    ListReceived,
     Moving,
     Reading,
     Refused,
     Reply,
     Request,
     Resync,
-    Running,
     Trade,
     Update,
     VenueStatus,
@@ -49,6 +49,9 @@ class FeedSession:
 
     def __init__(self, config: SessionConfig, address: str | None, generation: int) -> None:
         self.config = config
+        # What sources need to run it.
+        self.connect_s, self.recorder, self.running = config.connect_s, config.recorder, config
+        self.counts = config.counts
         self.address = address
         self.error: VenueError | None = None
         self.done = False
@@ -60,20 +63,19 @@ class FeedSession:
         # Symbols whose data was already passed to the subscriptions since they last changed.
         self._settled: set[str] = set()
         self.started_ns = time.monotonic_ns()
-        self._instruments = [*config.carried, *config.watched]
-        self._known = {each.symbol: each for each in self._instruments}
+        self._known = {**config.carried, **config.watched}
         subscribed = SubscriptionConfig(
             source=config.source.name,
             instruments=self._known,
             names=config.names,
             request_bytes=config.source.limits.request_bytes,
-            watched=frozenset(each.symbol for each in config.watched),
+            watched=config.watched.keys(),
         )
         self._subscriptions = Subscriptions(subscribed, config.ack_ns, self._on_bug)
         self._frames = FrameReader(config, self._known)
         self._generation = generation
         self._apply, self._accepted = config.book.apply, config.accepted
-        self._connection: Connection | None = None
+        self._connection: SessionConnection | None = None
         self._liveness = Liveness(config.stale_after_ns)
         self._move_at_ns: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -101,8 +103,7 @@ class FeedSession:
     @property
     def refused(self) -> Mapping[str, str]:
         """The configured symbols for which the venue sends nothing, and why."""
-        refused = self._subscriptions.refused
-        watched = {each.symbol for each in self.config.watched}
+        refused, watched = self._subscriptions.refused, self.config.watched
         return {symbol: why for symbol, why in refused.items() if symbol not in watched}
 
     def retry_times(self) -> Mapping[str, int]:
@@ -117,22 +118,12 @@ class FeedSession:
     @property
     def instruments(self) -> Sequence[Instrument]:
         """The instruments of the session."""
-        return self._instruments
+        return list(self._known.values())
 
     @property
-    def connect_s(self) -> float:
-        """How many seconds opening a connection may take."""
-        return self.config.connect_s
-
-    @property
-    def recorder(self) -> Recorder | None:
-        """The recorder of the frames, if there is one."""
-        return self.config.recorder
-
-    @property
-    def running(self) -> Running:
-        """What a generator may use of the session."""
-        return self.config
+    def dropped(self) -> Mapping[str, int]:
+        """How many events were dropped, by reason or channel."""
+        return self.config.book.dropped
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin the session as one of `tasks`."""
@@ -154,15 +145,39 @@ class FeedSession:
         """Resubscribe to `symbols`."""
         self._subscriptions.resubscribe(symbols)
 
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Subscribe to more instruments; one that was only watched is subscribed already."""
+        if not self._known:
+            self._liveness.requested(time.monotonic_ns())
+        new = [each.symbol for each in instruments if each.symbol not in self._known]
+        self._known.update((each.symbol, each) for each in instruments)
+        self._settled.clear()
+        self._subscriptions.add(new)
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe from instruments; what still arrives of them is dropped."""
+        self._subscriptions.remove([symbol for symbol in symbols if symbol in self._known])
+        for symbol in symbols:
+            self._known.pop(symbol, None)
+            self._delivered.discard(symbol)
+            self._settled.discard(symbol)
+
     def move(self, reason: str) -> None:
         """Request that another connection replaces this one."""
-        if not self.wants_move and self.config.source.is_real_time:
+        if not self.wants_move and self.config.source.can_move:
             self.wants_move = reason
             self.config.changed()
 
     def check(self, now_ns: int) -> None:
         """Check for silence, overdue acknowledgements and age; called several times a second."""
         self._settled.clear()
+        if self._known:  # nothing can be missing where nothing was requested
+            self._check_silence(now_ns)
+        if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
+            self.move("the connection reached its maximum age")
+        self._subscriptions.retry_overdue(now_ns)
+
+    def _check_silence(self, now_ns: int) -> None:
         if self._liveness.is_silent(now_ns):
             self._liveness.silence(all_refused=self._subscriptions.all_refused)
             self.config.changed()
@@ -170,9 +185,6 @@ class FeedSession:
         elif self._liveness.is_overdue(now_ns) and not self.done and self.config.source.is_real_time:
             # A recording may contain silence: it becomes stale, but continues.
             self.abort(f"{self.reason}, connection abandoned")
-        if self._move_at_ns and now_ns >= self._move_at_ns and not self.wants_move:
-            self.move("the connection reached its maximum age")
-        self._subscriptions.retry_overdue(now_ns)
 
     async def _run(self) -> None:
         source = self.config.source
@@ -189,7 +201,7 @@ class FeedSession:
 
     # The following methods are for the source's `run`.
 
-    def begin(self, connection: Connection, reader: Reading) -> None:
+    def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe over `connection`, with the requests that `reader` makes."""
         self._subscriptions.begin(connection, reader)
 
@@ -213,7 +225,7 @@ class FeedSession:
         """Handle one event that arrived without a frame."""
         self._handle(event, time.monotonic_ns(), self.config.now_ms())
 
-    def opened(self, connection: Connection | None) -> None:
+    def opened(self, connection: SessionConnection | None) -> None:
         """Record that data may arrive from now on; without a connection nothing has to be acknowledged."""
         self._connection = connection
         now_ns = time.monotonic_ns()
@@ -266,13 +278,18 @@ class FeedSession:
         self.move(event.reason)
 
     def _on_status(self, event: InstrumentStatus, received_ns: int) -> None:
-        if self.config.on_status:
-            self.config.on_status(event.instrument.symbol, event.word[:_LONGEST_WORD])
+        self._report_status([event.instrument.symbol], event.word, whole=False)
+
+    def _on_list(self, event: ListReceived, received_ns: int) -> None:
+        if self.config.on_list:
+            self.config.on_list(event.listed)
 
     def _on_venue_status(self, event: VenueStatus, received_ns: int) -> None:
+        self._report_status([*self.config.carried], event.word, whole=True)
+
+    def _report_status(self, symbols: Sequence[str], word: str, *, whole: bool) -> None:
         if self.config.on_status:
-            for instrument in self.config.carried:
-                self.config.on_status(instrument.symbol, event.word[:_LONGEST_WORD])
+            self.config.on_status(symbols, word[:_LONGEST_WORD], whole)
 
     _HANDLERS: Mapping[type, Callable[..., None]] = {
         Acked: _on_acked,
@@ -281,6 +298,7 @@ class FeedSession:
         Resync: _on_resync,
         Moving: _on_moving,
         InstrumentStatus: _on_status,
+        ListReceived: _on_list,
         VenueStatus: _on_venue_status,
     }
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
+from crypto_stream.feed.handler import Instrument
 from crypto_stream.feed.session import FeedSession
 from crypto_stream.feed.session_config import SessionConfig
 
 
 class Sessions:
-    """Begin, replace and end the sessions of a source, which `carries` these symbols."""
+    """Begin, replace and end the sessions of a source, which `carries` these symbols (a live view)."""
 
     def __init__(self, config: SessionConfig, carries: Set[str]) -> None:
         self.serving: FeedSession | None = None
@@ -37,6 +38,18 @@ class Sessions:
             self.serving = session
         session.start(tasks)
         return session
+
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Subscribe the open sessions to more instruments."""
+        for session in (self.serving, self.successor):
+            if session:
+                session.add(instruments)
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe the open sessions from instruments."""
+        for session in (self.serving, self.successor):
+            if session:
+                session.remove(symbols)
 
     def check(self, now_ns: int) -> None:
         """Check the sessions for silence, overdue acknowledgements and age; abort an unsuccessful move."""

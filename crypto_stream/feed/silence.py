@@ -79,28 +79,43 @@ class Silence:
         facts: Facts,
         comparable: Callable[[str, str, str], bool],
     ) -> bool:
-        """Return whether the serving source was found dead.
+        """Return whether the serving source was found dead."""
+        found = self.should_be_dead(
+            now_ns=now_ns, symbol=symbol, chain=chain, source=serving, facts=facts, comparable=comparable
+        )
+        if found:
+            self.dead[serving, symbol] = now_ns
+        return found
+
+    def should_be_dead(
+        self,
+        now_ns: int,
+        symbol: str,
+        chain: Sequence[str],
+        source: str,
+        facts: Facts,
+        comparable: Callable[[str, str, str], bool],
+    ) -> bool:
+        """Return whether a live source would be found dead if it served.
 
         It is dead if it is silent while the price moved at a comparable source, or if it is silent for
         `quiet_after` and no source is `comparable(symbol, source, other)`.
         """
-        entry = self._book.entry(serving, symbol)
+        entry = self._book.entry(source, symbol)
         if entry is None or now_ns - entry.received_ns < self._limits.stale_after_ns:
             return False
-        if not self.is_live(serving, symbol, facts):
+        if not self.is_live(source, symbol, facts):
             return False
-        others = [name for name in chain if name != serving and self.is_live(name, symbol, facts)]
+        others = [name for name in chain if name != source and self.is_live(name, symbol, facts)]
         # Comparing prices is the most expensive part, so it comes last.
-        if not any(
-            self._moved(name, symbol, facts, entry.received_ns) and comparable(symbol, serving, name)
+        if any(
+            self._moved(name, symbol, facts, entry.received_ns) and comparable(symbol, source, name)
             for name in others
         ):
-            if now_ns - entry.received_ns < self._limits.quiet_after_ns:
-                return False
-            if any(comparable(symbol, serving, name) for name in others):
-                return False
-        self.dead[serving, symbol] = now_ns
-        return True
+            return True
+        if now_ns - entry.received_ns < self._limits.quiet_after_ns:
+            return False
+        return not any(comparable(symbol, source, name) for name in others)
 
     def _moved(self, name: str, symbol: str, facts: Facts, after_ns: int) -> bool:
         """Return whether a price moved there later; the first data after connecting is no move."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -18,7 +19,7 @@ import httpx
 import msgspec
 
 from crypto_stream.errors import MalformedFrame, VenueError
-from crypto_stream.feed.connection import Connection, Recorder, open_connection
+from crypto_stream.feed.connection import Recorder, SessionConnection, open_connection
 from crypto_stream.feed.handler import (
     Bar,
     Event,
@@ -61,10 +62,18 @@ class Session(Protocol):
     def instruments(self) -> Sequence[Instrument]:
         """The instruments of the session."""
 
-    def opened(self, connection: Connection | None) -> None:
+    @property
+    def counts(self) -> Counter[str]:
+        """How many frames were received, by channel."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many events were dropped, by reason or channel."""
+
+    def opened(self, connection: SessionConnection | None) -> None:
         """Record that data may arrive from now on."""
 
-    def begin(self, connection: Connection, reader: Reading) -> None:
+    def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe over `connection`."""
 
     def sent(self, request: Request) -> None:
@@ -81,11 +90,12 @@ class Session(Protocol):
 
 
 class Rest(NamedTuple):
-    """A venue's REST interface at `url`: its list of instruments, and older bars."""
+    """A venue's REST interface at `url`: its list of instruments, older bars, and 24 h volumes."""
 
     url: str
     instruments: Callable[[httpx.AsyncClient], Awaitable[list[Listed]]] | None = None
     candles: Callable[[httpx.AsyncClient, str, str], Awaitable[list[Bar]]] | None = None
+    volumes: Callable[[httpx.AsyncClient], Awaitable[Mapping[str, str]]] | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +103,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     `location` is the handler's file, `carries` are its own instruments (None: the configured pairs),
     `without` symbols excluded by a setting, `names` its names of our currencies. A recording is not
-    `is_real_time`: its times are in the past.
+    `is_real_time`: its times are in the past. A source that `can_move` can have two sessions at once; one
+    that `sends_list` does so over its connection, so the list is not known before.
     """
 
     is_real_time: ClassVar[bool] = True
+    can_move: ClassVar[bool] = True
+    max_retry_s: ClassVar[float] = 60.0  # between two attempts
+    sends_list: ClassVar[bool] = False
 
     name: str
     location: str
@@ -121,12 +135,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Venue(Source, frozen=True, kw_only=True):
-    """A venue on WebSockets: a reader for each connection to one of `urls`."""
+    """A venue on WebSockets: a reader for each connection to one of `urls`.
+
+    `gives_depth`: its reader also reads books, the topic `depth`.
+    """
 
     reader: Callable[[Mapping[str, Instrument]], Reading]
     identify: Callable[[Instrument], str | None]
     pair_of: Callable[[str], tuple[str, str] | None]
     opening: Callable[[httpx.AsyncClient, Mapping[str, str]], Awaitable[Opening]] | None = None
+    gives_depth: bool = False
 
     def venue_id(self, pair: Instrument) -> str | None:
         """Return the venue's id of a pair; None if it is known only from its list."""
@@ -135,10 +153,11 @@ class Venue(Source, frozen=True, kw_only=True):
     async def run(self, session: Session) -> None:
         """Connect, subscribe, and read until the connection ends."""
         assert session.address is not None
+        opening = await self._opening(session.connect_s)
         async with (
             open_connection(
                 session.address,
-                await self._opening(session.connect_s),
+                opening,
                 self.limits,
                 connect_s=session.connect_s,
                 sent=session.sent,
@@ -147,7 +166,7 @@ class Venue(Source, frozen=True, kw_only=True):
             asyncio.TaskGroup() as tasks,
         ):
             session.opened(connection)
-            sender = tasks.create_task(connection.run())
+            sender = tasks.create_task(connection.run(is_welcomed=opening.is_welcomed))
             reader = self.reader(session.by_id)
             session.begin(connection, reader)
             try:
@@ -213,6 +232,7 @@ class Recording(Source, frozen=True, kw_only=True):
     """A venue's recorded frames, read by its own reader; ends at the end of the file."""
 
     is_real_time: ClassVar[bool] = False
+    can_move: ClassVar[bool] = False
 
     venue: Venue
     file: Path

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from crypto_stream.feed.acknowledgements import SubscriptionReplies, halves
-from crypto_stream.feed.connection import Connection
+from crypto_stream.feed.connection import SessionConnection
 from crypto_stream.feed.handler import TOPICS, Reading, Refused, Request, Resync, Wanted
 from crypto_stream.feed.names import Names
 from crypto_stream.feed.resubscriptions import Resubscriptions
@@ -24,13 +24,16 @@ _TEMPORARY = re.compile(
     r"|temporar|\bbusy|overload|service unavailable|internal (system |server )?error|time.?out|timed out",
     re.IGNORECASE,
 )
-_UNNAMED = "its venue id is not known yet"
+# The reason for an instrument whose id only the venue's list tells.
+UNNAMED = "its venue id is not known yet"
 
 _Make = Callable[[Sequence[Wanted]], list[Request]]
 
 
 class SubscriptionConfig(NamedTuple):
     """What a session subscribes to at its `source`: `instruments`, by the venue's ids in `names`.
+
+    The instruments may change; `Subscriptions.add` and `remove` must be called for each that does.
 
     A request has at most `request_bytes`. Refusals of `watched` symbols are not reported, because no user
     requested them.
@@ -40,7 +43,7 @@ class SubscriptionConfig(NamedTuple):
     instruments: Mapping[str, Instrument]
     names: Names
     request_bytes: int
-    watched: frozenset[str] = frozenset()
+    watched: Set[str] = frozenset()
 
 
 class Subscriptions:
@@ -57,8 +60,12 @@ class Subscriptions:
         self._resubscriptions = Resubscriptions()
         self._throttle = LogThrottle()  # the same refusal is logged once a minute
         self._on_bug = on_bug
-        self._connection: Connection | None = None
+        self._connection: SessionConnection | None = None
         self._reader: Reading | None = None
+        # What was added and removed, or is to be renewed, but not requested yet.
+        self._joining: dict[str, None] = {}
+        self._leaving: list[Wanted] = []
+        self._renewing: dict[str, None] = {}
 
     @property
     def answered(self) -> bool:
@@ -70,19 +77,48 @@ class Subscriptions:
         """Whether the venue refused every instrument."""
         return self._config.instruments.keys() <= self.refused.keys()
 
-    def begin(self, connection: Connection, reader: Reading) -> None:
+    def begin(self, connection: SessionConnection, reader: Reading) -> None:
         """Subscribe to everything over `connection`, with the requests that `reader` makes."""
         self._connection, self._reader = connection, reader
+        self._joining.clear()
+        self._leaving.clear()
+        self._renewing.clear()
         self._subscribe(self._wanted(self._config.instruments))
 
+    def add(self, symbols: Sequence[str]) -> None:
+        """Subscribe to instruments that were just added; all that there are when a connection begins."""
+        self._joining.update(dict.fromkeys(symbols))
+        self._request_changes()
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Unsubscribe from instruments that will be removed, and forget them."""
+        requested = [symbol for symbol in symbols if symbol not in self._joining]
+        self._leaving += self._subscribed(self._wanted(requested), set(self.refused))
+        for symbol in symbols:
+            self._joining.pop(symbol, None)
+            self._renewing.pop(symbol, None)
+            self.refused.pop(symbol, None)
+            self._acks.seen(symbol)
+            self._resubscriptions.received(symbol)
+        self._request_changes()
+
     def resubscribe(self, symbols: Iterable[str]) -> None:
-        """Unsubscribe from `symbols`, unless refused, and subscribe again."""
-        self._resubscribe(self._wanted(symbols))
+        """Unsubscribe from `symbols`, unless refused, and subscribe again.
+
+        While requests are still queued, all that is to be renewed is collected: at a venue that allows few
+        requests they would pile up.
+        """
+        if self._connection is None or self._connection.has_unsent:
+            self._renewing.update(dict.fromkeys(symbols))
+            return
+        refused = set(self.refused)  # an instrument whose id has just become known is no longer in it
+        self._resubscribe(self._wanted(symbols), refused)
 
     def resync(self, lost: Resync) -> None:
         """Resubscribe to the one topic that lost data."""
         self._resubscribe(
-            [each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic]
+            [each for each in self._wanted([lost.instrument.symbol]) if each.topic == lost.topic],
+            self.refused.keys(),
         )
 
     def resubscribe_all(self) -> None:
@@ -98,7 +134,7 @@ class Subscriptions:
         now_ns = time.monotonic_ns()
         self._acks.sent(request, now_ns)
         if request.keys:
-            self._resubscriptions.requested(_symbols(request.wanted), now_ns)
+            self._resubscriptions.requested(_symbols(self._still_wanted(request.wanted)), now_ns)
 
     def retry_times(self) -> Mapping[str, int]:
         """Return when each refused symbol is requested again, on the monotonic clock in ns."""
@@ -123,10 +159,11 @@ class Subscriptions:
         A refusal without key is attributed to the oldest request; a temporary one to no instrument.
         """
         now_ns = time.monotonic_ns()
-        wanted = self._acks.refused(event.key)
-        symbols = _symbols(wanted)
-        if event.instrument is not None and event.instrument.symbol in self._config.instruments:
-            symbols = (event.instrument.symbol,)
+        named = event.instrument.symbol if event.instrument else ""
+        is_named = named in self._config.instruments
+        # Whatever else the request wanted is requested again below, unless the refusal names the culprit.
+        wanted = tuple(self._still_wanted(self._acks.refused(event.key, entirely=not is_named)))
+        symbols = (named,) if is_named else _symbols(wanted)
         temporary = event.temporary or _TEMPORARY.search(event.reason) is not None
         if temporary:
             self._resubscriptions.refused_for_now(symbols, now_ns)
@@ -140,7 +177,7 @@ class Subscriptions:
 
     def retry_overdue(self, now_ns: int) -> None:
         """Request again what was not acknowledged in time or brought no data; finally abandon it."""
-        again, abandoned = self._acks.overdue(now_ns)
+        again, abandoned = map(self._still_wanted, self._acks.overdue(now_ns))
         if again:
             self._subscribe(again)
         for symbol in _symbols(abandoned):
@@ -148,6 +185,7 @@ class Subscriptions:
         if abandoned:
             reason = "subscription never acknowledged"
             self._log_refusal("subscription refused", reason, _symbols(abandoned))
+        self._request_changes()
         if self._connection is None or self._connection.has_unsent:
             return
         if due := self._resubscriptions.due(now_ns):
@@ -162,25 +200,50 @@ class Subscriptions:
             if (instrument := self._config.instruments.get(symbol)) is None:
                 continue
             if (named := self._config.names.id_of(symbol)) is None:
-                self.refused.setdefault(symbol, _UNNAMED)
+                self.refused.setdefault(symbol, UNNAMED)
                 continue
-            if self.refused.get(symbol) == _UNNAMED:
+            if self.refused.get(symbol) == UNNAMED:
                 del self.refused[symbol]
             wanted += [Wanted(named, instrument, topic) for topic in TOPICS]
         return wanted
 
-    def _resubscribe(self, wanted: Sequence[Wanted]) -> None:
-        if self._connection and wanted:
-            # Refused instruments have no subscription to end, and trying might be refused too.
-            subscribed = [
-                each
-                for each in wanted
-                if (symbol := each.instrument.symbol) not in self.refused
-                and not self._resubscriptions.is_refused_for_now(symbol)
-            ]
-            if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
-                self._queue(unsubscribe, subscribed)
+    def _request_changes(self) -> None:
+        """Request what was added and removed, all at once, as soon as everything else is sent.
+
+        So what comes and goes meanwhile costs the venue no request.
+        """
+        if self._connection is None or self._connection.has_unsent:
+            return
+        leaving, self._leaving = self._leaving, []
+        joining, self._joining = self._joining, {}
+        self._unsubscribe(leaving)
+        if wanted := self._wanted(joining):
             self._subscribe(wanted)
+        if self._renewing and not self._connection.has_unsent:
+            renewing, self._renewing = self._renewing, {}
+            self.resubscribe(renewing)
+
+    def _still_wanted(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Leave out instruments that were removed after they were requested."""
+        return [each for each in wanted if each.instrument.symbol in self._config.instruments]
+
+    def _resubscribe(self, wanted: Sequence[Wanted], refused: Set[str]) -> None:
+        if self._connection and wanted:
+            self._unsubscribe(self._subscribed(wanted, refused))
+            self._subscribe(wanted)
+
+    def _subscribed(self, wanted: Sequence[Wanted], refused: Set[str]) -> list[Wanted]:
+        """Leave out refused instruments: they have no subscription, and ending it might be refused, too."""
+        return [
+            each
+            for each in wanted
+            if (symbol := each.instrument.symbol) not in refused
+            and not self._resubscriptions.is_refused_for_now(symbol)
+        ]
+
+    def _unsubscribe(self, subscribed: Sequence[Wanted]) -> None:
+        if subscribed and (unsubscribe := getattr(self._reader, "unsubscribe", None)):
+            self._queue(unsubscribe, subscribed)
 
     def _subscribe(self, wanted: Sequence[Wanted]) -> None:
         assert self._reader is not None
@@ -190,7 +253,7 @@ class Subscriptions:
         """Queue the requests that the handler creates; a bug in it ends the session."""
         assert self._connection is not None
         try:
-            self._connection.queue(_bounded(make, wanted, self._config.request_bytes))
+            self._connection.queue(bounded(make, wanted, self._config.request_bytes))
         except Exception as bug:
             log.exception("error in a handler", extra={"source": self._config.source})
             self._on_bug(bug)
@@ -209,7 +272,7 @@ def _symbols(wanted: Iterable[Wanted]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.instrument.symbol for each in wanted))
 
 
-def _bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Request]:
+def bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Request]:
     """Create requests of at most `max_bytes` each, splitting down to one topic if necessary."""
     requests: list[Request] = []
     for request in make(wanted):
@@ -219,5 +282,5 @@ def _bounded(make: _Make, wanted: Sequence[Wanted], max_bytes: int) -> list[Requ
             requests.append(request)
             continue
         for start in range(0, len(request.wanted), count):
-            requests += _bounded(make, request.wanted[start : start + count], max_bytes)
+            requests += bounded(make, request.wanted[start : start + count], max_bytes)
     return requests

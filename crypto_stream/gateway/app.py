@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from crypto_stream import layout
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.gateway import engineio_parts
 from crypto_stream.gateway.client_manager import ClientManager
@@ -22,6 +22,7 @@ from crypto_stream.gateway.web.admin import admin
 from crypto_stream.gateway.web.admission import Admission, AdmissionRules
 from crypto_stream.gateway.web.api import api
 from crypto_stream.gateway.web.connect import connect
+from crypto_stream.gateway.web.courses import courses
 from crypto_stream.gateway.web.headers import Headers
 from crypto_stream.gateway.web.history import history
 from crypto_stream.gateway.web.origins import allowed
@@ -29,7 +30,6 @@ from crypto_stream.gateway.web.pages import pages
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.log_throttle import LogThrottle
 
-ROOT = Path(__file__).resolve().parents[2]
 # Largest request or frame of a client in bytes; it must hold a long list of symbols.
 MAX_RECEIVED = 64 * 1024
 
@@ -63,20 +63,21 @@ def create_app(
     `websocket` is the class for engine.io's WebSocket slot; `async_mode` names the green-thread library;
     `admission` limits engine.io's sessions, including those that never join a namespace.
     """
-    app = Flask("crypto_stream", template_folder=ROOT / "templates", static_folder=None)
+    app = Flask("crypto_stream", template_folder=layout.TEMPLATES, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_RECEIVED
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     problems.install(app)
     responses = ResponseCache(
-        mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), ROOT / "static"
+        mirror, lambda name, **context: app.jinja_env.get_template(name).render(context), layout.STATIC
     )
     app.register_blueprint(api(mirror, port, registry, responses))
+    app.register_blueprint(courses(mirror, responses))
     app.register_blueprint(connect(origins, admission.full))
     app.register_blueprint(history(mirror, port, admission.counters))
     app.register_blueprint(admin(mirror, port, admin_token))
     app.register_blueprint(order_gateway())
-    app.register_blueprint(pages(mirror, responses, ROOT / "static"))
+    app.register_blueprint(pages(mirror, responses, layout.STATIC))
     quiet = _throttle(logging.getLogger("crypto_stream.gateway.engineio"))
     socketio = ViewerServer(
         app,

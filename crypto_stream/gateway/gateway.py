@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from crypto_stream import descriptors
-from crypto_stream.bus.backends import gateway_port
-from crypto_stream.bus.messages import Snapshot, Switched, ToGateway
+from crypto_stream.bus.backends import gateway_port, is_local
+from crypto_stream.bus.messages import InstrumentsChanged, Snapshot, Switched, ToGateway
 from crypto_stream.bus.orders import OrderMessages
 from crypto_stream.gateway.app import MAX_RECEIVED, Web, create_app
 from crypto_stream.gateway.delivery.address_limit import AddressLimit
@@ -76,11 +76,11 @@ class Gateway:
         self._mirror = Mirror()
         self._engine_seen = False
         self._counters = DeliveryMetrics()
-        self._port = gateway_port(bus_path)
+        self._port = gateway_port(settings.bus.get_secret_value(), bus_path)
         self._delivery = self._make_delivery()
         self._watch = Watcher(self._delivery, self._mirror, self._port)
         self._orders = OrderSessions(self._mirror, self._port, self._hub, _session_limits(settings))
-        metrics = GatewayMetrics(self._delivery, self._counters, self._orders.counters)
+        metrics = GatewayMetrics(self._delivery, self._counters, self._orders.counters, self._port.figures)
         self._shared_metrics = (
             SharedMetrics(name, metrics, bus_path.with_name("metrics")) if settings.workers > 1 else None
         )
@@ -116,7 +116,7 @@ class Gateway:
         return create_app(
             self._mirror,
             self._port,
-            registry(EngineMetrics(self._mirror), metrics),
+            registry(EngineMetrics(self._mirror, self._port.figures), metrics),
             admin_token=token.get_secret_value() if token else None,
             origins=settings.origins,
             async_mode=self._library.ASYNC_MODE,
@@ -125,10 +125,17 @@ class Gateway:
                 max_sessions=settings.max_viewers + _UNJOINED,
                 address_limit=address_limit,
                 counters=self._counters,
-                full=self._full,
-                polling=settings.workers == 1 if settings.polling is None else settings.polling,
+                full=lambda: self._stream.full(),  # noqa: PLW0108 - it does not exist yet
+                polling=self._polls(),
             ),
         )
+
+    def _polls(self) -> bool:
+        """Return whether viewers may poll, of which each request must reach the same gateway."""
+        settings = self._settings
+        if settings.polling is not None:
+            return settings.polling
+        return settings.workers == 1 and is_local(settings.bus.get_secret_value())
 
     def _make_context(self, web: Web, startup: StartupGrace) -> ConnectionContext:
         settings = self._settings
@@ -244,9 +251,6 @@ class Gateway:
             return True
         return after_s < _RESPONSES_S and self._context.connections.busy
 
-    def _full(self) -> bool:
-        return self._stream.full()
-
     def _receive(self, messages: Sequence[ToGateway]) -> None:
         """Apply the messages of one read of the bus, and flush their changes once."""
         version = self._mirror.version
@@ -262,6 +266,9 @@ class Gateway:
             self._orders.attach()
         elif isinstance(message, OrderMessages):
             self._orders.deliver(message.messages)
+        elif isinstance(message, InstrumentsChanged):
+            self._delivery.send_instruments([one.symbol for one in message.added], message.removed)
+            self._watch.refresh()
         if is_new:
             if not self._engine_seen:
                 self._engine_seen = True

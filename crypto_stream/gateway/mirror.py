@@ -12,6 +12,7 @@ from crypto_stream.bus.interface import SILENCE_S
 from crypto_stream.bus.messages import (
     Beat,
     HistoryCounts,
+    InstrumentsChanged,
     OrderCounts,
     Quotes,
     RulesChanged,
@@ -21,8 +22,9 @@ from crypto_stream.bus.messages import (
     TopicUpdate,
 )
 from crypto_stream.gateway.topics import Topics
+from crypto_stream.gateway.trading_rules import TradingRules
 from crypto_stream.gateway.verdict import UNREACHABLE, Verdict, judge
-from crypto_stream.market.instruments import Catalogue, few
+from crypto_stream.market.instruments import Catalogue
 from crypto_stream.market.orders import Rules
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceStatus, Switch, Timeline
@@ -32,7 +34,6 @@ MAX_SWITCHES = 100
 # The sources' ages are as the engine measured them; they grow here only once a beat is later than this.
 _BEAT_MS = 2000
 _FIELDS = Quote.__struct_fields__
-_NO_RULES = Rules()
 
 
 class Mirror:
@@ -54,10 +55,10 @@ class Mirror:
         self.alive = False
         self.lag_ms: float | None = None
         self.version = 0
-        self.rules_version = 0
         self.quotes: dict[str, Quote] = {}
         self.versions: dict[str, int] = {}
         self.topics = Topics()
+        self.trading_rules = TradingRules()
         self.history_trouble: str | None = None
         self.orders_trouble: str | None = None
         self.feed_troubles: list[str] = []
@@ -65,15 +66,15 @@ class Mirror:
         self.clock_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
+        self.followers: int | None = None
         self._verdict: Verdict | None = None
-        self._rules: dict[str, dict[str, Rules]] = {}
         self._received: dict[str, Quote] = {}
         self._field_versions: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
         self._sources: list[SourceStatus] = []
         self._last_message_s = 0.0
         self._run: str | None = None
-        self._listing: tuple[str, ...] = ()
+        self._listing: frozenset[str] = frozenset()  # in another order they are no other ones
         # After an engine restart: symbols that were live before and are not yet live again. Until the
         # deadline they are shown as they were.
         self._recovering: set[str] = set()
@@ -81,9 +82,9 @@ class Mirror:
         self._sources_s = 0.0
 
     def receive(self, message: ToGateway, now_s: float) -> bool:
-        """Apply one message of the engine; True if the data set or the instruments have changed.
+        """Apply one message of the engine; True if the data set or the instruments have become other ones.
 
-        Viewers must then start again from a snapshot.
+        Viewers must then start again from a snapshot. `InstrumentsChanged` says itself what is new.
         """
         before = (self.epoch, self._listing)
         revived, self.alive = not self.alive, True
@@ -94,7 +95,7 @@ class Mirror:
         self._last_message_s = now_s
         if revived or isinstance(message, Snapshot):
             self._show(self._received.values())
-        return (self.epoch, self._listing) != before
+        return isinstance(message, Snapshot) and (self.epoch, self._listing) != before
 
     def engine_lost(self) -> bool:
         """Show everything as stale because the engine is unreachable; False if that was known."""
@@ -145,13 +146,7 @@ class Mirror:
     def rules(self, symbol: str) -> Rules:
         """Return the trading rules for orders in `symbol`: those of the source that serves its quote."""
         quote = self.quotes.get(symbol)
-        return self._rules.get((quote and quote.source) or "", {}).get(symbol, _NO_RULES)
-
-    def digits(self, symbol: str) -> tuple[int | None, int | None]:
-        """Return the decimal places of prices and of amounts, from the source with the finest steps."""
-        known = [rules[symbol] for rules in self._rules.values() if symbol in rules]
-        ticks, lots = [one.tick for one in known if one.tick], [one.lot for one in known if one.lot]
-        return max(map(_decimal_places, ticks), default=None), max(map(_decimal_places, lots), default=None)
+        return self.trading_rules.of(None if quote is None else quote.source, symbol)
 
     def listed(self) -> list[Quote]:
         """List all shown quotes in the order of the instruments."""
@@ -207,39 +202,46 @@ class Mirror:
             self._verdict = judge(self.quotes.values(), alive=self.alive, pinned=self.pin)
         return self._verdict
 
-    def lacking(self) -> list[str]:
-        """List the sources that do not deliver all data, with the reason and the instruments."""
-        found: list[str] = []
-        for one in self._sources:
-            symbols: dict[str, list[str]] = {}
-            for symbol, why in one.lacking.items():
-                symbols.setdefault(why, []).append(symbol)
-            found += [f"{one.name}: {why}: {few(of)}" for why, of in symbols.items()]
-        return found
-
     def _on_snapshot(self, message: Snapshot, now_s: float) -> None:
         self._verdict = None
         self.timeline = message.timeline
         self.switches = deque(message.timeline.switches, maxlen=MAX_SWITCHES)
         self.version += 1  # quotes may disappear, which no version of a quote shows
         if message.epoch != self.epoch:
+            self.seq = 0
             self.topics.clear()
             self._recovering.clear()
+            for known in (self.quotes, self.versions, self._field_versions):
+                known.clear()
         elif message.run != self._run:
             if not self._recovering:  # of several restarts the first sets the deadline
                 self._recovering_until_s = self._last_message_s + SILENCE_S
             self._recovering |= {symbol for symbol, quote in self.quotes.items() if not quote.stale}
         self._run = message.run
-        self.epoch, self.seq = message.epoch, message.seq
+        self.epoch, self.seq = message.epoch, max(self.seq, message.seq)
         self.catalogue = Catalogue(message.instruments)
-        self._listing = tuple(one.symbol for one in message.instruments)
+        self._listing = frozenset(one.symbol for one in message.instruments)
         self._received = {quote.symbol: quote for quote in message.quotes}
         self._reasons = dict(message.reasons)
-        self._rules = dict(message.rules)
-        self.rules_version += 1
+        self.trading_rules.replace(message.rules)
         for symbol in self.quotes.keys() - self._received.keys():
             del self.quotes[symbol], self.versions[symbol], self._field_versions[symbol]
         self._set_sources(message.sources, message.pin, now_s)
+
+    def _on_instruments(self, message: InstrumentsChanged, now_s: float) -> None:
+        self._verdict = None
+        self.version += 1
+        gone, new = set(message.removed), {one.symbol for one in message.added}
+        remaining = [one for one in self.catalogue if one.symbol not in gone | new]
+        # Real pairs first, as after a restart of the engine; otherwise in the order in which they came.
+        instruments = sorted([*remaining, *message.added], key=lambda one: one.synthetic)
+        self.catalogue = Catalogue(instruments)
+        self._listing = frozenset(one.symbol for one in instruments)
+        self._recovering -= gone
+        self.topics.forget(gone)
+        for symbol in gone:
+            for known in (self._received, self._reasons, self.quotes, self.versions, self._field_versions):
+                known.pop(symbol, None)
 
     def _on_quotes(self, message: Quotes, now_s: float) -> None:
         if message.seq > self.seq:
@@ -262,13 +264,13 @@ class Mirror:
         self.clock_trouble = message.clock_trouble
         self.order_counts = message.orders
         self.history_counts = message.history
+        self.followers = message.followers
 
     def _on_switched(self, message: Switched, now_s: float) -> None:
         self.switches.append(message.switch)
 
     def _on_rules(self, message: RulesChanged, now_s: float) -> None:
-        self._rules[message.source] = message.rules
-        self.rules_version += 1
+        self.trading_rules.update(message.source, message.rules)
 
     def _on_topic(self, message: TopicUpdate, now_s: float) -> None:
         self.version += 1
@@ -276,6 +278,7 @@ class Mirror:
 
     _HANDLERS: Mapping[type, Callable[..., None]] = {
         Snapshot: _on_snapshot,
+        InstrumentsChanged: _on_instruments,
         Quotes: _on_quotes,
         Beat: _on_beat,
         Switched: _on_switched,
@@ -289,9 +292,16 @@ class Mirror:
         self._sources, self.pin, self._sources_s = sources, pin, now_s
 
     def _show(self, received: Iterable[Quote]) -> None:
-        """Update the shown quotes from received ones; all are stale while the engine is unreachable."""
-        for quote in received:
-            shown = self.quotes.get(quote.symbol)
+        """Update the shown quotes from received ones; all are stale while the engine is unreachable.
+
+        Of two engines that published for a while, as when one was cut off, the one that is followed now may
+        have numbered a quote lower than the other one did: what is shown keeps the greater number.
+        """
+        for each in received:
+            shown = self.quotes.get(each.symbol)
+            quote = each
+            if shown is not None and each.seq < shown.seq:
+                quote = msgspec.structs.replace(each, seq=shown.seq)
             if quote.symbol in self._recovering:
                 if quote.stale:
                     continue
@@ -317,7 +327,3 @@ class Mirror:
                     versions[at] = self.version
         self.quotes[quote.symbol] = quote
         self.versions[quote.symbol] = self.version
-
-
-def _decimal_places(step: str) -> int:
-    return len(step.partition(".")[2])

@@ -9,16 +9,17 @@ import msgspec
 from crypto_stream.errors import RefusedError
 from crypto_stream.gateway.delivery.subscriptions import EVERYTHING, Subscription, Symbols, round_up
 from crypto_stream.gateway.mirror import Mirror
-from crypto_stream.gateway.topics import TOPICS
+from crypto_stream.gateway.topics import OF_SYMBOLS, TOPICS
 from crypto_stream.market.bars import INTERVALS
+from crypto_stream.market.index import symbol_of_series
 from crypto_stream.market.instruments import LONGEST, likely
 
-# Instruments for which one viewer may watch venues or candles: each costs the engine messages.
+# Instruments for which one viewer may watch topics: each costs the engine messages.
 MAX_WATCHED = 20
 # Symbols that one viewer may subscribe to before the instruments are known.
 MAX_UNKNOWN = 1_000
 
-_TOO_MANY = f"venues and candles are served for at most {MAX_WATCHED} symbols"
+_TOO_MANY = f"candles and topics are served for at most {MAX_WATCHED} symbols"
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,21 +47,23 @@ def parse_subscribe(
 ) -> Subscription:
     """Return the viewer's new subscription after a `subscribe`; RefusedError if it is invalid."""
     ask = _read(Subscribe, payload)
-    if ask.candles is not None and ask.candles not in INTERVALS:
-        raise RefusedError("unknown_interval", f"candles must be null or one of {', '.join(INTERVALS)}")
+    if ask.candles is not None and (symbol_of_series(ask.candles) or ask.candles) not in INTERVALS:
+        known = ", ".join(INTERVALS)
+        raise RefusedError("unknown_interval", f"candles must be null, one of {known}, or index: before one")
     if ask.interval_ms != int(ask.interval_ms):  # some languages write 1000 as 1000.0
         raise RefusedError("bad_payload", "interval_ms must be a whole number of milliseconds")
     symbols = _symbols(mirror, ask.symbols)
     if present is not None:
         symbols = present.symbols.plus(symbols)
-    if (ask.venues or ask.candles) and len(symbols.among(mirror.quotes)) > MAX_WATCHED:
+    named = {text for text in ask.topics if text in OF_SYMBOLS} | ({"venues"} if ask.venues else set())
+    topics = [(name, "") for name in OF_SYMBOLS if name in named]
+    topics += [("candles", ask.candles)] if ask.candles else []
+    if topics and len(symbols.among(mirror.quotes)) > MAX_WATCHED:
         raise RefusedError("too_many_symbols", _TOO_MANY)
     if mirror.epoch is None and len(symbols.names) > MAX_UNKNOWN:
         text = f'until the engine is connected, subscribe to at most {MAX_UNKNOWN} symbols or to "all"'
         raise RefusedError("too_many_symbols", text)
-    topics = [("venues", "")] if ask.venues else []
-    topics += [("candles", ask.candles)] if ask.candles else []
-    others = tuple(sorted({_other(text) for text in ask.topics}))
+    others = tuple(sorted({_other(text) for text in ask.topics if text not in OF_SYMBOLS}))
     if len(others) > MAX_WATCHED:
         raise RefusedError("too_many_topics", f"at most {MAX_WATCHED} topics")
     return Subscription(symbols, round_up(int(ask.interval_ms)), ask.delta, tuple(topics), others)
@@ -102,8 +105,9 @@ def _other(text: str) -> tuple[str, str]:
     """Parse `TOPIC/KEY` of a topic whose keys are not symbols."""
     topic, _, key = text.partition("/")
     if topic not in TOPICS or TOPICS[topic].of_instruments or not 0 < len(key) <= LONGEST:
-        known = ", ".join(f"{name}/…" for name, served in TOPICS.items() if not served.of_instruments)
-        raise RefusedError("unknown_topic", f"no topic {text[:40]!r}; there are: {known or 'none'}")
+        keyed = [f"{name}/…" for name, served in TOPICS.items() if not served.of_instruments]
+        known = ", ".join([*OF_SYMBOLS, *keyed])
+        raise RefusedError("unknown_topic", f"no topic {text[:40]!r}; there are: {known}")
     return topic, key
 
 

@@ -200,9 +200,10 @@ class Watcher:
             self._delivery.flush(0)
 
     def _wanted(self) -> set[tuple[str, str]]:
+        known = [one.symbol for one in self._mirror.catalogue]  # the quote of an added one may come later
         return {
             key
             for channel in self._delivery.channels
             if channel.subscription.watches
-            for key in channel.subscription.keys(channel.subscription.symbols.among(self._mirror.quotes))
+            for key in channel.subscription.keys(channel.subscription.symbols.among(known))
         }

@@ -5,7 +5,7 @@ A new topic is one line in `TOPICS`, beside its file in the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -14,7 +14,11 @@ from msgspec.structs import replace
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.verdict import UNREACHABLE
+from crypto_stream.market import best, depth, index
 from crypto_stream.market.bars import Bar
+from crypto_stream.market.best import Best
+from crypto_stream.market.depth import Depth
+from crypto_stream.market.index import Index, symbol_of_series
 from crypto_stream.market.status import Venues
 
 # The longest interval between flushes is 5 s, in which five bars of 1 s close; one more is open.
@@ -96,14 +100,17 @@ class ServedTopic(NamedTuple):
     """How one topic is served: the type of its `payload`, and the class that holds a key's `state`.
 
     `when_lost` turns a payload into the one shown while the engine is unreachable; if it is None, the payload
-    stays as it was. The keys of a topic are symbols, unless it is not `of_instruments`: then viewers name
-    the keys.
+    stays as it was. The keys of a topic are symbols, or symbols and a variant if it has `variants` (candles
+    have intervals), unless it is not `of_instruments`: then viewers name the keys. If a payload has levels,
+    `shortened` returns it with the first ones only.
     """
 
     payload: Any = Any
     state: Callable[[], KeyState] = LatestPayload
     when_lost: Callable[[Any], Any] | None = None
     of_instruments: bool = True
+    variants: bool = False
+    shortened: Callable[[Any, int], Any] | None = None
 
 
 def _lost_venues(venues: Venues) -> Venues:
@@ -114,8 +121,23 @@ def _lost_venues(venues: Venues) -> Venues:
 # By name, which is both the engine's name of the topic and the event that viewers get.
 TOPICS = {
     "venues": ServedTopic(Venues, when_lost=_lost_venues),
-    "candles": ServedTopic(LiveBars, MergedBars),
+    "best": ServedTopic(Best, when_lost=lambda value: best.lost(value, UNREACHABLE)),
+    "index": ServedTopic(Index, when_lost=lambda value: index.lost(value, UNREACHABLE)),
+    "depth": ServedTopic(
+        Depth, when_lost=lambda value: depth.lost(value, UNREACHABLE), shortened=depth.shortened
+    ),
+    "candles": ServedTopic(LiveBars, MergedBars, variants=True),
 }
+# Those whose keys are symbols: subscribed to by their name alone, and served by HTTP as /NAME/SYMBOL.
+OF_SYMBOLS = {
+    name: served for name, served in TOPICS.items() if served.of_instruments and not served.variants
+}
+
+
+def _symbol(key: str) -> str:
+    """Return the symbol in a key: `btcusdt`, `btcusdt/1m` or `index:btcusdt/1m`."""
+    name = key.partition("/")[0]
+    return symbol_of_series(name) or name
 
 
 class Topics:
@@ -155,6 +177,12 @@ class Topics:
         """Forget all keys but these: the others are watched no longer, so their states would go stale."""
         for key in self._states.keys() - keys:
             del self._states[key], self._engine_versions[key]
+
+    def forget(self, symbols: Collection[str]) -> None:
+        """Forget the keys of instruments that were removed: added again, they begin anew."""
+        others = {topic for topic, served in TOPICS.items() if not served.of_instruments}
+        keys = self._states.keys()
+        self.keep({key for key in keys if key[0] in others or _symbol(key[1]) not in symbols})
 
     def clear(self) -> None:
         """Forget everything."""

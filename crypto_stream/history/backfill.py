@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from crypto_stream.history.queries import MAX_TIME_MS
 from crypto_stream.market.bars import CANDLES_SUFFIX, INTERVALS, STORED, Bar
@@ -37,12 +37,29 @@ class Backfill:
         self._known.add((symbol, interval))
         return [bar for bar in bars if bar.time % length == 0 and bar.time + length <= first_ms]
 
-    def restore(self, symbol: str) -> None:
-        """Find out where the stored bars begin, and which series were backfilled. Blocking."""
-        for interval in STORED:
-            for oldest in self._reader.bars(symbol, interval, Range(0, MAX_TIME_MS, 1, newest=False)):
-                if oldest.source.endswith(CANDLES_SUFFIX):
-                    self._known.add((symbol, interval))
-                else:
-                    first_ms = self._first_ms.get(symbol, oldest.time)
-                    self._first_ms[symbol] = min(first_ms, oldest.time)
+    def read(self, symbol: str) -> dict[str, Bar]:
+        """Read the oldest stored bar of each interval. Blocking."""
+        beginning = Range(0, MAX_TIME_MS, 1, newest=False)
+        found = {interval: self._reader.bars(symbol, interval, beginning) for interval in STORED}
+        return {interval: bars[0] for interval, bars in found.items() if bars}
+
+    def read_all(self, symbols: Collection[str]) -> dict[str, dict[str, Bar]]:
+        """Read the same of each of these instruments. Blocking."""
+        found = {interval: self._reader.oldest(interval, symbols) for interval in STORED}
+        return {
+            symbol: {interval: bars[symbol] for interval, bars in found.items() if symbol in bars}
+            for symbol in symbols
+        }
+
+    def restore(self, symbol: str, oldest: Mapping[str, Bar]) -> None:
+        """Learn from the oldest stored bars where ours begin, and which series were backfilled."""
+        for interval, bar in oldest.items():
+            if bar.source.endswith(CANDLES_SUFFIX):
+                self._known.add((symbol, interval))
+            else:
+                self._first_ms[symbol] = min(self._first_ms.get(symbol, bar.time), bar.time)
+
+    def forget(self, symbol: str) -> None:
+        """Forget an instrument; its bars remain stored."""
+        self._first_ms.pop(symbol, None)
+        self._known.difference_update([(symbol, interval) for interval in STORED])

@@ -38,17 +38,24 @@ class Gaps:
         self._changed.append((symbol, Gap(gap.from_, end, gap.reason)))
         return end
 
-    def resume(self, symbol: str, stored: Iterable[Gap], since_ms: int, reason: str) -> None:
+    def resume(
+        self, symbol: str, stored: Iterable[Gap], since_ms: int, reason: str, until_ms: int | None = None
+    ) -> int:
         """Begin a gap for `reason` where the previous run ended; `stored` gaps were open then.
 
-        A stored gap for the same reason continues; all others end there.
+        A stored gap for the same reason continues; all others end there. With `until_ms`, since when there
+        are trades again, the gap ends, or there is none. Returns where the last gap began or ended.
         """
         for gap in stored:
             self.open[symbol] = gap
             if gap.reason == reason:
-                return
+                break
             since_ms = max(since_ms, self.end(symbol, since_ms) or since_ms)
-        self.begin(symbol, since_ms, reason)
+        if until_ms is None or until_ms > since_ms:
+            self.begin(symbol, since_ms, reason)
+        if until_ms is None:
+            return since_ms
+        return self.end(symbol, until_ms) or since_ms
 
     def started(self, at_ms: int) -> None:
         """End the gaps of the stop; those still without a price continue because no source is live."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from crypto_stream.history.deferred_trades import NEAR_MS
 from crypto_stream.history.gaps import NOT_CONFIGURED, STOPPED
 from crypto_stream.history.outages import Outages
 from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery
 from crypto_stream.history.reader import BarReader, Page
-from crypto_stream.history.recorder import Recorder
+from crypto_stream.history.recorder import Past, Recorder
 from crypto_stream.history.series import CLOSES_AFTER_MS
 from crypto_stream.history.suspension import Suspension, Uptime
 from crypto_stream.history.writer import BarWriter
-from crypto_stream.market.bars import INTERVALS, STORED, Bar
+from crypto_stream.market.bars import INTERVALS, STORED, Bar, start
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.market.events import Trade
-from crypto_stream.storage.interface import Batch, HistoryReader, Retention
+from crypto_stream.storage.interface import ALL_SYMBOLS, Batch, HistoryReader, Retention
 
 _TICK_S = 0.25
 _ALIVE_EVERY_MS = 1_000
@@ -59,43 +60,81 @@ class History:
         self._suspension = suspension or Suspension(clock.clocks.running_ns)
         self._uptime = Uptime()
         self._alive_ms = 0
+        self._replays_from: dict[str, int] = {}
 
     @property
     def late_trades(self) -> int:
         """The number of trades in this run whose bar was already closed."""
-        return sum(series.late for series in self.series.values())
+        return sum(series.late for series in self.series.values()) + self.recorder.late_of_removed
 
     @property
     def trouble(self) -> str | None:
         """Which instruments' trades are not recorded; None if there are none."""
         return self.recorder.late.trouble
 
-    def restore(self) -> None:
-        """Continue where the previous run ended; raise OSError if that cannot be read."""
+    def restore(self, covered: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Continue where the previous run ended; raise OSError if that cannot be read.
+
+        `covered` says since when (ms) the trades of an instrument are known, and will be passed to `replay`:
+        there is no gap since then.
+        """
+        self._replays_from = dict.fromkeys(covered, 0)
         now_ms, now_ns = self.clock.now_ms(), self._now_ns()
         self.outages.begin(now_ms, now_ns)
         anchor = self._reader.anchor()
         alive_ms = min(self._reader.alive_ms() or 0, now_ms)  # the clock may have been set back
         newest = {name: self._reader.newest(name) for name in STORED}
+        self.recorder.restore_all(newest, now_ns)
+        open_gaps = self._reader.open_gaps()
         for symbol in {symbol for times in newest.values() for symbol in times} | self.series.keys():
             times = {name: newest[name][symbol] for name in STORED if symbol in newest[name]}
-            open_then = self._reader.gaps(symbol, MAX_TIME_MS - 1, MAX_TIME_MS)
+            open_then = [*open_gaps.get(symbol, ()), *open_gaps.get(ALL_SYMBOLS, ())]
+            open_then.sort(key=lambda gap: gap.from_)
             if not times and not open_then:
                 continue
-            if times and symbol in self.series:
-                self.recorder.restore(symbol, MAX_TIME_MS, now_ns)
             by_venue = anchor is not None and symbol not in self.recorder.synthetic
             alive = anchor.venue_ms if anchor is not None and by_venue else alive_ms
-            ends = (at + INTERVALS[name] for name, at in times.items())
-            past = [end for end in ends if end <= max(now_ms, alive) + NEAR_MS]
             reason = STOPPED if symbol in self.series else NOT_CONFIGURED
-            self.gaps.resume(symbol, open_then, max(*past, alive - _CLOSED_BEFORE_MS, 0), reason)
+            since_ms = _known_to(times, alive, now_ms)
+            begins_ms = self.gaps.resume(symbol, open_then, since_ms, reason, covered.get(symbol))
+            if symbol in covered:
+                self._replays_from[symbol] = start(begins_ms, _SECOND_MS)
+
+    def read_past(self, symbols: Iterable[str]) -> dict[str, Past]:
+        """Read what new instruments continue from, if they were recorded before. Blocking, on any thread.
+
+        Raises OSError if it cannot be read.
+        """
+        newest = [self._reader.newest(name) for name in STORED]
+        known = [symbol for symbol in symbols if any(symbol in times for times in newest)]
+        return {symbol: self.recorder.read_past(symbol, MAX_TIME_MS) for symbol in known}
+
+    def add(self, symbol: str, past: Past | None = None) -> None:
+        """Record one more instrument, or index, from now on; `past` is what `read_past` found."""
+        self.recorder.add(symbol, past, self._now_ns())
+        self.writer.add(symbol)
+
+    def remove(self, symbol: str) -> None:
+        """Record an instrument, or index, no longer: there is a gap until it is added again."""
+        self.outages.removed(symbol, self.recorder.remove(symbol, self._now_ns()))
 
     def add_backfill(self, symbol: str, interval: str, bars: Sequence[Bar]) -> int:
         """Add a venue's bars from before our first trade; return how many are used."""
         older = self.recorder.backfill.choose(symbol, interval, bars)
         self.recorder.prepend(symbol, interval, older)
         return len(older)
+
+    def replay(self, trades: Iterable[tuple[str, Trade]]) -> None:
+        """Record earlier trades of the sources that served then, with `restore`, oldest first.
+
+        Those that stored bars or gaps cover are left out.
+        """
+        for source, trade in trades:
+            begin = self._replays_from.get(trade.symbol)
+            if begin is None or trade.time is None:
+                continue
+            if trade.time >= max(begin, self.series[trade.symbol].floor):
+                self.record(source, trade, source)
 
     def record(self, source: str, trade: Trade, serving: str | None) -> bool:
         """Record an accepted trade; only those of the `serving` source are added to bars.
@@ -169,3 +208,10 @@ class History:
         if suspended_ms:
             self.outages.suspended(suspended_ms, lambda symbol: self.series[symbol].newest_end)
         return now_ns
+
+
+def _known_to(newest: Mapping[str, int], alive_ms: int, now_ms: int) -> int:
+    """Return up to when the bars of an instrument are stored: `newest` are those of each interval."""
+    ends = (at + INTERVALS[name] for name, at in newest.items())
+    past = [end for end in ends if end <= max(now_ms, alive_ms) + NEAR_MS]
+    return max(*past, alive_ms - _CLOSED_BEFORE_MS, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from crypto_stream.history.gaps import CLOCK_SET, SUSPENDED, Gaps
+from crypto_stream.history.gaps import CLOCK_SET, NOT_CONFIGURED, SUSPENDED, Gaps
 from crypto_stream.market.clock import EngineClock
 from crypto_stream.storage.interface import SetAside
 
@@ -74,6 +74,15 @@ class Outages:
             self.gaps.begin(symbol, max(since_ms, closed_ms), reason)
         self._ending.pop(symbol, None)
         self._ends_with_trade.add(symbol)
+
+    def removed(self, symbol: str, since_ms: int) -> None:
+        """Begin a gap that lasts until the instrument is added again; it had bars until `since_ms`."""
+        self._serving.pop(symbol, None)
+        self._ending.pop(symbol, None)
+        self._ends_with_trade.discard(symbol)
+        open_then = [gap] if (gap := self.gaps.open.pop(symbol, None)) else []
+        if since_ms or open_then:
+            self.gaps.resume(symbol, open_then, since_ms or self._clock.now_ms(), NOT_CONFIGURED)
 
     def clock_jumped(self, symbol: str, from_ms: int, to_ms: int) -> None:
         """Record that our clock, which synthetic sources use, was set ahead."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from crypto_stream.errors import RefusedError
 from crypto_stream.history.gaps import Gaps
 from crypto_stream.history.queries import MAX_TIME_MS, HistoryQuery, Plan, assemble, plan
 from crypto_stream.history.read_limiter import ReadLimiter
@@ -77,6 +78,8 @@ class BarReader:
 
     def _pending(self, symbol: str, planned: Plan) -> Pending:
         """Collect what is not stored at this moment, for the reading thread."""
+        if symbol not in self._recorder.series:
+            raise RefusedError("unknown_symbol", f"{symbol} was removed meanwhile.")
         series, stored = self._recorder.series[symbol], planned.stored
         return Pending(
             series.boundary(stored) or MAX_TIME_MS,  # no bar of our own yet: all stored ones are backfilled

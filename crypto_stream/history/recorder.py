@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from crypto_stream.history.backfill import Backfill
 from crypto_stream.history.deferred_trades import NEAR_MS, DeferredTrade, EarlyTrades, LateTrades
 from crypto_stream.history.outages import Outages
+from crypto_stream.history.queries import MAX_TIME_MS
 from crypto_stream.history.recent import Recent
 from crypto_stream.history.rolling_24h import STEP
 from crypto_stream.history.series import Closed, Series
@@ -27,6 +29,13 @@ _SINCE = {"1h": "1d", "1m": "1h", "1s": "1m"}
 _MAX_READ = 100_000
 
 
+class Past(NamedTuple):
+    """What a series continues from: bars by interval, and the oldest stored one of each."""
+
+    bars: Mapping[str, list[Bar]]
+    oldest: Mapping[str, Bar]
+
+
 class Recorder:
     """Add each trade to its bar, and collect closed bars until they are written.
 
@@ -44,6 +53,7 @@ class Recorder:
     ) -> None:
         self.series = {symbol: Series() for symbol in symbols}
         self.synthetic = {symbol for symbol in self.series if is_synthetic(symbol)}
+        self.late_of_removed = 0
         self.last_bars: dict[str, Bar] = {}  # of the previous run
         self.closed: list[Callable[[str, Closed], None]] = []
         self.unwritten: list[StoredBar] = []
@@ -118,14 +128,69 @@ class Recorder:
 
     def restore(self, symbol: str, before: int, now_ns: int) -> None:
         """Continue after the newest stored bar that ended `before` (ms). Blocking."""
-        past = _read_previous(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
-        self.series[symbol].restore(past, now_ns)
-        newest = next((past[name][-1] for name in STORED if past[name]), None)
+        self._resume(symbol, self.read_past(symbol, before), before, now_ns)
+
+    def restore_all(self, newest: Mapping[str, Mapping[str, int]], now_ns: int) -> None:
+        """Continue after the `newest` stored bars, by interval and symbol, before anything is recorded.
+
+        Blocking, with few queries however many instruments there are: an engine that takes over waits for it.
+        """
+        latest: dict[str, int] = {}
+        for symbol, at in (each for times in newest.values() for each in times.items()):
+            if symbol in self.series:
+                latest[symbol] = max(at, latest.get(symbol, at))
+        bars = {
+            name: self._reader.bars_since(
+                name, {symbol: start(at, INTERVALS[since]) for symbol, at in latest.items()}
+            )
+            for name, since in _SINCE.items()
+        }
+        oldest = self.backfill.read_all(latest)
+        for symbol in latest:
+            past = Past({name: bars[name].get(symbol, []) for name in STORED}, oldest[symbol])
+            self._resume(symbol, past, MAX_TIME_MS, now_ns)
+
+    def read_past(self, symbol: str, before: int) -> Past:
+        """Read what a series continues from. Blocking; may be called on another thread."""
+        bars = _read_previous(self._reader, symbol, before, lambda name: self._writer.waiting(symbol, name))
+        return Past(bars, self.backfill.read(symbol))
+
+    def add(self, symbol: str, past: Past | None, now_ns: int) -> None:
+        """Record one more instrument from now on, continuing from its `past` if there is one."""
+        self.series[symbol] = Series()
+        self.recent.add(symbol)
+        if is_synthetic(symbol):
+            self.synthetic.add(symbol)
+        if past is not None:
+            self._resume(symbol, past, MAX_TIME_MS, now_ns)
+
+    def remove(self, symbol: str, now_ns: int) -> int:
+        """Record an instrument no longer; return when its newest bar ends (ms), 0 if it has none.
+
+        The open bars are lost, as when the engine is killed: of the last second, or two.
+        """
+        series = self.series[symbol]
+        self._close(symbol, series.tick(now_ns))
+        self.late_of_removed += series.late
+        del self.series[symbol]
+        self.recent.remove(symbol)
+        self.backfill.forget(symbol)
+        self.late.on_time(symbol)
+        self._early.pop(symbol, None, now_ns)
+        self.last_bars.pop(symbol, None)
+        self._ahead.discard(symbol)
+        return series.floor
+
+    def _resume(self, symbol: str, past: Past, before: int, now_ns: int) -> None:
+        """Continue after the newest bar of the `past`, which ended `before`."""
+        bars = past.bars
+        self.series[symbol].restore(bars, now_ns)
+        newest = next((bars[name][-1] for name in STORED if bars[name]), None)
         if newest is not None:
             self.last_bars[symbol] = newest
         began = before if newest is None else newest.time
         self.recent.restore(symbol, began, self.series[symbol].boundary(STEP))
-        self.backfill.restore(symbol)
+        self.backfill.restore(symbol, past.oldest)
 
     def _take_late(self, source: str, trade: Trade, now_ns: int) -> bool:
         """Handle a trade older than the closed bars: it is late, unless those are in the future."""

@@ -13,6 +13,7 @@ _SECOND = INTERVALS[_SHORTEST]
 _LONGER = {name: length for name, length in INTERVALS.items() if name != _SHORTEST}
 # A bar closes this long after its end, to allow for late trades.
 CLOSES_AFTER_MS = 1_000
+_NEVER = 2**63
 
 
 class Closed(NamedTuple):
@@ -30,7 +31,17 @@ class Series:
     trade. A trade for a closed bar is ignored, and counted in `late`.
     """
 
-    __slots__ = ("_at_ms", "_at_ns", "_closed_to", "_longer", "_newest", "_second", "late", "previous")
+    __slots__ = (
+        "_at_ms",
+        "_at_ns",
+        "_closed_to",
+        "_longer",
+        "_newest",
+        "_next_end",
+        "_second",
+        "late",
+        "previous",
+    )
 
     def __init__(self) -> None:
         self.late = 0
@@ -41,6 +52,7 @@ class Series:
         self._newest = 0  # time of the newest trade
         self._at_ms: int | None = None  # the venue's clock …
         self._at_ns = 0  # … when ours showed this
+        self._next_end: int | None = None  # when the next bar closes without a trade; None: not determined
 
     def restore(self, stored: Mapping[str, Sequence[Bar]], now_ns: int) -> None:
         """Continue from stored bars of the newest day, hour and minute.
@@ -57,6 +69,7 @@ class Series:
             newest = parts[-1].time + INTERVALS[name] if parts else newest
         if not bars:
             return
+        self._next_end = None
         self._closed_to = newest
         self._at_ms, self._at_ns = newest, now_ns
         if stored["1s"]:
@@ -105,6 +118,7 @@ class Series:
         if self._second is None or time >= self._second.time + _SECOND:
             closed = self._close(time)
             self._second = Fold(start(time, _SECOND))
+            self._next_end = None
         self._second.trade(trade.price, trade.size, source)
         if time >= self._newest:
             self._newest = self._at_ms = time
@@ -112,9 +126,13 @@ class Series:
         return closed
 
     def tick(self, now_ns: int) -> list[Closed]:
-        """Close the bars that are due although no trade arrived."""
+        """Close the bars that are due although no trade arrived; usually none are, which costs little."""
         now = self.clock(now_ns)
-        return [] if now is None else self._close(now - CLOSES_AFTER_MS)
+        if now is None:
+            return []
+        if self._next_end is None:
+            self._next_end = self._find_next_end()
+        return [] if now - CLOSES_AFTER_MS < self._next_end else self._close(now - CLOSES_AFTER_MS)
 
     def live(self, interval: str) -> Bar | None:
         """Return the open bar of `interval`; None while it has no trade."""
@@ -134,8 +152,16 @@ class Series:
             return fold.time
         return self._closed_to if self._second is None else start(self._second.time, INTERVALS[interval])
 
+    def _find_next_end(self) -> int:
+        """Return when the next open bar ends: longer ones end after the second that is part of them."""
+        if self._second is not None:
+            return self._second.time + _SECOND
+        ends = (fold.time + _LONGER[name] for name, fold in self._longer.items())
+        return min(ends, default=_NEVER)
+
     def _close(self, time: int) -> list[Closed]:
         closed = self._closed_by(time)
+        self._next_end = None
         for interval, bar in closed:
             self.previous[interval] = bar.time
         return closed

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import islice
 
 from crypto_stream.backoff import Backoff
 from crypto_stream.log_throttle import TroubleLog
@@ -43,7 +44,10 @@ class BarWriter:
         self.lost = 0
         self._store = store
         self._keep_ms = keep_ms
-        self._prunes = cycle([(symbol, interval) for symbol in symbols for interval in keep_ms])
+        self._known: set[str] = set()
+        self._prunes: deque[tuple[str, str]] = deque()  # the series in turn; used by both threads
+        for symbol in symbols:
+            self.add(symbol)
         self._max_queued = max_queued
         self._tidy_every_s = tidy_every_s
         self._suspicion: str | None = None
@@ -66,6 +70,12 @@ class BarWriter:
         self._over.set()
         self._thread.stop(seconds)
         self._tidier.join(seconds)
+
+    def add(self, symbol: str) -> None:
+        """Remove the old bars of one more instrument, too; even if it is removed, since its bars remain."""
+        if symbol not in self._known:
+            self._known.add(symbol)
+            self._prunes.extend((symbol, interval) for interval in self._keep_ms)
 
     def put(self, batch: Batch) -> None:
         """Queue a batch; never waits for the disk."""
@@ -160,9 +170,10 @@ class BarWriter:
 
     def _prune(self, by: Retention | None) -> None:
         """Remove the old bars of one series, each series in turn; log if many are removed at once."""
-        symbol, interval = next(self._prunes, (None, None)) if by is not None else (None, None)
-        if by is None or symbol is None or interval is None:
+        if by is None or not self._prunes:
             return
+        symbol, interval = self._prunes[0]
+        self._prunes.rotate(-1)
         try:
             many = self._store.prune(symbol, interval, self._keep_ms[interval], by)
         except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from decimal import Decimal
 
 from msgspec import UNSET
 
@@ -192,6 +191,12 @@ class SourceBook:
         self.dropped[channel] += 1
         return False
 
+    def forget(self, symbol: str) -> None:
+        """Forget an instrument that is no longer carried."""
+        self.entries.pop(symbol, None)
+        self.awaited.discard(symbol)
+        self.arrived.discard(symbol)
+
     def retract_trade(self, symbol: str) -> None:
         """Do not count the trade just applied as activity of its channel: it was too late for its bar."""
         if entry := self.entries.get(symbol):
@@ -288,18 +293,3 @@ def _merge_top(entry: Entry, event: Update, received_ns: int) -> None:
         entry.ask_size = None if event.ask_size is UNSET else event.ask_size
     entry.top_channel = event.channel
     entry.top_time, entry.top_ns, entry.top_slow = time, received_ns, slow
-
-
-def best(prices: list[tuple[str, str]], *, highest: bool) -> tuple[str, str] | tuple[None, None]:
-    """Return the (source, price) pair with the highest bid or the lowest ask; of equal ones the first.
-
-    A price of zero is ignored: some venues send it when that side of their book is empty.
-    """
-    found: tuple[str, str] | None = None
-    for source, price in prices:
-        number = Decimal(price)
-        if not number:
-            continue
-        if found is None or (number > Decimal(found[1]) if highest else number < Decimal(found[1])):
-            found = (source, price)
-    return found or (None, None)

@@ -118,17 +118,23 @@ class Instruments(Mapping[str, Instrument]):
     def __len__(self) -> int:
         return len(self._by_symbol)
 
-    def add(self, instrument: Instrument) -> Instrument:
-        """Add an instrument unless it is known, and return it with the symbol it has here."""
+    def named(self, instrument: Instrument) -> Instrument:
+        """Return an instrument with the symbol that it has, or would have, here."""
         identity = _identity(instrument)
         if (known := self._symbols.get(identity)) is not None:
             return self._by_symbol[known]
-        if instrument.symbol in self._by_symbol:
-            hyphenated = "-".join(part.lower() for part in identity)
-            instrument = msgspec.structs.replace(instrument, symbol=hyphenated)
-        self._symbols[identity] = instrument.symbol
-        self._by_symbol[instrument.symbol] = instrument
-        self._notify([instrument], [])
+        if instrument.symbol not in self._by_symbol:
+            return instrument
+        hyphenated = "-".join(part.lower() for part in identity)
+        return msgspec.structs.replace(instrument, symbol=hyphenated)
+
+    def add(self, instrument: Instrument) -> Instrument:
+        """Add an instrument unless it is known, and return it with the symbol it has here."""
+        instrument = self.named(instrument)
+        if instrument.symbol not in self._by_symbol:
+            self._symbols[_identity(instrument)] = instrument.symbol
+            self._by_symbol[instrument.symbol] = instrument
+            self._notify([instrument], [])
         return instrument
 
     def remove(self, symbol: str) -> None:

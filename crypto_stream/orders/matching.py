@@ -1,22 +1,25 @@
 """The simulated market of one instrument: matches resting orders with the top of book. Pure.
 
 Whenever (source, price, size) of one side of the quote changes, the displayed size is available once, to all
-orders together, by price, then time. Later orders may take what remains.
+orders together, by price, then time. Later orders may take what remains. An arriving order that may walk the
+book also trades with the levels behind the top, as far as they are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import msgspec
 
-from crypto_stream.market.exact import ZERO, subtract
+from crypto_stream.market.depth import VenueDepth
+from crypto_stream.market.exact import ZERO, add, subtract
 from crypto_stream.market.orders import Order, Side, TimeInForce
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.transitions import leaves
+from crypto_stream.orders.walking import Level, Taken, after, levels_behind
 
 # A queue is purged when it contains more ended orders than this, and more than active ones.
 _MIN_ENDED = 64
@@ -25,13 +28,15 @@ _MIN_ENDED = 64
 class ActiveOrder(msgspec.Struct, gc=False):
     """An active order in the market; `remaining` is 0 as soon as it can no longer trade.
 
-    There may be a hundred thousand, and none is part of a reference cycle, so they are not garbage-collected.
+    `walks`: when it arrives it trades with the levels behind the top of book, too. There may be a hundred
+    thousand, and none is part of a reference cycle, so they are not garbage-collected.
     """
 
     order: Order
     remaining: Decimal
     price: Decimal | None
     queued: bool = False
+    walks: bool = False
 
 
 def active_order(order: Order) -> ActiveOrder:
@@ -49,13 +54,13 @@ class DisplayedSize(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """A trade of one order; `offer` is the displayed size after it."""
+    """A trade of one order; `offer` is the displayed size after it, None behind the top of book."""
 
     active: ActiveOrder
     amount: Decimal
     price: Decimal
     source: str
-    offer: DisplayedSize
+    offer: DisplayedSize | None
 
 
 class Arrival(NamedTuple):
@@ -69,14 +74,17 @@ class Offer:
     """One side of the top of book, and how much of it remains; `remaining` None: unlimited.
 
     `known` is what other sources displayed last: if one serves again with the same size, only the rest is
-    available.
+    available. `taken` is what remains of levels that orders traded with behind the top.
     """
 
-    __slots__ = ("fresh", "key", "known", "price", "remaining", "source")
+    __slots__ = ("_is_bid", "fresh", "key", "known", "price", "remaining", "source", "taken", "took")
 
-    def __init__(self, known: Mapping[str, DisplayedSize] | None = None) -> None:
+    def __init__(self, known: Mapping[str, DisplayedSize] | None = None, *, is_bid: bool) -> None:
+        self._is_bid = is_bid
         self.known: dict[str, DisplayedSize] = dict(known or {})
         self.key: tuple[str | None, str | None, str | None] | None = None
+        self.taken = Taken()
+        self.took = False
         self.fresh = False
         self.source = ""
         self.price = ZERO
@@ -91,20 +99,32 @@ class Offer:
         if key != self.key:
             if self.key is not None and source != self.source:
                 self.known[self.source] = DisplayedSize(*self.key[1:], self.remaining)
+            if self.took:
+                self._note_top()
             self.fresh, self.key = False, None  # in case a number cannot be read
             self.source = source or ""
             self.price = ZERO if price is None else Decimal(price)
-            self.remaining = None if size is None else Decimal(size)
-            before = self.known.pop(self.source, None) if self.known else None
-            if before is not None and (before.price, before.size) == (price, size):
-                self.remaining = before.remaining
-            if self.price <= 0:
-                self.remaining = ZERO  # nothing trades at such a price
+            self.remaining = self._left(price, size)
             self.key = key
         elif self.fresh:
             return False
         self.fresh = True
         return True
+
+    def _left(self, price: str | None, size: str | None) -> Decimal | None:
+        """Return what remains of the size that is displayed now; None: unlimited."""
+        before = self.known.pop(self.source, None) if self.known else None
+        if self.price <= 0:
+            return ZERO  # nothing trades at such a price
+        if size is None:
+            return None
+        displayed = remaining = Decimal(size)
+        if before is not None and before.remaining is not None and before[:2] == (price, size):
+            remaining = before.remaining
+        if self.taken.active:
+            self.taken.moved(self.source, self.price, is_bid=self._is_bid)
+            remaining = min(remaining, self.taken.remaining(self.source, self.price, displayed))
+        return remaining
 
     def is_available(self) -> bool:
         """Return whether anything can be traded."""
@@ -112,16 +132,39 @@ class Offer:
 
     def take(self, active: ActiveOrder) -> Fill:
         """Trade as much as both sides have."""
-        amount = (
-            active.remaining
-            if self.remaining is None or active.remaining < self.remaining
-            else self.remaining
-        )
+        amount = active.remaining if self.remaining is None else min(self.remaining, active.remaining)
         active.remaining = subtract(active.remaining, amount)
+        self.took = True
         if self.remaining is not None:
             self.remaining = subtract(self.remaining, amount)
         _, price, size = self.key or (None, None, None)
         return Fill(active, amount, self.price, self.source, DisplayedSize(price, size, self.remaining))
+
+    def behind(self, active: ActiveOrder, book: VenueDepth | None) -> list[Level]:
+        """Return the levels behind the top that an order may trade with, best first.
+
+        There are none without a book of the source that serves, nor behind an unknown, so unlimited, size.
+        """
+        is_there = self.fresh and self.remaining is not None and self.price > 0
+        if book is None or book.source != self.source or not (is_there and active.walks):
+            return []
+        side = active.order.ticket.side
+        levels = levels_behind(book, side, self.price, self.taken)
+        return [each for each in levels if each.remaining > 0 and _crosses(side, active.price, each.price)]
+
+    def walk(self, active: ActiveOrder, level: Level) -> Fill:
+        """Trade as much as the order and a level behind the top have."""
+        amount = min(active.remaining, level.remaining)
+        active.remaining = subtract(active.remaining, amount)
+        self.taken.active = True
+        self.taken.note(level.source, level.price, level.size, after(level, amount))
+        return Fill(active, amount, level.price, level.source, None)
+
+    def _note_top(self) -> None:
+        """Remember what remains of the top, which may become a level behind a better one."""
+        self.took = False
+        if self.key is not None and self.remaining is not None and self.key[2]:
+            self.taken.note(self.source, self.price, Decimal(self.key[2]), self.remaining)
 
 
 class _Queue:
@@ -165,7 +208,7 @@ class Market:
 
     def __init__(self, offers: tuple[Offer, Offer] | None = None) -> None:
         """Start without a quote; `offers` are those of a previous market, so that no size is traded twice."""
-        self.offers = self._bid, self._ask = offers or (Offer(), Offer())
+        self.offers = self._bid, self._ask = offers or (Offer(is_bid=True), Offer(is_bid=False))
         for offer in self.offers:
             offer.fresh = False
         self._buys = _Queue(Side.BUY)
@@ -181,16 +224,22 @@ class Market:
             self._match(self._bid, self._sells, fills)
         return fills
 
-    def arrive(self, active: ActiveOrder) -> Arrival:
-        """Match an arriving order with what is available; let it rest if its time in force permits."""
+    def arrive(self, active: ActiveOrder, book: VenueDepth | None = None) -> Arrival:
+        """Match an arriving order with what is available; let it rest if its time in force permits.
+
+        `book` is that of the source that serves, None if it is unknown.
+        """
         ticket = active.order.ticket
         offer = self._ask if ticket.side is Side.BUY else self._bid
         crosses = offer.is_available() and _crosses(ticket.side, active.price, offer.price)
-        if ticket.time_in_force is TimeInForce.FOK and not (
-            crosses and (offer.remaining is None or offer.remaining >= active.remaining)
-        ):
+        behind = offer.behind(active, book)
+        if ticket.time_in_force is TimeInForce.FOK and not _is_enough(offer, crosses, behind, active):
             return Arrival([], "not enough liquidity at this price")
         fills = [offer.take(active)] if crosses else []
+        for level in behind:
+            if not active.remaining:
+                break
+            fills.append(offer.walk(active, level))
         if not active.remaining or self.rest(active):
             return Arrival(fills, None)
         return Arrival(fills, "no more liquidity" if fills else _why_not(offer))
@@ -202,6 +251,15 @@ class Market:
             return False
         (self._buys if ticket.side is Side.BUY else self._sells).add(active, active.price)
         return True
+
+    def book_of(self, active: ActiveOrder) -> str | None:
+        """Return the source whose book an arriving order may walk; None if it has no need to."""
+        side = active.order.ticket.side
+        offer = self._ask if side is Side.BUY else self._bid
+        is_enough = offer.remaining is None or offer.remaining >= active.remaining
+        if is_enough or not (active.walks and offer.fresh and _crosses(side, active.price, offer.price)):
+            return None
+        return offer.source
 
     def remove(self, active: ActiveOrder) -> None:
         """Remove an order that has ended without a trade."""
@@ -221,6 +279,16 @@ class Market:
             fills.append(offer.take(active))
 
 
+def _is_enough(offer: Offer, crosses: bool, behind: Sequence[Level], active: ActiveOrder) -> bool:
+    """Return whether an order can be filled completely."""
+    if crosses and offer.remaining is None:
+        return True
+    total = offer.remaining if crosses and offer.remaining is not None else ZERO
+    for level in behind:
+        total = add(total, level.remaining)
+    return total >= active.remaining
+
+
 def _crosses(side: Side, limit: Decimal | None, price: Decimal) -> bool:
     if limit is None:
         return True
@@ -228,6 +296,4 @@ def _crosses(side: Side, limit: Decimal | None, price: Decimal) -> bool:
 
 
 def _why_not(offer: Offer) -> str:
-    if not offer.fresh:
-        return "there is no live quote"
-    return "no liquidity at this price"
+    return "no liquidity at this price" if offer.fresh else "there is no live quote"

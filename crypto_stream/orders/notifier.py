@@ -24,7 +24,7 @@ class Notifier:
         pending, report, known = result
         owner = state.owners.get(report.order.owner)
         if known:
-            state.withdraw(pending.report.order.owner)
+            state.withdraw(pending.report.order)
             self._answer(result)
             return
         if report.exec_type is ExecType.NEW:

@@ -39,7 +39,8 @@ class Requests:
             if isinstance(command, Place):
                 if behind := self._store.behind:
                     raise RefusedError(UNAVAILABLE, behind)
-                state.place(session.owner, command.ticket, Cause(session, command.ref))
+                cause = Cause(session, command.ref)
+                state.place(session.owner, command.ticket, cause, walks=command.walks)
             elif isinstance(command, Cancel) and (active := session.owner.active.get(command.order_id)):
                 state.cancel(active, Cause(session, command.ref))
             elif session.promises >= _MAX_READING:

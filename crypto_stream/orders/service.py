@@ -17,7 +17,7 @@ from crypto_stream.orders.lookups import LookupLimiter
 from crypto_stream.orders.metrics import OrderLog
 from crypto_stream.orders.notifier import Notifier
 from crypto_stream.orders.outbox import Outbox, Recipient
-from crypto_stream.orders.owner_removal import OwnerRemoval
+from crypto_stream.orders.owner_admin import OwnerAdmin
 from crypto_stream.orders.owners import Cause, Owner, OwnerSession, SessionCommand
 from crypto_stream.orders.recovery import FaultRecovery
 from crypto_stream.orders.requests import UNAVAILABLE, Requests
@@ -25,17 +25,18 @@ from crypto_stream.orders.simulator import Offers, remaining_offers
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.validation import OrderSettings
+from crypto_stream.orders.walking import Books
 from crypto_stream.orders.writes import Item, Lookup, OwnerRead, PendingReport, Stored
-from crypto_stream.storage.interface import MAX_UNREAD, LoadedOrders, OrderReader, OwnerState, OwnerSummary
+from crypto_stream.storage.interface import MAX_UNREAD, LoadedOrders, OwnerState, OwnerSummary
 
 log = logging.getLogger(__name__)
 
+_FAILS, _WORKS = "orders are not accepted, prices continue", "orders are accepted again"
 FAULT = "internal error, see the server's log; the orders are loaded again"
 # Commands that one session, and all together, may queue before they are attached.
 _MAX_EARLY = 1_000
 _MAX_EARLY_IN_ALL = 20_000
 _ENDS_WITHIN_S = 5.0
-_MAX_OWNERS = 1_000
 
 
 class Orders:
@@ -57,7 +58,9 @@ class Orders:
         """Trade on `quotes` (always the newest, by symbol); `rules` returns those of a source and symbol.
 
         `send` returns whether the gateway accepts more now; if not, `drained` must be called when it does.
+        `books` may be set before `start`: orders of the extended mode walk them.
         """
+        self.books: Books | None = None
         self._safely = FaultRecovery(self._on_fault)
         self._new_state = partial(State, quotes, rules, settings, clock, self._safely, store.put)
         self._store = store
@@ -71,17 +74,11 @@ class Orders:
         self._sessions: dict[tuple[str, int], OwnerSession] = {}
         self._state: State | None = None
         self._opening: State | None = None
-        self._trouble = TroubleLog(
-            log,
-            "orders are not accepted, prices continue",
-            "orders are accepted again",
-            level=logging.ERROR,
-            each_reason=True,
-        )
+        self._trouble = TroubleLog(log, _FAILS, _WORKS, level=logging.ERROR, each_reason=True)
         self._offers: Offers = {}
         self._early = 0
         self._lost: str | None = None
-        self._removal = OwnerRemoval(store, settings.keep_days, self._cut)
+        self._owner_admin = OwnerAdmin(store, settings.keep_days, self._cut)
 
     @property
     def trouble(self) -> str | None:
@@ -112,35 +109,41 @@ class Orders:
         """Do what is due every second."""
         self._log.log_omitted()
         if self._state is not None:
-            self._safely(self._removal.tick, self._state, self._clock.now_s())
+            self._safely(self._owner_admin.tick, self._state, self._clock.now_s())
 
     def remove(self, owner: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]) -> None:
         """Remove an owner with all its orders; call `done` with the number of active ones."""
         if self._state is None:
             refuse(RefusedError(UNAVAILABLE, self._trouble.reason or "the orders are still being loaded"))
         else:
-            self._safely(self._removal.remove, self._state, owner, done, refuse)
+            self._safely(self._owner_admin.remove, self._state, owner, done, refuse)
 
     def owners(
         self, done: Callable[[list[OwnerSummary]], None], refuse: Callable[[RefusedError], None]
     ) -> None:
         """List the owners with most active orders."""
-
-        def read(reader: OrderReader) -> Callable[[], None]:
-            return partial(done, reader.owners(_MAX_OWNERS))
-
-        def failed(reason: str) -> None:
-            refuse(RefusedError(UNAVAILABLE, reason))
-
         if self._state is None:
-            failed(self._trouble.reason or "the orders are still being loaded")
+            refuse(RefusedError(UNAVAILABLE, self._trouble.reason or "the orders are still being loaded"))
         else:
-            self._store.put(Lookup(lambda: None, read, failed))
+            self._owner_admin.report_owners(done, refuse)
 
     def quoted(self, quotes: Iterable[Quote]) -> None:
         """Match orders with quotes that were just published."""
         if self._state is not None:
             self._safely(self._state.quoted, quotes)
+
+    def add_instruments(self, symbols: Iterable[str]) -> None:
+        """Accept orders in more instruments."""
+        if (state := self._state or self._opening) is not None:
+            self._safely(state.add_instruments, symbols)
+
+    def remove_instrument(self, symbol: str) -> None:
+        """Cancel all active orders in an instrument that was removed.
+
+        While the store cannot be used they remain, as those in an instrument that is missing at a start.
+        """
+        if (state := self._state or self._opening) is not None:
+            self._safely(state.remove_instrument, symbol)
 
     def commands(self, gateway: str, commands: Iterable[Command]) -> None:
         """Execute commands of one gateway's sessions."""
@@ -175,6 +178,7 @@ class Orders:
         if not self._offers:
             self._offers = remaining_offers(found.remaining)
         state = self._opening = self._new_state(self._offers)
+        state.walk(self.books)
         self._safely(state.load, found, partial(self._ready, state))
 
     def refused(self, reason: str, *, fatal: bool) -> None:
@@ -219,9 +223,7 @@ class Orders:
     def _report_trouble(self, reason: str, *, fatal: bool) -> None:
         """Report why orders cannot be accepted, and refuse queued commands."""
         if fatal and "restart" not in reason:
-            reason += (
-                "; orders.db is never replaced automatically: repair or move it, then restart the engine"
-            )
+            reason += f"; {self._store.advice}"
         first = self._trouble.reason is None
         self._trouble.fails(reason)
         for session in [one for one in self._sessions.values() if first and not one.attached]:

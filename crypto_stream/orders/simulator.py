@@ -7,10 +7,12 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+from crypto_stream.market.depth import VenueDepth
 from crypto_stream.market.exact import ZERO, plain
 from crypto_stream.market.orders import ExecType, Outcome, Side
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.matching import ActiveOrder, DisplayedSize, Fill, Market, Offer
+from crypto_stream.orders.walking import Books
 from crypto_stream.storage.interface import RemainingSize
 
 Offers = Mapping[str, tuple[Offer, Offer]]
@@ -36,16 +38,28 @@ def remaining_offers(remaining: Iterable[RemainingSize]) -> Offers:
         sides = known.setdefault(one.symbol, ({}, {}))
         amount = None if one.remaining is None else Decimal(one.remaining)
         sides[one.side is Side.SELL][one.source] = DisplayedSize(one.price, one.size, amount)
-    return {symbol: (Offer(bids), Offer(asks)) for symbol, (bids, asks) in known.items()}
+    return {
+        symbol: (Offer(bids, is_bid=True), Offer(asks, is_bid=False))
+        for symbol, (bids, asks) in known.items()
+    }
 
 
 class Simulator:
-    """Decide what happens to orders; the caller supplies the time."""
+    """Decide what happens to orders; the caller supplies the time.
+
+    `books` are those that arriving orders walk; None: there are none.
+    """
 
     def __init__(self, symbols: Iterable[str], offers: Offers) -> None:
         """Create a market without a quote for each symbol; `offers` are those of a previous simulator."""
         self._markets = {symbol: Market(offers.get(symbol)) for symbol in symbols}
         self._coming: list[tuple[float, int, int, ActiveOrder]] = []
+        self.books: Books | None = None
+
+    def add(self, symbols: Iterable[str]) -> None:
+        """Create markets for more instruments, unless there are any from before."""
+        for symbol in symbols:
+            self._markets.setdefault(symbol, Market())
 
     def offers(self) -> Offers:
         """Return, by symbol, what the newest quotes still offer."""
@@ -97,10 +111,17 @@ class Simulator:
         elif ticket.outcome is Outcome.REJECT:
             decisions.append(Decision(active, ExecType.REJECTED, reason=SCRIPTED))
         elif ticket.outcome is None:
-            arrival = self._market(active).arrive(active)
+            market = self._market(active)
+            arrival = market.arrive(active, self._book(active, market))
             decisions += map(_decision, arrival.fills)
             if arrival.refused is not None:
                 decisions.append(Decision(active, ExecType.CANCELED, reason=arrival.refused))
+
+    def _book(self, active: ActiveOrder, market: Market) -> VenueDepth | None:
+        """Return the book that an order walks: that of the source whose quote is the newest."""
+        if self.books is None or (source := market.book_of(active)) is None:
+            return None
+        return self.books.at(source, active.order.ticket.symbol)
 
     def _market(self, active: ActiveOrder) -> Market:
         """Return the market of an order; one of an instrument that is no longer configured has no quote."""
@@ -113,6 +134,8 @@ class Simulator:
 def _decision(fill: Fill) -> Decision:
     """Return the decision for a fill; a buy takes from the ask, a sell from the bid."""
     ticket, offer = fill.active.order.ticket, fill.offer
+    if offer is None:
+        return Decision(fill.active, ExecType.TRADE, fill.amount, fill.price, fill.source)
     side = Side.SELL if ticket.side is Side.BUY else Side.BUY
     amount = None if offer.remaining is None else plain(offer.remaining)
     remaining = RemainingSize(ticket.symbol, fill.source, side, offer.price or "", offer.size, amount)

@@ -6,7 +6,6 @@ discarded and a new one is loaded, so memory is never ahead of the disk permanen
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from crypto_stream.market.exact import plain
 from crypto_stream.market.orders import ExecType, Order, Report, Rules, Status, Ticket
 from crypto_stream.market.quotes import Quote
 from crypto_stream.orders.clock import Clock
+from crypto_stream.orders.ids import IdGenerator
 from crypto_stream.orders.limits import OpenOrders
 from crypto_stream.orders.matching import ActiveOrder, active_order
 from crypto_stream.orders.owners import Owner, OwnerSession
@@ -23,11 +23,13 @@ from crypto_stream.orders.recovery import FaultRecovery
 from crypto_stream.orders.simulator import Decision, Offers, Simulator
 from crypto_stream.orders.transitions import changed, traded
 from crypto_stream.orders.validation import OrderSettings, check, too_many_sessions
+from crypto_stream.orders.walking import Books
 from crypto_stream.orders.writes import PendingReport
 from crypto_stream.storage.interface import LoadedOrders
 
 ANONYMOUS_GRACE_S = 60.0  # how long an anonymous owner's orders survive its last session
 CONNECTION_GONE = "its connection was closed for 60 s"
+INSTRUMENT_REMOVED = "its instrument was removed"
 # Orders loaded in one iteration of the event loop, so that prices continue meanwhile.
 _LOADED_AT_ONCE = 2_000
 
@@ -60,15 +62,21 @@ class State:
         self._put = put
         self._simulator = Simulator(quotes, offers)
         self._random = random.Random()
-        self._new_id = _IdGenerator()
+        self._new_id = IdGenerator()
         self._rank = 0
         self._wakes_s: float | None = None
         self._closed = False
+        self._books: Books | None = None
+        self._walking: set[str] = set()  # orders that are not stored yet
 
     @property
     def active(self) -> int:
         """The number of active orders, including those being written."""
         return self._open.active
+
+    def walk(self, books: Books | None) -> None:
+        """Let orders walk these books."""
+        self._books = self._simulator.books = books
 
     def load(self, found: LoadedOrders, ready: Callable[[], None]) -> None:
         """Load the stored orders in pieces, then start trading, and call `ready`."""
@@ -91,8 +99,11 @@ class State:
         """Match orders with quotes that changed."""
         self._decide(self._simulator.quoted(quotes))
 
-    def place(self, owner: Owner, ticket: Ticket, cause: object) -> None:
-        """Validate an order and pass it to the store; raise RefusedError if it is refused."""
+    def place(self, owner: Owner, ticket: Ticket, cause: object, *, walks: bool = False) -> None:
+        """Validate an order and pass it to the store; raise RefusedError if it is refused.
+
+        `walks`: it may trade with the levels behind the top of book. After a restart it no longer does.
+        """
         quote = self._quotes.get(ticket.symbol)
         if quote is None:
             raise RefusedError("unknown_instrument", f"instrument: {ticket.symbol!r} does not exist here")
@@ -110,20 +121,29 @@ class State:
             changed_ms=now_ms,
         )
         self._open.count(owner, +1)
+        if walks and self._books is not None:
+            self._walking.add(order.order_id)
+            self._books.need(ticket.symbol)
         self._put(PendingReport(self._report(ExecType.NEW, order), cause, owner.anonymous))
 
     def accept(self, order: Order) -> None:
         """Send an order that is now stored to the market."""
         owner = self.owner(order.owner, anonymous=False)
         active = self._add_active(owner, order)
+        active.walks = order.order_id in self._walking
+        self._walking.discard(order.order_id)
+        if order.ticket.symbol not in self._quotes:  # it was removed while the order was being stored
+            self.cancel(active, None, INSTRUMENT_REMOVED)
+            return
         self._simulator.send(active, self._due_s(order))
         self._wake()
         if owner.expires_s is not None and owner.expires_s <= self._clock.now_s():
             self._clock.soon(partial(self._safely, self._expire, owner, owner.expires_s))
 
-    def withdraw(self, name: str) -> None:
-        """Uncount an order of this owner that turned out to be a known one."""
-        owner = self.owners[name]
+    def withdraw(self, order: Order) -> None:
+        """Uncount an order that turned out to be a known one."""
+        self._walking.discard(order.order_id)
+        owner = self.owners[order.owner]
         self._open.count(owner, -1)
         self._forget_if_unused(owner)
 
@@ -138,6 +158,17 @@ class State:
         for active in orders:
             self.cancel(active, None, reason)
         return len(orders)
+
+    def add_instruments(self, symbols: Iterable[str]) -> None:
+        """Open the markets of instruments that were added."""
+        self._simulator.add(symbols)
+
+    def remove_instrument(self, symbol: str) -> None:
+        """End all active orders in an instrument that was removed."""
+        orders = [active for owner in self.owners.values() for active in owner.active.values()]
+        for active in orders:
+            if active.order.ticket.symbol == symbol:
+                self.cancel(active, None, INSTRUMENT_REMOVED)
 
     def join(self, session: OwnerSession) -> Owner:
         """Add a session to its owner; raise RefusedError if it has too many."""
@@ -263,25 +294,3 @@ class State:
         seed, middle = self._settings.seed, self._settings.latency_ms
         chance = self._random if seed is None else random.Random(f"{seed} orders {rank}")
         return round(chance.uniform(0.5, 1.5) * middle)
-
-
-class _IdGenerator:
-    """Generate random UUIDs; randomness is fetched in bulk, because that system call releases the GIL.
-
-    Those of orders begin with the time (RFC 9562, version 7): appending to an index costs less than half of
-    writing at random places.
-    """
-
-    def __init__(self) -> None:
-        self._hex = ""
-        self._at = 0
-
-    def __call__(self, now_ms: int | None = None) -> str:
-        at = self._at
-        if at >= len(self._hex):
-            self._hex, at = os.urandom(16 * 256).hex(), 0
-        self._at = at + 32
-        text = self._hex[at : at + 32]
-        variant = "89ab"[int(text[16], 16) & 3]
-        begin, version = (text, 4) if now_ms is None else (f"{now_ms:012x}", 7)
-        return f"{begin[:8]}-{begin[8:12]}-{version}{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

@@ -76,6 +76,11 @@ class StoreWriter:
         self.put = self._thread.put
         self._lookups = LookupThread(reader, post, self._thread.fail_next)
 
+    @property
+    def advice(self) -> str:
+        """What an operator can do about an error that is not retried."""
+        return self._store.advice
+
     def start(self, listener: Listener) -> None:
         """Open the store and start writing; results go to `listener`."""
         self._listener = listener

@@ -1,35 +1,23 @@
-"""Creates the stores: the only module that knows the implementations."""
+"""The choice of the stores by the setting `database`: the only module that knows the implementations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from crypto_stream.storage.interface import (
-    HistoryReader,
-    HistoryWriter,
-    OrderReader,
-    OrderWriter,
-    StateStore,
-)
-from crypto_stream.storage.sqlite import SqliteStateStore
-from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
-from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
-from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
-from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
-
-_STATE, _HISTORY, _ORDERS = "state.db", "history.db", "orders.db"
+from crypto_stream.setting_types import is_postgresql
+from crypto_stream.storage.interface import Stores
 
 
-def state_store(data_dir: Path) -> StateStore:
-    """Return the store of the engine's small values."""
-    return SqliteStateStore(data_dir / _STATE)
+def make_stores(database: str, data_dir: Path) -> Stores:
+    """Return the stores in `database`, an address or `sqlite`; nothing is opened yet.
 
+    `data_dir` also contains what concerns this machine only.
+    """
+    # Each is imported only if it is used: psycopg alone takes as long to import as all of ours.
+    if is_postgresql(database):
+        from crypto_stream.storage.postgres_stores import PostgresStores
 
-def history_stores(data_dir: Path) -> tuple[HistoryWriter, HistoryReader]:
-    """Return writer and reader of the history; nothing is opened yet."""
-    return SqliteHistoryWriter(data_dir / _HISTORY), SqliteHistoryReader(data_dir / _HISTORY)
+        return PostgresStores(database, data_dir)
+    from crypto_stream.storage.sqlite_stores import SqliteStores
 
-
-def order_stores(data_dir: Path) -> tuple[OrderWriter, OrderReader]:
-    """Return writer and reader of the orders; nothing is opened yet."""
-    return SqliteOrderWriter(data_dir / _ORDERS), SqliteOrderReader(data_dir / _ORDERS)
+    return SqliteStores(data_dir)

@@ -17,7 +17,10 @@ class StateStore(Protocol):
     """Small values that must survive a restart: the pin, bans. Blocking; call it on a thread."""
 
     def load(self) -> dict[str, str]:
-        """Return all values."""
+        """Return all values, to continue from them."""
+
+    def peek(self) -> dict[str, str]:
+        """Return all values that are stored now, to look at only; raise OSError if they cannot be read."""
 
     def save(self, state: dict[str, str]) -> None:
         """Replace all values atomically; raise OSError if that fails."""
@@ -29,6 +32,10 @@ class CorruptError(OSError):
 
 class UnusableError(OSError):
     """The storage location cannot be used until an operator changes something."""
+
+
+class FencedError(UnusableError):
+    """Another engine writes to this store now; this one must end, and may start again and wait."""
 
 
 class StoredBar(NamedTuple):
@@ -124,6 +131,17 @@ class HistoryReader(Protocol):
     def newest(self, interval: str) -> Mapping[str, int]:
         """Return the time of each symbol's newest bar."""
 
+    # What a start needs of all symbols at once: those without such bars or gaps are left out.
+
+    def bars_since(self, interval: str, since_ms: Mapping[str, int]) -> Mapping[str, list[Bar]]:
+        """Return the closed bars of these symbols, of each from its time on, oldest first."""
+
+    def oldest(self, interval: str, symbols: Collection[str]) -> Mapping[str, Bar]:
+        """Return the oldest bar of each of these symbols."""
+
+    def open_gaps(self) -> Mapping[str, list[Gap]]:
+        """Return each symbol's gaps that have not ended, oldest first."""
+
     def alive_ms(self) -> int | None:
         """Return when an engine last recorded that it is alive."""
 
@@ -197,6 +215,8 @@ class OrderWriter(Protocol):
     CorruptError and UnusableError need an operator: a store of orders is never replaced automatically.
     """
 
+    advice: str  # what an operator can do about such an error
+
     def open(self) -> LoadedOrders:
         """Open or create the store; may be called again after a failure."""
 
@@ -248,3 +268,33 @@ class OrderReader(Protocol):
 
     def close(self) -> None:
         """Close the store."""
+
+
+class Stores(Protocol):
+    """All stores of one engine. At most one engine writes at a time: the one that has acquired them."""
+
+    @property
+    def followers(self) -> int | None:
+        """How many other engines could acquire the stores; None: not known, or there can be none."""
+
+    def acquire(self) -> bool:
+        """Return whether this engine may write from now on; if not, another one does: ask again. Blocking.
+
+        Returns True also if the stores cannot be reached at first: until they can be, calls raise OSError.
+        Raises SettingError if an operator must change something first.
+        """
+
+    async def run(self) -> None:
+        """Run until cancelled; raise FencedError as soon as another engine has acquired the stores."""
+
+    def close(self) -> None:
+        """Let another engine acquire the stores at once."""
+
+    def state(self) -> StateStore:
+        """Return the store of the engine's small values."""
+
+    def history(self) -> tuple[HistoryWriter, HistoryReader]:
+        """Return writer and reader of the history; nothing is opened yet."""
+
+    def orders(self) -> tuple[OrderWriter, OrderReader]:
+        """Return writer and reader of the orders; nothing is opened yet."""

@@ -43,6 +43,10 @@ class SqliteStateStore:
             log.error("state file corrupt, renamed", extra={"file": str(aside), "reason": str(error)})
             return {}
 
+    def peek(self) -> dict[str, str]:
+        """Return all values, as `load`: no other engine writes to this file."""
+        return self.load()
+
     def save(self, state: dict[str, str]) -> None:
         """Replace all values atomically; raise OSError if that fails."""
         try:

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from crypto_stream.errors import UsageError
 from crypto_stream.storage import sqlite, sqlite_history, sqlite_order_rows
 from crypto_stream.storage.interface import UnusableError
+from crypto_stream.storage.order_mark import mark_path
 from crypto_stream.storage.sqlite_file import connect, parts
-from crypto_stream.storage.sqlite_order_mark import mark_path
 from crypto_stream.storage.sqlite_tables import Tables, upgrade, version
 from crypto_stream.wall_clock import wall_ms
 

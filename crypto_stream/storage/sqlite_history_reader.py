@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from crypto_stream.market.clock import Anchor, Boot
 from crypto_stream.storage.interface import ALL_SYMBOLS, MAX_GAPS, Range
 from crypto_stream.storage.sqlite_file import BUSY_S, failing_as_os_error, parts
 
+_END_MS = 2**62  # later than any bar
 # SQLite's errors if it cannot create its files beside the database.
 _NO_AUXILIARY_FILES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
@@ -63,6 +64,29 @@ class SqliteHistoryReader:
             (INTERVALS[interval],),
         )
         return dict(rows)
+
+    def bars_since(self, interval: str, since_ms: Mapping[str, int]) -> Mapping[str, list[Bar]]:
+        """Return the closed bars of these symbols, of each from its time on, oldest first."""
+        ranges = {symbol: Range(at_ms, _END_MS, -1, newest=False) for symbol, at_ms in since_ms.items()}
+        found = {symbol: self.bars(symbol, interval, wanted) for symbol, wanted in ranges.items()}
+        return {symbol: bars for symbol, bars in found.items() if bars}
+
+    def oldest(self, interval: str, symbols: Collection[str]) -> Mapping[str, Bar]:
+        """Return the oldest bar of each of these symbols."""
+        beginning = Range(0, _END_MS, 1, newest=False)
+        found = {symbol: self.bars(symbol, interval, beginning) for symbol in symbols}
+        return {symbol: bars[0] for symbol, bars in found.items() if bars}
+
+    def open_gaps(self) -> Mapping[str, list[Gap]]:
+        """Return each symbol's gaps that have not ended, oldest first."""
+        found: dict[str, list[Gap]] = {}
+        for symbol, *row in self._rows(
+            'SELECT text, "from", "to", reason FROM gap JOIN name ON id = symbol '
+            'WHERE "to" IS NULL ORDER BY "from"',
+            (),
+        ):
+            found.setdefault(symbol, []).append(Gap(*row))
+        return found
 
     def alive_ms(self) -> int | None:
         """Return when an engine last recorded that it is alive."""

@@ -7,10 +7,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from crypto_stream import layout
 from crypto_stream.market.orders import Order, Side
 from crypto_stream.storage.interface import LoadedOrders, RemainingSize, UnusableError
+from crypto_stream.storage.order_mark import Mark, mark_path
 from crypto_stream.storage.sqlite_file import Identity, connect, identity, parts
-from crypto_stream.storage.sqlite_order_mark import Mark, mark_path
 from crypto_stream.storage.sqlite_order_rows import ACTIVE_ORDERS, GET_REMAINING, TABLES, orders
 from crypto_stream.storage.sqlite_tables import upgrade, version
 
@@ -47,7 +48,7 @@ def _read(file: Path) -> tuple[LoadedOrders, Mark | None]:
         if not version(database, TABLES):
             raise UnusableError(
                 f"{file} has no tables: it was copied while in use, or its log is damaged; "
-                "restore a backup (.venv/bin/python -m crypto_stream restore), or move it away to start again"
+                f"restore a backup ({layout.COMMAND} restore), or move it away to start again"
             )
         return load(database), stored_mark(database)
 

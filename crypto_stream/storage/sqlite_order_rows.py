@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
-from crypto_stream.market.orders import (
-    ExecType,
-    Kind,
-    Order,
-    Outcome,
-    Position,
-    Report,
-    Side,
-    Status,
-    Ticket,
-    TimeInForce,
-)
+from crypto_stream.market.orders import Order, Position, Report
+from crypto_stream.storage.order_rows import ORDER_COLUMNS, REPORT_COLUMNS, order_of, report_of
 from crypto_stream.storage.sqlite_tables import Tables
 
 # Owners, symbols and sources are stored once. An owner's reports are adjacent, by seq; each contains what it
@@ -109,32 +98,23 @@ GET_POSITION = (
 )
 PUT_POSITION = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?)"
 
-_TICKET = (
-    "order_id, owners.name, orders.rank, symbols.text, side, amount, price, kind, time_in_force, "
-    "client_order_id, outcome, created_ms, due_ms"
-)
-_CURRENT = "orders.status, orders.changed_ms, orders.cum_amount, orders.cum_value"
-_AT_REPORT = "reports.status, reports.changed_ms, reports.cum_amount, reports.cum_value"
 # CROSS fixes the order of the joins: from the few selected orders to their related rows.
 _JOINS = (
     "CROSS JOIN owners ON owners.id = orders.owner CROSS JOIN names AS symbols ON symbols.id = orders.symbol"
 )
-_ORDERS = f"SELECT {_TICKET}, {_CURRENT} FROM orders {{index}} {_JOINS} WHERE "
+_ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders {{index}} {_JOINS} WHERE "
 ORDERS = _ORDERS.format(index="")
 ACTIVE_ORDERS = f"{_ORDERS.format(index='INDEXED BY active')} orders.status = 1 "
 CLOSED_ORDERS = f"{_ORDERS.format(index='INDEXED BY closed')} orders.status <> 1 "
-_REPORT = (
-    f"{_TICKET}, {_AT_REPORT}, seq, exec_id, exec_type, time, last_amount, last_price, sources.text, reason"
-)
 _WITH_SOURCE = "LEFT JOIN names AS sources ON sources.id = reports.source WHERE "
 _REPORTS = (
-    f"SELECT {_REPORT} FROM reports {{index}} "
+    f"SELECT {REPORT_COLUMNS} FROM reports {{index}} "
     f"CROSS JOIN orders ON orders.rank = reports.rank {_JOINS} {_WITH_SOURCE}"
 )
 REPORTS = _REPORTS.format(index="")
 TRADES = f"{_REPORTS.format(index='INDEXED BY traded')} exec_type = 'trade' "
 NEWEST_REPORT = (
-    f"SELECT {_REPORT} FROM orders {_JOINS} "
+    f"SELECT {REPORT_COLUMNS} FROM orders {_JOINS} "
     f"CROSS JOIN reports ON reports.owner = orders.owner AND reports.seq = orders.newest {_WITH_SOURCE}"
 )
 # Given pairs of owner and client_order_id as JSON, the indexes of pairs with an existing order.
@@ -149,12 +129,12 @@ OWNER_ID = "(SELECT id FROM owners WHERE name = ?)"
 
 def orders(database: sqlite3.Connection, query: str, values: tuple[object, ...] = ()) -> list[Order]:
     """Return the orders of a query that begins like ORDERS; raise ValueError if a row is invalid."""
-    return [_order(row) for row in database.execute(query, values)]
+    return [order_of(row) for row in database.execute(query, values)]
 
 
 def reports(database: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[Report]:
     """Return the reports of a query that begins like REPORTS; raise ValueError if a row is invalid."""
-    return [_report(row) for row in database.execute(query, values)]
+    return [report_of(row) for row in database.execute(query, values)]
 
 
 def positions(database: sqlite3.Connection, owner: str) -> list[Position]:
@@ -164,45 +144,3 @@ def positions(database: sqlite3.Connection, owner: str) -> list[Position]:
         f"JOIN names ON names.id = symbol WHERE owner = {OWNER_ID} ORDER BY text"
     )
     return [Position(*row) for row in database.execute(query, (owner,))]
-
-
-def _order(row: tuple[Any, ...]) -> Order:
-    (order_id, owner, rank, symbol, side, amount, price, kind, time_in_force, *more) = row
-    (client_order_id, outcome, created_ms, due_ms, status, changed_ms, cum_amount, cum_value) = more
-    ticket = Ticket(
-        symbol=symbol,
-        side=Side(side),
-        amount=amount,
-        price=price,
-        kind=Kind(kind),
-        time_in_force=TimeInForce(time_in_force),
-        client_order_id=client_order_id,
-        outcome=None if outcome is None else Outcome(outcome),
-    )
-    return Order(
-        order_id=order_id,
-        owner=owner,
-        rank=rank,
-        ticket=ticket,
-        created_ms=created_ms,
-        due_ms=due_ms,
-        status=Status(status),
-        changed_ms=changed_ms,
-        cum_amount=cum_amount,
-        cum_value=cum_value,
-    )
-
-
-def _report(row: tuple[Any, ...]) -> Report:
-    *order, seq, exec_id, exec_type, time, last_amount, last_price, source, reason = row
-    return Report(
-        seq=seq,
-        exec_id=exec_id,
-        exec_type=ExecType(exec_type),
-        time=time,
-        order=_order(tuple(order)),
-        last_amount=last_amount,
-        last_price=last_price,
-        source=source,
-        reason=reason,
-    )

@@ -7,11 +7,9 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 
-from crypto_stream.market.exact import add, multiply, plain
-from crypto_stream.market.orders import ExecType, Report, Side
+from crypto_stream.market.orders import Report
 from crypto_stream.storage.interface import (
     MAX_UNREAD,
     LoadedOrders,
@@ -20,9 +18,10 @@ from crypto_stream.storage.interface import (
     RemainingSize,
     UnusableError,
 )
+from crypto_stream.storage.order_mark import Mark, MarkFile
+from crypto_stream.storage.order_rows import order_row, position_row, report_row, traded_keys
 from crypto_stream.storage.sqlite_file import Identity, failing_as_os_error, identity, parts, reading
 from crypto_stream.storage.sqlite_order_file import inspect, load, open_for_writing
-from crypto_stream.storage.sqlite_order_mark import Mark, MarkFile
 from crypto_stream.storage.sqlite_order_owners import put_owners, rename, tidy, unused
 from crypto_stream.storage.sqlite_order_rows import (
     GET_POSITION,
@@ -43,6 +42,8 @@ from crypto_stream.storage.sqlite_order_rows import (
 
 class SqliteOrderWriter:
     """Writes the orders; a corrupt or missing file needs an operator."""
+
+    advice = "orders.db is never replaced automatically: repair or move it, then restart the engine"
 
     def __init__(self, path: Path) -> None:
         """Use the file at `path`; nothing is opened before `open`."""
@@ -93,8 +94,13 @@ class SqliteOrderWriter:
             database.execute("UPDATE store SET commits = ?, ran_s = ?", (marked.commits, ran_s))
             owners = put_owners(database, batch, ran_s)
             newest = {report.order.rank: report for report in batch.reports}
-            database.executemany(PUT_ORDER, [self._order_row(each, owners) for each in newest.values()])
-            database.executemany(PUT_REPORT, [self._report_row(each, owners) for each in batch.reports])
+            number = self._number
+            database.executemany(
+                PUT_ORDER, [order_row(each, owners[each.order.owner], number) for each in newest.values()]
+            )
+            database.executemany(
+                PUT_REPORT, [report_row(each, owners[each.order.owner], number) for each in batch.reports]
+            )
             self._add_trades(database, batch.reports, owners)
             database.executemany(PUT_READ, [(seq, owner) for owner, seq in batch.read.items()])
             database.executemany(PUT_REMAINING, [self._remaining_row(each) for each in batch.remaining])
@@ -184,69 +190,13 @@ class SqliteOrderWriter:
             raise
         self._usable()
 
-    def _order_row(self, report: Report, owners: Mapping[str, int]) -> tuple[object, ...]:
-        # Enums by value: sqlite3 is slow with anything but exact str and int.
-        order = report.order
-        ticket = order.ticket
-        outcome = ticket.outcome and ticket.outcome.value
-        return (
-            order.rank,
-            order.order_id,
-            owners[order.owner],
-            self._number(ticket.symbol),
-            ticket.side.value,
-            ticket.amount,
-            ticket.price,
-            ticket.kind.value,
-            ticket.time_in_force.value,
-            ticket.client_order_id,
-            outcome,
-            order.created_ms,
-            order.due_ms,
-            order.status.value,
-            order.changed_ms,
-            order.cum_amount,
-            order.cum_value,
-            report.seq,
-        )
-
-    def _report_row(self, report: Report, owners: Mapping[str, int]) -> tuple[object, ...]:
-        order = report.order
-        return (
-            owners[order.owner],
-            report.seq,
-            order.rank,
-            self._number(order.ticket.symbol),
-            report.exec_id,
-            report.exec_type.value,
-            report.time,
-            order.status.value,
-            order.changed_ms,
-            order.cum_amount,
-            order.cum_value,
-            report.last_amount,
-            report.last_price,
-            None if report.source is None else self._number(report.source),
-            report.reason,
-        )
-
     def _add_trades(
         self, database: sqlite3.Connection, happened: Sequence[Report], owners: Mapping[str, int]
     ) -> None:
-        sums: dict[tuple[int, int], list[Decimal]] = {}
-        for report in happened:
-            if report.exec_type is not ExecType.TRADE:
-                continue
-            ticket = report.order.ticket
-            key = (owners[report.order.owner], self._number(ticket.symbol))
-            if key not in sums:
-                before = database.execute(GET_POSITION, key).fetchone() or ("0", "0", "0", "0")
-                sums[key] = [Decimal(each) for each in before]
-            amount, price = Decimal(report.last_amount or 0), Decimal(report.last_price or 0)
-            at = 0 if ticket.side is Side.BUY else 2
-            sums[key][at] = add(sums[key][at], amount)
-            sums[key][at + 1] = add(multiply(amount, price), sums[key][at + 1])
-        rows = [(*key, *map(plain, values)) for key, values in sums.items()]
+        rows = [
+            position_row(key, database.execute(GET_POSITION, key).fetchone(), trades)
+            for key, trades in traded_keys(happened, owners, self._number).items()
+        ]
         database.executemany(PUT_POSITION, rows)
 
     def _number(self, name: str) -> int:

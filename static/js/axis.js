@@ -4,6 +4,7 @@
  * @module
  */
 
+import { plain } from './decimal.js';
 import { shown } from './numbers.js';
 import { stamp } from './zone.js';
 
@@ -22,7 +23,7 @@ export function tick(time, type) {
 
 /** @param {import('./bars.js').Bar[]} bars @returns {number} decimal places of the newest ones, without trailing zeros */
 export function digitsOf(bars) {
-  return Math.max(0, ...bars.slice(-500).map(({ close }) => /\.(\d*?)0*$/.exec(close)?.[1].length ?? 0));
+  return Math.max(0, ...bars.slice(-500).map(({ close }) => /\.(\d*?)0*$/.exec(plain(close))?.[1].length ?? 0));
 }
 
 /** Format prices with this many decimal places and thousands separators. @param {number} digits */

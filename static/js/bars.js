@@ -37,6 +37,15 @@ export class Bars {
   #seq = -1;
   #most = MAX_LIVE;
 
+  /** Forget everything: the next page is of another series. */
+  clear() {
+    this.bars = [];
+    this.gaps = [];
+    this.older = null;
+    this.interval = '';
+    this.shape += 1;
+  }
+
   /**
    * Start with the newest page; older bars that it follows are kept, because closed bars never change.
    *

@@ -4,12 +4,14 @@
  * @module
  */
 
+import { BoardLook } from './boardlook.js';
 import { Favourites } from './favourites.js';
 import { Filter } from './filter.js';
 import { Live } from './live.js';
 import { painter } from './paint.js';
 import { reloadIfOthers } from './reload.js';
 import { Row } from './row.js';
+import { ALL, RowWindow } from './rowwindow.js';
 import { Sorting } from './sorting.js';
 import { Sparks } from './sparks.js';
 import { BoardStatus } from './boardstatus.js';
@@ -32,6 +34,8 @@ class Board {
   #status = new BoardStatus();
   #sorting;
   #filter;
+  #look;
+  #window;
   #live;
   #repaint = painter(() => this.#paint());
 
@@ -39,8 +43,19 @@ class Board {
   constructor(table) {
     const rows = /** @type {HTMLTableRowElement[]} */ ([...table.querySelectorAll('tr[data-symbol]')]);
     this.#rows = new Map(rows.map((row, at) => [row.dataset.symbol ?? '', new Row(row, at)]));
-    this.#sorting = new Sorting(table, this.#rows);
-    this.#filter = new Filter(table);
+    this.#look = new BoardLook(table, rows.length, {
+      changed: () => this.#window.show(),
+      resized: () => this.#window.remeasure(),
+    });
+    this.#window = new RowWindow(table, (group) => this.#look.isFolded(group));
+    this.#sorting = new Sorting(table, this.#rows, (sorted) => this.#window.arrange(sorted));
+    const members = (/** @type {HTMLElement} */ group) =>
+      [...this.#rows.values()].filter((row) => row.group === group).map(({ element }) => element);
+    const filtered = () => {
+      this.#look.show();
+      this.#window.show();
+    };
+    this.#filter = new Filter(table, members, filtered, () => this.#window.first()?.element);
     this.#place();
     this.#watch();
     table.addEventListener('click', (event) => {
@@ -80,18 +95,24 @@ class Board {
     );
   }
 
-  /** Paint changed rows that are visible or whose staleness changed; all others, ages, sparklines and order once a second. */
+  /**
+   * Paint changed rows that are visible or whose staleness changed; ages, sparklines and order once a second, and all other
+   * rows unless there are very many.
+   */
   #paint() {
     const quietly = this.#everything;
-    for (const [symbol, row] of this.#rows) {
+    for (const symbol of quietly ? this.#rows.keys() : this.#changed) {
+      const row = /** @type {Row} */ (this.#rows.get(symbol));
       const quote = this.#live.quotes.get(symbol);
-      const due = row.seen || this.#second || quote?.stale !== row.quote?.stale;
-      if (!quietly && !(due && this.#changed.has(symbol))) continue;
+      const due = quietly || row.seen || (this.#second && this.#few) || quote?.stale !== row.quote?.stale;
+      if (due || !this.#few) row.newest = quote; // few rows are in the order of what they show
+      if (!due) continue;
       row.paint(quote, quietly);
       row.paintAge(this.#live.clock);
       this.#changed.delete(symbol);
     }
     this.#everything = false;
+    if (quietly) this.#window.remeasure(); // rows without values may have been lower
     if (quietly || this.#second) this.#paintSecond(quietly);
     this.#second = false;
   }
@@ -99,15 +120,22 @@ class Board {
   /** Paint what changes with time. @param {boolean} all whether everything was painted */
   #paintSecond(all) {
     const now = this.#live.clock.now();
+    const byHour = this.#sorting.column === 'hour';
     for (const row of this.#rows.values()) {
-      row.paintAge(this.#live.clock);
-      const { symbol, quote } = row;
+      if (row.seen) row.paintAge(this.#live.clock);
+      const { symbol, newest: quote } = row;
       // Only live prices extend the line: a stale price must not look like a quiet market.
       const live = quote?.price && !quote.stale && this.#live.receiving;
       if (live && this.#sparks.note(symbol, /** @type {string} */ (quote.price), now)) row.undrawn = true;
-      if (row.undrawn) row.draw(this.#sparks.hour(symbol, now), now);
+      if (row.undrawn && (row.seen || this.#few)) row.draw(this.#sparks.hour(symbol, now), now);
+      else if (byHour) row.compute(this.#sparks.hour(symbol, now));
     }
     this.#sorting.refresh(all);
+  }
+
+  /** Whether all rows are in the document, and cheap enough to be kept up to date unseen. */
+  get #few() {
+    return this.#rows.size <= ALL;
   }
 
   /** Fetch the last hour, which replaces what was recorded live. */
@@ -143,7 +171,8 @@ class Board {
         this.#second = true;
         this.#repaint();
       },
-      { rootMargin: '100px' },
+      // Of very many, all that are in the document are kept up to date.
+      { rootMargin: this.#few ? '100px' : '800px' },
     );
     for (const row of this.#rows.values()) watch.observe(row.element);
   }
@@ -154,8 +183,7 @@ class Board {
     for (const row of this.#rows.values()) {
       const marked = this.#favourites.has(row.symbol);
       row.paintStar(marked);
-      const group = marked ? favourites : row.home;
-      if (row.element.parentElement !== group) group.append(row.element);
+      row.group = marked ? favourites : row.home;
     }
     this.#sorting.apply();
     this.#filter.apply();

@@ -26,10 +26,13 @@ const BACKFILL_MS = 10_000;
 const MAX_BUFFERED = 200;
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 const ZOOMS = { '+': 1.25, '=': 1.25, '-': 0.8 };
+const LOADING = 'Loading history …';
 const VALUES = /** @type {const} */ (['open', 'high', 'low', 'close', 'volume']);
 
 export class ChartPanel {
   #symbol;
+  /** the series that is shown: the symbol, or index:SYMBOL */
+  #series;
   #digits;
   #choice;
   #box;
@@ -44,7 +47,7 @@ export class ChartPanel {
   /** whether the view is close to the oldest bar held */
   #near = false;
   #backfilled = false;
-  #trouble = 'Loading history …';
+  #trouble = LOADING;
   #reason = '';
   /** how many trades of the viewer's own there are */
   #own = 0;
@@ -60,6 +63,7 @@ export class ChartPanel {
    */
   constructor(symbol, choice, digits) {
     this.#symbol = symbol;
+    this.#series = symbol;
     this.#digits = digits;
     this.#choice = choice;
     this.#box = node('plot');
@@ -80,11 +84,20 @@ export class ChartPanel {
     this.choose();
   }
 
-  /** Apply the choice of interval and type. */
+  /** Apply the choice of interval, type and series. */
   choose() {
-    const { interval, type } = this.#choice;
+    const { interval, type, of } = this.#choice;
+    const series = of ? `${of}:${this.#symbol}` : this.#symbol;
+    const other = series !== this.#series;
+    this.#series = series;
     this.#chart.type = type;
-    node('csv').setAttribute('href', `./history/${this.#symbol}?interval=${interval}&format=csv`);
+    node('csv').setAttribute('href', `./history/${series}?interval=${interval}&format=csv`);
+    if (other) {
+      const drawn = this.#bars.bars.length > 0;
+      this.#bars.clear();
+      if (drawn) this.#chart.draw();
+      this.#trouble = LOADING;
+    }
     if (interval !== this.#bars.interval || this.#buffer) this.#load();
     else this.#chart.draw();
     this.#say();
@@ -92,7 +105,7 @@ export class ChartPanel {
 
   /** Merge live bars. @param {Candles} live */
   take(live) {
-    if (live.symbol !== this.#symbol || live.interval !== this.#choice.interval) return;
+    if (live.symbol !== this.#series || live.interval !== this.#choice.interval) return;
     if (this.#buffer) {
       this.#buffer.push(live);
       if (this.#buffer.length > MAX_BUFFERED) this.#buffer.shift();
@@ -133,9 +146,14 @@ export class ChartPanel {
     const turn = ++this.#turn;
     const page = await this.#fetch('');
     if (turn !== this.#turn) return;
-    this.#trouble = page ? '' : 'History is unavailable. Trying again …';
-    if (page) this.#begin(page);
-    else this.repair(RETRY_MS);
+    if (page === undefined) {
+      this.#buffer = null;
+      this.#trouble = 'There are no bars of its index: too few sources carry it.';
+    } else {
+      this.#trouble = page ? '' : 'History is unavailable. Trying again …';
+      if (page) this.#begin(page);
+      else this.repair(RETRY_MS);
+    }
     this.#say();
   }
 
@@ -169,11 +187,12 @@ export class ChartPanel {
     this.#say();
   }
 
-  /** @param {string} more further query parameters @returns {Promise<HistoryPage | null>} null: it failed */
+  /** @param {string} more further query parameters @returns {Promise<HistoryPage | null | undefined>} null: it failed; undefined: there is none */
   async #fetch(more) {
     const query = `interval=${this.#choice.interval}&limit=${PAGE}${more}`;
     try {
-      const answer = await fetch(`./history/${this.#symbol}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
+      const answer = await fetch(`./history/${this.#series}?${query}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
+      if (answer.status === 404 && this.#series !== this.#symbol) return undefined;
       return answer.ok ? await answer.json() : null;
     } catch {
       // no network, or a timeout
@@ -212,7 +231,8 @@ export class ChartPanel {
     const first = bars[0];
     const words = first ? `${bars.length} bar${bars.length === 1 ? '' : 's'} of ${interval} since ${stamp(first.time)} ${zone()}.` : 'No bars yet.';
     const own = this.#own ? ` ${this.#own} of your trades.` : '';
-    write(node('chart-words'), `${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
+    const what = this.#choice.of ? 'Index. ' : '';
+    write(node('chart-words'), `${what}${this.#choice.type === 'line' ? 'Line of closing prices' : 'Candles'}: ${words}${own}`);
     write(node('chart-note'), this.#note() || words);
   }
 
@@ -232,7 +252,7 @@ export class ChartPanel {
 
   #note() {
     if (this.#trouble) return this.#trouble;
-    if (this.#reason) return `Not live: ${this.#reason}`;
+    if (this.#reason && !this.#choice.of) return `Not live: ${this.#reason}`;
     const { gaps } = this.#bars;
     const gap = gaps.at(-1);
     if (!gap) return '';

@@ -1,5 +1,6 @@
 /**
- * The viewer's choice of a chart's interval and type. It is kept in the URL, and in session storage for other pages.
+ * The viewer's choice of a chart's interval and type, kept in the URL, and in session storage for other pages; and of
+ * what it shows, which only the URL keeps: an instrument may have no index.
  *
  * @module
  */
@@ -9,12 +10,13 @@ import { getParam, setParams } from './urlstate.js';
 const INTERVALS = ['1s', '5s', '15s', '1m', '5m', '15m', '1h', '4h', '1d'];
 const TYPES = ['candles', 'line'];
 
-/** @typedef {{interval: string, type: string}} Choice */
+/** @typedef {{interval: string, type: string, of: string}} Choice `of`: empty for what is served, or `index` */
 
 /**
  * Read the choice from the URL, else from session storage, else use the default.
  *
- * @param {Choice} usual the default; its type is also the storage key, as tickers and markets have separate choices
+ * @param {{interval: string, type: string}} usual the default; its type is also the storage key, as tickers and markets have
+ *   separate choices
  * @returns {Choice}
  */
 export function readChoice(usual) {
@@ -24,6 +26,7 @@ export function readChoice(usual) {
   return {
     interval: INTERVALS.includes(interval) ? interval : usual.interval,
     type: TYPES.includes(type) ? type : usual.type,
+    of: getParam('of') === 'index' ? 'index' : '',
   };
 }
 
@@ -38,7 +41,7 @@ function stored(key, choice) {
 }
 
 /**
- * Make the buttons with `data-interval` and `data-type` work, and show the choice.
+ * Make the buttons with `data-interval`, `data-type` and `data-of` work, and show the choice.
  *
  * @param {Element} place contains the buttons
  * @param {Choice} choice is updated
@@ -46,11 +49,11 @@ function stored(key, choice) {
  * @param {() => void} chosen
  */
 export function startChoice(place, choice, key, chosen) {
-  const buttons = /** @type {HTMLElement[]} */ ([...place.querySelectorAll('[data-interval], [data-type]')]);
+  const buttons = /** @type {HTMLElement[]} */ ([...place.querySelectorAll('[data-interval], [data-type], [data-of]')]);
   const show = () => {
     for (const button of buttons) {
-      const { interval, type } = button.dataset;
-      button.setAttribute('aria-pressed', String(type === choice.type || interval === choice.interval));
+      const { interval, type, of } = button.dataset;
+      button.setAttribute('aria-pressed', String(type === choice.type || interval === choice.interval || of === choice.of));
     }
   };
   for (const button of buttons) {

@@ -41,6 +41,17 @@ function write({ units, scale }) {
 }
 
 /**
+ * Write a number without an exponent; text without one, or that is no number, is returned as it is.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+export function plain(text) {
+  const number = /e/i.test(text) ? read(text) : null;
+  return number ? write(number) : text;
+}
+
+/**
  * Bring two numbers to one scale.
  *
  * @param {Decimal} a

@@ -10,6 +10,7 @@ import { readChoice, startChoice } from './choice.js';
 import { compare, percent, position, subtract } from './decimal.js';
 import { announce, showBanner, showLink } from './link.js';
 import { Live } from './live.js';
+import { whenNear } from './near.js';
 import { Digits, shown as written } from './numbers.js';
 import { dim, flash, mark, node, painter, write, writeNumber } from './paint.js';
 import { startPicker } from './picker.js';
@@ -29,8 +30,14 @@ const changes = new ChangeList(node('changes'));
 /** Tickers change every second; for markets, one-minute candles are more useful. */
 const usual = 'ticker' in main.dataset ? { interval: '1s', type: 'line' } : { interval: '1m', type: 'candles' };
 const choice = readChoice(usual);
+// Generated prices have no index.
+if (!document.querySelector('[data-of]')) choice.of = '';
+/** @returns {string} the bars that the server is to send */
+const candles = () => (choice.of ? `${choice.of}:${choice.interval}` : choice.interval);
 /** @type {import('./chartpanel.js').ChartPanel | undefined} loaded after the first paint */
 let panel;
+/** @type {import('./ladder.js').Ladder | undefined} loaded when its place comes near the window */
+let ladder;
 /** @type {Quote | undefined} as painted */
 let shown;
 /** @type {Quote | undefined} as recorded in the list of changes */
@@ -117,6 +124,7 @@ function paintAge() {
   const old = live.clock.age(live.quotes.get(symbol)?.received);
   write(node('age'), old === null ? 'no data yet' : `${age(old, true)} ago`);
   venueTable.paintAges();
+  ladder?.paintAges();
 }
 
 /** The title is all that is visible of a background tab, so it is updated there too, once a second. */
@@ -142,6 +150,7 @@ const repaint = painter(() => {
   paintFigures(quote);
   paintState();
   venueTable.paint(live.receiving);
+  ladder?.paint(live.receiving);
   changes.paint();
   shown = quote;
   paintAge();
@@ -153,11 +162,13 @@ const changed = () => {
 };
 
 const live = new Live(
-  { symbols: [symbol], interval_ms: 100, delta: false, candles: choice.interval, venues: true },
+  { symbols: [symbol], interval_ms: 100, delta: false, candles: candles(), venues: true },
   {
     quotes: changed,
     replaced: changed,
-    hello(_, restarted) {
+    hello({ symbols }, restarted) {
+      // removed: the server then says so at this address
+      if (symbols.length && !symbols.includes(symbol)) location.reload();
       if (!restarted) return;
       changes.remark('The server has a new data set.');
       venues = null;
@@ -174,8 +185,13 @@ const live = new Live(
       venueTable.update(rows);
       repaint();
     },
-    candles(candles) {
-      panel?.take(candles);
+    depth(depth) {
+      if (depth.symbol !== symbol) return;
+      ladder?.update(depth);
+      repaint();
+    },
+    candles(bars) {
+      panel?.take(bars);
     },
     source(change) {
       if (change.symbols.includes(symbol)) changes.source(change);
@@ -201,11 +217,19 @@ addEventListener('keydown', (event) => {
 });
 startChoice(node('chart'), choice, usual.type, () => {
   aim();
-  live.resubscribe({ candles: choice.interval });
+  live.resubscribe({ candles: candles() });
   panel?.choose();
 });
 // After the first paint: the chart library is larger than everything else.
 requestAnimationFrame(() => setTimeout(showChart));
+// Generated prices have no order book.
+const book = document.getElementById('ladder');
+if (book) {
+  whenNear(book, async () => {
+    const { Ladder } = await import('./ladder.js');
+    ladder = new Ladder(digits, (seen) => live.resubscribe({ topics: seen ? ['depth'] : [] }));
+  });
+}
 
 /** Load the chart, then mark the trades of this browser's account in it, if it has one. */
 async function showChart() {

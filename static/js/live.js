@@ -35,6 +35,18 @@ import { ServerClock } from './clock.js';
  *   age_ms: number | null, reason: string | null}} VenueRow
  * @typedef {{symbol: string, serving: string | null, stale: boolean, reason: string | null,
  *   best_bid_source: string | null, best_ask_source: string | null, sources: VenueRow[]}} Venues
+ * @typedef {{source: string, reason: string}} LeftOut
+ * @typedef {{price: string, size: string | null, sources: {source: string, size: string | null, age_ms: number | null}[]}} BestSide
+ * @typedef {{symbol: string, stale: boolean, reason: string | null, bid: BestSide | null, ask: BestSide | null,
+ *   spread_bps: string | null, crossed: boolean, sources: string[], left_out: LeftOut[]}} Best
+ * @typedef {{price: string, size: string, sources: {[source: string]: string}}} MergedLevel
+ * @typedef {{source: string, time: number | null, age_ms: number, levels: number, bids: [string, string][],
+ *   asks: [string, string][]}} VenueDepth
+ * @typedef {{symbol: string, stale: boolean, reason: string | null, bids: MergedLevel[], asks: MergedLevel[], crossed: boolean,
+ *   venues: VenueDepth[], left_out: LeftOut[]}} Depth
+ * @typedef {{source: string, price: string, by: 'mid' | 'trade', weight: string, age_ms: number | null}} Constituent
+ * @typedef {{symbol: string, price: string | null, time: number | null, stale: boolean, reason: string | null,
+ *   constituents: Constituent[], left_out: LeftOut[]}} Index
  * @typedef {{symbols: string[], from: string | null, to: string | null, reason: string, time: number}} Switch
  * @typedef {{epoch: string | null, symbols: string[], sources: string[]}} Hello
  * @typedef {{[name: string]: {state: string, age_ms: number | null}}} SourceStates
@@ -46,9 +58,13 @@ import { ServerClock } from './clock.js';
  * @property {(symbols: string[]) => void} quotes these quotes changed
  * @property {() => void} replaced every quote was replaced by a snapshot
  * @property {(link: Link, reason: string) => void} link the connection's health or the server's verdict changed
- * @property {(hello: Hello, restarted: boolean) => void} [hello] restarted: the server has a different data set now
+ * @property {(hello: Hello, restarted: boolean) => void} [hello] what the server serves, whenever that changes;
+ *   restarted: it has a different data set now
  * @property {(sources: SourceStates) => void} [status]
  * @property {(venues: Venues) => void} [venues]
+ * @property {(best: Best) => void} [best]
+ * @property {(index: Index) => void} [index]
+ * @property {(depth: Depth) => void} [depth]
  * @property {(candles: import('./bars.js').Candles) => void} [candles]
  * @property {(change: Switch) => void} [source]
  */
@@ -74,6 +90,8 @@ export class Live {
   }
 
   #epoch = '';
+  /** @type {Hello | null} the last one, with the instruments of now */
+  #hello = null;
   #refusal = '';
   #judged = 0;
   #shown = '';
@@ -121,7 +139,10 @@ export class Live {
   /** Change the subscription. @param {object} changes of the payload of `subscribe` */
   resubscribe(changes) {
     this.#subscription = { ...this.#subscription, ...changes };
-    if (this.#socket.connected) this.#subscribe();
+    if (!this.#socket.connected) return;
+    // Subscribing only adds symbols.
+    if ('symbols' in changes) this.#socket.emit('unsubscribe', { symbols: 'all' });
+    this.#subscribe();
   }
 
   #listen() {
@@ -152,6 +173,7 @@ export class Live {
       this.#check();
     });
     socket.on('hello', (/** @type {Hello} */ hello) => this.#greet(hello));
+    socket.on('instruments', (/** @type {{added: string[], removed: string[]}} */ change) => this.#relist(change));
     socket.on('snapshot', (/** @type {Quote[]} */ quotes) => this.#replace(quotes));
     socket.on('quotes', (/** @type {Quote[]} */ quotes) => this.#merge(quotes));
     socket.on('status', (/** @type {{time: number, verdict: Verdict, sources: SourceStates}} */ status) => {
@@ -159,7 +181,7 @@ export class Live {
       this.judge(status.verdict, status.time);
       this.#page.status?.(status.sources);
     });
-    for (const name of /** @type {const} */ (['venues', 'candles', 'source'])) {
+    for (const name of /** @type {const} */ (['venues', 'best', 'index', 'depth', 'candles', 'source'])) {
       socket.on(name, (/** @type {any} */ payload) => this.#page[name]?.(payload));
     }
   }
@@ -181,7 +203,18 @@ export class Live {
     this.#epoch = hello.epoch ?? '';
     // The new data set may include what was refused before.
     if (restarted && this.#refusal) this.#subscribe();
+    this.#hello = hello;
     this.#page.hello?.(hello, restarted);
+  }
+
+  /** @param {{added: string[], removed: string[]}} change */
+  #relist({ added, removed }) {
+    const gone = new Set(removed);
+    for (const symbol of removed) this.quotes.delete(symbol);
+    if (!this.#hello) return;
+    const symbols = [...this.#hello.symbols.filter((symbol) => !gone.has(symbol)), ...added];
+    this.#hello = { ...this.#hello, symbols };
+    this.#page.hello?.(this.#hello, false);
   }
 
   #subscribe() {

@@ -4,17 +4,19 @@
  * @module
  */
 
+import { plain } from './decimal.js';
+
 const FORM = /^([-+]?)(\d+)(?:\.(\d*))?$/;
 
 /**
- * Format a number without losing significant digits; anything else is returned as it is.
+ * Format a number without losing significant digits, and without an exponent; anything else is returned as it is.
  *
  * @param {string} text
  * @param {number} digits minimum number of decimal places
  * @returns {string}
  */
 export function shown(text, digits = 0) {
-  const [, sign, whole, fraction = ''] = FORM.exec(text) ?? [];
+  const [, sign, whole, fraction = ''] = FORM.exec(plain(text)) ?? [];
   if (whole === undefined) return text;
   const rest = fraction.replace(/0+$/, '').padEnd(digits, '0');
   return `${sign}${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${rest && `.${rest}`}`;
@@ -41,5 +43,5 @@ export class Digits {
 
 /** @param {number} least @param {(string | null | undefined)[]} texts */
 function most(least, texts) {
-  return Math.max(least, ...texts.map((text) => FORM.exec(text ?? '')?.[3]?.replace(/0+$/, '').length ?? 0));
+  return Math.max(least, ...texts.map((text) => FORM.exec(plain(text ?? ''))?.[3]?.replace(/0+$/, '').length ?? 0));
 }

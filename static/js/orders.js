@@ -13,6 +13,8 @@ import { OrderError, OrderLink, ORDERS, TRADES } from './orderlink.js';
 import { Orders } from './ordermodel.js';
 import { words } from './orderrow.js';
 import { OrderTable } from './ordertable.js';
+import { whenNear } from './near.js';
+import { Digits } from './numbers.js';
 import { node, painter, write } from './paint.js';
 import { reloadIfOthers } from './reload.js';
 import { fold } from './search.js';
@@ -42,6 +44,10 @@ const first = (instruments.get(fold(getParam('instrument'))) ?? instruments.valu
 const orders = new Orders();
 /** @type {import('./positions.js').PositionTable | undefined} loaded with the first position */
 let positions;
+/** @type {import('./ladder.js').Ladder | undefined} loaded when its place comes near the window */
+let ladder;
+/** the symbol that the order book is of */
+let booked = '';
 let trouble = '';
 let refusal = '';
 let followed = first;
@@ -99,7 +105,10 @@ const ticket = new Ticket(instruments, {
     while (!(await sync())) await new Promise((later) => setTimeout(later, RETRY_MS));
     return orders.named(id) !== undefined;
   },
-  chosen: () => follow(),
+  chosen() {
+    follow();
+    showBook();
+  },
 });
 
 /** @param {string} symbol @returns {string} why orders in it cannot trade now, empty if they can */
@@ -209,6 +218,43 @@ function follow() {
   live.resubscribe({ symbols });
 }
 
+/**
+ * The book has a connection of its own: this page's subscribes to the instruments of all positions.
+ *
+ * @type {Live | undefined}
+ */
+let book;
+
+async function loadLadder() {
+  const { Ladder } = await import('./ladder.js');
+  book = new Live(
+    { symbols: [ticket.symbol], interval_ms: 250, delta: true, candles: null, topics: [] },
+    {
+      quotes() {},
+      replaced() {},
+      link: () => ladder?.paint(Boolean(book?.receiving)),
+      depth(depth) {
+        if (depth.symbol !== ticket.symbol) return;
+        ladder?.update(depth);
+        ladder?.paint(true);
+      },
+    },
+  );
+  ladder = new Ladder(new Digits({}), (seen) => book?.resubscribe({ topics: seen ? ['depth'] : [] }));
+  showBook();
+  setInterval(() => ladder?.paintAges(), 1_000);
+}
+
+/** Show the book of the ticket's instrument; generated prices have none. */
+function showBook() {
+  const chosen = instruments.get(fold(ticket.symbol));
+  node('ladder').hidden = !chosen || Boolean(chosen.synthetic);
+  if (!ladder || !chosen || booked === chosen.symbol) return;
+  booked = chosen.symbol;
+  book?.resubscribe({ symbols: [booked] });
+  ladder.change(new Digits(chosen.steps));
+}
+
 /** Show the worse of the two connections, that of quotes and that of orders. */
 function showState() {
   const both = live.link === 'live' || live.link === 'connecting';
@@ -240,3 +286,4 @@ addEventListener('keydown', (event) => {
   ticket.focus();
 });
 ticket.choose(first);
+whenNear(node('ladder'), loadLadder);

@@ -4,13 +4,16 @@
  * @module
  */
 
-import { compare, percent, subtract } from './decimal.js';
+import { compare, multiply, percent, subtract } from './decimal.js';
 import { Digits } from './numbers.js';
-import { dim, flash, mark, write, writeNumber } from './paint.js';
+import { dim, exact, flash, mark, write, writeNumber } from './paint.js';
 import { hourChange, path } from './sparks.js';
 import { age, ARROWS, direction, NOTHING, signed } from './format.js';
 
 /** @typedef {import('./live.js').Quote} Quote */
+
+/** Large numbers in a narrow column; the tooltip has the exact one. */
+const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 });
 
 export class Row {
   /** Whether the row is visible; otherwise it neither flashes nor draws its sparkline. */
@@ -19,6 +22,8 @@ export class Row {
   undrawn = true;
   /** @type {Quote | undefined} as shown */
   quote;
+  /** @type {Quote | undefined} what it is sorted by, shown or not */
+  newest;
   /** @type {string | null} the hour's change, as shown */
   hour = null;
   #cells;
@@ -34,6 +39,8 @@ export class Row {
     this.index = index;
     this.symbol = element.dataset.symbol ?? '';
     this.home = /** @type {HTMLElement} */ (element.parentElement);
+    /** the group it is shown in */
+    this.group = this.home;
     this.star = cell('.star button');
     this.#digits = new Digits(element.dataset);
     this.#cells = {
@@ -46,6 +53,9 @@ export class Row {
       bid: cell('.bid'),
       ask: cell('.ask'),
       spread: cell('.spread'),
+      volume: cell('.volume'),
+      high: cell('.high_24h'),
+      low: cell('.low_24h'),
       source: cell('.source .badge'),
       old: cell('.age .old'),
       word: cell('.age .word'),
@@ -54,17 +64,22 @@ export class Row {
 
   /** Whether the value is a random walk, which may be zero or negative, rather than a price. */
   get walks() {
-    return Boolean(this.quote?.synthetic && !this.quote.base);
+    return Boolean(this.newest?.synthetic && !this.newest.base);
   }
 
   /** The 24 h change in percent; null where unknown or, for a random walk, meaningless. */
   get #share() {
-    return this.walks ? null : (this.quote?.change_24h ?? null);
+    return this.walks ? null : (this.newest?.change_24h ?? null);
+  }
+
+  /** The 24 h volume in the quote currency, at the last price: only so can instruments be compared. */
+  get #turnover() {
+    return this.walks ? null : multiply(this.newest?.volume_24h, this.newest?.price);
   }
 
   /** The 24 h change, in percent if possible, else absolute. */
   get #day() {
-    return this.#share ?? this.quote?.change_abs_24h ?? null;
+    return this.#share ?? this.newest?.change_abs_24h ?? null;
   }
 
   /**
@@ -76,7 +91,7 @@ export class Row {
   paint(quote, quietly) {
     const { price, arrow, change, bid, ask, spread } = this.#cells;
     const before = this.quote;
-    this.quote = quote;
+    this.quote = this.newest = quote;
     const digits = this.#digits.price;
     const all = this.#digits.prices(quote?.price, quote?.bid, quote?.ask) > digits || quietly;
     if (quote?.price !== before?.price || all) {
@@ -92,7 +107,20 @@ export class Row {
       writeNumber(ask, quote?.ask, this.#digits.price);
       writeNumber(spread, subtract(quote?.ask, quote?.bid), this.#digits.price);
     }
+    if (quote?.volume_24h !== before?.volume_24h || quote?.high_24h !== before?.high_24h || quote?.low_24h !== before?.low_24h || all) {
+      this.#paintDay(quote);
+    }
     if (quote?.source !== before?.source || quote?.stale !== before?.stale || quietly) this.#paintSource(quote);
+  }
+
+  /** @param {Quote | undefined} quote */
+  #paintDay(quote) {
+    const { volume, high, low } = this.#cells;
+    const turnover = this.#turnover;
+    write(volume, turnover === null ? NOTHING : SHORT.format(Number(turnover)));
+    exact.set(volume, turnover ?? '');
+    writeNumber(high, quote?.high_24h, this.#digits.price);
+    writeNumber(low, quote?.low_24h, this.#digits.price);
   }
 
   /** @param {Quote | undefined} quote */
@@ -128,6 +156,15 @@ export class Row {
     if (this.seen) this.#cells.line.setAttribute('d', path(points, now));
   }
 
+  /**
+   * Compute the change over the last hour, to sort by it a row that is not drawn.
+   *
+   * @param {import('./sparks.js').Point[]} points
+   */
+  compute(points) {
+    this.hour = hourChange(points, this.walks);
+  }
+
   /** Show whether it is a favourite. @param {boolean} marked */
   paintStar(marked) {
     this.star.setAttribute('aria-pressed', String(marked));
@@ -136,7 +173,7 @@ export class Row {
 
   /** The row's value in a column, as text or as a number; null where unknown. @param {string} column */
   value(column) {
-    const { quote } = this;
+    const quote = this.newest;
     switch (column) {
       case 'symbol':
         return this.symbol;
@@ -149,6 +186,10 @@ export class Row {
         const spread = subtract(quote?.ask, quote?.bid);
         return this.walks ? spread : percent(spread, quote?.ask, 6);
       }
+      case 'volume':
+        return this.#turnover;
+      case 'move':
+        return this.#share?.replace('-', '') ?? null;
       case 'age':
         // A newer time is a smaller age.
         return quote?.received ? -quote.received : null;

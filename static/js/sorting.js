@@ -26,13 +26,27 @@ const POINTING_MS = 1_500;
  * @returns {number}
  */
 export function order(a, b, column, down) {
-  const left = column ? a.value(column) : null;
-  const right = column ? b.value(column) : null;
+  return orderOf(a, column ? a.value(column) : null, b, column ? b.value(column) : null, column, down);
+}
+
+/**
+ * The same for values that are known already.
+ *
+ * @param {Row} a
+ * @param {string | number | null} left
+ * @param {Row} b
+ * @param {string | number | null} right
+ * @param {string} column
+ * @param {boolean} down
+ * @returns {number}
+ */
+function orderOf(a, left, b, right, column, down) {
   if (left === null || right === null) return Number(left === null) - Number(right === null) || a.index - b.index;
   let way = 0;
   if (typeof left === 'number') way = left - right;
   else if (TEXTS.has(column)) way = left < right ? -1 : Number(left > right);
-  else way = compare(left, right) ?? 0;
+  // Numbers of more digits than a float has are equal as floats, and only those need the exact comparison.
+  else way = Number(left) - Number(right) || (compare(left, String(right)) ?? 0);
   return (down ? -way : way) || a.index - b.index;
 }
 
@@ -43,12 +57,16 @@ export class Sorting {
   #pointed = -Infinity;
   #table;
   #rows;
+  #arrange;
+  #movers = document.getElementById('movers');
 
   /**
    * @param {HTMLTableElement} table its head has buttons with `data-column` and `data-first` (`up` or `down`)
    * @param {Map<string, Row>} rows
+   * @param {(rows: Row[]) => void} arrange shows the rows in this order
    */
-  constructor(table, rows) {
+  constructor(table, rows, arrange) {
+    this.#arrange = arrange;
     this.#table = table;
     this.#rows = rows;
     const buttons = /** @type {HTMLElement[]} */ ([...table.querySelectorAll('thead button')]);
@@ -57,7 +75,9 @@ export class Sorting {
       this.#column = wanted.dataset.column ?? '';
       this.#down = (getParam('order') || wanted.dataset.first) === 'down';
     }
+    if (getParam('sort') === 'move') [this.#column, this.#down] = ['move', true];
     for (const button of buttons) button.addEventListener('click', () => this.#choose(button));
+    this.#movers?.addEventListener('click', () => this.#chooseMovers());
     for (const body of table.tBodies) {
       body.addEventListener('pointermove', () => (this.#pointed = performance.now()), { passive: true });
     }
@@ -76,7 +96,21 @@ export class Sorting {
     this.apply();
   }
 
+  /** Show what moved most within 24 h first, or the original order again. */
+  #chooseMovers() {
+    [this.#column, this.#down] = this.#column === 'move' ? ['', false] : ['move', true];
+    setParams({ sort: this.#column, order: '' });
+    this.#show();
+    this.apply();
+  }
+
+  /** The column that is sorted by, empty in the original order. */
+  get column() {
+    return this.#column;
+  }
+
   #show() {
+    this.#movers?.setAttribute('aria-pressed', String(this.#column === 'move'));
     for (const head of this.#table.querySelectorAll('thead th')) {
       const button = head.querySelector('button');
       if (button && button.dataset.column === this.#column) {
@@ -99,17 +133,12 @@ export class Sorting {
     this.apply();
   }
 
-  /** Sort the rows of each group now; only those out of order are moved. */
+  /** Sort the rows now. */
   apply() {
     this.#sorted = performance.now();
-    const sorted = [...this.#rows.values()].sort((a, b) => order(a, b, this.#column, this.#down));
-    /** @type {Map<Element | null, Element>} */
-    const ends = new Map();
-    for (const { element } of sorted) {
-      const group = element.parentElement;
-      const before = ends.get(group) ?? /** @type {Element} */ (group?.firstElementChild);
-      if (before.nextElementSibling !== element) before.after(element);
-      ends.set(group, element);
-    }
+    const column = this.#column;
+    const valued = [...this.#rows.values()].map((row) => ({ row, value: column ? row.value(column) : null }));
+    valued.sort((a, b) => orderOf(a.row, a.value, b.row, b.value, column, this.#down));
+    this.#arrange(valued.map(({ row }) => row));
   }
 }

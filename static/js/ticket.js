@@ -159,7 +159,7 @@ export class Ticket {
     const value = worth ? `${type === 'market' ? 'About' : 'Value'} ${shown(worth)} ${this.#chosen?.unit ?? ''}. ` : '';
     const far = this.#typed && price ? distance(price, other, name) : '';
     const meets = side === 1 ? way >= 0 : way <= 0;
-    const less = compare(amount, size) === 1 ? `: ${shown(size ?? '')} available now` : '';
+    const less = compare(amount, size) === 1 ? `: ${shown(size ?? '')} available at the best price` : '';
     if (meets) return `${value}${far}Trades immediately against the ${name}${less}.`;
     if (term !== 'gtc') return `${value}${far}Would be cancelled immediately: the ${name} is ${shown(other)}.`;
     return `${value}${far}Waits until the ${name} ${side === 1 ? 'falls' : 'rises'} to ${shown(price ?? '')}.`;

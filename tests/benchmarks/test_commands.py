@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_hostile_clients_are_measured_beside_honest_ones(tmp_path: Path) -> None
     assert all(cost[time] > 0 for cost in costs for time in times)
 
 
+def test_a_storm_is_judged_by_those_who_stayed(tmp_path: Path) -> None:
+    """On each server all join, and whoever was there before goes on seeing live prices."""
+    _, result = ran(tmp_path, "benchmarks.accepts")
+    rows = result["medians"].values()
+
+    assert list(result["medians"]) == ["Crypto Stream, eventlet", "Crypto Stream, gevent"]
+    assert all(row["joins_s"] > 0 and row["wait_s"] > 0 and row["stale"] == 0 for row in rows)
+
+
 def test_unknown_names_are_refused() -> None:
     """A fault, part or kind that does not exist is told with those that do, before anything starts."""
     for arguments in (
@@ -88,3 +98,14 @@ def test_unknown_names_are_refused() -> None:
 
         assert done.returncode == 2
         assert "known: " in done.stderr
+
+
+def test_both_buses_are_measured(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """The engine's and the gateways' share of each message, and how old it was when it arrived."""
+    require_program("redis-server")
+    _, result = ran(tmp_path, "benchmarks.bus", "--only", "2 gateways")
+
+    assert list(result["medians"]) == [
+        f"{bus}, 2 gateways, {rate}/s" for rate in (1000, 5000) for bus in ("local", "redis")
+    ]
+    assert all(row["messages"] > 10 and 0 <= row["p50_ms"] <= row["p99_ms"] for row in result["runs"])

@@ -1,8 +1,9 @@
-"""Take the pictures in `screenshots/`, on purpose: `python -m tests.browser.screenshots`."""
+"""Take the pictures in `screenshots/`, on purpose: `python -m tests.browser.screenshots [NAME…]`."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 DESKTOP = {"width": 1440, "height": 900}
 TALL = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
+# Enough for an index; their prices lie a little apart.
+VENUES = ("binance", "okx", "kraken", "bybit", "coinbase")
 NARROW = {"width": 360, "height": 780}
 # File name, path, theme, size, pinned source.
 PICTURES = [
@@ -27,10 +30,15 @@ PICTURES = [
     ("instrument-light", "/btcusdt?interval=5s&type=line", "light", TALL, "auto"),
     ("instrument-dark", "/btcusdt?interval=1s&type=candles", "dark", TALL, "auto"),
     ("instrument-phone", "/btcusdt?interval=5s&type=candles", "dark", PHONE, "auto"),
+    ("instrument-index", "/btcusdt?interval=1s&type=line&of=index", "light", TALL, "auto"),
     ("instrument-synthetic", "/ticker_00", "light", TALL, "auto"),
+    ("ladder-light", "/btcusdt#ladder", "light", DESKTOP, "auto"),
+    ("ladder-phone", "/btcusdt#ladder", "dark", PHONE, "auto"),
     ("orders-light", "/orders?instrument=eurrub", "light", TALL, "auto"),
     ("orders-dark", "/orders?instrument=btcusdt", "dark", TALL, "auto"),
     ("orders-phone", "/orders?instrument=eurrub", "light", PHONE, "auto"),
+    ("markets-light", "/markets", "light", DESKTOP, "auto"),
+    ("markets-phone", "/markets", "dark", PHONE, "auto"),
     ("status", "/status", "light", TALL, "auto"),
     ("instrument-stale", "/btcusdt?interval=1s&type=candles", "light", TALL, "synthetic"),
     ("board-narrow", "/", "dark", NARROW, "auto"),
@@ -74,11 +82,17 @@ SETTLE_MS = 12_000
 
 
 def main() -> None:
-    """Start the system on fake venues and take every picture."""
+    """Start the system on fake venues and take every picture, or those that are named."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = ROOT / "screenshots"
     folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as data, System(Path(data)) as system, chromium() as browser:
+    what = ("--sources", ",".join((*VENUES, "synthetic")), "--standby", "all")
+    named = sys.argv[1:]
+    with (
+        tempfile.TemporaryDirectory() as data,
+        System(Path(data), *what, venues=VENUES) as system,
+        chromium() as browser,
+    ):
         log.info("waiting %d s for bars", BARS_S)
         time.sleep(BARS_S - 20)
         system.pin("synthetic")
@@ -86,6 +100,8 @@ def main() -> None:
         system.pin("auto")
         time.sleep(20 - GAP_S)
         for name, path, theme, size, source in PICTURES:
+            if named and name not in named:
+                continue
             system.pin("auto")
             visitor = Visitor(browser, system.url, viewport=size, color_scheme=theme)
             visitor.page.goto(path)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -89,11 +89,12 @@ class Process:
 
 
 class System:
-    """Fakes of Binance and OKX, and Crypto Stream on them; `with` starts and ends all of it."""
+    """Fake venues, by default Binance and OKX, and Crypto Stream on them; `with` starts and ends all."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, venues: Sequence[str] = ("binance", "okx")) -> None:
         """Keep data and log in `folder`; `options` are added to the command."""
         self._folder = folder
+        self._venues = venues
         self._options = options
         self.ports: dict[str, str] = {}
         self._processes: list[Process] = []
@@ -113,7 +114,7 @@ class System:
 
     def _start(self) -> None:
         environ = {}
-        for venue in ("binance", "okx"):
+        for venue in self._venues:
             fake = Process(["tests.fakes", venue, "--rate", "20"], self._folder, {})
             self._processes.append(fake)
             port = self.ports[venue] = fake.line(r"^(\d+)$")
@@ -130,16 +131,27 @@ class System:
 
     def fault(self, venue: str, name: str, symbol: str = "") -> None:
         """Set a fake venue's fault; "none" ends it."""
-        query = urlencode({"fault": name, "symbol": symbol})
-        with urlopen(f"http://127.0.0.1:{self.ports[venue]}/_fake?{query}", timeout=5) as answer:
+        self.control(venue, fault=name, symbol=symbol)
+
+    def control(self, venue: str, **query: str) -> Any:
+        """Ask a fake venue's control page for something; return what it has sent and seen."""
+        address = f"http://127.0.0.1:{self.ports[venue]}/_fake?{urlencode(query)}"
+        with urlopen(address, timeout=5) as answer:
             assert answer.status == 200
+            return json.load(answer)
 
     def pin(self, source: str) -> None:
         """Pin a source, or unpin with `auto`."""
-        body = json.dumps({"source": source}).encode()
+        self._post("/sources/active", {"source": source})
+
+    def change(self, *, add: list[str] | None = None, remove: list[str] | None = None) -> None:
+        """Add and remove instruments."""
+        self._post("/instruments", {"add": add or [], "remove": remove or []})
+
+    def _post(self, path: str, body: object) -> None:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
-        request = Request(f"{self.url}/sources/active", body, headers)
-        with urlopen(request, timeout=5) as answer:
+        request = Request(f"{self.url}{path}", json.dumps(body).encode(), headers)
+        with urlopen(request, timeout=20 * SCALE) as answer:
             assert answer.status < 300
 
     @property

@@ -177,3 +177,12 @@ def test_focus_is_seen_whole(live: Open, inside: str) -> None:
 
     assert width > 0
     assert offset <= -width
+
+
+def test_a_pair_is_found_by_the_name_of_its_currency(live: Open) -> None:
+    """Whoever types bitcoin means BTC."""
+    page = live("/")
+    page.locator("#search").fill("Bitcoin")
+
+    expect(page.locator("tr[data-symbol]:visible")).to_have_count(1)
+    expect(page.locator("tr[data-symbol=btcusdt]")).to_be_visible()

@@ -177,10 +177,10 @@ def test_search_and_sort_together(live: Open) -> None:
 def test_one_group_alone(live: Open, name: str, group: str, number: int) -> None:
     """A button shows one group alone; the address keeps that, and All shows everything again."""
     page = live("/")
-    page.get_by_role("button", name=name).click()
+    page.get_by_role("button", name=name, exact=True).click()
     page.reload()
 
-    expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("tr[data-symbol]:visible")).to_have_count(number)
     expect(page.locator("#found")).to_have_text(f"{number} of 106 instruments")
     assert page.url.endswith(f"?group={group}")

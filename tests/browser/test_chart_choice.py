@@ -19,6 +19,7 @@ from tests.browser.charts import (
     shows,
     until_relayed,
 )
+from tests.browser.chromium import Visitor
 from tests.browser.system import System, until
 
 pytestmark = pytest.mark.browser
@@ -27,7 +28,7 @@ Open = Callable[..., Page]
 
 
 def _pressed(page: Page) -> list[str]:
-    return page.locator("#chart .toolbar [aria-pressed=true]").all_inner_texts()
+    return page.locator("#chart .toolbar [aria-pressed=true]:not([data-of])").all_inner_texts()
 
 
 @pytest.mark.parametrize(("path", "usual"), [("/btcusdt", ["1m", "Candles"]), ("/ticker_00", ["1s", "Line"])])
@@ -59,6 +60,24 @@ def test_unknown_choice_falls_back(live: Open, query: str) -> None:
     page = drawn(live(f"/btcusdt{query}"))
 
     assert _pressed(page) == ["1m", "Candles"]
+
+
+def test_without_an_index_the_chart_says_why(visit: Callable[..., Visitor], live: Open) -> None:
+    """Two venues are too few for one; generated prices offer none at all."""
+    visitor = visit("/btcusdt")
+    page = drawn(visitor.page)
+    visitor.expect(404)  # which the browser notes, too
+    page.get_by_role("button", name="Index", exact=True).click()
+
+    expect(page.locator("#chart-note")).to_have_text(
+        "There are no bars of its index: too few sources carry it."
+    )
+    expect(page).to_have_url(re.compile(r"of=index"))
+    page.get_by_role("button", name="Served", exact=True).click()
+    drawn(page)
+    assert "of=" not in page.url
+    ticker = drawn(live("/ticker_00?of=index"))
+    expect(ticker.get_by_role("button", name="Index", exact=True)).to_have_count(0)
 
 
 def test_every_interval_is_drawn(live: Open, system: System) -> None:
@@ -132,10 +151,10 @@ def test_neighbours_by_keyboard(live: Open) -> None:
     page.wait_for_url(f"**/{symbols[at + 1]}?interval=5s&type=line")
     page.keyboard.press("[")
     page.wait_for_url("**/btcusdt?interval=5s&type=line")
-    page.get_by_role("combobox").focus()
+    page.get_by_role("combobox", name="Go to instrument").focus()
     page.keyboard.type("]")
 
-    expect(page.get_by_role("combobox")).to_have_value("]")
+    expect(page.get_by_role("combobox", name="Go to instrument")).to_have_value("]")
     assert "/btcusdt" in page.url
 
 
@@ -157,7 +176,7 @@ def test_dropdown_keeps_the_choice(live: Open) -> None:
     """Who goes to another instrument by its name sees the same of it."""
     page = drawn(live("/btcusdt?interval=15s&type=line"))
 
-    page.get_by_role("combobox").fill("ticker_42")
+    page.get_by_role("combobox", name="Go to instrument").fill("ticker_42")
     page.keyboard.press("Enter")
 
     page.wait_for_url("**/ticker_42?interval=15s&type=line")

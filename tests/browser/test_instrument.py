@@ -78,12 +78,12 @@ def test_every_source_has_its_row(live: Open) -> None:
 def test_dropdown_by_keyboard(live: Open) -> None:
     """Typing narrows the list, arrows move in it, Enter opens the page."""
     page = live("/btcusdt")
-    field = page.get_by_role("combobox")
+    field = page.get_by_role("combobox", name="Go to instrument")
 
     field.focus()
     page.keyboard.type("ticker_1")
     expect(field).to_have_attribute("aria-expanded", "true")
-    expect(page.get_by_role("option")).to_have_count(10)
+    expect(page.locator("#choices").get_by_role("option")).to_have_count(10)
     page.keyboard.press("ArrowDown")
     active = field.get_attribute("aria-activedescendant")
     expect(page.locator(f"#{active}")).to_have_attribute("data-symbol", "ticker_11")
@@ -96,14 +96,14 @@ def test_dropdown_by_keyboard(live: Open) -> None:
 def test_dropdown_by_mouse(live: Open) -> None:
     """A click opens the list, a click on a name opens its page; Escape closes it."""
     page = live("/btcusdt")
-    field = page.get_by_role("combobox")
+    field = page.get_by_role("combobox", name="Go to instrument")
 
     field.click()
-    expect(page.get_by_role("option")).to_have_count(106)
+    expect(page.locator("#choices").get_by_role("option")).to_have_count(106)
     page.keyboard.press("Escape")
     expect(page.get_by_role("listbox")).to_be_hidden()
     field.click()
-    page.get_by_role("option", name="ETH/USDT").click()
+    page.locator("#choices").get_by_role("option", name="ETH/USDT").click()
 
     page.wait_for_url("**/ethusdt")
 

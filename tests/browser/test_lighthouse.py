@@ -44,7 +44,13 @@ def judged(url: str, name: str, chromium: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/", "board"), ("/btcusdt", "instrument"), ("/orders", "orders"), ("/status", "status")],
+    [
+        ("/", "board"),
+        ("/btcusdt", "instrument"),
+        ("/markets", "markets"),
+        ("/orders", "orders"),
+        ("/status", "status"),
+    ],
 )
 def test_every_page_is_for_everybody(
     system: System, require_program: Callable[[str], str], path: str, name: str

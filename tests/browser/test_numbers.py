@@ -35,12 +35,24 @@ def run(visit: Visit, module: str, call: str, given: Any) -> Any:
         ("999", 0, "999"),
         ("1000", 0, "1,000"),
         ("market", 2, "market"),
-        ("1e-7", 2, "1e-7"),
+        ("1e-7", 2, "0.0000001"),
+        ("9.121E-7", 2, "0.0000009121"),
+        ("1.16538E8", 0, "116,538,000"),
+        ("-1.5e3", 2, "-1,500.00"),
+        ("1e", 2, "1e"),
     ],
 )
 def test_shown(visit: Visit, text: str, digits: int, expected: str) -> None:
     """Digits that say something are never cut off."""
     assert run(visit, "numbers", "m.shown(...given)", [text, digits]) == expected
+
+
+def test_an_axis_has_the_digits_of_the_prices(visit: Visit) -> None:
+    """Some venues write small prices with an exponent; zeros at the end count for nothing."""
+    bars = [{"close": close} for close in ("9.121E-7", "0.00000100", "1.16538E8")]
+
+    assert run(visit, "axis", "m.digitsOf(given)", bars) == 10
+    assert run(visit, "axis", "m.digitsOf(given)", bars[1:]) == 6
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,17 @@ from tests.browser.system import System
 
 pytestmark = pytest.mark.browser
 
-MOST = 60_000  # bytes of our own scripts, before compression; comments are not counted, they hold the types
+# Bytes of our own scripts, before compression; comments are not counted, they hold the types. An order book,
+# which is loaded when it comes near the window, has 5,000 of them.
+MOST = 67_000
 COMMENT = re.compile(rb"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
-PAGES = ["/", "/?view=venues", "/btcusdt", "/orders", "/status", "/docs"]
+PAGES = ["/", "/?view=venues", "/btcusdt", "/markets", "/orders", "/status", "/docs"]
 # With one a chart marks own trades; nobody else trades for this one.
 ACCOUNT = "localStorage.setItem('client-id', '5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5')"
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_page_loads_more_than_60_kb_of_our_scripts(browser: Browser, system: System, path: str) -> None:
+def test_no_page_loads_more_than_67_kb_of_our_scripts(browser: Browser, system: System, path: str) -> None:
     """Whatever is loaded later included; the libraries are counted apart."""
     scripts: dict[str, int] = {}
 

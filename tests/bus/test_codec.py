@@ -21,7 +21,7 @@ _quotes = st.builds(
     Quote, time=st.none() | _number, received=st.none() | _number, published=_number, seq=_number
 )
 # Of every message as it crosses the bus: its fields, their types and their order.
-_FORMS = {1: "ee02a1be4a46d673"}
+_FORMS = {1: "ee02a1be4a46d673", 2: "f03de831eb2a8654"}
 
 
 @given(

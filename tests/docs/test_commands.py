@@ -32,6 +32,7 @@ _WAIT_S = 60 * SCALE
 # They go on until somebody ends them; each has said by its first line that it works.
 ENDLESS = {
     f"{PROGRAM} watch btcusdt ethusdt",
+    f"{PROGRAM} watch --best",
     f"{PROGRAM} order watch",
     f"{PROGRAM} order place EUR/RUB buy 10 87 --wait",  # the walk may need its time to come there
 }
@@ -39,6 +40,7 @@ SERVERS = {
     "make run",
     'make run ARGS="--port 9000"',
     'make run ARGS="--port 9000 --pairs btcusdt,solusdt"',
+    'make run ARGS="--sources binance,okx,kraken,bybit,coinbase,synthetic --standby all"',
     f"{PROGRAM} run --workers 3",
 }
 # The two halves apart, in this order.
@@ -50,6 +52,9 @@ BACKUP = [f"{PROGRAM} backup backups/2026-01-31", f"{PROGRAM} restore backups/20
 ELSEWHERE = {
     "make test": "this very run",
     "make check": "CI's first step",
+    f"{PROGRAM} move --from sqlite --to postgresql://crypto_stream@db.example/crypto_stream": (
+        "the server is the reader's; tests/process/test_postgres.py runs it"
+    ),
     "make lock": "asks the packages' index; tests/test_pins.py judges what it wrote",
     ".venv/bin/pip install gevent": "CI has it",
     ".venv/bin/pip install 'python-socks[asyncio]' socksio": "would change other tests' environment",
@@ -59,7 +64,7 @@ ELSEWHERE = {
 # Minutes to hours each; their small forms are tests in tests/benchmarks, tests/process and tests/browser.
 MEASUREMENTS = re.compile(
     r"\.venv/bin/(python -m (benchmarks|tests)\.|locust )"
-    r"|make (loadtest|soak|soak-page|crash|bench|rehearse-\w+)\b"
+    r"|make (loadtest|soak|soak-page|crash|bench|rehearse|rehearse-\w+)\b"
 )
 
 
@@ -86,6 +91,7 @@ TO_THE_END = [
     each
     for each in ALL
     if each not in (*ENDLESS, *SERVERS, *HALVES, *BACKUP, *ELSEWHERE, ID, OWNER, "make setup")
+    and not each.startswith("sudo ")  # they change the reader's machine
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,14 +39,15 @@ class Told:
         self.base_ms = time.time_ns() // 86_400_000_000_000 * 86_400_000
         self.now_ns = time.monotonic_ns()
 
-    def _take(self, gateway: str, update: TopicUpdate) -> None:
-        self.messages[gateway].append(msgspec.msgpack.decode(update.payload, type=LiveBars))
+    def _take(self, gateways: Sequence[str], update: TopicUpdate) -> None:
+        for gateway in gateways:
+            self.messages[gateway].append(msgspec.msgpack.decode(update.payload, type=LiveBars))
 
     def watch(self, gateway: str, *keys: str) -> Watched:
         """Watch series, and take what the answer brings as a gateway does."""
         told = self.topics.watch(gateway, {"candles": keys})
         for update in told.now:
-            self._take(gateway, update)
+            self._take([gateway], update)
         return told
 
     def trade(self, later_ms: int, price: str = "1", symbol: str = SYMBOL) -> None:

@@ -13,7 +13,8 @@ from crypto_stream.errors import SettingError
 from crypto_stream.feed.handler import Limits
 from crypto_stream.feed.loading import load_source, load_sources
 from crypto_stream.feed.sources import Source
-from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.choices import Chosen
+from crypto_stream.market.instruments import Instrument, is_synthetic, pair
 from crypto_stream.settings import load
 from tests.feed.assembled import recording
 
@@ -139,3 +140,55 @@ def test_remembered_ban_keeps_its_source_unconnected() -> None:
     assert binance.state == "lost"
     assert "banned until" in (binance.reason or "")
     assert okx.state == "connecting"
+
+
+def test_pairs_are_replaced_and_what_remains_is_not_touched() -> None:
+    """An engine that follows does so with what the leader has chosen; the sources' own instruments stay."""
+    composition = assembled(sources="binance,okx,synthetic", pairs="btcusdt,ethusdt")
+    before = composition.instruments["ethusdt"]
+    composition.replace_pairs([Chosen(pair("ETH-USDT")), Chosen(pair("SOL-USDT"), frozenset({"okx"}))])
+    composition.replace_pairs([Chosen(pair("ETH-USDT")), Chosen(pair("SOL-USDT"), frozenset({"binance"}))])
+    real = {name: chain for name, chain in composition.failover.chains.items() if not is_synthetic(name)}
+
+    assert real == {"ethusdt": ("binance", "okx"), "solusdt": ("binance", "okx")}
+    assert composition.instruments["ethusdt"] is before
+    assert len(composition.instruments) == 2 + 103
+    assert [each.symbol for each in composition.carried["okx"]] == ["ethusdt", "solusdt"]
+
+
+def test_a_source_never_carries_what_its_setting_excludes() -> None:
+    """Also if it lists the pair: it is another coin there."""
+    binance = msgspec.structs.replace(load_source("binance", None, {}), without=frozenset({"neirousdt"}))
+    composition = assembled(
+        binance, load_source("okx", None, {}), sources="binance,okx", pairs="neirousdt,btcusdt"
+    )
+    composition.extend("neirousdt", ["binance", "okx"])
+
+    assert composition.failover.chains == {"neirousdt": ("okx",), "btcusdt": ("binance", "okx")}
+
+
+def test_a_listed_pair_without_room_does_not_exist() -> None:
+    """It does not prevent the start and, when another one leaves, nothing moves up that is not there."""
+    small = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=1))
+    listed = [Chosen(pair(text), frozenset({"binance"})) for text in ("BTC-USDT", "ETH-USDT")]
+    chosen, bans = load({"sources": "binance", "pairs": "*-usdt"}), dict[str, int]()
+    composition = Composition(chosen, [small], pin=None, bans={}, remember_ban=bans.__setitem__, pairs=listed)
+    first = list(composition.instruments)
+    composition.remove("btcusdt")
+
+    assert first == ["btcusdt"]
+    assert list(composition.instruments) == []
+    assert composition.loop.sources["binance"].status(0, pin=None, serving=0).left_out == []
+
+
+def test_what_gets_room_is_told() -> None:
+    """Who counts the sources of a pair, as the index does, must look at it again."""
+    small = msgspec.structs.replace(load_source("binance", None, {}), limits=Limits(instruments=1))
+    okx = load_source("okx", None, {})
+    composition = assembled(small, okx, sources="binance,okx", pairs="btcusdt,ethusdt")
+    before = dict(composition.failover.chains)
+    told = composition.remove("btcusdt")
+
+    assert before == {"btcusdt": ("binance", "okx"), "ethusdt": ("okx",)}
+    assert told == ["ethusdt"]
+    assert composition.failover.chains == {"ethusdt": ("binance", "okx")}

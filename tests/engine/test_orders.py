@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from pathlib import Path
 
+from crypto_stream.bus.messages import GetTopic
 from crypto_stream.bus.orders import (
     Attach,
     Command,
@@ -15,7 +17,16 @@ from crypto_stream.bus.orders import (
     Reported,
     SessionMessage,
 )
-from crypto_stream.market.orders import ExecType, Outcome, Report, Side, Status, Ticket
+from crypto_stream.market.orders import (
+    ExecType,
+    Kind,
+    Outcome,
+    Report,
+    Side,
+    Status,
+    Ticket,
+    TimeInForce,
+)
 from tests.engine.process import Engine, running
 from tests.fakes import FakeBinance, FakeOKX
 from tests.waiting import SCALE, until
@@ -141,3 +152,40 @@ async def test_an_engine_that_is_stopped_writes_what_it_decided(tmp_path: Path) 
 
         acknowledged = {one.order.order_id for one in reports(first) if one.exec_type is ExecType.NEW}
         assert acknowledged <= {one.order.order_id for one in reports(second)}
+
+
+async def test_an_order_of_the_extended_mode_walks_the_book(tmp_path: Path) -> None:
+    """Level by level, at prices that rise; one that may not walk gets the top only."""
+    async with FakeBinance((SYMBOL,), rate=5) as binance:
+        options = {"binance": {"url": binance.url, "rest_url": binance.rest_url}}
+        async with running(tmp_path, options, sources="binance", pairs=SYMBOL, order_latency=0.01) as engine:
+            await until(lambda: engine.serving("binance"))
+            await engine.request(GetTopic("depth", SYMBOL))
+            ask(engine, Attach(1, "me", anonymous=False))
+            much = Ticket(SYMBOL, Side.BUY, "40", None, Kind.MARKET, TimeInForce.IOC)
+            ask(engine, Place(1, 1, much, walks=True))
+            walked = await _ended(engine, 1)
+            ask(engine, Place(1, 2, much))
+            plain = await _ended(engine, 2)
+
+    prices = [Decimal(one.last_price or 0) for one in walked if one.exec_type is ExecType.TRADE]
+    amounts = [Decimal(one.last_amount or 0) for one in walked if one.exec_type is ExecType.TRADE]
+    assert len(prices) > 2
+    assert sorted(set(prices)) == prices
+    assert sum(amounts) == Decimal(walked[-1].order.cum_amount)
+    assert {one.source for one in walked if one.exec_type is ExecType.TRADE} == {"binance"}
+    assert len([one for one in plain if one.exec_type is ExecType.TRADE]) <= 1
+
+
+async def _ended(engine: Engine, ref: int) -> list[Report]:
+    """Return all reports of the order of this request, once it has ended."""
+    await until(lambda: any(one.ref == ref for one in told(engine)))
+    (order_id,) = {
+        one.report.order.order_id for one in told(engine) if isinstance(one, Reported) and one.ref == ref
+    }
+
+    def of_it() -> list[Report]:
+        return [one for one in reports(engine) if one.order.order_id == order_id]
+
+    await until(lambda: of_it()[-1].order.status is not Status.ACTIVE)
+    return of_it()

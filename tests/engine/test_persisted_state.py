@@ -138,3 +138,16 @@ def test_unusable_data_directory_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingError, match=r"data_dir: .* cannot be used"), locked(tmp_path / "data"):
         pass
+
+
+async def test_what_another_engine_stored_meanwhile_is_loaded(store: SqliteStateStore) -> None:
+    """Its pin and its bans, and those that this one has met."""
+    follows, leads = PersistedState(store, now_ms()), PersistedState(store, now_ms())
+    leads.set_pin("okx")
+    leads.set_ban("kraken", 4)
+    await kept(store, leads, {"pin": "okx", "ban:kraken": "4"})
+    follows.set_ban("binance", 5)
+    follows.reload()
+    await kept(store, follows, {"pin": "okx", "ban:kraken": "4", "ban:binance": "5"})
+
+    assert follows.pin == "okx"

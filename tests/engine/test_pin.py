@@ -10,7 +10,7 @@ import pytest
 
 from crypto_stream.bus.messages import Pin
 from crypto_stream.engine.engine import Engine
-from crypto_stream.engine.history import open_history
+from crypto_stream.engine.history import open_history, stores_of
 from crypto_stream.engine.orders import make_orders
 from crypto_stream.engine.persisted_state import PersistedState
 from crypto_stream.settings import Settings
@@ -28,7 +28,7 @@ async def test_only_a_pin_that_changes_something_is_logged(
     composition = assembled(sources="binance,synthetic", pin=memory.pin)
     settings = Settings(data_dir=tmp_path)
     history = open_history(settings, composition.instruments, composition.clock)
-    engine = Engine(composition, memory, history, partial(make_orders, settings))
+    engine = Engine(composition, memory, history, partial(make_orders, settings, stores_of(settings)))
 
     with caplog.at_level(logging.INFO, "crypto_stream"):
         await engine.answer("one", Pin("auto"))

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from websockets.exceptions import ConnectionClosed
 
 from crypto_stream.market.orders import Rules
+from tests.fakes.books import Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -28,6 +29,8 @@ class FakeBinance(FakeVenue):
 
     name = "binance"
     ws_paths = ("/stream", "/ws")
+    book_channel = "depth20@100ms"
+    book_depth = 20
 
     def __init__(self, *given: Any, ping_s: float = 20.0, pong_s: float = 60.0, **named: Any) -> None:
         """Take what every fake takes, and the seconds between pings and until a missing pong cuts."""
@@ -103,6 +106,15 @@ class FakeBinance(FakeVenue):
         frame = json.dumps({"stream": f"{walk.symbol}@{channel}", "data": data}, separators=(",", ":"))
         return [(channel, frame)]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the first 20 levels, whole each time; only the stream names the symbol."""
+        bids, asks = (
+            [[_text(price), _text(size)] for price, size in side] for side in (sent.bids, sent.asks)
+        )
+        data = {"lastUpdateId": sent.number, "bids": bids, "asks": asks}
+        frame = {"stream": f"{walk.symbol}@{self.book_channel}", "data": data}
+        return json.dumps(frame, separators=(",", ":"))
+
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
         """Unwrap it for a client of raw mode."""
         if not client.wrapped:
@@ -122,6 +134,9 @@ class FakeBinance(FakeVenue):
         """Answer exchangeInfo and klines (one finished minute)."""
         if path == "/api/v3/exchangeInfo":
             return {"timezone": "UTC", "symbols": [self._listed(walk) for walk in self.walks.values()]}
+        if path == "/api/v3/ticker/24hr" and self.tells_volumes:
+            now = time.time_ns() // 1_000_000
+            return [_volumes(_day(walk, f"{walk.base}{walk.quote}", now)) for walk in self.walks.values()]
         walk = self.walks.get(query.get("symbol", "").lower())
         if path != "/api/v3/klines" or walk is None:
             return HTTPStatus.NOT_FOUND
@@ -215,6 +230,19 @@ def _filters(rules: Rules) -> list[dict[str, object]]:
             "avgPriceMins": 5,
         },
     ]
+
+
+def _volumes(day: dict[str, object]) -> dict[str, object]:
+    """Return the figures with the names of the REST interface, as far as they matter here."""
+    names = {
+        "s": "symbol",
+        "c": "lastPrice",
+        "o": "openPrice",
+        "v": "volume",
+        "q": "quoteVolume",
+        "n": "count",
+    }
+    return {name: day[key] for key, name in names.items()}
 
 
 def _day(walk: Walk, name: str, now: int) -> dict[str, object]:

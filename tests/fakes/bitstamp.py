@@ -8,6 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -75,11 +76,15 @@ class FakeBitstamp(FakeVenue):
                 "buy_order_id": 1, "sell_order_id": 2,
             }  # fmt: skip
             return [("live_trades", _word("trade", f"live_trades_{name}", data))]
-        sides = {
-            side: [[f"{best + sign * number * walk.tick:f}", size] for number in range(_LEVELS)]
-            for side, best, sign in (("bids", walk.bid, -1), ("asks", walk.ask, 1))
-        }
-        return [("order_book", _word("data", f"order_book_{name}", {**times, **sides}))]
+        bids, asks = (
+            [(best + sign * number * walk.tick, walk.size) for number in range(_LEVELS)]
+            for best, sign in ((walk.bid, -1), (walk.ask, 1))
+        )
+        return [("order_book", self._levels(walk, bids, asks))]
+
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book, whole each time; it is the same channel."""
+        return self._levels(walk, sent.bids, sent.asks)
 
     def announcement(self) -> str:
         """Request a new connection."""
@@ -103,6 +108,15 @@ class FakeBitstamp(FakeVenue):
         }  # fmt: skip
         bars = [{"timestamp": str(opened), **bar}, {"timestamp": str(opened + 60), **bar}]
         return {"data": {"pair": f"{walk.base}/{walk.quote}", "ohlc": bars}}
+
+    def _levels(self, walk: Walk, bids: list[Row], asks: list[Row]) -> str:
+        micros = self._moment()
+        sides = {
+            side: [[f"{price:f}", f"{size:.8f}"] for price, size in rows]
+            for side, rows in (("bids", bids), ("asks", asks))
+        }
+        data = {"timestamp": str(micros // 1_000_000), "microtimestamp": str(micros), **sides}
+        return _word("data", f"order_book_{walk.base}{walk.quote}".lower(), data)
 
     def _subscribe(self, client: Client, kind: str, name: str, text: str) -> None:
         """Acknowledge a channel; data follows with the next change, never for an unknown pair."""

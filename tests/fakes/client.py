@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import time
@@ -14,12 +15,30 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 _MOST_BUFFERED = 16 * 1024 * 1024  # bytes a client may leave unread before it is cut, as venues do
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 class WatchedConnection(ServerConnection):
-    """A server's connection that shows each incoming frame, pings and pongs included, to `watch`."""
+    """A server's connection that shows each incoming frame, pings and pongs included, to `watch`.
+
+    The library reads only requests without a body: the `body` of a POST is cut off for it.
+    """
 
     watch: Callable[[], None] | None = None
+    body = b""
+    _posted = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read; keep a POST back until its body is complete."""
+        if not self._posted and not data.startswith(b"POST "):
+            super().data_received(data)
+            return
+        self._posted += data
+        head, end, body = self._posted.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            self.body, self._posted = body, b""
+            super().data_received(_LENGTH.sub(b"", head) + end)
 
     def process_event(self, event: Any) -> None:
         """Handle one incoming event as usual, then show it."""
@@ -29,12 +48,18 @@ class WatchedConnection(ServerConnection):
 
 
 class Client:
-    """A client of a fake venue: its subscriptions, and when it last sent and received something."""
+    """A client of a fake venue: its subscriptions, and when it last sent and received something.
 
-    def __init__(self, connection: WatchedConnection, path: str) -> None:
+    `encode` makes of each text what is sent: see `FakeVenue.encode`.
+    """
+
+    def __init__(
+        self, connection: WatchedConnection, path: str, encode: Callable[[str, Client], str | bytes]
+    ) -> None:
         """Start with no subscription."""
         self.connection = connection
         self.path = path
+        self._encode = encode
         self.streams: set[tuple[str, str]] = set()
         self.wrapped = True
         self.operations = 0
@@ -47,7 +72,7 @@ class Client:
         if self.connection.transport.get_write_buffer_size() > _MOST_BUFFERED:
             self.abort()
             return
-        broadcast([self.connection], frame)
+        broadcast([self.connection], self._encode(frame, self) if isinstance(frame, str) else frame)
         self.active_at = time.monotonic()
 
     async def close(self, code: int, reason: str = "") -> None:

@@ -12,6 +12,7 @@ from websockets.http11 import Response
 if TYPE_CHECKING:
     from tests.fakes.client import Client
     from tests.fakes.venue import FakeVenue
+    from tests.fakes.walk import Walk
 
 
 class Fault:
@@ -20,6 +21,7 @@ class Fault:
     name = "none"
     default = 0.0
     mute = False  # True: the venue sends no pings and cuts nobody for silence
+    unnoticed = False  # True: frames are lost on their way, the venue believes that all have arrived
 
     def __init__(self, venue: FakeVenue, argument: str = "", symbols: frozenset[str] = frozenset()) -> None:
         """Take the venue, the numbers after the colon, and the symbols it is limited to (none: all)."""
@@ -60,6 +62,10 @@ class Fault:
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         """Return what `data` returns, for an affected symbol."""
         yield frame
+
+    def told(self, walk: Walk) -> Walk:
+        """Return the market that is told; a copy if it is not the real one."""
+        return walk
 
     def acks(self, frame: str, symbols: set[str]) -> float | None:
         """Delay an acknowledgement by seconds, or suppress it (None)."""

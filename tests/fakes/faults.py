@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.fakes.cuts import AcceptAndClose, Close, Drop, HalfOpen, Http, Moving, Refuse, SlowHandshake
 from tests.fakes.fault import Fault
+from tests.fakes.lies import Another, Clock, Crossed, Lossy, Misnamed, OneSided, Swapped, Times, Zero
 from tests.fakes.spoils import (
     Broken,
     Burst,
@@ -61,6 +62,15 @@ FAULTS: dict[str, type[Fault]] = {
     "busy-ack": BusyAck,
     "burst": Burst,
     "accept-and-close": AcceptAndClose,
+    "times": Times,
+    "swapped": Swapped,
+    "crossed": Crossed,
+    "zero": Zero,
+    "one-sided": OneSided,
+    "another": Another,
+    "misnamed": Misnamed,
+    "clock": Clock,
+    "lossy": Lossy,
 }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
 from itertools import count
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -25,6 +27,8 @@ class FakeKraken(FakeVenue):
     name = "kraken"
     ws_paths = ("/v2",)
     price_factor = Decimal("1.002")
+    book_channel = "book"
+    book_depth = 25
 
     def __init__(self, *given: Any, **named: Any) -> None:
         """Take the arguments of every fake; `system` is the venue's status."""
@@ -88,6 +92,23 @@ class FakeKraken(FakeVenue):
         )
         return [("ticker", f'{{"channel":"ticker","type":"update","data":[{item}]}}')]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book; sizes have eight decimals, and the checksum is of their digits."""
+        digits = [
+            f"{number:f}".replace(".", "").lstrip("0")
+            for side in (sent.asks, sent.bids)
+            for row in side[:10]
+            for number in _row(row)
+        ]
+        checksum = zlib.crc32("".join(digits).encode())
+        sides = f'"bids":{_rows(sent.changed_bids)},"asks":{_rows(sent.changed_asks)}'
+        item = (
+            f'{{"symbol":"{walk.base}/{walk.quote}",{sides},"checksum":{checksum},'
+            f'"timestamp":"{self._now()}"}}'
+        )
+        kind = "snapshot" if sent.whole else "update"
+        return f'{{"channel":"book","type":"{kind}","data":[{item}]}}'
+
     def announcement(self) -> str:
         """Send the venue's status: it announces no shutdown."""
         return self._status()
@@ -124,6 +145,10 @@ class FakeKraken(FakeVenue):
             client.streams.discard((channel, symbol))
         elif request["method"] == "subscribe":
             client.streams.add((channel, symbol))
+            if channel == "book":
+                if request["params"].get("depth", 10) != self.book_depth:
+                    self.violations.append("a depth that is not the one of this fake")
+                self.send_book(client, walk)
             if channel == "ticker":  # the state so far comes at once, before the acknowledgement
                 walk.sent_at = time.monotonic()
                 for _, frame in self.frames(walk, "ticker"):
@@ -159,6 +184,15 @@ class FakeKraken(FakeVenue):
         return datetime.fromtimestamp(micros // 1_000_000, UTC).strftime(
             f"%Y-%m-%dT%H:%M:%S.{micros % 1_000_000:06d}Z"
         )
+
+
+def _row(row: Row) -> Row:
+    return row[0], row[1].quantize(Decimal("1E-8"))
+
+
+def _rows(rows: list[Row]) -> str:
+    levels = [f'{{"price":{price:f},"qty":{size:f}}}' for price, size in map(_row, rows)]
+    return f"[{','.join(levels)}]"
 
 
 def _symbol(name: str) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from tests.fakes.books import Row, Sent
 from tests.fakes.client import Client
 from tests.fakes.venue import FakeVenue
 from tests.fakes.walk import Walk
@@ -27,6 +28,8 @@ class FakeOKX(FakeVenue):
     name = "okx"
     ws_paths = ("/ws/v5/public",)
     price_factor = Decimal("1.001")
+    book_channel = "books"
+    book_depth = 400
 
     def __init__(self, *given: Any, idle_s: float = 30.0, **named: Any) -> None:
         """Take the arguments of every fake, and the seconds of silence after which it closes."""
@@ -95,6 +98,15 @@ class FakeOKX(FakeVenue):
         push = {"arg": {"channel": channel, "instId": name}, "data": [item]}
         return [(channel, json.dumps(push, separators=(",", ":")))]
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the push of a book; the checksum is 0, as since 2026."""
+        arg = {"channel": "books", "instId": f"{walk.base}-{walk.quote}"}
+        item: dict[str, object] = {"asks": _rows(sent.changed_asks), "bids": _rows(sent.changed_bids)}
+        item |= {"ts": str(time.time_ns() // 1_000_000), "checksum": 0, "seqId": sent.number}
+        action = "snapshot" if sent.whole else "update"
+        push = {"arg": arg, "action": action, "data": [item | {"prevSeqId": sent.after}]}
+        return json.dumps(push, separators=(",", ":"))
+
     def announcement(self) -> str:
         """Announce the end of the connection for a service upgrade."""
         message = "The connection will soon be closed for a service upgrade. Please reconnect."
@@ -108,6 +120,10 @@ class FakeOKX(FakeVenue):
         """Answer instruments and candles (one finished minute)."""
         if path == "/api/v5/public/instruments":
             return {"code": "0", "msg": "", "data": [self._listed(walk) for walk in self.walks.values()]}
+        if path == "/api/v5/market/tickers" and self.tells_volumes:
+            now = str(time.time_ns() // 1_000_000)
+            days = [_day(walk, f"{walk.base}-{walk.quote}", now) for walk in self.walks.values()]
+            return {"code": "0", "msg": "", "data": days}
         walk = self.walks.get(_symbol(query.get("instId", "")))
         if path != "/api/v5/market/candles" or walk is None:
             return HTTPStatus.NOT_FOUND
@@ -134,12 +150,17 @@ class FakeOKX(FakeVenue):
         symbol = _symbol(name)
         walk = self.walks.get(symbol)
         what = next((what for what, known in _CHANNEL_OF.items() if known == channel), None)
-        if walk is None or what is None or self.current.refuses(symbol):
+        is_known = what is not None or channel == self.book_channel
+        if walk is None or not is_known or self.current.refuses(symbol):
             message = f"Subscribe failed, wrong URL or channel:{channel},instId:{name} doesn't exist. "
             self._error(client, "60018", message + "Please use the correct URL, channel and parameters.")
             return
         client.streams.add((channel, symbol))
-        if what != "trade":  # the state so far comes at once, before the acknowledgement
+        if channel == self.book_channel:
+            self.send_book(client, walk)
+        elif (
+            what is not None and what != "trade"
+        ):  # the state so far comes at once, before the acknowledgement
             walk.sent_at = time.monotonic()
             for _, frame in self.frames(walk, what):
                 self.deliver(client, channel, symbol, frame)
@@ -156,6 +177,10 @@ class FakeOKX(FakeVenue):
 
 def _symbol(name: str) -> str:
     return name.replace("-", "").lower()
+
+
+def _rows(rows: list[Row]) -> list[list[str]]:
+    return [[_text(price), _text(size), "0", "1" if size else "0"] for price, size in rows]
 
 
 def _text(value: Decimal) -> str:

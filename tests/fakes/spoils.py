@@ -17,10 +17,35 @@ if TYPE_CHECKING:
 
 
 _CHANNELS = {
-    "top": {"bookTicker", "bbo-tbt", "orderbook.1", "order_book"},
-    "trade": {"aggTrade", "trades", "trade", "publicTrade", "live_trades"},
-    "ticker": {"ticker", "tickers"},
+    "top": {
+        "bookTicker",
+        "bbo-tbt",
+        "orderbook.1",
+        "order_book",
+        "spot.book_ticker",
+        "obu",
+        "books1",
+        "bbo",
+        "book",
+        "orderbook",
+    },
+    "trade": {
+        *("aggTrade", "trades", "trade", "publicTrade", "live_trades", "market_trades", "spot.trades"),
+        *("trade.detail", "deals"),
+    },
+    "ticker": {"ticker", "tickers", "spot.tickers", "activeAssetCtx", "miniTicker"},
 }
+
+# The fields around the values, of any venue, from the outside to the inside.
+_ENVELOPES = ("events", "tickers", "trades", "result", "tick", "data", "d")
+
+# The fields of times, of any venue.
+_TIMES = {
+    *("E", "T", "M", "t", "ts", "time", "timestamp", "microtimestamp"),
+    *("time_ms", "create_time", "create_time_ms", "quoteTime", "trade_timestamp", "sendTime"),
+    "1",  # of a trade in an array
+}
+_DIGITS_OF_SECONDS = 10  # three more for ms, six for us, nine for ns
 
 
 class Freeze(Fault):
@@ -80,7 +105,7 @@ class Old(OfOneChannel):
     """That channel sends times of an hour ago."""
 
     def instead(self, client: Client, stream: tuple[str, str], frame: str) -> Iterator[str | bytes]:
-        yield changed(frame, _an_hour_ago)
+        yield json.dumps(shifted(json.loads(frame), -3_600))
 
 
 class Between(Fault):
@@ -133,9 +158,9 @@ class ExtraFields(Fault):
 
     def spoil(self, client: Client, channel: str, symbol: str, frame: str) -> Iterator[str | bytes]:
         message = json.loads(frame)
-        message["newField"] = {"deep": [1, None, "x"]}
-        payload_of(message).update(zz="1", extra=[1, 2])
-        yield json.dumps(message)
+        if isinstance(message, dict):
+            message["newField"] = {"deep": [1, None, "x"]}
+        yield changed(json.dumps(message), lambda data: data.update(zz="1", extra=[1, 2]))
 
 
 class Duplicates(Fault):
@@ -212,26 +237,60 @@ class Burst(Fault):
 
 def payload_of(message: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a data frame that contains the values, of any venue."""
-    data: Any = message.get("data", message)
-    payload: dict[str, Any] = data[0] if isinstance(data, list) else data
+    payload = message
+    for name in _ENVELOPES:
+        inner = payload.get(name)
+        if isinstance(inner, list):
+            inner = inner[0] if inner else None
+        if isinstance(inner, dict):
+            payload = inner
     return payload
 
 
 def changed(frame: str, change: Callable[[dict[str, Any]], object]) -> str:
-    """Return `frame` with its values changed."""
+    """Return `frame` with its values changed; the values of an array have their places as names."""
     message = json.loads(frame)
-    change(payload_of(message))
+    if isinstance(message, list):
+        _change_places(message, change)
+    else:
+        change(payload_of(message))
     return json.dumps(message)
 
 
-def _an_hour_ago(data: dict[str, Any]) -> None:
-    for name in {"E", "T", "ts"} & data.keys():
-        data[name] = type(data[name])(int(data[name]) - 3_600_000)
-    if "microtimestamp" in data:
-        data["microtimestamp"] = str(int(data["microtimestamp"]) - 3_600_000_000)
-    elif "timestamp" in data:
-        earlier = datetime.fromisoformat(data["timestamp"]) - timedelta(hours=1)
-        data["timestamp"] = earlier.isoformat()
+def _change_places(values: list[Any], change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the innermost arrays."""
+    if inner := [each for each in values if isinstance(each, list)]:
+        for each in inner:
+            _change_places(each, change)
+        return
+    named = {str(place): value for place, value in enumerate(values)}
+    change(named)
+    values[:] = named.values()
+
+
+def shifted(value: Any, by_s: int, name: str = "") -> Any:
+    """Return a message with its times later by `by_s` seconds, whatever their units."""
+    if isinstance(value, dict):
+        return {key: shifted(each, by_s, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shifted(each, by_s, str(place)) for place, each in enumerate(value)]
+    return _later(value, by_s) if name in _TIMES else value
+
+
+def _later(time: Any, by_s: int) -> Any:
+    """Move a time: an integer of s to ns, also as a text and with a fraction, or ISO 8601."""
+    if isinstance(time, bool) or not isinstance(time, int | str):
+        return time
+    whole, dot, fraction = str(time).partition(".")
+    if whole.isdecimal():
+        if len(whole) < _DIGITS_OF_SECONDS:
+            return time
+        later = int(whole) + by_s * 10 ** (len(whole) - _DIGITS_OF_SECONDS)
+        return later if isinstance(time, int) else f"{later}{dot}{fraction}"
+    try:
+        return (datetime.fromisoformat(str(time)) + timedelta(seconds=by_s)).isoformat()
+    except ValueError:
+        return time
 
 
 def _replaced(value: object) -> Callable[[dict[str, Any]], object]:

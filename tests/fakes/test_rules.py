@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from handlers import binance, okx
-from tests.fakes import FakeBinance, FakeOKX
+from tests.fakes import FakeBinance, FakeCryptocom, FakeHtx, FakeOKX
 from tests.fakes.peers import BTC, ETH, address, asking, drain, receive
 from tests.waiting import until
 
@@ -83,3 +84,34 @@ async def test_okx_refuses_too_many_operations() -> None:
     assert len(frames) == 480 * 3 + 1
     assert frames[-1]["code"] == "60014"
     assert fake.violations
+
+
+async def test_cryptocom_closes_without_answers_to_its_heartbeats() -> None:
+    """At the third one, with the code of a regular end."""
+    async with FakeCryptocom(["btcusdt"], heartbeat_s=0.1) as fake:
+        client = await connect(f"{fake.url}/exchange/v1/market")
+        frames, closed = await drain(client)
+
+    assert [frame["method"] for frame in frames] == ["public/heartbeat"] * 2
+    assert closed.rcvd is not None
+    assert closed.rcvd.code == 1000
+    assert set(fake.violations) == {"two heartbeats without an answer"}
+
+
+async def test_htx_closes_without_answers_to_its_pings() -> None:
+    """Every frame is gzip data; the fifth ping is not sent."""
+    frames: list[Any] = []
+
+    async def receive_all(client: ClientConnection) -> None:
+        while True:
+            frames.append(json.loads(gzip.decompress(await client.recv(decode=False))))
+
+    async with FakeHtx(["btcusdt"], ping_s=0.1) as fake:
+        client = await connect(f"{fake.url}/ws")
+        with pytest.raises(ConnectionClosed) as closed:
+            await receive_all(client)
+
+    assert [list(frame) for frame in frames] == [["ping"]] * 4
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1003, "ping check expired")
+    assert set(fake.violations) == {"four pings without an answer"}

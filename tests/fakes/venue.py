@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from crypto_stream.market.orders import Rules
+from tests.fakes.books import FakeBook, Sent
 from tests.fakes.client import Client, WatchedConnection
 from tests.fakes.control import as_json, control
 from tests.fakes.fault import Fault
@@ -35,12 +36,22 @@ class FakeVenue:
     """A venue's server on `port` (0: any free one), with data, rules and faults.
 
     `rate` is top-of-book changes per second and symbol (0: only what `push` sends); every fourth comes with a
-    trade, the 24 h figures each second. Subclasses define frames and rules.
+    trade, the 24 h figures each second. Subclasses define frames and rules, and which of the 24 h `figures`
+    there are.
     """
 
     name = ""
     ws_paths: tuple[str, ...] = ()
     price_factor = Decimal(1)
+    figures = frozenset({"open_24h", "high_24h", "low_24h", "volume_24h"})
+    # What the list makes of this word in `states`; "" if it names none, None if it has no states at all.
+    halted: str | None = "closed for the night"
+    lists_ticks = True
+    # Whether its volumes can be fetched. Usually not: the default pairs would become those that it lists.
+    tells_volumes = False
+    # The channel of its books, None if it has none here, and how many levels of a side it shows (None: all).
+    book_channel: str | None = None
+    book_depth: int | None = None
 
     def __init__(
         self,
@@ -50,11 +61,13 @@ class FakeVenue:
         port: int = 0,
         price: str | None = None,
         seed: int = 1,
+        host: str = "127.0.0.1",
     ) -> None:
         """Prepare; `async with` starts and stops."""
         walks = [Walk(symbol, seed, price, self.price_factor) for symbol in symbols]
         self.walks = {walk.symbol: walk for walk in walks}
         self.rate = rate
+        self.host = host
         self.port = port
         self.clients: set[Client] = set()
         self.current = Fault(self)
@@ -63,6 +76,8 @@ class FakeVenue:
         self.violations: list[str] = []
         self.states: dict[str, str] = {}
         self._untold: set[str] = set()  # traded since the last 24 h figures
+        self.books: dict[str, FakeBook] = {}
+        self.lost_books = 0  # how many of the next frames of books get lost
         self.rules = {walk.symbol: Rules(f"{walk.tick:f}", _LOT, _LOT, "1") for walk in self.walks.values()}
         self._server: Server | None = None
         self._group = asyncio.TaskGroup()
@@ -87,6 +102,17 @@ class FakeVenue:
         """Return (channel, frame) of `what`: "top", "trade" or "ticker"."""
         raise NotImplementedError
 
+    def book_frame(self, walk: Walk, sent: Sent) -> str:
+        """Return the frame of a book: all of it, or what changed."""
+        raise NotImplementedError
+
+    def introduction(self) -> list[str]:
+        """Return frames that a reader needs before it can read those of `frames`."""
+        return []
+
+    def lose_frame(self) -> None:
+        """Count a frame that is never sent, on each connection, if the venue numbers its frames."""
+
     def announcement(self) -> str:
         """Return the frame that announces a shutdown."""
         raise NotImplementedError
@@ -98,6 +124,18 @@ class FakeVenue:
     def rest(self, path: str, query: dict[str, str]) -> object:
         """Answer a REST request with JSON-ready values, or with the HTTPStatus of a failure."""
         raise NotImplementedError
+
+    def post(self, path: str, body: bytes) -> object:
+        """Answer a POST request likewise."""
+        return HTTPStatus.METHOD_NOT_ALLOWED
+
+    def id_of(self, walk: Walk) -> str | None:
+        """Return the id of a pair that only the venue's list tells; None if it follows from the pair."""
+        return None
+
+    def encode(self, frame: str, client: Client | None = None) -> str | bytes:
+        """Return a text as it is sent to `client`, whatever it is: `frames` and faults make text only."""
+        return frame
 
     # Life.
 
@@ -123,7 +161,7 @@ class FakeVenue:
         """Accept connections, again on the same port after `unlisten`."""
         if self._server is None:
             self._server = await serve(
-                self._serve, "127.0.0.1", self.port, process_request=self._upgrade, compression=None,
+                self._serve, self.host, self.port, process_request=self._upgrade, compression=None,
                 ping_interval=None, open_timeout=None, close_timeout=2, logger=_LOGGER,
                 create_connection=WatchedConnection,
             )  # fmt: skip
@@ -139,12 +177,12 @@ class FakeVenue:
     @property
     def url(self) -> str:
         """The WebSocket base address, without path."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{self.host}:{self.port}"
 
     @property
     def rest_url(self) -> str:
         """The REST base address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     # Control.
 
@@ -195,15 +233,45 @@ class FakeVenue:
     def publish(self, walk: Walk, what: str) -> None:
         """Send `what` of one symbol to its subscribers, through the current fault."""
         walk.sent_at = time.monotonic()
-        for channel, frame in self.frames(walk, what):
+        for channel, frame in self.frames(self.current.told(walk), what):
             for client in list(self.clients):
                 if (channel, walk.symbol) in client.streams:
                     self.deliver(client, channel, walk.symbol, frame)
+        if what == "top":
+            self._publish_book(walk)
 
     def deliver(self, client: Client, channel: str, symbol: str, frame: str) -> None:
         """Send one data frame, through the current fault."""
         for piece in self.current.data(client, channel, symbol, frame):
             client.send(piece)
+
+    def book(self, walk: Walk) -> FakeBook:
+        """Return the book of one symbol."""
+        if walk.symbol not in self.books:
+            self.books[walk.symbol] = FakeBook(walk, self.book_depth)
+        return self.books[walk.symbol]
+
+    def send_book(self, client: Client, walk: Walk) -> None:
+        """Send one client the whole book as it is now."""
+        assert self.book_channel is not None
+        frame = self.book_frame(walk, self.book(walk).whole())
+        self.deliver(client, self.book_channel, walk.symbol, frame)
+
+    def _publish_book(self, walk: Walk) -> None:
+        """Let a book that somebody is subscribed to follow its walk, and send what changed."""
+        if (channel := self.book_channel) is None:
+            return
+        clients = [client for client in self.clients if (channel, walk.symbol) in client.streams]
+        if not clients:
+            return
+        frame = self.book_frame(walk, self.book(walk).step())
+        if self.lost_books:
+            self.lost_books -= 1
+            for client in clients:
+                self.encode(frame, client)  # the venue has numbered it for each
+            return
+        for client in clients:
+            self.deliver(client, channel, walk.symbol, frame)
 
     def acknowledge(self, client: Client, frame: str, symbols: set[str]) -> None:
         """Send the acknowledgement of `symbols`, through the current fault."""
@@ -264,7 +332,7 @@ class FakeVenue:
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, WatchedConnection)
         assert connection.request is not None
-        client = Client(connection, connection.request.path)
+        client = Client(connection, connection.request.path, self.encode)
         connection.watch = lambda: self.heard(client)
         self.clients.add(client)
         try:
@@ -286,7 +354,9 @@ class FakeVenue:
         if address.path == _CONTROL:
             return await control(self, connection, query)
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            answer = self.rest(address.path, query)
+            is_post = request.method == "POST"
+            assert isinstance(connection, WatchedConnection)
+            answer = self.post(address.path, connection.body) if is_post else self.rest(address.path, query)
             return as_json(connection, answer, answer if isinstance(answer, HTTPStatus) else HTTPStatus.OK)
         self.connects.append(time.monotonic())
         if refused := await self.current.upgrade(connection):

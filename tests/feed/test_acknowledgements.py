@@ -108,6 +108,19 @@ def test_refusal_names_its_request() -> None:
     assert len(table) == 0
 
 
+def test_a_request_refused_entirely_is_no_longer_pending() -> None:
+    """What it wanted is requested again in parts; its other keys would wait for answers that never come."""
+    table = SubscriptionReplies(DEADLINE)
+    table.sent(request("a", "b"), 0)
+
+    assert table.refused("k:a") == wanted("a", "b")
+    assert len(table) == 1
+    assert table.refused("k:b", entirely=True) == wanted("a", "b")
+    table.sent(request("c", "d"), 0)
+    assert table.refused("k:c", entirely=True) == wanted("c", "d")
+    assert len(table) == 0
+
+
 @given(SYMBOLS, st.lists(st.tuples(st.sampled_from(["acked", "refused", "seen", "late"]), st.integers(0, 7))))
 def test_every_symbol_ends_somewhere(symbols: list[str], steps: list[tuple[str, int]]) -> None:
     """Each requested symbol is finally acknowledged, refused, seen or abandoned."""

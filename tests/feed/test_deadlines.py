@@ -40,6 +40,17 @@ def test_each_falls_due_at_its_earliest_deadline(steps: list[tuple[str, str, int
                 del plain[each]
 
 
+def test_a_bounded_number_falls_due_at_once() -> None:
+    """The earliest first; the others remain due."""
+    deadlines = Deadlines[str]()
+    for key, at in (("a", 3), ("b", 1), ("c", 2), ("d", 9)):
+        deadlines.add(key, at)
+
+    assert deadlines.due(5, 2) == ["b", "c"]
+    assert deadlines.due(5, 2) == ["a"]
+    assert deadlines.due(5, 2) == []
+
+
 def test_a_deadline_is_not_postponed() -> None:
     """A later one changes nothing."""
     deadlines = Deadlines[str]()

@@ -306,7 +306,7 @@ def test_handler_with_an_underscore_has_settings_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("bridge:one", "'bridge' is not a kind of source; known: replay:…"),
+        ("bridges:one", "'bridges' is not a kind of source; known: bridge:…, replay:…"),
         (":x", "'' is not a kind of source"),
         ("replay:", "write replay:VENUE:FILE"),
         ("replay:binance", "write replay:VENUE:FILE"),

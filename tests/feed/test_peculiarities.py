@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -92,13 +93,16 @@ class Habits:
 
 
 @asynccontextmanager
-async def fed(name: str, *pairs: str, **given: Any) -> AsyncIterator[tuple[Habits, Feed]]:
-    """Run the feed on this venue only."""
+async def fed(
+    name: str, *pairs: str, pace_s: float = 0.0, **given: Any
+) -> AsyncIterator[tuple[Habits, Feed]]:
+    """Run the feed on this venue only, which takes a request each `pace_s`."""
     async with Habits().running() as venue:
         options = {"url": f"ws://{venue.address}", "rest_url": f"http://{venue.address}"}
         if name == "asked":
             del options["url"]
         source = load_source(name, FOLDER, options)
+        source = replace(source, limits=source.limits._replace(pace_s=pace_s))
         async with assembled(source, pairs=",".join(pairs), **given) as feed:
             yield venue, feed
 
@@ -129,6 +133,20 @@ async def test_its_own_ping_is_answered_and_ours_does_not_wait_for_silence() -> 
         await until(lambda: venue.count("pong", number=7))
 
         assert venue.count("ping") >= 3
+        assert len(venue.connections) == 1
+
+
+async def test_pings_without_end_are_not_all_answered() -> None:
+    """Faster than we may send: the newest is answered, and nothing piles up behind it."""
+    async with fed("habits", "btcusdt", pace_s=0.05, stale_after=60) as (venue, feed):
+        await until(lambda: feed.state("habits") == "connected")
+        for number in range(1, 501):
+            await venue.send(venue.connections[0], is_a="ping", number=number)
+        await until(lambda: venue.count("pong", number=500))
+        answered, ours = venue.count("pong"), venue.count("ping")
+        await until(lambda: venue.count("ping") >= ours + 3)  # for more than half a second
+
+        assert venue.count("pong") == answered
         assert len(venue.connections) == 1
 
 

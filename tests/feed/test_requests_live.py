@@ -7,8 +7,12 @@ import time
 
 import pytest
 
-from crypto_stream.feed.handler import Listed
-from tests.fakes import FakeBinance, FakeOKX
+from crypto_stream.feed.handler import Budget, Listed
+from crypto_stream.market.choices import Chosen
+from crypto_stream.market.instruments import pair
+from tests.fakes import FakeBinance, FakeBitget, FakeOKX
+from tests.fakes.rate import Rate
+from tests.feed.assembled import assembled, source_of
 from tests.feed.rig import SYMBOLS, Feed, running
 from tests.waiting import SCALE, until
 
@@ -32,6 +36,30 @@ async def test_no_request_exceeds_the_limit(fake: type[FakeBinance]) -> None:
 
         assert max(len(text.encode()) for text in venue.requests) <= 4000
         assert venue.violations == []
+
+
+async def test_no_more_requests_than_the_venue_allows_in_a_while() -> None:
+    """Whatever is to be renewed meanwhile is collected, and what is added goes before it."""
+    fake, seconds = FakeBitget(SYMBOLS), 1.5 * SCALE
+    fake._messages, fake._subscribes = Rate(3, seconds), Rate(3, seconds)
+    allowed = {"requests": Budget(3, seconds * 1.1), "pace_s": 0.01}  # both measure at other places
+    async with fake, assembled(source_of(fake, **allowed), pairs="btcusdt,ethusdt", stale_after=60) as feed:
+        line = feed.composition.loop.sources["bitget"]
+        await until(lambda: given(feed, "bitget") >= {"btcusdt", "ethusdt"})
+        for _ in range(50):
+            line.resubscribe(["btcusdt"])
+            line.resubscribe(["ethusdt"])
+        feed.composition.add([Chosen(pair("XRP-USDT"))])
+        await until(lambda: feed.received("bitget", "xrpusdt"), 20 * SCALE)
+        await until(lambda: _renewed(fake, "BTCUSDT") and _renewed(fake, "ETHUSDT"), 20 * SCALE)
+
+        assert len(fake.requests) < 15
+        assert len(fake.connects) == 1
+        assert fake.violations == []
+
+
+def _renewed(fake: FakeBitget, name: str) -> bool:
+    return sum('"subscribe"' in text and name in text for text in fake.requests) > 1
 
 
 @pytest.mark.parametrize("fault", ["echo-ack", "nameless-ack"])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from crypto_stream.errors import MalformedFrame
-from crypto_stream.feed.handler import Event, Instrument, Keepalive, Listed, Request, Trade
+from crypto_stream.errors import MalformedFrame, VenueError
+from crypto_stream.feed.connection import open_connection
+from crypto_stream.feed.handler import Event, Instrument, Keepalive, Limits, Listed, Opening, Request, Trade
 from crypto_stream.feed.sources import Generator, Rest, Source
 from handlers import binance as binance_handler
 from tests.fakes import FakeBinance, FakeOKX
 from tests.feed.assembled import assembled, source_of
+from tests.feed.raw import conversing, heard, upgrade
 from tests.feed.rig import STALE_S, SYMBOLS
 from tests.instruments import named
 from tests.waiting import SCALE, until
@@ -52,6 +56,36 @@ async def test_an_unanswered_ping_ends_the_connection(words: str | None) -> None
             await until(lambda: feed.composition.loop.sources["okx"].failed)
 
             assert feed.changes[-1].reason == f"okx: no answer to a ping within {0.2 * SCALE:g} s"
+
+
+async def test_a_venue_that_answers_no_ping_but_sends_frames_is_kept() -> None:
+    """Only silence ends a connection."""
+    frames: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer)
+        for _ in range(2):
+            await heard(reader)  # a ping
+            writer.write(Frame(Opcode.TEXT, b"data").serialize(mask=False))
+        await heard(reader)
+        writer.write(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=False))
+        await heard(reader)
+
+    async with conversing(talk) as port, asyncio.TaskGroup() as tasks:
+        opened = open_connection(
+            f"ws://127.0.0.1:{port}",
+            Opening("/"),
+            Limits(keepalive=Keepalive(None, 0.1 * SCALE)),
+            connect_s=5.0 * SCALE,
+            sent=lambda request: None,
+        )
+        async with opened as connection:
+            running = tasks.create_task(connection.run())
+            with pytest.raises(VenueError, match="closed by the venue"):
+                await connection.read(frames.extend)
+            running.cancel()
+
+    assert frames == [b"data", b"data"]
 
 
 async def test_pings_of_the_venue_are_answered() -> None:

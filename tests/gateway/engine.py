@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,11 +14,14 @@ from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.local_engine import LocalEnginePort
 from crypto_stream.bus.messages import (
     Beat,
+    ChangedInstruments,
+    ChangeInstruments,
     GetHistory,
     GetSparks,
     GetTopic,
     HistoryCounts,
     HistoryPage,
+    InstrumentsChanged,
     LiveBars,
     OrderCounts,
     Pin,
@@ -34,7 +37,11 @@ from crypto_stream.bus.messages import (
 from crypto_stream.bus.orders import Command, OrderMessages, SessionMessage
 from crypto_stream.errors import RefusedError
 from crypto_stream.market.bars import Bar, Gap
+from crypto_stream.market.best import Best, BestSide, Share
+from crypto_stream.market.depth import Depth, VenueDepth, depth
+from crypto_stream.market.index import Constituent, Index
 from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.prices import LeftOut
 from crypto_stream.market.quotes import Quote
 from crypto_stream.market.status import SourceState, SourceStatus, Switch, VenueRow, Venues
 
@@ -95,8 +102,15 @@ class Engine:
         self.orders_trouble: str | None = None
         self.order_counts: OrderCounts | None = None
         self.history_counts: HistoryCounts | None = None
+        self.followers: int | None = None
         self.may_read = asyncio.Event()  # cleared: history requests wait
         self.may_read.set()
+        self.topics: dict[str, Callable[[str], object]] = {
+            "venues": self.venues,
+            "best": self.best,
+            "index": self.index,
+            "depth": self.depth,
+        }
         self.page: HistoryPage | RefusedError = page(bar(1000), bar(2000, closed=False))
         self._port = LocalEnginePort(path, self)
         self._beating: asyncio.TimerHandle | None = None
@@ -152,7 +166,7 @@ class Engine:
         """Respond as the real engine does."""
         self.asked.append(ask)
         if isinstance(ask, GetTopic):
-            return self.venues(ask.key)
+            return self.topics[ask.topic](ask.key)
         if isinstance(ask, Watch):
             return Watched([], [])
         if isinstance(ask, GetHistory):
@@ -166,6 +180,10 @@ class Engine:
             if ask.source not in {*self.states, "auto"}:
                 raise RefusedError("unknown_source", f"no source {ask.source!r}")
             self.pin = None if ask.source == "auto" else ask.source
+        if isinstance(ask, ChangeInstruments):
+            if "refused" in ask.remove:
+                raise RefusedError("unknown_instrument", "there is no instrument 'refused'")
+            return ChangedInstruments(ask.add, ask.remove)
         return None
 
     def orders(self, gateway: str, commands: list[Command]) -> None:
@@ -193,6 +211,20 @@ class Engine:
         self._port.publish(Quotes(self.seq, [changed], {symbol: "test"} if changed.stale else {}))
         return changed
 
+    def add(self, instrument: Instrument) -> None:
+        """Add an instrument, with a quote."""
+        self.seq += 1
+        self.instruments = [*self.instruments, instrument]
+        self.quotes[instrument.symbol] = quote(instrument, self.seq)
+        self._port.publish(InstrumentsChanged([instrument], []))
+        self._port.publish(Quotes(self.seq, [self.quotes[instrument.symbol]], {}))
+
+    def remove(self, symbol: str) -> None:
+        """Remove an instrument."""
+        self.instruments = [one for one in self.instruments if one.symbol != symbol]
+        del self.quotes[symbol]
+        self._port.publish(InstrumentsChanged([], [symbol]))
+
     def switch(self, symbols: list[str]) -> None:
         """Publish a change of source."""
         self._port.publish(Switched(Switch(symbols, "binance", "okx", "lost", now_ms())))
@@ -201,6 +233,23 @@ class Engine:
         """Make the per-source quotes of an instrument."""
         row = VenueRow("binance", "live", True, False, price, "99.50", "1", "100.50", "2", now_ms(), 5)
         return Venues(symbol, "binance", False, None, "99.50", "binance", "100.50", "binance", [row])
+
+    def best(self, symbol: str, bid: str = "99.50") -> Best:
+        """Make the best bid and ask of an instrument."""
+        one, other = (BestSide(price, "1.5", [Share("binance", "1.5", 5)]) for price in (bid, "100.50"))
+        left_out = [LeftOut("okx", "halted")]
+        return Best(symbol, False, None, one, other, "100.00", False, ["binance"], left_out)
+
+    def depth(self, symbol: str) -> Depth:
+        """Return the books of an instrument: of one venue, with two levels a side."""
+        bids, asks = [("99.5", "1"), ("99", "2")], [("100.5", "1"), ("101", "3")]
+        book = VenueDepth("binance", None, 5, 20, bids, asks)
+        return depth(symbol, [book], [LeftOut("okx", "halted")])
+
+    def index(self, symbol: str, price: str = "100.00") -> Index:
+        """Make the index of an instrument."""
+        made = [Constituent(name, "100", "mid", "7.5", 5) for name in ("binance", "okx", "kraken")]
+        return Index(symbol, price, now_ms(), False, None, made, [LeftOut("bybit", "halted")])
 
     def publish_venues(self, symbol: str, price: str) -> None:
         """Publish new per-source quotes."""
@@ -229,5 +278,6 @@ class Engine:
         if not self.silent:
             troubles = (self.history_trouble, self.orders_trouble)
             counts = (self.order_counts, self.history_counts)
-            self._port.publish(Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, *counts))
+            beat = Beat(now_ms(), self.sources(), self.pin, 0.5, *troubles, *counts, followers=self.followers)
+            self._port.publish(beat)
         self._beating = asyncio.get_running_loop().call_later(0.2, self._beat)

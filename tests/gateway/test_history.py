@@ -79,6 +79,26 @@ async def test_every_parameter_reaches_the_engine(gateway: Gateway, engine: Engi
     ]
 
 
+@pytest.mark.parametrize("path", ["index:btcusdt", "index:BTC/USDT", "INDEX:btc_usdt", "index%3Abtcusdt"])
+async def test_the_bars_of_an_index_have_a_name_of_their_own(
+    gateway: Gateway, engine: Engine, path: str
+) -> None:
+    """The symbol after the colon may be written in any spelling."""
+    status, _, _ = await get(gateway, f"/history/{path}?interval=1s")
+
+    assert status == 200
+    asked = [ask for ask in engine.asked if isinstance(ask, GetHistory)]
+    assert asked[-1] == GetHistory("index:btcusdt", "1s")
+
+
+@pytest.mark.parametrize("path", ["index:btcusd", "index:", "index:index:btcusdt"])
+async def test_there_is_no_index_of_an_unknown_symbol(gateway: Gateway, engine: Engine, path: str) -> None:
+    """404, as for its bars."""
+    status, _, body = await get(gateway, f"/history/{path}")
+
+    assert (status, body["code"]) == (404, "unknown_symbol")
+
+
 @pytest.mark.parametrize("name", ["points", "from", "to", "limit"])
 @pytest.mark.parametrize("text", ["", "x", "-1", "+1", "1.5", "1e3", "0x1", "1_0", " 1", "\u0661", "9" * 20])
 async def test_an_invalid_number_is_refused_by_name(
@@ -104,7 +124,11 @@ async def test_an_unknown_parameter_is_refused_by_name(
 
 @pytest.mark.parametrize(
     ("refused", "status", "named"),
-    [("bad_parameter", 400, "interval"), ("history_unavailable", 503, None)],
+    [
+        ("bad_parameter", 400, "interval"),
+        ("history_unavailable", 503, None),
+        ("unknown_symbol", 404, None),
+    ],
 )
 async def test_a_refusal_of_the_engine_becomes_a_problem(
     gateway: Gateway, engine: Engine, refused: str, status: int, named: str | None

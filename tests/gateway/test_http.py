@@ -24,6 +24,7 @@ PATHS = [
     "/",
     "/btcusdt",
     "/docs",
+    "/markets",
     "/courses",
     "/courses/btcusdt",
     "/venues/btcusdt",
@@ -174,6 +175,13 @@ async def test_no_page_has_an_inline_script_or_style(gateway: Gateway) -> None:
 PROBLEMS: list[tuple[str, str, int, str]] = [
     ("GET", "/courses/btcusd", 404, "unknown_symbol"),
     ("GET", "/venues/btcusd", 404, "unknown_symbol"),
+    ("GET", "/best/btcusd", 404, "unknown_symbol"),
+    ("GET", "/index/btcusdt?levels=5", 400, "bad_parameter"),
+    ("GET", "/depth/btcusdt?levels=0", 400, "bad_parameter"),
+    ("GET", "/depth/btcusdt?levels=21", 400, "bad_parameter"),
+    ("GET", "/depth/btcusdt?levels=-1", 400, "bad_parameter"),
+    ("GET", "/depth/btcusdt?depth=5", 400, "bad_parameter"),
+    ("GET", "/depth/btcusd", 404, "unknown_symbol"),
     ("GET", "/btcusd", 404, "unknown_symbol"),
     ("GET", "/courses/%00", 404, "unknown_symbol"),
     ("GET", "/courses/" + "x" * 2000, 404, "unknown_symbol"),
@@ -242,6 +250,73 @@ async def test_venues_are_the_engines_response(gateway: Gateway) -> None:
         "binance",
     )
     assert answer["sources"][0]["age_ms"] == 5
+
+
+@pytest.mark.parametrize("spelling", ["btcusdt", "BTC/USDT"])
+async def test_the_books_are_the_engines_as_far_as_requested(gateway: Gateway, spelling: str) -> None:
+    """All levels, or the first ones of each side, merged and by venue."""
+    whole = (await gateway.http.get(f"/depth/{spelling}")).json()
+    first = (await gateway.http.get(f"/depth/{spelling}?levels=1")).json()
+
+    assert first == {
+        "symbol": "btcusdt",
+        "stale": False,
+        "reason": None,
+        "bids": [{"price": "99.5", "size": "1", "sources": {"binance": "1"}}],
+        "asks": [{"price": "100.5", "size": "1", "sources": {"binance": "1"}}],
+        "crossed": False,
+        "venues": [
+            {
+                "source": "binance",
+                "time": None,
+                "age_ms": 5,
+                "levels": 1,
+                "bids": [["99.5", "1"]],
+                "asks": [["100.5", "1"]],
+            }
+        ],
+        "left_out": [{"source": "okx", "reason": "halted"}],
+    }
+    assert [each["price"] for each in whole["asks"]] == ["100.5", "101"]
+    assert len(whole["venues"][0]["bids"]) == 2
+
+
+@pytest.mark.parametrize("spelling", ["btcusdt", "BTC/USDT"])
+async def test_best_and_index_are_the_engines_response(gateway: Gateway, spelling: str) -> None:
+    """With everything that the engine says of them."""
+    best = (await gateway.http.get(f"/best/{spelling}")).json()
+    index = (await gateway.http.get(f"/index/{spelling}")).json()
+
+    assert best == {
+        "symbol": "btcusdt",
+        "stale": False,
+        "reason": None,
+        "bid": {
+            "price": "99.50",
+            "size": "1.5",
+            "sources": [{"source": "binance", "size": "1.5", "age_ms": 5}],
+        },
+        "ask": {
+            "price": "100.50",
+            "size": "1.5",
+            "sources": [{"source": "binance", "size": "1.5", "age_ms": 5}],
+        },
+        "spread_bps": "100.00",
+        "crossed": False,
+        "sources": ["binance"],
+        "left_out": [{"source": "okx", "reason": "halted"}],
+    }
+    assert (index["symbol"], index["price"], index["stale"], index["reason"]) == (
+        "btcusdt",
+        "100.00",
+        False,
+        None,
+    )
+    assert index["time"] > 1_700_000_000_000
+    assert index["constituents"][0] == {
+        "source": "binance", "price": "100", "by": "mid", "weight": "7.5", "age_ms": 5,
+    }  # fmt: skip
+    assert index["left_out"] == [{"source": "bybit", "reason": "halted"}]
 
 
 async def test_health_and_readiness(gateway: Gateway) -> None:

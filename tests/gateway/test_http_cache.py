@@ -17,9 +17,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_stream.gateway.app import ROOT
 from tests.gateway.engine import Engine
-from tests.gateway.process import Gateway, running
+from tests.gateway.process import ROOT, Gateway, running
 from tests.gateway.raw import handshake
 from tests.gateway.test_cacheable_request import CHROMIUM, NOT_SIMPLE, SIMPLE, with_fields
 from tests.waiting import DEADLINE_S

@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.bus.codec import encode_value
-from crypto_stream.bus.messages import Beat, Quotes, Snapshot, ToGateway, TopicUpdate
+from crypto_stream.bus.messages import Beat, InstrumentsChanged, Quotes, Snapshot, ToGateway, TopicUpdate
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.verdict import UNREACHABLE
+from crypto_stream.market.best import Best, BestSide, Share
+from crypto_stream.market.depth import depth
+from crypto_stream.market.index import Constituent, Index
+from crypto_stream.market.instruments import Instrument
 from crypto_stream.market.status import SourceStatus, Switch, VenueRow, Venues
 from tests.gateway.engine import INSTRUMENTS, quote
 
@@ -141,6 +145,22 @@ def test_venues_of_a_lost_engine_are_stale() -> None:
     assert [one.stale for one in shown.sources] == [True]
 
 
+def test_best_and_index_of_a_lost_engine_are_stale() -> None:
+    """An index keeps its last value, a best price would be too old to act on."""
+    mirror = full()
+    side = BestSide("1", "1", [Share("binance", "1", 5)])
+    best = Best("btcusdt", False, None, side, side, "0.00", False, ["binance"], [])
+    index = Index("btcusdt", "1", 9, False, None, [Constituent("binance", "1", "mid", "1", 5)], [])
+    mirror.receive(TopicUpdate("best", "btcusdt", 1, encode_value(best)), 1.0)
+    mirror.receive(TopicUpdate("index", "btcusdt", 1, encode_value(index)), 1.0)
+
+    mirror.engine_lost()
+
+    nothing = Best("btcusdt", True, UNREACHABLE, None, None, None, False, [], [])
+    assert mirror.topics.since("best", "btcusdt", 0) == nothing
+    assert mirror.topics.since("index", "btcusdt", 0) == Index("btcusdt", "1", 9, True, UNREACHABLE, [], [])
+
+
 def test_removed_instruments_disappear() -> None:
     """A snapshot with fewer instruments removes the others."""
     mirror = full()
@@ -212,6 +232,35 @@ def test_a_restart_of_the_engine_is_a_pause() -> None:
     assert mirror.quotes["btcusdt"].price == "101.00"
 
 
+def test_no_number_goes_back_when_another_engine_is_followed() -> None:
+    """Both published for a while, so the one that leads now may have numbered the same price lower."""
+    mirror = full()
+    mirror.receive(Quotes(20, [quote(INSTRUMENTS[0], 20, "101.00")]), 1.0)
+    mirror.receive(
+        msgspec.structs.replace(
+            snapshot(seq=18), run="r2", quotes=[quote(one, 18, "102.00") for one in INSTRUMENTS]
+        ),
+        2.0,
+    )
+    first, second = (mirror.quotes[one.symbol] for one in INSTRUMENTS[:2])
+    mirror.receive(Quotes(19, [quote(INSTRUMENTS[0], 19, stale=True)]), 2.5)
+    stale, newest = mirror.quotes["btcusdt"], mirror.seq
+    mirror.receive(Quotes(21, [quote(INSTRUMENTS[0], 21)]), 3.0)
+
+    assert [(one.seq, one.price) for one in (first, second)] == [(20, "102.00"), (18, "102.00")]
+    assert (stale.seq, stale.stale, newest) == (20, True, 20)
+    assert mirror.quotes["btcusdt"] == quote(INSTRUMENTS[0], 21)
+
+
+def test_another_data_set_has_other_numbers() -> None:
+    """They may be lower: viewers start again from a snapshot."""
+    mirror = full()
+    mirror.receive(snapshot("e2", seq=1), 1.0)
+
+    assert {one.seq for one in mirror.listed()} == {1}
+    assert mirror.changed(["btcusdt"], 0) == ["btcusdt"]
+
+
 def test_version_changes_with_seq_though_nothing_else_is_shown() -> None:
     """A cached `/courses` has `Stream-Seq`, outdated even while a restart hides the change itself."""
     mirror = full()
@@ -276,3 +325,31 @@ def test_a_switch_that_changes_nothing_for_viewers_is_left_out() -> None:
     assert mirror.unseen_part(begun) is None
     assert [mirror.unseen_part(one) for one in (other, lost)] == [other, lost]
     assert mirror.unseen_part(mixed) == msgspec.structs.replace(mixed, symbols=["ticker_00"])
+
+
+def test_instruments_that_come_and_go_are_no_new_start() -> None:
+    """Real pairs stand before the others; the next snapshot with the same ones is no news either."""
+    mirror, new = full(), Instrument("solusdt", "SOL", "USDT")
+    mirror.receive(TopicUpdate("depth", "btcusdt", 1, encode_value(depth("btcusdt", []))), 1.0)
+    is_new = mirror.receive(InstrumentsChanged([new], ["btcusdt"]), 1.0)
+    mirror.receive(Quotes(9, [quote(new, 9)]), 1.0)
+    present = [*INSTRUMENTS[1:], new]
+    later = msgspec.structs.replace(
+        snapshot(), instruments=present, quotes=[quote(one, 10) for one in present]
+    )
+
+    assert not is_new
+    assert [one.symbol for one in mirror.catalogue] == ["ethusdt", "solusdt", "ticker_00"]
+    assert set(mirror.quotes) == {"ethusdt", "solusdt", "ticker_00"}
+    assert mirror.reason("btcusdt") is None
+    assert mirror.topics.since("depth", "btcusdt", 0) is None
+    assert not mirror.receive(later, 2.0)
+
+
+def test_instruments_in_another_order_are_no_other_ones() -> None:
+    """A restarted engine lists them as it has them now: pages follow, viewers need not start again."""
+    mirror, turned = full(), INSTRUMENTS[::-1]
+
+    assert not mirror.receive(msgspec.structs.replace(snapshot(), instruments=turned), 1.0)
+    assert list(mirror.catalogue) == turned
+    assert mirror.receive(msgspec.structs.replace(snapshot(), instruments=turned[1:]), 2.0)

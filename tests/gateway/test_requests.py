@@ -33,6 +33,8 @@ BAD: list[tuple[tuple[Any, ...], str]] = [
     (({"symbols": ["btcusdt"], "venues": "yes"},), "bad_payload"),
     (({"symbols": ["btcusdt"], "intervall_ms": 250},), "bad_payload"),
     (({"symbols": ["btcusdt"], "candles": "2m"},), "unknown_interval"),
+    (({"symbols": ["btcusdt"], "candles": "index:2m"},), "unknown_interval"),
+    (({"symbols": ["btcusdt"], "candles": "index:"},), "unknown_interval"),
     (({"symbols": ["nope"]},), "unknown_symbol"),
     (({"symbols": ["btcusdt", "btcusd"]},), "unknown_symbol"),
     (({"symbols": [""]},), "unknown_symbol"),
@@ -148,7 +150,8 @@ def test_subscriptions_before_the_engine_connects_are_bounded(symbols: list[str]
 
 
 @pytest.mark.parametrize(
-    "text", ["weather/london", "venues/btcusdt", "candles/btcusdt/1m", "movers", "", "/"]
+    "text",
+    ["weather/london", "venues/btcusdt", "best/btcusdt", "candles", "candles/btcusdt/1m", "movers", "", "/"],
 )
 def test_unknown_topics_are_refused(text: str) -> None:
     """Also those of instruments, which are subscribed to with symbols."""
@@ -158,15 +161,37 @@ def test_unknown_topics_are_refused(text: str) -> None:
     assert refused.value.code == "unknown_topic"
 
 
+def test_topics_of_instruments_are_named() -> None:
+    """In any order, and however often; `venues` may be said either way."""
+    one = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "topics": ["index", "best", "index"]},))
+    other = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "topics": ["best", "index"]},))
+    venues = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "topics": ["venues"]},))
+
+    assert one == other
+    assert one.topics == (("best", ""), ("index", ""))
+    assert one.others == ()
+    assert venues == parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "venues": True},))
+
+
+def test_candles_may_be_those_of_the_index() -> None:
+    """With the interval behind it."""
+    found = parse_subscribe(full(), None, ({"symbols": ["btcusdt"], "candles": "index:5s"},))
+
+    assert found.keys(["btcusdt"]) == [("candles", "index:btcusdt/5s")]
+
+
 def test_a_subscription_names_the_keys_of_its_topics() -> None:
     """One of each symbol, and those that belong to no instrument."""
     subscription = Subscription(
-        Symbols(), topics=(("venues", ""), ("candles", "1m")), others=(("movers", "hour"),)
+        Symbols(),
+        topics=(("venues", ""), ("candles", "1m"), ("candles", "index:1m")),
+        others=(("movers", "hour"),),
     )
 
     assert subscription.keys(["btcusdt"]) == [
         ("venues", "btcusdt"),
         ("candles", "btcusdt/1m"),
+        ("candles", "index:btcusdt/1m"),
         ("movers", "hour"),
     ]
     assert Subscription(Symbols(), others=(("movers", "hour"),)).watches

@@ -7,8 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
+from crypto_stream.bus.interface import BusFigures
 from crypto_stream.bus.messages import Switched
 from crypto_stream.gateway.mirror import MAX_SWITCHES, Mirror
+from crypto_stream.gateway.web.metrics import EngineMetrics
 from crypto_stream.market.status import Start, Switch, Timeline
 from tests.gateway.engine import Engine
 from tests.gateway.process import Gateway
@@ -35,6 +37,22 @@ def test_the_engine_keeps_the_timeline() -> None:
 
     assert [one.time for one in mirror.switches] == [8, 9]
     assert [one.run for one in mirror.timeline.starts] == ["e1", "e2"]
+
+
+def test_the_start_of_the_engine_is_that_of_its_newest_run() -> None:
+    """In seconds, as Prometheus counts; left out while it is unknown."""
+    mirror = Mirror()
+    metrics = EngineMetrics(mirror, lambda: BusFigures("local", joins=1))
+    before = _samples(metrics)
+    timeline = Timeline(5, [], [Start(5_000, "e1"), Start(7_500, "e2")])
+    mirror.receive(msgspec.structs.replace(snapshot("e2"), timeline=timeline), 0.0)
+
+    assert "crypto_stream_engine_start_time_seconds" not in before
+    assert _samples(metrics)["crypto_stream_engine_start_time_seconds"] == 7.5
+
+
+def _samples(metrics: EngineMetrics) -> dict[str, float]:
+    return {sample.name: sample.value for metric in metrics.collect() for sample in metric.samples}
 
 
 @pytest.mark.asyncio(loop_scope="module")

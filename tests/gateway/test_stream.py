@@ -154,6 +154,39 @@ async def test_venues_are_sent_to_subscribers_and_the_engine_is_asked_for_them(
     await until(lambda: engine.watched() == [])
 
 
+async def test_topics_of_instruments_are_subscribed_to_by_name(viewer: Viewer, engine: Engine) -> None:
+    """Their events carry the complete value, for each subscribed instrument."""
+    await viewer.subscribe(symbols=["btcusdt", "ethusdt"], interval_ms=0, topics=["best", "index"])
+    await until(lambda: engine.watched("best") == engine.watched("index") == ["btcusdt", "ethusdt"])
+    engine.publish_update("best", "btcusdt", engine.best("btcusdt", "55.5"))
+    engine.publish_update("index", "ethusdt", engine.index("ethusdt", "7.7"))
+    [best] = await viewer.until("best")
+    [index] = await viewer.until("index")
+
+    await viewer.ask("unsubscribe", {"symbols": "all"})
+
+    assert (best["symbol"], best["bid"]["price"], best["crossed"]) == ("btcusdt", "55.5", False)
+    assert best["bid"]["sources"] == [{"source": "binance", "size": "1.5", "age_ms": 5}]
+    assert (index["symbol"], index["price"], index["stale"]) == ("ethusdt", "7.7", False)
+    assert [one["source"] for one in index["constituents"]] == ["binance", "okx", "kraken"]
+    await until(lambda: engine.watched("best") == [])
+
+
+async def test_books_are_a_topic_too(viewer: Viewer, engine: Engine) -> None:
+    """All levels, merged and by venue, with the reasons of those who are left out."""
+    await viewer.subscribe(symbols=["btcusdt"], interval_ms=0, topics=["depth"])
+    await until(lambda: engine.watched("depth") == ["btcusdt"])
+    engine.publish_update("depth", "btcusdt", engine.depth("btcusdt"))
+    [depth] = await viewer.until("depth")
+
+    await viewer.ask("unsubscribe", {"symbols": "all"})
+
+    assert depth["bids"][1] == {"price": "99", "size": "2", "sources": {"binance": "2"}}
+    assert depth["venues"][0]["asks"] == [["100.5", "1"], ["101", "3"]]
+    assert depth["left_out"] == [{"source": "okx", "reason": "halted"}]
+    await until(lambda: engine.watched("depth") == [])
+
+
 async def test_a_change_of_source_is_sent(viewer: Viewer, engine: Engine) -> None:
     """To viewers of the symbol, with that symbol only."""
     await viewer.subscribe(symbols=["btcusdt"], interval_ms=1000)

@@ -10,6 +10,7 @@ from crypto_stream.bus.codec import encode_value
 from crypto_stream.bus.messages import LiveBars, TopicUpdate
 from crypto_stream.errors import BusError
 from crypto_stream.gateway.topics import MergedBars, Topics
+from crypto_stream.market import depth
 from crypto_stream.market.bars import Bar, Gap
 
 
@@ -144,6 +145,22 @@ def test_keys_that_are_no_longer_watched_are_removed() -> None:
 
     assert gone is None
     assert topics.since("candles", "ticker_00/1s", 0) == message(1, None, bar(1))
+
+
+def test_what_was_known_of_removed_instruments_is_forgotten() -> None:
+    """Added again, an instrument does not begin with the book that it had."""
+    topics, book = Topics(), depth.depth("ethusdt", [])
+    topics.take(TopicUpdate("candles", "ticker_00/1s", 7, encode_value(message(2, 1, bar(2)))), 1)
+    index = message(2, 1, bar(2))
+    topics.take(TopicUpdate("candles", "index:ticker_00/1s", 7, encode_value(index)), 1)
+    topics.take(TopicUpdate("depth", "btcusdt", 8, encode_value(depth.depth("btcusdt", []))), 2)
+    topics.take(TopicUpdate("depth", "ethusdt", 9, encode_value(book)), 3)
+    topics.forget({"btcusdt", "ticker_00"})
+
+    assert topics.since("candles", "ticker_00/1s", 0) is None
+    assert topics.since("candles", "index:ticker_00/1s", 0) is None
+    assert topics.since("depth", "btcusdt", 0) is None
+    assert topics.since("depth", "ethusdt", 0) == book
 
 
 def test_an_unreadable_update_is_a_bus_error() -> None:

@@ -210,7 +210,7 @@ def test_a_missing_field_is_malformed(data: dict[str, object], field: str) -> No
 
 
 _TEXTS = st.text("0123456789.-e", max_size=12)
-_VALUES = st.one_of(_TEXTS, st.none(), st.integers(), st.floats(allow_nan=False))
+_VALUES = st.one_of(_TEXTS, st.none(), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
 
 
 @given(

@@ -128,7 +128,7 @@ def test_a_trade_without_an_id_has_another_key(gone: set[str], key: int) -> None
         ({"event": "notice", "code": "64008", "msg": "Soon."}, Moving("OKX: Soon.")),
         ({"event": "notice", "code": "1", "msg": "?"}, Ignored("event:notice")),
         ({"event": "channel-conn-count", "connCount": "1"}, Ignored("event:channel-conn-count")),
-        (push("books", {}, name="BTC-USDT"), Ignored("books")),
+        (push("books5", {}, name="BTC-USDT"), Ignored("books5")),
         (push("tickers", DAY, name="BTC-USDT-SWAP"), Ignored("not_subscribed")),
         (push("books", {}, name="BTC-USD-220527"), Ignored("not_subscribed")),
         (push("tickers", DAY, name="BTC"), Ignored("not_subscribed")),

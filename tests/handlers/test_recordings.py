@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crypto_stream.feed.handler import UNREADABLE, Event, Ignored, Trade, Update
+from crypto_stream.feed.handler import UNREADABLE, DepthChange, Event, Ignored, Trade, Update
 from crypto_stream.market.book import SourceBook
 from handlers import binance, okx
 from tests.handlers import reading
@@ -50,6 +50,8 @@ def received(file: Path) -> Iterator[str]:
 
 def label(event: Event) -> str:
     """Name what a frame is counted under, by its first event."""
+    if isinstance(event, DepthChange):
+        return "books"
     return event.channel if isinstance(event, Update | Trade | Ignored) else type(event).__name__
 
 

@@ -75,3 +75,21 @@ def test_after_the_start_gaps_are_no_longer_attributed_to_the_stop() -> None:
     assert gaps.changed() == [("btcusdt", Gap(30, 60, STOPPED)), ("btcusdt", Gap(60, None, NONE_LIVE))]
     assert gaps.open["ethusdt"].reason == NOT_CONFIGURED
     assert gaps.open["xrpusdt"] == Gap(50, None, "lost")
+
+
+def test_there_is_no_gap_while_another_engine_had_the_trades() -> None:
+    """What was open ends where the previous run ended; where its trades begin later, the gap ends there."""
+    gaps = Gaps()
+    covered = gaps.resume("btcusdt", [], 30, STOPPED, until_ms=20)
+    lost = gaps.resume("ethusdt", [Gap(10, None, "lost")], 30, STOPPED, until_ms=20)
+    late = gaps.resume("xrpusdt", [], 30, STOPPED, until_ms=50)
+    stopped = gaps.resume("ticker_00", [Gap(10, None, STOPPED)], 30, STOPPED, until_ms=50)
+
+    assert gaps.open == {}
+    assert gaps.changed() == [
+        ("ethusdt", Gap(10, 30, "lost")),
+        ("xrpusdt", Gap(30, None, STOPPED)),
+        ("xrpusdt", Gap(30, 50, STOPPED)),
+        ("ticker_00", Gap(10, 50, STOPPED)),
+    ]
+    assert (covered, lost, late, stopped) == (30, 30, 50, 50)

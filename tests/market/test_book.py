@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from crypto_stream.market.book import Book, Entry, SourceBook, best
+from crypto_stream.market.book import Book, Entry, SourceBook
 from crypto_stream.market.events import Trade, Update
 from crypto_stream.market.exact import EXACT
 from crypto_stream.market.instruments import pair
@@ -268,15 +268,6 @@ def test_change_is_right_to_its_last_digit(price: str, opening: str) -> None:
     assert abs(Decimal(change) - exact) <= Decimal("0.00500000001")
 
 
-def test_best_is_the_highest_bid_or_lowest_ask_as_numbers() -> None:
-    """Prices compare as numbers, not as text; of equals the first; of none nothing."""
-    prices = [("a", "9"), ("b", "10.0"), ("c", "10"), ("d", "9.00")]
-
-    assert best(prices, highest=True) == ("b", "10.0")
-    assert best(prices, highest=False) == ("a", "9")
-    assert best([], highest=True) == (None, None)
-
-
 def test_fields_not_given_change_nothing() -> None:
     """An update carries only what its frame gave; the rest stays."""
     book = SourceBook()
@@ -285,12 +276,6 @@ def test_fields_not_given_change_nothing() -> None:
     book.apply(Update(named("btcusdt"), "ticker", 2, 2000, price=UNSET, volume_24h="9", slow=True), 2)
 
     assert state(book) == {**before, "volume_24h": "9", "time": 2000}
-
-
-def test_a_zero_price_is_no_best() -> None:
-    """Zero is a venue's way of saying that a side is empty: it is never the best ask."""
-    assert best([("a", "0.00000000"), ("b", "5")], highest=False) == ("b", "5")
-    assert best([("a", "0.00000000")], highest=False) == (None, None)
 
 
 def test_what_is_awaited_arrives_once() -> None:

@@ -37,7 +37,14 @@ from crypto_stream.orders.service import Orders
 from crypto_stream.orders.store_writer import StoreWriter
 from crypto_stream.orders.validation import OrderSettings
 from crypto_stream.orders.writes import Lookup
-from crypto_stream.storage.interface import LoadedOrders, OrderBatch, OrderWriter, OwnerState
+from crypto_stream.storage.interface import (
+    LoadedOrders,
+    OrderBatch,
+    OrderReader,
+    OrderWriter,
+    OwnerState,
+    Stores,
+)
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from tests.waiting import DEADLINE_S
@@ -111,8 +118,9 @@ class ManualClock:
 class Disk:
     """The real store; it can refuse to write, hang, or be lost as after a kill."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer: OrderWriter = SqliteOrderWriter(path)
+    def __init__(self, writer: OrderWriter) -> None:
+        self._writer = writer
+        self.advice = self._writer.advice
         self.refuses: OSError | None = None
         self.free = threading.Event()
         self.free.set()
@@ -153,19 +161,27 @@ class Disk:
 
 
 class House:
-    """One run of the service; gateway 1 has all sessions unless another one is given."""
+    """One run of the service, on the file at `where` or on stores.
+
+    Gateway 1 has all sessions unless another one is given.
+    """
 
     def __init__(
-        self, path: Path, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
+        self,
+        where: Path | Stores,
+        settings: OrderSettings = SETTINGS,
+        rules: Rules | None = None,
+        **limits: Any,
     ) -> None:
         self.quotes = {symbol: a_quote(symbol, None, stale=True) for symbol in SYMBOLS}
-        self.disk = Disk(path)
+        writer, reader = _opened(where)
+        self.disk = Disk(writer)
         self.told: dict[tuple[str, int], list[SessionMessage]] = {}
         self.behind: set[str] = set()  # gateways that do not read
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._refs = count(1)
         self.clock = ManualClock(self._calls.put)
-        self.store = StoreWriter(self.disk, SqliteOrderReader(path), self._calls.put, _RETRY_S, **limits)
+        self.store = StoreWriter(self.disk, reader, self._calls.put, _RETRY_S, **limits)
         self.orders = Orders(
             self.quotes, lambda _source, _symbol: rules, settings, self.store, self.clock, self._tell
         )
@@ -315,12 +331,18 @@ class House:
         return ran > len(ours) + len(passed) or not self._calls.empty()
 
 
+def _opened(where: Path | Stores) -> tuple[OrderWriter, OrderReader]:
+    if isinstance(where, Path):
+        return SqliteOrderWriter(where), SqliteOrderReader(where)
+    return where.orders()
+
+
 @contextmanager
 def house(
-    path: Path, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
+    where: Path | Stores, settings: OrderSettings = SETTINGS, rules: Rules | None = None, **limits: Any
 ) -> Iterator[House]:
     """Run the service within the block; `limits` are those of the store."""
-    one = House(path, settings, rules, **limits)
+    one = House(where, settings, rules, **limits)
     one.start()
     try:
         yield one

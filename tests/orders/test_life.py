@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from crypto_stream.bus.orders import Failed, Place, Reported
 from crypto_stream.market.orders import Kind, Outcome, Report, Side, Ticket, TimeInForce
 from crypto_stream.orders.limits import OrderLimits
 from crypto_stream.orders.transitions import leaves
-from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
-from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
+from crypto_stream.storage.interface import Stores
 from tests.orders.house import SETTINGS, SYMBOLS, House, a_quote
 from tests.orders.reference import Event, Reference, Shown
+from tests.stores import StoreFactory
 
 MAX_OPEN = 6
 BUSY = (SYMBOLS[0], *SYMBOLS)  # one of them is busier
@@ -55,11 +59,10 @@ SHOWN = st.one_of(*[LIVE] * 5, LIVE.map(lambda shown: replace(shown, stale=True)
 class Life(RuleBasedStateMachine):
     """Apply every step to the service and to the reference; everything visible must be the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, stores: Stores) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.path = self.folder / "orders.db"
-        self.house = House(self.path, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
+        self.stores = stores
+        self.house = House(stores, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.start()
         self.reference = Reference(self.house.clock.ms)
         self.reference.shown = {symbol: Shown(None, 0, 0, None, stale=True) for symbol in SYMBOLS}
@@ -69,7 +72,7 @@ class Life(RuleBasedStateMachine):
             int, tuple[int, int]
         ] = {}  # from which report of its list on, and before which seq
         self.again: set[int] = set()  # refs that were answered with a report of before
-        self.reader = SqliteOrderReader(self.path)
+        _, self.reader = stores.orders()
 
     @initialize(shown=st.lists(LIVE, min_size=len(SYMBOLS), max_size=len(SYMBOLS)))
     def open_markets(self, shown: list[Shown]) -> None:
@@ -248,7 +251,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.house.stop()
         self.reader.close()
-        writer = SqliteOrderWriter(self.path)
+        writer, _ = self.stores.orders()
         writer.open()
         for owner in self.owners:
             found = writer.owner(owner)
@@ -258,7 +261,7 @@ class Life(RuleBasedStateMachine):
             assert [report.seq for report in found.unread] == list(range(received + 1, len(events) + 1))
             assert [_event(report) for report in found.unread] == events[received:]
         writer.close()
-        shutil.rmtree(self.folder)
+        self.stores.close()
 
     def _session(self, at: int) -> int:
         """Pick an open session."""
@@ -299,7 +302,7 @@ class Life(RuleBasedStateMachine):
 
     def _revive(self) -> None:
         now_ms = self.house.clock.ms
-        self.house = House(self.path, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
+        self.house = House(self.stores, SETTINGS._replace(max_open=OrderLimits(MAX_OPEN)))
         self.house.clock.ms = now_ms
         self.again.clear()  # its commands are numbered anew
         self.house.start()
@@ -325,13 +328,17 @@ def _event(report: Report) -> Event:
     return Event(report.order.order_id, report.exec_type, amount, price, report.source)
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+def test_life(store_factory: StoreFactory) -> None:
+    """On each kind of store, every example on stores of its own."""
+    run_state_machine_as_test(
+        lambda: Life(store_factory.stores()),  # type: ignore[arg-type]
+        settings=settings(max_examples=80, stateful_step_count=40, deadline=None),
+    )
 
 
-def test_a_size_that_was_taken_stays_taken_over_a_kill() -> None:
+def test_a_size_that_was_taken_stays_taken_over_a_kill(store_factory: StoreFactory) -> None:
     """The same quote shown again after it offers only the rest: found by chance, kept as an example."""
-    life = Life()
+    life = Life(store_factory.stores())
     buy = Ticket("btcusdt", Side.BUY, "1", "97")
     life.open_markets(shown=[Shown("two", 97, 97, 1, stale=False), Shown("one", 97, 97, None, stale=False)])
     life.attach(owner="me", session=1)

@@ -35,6 +35,8 @@ RETRY_S = 0.005
 class Memory:
     """A simple store: a list that can fail and hang. Both writer and reader."""
 
+    advice = "look at it"
+
     def __init__(self) -> None:
         self.batches: list[OrderBatch] = []
         self.refuses: OSError | None = None

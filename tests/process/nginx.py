@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.ports import free_port, listens
 from tests.process.programs import short_folder
 from tests.waiting import DEADLINE_S, SCALE
 
@@ -67,7 +67,7 @@ def nginx(path: str, locations: str, outside: str = "") -> Iterator[Proxy]:
     """Run the nginx at `path` with these locations in one server, and what stands `outside` of it."""
     with short_folder() as name:
         folder = Path(name)
-        port = _free_port()
+        port = free_port()
         text = _CONFIGURATION.format(folder=folder, port=port, locations=locations, outside=outside)
         (folder / "nginx.conf").write_text(text)
         command = [path, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
@@ -75,7 +75,7 @@ def nginx(path: str, locations: str, outside: str = "") -> Iterator[Proxy]:
             process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         try:
             deadline_s = time.monotonic() + DEADLINE_S
-            while not _listens(port):
+            while not listens(port):
                 assert process.poll() is None, (folder / "output").read_text()
                 assert time.monotonic() < deadline_s
                 time.sleep(0.01)
@@ -83,13 +83,3 @@ def nginx(path: str, locations: str, outside: str = "") -> Iterator[Proxy]:
         finally:
             process.terminate()
             process.wait(10 * SCALE)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0

@@ -76,10 +76,12 @@ class World:
 class Floor:
     """The traders: at any time so many of them place orders; those who have placed enough only listen."""
 
-    def __init__(self, where: Callable[[], str], chance: random.Random, group: asyncio.TaskGroup) -> None:
-        """Let them trade at the address that `where` says, each as a task of `group`."""
+    def __init__(
+        self, make: Callable[[random.Random], Trader], chance: random.Random, group: asyncio.TaskGroup
+    ) -> None:
+        """Let those that `make` returns trade, each as a task of `group`."""
         self.all: list[Trader] = []
-        self._where = where
+        self._make = make
         self._chance = chance
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,7 +89,7 @@ class Floor:
     def refill(self) -> None:
         """Bring in new ones for those who have placed enough."""
         for _ in range(TRADERS - sum(one.placing for one in self.all)):
-            self.all.append(Trader(self._where, random.Random(self._chance.random())))
+            self.all.append(self._make(random.Random(self._chance.random())))
             self._tasks.append(self._group.create_task(self.all[-1].trade()))
 
     def some(self) -> list[Trader]:
@@ -108,7 +110,7 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
         world = World(folder, stack)
         await world.start()
         async with asyncio.TaskGroup() as group:
-            floor = Floor(lambda: world.url, chance, group)
+            floor = Floor(lambda each: Trader(lambda: world.url, each), chance, group)
             for number in range(rounds):
                 floor.refill()
                 await each(floor.some(), Trader.check_orders)
@@ -125,8 +127,18 @@ async def crash(rounds: int, chance: random.Random, folder: Path, say: Callable[
             untold = await _told_all(path, floor.all)
             floor.close()
         log = world.stop()
-    report = judged(path, floor.all, rounds, log)
-    return report._replace(faults=[*untold, *report.faults])
+    report = _judged(path, floor.all, rounds)
+    loud = [line for line in log.splitlines() if "Traceback" in line or " ERROR " in line]
+    return report._replace(faults=[*untold, *report.faults, *loud])
+
+
+def _judged(path: Path, traders: Sequence[Trader], rounds: int) -> Report:
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        report = judged(lambda query: list(map(dict, database.execute(query))), traders, rounds)
+        ((integrity,),) = database.execute("PRAGMA integrity_check")
+    broken = [] if integrity == "ok" else [f"integrity_check: {integrity}"]
+    return report._replace(faults=[*broken, *report.faults])
 
 
 async def each(traders: Sequence[Trader], do: Callable[[Trader], Coroutine[Any, Any, None]]) -> None:

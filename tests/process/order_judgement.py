@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.process.traders import ACTIVE, BUY, FILLED, Trader
@@ -53,22 +50,15 @@ class Report(NamedTuple):
         )
 
 
-def judged(path: Path, traders: Sequence[Trader], kills: int, log: str) -> Report:
-    """Compare what the traders were told with what is stored."""
-    with closing(sqlite3.connect(path)) as database:
-        database.row_factory = sqlite3.Row
-        ((integrity,),) = database.execute("PRAGMA integrity_check")
-        orders = list(map(dict, database.execute(_ORDERS)))
-        reports = list(map(dict, database.execute(_REPORTS)))
-        positions = list(map(dict, database.execute(_POSITIONS)))
-    faults = [] if integrity == "ok" else [f"integrity_check: {integrity}"]
-    faults += [fault for trader in traders for fault in trader.faults]
+def judged(read: Callable[[str], list[Row]], traders: Sequence[Trader], kills: int) -> Report:
+    """Compare what the traders were told with what is stored; `read` returns the rows of a query."""
+    orders, reports, positions = read(_ORDERS), read(_REPORTS), read(_POSITIONS)
+    faults = [fault for trader in traders for fault in trader.faults]
     for trader in traders:
         faults += _told_otherwise(trader, [one for one in reports if one["owner"] == trader.owner])
         faults += _forgotten(trader, [one for one in orders if one["owner"] == trader.owner])
     faults += _filled_wrongly(orders, reports)
     faults += _other_positions(reports, positions)
-    faults += [line for line in log.splitlines() if "Traceback" in line or " ERROR " in line]
     trades = sum(report["exec_type"] == "trade" for report in reports)
     return Report(kills, len(orders), trades, len(reports), sum(one.resent for one in traders), faults)
 

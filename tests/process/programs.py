@@ -54,19 +54,24 @@ class Running:
 
 @contextmanager
 def program(
-    arguments: Sequence[str], folder: Path, under: Sequence[str] = (), **environment: str
+    arguments: Sequence[str],
+    folder: Path,
+    under: Sequence[str] = (),
+    executable: str = sys.executable,
+    cwd: str | Path = ROOT,
+    **environment: str,
 ) -> Iterator[Running]:
     """Run Python with `arguments` and log file `folder`/app.log; at the end nothing of it is left.
 
-    `under` is a command that runs it, such as a tracer. Its folder for sockets is a fresh one unless
-    `environment` names one: pytest's own may be too long.
+    `under` is a command that runs it, such as a tracer; `executable` is run in place of Python. Its folder
+    for sockets is a fresh one unless `environment` names one: pytest's own may be too long.
     """
     output = folder / "output"
     with short_folder() as short:
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [*under, sys.executable, *arguments],
-                cwd=ROOT,
+                [*under, executable, *arguments],
+                cwd=cwd,
                 env={**clean_environment(), "TMPDIR": short, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -76,6 +81,22 @@ def program(
             yield Running(process, folder / "app.log", output, short)
         finally:
             _end(process)
+
+
+@contextmanager
+def machine(
+    folder: Path, name: str, bus: str, *options: str, under: Sequence[str] = (), **environment: str
+) -> Iterator[Running]:
+    """Run what one of several machines runs; a second time it finds its data again, in `folder`/`name`.
+
+    `under` is a command that runs it.
+    """
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    files = ["--data-dir", str(own / "data"), "--log-file", str(own / "app.log")]
+    arguments = ["-m", "crypto_stream", "run", "--bus", bus, *options, *files]
+    with program(arguments, own, under, **environment) as started:
+        yield started
 
 
 async def address(running: Running) -> str:

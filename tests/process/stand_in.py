@@ -30,6 +30,13 @@ def _beats(beat: Callable[[], None]) -> NoReturn:
         time.sleep(_BEAT_S)
 
 
+def _waits(beat: Callable[..., None]) -> NoReturn:
+    for _ in range(20):
+        beat(waits=True)
+        time.sleep(_BEAT_S)
+    _beats(beat)
+
+
 def _polite(beat: Callable[[], None]) -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -71,7 +78,8 @@ def _crashes(beat: Callable[[], None]) -> NoReturn:
     raise ValueError("broken\nin two lines")
 
 
-BEHAVIOURS: dict[str, Callable[[Callable[[], None]], NoReturn]] = {
+BEHAVIOURS: dict[str, Callable[[Callable[..., None]], NoReturn]] = {
+    "waits": _waits,
     "polite": _polite,
     "other": _polite,
     "deaf": _deaf,
@@ -94,9 +102,16 @@ def _supervise(log_file: str, limits: str, behaviours: list[str]) -> int:
     file = logs.LogFile(Path(log_file), 100_000_000, 1, "supervisor")
     logs.configure("INFO", file, logs.Terminal("supervisor"))
     programs = [
-        Program(name, [sys.executable, "-m", "tests.process.stand_in", name], {}) for name in behaviours
+        Program(name, [sys.executable, "-m", "tests.process.stand_in", name], {}, stops_last=not number)
+        for number, name in enumerate(behaviours)
     ]
-    return Supervisor(programs, file.line, lambda: _log.info("serving"), Timeouts(**json.loads(limits))).run()
+    return Supervisor(
+        programs,
+        file.line,
+        lambda: _log.info("serving"),
+        Timeouts(**json.loads(limits)),
+        on_waiting=lambda: _log.info("waiting"),
+    ).run()
 
 
 if __name__ == "__main__":

@@ -153,5 +153,5 @@ def test_make_alone_lists_its_targets() -> None:
     """`make` without a target does nothing but explain."""
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
 
-    for target in ("run", "setup", "test", "check", "clean"):
+    for target in ("run", "setup", "wheel", "test", "check", "clean"):
         assert f"make {target} " in shown.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import socketio
 
+from tests.ports import free_port
 from tests.process.programs import ROOT, address, program
 from tests.waiting import SCALE, until
 
@@ -98,12 +98,6 @@ async def viewing(
     async with made as viewer:
         await viewer.moves()
         yield viewer
-
-
-def free_port() -> int:
-    """Find a port that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def run(folder: Path, server: str, port: int) -> list[str]:

@@ -74,6 +74,10 @@ class Seen:
         """Return what /readyz says of a ready gateway."""
         return [str(each) for each in self._http.get("/readyz").json()["degraded"]]
 
+    def epoch(self) -> str:
+        """Return the epoch of the quotes."""
+        return self._http.get("/courses").headers["Stream-Epoch"]
+
     def place_of(self) -> tuple[str, int]:
         """Return host and port."""
         return self._http.base_url.host, self._http.base_url.port or 80
@@ -83,9 +87,9 @@ class Seen:
 
 
 @asynccontextmanager
-async def visited(folder: Path) -> AsyncIterator[tuple[Running, Seen]]:
+async def visited(folder: Path, *more: str) -> AsyncIterator[tuple[Running, Seen]]:
     """Run the program and connect to it."""
-    with program(run(folder), folder) as running:
+    with program(run(folder, *more), folder) as running:
         url = await address(running)
         async with connect(f"{url.replace('http', 'ws')}/ws?mode=extended&client_id={OWNER}") as connection:
             with closing(Seen(url, connection)) as seen:

@@ -258,3 +258,46 @@ async def test_watch_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
         assert status == 0
         assert lines[0].split()[:3] == ["TIME", "UTC", "SYMBOL"]
         assert {line.split()[1] for line in lines[1:]} == {"ticker_00"}
+
+
+async def test_watch_best_prints_best_bids_and_asks(tmp_path: Path) -> None:
+    """The same of best bids and asks; the client gets them by HTTP, too, and the index with its reason.
+
+    Without a symbol it shows those that come first: a gateway sends these prices of twenty at most.
+    """
+    (tmp_path / "watch").mkdir()
+    with _serving(tmp_path) as running:
+        url = await address(running)
+        watching = ["-m", "crypto_stream", "watch", "--best", "eurusd", "--url", url]
+        with program(watching, tmp_path / "watch") as watch:
+            await until(lambda: watch.output.count("\n") >= 3)
+            watch.process.send_signal(signal.SIGINT)
+            status = watch.wait()
+            lines = watch.output.splitlines()
+        with program(["-m", "crypto_stream", "watch", "--best", "--url", url], tmp_path / "watch") as first:
+            await until(lambda: len(_symbols(first.output)) == 20)
+        instruments = [each.symbol for each in Client(url).instruments()]
+        too_many = command("watch", "--best", *instruments[:21], "--url", url)
+        best, index = Client(url).best("EUR/USD"), Client(url).index("eurusd")
+        books = Client(url).depth("EUR/USD", 5)
+        some = Client(url).courses(["EUR/USD", "ticker_00"])
+        watched = next(view for view in Client(url).watch_index(["eurusd"]) if view.indexes)
+
+        assert status == 0
+        assert lines[0].split()[:4] == ["TIME", "UTC", "SYMBOL", "BID"]
+        assert {line.split()[1] for line in lines[1:]} == {"eurusd"}
+        assert (best.symbol, best.sources, best.crossed) == ("eurusd", ["synthetic"], False)
+        assert (index.symbol, index.price, index.stale) == ("eurusd", None, True)
+        assert "needed" in (index.reason or "")
+        assert (books.symbol, books.stale, books.venues) == ("eurusd", True, [])
+        assert [each.source for each in books.left_out] == ["synthetic"]
+        assert [quote.symbol for quote in some] == ["eurusd", "ticker_00"]
+        assert [(each.symbol, each.reason) for each in watched.indexes] == [("eurusd", index.reason)]
+        assert _symbols(first.output) == set(instruments[:20])
+        assert (too_many.returncode, too_many.stderr.count("\n")) == (1, 1)
+        assert "at most 20" in too_many.stderr
+
+
+def _symbols(output: str) -> set[str]:
+    """Return the symbols in the lines that `watch` has printed completely."""
+    return {line.split()[1] for line in output.rpartition("\n")[0].splitlines()[1:]}

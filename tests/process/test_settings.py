@@ -56,13 +56,51 @@ def test_venues_have_settings_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_settings_pass_to_another_process_whole() -> None:
-    """A half gets every setting as it is, the token too, which is never shown."""
-    settings = load({"admin_token": "secret", "standby": "all", "sources": "a,b", "data_dir": "x"})
+    """A half gets every setting as it is, the secret ones too, which are never shown."""
+    address = "postgresql://me:secret@db/x"
+    settings = load(
+        {"admin_token": "secret", "database": address, "standby": "all", "sources": "a,b", "data_dir": "x"}
+    )
     handed = serialize(settings)
 
     assert serialize(deserialize(handed)) == handed
-    assert handed["admin_token"] == "secret"
+    assert (handed["admin_token"], handed["database"]) == ("secret", address)
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["host=db password=sesame", "mysql://me:sesame@db/x", "sesame"])
+def test_a_wrong_database_is_not_shown(value: str) -> None:
+    """It may contain a password, whatever its form."""
+    with pytest.raises(
+        SettingError, match=r"^database: '…' is not allowed: write sqlite or postgresql://"
+    ) as caught:
+        load({"database": value})
+
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["half@sesame", "half/sesame", "half/ses@ame"])
+def test_a_password_that_must_be_encoded_is_not_shown(password: str) -> None:
+    """PostgreSQL's library would take the end of it for a server's name, and name that in its errors."""
+    with pytest.raises(SettingError, match=r"^database: .* write %40 for @ and %2F for /") as caught:
+        load({"database": f"postgresql://me:{password}@db.example/x"})
+
+    assert "half" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:half%40%2Fsesame@db1.example:5432,db2.example/x?sslmode=verify-full",
+        "postgresql:///x?host=/run/postgresql&options=-c%20a=b@c",
+        "postgres://me@%2Frun%2Fpostgresql/x",
+        "postgresql://",
+    ],
+)
+def test_other_addresses_of_databases_are_left_to_the_library(address: str) -> None:
+    """Several servers, sockets, parameters."""
+    assert load({"database": address}).database.get_secret_value() == address
 
 
 _WRONG = {

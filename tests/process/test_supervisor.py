@@ -216,3 +216,14 @@ def _idle(pid: int) -> bool:
     busy_s: float = process.cpu_times().user
     percent: float = process.cpu_percent(0.3)
     return busy_s > 0.3 and percent < 30
+
+
+async def test_a_child_that_waits_for_its_turn_lives(tmp_path: Path) -> None:
+    """It is not killed although it does not serve; both are announced once, in this order."""
+    with program(stand_ins(tmp_path, "polite", "waits", hang_s=0.5 * SCALE), tmp_path) as supervisor:
+        await until(lambda: "serving" in supervisor.log, 20 * SCALE)
+        log = supervisor.log
+
+    assert 0 < log.index(" waiting") < log.index(" serving")
+    assert (log.count(" waiting"), log.count(" serving")) == (1, 1)
+    assert len(supervisor.pids("waits")) == 1

@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ MOST_ORDERS = 800  # of one owner: the list of orders has its newest 1,000 close
 # EUR/RUB walks round 87: some of these fill at once, some when the walk comes, some never.
 _PRICES = [f"{86.9 + cents / 100:.2f}" for cents in range(21)]
 _MARKET = {"type": "market", "time_in_force": "ioc"}
-_LATER = {"engine_unreachable", "starting", "no_market"}
+LATER = frozenset({"engine_unreachable", "starting", "no_market"})
 _LONGEST_PAUSE_S = 0.04
 _MOST_UNANSWERED = 20
 
@@ -37,8 +37,17 @@ class Trader:
     of: they are asked for again, as they were, until there is one.
     """
 
-    def __init__(self, where: Callable[[], str], chance: random.Random) -> None:
-        """Trade at the address that `where` says at the moment."""
+    def __init__(
+        self,
+        where: Callable[[], str],
+        chance: random.Random,
+        later: Collection[str] = LATER,
+        longest_pause_s: float = _LONGEST_PAUSE_S,
+    ) -> None:
+        """Trade at the address that `where` says at the moment.
+
+        Refusals with a code in `later` are no faults; requests are so far apart at most.
+        """
         self.owner = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         self.placing = True
         self.tickets: dict[str, Json] = {}
@@ -49,6 +58,8 @@ class Trader:
         self.faults: list[str] = []
         self._where = where
         self._chance = chance
+        self._later = later
+        self._longest_pause_s = longest_pause_s
         self._numbers = itertools.count(1)
         self._lists: dict[int, asyncio.Future[list[Json]]] = {}
         self._connection: ClientConnection | None = None
@@ -105,7 +116,7 @@ class Trader:
         with suppress(OSError, WebSocketException):
             await self._again(connection, list(self.unanswered.values()))
             while True:
-                await asyncio.sleep(self._chance.uniform(0, _LONGEST_PAUSE_S))
+                await asyncio.sleep(self._chance.uniform(0, self._longest_pause_s))
                 if self.placing:
                     await self._ask(connection)
                 else:
@@ -178,7 +189,7 @@ class Trader:
         elif kind == 5:
             if not self._lists[request_id].done():
                 self._lists[request_id].set_result(message["orders"])
-        elif message.get("code") not in {*_LATER, "not_active"}:
+        elif message.get("code") not in {*self._later, "not_active"}:
             self.faults.append(f"refused: {told}")
 
     def _report(self, report: Json) -> None:

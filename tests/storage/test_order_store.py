@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from crypto_stream.market.orders import Side
-from crypto_stream.storage.interface import OrderBatch, RemainingSize, UnusableError
-from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
+from crypto_stream.storage.interface import UnusableError
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
 from crypto_stream.storage.sqlite_tables import Tables, upgrade, version
-from tests.storage.test_sqlite_orders import ANN, BOB, MOST, batch, contents, placed, told, traded
+from tests.storage.reports import ANN, BOB, MOST, batch, placed, told
+from tests.storage.test_sqlite_orders import contents
 
 # The tables as they were before files said which store they are.
 VERSION_1 = """
@@ -226,40 +225,6 @@ def test_an_unreadable_mark_is_logged(path: Path, caplog: pytest.LogCaptureFixtu
     assert "the mark of orders.db cannot be read" in caplog.text
 
 
-def test_an_owner_is_removed_with_all_it_had(writer: SqliteOrderWriter, path: Path) -> None:
-    """Others are unaffected; the name starts again, even while the old rows are still being deleted."""
-    writer.write(batch(*(traded(placed(rank), rank) for rank in range(1, 5_001))))
-    writer.write(batch(told(placed(5_001, BOB), 1)))
-    writer.remove(ANN)
-    writer.write(batch(told(placed(5_002), 1)))
-    passes = 0
-    while writer.tidy():
-        passes += 1
-    with closing(SqliteOrderReader(path)) as reader:
-        mine, others = reader.orders(ANN, MOST), reader.orders(BOB, MOST)
-        positions = reader.positions(ANN)
-    with closing(sqlite3.connect(path)) as other:
-        counts = [
-            other.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("orders", "reports")
-        ]
-
-    assert passes > 2
-    assert [order.rank for order in mine] == [5_002]
-    assert [order.rank for order in others] == [5_001]
-    assert positions == []
-    assert counts == [2, 2]
-
-
-def test_owners_are_listed_with_what_they_have(writer: SqliteOrderWriter, path: Path) -> None:
-    """The one with the most active orders is first."""
-    writer.write(batch(told(placed(1), 1), told(placed(2, BOB), 1), told(placed(3, BOB), 2)))
-    writer.write(OrderBatch([], {}, frozenset(), frozenset({ANN})))
-    with closing(SqliteOrderReader(path)) as reader:
-        listed = [(one.owner, one.active, one.reports, one.unused_s) for one in reader.owners(10)]
-
-    assert listed == [(BOB, 2, 2, 0), (ANN, 1, 1, 0)]
-
-
 def test_only_time_in_use_makes_an_owner_unused(path: Path) -> None:
     """Years in which the store was not used do not count."""
     with closing(SqliteOrderWriter(path)) as writer:
@@ -272,15 +237,3 @@ def test_only_time_in_use_makes_an_owner_unused(path: Path) -> None:
         writer.open()
 
         assert writer.unused(2_000, MOST) == [ANN]
-
-
-def test_remaining_displayed_sizes_are_stored(writer: SqliteOrderWriter, path: Path) -> None:
-    """The newest of each source and side."""
-    first = RemainingSize("eurrub", "synthetic", Side.BUY, "87", "100", "90")
-    newest = first._replace(remaining="80")
-    endless = RemainingSize("eurrub", "other", Side.SELL, "88", None, None)
-    writer.write(OrderBatch([], {}, frozenset(), remaining=[first]))
-    writer.write(OrderBatch([], {}, frozenset(), remaining=[newest, endless]))
-    writer.close()
-
-    assert set(writer.open().remaining) == {newest, endless}

@@ -7,30 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from crypto_stream.errors import SettingError
 from crypto_stream.storage.sqlite import SqliteStateStore
-
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-
-
-@given(st.lists(st.dictionaries(TEXTS, TEXTS, max_size=5), min_size=1, max_size=3))
-def test_the_last_state_saved_is_loaded(
-    tmp_path_factory: pytest.TempPathFactory, states: list[dict[str, str]]
-) -> None:
-    """Each save replaces everything; a new store on the same file loads it."""
-    path = tmp_path_factory.mktemp("state") / "state.db"
-    for state in states:
-        SqliteStateStore(path).save(state)
-
-    assert SqliteStateStore(path).load() == states[-1]
-
-
-def test_nothing_is_loaded_from_no_file(tmp_path: Path) -> None:
-    """The first start finds nothing."""
-    assert SqliteStateStore(tmp_path / "state.db").load() == {}
 
 
 def test_corrupt_file_is_renamed(tmp_path: Path) -> None:

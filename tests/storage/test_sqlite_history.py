@@ -11,38 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_stream.errors import SettingError
-from crypto_stream.market.bars import INTERVALS, Bar, Gap, folded, stored_for
-from crypto_stream.market.clock import Anchor, Boot
-from crypto_stream.storage.interface import (
-    ALL_SYMBOLS,
-    Batch,
-    CorruptError,
-    Range,
-    Retention,
-    SetAside,
-    StoredBar,
-)
+from crypto_stream.market.bars import INTERVALS, Gap, folded, stored_for
+from crypto_stream.storage.interface import Batch, CorruptError, Retention, StoredBar
 from crypto_stream.storage.sqlite_history import SqliteHistoryWriter
 from crypto_stream.storage.sqlite_history_reader import SqliteHistoryReader
-
-ALL = Range(0, 2**62, 10_000, newest=False)
-TEXTS = st.text("0123456789.", min_size=1, max_size=40)
-BARS = st.builds(
-    Bar,
-    st.integers(0, 2**50),
-    *(TEXTS, TEXTS, TEXTS, TEXTS),
-    st.none() | TEXTS,
-    st.none() | st.integers(0, 10**9),
-    st.sampled_from(["binance", "binance+okx"]),
-)
-
-
-def bar(time: int, price: str = "1") -> Bar:
-    return Bar(time, price, price, price, price, None, 1, "synthetic")
-
-
-def seconds(*times: int, symbol: str = "ticker_00") -> list[StoredBar]:
-    return [StoredBar(symbol, "1s", bar(time)) for time in times]
+from tests.storage.bars import ALL, bar, seconds
 
 
 @pytest.fixture
@@ -60,86 +33,6 @@ def writer(path: Path) -> SqliteHistoryWriter:
 @pytest.fixture
 def reader(path: Path) -> SqliteHistoryReader:
     return SqliteHistoryReader(path)
-
-
-@given(st.lists(BARS, max_size=20, unique_by=lambda bar: bar.time))
-def test_bars_are_read_as_they_were_written(
-    tmp_path_factory: pytest.TempPathFactory, bars: list[Bar]
-) -> None:
-    """Every text exactly, oldest first."""
-    path = tmp_path_factory.mktemp("history") / "history.db"
-    writer = SqliteHistoryWriter(path)
-    writer.write(Batch([StoredBar("btcusdt", "1m", each) for each in bars], [], 1))
-    writer.close()
-
-    assert SqliteHistoryReader(path).bars("btcusdt", "1m", ALL) == sorted(bars, key=lambda bar: bar.time)
-
-
-def test_a_series_is_its_own(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """It contains neither another symbol's bars nor those of another interval."""
-    writer.write(Batch([*seconds(1000), *seconds(2000, symbol="ticker_01")], [], 1))
-    writer.write(Batch([StoredBar("ticker_00", "1m", bar(0))], [], 2))
-
-    assert [one.time for one in reader.bars("ticker_00", "1s", ALL)] == [1000]
-    assert reader.bars("ticker_02", "1s", ALL) == []
-    assert reader.newest("1s") == {"ticker_00": 1000, "ticker_01": 2000}
-    assert (reader.first("ticker_00", "1m"), reader.first("ticker_01", "1m")) == (0, None)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "times"),
-    [
-        (Range(0, 10_000, 9, newest=False), [1000, 2000, 3000]),
-        (Range(1000, 3000, 9, newest=False), [1000, 2000]),
-        (Range(1001, 3001, 9, newest=True), [2000, 3000]),
-        (Range(0, 10_000, 2, newest=False), [1000, 2000]),
-        (Range(0, 10_000, 2, newest=True), [2000, 3000]),
-    ],
-)
-def test_a_range_has_two_ends(
-    writer: SqliteHistoryWriter, reader: SqliteHistoryReader, wanted: Range, times: list[int]
-) -> None:
-    """From inclusive, to exclusive, and the limit counts from the requested end."""
-    writer.write(Batch(seconds(3000, 1000, 2000), [], 1))
-
-    assert [one.time for one in reader.bars("ticker_00", "1s", wanted)] == times
-
-
-def test_a_stored_bar_never_changes(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """Even if another run of the engine closes it again."""
-    writer.write(Batch([StoredBar("ticker_00", "1s", bar(1000, "5"))], [], 1))
-    writer.write(Batch([StoredBar("ticker_00", "1s", bar(1000, "6"))], [], 2))
-
-    assert reader.bars("ticker_00", "1s", ALL) == [bar(1000, "5")]
-
-
-def test_gaps_that_overlap_the_time_are_returned(
-    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
-) -> None:
-    """Those of the symbol and of all instruments; an open one has no end."""
-    gaps = [("btcusdt", Gap(10, 20, "a")), (ALL_SYMBOLS, Gap(15, 30, "b")), ("ethusdt", Gap(0, 99, "c"))]
-    writer.write(Batch([], [*gaps, ("btcusdt", Gap(40, None, "d"))], 1))
-
-    assert [gap.reason for gap in reader.gaps("btcusdt", 0, 100)] == ["a", "b", "d"]
-    assert [gap.reason for gap in reader.gaps("btcusdt", 20, 40)] == ["b"]
-    assert [gap.reason for gap in reader.gaps("btcusdt", 1000, 2000)] == ["d"]
-
-
-def test_a_gap_is_replaced_by_its_end(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """It is written when it begins, and again when it ends."""
-    for end in (None, 20):
-        writer.write(Batch([], [("btcusdt", Gap(10, end, "lost"))], 1))
-
-    assert reader.gaps("btcusdt", 0, 100) == [Gap(10, 20, "lost")]
-
-
-def test_the_time_of_the_last_run_is_stored(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """A new file has none."""
-    before = reader.alive_ms()
-    for moment in (5, 7):
-        writer.write(Batch([], [], moment))
-
-    assert (before, reader.alive_ms()) == (None, 7)
 
 
 FOR_EVER = Retention(2**62, steady=True)
@@ -204,28 +97,6 @@ def test_a_large_share_is_removed_only_by_a_steady_clock_and_is_counted(
 
     assert (waits, kept) == (0, 3001)
     assert (goes, len(reader.bars("ticker_00", "1s", ALL))) == (3000, 1)
-
-
-def test_data_from_a_clock_that_was_ahead_is_set_aside(
-    writer: SqliteHistoryWriter, reader: SqliteHistoryReader
-) -> None:
-    """Later bars are moved to another table, gaps end there; new bars replace them."""
-    gaps = [Gap(1_500, 2_500, "a"), Gap(5_000, None, "b"), Gap(100, None, "c")]
-    writer.write(Batch(seconds(1000, 2000, 3000), [("ticker_00", gap) for gap in gaps], 1))
-    new = StoredBar("ticker_00", "1s", bar(2000, "7"))
-    writer.write(Batch([new], [], 1, [SetAside("ticker_00", 2000, bars=True)]))
-
-    assert reader.bars("ticker_00", "1s", ALL) == [bar(1000), bar(2000, "7")]
-    assert reader.gaps("ticker_00", 0, 10_000) == [Gap(100, None, "c"), Gap(1_500, 2_000, "a")]
-
-
-def test_the_clocks_are_stored(writer: SqliteHistoryWriter, reader: SqliteHistoryReader) -> None:
-    """The newest values, with and without a boot id."""
-    assert reader.anchor() is None
-    for boot in (Boot("name", 7), None):
-        anchor = Anchor(1, 2, 3, boot)
-        writer.write(Batch([], [], 1, anchor=anchor))
-        assert reader.anchor() == anchor
 
 
 def test_a_locked_file_is_a_temporary_error(

@@ -7,55 +7,16 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from fractions import Fraction
 from pathlib import Path
 
-import msgspec
 import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from crypto_stream.market.orders import (
-    ExecType,
-    Kind,
-    Order,
-    Outcome,
-    Position,
-    Report,
-    Side,
-    Status,
-    Ticket,
-    TimeInForce,
-)
+from crypto_stream.market.orders import Order, Position
 from crypto_stream.storage.interface import CorruptError, OrderBatch, OwnerState, UnusableError
 from crypto_stream.storage.sqlite_order_reader import SqliteOrderReader
 from crypto_stream.storage.sqlite_orders import SqliteOrderWriter
-
-ANN, BOB = "5c0e4ad5-7d4d-59ae-8e76-d907ab0a01f5", "8f9d6c1e-0000-4000-8000-000000000002"
-MOST = 10**6
-DIGITS = st.text("0123456789", min_size=1, max_size=18)
-DECIMALS = st.builds("{}.{}".format, st.integers(0, 10**20 - 1), DIGITS) | st.integers(1, 10**20).map(str)
-MS = st.integers(0, 2**50)
-
-
-def placed(rank: int, owner: str = ANN, symbol: str = "eurrub", **ticket: object) -> Order:
-    asked = msgspec.structs.replace(Ticket(symbol, Side.BUY, "10", "87"), **ticket)
-    return Order(f"order-{rank}", owner, rank, asked, 1000 + rank, 1200 + rank, changed_ms=1000 + rank)
-
-
-def told(order: Order, seq: int, exec_type: ExecType = ExecType.NEW, **more: str) -> Report:
-    return Report(seq, f"exec {order.owner} {seq}", exec_type, 1000 + seq, order, **more)
-
-
-def traded(order: Order, seq: int, amount: str = "10", price: str = "87") -> Report:
-    state = {"status": Status.FILLED, "cum_amount": amount, "cum_value": "1", "changed_ms": 5000 + seq}
-    last = {"last_amount": amount, "last_price": price, "source": "synthetic"}
-    return told(msgspec.structs.replace(order, **state), seq, ExecType.TRADE, **last)
-
-
-def batch(*reports: Report) -> OrderBatch:
-    return OrderBatch(reports, {}, frozenset())
+from tests.storage.reports import ANN, BOB, MOST, batch, placed, told, traded
 
 
 def everything(path: Path) -> list[list[tuple[object, ...]]]:
@@ -92,122 +53,6 @@ def reader(path: Path, writer: SqliteOrderWriter) -> Iterator[SqliteOrderReader]
     made.close()
 
 
-TICKETS = st.builds(
-    Ticket,
-    st.sampled_from(["eurrub", "btcusdt"]),
-    st.sampled_from(Side),
-    DECIMALS,
-    st.none() | DECIMALS,
-    st.sampled_from(Kind),
-    st.sampled_from(TimeInForce),
-    st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64),
-    st.none() | st.sampled_from(Outcome),
-)
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[Report]:
-    """Draw events of some orders of two owners, in any order, with unique client_order_ids per owner."""
-    tickets = draw(st.lists(TICKETS, max_size=8, unique_by=lambda one: one.client_order_id or id(one)))
-    orders = [
-        Order(draw(st.uuids().map(str)), draw(st.sampled_from([ANN, BOB])), rank, ticket, draw(MS), draw(MS))
-        for rank, ticket in enumerate(tickets, 1)
-    ]
-    seqs = {ANN: 0, BOB: 0}
-    reports = []
-    for order in draw(st.lists(st.sampled_from(orders), max_size=20)) if orders else []:
-        seqs[order.owner] += 1
-        state = [st.sampled_from(Status), MS, DECIMALS, DECIMALS]
-        names = ["status", "changed_ms", "cum_amount", "cum_value"]
-        now = msgspec.structs.replace(order, **dict(zip(names, map(draw, state), strict=True)))
-        happened = st.builds(
-            Report,
-            *(st.just(seqs[order.owner]), st.uuids().map(str), st.sampled_from(ExecType), MS, st.just(now)),
-            *(DECIMALS, DECIMALS, st.none() | st.just("binance"), st.none() | st.text(max_size=20)),
-        )
-        reports.append(draw(happened))
-    return reports
-
-
-@settings(max_examples=60)
-@given(histories(), st.integers(1, 20))
-def test_orders_are_read_as_written(
-    tmp_path_factory: pytest.TempPathFactory, reports: list[Report], at_once: int
-) -> None:
-    """However the reports are batched: each order is as in its newest report, and there is no other."""
-    path = tmp_path_factory.mktemp("orders") / "orders.db"
-    writer, reader = SqliteOrderWriter(path), SqliteOrderReader(path)
-    writer.open()
-    for start in range(0, len(reports), at_once):
-        writer.write(batch(*reports[start : start + at_once]))
-    newest = {report.order.rank: report for report in reports}
-    orders = [newest[rank].order for rank in sorted(newest)]
-    again = SqliteOrderWriter(path).open()
-
-    for owner in (ANN, BOB):
-        own = [report for report in reports if report.order.owner == owner]
-        assert writer.owner(owner) == OwnerState(len(own), own)
-        assert reader.orders(owner, MOST) == [order for order in orders if order.owner == owner]
-    for report in newest.values():
-        order = report.order
-        assert reader.order(order.owner, order.order_id) == order
-        assert reader.newest_report(order.owner, order.order_id) == report
-        if order.ticket.client_order_id:
-            name = (order.owner, order.ticket.client_order_id)
-            assert writer.existing([name, (order.owner, "never given")]) == {name: report}
-    assert again.active == [order for order in orders if order.status is Status.ACTIVE]
-    assert again.next_rank == max(newest, default=0) + 1
-    reader.close()
-    writer.close()
-
-
-TRADES = st.lists(st.tuples(st.sampled_from(Side), st.sampled_from(["a", "b"]), DECIMALS, DECIMALS))
-
-
-@given(TRADES, st.integers(1, 5))
-def test_positions_are_exact(
-    tmp_path_factory: pytest.TempPathFactory, trades: list[tuple[Side, str, str, str]], at_once: int
-) -> None:
-    """The sums of amounts and of amount times price of all trades, to the last digit."""
-    path = tmp_path_factory.mktemp("orders") / "orders.db"
-    writer, reader = SqliteOrderWriter(path), SqliteOrderReader(path)
-    writer.open()
-    reports = [
-        traded(placed(seq, symbol=symbol, side=side), seq, amount, price)
-        for seq, (side, symbol, amount, price) in enumerate(trades, 1)
-    ]
-    for start in range(0, len(reports), at_once):
-        writer.write(batch(*reports[start : start + at_once]))
-    found = reader.positions(ANN)
-
-    assert [position.symbol for position in found] == sorted({symbol for _, symbol, _, _ in trades})
-    for position in found:
-        for side, amounts, values in [
-            (Side.BUY, position.bought_amount, position.bought_value),
-            (Side.SELL, position.sold_amount, position.sold_value),
-        ]:
-            own = [
-                (Fraction(a), Fraction(p))
-                for s, symbol, a, p in trades
-                if (s, symbol) == (side, position.symbol)
-            ]
-            assert Fraction(amounts) == sum(amount for amount, _ in own)
-            assert Fraction(values) == sum(amount * price for amount, price in own)
-            assert "E" not in amounts + values
-    reader.close()
-    writer.close()
-
-
-def test_the_first_start_finds_nothing(path: Path) -> None:
-    """A new file has no orders; ranks begin at 1; nothing has been received."""
-    with closing(SqliteOrderWriter(path)) as writer:
-        found = writer.open()
-
-        assert (found.active, found.anonymous, found.next_rank) == ([], frozenset(), 1)
-        assert writer.owner(ANN) == OwnerState(0, [])
-        assert writer.existing([(ANN, "x")]) == {}
-
-
 def test_a_commit_of_the_live_writer_waits_for_the_disk(writer: SqliteOrderWriter) -> None:
     """The writing connection uses synchronous FULL (2) and WAL, also when opened again."""
     writer.open()
@@ -215,80 +60,6 @@ def test_a_commit_of_the_live_writer_waits_for_the_disk(writer: SqliteOrderWrite
 
     assert writer._database.execute("PRAGMA synchronous").fetchone() == (2,)
     assert writer._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def test_nobody_reads_another_owners_orders(writer: SqliteOrderWriter, reader: SqliteOrderReader) -> None:
-    """Neither by the order's id, nor by its client_order_id, nor in a list."""
-    order = placed(1, client_order_id="mine")
-    writer.write(batch(told(order, 1), traded(order, 2)))
-
-    assert reader.order(BOB, order.order_id) is None
-    assert reader.newest_report(BOB, order.order_id) is None
-    assert writer.existing([(BOB, "mine")]) == {}
-    assert (reader.orders(BOB, MOST), reader.trades(BOB, "eurrub", MOST), reader.positions(BOB)) == (
-        [],
-        [],
-        [],
-    )
-
-
-def test_two_owners_may_use_one_client_order_id(writer: SqliteOrderWriter) -> None:
-    """It is unique per owner; the report is the order's newest one."""
-    mine, other = placed(1, client_order_id="x"), placed(2, BOB, client_order_id="x")
-    newest = traded(mine, 2)
-    writer.write(batch(told(mine, 1), told(other, 1)))
-    writer.write(batch(newest))
-
-    assert writer.existing([(ANN, "x"), (BOB, "x")]) == {(ANN, "x"): newest, (BOB, "x"): told(other, 1)}
-
-
-def test_received_reports_are_not_returned_again(writer: SqliteOrderWriter) -> None:
-    """Reports after the highest received seq are unread; that seq never decreases."""
-    reports = [told(placed(rank), rank) for rank in (1, 2, 3)]
-    writer.write(OrderBatch(reports, {ANN: 1}, frozenset()))
-    first = writer.owner(ANN)
-    writer.write(OrderBatch([], {ANN: 2}, frozenset()))
-    writer.write(OrderBatch([], {ANN: 1, BOB: 7}, frozenset()))
-
-    assert first == OwnerState(3, reports[1:])
-    assert writer.owner(ANN) == OwnerState(3, reports[2:])
-    assert writer.owner(BOB) == OwnerState(0, [])
-
-
-def test_a_seq_that_does_not_exist_yet_cannot_be_received(writer: SqliteOrderWriter) -> None:
-    """After a restore a gateway may send higher ones: later reports are returned all the same."""
-    writer.write(OrderBatch([told(placed(1), 1)], {ANN: 60}, frozenset()))
-    later = told(placed(2), 2)
-    writer.write(batch(later))
-
-    assert writer.owner(ANN) == OwnerState(2, [later])
-
-
-def test_anonymous_owners_of_active_orders_are_known(writer: SqliteOrderWriter, path: Path) -> None:
-    """Only those: neither named owners nor those without active orders."""
-    over = placed(3, "gone")
-    reports = [told(placed(1), 1), told(placed(2, BOB), 1), told(over, 1), traded(over, 2)]
-    writer.write(OrderBatch(reports, {}, frozenset({BOB, "gone"})))
-    writer.write(batch(told(placed(4, BOB), 2)))
-
-    assert writer.open().anonymous == {BOB}
-    with closing(SqliteOrderWriter(path)) as again:
-        assert again.open().anonymous == {BOB}
-
-
-def test_the_newest_orders_and_trades_are_listed(
-    writer: SqliteOrderWriter, reader: SqliteOrderReader
-) -> None:
-    """All active ones, the newest others; the newest trades of one instrument."""
-    active = [told(placed(rank), rank) for rank in (1, 5)]
-    trades = [traded(placed(rank), rank) for rank in (2, 3, 4, 6)]
-    other = traded(placed(7, symbol="btcusdt"), 7)
-    writer.write(batch(*sorted([*active, *trades, other], key=lambda report: report.seq)))
-
-    assert [order.rank for order in reader.orders(ANN, 3)] == [1, 4, 5, 6, 7]
-    assert reader.trades(ANN, "eurrub", 2) == trades[-2:]
-    assert reader.trades(ANN, "btcusdt", 2) == [other]
-    assert reader.trades(ANN, "never", 2) == []
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -154,6 +154,17 @@ class Delivery:
                 if present := self.channels.of(viewer.id):
                     self._send_snapshot(viewer, present)
 
+    def send_instruments(self, added: Sequence[str], removed: Sequence[str]) -> None:
+        """Tell every viewer which instruments were added and removed; a slow one gets `hello` later."""
+        with self._lock:
+            frame = event("instruments", {"added": added, "removed": removed})
+            for viewer in self._connected(self.viewers):
+                if viewer.slow_since_s is None and viewer.pipe.waiting() <= MAX_WAITING:
+                    self._put(viewer, "instruments", frame)
+                else:
+                    self._mark_slow(viewer)
+                    viewer.needs_hello = viewer.needs_snapshot = True
+
     def send_switch(self, switch: Switch) -> None:
         """Send a change of source to the viewers subscribed to one of its symbols."""
         with self._lock:
@@ -170,11 +181,9 @@ class Delivery:
 
     def cut_slow(self) -> list[str]:
         """Cut off the viewers that have been slow for too long; return their ids."""
-        now = self._clock()
+        due = self._clock() - self._slow_client_timeout_s
         slow = [
-            viewer
-            for viewer in self._slow.values()
-            if viewer.slow_since_s is not None and now - viewer.slow_since_s >= self._slow_client_timeout_s
+            one for one in self._slow.values() if one.slow_since_s is not None and one.slow_since_s <= due
         ]
         return [viewer.id for viewer in slow if self._cut(viewer)]
 
@@ -234,8 +243,6 @@ class Delivery:
             self._note_missed(viewer, since)
 
     def _flush_extras(self, channel: Channel) -> None:
-        if not channel.subscription.watches:
-            return
         since, channel.extras_sent = channel.extras_sent, self._mirror.version
         frames = self._extras(channel, since)
         if frames:

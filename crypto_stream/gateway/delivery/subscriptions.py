@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from crypto_stream.market.index import series_name, symbol_of_series
+
 INTERVALS_MS = (0, 100, 250, 500, 1000, 2000, 5000)
 
 
@@ -54,8 +56,8 @@ EVERYTHING = Symbols(True)
 class Subscription(NamedTuple):
     """What a viewer gets; viewers with equal subscriptions share a channel.
 
-    `topics` apply to every symbol, each with a variant (`("candles", "1m")`) or ""; `others` are topics
-    that do not belong to instruments, with their keys.
+    `topics` apply to every symbol, each with a variant (`("candles", "1m")`, or "index:1m" for bars of its
+    index) or ""; `others` are topics that do not belong to instruments, with their keys.
     """
 
     symbols: Symbols
@@ -72,8 +74,15 @@ class Subscription(NamedTuple):
     def keys(self, symbols: Iterable[str]) -> list[tuple[str, str]]:
         """List the (topic, key) pairs for these symbols, grouped by symbol, then those of `others`."""
         of_each = [
-            (topic, f"{symbol}/{part}" if part else symbol)
+            (topic, _key(symbol, part))
             for symbol in (symbols if self.topics else ())
             for topic, part in self.topics
         ]
         return [*of_each, *self.others]
+
+
+def _key(symbol: str, part: str) -> str:
+    if not part:
+        return symbol
+    of_index = symbol_of_series(part)
+    return f"{symbol}/{part}" if of_index is None else f"{series_name(symbol)}/{of_index}"

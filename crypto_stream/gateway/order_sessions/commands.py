@@ -26,10 +26,13 @@ NAMES: dict[type[ClientRequest], str] = {
 }
 
 
-def command(number: int, ref: int, request: EngineRequest) -> Command:
-    """Make the bus command of session `number`; the engine's answer carries the same `ref`."""
+def command(number: int, ref: int, request: EngineRequest, *, walks: bool) -> Command:
+    """Make the bus command of session `number`; the engine's answer carries the same `ref`.
+
+    `walks`: orders may trade with the levels behind the top of book.
+    """
     if isinstance(request, PlaceOrder):
-        return Place(number, ref, request.ticket)
+        return Place(number, ref, request.ticket, walks)
     if isinstance(request, CancelOrder):
         return Cancel(number, ref, request.order_id)
     if isinstance(request, GetOrders):

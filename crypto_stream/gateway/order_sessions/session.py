@@ -141,7 +141,7 @@ class OrderSession(WebSocket):
             self._forms[request.ticket.symbol] = request.form
         elif form is not None and isinstance(request, messages.GetTrades) and request.symbol is not None:
             self._forms[request.symbol] = form
-        host.send_command(command(self.number, ref, request))
+        host.send_command(command(self.number, ref, request, walks=self.style.extended))
         if self._pending.full():
             self.pause_reading(True)
 

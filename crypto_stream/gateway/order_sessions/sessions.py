@@ -22,7 +22,7 @@ from crypto_stream.gateway.order_sessions.session import OrderSession
 from crypto_stream.gateway.rate_limit import RateLimit
 from crypto_stream.gateway.startup import StartupGrace
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.market.instruments import Instrument
+from crypto_stream.market.instruments import Instrument, split_symbol
 from crypto_stream.orders.validation import too_many_sessions
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,8 @@ class OrderSessions:
     def name(self, symbol: str) -> str:
         """Return the display name of an instrument: EUR/RUB, or its symbol if it is not a pair."""
         found = self._mirror.catalogue.find(symbol)
-        return f"{found.base}/{found.quote}" if found and found.base and found.quote else symbol
+        base, quote = (found.base, found.quote) if found else split_symbol(symbol)  # it may have been removed
+        return f"{base}/{quote}" if base and quote else symbol
 
     def send_command(self, command: Command) -> None:
         """Send a command to the engine, together with all others of this iteration of the hub."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from crypto_stream.bus.interface import GatewayPort
 from crypto_stream.bus.messages import GetTopic
 from crypto_stream.errors import BusError, RefusedError
+from crypto_stream.gateway.degraded import degraded
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.topics import OF_SYMBOLS
 from crypto_stream.gateway.verdict import UNREACHABLE
-from crypto_stream.gateway.web.parameters import query_parameters
+from crypto_stream.gateway.web.parameters import bad_parameter, parse_count, query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.response_cache import ResponseCache
 from crypto_stream.gateway.web.responses import NEVER, body_response, json_response, respond
 from crypto_stream.market.instruments import Instrument
-from crypto_stream.market.status import Venues
+from crypto_stream.market.ladder import LEVELS
 from crypto_stream.wall_clock import wall_ms
+
+_LEVELS = "levels"
 
 
 def find(mirror: Mirror, text: str) -> Instrument:
@@ -42,9 +47,19 @@ def quote_response(responses: ResponseCache, instrument: Instrument, by_accept: 
     return respond(quote)
 
 
-def _no_parameters() -> None:
-    """Refuse parameters rather than ignore them: none of these addresses takes any."""
-    query_parameters()
+def _check_parameters() -> None:
+    """Refuse parameters rather than ignore them: only topics with levels take any."""
+    served = OF_SYMBOLS.get(request.path.split("/")[1])
+    query_parameters((_LEVELS,) if served and served.shortened else ())
+
+
+def _levels() -> int:
+    """Return how many levels of a side are requested."""
+    text = request.args.get(_LEVELS, str(LEVELS))
+    count = parse_count(_LEVELS, text)
+    if not 0 < count <= LEVELS:
+        raise bad_parameter(_LEVELS, f"levels must be 1 to {LEVELS}, not {count}")
+    return count
 
 
 def api(
@@ -53,20 +68,10 @@ def api(
     """Make the blueprint of all that responds with JSON or metrics."""
     blueprint = Blueprint("api", __name__)
 
-    blueprint.before_request(_no_parameters)
+    blueprint.before_request(_check_parameters)
 
-    @blueprint.get("/courses")
-    def courses() -> Response:
-        return respond(responses.courses())
-
-    @blueprint.get("/courses/<path:symbol>")
-    def course(symbol: str) -> Response:
-        return quote_response(responses, find(mirror, symbol))
-
-    @blueprint.get("/venues/<path:symbol>")
-    def venues(symbol: str) -> Response:
-        found = find(mirror, symbol)
-        return json_response(_request_venues(port, found.symbol))
+    for topic in OF_SYMBOLS:
+        blueprint.add_url_rule(f"/{topic}/<path:symbol>", topic, partial(_current, mirror, port, topic))
 
     @blueprint.get("/sources")
     def sources() -> Response:
@@ -93,17 +98,9 @@ def api(
         reasons = mirror.troubles(time.monotonic())
         if reasons:
             raise ProblemError(503, "not_ready", "; ".join(reasons), reasons=reasons)
-        troubles = {
-            "prices": mirror.verdict().summary(),
-            "history": mirror.history_trouble,
-            "orders": mirror.orders_trouble,
-            "bars": mirror.bars_trouble,
-            "clock": mirror.clock_trouble,
-        }
-        degraded = [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
-        degraded += [f"feed: {trouble}" for trouble in mirror.feed_troubles]
-        degraded += mirror.lacking()
-        return json_response({"status": "ready", "degraded": degraded}, cache=NEVER)
+        found = degraded(mirror, port.figures())
+        sentences = [sentence for part in found.values() for sentence in part]
+        return json_response({"status": "ready", "degraded": sentences}, cache=NEVER)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
@@ -131,9 +128,14 @@ def _engine(mirror: Mirror) -> dict[str, object]:
     }
 
 
-def _request_venues(port: GatewayPort, symbol: str) -> Venues:
+def _current(mirror: Mirror, port: GatewayPort, topic: str, symbol: str) -> Response:
+    """Respond with the current state of a topic of an instrument."""
     try:
-        return msgspec.msgpack.decode(port.request(GetTopic("venues", symbol)), type=Venues)
+        served = OF_SYMBOLS[topic]
+        levels = _levels() if served.shortened else 0
+        answer = port.request(GetTopic(topic, find(mirror, symbol).symbol))
+        payload = msgspec.msgpack.decode(answer, type=served.payload)
+        return json_response(served.shortened(payload, levels) if served.shortened else payload)
     except BusError as error:
         raise ProblemError(503, "engine_unreachable", str(error)) from None
     except RefusedError as refused:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -17,10 +15,12 @@ from crypto_stream.gateway.delivery.metrics import DeliveryMetrics
 from crypto_stream.gateway.mirror import Mirror
 from crypto_stream.gateway.web.api import find
 from crypto_stream.gateway.web.concurrency import ConcurrencyLimit, SingleFlight, busy
+from crypto_stream.gateway.web.csv_body import CSV, csv_body
 from crypto_stream.gateway.web.parameters import bad_parameter, parse_count, parse_time, query_parameters
 from crypto_stream.gateway.web.problems import ProblemError
 from crypto_stream.gateway.web.responses import Prebuilt, json_prebuilt, respond
 from crypto_stream.market.bars import Bar
+from crypto_stream.market.index import series_name, symbol_of_series
 
 _KNOWN = ("format", "from", "interval", "limit", "points", "to")
 _Answer = TypeVar("_Answer", HistoryPage, Sparks)
@@ -45,9 +45,9 @@ def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blu
 
     @blueprint.get("/history/<path:symbol>")
     def bars(symbol: str) -> Response:
-        found = find(mirror, symbol)
+        name = _series(mirror, symbol)
         parameters = query_parameters(_KNOWN)
-        query = _parse(found.symbol, parameters)
+        query = _parse(name, parameters)
         if parameters.get("format") == "csv":
             return respond(shared.get((query, "csv"), lambda: _as_csv(request_page(query, HistoryPage))))
         return respond(shared.get(query, lambda: json_prebuilt(request_page(query, HistoryPage))))
@@ -58,6 +58,12 @@ def history(mirror: Mirror, port: GatewayPort, counters: DeliveryMetrics) -> Blu
         return respond(shared.get("sparks", lambda: json_prebuilt(request_page(GetSparks(), Sparks))))
 
     return blueprint
+
+
+def _series(mirror: Mirror, text: str) -> str:
+    """Return the series that a path names: an instrument's bars, or those of its index (`index:btcusdt`)."""
+    symbol = symbol_of_series(text.strip().casefold())
+    return find(mirror, text).symbol if symbol is None else series_name(find(mirror, symbol).symbol)
 
 
 def _parse(symbol: str, parameters: Mapping[str, str]) -> GetHistory:
@@ -85,18 +91,10 @@ def _request_engine(port: GatewayPort, query: GetHistory | GetSparks, kind: type
             raise bad_parameter(str(refused).partition(" ")[0], str(refused)) from None
         if refused.code == "busy":
             raise busy(str(refused)) from None
+        if refused.code == "unknown_symbol":
+            raise ProblemError(404, refused.code, str(refused)) from None
         raise ProblemError(503, refused.code, str(refused)) from None
 
 
 def _as_csv(page: HistoryPage) -> Prebuilt:
-    return Prebuilt(_csv(page.bars), "text/csv; charset=utf-8")
-
-
-def _csv(bars: list[Bar]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Bar.__struct_fields__)
-    for bar in bars:
-        *values, closed = msgspec.structs.astuple(bar)
-        writer.writerow([*values, "true" if closed else "false"])
-    return text.getvalue().encode()
+    return Prebuilt(csv_body(Bar.__struct_fields__, page.bars), CSV)

@@ -15,9 +15,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from crypto_stream.bus.interface import BusFigures
+from crypto_stream.gateway.degraded import degraded
 from crypto_stream.gateway.delivery.delivery import Delivery
 from crypto_stream.gateway.delivery.metrics import DeliveryMetrics, OrderMetrics
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.bus_metrics import bus_metrics
 from crypto_stream.market.status import SourceStatus
 
 _P = "crypto_stream_"
@@ -48,14 +51,16 @@ def registry(*collectors: Collector) -> CollectorRegistry:
 
 
 class EngineMetrics(Collector):
-    """The engine's figures, the same in every gateway."""
+    """The engine's figures, the same in every gateway that reaches it."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, bus: Callable[[], BusFigures]) -> None:
         self._mirror = mirror
+        self._bus = bus
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         yield from self._engine()
+        yield from self._verdict()
         yield from self._history()
         yield from self._orders()
         yield from self._sources()
@@ -64,8 +69,19 @@ class EngineMetrics(Collector):
         mirror = self._mirror
         yield _gauge("engine_up", "1 while the engine can be reached.", int(mirror.alive))
         yield _gauge("seq", "Sequence number of the newest published change.", mirror.seq)
+        if starts := mirror.timeline.starts:
+            started_s = starts[-1].time / 1000
+            yield _gauge(
+                "engine_start_time_seconds", "When the engine was started, since the epoch.", started_s
+            )
         if mirror.lag_ms is not None:
             yield _gauge("engine_lag_seconds", "Event-loop lag of the engine.", mirror.lag_ms / 1000)
+        following = GaugeMetricFamily(
+            f"{_P}engine_followers", "Engines that could take over; none with files.", labels=[]
+        )
+        if mirror.followers is not None:
+            following.add_metric([], mirror.followers)
+        yield following
         stale = sum(quote.stale for quote in mirror.quotes.values())
         yield _gauge("quotes", "Instruments with a quote.", len(mirror.quotes))
         yield _gauge("quotes_stale", "Instruments whose quote is stale.", stale)
@@ -77,6 +93,21 @@ class EngineMetrics(Collector):
             if quote.received is not None:
                 ages.add_metric([quote.symbol], max(0.0, now - quote.received / 1000))
         yield ages
+
+    def _verdict(self) -> Iterator[Metric]:
+        verdict = self._mirror.verdict()
+        yield _gauge(
+            "verdict_instruments",
+            "Instruments that count for the verdict: the real pairs, if there are any.",
+            verdict.total,
+        )
+        yield _gauge("verdict_live", "Those of them that have a live price.", verdict.live)
+        parts = GaugeMetricFamily(
+            f"{_P}degraded", "1 while /readyz says that this part is degraded.", labels=["part"]
+        )
+        for part, sentences in degraded(self._mirror, self._bus()).items():
+            parts.add_metric([part], int(bool(sentences)))
+        yield parts
 
     def _history(self) -> Iterator[Metric]:
         counts = self._mirror.history_counts
@@ -135,15 +166,31 @@ class EngineMetrics(Collector):
 class GatewayMetrics(Collector):
     """The counters of this gateway."""
 
-    def __init__(self, delivery: Delivery, counters: DeliveryMetrics, orders: OrderMetrics) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        counters: DeliveryMetrics,
+        orders: OrderMetrics,
+        bus: Callable[[], BusFigures],
+    ) -> None:
         self._delivery = delivery
         self._counters = counters
         self._orders = orders
+        self._bus = bus
+        self._started_s = time.time()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
+        yield from self._of_process()
         yield from self._of_viewers()
         yield from self._of_orders()
+        yield from bus_metrics(self._bus())
+
+    def _of_process(self) -> Iterator[Metric]:
+        yield _gauge(
+            "gateway_start_time_seconds", "When this gateway was started, since the epoch.", self._started_s
+        )
+        yield _total("gateway_cpu_seconds", "CPU time of this gateway.", time.process_time())
 
     def _of_orders(self) -> Iterator[Metric]:
         orders = self._orders

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, request, send_from_directory
@@ -12,37 +14,31 @@ from crypto_stream.gateway.web.api import find, quote_response
 from crypto_stream.gateway.web.parameters import query_parameters
 from crypto_stream.gateway.web.problems import prefers_json
 from crypto_stream.gateway.web.response_cache import ResponseCache
-from crypto_stream.gateway.web.responses import respond
+from crypto_stream.gateway.web.responses import Prebuilt, respond
 from crypto_stream.gateway.web.root_path import relative_root_for
-
-_PAGES = {"/docs", "/orders", "/status"}
 
 
 def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
-    """Make the blueprint of `/`, `/docs`, `/orders`, `/status`, `/<symbol>` and `/static`."""
+    """Make the blueprint of `/`, `/docs`, `/markets`, `/orders`, `/status`, `/<symbol>` and `/static`."""
     blueprint = Blueprint("pages", __name__)
+    named = {
+        "/docs": responses.docs,
+        "/markets": responses.markets,
+        "/orders": responses.orders,
+        "/status": responses.status,
+    }
+    for at, page in named.items():
+        blueprint.add_url_rule(at, at.strip("/"), partial(_page, page))
 
     @blueprint.before_request
     def canonical_path() -> Redirect | None:
         """Redirect `/docs/` to `/docs`: the page's relative links would break below the slash."""
         path, page = request.path, request.path.strip("/")
-        return _moved(page) if path.rstrip("/") in _PAGES and path != f"/{page}" else None
+        return _moved(page) if path.rstrip("/") in named and path != f"/{page}" else None
 
     @blueprint.get("/")
     def board() -> Response:
         return respond(responses.board())
-
-    @blueprint.get("/docs")
-    def docs() -> Response:
-        return respond(responses.docs())
-
-    @blueprint.get("/orders")
-    def orders() -> Response:
-        return respond(responses.orders())
-
-    @blueprint.get("/status")
-    def status() -> Response:
-        return respond(responses.status())
 
     @blueprint.get("/<path:symbol>")
     def instrument(symbol: str) -> Response | Redirect:
@@ -60,6 +56,10 @@ def pages(mirror: Mirror, responses: ResponseCache, files: Path) -> Blueprint:
         return respond(cached) if cached else send_from_directory(files, name)
 
     return blueprint
+
+
+def _page(page: Callable[[], Prebuilt]) -> Response:
+    return respond(page())
 
 
 def _moved(page: str) -> Redirect:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import crypto_stream
+from crypto_stream import layout
 from crypto_stream.gateway.mirror import Mirror
+from crypto_stream.gateway.web.csv_body import CSV, csv_body
 from crypto_stream.gateway.web.openapi import DESCRIPTION
 from crypto_stream.gateway.web.responses import HTML, LIVE, PAGE, Prebuilt, json_prebuilt
 from crypto_stream.gateway.web.root_path import relative_root
+from crypto_stream.market.coins import coin_name
 from crypto_stream.market.instruments import Catalogue
+from crypto_stream.market.quotes import Quote
 
 # Larger files are read from disk for each request.
 _MAX_FILE_BYTES = 64 * 1024
@@ -38,6 +42,7 @@ class ResponseCache:
             "/": self.board,
             "/courses": self.courses,
             "/docs": self.docs,
+            "/markets": self.markets,
             "/openapi.json": self.openapi,
             "/orders": self.orders,
             "/status": self.status,
@@ -60,7 +65,7 @@ class ResponseCache:
     @property
     def _page_inputs(self) -> tuple[Catalogue, int]:
         """Identify what pages are rendered from: the instruments, and the digits of their numbers."""
-        return self._mirror.catalogue, self._mirror.rules_version
+        return self._mirror.catalogue, self._mirror.trading_rules.version
 
     def find(self, path: str, prefers_json: bool) -> Prebuilt | None:
         """Find the response to GET of exactly this path; None: leave the request to Flask."""
@@ -88,6 +93,23 @@ class ResponseCache:
 
         return self._cached(self._live, "/courses", make)
 
+    def courses_csv(self) -> Prebuilt:
+        """Return all quotes as CSV, with the status of `courses`."""
+        serves = self._mirror.verdict().serves
+
+        def make() -> Prebuilt:
+            return self.quotes(self._mirror.listed(), live=serves, as_csv=True)
+
+        return self._cached(self._live, "/courses?format=csv", make)
+
+    def quotes(self, quotes: Sequence[Quote], *, live: bool, as_csv: bool) -> Prebuilt:
+        """Make a response of some quotes, with status 503 unless they are `live`; it is not cached."""
+        status, headers = 200 if live else 503, self._position()
+        if not as_csv:
+            return json_prebuilt(quotes, status=status, headers=headers)
+        body = csv_body(Quote.__struct_fields__, quotes)
+        return Prebuilt(body, CSV, status=status, headers=headers)
+
     def course(self, symbol: str, by_accept: bool = False) -> Prebuilt | None:
         """Return one quote; None while the engine has sent none."""
         quote = self._mirror.quotes.get(symbol)
@@ -111,13 +133,18 @@ class ResponseCache:
         """Return the page that shows the OpenAPI description."""
         return self._page("/docs", "docs.html")
 
+    def markets(self) -> Prebuilt:
+        """Return the page that compares the venues of each real pair."""
+        instruments = list(self._mirror.catalogue)
+        return self._page("/markets", "markets.html", instruments=instruments, venues=self._venues)
+
     def orders(self) -> Prebuilt:
         """Return the page on which orders are placed and watched."""
         return self._page("/orders", "orders.html", instruments=list(self._mirror.catalogue))
 
     def status(self) -> Prebuilt:
         """Return the status page."""
-        return self._page("/status", "status.html")
+        return self._page("/status", "status.html", command=layout.COMMAND)
 
     def instrument(self, symbol: str) -> Prebuilt:
         """Return the page of a known instrument."""
@@ -144,7 +171,8 @@ class ResponseCache:
             text = self._render(
                 template,
                 version=crypto_stream.__version__,
-                digits=self._mirror.digits,
+                digits=self._mirror.trading_rules.digits,
+                coin=coin_name,
                 root=relative_root(path),
                 **context,
             )

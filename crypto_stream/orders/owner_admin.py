@@ -1,28 +1,31 @@
-"""Removes owners: those unused for long, with their resting orders, and those an operator removes."""
+"""Lists owners; removes those unused for long, with their resting orders, and those an operator removes."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from crypto_stream.errors import RefusedError
 from crypto_stream.orders.owners import OwnerSession
+from crypto_stream.orders.requests import UNAVAILABLE
 from crypto_stream.orders.state import State
 from crypto_stream.orders.store_writer import StoreWriter
-from crypto_stream.orders.writes import OwnerRead, Removal, UnusedRead
-from crypto_stream.storage.interface import OwnerState
+from crypto_stream.orders.writes import Lookup, OwnerRead, Removal, UnusedRead
+from crypto_stream.storage.interface import OrderReader, OwnerState, OwnerSummary
 
 log = logging.getLogger(__name__)
 
 _FIRST_S = 60.0
 _EVERY_S = 3600.0
 _DAY_S = 86_400.0
+_MOST_LISTED = 1_000
 REMOVED = "owner_removed"
 _WHY = "this client_id and all its orders were removed by the operator"
 
 
-class OwnerRemoval:
-    """Remove owners; unused time counts only while the engine runs, not by the wall clock."""
+class OwnerAdmin:
+    """List and remove owners; unused time counts only while the engine runs, not by the wall clock."""
 
     def __init__(
         self, store: StoreWriter, keep_days: float, cut: Callable[[OwnerSession, str, str], None]
@@ -46,6 +49,16 @@ class OwnerRemoval:
                 self._store.used(owner.name)
         if self._keep_s:
             self._store.put(UnusedRead(self._keep_s, lambda names: self._expire(state, names)))
+
+    def report_owners(
+        self, done: Callable[[list[OwnerSummary]], None], refuse: Callable[[RefusedError], None]
+    ) -> None:
+        """Call `done` with the owners that have most active orders."""
+
+        def read(reader: OrderReader) -> Callable[[], None]:
+            return partial(done, reader.owners(_MOST_LISTED))
+
+        self._store.put(Lookup(_nothing, read, lambda reason: refuse(RefusedError(UNAVAILABLE, reason))))
 
     def remove(
         self, state: State, name: str, done: Callable[[int], None], refuse: Callable[[RefusedError], None]

@@ -19,6 +19,7 @@ from crypto_stream.log_throttle import TroubleLog
 log = logging.getLogger(__name__)
 
 _SYNC_S = 1.0
+_UNREADABLE = "the mark of %s cannot be read"
 _FORM = re.compile(r"([0-9a-f-]+) ([0-9]{20})\n").fullmatch
 
 
@@ -40,9 +41,10 @@ class MarkFile:
     def __init__(self, path: Path) -> None:
         """Use the file beside `path`, created by the first `put`."""
         self.path = mark_path(path)
+        self._name = path.name
         self._file: int | None = None
         self._synced_s = 0.0
-        self._log = TroubleLog(log, "the mark of orders.db cannot be written", level=logging.ERROR)
+        self._log = TroubleLog(log, f"the mark of {path.name} cannot be written", level=logging.ERROR)
 
     def read(self) -> Mark | None:
         """Return the last mark, None if there is none; log if it cannot be read."""
@@ -51,10 +53,10 @@ class MarkFile:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            log.error("the mark of orders.db cannot be read", extra={"reason": str(error)})
+            log.error(_UNREADABLE, self._name, extra={"reason": str(error)})
             return None
         if not (found := _FORM(text)):
-            log.error("the mark of orders.db cannot be read", extra={"file": str(self.path)})
+            log.error(_UNREADABLE, self._name, extra={"file": str(self.path)})
             return None
         return Mark(found[1], int(found[2]))
 

@@ -1,0 +1,37 @@
+"""Many fake venues in one process: `python -m benchmarks.aggregate_venues NAME,NAME COUNT`.
+
+Prints their ports as one line of JSON by name, then reads lines: `rate NUMBER` sets the changes per second
+and symbol of all of them, and is answered with `ok`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+from benchmarks.feeder import say
+from tests.fakes import FAKES
+
+
+def pairs(count: int) -> list[str]:
+    """Name as many pairs, the busy ones of the venues first."""
+    return ["btcusdt", "ethusdt", *(f"c{number}usdt" for number in range(count))][:count]
+
+
+async def main(names: list[str], count: int) -> None:
+    """Serve, obey standard input until it ends."""
+    async with AsyncExitStack() as stack:
+        venues = [await stack.enter_async_context(FAKES[name](pairs(count), rate=0.0)) for name in names]
+        say({venue.name: venue.port for venue in venues})
+        commands = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+        while line := await commands.readline():
+            for venue in venues:
+                venue.rate = float(line.split()[1])
+            say("ok")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1].split(","), int(sys.argv[2])))

@@ -1,0 +1,1 @@
+"""Programs that bring prices to Crypto Stream, tested by themselves."""

@@ -1,0 +1,1 @@
+"""The source `bridge:NAME`, on real sockets."""

@@ -1,0 +1,1 @@
+"""A rehearsal of everything that can fail in an installation of several machines."""

@@ -194,6 +194,16 @@ class System:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def restart_engine(self) -> None:
+        """Kill the engine, like a crash; return when the gateway follows the new one."""
+        before = self._newest_start()
+        self.kill("engine")
+        until(lambda: self._newest_start() != before, "a new engine")
+
+    def _newest_start(self) -> Any:
+        with urlopen(f"{self.url}/sources", timeout=5 * SCALE) as answer:
+            return json.load(answer)["starts"][-1]
+
     def freeze(self, half: str) -> int:
         """Freeze a half, like a hang; return its process id."""
         pid = self.child(half)

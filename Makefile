@@ -52,7 +52,7 @@ wheel: $(DEV) $(SCRIPTS)
 # others' event loops, and needs the processor.
 AT_ONCE := --dist=loadfile --no-loadscope-reorder
 test: $(DEV) $(SCRIPTS) $(LIGHTHOUSE) $(CLIENTS) $(BRIDGES)
-	@$(PY) -m pytest --ignore=tests/browser --numprocesses=4 $(AT_ONCE) $(ARGS); others=$$?; \
+	@$(PY) -m pytest --ignore=tests/browser --numprocesses=6 $(AT_ONCE) $(ARGS); others=$$?; \
 	$(PY) -m pytest tests/browser --numprocesses=3 $(AT_ONCE) $(ARGS); browser=$$?; \
 	test $$others = 0 && test $$browser = 0
 
